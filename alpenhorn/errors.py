@@ -1,0 +1,95 @@
+"""Every error that a user can see, with the exit status it brings.
+
+Inside the program an error is raised, naming what was being done to which thing; the edge
+(`alpenhorn.cli.main`) prints its message and leaves with its `exit_status`.  All of them pickle, because
+they cross from the workers to the parent.
+"""
+
+from __future__ import annotations
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+UNUSABLE = 3
+BUSY = 75
+
+
+class AlpenhornError(Exception):
+    """Something failed that a user should know of; the message says what, and what to do about it."""
+
+    exit_status = FAILED
+
+
+class ConfigError(AlpenhornError):
+    """The configuration cannot be used.  `faults` holds one line for each fault found."""
+
+    exit_status = UNUSABLE
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
+
+
+class IndexUnusable(AlpenhornError):
+    """The data index is missing, cannot be reached, or has a version that this program does not know."""
+
+    exit_status = UNUSABLE
+
+
+class NotFound(AlpenhornError):
+    """A name that a user gave does not exist in the index."""
+
+
+class Refused(AlpenhornError):
+    """A command was understood and may not be done as it stands; nothing was changed."""
+
+
+class Busy(AlpenhornError):
+    """Another run holds every node that was asked for."""
+
+    exit_status = BUSY
+
+
+class StorageError(AlpenhornError):
+    """A node's storage cannot be used as it is: no root, another node's marker, no file locks."""
+
+
+class UnsafePath(AlpenhornError):
+    """A path from the index or from a user that does not stay below its root."""
+
+
+class CommandFailed(AlpenhornError):
+    """A program that we ran ended with an error.
+
+    `status` is its exit status (negative: the signal that ended it) and `stderr` the last lines it wrote.
+    """
+
+    def __init__(self, program: str, status: int, stderr: str = "") -> None:
+        super().__init__(program, status, stderr)
+        self.program = program
+        self.status = status
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        ended = f"was ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
+        detail = self.stderr.strip().splitlines()
+        return f"{self.program} {ended}" + (f": {detail[-1]}" if detail else "")
+
+
+class CommandTimedOut(AlpenhornError):
+    """A program that we ran did not end in time and was killed with all its children."""
+
+    def __init__(self, program: str, seconds: float) -> None:
+        super().__init__(program, seconds)
+        self.program = program
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"{self.program} did not end within {self.seconds:g} s and was killed"
+
+
+class Stopped(AlpenhornError):
+    """The run was asked to stop (SIGINT, SIGTERM) and this piece of work was left where it was."""

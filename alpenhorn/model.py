@@ -1,0 +1,359 @@
+"""The plain frozen data that the steps of a run hand to one another.
+
+    scan ──Fact──► plan ──Task(job)──► run ──Outcome──► record
+
+Named tuples where there are millions of them, since they are made three times faster than frozen
+dataclasses, and pickle smaller.  Sizes are bytes, durations seconds, times POSIX seconds in UTC, unless a
+name says otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+MARKER = "ALPENHORN_NODE"
+GIB = 2**30
+
+
+class HasFile(StrEnum):
+    YES = "Y"
+    NO = "N"
+    MAYBE = "M"
+    CORRUPT = "X"
+
+
+class WantsFile(StrEnum):
+    YES = "Y"
+    MAYBE = "M"
+    NO = "N"
+
+
+class Blame(StrEnum):
+    """Who a failed attempt is put down to; this decides what is touched and what is left alone."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    NETWORK = "network"
+    UNREADABLE = "unreadable"  # the source could not be read, which says nothing about its bytes
+    WORKER = "worker"
+
+
+class Method(StrEnum):
+    """How bytes are brought to a node."""
+
+    LINK = "hard link"
+    COPY = "copy"
+    RSYNC = "rsync"
+    RSYNC_SSH = "rsync over ssh"
+    BBCP = "bbcp"
+
+
+class Kind(StrEnum):
+    """What a worker can be told to do; also the queue classes of `--only`."""
+
+    PROBE = "probe"
+    INIT = "init"
+    SEARCH = "search"
+    IMPORT = "import"
+    CHECK = "check"
+    PULL = "pull"
+
+
+# --- facts: rows as scan read them ---------------------------------------------------------------------
+
+
+class NodeFact(NamedTuple):
+    """A row of storagenode with its host."""
+
+    id: int
+    name: str
+    root: str | None
+    group_id: int
+    host: str | None
+    username: str | None
+    address: str | None
+    active: bool
+    archive: bool
+    io_class: str | None
+    io_config: str | None
+    max_total_gb: float | None
+    min_avail_gb: float
+    avail_gb: float | None
+    auto_import: bool = False
+    auto_verify: int = 0
+
+
+class GroupFact(NamedTuple):
+    id: int
+    name: str
+    io_class: str | None
+    io_config: str | None
+
+
+class AttemptFact(NamedTuple):
+    """The failed attempts so far; `next` is when the next one may be made."""
+
+    count: int
+    last: float
+    next: float
+    blame: str
+    error: str
+
+
+class PullFact(NamedTuple):
+    """One pending copy request with everything that decides it.
+
+    `acq`, `name`, `size_b`, `md5sum` are None when the file's row is gone.  `source_has` is None when the
+    source copy has no row.  `at_group` holds (node id, has_file) of the copies on the group's nodes.
+    `claimed_by` names host and run when another run holds a live claim.
+    """
+
+    request_id: int
+    file_id: int
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    md5sum: str | None
+    node_from_id: int
+    source_has: str | None
+    source_ready: bool
+    group_to_id: int
+    at_group: tuple[tuple[int, str], ...] = ()
+    attempt: AttemptFact | None = None
+    claimed_by: str | None = None
+
+
+class CheckFact(NamedTuple):
+    """One suspect copy on a node of this host."""
+
+    copy_id: int
+    file_id: int
+    node_id: int
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    md5sum: str | None
+    attempt: AttemptFact | None = None
+
+
+class ImportRequestFact(NamedTuple):
+    request_id: int
+    node_id: int
+    path: str
+    recurse: bool
+    register: bool
+    attempt: AttemptFact | None = None
+
+
+class KnownFile(NamedTuple):
+    """What the index says about a path that was found on a node; `has_file` None: no copy row there."""
+
+    file_id: int
+    acq: str
+    name: str
+    size_b: int | None
+    md5sum: str | None
+    has_file: str | None
+
+
+# --- jobs: all that a worker needs, and nothing else ---------------------------------------------------
+
+
+class PullFile(NamedTuple):
+    """`path` is relative to the roots.  `replace`: the index knows a corrupt copy there, to be replaced."""
+
+    request_id: int
+    file_id: int
+    path: str
+    size_b: int
+    md5sum: str
+    replace: bool = False
+
+
+class PullJob(NamedTuple):
+    source: NodeFact
+    node: NodeFact
+    method: Method
+    files: tuple[PullFile, ...]
+
+
+class CheckFile(NamedTuple):
+    copy_id: int
+    file_id: int
+    path: str
+    size_b: int | None
+    md5sum: str | None
+
+
+class CheckJob(NamedTuple):
+    node: NodeFact
+    files: tuple[CheckFile, ...]
+
+
+class SearchJob(NamedTuple):
+    """Look at `paths` (relative to the root; "" is the root): list directories, look at files."""
+
+    node: NodeFact
+    request_id: int
+    paths: tuple[str, ...]
+    recurse: bool
+    settle: float
+
+
+class ImportFile(NamedTuple):
+    """A found file to be hashed.  `known` is what the index says of it, None for a new one."""
+
+    path: str
+    acq: str
+    name: str
+    known: KnownFile | None = None
+
+
+class ImportJob(NamedTuple):
+    node: NodeFact
+    request_id: int
+    settle: float
+    files: tuple[ImportFile, ...]
+
+
+class ProbeJob(NamedTuple):
+    """Is the node there?  With `tidy`, which only the holder of the node's run lock may ask for, leftovers
+    of earlier runs are removed as well."""
+
+    node: NodeFact
+    tidy: bool = False
+
+
+class InitJob(NamedTuple):
+    node: NodeFact
+    request_id: int
+
+
+class Task(NamedTuple):
+    """One job for a worker.  `deadline` is in seconds from its start, None for no limit.
+
+    `stage` names the directory below the node's `.alpenhorn/` in which the job may work; it is unique in
+    the run, so that what a killed worker left there is known to be nobody's.
+    """
+
+    kind: Kind
+    node_id: int
+    job: PullJob | CheckJob | SearchJob | ImportJob | ProbeJob | InitJob
+    files: int = 1
+    bytes: int = 0
+    deadline: float | None = None
+    stage: str = ""
+
+
+# --- outcomes: what a worker found and did -------------------------------------------------------------
+
+
+class Verdict(StrEnum):
+    # of a pull
+    PULLED = "pulled"
+    OCCUPIED = "occupied"  # something is at the path that the index does not know of
+    FAILED = "failed"
+    # of a check
+    GOOD = "good"
+    MISSING = "missing"
+    CORRUPT = "corrupt"
+    UNREADABLE = "unreadable"
+    # of an import
+    HASHED = "hashed"
+    DECLINED = "declined"  # can never be imported; `error` says why
+    LATER = "later"  # locked or still changing
+
+
+class PullResult(NamedTuple):
+    """`space_b` is what the file takes on the medium; `blame` and `error` are set when it failed."""
+
+    file: PullFile
+    verdict: Verdict
+    started: float
+    ended: float
+    space_b: int | None = None
+    method: Method | None = None
+    blame: Blame | None = None
+    error: str = ""
+
+
+class CheckResult(NamedTuple):
+    file: CheckFile
+    verdict: Verdict
+    space_b: int | None = None
+    error: str = ""
+
+
+class Found(NamedTuple):
+    """A regular file that a search came upon."""
+
+    path: str
+    size_b: int
+
+
+class SearchOutcome(NamedTuple):
+    """`later`: (path, why) of files that are locked or still changing; `declined`: (path, why) of paths
+    that can never be imported; `error`: why the search as a whole could not be made (it may be tried
+    again)."""
+
+    files: tuple[Found, ...] = ()
+    directories: tuple[str, ...] = ()
+    later: tuple[tuple[str, str], ...] = ()
+    declined: tuple[tuple[str, str], ...] = ()
+    error: str = ""
+
+
+class ImportResult(NamedTuple):
+    file: ImportFile
+    verdict: Verdict
+    size_b: int | None = None
+    md5sum: str | None = None
+    space_b: int | None = None
+    error: str = ""
+
+
+class ProbeOutcome(NamedTuple):
+    """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
+    root is there and has no marker at all."""
+
+    node_id: int
+    free_b: int | None = None
+    uninitialised: bool = False
+    error: str = ""
+
+
+class InitOutcome(NamedTuple):
+    request_id: int
+    error: str = ""
+
+
+class Reporter(Protocol):
+    """What a worker's job may tell while it works, and ask."""
+
+    def progress(self, files: int, bytes: int) -> None:
+        """So many more files and bytes are done."""
+
+    def stopping(self) -> bool:
+        """True once the run was asked to stop: finish or drop the file in hand, and return what is done."""
+        ...
+
+
+class Fate(StrEnum):
+    """How a task ended."""
+
+    DONE = "done"
+    DIED = "died"  # its worker was killed
+    TIMED_OUT = "timed out"
+    ABANDONED = "abandoned"  # its worker could not be killed
+    BROKEN = "broken"  # it raised
+
+
+class Done(NamedTuple):
+    """A task that has ended.  `outcome` is set for DONE only, `error` for all others."""
+
+    task: Task
+    fate: Fate
+    outcome: Any = None
+    error: str = ""
+    seconds: float = 0.0
