@@ -1,0 +1,192 @@
+"""The run lock: one run at a time on a node, whatever its holder dies of."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from alpenhorn.errors import Busy, StorageError
+from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+from tests.fs.hammer import PATIENCE, child, refuse_ofd_locks, until, waiters
+
+
+def free(path: Path) -> bool:
+    """Whether another run could have the lock now."""
+    lock = RunLock(path)
+    try:
+        return lock.acquire()
+    finally:
+        lock.release()
+
+
+def run(pipe: Connection, path: Path, wait: bool) -> None:
+    """Take the lock, say so, release it when told to, and live on until told to end."""
+    lock = RunLock(path)
+    pipe.send(lock.acquire(wait=wait))
+    pipe.recv()
+    lock.release()
+    pipe.send("released")
+    pipe.recv()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / RUN_LOCK
+
+
+def test_a_second_run_is_told_who_holds_the_node(path: Path) -> None:
+    with child(run, path, False) as first:
+        assert first.tell() is True
+        second = RunLock(path)
+        assert second.acquire() is False
+        assert not second.held
+        host = re.escape(os.uname().nodename)
+        said = rf"pid {first.process.pid} on {host} since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+        assert re.fullmatch(said, second.holder())
+        with pytest.raises(Busy, match=said), second:
+            pass
+        first.pipe.send("release")
+        assert first.tell() == "released"
+        assert second.acquire() is True
+        assert second.holder().startswith(f"pid {os.getpid()} on ")
+        second.release()
+
+
+def test_as_a_context_it_is_held_within(path: Path) -> None:
+    lock = RunLock(path)
+    with lock:
+        assert lock.held and lock.acquire()
+        assert not free(path)
+    assert not lock.held
+    assert free(path)
+
+
+def test_two_objects_in_one_process_exclude_each_other(path: Path) -> None:
+    with RunLock(path) as lock:
+        assert not free(path)
+        # To read the line opens and closes the file; that must drop nothing.
+        assert lock.holder()
+        assert not free(path)
+
+
+def test_who_waits_gets_it_when_the_holder_is_killed(path: Path) -> None:
+    with child(run, path, False) as first:
+        assert first.tell() is True
+        with child(run, path, True) as second:
+            until(lambda: waiters(str(path)) == 1)
+            assert not second.pipe.poll()
+            first.kill()
+            assert second.tell() is True
+
+
+def test_a_wait_ends_with_its_timeout(path: Path) -> None:
+    with child(run, path, False) as first:
+        assert first.tell() is True
+        began = time.monotonic()
+        assert RunLock(path).acquire(wait=True, timeout=0.2) is False
+        assert 0.2 <= time.monotonic() - began < 5
+        first.pipe.send("release")
+        assert RunLock(path).acquire(wait=True, timeout=PATIENCE) is True
+
+
+def test_a_killed_run_leaves_the_node_free(path: Path) -> None:
+    with child(run, path, False) as first:
+        assert first.tell() is True
+        first.kill()
+        assert free(path)
+
+
+def run_with_workers(pipe: Connection, path: Path, keep_copy: bool) -> None:
+    """A run with a worker forked before and one after the lock was taken; both try to release it."""
+    lock = RunLock(path)
+
+    def worker() -> None:
+        if os.fork() == 0:
+            lock.release()
+            pipe.send(lock.held)
+            os.read(pipe.fileno(), 1)
+            os._exit(0)
+
+    worker()
+    assert lock.acquire()
+    if keep_copy:
+        assert lock._file is not None
+        os.dup(lock._file.fd)
+    worker()
+    signal.pause()
+
+
+@pytest.mark.parametrize("keep_copy", [False, True])
+def test_workers_neither_free_the_lock_nor_keep_it(path: Path, keep_copy: bool) -> None:
+    with child(run_with_workers, path, keep_copy) as parent:
+        assert [parent.tell(), parent.tell()] == [False, False]
+        assert not free(path)
+        parent.kill()
+        # With a copy in a worker it must be held still, or this test proves nothing.
+        assert free(path) is not keep_copy
+        os.write(parent.pipe.fileno(), b"..")
+        with pytest.raises(EOFError):
+            parent.pipe.recv()
+        assert free(path)
+
+
+def test_the_directory_is_made_for_us_alone_and_the_root_is_not_made(tmp_path: Path, path: Path) -> None:
+    assert free(path)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    root = tmp_path / "gone"
+    with pytest.raises(StorageError, match=f"{root} is not there"):
+        RunLock(root / RUN_LOCK).acquire()
+    assert not root.exists()
+
+
+def test_a_root_that_cannot_be_written_to_is_named() -> None:
+    # A file system on which nobody can make a directory, root included.
+    with pytest.raises(StorageError, match=r"cannot make /sys/\.alpenhorn: .* must be able to write"):
+        RunLock(f"/sys/{RUN_LOCK}").acquire()
+
+
+def test_a_replaced_file_excludes_by_the_new_one(path: Path) -> None:
+    with child(run, path, False) as first:
+        assert first.tell() is True
+        with child(run, path, True) as second:
+            until(lambda: waiters(str(path)) == 1)
+            path.unlink()
+            with RunLock(path):
+                first.pipe.send("release")
+                # It goes from the old file to the new one, and waits there.
+                until(lambda: waiters(str(path)) == 1)
+                assert not second.pipe.poll()
+            assert second.tell() is True
+
+
+def test_the_line_of_a_long_name_is_overwritten_whole(path: Path) -> None:
+    assert free(path)
+    path.write_text("x" * 1000)
+    with RunLock(path) as lock:
+        assert re.fullmatch(r"pid \d+ on \S+ since .* UTC", lock.holder())
+
+
+def test_a_holder_that_left_no_name_is_called_so(path: Path) -> None:
+    assert RunLock(path).holder() == "it left no name"
+
+
+def take_without_locks(pipe: Connection, path: Path) -> None:
+    refuse_ofd_locks(errno.ENOLCK)
+    for wait in (False, True):
+        try:
+            RunLock(path).acquire(wait=wait)
+        except StorageError as refused:
+            pipe.send(str(refused))
+
+
+def test_a_file_system_without_such_locks_is_refused(path: Path) -> None:
+    with child(take_without_locks, path) as taker:
+        for _ in range(2):
+            assert f"{path} has no open-file-description locks" in taker.tell()
