@@ -1,0 +1,219 @@
+"""What can be wrong with a data index that works: for `alpenhorn db check`."""
+
+from __future__ import annotations
+
+import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from alpenhorn.index.connection import Index
+from alpenhorn.index.schema import (
+    COMPONENTS,
+    EXTRA_INDEXES,
+    VERSIONS,
+    IndexOn,
+    absent,
+    declared_indexes,
+    require_current,
+)
+from alpenhorn.index.tables import Table
+
+CLOCK_WARN = 5.0  # seconds
+CLOCK_FAIL = 60.0
+
+
+class Level(StrEnum):
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(NamedTuple):
+    """`remedy` is empty when there is nothing to do."""
+
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+# What the paths of files are made of, and the names that commands are given.
+_NAMES = (
+    ("archiveacq", "name"),
+    ("archivefile", "name"),
+    ("archivefileimportrequest", "path"),
+    ("storagegroup", "name"),
+    ("storagehost", "name"),
+    ("storagenode", "name"),
+    ("storagenode", "root"),
+)
+
+# Which rows point to which: (table, column, table pointed to, what the rows are).
+_REFERENCES = (
+    ("archivefile", "acq_id", "archiveacq", "files of no acquisition"),
+    ("archivefilecopy", "file_id", "archivefile", "copies of no file"),
+    ("archivefilecopy", "node_id", "storagenode", "copies on no node"),
+    ("archivefilecopyrequest", "file_id", "archivefile", "copy requests for no file"),
+    ("archivefilecopyrequest", "node_from_id", "storagenode", "copy requests from no node"),
+    ("archivefilecopyrequest", "group_to_id", "storagegroup", "copy requests to no group"),
+    ("archivefileimportrequest", "node_id", "storagenode", "import requests for no node"),
+    ("storagenode", "group_id", "storagegroup", "nodes of no group"),
+    ("storagenode", "host_id", "storagehost", "nodes on no host"),
+    ("storagetransferaction", "node_from_id", "storagenode", "transfer actions from no node"),
+    ("storagetransferaction", "group_to_id", "storagegroup", "transfer actions to no group"),
+)
+
+
+def check(index: Index) -> list[Finding]:
+    """Look at everything there is to look at; rows are counted, not changed.
+
+    Raises IndexUnusable when the tables are not those that this program knows.
+    """
+    require_current(index)
+    versions = ", ".join(f"{component} {version}" for component, version in VERSIONS.items())
+    return [
+        Finding(Level.PASS, f"schema version: {versions}"),
+        *structure(index),
+        *collation(index),
+        *orphans(index),
+        clock(index),
+    ]
+
+
+def structure(index: Index) -> list[Finding]:
+    """Tables, columns and indexes that are missing."""
+    existing = set(index.db.get_tables())
+    findings = []
+    for table in (table for tables in COMPONENTS.values() for table in tables):
+        name = table._meta.table_name
+        if name not in existing:
+            findings.append(Finding(Level.FAIL, f"there is no table {name}", "run `alpenhorn db init`"))
+            continue
+        present = {column.name for column in index.db.get_columns(name)}
+        columns = [column for column in table._meta.columns if column not in present]
+        if columns:
+            findings.append(
+                Finding(
+                    Level.FAIL,
+                    f"the table {name} has no column {', '.join(columns)}",
+                    "restore the index from a backup, or migrate it with the program that made it",
+                )
+            )
+            continue
+        for missing in unserved(index, table):
+            findings.append(
+                Finding(
+                    Level.FAIL if missing.unique else Level.WARN,
+                    f"the table {name} has no {'unique ' if missing.unique else ''}index on "
+                    + ", ".join(missing.columns),
+                    missing.ddl,
+                )
+            )
+    if {"archivefilecopy", "archivefilecopyrequest", "archivefileimportrequest"} <= existing:
+        for extra in absent(index, EXTRA_INDEXES):
+            findings.append(
+                Finding(
+                    Level.WARN,
+                    f"the table {extra.table} has no index {extra.name}: every run reads the whole table",
+                    "run `alpenhorn db init`",
+                )
+            )
+    return findings or [Finding(Level.PASS, "tables, columns and indexes are all there")]
+
+
+def unserved(index: Index, table: type[Table]) -> list[IndexOn]:
+    """Return the indexes of a table's model whose job no index of the table does, by whatever name."""
+    present = index.db.get_indexes(table._meta.table_name)
+    unique = {tuple(found.columns) for found in present if found.unique}
+    beginnings = {tuple(found.columns[:n]) for found in present for n in range(1, len(found.columns) + 1)}
+    return [
+        one for one in declared_indexes(table) if one.columns not in (unique if one.unique else beginnings)
+    ]
+
+
+def collation(index: Index) -> list[Finding]:
+    """Names that the database takes for the same though they differ, or cannot hold."""
+    if index.sqlite:
+        return [Finding(Level.PASS, "names are compared byte for byte")]
+    rows = index.execute(
+        "SELECT table_name, column_name, character_set_name, collation_name "
+        "FROM information_schema.columns WHERE table_schema = DATABASE() AND collation_name IS NOT NULL "
+        "ORDER BY table_name, column_name"
+    ).fetchall()
+    names = [row for row in rows if (row[0], row[1]) in _NAMES]
+    folding = [row for row in names if not row[3].endswith("_bin")]
+    padding = [
+        row for row in names if row[3].endswith("_bin") and not row[3].endswith(("nopad_bin", "0900_bin"))
+    ]
+    narrow = [row for row in names if row[2] != "utf8mb4"]
+    findings = []
+    if folding:
+        tables = sorted({row[0] for row in folding})
+        findings.append(
+            Finding(
+                Level.WARN,
+                "names that differ only in case, accents or trailing blanks are one name, in "
+                + _columns_of(folding),
+                "do without such names, or, with a backup at hand and nothing running: "
+                + "; ".join(
+                    f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+                    for table in tables
+                ),
+            )
+        )
+    if padding:
+        findings.append(
+            Finding(
+                Level.WARN,
+                f"names that differ only in trailing blanks are one name, in {_columns_of(padding)}",
+                "do without such names",
+            )
+        )
+    if narrow:
+        findings.append(
+            Finding(
+                Level.WARN,
+                f"names with some characters are refused, in {_columns_of(narrow)}",
+                "do without such names, or convert the tables to utf8mb4",
+            )
+        )
+    return findings or [Finding(Level.PASS, "names are compared byte for byte")]
+
+
+def orphans(index: Index) -> list[Finding]:
+    """Rows that point to rows which are gone: one statement a kind."""
+    findings = []
+    for table, column, target, what in _REFERENCES:
+        rows = (
+            f"FROM {table} r LEFT JOIN {target} t ON t.id = r.{column} "
+            f"WHERE r.{column} IS NOT NULL AND t.id IS NULL"
+        )
+        (count,) = index.execute(f"SELECT COUNT(*) {rows}").fetchone()
+        if count:
+            findings.append(
+                Finding(
+                    Level.WARN,
+                    f"{count} {what}: they are left alone",
+                    f"restore what they point to, or delete them; they are: SELECT r.* {rows}",
+                )
+            )
+    return findings or [Finding(Level.PASS, "every row points to rows that are there")]
+
+
+def clock(index: Index) -> Finding:
+    """The difference between the server's clock and ours, which claims of other hosts are measured by."""
+    if index.sqlite:
+        return Finding(Level.PASS, "the index uses the clock of this host")
+    before = datetime.datetime.now(datetime.UTC)
+    server = index.now().replace(tzinfo=datetime.UTC)
+    after = datetime.datetime.now(datetime.UTC)
+    # A slow answer is no difference: only what lies outside of the time that it took is.
+    seconds = max((server - after).total_seconds(), (before - server).total_seconds(), 0.0)
+    text = f"the clocks of the index's server and of this host differ by {seconds:.1f} s"
+    if seconds < CLOCK_WARN:
+        return Finding(Level.PASS, text)
+    level = Level.WARN if seconds < CLOCK_FAIL else Level.FAIL
+    return Finding(level, text, "keep both hosts' clocks right, by NTP for example")
+
+
+def _columns_of(rows: list[tuple[str, str, str, str]]) -> str:
+    return ", ".join(f"{table}.{column} ({collation})" for table, column, _, collation in rows)

@@ -1,0 +1,216 @@
+"""Creation of the index's tables, and the check that they are those that this program knows.
+
+Nothing that is there is ever altered or dropped: `create` adds what is missing, so that an index that the
+alpenhorn daemon made can be used as it is, and given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import peewee as pw
+
+from alpenhorn.errors import IndexUnusable, Refused
+from alpenhorn.index.connection import Index
+from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, Table
+
+VERSIONS = {"alpenhorn": 2, "sync": 1}
+COMPONENTS: dict[str, tuple[type[Table], ...]] = {"alpenhorn": ALPENHORN_TABLES, "sync": SYNC_TABLES}
+
+# How long a second `db init` waits for the first, in seconds.
+CREATION_TIMEOUT = 60
+
+
+class IndexOn(NamedTuple):
+    """An index on a table.  It ends in `id` by itself, as every index does on both engines, so that pages
+    are read in the order of ids without a sort."""
+
+    table: str
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+
+    @property
+    def ddl(self) -> str:
+        unique = "UNIQUE " if self.unique else ""
+        return f"CREATE {unique}INDEX {self.name} ON {self.table} ({', '.join(self.columns)})"
+
+
+# Ours on the daemon's tables, which have none that serves what is pending.
+EXTRA_INDEXES = (
+    IndexOn("archivefilecopyrequest", "sync_request_by_group", ("group_to_id", "completed", "cancelled")),
+    IndexOn("archivefilecopyrequest", "sync_request_by_source", ("node_from_id", "completed", "cancelled")),
+    IndexOn("archivefilecopy", "sync_copy_by_state", ("node_id", "has_file", "wants_file")),
+    IndexOn("archivefileimportrequest", "sync_import_by_node", ("node_id", "completed")),
+)
+
+# One query that fails on the tables of older releases, however they number themselves.
+_SHAPE = (
+    "SELECT n.host_id, n.group_id, n.io_class, n.io_config, n.max_total_gb, n.avail_gb_last_checked, "
+    "h.address, g.io_config FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id "
+    "LEFT JOIN storagegroup g ON g.id = n.group_id LIMIT 0"
+)
+
+
+def require_current(index: Index) -> None:
+    """Raise IndexUnusable, with the remedy, unless the index has the tables and versions known here.
+
+    Two queries where all is well.
+    """
+    try:
+        versions = _versions(index)
+        index.execute(_SHAPE)
+    except (pw.OperationalError, pw.ProgrammingError):
+        existing = set(index.db.get_tables())
+        _refuse_old(index, existing)
+        missing = [name for name in _names("alpenhorn") if name not in existing]
+        if len(missing) == len(ALPENHORN_TABLES):
+            raise _uninitialised(index, "has no tables yet") from None
+        if missing:
+            raise _uninitialised(index, f"lacks the table {', '.join(missing)}") from None
+        raise
+    _refuse_other_versions(index, versions)
+    for component in VERSIONS:
+        if component not in versions:
+            raise _uninitialised(index, f"has no tables of the component {component} yet")
+
+
+def create(index: Index, only: str | None = None) -> list[str]:
+    """Add the missing tables and indexes, of the component `only` or of all, and return what was added.
+
+    Raises IndexUnusable for the tables of an older release or of another version, Refused for the component
+    sync without alpenhorn.
+    """
+    components = list(VERSIONS) if only is None else [only]
+    with _alone(index):
+        existing = set(index.db.get_tables())
+        _refuse_old(index, existing)
+        versions = _versions(index) if "dataindexversion" in existing else {}
+        _refuse_other_versions(index, versions)
+        if only == "sync" and not existing.issuperset(_names("alpenhorn")):
+            raise Refused(
+                "the component sync rests on the component alpenhorn, which is not there: "
+                "run `alpenhorn db init` without --only"
+            )
+        added = []
+        suffix = "" if index.sqlite else _table_options(index)
+        for component in components:
+            # On MariaDB a creation that was cut short leaves a table without its indexes, and no version.
+            unfinished = component not in versions
+            for table in COMPONENTS[component]:
+                if table._meta.table_name not in existing:
+                    _create_table(index, table, suffix)
+                    _create_indexes(index, declared_indexes(table))
+                    added.append(f"table {table._meta.table_name}")
+                elif unfinished:
+                    added += _create_indexes(index, absent(index, declared_indexes(table)))
+            if component == "sync":
+                added += _create_indexes(index, absent(index, EXTRA_INDEXES))
+            # Last, since `require_current` takes it as the word that all of the above is there.
+            if unfinished:
+                index.execute(
+                    index.insert_ignore("dataindexversion", ("component", "version")),
+                    (component, VERSIONS[component]),
+                )
+                added.append(f"version {VERSIONS[component]} of the component {component}")
+    return added
+
+
+def declared_indexes(table: type[Table]) -> list[IndexOn]:
+    """Return the indexes of a table's model, but for its primary key."""
+    return [
+        IndexOn(
+            table._meta.table_name,
+            declared._name,
+            tuple(field.column_name for field in declared._expressions),
+            bool(declared._unique),
+        )
+        for declared in table._meta.fields_to_index()
+    ]
+
+
+def absent(index: Index, wanted: Sequence[IndexOn]) -> list[IndexOn]:
+    """Return those of `wanted`, on tables that must be there, that no index goes by the name of."""
+    present = {
+        table: {found.name for found in index.db.get_indexes(table)}
+        for table in {one.table for one in wanted}
+    }
+    return [one for one in wanted if one.name not in present[one.table]]
+
+
+def _names(component: str) -> list[str]:
+    return [table._meta.table_name for table in COMPONENTS[component]]
+
+
+def _versions(index: Index) -> dict[str, int]:
+    return dict(index.execute("SELECT component, version FROM dataindexversion").fetchall())
+
+
+def _uninitialised(index: Index, what: str) -> IndexUnusable:
+    return IndexUnusable(f"the index {index.url} {what}: run `alpenhorn db init`")
+
+
+def _refuse_old(index: Index, existing: set[str]) -> None:
+    """The releases 2.0.0rc1 and rc2 may say version 2 too: their columns tell them apart."""
+    if "storagenode" not in existing:
+        return
+    columns = {column.name for column in index.db.get_columns("storagenode")}
+    old = sorted(columns & {"host", "username", "address", "storage_type"})
+    if old or "host_id" not in columns:
+        raise IndexUnusable(
+            f"the index {index.url} is that of an older alpenhorn (2.0.0rc1 or rc2): its table storagenode "
+            f"has {'the columns ' + ', '.join(old) if old else 'no column host_id'}. "
+            "Migrate it to the tables of alpenhorn 2.0 with the daemon's own tools; nothing was changed"
+        )
+
+
+def _refuse_other_versions(index: Index, versions: dict[str, int]) -> None:
+    for component, needed in VERSIONS.items():
+        found = versions.get(component, needed)
+        if found != needed:
+            remedy = "install a newer alpenhorn" if found > needed else "migrate the index"
+            raise IndexUnusable(
+                f"the index {index.url} has version {found} of the component {component}, "
+                f"and this program needs version {needed}: {remedy}"
+            )
+
+
+@contextmanager
+def _alone(index: Index) -> Iterator[None]:
+    """Keep a second creation waiting: by the write lock on SQLite, by a named lock on MariaDB, where every
+    CREATE commits."""
+    if index.sqlite:
+        with index.transaction():
+            yield
+        return
+    name = "CONCAT('alpenhorn:', MD5(DATABASE()))"
+    (granted,) = index.execute(f"SELECT GET_LOCK({name}, ?)", (CREATION_TIMEOUT,)).fetchone()
+    if not granted:
+        raise IndexUnusable(f"another program is creating the index {index.url}: try again later")
+    try:
+        yield
+    finally:
+        index.execute(f"SELECT RELEASE_LOCK({name})")
+
+
+def _table_options(index: Index) -> str:
+    """New tables compare text byte for byte; where the server has no such collation that also counts
+    trailing blanks, the next best."""
+    found = index.execute(
+        "SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = 'utf8mb4_nopad_bin'"
+    ).fetchone()[0]
+    collation = "utf8mb4_nopad_bin" if found else "utf8mb4_bin"
+    return f" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}"
+
+
+def _create_table(index: Index, table: type[Table], suffix: str) -> None:
+    sql, params = table._schema._create_table(safe=True).query()  # type: ignore[attr-defined]
+    index.db.execute_sql(sql + suffix, params)
+
+
+def _create_indexes(index: Index, missing: list[IndexOn]) -> list[str]:
+    for one in missing:
+        index.execute(one.ddl)
+    return [f"index {one.name}" for one in missing]

@@ -1,0 +1,255 @@
+"""The tables of the data index, fields only.
+
+The first ten are those of the alpenhorn daemon (radiocosmology/alpenhorn v2, schema version 2), table for
+table and column for column; they are never altered.  The `sync_` tables are ours: no invariant may depend
+on a row of theirs existing, since other programs edit the same index and know nothing of them.
+
+All datetimes are naive UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee as pw
+
+from alpenhorn.model import HasFile, WantsFile
+
+database = pw.DatabaseProxy()
+
+
+class EnumField(pw.Field):
+    """One of a few short strings: a native enum on MariaDB, a checked string elsewhere.
+
+    Raises ValueError when a value is assigned that is not among `choices`.
+    """
+
+    def __init__(self, values: tuple[str, ...], **options: Any) -> None:
+        self.values = values
+        super().__init__(**options)
+
+    @property
+    def field_type(self) -> str:  # type: ignore[override]
+        return "ENUM" if isinstance(_backend(), pw.MySQLDatabase) else "VARCHAR"
+
+    def get_modifiers(self) -> list[str]:  # type: ignore[override]
+        if isinstance(_backend(), pw.MySQLDatabase):
+            return [f"'{value}'" for value in self.values]
+        return [str(max(len(value) for value in self.values))]
+
+    def db_value(self, value: Any) -> Any:
+        if value is not None and value not in self.values:
+            raise ValueError(f"{value!r} is none of {', '.join(self.values)}")
+        return None if value is None else str(value)
+
+
+def _backend() -> Any:
+    return database.obj
+
+
+class Table(pw.Model):
+    class Meta:
+        database = database
+        legacy_table_names = True
+
+
+# --- the alpenhorn index -------------------------------------------------------------------------------
+
+
+class DataIndexVersion(Table):
+    component = pw.CharField(max_length=256, unique=True)
+    version = pw.IntegerField()
+
+
+class StorageHost(Table):
+    name = pw.CharField(max_length=64, unique=True)
+    username = pw.CharField(max_length=64, null=True)
+    address = pw.CharField(max_length=255, null=True)
+    notes = pw.TextField(null=True)
+
+
+class StorageGroup(Table):
+    name = pw.CharField(max_length=64, unique=True)
+    io_class = pw.CharField(max_length=255, null=True)
+    notes = pw.TextField(null=True)
+    io_config = pw.TextField(null=True)
+
+
+class StorageNode(Table):
+    name = pw.CharField(max_length=64, unique=True)
+    root = pw.CharField(max_length=255, null=True)
+    host = pw.ForeignKeyField(StorageHost, backref="nodes", null=True)
+    io_class = pw.CharField(max_length=255, null=True)
+    group = pw.ForeignKeyField(StorageGroup, backref="nodes")
+    active = pw.BooleanField(default=False)
+    auto_import = pw.BooleanField(default=False)
+    auto_verify = pw.IntegerField(default=0)
+    archive = pw.BooleanField(default=False)
+    max_total_gb = pw.FloatField(null=True)
+    min_avail_gb = pw.FloatField(default=0)
+    avail_gb = pw.FloatField(null=True)
+    avail_gb_last_checked = pw.DateTimeField(null=True)
+    notes = pw.TextField(null=True)
+    io_config = pw.TextField(null=True)
+
+
+class ArchiveAcq(Table):
+    name = pw.CharField(max_length=64, unique=True)
+    comment = pw.TextField(null=True)
+
+
+class ArchiveFile(Table):
+    acq = pw.ForeignKeyField(ArchiveAcq, backref="files")
+    name = pw.CharField(max_length=255)
+    size_b = pw.BigIntegerField(null=True)
+    md5sum = pw.CharField(max_length=32, null=True)
+    registered = pw.DateTimeField()
+
+    class Meta:
+        indexes = ((("acq", "name"), True),)
+
+
+class ArchiveFileCopy(Table):
+    file = pw.ForeignKeyField(ArchiveFile, backref="copies")
+    node = pw.ForeignKeyField(StorageNode, backref="copies")
+    has_file = EnumField(("N", "Y", "M", "X"), default=HasFile.NO)
+    wants_file = EnumField(("Y", "M", "N"), default=WantsFile.YES)
+    ready = pw.BooleanField(default=False)
+    size_b = pw.BigIntegerField(null=True)
+    last_update = pw.DateTimeField()
+
+    class Meta:
+        indexes = ((("file", "node"), True),)
+
+
+class ArchiveFileCopyRequest(Table):
+    file = pw.ForeignKeyField(ArchiveFile, backref="requests")
+    group_to = pw.ForeignKeyField(StorageGroup, backref="requests_to")
+    node_from = pw.ForeignKeyField(StorageNode, backref="requests_from")
+    completed = pw.BooleanField(default=False)
+    cancelled = pw.BooleanField(default=False)
+    timestamp = pw.DateTimeField(null=True)
+    transfer_started = pw.DateTimeField(null=True)
+    transfer_completed = pw.DateTimeField(null=True)
+
+    class Meta:
+        indexes = ((("file", "group_to", "node_from"), False),)
+
+
+class ArchiveFileImportRequest(Table):
+    node = pw.ForeignKeyField(StorageNode, backref="import_requests")
+    path = pw.CharField(max_length=1024)
+    recurse = pw.BooleanField(default=False)
+    register = pw.BooleanField(default=False)
+    completed = pw.BooleanField(default=False)
+    timestamp = pw.DateTimeField(null=True)
+
+
+class StorageTransferAction(Table):
+    node_from = pw.ForeignKeyField(StorageNode, backref="actions")
+    group_to = pw.ForeignKeyField(StorageGroup, backref="actions")
+    autosync = pw.BooleanField(default=False)
+    autoclean = pw.BooleanField(default=False)
+
+    class Meta:
+        indexes = ((("node_from", "group_to"), True),)
+
+
+# --- ours ----------------------------------------------------------------------------------------------
+# Plain integers rather than foreign keys: a row here must never keep another program from deleting a row
+# of the alpenhorn index, and a dangling one does no harm.
+
+
+class SyncTable(Table):
+    class Meta:
+        legacy_table_names = False  # sync_run, and names of indexes that begin with that
+
+
+class SyncRun(SyncTable):
+    """One row a run."""
+
+    host = pw.CharField(max_length=64)
+    nodes = pw.TextField()  # names, separated by blanks
+    started = pw.DateTimeField()
+    ended = pw.DateTimeField(null=True)
+    exit_status = pw.IntegerField(null=True)
+    done = pw.IntegerField(default=0)  # files pulled, checked and imported
+    failed = pw.IntegerField(default=0)
+    bytes = pw.BigIntegerField(default=0)
+    counts = pw.TextField(null=True)  # JSON: {"pull": {"done": n, "failed": n, "bytes": n}, "check": ...}
+
+
+class SyncClaim(SyncTable):
+    """Who may settle a file's pull into a group (kind `pull`), until when.
+
+    `fence` grows with each take-over; an outcome is recorded only under the fence it was claimed with.
+    """
+
+    kind = pw.CharField(max_length=8)
+    file_id = pw.IntegerField()
+    target_id = pw.IntegerField()  # pull: the group
+    node_id = pw.IntegerField()  # pull: the node chosen to receive the file
+    reserved_b = pw.BigIntegerField()
+    host = pw.CharField(max_length=64)
+    run_id = pw.IntegerField()
+    expires = pw.DateTimeField()
+    fence = pw.IntegerField()
+
+    class Meta:
+        indexes = ((("kind", "file_id", "target_id"), True), (("node_id",), False), (("run_id",), False))
+
+
+class SyncAttempt(SyncTable):
+    """The failed attempts at one piece of work, gone once it succeeds."""
+
+    kind = pw.CharField(max_length=8)  # pull, check, import
+    subject_id = pw.IntegerField()  # pull: request id; check: copy id; import: import request id
+    count = pw.IntegerField()
+    last = pw.DateTimeField()
+    next = pw.DateTimeField()
+    blame = pw.CharField(max_length=16)
+    error = pw.TextField()
+
+    class Meta:
+        indexes = ((("kind", "subject_id"), True),)
+
+
+class SyncVerification(SyncTable):
+    """When a copy was last read in full and found good."""
+
+    file_id = pw.IntegerField()
+    node_id = pw.IntegerField()
+    verified = pw.DateTimeField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("node_id", "file_id")
+
+
+class SyncEvent(SyncTable):
+    """What happened to which copy, and why.  Only ever added to."""
+
+    id = pw.BigAutoField()
+    at = pw.DateTimeField(index=True)
+    run_id = pw.IntegerField(null=True)
+    file_id = pw.IntegerField()
+    node_id = pw.IntegerField()
+    what = pw.CharField(max_length=16)
+    why = pw.TextField()
+
+    class Meta:
+        indexes = ((("file_id", "node_id"), False),)
+
+
+ALPENHORN_TABLES: tuple[type[Table], ...] = (
+    DataIndexVersion,
+    StorageHost,
+    StorageGroup,
+    StorageNode,
+    ArchiveAcq,
+    ArchiveFile,
+    ArchiveFileCopy,
+    ArchiveFileCopyRequest,
+    ArchiveFileImportRequest,
+    StorageTransferAction,
+)
+SYNC_TABLES: tuple[type[Table], ...] = (SyncRun, SyncClaim, SyncAttempt, SyncVerification, SyncEvent)
