@@ -1,0 +1,27 @@
+"""When failed work is tried again."""
+
+from __future__ import annotations
+
+import random
+
+from alpenhorn.model import Blame
+
+FIRST = 60.0  # seconds
+LONGEST = 86_400.0
+FREE_DEATHS = 2
+
+
+def next_attempt(count: int, blame: str, now: float, rng: random.Random) -> float:
+    """The time of the next attempt after `count` (≥ 1) failed ones: exponential from a minute to a day.
+
+    Half of the wait is random, so that a thousand requests that failed together do not come back together
+    ("equal jitter": M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015).
+    A worker that was killed says nothing about the file it had, so the first two such attempts do not wait;
+    after that the file may be what kills them.
+    """
+    if blame == Blame.WORKER:
+        count -= FREE_DEATHS
+    if count <= 0:
+        return now
+    wait = min(LONGEST, FIRST * 2.0 ** min(count - 1, 30))
+    return now + wait / 2 + rng.uniform(0, wait / 2)

@@ -1,0 +1,144 @@
+"""From files to tasks: many small files in one job, a big file in one of its own, and the time each may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from alpenhorn.model import (
+    CheckFile,
+    CheckJob,
+    ImportFile,
+    ImportJob,
+    Kind,
+    Method,
+    NodeFact,
+    PullFile,
+    PullJob,
+    SearchJob,
+    Task,
+)
+
+BIG = 64 * 2**20  # bytes; such a file is a job of its own, and its part is kept when it is interrupted
+BATCH_BYTES = 256 * 2**20
+BATCH_FILES = 1000
+SESSION_FILES = 4000  # an ssh session costs as much as hundreds of small files
+LEAST_FILES = 50  # a smaller job is not worth splitting off
+DIRECTORIES = 64
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a job may take, and among how many workers a page of work is shared out.
+
+    `base` seconds and a second for each `bytes_per_second` bytes (0: no limit); a job of many files gets
+    `per_file` seconds more for each, since their number and not their length is what takes time.
+    """
+
+    base: float
+    bytes_per_second: float
+    workers: int
+    per_file: float = 0.1
+
+    def deadline(self, files: int, size_b: int) -> float | None:
+        if self.bytes_per_second == 0:
+            return None
+        return self.base + size_b / self.bytes_per_second + self.per_file * (files - 1)
+
+
+def split(items: Sequence[T], size: Callable[[T], int], most: int, workers: int) -> Iterator[list[T]]:
+    """Share items out, in order, into batches of at most `most` items and BATCH_BYTES, big ones alone.
+
+    The number of batches is a multiple of the number of workers where there is enough for that, so that
+    no worker is left with a last batch of its own while the others have nothing to do.
+    """
+    rounds = -(-len(items) // (most * workers))
+    most = max(LEAST_FILES, -(-len(items) // (rounds * workers))) if items else most
+    batch: list[T] = []
+    total = 0
+    for item in items:
+        size_b = size(item)
+        if size_b >= BIG:
+            yield [item]
+            continue
+        if batch and (len(batch) >= most or total + size_b > BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size_b
+    if batch:
+        yield batch
+
+
+def pull_tasks(
+    chosen: Iterable[tuple[NodeFact, NodeFact, Method, PullFile]], limits: Limits, stage: Callable[[], str]
+) -> Iterator[Task]:
+    """`chosen`: (source, destination, method, file) in the order of the requests; `stage`: makes names."""
+    routes: dict[tuple[int, int, Method], tuple[NodeFact, NodeFact, list[PullFile]]] = {}
+    for source, node, method, file in chosen:
+        routes.setdefault((source.id, node.id, method), (source, node, []))[2].append(file)
+    for (_, node_id, method), (source, node, files) in routes.items():
+        most = SESSION_FILES if method in (Method.RSYNC_SSH, Method.RSYNC) else BATCH_FILES
+        for batch in split(files, _size, most, limits.workers):
+            size_b = sum(file.size_b for file in batch)
+            big = len(batch) == 1 and size_b >= BIG
+            yield Task(
+                Kind.PULL,
+                node_id,
+                PullJob(source, node, method, tuple(batch)),
+                files=len(batch),
+                bytes=size_b,
+                deadline=limits.deadline(len(batch), size_b),
+                # Known by what it holds, so that the next run finds it and goes on with it.
+                stage=f"part-{batch[0].file_id}-{batch[0].md5sum}" if big else stage(),
+            )
+
+
+def check_tasks(node: NodeFact, files: Sequence[CheckFile], limits: Limits) -> Iterator[Task]:
+    for batch in split(files, _size, BATCH_FILES, limits.workers):
+        size_b = sum(map(_size, batch))
+        yield Task(
+            Kind.CHECK,
+            node.id,
+            CheckJob(node, tuple(batch)),
+            files=len(batch),
+            bytes=size_b,
+            deadline=limits.deadline(len(batch), size_b),
+        )
+
+
+def import_tasks(
+    node: NodeFact, request_id: int, settle: float, files: Sequence[tuple[ImportFile, int]], limits: Limits
+) -> Iterator[Task]:
+    """`files`: each with its length."""
+    for batch in split(files, lambda item: item[1], BATCH_FILES, limits.workers):
+        size_b = sum(length for _, length in batch)
+        yield Task(
+            Kind.IMPORT,
+            node.id,
+            ImportJob(node, request_id, settle, tuple(file for file, _ in batch)),
+            files=len(batch),
+            bytes=size_b,
+            deadline=limits.deadline(len(batch), size_b),
+        )
+
+
+def search_tasks(
+    node: NodeFact, request_id: int, paths: Sequence[str], recurse: bool, settle: float, limits: Limits
+) -> Iterator[Task]:
+    for start in range(0, len(paths), DIRECTORIES):
+        some = tuple(paths[start : start + DIRECTORIES])
+        yield Task(
+            Kind.SEARCH,
+            node.id,
+            SearchJob(node, request_id, some, recurse, settle),
+            files=0,
+            deadline=limits.deadline(len(some), 0),
+        )
+
+
+def _size(file: Any) -> int:
+    return file.size_b or 0

@@ -1,0 +1,106 @@
+"""Which of the files found on a node are imported, and as what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from alpenhorn.model import MARKER, Found, ImportFile, KnownFile
+from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
+
+
+class Named(NamedTuple):
+    """A found file with the names that the detector gave it; `refused` says why it cannot be imported."""
+
+    found: Found
+    acq: str
+    name: str
+    refused: str = ""
+
+
+def detect(path: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str] | None:
+    """The acquisition and file name of a path below a root, or None when nothing claims it.
+
+    Each pattern must match the whole path and has the named group `acq` and, optionally, `file`; what they
+    match must make up the path, since `acq/file` is where every other node will have the file.  Without
+    patterns the first directory is the acquisition.
+    """
+    if not patterns:
+        acq, slash, name = path.partition("/")
+        return (acq, name) if slash else None
+    for pattern in patterns:
+        match = pattern.fullmatch(path)
+        if match is None:
+            continue
+        groups = match.groupdict()
+        acq = groups["acq"]
+        rest = path[len(acq) + 1 :]
+        if acq and path.startswith(acq + "/") and groups.get("file", rest) == rest:
+            return acq, rest
+    return None
+
+
+def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> list[Named]:
+    """Give each file its names, or the reason why it can have none."""
+    named = []
+    for file in found:
+        names = detect(file.path, patterns)
+        if names is None:
+            why = "no import pattern matches" if patterns else "it is in no acquisition directory"
+            named.append(Named(file, "", "", why))
+        else:
+            named.append(Named(file, *names, refused=_unfit(*names)))
+    return named
+
+
+def _unfit(acq: str, name: str) -> str:
+    if acq == MARKER or any(element.startswith(".") for element in (acq, *name.split("/"))):
+        return (
+            "names that start with a dot are never imported"
+            if acq != MARKER
+            else f"{MARKER} is no acquisition"
+        )
+    if len(acq) > ACQ_LENGTH:
+        return f"the acquisition's name is longer than {ACQ_LENGTH} characters"
+    if len(name) > NAME_LENGTH:
+        return f"the file's name is longer than {NAME_LENGTH} characters"
+    try:
+        f"{acq}/{name}".encode()
+    except UnicodeEncodeError:
+        return "the name is not valid UTF-8, so the index cannot hold it; rename the file"
+    return unsafe(acq, name)
+
+
+class ImportPlan(NamedTuple):
+    """`wanted`: files to be hashed, with their lengths; `present`: already registered and called good here;
+    `refused`: (path, why)."""
+
+    wanted: list[tuple[ImportFile, int]]
+    present: int
+    refused: list[tuple[str, str]]
+
+
+def choose(named: Iterable[Named], known: Mapping[tuple[str, str], KnownFile], register: bool) -> ImportPlan:
+    """Decide what is hashed.
+
+    A copy that the index calls good and that has the right length is left alone: `node verify` is for
+    that.  `register` false: only files that the index knows already.
+    """
+    wanted: list[tuple[ImportFile, int]] = []
+    refused: list[tuple[str, str]] = []
+    present = 0
+    for file in named:
+        if file.refused:
+            refused.append((file.found.path, file.refused))
+            continue
+        row = known.get((file.acq, file.name))
+        if row is None and not register:
+            refused.append(
+                (file.found.path, "it is not registered in the index, and new files were not asked for")
+            )
+        elif row is not None and row.has_file == "Y" and row.size_b == file.found.size_b:
+            present += 1
+        else:
+            wanted.append((ImportFile(file.found.path, file.acq, file.name, row), file.found.size_b))
+    return ImportPlan(wanted, present, refused)

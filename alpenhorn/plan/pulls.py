@@ -1,0 +1,233 @@
+"""What is done with each pending copy request, and why: the rules for pulls.
+
+Pure.  Facts go in one by one, in the order of the requests; what was decided before in the same run counts
+(room that is reserved, files that are on their way).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from alpenhorn.io.base import Group, Misfit, Remote
+from alpenhorn.model import Method, NodeFact, PullFact, PullFile
+from alpenhorn.plan.paths import unsafe
+from alpenhorn.plan.space import Space
+
+MD5 = re.compile(r"[0-9a-fA-F]{32}")
+
+
+class Choice(StrEnum):
+    PULL = "pull"
+    CANCEL = "cancel"
+    WAIT = "wait"  # nothing to be done by anyone: something else comes first
+    SKIP = "skip"  # somebody should know
+
+
+class PullDecision(NamedTuple):
+    """`node_id`, `method`, `reserved_b` are set for PULL only."""
+
+    fact: PullFact
+    choice: Choice
+    why: str
+    node_id: int = 0
+    method: Method = Method.COPY
+    reserved_b: int = 0
+
+    def file(self) -> PullFile:
+        fact = self.fact
+        assert fact.size_b is not None and fact.md5sum is not None
+        replace = any(node_id == self.node_id and has == "X" for node_id, has in fact.at_group)
+        return PullFile(
+            fact.request_id,
+            fact.file_id,
+            f"{fact.acq}/{fact.name}",
+            fact.size_b,
+            fact.md5sum.lower(),
+            replace,
+        )
+
+
+class Route(NamedTuple):
+    """All that is the same for every file from one node into one group; `blocked` says why none can go."""
+
+    source: NodeFact | None
+    remote: Remote | None
+    group: Group | None
+    method: Mapping[int, Method]
+    blocked: str = ""
+
+
+@dataclass(slots=True)
+class Troubles:
+    """What a run has met and leaves alone until its end, each with the reason.
+
+    `absent`: ids of this host's nodes that cannot be worked on; `unwritable`: ids of nodes that take no more
+    pulls; `silent`: names of hosts that could not be reached.
+    """
+
+    absent: dict[int, str] = field(default_factory=dict)
+    unwritable: dict[int, str] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+class PullPlanner:
+    """Decides pull after pull for one run on one host.
+
+    `nodes`: every node by id.  `groups`: the storage objects of the groups that have a node here.
+    `remote`: makes the remote object of a node.  `local_method`: how each node here wants local copies.
+    `bbcp`: whether remote files are fetched with bbcp.  `troubles` may be added to while the run goes on,
+    through the methods here.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        nodes: Mapping[int, NodeFact],
+        groups: Mapping[int, Group],
+        remote: Callable[[NodeFact], Remote],
+        local_method: Mapping[int, Method],
+        space: Space,
+        bbcp: bool,
+        troubles: Troubles,
+    ) -> None:
+        self.host = host
+        self.nodes = nodes
+        self.groups = groups
+        self.remote = remote
+        self.local_method = local_method
+        self.space = space
+        self.bbcp = bbcp
+        self.troubles = troubles
+        self._under_way: dict[int, set[int]] = {}  # group id: file ids
+        self._routes: dict[tuple[int, int], Route] = {}
+
+    def decide(self, fact: PullFact, now: float) -> PullDecision:
+        choice, why = self._settled_by_states(fact)
+        if choice is not None:
+            return PullDecision(fact, choice, why)
+        if fact.size_b is None or not fact.md5sum or fact.acq is None or fact.name is None:
+            return PullDecision(fact, Choice.SKIP, _incomplete(fact))
+        if fact.size_b < 0 or not MD5.fullmatch(fact.md5sum):
+            return PullDecision(fact, Choice.SKIP, "the index has no valid length and MD5 sum for the file")
+        bad_path = unsafe(fact.acq, fact.name)
+        if bad_path:
+            return PullDecision(fact, Choice.SKIP, bad_path)
+        if fact.claimed_by:
+            return PullDecision(fact, Choice.WAIT, f"being pulled by {fact.claimed_by}")
+        if fact.attempt is not None and fact.attempt.next > now:
+            return PullDecision(fact, Choice.WAIT, "waits after a failed attempt")
+        route = self._route(fact.node_from_id, fact.group_to_id)
+        if route.blocked:
+            return PullDecision(fact, Choice.SKIP, route.blocked)
+        assert route.source is not None and route.remote is not None and route.group is not None
+        if not fact.source_ready and not route.remote.ready(fact):
+            return PullDecision(fact, Choice.WAIT, f"not ready on {route.source.name}")
+        under_way = self._under_way.setdefault(fact.group_to_id, set())
+        if fact.file_id in under_way:
+            return PullDecision(fact, Choice.WAIT, "another request brings the same file")
+        node_id = route.group.choose(fact, route.source, self.space.fits)
+        if isinstance(node_id, Misfit):
+            return PullDecision(fact, Choice.SKIP, node_id.reason)
+        if node_id in self.troubles.unwritable:
+            return PullDecision(fact, Choice.SKIP, self.troubles.unwritable[node_id])
+        under_way.add(fact.file_id)
+        reserved = self.space.reserve(node_id, fact.size_b)
+        return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
+
+    def finished(self, group_id: int, file_id: int, node_id: int, size_b: int, used_b: int | None) -> None:
+        """A planned pull has ended (`used_b`: space taken) or did not come about (None)."""
+        self._under_way[group_id].discard(file_id)
+        self.space.settle(node_id, size_b, used_b)
+
+    def trouble_at_node(self, node_id: int, why: str) -> None:
+        """No more pulls onto that node in this run."""
+        self.troubles.unwritable[node_id] = why
+
+    def trouble_with_host(self, host: str, why: str) -> None:
+        """No more pulls from that host in this run."""
+        self.troubles.silent[host] = why
+        self._routes.clear()
+
+    def node_absent(self, node_id: int, why: str) -> None:
+        """A node of this host that cannot be worked on: nothing is pulled from it or onto it."""
+        self.troubles.absent[node_id] = why
+        self._routes.clear()
+
+    def _settled_by_states(self, fact: PullFact) -> tuple[Choice | None, str]:
+        """What the states at the destination, then at the source, decide before anything else."""
+        if fact.at_group:
+            states = {has for _, has in fact.at_group}
+            if "Y" in states:
+                return Choice.CANCEL, "the group has the file already"
+            if "M" in states:
+                return Choice.WAIT, "the group's copy is to be checked first"
+        if fact.source_has == "Y":
+            return None, ""
+        source = self.nodes.get(fact.node_from_id)
+        if source is None:
+            return Choice.SKIP, "the source node is not in the index"
+        if not source.active:
+            return Choice.SKIP, f"source node {source.name} is not active"
+        if fact.source_has == "M":
+            return Choice.WAIT, f"the copy on {source.name} is to be checked first"
+        if fact.source_has == "X":
+            return Choice.CANCEL, f"the copy on {source.name} is corrupt"
+        return Choice.CANCEL, f"{source.name} does not have the file"
+
+    def _route(self, node_from_id: int, group_to_id: int) -> Route:
+        key = (node_from_id, group_to_id)
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = self._make_route(node_from_id, group_to_id)
+        return route
+
+    def _make_route(self, node_from_id: int, group_to_id: int) -> Route:
+        def blocked(why: str) -> Route:
+            return Route(None, None, None, {}, why)
+
+        source = self.nodes.get(node_from_id)
+        if source is None:
+            return blocked("the source node is not in the index")
+        if not source.active:
+            return blocked(f"source node {source.name} is not active")
+        if source.id in self.troubles.absent:
+            return blocked(f"source node {source.name}: {self.troubles.absent[source.id]}")
+        group = self.groups.get(group_to_id)
+        if group is None:
+            return blocked("the group has no node on this host that can be worked on")
+        remote = self.remote(source)
+        here = source.host == self.host
+        if not here:
+            missing = remote.unreachable()
+            if missing:
+                return blocked(
+                    f"source node {source.name} cannot be reached from here: {missing} is not set"
+                    f" (alpenhorn host modify {source.host or 'HOST'} --address ADDR --username USER)"
+                )
+            assert source.host is not None
+            if source.host in self.troubles.silent:
+                return blocked(f"host {source.host}: {self.troubles.silent[source.host]}")
+        methods = {node.id: self._method(source, node, here) for node in group.nodes}
+        return Route(source, remote, group, methods)
+
+    def _method(self, source: NodeFact, node: NodeFact, here: bool) -> Method:
+        if not here:
+            return Method.BBCP if self.bbcp else Method.RSYNC_SSH
+        wanted = self.local_method[node.id]
+        # Two names of one inode are one copy: an archived file could be damaged through the other name,
+        # and two archive copies would be counted where there is one.
+        if wanted is Method.COPY and not source.archive and not node.archive:
+            return Method.LINK
+        return wanted
+
+
+def _incomplete(fact: PullFact) -> str:
+    if fact.acq is None or fact.name is None:
+        return "the file's row is gone from the index"
+    missing = "length" if fact.size_b is None else "MD5 sum"
+    return f"the index has no {missing} for the file, so that a copy could not be verified"

@@ -1,0 +1,79 @@
+"""What still fits on a node: free space less everything that is planned or being written there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alpenhorn.model import GIB, NodeFact
+
+
+@dataclass(slots=True)
+class _Room:
+    free_b: int | None
+    floor_b: int  # free bytes that must be left
+    total_b: int  # bytes of the files that the index has on the node
+    limit_b: int | None  # of total_b
+    reserve: Callable[[int], int]
+    reserved_b: int = 0
+    coming_b: int = 0
+
+
+class Space:
+    """Reservations for a run's nodes.
+
+    `free_b` is what was free when the node was probed, so what was written since is subtracted here.  Free
+    space that is not known is not free.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: dict[int, _Room] = {}
+
+    def open(
+        self, node: NodeFact, free_b: int | None, total_b: int, claimed_b: int, reserve: Callable[[int], int]
+    ) -> None:
+        """Begin to keep account of a node.
+
+        `total_b`: length of all files that the index has there; `claimed_b`: what other runs have reserved
+        there; `reserve`: from a file's length to the bytes to set aside for it.
+        """
+        limit = None if node.max_total_gb is None else int(node.max_total_gb * GIB)
+        self._rooms[node.id] = _Room(
+            free_b, int(node.min_avail_gb * GIB), total_b, limit, reserve, reserved_b=claimed_b
+        )
+
+    def fits(self, node_id: int, size_b: int) -> bool:
+        room = self._rooms[node_id]
+        if room.limit_b is not None and room.total_b + room.coming_b + size_b > room.limit_b:
+            return False
+        need = room.reserve(size_b)
+        if need == 0:
+            return True
+        return room.free_b is not None and room.free_b - room.reserved_b - need >= room.floor_b
+
+    def why_not(self, node_id: int, size_b: int) -> str:
+        """In words, why a file of that length does not fit."""
+        room = self._rooms[node_id]
+        if room.limit_b is not None and room.total_b + room.coming_b + size_b > room.limit_b:
+            return "max_total_gb would be exceeded"
+        if room.free_b is None:
+            return "free space is not known"
+        return "it would go below min_avail_gb" if room.floor_b else "not enough free space"
+
+    def reserve(self, node_id: int, size_b: int) -> int:
+        """Set room aside for a file; returns the bytes reserved."""
+        room = self._rooms[node_id]
+        need = room.reserve(size_b)
+        room.reserved_b += need
+        room.coming_b += size_b
+        return need
+
+    def settle(self, node_id: int, size_b: int, used_b: int | None) -> None:
+        """A reserved file has come (`used_b`: the space it took) or will not come now (None)."""
+        room = self._rooms[node_id]
+        room.reserved_b -= room.reserve(size_b)
+        room.coming_b -= size_b
+        if used_b is not None:
+            room.total_b += size_b
+            if room.free_b is not None:
+                room.free_b -= used_b

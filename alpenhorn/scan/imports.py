@@ -1,0 +1,50 @@
+"""Pending import requests, and what the index knows of paths found on a node, as facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model import ImportRequestFact, KnownFile
+from alpenhorn.scan.attempts import attempt_fact
+
+REQUESTS = """
+    SELECT i.id, i.node_id, i.path, i.recurse, i.register, t.count, t.last, t.next, t.blame, t.error
+    FROM archivefileimportrequest i
+    LEFT JOIN sync_attempt t ON t.kind = 'import' AND t.subject_id = i.id
+    WHERE i.node_id = ? AND i.completed = 0 ORDER BY i.id
+"""
+KNOWN = """
+    SELECT f.id, f.name, f.size_b, f.md5sum, c.has_file
+    FROM archivefile f LEFT JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
+    WHERE f.acq_id = ? AND f.name IN ({marks})
+"""
+CHUNK = 500
+
+
+def requests(index: Index, node_id: int) -> list[ImportRequestFact]:
+    """The pending import requests of a node, oldest first."""
+    return [
+        ImportRequestFact(
+            row[0], row[1], row[2], bool(row[3]), bool(row[4]), attempt_fact(row[5:]) if row[5] else None
+        )
+        for row in index.execute(REQUESTS, (node_id,))
+    ]
+
+
+def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], KnownFile]:
+    """What the index has under those (acquisition, file name) pairs; those it does not have are left out."""
+    by_acq: dict[str, list[str]] = {}
+    for acq, name in names:
+        by_acq.setdefault(acq, []).append(name)
+    found = {}
+    for acq, files in by_acq.items():
+        row = index.execute("SELECT id FROM archiveacq WHERE name = ?", (acq,)).fetchone()
+        if row is None:
+            continue
+        for start in range(0, len(files), CHUNK):
+            some = files[start : start + CHUNK]
+            sql = KNOWN.format(marks=", ".join("?" * len(some)))
+            for file_id, name, size_b, md5sum, has in index.execute(sql, (node_id, row[0], *some)):
+                found[acq, name] = KnownFile(file_id, acq, name, size_b, md5sum, has)
+    return found

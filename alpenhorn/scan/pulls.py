@@ -1,0 +1,110 @@
+"""Pending copy requests as facts, a page at a time in the order of the requests."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model import PullFact
+from alpenhorn.scan.attempts import attempt_fact
+
+PENDING = "r.completed = 0 AND r.cancelled = 0 AND r.group_to_id = ?"
+RANGE = f"{PENDING} AND r.id > ? AND r.id <= ?"
+
+REQUESTS = f"""
+    SELECT r.id, r.file_id, a.name, f.name, f.size_b, f.md5sum,
+           r.node_from_id, c.has_file, c.ready, r.group_to_id
+    FROM archivefilecopyrequest r
+    LEFT JOIN archivefile f ON f.id = r.file_id
+    LEFT JOIN archiveacq a ON a.id = f.acq_id
+    LEFT JOIN archivefilecopy c ON c.file_id = r.file_id AND c.node_id = r.node_from_id
+    WHERE {PENDING} AND r.id > ? ORDER BY r.id LIMIT ?
+"""
+AT_GROUP = f"""
+    SELECT r.id, c.node_id, c.has_file
+    FROM archivefilecopyrequest r
+    JOIN archivefilecopy c ON c.file_id = r.file_id
+    JOIN storagenode n ON n.id = c.node_id AND n.group_id = r.group_to_id
+    WHERE {RANGE}
+"""
+TOTAL = f"""
+    SELECT COUNT(*), SUM(f.size_b)
+    FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id
+    WHERE {PENDING}
+"""
+ATTEMPTS = f"""
+    SELECT r.id, t.count, t.last, t.next, t.blame, t.error
+    FROM sync_attempt t JOIN archivefilecopyrequest r ON r.id = t.subject_id
+    WHERE t.kind = 'pull' AND t.subject_id > ? AND t.subject_id <= ? AND {PENDING}
+"""
+CLAIMS = f"""
+    SELECT r.id, k.host, k.run_id
+    FROM sync_claim k JOIN archivefilecopyrequest r ON r.file_id = k.file_id
+    WHERE k.kind = 'pull' AND k.target_id = r.group_to_id AND k.run_id <> ? AND k.expires > ? AND {RANGE}
+"""
+
+
+def page(
+    index: Index, group_id: int, after: int, limit: int, run_id: int, now: datetime.datetime
+) -> list[PullFact]:
+    """Return up to `limit` pending requests into a group with ids above `after`.
+
+    `now` is the database server's time, by which leases are judged; `run_id` is the run whose own claims do
+    not count.
+    """
+    rows = index.execute(REQUESTS, (group_id, after, limit)).fetchall()
+    if not rows:
+        return []
+    bounds = (group_id, after, rows[-1][0])
+    at_group: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    for request_id, node_id, has in index.execute(AT_GROUP, bounds):
+        at_group[request_id].append((node_id, has))
+    attempts = {
+        row[0]: attempt_fact(row[1:]) for row in index.execute(ATTEMPTS, (after, rows[-1][0], group_id))
+    }
+    claims = {row[0]: f"{row[1]} (run {row[2]})" for row in index.execute(CLAIMS, (run_id, now, *bounds))}
+    facts = [PullFact(*row) for row in rows]
+    if not (at_group or attempts or claims):
+        return facts
+    return [
+        fact._replace(
+            at_group=tuple(at_group.get(fact.request_id, ())),
+            attempt=attempts.get(fact.request_id),
+            claimed_by=claims.get(fact.request_id),
+        )
+        for fact in facts
+    ]
+
+
+def pages(
+    index: Index, group_id: int, limit: int, run_id: int, now: datetime.datetime
+) -> Iterator[list[PullFact]]:
+    """All pending requests into a group; each page is read when it is asked for."""
+    after = 0
+    while facts := page(index, group_id, after, limit, run_id, now):
+        yield facts
+        after = facts[-1].request_id
+
+
+def pending_total(index: Index, group_ids: Iterable[int]) -> tuple[int, int]:
+    """(files, bytes) of all pending requests into the groups."""
+    files = bytes_ = 0
+    for group_id in group_ids:
+        row = index.execute(TOTAL, (group_id,)).fetchone()
+        files += row[0]
+        bytes_ += int(row[1] or 0)
+    return files, bytes_
+
+
+def reserved_by_others(
+    index: Index, node_ids: Iterable[int], run_id: int, now: datetime.datetime
+) -> dict[int, int]:
+    """Bytes that live claims of other runs have reserved on each of the nodes."""
+    rows = index.execute(
+        "SELECT node_id, SUM(reserved_b) FROM sync_claim WHERE run_id <> ? AND expires > ? GROUP BY node_id",
+        (run_id, now),
+    )
+    wanted = set(node_ids)
+    return {node_id: int(total) for node_id, total in rows if node_id in wanted}

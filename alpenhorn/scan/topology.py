@@ -1,0 +1,58 @@
+"""Nodes, groups and hosts as facts: small tables, read whole at the start of each round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alpenhorn.errors import NotFound
+from alpenhorn.index.connection import Index
+from alpenhorn.model import GroupFact, NodeFact
+
+NODES = """
+    SELECT n.id, n.name, n.root, n.group_id, h.name, h.username, h.address, n.active, n.archive,
+           n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify
+    FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Every node and group by id."""
+
+    nodes: dict[int, NodeFact]
+    groups: dict[int, GroupFact]
+
+    def here(self, host: str) -> list[NodeFact]:
+        """The active nodes of a host, by name."""
+        return sorted(
+            (node for node in self.nodes.values() if node.active and node.host == host),
+            key=lambda node: node.name,
+        )
+
+    def named(self, names: Iterable[str]) -> list[NodeFact]:
+        """Raises NotFound for the first name that no node has."""
+        by_name = {node.name: node for node in self.nodes.values()}
+        for name in names:
+            if name not in by_name:
+                raise NotFound(f"no node called {name!r}; see: alpenhorn node list")
+        return [by_name[name] for name in names]
+
+
+def load(index: Index) -> Topology:
+    nodes = {row[0]: NodeFact(*row) for row in index.execute(NODES)}
+    groups = {
+        row[0]: GroupFact(*row)
+        for row in index.execute("SELECT id, name, io_class, io_config FROM storagegroup")
+    }
+    return Topology(nodes, groups)
+
+
+def stored_bytes(index: Index, node_id: int) -> int:
+    """The length of all files that the index has, or may have, on a node."""
+    row = index.execute(
+        "SELECT SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
+        " WHERE c.node_id = ? AND c.has_file IN ('Y', 'M', 'X')",
+        (node_id,),
+    ).fetchone()
+    return int(row[0] or 0)
