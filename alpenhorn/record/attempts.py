@@ -1,0 +1,50 @@
+"""Failed attempts, and when the next one may be made."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import naive, posix
+from alpenhorn.plan.backoff import next_attempt
+from alpenhorn.record.run import Run
+
+COLUMNS = ("kind", "subject_id", "count", "last", "next", "blame", "error")
+ERROR_LENGTH = 2000
+
+
+class Failure(NamedTuple):
+    """`subject_id`: the request's, copy's or import request's id, by `kind`."""
+
+    subject_id: int
+    blame: str
+    error: str
+
+
+def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> None:
+    """Count one more failed attempt for each; to be called inside a transaction."""
+    if not failures:
+        return
+    counts = {}
+    for marks, some in in_chunks([failure.subject_id for failure in failures]):
+        sql = f"SELECT subject_id, count FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks})"
+        counts.update(index.execute(sql, (kind, *some)).fetchall())
+    now = run.now()
+    rng = random.Random()
+    rows = []
+    for failure in failures:
+        count = counts.get(failure.subject_id, 0) + 1
+        later = naive(next_attempt(count, failure.blame, posix(now), rng))
+        rows.append(
+            (kind, failure.subject_id, count, now, later, failure.blame, failure.error[:ERROR_LENGTH])
+        )
+    index.executemany(index.upsert("sync_attempt", COLUMNS, COLUMNS[:2], COLUMNS[2:]), rows)
+
+
+def succeeded(index: Index, kind: str, subject_ids: Sequence[int]) -> None:
+    """Forget the failed attempts; to be called inside a transaction."""
+    for marks, some in in_chunks(subject_ids):
+        index.execute(f"DELETE FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks})", (kind, *some))

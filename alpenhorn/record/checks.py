@@ -1,0 +1,49 @@
+"""What came of checks, each batch in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model import Blame, CheckResult, NodeFact, Verdict
+from alpenhorn.record.attempts import Failure, failed, succeeded
+from alpenhorn.record.copies import became_good, verified
+from alpenhorn.record.run import Run, events
+
+STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X"}
+
+
+def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult]) -> None:
+    """Record verdicts on copies that are still suspect; what could not be read stays so and counts as an attempt."""
+
+    def work() -> None:
+        now = run.now()
+        for verdict, state in STATE.items():
+            some = [result for result in results if result.verdict is verdict]
+            if not some:
+                continue
+            index.executemany(
+                "UPDATE archivefilecopy SET has_file = ?, size_b = ?, last_update = ? WHERE id = ? AND has_file = 'M'",
+                [(state, result.space_b, now, result.file.copy_id) for result in some],
+            )
+            rows = [
+                (result.file.file_id, node.id, result.error or "read in full, MD5 equal") for result in some
+            ]
+            events(index, run, str(verdict), rows)
+            succeeded(index, "check", [result.file.copy_id for result in some])
+            if verdict is Verdict.GOOD:
+                file_ids = [result.file.file_id for result in some]
+                verified(index, node.id, file_ids, now)
+                became_good(index, node, file_ids, now)
+        failed(
+            index,
+            run,
+            "check",
+            [
+                Failure(result.file.copy_id, Blame.DESTINATION, result.error)
+                for result in results
+                if result.verdict is Verdict.UNREADABLE
+            ],
+        )
+
+    index.retry(work)

@@ -1,0 +1,132 @@
+"""Claims: a file is pulled into a group by one run at a time, whichever hosts look at the index.
+
+A claim is a lease judged by the database server's clock, so that hosts' clocks may differ.  It is unique
+for a file and a group, so that two requests for one file cannot be served by two hosts at once either.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.record.run import Run
+
+LEASE = datetime.timedelta(minutes=15)
+COLUMNS = ("kind", "file_id", "target_id", "node_id", "reserved_b", "host", "run_id", "expires", "fence")
+
+
+class Wanted(NamedTuple):
+    """A pull that a run would like to make."""
+
+    request_id: int
+    file_id: int
+    group_id: int
+    node_id: int
+    reserved_b: int
+
+
+def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
+    """Claim what is still pending and nobody else's; returns the ids of the requests that are granted.
+
+    A lease that has run out is taken over, under the next fencing number.
+    """
+
+    def work() -> set[int]:
+        now = index.now()
+        pending = _still_pending(index, [want.request_id for want in wanted])
+        asked = [want for want in wanted if want.request_id in pending]
+        rows = [
+            (
+                "pull",
+                want.file_id,
+                want.group_id,
+                want.node_id,
+                want.reserved_b,
+                run.host,
+                run.id,
+                now + LEASE,
+                1,
+            )
+            for want in asked
+        ]
+        index.executemany(index.insert_ignore("sync_claim", COLUMNS), rows)
+        ours = _ours(index, run, asked)
+        for want in asked:
+            if (want.file_id, want.group_id) not in ours:
+                taken = index.execute(
+                    "UPDATE sync_claim SET host = ?, run_id = ?, node_id = ?, reserved_b = ?, expires = ?,"
+                    " fence = fence + 1 WHERE kind = 'pull' AND file_id = ? AND target_id = ? AND expires <= ?",
+                    (
+                        run.host,
+                        run.id,
+                        want.node_id,
+                        want.reserved_b,
+                        now + LEASE,
+                        want.file_id,
+                        want.group_id,
+                        now,
+                    ),
+                )
+                if taken.rowcount:
+                    ours.add((want.file_id, want.group_id))
+        return {want.request_id for want in asked if (want.file_id, want.group_id) in ours}
+
+    return index.retry(work)
+
+
+def _still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
+    pending: set[int] = set()
+    for marks, some in in_chunks(request_ids):
+        rows = index.execute(
+            f"SELECT id FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0 AND id IN ({marks})",
+            some,
+        )
+        pending.update(row[0] for row in rows)
+    return pending
+
+
+def _ours(index: Index, run: Run, asked: Sequence[Wanted]) -> set[tuple[int, int]]:
+    if not asked:
+        return set()
+    rows = index.execute(
+        "SELECT file_id, target_id FROM sync_claim WHERE kind = 'pull' AND run_id = ?", (run.id,)
+    )
+    return set(rows.fetchall())
+
+
+def renew(index: Index, run: Run) -> None:
+    """Extend all leases of a run; called well before they run out."""
+    index.retry(
+        lambda: index.execute(
+            "UPDATE sync_claim SET expires = ? WHERE run_id = ?", (index.now() + LEASE, run.id)
+        )
+    )
+
+
+def release(index: Index, run: Run, group_id: int, file_ids: Sequence[int]) -> None:
+    """Give back claims of files on their way into a group; part of the transaction that records what came of it."""
+    for marks, some in in_chunks(file_ids):
+        index.execute(
+            f"DELETE FROM sync_claim WHERE kind = 'pull' AND target_id = ? AND run_id = ? AND file_id IN ({marks})",
+            (group_id, run.id, *some),
+        )
+
+
+def drop_dead(index: Index, run: Run, node_ids: Iterable[int]) -> int:
+    """Remove the claims that killed runs left on nodes whose run lock we hold; returns how many.
+
+    Only a run that holds a node's lock makes claims for it, so whoever made these is dead.
+    """
+
+    def work() -> int:
+        dropped = 0
+        for node_id in node_ids:
+            dropped += index.execute(
+                "DELETE FROM sync_claim WHERE node_id = ? AND run_id <> ?", (node_id, run.id)
+            ).rowcount
+        return dropped
+
+    return index.retry(work)

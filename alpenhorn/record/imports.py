@@ -1,0 +1,106 @@
+"""What came of imports: acquisitions, files and copies, each batch in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model import Blame, ImportResult, KnownFile, NodeFact
+from alpenhorn.record.attempts import Failure, failed, succeeded
+from alpenhorn.record.copies import good
+from alpenhorn.record.run import Run, events
+from alpenhorn.scan.imports import known
+
+COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
+
+
+class Imported(NamedTuple):
+    """How a batch ended: counts, and (path, what differs) of files that are not what the index says."""
+
+    new: int
+    same: int
+    differ: list[tuple[str, str]]
+
+
+def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResult]) -> Imported:
+    """Register hashed files, all with verdict HASHED.
+
+    The rows are read again here, so that a file which another host registered meanwhile is compared and
+    not overwritten.
+    """
+
+    def work() -> Imported:
+        now = run.now()
+        before = {(row.acq, row.name): row for row in _known(index, node, results)}
+        index.executemany(
+            index.insert_ignore("archiveacq", ("name",)),
+            [(acq,) for acq in {result.file.acq for result in results}],
+        )
+        acq_ids = _acq_ids(index, {result.file.acq for result in results})
+        index.executemany(
+            index.insert_ignore("archivefile", ("acq_id", "name", "size_b", "md5sum", "registered")),
+            [
+                (acq_ids[result.file.acq], result.file.name, result.size_b, result.md5sum, now)
+                for result in results
+                if (result.file.acq, result.file.name) not in before
+            ],
+        )
+        rows = {(row.acq, row.name): row for row in _known(index, node, results)}
+        fine: list[tuple[int, int | None]] = []
+        why: list[str] = []
+        differ: list[tuple[str, str]] = []
+        corrupt: list[tuple[int, str, int | None]] = []
+        for result in results:
+            row = rows[result.file.acq, result.file.name]
+            difference = _difference(result, row.size_b, row.md5sum)
+            if difference:
+                differ.append((result.file.path, difference))
+                corrupt.append((row.file_id, difference, result.space_b))
+            else:
+                fine.append((row.file_id, result.space_b))
+                new = (result.file.acq, result.file.name) not in before
+                why.append("registered" if new else "compared with the index, same")
+        good(index, run, node, fine, "imported", why)
+        index.executemany(
+            index.upsert("archivefilecopy", COPY, COPY[:2], COPY[2:]),
+            [(file_id, node.id, "X", "Y", 1, space_b, now) for file_id, _, space_b in corrupt],
+        )
+        events(index, run, "corrupt", [(file_id, node.id, text) for file_id, text, _ in corrupt])
+        return Imported(why.count("registered"), len(fine) - why.count("registered"), differ)
+
+    return index.retry(work)
+
+
+def complete(index: Index, request_id: int) -> None:
+    """An import request is done, or can never be."""
+
+    def work() -> None:
+        index.execute("UPDATE archivefileimportrequest SET completed = 1 WHERE id = ?", (request_id,))
+        succeeded(index, "import", [request_id])
+
+    index.retry(work)
+
+
+def postpone(index: Index, run: Run, request_id: int, error: str) -> None:
+    """An import request could not be served; it is tried again after a while."""
+    index.retry(lambda: failed(index, run, "import", [Failure(request_id, Blame.DESTINATION, error)]))
+
+
+def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Iterable[KnownFile]:
+    return known(index, node.id, [(result.file.acq, result.file.name) for result in results]).values()
+
+
+def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
+    return {
+        name: index.execute("SELECT id FROM archiveacq WHERE name = ?", (name,)).fetchone()[0]
+        for name in names
+    }
+
+
+def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> str:
+    if size_b != result.size_b:
+        return f"its length is {result.size_b} bytes, the index says {size_b}"
+    if (md5sum or "").lower() != result.md5sum:
+        return f"its MD5 sum is {result.md5sum}, the index says {md5sum}"
+    return ""

@@ -1,0 +1,85 @@
+"""A run's own row, and what every record of it carries."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model import GIB
+
+
+class Run(NamedTuple):
+    """The run on whose behalf something is recorded.  `clock` gives naive UTC; it is this host's."""
+
+    id: int
+    host: str
+    clock: Callable[[], datetime.datetime]
+
+    def now(self) -> datetime.datetime:
+        """Whole seconds: MariaDB's DATETIME holds no more, and the two engines should agree."""
+        return self.clock().replace(microsecond=0)
+
+
+def begin(index: Index, host: str, nodes: Sequence[str], clock: Callable[[], datetime.datetime]) -> Run:
+    """Write the run's row before any work is done, since its claims name it."""
+
+    def work() -> int:
+        cursor = index.execute(
+            "INSERT INTO sync_run (host, nodes, started, done, failed, bytes) VALUES (?, ?, ?, 0, 0, 0)",
+            (host, " ".join(nodes), clock().replace(microsecond=0)),
+        )
+        return int(cursor.lastrowid)
+
+    return Run(index.retry(work), host, clock)
+
+
+def end(
+    index: Index,
+    run: Run,
+    exit_status: int,
+    counts: Mapping[str, Mapping[str, int]],
+    free_b: Mapping[int, int | None],
+) -> None:
+    """Close the run's row, give its claims back and write down the nodes' free space.
+
+    `counts`: for each kind of work {"done", "failed", "bytes"}; `free_b`: node id to free bytes.
+    """
+
+    def work() -> None:
+        index.execute(
+            "UPDATE sync_run SET ended = ?, exit_status = ?, done = ?, failed = ?, bytes = ?, counts = ? WHERE id = ?",
+            (
+                run.now(),
+                exit_status,
+                *(sum(count.get(key, 0) for count in counts.values()) for key in ("done", "failed", "bytes")),
+                json.dumps(counts),
+                run.id,
+            ),
+        )
+        index.execute("DELETE FROM sync_claim WHERE run_id = ?", (run.id,))
+        write_free_space(index, run.now(), free_b)
+
+    index.retry(work)
+
+
+def write_free_space(index: Index, now: datetime.datetime, free_b: Mapping[int, int | None]) -> None:
+    for node_id, free in free_b.items():
+        if free is not None:
+            index.execute(
+                "UPDATE storagenode SET avail_gb = ?, avail_gb_last_checked = ? WHERE id = ?",
+                (free / GIB, now, node_id),
+            )
+
+
+def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, str]]) -> None:
+    """Add to the log of what happened to copies; `rows`: (file id, node id, why)."""
+    now = run.now()
+    values: list[tuple[Any, ...]] = [
+        (now, run.id, file_id, node_id, what, why) for file_id, node_id, why in rows
+    ]
+    index.executemany(
+        "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why) VALUES (?, ?, ?, ?, ?, ?)", values
+    )
