@@ -1,0 +1,159 @@
+"""What a storage class consists of: three kinds of object, each with its own job.
+
+A *group* decides, a *node* does, a *remote* tells.  See `alpenhorn/io/default.py` for the class that most
+archives use.  Nothing outside this folder asks what kind of storage a node is.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from alpenhorn.errors import StorageError
+from alpenhorn.fs.placing import Stage
+from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
+
+
+class Misfit(NamedTuple):
+    """Why no node of a group takes a file now."""
+
+    reason: str
+
+
+class Group(ABC):
+    """Decides which of a group's nodes on this host receives a file.  Pure: no disk, no index.
+
+    `nodes` are the group's active nodes on this host.  Raises StorageError when group and nodes do not go
+    together, or the settings are wrong; the group is then left out of the run with that message.
+    """
+
+    def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
+        self.group = group
+        self.nodes = tuple(nodes)
+        self.settings = settings
+
+    @abstractmethod
+    def choose(self, pull: PullFact, source: NodeFact, fits: Callable[[int, int], bool]) -> int | Misfit:
+        """Return the id of the node that takes the file, or why none does.
+
+        `fits(node_id, size_b)` tells whether a file of so many bytes still finds room there.
+        """
+
+
+class Node(ABC):
+    """The verbs on storage that is on this host.  Used by workers only, since any of them may hang.
+
+    Paths are relative to the root, as in the index.  All verbs raise OSError for what the file system
+    says, StorageError when the storage as a whole cannot be used, UnsafePath for a path that leaves it.
+    """
+
+    def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
+        self.node = node
+        self.settings = settings
+
+    @property
+    def root(self) -> str:
+        if not self.node.root:
+            raise StorageError(
+                f"node {self.node.name} has no root; set it with: alpenhorn node modify {self.node.name} --root DIR"
+            )
+        return self.node.root
+
+    @abstractmethod
+    def reserved_bytes(self, size_b: int) -> int:
+        """The space to set aside for a file of that length before it is pulled.  Touches no storage."""
+
+    @property
+    @abstractmethod
+    def jobs(self) -> int | None:
+        """How many workers may work on this node at once; None for no limit of its own."""
+
+    @property
+    @abstractmethod
+    def local_method(self) -> Method:
+        """How files from this host's other nodes are copied here: Method.COPY or Method.RSYNC."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise StorageError unless this is the right storage: root there, marker right, locks working."""
+
+    @abstractmethod
+    def uninitialised(self) -> bool:
+        """True when the root is there and carries no marker at all."""
+
+    @abstractmethod
+    def initialise(self) -> None:
+        """Make this storage the node's, once; raises StorageError when it is already another node's."""
+
+    @abstractmethod
+    def free_bytes(self) -> int | None:
+        """Bytes that may still be written here; None when that is not known."""
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Remove what killed runs left behind.  Only for the holder of the node's run lock."""
+
+    @abstractmethod
+    def stage(self, name: str) -> Stage:
+        """A private place on this storage in which files arrive before they get their names."""
+
+    @abstractmethod
+    def open(self, path: str) -> int:
+        """Open a regular file for reading, following no symbolic link; the caller closes the descriptor."""
+
+    @abstractmethod
+    def exists(self, path: str) -> bool:
+        """Whether anything at all is at that path."""
+
+    @abstractmethod
+    def locked(self, path: str) -> bool:
+        """Whether whoever writes the file has marked it as unfinished."""
+
+    @abstractmethod
+    def space_used(self, fd: int) -> int:
+        """Bytes that an open file takes on the medium."""
+
+
+class Remote(ABC):
+    """The little that a pull may know about its source, which may be anywhere.  Touches no storage."""
+
+    def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
+        self.node = node
+        self.settings = settings
+
+    @abstractmethod
+    def ready(self, pull: PullFact) -> bool:
+        """Whether the source copy can be read now."""
+
+    @abstractmethod
+    def unreachable(self) -> str:
+        """Why no other host can fetch files from here (what is missing), or an empty string."""
+
+
+class StorageClass(NamedTuple):
+    """What an extension offers under one `io_class` name; a part that is None cannot be used as that."""
+
+    node: type[Node] | None
+    group: type[Group] | None
+    remote: type[Remote] | None
+
+
+def parse_settings(owner: str, io_config: str | None) -> dict[str, Any]:
+    """The JSON object in an `io_config` column; `owner` is named in the message ("node x").
+
+    Raises StorageError when it is not a JSON object.
+    """
+    if not io_config:
+        return {}
+    try:
+        settings = json.loads(io_config)
+    except ValueError as error:
+        raise StorageError(
+            f"io_config of {owner} is not JSON ({error}); mend it with: alpenhorn {owner.split()[0]} modify"
+            f" {owner.split(maxsplit=1)[1]} --io-config '{{…}}'"
+        ) from None
+    if not isinstance(settings, dict):
+        raise StorageError(f"io_config of {owner} is not a JSON object but {type(settings).__name__}")
+    return settings

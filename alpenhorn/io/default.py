@@ -1,0 +1,204 @@
+"""The storage class Default: a directory on a POSIX file system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from alpenhorn.errors import StorageError
+from alpenhorn.fs.paths import open_below
+from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
+from alpenhorn.fs.tree_lock import probe_locks
+from alpenhorn.io.base import Group, Misfit, Node, Remote, StorageClass
+from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
+
+METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}
+MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
+
+
+class DefaultNode(Node):
+    """A directory; its marker is the file `ALPENHORN_NODE`, whose first line is the node's name.
+
+    Settings: `reserve_factor` (a number ≥ 1; default 2), `jobs` (a whole number ≥ 1; default no limit),
+    `method` (`auto` or `rsync`).
+    """
+
+    def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
+        super().__init__(node, settings)
+        self._reserve_factor = settings.get("reserve_factor", 2)
+        self._jobs = settings.get("jobs")
+        method = settings.get("method", "auto")
+        if not _is_number(self._reserve_factor) or self._reserve_factor < 1:
+            raise self._wrong("reserve_factor", "a number of at least 1")
+        if self._jobs is not None and (type(self._jobs) is not int or self._jobs < 1):
+            raise self._wrong("jobs", "a whole number of at least 1")
+        if method not in METHODS:
+            raise self._wrong("method", "auto or rsync")
+        self._method = METHODS[method]
+
+    def _wrong(self, key: str, expected: str) -> StorageError:
+        return StorageError(
+            f"io_config of node {self.node.name}: {key} is {self.settings[key]!r}, not {expected}; mend it with:"
+            f" alpenhorn node modify {self.node.name} --io-var {key}=VALUE"
+        )
+
+    def reserved_bytes(self, size_b: int) -> int:
+        return int(size_b * self._reserve_factor)
+
+    @property
+    def jobs(self) -> int | None:
+        return self._jobs
+
+    @property
+    def local_method(self) -> Method:
+        return self._method
+
+    def check(self) -> None:
+        found = self._marked_name()
+        if found is None:
+            raise StorageError(
+                f"{self.root} has no file {MARKER}: either node {self.node.name} is not mounted there, or it was"
+                f" never initialised (alpenhorn node init {self.node.name})"
+            )
+        if found != self.node.name:
+            raise StorageError(
+                f"{self.root} belongs to node {found!r}, not to {self.node.name}: mount the right storage there, or"
+                f" correct the root with: alpenhorn node modify {self.node.name} --root DIR"
+            )
+
+    def uninitialised(self) -> bool:
+        return self._marked_name() is None
+
+    def initialise(self) -> None:
+        found = self._marked_name()
+        if found == self.node.name:
+            return
+        if found is not None:
+            raise StorageError(
+                f"{self.root} already belongs to node {found!r}; {self.node.name} needs another root"
+            )
+        probe_locks(self.root)
+        marker = os.path.join(self.root, MARKER)
+        # Written aside and linked, so that a crash cannot leave an empty marker, and two hosts cannot
+        # both believe that the root is theirs.
+        aside = os.path.join(self.root, f".{MARKER}.{os.getpid()}")
+        try:
+            with open(aside, "x", encoding="utf-8") as file:
+                file.write(self.node.name + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(aside, marker)
+        finally:
+            if os.path.lexists(aside):
+                os.unlink(aside)
+        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(root)
+        finally:
+            os.close(root)
+
+    def _marked_name(self) -> str | None:
+        """The node whose storage this is; None without a marker.
+
+        Reading the marker is what proves a mount: statvfs still answers where the storage is gone.
+        """
+        if not os.path.isdir(self.root):
+            raise StorageError(
+                f"the root {self.root} of node {self.node.name} is not there: mount it, or take the node off with:"
+                f" alpenhorn node deactivate {self.node.name}"
+            )
+        try:
+            fd = os.open(os.path.join(self.root, MARKER), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"{self.root}/{MARKER} cannot be read: {error.strerror}") from None
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise StorageError(f"{self.root}/{MARKER} is not a regular file")
+            first = os.read(fd, MARKER_BYTES).split(b"\n", 1)[0]
+        finally:
+            os.close(fd)
+        return first.decode("utf-8", "replace").strip()
+
+    def free_bytes(self) -> int | None:
+        space = os.statvfs(self.root)
+        return space.f_bavail * space.f_frsize
+
+    def tidy(self) -> None:
+        private = os.path.join(self.root, PRIVATE)
+        try:
+            entries = list(os.scandir(private))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            # A big file's part is kept and continued by whichever run pulls that file.
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(PARTS):
+                shutil.rmtree(entry.path)
+
+    def stage(self, name: str) -> Stage:
+        return Stage(self.root, name)
+
+    def open(self, path: str) -> int:
+        # O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
+        fd = open_below(self.root, path, os.O_RDONLY | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise StorageError(f"{path!r} on node {self.node.name} is not a regular file")
+        return fd
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(os.path.join(self.root, path))
+
+    def locked(self, path: str) -> bool:
+        directory, name = os.path.split(path)
+        return os.path.lexists(os.path.join(self.root, directory, f".{name}.lock"))
+
+    def space_used(self, fd: int) -> int:
+        return os.fstat(fd).st_blocks * 512
+
+
+class DefaultGroup(Group):
+    """A group of which at most one node is active on a host: that node takes every file."""
+
+    def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
+        super().__init__(group, nodes, settings)
+        if len(nodes) > 1:
+            names = ", ".join(sorted(node.name for node in nodes))
+            raise StorageError(
+                f"group {group.name} has more than one active node on this host ({names}): deactivate all but one"
+                " with: alpenhorn node deactivate NODE"
+            )
+
+    def choose(self, pull: PullFact, source: NodeFact, fits: Callable[[int, int], bool]) -> int | Misfit:
+        node = self.nodes[0]
+        if pull.size_b is not None and fits(node.id, pull.size_b):
+            return node.id
+        return Misfit(f"no room on {node.name}")
+
+
+class DefaultRemote(Remote):
+    """A directory on some host, reached as `username@address`; always ready."""
+
+    def ready(self, pull: PullFact) -> bool:
+        return True
+
+    def unreachable(self) -> str:
+        missing = [
+            what for what, value in (("host", self.node.host), ("root", self.node.root)) if not value
+        ] or [
+            f"{what} of host {self.node.host}"
+            for what, value in (("address", self.node.address), ("username", self.node.username))
+            if not value
+        ]
+        return " and ".join(missing)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+DEFAULT = StorageClass(node=DefaultNode, group=DefaultGroup, remote=DefaultRemote)
