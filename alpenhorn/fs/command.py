@@ -1,0 +1,225 @@
+"""Running a program: the one place that starts it, reads what it says, times out, kills and reaps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from alpenhorn.errors import CommandFailed, CommandTimedOut, Stopped, StorageError, UnsafePath
+from alpenhorn.fs import processes
+
+if TYPE_CHECKING:
+    import subprocess
+
+STDERR_KEPT = 64 * 1024
+LINE_KEPT = 1024 * 1024
+STOP_POLL = 0.2
+STOP_GRACE = 2.0
+_READ = 1024 * 1024  # no less than a pipe can hold
+
+
+class CompletedCommand(NamedTuple):
+    """A program that ended with status 0.  `stdout` is empty when its lines went to `on_line`; `stderr` is
+    the last 64 KiB.  Bytes that are not UTF-8 are surrogate escapes, as in file names."""
+
+    argv: tuple[str, ...]
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float | None,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+    stopping: Callable[[], bool] | None = None,
+) -> CompletedCommand:
+    """Run a program to its end, and nothing of its process group beyond that.
+
+    `timeout` is in seconds, None for no limit.  `stdin` None: nothing to read.  `env` None: ours.
+    `on_line` gets every line of the standard output that is not empty as it comes, without its end; a
+    carriage return ends a line too, so that the updates of a progress bar arrive one by one.  Without it
+    the standard output is kept whole in memory.  `stopping` is asked several times a second.
+
+    The program dies when this process, or the thread that calls, dies.
+
+    Raises CommandFailed, CommandTimedOut, Stopped (in the last two cases the program and all its children
+    were killed, SIGTERM first), StorageError when it cannot be started, UnsafePath when an argument cannot
+    be passed to any program.
+    """
+    process = _start(argv, stdin is not None, env)
+    with contextlib.ExitStack() as at_end:
+        try:
+            conversation = _Conversation(process, stdin or b"", on_line)
+            at_end.callback(conversation.close)
+            _converse(conversation, argv[0], timeout, stopping)
+        except BaseException:  # before the pipes are closed: what it says when it is killed may not kill it
+            processes.kill_tree(process.pid, STOP_GRACE)
+            process.poll()
+            raise
+    status = process.wait()
+    if status != 0:
+        raise CommandFailed(argv[0], status, conversation.stderr())
+    return CompletedCommand(tuple(argv), conversation.stdout(), conversation.stderr())
+
+
+def _start(argv: Sequence[str], feed: bool, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    import subprocess  # not at the top: 4 ms that an idle run can do without
+
+    processes.prepare()
+    parent = os.getpid()
+    program = argv[0]
+    try:
+        # preexec_fn is unsafe where it may need a lock that another thread held at the fork.  This one
+        # imports nothing and logs nothing: one prctl and one getppid, loaded beforehand.  Programs that do
+        # the same (setpriv) cannot see that the parent died before they started.
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=env,
+            process_group=0,
+            preexec_fn=lambda: processes.die_with_parent(parent),
+        )
+    except FileNotFoundError:
+        raise StorageError(f"{program} is not on PATH; install it, or set its path") from None
+    except OSError as error:
+        raise StorageError(f"{program} cannot be started: {error.strerror}") from None
+    except ValueError as error:
+        raise UnsafePath(f"{program} cannot be given these arguments: {error}") from None
+
+
+def _converse(
+    conversation: _Conversation,
+    program: str,
+    timeout: float | None,
+    stopping: Callable[[], bool] | None,
+) -> None:
+    """Let it talk until it has ended, or raise because it may not go on."""
+    started = time.monotonic()
+    while True:
+        left = None if timeout is None else max(0.0, started + timeout - time.monotonic())
+        if stopping is not None:
+            left = STOP_POLL if left is None else min(STOP_POLL, left)
+        if conversation.turn(left):
+            return
+        if timeout is not None and time.monotonic() - started >= timeout:
+            raise CommandTimedOut(program, timeout)
+        if stopping is not None and stopping():
+            raise Stopped(f"{program} was stopped")
+
+
+class _Conversation:
+    """The three pipes of a process and its end, watched together."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], stdin: bytes, on_line: Callable[[str], None] | None
+    ) -> None:
+        import selectors
+
+        self.process = process
+        self._stdin = memoryview(stdin)
+        self._on_line = on_line
+        self._line = b""
+        self._stdout: list[bytes] = []
+        self._stderr = b""
+        self._pidfd = os.pidfd_open(process.pid)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._pidfd, selectors.EVENT_READ)
+        self._readers = {
+            pipe.fileno(): take
+            for pipe, take in ((process.stdout, self._take_stdout), (process.stderr, self._take_stderr))
+            if pipe is not None
+        }
+        for fd in self._readers:
+            os.set_blocking(fd, False)
+            self._selector.register(fd, selectors.EVENT_READ)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            self._selector.register(process.stdin.fileno(), selectors.EVENT_WRITE)
+
+    def turn(self, pause: float | None) -> bool:
+        """Wait for something to happen, at most `pause` seconds, and deal with it; True at the end."""
+        ready = {key.fd for key, _ in self._selector.select(pause)}
+        if self._pidfd in ready:
+            self._leave()
+            return True
+        for fd in ready:
+            if fd not in self._readers:
+                self._feed(fd)
+            elif not self._read(fd):
+                self._selector.unregister(fd)
+        return False
+
+    def _leave(self) -> None:
+        """Take what the ended process left in its pipes.
+
+        One read each gets all of it; not to the end of file, since a child that stayed behind may hold the
+        pipe, or fill it for ever.  The group is killed before its leader is reaped, when its id can
+        not yet be anybody else's.
+        """
+        for fd in self._readers:
+            self._read(fd)
+        if self._line:
+            self._take_stdout(b"\n")
+        with contextlib.suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _read(self, fd: int) -> bool:
+        try:
+            data = os.read(fd, _READ)
+        except BlockingIOError:
+            return True
+        self._readers[fd](data)
+        return bool(data)
+
+    def _feed(self, fd: int) -> None:
+        try:
+            self._stdin = self._stdin[os.write(fd, self._stdin) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # it does not want to know; its status will tell whether that matters
+            self._stdin = self._stdin[:0]
+        if not self._stdin and self.process.stdin is not None:
+            self._selector.unregister(fd)
+            self.process.stdin.close()
+
+    def _take_stdout(self, data: bytes) -> None:
+        if self._on_line is None:
+            self._stdout.append(data)
+            return
+        *lines, self._line = (self._line + data).replace(b"\r", b"\n").split(b"\n")
+        if len(self._line) > LINE_KEPT:
+            lines.append(self._line)
+            self._line = b""
+        for line in lines:
+            if line:
+                self._on_line(_text(line))
+
+    def _take_stderr(self, data: bytes) -> None:
+        self._stderr = (self._stderr + data)[-STDERR_KEPT:]
+
+    def stdout(self) -> str:
+        return _text(b"".join(self._stdout))
+
+    def stderr(self) -> str:
+        return _text(self._stderr)
+
+    def close(self) -> None:
+        self._selector.close()
+        os.close(self._pidfd)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

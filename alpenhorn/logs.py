@@ -1,0 +1,203 @@
+"""Logging: the parent writes the log; workers send their records through it.
+
+One record is one line, in UTC:
+
+    2025-11-22T11:19:33.123Z INFO [4711] alpenhorn.run.pool: message
+
+Control characters, line ends included, are shown as escapes: a file name cannot forge a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from alpenhorn.errors import ConfigError
+
+ROOT = "alpenhorn"
+
+_ESCAPES = {
+    code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029) if code != 9
+}
+
+
+class Record(NamedTuple):
+    """A log record as it crosses from a worker to the parent.  `trace` is a formatted traceback or ""."""
+
+    name: str
+    level: int
+    created: float
+    pid: int
+    message: str
+    trace: str
+
+
+def configure(
+    level: str = "info", file: str | None = None, syslog: bool = False, stderr_level: str | None = None
+) -> None:
+    """Set up the logger `alpenhorn` of the parent, in place of what was set up before.
+
+    `level` holds for file and syslog.  The file is appended to, and opened anew when it was renamed or
+    removed meanwhile (logrotate).  `stderr_level` None: nothing goes to the standard error; what goes
+    there has no traceback.  Raises ConfigError when the file or the system log cannot be opened.
+    """
+    handlers: list[logging.Handler] = []
+    if file is not None:
+        handlers.append(_log_file(file))
+    if syslog:
+        handlers.append(_system_log())
+    for handler in handlers:
+        handler.setLevel(level.upper())
+    if stderr_level is not None:
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.setLevel(stderr_level.upper())
+        terminal.setFormatter(_Brief())
+        handlers.append(terminal)
+    _install(handlers, min((handler.level for handler in handlers), default=logging.CRITICAL))
+
+
+def forward(send: Callable[[Record], None]) -> None:
+    """In a worker: hand every record that the parent would log to `send`, and write none here."""
+    _install([_Forward(send)], logging.getLogger(ROOT).level)
+
+
+def replay(record: Record) -> None:
+    """In the parent: log a record that a worker sent."""
+    logger = logging.getLogger(record.name)
+    logger.handle(
+        logging.makeLogRecord(
+            {
+                "name": record.name,
+                "levelno": record.level,
+                "levelname": logging.getLevelName(record.level),
+                "created": record.created,
+                "msecs": record.created % 1 * 1000,
+                "process": record.pid,
+                "msg": record.message,
+                "exc_text": record.trace or None,
+            }
+        )
+    )
+
+
+def _install(handlers: list[logging.Handler], level: int) -> None:
+    logger = logging.getLogger(ROOT)
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        with contextlib.suppress(OSError):  # it failed to write before, and was reported then
+            old.close()
+    # Without any handler logging would print warnings by itself, and cron mail them.
+    for handler in handlers or [logging.NullHandler()]:
+        logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def _log_file(path: str) -> logging.Handler:
+    try:
+        handler = _LogFile(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"log file {path} cannot be opened: {reason}; make it writable, or set another in [log] file"
+        ) from None
+    formatter = _OneLine("%(asctime)s.%(msecs)03dZ %(levelname)s [%(process)d] %(name)s: %(message)s")
+    formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
+    handler.setFormatter(formatter)
+    return handler
+
+
+def _system_log() -> logging.Handler:
+    from logging.handlers import SysLogHandler  # not at the top: 6 ms, and few use it
+
+    class SystemLog(_SaysOnce, SysLogHandler):
+        what = "system log /dev/log"
+
+    handler = SystemLog("/dev/log")
+    try:
+        # The handler itself does not tell whether it was connected.
+        handler.socket.getpeername()  # type: ignore[attr-defined]
+    except OSError as error:
+        raise ConfigError(
+            f"the system log, /dev/log, cannot be opened: {error.strerror}; set syslog = false in [log]"
+        ) from None
+    handler.setFormatter(_OneLine("alpenhorn[%(process)d]: %(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+class _SaysOnce(logging.Handler):
+    """Says once, without a traceback, that it cannot write; a run goes on without it."""
+
+    what = ""
+    _failing = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._failing and sys.stderr is not None:
+            self._failing = True
+            print(f"alpenhorn: {self.what}: {sys.exc_info()[1]}", file=sys.stderr)
+
+
+class _LogFile(_SaysOnce, logging.FileHandler):
+    """Like logging.handlers.WatchedFileHandler, whose import costs more than all of this module."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self.what = f"log file {path}"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None and not self._current(self.stream.fileno()):
+            with contextlib.suppress(OSError):
+                self.stream.close()
+            self.stream = None  # FileHandler.emit opens it again
+        try:
+            super().emit(record)
+        except OSError:  # from opening it again, which FileHandler does not guard
+            self.handleError(record)
+
+    def _current(self, fd: int) -> bool:
+        try:
+            there, here = os.stat(self.baseFilename), os.fstat(fd)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+
+class _OneLine(logging.Formatter):
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).translate(_ESCAPES)
+
+
+class _Brief(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"alpenhorn: {record.levelname.lower()}: {record.getMessage()}".translate(_ESCAPES)
+
+
+class _Forward(_SaysOnce):
+    what = "a message for the log"
+
+    def __init__(self, send: Callable[[Record], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            self._send(
+                Record(
+                    record.name,
+                    record.levelno,
+                    record.created,
+                    os.getpid(),
+                    record.getMessage(),
+                    trace or record.exc_text or "",
+                )
+            )
+        except (TypeError, ValueError):  # a message that does not fit its arguments must not end a job
+            self.handleError(record)

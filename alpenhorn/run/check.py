@@ -1,0 +1,61 @@
+"""What a worker does with suspect copies: read each in full and compare it with the index."""
+
+from __future__ import annotations
+
+import os
+
+from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs.hashing import md5_of
+from alpenhorn.io.base import Node
+from alpenhorn.model import CheckFile, CheckJob, CheckResult, Reporter, Verdict
+
+
+def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...]:
+    """Return a verdict for each file until the run is asked to stop.
+
+    Raises StorageError when the node itself turns out to be gone: an unmounted disk must not turn a node's
+    copies into missing ones.
+    """
+    node.check()
+    results: list[CheckResult] = []
+    for file in job.files:
+        if report.stopping():
+            break
+        try:
+            result = _verdict(file, node, report)
+        except Stopped:
+            break
+        if result.verdict is Verdict.MISSING:
+            node.check()
+        results.append(result)
+        report.progress(1, 0)
+    return tuple(results)
+
+
+def _verdict(file: CheckFile, node: Node, report: Reporter) -> CheckResult:
+    try:
+        fd = node.open(file.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return CheckResult(file, Verdict.MISSING, error="there is no such file on the node")
+    except (UnsafePath, StorageError) as error:
+        return CheckResult(file, Verdict.CORRUPT, error=str(error))
+    except OSError as error:
+        return CheckResult(file, Verdict.UNREADABLE, error=_told("open", file, error))
+    try:
+        length = os.fstat(fd).st_size
+        if length != file.size_b:
+            why = f"its length is {length} bytes, the index says {file.size_b}"
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(fd), why)
+        _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
+        if md5sum != (file.md5sum or "").lower():
+            why = f"its MD5 sum is {md5sum}, the index says {file.md5sum}"
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(fd), why)
+        return CheckResult(file, Verdict.GOOD, node.space_used(fd))
+    except OSError as error:
+        return CheckResult(file, Verdict.UNREADABLE, error=_told("read", file, error))
+    finally:
+        os.close(fd)
+
+
+def _told(doing: str, file: CheckFile, error: OSError) -> str:
+    return f"cannot {doing} {file.path!r}: {error.strerror or error}"

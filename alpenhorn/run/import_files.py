@@ -1,0 +1,58 @@
+"""What a worker does with files that are to be imported: hash each, and tell the ones that are not finished."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs.hashing import md5_of
+from alpenhorn.io.base import Node
+from alpenhorn.model import ImportFile, ImportJob, ImportResult, Reporter, Verdict
+
+
+def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportResult, ...]:
+    """Return a result for each file until the run is asked to stop.
+
+    A file that changes while it is hashed, or whose lock file appears, is left for later.  Raises
+    StorageError when the node itself is gone.
+    """
+    node.check()
+    results: list[ImportResult] = []
+    for file in job.files:
+        if report.stopping():
+            break
+        try:
+            results.append(_hash(file, node, job.settle, report))
+        except Stopped:
+            break
+        report.progress(1, 0)
+    return tuple(results)
+
+
+def _hash(file: ImportFile, node: Node, settle: float, report: Reporter) -> ImportResult:
+    try:
+        fd = node.open(file.path)
+    except (UnsafePath, StorageError) as error:
+        return ImportResult(file, Verdict.DECLINED, error=str(error))
+    except FileNotFoundError:
+        return ImportResult(file, Verdict.DECLINED, error="it was gone before it could be read")
+    except OSError as error:
+        return ImportResult(file, Verdict.UNREADABLE, error=f"cannot open it: {error.strerror}")
+    try:
+        before = os.fstat(fd)
+        if node.locked(file.path):
+            return ImportResult(file, Verdict.LATER, error="its lock file is there")
+        if settle and time.time() - before.st_mtime < settle:
+            return ImportResult(file, Verdict.LATER, error="it changed a moment ago")
+        length, md5sum = md5_of(fd, before.st_size, report.stopping, lambda count: report.progress(0, count))
+        after = os.fstat(fd)
+        if (length, before.st_mtime_ns, before.st_size) != (after.st_size, after.st_mtime_ns, after.st_size):
+            return ImportResult(file, Verdict.LATER, error="it changed while it was read")
+        if node.locked(file.path):
+            return ImportResult(file, Verdict.LATER, error="its lock file is there")
+        return ImportResult(file, Verdict.HASHED, length, md5sum, node.space_used(fd))
+    except OSError as error:
+        return ImportResult(file, Verdict.UNREADABLE, error=f"cannot read it: {error.strerror}")
+    finally:
+        os.close(fd)

@@ -1,0 +1,46 @@
+"""What a worker does with a task: the one place that goes from kinds of job to the code that does them.
+
+That code is imported by the worker that first needs it, and not by the parent, which never runs it.
+"""
+
+from __future__ import annotations
+
+from alpenhorn.config import Transfer
+from alpenhorn.extensions.registry import node_io
+from alpenhorn.model import CheckJob, ImportJob, InitJob, ProbeJob, PullJob, Reporter, SearchJob, Task
+
+
+class Worker:
+    """Called in a worker with each task it is handed."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self.transfer = transfer
+
+    def __call__(self, task: Task, report: Reporter) -> object:
+        job = task.job
+        node = node_io(job.node)
+        match job:
+            case PullJob():
+                from alpenhorn.run.pull import pull
+
+                return pull(job, node, task.stage, self.transfer, report)
+            case CheckJob():
+                from alpenhorn.run.check import check
+
+                return check(job, node, report)
+            case ImportJob():
+                from alpenhorn.run.import_files import import_files
+
+                return import_files(job, node, report)
+            case SearchJob():
+                from alpenhorn.run.search import search
+
+                return search(job, node)
+            case ProbeJob():
+                from alpenhorn.run.nodes import probe
+
+                return probe(job, node)
+            case InitJob():
+                from alpenhorn.run.nodes import initialise
+
+                return initialise(job, node)
