@@ -1,0 +1,115 @@
+"""`alpenhorn plan`: what a run would do now, and for everything pending that it would not, why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.sync import jobs_option, node_option, only_option, workers
+
+if TYPE_CHECKING:
+    from alpenhorn.coordinator.preview import Amount, Item, Line, Plan
+
+HEADERS = ("work", "on", "from", "files", "size", "how")
+LEFT_HEADERS = ("work", "on", "from", "files", "size", "why not", "the first")
+
+
+@click.command()
+@node_option
+@only_option
+@jobs_option
+@click.option("--files", is_flag=True, help="List every file.")
+@json_option
+@pass_app
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    app: App,
+    nodes: tuple[str, ...],
+    only: tuple[str, ...],
+    jobs: int | None,
+    files: bool,
+    as_json: bool,
+) -> None:
+    """Show what a run would do now, and for everything pending that it would not, why.
+
+    Touches nothing.  Like things are shown on one line; --files lists each file.  In JSON: {"lines": [{"work",
+    "node", "source", "planned", "why", "files", "bytes", "example"}], "left_out": {node: why}, "faults": [text]};
+    with --files one object {"work", "node", "source", "planned", "why", "path", "bytes", "request"} a line.
+
+    \b
+    Examples:
+      alpenhorn plan
+      alpenhorn plan --node archive1 --files
+      alpenhorn plan --json
+    """
+    with workers(app, jobs) as pool:
+        from alpenhorn.coordinator.preview import Plan, items
+        from alpenhorn.coordinator.report import Asked
+
+        found = Plan()
+        for item in items(app.index, pool, app.config, Asked(nodes, only), app.now, found):
+            if files:
+                _show_item(item, as_json)
+    if as_json and not files:
+        _document(found)
+    elif not as_json:
+        _show(found, files)
+    ctx.exit(found.exit_status)
+
+
+def _show_item(item: Item, as_json: bool) -> None:
+    import json
+
+    from alpenhorn.cli import output
+
+    if as_json:
+        value = _line(item.line) | {"path": item.path, "bytes": item.size_b, "request": item.request_id}
+        click.echo(json.dumps(value))
+        return
+    line = item.line
+    source = f" from {line.source}" if line.source else ""
+    output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "work": line.kind,
+        "node": line.node,
+        "source": line.source or None,
+        "planned": line.planned,
+        "why": line.why,
+    }
+
+
+def _document(plan: Plan) -> None:
+    from alpenhorn.cli import output
+
+    lines = [
+        _line(line) | {"files": amount.files, "bytes": amount.bytes, "example": amount.example}
+        for line, amount in plan.lines.items()
+    ]
+    output.document({"lines": lines, "left_out": plan.left_out, "faults": plan.faults})
+
+
+def _show(plan: Plan, listed: bool) -> None:
+    from alpenhorn.cli import output
+
+    def row(line: Line, amount: Amount) -> tuple[object, ...]:
+        return (line.kind, line.node, line.source, amount.files, output.size(amount.bytes), line.why)
+
+    planned = [row(line, amount) for line, amount in plan.lines.items() if line.planned]
+    left = [(*row(line, amount), amount.example) for line, amount in plan.lines.items() if not line.planned]
+    if listed and (planned or left):
+        click.echo()
+    output.table(HEADERS, planned, right=("files", "size"), empty="Nothing would be done now.")
+    if left:
+        click.echo("\nPending, and not done now:\n")
+        output.table(LEFT_HEADERS, left, right=("files", "size"))
+    for name, why in plan.left_out.items():
+        output.line(f"node {name} is left out: {why}")
+    for fault in plan.faults:
+        if not any(name in fault for name in plan.left_out):
+            output.line(fault)

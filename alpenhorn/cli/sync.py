@@ -1,0 +1,179 @@
+"""`alpenhorn sync`: do what is to be done on this host, and exit."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from alpenhorn.cli.app import App, pass_app
+
+if TYPE_CHECKING:
+    from alpenhorn.coordinator.report import Report
+    from alpenhorn.run.pool import Pool
+
+KINDS = ("import", "check", "pull")
+MOST_LINES = 30  # of things to tell; cron mails them all
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, as `90s`, `50m`, `2h`, `1d` or a plain number."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from alpenhorn.config import parse_duration
+
+        try:
+            return parse_duration(value if isinstance(value, int | float) else str(value))
+        except ValueError:
+            self.fail(
+                f"{value!r} is no duration: use a number of seconds, or for example 90s, 50m, 2h", param, ctx
+            )
+
+
+node_option = click.option(
+    "--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."
+)
+only_option = click.option(
+    "--only",
+    metavar="KIND",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Only import, check or pull; may be repeated.",
+)
+jobs_option = click.option(
+    "--jobs", metavar="J", type=click.IntRange(1, 1000), help="So many worker processes."
+)
+
+
+@contextmanager
+def workers(app: App, jobs: int | None) -> Iterator[Pool]:
+    """The pool, made before the index is opened, since a connection must never cross a fork."""
+    from dataclasses import replace
+
+    from alpenhorn import logs
+    from alpenhorn.run.pool import Pool
+    from alpenhorn.run.worker import Worker
+
+    config = app.config
+    if jobs is not None:
+        config = app.config = replace(config, sync=replace(config.sync, jobs=jobs))
+    log = config.log
+    logs.configure(
+        log.level, None if log.file is None else str(log.file), log.syslog, _stderr_level(app.verbosity)
+    )
+    with Pool(config.sync.jobs, Worker(config.transfer), before_fork=app.disconnect) as pool:
+        yield pool
+
+
+def _stderr_level(verbosity: int) -> str | None:
+    return {1: "info"}.get(verbosity, "debug") if verbosity > 0 else None
+
+
+@click.command()
+@node_option
+@only_option
+@jobs_option
+@click.option(
+    "--time-limit", metavar="T", type=Duration(), help="Start nothing new after that long, such as 50m."
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; the same as `alpenhorn plan`.")
+@click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
+@pass_app
+@click.pass_context
+def sync(
+    ctx: click.Context,
+    app: App,
+    nodes: tuple[str, ...],
+    only: tuple[str, ...],
+    jobs: int | None,
+    time_limit: float | None,
+    dry_run: bool,
+    wait: bool,
+) -> None:
+    """Do what is to be done on this host, and exit.
+
+    Files asked for are imported, suspect copies are read, and requested files are pulled to the active nodes
+    of this host, in rounds, until nothing more can be done now.  Only one run works on a node at a time.
+
+    On a terminal the progress is shown, and a summary at the end.  Without one, as from cron, nothing is
+    printed unless something failed or needs attention.  Ctrl-C stops cleanly; a second one at once.
+
+    \b
+    Examples:
+      alpenhorn sync
+      alpenhorn sync --node archive1 --only pull
+      */5 * * * *  alpenhorn sync --time-limit 50m        (a line for crontab)
+    """
+    if dry_run:
+        from alpenhorn.cli.plan import plan
+
+        ctx.invoke(plan, nodes=nodes, only=only, jobs=jobs, files=False, as_json=False)
+        return
+    with workers(app, jobs) as pool:
+        # Imported only now: the workers, forked before, need none of it.
+        from alpenhorn.coordinator.report import Asked, Unwatched
+        from alpenhorn.coordinator.sync import sync as run
+        from alpenhorn.run.stopping import StopRequest
+
+        limit = time_limit if time_limit is not None else app.config.sync.time_limit
+        asked = Asked(nodes, only, limit, wait)
+        started = time.monotonic()
+        shown = sys.stdout.isatty() and app.verbosity >= 0
+        with StopRequest(pool.wakeup) as stopping:
+            if shown:
+                from alpenhorn.cli.progress import Progress
+
+                with Progress() as progress:
+                    report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
+            else:
+                report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+    if shown or app.verbosity > 0:
+        _summary(report, time.monotonic() - started, app)
+    _attention(report)
+    ctx.exit(report.exit_status)
+
+
+def _summary(report: Report, seconds: float, app: App) -> None:
+    from alpenhorn.cli import output
+
+    rows = [
+        (kind, tally.done, tally.failed, output.size(tally.bytes), output.size(tally.bytes / seconds) + "/s")
+        for kind, tally in report.tallies.items()
+        if tally.done or tally.failed
+    ]
+    if rows:
+        headers = ("work", "files", "failed", "size", "rate")
+        output.table(headers, rows, right=headers[1:])
+    elif report.nodes:
+        output.line(f"Nothing to do on {', '.join(report.nodes)}.")
+    elif not report.left_out:
+        output.line(
+            f"No active node on host {app.host}. If this host has another name in the index, set [sync] host in the"
+            " configuration; alpenhorn node list shows the nodes."
+        )
+
+
+def _attention(report: Report) -> None:
+    from alpenhorn.cli import output
+
+    lines = [(line, True) for line in report.failures.lines()] + [
+        (line, False) for line in report.warnings.lines()
+    ]
+    if report.stopped:
+        lines.append(
+            ("stopped as asked; what was finished is recorded, the rest is left for the next run", True)
+        )
+    elif report.out_of_time:
+        lines.append(("the time limit was reached; the rest is left for the next run", False))
+    for line, failed in lines[:MOST_LINES]:
+        click.echo(output.harmless(f"{'failed' if failed else 'note'}: {line}"), err=True)
+    if len(lines) > MOST_LINES:
+        click.echo(f"… and {len(lines) - MOST_LINES} more of this kind; see: alpenhorn status", err=True)
+    if report.failures and report.tallies.get("pull") and report.tallies["pull"].failed:
+        click.echo("see why, and when they are tried again: alpenhorn request list --state failing", err=True)

@@ -1,0 +1,171 @@
+"""The nodes of a run: which are meant, which answer, which are ours to work on now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.errors import Busy, StorageError
+from alpenhorn.extensions.registry import node_io
+from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+from alpenhorn.index.connection import Index
+from alpenhorn.io.base import Node
+from alpenhorn.model import (
+    MARKER,
+    Done,
+    Fate,
+    ImportRequestFact,
+    InitJob,
+    Kind,
+    NodeFact,
+    ProbeJob,
+    ProbeOutcome,
+    Task,
+)
+from alpenhorn.record.imports import complete
+from alpenhorn.run.pool import Pool
+from alpenhorn.scan.imports import requests
+from alpenhorn.scan.topology import Topology
+
+PROBE_SECONDS = 30.0
+WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to stop
+
+
+@dataclass(slots=True)
+class Nodes:
+    """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id."""
+
+    ios: dict[int, Node] = field(default_factory=dict)
+    answers: dict[int, ProbeOutcome] = field(default_factory=dict)
+    locks: dict[int, RunLock] = field(default_factory=dict)
+
+    def release(self) -> None:
+        for lock in self.locks.values():
+            lock.release()
+        self.locks.clear()
+
+
+def meant(topology: Topology, host: str, asked: Asked, report: Report) -> list[NodeFact]:
+    """This host's active nodes, or those asked for by name; what cannot be worked on goes to the report.
+
+    Raises NotFound for a name that does not exist.
+    """
+    if not asked.nodes:
+        return topology.here(host)
+    chosen = []
+    for node in topology.named(asked.nodes):
+        if node.host != host:
+            why = f"it is on host {node.host or '(none)'}, and this is {host}"
+        elif not node.active:
+            why = f"it is not active; activate it with: alpenhorn node activate {node.name}"
+        else:
+            chosen.append(node)
+            continue
+        leave_out(node, why, report, asked)
+    return chosen
+
+
+def leave_out(node: NodeFact, why: str, report: Report, asked: Asked) -> None:
+    """A node that was asked for by name and cannot be had is a failure, any other just a warning."""
+    report.left_out[node.name] = why
+    notes = report.failures if node.name in asked.nodes else report.warnings
+    notes.add(f"node {node.name} is left out: {why}")
+
+
+def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, str]]:
+    """The storage objects by node id, and why there is none for the others."""
+    ios: dict[int, Node] = {}
+    faults: dict[int, str] = {}
+    for node in nodes:
+        try:
+            ios[node.id] = node_io(node)
+        except StorageError as error:
+            faults[node.id] = str(error)
+    return ios, faults
+
+
+def probe(pool: Pool, nodes: Iterable[NodeFact], tidy: bool) -> dict[int, ProbeOutcome]:
+    """Ask every node whether it is there, in workers, so that a dead mount cannot hang the run."""
+    for node in nodes:
+        pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=PROBE_SECONDS))
+    answers = {}
+    while ended := pool.wait(None):
+        for done in ended:
+            answers[done.task.node_id] = _answer(done)
+    return answers
+
+
+def _answer(done: Done) -> ProbeOutcome:
+    if done.fate is Fate.DONE:
+        outcome: ProbeOutcome = done.outcome
+        return outcome
+    if done.fate in (Fate.TIMED_OUT, Fate.ABANDONED):
+        root = done.task.job.node.root
+        return ProbeOutcome(
+            done.task.node_id,
+            error=f"{root} did not answer within {PROBE_SECONDS:g} s: is its server or disk gone?",
+        )
+    return ProbeOutcome(done.task.node_id, error=done.error)
+
+
+def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes, report: Report) -> set[int]:
+    """Serve the pending requests to initialise a node; returns the ids of the nodes that were."""
+    pending: dict[int, ImportRequestFact] = {}
+    by_id = {node.id: node for node in nodes}
+    for node in by_id.values():
+        for request in requests(index, node.id):
+            if request.path != MARKER:
+                continue
+            if found.answers[node.id].uninitialised:
+                pending[request.request_id] = request
+                job = InitJob(node, request.request_id)
+                pool.submit(Task(Kind.INIT, node.id, job, files=0, deadline=PROBE_SECONDS))
+            elif not found.answers[node.id].error:
+                complete(index, request.request_id)
+    done_nodes = set()
+    while ended := pool.wait(None):
+        for done in ended:
+            node = by_id[done.task.node_id]
+            error = done.error if done.fate is not Fate.DONE else done.outcome.error
+            if error:
+                report.failures.add(f"node {node.name} could not be initialised: {error}")
+            else:
+                assert isinstance(done.task.job, InitJob)
+                complete(index, done.task.job.request_id)
+                report.tally("init").done += 1
+                done_nodes.add(node.id)
+    return done_nodes
+
+
+def lock(
+    nodes: Iterable[NodeFact], found: Nodes, asked: Asked, report: Report, stopping: Callable[[], bool]
+) -> None:
+    """Take the run lock of each node that answered; those that another run holds are left out and named.
+
+    Raises Busy when another run holds every one of them.
+    """
+    busy = []
+    wanted = [node for node in nodes if not found.answers[node.id].error]
+    for node in wanted:
+        assert node.root is not None
+        run_lock = RunLock(os.path.join(node.root, RUN_LOCK))
+        try:
+            taken = run_lock.acquire()
+            while not taken and asked.wait and not stopping():
+                taken = run_lock.acquire(wait=True, timeout=WAIT_SLICE)
+        except StorageError as error:
+            leave_out(node, str(error), report, asked)
+            continue
+        if taken:
+            found.locks[node.id] = run_lock
+        else:
+            busy.append(node)
+            leave_out(node, f"another run ({run_lock.holder()}) is working on it", report, asked)
+    if busy and len(busy) == len(wanted):
+        found.release()
+        raise Busy(
+            f"another run is working on {', '.join(node.name for node in busy)}; nothing was done"
+            " (--wait waits for it)"
+        )

@@ -1,0 +1,59 @@
+"""From rows to the objects that plan: storage groups, room, and the planner of pulls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from alpenhorn.config import Config
+from alpenhorn.coordinator.report import Report
+from alpenhorn.errors import StorageError
+from alpenhorn.extensions.registry import group_io, remote_io
+from alpenhorn.index.connection import Index
+from alpenhorn.io.base import Group, Node
+from alpenhorn.model import NodeFact
+from alpenhorn.plan.pulls import PullPlanner, Troubles
+from alpenhorn.plan.space import Space
+from alpenhorn.scan.pulls import reserved_by_others
+from alpenhorn.scan.topology import Topology, stored_bytes
+
+
+def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> dict[int, Group]:
+    """The storage objects of the groups that the nodes are in; a group that has a fault is left out, and told."""
+    groups: dict[int, Group] = {}
+    for group_id in dict.fromkeys(node.group_id for node in nodes):
+        group = topology.groups[group_id]
+        try:
+            groups[group_id] = group_io(group, [node for node in nodes if node.group_id == group_id])
+        except StorageError as error:
+            report.failures.add(str(error))
+    return groups
+
+
+def open_space(index: Index, ios: Mapping[int, Node], free_b: Mapping[int, int | None], run_id: int) -> Space:
+    space = Space()
+    claimed = reserved_by_others(index, ios, run_id, index.now())
+    for node_id, io in ios.items():
+        # Summing up a node costs a look at each of its copies; only a limit makes it worth that.
+        total = stored_bytes(index, node_id) if io.node.max_total_gb is not None else 0
+        space.open(io.node, free_b.get(node_id), total, claimed.get(node_id, 0), io.reserved_bytes)
+    return space
+
+
+def make_planner(
+    topology: Topology,
+    config: Config,
+    ios: Mapping[int, Node],
+    groups: Mapping[int, Group],
+    space: Space,
+    troubles: Troubles,
+) -> PullPlanner:
+    return PullPlanner(
+        host=config.sync.host,
+        nodes=topology.nodes,
+        groups=groups,
+        remote=remote_io,
+        local_method={node_id: io.local_method for node_id, io in ios.items()},
+        space=space,
+        bbcp=config.transfer.bbcp is not None,
+        troubles=troubles,
+    )

@@ -1,0 +1,222 @@
+"""The work plan, shown and not done: what a run would do now, and for everything else that is pending, why not."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from alpenhorn.config import Config
+from alpenhorn.coordinator import nodes as node_steps
+from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
+from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import posix
+from alpenhorn.model import MARKER, NodeFact, PullFact
+from alpenhorn.plan.checks import choose as choose_checks
+from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
+from alpenhorn.run.pool import Pool
+from alpenhorn.scan import checks, imports, pulls
+from alpenhorn.scan import topology as topologies
+
+PAGE = 2000
+NO_RUN = 0  # no run has this id, so every live claim is somebody else's
+
+
+class Line(NamedTuple):
+    """A group of like things in the plan.
+
+    `node`: the node that the work is on; `source`: where bytes come from; `why`: the method of work that would
+    be done (`planned`), or the reason why it would not.
+    """
+
+    kind: str
+    node: str
+    source: str
+    planned: bool
+    why: str
+
+
+@dataclass(slots=True)
+class Amount:
+    """`example`: the first that was met."""
+
+    files: int = 0
+    bytes: int = 0
+    example: str = ""
+
+    def add(self, size_b: int | None, example: str) -> None:
+        if not self.files:
+            self.example = example
+        self.files += 1
+        self.bytes += size_b or 0
+
+
+class Item(NamedTuple):
+    """One file of the plan; `request_id` is that of the copy or import request, None for a check."""
+
+    line: Line
+    path: str
+    size_b: int | None
+    request_id: int | None
+
+
+@dataclass(slots=True)
+class Plan:
+    """`lines` in the order in which they were first met; `left_out`: node name to why it is not worked on."""
+
+    lines: dict[Line, Amount] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    exit_status: int = 0
+
+    def add(self, item: Item) -> None:
+        amount = self.lines.get(item.line)
+        if amount is None:
+            amount = self.lines[item.line] = Amount()
+        amount.add(item.size_b, item.path)
+
+
+class Prospect(NamedTuple):
+    """What a run would find: `meant` are the nodes asked for, `workable` those of them that answer."""
+
+    topology: topologies.Topology
+    planner: PullPlanner
+    meant: list[NodeFact]
+    workable: list[NodeFact]
+    report: Report
+
+
+def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
+    """Probe this host's nodes and make a planner, touching nothing.  Raises NotFound for an unknown node."""
+    report = Report()
+    topology = topologies.load(index)
+    meant = node_steps.meant(topology, config.sync.host, asked, report)
+    here = topology.here(config.sync.host)
+    all_ios, faults = node_steps.make_ios(here)
+    answers = node_steps.probe(pool, [node for node in here if node.id in all_ios], tidy=False)
+    faults |= {node_id: answer.error for node_id, answer in answers.items() if answer.error}
+    for node in meant:
+        if node.id in faults:
+            node_steps.leave_out(node, faults[node.id], report, asked)
+    workable = [node for node in meant if node.id not in faults]
+    ios = {node.id: all_ios[node.id] for node in workable}
+    groups = group_ios(topology, workable, report)
+    space = open_space(index, ios, {node.id: answers[node.id].free_b for node in workable}, NO_RUN)
+    planner = make_planner(topology, config, ios, groups, space, Troubles(absent=faults))
+    return Prospect(topology, planner, meant, workable, report)
+
+
+def items(
+    index: Index,
+    pool: Pool,
+    config: Config,
+    asked: Asked,
+    clock: Callable[[], datetime.datetime],
+    plan: Plan,
+) -> Iterator[Item]:
+    """Work out the plan; each item is added to `plan` and handed out.  Touches nothing.
+
+    Raises NotFound for an unknown node, IndexUnusable.
+    """
+    found = look(index, pool, config, asked)
+    now = posix(clock())
+    if asked.wants("import"):
+        yield from _kept(plan, _imports(index, found.meant, now))
+    if asked.wants("check"):
+        yield from _kept(plan, _checks(index, found.workable, now))
+    if asked.wants("pull"):
+        yield from _kept(plan, _pulls(index, found, now))
+    plan.left_out = found.report.left_out
+    plan.faults = found.report.failures.lines()
+    plan.exit_status = found.report.exit_status
+
+
+def why(
+    index: Index,
+    pool: Pool,
+    config: Config,
+    clock: Callable[[], datetime.datetime],
+    request_id: int,
+    group_id: int,
+) -> str:
+    """What a run on this host would do about one pending request if it were the only one, and why."""
+    found = look(index, pool, config, Asked())
+    if group_id not in {node.group_id for node in found.meant}:
+        hosts = sorted(
+            {
+                node.host
+                for node in found.topology.nodes.values()
+                if node.group_id == group_id and node.active and node.host
+            }
+        )
+        if not hosts:
+            return "its group has no active node on any host"
+        return f"its group has no active node on this host; a run on {' or '.join(hosts)} may serve it"
+    facts = pulls.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
+    if not facts or facts[0].request_id != request_id:
+        return "it is not pending any more"
+    decision = found.planner.decide(facts[0], posix(clock()))
+    if decision.choice is Choice.PULL:
+        return (
+            f"it would be pulled now onto {found.topology.nodes[decision.node_id].name} ({decision.method})"
+        )
+    if decision.choice is Choice.CANCEL:
+        return f"it would be cancelled now: {decision.why}"
+    return f"it is not done now: {decision.why}"
+
+
+def _kept(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
+    for item in found:
+        plan.add(item)
+        yield item
+
+
+def _imports(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
+    for node in nodes:
+        for request in imports.requests(index, node.id):
+            waits = request.attempt is not None and request.attempt.next > now
+            what = "initialise" if request.path == MARKER else "search and import"
+            why = "waits after a failed attempt" if waits else what
+            line = Line("import", node.name, "", not waits, why)
+            yield Item(line, request.path, None, request.request_id)
+
+
+def _checks(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
+    for node in nodes:
+        planned = Line("check", node.name, "", True, "read and compare")
+        for facts in checks.pages(index, node.id, PAGE):
+            chosen = choose_checks(facts, now)
+            for file in chosen.files:
+                yield Item(planned, file.path, file.size_b, None)
+            for fact, why in chosen.left:
+                yield Item(
+                    Line("check", node.name, "", False, why), f"{fact.acq}/{fact.name}", fact.size_b, None
+                )
+
+
+def _pulls(index: Index, found: Prospect, now: float) -> Iterator[Item]:
+    lines: dict[tuple[int, int, int, Choice, str], Line] = {}
+    for group_id in sorted({node.group_id for node in found.meant}):
+        for facts in pulls.pages(index, group_id, PAGE, NO_RUN, index.now()):
+            for fact in facts:
+                decision = found.planner.decide(fact, now)
+                why = decision.method.value if decision.choice is Choice.PULL else decision.why
+                key = (fact.node_from_id, fact.group_to_id, decision.node_id, decision.choice, why)
+                line = lines.get(key)
+                if line is None:
+                    line = lines[key] = _pull_line(found.topology, decision, why)
+                yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
+
+
+def _pull_line(topology: topologies.Topology, decision: PullDecision, why: str) -> Line:
+    fact: PullFact = decision.fact
+    source = topology.nodes.get(fact.node_from_id)
+    if decision.choice is Choice.PULL:
+        place = topology.nodes[decision.node_id].name
+    else:
+        place = topology.groups[fact.group_to_id].name
+    kind = "cancel" if decision.choice is Choice.CANCEL else "pull"
+    planned = decision.choice in (Choice.PULL, Choice.CANCEL)
+    return Line(kind, place, source.name if source else f"(node {fact.node_from_id})", planned, why)

@@ -1,0 +1,184 @@
+"""Pulls: pages of pending requests through planning, claiming, the pool and the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from alpenhorn.coordinator.context import Context
+from alpenhorn.model import (
+    Blame,
+    Done,
+    Fate,
+    Kind,
+    Method,
+    NodeFact,
+    PullFact,
+    PullFile,
+    PullJob,
+    PullResult,
+    Task,
+    Verdict,
+)
+from alpenhorn.plan.batches import pull_tasks
+from alpenhorn.plan.pulls import Choice, PullDecision
+from alpenhorn.record import claims, pulls
+from alpenhorn.scan.pulls import pages
+
+PAGE = 2000
+NETWORK_METHODS = (Method.RSYNC_SSH, Method.BBCP)
+
+
+class Pulls:
+    """`withdraw` takes queued tasks for which the given function is false out of the pool again."""
+
+    kind = Kind.PULL
+
+    def __init__(self, context: Context, withdraw: Callable[[Callable[[Task], bool]], None]) -> None:
+        self.context = context
+        self.withdraw = withdraw
+        self._pages = self._all_pages()
+
+    def _all_pages(self) -> Iterator[list[PullFact]]:
+        context = self.context
+        for group_id in sorted(context.groups):
+            yield from pages(context.index, group_id, PAGE, context.run.id, context.index.now())
+
+    def feed(self) -> list[Task]:
+        for facts in self._pages:
+            tasks = self._plan(facts)
+            if tasks:
+                return tasks
+        return []
+
+    def _plan(self, facts: list[PullFact]) -> list[Task]:
+        context = self.context
+        now = context.posix_now()
+        decisions = [context.planner.decide(fact, now) for fact in facts]
+        cancelled = [decision for decision in decisions if decision.choice is Choice.CANCEL]
+        if cancelled:
+            pulls.cancel(context.index, context.run, cancelled)
+            context.changed = True
+        for decision in decisions:
+            if decision.choice is Choice.SKIP:
+                context.report.warnings.add(f"not pulled: {decision.why}", _name(decision.fact))
+        wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
+        if not wanted:
+            return []
+        granted = claims.claim(
+            context.index,
+            context.run,
+            [
+                claims.Wanted(
+                    decision.fact.request_id,
+                    decision.fact.file_id,
+                    decision.fact.group_to_id,
+                    decision.node_id,
+                    decision.reserved_b,
+                )
+                for decision in wanted
+            ],
+        )
+        chosen: list[tuple[NodeFact, NodeFact, Method, PullFile]] = []
+        suspects: list[tuple[NodeFact, NodeFact, Method, PullFile]] = []
+        for decision in wanted:
+            file = decision.file()
+            node = context.node(decision.node_id)
+            if decision.fact.request_id not in granted:
+                context.planner.finished(node.group_id, file.file_id, node.id, file.size_b, None)
+                continue
+            item = (context.node(decision.fact.node_from_id), node, decision.method, file)
+            (suspects if _killed_a_worker(decision) else chosen).append(item)
+        tasks = list(pull_tasks(chosen, context.limits, context.stage))
+        # Alone, so that a file that kills its worker takes no other with it again.
+        for item in suspects:
+            tasks.extend(pull_tasks([item], context.limits, context.stage))
+        return tasks
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        assert isinstance(job, PullJob)
+        if done.fate is Fate.DONE:
+            results: tuple[PullResult, ...] = done.outcome
+        else:
+            results = self._all_failed(job, done)
+        settled = {result.file.request_id for result in results}
+        self._give_back(job, [file for file in job.files if file.request_id not in settled])
+        if not results:
+            return
+        pulls.settle(self.context.index, self.context.run, job.source, job.node, results)
+        self._count(job, results)
+        self._trouble(job, results)
+
+    def _all_failed(self, job: PullJob, done: Done) -> tuple[PullResult, ...]:
+        now = self.context.posix_now()
+        blame = Blame.WORKER
+        if done.fate is Fate.TIMED_OUT and job.method in NETWORK_METHODS:
+            blame = Blame.NETWORK
+        elif done.fate is Fate.TIMED_OUT:
+            blame = Blame.DESTINATION
+        error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+        return tuple(
+            PullResult(file, Verdict.FAILED, now - done.seconds, now, blame=blame, error=error)
+            for file in job.files
+        )
+
+    def _count(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
+        context = self.context
+        tally = context.report.tally("pull")
+        context.changed = True
+        for result in results:
+            used = result.space_b if result.verdict is Verdict.PULLED else None
+            context.planner.finished(
+                job.node.group_id, result.file.file_id, job.node.id, result.file.size_b, used
+            )
+            if result.verdict is Verdict.PULLED:
+                tally.done += 1
+                tally.bytes += result.file.size_b
+            elif result.verdict is Verdict.FAILED:
+                tally.failed += 1
+                context.report.failures.add(
+                    f"pulls from {job.source.name} onto {job.node.name} failed",
+                    f"{result.file.path}: {result.error}",
+                )
+
+    def _trouble(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
+        """One failure of the kind is enough to leave the node or the host alone for the rest of the run."""
+        blamed = {result.blame: result.error for result in results if result.blame is not None}
+        node, host = job.node, job.source.host
+        if Blame.DESTINATION in blamed:
+            self.context.planner.trouble_at_node(node.id, f"{node.name} could not be written in this run")
+            self.withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
+        if Blame.NETWORK in blamed and host is not None:
+            why = f"could not be reached in this run ({blamed[Blame.NETWORK]})"
+            self.context.planner.trouble_with_host(host, why)
+            self.withdraw(lambda task: not _from_host(task, host))
+
+    def withdrawn(self, task: Task) -> None:
+        assert isinstance(task.job, PullJob)
+        self._give_back(task.job, task.job.files)
+
+    def _give_back(self, job: PullJob, files: list[PullFile] | tuple[PullFile, ...]) -> None:
+        if not files:
+            return
+        context = self.context
+        for file in files:
+            context.planner.finished(job.node.group_id, file.file_id, job.node.id, file.size_b, None)
+        context.index.retry(
+            lambda: claims.release(
+                context.index, context.run, job.node.group_id, [file.file_id for file in files]
+            )
+        )
+
+
+def _name(fact: PullFact) -> str:
+    return f"{fact.acq}/{fact.name}" if fact.name is not None else f"request {fact.request_id}"
+
+
+def _killed_a_worker(decision: PullDecision) -> bool:
+    return decision.fact.attempt is not None and decision.fact.attempt.blame == Blame.WORKER
+
+
+def _from_host(task: Task, host: str) -> bool:
+    return (
+        isinstance(task.job, PullJob) and task.job.method in NETWORK_METHODS and task.job.source.host == host
+    )

@@ -1,0 +1,105 @@
+"""What was asked of a run, and what it tells at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from alpenhorn.errors import DONE, FAILED
+from alpenhorn.run.pool import Activity
+
+
+class Asked(NamedTuple):
+    """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "pull"), none for all;
+    `time_limit` in seconds."""
+
+    nodes: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    time_limit: float | None = None
+    wait: bool = False
+
+    def wants(self, kind: str) -> bool:
+        return not self.only or kind in self.only
+
+
+@dataclass(slots=True)
+class Tally:
+    """How much of one kind of work was done, in files and bytes."""
+
+    done: int = 0
+    failed: int = 0
+    bytes: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        return {"done": self.done, "failed": self.failed, "bytes": self.bytes}
+
+
+class Notes:
+    """Things to tell, counted: a million files with one fault make one line, with one of them as example."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, tuple[int, str]] = {}
+
+    def add(self, what: str, example: str = "") -> None:
+        times, first = self._notes.get(what, (0, example))
+        self._notes[what] = (times + 1, first)
+
+    def __bool__(self) -> bool:
+        return bool(self._notes)
+
+    def lines(self) -> list[str]:
+        """One line for each, in the order in which they were first met."""
+        lines = []
+        for what, (times, example) in self._notes.items():
+            more = f" ({times} times)" if times > 1 else ""
+            lines.append(
+                what + more + (f"; {'the first: ' if times > 1 else ''}{example}" if example else "")
+            )
+        return lines
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did, what it left, and what somebody should look at.
+
+    `left_out`: node name to the reason why it was not worked on.  A failure makes the exit status 1, a
+    warning does not.  `planned` and `finished` are (files, bytes) handed to the pool and come back from it;
+    `expected` is what was pending in all when the run began, counted only for a watcher.
+    """
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    nodes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    warnings: Notes = field(default_factory=Notes)
+    failures: Notes = field(default_factory=Notes)
+    planned: tuple[int, int] = (0, 0)
+    finished: tuple[int, int] = (0, 0)
+    expected: tuple[int, int] = (0, 0)
+    stopped: bool = False
+    out_of_time: bool = False
+    run_id: int | None = None
+
+    def tally(self, kind: str) -> Tally:
+        return self.tallies.setdefault(kind, Tally())
+
+    @property
+    def exit_status(self) -> int:
+        return FAILED if self.failures or self.stopped else DONE
+
+
+class Watcher(Protocol):
+    """Shows a run while it goes on."""
+
+    interval: float | None
+    """Seconds between two looks, None when nobody is watching."""
+
+    def show(self, report: Report, activity: list[Activity]) -> None: ...
+
+
+class Unwatched:
+    """Nobody is looking."""
+
+    interval: float | None = None
+
+    def show(self, report: Report, activity: list[Activity]) -> None:
+        pass

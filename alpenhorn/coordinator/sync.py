@@ -1,0 +1,258 @@
+"""One run, from the locks to the exit status: rounds of scan, plan, run and record."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from alpenhorn.config import Config
+from alpenhorn.coordinator import nodes as node_steps
+from alpenhorn.coordinator.checks import Checks
+from alpenhorn.coordinator.context import Context, Worklist
+from alpenhorn.coordinator.imports import Imports
+from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
+from alpenhorn.coordinator.pulls import Pulls
+from alpenhorn.coordinator.report import Asked, Report, Watcher
+from alpenhorn.index.connection import Index
+from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.pulls import Troubles
+from alpenhorn.record import claims
+from alpenhorn.record import run as runs
+from alpenhorn.run.pool import Pool
+from alpenhorn.scan import topology as topologies
+from alpenhorn.scan.pulls import pending_total
+
+RENEW_EVERY = claims.LEASE.total_seconds() / 3
+PER_WORKER = (
+    2  # tasks handed out or queued for each worker; what waits longer is planned later, on newer rows
+)
+
+
+def sync(
+    index: Index,
+    pool: Pool,
+    config: Config,
+    asked: Asked,
+    watcher: Watcher,
+    clock: Callable[[], datetime.datetime],
+    stopping: Callable[[], bool],
+) -> Report:
+    """Do what is to be done on this host now.
+
+    `stopping` is asked after each event; once it is true no new work is started, what is under way is
+    stopped cleanly, and everything finished is recorded.  Raises NotFound for an unknown node, Busy when
+    another run holds every node that was meant, IndexUnusable when the index is lost for good.
+    """
+    report = Report()
+    started = time.monotonic()
+    topology = topologies.load(index)
+    host = config.sync.host
+    meant = node_steps.meant(topology, host, asked, report)
+    if not meant:
+        return report
+    found = node_steps.Nodes()
+    try:
+        workable = _prepare(index, pool, topology, host, meant, asked, found, report, stopping)
+        if not workable:
+            return report
+        run = runs.begin(index, host, [node.name for node in workable], clock)
+        report.run_id = run.id
+        report.nodes = [node.name for node in workable]
+        claims.drop_dead(index, run, found.locks)
+        session = _Session(
+            index, pool, config, asked, watcher, clock, stopping, report, run, started, workable, found
+        )
+        free_b: dict[int, int | None] = {}
+        try:
+            session.rounds()
+            free_b = _free_space(pool, session)
+        finally:
+            # Also when the index was lost or the work failed: what is known is written down if it can be.
+            counts = {kind: tally.as_dict() for kind, tally in report.tallies.items()}
+            runs.end(index, run, report.exit_status, counts, free_b)
+    finally:
+        found.release()
+    return report
+
+
+def _prepare(
+    index: Index,
+    pool: Pool,
+    topology: topologies.Topology,
+    host: str,
+    meant: list[NodeFact],
+    asked: Asked,
+    found: node_steps.Nodes,
+    report: Report,
+    stopping: Callable[[], bool],
+) -> list[NodeFact]:
+    """Probe all nodes of this host (any may be a source), lock and tidy those that are meant."""
+    here = topology.here(host)
+    found.ios, faults = node_steps.make_ios(here)
+    for node in here:
+        if node.id in faults and node in meant:
+            node_steps.leave_out(node, faults[node.id], report, asked)
+    usable = [node for node in here if node.id in found.ios]
+    found.answers = node_steps.probe(pool, usable, tidy=False)
+    targets = [node for node in meant if node.id in found.ios]
+    fresh = node_steps.initialise(index, pool, targets, found, report)
+    if fresh:
+        found.answers |= node_steps.probe(pool, [node for node in usable if node.id in fresh], tidy=False)
+    for node in targets:
+        if found.answers[node.id].error:
+            node_steps.leave_out(node, found.answers[node.id].error, report, asked)
+    node_steps.lock(targets, found, asked, report, stopping)
+    locked = [node for node in targets if node.id in found.locks]
+    found.answers |= node_steps.probe(pool, locked, tidy=True)
+    for node in locked:
+        if found.answers[node.id].error:
+            node_steps.leave_out(node, found.answers[node.id].error, report, asked)
+    return [node for node in locked if not found.answers[node.id].error]
+
+
+def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
+    if session.report.stopped:
+        return {}
+    answers = node_steps.probe(pool, session.still_there(), tidy=False)
+    return {node_id: answer.free_b for node_id, answer in answers.items()}
+
+
+@dataclass(slots=True)
+class _Session:
+    """The rounds of one run."""
+
+    index: Index
+    pool: Pool
+    config: Config
+    asked: Asked
+    watcher: Watcher
+    clock: Callable[[], datetime.datetime]
+    stopping: Callable[[], bool]
+    report: Report
+    run: runs.Run
+    started: float
+    nodes: list[NodeFact]
+    found: node_steps.Nodes
+    troubles: Troubles = field(default_factory=Troubles)
+    renewed: float = field(default_factory=time.monotonic)
+
+    def rounds(self) -> None:
+        """Go on until a whole round changed nothing that could have made new work."""
+        for node_id, answer in self.found.answers.items():
+            if answer.error:
+                self.troubles.absent[node_id] = answer.error
+        for node in self.nodes:
+            jobs = self.found.ios[node.id].jobs
+            if jobs is not None:
+                self.pool.limit(node.id, jobs)
+        while self._may_start():
+            context = self._context()
+            if self.watcher.interval is not None and self.asked.wants("pull"):
+                files, size_b = pending_total(self.index, context.groups)
+                self.report.expected = (self.report.finished[0] + files, self.report.finished[1] + size_b)
+            self._round(context)
+            if not context.changed or self.report.stopped:
+                break
+            self.found.answers |= node_steps.probe(self.pool, self.still_there(), tidy=False)
+
+    def still_there(self) -> list[NodeFact]:
+        return [node for node in self.nodes if node.id not in self.troubles.absent]
+
+    def _context(self) -> Context:
+        """Rows, objects and reservations as they are now: an edit made meanwhile is honoured."""
+        config = self.config
+        topology = topologies.load(self.index)
+        wanted = {node.id for node in self.still_there()}
+        here = [node for node in topology.here(config.sync.host) if node.id in wanted]
+        ios = {node.id: self.found.ios[node.id] for node in here}
+        groups = group_ios(topology, here, self.report)
+        free_b = {node.id: self.found.answers[node.id].free_b for node in here}
+        space = open_space(self.index, ios, free_b, self.run.id)
+        planner = make_planner(topology, config, ios, groups, space, self.troubles)
+        limits = Limits(
+            config.transfer.pull_timeout_base, config.transfer.pull_bytes_per_second, config.sync.jobs
+        )
+        return Context(
+            index=self.index,
+            config=config,
+            run=self.run,
+            clock=self.clock,
+            topology=topology,
+            ios=ios,
+            groups=groups,
+            space=space,
+            planner=planner,
+            report=self.report,
+            limits=limits,
+        )
+
+    def _round(self, context: Context) -> None:
+        lists: dict[Kind, Worklist] = {}
+        if self.asked.wants("import"):
+            lists[Kind.IMPORT] = lists[Kind.SEARCH] = Imports(context)
+        if self.asked.wants("check"):
+            lists[Kind.CHECK] = Checks(context)
+        if self.asked.wants("pull"):
+            lists[Kind.PULL] = Pulls(context, lambda keep: self._withdraw(lists, keep))
+        while True:
+            if self._may_start():
+                self._feed(lists)
+            if not self.pool.queued() and not self.pool.running():
+                return
+            for done in self.pool.wait(self._pause()):
+                self._taken(lists[done.task.kind], done, context)
+            if self.stopping() and not self.report.stopped:
+                self.report.stopped = True
+                for task in self.pool.stop():
+                    lists[task.kind].withdrawn(task)
+            self._renew()
+            self.watcher.show(self.report, self.pool.activity())
+
+    def _may_start(self) -> bool:
+        limit = self.asked.time_limit
+        if limit is not None and time.monotonic() - self.started >= limit:
+            self.report.out_of_time = True
+        if self.stopping():
+            self.report.stopped = True
+        return not (self.report.out_of_time or self.report.stopped)
+
+    def _feed(self, lists: dict[Kind, Worklist]) -> None:
+        """Keep the workers busy, and no more than that, so that what is planned is planned on new rows."""
+        hungry = list(dict.fromkeys(lists.values()))
+        while hungry and self.pool.queued() < PER_WORKER * self.config.sync.jobs:
+            for worklist in list(hungry):
+                tasks = worklist.feed()
+                if not tasks:
+                    hungry.remove(worklist)
+                for task in tasks:
+                    self._planned(task.files, task.bytes)
+                    self.pool.submit(task)
+
+    def _withdraw(self, lists: dict[Kind, Worklist], keep: Callable[[Task], bool]) -> None:
+        for task in self.pool.withdraw(keep):
+            self._planned(-task.files, -task.bytes)
+            lists[task.kind].withdrawn(task)
+
+    def _taken(self, worklist: Worklist, done: Done, context: Context) -> None:
+        if done.fate is Fate.ABANDONED:
+            # A worker that cannot be killed hangs in the storage: whoever comes next would hang there too.
+            context.node_gone(done.task.node_id, done.error)
+        worklist.take(done)
+        files, size_b = self.report.finished
+        self.report.finished = (files + done.task.files, size_b + done.task.bytes)
+
+    def _planned(self, files: int, size_b: int) -> None:
+        before = self.report.planned
+        self.report.planned = (before[0] + files, before[1] + size_b)
+
+    def _pause(self) -> float:
+        left = self.renewed + RENEW_EVERY - time.monotonic()
+        return max(0.05, min(left, self.watcher.interval or left))
+
+    def _renew(self) -> None:
+        if time.monotonic() - self.renewed >= RENEW_EVERY:
+            claims.renew(self.index, self.run)
+            self.renewed = time.monotonic()
