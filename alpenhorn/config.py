@@ -1,0 +1,418 @@
+"""The configuration: TOML files and two environment variables to one frozen `Config`.
+
+Every fault of every file is collected before anything is refused, so that a user mends all of them at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alpenhorn.errors import ConfigError
+
+SYSTEM_FILE = Path("/etc/alpenhorn/alpenhorn.toml")
+FILE_VARIABLE = "ALPENHORN_CONFIG_FILE"
+URL_VARIABLE = "ALPENHORN_DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """`url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file` holds a password alone."""
+
+    url: str
+    password_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit."""
+
+    host: str
+    jobs: int
+    time_limit: float | None = None
+    archive_copy_count: int = 2
+    allow_single_copy: bool = False
+    auto_verify_min_days: float = 7.0
+    import_settle: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """`pull_timeout_base` in seconds; `pull_bytes_per_second` 0: pulls have no deadline."""
+
+    pull_timeout_base: float = 300.0
+    pull_bytes_per_second: float = 20_000_000.0
+    ssh: tuple[str, ...] = ("ssh",)
+    rsync: str = "rsync"
+    bbcp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`patterns` have the named group `acq`; with none, the first directory is the acquisition."""
+
+    patterns: tuple[re.Pattern[str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """`level` is one of LEVELS.  `file` None: no log file."""
+
+    level: str = "info"
+    file: Path | None = None
+    syslog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`sources`: the files that were read, in order.  `embedded`: no index is configured anywhere, so the
+    default one in the user's data directory is used, and may be created on first use."""
+
+    database: Database
+    sync: Sync
+    transfer: Transfer = field(default_factory=Transfer)
+    import_: Import = field(default_factory=Import)
+    log: Log = field(default_factory=Log)
+    sources: tuple[Path, ...] = ()
+    embedded: bool = False
+
+
+def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the files that apply, `explicit` (the one given with -c) last.
+
+    Raises ConfigError with one line for each fault in any of them.
+    """
+    faults: list[str] = []
+    values: dict[str, dict[str, Any]] = {section: {} for section in KEYS}
+    origin: dict[tuple[str, str], str] = {}
+    sources = []
+    for path, required in search_path(explicit, environ):
+        document = _read_file(path, required, faults)
+        if document is not None:
+            sources.append(path)
+            _take(document, str(path), values, origin, faults)
+
+    url = environ.get(URL_VARIABLE)
+    if url:
+        _take({"database": {"url": url}}, URL_VARIABLE, values, origin, faults)
+    sync = values["sync"]
+    if sync.get("archive_copy_count", 2) < 2 and not sync.get("allow_single_copy"):
+        faults.append(
+            f"{origin['sync', 'archive_copy_count']}: sync.archive_copy_count = {sync['archive_copy_count']}:"
+            " expected 2 or more, or the explicit switch allow_single_copy = true beside it"
+        )
+    embedded = ("database", "url") not in origin
+    if embedded:
+        values["database"]["url"] = _embedded_url(environ, faults)
+    if faults:
+        raise ConfigError(*faults)
+    sync.setdefault("host", os.uname().nodename.partition(".")[0])
+    sync.setdefault("jobs", len(os.sched_getaffinity(0)))
+    return Config(
+        database=Database(**values["database"]),
+        sync=Sync(**sync),
+        transfer=Transfer(**values["transfer"]),
+        import_=Import(patterns=values["import"].get("pattern", ())),
+        log=Log(**values["log"]),
+        sources=tuple(sources),
+        embedded=embedded,
+    )
+
+
+def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple[Path, bool]]:
+    """The files that may be read, in order, and whether each one has to be there."""
+    found = [(SYSTEM_FILE, False)]
+    user = _base_directory(environ, "XDG_CONFIG_HOME", ".config")
+    if user is not None:
+        found.append((user / "alpenhorn" / "alpenhorn.toml", False))
+    if environ.get(FILE_VARIABLE):
+        found.append((Path(environ[FILE_VARIABLE]), True))
+    if explicit is not None:
+        found.append((explicit, True))
+    return found
+
+
+def parse_duration(value: str | float) -> float:
+    """Seconds of "90s", "50m", "2h" or "1d", or of a number of seconds.  Raises ValueError for all else."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([smhd]?)\s*", value)
+        if match is None:
+            raise ValueError(value)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    return _real(value)
+
+
+# --- what a value may be -------------------------------------------------------------------------------
+
+
+class Kind(NamedTuple):
+    """`read` turns a TOML value into ours.  It raises ValueError: without arguments when the value is not
+    what is `expected`, else with one line for each fault, to stand right behind the key's name."""
+
+    expected: str
+    read: Callable[[Any], Any]
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError
+    return number
+
+
+def _real_from(low: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        number = _real(value)
+        if number < low:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _whole(low: int, high: int) -> Kind:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Kind(f"a whole number from {low} to {high}", read)
+
+
+def _duration(above_zero: bool) -> Kind:
+    def read(value: Any) -> float:
+        try:
+            seconds = parse_duration(value)
+        except ValueError:
+            raise ValueError from None
+        if seconds < 0 or (above_zero and seconds == 0):
+            raise ValueError
+        return seconds
+
+    bound = "above 0" if above_zero else "0 or more"
+    return Kind(f'a duration {bound} such as "90s", "50m", "2h" or "1d", or a number of seconds', read)
+
+
+def _read_text(value: Any) -> str:
+    # A NUL in an argument of a command would be a ValueError far from here.
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _read_arguments(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    return tuple(_read_text(item) for item in value)
+
+
+def _read_switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _read_path(value: Any) -> Path:
+    # cron starts commands in a directory of its own, so a relative path would name another file there.
+    path = Path(_read_text(value))
+    if str(path).startswith("~/"):
+        path = Path(os.path.expanduser(path))
+    if not path.is_absolute():
+        raise ValueError
+    return path
+
+
+def _read_host(value: Any) -> str:
+    if len(_read_text(value)) > 64:
+        raise ValueError
+    return str(value)
+
+
+def _read_url(value: Any) -> str:
+    if not re.fullmatch(r"sqlite:////.+|(mysql|mariadb)://[^/?]*/[^/?]+(\?.*)?", _read_text(value)):
+        raise ValueError
+    return str(value)
+
+
+def _read_level(value: Any) -> str:
+    if not isinstance(value, str) or value.lower() not in LEVELS:
+        raise ValueError
+    return value.lower()
+
+
+def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ValueError
+    patterns, faults = [], []
+    for number, entry in enumerate(value, 1):
+        faults += [f"[{number}].{key}: unknown key; expected path only" for key in entry if key != "path"]
+        path = entry.get("path")
+        shown = f"[{number}].path" + (f" = {_show(path)}" if "path" in entry else " is not there")
+        if not isinstance(path, str):
+            faults.append(f"{shown}: expected a regular expression with the named group acq")
+            continue
+        try:
+            pattern = re.compile(path)
+        except (re.error, RecursionError, OverflowError) as error:
+            faults.append(f"{shown}: expected a regular expression; this one does not compile: {error}")
+            continue
+        if "acq" not in pattern.groupindex:
+            faults.append(f"{shown}: expected the named group acq in it, written (?P<acq>…)")
+            continue
+        patterns.append(pattern)
+    if faults:
+        raise ValueError(*faults)
+    return tuple(patterns)
+
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+_TEXT = Kind("a text that is not empty", _read_text)
+_SWITCH = Kind("true or false", _read_switch)
+_PATH = Kind("an absolute path, or one that starts with ~/", _read_path)
+
+KEYS: dict[str, dict[str, Kind]] = {
+    "database": {
+        "url": Kind("sqlite:////absolute/path or mysql://user@host/name", _read_url),
+        "password_file": _PATH,
+    },
+    "sync": {
+        "host": Kind("a name of 1 to 64 characters", _read_host),
+        "jobs": _whole(1, 512),
+        "time_limit": _duration(above_zero=True),
+        "archive_copy_count": _whole(1, 100),
+        "allow_single_copy": _SWITCH,
+        "auto_verify_min_days": Kind("a number, 0 or more", _real_from(0)),
+        "import_settle": _duration(above_zero=False),
+    },
+    "transfer": {
+        "pull_timeout_base": _duration(above_zero=True),
+        "pull_bytes_per_second": Kind("a number, 0 (no limit) or more", _real_from(0)),
+        "ssh": Kind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
+        "rsync": _TEXT,
+        "bbcp": _TEXT,
+    },
+    "import": {
+        "pattern": Kind("tables, each headed [[import.pattern]]", _read_patterns),
+    },
+    "log": {
+        "level": Kind(f"one of {', '.join(LEVELS)}", _read_level),
+        "file": _PATH,
+        "syslog": _SWITCH,
+    },
+}
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] | None:
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if required:
+            faults.append(f"{path}: there is no such file, and it was named explicitly")
+        return None
+    except OSError as error:
+        faults.append(f"{path}: cannot be read: {error.strerror}")
+        return None
+    # Imported here because most runs of the tool on a fresh machine have no file to parse.
+    import tomllib
+
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        faults.append(f"{path}: line {line}: expected UTF-8, found the byte 0x{content[error.start]:02x}")
+    except tomllib.TOMLDecodeError as error:
+        faults.append(f"{path}: is not TOML: {error}")
+    except RecursionError:
+        faults.append(f"{path}: is nested too deeply")
+    return None
+
+
+def _take(
+    document: Mapping[str, Any],
+    source: str,
+    values: dict[str, dict[str, Any]],
+    origin: dict[tuple[str, str], str],
+    faults: list[str],
+) -> None:
+    """Put the keys of one file over those that `values` has, and note in `origin` where each came from."""
+    for section, content in document.items():
+        known = KEYS.get(section)
+        if known is None:
+            faults.append(f"{source}: {section}: {_unknown(section)}")
+            continue
+        if not isinstance(content, dict):
+            faults.append(f"{source}: {section} = {_show(content)}: expected a table, headed [{section}]")
+            continue
+        for key, value in content.items():
+            kind = known.get(key)
+            if kind is None:
+                faults.append(f"{source}: {section}.{key}: unknown key; {_nearest(key, known)}")
+                continue
+            try:
+                values[section][key] = kind.read(value)
+                origin[section, key] = source
+            except ValueError as error:
+                faults += [
+                    f"{source}: {section}.{key}{fault}"
+                    for fault in error.args or (f" = {_show(value)}: expected {kind.expected}",)
+                ]
+
+
+def _unknown(name: str) -> str:
+    homes = [section for section, keys in KEYS.items() if name in keys]
+    if homes:
+        return f"not a section; the key {name} belongs below [{homes[0]}]"
+    return f"unknown section; {_nearest(name, KEYS)}"
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    # Imported here because it is only needed for a message.
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+
+
+def _show(value: Any) -> str:
+    """A value as it is told to a user: short, on one line, and without the password of a URL."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        value = re.sub(r"(://[^/:@]*):.*@", r"\1:***@", value, flags=re.DOTALL)
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "…"
+
+
+# --- defaults that depend on the surroundings ----------------------------------------------------------
+
+
+def _base_directory(environ: Mapping[str, str], variable: str, below_home: str) -> Path | None:
+    """A directory of the XDG base directory specification (freedesktop.org, version 0.8)."""
+    named = environ.get(variable, "")
+    if os.path.isabs(named):  # the specification has relative ones ignored
+        return Path(named)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path(home, below_home) if os.path.isabs(home) else None
+
+
+def _embedded_url(environ: Mapping[str, str], faults: list[str]) -> str:
+    data = _base_directory(environ, "XDG_DATA_HOME", os.path.join(".local", "share"))
+    if data is None:
+        faults.append(
+            "no index is configured, and there is no home directory for the default one:"
+            f" set {URL_VARIABLE}, or [database] url in {SYSTEM_FILE}"
+        )
+        return ""
+    return f"sqlite:///{data / 'alpenhorn' / 'alpenhorn.db'}"
