@@ -1,0 +1,96 @@
+"""What every command is handed: configuration, index and clock, each got when it is first used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from alpenhorn.config import Config
+    from alpenhorn.index.connection import Index
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class App:
+    """The context object of all commands.  `conf` is the file of -c; `verbosity` is -v minus -q.
+
+    The heavy modules are imported inside, so that help and --version need no more than click.
+    """
+
+    def __init__(self, conf: str | None = None, verbosity: int = 0) -> None:
+        self.conf = conf
+        self.verbosity = verbosity
+        self._opened: list[Index] = []
+
+    @cached_property
+    def config(self) -> Config:
+        """Raises ConfigError."""
+        from pathlib import Path
+
+        from alpenhorn.config import load
+
+        return load(None if self.conf is None else Path(self.conf), os.environ)
+
+    @cached_property
+    def index(self) -> Index:
+        """The index, open and of the version that this program knows.  The embedded one is made if need be.
+
+        Raises ConfigError, IndexUnusable.
+        """
+        from alpenhorn.index import schema
+
+        path = self.config.database.url.removeprefix("sqlite:///")
+        fresh = self.config.embedded and not os.path.exists(path)
+        index = self.open_index(create=fresh)
+        if fresh:
+            schema.create(index)
+            click.echo(f"Nothing is configured, so a new index was made: {path}", err=True)
+        schema.require_current(index)
+        return index
+
+    def open_index(self, create: bool = False) -> Index:
+        """The index, open, whatever its version; with `create` a missing SQLite file is made.
+
+        Raises ConfigError, IndexUnusable.
+        """
+        from alpenhorn.index.connection import Index
+
+        database = self.config.database
+        index = Index.open(database.url, database.password_file, create=create)
+        self._opened.append(index)
+        return index
+
+    def disconnect(self) -> None:
+        """Close every open connection until its next use: none may cross a fork."""
+        for index in self._opened:
+            index.disconnect()
+
+    def close(self) -> None:
+        while self._opened:
+            self._opened.pop().close()
+
+    def now(self) -> datetime:
+        """Naive UTC, as the index has it."""
+        from datetime import UTC, datetime
+
+        return datetime.now(UTC).replace(tzinfo=None)
+
+    @property
+    def host(self) -> str:
+        """This host's name in the index."""
+        return self.config.sync.host
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+def json_option(command: Command) -> Command:
+    """Give a command the flag --json, as the parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -1,0 +1,127 @@
+"""The `alpenhorn` command: its commands, its global options, and the one place where errors meet the user."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+import click
+
+from alpenhorn import __version__
+from alpenhorn.cli.app import App
+from alpenhorn.cli.lazy import Entry, LazyGroup
+from alpenhorn.errors import DONE, FAILED, AlpenhornError
+
+INTERRUPTED = 130
+
+COMMANDS = {
+    "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: list and show them."),
+    "db": Entry("alpenhorn.cli.db:db", "The data index itself: create and check it."),
+    "file": Entry("alpenhorn.cli.file:file", "Files and their copies: find, import, check and copy them."),
+    "group": Entry(
+        "alpenhorn.cli.group:group",
+        "Storage groups, to which data are sent: create, change, show and fill them.",
+    ),
+    "host": Entry("alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change and show them."),
+    "node": Entry(
+        "alpenhorn.cli.node:node",
+        "Storage nodes, which hold copies of files: create, change and show them, and copy from them.",
+    ),
+    "plan": Entry(
+        "alpenhorn.cli.plan:plan",
+        "Show what a run would do now, and for everything pending that it would not, why.",
+    ),
+    "request": Entry(
+        "alpenhorn.cli.request:request", "Copy requests: why one is not done, cancel them, try them again."
+    ),
+    "status": Entry(
+        "alpenhorn.cli.status:status", "Show every node on one screen, what needs attention first."
+    ),
+    "sync": Entry("alpenhorn.cli.sync:sync", "Do what is to be done on this host, and exit."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="alpenhorn", message="%(prog)s %(version)s")
+@click.option("-c", "--conf", metavar="FILE", help="Read this configuration file after all others.")
+@click.option("-v", "--verbose", count=True, help="Tell more; repeat for still more.")
+@click.option("-q", "--quiet", count=True, help="Tell less; repeat for still less.")
+@click.pass_context
+def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
+    """Keep replicas of data where they belong, from a cron line and without a daemon.
+
+    \b
+    Examples:
+      alpenhorn sync          do what is to be done on this host
+      alpenhorn status        see how every node is doing
+    """
+    app = ctx.ensure_object(App)
+    app.conf = conf
+    app.verbosity = verbose - quiet
+    ctx.call_on_close(app.close)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status; whatever goes wrong is told in plain lines.
+
+    A command's status is what it passes to `ctx.exit`, or the int that it returns.
+    """
+    # What is made at start-up lives to the end, and a plan of a million requests makes no cycles: looking
+    # through it all again and again took a tenth of a short command's time.
+    gc.set_threshold(50_000)
+    app = App()
+    status = _run(app, arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # The interpreter flushes once more as it ends, and must not stumble over the same output again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError) or status != DONE:
+            return status or FAILED
+        return _tell(f"the output could not be written: {error.strerror}", FAILED)
+    return status
+
+
+def _run(app: App, arguments: list[str] | None) -> int:
+    try:
+        result = cli.main(arguments, prog_name="alpenhorn", standalone_mode=False, obj=app)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return INTERRUPTED
+        return _tell("stopped; nothing more was done", FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except AlpenhornError as error:
+        _trace(app)
+        return _tell(str(error), error.exit_status)
+    except Exception as error:
+        _trace(app)
+        hint = "" if app.verbosity > 1 else " (alpenhorn -vv shows where)"
+        if isinstance(error, OSError) and error.strerror:
+            what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        else:
+            what = f"{type(error).__name__}: {error}"
+        return _tell(what + hint, FAILED)
+    return result if isinstance(result, int) else DONE
+
+
+def _tell(message: str, status: int) -> int:
+    for line in message.splitlines():
+        click.echo(f"Error: {line}", err=True)
+    return status
+
+
+def _trace(app: App) -> None:
+    if app.verbosity > 1:
+        # Imported here because it is only needed for a message.
+        import traceback
+
+        traceback.print_exc()
