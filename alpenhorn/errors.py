@@ -74,7 +74,9 @@ class CommandFailed(AlpenhornError):
         self.stderr = stderr
 
     def __str__(self) -> str:
-        ended = f"was ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
+        ended = (
+            f"was ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
+        )
         detail = self.stderr.strip().splitlines()
         return f"{self.program} {ended}" + (f": {detail[-1]}" if detail else "")
 

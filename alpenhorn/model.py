@@ -94,7 +94,7 @@ class GroupFact(NamedTuple):
 class AttemptFact(NamedTuple):
     """The failed attempts so far; `next` is when the next one may be made."""
 
-    count: int
+    tries: int
     last: float
     next: float
     blame: str
