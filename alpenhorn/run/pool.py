@@ -9,31 +9,26 @@ task that it had.  (The standard executors fail everything that is pending when 
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import math
 import os
 import pickle
 import select
 import signal
-import struct
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from threading import Lock
-from types import FrameType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import NamedTuple, Self
 
 from alpenhorn import logs
-from alpenhorn.errors import AlpenhornError, StorageError
+from alpenhorn.errors import StorageError
 from alpenhorn.fs import processes
 from alpenhorn.model import Done, Fate, Reporter, Task
+from alpenhorn.run.serving import LENGTH, Answer, Progress, in_words, live, message
 
-PROGRESS_EVERY = 0.1
 CLOSE_GRACE = 2.0
 FORK_AGAIN = 5.0
 _READ = 64 * 1024
-_LENGTH = struct.Struct("=Q")
 
 _log = logging.getLogger(__name__)
 
@@ -48,25 +43,8 @@ class Activity(NamedTuple):
     seconds: float
 
 
-class _Progress(NamedTuple):
-    files: int
-    bytes: int
-
-
-class _Answer(NamedTuple):
-    """`leaving`: the worker takes no further task."""
-
-    fate: Fate
-    outcome: Any
-    error: str
-    leaving: bool
-
-
 def nothing() -> None:
     """There is nothing to be done before a fork."""
-
-
-# --- the parent's side ---------------------------------------------------------------------------------
 
 
 class _Worker:
@@ -82,7 +60,7 @@ class _Worker:
         self.received = bytearray()
         self.task: Task | None = None
         self.started = 0.0
-        self.progress = _Progress(0, 0)
+        self.progress = Progress(0, 0)
         self.leaving = False
 
     def late(self, now: float) -> bool:
@@ -306,8 +284,8 @@ class Pool:
     def _hand(self, worker: _Worker, task: Task) -> None:
         worker.task = task
         worker.started = time.monotonic()
-        worker.progress = _Progress(0, 0)
-        worker.unsent = _message(task)
+        worker.progress = Progress(0, 0)
+        worker.unsent = message(task)
         self._running[task.node_id] += 1
         self._send(worker)
 
@@ -373,11 +351,11 @@ class Pool:
         received = worker.received
         received += data
         start = 0
-        while len(received) - start >= _LENGTH.size:
-            stop = start + _LENGTH.size + _LENGTH.unpack_from(received, start)[0]
+        while len(received) - start >= LENGTH.size:
+            stop = start + LENGTH.size + LENGTH.unpack_from(received, start)[0]
             if stop > len(received):
                 break
-            self._take(worker, bytes(received[start + _LENGTH.size : stop]))
+            self._take(worker, bytes(received[start + LENGTH.size : stop]))
             start = stop
         del received[:start]
         return bool(data)
@@ -386,8 +364,8 @@ class Pool:
         try:
             said = pickle.loads(message)
         except Exception as error:  # a class of the worker's that we do not have
-            said = _Answer(Fate.BROKEN, None, f"its outcome cannot be read: {_in_words(error)}", False)
-        if isinstance(said, _Progress):
+            said = Answer(Fate.BROKEN, None, f"its outcome cannot be read: {in_words(error)}", False)
+        if isinstance(said, Progress):
             worker.progress = said
         elif isinstance(said, logs.Record):
             logs.replay(said)
@@ -437,7 +415,7 @@ class Pool:
             answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
             pid = os.fork()
             if pid == 0:
-                _live(parent, tasks_in, answers_out, self._work, before)
+                live(parent, tasks_in, answers_out, self._work, before)
             pidfd = os.pidfd_open(pid)
         except BaseException:
             for fd in fds:
@@ -469,148 +447,3 @@ def _ending(pidfd: int) -> str:
         return ""
     by = "status" if found.si_code == os.CLD_EXITED else "signal"
     return f"ended with {by} {found.si_status}"
-
-
-def _message(content: object) -> bytes:
-    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-    return _LENGTH.pack(len(data)) + data
-
-
-def _in_words(error: BaseException) -> str:
-    return str(error) if isinstance(error, AlpenhornError) else f"{type(error).__name__}: {error}"
-
-
-# --- the worker's side ---------------------------------------------------------------------------------
-
-
-def _live(
-    parent: int,
-    tasks: int,
-    answers: int,
-    work: Callable[[Task, Reporter], object],
-    unblocked: set[int | signal.Signals],
-) -> NoReturn:
-    """The whole life of a worker; never returns into the parent's code."""
-    status = 1
-    try:
-        processes.die_with_parent(parent)
-        voice = _Voice(answers)
-        logs.forward(voice.send)
-        _settle(tasks, answers)
-        _serve(tasks, voice, work, unblocked)
-        status = 0
-    except BrokenPipeError:  # the parent has no use for us any more
-        status = 0
-    except BaseException:
-        _log.exception("a worker ends")
-    finally:
-        os._exit(status)
-
-
-def _settle(*pipes: int) -> None:
-    """Be a process of its own: session, descriptors, nothing of the parent's that could act here."""
-    os.setsid()
-    gc.freeze()  # an object of the parent's, collected here, would close a number that is ours by then
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):  # whoever reads our output (cron) must not wait for a worker that cannot be killed
-        os.dup2(null, fd)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in pipes:
-            with contextlib.suppress(OSError):
-                os.close(int(name))
-
-
-def _serve(
-    tasks: int,
-    voice: _Voice,
-    work: Callable[[Task, Reporter], object],
-    unblocked: set[int | signal.Signals],
-) -> None:
-    asked = [False]
-
-    def ask(signal_number: int, frame: FrameType | None) -> None:
-        asked[0] = True
-
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, ask)
-    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-    while (task := _next_task(tasks)) is not None:
-        fate, outcome, error = _do(task, _Reporter(voice, asked), work)
-        leaving = asked[0]  # it cannot be told from a wish that was meant for the next task
-        try:
-            voice.send(_Answer(fate, outcome, error, leaving))
-        except BrokenPipeError:
-            raise
-        except Exception as problem:
-            error = f"its outcome cannot be sent: {_in_words(problem)}"
-            voice.send(_Answer(Fate.BROKEN, None, error, leaving))
-        if leaving:
-            return
-
-
-def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]) -> tuple[Fate, object, str]:
-    try:
-        return Fate.DONE, work(task, reporter), ""
-    except AlpenhornError as error:
-        return Fate.BROKEN, None, _in_words(error)
-    except BaseException as error:
-        _log.exception("%s job on node %d failed", task.kind, task.node_id)
-        return Fate.BROKEN, None, _in_words(error)
-
-
-def _next_task(fd: int) -> Task | None:
-    """Read one task; None when the parent wants no more done."""
-    header = _read(fd, _LENGTH.size)
-    if len(header) < _LENGTH.size:
-        return None
-    length = _LENGTH.unpack(header)[0]
-    data = _read(fd, length)
-    if len(data) < length:
-        return None
-    task: Task = pickle.loads(data)
-    return task
-
-
-def _read(fd: int, size: int) -> bytes:
-    data = b""
-    while len(data) < size and (more := os.read(fd, size - len(data))):
-        data += more
-    return data
-
-
-class _Voice:
-    """What a worker says, one whole message after the other, whichever thread says it."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._lock = Lock()
-
-    def send(self, content: object) -> None:
-        left = memoryview(_message(content))
-        with self._lock:
-            while left:
-                left = left[os.write(self._fd, left) :]
-
-
-class _Reporter:
-    def __init__(self, voice: _Voice, asked: list[bool]) -> None:
-        self._voice = voice
-        self._asked = asked
-        self._files = 0
-        self._bytes = 0
-        self._next = time.monotonic() + PROGRESS_EVERY
-
-    def progress(self, files: int, bytes: int) -> None:
-        self._files += files
-        self._bytes += bytes
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + PROGRESS_EVERY
-            self._voice.send(_Progress(self._files, self._bytes))
-
-    def stopping(self) -> bool:
-        return self._asked[0]
