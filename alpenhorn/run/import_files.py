@@ -35,7 +35,8 @@ def _hash(file: ImportFile, node: Node, settle: float, report: Reporter) -> Impo
         fd = node.open(file.path)
     except (UnsafePath, StorageError) as error:
         return ImportResult(file, Verdict.DECLINED, error=str(error))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        node.check()
         return ImportResult(file, Verdict.DECLINED, error="it was gone before it could be read")
     except OSError as error:
         return ImportResult(file, Verdict.UNREADABLE, error=f"cannot open it: {error.strerror}")
@@ -47,7 +48,7 @@ def _hash(file: ImportFile, node: Node, settle: float, report: Reporter) -> Impo
             return ImportResult(file, Verdict.LATER, error="it changed a moment ago")
         length, md5sum = md5_of(fd, before.st_size, report.stopping, lambda count: report.progress(0, count))
         after = os.fstat(fd)
-        if (length, before.st_mtime_ns, before.st_size) != (after.st_size, after.st_mtime_ns, after.st_size):
+        if length != after.st_size or _times(before) != _times(after):
             return ImportResult(file, Verdict.LATER, error="it changed while it was read")
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error="its lock file is there")
@@ -56,3 +57,8 @@ def _hash(file: ImportFile, node: Node, settle: float, report: Reporter) -> Impo
         return ImportResult(file, Verdict.UNREADABLE, error=f"cannot read it: {error.strerror}")
     finally:
         os.close(fd)
+
+
+def _times(status: os.stat_result) -> tuple[int, int]:
+    """The second one changes also when another file takes the name of this one."""
+    return status.st_mtime_ns, status.st_ctime_ns

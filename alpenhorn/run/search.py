@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import time
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import Below
 from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome
+
+NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # there is no file of that path
 
 
 class _Findings:
@@ -20,6 +23,7 @@ class _Findings:
         self.directories: list[str] = []
         self.later: list[tuple[str, str]] = []
         self.declined: list[tuple[str, str]] = []
+        self.error = ""
 
     def file(self, path: str, status: os.stat_result) -> None:
         if self.node.locked(path):
@@ -44,13 +48,19 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
             _look(path, job, findings)
         except UnsafePath as error:
             findings.declined.append((path, str(error)))
-        except FileNotFoundError:
-            node.check()
-            findings.declined.append((path, "there is nothing at that path"))
         except OSError as error:
-            return SearchOutcome(error=f"cannot look at {path!r}: {error.strerror}")
+            if error.errno in NEVER:
+                node.check()
+                findings.declined.append((path, f"there is nothing at that path: {error.strerror}"))
+            else:
+                # The other paths of the job are looked at all the same.
+                findings.error = findings.error or f"cannot look at {path!r}: {error.strerror}"
     return SearchOutcome(
-        tuple(findings.files), tuple(findings.directories), tuple(findings.later), tuple(findings.declined)
+        tuple(findings.files),
+        tuple(findings.directories),
+        tuple(findings.later),
+        tuple(findings.declined),
+        findings.error,
     )
 
 
@@ -92,7 +102,7 @@ def _list(path: str, directory: int, recurse: bool, findings: _Findings) -> None
     prefix = f"{path}/" if path else ""
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or (not path and entry.name == MARKER):
+            if entry.name.startswith(".") or entry.name == MARKER:
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):

@@ -23,7 +23,8 @@ class Worker:
             case PullJob():
                 from alpenhorn.run.pull import pull
 
-                return pull(job, node, task.stage, self.transfer, report)
+                source = node_io(job.source) if job.source.host == job.node.host else None
+                return pull(job, node, task.stage, self.transfer, report, source)
             case CheckJob():
                 from alpenhorn.run.check import check
 

@@ -1,0 +1,104 @@
+"""Making the directories that files are placed in, and removing those that became empty.
+
+Making needs the node's tree lock *up*, removing needs it *down*.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
+from types import TracebackType
+
+from alpenhorn.fs.paths import Below, check_relative, not_followed
+from alpenhorn.fs.tree_lock import TreeLock
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+class Parents:
+    """The directories below a root that are being filled: open, made where missing, flushed at the end.
+
+    To be filled while the tree lock is held up; `flush` needs no lock.
+    """
+
+    def __init__(self, root_fd: int) -> None:
+        self._open = {"": root_fd}
+        self._changed: set[str] = set()
+
+    def __enter__(self) -> Parents:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for directory, fd in self._open.items():
+            if directory:
+                os.close(fd)
+        self._open = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def of(self, path: str) -> tuple[int, str]:
+        """A descriptor of the directory in which the file `path` is to lie, and the file's name in it.
+
+        Raises UnsafePath where `path` does not stay below the root or meets a symbolic link, and OSError.
+        """
+        check_relative(path)
+        directory, _, name = path.rpartition("/")
+        fd = self._open.get(directory)
+        if fd is None:
+            fd = self._descend(directory)
+        self._changed.add(directory)
+        return fd, name
+
+    def _descend(self, directory: str) -> int:
+        above, _, name = directory.rpartition("/")
+        parent = self._open.get(above)
+        if parent is None:
+            parent = self._descend(above)
+        try:
+            fd = os.open(name, _DIRECTORY, dir_fd=parent)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # another worker was faster
+                os.mkdir(name, dir_fd=parent)
+            fd = os.open(name, _DIRECTORY, dir_fd=parent)
+            self._changed.add(above)
+        except OSError as error:
+            link = not_followed(parent, name, directory) if error.errno in (ELOOP, ENOTDIR) else None
+            raise link or OSError(error.errno, error.strerror, directory) from None
+        self._open[directory] = fd
+        return fd
+
+    def flush(self) -> None:
+        """Make durable what was made and placed; raises OSError, which is final: nothing may be recorded."""
+        for directory in self._changed:
+            os.fsync(self._open[directory])
+        self._changed.clear()
+
+
+def prune(root: str, directories: Iterable[str], lock: TreeLock) -> list[str]:
+    """Remove those of `directories` (relative to `root`) that are empty, and every parent that becomes so.
+
+    The root itself is never removed.  Returns what was removed.  Raises OSError other than "not empty" and
+    "not there", and UnsafePath.
+    """
+    removed: list[str] = []
+    with lock.down(), Below(root) as below:
+        for directory in directories:
+            while directory:
+                try:
+                    parent, name = below.parent(check_relative(directory))
+                    os.rmdir(name, dir_fd=parent)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    if error.errno in (ENOTEMPTY, EEXIST):
+                        break
+                    raise OSError(error.errno, error.strerror, directory) from None
+                else:
+                    removed.append(directory)
+                directory = directory.rpartition("/")[0]
+    return removed

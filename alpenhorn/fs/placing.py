@@ -1,0 +1,175 @@
+"""Putting finished files into place, so that there is never half a file under a name.
+
+Bytes arrive in a stage, a private directory ROOT/.alpenhorn/NAME on the node's own file system.  There they
+are verified and flushed, and only then renamed; then the directories are flushed.  A flush that fails is
+final: after it the kernel has given up the pages, and a second one that succeeds proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+
+from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.fs.directories import Parents
+from alpenhorn.fs.syscalls import rename_new, syncfs
+from alpenhorn.fs.tree_lock import TreeLock
+
+PRIVATE = ".alpenhorn"
+PARTS = "part-"  # a stage so named holds one big file, and outlives the run
+
+_OPEN_DIRECTORIES = 200  # well below the usual limit of 1,024 descriptors
+
+
+class Occupied(AlpenhornError):
+    """Something is at the path already."""
+
+
+class Stage:
+    """The directory ROOT/.alpenhorn/NAME, made when missing; the root itself is never made.
+
+    `path` is for programs that write into it, `fd` for everything else: it stays with the storage even if
+    something else is mounted at the root meanwhile.  Raises StorageError and OSError.
+    """
+
+    def __init__(self, root: str, name: str) -> None:
+        if not os.path.isabs(root):
+            raise StorageError(f"the root {root!r} is not an absolute path")
+        if not name or "/" in name or name in (".", ".."):
+            raise StorageError(f"{name!r} cannot be the name of a stage")
+        self.name = name
+        self.path = os.path.join(root, PRIVATE, name)
+        self._open: list[int] = []
+        try:
+            try:
+                self._root = self._keep(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
+            except FileNotFoundError:
+                raise StorageError(f"the root {root} is not there: is its storage mounted?") from None
+            self._private = self._keep(_private_directory(self._root, PRIVATE, root))
+            self.fd = self._keep(_private_directory(self._private, name, root))
+        except BaseException:
+            self.close()
+            raise
+
+    def _keep(self, fd: int) -> int:
+        self._open.append(fd)
+        return fd
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
+    @property
+    def keeps_parts(self) -> bool:
+        return self.name.startswith(PARTS)
+
+    def flush(self) -> None:
+        """Make all that was written here durable, with one call for the whole file system.
+
+        For a few files fsync of each is faster, and waits for no other writer's bytes.
+        """
+        syncfs(self.fd)
+
+    def place(
+        self, moves: Sequence[tuple[str, str, bool]], lock: TreeLock
+    ) -> list[OSError | UnsafePath | Occupied | None]:
+        """Rename flushed files of the stage to their final paths and make the names durable.
+
+        `moves` holds (name in the stage, path below the root, whether a file there is replaced); directories
+        are made where missing.  Returns, for each, None or why it did not get there.  The lock is held up
+        while files are renamed.
+        """
+
+        def move(number: int, directory: int, name: str) -> None:
+            source, _, replace = moves[number]
+            if replace:
+                os.rename(source, name, src_dir_fd=self.fd, dst_dir_fd=directory)
+            else:
+                rename_new(source, name, self.fd, directory)
+
+        return self._put([path for _, path, _ in moves], move, lock)
+
+    def link(
+        self, links: Sequence[tuple[int, str, bool]], lock: TreeLock
+    ) -> list[OSError | UnsafePath | Occupied | None]:
+        """As `place`, but gives a second name to open files of this file system: `links` holds descriptors.
+
+        What is linked is the very file that was opened, whatever its name stands for by now.
+        """
+
+        def link(number: int, directory: int, name: str) -> None:
+            fd, _, replace = links[number]
+            if replace:
+                aside = f"link-{number}"
+                os.link(f"/proc/self/fd/{fd}", aside, dst_dir_fd=self.fd)
+                os.rename(aside, name, src_dir_fd=self.fd, dst_dir_fd=directory)
+            else:
+                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
+
+        return self._put([path for _, path, _ in links], link, lock)
+
+    def _put(
+        self, paths: Sequence[str], act: Callable[[int, int, str], None], lock: TreeLock
+    ) -> list[OSError | UnsafePath | Occupied | None]:
+        outcomes: list[OSError | UnsafePath | Occupied | None] = []
+        while len(outcomes) < len(paths):
+            first = len(outcomes)
+            with Parents(self._root) as parents:
+                with lock.up():
+                    while len(outcomes) < len(paths) and len(parents) < _OPEN_DIRECTORIES:
+                        number = len(outcomes)
+                        outcomes.append(_attempt(act, number, paths[number], parents))
+                try:
+                    parents.flush()
+                except OSError as error:
+                    outcomes[first:] = [outcome or error for outcome in outcomes[first:]]
+        return outcomes
+
+    def clear(self) -> None:
+        """Remove the stage with all that is left in it, and close it."""
+        for _, directories, files, fd in os.fwalk(".", topdown=False, dir_fd=self.fd):
+            for file in files:
+                os.unlink(file, dir_fd=fd)
+            for directory in directories:
+                try:
+                    os.rmdir(directory, dir_fd=fd)
+                except NotADirectoryError:  # a symbolic link to one
+                    os.unlink(directory, dir_fd=fd)
+        os.rmdir(self.name, dir_fd=self._private)
+        self.close()
+
+
+def _attempt(
+    act: Callable[[int, int, str], None], number: int, path: str, parents: Parents
+) -> OSError | UnsafePath | Occupied | None:
+    try:
+        directory, name = parents.of(path)
+        act(number, directory, name)
+    except FileExistsError:
+        return Occupied(f"something is at {path!r} already")
+    except UnsafePath as error:
+        return error
+    except OSError as error:
+        return OSError(error.errno, error.strerror, path)
+    return None
+
+
+def _private_directory(parent: int, name: str, root: str) -> int:
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=parent)
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    except NotADirectoryError:
+        raise StorageError(
+            f"{root}: {name!r}, in which files arrive, is not a directory; move away what is there"
+        ) from None

@@ -1,0 +1,223 @@
+"""Bringing files with programs, rsync and bbcp, and reading what they brought."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.paths import Below, open_below
+from alpenhorn.model import Blame, Method, PullFile
+from alpenhorn.run.work import READ, Arrived, Work
+from alpenhorn.transfer import bbcp, rsync
+from alpenhorn.transfer.address import remote_path, root_of
+from alpenhorn.transfer.blame import (
+    TransferFailed,
+    check_source,
+    destination_failed,
+    mismatch,
+    source_failed,
+    wrong_bytes,
+)
+
+
+def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
+    """Bring files with rsync, from this host or another; many in one session."""
+    remote = work.job.method is not Method.RSYNC
+    part = work.stage.keeps_parts
+    try:
+        argv = rsync.command(
+            work.transfer.rsync,
+            remote_path(work.job.source) if remote else root_of(work.job.source),
+            work.stage.path,
+            ssh=work.transfer.ssh if remote else None,
+            part=part,
+        )
+    except StorageError as error:
+        raise TransferFailed(Blame.WORKER, str(error)) from None
+    doubtful = part and _prepare_part(work, files[0])
+    wrong = _sessions(work, argv, files, remote, doubtful)
+    # What had been left there was not the beginning of this file.
+    _sessions(work, argv, wrong, remote, doubtful=False)
+
+
+def _prepare_part(work: Work, file: PullFile) -> bool:
+    """Whether there is a part to go on with; one that is too long is removed."""
+    try:
+        length = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False).st_size
+        if length > file.size_b:
+            os.unlink(file.path, dir_fd=work.stage.fd)
+            return False
+        os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
+    except OSError:
+        return False
+    return True
+
+
+def _sessions(
+    work: Work, argv: Sequence[str], files: Sequence[PullFile], remote: bool, doubtful: bool
+) -> list[PullFile]:
+    """Run as many sessions as it takes; returns what came whole and wrong, if that is `doubtful`."""
+    wrong: list[PullFile] = []
+    method = Method.RSYNC_SSH if remote else Method.RSYNC
+    while files:
+        session, right = _session(work, argv, files)
+        absent: list[PullFile] = []
+        if work.stage.keeps_parts and (session is None or session.status != 0):
+            absent += files  # a part stays a part
+        else:
+            with Below(work.stage.fd) as below:
+                for file in files:
+                    try:
+                        here = file.path in right or _verify(work, below, file, file.path)
+                    except TransferFailed as error:
+                        work.drop(file.path)
+                        if doubtful:
+                            wrong.append(file)
+                        else:
+                            work.fail(file, error)
+                        continue
+                    if here:
+                        work.arrived.append(Arrived(file, file.path, work.began, method))
+                    else:
+                        absent.append(file)
+        if session is None:
+            raise Stopped("the run was asked to stop")
+        files = _explain(work, session, absent, remote)
+    return wrong
+
+
+def _session(
+    work: Work, argv: Sequence[str], files: Sequence[PullFile]
+) -> tuple[rsync.Session | None, set[str]]:
+    """Run one session; returns how it ended, None when it was stopped, and what is known to be right."""
+    wanted = {file.path: file for file in files}
+    right: set[str] = set()
+    with Below(work.stage.fd) as below:
+
+        def on_file(path: str) -> None:
+            # Read while others are on their way; whatever goes wrong here is looked at afterwards.
+            with suppress(KeyError, TransferFailed):
+                if _verify(work, below, wanted[path], path):
+                    right.add(path)
+
+        try:
+            return rsync.fetch(argv, wanted, work.tell_bytes, on_file, work.report.stopping), right
+        except Stopped:
+            return None, right
+        except (StorageError, UnsafePath) as error:
+            raise TransferFailed(Blame.WORKER, str(error)) from None
+
+
+def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
+    """Record why files did not arrive; returns those about which it has to be asked again."""
+    said = rsync.complaints(session, [file.path for file in absent])
+    silent = []
+    for file in absent:
+        if file.path in said:
+            work.fail(file, said[file.path])
+        else:
+            silent.append(file)
+    # Of what rsync writes to standard error only the end is kept, which may not hold all complaints.
+    if said and rsync.is_partial(session):
+        return silent
+    for file in silent:
+        error = rsync.failure(session, remote)
+        if error.full:
+            work.drop(file.path)
+        work.fail(file, error)
+        if error.blame is not Blame.SOURCE:
+            raise error  # the same holds for all that are left
+    return []
+
+
+def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
+    """Bring files with bbcp, one by one; those whose names it cannot be trusted with, with rsync."""
+    others: list[PullFile] = []
+    for number, file in enumerate(files):
+        work.check_stopping()
+        name = str(number)
+        target = os.path.join(work.stage.path, name)
+        try:
+            source = remote_path(work.job.source, file.path)
+            if work.transfer.bbcp is None or not bbcp.accepts(source.partition(":")[2], target):
+                others.append(file)
+                continue
+            _bbcp(work, bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh), file, name)
+        except (StorageError, UnsafePath) as error:
+            raise TransferFailed(Blame.WORKER, str(error)) from None
+    if others:
+        by_rsync(work, others)
+
+
+def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
+    started = time.time()
+    try:
+        error = bbcp.fetch(argv, work.report.stopping)
+        if error is None:
+            with Below(work.stage.fd) as below:
+                if not _verify(work, below, file, name):
+                    error = TransferFailed(Blame.WORKER, "bbcp brought nothing, and did not say why")
+    except TransferFailed as wrong:
+        error = wrong
+    except BaseException:
+        work.drop(name)
+        raise
+    if error is not None:
+        work.drop(name)
+        work.fail(file, error, started)
+        if error.blame is Blame.NETWORK:
+            raise error
+    else:
+        work.tell_bytes(file.size_b)
+        work.arrived.append(Arrived(file, name, started, Method.BBCP))
+
+
+def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
+    """Read what arrived at `name` in the stage; False when nothing did.
+
+    Raises TransferFailed when it is not what the index says, or cannot be read.
+    """
+    try:
+        fd = below.open(name, READ)
+    except FileNotFoundError:
+        return False
+    except (OSError, UnsafePath) as error:
+        raise destination_failed(error) from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise TransferFailed(Blame.SOURCE, "the source is no regular file")
+        length, found = md5_of(fd, file.size_b)
+        if (length, found) == (file.size_b, file.md5sum):
+            if work.flush_each:
+                os.fsync(fd)
+            return True
+    except OSError as error:
+        raise destination_failed(error) from None
+    finally:
+        os.close(fd)
+    if work.job.method is Method.RSYNC:
+        raise _whose_fault(work, file, found)
+    raise (
+        wrong_bytes("length", str(length), str(file.size_b))
+        if length != file.size_b
+        else wrong_bytes("MD5", found, file.md5sum)
+    )
+
+
+def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:
+    """The source is on this host: read it too."""
+    try:
+        fd = open_below(root_of(work.job.source), file.path, READ)
+    except (OSError, UnsafePath) as error:
+        return source_failed(error)
+    try:
+        return mismatch(fd, check_source(fd, file.size_b), found, file.md5sum, work.report.stopping)
+    except TransferFailed as error:
+        return error
+    finally:
+        os.close(fd)

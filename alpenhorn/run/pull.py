@@ -1,0 +1,145 @@
+"""What a worker does with a pull job: bring the files into a stage, verify, flush, place.
+
+Every file ends as one result, unless the run was asked to stop before its turn.  A file that fails does not
+fail the others; trouble at the destination ends the job, after those that did arrive have been placed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from alpenhorn.config import Transfer
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.io.base import Node
+from alpenhorn.model import Method, PullFile, PullJob, PullResult, Reporter
+from alpenhorn.run.fetching import by_bbcp, by_rsync
+from alpenhorn.run.local import by_copy, by_link
+from alpenhorn.run.work import READ, Arrived, Work, destination_trouble, failed
+from alpenhorn.transfer.blame import TransferFailed
+
+METHODS: dict[Method, Callable[[Work, Sequence[PullFile]], None]] = {
+    Method.LINK: by_link,
+    Method.COPY: by_copy,
+    Method.RSYNC: by_rsync,
+    Method.RSYNC_SSH: by_rsync,
+    Method.BBCP: by_bbcp,
+}
+"""Each brings files into the work's stage and verifies them there.
+
+It records each failure and goes on; it raises TransferFailed when none of those left can be brought, and
+Stopped.
+"""
+
+
+def pull(
+    job: PullJob,
+    node: Node,
+    stage: str,
+    transfer: Transfer,
+    report: Reporter,
+    source: Node | None = None,
+) -> tuple[PullResult, ...]:
+    """Pull the files of a job onto `node`, in the order of the job; `stage` names the directory to work in.
+
+    `source` is the source's node when that is on this host: it is asked whether it is still there before a
+    file is called missing.  Raises nothing for what storage, programs and networks do: that is in the
+    results, where `method` is how the file really came.  Files that are left out were not begun, or were
+    dropped, because the run is stopping.
+    """
+    results: dict[PullFile, PullResult] = {}
+    began = time.time()
+    try:
+        node.check()
+        with node.stage(stage) as place:
+            work = Work(job, node, place, transfer, report, source, results)
+            try:
+                _run(work)
+            finally:
+                work.lock.close()
+                work.tell(now=True)
+    except (AlpenhornError, OSError) as error:
+        trouble = destination_trouble(error)
+        for file in job.files:
+            if file not in results:
+                results[file] = failed(job, file, trouble, began)
+    return tuple(results[file] for file in job.files if file in results)
+
+
+def _run(work: Work) -> None:
+    """Do all of it.  Raises OSError and StorageError when the destination as a whole cannot be used."""
+    wanted = [file for file in work.job.files if _is_free(work, file)]
+    trouble: TransferFailed | None = None
+    try:
+        if wanted:
+            METHODS[work.job.method](work, wanted)
+    except TransferFailed as error:
+        trouble = error
+    except Stopped:
+        pass
+    finally:
+        _place(work)
+    if trouble is not None:
+        work.give_up(trouble)
+    if not _has_part(work):
+        work.stage.clear()
+
+
+def _has_part(work: Work) -> bool:
+    """Whether a later try can go on from what lies in the stage."""
+    if not work.stage.keeps_parts or all(
+        file in work.results and work.results[file].blame is None for file in work.job.files
+    ):
+        return False
+    return any(files for _, _, files, _ in os.fwalk(".", dir_fd=work.stage.fd))
+
+
+def _is_free(work: Work, file: PullFile) -> bool:
+    """Whether the file may come: a sound path with nothing unknown at it."""
+    try:
+        check_relative(file.path)
+        occupied = not file.replace and work.node.exists(file.path)
+    except (UnsafePath, OSError) as error:
+        work.settle(file, destination_trouble(error))
+        return False
+    if occupied:
+        work.occupied(file, work.began)
+    return not occupied
+
+
+def _place(work: Work) -> None:
+    """Flush and place what has arrived."""
+    arrived, work.arrived = work.arrived, []
+    if not arrived:
+        return
+    try:
+        if not work.flush_each:
+            work.stage.flush()
+        spaces = _spaces(work, arrived)
+        outcomes = work.stage.place(
+            [(one.name, one.file.path, one.file.replace) for one in arrived], work.lock
+        )
+    except (OSError, StorageError) as error:
+        for one in arrived:
+            work.placed(one, error, None)
+        return
+    for one, outcome, space_b in zip(arrived, outcomes, spaces, strict=True):
+        work.placed(one, outcome, space_b)
+
+
+def _spaces(work: Work, arrived: Sequence[Arrived]) -> list[int | None]:
+    """The space that each file takes; known only once it has been flushed."""
+    spaces: list[int | None] = []
+    with Below(work.stage.fd) as below:
+        for one in arrived:
+            spaces.append(None)
+            with suppress(OSError):
+                fd = below.open(one.name, READ)
+                try:
+                    spaces[-1] = work.node.space_used(fd)
+                finally:
+                    os.close(fd)
+    return spaces

@@ -1,0 +1,150 @@
+"""A pull job in progress: what has arrived, what became of each file, and what was reported."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from alpenhorn.config import Transfer
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.fs.placing import Occupied, Stage
+from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.io.base import Node
+from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
+from alpenhorn.transfer.blame import TransferFailed, destination_failed
+
+FEW = 8  # so many files are flushed one by one; more with one call for the file system
+REPORT_INTERVAL = 0.2  # seconds
+
+# O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
+READ = os.O_RDONLY | os.O_NONBLOCK
+
+
+class Arrived:
+    """A verified file, and where in the stage it lies."""
+
+    __slots__ = ("file", "method", "name", "started")
+
+    def __init__(self, file: PullFile, name: str, started: float, method: Method) -> None:
+        self.file = file
+        self.name = name
+        self.started = started
+        self.method = method
+
+
+class Work:
+    """The state of one pull job.  `arrived` holds what is verified and waits for being flushed and placed."""
+
+    def __init__(
+        self,
+        job: PullJob,
+        node: Node,
+        stage: Stage,
+        transfer: Transfer,
+        report: Reporter,
+        source: Node | None,
+        results: dict[PullFile, PullResult],
+    ) -> None:
+        self.job = job
+        self.node = node
+        self.stage = stage
+        self.transfer = transfer
+        self.report = report
+        self.source = source
+        self.results = results
+        self.lock = TreeLock(node.root)
+        self.flush_each = len(job.files) <= FEW
+        self.arrived: list[Arrived] = []
+        self.began = time.time()
+        self._files = 0
+        self._bytes = 0
+        self._told = time.monotonic()
+
+    def check_stopping(self) -> None:
+        if self.report.stopping():
+            raise Stopped("the run was asked to stop")
+
+    def fail(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
+        """Record a failure; trouble at the destination, which the next file would meet too, is raised."""
+        self.settle(file, error, started)
+        if error.blame is Blame.DESTINATION:
+            raise error
+
+    def settle(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
+        """Record a failure."""
+        if error.blame is Blame.SOURCE:
+            error = self._if_source_is_there(error)
+        self.results[file] = failed(self.job, file, error, self.began if started is None else started)
+        self.tell(files=1)
+
+    def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:
+        """An absent disk is not an empty one: a file is missing only where its node is there."""
+        if self.source is not None:
+            try:
+                self.source.check()
+            except (StorageError, OSError) as gone:
+                return TransferFailed(Blame.WORKER, f"the source node cannot be used: {gone}")
+        return error
+
+    def give_up(self, error: TransferFailed) -> None:
+        """Every file that has no result yet fails for that."""
+        for file in self.job.files:
+            if file not in self.results:
+                self.settle(file, error)
+
+    def placed(self, one: Arrived, outcome: OSError | AlpenhornError | None, space_b: int | None) -> None:
+        """Record how placing a file ended, as `Stage.place` and `Stage.link` tell it."""
+        if isinstance(outcome, Occupied):
+            self.occupied(one.file, one.started)
+        elif outcome is not None:
+            self.settle(one.file, destination_trouble(outcome), one.started)
+        else:
+            self.results[one.file] = PullResult(
+                one.file, Verdict.PULLED, one.started, time.time(), space_b, one.method
+            )
+            self.tell(files=1)
+
+    def occupied(self, file: PullFile, started: float) -> None:
+        self.results[file] = PullResult(
+            file, Verdict.OCCUPIED, started, time.time(), error=f"something is at {file.path!r} already"
+        )
+        self.tell(files=1)
+
+    def drop(self, name: str) -> None:
+        """Remove from the stage what will not become a file."""
+        with suppress(OSError):
+            os.unlink(name, dir_fd=self.stage.fd)
+
+    def tell_bytes(self, count: int) -> None:
+        self.tell(size_b=count)
+
+    def tell(self, files: int = 0, size_b: int = 0, now: bool = False) -> None:
+        """Report progress, not more often than somebody could want to see it."""
+        self._files += files
+        self._bytes += size_b
+        if now or time.monotonic() - self._told > REPORT_INTERVAL:
+            self._told = time.monotonic()
+            self.report.progress(self._files, self._bytes)
+            self._files = self._bytes = 0
+
+
+def failed(job: PullJob, file: PullFile, error: TransferFailed, started: float) -> PullResult:
+    return PullResult(
+        file,
+        Verdict.FAILED,
+        started,
+        time.time(),
+        method=job.method,
+        blame=error.blame,
+        error=str(error),
+    )
+
+
+def destination_trouble(error: OSError | AlpenhornError) -> TransferFailed:
+    """Whatever was raised while working on the destination, with the blame that it brings."""
+    if isinstance(error, TransferFailed):
+        return error
+    if isinstance(error, OSError | UnsafePath):
+        return destination_failed(error)
+    return TransferFailed(Blame.DESTINATION, str(error))

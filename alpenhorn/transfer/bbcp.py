@@ -1,0 +1,62 @@
+"""Bringing one file with bbcp: the command line, and what its end means.
+
+The options are those of bbcp 17 (`bbcp -h`).  As with every tool, what it brought is read by the caller.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+
+from alpenhorn.errors import CommandFailed
+from alpenhorn.fs.command import run
+from alpenhorn.model import Blame
+from alpenhorn.transfer.blame import TransferFailed
+from alpenhorn.transfer.rsync import ssh_command
+
+# bbcp hands paths to a shell on the other host, so others than these are left to rsync.
+_PLAIN = re.compile(r"/[A-Za-z0-9_./+=,@%-]*")
+
+_FULL = re.compile(r"no space left|quota exceeded|file too large", re.IGNORECASE)
+_DESTINATION = re.compile(r"read-only file system", re.IGNORECASE)
+_MISSING = re.compile(r"no such file|does not exist", re.IGNORECASE)
+
+
+def accepts(*paths: str) -> bool:
+    """Whether bbcp can be given these absolute paths."""
+    return all(_PLAIN.fullmatch(path) for path in paths)
+
+
+def command(bbcp: str, source: str, target: str, ssh: Sequence[str]) -> tuple[str, ...]:
+    """The argument list that brings `source` (`user@host:/path`) to the absolute path `target`.
+
+    -f overwrites what an interrupted try left, -p keeps mode and times, -z lets the receiving host open
+    the connection (its ports are those that a firewall knows), -W and -s set window and streams, -S is
+    how the other host's bbcp is started (%I identity, %U user, %H host).
+    """
+    remote = f"{shlex.join(ssh_command(ssh))} -x -a %I -l %U %H bbcp"
+    return (bbcp, "-f", "-p", "-z", "-W", "4M", "-s", "16", "-S", remote, source, target)
+
+
+def fetch(argv: Sequence[str], stopping: Callable[[], bool]) -> TransferFailed | None:
+    """Run it; returns why nothing came, or None.  Raises Stopped, StorageError when it cannot be started."""
+    try:
+        run(argv, timeout=None, stopping=stopping)
+    except CommandFailed as error:
+        return failure(error)
+    return None
+
+
+def failure(error: CommandFailed) -> TransferFailed:
+    text = error.stderr.strip()
+    last = text.splitlines()[-1] if text else str(error)
+    if error.status < 0:
+        return TransferFailed(Blame.WORKER, str(error))
+    if _FULL.search(text):
+        return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {last}", full=True)
+    if _DESTINATION.search(text):
+        return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {last}")
+    if _MISSING.search(text):
+        return TransferFailed(Blame.SOURCE, f"the source is missing: {last}")
+    return TransferFailed(Blame.NETWORK, f"bbcp failed: {last}")

@@ -1,0 +1,89 @@
+"""Hashing a file while it is still being written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import threading
+from types import TracebackType
+
+BLOCK = 2**20
+
+
+class HashBehind:
+    """A thread that reads an open file behind its writer and computes the MD5 of what it reads.
+
+        with HashBehind(fd, already) as behind:
+            ... behind.advance(offset) ...
+            digest = behind.md5()
+
+    `already`: the bytes that are there from the beginning.
+    """
+
+    def __init__(self, fd: int, already: int) -> None:
+        self._fd = fd
+        self._written = already
+        self._read = 0
+        self._complete = False
+        self._given_up = False
+        self._error: OSError | None = None
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._moved = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
+
+    def __enter__(self) -> HashBehind:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._moved:
+            self._given_up = True
+            self._moved.notify_all()
+        self._thread.join()
+
+    def advance(self, written: int, ahead: int) -> None:
+        """`written` bytes are there now; waits while the writer is more than `ahead` bytes ahead of us."""
+        with self._moved:
+            self._written = written
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._written - self._read <= ahead or self._error is not None)
+
+    def md5(self) -> str:
+        """All is written: wait for the rest; raises OSError when the file could not be read back."""
+        with self._moved:
+            self._complete = True
+            self._moved.notify_all()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._digest.hexdigest()
+
+    def _run(self) -> None:
+        buffer = memoryview(bytearray(BLOCK))
+        try:
+            while (end := self._wait()) > self._read:
+                read = self._read
+                while read < end and not self._given_up:
+                    count = os.preadv(self._fd, [buffer[: min(BLOCK, end - read)]], read)
+                    if count == 0:
+                        raise OSError(errno.EIO, "what was written cannot be read back")
+                    self._digest.update(buffer[:count])
+                    read += count
+                with self._moved:
+                    self._read = read
+                    self._moved.notify_all()
+                if self._given_up:
+                    return
+        except OSError as error:
+            with self._moved:
+                self._error = error
+                self._moved.notify_all()
+
+    def _wait(self) -> int:
+        """The offset up to which may be read; where reading stands already once there is nothing more."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._written > self._read or self._complete or self._given_up)
+            return self._read if self._given_up else self._written

@@ -1,0 +1,181 @@
+"""Copying a file of this host into a stage, and hashing what arrived in the same pass.
+
+A big file is copied in the kernel by one thread, while a second one reads the copy back behind it and hashes
+it (hashlib lets go of the GIL), so that the whole takes as long as the MD5 does; writing to the medium is
+begun early.  sendfile and not copy_file_range: both are as fast, but that one may share the blocks with
+the source, and two copies that share their blocks are one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+
+from alpenhorn.errors import Stopped
+from alpenhorn.fs.syscalls import start_writing
+from alpenhorn.model import Blame
+from alpenhorn.transfer.behind import HashBehind
+from alpenhorn.transfer.blame import (
+    TransferFailed,
+    check_source,
+    destination_failed,
+    mismatch,
+    source_failed,
+)
+
+SMALL = 2**20  # bytes; up to here one read and one write do it
+CHUNK = 8 * 2**20
+AHEAD = 128 * 2**20  # how far copying may run ahead of hashing: not so far that the pages are gone again
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+
+
+def copy(
+    source: int,
+    stage: int,
+    name: str,
+    size_b: int,
+    md5sum: str,
+    *,
+    flush: bool,
+    stopping: Callable[[], bool] | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> None:
+    """Copy the open file `source` to `name` in the directory `stage`, with its mode and times, and verify it.
+
+    Done when the bytes at the destination have been read and have the length and MD5 given; with `flush`
+    they are on stable storage too.  A part of a big file that lies at `name` is continued.  Owner and group
+    are kept when we are root.  Raises TransferFailed, and Stopped when `stopping` says so, which a big file
+    asks after each chunk; what has been written stays.
+    """
+    before = check_source(source, size_b)
+    try:
+        fd = _create(stage, name)
+    except OSError as error:
+        raise destination_failed(error) from None
+    try:
+        if size_b <= SMALL:
+            found = _copy_small(source, fd, size_b)
+            if on_bytes is not None:
+                on_bytes(size_b)
+            _finish(fd, before, flush)
+        else:
+            part = os.fstat(fd).st_size
+            if not 0 < part <= size_b:
+                part = 0
+            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes)
+            if part and found != md5sum:
+                # What had been left there was not the beginning of this file.
+                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes)
+        if found != md5sum or os.fstat(fd).st_size != size_b:
+            raise mismatch(source, before, found, md5sum, stopping)
+    finally:
+        os.close(fd)
+
+
+def _create(stage: int, name: str) -> int:
+    try:
+        return os.open(name, _NEW, 0o600, dir_fd=stage)
+    except PermissionError:
+        # A finished part has the source's mode already, which may forbid writing.
+        os.chmod(name, 0o600, dir_fd=stage)
+        return os.open(name, _NEW, 0o600, dir_fd=stage)
+
+
+def _copy_small(source: int, fd: int, size_b: int) -> str:
+    try:
+        data = os.read(source, size_b + 1)
+        while 0 < len(data) < size_b and (more := os.read(source, size_b + 1 - len(data))):
+            data += more
+    except OSError as error:
+        raise source_failed(error) from None
+    if len(data) != size_b:
+        raise TransferFailed(Blame.SOURCE, "the source changed while it was being read")
+    try:
+        written = os.pwrite(fd, data, 0)
+        while written < size_b:
+            written += os.pwrite(fd, data[written:], written)
+        return hashlib.md5(os.pread(fd, size_b + 1, 0), usedforsecurity=False).hexdigest()
+    except OSError as error:
+        raise destination_failed(error) from None
+
+
+def _copy_big(
+    source: int,
+    fd: int,
+    before: os.stat_result,
+    part: int,
+    flush: bool,
+    stopping: Callable[[], bool] | None,
+    on_bytes: Callable[[int], None] | None,
+) -> str:
+    """Copy from the offset `part` on, hash all of it, and return the MD5."""
+    size_b = before.st_size
+    sparse = before.st_blocks * 512 < size_b
+    try:
+        os.ftruncate(fd, part)
+        with HashBehind(fd, part) as behind:
+            if on_bytes is not None and part:
+                on_bytes(part)
+            offset = part
+            while offset < size_b:
+                if stopping is not None and stopping():
+                    raise Stopped("the run was asked to stop while a file was being copied")
+                start, end = _next_data(source, offset, size_b) if sparse else (offset, size_b)
+                if start > offset:
+                    os.ftruncate(fd, start)
+                    count = start - offset
+                else:
+                    count = _copy_chunk(source, fd, offset, min(CHUNK, end - offset))
+                    with contextlib.suppress(OSError):  # it only saves time
+                        start_writing(fd, offset, count)
+                offset += count
+                behind.advance(offset, AHEAD)
+                if on_bytes is not None:
+                    on_bytes(count)
+            # Flushing overlaps with the rest of the hashing.
+            _finish(fd, before, flush)
+            return behind.md5()
+    except OSError as error:
+        raise destination_failed(error) from None
+
+
+def _copy_chunk(source: int, fd: int, offset: int, count: int) -> int:
+    """Copy up to `count` bytes; raises OSError for the destination, TransferFailed for the source."""
+    try:
+        os.lseek(fd, offset, os.SEEK_SET)
+        copied = os.sendfile(fd, source, offset, count)
+    except OSError:
+        # Refused by this file system, or failed on one of the two sides: reading and writing tells which.
+        try:
+            data = os.pread(source, min(count, SMALL), offset)
+        except OSError as error:
+            raise source_failed(error) from None
+        copied = os.pwrite(fd, data, offset)
+    if copied == 0:
+        raise TransferFailed(Blame.SOURCE, "the source became shorter while it was being read")
+    return copied
+
+
+def _next_data(source: int, offset: int, size_b: int) -> tuple[int, int]:
+    """Where the next bytes that are not a hole begin and end."""
+    try:
+        start = os.lseek(source, offset, os.SEEK_DATA)
+        return min(start, size_b), min(os.lseek(source, start, os.SEEK_HOLE), size_b)
+    except OSError:  # ENXIO: only a hole is left
+        return size_b, size_b
+
+
+def _finish(fd: int, like: os.stat_result, flush: bool) -> None:
+    """Give the copy the source's mode and times, and owner where we may, and flush it if told to."""
+    try:
+        if os.geteuid() == 0:
+            os.fchown(fd, like.st_uid, like.st_gid)
+        os.fchmod(fd, like.st_mode & 0o7777)
+        os.utime(fd, ns=(like.st_atime_ns, like.st_mtime_ns))
+        if flush:
+            os.fsync(fd)
+    except OSError as error:
+        raise destination_failed(error) from None

@@ -1,0 +1,50 @@
+"""Giving a file of the same file system a second name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from alpenhorn.fs.hashing import md5_of
+from alpenhorn.transfer.blame import check_source, source_failed, wrong_bytes
+
+REFUSED = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOENT})
+"""Errors of link(2) that say no more than that it has to be a copy.
+
+ENOENT: the source was unlinked since it was opened, or there is no /proc.
+"""
+
+
+def verify(
+    source: int,
+    size_b: int,
+    md5sum: str,
+    stopping: Callable[[], bool] | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> os.stat_result:
+    """Read an open source and compare it with the index, since what is linked is the source itself.
+
+    Returns its status, by which it can be known again.  Raises TransferFailed and Stopped.
+    """
+    status = check_source(source, size_b)
+    try:
+        length, found = md5_of(source, size_b, stopping, on_bytes)
+    except OSError as error:
+        raise source_failed(error) from None
+    if length != size_b:
+        raise wrong_bytes("length", str(length), str(size_b))
+    if found != md5sum:
+        raise wrong_bytes("MD5", found, md5sum)
+    return status
+
+
+def unchanged(source: int, verified: os.stat_result) -> bool:
+    """Whether an open file is the one that was verified, and as it was then."""
+    now = os.fstat(source)
+    return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
+        verified.st_dev,
+        verified.st_ino,
+        verified.st_size,
+        verified.st_mtime_ns,
+    )

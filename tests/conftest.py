@@ -1,0 +1,3 @@
+"""Fixtures that many tests share; each family has a module of its own below `tests/fixtures/`."""
+
+pytest_plugins = ["tests.fixtures.archive", "tests.fixtures.index", "tests.fixtures.sshd"]

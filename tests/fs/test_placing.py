@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.placing import Occupied, Stage
+from alpenhorn.fs.tree_lock import TreeLock
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def stage(root: Path) -> Iterator[Stage]:
+    with Stage(str(root), "s1") as stage:
+        yield stage
+
+
+@pytest.fixture
+def lock(root: Path) -> Iterator[TreeLock]:
+    lock = TreeLock(root)
+    yield lock
+    lock.close()
+
+
+def fill(stage: Stage, *names: str) -> None:
+    for name in names:
+        (Path(stage.path) / name).write_text(name)
+
+
+def test_the_stage_is_private_and_below_the_root(root: Path, stage: Stage) -> None:
+    assert stage.path == f"{root}/.alpenhorn/s1"
+    for directory in (root / ".alpenhorn", Path(stage.path)):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_the_root_is_never_made(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="not there"):
+        Stage(str(tmp_path / "absent"), "s1")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
+def test_a_stage_has_a_plain_name(root: Path, name: str) -> None:
+    with pytest.raises(StorageError):
+        Stage(str(root), name)
+
+
+def test_a_relative_root_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent)
+    with pytest.raises(StorageError, match="absolute"):
+        Stage("root", "s1")
+
+
+def test_a_link_planted_in_place_of_the_stage_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (root / ".alpenhorn").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="not a directory"):
+        Stage(str(root), "s1")
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_files_get_their_names_and_directories_are_made(root: Path, stage: Stage, lock: TreeLock) -> None:
+    fill(stage, "0", "1", "2")
+    stage.flush()
+    moves = [("0", "acq/a", False), ("1", "acq/b/c/d", False), ("2", "top", False)]
+    assert stage.place(moves, lock) == [None, None, None]
+    assert [(root / path).read_text() for _, path, _ in moves] == ["0", "1", "2"]
+    assert os.listdir(stage.path) == []
+
+
+def test_a_name_that_is_taken_is_left_alone_unless_it_is_to_be_replaced(
+    root: Path, stage: Stage, lock: TreeLock
+) -> None:
+    (root / "acq").mkdir()
+    for name in ("kept", "replaced"):
+        (root / "acq" / name).write_text("old")
+    (root / "acq" / "dangling").symlink_to("nowhere")
+    (root / "acq" / "directory").mkdir()
+    fill(stage, "0", "1", "2", "3", "4")
+    outcomes = stage.place(
+        [
+            ("0", "acq/kept", False),
+            ("1", "acq/replaced", True),
+            ("2", "acq/dangling", False),
+            ("3", "acq/directory", True),
+            ("4", "acq/new", False),
+        ],
+        lock,
+    )
+    assert isinstance(outcomes[0], Occupied) and isinstance(outcomes[2], Occupied)
+    assert isinstance(outcomes[3], IsADirectoryError)
+    assert outcomes[1] is None and outcomes[4] is None
+    assert (root / "acq" / "kept").read_text() == "old"
+    assert (root / "acq" / "replaced").read_text() == "1"
+    assert os.readlink(root / "acq" / "dangling") == "nowhere"
+    assert sorted(os.listdir(stage.path)) == ["0", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/x", "a/../../x", "", "a//b", ".alpenhorn/s1/y", "ALPENHORN_NODE", ".alpenhorn.lock"]
+)
+def test_a_hostile_path_fails_alone(root: Path, stage: Stage, lock: TreeLock, path: str) -> None:
+    fill(stage, "0", "1")
+    outcomes = stage.place([("0", path, True), ("1", "acq/good", False)], lock)
+    assert isinstance(outcomes[0], UnsafePath) and outcomes[1] is None
+    assert sorted(os.listdir(root)) == [".alpenhorn", ".alpenhorn.lock", "acq"]
+    assert sorted(os.listdir(root.parent)) == ["root"]
+    assert (root / ".alpenhorn.lock").stat().st_size == 0
+
+
+def test_nothing_is_placed_through_a_symbolic_link(
+    root: Path, stage: Stage, lock: TreeLock, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (root / "acq").symlink_to(tmp_path / "outside")
+    (root / "real").mkdir()
+    (root / "real" / "sub").symlink_to(tmp_path / "outside")
+    fill(stage, "0", "1", "2")
+    outcomes = stage.place(
+        [("0", "acq/x", False), ("1", "real/sub/x", True), ("2", "acq/new/x", False)], lock
+    )
+    assert all(isinstance(outcome, UnsafePath) for outcome in outcomes)
+    assert os.listdir(tmp_path / "outside") == []
+
+
+def test_directories_follow_the_umask(root: Path, stage: Stage, lock: TreeLock) -> None:
+    fill(stage, "0")
+    before = os.umask(0o027)
+    try:
+        assert stage.place([("0", "acq/sub/x", False)], lock) == [None]
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((root / "acq").stat().st_mode) == 0o750
+    assert stat.S_IMODE((root / "acq" / "sub").stat().st_mode) == 0o750
+
+
+def test_more_directories_than_descriptors(root: Path, stage: Stage, lock: TreeLock) -> None:
+    names = [str(number) for number in range(1500)]
+    fill(stage, *names)
+    before = os.listdir("/proc/self/fd")
+    assert stage.place([(name, f"a{name}/f", False) for name in names], lock) == [None] * 1500
+    assert len(list(root.glob("a*/f"))) == 1500
+    assert len(os.listdir("/proc/self/fd")) <= len(before) + 1  # the lock file
+
+
+def test_placing_waits_for_whoever_removes_directories(root: Path, stage: Stage, lock: TreeLock) -> None:
+    """The mutant: without the lock the child would be done while its parent still holds the tree down."""
+    fill(stage, "0")
+    ready, done = os.pipe()
+    other = TreeLock(root)
+    with other.down():
+        child = os.fork()
+        if child == 0:
+            mine = TreeLock(root)
+            status = stage.place([("0", "acq/x", False)], mine) == [None]
+            os.write(done, b"x")
+            os._exit(0 if status else 1)
+        os.set_blocking(ready, False)
+        with pytest.raises(BlockingIOError):
+            # It has had the time of a thousand placings.
+            for _ in range(200):
+                (root / "probe").touch()
+                os.unlink(root / "probe")
+            os.read(ready, 1)
+        assert not (root / "acq").exists()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    other.close()
+    os.close(ready)
+    os.close(done)
+    assert (root / "acq" / "x").read_text() == "0"
+
+
+def test_a_link_is_to_the_file_that_was_opened(root: Path, stage: Stage, lock: TreeLock) -> None:
+    (root / "source").write_text("right")
+    (root / "taken").write_text("old")
+    fd = os.open(root / "source", os.O_RDONLY)
+    inode = os.fstat(fd).st_ino
+    os.link(root / "source", root / "kept-alive")
+    os.unlink(root / "source")
+    (root / "source").write_text("planted")
+    links = [(fd, "acq/new", False), (fd, "taken", False), (fd, "acq/again", True)]
+    outcomes = stage.link(links, lock)
+    os.close(fd)
+    assert outcomes[0] is None and isinstance(outcomes[1], Occupied) and outcomes[2] is None
+    assert (root / "acq" / "new").stat().st_ino == (root / "acq" / "again").stat().st_ino == inode
+    assert (root / "taken").read_text() == "old"
+
+
+def test_a_replacing_link_takes_the_place_of_the_old_file(root: Path, stage: Stage, lock: TreeLock) -> None:
+    (root / "source").write_text("right")
+    (root / "old").write_text("old")
+    fd = os.open(root / "source", os.O_RDONLY)
+    assert stage.link([(fd, "old", True)], lock) == [None]
+    os.close(fd)
+    assert (root / "old").read_text() == "right"
+
+
+def test_clear_removes_whatever_is_left_and_nothing_else(root: Path, stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "f").write_text("x")
+    fill(stage, "0")
+    deep = Path(stage.path) / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "f").write_text("x")
+    (deep / "to-directory").symlink_to(tmp_path / "outside")
+    (root / ".alpenhorn" / "part-7").mkdir()
+    stage.clear()
+    assert os.listdir(root / ".alpenhorn") == ["part-7"]
+    assert os.listdir(tmp_path / "outside") == ["f"]
+
+
+def test_what_is_mounted_over_the_root_later_does_not_receive_the_files(
+    root: Path, stage: Stage, tmp_path: Path, lock: TreeLock
+) -> None:
+    fill(stage, "0")
+    with lock.up():
+        pass
+    root.rename(tmp_path / "moved")
+    root.mkdir()
+    (tmp_path / "root" / ".alpenhorn.lock").touch()
+    assert stage.place([("0", "acq/x", False)], lock) == [None]
+    assert (tmp_path / "moved" / "acq" / "x").read_text() == "0"
+    assert os.listdir(root) == [".alpenhorn.lock"]

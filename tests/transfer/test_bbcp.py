@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.errors import CommandFailed
+from alpenhorn.model import Blame
+from alpenhorn.transfer.bbcp import accepts, command, failure
+
+
+def test_source_and_target_stand_last() -> None:
+    argv = command("bbcp", "alice@store1:/data/acq/f", "/node/.alpenhorn/s/0", ("ssh", "-F", "my config"))
+    assert argv[-2:] == ("alice@store1:/data/acq/f", "/node/.alpenhorn/s/0")
+    shell = argv[argv.index("-S") + 1]
+    assert "-oBatchMode=yes" in shell and "'my config'" in shell and shell.endswith("-l %U %H bbcp")
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/acq/f.h5", "/data/2026-01-01T00:00".replace(":", "_"), "/a=b,c@d%e+f"]
+)
+def test_plain_paths_are_taken(path: str) -> None:
+    assert accepts(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["data/f", "/a b", "/a;b", "/a:b", "/a'b", "/$(x)", "/a\nb", "/é", "/a*", "-/a"]
+)
+def test_paths_that_a_shell_could_read_are_left_to_rsync(path: str) -> None:
+    assert not accepts("/good", path)
+
+
+@pytest.mark.parametrize(
+    ("status", "stderr", "blame"),
+    [
+        (28, "bbcp: Unable to write; no space left on device", Blame.DESTINATION),
+        (2, "bbcp: File /data/f does not exist.", Blame.SOURCE),
+        (2, "bbcp: Unable to connect to store1; connection refused", Blame.NETWORK),
+        (1, "", Blame.NETWORK),
+        (-9, "", Blame.WORKER),
+    ],
+)
+def test_who_is_to_blame(status: int, stderr: str, blame: Blame) -> None:
+    assert failure(CommandFailed("bbcp", status, stderr)).blame is blame

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.model import Blame
+from alpenhorn.transfer.rsync import Session, command, complaints, failure, remote_shell, ssh_command
+
+
+def test_paths_stand_last_behind_the_end_of_options() -> None:
+    argv = command("rsync", "alice@store1:/data", "/node/.alpenhorn/s", ssh=("ssh",))
+    assert argv[-3:] == ("--", "alice@store1:/data/", "/node/.alpenhorn/s/")
+    assert argv[0] == "rsync" and all(option.startswith("-") for option in argv[1:-4])
+    for option in ("--secluded-args", "--files-from=-", "--from0", "--whole-file", "-tpgo"):
+        assert option in argv
+
+
+def test_a_local_source_needs_no_remote_shell() -> None:
+    assert "-e" not in command("rsync", "/data", "/node/.alpenhorn/s")
+
+
+def test_a_part_is_appended_to() -> None:
+    argv = command("rsync", "/data", "/node/.alpenhorn/part-7", part=True)
+    assert "--append" in argv and "--whole-file" not in argv
+
+
+def test_ssh_never_asks_and_gives_up() -> None:
+    argv = ssh_command(("ssh", "-F", "x"))
+    assert argv[:4] == ("ssh", "-oBatchMode=yes", "-F", "x")
+    assert any(option.startswith("-oConnectTimeout=") for option in argv)
+
+
+def test_blanks_and_quotes_in_the_remote_shell_survive_rsyncs_splitting() -> None:
+    assert "'/a b/c''d' '' " in remote_shell(("ssh", "/a b/c'd", ""))
+
+
+SENDER = 'rsync: [sender] link_stat "/data/acq/a" failed: No such file or directory (2)'
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "blame"),
+    [
+        (SENDER, "acq/a", Blame.SOURCE),
+        ('file has vanished: "/data/acq/a"', "acq/a", Blame.SOURCE),
+        (
+            'rsync: [sender] send_files failed to open "/data/acq/a": Permission denied (13)',
+            "acq/a",
+            Blame.WORKER,
+        ),
+        ('rsync: [sender] read errors mapping "/data/acq/a": Input/output error (5)', "acq/a", Blame.WORKER),
+        (
+            r'rsync: [sender] link_stat "/data/acq/\#303\#251\#012"x" failed: No such file or directory (2)',
+            'acq/é\n"x',
+            Blame.SOURCE,
+        ),
+    ],
+)
+def test_what_the_sender_says_of_a_file(line: str, path: str, blame: Blame) -> None:
+    found = complaints(Session(23, f"noise\n{line}\nrsync error: some (code 23)"), [path, "acq/other"])
+    assert {name: error.blame for name, error in found.items()} == {path: blame}
+
+
+@pytest.mark.parametrize(
+    ("status", "stderr", "remote", "blame"),
+    [
+        (
+            255,
+            "ssh: connect to host h port 22: Connection refused\nrsync error: x (code 255)",
+            True,
+            Blame.NETWORK,
+        ),
+        (255, "Host key verification failed.\nrsync error: x", True, Blame.NETWORK),
+        (
+            12,
+            "rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]",
+            True,
+            Blame.NETWORK,
+        ),
+        (30, "rsync error: timeout in data send/receive (code 30)", True, Blame.NETWORK),
+        (127, "bash: rsync: command not found", True, Blame.NETWORK),
+        (12, "rsync: connection unexpectedly closed", False, Blame.WORKER),
+        (
+            11,
+            'rsync: [receiver] write failed on "/n/f": No space left on device (28)\nrsync error',
+            True,
+            Blame.DESTINATION,
+        ),
+        (12, 'rsync: [receiver] mkstemp "/n/f" failed: Read-only file system (30)', True, Blame.DESTINATION),
+        (
+            23,
+            'rsync: [generator] recv_generator: mkdir "/n" failed: Permission denied (13)',
+            True,
+            Blame.DESTINATION,
+        ),
+        (23, 'rsync: [receiver] mkstemp "/n/f" failed: File name too long (36)', True, Blame.WORKER),
+        (23, 'rsync: [sender] change_dir "/data" failed: No such file or directory (2)', True, Blame.WORKER),
+        (-9, "", True, Blame.WORKER),
+        (1, "rsync: --nonsense: unknown option", True, Blame.WORKER),
+        (0, "", True, Blame.SOURCE),
+    ],
+)
+def test_who_is_to_blame_for_a_session(status: int, stderr: str, remote: bool, blame: Blame) -> None:
+    assert failure(Session(status, stderr), remote).blame is blame
+
+
+def test_the_message_is_what_ssh_said() -> None:
+    stderr = "ssh: connect to host h port 22: Connection refused\nrsync: closed\nrsync error: unexplained (code 255)"
+    assert "Connection refused" in str(failure(Session(255, stderr), True))
