@@ -36,8 +36,6 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
 
     def work() -> set[int]:
         now = index.now()
-        pending = _still_pending(index, [want.request_id for want in wanted])
-        asked = [want for want in wanted if want.request_id in pending]
         rows = [
             (
                 "pull",
@@ -50,11 +48,11 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
                 now + LEASE,
                 1,
             )
-            for want in asked
+            for want in wanted
         ]
         index.executemany(index.insert_ignore("sync_claim", COLUMNS), rows)
-        ours = _ours(index, run, asked)
-        for want in asked:
+        ours = _ours(index, run)
+        for want in wanted:
             if (want.file_id, want.group_id) not in ours:
                 taken = index.execute(
                     "UPDATE sync_claim SET host = ?, run_id = ?, node_id = ?, reserved_b = ?, expires = ?,"
@@ -72,7 +70,16 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
                 )
                 if taken.rowcount:
                     ours.add((want.file_id, want.group_id))
-        return {want.request_id for want in asked if (want.file_id, want.group_id) in ours}
+        # Asked only now: the claim may have had to wait for the transaction that completed the request.
+        pending = _still_pending(index, [want.request_id for want in wanted])
+        granted = [
+            want for want in wanted if want.request_id in pending and (want.file_id, want.group_id) in ours
+        ]
+        needed = {(want.file_id, want.group_id) for want in granted}
+        for want in wanted:
+            if (want.file_id, want.group_id) in ours - needed:
+                release(index, run, want.group_id, [want.file_id])
+        return {want.request_id for want in granted}
 
     return index.retry(work)
 
@@ -88,9 +95,7 @@ def _still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
     return pending
 
 
-def _ours(index: Index, run: Run, asked: Sequence[Wanted]) -> set[tuple[int, int]]:
-    if not asked:
-        return set()
+def _ours(index: Index, run: Run) -> set[tuple[int, int]]:
     rows = index.execute(
         "SELECT file_id, target_id FROM sync_claim WHERE kind = 'pull' AND run_id = ?", (run.id,)
     )

@@ -13,6 +13,7 @@ from alpenhorn.record.run import Run, events
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 VERIFIED = ("file_id", "node_id", "verified")
 
+# The + keeps SQLite from going through all pending requests of the group for each file.
 AUTOSYNC = """
     INSERT INTO archivefilecopyrequest (file_id, group_to_id, node_from_id, completed, cancelled, timestamp)
     SELECT c.file_id, ?, c.node_id, 0, 0, ? FROM archivefilecopy c
@@ -20,7 +21,7 @@ AUTOSYNC = """
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.id = d.node_id
                       WHERE d.file_id = c.file_id AND n.group_id = ? AND d.has_file = 'Y')
       AND NOT EXISTS (SELECT 1 FROM archivefilecopyrequest r
-                      WHERE r.file_id = c.file_id AND r.group_to_id = ? AND r.completed = 0 AND r.cancelled = 0)
+                      WHERE r.file_id = c.file_id AND r.group_to_id = ? AND +r.completed = 0 AND +r.cancelled = 0)
 """
 
 

@@ -13,14 +13,20 @@ from alpenhorn.record.run import Run, events
 from alpenhorn.scan.imports import known
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
+FOLDED = (
+    "the index takes its name for that of another acquisition or file, since its collation does not compare byte for"
+    " byte; see: alpenhorn db check"
+)
 
 
 class Imported(NamedTuple):
-    """How a batch ended: counts, and (path, what differs) of files that are not what the index says."""
+    """How a batch ended: counts, (path, what differs) of files that are not what the index says, and (path, why)
+    of those that the index cannot take."""
 
     new: int
     same: int
     differ: list[tuple[str, str]]
+    refused: list[tuple[str, str]]
 
 
 def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResult]) -> Imported:
@@ -35,7 +41,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResul
         before = {(row.acq, row.name): row for row in _known(index, node, results)}
         index.executemany(
             index.insert_ignore("archiveacq", ("name",)),
-            [(acq,) for acq in {result.file.acq for result in results}],
+            [(acq,) for acq in sorted({result.file.acq for result in results})],
         )
         acq_ids = _acq_ids(index, {result.file.acq for result in results})
         index.executemany(
@@ -43,7 +49,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResul
             [
                 (acq_ids[result.file.acq], result.file.name, result.size_b, result.md5sum, now)
                 for result in results
-                if (result.file.acq, result.file.name) not in before
+                if result.file.acq in acq_ids and (result.file.acq, result.file.name) not in before
             ],
         )
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
@@ -51,8 +57,12 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResul
         why: list[str] = []
         differ: list[tuple[str, str]] = []
         corrupt: list[tuple[int, str, int | None]] = []
+        refused: list[tuple[str, str]] = []
         for result in results:
-            row = rows[result.file.acq, result.file.name]
+            row = rows.get((result.file.acq, result.file.name))
+            if row is None:
+                refused.append((result.file.path, FOLDED))
+                continue
             difference = _difference(result, row.size_b, row.md5sum)
             if difference:
                 differ.append((result.file.path, difference))
@@ -67,7 +77,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResul
             [(file_id, node.id, "X", "Y", 1, space_b, now) for file_id, _, space_b in corrupt],
         )
         events(index, run, "corrupt", [(file_id, node.id, text) for file_id, text, _ in corrupt])
-        return Imported(why.count("registered"), len(fine) - why.count("registered"), differ)
+        return Imported(why.count("registered"), len(fine) - why.count("registered"), differ, refused)
 
     return index.retry(work)
 
@@ -92,10 +102,12 @@ def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Ite
 
 
 def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
-    return {
-        name: index.execute("SELECT id FROM archiveacq WHERE name = ?", (name,)).fetchone()[0]
-        for name in names
-    }
+    found = {}
+    for name in names:
+        acq_id, there = index.execute("SELECT id, name FROM archiveacq WHERE name = ?", (name,)).fetchone()
+        if there == name:
+            found[name] = acq_id
+    return found
 
 
 def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> str:

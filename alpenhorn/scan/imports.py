@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import ImportRequestFact, KnownFile
 from alpenhorn.scan.attempts import attempt_fact
@@ -19,7 +20,6 @@ KNOWN = """
     FROM archivefile f LEFT JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
     WHERE f.acq_id = ? AND f.name IN ({marks})
 """
-CHUNK = 500
 
 
 def requests(index: Index, node_id: int) -> list[ImportRequestFact]:
@@ -39,12 +39,11 @@ def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[
         by_acq.setdefault(acq, []).append(name)
     found = {}
     for acq, files in by_acq.items():
-        row = index.execute("SELECT id FROM archiveacq WHERE name = ?", (acq,)).fetchone()
-        if row is None:
+        row = index.execute("SELECT id, name FROM archiveacq WHERE name = ?", (acq,)).fetchone()
+        if row is None or row[1] != acq:  # a collation that folds case finds another name
             continue
-        for start in range(0, len(files), CHUNK):
-            some = files[start : start + CHUNK]
-            sql = KNOWN.format(marks=", ".join("?" * len(some)))
+        for some in chunks(files):
+            sql = KNOWN.format(marks=marks(some))
             for file_id, name, size_b, md5sum, has in index.execute(sql, (node_id, row[0], *some)):
                 found[acq, name] = KnownFile(file_id, acq, name, size_b, md5sum, has)
     return found

@@ -88,6 +88,14 @@ def pages(
         after = facts[-1].request_id
 
 
+def group_of(index: Index, request_id: int) -> int | None:
+    """The group that a request is into; None when there is no such request."""
+    row = index.execute(
+        "SELECT group_to_id FROM archivefilecopyrequest WHERE id = ?", (request_id,)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def pending_total(index: Index, group_ids: Iterable[int]) -> tuple[int, int]:
     """(files, bytes) of all pending requests into the groups."""
     files = bytes_ = 0

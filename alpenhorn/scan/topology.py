@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alpenhorn.errors import NotFound
@@ -30,13 +30,13 @@ class Topology:
             key=lambda node: node.name,
         )
 
-    def named(self, names: Iterable[str]) -> list[NodeFact]:
-        """Raises NotFound for the first name that no node has."""
+    def named(self, names: Sequence[str]) -> list[NodeFact]:
+        """Each once.  Raises NotFound for the first name that no node has."""
         by_name = {node.name: node for node in self.nodes.values()}
         for name in names:
             if name not in by_name:
                 raise NotFound(f"no node called {name!r}; see: alpenhorn node list")
-        return [by_name[name] for name in names]
+        return [by_name[name] for name in dict.fromkeys(names)]
 
 
 def load(index: Index) -> Topology:

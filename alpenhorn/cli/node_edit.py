@@ -1,0 +1,278 @@
+"""`alpenhorn node create`, `modify`, `activate`, `deactivate`, `init` and `scan`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.options import (
+    MOST_COUNT,
+    NAME,
+    Command,
+    Gib,
+    Root,
+    at_most_one,
+    chosen,
+    class_option,
+    io_edits,
+    io_options,
+    notes_option,
+)
+from alpenhorn.cli.paths import path_below
+from alpenhorn.record import edit_node, import_requests
+from alpenhorn.record.import_requests import ImportRequest
+from alpenhorn.scan import listing_storage as storage
+from alpenhorn.scan import names
+
+host_option = click.option("--host", metavar="HOST", help="The host that the node is on; '' for none.")
+root_option = click.option("--root", metavar="ROOT", type=Root(), help="The node's directory on its host.")
+register_option = click.option(
+    "-n", "--register-new", is_flag=True, help="Also take files that the index does not know."
+)
+
+
+def node_options(command: Command) -> Command:
+    """The properties of a node that both `create` and `modify` set."""
+    for decorate in (
+        root_option,
+        notes_option,
+        click.option(
+            "--min-avail", metavar="SIZE", type=Gib(), help="GiB to keep free: below it nothing is pulled."
+        ),
+        click.option(
+            "--max-total", metavar="SIZE", type=Gib(positive=True), help="GiB that its files may take up."
+        ),
+        io_options,
+        host_option,
+        class_option,
+        click.option(
+            "--auto-verify",
+            metavar="COUNT",
+            type=click.IntRange(0, MOST_COUNT),
+            help="Re-read up to COUNT copies a run; 0 turns it off.",
+        ),
+        click.option("--archive/--no-archive", default=None, help="Whether its copies count as archived."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@click.argument("name", type=NAME)
+@node_options
+@click.option("--activate", is_flag=True, help="Make the node active at once.")
+@click.option("--auto-import", is_flag=True, help="Search the node for new files in each run.")
+@click.option("--create-group", is_flag=True, help="Create a group of the same name for it.")
+@click.option("--group", "group_name", metavar="GROUP", help="The group that the node joins.")
+@click.option("--init", "initialise", is_flag=True, help="Let the next run initialise it.")
+@pass_app
+def create(
+    app: App,
+    /,
+    name: str,
+    group_name: str | None,
+    create_group: bool,
+    host: str | None,
+    activate: bool,
+    initialise: bool,
+    archive: bool | None,
+    io_config: dict[str, Any] | None,
+    io_vars: dict[str, Any],
+    min_avail: float | None,
+    **properties: Any,
+) -> None:
+    """Create a storage node.
+
+    A node is a place that holds copies of files: a directory on a host.  It belongs to a group: name one
+    with --group, or have one made with --create-group.  Before the node can be used it must be initialised
+    (--init, or later `alpenhorn node init`), which marks its root as this node's.
+
+    \b
+    Example:
+      alpenhorn node create archive1 --create-group --host alp1 --root /srv/archive1 \\
+          --archive --activate --init
+    """
+    at_most_one(group=group_name, create_group=create_group)
+    if not group_name and not create_group:
+        raise click.UsageError("give --group GROUP, or --create-group")
+    index = app.index
+    edits = io_edits(f"node {name}", io_config, io_vars)
+    values = {
+        "name": name,
+        **_columns(app, host, **properties),
+        "active": activate,
+        "archive": bool(archive),
+        "auto_import": bool(properties["auto_import"]),
+        "auto_verify": properties["auto_verify"] or 0,
+        "min_avail_gb": min_avail or 0.0,
+        **{column: edit(None) for column, edit in edits.items()},
+    }
+    group_id = names.group(index, group_name).id if group_name else None
+    edit_node.create(
+        index, values, app.now().replace(microsecond=0), group_id=group_id, initialise=initialise
+    )
+    output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))
+    if initialise:
+        output.line("The next run on its host initialises it.")
+    if activate:
+        _note_idle(app, names.node(index, name).id)
+
+
+@click.command()
+@click.argument("name", metavar="NODE")
+@node_options
+@click.option(
+    "--auto-import/--no-auto-import", default=None, help="Search the node for new files in each run."
+)
+@click.option("--group", "group_name", metavar="GROUP", help="Move the node, with its files, to GROUP.")
+@click.option("--no-max-total", is_flag=True, help="Let its files take up any space.")
+@pass_app
+def modify(
+    app: App,
+    /,
+    name: str,
+    group_name: str | None,
+    host: str | None,
+    archive: bool | None,
+    no_max_total: bool,
+    io_config: dict[str, Any] | None,
+    io_vars: dict[str, Any],
+    min_avail: float | None,
+    **properties: Any,
+) -> None:
+    """Change a node's properties; what is not given stays.
+
+    \b
+    Example:
+      alpenhorn node modify archive1 --min-avail 100 --no-auto-import
+    """
+    at_most_one(max_total=properties["max_total"] is not None, no_max_total=no_max_total)
+    index = app.index
+    found = names.node(index, name)
+    values = {
+        **_columns(app, host, **properties),
+        **chosen(archive=archive, min_avail_gb=min_avail),
+    }
+    if no_max_total:
+        values["max_total_gb"] = None
+    if group_name:
+        values["group_id"] = names.group(index, group_name).id
+    changed = edit_node.modify(index, found.id, values, io_edits(f"node {name}", io_config, io_vars))
+    output.line(f"Changed node {name}." if changed else "No change.")
+
+
+def _columns(
+    app: App,
+    host: str | None,
+    *,
+    root: str | None = None,
+    io_class: str | None = None,
+    notes: str | None = None,
+    max_total: float | None = None,
+    auto_import: bool | None = None,
+    auto_verify: int | None = None,
+) -> dict[str, Any]:
+    """The columns for the options that were given.  Raises NotFound for an unknown host."""
+    values = chosen(
+        root=root,
+        io_class=io_class,
+        notes=notes,
+        max_total_gb=max_total,
+        auto_import=auto_import,
+        auto_verify=auto_verify,
+    )
+    if host is not None:
+        values["host_id"] = names.host(app.index, host).id if host else None
+    return values
+
+
+def _note_idle(app: App, node_id: int) -> None:
+    """Say why an active node would not be worked on."""
+    (node,) = storage.nodes(app.index, node_id=node_id)
+    missing = [what for what, value in (("--host HOST", node.host), ("--root DIR", node.root)) if not value]
+    if missing:
+        output.note(
+            f"no run works on {node.name} before this is set:"
+            f" alpenhorn node modify {node.name} {' '.join(missing)}"
+        )
+
+
+@click.command()
+@click.argument("name", metavar="NODE")
+@host_option
+@root_option
+@pass_app
+def activate(app: App, name: str, host: str | None, root: str | None) -> None:
+    """Make a node active, so that runs on its host work on it.
+
+    For a disk that travels: where it is now is set in the same step.
+
+    \b
+    Example:
+      alpenhorn node activate disk7 --host alp2 --root /mnt/disk7
+    """
+    found = names.node(app.index, name)
+    values = {**_columns(app, host, root=root), "active": True}
+    changed = edit_node.modify(app.index, found.id, values, {})
+    output.line(f"Node {name} is active." if changed else f"No change: node {name} is active already.")
+    _note_idle(app, found.id)
+
+
+@click.command()
+@click.argument("name", metavar="NODE")
+@pass_app
+def deactivate(app: App, name: str) -> None:
+    """Make a node inactive, so that no run works on it and nothing is pulled from it.
+
+    \b
+    Example:
+      alpenhorn node deactivate disk7
+    """
+    found = names.node(app.index, name)
+    changed = edit_node.modify(app.index, found.id, {"active": False}, {})
+    output.line(f"Node {name} is inactive." if changed else f"No change: node {name} is inactive already.")
+
+
+@click.command()
+@click.argument("name", metavar="NODE")
+@pass_app
+def init(app: App, name: str) -> None:
+    """Let the next run on the node's host initialise it.
+
+    Its root must be there then; it is marked as this node's, unless it is another node's already.
+
+    \b
+    Example:
+      alpenhorn node init archive1
+    """
+    found = names.node(app.index, name)
+    _file(app, import_requests.initialisation(found.id), f"initialisation of node {name}")
+
+
+@click.command()
+@click.argument("name", metavar="NODE")
+@click.argument("path", metavar="PATH", default=".", required=False)
+@register_option
+@pass_app
+def scan(app: App, name: str, path: str, register_new: bool) -> None:
+    """Let the next run search a node for files.
+
+    PATH is a directory relative to the node's root, or below it; without it the whole node is searched.
+    Only files that the index knows are taken, unless --register-new is given.
+
+    \b
+    Example:
+      alpenhorn node scan field1 20260722T000000Z_pilot --register-new
+    """
+    found = names.node(app.index, name)
+    inner = path_below(path, names.root(app.index, found), name) or "."
+    request = ImportRequest(found.id, inner, recurse=True, register=register_new)
+    _file(app, request, f"scan of {'node ' + name if inner == '.' else inner + ' on node ' + name}")
+
+
+def _file(app: App, request: ImportRequest, what: str) -> None:
+    filed = import_requests.file(app.index, request, app.now().replace(microsecond=0))
+    output.line(f"Requested: {what}." if filed else f"Already requested: {what}; nothing was added.")

@@ -1,0 +1,175 @@
+"""How results are shown: tables that fit the terminal, JSON, sizes, times, and names made harmless.
+
+Names come from an index that others write to; whatever could move a terminal's cursor or break a line is
+shown escaped.  Through a pipe nothing is cut and nothing coloured.  JSON is ASCII, so it needs no such care.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import click
+
+PIECE = 500  # lines written at a time
+PAGE = 5000  # rows that share their column widths; bounds the memory of a long list
+NARROWEST = 8  # no column is cut below so many characters
+UNITS = ("B", "kiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+LEFT = "left"
+RIGHT = "right"
+
+
+def harmless(text: str) -> str:
+    """`text` with everything that is not printable escaped as in a Python string."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
+def size(bytes_: int | float | None) -> str:
+    """Bytes in binary units: `10.00 kiB`; `-` when unknown."""
+    if bytes_ is None:
+        return "-"
+    if abs(bytes_) < 1024:
+        return f"{int(bytes_)} B"
+    value = float(bytes_)
+    for unit in UNITS:
+        # 1023.995 would be rounded to "1024.00".
+        if abs(value) < 1023.995 or unit == UNITS[-1]:
+            break
+        value /= 1024
+    return f"{value:.2f} {unit}"
+
+
+def percent(part: float | None) -> str:
+    """A fraction as `50.0 %`; `-` when unknown."""
+    return "-" if part is None else f"{100 * part:.1f} %"
+
+
+def time(moment: datetime | None) -> str:
+    """Naive UTC as `2026-11-22 11:20:03`; `-` when there is none."""
+    return "-" if moment is None else moment.isoformat(" ", "seconds")
+
+
+def yes_no(value: object) -> str:
+    return "yes" if value else "no"
+
+
+def count(number: int, thing: str, plural: str = "") -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {thing if number == 1 else plural or thing + 's'}"
+
+
+def line(text: str) -> None:
+    """Print a line of our own words in which names may stand."""
+    click.echo(harmless(text))
+
+
+def note(text: str) -> None:
+    """Tell something beside the result, on standard error."""
+    click.echo(f"note: {harmless(text)}", err=True)
+
+
+def lines(texts: Iterable[str]) -> None:
+    """Print many such lines."""
+    remaining = iter(texts)
+    # In pieces, since every click.echo ends with a flush.
+    while piece := [harmless(text) for text in islice(remaining, PIECE)]:
+        click.echo("\n".join(piece))
+
+
+def fields(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print one thing's properties, a line each, names right aligned."""
+    shown = [(name, "-" if value in (None, "") else harmless(str(value))) for name, value in pairs]
+    widest = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"{name:>{widest}}: {value}")
+
+
+def heading(text: str) -> None:
+    click.echo(f"\n{harmless(text)}\n")
+
+
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    right: Iterable[str] = (),
+    empty: str = "",
+) -> None:
+    """Print a table; the columns whose headers are in `right` are right aligned.
+
+    With no rows at all `empty` is printed.  Rows are taken a page at a time; each page has its own widths.
+    """
+    # Imported here because most commands' start-up would pay for it and not use it.
+    from tabulate import tabulate
+
+    aligned = set(right)
+    align = [RIGHT if header in aligned else LEFT for header in headers]
+    remaining = iter(rows)
+    page = _page(remaining)
+    if not page and empty:
+        click.echo(empty)
+    first = True
+    while page:
+        cells = _fit(headers, page, align)
+        if not first:
+            click.echo()
+        click.echo(tabulate(cells, headers=headers, colalign=align, disable_numparse=True))
+        first = False
+        page = _page(remaining)
+
+
+def _page(rows: Iterator[Sequence[object]]) -> list[list[str]]:
+    return [["-" if cell is None else harmless(str(cell)) for cell in row] for row in islice(rows, PAGE)]
+
+
+def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) -> list[list[str]]:
+    """Shorten the widest text columns until a row fits the terminal's width; never a number, never a pipe."""
+    if not sys.stdout.isatty():
+        return rows
+    widths = [max(len(header), *(len(row[i]) for row in rows)) for i, header in enumerate(headers)]
+    room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
+    text = [i for i, side in enumerate(align) if side == LEFT]
+    while sum(widths) > room and text:
+        widest = max(text, key=lambda i: widths[i])
+        floor = max(NARROWEST, len(headers[widest]))
+        others = max((widths[i] for i in text if i != widest), default=0)
+        target = max(floor, min(others, widths[widest] - 1), widths[widest] - (sum(widths) - room))
+        if target >= widths[widest]:
+            text.remove(widest)
+        else:
+            widths[widest] = target
+    return [[_cut(cell, widths[i]) for i, cell in enumerate(row)] for row in rows]
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else cell[: width - 1] + "…"
+
+
+def document(value: object) -> None:
+    """Print one JSON document; times become ISO 8601 in UTC with a Z."""
+    click.echo(json.dumps(value, indent=2, default=_encode))
+
+
+def documents(values: Iterable[object]) -> None:
+    """Print one JSON array without holding it in memory, an element a line."""
+    remaining = iter(values)
+    separator = "[\n "
+    while piece := [json.dumps(value, default=_encode) for value in islice(remaining, PIECE)]:
+        click.echo(separator + ",\n ".join(piece), nl=False)
+        separator = ",\n "
+    click.echo("[]" if separator == "[\n " else "\n]")
+
+
+def _encode(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds") + "Z"
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,158 @@
+"""`alpenhorn status`: every node on one screen, what needs attention first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.node_tables import gib_bytes
+from alpenhorn.scan import status as scan
+from alpenhorn.scan.status import NodeStatus, RunRow, Status
+
+
+class Attention(NamedTuple):
+    """Something that a human should look at, and the command to begin with."""
+
+    what: str
+    command: str
+
+
+@click.command()
+@json_option
+@pass_app
+def status(app: App, as_json: bool) -> None:
+    """Show every node on one screen, what needs attention first.
+
+    For each node: how full it is, what waits to be copied to its group (in) and from it (out), import
+    requests, copies that are not well, and the last run that worked on it.
+
+    \b
+    Example:
+      alpenhorn status
+    """
+    found = scan.status(app.index)
+    attention = list(_attention(found))
+    if as_json:
+        output.document(
+            {
+                "attention": [{"what": one.what, "command": one.command} for one in attention],
+                "nodes": [_document(node) for node in found.nodes],
+            }
+        )
+        return
+    if not found.nodes:
+        output.line("No nodes; create one with: alpenhorn node create NAME")
+        return
+    if attention:
+        output.line("Needs attention:")
+        for one in attention:
+            output.line(f"  {one.what}; see: {one.command}")
+        output.line("")
+    output.table(
+        ("Node", "Group", "Host", "Active", "Full", "Free", "In", "Out", "Imports", "Not well", "Last run"),
+        (_cells(node) for node in found.nodes),
+        right=("Full", "Free", "In", "Out", "Imports", "Not well"),
+    )
+
+
+def _attention(found: Status) -> Iterator[Attention]:
+    for wrong in ("corrupt", "missing", "suspect"):
+        for node in found.nodes:
+            copies = getattr(node, wrong)
+            if copies:
+                name = node.node.name
+                text = output.count(copies, f"{wrong} copy", f"{wrong} copies")
+                yield Attention(f"{text} on {name}", f"alpenhorn file find --node {name} --{wrong}")
+    for failing in found.failing:
+        text = output.count(failing.requests, "request is", "requests are")
+        yield Attention(
+            f"{text} failing, put down to: {failing.blame}", f"alpenhorn request show {failing.example}"
+        )
+    for node in found.nodes:
+        yield from _node_attention(node)
+    for run in found.failed_runs:
+        yield Attention(
+            f"the last run on {run.host}, of {output.time(run.started)}, ended with status {run.exit_status}",
+            "the log of that host",
+        )
+
+
+def _node_attention(status: NodeStatus) -> Iterator[Attention]:
+    node = status.node
+    if not node.active:
+        if status.outgoing[0]:
+            waits = output.count(status.outgoing[0], "request waits", "requests wait")
+            yield Attention(
+                f"{waits} for {node.name}, which is not active", f"alpenhorn node show {node.name}"
+            )
+        return
+    if not node.host or not node.root:
+        lacks = "host" if not node.host else "root"
+        yield Attention(f"{node.name} is active and has no {lacks}", f"alpenhorn node show {node.name}")
+    elif node.avail_gb_last_checked is None:
+        yield Attention(f"no run has worked on {node.name} yet", f"alpenhorn plan --node {node.name}")
+    if scan.no_room(node, status.full):
+        yield Attention(f"{node.name} has no room for more files", f"alpenhorn node show {node.name} --stats")
+
+
+def _cells(status: NodeStatus) -> tuple[object, ...]:
+    node = status.node
+    wrong = ", ".join(
+        f"{copies} {word}"
+        for copies, word in (
+            (status.corrupt, "corrupt"),
+            (status.missing, "missing"),
+            (status.suspect, "suspect"),
+        )
+        if copies
+    )
+    return (
+        node.name,
+        node.group,
+        node.host,
+        output.yes_no(node.active),
+        output.percent(status.full),
+        output.size(gib_bytes(node.avail_gb)),
+        _work(status.incoming),
+        _work(status.outgoing),
+        status.imports or "-",
+        wrong or "-",
+        _run(status.last_run),
+    )
+
+
+def _work(work: tuple[int, int]) -> str:
+    files, bytes_ = work
+    return f"{files} ({output.size(bytes_)})" if files else "-"
+
+
+def _run(run: RunRow | None) -> str:
+    if run is None:
+        return "-"
+    if run.ended is None:
+        return f"{output.time(run.started)}, not ended"
+    return f"{output.time(run.started)}, {run.done} done, {run.failed} failed"
+
+
+def _document(status: NodeStatus) -> dict[str, object]:
+    node, run = status.node, status.last_run
+    return {
+        "name": node.name,
+        "group": node.group,
+        "host": node.host,
+        "active": node.active,
+        "full": status.full,
+        "avail_b": gib_bytes(node.avail_gb),
+        "avail_checked": node.avail_gb_last_checked,
+        "in": {"files": status.incoming[0], "size_b": status.incoming[1]},
+        "out": {"files": status.outgoing[0], "size_b": status.outgoing[1]},
+        "imports": status.imports,
+        "corrupt": status.corrupt,
+        "missing": status.missing,
+        "suspect": status.suspect,
+        "last_run": None if run is None else run._asdict(),
+    }

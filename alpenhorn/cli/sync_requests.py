@@ -1,0 +1,225 @@
+"""`alpenhorn node sync` and `alpenhorn group sync`: many files requested, or their requests cancelled.
+
+The two are one command with its arguments the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.options import Command, acq_option, at_most_one, confirm, file_list_option, read_file_list
+from alpenhorn.record import edit_requests
+from alpenhorn.scan import names, sync_candidates
+from alpenhorn.scan.names import Named
+from alpenhorn.scan.sync_candidates import Part, Selection, Total
+
+
+def sync_options(command: Command) -> Command:
+    for decorate in (
+        click.option(
+            "--target",
+            "targets",
+            metavar="GROUP",
+            multiple=True,
+            help="Leave out files that are in GROUP; may be repeated.",
+        ),
+        click.option("--show-files", is_flag=True, help="List the files concerned."),
+        click.option("--show-acqs", is_flag=True, help="List the acquisitions concerned."),
+        click.option("--force", is_flag=True, help="Do not ask."),
+        file_list_option,
+        click.option("-c", "--check", is_flag=True, help="Only count what would be done."),
+        click.option("-x", "--cancel", is_flag=True, help="Cancel pending requests."),
+        click.option(
+            "-a", "--all", "all_", is_flag=True, help="With --cancel: whatever is at the other end."
+        ),
+        acq_option,
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command("sync")
+@click.argument("node_name", metavar="NODE")
+@click.argument("group_name", metavar="GROUP", required=False)
+@sync_options
+@pass_app
+def node_sync(
+    app: App,
+    node_name: str,
+    group_name: str | None,
+    acqs: Sequence[str],
+    all_: bool,
+    cancel: bool,
+    check: bool,
+    file_list: str | None,
+    force: bool,
+    show_acqs: bool,
+    show_files: bool,
+    targets: Sequence[str],
+) -> None:
+    """Request that the files of a node be copied into a group.
+
+    Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
+    pending requests from NODE into GROUP, or with --all into any group, are cancelled instead.  A path in a
+    file list may also be one below the node's root.
+
+    \b
+    Examples:
+      alpenhorn node sync field1 offsite
+      alpenhorn node sync field1 offsite --acq 20260722T000000Z_pilot --check
+      alpenhorn node sync field1 --cancel --all
+    """
+    if group_name is None and not all_:
+        raise click.UsageError("give a GROUP, or --all with --cancel")
+    if group_name is not None and all_:
+        raise click.UsageError("--all cannot be used with a GROUP")
+    _sync(
+        app,
+        node_name,
+        group_name,
+        acqs,
+        all_,
+        cancel,
+        check,
+        file_list,
+        force,
+        show_acqs,
+        show_files,
+        targets,
+    )
+
+
+@click.command("sync")
+@click.argument("group_name", metavar="GROUP")
+@click.argument("node_name", metavar="NODE", required=False)
+@sync_options
+@pass_app
+def group_sync(
+    app: App,
+    group_name: str,
+    node_name: str | None,
+    acqs: Sequence[str],
+    all_: bool,
+    cancel: bool,
+    check: bool,
+    file_list: str | None,
+    force: bool,
+    show_acqs: bool,
+    show_files: bool,
+    targets: Sequence[str],
+) -> None:
+    """Request that a group get the files of a node.
+
+    Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
+    pending requests from NODE, or with --all from any node, into GROUP are cancelled instead.  A path in a
+    file list may also be one below the node's root.
+
+    \b
+    Examples:
+      alpenhorn group sync offsite field1
+      alpenhorn group sync offsite field1 --file-list wanted.txt --force
+      alpenhorn group sync offsite --cancel --all
+    """
+    if node_name is None and not all_:
+        raise click.UsageError("give a NODE, or --all with --cancel")
+    if node_name is not None and all_:
+        raise click.UsageError("--all cannot be used with a NODE")
+    _sync(
+        app,
+        node_name,
+        group_name,
+        acqs,
+        all_,
+        cancel,
+        check,
+        file_list,
+        force,
+        show_acqs,
+        show_files,
+        targets,
+    )
+
+
+def _sync(
+    app: App,
+    node_name: str | None,
+    group_name: str | None,
+    acqs: Sequence[str],
+    all_: bool,
+    cancel: bool,
+    check: bool,
+    file_list: str | None,
+    force: bool,
+    show_acqs: bool,
+    show_files: bool,
+    targets: Sequence[str],
+) -> None:
+    at_most_one(check=check, force=force)
+    at_most_one(cancel=cancel, target=targets)
+    if all_ and not cancel:
+        raise click.UsageError("--all is for use with --cancel")
+    index = app.index
+    node = None if node_name is None else names.node(index, node_name)
+    group = None if group_name is None else names.group(index, group_name)
+    selection = Selection(
+        node=None if node is None else node.id,
+        group=None if group is None else group.id,
+        acqs=tuple(acq.id for acq in names.acqs(index, acqs)),
+        targets=tuple(target.id for target in names.groups(index, targets)),
+        files=_listed(app, file_list, node),
+    )
+    way = _way(node, group)
+    if cancel:
+        parts = sync_candidates.pending_requests(selection)
+        found = sync_candidates.total(index, parts)
+        what = f"{output.count(found.files, 'pending request')} ({_size(found)}) {way}"
+        verb, nothing = "cancel", f"No pending requests {way}."
+    else:
+        parts = sync_candidates.new_requests(selection)
+        found = sync_candidates.total(index, parts)
+        what = f"{output.count(found.files, 'file')} ({_size(found)}) {way}"
+        verb, nothing = "request", f"Nothing to request {way}: every file is there, or requested already."
+    if not found.files:
+        output.line(nothing)
+        return
+    output.line(f"Would {verb} {what}." if check or not force else f"To {verb}: {what}.")
+    _show(app, parts, show_acqs, show_files)
+    if check:
+        return
+    confirm(f"{verb.capitalize()} {what}?", force, stdin_taken=file_list == "-")
+    if cancel:
+        done = edit_requests.cancel_selection(index, parts)
+        output.line(f"Cancelled {output.count(done, 'request')}.")
+    else:
+        assert node is not None and group is not None
+        done = edit_requests.create(index, parts, node.id, group.id, app.now().replace(microsecond=0))
+        output.line(f"Requested {output.count(done, 'file')}.")
+
+
+def _listed(app: App, file_list: str | None, node: Named | None) -> list[int] | None:
+    if file_list is None:
+        return None
+    source = "standard input" if file_list == "-" else file_list
+    root = None if node is None else names.root(app.index, node)
+    return names.files(app.index, read_file_list(file_list), root, source)
+
+
+def _way(node: Named | None, group: Named | None) -> str:
+    parts = [f"from {node.name}"] if node is not None else []
+    return " ".join(parts + ([f"into {group.name}"] if group is not None else []))
+
+
+def _size(found: Total) -> str:
+    unsized = f", {found.unsized} of unknown size" if found.unsized else ""
+    return f"{output.size(found.bytes)}{unsized}"
+
+
+def _show(app: App, parts: Sequence[Part], show_acqs: bool, show_files: bool) -> None:
+    if show_acqs:
+        output.table(("Acquisition", "Files"), sync_candidates.acqs(app.index, parts), right=("Files",))
+    if show_files:
+        output.lines(sync_candidates.paths(app.index, parts))

@@ -1,0 +1,87 @@
+"""Acquisitions with the number and size of their files, in all or on a node or in a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from alpenhorn.index.connection import Index
+
+
+class AcqRow(NamedTuple):
+    """`bytes` counts the files whose length is known."""
+
+    name: str
+    files: int
+    bytes: int
+
+
+class PlaceRow(NamedTuple):
+    """What of an acquisition is on a node; `node` empty: in the whole group, each file once."""
+
+    group: str
+    node: str
+    files: int
+    bytes: int
+
+
+ALL = """
+    SELECT a.name, COUNT(f.id), SUM(f.size_b) FROM archiveacq a LEFT JOIN archivefile f ON f.acq_id = a.id
+    GROUP BY a.id, a.name ORDER BY a.name
+"""
+SOME = """
+    SELECT a.name, COUNT(*), SUM(f.size_b) FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id
+    WHERE f.id IN (SELECT c.file_id FROM archivefilecopy c WHERE {place} AND c.has_file = 'Y')
+    GROUP BY a.id, a.name ORDER BY a.name
+"""
+TOTAL = "SELECT COUNT(*), SUM(size_b) FROM archivefile WHERE acq_id = ?"
+BY_NODE = """
+    SELECT g.name, n.name, COUNT(*), SUM(f.size_b)
+    FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id JOIN storagenode n ON n.id = c.node_id
+    JOIN storagegroup g ON g.id = n.group_id
+    WHERE f.acq_id = ? AND c.has_file = 'Y' GROUP BY g.name, n.name ORDER BY g.name, n.name
+"""
+BY_GROUP = """
+    SELECT p.name, '', COUNT(*), SUM(p.size_b) FROM (
+        SELECT DISTINCT g.name, f.id, f.size_b
+        FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id JOIN storagenode n ON n.id = c.node_id
+        JOIN storagegroup g ON g.id = n.group_id WHERE f.acq_id = ? AND c.has_file = 'Y'
+    ) p GROUP BY p.name ORDER BY p.name
+"""
+
+
+def acqs(index: Index, *, node_id: int | None = None, group_id: int | None = None) -> Iterator[AcqRow]:
+    """All acquisitions; or those with files on a node or in a group, counting only these files."""
+    if node_id is not None:
+        rows = index.execute(SOME.format(place="c.node_id = ?"), (node_id,))
+    elif group_id is not None:
+        place = "c.node_id IN (SELECT id FROM storagenode WHERE group_id = ?)"
+        rows = index.execute(SOME.format(place=place), (group_id,))
+    else:
+        rows = index.execute(ALL)
+    for name, files, bytes_ in rows:
+        yield AcqRow(name, files, int(bytes_ or 0))
+
+
+def total(index: Index, acq_id: int) -> tuple[int, int]:
+    """Files and bytes of an acquisition."""
+    files, bytes_ = index.execute(TOTAL, (acq_id,)).fetchone()
+    return files, int(bytes_ or 0)
+
+
+def comment(index: Index, acq_id: int) -> str | None:
+    row = index.execute("SELECT comment FROM archiveacq WHERE id = ?", (acq_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def on_nodes(index: Index, acq_id: int) -> list[PlaceRow]:
+    return [_place(row) for row in index.execute(BY_NODE, (acq_id,))]
+
+
+def in_groups(index: Index, acq_id: int) -> list[PlaceRow]:
+    return [_place(row) for row in index.execute(BY_GROUP, (acq_id,))]
+
+
+def _place(row: tuple[str, str, int, int | None]) -> PlaceRow:
+    group, node, files, bytes_ = row
+    return PlaceRow(group, node, files, int(bytes_ or 0))

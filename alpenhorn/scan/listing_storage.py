@@ -1,0 +1,189 @@
+"""Hosts, groups and nodes as their lists and descriptions show them.  Small tables, read whole."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from alpenhorn.index.connection import Index
+from alpenhorn.scan.values import moment
+
+
+class HostRow(NamedTuple):
+    id: int
+    name: str
+    username: str | None
+    address: str | None
+    notes: str | None
+    nodes: int
+
+
+class GroupRow(NamedTuple):
+    id: int
+    name: str
+    io_class: str | None
+    io_config: str | None
+    notes: str | None
+    nodes: int
+
+
+class NodeRow(NamedTuple):
+    """The `_gb` columns count GiB."""
+
+    id: int
+    name: str
+    group: str
+    host: str | None
+    root: str | None
+    active: bool
+    archive: bool
+    io_class: str | None
+    io_config: str | None
+    auto_import: bool
+    auto_verify: int
+    max_total_gb: float | None
+    min_avail_gb: float
+    avail_gb: float | None
+    avail_gb_last_checked: datetime | None
+    notes: str | None
+    username: str | None
+    address: str | None
+
+
+class ActionRow(NamedTuple):
+    """An automatic action on the edge from a node to a group."""
+
+    node: str
+    group: str
+    autosync: bool
+    autoclean: bool
+
+
+class ImportRow(NamedTuple):
+    """A pending import request."""
+
+    id: int
+    path: str
+    recurse: bool
+    register: bool
+    timestamp: datetime | None
+    error: str | None
+
+
+class TransferRow(NamedTuple):
+    """Pending requests from one node into one group; `bytes` counts those whose size is known."""
+
+    node: str
+    group: str
+    files: int
+    bytes: int
+
+
+HOSTS = """
+    SELECT h.id, h.name, h.username, h.address, h.notes,
+           (SELECT COUNT(*) FROM storagenode n WHERE n.host_id = h.id)
+    FROM storagehost h {where} ORDER BY h.name
+"""
+GROUPS = """
+    SELECT g.id, g.name, g.io_class, g.io_config, g.notes,
+           (SELECT COUNT(*) FROM storagenode n WHERE n.group_id = g.id)
+    FROM storagegroup g {where} ORDER BY g.name
+"""
+NODES = """
+    SELECT n.id, n.name, g.name, h.name, n.root, n.active, n.archive, n.io_class, n.io_config,
+           n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
+           n.avail_gb_last_checked, n.notes, h.username, h.address
+    FROM storagenode n JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
+    {where} ORDER BY n.name
+"""
+ACTIONS = """
+    SELECT n.name, g.name, t.autosync, t.autoclean
+    FROM storagetransferaction t JOIN storagenode n ON n.id = t.node_from_id
+    JOIN storagegroup g ON g.id = t.group_to_id
+    WHERE (t.autosync = 1 OR t.autoclean = 1) {and_where} ORDER BY n.name, g.name
+"""
+IMPORTS = """
+    SELECT i.id, i.path, i.recurse, i.register, i.timestamp, t.error
+    FROM archivefileimportrequest i LEFT JOIN sync_attempt t ON t.kind = 'import' AND t.subject_id = i.id
+    WHERE i.node_id = ? AND i.completed = 0 ORDER BY i.id
+"""
+TRANSFERS = """
+    SELECT n.name, g.name, p.files, p.bytes FROM (
+        SELECT r.node_from_id AS node_id, r.group_to_id AS group_id, COUNT(*) AS files, SUM(f.size_b) AS bytes
+        FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
+        WHERE r.completed = 0 AND r.cancelled = 0 {and_where} GROUP BY r.node_from_id, r.group_to_id
+    ) p LEFT JOIN storagenode n ON n.id = p.node_id LEFT JOIN storagegroup g ON g.id = p.group_id
+    ORDER BY n.name, g.name
+"""
+
+
+def hosts(index: Index, host_id: int | None = None) -> list[HostRow]:
+    """All hosts, or one."""
+    where, values = _only("h.id", host_id)
+    return [HostRow(*row) for row in index.execute(HOSTS.format(where=where), values)]
+
+
+def groups(index: Index, group_id: int | None = None) -> list[GroupRow]:
+    """All groups, or one."""
+    where, values = _only("g.id", group_id)
+    return [GroupRow(*row) for row in index.execute(GROUPS.format(where=where), values)]
+
+
+def nodes(
+    index: Index,
+    *,
+    node_id: int | None = None,
+    group_id: int | None = None,
+    host_id: int | None = None,
+    active: bool | None = None,
+) -> list[NodeRow]:
+    """The nodes for which everything that is given holds."""
+    given = {"n.id": node_id, "n.group_id": group_id, "n.host_id": host_id, "n.active": active}
+    terms = {column: value for column, value in given.items() if value is not None}
+    where = f"WHERE {' AND '.join(f'{column} = ?' for column in terms)}" if terms else ""
+    return [_node(row) for row in index.execute(NODES.format(where=where), tuple(terms.values()))]
+
+
+def _node(row: tuple[Any, ...]) -> NodeRow:
+    node = NodeRow(*row)
+    return node._replace(
+        active=bool(node.active),
+        archive=bool(node.archive),
+        auto_import=bool(node.auto_import),
+        avail_gb_last_checked=moment(node.avail_gb_last_checked),
+    )
+
+
+def actions(index: Index, *, node_id: int | None = None, group_id: int | None = None) -> list[ActionRow]:
+    """The automatic actions from a node, or into a group."""
+    column, value = ("t.node_from_id", node_id) if node_id is not None else ("t.group_to_id", group_id)
+    rows = index.execute(ACTIONS.format(and_where=f"AND {column} = ?"), (value,))
+    return [ActionRow(node, group, bool(sync), bool(clean)) for node, group, sync, clean in rows]
+
+
+def pending_imports(index: Index, node_id: int) -> list[ImportRow]:
+    return [
+        ImportRow(id_, path, bool(recurse), bool(register), moment(at), error)
+        for id_, path, recurse, register, at, error in index.execute(IMPORTS, (node_id,))
+    ]
+
+
+def pending_transfers(
+    index: Index, *, node_id: int | None = None, group_id: int | None = None
+) -> list[TransferRow]:
+    """Pending requests summed over their files: out of a node, into a group, or all."""
+    terms, values = [], []
+    for column, value in (("r.node_from_id", node_id), ("r.group_to_id", group_id)):
+        if value is not None:
+            terms.append(f"AND {column} = ?")
+            values.append(value)
+    rows = index.execute(TRANSFERS.format(and_where=" ".join(terms)), tuple(values))
+    # A node or group whose row is gone still shows that something waits for it.
+    return [
+        TransferRow(node or "(gone)", group or "(gone)", files, int(bytes_ or 0))
+        for node, group, files, bytes_ in rows
+    ]
+
+
+def _only(column: str, value: int | None) -> tuple[str, tuple[int, ...]]:
+    return ("", ()) if value is None else (f"WHERE {column} = ?", (value,))

@@ -1,0 +1,173 @@
+"""From the names that a user gives to rows; a name that is not there is answered with the nearest ones."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from alpenhorn.errors import NotFound
+from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.connection import Index
+
+SUGGESTIONS = 2000  # names compared with a wrong one; comparing them takes half a second
+TERMS = 200  # (acquisition, name) pairs in one query; SQLite refuses expressions deeper than 1000
+ACQ_LENGTH = 64
+
+
+class Named(NamedTuple):
+    id: int
+    name: str
+
+
+class FileName(NamedTuple):
+    id: int
+    acq: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.acq}/{self.name}"
+
+
+def host(index: Index, name: str) -> Named:
+    """Raises NotFound, as all of these do."""
+    return _one(index, "storagehost", "host", name, "alpenhorn host list")
+
+
+def group(index: Index, name: str) -> Named:
+    return _one(index, "storagegroup", "group", name, "alpenhorn group list")
+
+
+def node(index: Index, name: str) -> Named:
+    return _one(index, "storagenode", "node", name, "alpenhorn node list")
+
+
+def acq(index: Index, name: str) -> Named:
+    return _one(index, "archiveacq", "acquisition", name, "alpenhorn acq list")
+
+
+def hosts(index: Index, names: Iterable[str]) -> list[Named]:
+    return [host(index, name) for name in names]
+
+
+def groups(index: Index, names: Iterable[str]) -> list[Named]:
+    return [group(index, name) for name in names]
+
+
+def nodes(index: Index, names: Iterable[str]) -> list[Named]:
+    return [node(index, name) for name in names]
+
+
+def acqs(index: Index, names: Iterable[str]) -> list[Named]:
+    return [acq(index, name) for name in names]
+
+
+def root(index: Index, node: Named) -> str | None:
+    """Where a node is, on its host."""
+    row = index.execute("SELECT root FROM storagenode WHERE id = ?", (node.id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _one(index: Index, table: str, kind: str, name: str, listing: str) -> Named:
+    row = None
+    if _storable(name):
+        row = index.execute(f"SELECT id, name FROM {table} WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise NotFound(f"no {kind} called {name!r}; {_suggestion(index, table, name)}see: {listing}")
+    return Named(*row)
+
+
+def _suggestion(index: Index, table: str, name: str) -> str:
+    """The nearest names among those that begin alike, or among all where there are few."""
+    if not _storable(name):
+        return ""
+    count = index.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+    sql = f"SELECT name FROM {table}"
+    bounds: tuple[str, ...] = ()
+    if count > SUGGESTIONS and name:
+        sql += " WHERE name >= ? AND name < ?"
+        bounds = (name[0], name[0] + "\U0010ffff")
+    known = [row[0] for row in index.execute(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)]
+    close = get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
+
+
+def _storable(name: str) -> bool:
+    """Whether a database can be asked for that name: bytes that are no UTF-8 reach us as surrogates."""
+    return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+# --- files ---------------------------------------------------------------------------------------------
+
+
+def below(path: str, root: str | None) -> str:
+    """An absolute path made relative to a node's root, where it is below it; any other path as it is."""
+    if root and path.startswith("/"):
+        inner = posixpath.relpath(posixpath.normpath(path), posixpath.normpath(root))
+        if inner != ".." and not inner.startswith("../"):
+            return inner
+    return path
+
+
+def file(index: Index, path: str, root: str | None = None) -> FileName:
+    """The file at `acquisition/name`, or at a path below `root`.  Raises NotFound."""
+    found = _files(index, [below(path, root)])
+    if not found:
+        first = path.split("/", 1)[0]
+        hint = ""
+        if not path.startswith("/") and "/" in path:
+            hint = f"; see: alpenhorn file list --acq {first}"
+        elif "/" not in path:
+            hint = "; a file is named as ACQUISITION/NAME"
+        raise NotFound(f"no file called {path!r}{hint}")
+    return next(iter(found.values()))
+
+
+def files(index: Index, paths: Sequence[tuple[int, str]], root: str | None, source: str) -> list[int]:
+    """The ids of the files of a list of (line number, path), without repetitions, in ascending order.
+
+    Raises NotFound that names the first lines of `source` that are no file.
+    """
+    inner = [below(path, root) for _, path in paths]
+    found = _files(index, list(dict.fromkeys(inner)))
+    missing = [(number, path) for (number, _), path in zip(paths, inner, strict=True) if path not in found]
+    if missing:
+        shown = ", ".join(f"line {number}: {path!r}" for number, path in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise NotFound(f"{source} names files that are not in the index ({shown}{more}); nothing was changed")
+    return sorted({name.id for name in found.values()})
+
+
+def _files(index: Index, paths: Sequence[str]) -> dict[str, FileName]:
+    """The files at those paths.  Of acquisitions whose own names have slashes the longest wins."""
+    splits = {path: _splits(path) for path in paths if _storable(path) and not path.startswith("/")}
+    wanted = list(dict.fromkeys(acq for pairs in splits.values() for acq, _ in pairs))
+    ids: dict[str, int] = {}
+    for some in chunks(wanted):
+        rows = index.execute(f"SELECT name, id FROM archiveacq WHERE name IN ({marks(some)})", tuple(some))
+        ids.update(dict(rows))
+    by_id = {acq_id: acq for acq, acq_id in ids.items()}
+    pairs = [(ids[acq], name) for found in splits.values() for acq, name in found if acq in ids]
+    rows_found: dict[tuple[str, str], int] = {}
+    for part in chunks(pairs, TERMS):
+        terms = " OR ".join(["(acq_id = ? AND name = ?)"] * len(part))
+        values: list[Any] = [value for pair in part for value in pair]
+        for acq_id, name, file_id in index.execute(
+            f"SELECT acq_id, name, id FROM archivefile WHERE {terms}", tuple(values)
+        ):
+            rows_found[by_id[acq_id], name] = file_id
+    found = {}
+    for path, candidates in splits.items():
+        for pair in candidates:
+            if pair in rows_found:
+                found[path] = FileName(rows_found[pair], *pair)
+                break
+    return found
+
+
+def _splits(path: str) -> list[tuple[str, str]]:
+    """Every (acquisition, name) that a path can mean, the longest acquisition first."""
+    cuts = [i for i, char in enumerate(path[: ACQ_LENGTH + 1]) if char == "/"]
+    return [(path[:i], path[i + 1 :]) for i in reversed(cuts) if i and i + 1 < len(path)]

@@ -1,0 +1,154 @@
+"""What the status screen shows: every node, what waits for it, its last run, and what needs attention.
+
+A handful of queries, each served by an index; copies are only counted in the states that are wrong, and
+summed on nodes where that tells how full they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from alpenhorn.errors import BUSY, DONE
+from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.connection import Index
+from alpenhorn.model import GIB
+from alpenhorn.scan import listing_storage as storage
+from alpenhorn.scan.stats import fullness
+from alpenhorn.scan.values import moment
+
+RUNS = 1000  # the runs looked at to find each node's last one
+
+
+class RunRow(NamedTuple):
+    """`ended` None: still running, or killed."""
+
+    id: int
+    host: str
+    nodes: str
+    started: datetime | None
+    ended: datetime | None
+    exit_status: int | None
+    done: int
+    failed: int
+    bytes: int
+
+
+class NodeStatus(NamedTuple):
+    """`full` is a fraction, None when unknown.  `incoming` are the requests into the node's group,
+    `outgoing` those with the node as their source, as (files, bytes)."""
+
+    node: storage.NodeRow
+    full: float | None
+    incoming: tuple[int, int]
+    outgoing: tuple[int, int]
+    imports: int
+    corrupt: int
+    missing: int
+    suspect: int
+    last_run: RunRow | None
+
+
+class Failing(NamedTuple):
+    """Pending requests of which attempts have failed."""
+
+    blame: str
+    requests: int
+    example: int
+
+
+class Status(NamedTuple):
+    nodes: list[NodeStatus]
+    failing: list[Failing]
+    failed_runs: list[RunRow]
+
+
+WRONG = """
+    SELECT c.node_id, c.has_file, COUNT(*) FROM archivefilecopy c
+    WHERE c.node_id IN ({marks}) AND c.has_file IN ('X', 'M') AND c.wants_file IN ('Y', 'M')
+    GROUP BY c.node_id, c.has_file
+    UNION ALL
+    SELECT c.node_id, c.has_file, COUNT(*) FROM archivefilecopy c
+    WHERE c.node_id IN ({marks}) AND c.has_file = 'N' AND c.wants_file = 'Y'
+    GROUP BY c.node_id, c.has_file
+"""
+GOOD = """
+    SELECT c.node_id, SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
+    WHERE c.node_id IN ({marks}) AND c.has_file = 'Y' GROUP BY c.node_id
+"""
+FAILING = """
+    SELECT t.blame, COUNT(*), MIN(r.id) FROM sync_attempt t
+    JOIN archivefilecopyrequest r ON r.id = t.subject_id
+    WHERE t.kind = 'pull' AND r.completed = 0 AND r.cancelled = 0 GROUP BY t.blame ORDER BY t.blame
+"""
+LAST_RUNS = f"""
+    SELECT id, host, nodes, started, ended, exit_status, done, failed, bytes FROM sync_run
+    ORDER BY id DESC LIMIT {RUNS}
+"""
+IMPORTS = "SELECT node_id, COUNT(*) FROM archivefileimportrequest WHERE completed = 0 GROUP BY node_id"
+
+
+def status(index: Index) -> Status:
+    rows = storage.nodes(index)
+    ids = [node.id for node in rows]
+    wrong = _wrong(index, ids)
+    good = _good_bytes(index, [node.id for node in rows if node.max_total_gb or node.avail_gb is not None])
+    imports: dict[int, int] = dict(index.execute(IMPORTS).fetchall())
+    outgoing: dict[str, tuple[int, int]] = {}
+    incoming: dict[str, tuple[int, int]] = {}
+    for transfer in storage.pending_transfers(index):
+        for sums, name in ((outgoing, transfer.node), (incoming, transfer.group)):
+            files, bytes_ = sums.get(name, (0, 0))
+            sums[name] = (files + transfer.files, bytes_ + transfer.bytes)
+    runs = [
+        RunRow(id_, host, nodes, moment(started), moment(ended), *rest)
+        for id_, host, nodes, started, ended, *rest in index.execute(LAST_RUNS)
+    ]
+    nodes = [
+        NodeStatus(
+            node=node,
+            full=fullness(node, good.get(node.id)),
+            incoming=incoming.get(node.group, (0, 0)),
+            outgoing=outgoing.get(node.name, (0, 0)),
+            imports=imports.get(node.id, 0),
+            corrupt=wrong.get((node.id, "X"), 0),
+            missing=wrong.get((node.id, "N"), 0),
+            suspect=wrong.get((node.id, "M"), 0),
+            last_run=next((run for run in runs if f" {node.name} " in f" {run.nodes} "), None),
+        )
+        for node in rows
+    ]
+    return Status(nodes, [Failing(*row) for row in index.execute(FAILING)], _failed(runs))
+
+
+def no_room(node: storage.NodeRow, full: float | None) -> bool:
+    """Whether a node takes no more files: at its max_total_gb, or not above its min_avail_gb."""
+    if node.max_total_gb and full is not None and full >= 1:
+        return True
+    return node.avail_gb is not None and node.avail_gb * GIB <= max(node.min_avail_gb * GIB, 0)
+
+
+def _wrong(index: Index, ids: Sequence[int]) -> dict[tuple[int, str], int]:
+    found = {}
+    for some in chunks(ids):
+        for node_id, has, copies in index.execute(WRONG.format(marks=marks(some)), (*some, *some)):
+            found[node_id, has] = copies
+    return found
+
+
+def _good_bytes(index: Index, ids: Sequence[int]) -> dict[int, int]:
+    found = dict.fromkeys(ids, 0)
+    for some in chunks(ids):
+        for node_id, bytes_ in index.execute(GOOD.format(marks=marks(some)), tuple(some)):
+            found[node_id] = int(bytes_ or 0)
+    return found
+
+
+def _failed(runs: Sequence[RunRow]) -> list[RunRow]:
+    """The last run of each host, where that failed; one that holds no end may still be going."""
+    last: dict[str, RunRow] = {}
+    for run in runs:
+        if run.ended is not None:
+            last.setdefault(run.host, run)
+    return [run for run in last.values() if run.exit_status not in (DONE, BUSY)]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tests.cli.conftest import Archive
+
+
+def run_row(archive: Archive, **values: Any) -> int:
+    return archive.insert(
+        "sync_run",
+        **{
+            "host": "alp1",
+            "nodes": "field1",
+            "started": "2026-07-22 12:00:00",
+            "ended": "2026-07-22 12:01:00",
+            "exit_status": 0,
+            "done": 5,
+            "failed": 0,
+            "bytes": 100,
+            **values,
+        },
+    )
+
+
+def seen(archive: Archive) -> None:
+    """Let all nodes have been worked on, with room to spare."""
+    archive.index.execute(
+        "UPDATE storagenode SET avail_gb = 10, avail_gb_last_checked = '2026-07-22 12:00:00'"
+    )
+
+
+def attention(archive: Archive) -> list[str]:
+    return [one["what"] for one in archive("status", "--json").json["attention"]]
+
+
+def test_nothing_needs_attention(archive: Archive) -> None:
+    seen(archive)
+    archive.file("a", field1="YY", off1="NM", off2="XN")
+    assert attention(archive) == []
+    assert archive.ok("status").startswith("Node ")
+
+
+def test_an_empty_index(empty: Archive) -> None:
+    assert empty.ok("status").startswith("No nodes")
+    assert empty("status", "--json").json == {"attention": [], "nodes": []}
+
+
+def test_wrong_copies_come_first_with_the_command_that_lists_them(archive: Archive) -> None:
+    seen(archive)
+    archive.file("a", field1="MY", off1="NY", off2="XM")
+    archive.file("b", off1="NY")
+    assert attention(archive) == [
+        "1 corrupt copy on off2",
+        "2 missing copies on off1",
+        "1 suspect copy on field1",
+    ]
+    text = archive.ok("status")
+    assert text.splitlines()[1] == (
+        "  1 corrupt copy on off2; see: alpenhorn file find --node off2 --corrupt"
+    )
+    assert archive("file", "find", "--node", "off2", "--corrupt", "--json").json[0]["path"] == "pilot/a"
+
+
+def test_failing_requests_and_sources_that_are_not_active(archive: Archive) -> None:
+    seen(archive)
+    request = archive.request(archive.file("a", field1="YY"))
+    archive.attempt(request, blame="network")
+    archive.request(archive.file("b", off2="YY"), node="off2", group="field")
+    archive.attempt(archive.request(archive.file("c"), completed=1))
+    assert attention(archive) == [
+        "1 request is failing, put down to: network",
+        "1 request waits for off2, which is not active",
+    ]
+    assert f"alpenhorn request show {request}" in archive.ok("status")
+
+
+def test_nodes_without_host_never_worked_on_or_full(archive: Archive) -> None:
+    archive.index.execute("UPDATE storagenode SET host_id = NULL WHERE name = 'field1'")
+    assert attention(archive) == ["field1 is active and has no host", "no run has worked on off1 yet"]
+    seen(archive)
+    archive.index.execute("UPDATE storagenode SET min_avail_gb = 20 WHERE name = 'off1'")
+    archive.file("a", size=2**30, field1="YY")
+    archive.index.execute("UPDATE storagenode SET max_total_gb = 1 WHERE name = 'field1'")
+    assert attention(archive) == [
+        "field1 is active and has no host",
+        "field1 has no room for more files",
+        "off1 has no room for more files",
+    ]
+
+
+def test_the_last_run_of_a_host_that_failed(archive: Archive) -> None:
+    seen(archive)
+    run_row(archive, exit_status=1)
+    run_row(archive, host="alp2", nodes="off1", exit_status=0)
+    assert attention(archive) == ["the last run on alp1, of 2026-07-22 12:00:00, ended with status 1"]
+    run_row(archive, exit_status=0)
+    assert attention(archive) == []
+
+
+def test_what_is_told_of_a_node(archive: Archive) -> None:
+    seen(archive)
+    run_row(archive)
+    run_row(archive, nodes="off1 field1", started="2026-07-22 13:00:00", ended=None, exit_status=None)
+    run_row(archive, nodes="field12", started="2026-07-22 14:00:00")
+    archive.file("big", size=30 * 2**30, field1="YY")
+    archive.request(archive.file("a", size=7, field1="YY"))
+    archive.request(archive.file("b", size=8, off1="YY"), node="off1", group="field")
+    archive.ok("node", "scan", "field1")
+    node = archive("status", "--json").json["nodes"][0]
+    last = node.pop("last_run")
+    assert (last["started"], last["ended"], last["nodes"]) == ("2026-07-22T13:00:00Z", None, "off1 field1")
+    full = node.pop("full")
+    assert 0.74 < full < 0.76
+    assert node == {
+        "name": "field1",
+        "group": "field",
+        "host": "alp1",
+        "active": True,
+        "avail_b": 10 * 2**30,
+        "avail_checked": "2026-07-22T12:00:00Z",
+        "in": {"files": 1, "size_b": 8},
+        "out": {"files": 1, "size_b": 7},
+        "imports": 1,
+        "corrupt": 0,
+        "missing": 0,
+        "suspect": 0,
+    }
+    (line,) = [line for line in archive.ok("status").splitlines() if line.startswith("field1")]
+    assert "75.0 %" in line and "1 (7 B)" in line and "2026-07-22 13:00:00, not ended" in line
