@@ -1,0 +1,96 @@
+"""Our program against plain tools.
+
+Both work on the same data, from warm caches, into an empty destination, after everything that waits to be
+written was flushed, so that neither pays for the other; nothing is deleted in between, except in the row big;
+in turn (ours, the tool's, ours, …), after one round
+that is not counted.  Our time is that of the whole process, from its start to its exit: interpreter, index,
+verification and flushing included; afterwards the result is checked.  The plain tools neither verify nor,
+except dd, flush.  This is no test: it has no time limit, and its exit status says whether the work was
+done, not how fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import show
+from benchmarks.clock import BenchFailed
+from benchmarks.measure import Measured, measure
+from benchmarks.rows import ROWS
+from benchmarks.sshd import CannotServe
+
+RUNS = 5
+
+
+def main() -> int:
+    arguments = _arguments()
+    if arguments.list:
+        for row in ROWS:
+            print(f"{row.name}: {row.work}; compared with: {row.tool}; at most {row.target:g} times")
+        return 0
+    measured: list[Measured] = []
+    left_out: dict[str, str] = {}
+    parent = arguments.dir.resolve()
+    if any(character in str(parent) for character in " \t\n\"'\\"):
+        print(f"bin/bench: {parent} has characters that ssh's configuration takes apart", file=sys.stderr)
+        return 2
+    facts = show.machine(parent)
+    try:
+        with tempfile.TemporaryDirectory(prefix="alpenhorn-bench-", dir=parent) as base:
+            for row in ROWS:
+                if arguments.only and row.name not in arguments.only:
+                    continue
+                try:
+                    measured.append(measure(row, Path(base, row.name), arguments.runs, _tell))
+                except CannotServe as why:
+                    left_out[row.name] = str(why)
+    except (BenchFailed, OSError, subprocess.SubprocessError) as error:
+        print(f"bin/bench: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps(show.as_json(facts, measured, left_out), indent=2))
+    else:
+        print(show.table(facts, measured, left_out))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bin/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [row.name for row in ROWS]
+    parser.add_argument(
+        "--only", nargs="+", action="extend", metavar="ROW", choices=names, help="only these rows"
+    )
+    parser.add_argument("--runs", type=_count, default=RUNS, metavar="N", help=f"rounds (default {RUNS})")
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=Path(tempfile.gettempdir()),
+        metavar="DIR",
+        help="work in a new directory below DIR, which is removed at the end; needs 10 GB"
+        " (default: %(default)s)",
+    )
+    parser.add_argument("--list", action="store_true", help="list the rows, and do nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the times of every round")
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

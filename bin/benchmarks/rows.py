@@ -1,0 +1,64 @@
+"""The rows of the table: what is compared with what, and what is to be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks import cases
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`target`: our time may be so many times the tool's.  `rounds`: so many times `--runs` are made, since
+    what is short needs more of them.  `memory_b`: what our largest process may use."""
+
+    name: str
+    work: str
+    tool: str
+    target: float
+    make: cases.Make
+    rounds: int = 1
+    memory_b: int | None = None
+
+
+ROWS = (
+    Row(
+        "local-small",
+        "sync: 5,000 files of 10 kB between nodes of this host, no hard links",
+        "rsync -a",
+        1.5,
+        cases.Pull,
+    ),
+    Row(
+        "remote-small",
+        "the same from another host (ssh to loopback)",
+        "rsync -a over ssh, one session",
+        1.5,
+        cases.RemotePull,
+    ),
+    Row(
+        "big",
+        "sync: 2 files of 1 GiB, no hard links",
+        "the slower of md5sum and dd conv=fsync, both files side by side",
+        1.3,
+        cases.BigPull,
+    ),
+    Row("links", "sync: 5,000 hard links", "cp -al", 5, cases.LinkPull),
+    Row(
+        "plan",
+        "plan: 1,000,000 pending requests, SQLite",
+        "one pass of the SQL join, sqlite3 module",
+        5,
+        cases.Plan,
+        memory_b=300_000_000,
+    ),
+    Row(
+        "idle",
+        "sync: nothing to do, 1,000,000 files and finished requests",
+        "alpenhorn --version",
+        3,
+        cases.Idle,
+        rounds=3,
+    ),
+    Row("version", "--version", "python3 -c 'import click'", 1.5, cases.Version, rounds=3),
+)
