@@ -142,10 +142,12 @@ class Imports:
             outcome = imports.settle(self.context.index, self.context.run, node, hashed)
             self.context.changed = True
             tally.done += outcome.new + outcome.same
-            tally.failed += len(outcome.differ)
+            tally.failed += len(outcome.differ) + len(outcome.refused)
             tally.bytes += sum(result.size_b or 0 for result in hashed)
             for path, difference in outcome.differ:
                 report.failures.add(f"corrupt on {node.name}", f"{path}: {difference}")
+            for path, why in outcome.refused:
+                report.failures.add(f"cannot be imported from {node.name}: {why}", path)
         for result in results:
             if result.verdict is Verdict.LATER:
                 progress.later += 1

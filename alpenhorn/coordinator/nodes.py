@@ -16,7 +16,6 @@ from alpenhorn.model import (
     MARKER,
     Done,
     Fate,
-    ImportRequestFact,
     InitJob,
     Kind,
     NodeFact,
@@ -112,14 +111,12 @@ def _answer(done: Done) -> ProbeOutcome:
 
 def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes, report: Report) -> set[int]:
     """Serve the pending requests to initialise a node; returns the ids of the nodes that were."""
-    pending: dict[int, ImportRequestFact] = {}
     by_id = {node.id: node for node in nodes}
     for node in by_id.values():
         for request in requests(index, node.id):
             if request.path != MARKER:
                 continue
             if found.answers[node.id].uninitialised:
-                pending[request.request_id] = request
                 job = InitJob(node, request.request_id)
                 pool.submit(Task(Kind.INIT, node.id, job, files=0, deadline=PROBE_SECONDS))
             elif not found.answers[node.id].error:
@@ -148,7 +145,8 @@ def lock(
     """
     busy = []
     wanted = [node for node in nodes if not found.answers[node.id].error]
-    for node in wanted:
+    # In one order, so that two runs that wait for each other's nodes do not wait for ever.
+    for node in sorted(wanted, key=lambda node: node.id):
         assert node.root is not None
         run_lock = RunLock(os.path.join(node.root, RUN_LOCK))
         try:

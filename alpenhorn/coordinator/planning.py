@@ -21,7 +21,11 @@ def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> 
     """The storage objects of the groups that the nodes are in; a group that has a fault is left out, and told."""
     groups: dict[int, Group] = {}
     for group_id in dict.fromkeys(node.group_id for node in nodes):
-        group = topology.groups[group_id]
+        group = topology.groups.get(group_id)
+        if group is None:
+            names = ", ".join(node.name for node in nodes if node.group_id == group_id)
+            report.failures.add(f"the group of node {names} is not in the index; put it into another one")
+            continue
         try:
             groups[group_id] = group_io(group, [node for node in nodes if node.group_id == group_id])
         except StorageError as error:

@@ -134,14 +134,12 @@ def items(
 
 
 def why(
-    index: Index,
-    pool: Pool,
-    config: Config,
-    clock: Callable[[], datetime.datetime],
-    request_id: int,
-    group_id: int,
+    index: Index, pool: Pool, config: Config, clock: Callable[[], datetime.datetime], request_id: int
 ) -> str:
     """What a run on this host would do about one pending request if it were the only one, and why."""
+    group_id = pulls.group_of(index, request_id)
+    if group_id is None:
+        return "there is no such request"
     found = look(index, pool, config, Asked())
     if group_id not in {node.group_id for node in found.meant}:
         hosts = sorted(

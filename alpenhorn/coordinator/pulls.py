@@ -19,10 +19,10 @@ from alpenhorn.model import (
     Task,
     Verdict,
 )
-from alpenhorn.plan.batches import pull_tasks
+from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.record import claims, pulls
-from alpenhorn.scan.pulls import pages
+from alpenhorn.scan.pulls import page
 
 PAGE = 2000
 NETWORK_METHODS = (Method.RSYNC_SSH, Method.BBCP)
@@ -36,12 +36,18 @@ class Pulls:
     def __init__(self, context: Context, withdraw: Callable[[Callable[[Task], bool]], None]) -> None:
         self.context = context
         self.withdraw = withdraw
+        self._planned = 0  # the last request that was looked at
+        self._most_b = BATCH_BYTES * context.limits.workers
         self._pages = self._all_pages()
 
     def _all_pages(self) -> Iterator[list[PullFact]]:
         context = self.context
         for group_id in sorted(context.groups):
-            yield from pages(context.index, group_id, PAGE, context.run.id, context.index.now())
+            self._planned = 0
+            now = context.index.now()
+            while facts := page(context.index, group_id, self._planned, PAGE, context.run.id, now):
+                yield facts
+                now = context.index.now()
 
     def feed(self) -> list[Task]:
         for facts in self._pages:
@@ -53,7 +59,8 @@ class Pulls:
     def _plan(self, facts: list[PullFact]) -> list[Task]:
         context = self.context
         now = context.posix_now()
-        decisions = [context.planner.decide(fact, now) for fact in facts]
+        decisions = list(self._decide(facts, now))
+        self._planned = decisions[-1].fact.request_id
         cancelled = [decision for decision in decisions if decision.choice is Choice.CANCEL]
         if cancelled:
             pulls.cancel(context.index, context.run, cancelled)
@@ -93,6 +100,17 @@ class Pulls:
         for item in suspects:
             tasks.extend(pull_tasks([item], context.limits, context.stage))
         return tasks
+
+    def _decide(self, facts: list[PullFact], now: float) -> Iterator[PullDecision]:
+        """The rest of a page of big files is planned when its turn comes, on the rows as they are then."""
+        size_b = 0
+        for fact in facts:
+            decision = self.context.planner.decide(fact, now)
+            yield decision
+            if decision.choice is Choice.PULL:
+                size_b += fact.size_b or 0
+                if size_b >= self._most_b:
+                    return
 
     def take(self, done: Done) -> None:
         job = done.task.job

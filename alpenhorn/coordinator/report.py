@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.run.pool import Activity
+
+_log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
@@ -35,12 +38,17 @@ class Tally:
 
 
 class Notes:
-    """Things to tell, counted: a million files with one fault make one line, with one of them as example."""
+    """Things to tell, counted: a million files with one fault make one line, with one of them as example.
 
-    def __init__(self) -> None:
+    The log gets each of them.
+    """
+
+    def __init__(self, level: int) -> None:
+        self._level = level
         self._notes: dict[str, tuple[int, str]] = {}
 
     def add(self, what: str, example: str = "") -> None:
+        _log.log(self._level, "%s%s", what, f"; {example}" if example else "")
         times, first = self._notes.get(what, (0, example))
         self._notes[what] = (times + 1, first)
 
@@ -70,8 +78,8 @@ class Report:
     tallies: dict[str, Tally] = field(default_factory=dict)
     nodes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
-    warnings: Notes = field(default_factory=Notes)
-    failures: Notes = field(default_factory=Notes)
+    warnings: Notes = field(default_factory=lambda: Notes(logging.WARNING))
+    failures: Notes = field(default_factory=lambda: Notes(logging.ERROR))
     planned: tuple[int, int] = (0, 0)
     finished: tuple[int, int] = (0, 0)
     expected: tuple[int, int] = (0, 0)

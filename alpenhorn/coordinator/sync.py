@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.pulls import Pulls
 from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.index.connection import Index
-from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.model import Done, Fate, Kind, NodeFact, ProbeOutcome, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.record import claims
@@ -25,10 +26,11 @@ from alpenhorn.run.pool import Pool
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
 
+_log = logging.getLogger(__name__)
+
 RENEW_EVERY = claims.LEASE.total_seconds() / 3
-PER_WORKER = (
-    2  # tasks handed out or queued for each worker; what waits longer is planned later, on newer rows
-)
+# Tasks handed out or queued for each worker; what waits longer is planned later, on newer rows.
+PER_WORKER = 2
 
 
 def sync(
@@ -61,6 +63,7 @@ def sync(
         run = runs.begin(index, host, [node.name for node in workable], clock)
         report.run_id = run.id
         report.nodes = [node.name for node in workable]
+        _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
         claims.drop_dead(index, run, found.locks)
         session = _Session(
             index, pool, config, asked, watcher, clock, stopping, report, run, started, workable, found
@@ -73,6 +76,12 @@ def sync(
             # Also when the index was lost or the work failed: what is known is written down if it can be.
             counts = {kind: tally.as_dict() for kind, tally in report.tallies.items()}
             runs.end(index, run, report.exit_status, counts, free_b)
+        told = "; ".join(
+            f"{kind}: {tally.done} done, {tally.failed} failed" for kind, tally in report.tallies.items()
+        )
+        _log.info(
+            "run %d ends with status %d; %s", run.id, report.exit_status, told or "there was nothing to do"
+        )
     finally:
         found.release()
     return report
@@ -96,7 +105,8 @@ def _prepare(
         if node.id in faults and node in meant:
             node_steps.leave_out(node, faults[node.id], report, asked)
     usable = [node for node in here if node.id in found.ios]
-    found.answers = node_steps.probe(pool, usable, tidy=False)
+    found.answers = {node_id: ProbeOutcome(node_id, error=why) for node_id, why in faults.items()}
+    found.answers |= node_steps.probe(pool, usable, tidy=False)
     targets = [node for node in meant if node.id in found.ios]
     fresh = node_steps.initialise(index, pool, targets, found, report)
     if fresh:
@@ -138,6 +148,7 @@ class _Session:
     found: node_steps.Nodes
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)
+    halted: bool = False
 
     def rounds(self) -> None:
         """Go on until a whole round changed nothing that could have made new work."""
@@ -200,16 +211,21 @@ class _Session:
         while True:
             if self._may_start():
                 self._feed(lists)
+            else:
+                self._halt(lists)
             if not self.pool.queued() and not self.pool.running():
                 return
             for done in self.pool.wait(self._pause()):
                 self._taken(lists[done.task.kind], done, context)
-            if self.stopping() and not self.report.stopped:
-                self.report.stopped = True
-                for task in self.pool.stop():
-                    lists[task.kind].withdrawn(task)
             self._renew()
             self.watcher.show(self.report, self.pool.activity())
+
+    def _halt(self, lists: dict[Kind, Worklist]) -> None:
+        """Start nothing new; and when the run is to stop, tell those at work."""
+        self._withdraw(lists, lambda task: False)
+        if self.report.stopped and not self.halted:
+            self.halted = True
+            self.pool.stop()
 
     def _may_start(self) -> bool:
         limit = self.asked.time_limit
@@ -250,6 +266,8 @@ class _Session:
 
     def _pause(self) -> float:
         left = self.renewed + RENEW_EVERY - time.monotonic()
+        if self.asked.time_limit is not None and not self.report.out_of_time:
+            left = min(left, self.started + self.asked.time_limit - time.monotonic())
         return max(0.05, min(left, self.watcher.interval or left))
 
     def _renew(self) -> None:

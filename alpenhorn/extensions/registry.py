@@ -31,7 +31,10 @@ def storage_class(name: str | None) -> StorageClass:
     for point in entry_points(group="alpenhorn.io", name=name):
         try:
             found = point.load()
-        except Exception as error:  # whatever a stranger's package raises must not stop the other nodes
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # whatever a stranger's package raises must not stop the other nodes
             raise StorageError(
                 f"the storage class {name} cannot be loaded from {point.value}: {error!r}"
             ) from error

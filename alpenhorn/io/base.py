@@ -77,7 +77,7 @@ class Node(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise StorageError unless this is the right storage: root there, marker right, locks working."""
+        """Raise StorageError unless this is the right storage: root there, marker right."""
 
     @abstractmethod
     def uninitialised(self) -> bool:
@@ -149,7 +149,7 @@ def parse_settings(owner: str, io_config: str | None) -> dict[str, Any]:
         return {}
     try:
         settings = json.loads(io_config)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StorageError(
             f"io_config of {owner} is not JSON ({error}); mend it with: alpenhorn {owner.split()[0]} modify"
             f" {owner.split(maxsplit=1)[1]} --io-config '{{…}}'"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from alpenhorn.errors import StorageError
+from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.tree_lock import probe_locks
@@ -16,13 +17,15 @@ from alpenhorn.io.base import Group, Misfit, Node, Remote, StorageClass
 from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
 
 METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}
+MOST_RESERVED = 1000  # times a file's length
+PART_SECONDS = 14 * 86_400  # longer than the back-off ever gets
 MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
 
 
 class DefaultNode(Node):
     """A directory; its marker is the file `ALPENHORN_NODE`, whose first line is the node's name.
 
-    Settings: `reserve_factor` (a number ≥ 1; default 2), `jobs` (a whole number ≥ 1; default no limit),
+    Settings: `reserve_factor` (a number from 1 to 1000; default 2), `jobs` (a whole number ≥ 1; default no limit),
     `method` (`auto` or `rsync`).
     """
 
@@ -31,11 +34,11 @@ class DefaultNode(Node):
         self._reserve_factor = settings.get("reserve_factor", 2)
         self._jobs = settings.get("jobs")
         method = settings.get("method", "auto")
-        if not _is_number(self._reserve_factor) or self._reserve_factor < 1:
-            raise self._wrong("reserve_factor", "a number of at least 1")
+        if not _is_number(self._reserve_factor) or not 1 <= self._reserve_factor <= MOST_RESERVED:
+            raise self._wrong("reserve_factor", f"a number from 1 to {MOST_RESERVED}")
         if self._jobs is not None and (type(self._jobs) is not int or self._jobs < 1):
             raise self._wrong("jobs", "a whole number of at least 1")
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             raise self._wrong("method", "auto or rsync")
         self._method = METHODS[method]
 
@@ -84,13 +87,16 @@ class DefaultNode(Node):
         marker = os.path.join(self.root, MARKER)
         # Written aside and linked, so that a crash cannot leave an empty marker, and two hosts cannot
         # both believe that the root is theirs.
-        aside = os.path.join(self.root, f".{MARKER}.{os.getpid()}")
+        aside = os.path.join(self.root, f".{MARKER}.{os.urandom(8).hex()}")
         try:
             with open(aside, "x", encoding="utf-8") as file:
                 file.write(self.node.name + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             os.link(aside, marker)
+        except FileExistsError:
+            self.check()  # somebody was faster; that is well if it was for this node
+            return
         finally:
             if os.path.lexists(aside):
                 os.unlink(aside)
@@ -129,15 +135,26 @@ class DefaultNode(Node):
         return space.f_bavail * space.f_frsize
 
     def tidy(self) -> None:
-        private = os.path.join(self.root, PRIVATE)
         try:
-            entries = list(os.scandir(private))
+            # Through a symbolic link, what is removed would be somebody else's.
+            private = open_below(self.root, PRIVATE, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             return
-        for entry in entries:
-            # A big file's part is kept and continued by whichever run pulls that file.
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(PARTS):
-                shutil.rmtree(entry.path)
+        except (UnsafePath, NotADirectoryError) as error:
+            raise StorageError(
+                f"{self.root}/{PRIVATE} is not a directory; move away what is there"
+            ) from error
+        try:
+            with os.scandir(private) as entries:
+                left = [
+                    entry.name
+                    for entry in entries
+                    if entry.is_dir(follow_symlinks=False) and not _is_live_part(private, entry.name)
+                ]
+            for name in left:
+                shutil.rmtree(name, dir_fd=private)
+        finally:
+            os.close(private)
 
     def stage(self, name: str) -> Stage:
         return Stage(self.root, name)
@@ -195,6 +212,21 @@ class DefaultRemote(Remote):
             if not value
         ]
         return " and ".join(missing)
+
+
+def _is_live_part(private: int, name: str) -> bool:
+    """Whether it holds a part of a big file, with which whichever run pulls that file goes on.
+
+    One that nobody has gone on with for long, since its request was cancelled, must not stay for ever.
+    """
+    if not name.startswith(PARTS):
+        return False
+    changed = [
+        os.stat(file, dir_fd=fd, follow_symlinks=False).st_ctime
+        for _, _, files, fd in os.fwalk(name, dir_fd=private)
+        for file in files
+    ]
+    return bool(changed) and max(changed) > time.time() - PART_SECONDS
 
 
 def _is_number(value: Any) -> bool:

@@ -23,5 +23,5 @@ def next_attempt(count: int, blame: str, now: float, rng: random.Random) -> floa
         count -= FREE_DEATHS
     if count <= 0:
         return now
-    wait = min(LONGEST, FIRST * 2.0 ** min(count - 1, 30))
-    return now + wait / 2 + rng.uniform(0, wait / 2)
+    longest = min(LONGEST, 2 * FIRST * 2.0 ** min(count - 1, 30))
+    return now + longest / 2 + rng.uniform(0, longest / 2)

@@ -35,8 +35,10 @@ def detect(path: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str] | 
             continue
         groups = match.groupdict()
         acq = groups["acq"]
+        if not acq or not path.startswith(acq + "/"):
+            continue
         rest = path[len(acq) + 1 :]
-        if acq and path.startswith(acq + "/") and groups.get("file", rest) == rest:
+        if groups.get("file") in (None, rest):
             return acq, rest
     return None
 
@@ -55,12 +57,8 @@ def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> l
 
 
 def _unfit(acq: str, name: str) -> str:
-    if acq == MARKER or any(element.startswith(".") for element in (acq, *name.split("/"))):
-        return (
-            "names that start with a dot are never imported"
-            if acq != MARKER
-            else f"{MARKER} is no acquisition"
-        )
+    if any(element.startswith(".") or element == MARKER for element in f"{acq}/{name}".split("/")):
+        return f"names that start with a dot, and {MARKER}, are never imported"
     if len(acq) > ACQ_LENGTH:
         return f"the acquisition's name is longer than {ACQ_LENGTH} characters"
     if len(name) > NAME_LENGTH:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Misfit, Remote
 from alpenhorn.model import Method, NodeFact, PullFact, PullFile
 from alpenhorn.plan.paths import unsafe
@@ -125,7 +126,7 @@ class PullPlanner:
         if route.blocked:
             return PullDecision(fact, Choice.SKIP, route.blocked)
         assert route.source is not None and route.remote is not None and route.group is not None
-        if not fact.source_ready and not route.remote.ready(fact):
+        if not route.remote.ready(fact):
             return PullDecision(fact, Choice.WAIT, f"not ready on {route.source.name}")
         under_way = self._under_way.setdefault(fact.group_to_id, set())
         if fact.file_id in under_way:
@@ -200,7 +201,10 @@ class PullPlanner:
         group = self.groups.get(group_to_id)
         if group is None:
             return blocked("the group has no node on this host that can be worked on")
-        remote = self.remote(source)
+        try:
+            remote = self.remote(source)
+        except StorageError as error:
+            return blocked(f"source node {source.name}: {error}")
         here = source.host == self.host
         if not here:
             missing = remote.unreachable()

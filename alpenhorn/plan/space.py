@@ -11,9 +11,9 @@ from alpenhorn.model import GIB, NodeFact
 @dataclass(slots=True)
 class _Room:
     free_b: int | None
-    floor_b: int  # free bytes that must be left
+    floor_b: float  # free bytes that must be left
     total_b: int  # bytes of the files that the index has on the node
-    limit_b: int | None  # of total_b
+    limit_b: float | None  # of total_b
     reserve: Callable[[int], int]
     reserved_b: int = 0
     coming_b: int = 0
@@ -37,18 +37,20 @@ class Space:
         `total_b`: length of all files that the index has there; `claimed_b`: what other runs have reserved
         there; `reserve`: from a file's length to the bytes to set aside for it.
         """
-        limit = None if node.max_total_gb is None else int(node.max_total_gb * GIB)
+        limit = None if node.max_total_gb is None else node.max_total_gb * GIB
         self._rooms[node.id] = _Room(
-            free_b, int(node.min_avail_gb * GIB), total_b, limit, reserve, reserved_b=claimed_b
+            free_b, node.min_avail_gb * GIB, total_b, limit, reserve, reserved_b=claimed_b
         )
 
     def fits(self, node_id: int, size_b: int) -> bool:
         room = self._rooms[node_id]
         if room.limit_b is not None and room.total_b + room.coming_b + size_b > room.limit_b:
             return False
+        if room.reserve(1) == 0:
+            return (
+                True  # a storage class that sets nothing aside takes everything; an empty file tells nothing
+            )
         need = room.reserve(size_b)
-        if need == 0:
-            return True
         return room.free_b is not None and room.free_b - room.reserved_b - need >= room.floor_b
 
     def why_not(self, node_id: int, size_b: int) -> str:
