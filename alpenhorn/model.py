@@ -35,8 +35,8 @@ class Blame(StrEnum):
     SOURCE = "source"
     DESTINATION = "destination"
     NETWORK = "network"
-    UNREADABLE = "unreadable"  # the source could not be read, which says nothing about its bytes
-    WORKER = "worker"
+    WORKER = "worker"  # it was killed
+    UNKNOWN = "unknown"  # could not be read, or not be told: says nothing about any copy, node or host
 
 
 class Method(StrEnum):

@@ -84,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) or status != DONE:
             return status or FAILED
         return _tell(f"the output could not be written: {error.strerror}", FAILED)
+    gc.freeze()  # the interpreter would look through everything once more before it throws all of it away
     return status
 
 

@@ -32,6 +32,11 @@ class Checks:
     def feed(self) -> list[Task]:
         for node, facts in self._pages:
             plan = choose(facts, self.context.posix_now())
+            for fact, why in plan.left:
+                if fact.attempt is None:
+                    self.context.report.warnings.add(
+                        f"not checked on {node.name}: {why}", f"{fact.acq}/{fact.name}"
+                    )
             tasks = list(check_tasks(node, plan.files, self.context.limits))
             if tasks:
                 return tasks

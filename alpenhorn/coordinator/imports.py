@@ -114,6 +114,7 @@ class Imports:
         request, node, report = progress.request, progress.node, self.context.report
         if outcome.error:
             progress.error = outcome.error
+            report.failures.add(f"the search on {node.name} is not complete", outcome.error)
         progress.directories.extend(outcome.directories)
         progress.later += len(outcome.later)
         for path, why in outcome.later:

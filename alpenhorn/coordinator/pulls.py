@@ -24,7 +24,8 @@ from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
-PAGE = 2000
+PAGE = 5000
+FIRST_PAGE = 1000  # so that the workers begin while the rest is planned
 NETWORK_METHODS = (Method.RSYNC_SSH, Method.BBCP)
 
 
@@ -41,13 +42,24 @@ class Pulls:
         self._pages = self._all_pages()
 
     def _all_pages(self) -> Iterator[list[PullFact]]:
-        context = self.context
-        for group_id in sorted(context.groups):
+        for group_id in sorted(self.context.groups):
             self._planned = 0
-            now = context.index.now()
-            while facts := page(context.index, group_id, self._planned, PAGE, context.run.id, now):
+            facts = self._page(group_id, FIRST_PAGE)
+            if any(self._from_another_host(fact) for fact in facts):
+                # A session costs as much as many small files: better one worker waits than one more session.
+                facts += self._page(group_id, PAGE, after=facts[-1].request_id)
+            while facts:
                 yield facts
-                now = context.index.now()
+                facts = self._page(group_id, PAGE)
+
+    def _page(self, group_id: int, size: int, after: int | None = None) -> list[PullFact]:
+        index = self.context.index
+        after = self._planned if after is None else after
+        return page(index, group_id, after, size, self.context.run.id, index.now())
+
+    def _from_another_host(self, fact: PullFact) -> bool:
+        source = self.context.topology.nodes.get(fact.node_from_id)
+        return source is not None and source.host != self.context.config.sync.host
 
     def feed(self) -> list[Task]:
         for facts in self._pages:

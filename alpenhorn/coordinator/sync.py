@@ -209,13 +209,15 @@ class _Session:
         if self.asked.wants("pull"):
             lists[Kind.PULL] = Pulls(context, lambda keep: self._withdraw(lists, keep))
         while True:
+            fed = False
             if self._may_start():
-                self._feed(lists)
+                fed = self._feed(lists)
             else:
                 self._halt(lists)
             if not self.pool.queued() and not self.pool.running():
                 return
-            for done in self.pool.wait(self._pause()):
+            # What was just fed is handed out before more is planned.
+            for done in self.pool.wait(0 if fed else self._pause()):
                 self._taken(lists[done.task.kind], done, context)
             self._renew()
             self.watcher.show(self.report, self.pool.activity())
@@ -225,6 +227,7 @@ class _Session:
         self._withdraw(lists, lambda task: False)
         if self.report.stopped and not self.halted:
             self.halted = True
+            _log.info("asked to stop")
             self.pool.stop()
 
     def _may_start(self) -> bool:
@@ -235,17 +238,16 @@ class _Session:
             self.report.stopped = True
         return not (self.report.out_of_time or self.report.stopped)
 
-    def _feed(self, lists: dict[Kind, Worklist]) -> None:
-        """Keep the workers busy, and no more than that, so that what is planned is planned on new rows."""
-        hungry = list(dict.fromkeys(lists.values()))
-        while hungry and self.pool.queued() < PER_WORKER * self.config.sync.jobs:
-            for worklist in list(hungry):
-                tasks = worklist.feed()
-                if not tasks:
-                    hungry.remove(worklist)
-                for task in tasks:
-                    self._planned(task.files, task.bytes)
-                    self.pool.submit(task)
+    def _feed(self, lists: dict[Kind, Worklist]) -> bool:
+        """Take a page of each kind if the workers could use it, and no more than that, so that what is planned
+        is planned on new rows; tells whether there was any."""
+        if self.pool.queued() >= PER_WORKER * self.config.sync.jobs:
+            return False
+        tasks = [task for worklist in dict.fromkeys(lists.values()) for task in worklist.feed()]
+        for task in tasks:
+            self._planned(task.files, task.bytes)
+            self.pool.submit(task)
+        return bool(tasks)
 
     def _withdraw(self, lists: dict[Kind, Worklist], keep: Callable[[Task], bool]) -> None:
         for task in self.pool.withdraw(keep):

@@ -54,7 +54,15 @@ def node_io(node: NodeFact) -> Node:
     cls = storage_class(node.io_class).node
     if cls is None:
         raise StorageError(f"the storage class {node.io_class} of node {node.name} is one for groups only")
-    return cls(node, parse_settings(f"node {node.name}", node.io_config))
+    settings = parse_settings(f"node {node.name}", node.io_config)
+    try:
+        return cls(node, settings)
+    except StorageError:
+        raise
+    except Exception as error:  # a stranger's class must not stop the other nodes
+        raise StorageError(
+            f"the storage class {node.io_class} refuses node {node.name}: {error!r}"
+        ) from error
 
 
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:

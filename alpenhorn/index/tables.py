@@ -182,7 +182,7 @@ class SyncRun(SyncTable):
 class SyncClaim(SyncTable):
     """Who may settle a file's pull into a group (kind `pull`), until when.
 
-    `fence` grows with each take-over; an outcome is recorded only under the fence it was claimed with.
+    `fence` grows with each take-over, so that it can be seen that a lease ran out under a run.
     """
 
     kind = pw.CharField(max_length=8)

@@ -7,6 +7,7 @@ archives use.  Nothing outside this folder asks what kind of storage a node is.
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -35,10 +36,10 @@ class Group(ABC):
         self.settings = settings
 
     @abstractmethod
-    def choose(self, pull: PullFact, source: NodeFact, fits: Callable[[int, int], bool]) -> int | Misfit:
+    def choose(self, pull: PullFact, source: NodeFact, obstacle: Callable[[int, int], str]) -> int | Misfit:
         """Return the id of the node that takes the file, or why none does.
 
-        `fits(node_id, size_b)` tells whether a file of so many bytes still finds room there.
+        `obstacle(node_id, size_b)` tells why a file of so many bytes finds no room there, "" when it does.
         """
 
 
@@ -112,8 +113,8 @@ class Node(ABC):
         """Whether whoever writes the file has marked it as unfinished."""
 
     @abstractmethod
-    def space_used(self, fd: int) -> int:
-        """Bytes that an open file takes on the medium."""
+    def space_used(self, status: os.stat_result) -> int:
+        """Bytes that a file of that status takes on the medium."""
 
 
 class Remote(ABC):
@@ -129,7 +130,7 @@ class Remote(ABC):
 
     @abstractmethod
     def unreachable(self) -> str:
-        """Why no other host can fetch files from here (what is missing), or an empty string."""
+        """Why no other host can fetch files from here, and the remedy; an empty string when it can."""
 
 
 class StorageClass(NamedTuple):

@@ -174,8 +174,8 @@ class DefaultNode(Node):
         directory, name = os.path.split(path)
         return os.path.lexists(os.path.join(self.root, directory, f".{name}.lock"))
 
-    def space_used(self, fd: int) -> int:
-        return os.fstat(fd).st_blocks * 512
+    def space_used(self, status: os.stat_result) -> int:
+        return status.st_blocks * 512
 
 
 class DefaultGroup(Group):
@@ -190,11 +190,10 @@ class DefaultGroup(Group):
                 " with: alpenhorn node deactivate NODE"
             )
 
-    def choose(self, pull: PullFact, source: NodeFact, fits: Callable[[int, int], bool]) -> int | Misfit:
+    def choose(self, pull: PullFact, source: NodeFact, obstacle: Callable[[int, int], str]) -> int | Misfit:
         node = self.nodes[0]
-        if pull.size_b is not None and fits(node.id, pull.size_b):
-            return node.id
-        return Misfit(f"no room on {node.name}")
+        why = obstacle(node.id, pull.size_b or 0)
+        return Misfit(f"no room on {node.name}: {why}") if why else node.id
 
 
 class DefaultRemote(Remote):
@@ -204,14 +203,16 @@ class DefaultRemote(Remote):
         return True
 
     def unreachable(self) -> str:
-        missing = [
-            what for what, value in (("host", self.node.host), ("root", self.node.root)) if not value
-        ] or [
-            f"{what} of host {self.node.host}"
-            for what, value in (("address", self.node.address), ("username", self.node.username))
-            if not value
-        ]
-        return " and ".join(missing)
+        node = self.node
+        if not node.host:
+            return f"it is on no host (alpenhorn node modify {node.name} --host HOST)"
+        if not node.root:
+            return f"it has no root (alpenhorn node modify {node.name} --root DIR)"
+        missing = [what for what in ("address", "username") if not getattr(node, what)]
+        if not missing:
+            return ""
+        options = " ".join(f"--{what} {what.upper()}" for what in missing)
+        return f"host {node.host} has no {' and no '.join(missing)} (alpenhorn host modify {node.host} {options})"
 
 
 def _is_live_part(private: int, name: str) -> bool:

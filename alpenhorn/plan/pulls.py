@@ -131,7 +131,7 @@ class PullPlanner:
         under_way = self._under_way.setdefault(fact.group_to_id, set())
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, "another request brings the same file")
-        node_id = route.group.choose(fact, route.source, self.space.fits)
+        node_id = route.group.choose(fact, route.source, self.space.obstacle)
         if isinstance(node_id, Misfit):
             return PullDecision(fact, Choice.SKIP, node_id.reason)
         if node_id in self.troubles.unwritable:
@@ -209,10 +209,7 @@ class PullPlanner:
         if not here:
             missing = remote.unreachable()
             if missing:
-                return blocked(
-                    f"source node {source.name} cannot be reached from here: {missing} is not set"
-                    f" (alpenhorn host modify {source.host or 'HOST'} --address ADDR --username USER)"
-                )
+                return blocked(f"source node {source.name} cannot be reached from here: {missing}")
             assert source.host is not None
             if source.host in self.troubles.silent:
                 return blocked(f"host {source.host}: {self.troubles.silent[source.host]}")

@@ -42,25 +42,20 @@ class Space:
             free_b, node.min_avail_gb * GIB, total_b, limit, reserve, reserved_b=claimed_b
         )
 
-    def fits(self, node_id: int, size_b: int) -> bool:
+    def obstacle(self, node_id: int, size_b: int) -> str:
+        """Why a file of that length does not fit; an empty string when it does."""
         room = self._rooms[node_id]
         if room.limit_b is not None and room.total_b + room.coming_b + size_b > room.limit_b:
-            return False
+            return "it would have more than its max_total"
+        # A storage class that sets nothing aside takes everything; an empty file does not tell.
         if room.reserve(1) == 0:
-            return (
-                True  # a storage class that sets nothing aside takes everything; an empty file tells nothing
-            )
-        need = room.reserve(size_b)
-        return room.free_b is not None and room.free_b - room.reserved_b - need >= room.floor_b
-
-    def why_not(self, node_id: int, size_b: int) -> str:
-        """In words, why a file of that length does not fit."""
-        room = self._rooms[node_id]
-        if room.limit_b is not None and room.total_b + room.coming_b + size_b > room.limit_b:
-            return "max_total_gb would be exceeded"
+            return ""
         if room.free_b is None:
-            return "free space is not known"
-        return "it would go below min_avail_gb" if room.floor_b else "not enough free space"
+            return "its free space is not known"
+        # Not the other way round: no number is less than a limit that is none (NaN).
+        if room.free_b - room.reserved_b - room.reserve(size_b) >= room.floor_b:
+            return ""
+        return "it would have less free space than its min_avail" if room.floor_b else "too little free space"
 
     def reserve(self, node_id: int, size_b: int) -> int:
         """Set room aside for a file; returns the bytes reserved."""

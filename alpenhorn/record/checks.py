@@ -45,7 +45,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
             run,
             "check",
             [
-                Failure(result.file.copy_id, Blame.DESTINATION, result.error)
+                Failure(result.file.copy_id, Blame.UNKNOWN, result.error)
                 for result in results
                 if result.verdict is Verdict.UNREADABLE and result.file.copy_id in suspect
             ],

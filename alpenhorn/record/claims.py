@@ -36,6 +36,7 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
 
     def work() -> set[int]:
         now = index.now()
+        expires = str(now + LEASE)
         rows = [
             (
                 "pull",
@@ -45,7 +46,7 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
                 want.reserved_b,
                 run.host,
                 run.id,
-                now + LEASE,
+                expires,
                 1,
             )
             for want in wanted
@@ -72,14 +73,18 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
                     ours.add((want.file_id, want.group_id))
         # Asked only now: the claim may have had to wait for the transaction that completed the request.
         pending = _still_pending(index, [want.request_id for want in wanted])
-        granted = [
-            want for want in wanted if want.request_id in pending and (want.file_id, want.group_id) in ours
-        ]
-        needed = {(want.file_id, want.group_id) for want in granted}
-        for want in wanted:
-            if (want.file_id, want.group_id) in ours - needed:
-                release(index, run, want.group_id, [want.file_id])
-        return {want.request_id for want in granted}
+        there = _there_by_now(index, wanted)
+        mine = ours - there
+        granted = {
+            want.request_id: want
+            for want in wanted
+            if want.request_id in pending and (want.file_id, want.group_id) in mine
+        }
+        needed = {(want.file_id, want.group_id) for want in granted.values()}
+        surplus = {(want.file_id, want.group_id) for want in wanted} & ours - needed
+        for group_id in {group_id for _, group_id in surplus}:
+            release(index, run, group_id, [file_id for file_id, group in surplus if group == group_id])
+        return set(granted)
 
     return index.retry(work)
 
@@ -93,6 +98,20 @@ def _still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
         )
         pending.update(row[0] for row in rows)
     return pending
+
+
+def _there_by_now(index: Index, wanted: Sequence[Wanted]) -> set[tuple[int, int]]:
+    """(file id, group id) of what another request has brought since the plan was made."""
+    found: set[tuple[int, int]] = set()
+    for group_id in {want.group_id for want in wanted}:
+        for marks, some in in_chunks([want.file_id for want in wanted if want.group_id == group_id]):
+            rows = index.execute(
+                "SELECT c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
+                f" WHERE n.group_id = ? AND c.has_file = 'Y' AND c.file_id IN ({marks})",
+                (group_id, *some),
+            )
+            found.update((row[0], group_id) for row in rows)
+    return found
 
 
 def _ours(index: Index, run: Run) -> set[tuple[int, int]]:

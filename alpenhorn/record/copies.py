@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 
 from alpenhorn.index.bulk import in_chunks
@@ -32,16 +31,18 @@ def good(
     copies: Sequence[tuple[int, int | None]],
     what: str,
     why: Sequence[str],
+    update: Sequence[str] = COPY[2:],
 ) -> None:
     """Record copies as Y/Y; to be called inside a transaction.
 
-    `copies`: (file id, space used on the medium); `what` and, for each copy, `why` go to the event log.
+    `copies`: (file id, space used on the medium); `what` and, for each copy, `why` go to the event log;
+    `update`: the columns that are set where the copy has a row already.
     """
     if not copies:
         return
     now = run.now()
     index.executemany(
-        index.upsert("archivefilecopy", COPY, COPY[:2], COPY[2:]),
+        index.upsert("archivefilecopy", COPY, COPY[:2], update),
         [(file_id, node.id, "Y", "Y", 1, space_b, now) for file_id, space_b in copies],
     )
     verified(index, node.id, [file_id for file_id, _ in copies], now)
@@ -49,14 +50,14 @@ def good(
     events(index, run, what, [(copies[i][0], node.id, why[i]) for i in range(len(copies))])
 
 
-def verified(index: Index, node_id: int, file_ids: Sequence[int], now: datetime.datetime) -> None:
+def verified(index: Index, node_id: int, file_ids: Sequence[int], now: str) -> None:
     index.executemany(
         index.upsert("sync_verification", VERIFIED, ("node_id", "file_id"), ("verified",)),
         [(file_id, node_id, now) for file_id in file_ids],
     )
 
 
-def became_good(index: Index, node: NodeFact, file_ids: Sequence[int], now: datetime.datetime) -> None:
+def became_good(index: Index, node: NodeFact, file_ids: Sequence[int], now: str) -> None:
     """The automatic actions, in the transaction that records the copies, so that no crash can lose them."""
     edges = index.execute(
         "SELECT t.node_from_id, t.group_to_id, t.autosync, t.autoclean FROM storagetransferaction t"

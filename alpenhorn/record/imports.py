@@ -13,6 +13,9 @@ from alpenhorn.record.run import Run, events
 from alpenhorn.scan.imports import known
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
+KEPT = ("has_file", "ready", "size_b", "last_update")
+HELD = ("Y", "M", "X")
+NEW = "registered"
 FOLDED = (
     "the index takes its name for that of another acquisition or file, since its collation does not compare byte for"
     " byte; see: alpenhorn db check"
@@ -53,31 +56,35 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResul
             ],
         )
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
-        fine: list[tuple[int, int | None]] = []
-        why: list[str] = []
-        differ: list[tuple[str, str]] = []
-        corrupt: list[tuple[int, str, int | None]] = []
+        fine: list[tuple[KnownFile, int | None, str]] = []
+        differ: list[tuple[KnownFile, int | None, str]] = []
         refused: list[tuple[str, str]] = []
         for result in results:
             row = rows.get((result.file.acq, result.file.name))
             if row is None:
                 refused.append((result.file.path, FOLDED))
-                continue
-            difference = _difference(result, row.size_b, row.md5sum)
-            if difference:
-                differ.append((result.file.path, difference))
-                corrupt.append((row.file_id, difference, result.space_b))
+            elif difference := _difference(result, row.size_b, row.md5sum):
+                differ.append((row, result.space_b, difference))
             else:
-                fine.append((row.file_id, result.space_b))
-                new = (result.file.acq, result.file.name) not in before
-                why.append("registered" if new else "compared with the index, same")
-        good(index, run, node, fine, "imported", why)
-        index.executemany(
-            index.upsert("archivefilecopy", COPY, COPY[:2], COPY[2:]),
-            [(file_id, node.id, "X", "Y", 1, space_b, now) for file_id, _, space_b in corrupt],
-        )
-        events(index, run, "corrupt", [(file_id, node.id, text) for file_id, text, _ in corrupt])
-        return Imported(why.count("registered"), len(fine) - why.count("registered"), differ, refused)
+                new = (row.acq, row.name) not in before
+                fine.append((row, result.space_b, NEW if new else "compared with the index, same"))
+        # A copy that the index knows keeps its wish: who released it has not changed their mind.
+        for update, held in ((COPY[2:], False), (KEPT, True)):
+            some = [one for one in fine if (one[0].has_file in HELD) is held]
+            copies = [(row.file_id, space_b) for row, space_b, _ in some]
+            good(index, run, node, copies, "imported", [why for *_, why in some], update)
+            index.executemany(
+                index.upsert("archivefilecopy", COPY, COPY[:2], update),
+                [
+                    (row.file_id, node.id, "X", "Y", 1, space_b, now)
+                    for row, space_b, _ in differ
+                    if (row.has_file in HELD) is held
+                ],
+            )
+        events(index, run, "corrupt", [(row.file_id, node.id, why) for row, _, why in differ])
+        registered = sum(1 for *_, why in fine if why == NEW)
+        differences = [(f"{row.acq}/{row.name}", why) for row, _, why in differ]
+        return Imported(registered, len(fine) - registered, differences, refused)
 
     return index.retry(work)
 
@@ -94,7 +101,7 @@ def complete(index: Index, request_id: int) -> None:
 
 def postpone(index: Index, run: Run, request_id: int, error: str) -> None:
     """An import request could not be served; it is tried again after a while."""
-    index.retry(lambda: failed(index, run, "import", [Failure(request_id, Blame.DESTINATION, error)]))
+    index.retry(lambda: failed(index, run, "import", [Failure(request_id, Blame.UNKNOWN, error)]))
 
 
 def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Iterable[KnownFile]:

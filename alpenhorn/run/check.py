@@ -37,20 +37,23 @@ def _verdict(file: CheckFile, node: Node, report: Reporter) -> CheckResult:
         fd = node.open(file.path)
     except (FileNotFoundError, NotADirectoryError):
         return CheckResult(file, Verdict.MISSING, error="there is no such file on the node")
-    except (UnsafePath, StorageError) as error:
+    except StorageError as error:
         return CheckResult(file, Verdict.CORRUPT, error=str(error))
+    except UnsafePath as error:
+        return CheckResult(file, Verdict.UNREADABLE, error=str(error))
     except OSError as error:
         return CheckResult(file, Verdict.UNREADABLE, error=_told("open", file, error))
     try:
-        length = os.fstat(fd).st_size
+        status = os.fstat(fd)
+        length = status.st_size
         if length != file.size_b:
             why = f"its length is {length} bytes, the index says {file.size_b}"
-            return CheckResult(file, Verdict.CORRUPT, node.space_used(fd), why)
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
         _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
         if md5sum != (file.md5sum or "").lower():
             why = f"its MD5 sum is {md5sum}, the index says {file.md5sum}"
-            return CheckResult(file, Verdict.CORRUPT, node.space_used(fd), why)
-        return CheckResult(file, Verdict.GOOD, node.space_used(fd))
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
+        return CheckResult(file, Verdict.GOOD, node.space_used(status))
     except OSError as error:
         return CheckResult(file, Verdict.UNREADABLE, error=_told("read", file, error))
     finally:

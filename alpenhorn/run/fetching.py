@@ -38,7 +38,7 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
             part=part,
         )
     except StorageError as error:
-        raise TransferFailed(Blame.WORKER, str(error)) from None
+        raise TransferFailed(Blame.UNKNOWN, str(error)) from None
     doubtful = part and _prepare_part(work, files[0])
     wrong = _sessions(work, argv, files, remote, doubtful)
     # What had been left there was not the beginning of this file.
@@ -110,7 +110,7 @@ def _session(
         except Stopped:
             return None, right
         except (StorageError, UnsafePath) as error:
-            raise TransferFailed(Blame.WORKER, str(error)) from None
+            raise TransferFailed(Blame.UNKNOWN, str(error)) from None
 
 
 def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
@@ -149,7 +149,7 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
                 continue
             _bbcp(work, bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh), file, name)
         except (StorageError, UnsafePath) as error:
-            raise TransferFailed(Blame.WORKER, str(error)) from None
+            raise TransferFailed(Blame.UNKNOWN, str(error)) from None
     if others:
         by_rsync(work, others)
 
@@ -161,7 +161,7 @@ def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
         if error is None:
             with Below(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
-                    error = TransferFailed(Blame.WORKER, "bbcp brought nothing, and did not say why")
+                    error = TransferFailed(Blame.UNKNOWN, "bbcp brought nothing, and did not say why")
     except TransferFailed as wrong:
         error = wrong
     except BaseException:

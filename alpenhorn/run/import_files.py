@@ -52,7 +52,7 @@ def _hash(file: ImportFile, node: Node, settle: float, report: Reporter) -> Impo
             return ImportResult(file, Verdict.LATER, error="it changed while it was read")
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error="its lock file is there")
-        return ImportResult(file, Verdict.HASHED, length, md5sum, node.space_used(fd))
+        return ImportResult(file, Verdict.HASHED, length, md5sum, node.space_used(after))
     except OSError as error:
         return ImportResult(file, Verdict.UNREADABLE, error=f"cannot read it: {error.strerror}")
     finally:

@@ -44,7 +44,7 @@ def by_copy(work: Work, files: Sequence[PullFile]) -> None:
                 finally:
                     os.close(fd)
             except TransferFailed as error:
-                if error.blame is not Blame.WORKER or not work.stage.keeps_parts:
+                if error.blame is not Blame.UNKNOWN or not work.stage.keeps_parts:
                     work.drop(name)
                 work.fail(file, error, started)
             else:
@@ -129,7 +129,7 @@ def _link_some(
             if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
                 refused.append(one.file)
             else:
-                work.placed(one, outcome, work.node.space_used(fd))
+                work.placed(one, outcome, work.node.space_used(os.fstat(fd)))
     finally:
         for _, fd in links:
             os.close(fd)
@@ -141,10 +141,10 @@ def _sources(work: Work) -> Below:
     try:
         return Below(root_of(source))
     except StorageError as error:
-        raise TransferFailed(Blame.WORKER, str(error)) from None
+        raise TransferFailed(Blame.UNKNOWN, str(error)) from None
     except OSError as error:
         raise TransferFailed(
-            Blame.WORKER,
+            Blame.UNKNOWN,
             f"the root {source.root} of the source node {source.name} cannot be opened: {error.strerror}",
         ) from None
 

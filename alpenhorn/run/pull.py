@@ -13,12 +13,12 @@ from contextlib import suppress
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import Node
 from alpenhorn.model import Method, PullFile, PullJob, PullResult, Reporter
 from alpenhorn.run.fetching import by_bbcp, by_rsync
 from alpenhorn.run.local import by_copy, by_link
-from alpenhorn.run.work import READ, Arrived, Work, destination_trouble, failed
+from alpenhorn.run.work import Arrived, Work, destination_trouble, failed
 from alpenhorn.transfer.blame import TransferFailed
 
 METHODS: dict[Method, Callable[[Work, Sequence[PullFile]], None]] = {
@@ -133,13 +133,9 @@ def _place(work: Work) -> None:
 def _spaces(work: Work, arrived: Sequence[Arrived]) -> list[int | None]:
     """The space that each file takes; known only once it has been flushed."""
     spaces: list[int | None] = []
-    with Below(work.stage.fd) as below:
-        for one in arrived:
-            spaces.append(None)
-            with suppress(OSError):
-                fd = below.open(one.name, READ)
-                try:
-                    spaces[-1] = work.node.space_used(fd)
-                finally:
-                    os.close(fd)
+    for one in arrived:
+        spaces.append(None)
+        with suppress(OSError):
+            status = os.stat(one.name, dir_fd=work.stage.fd, follow_symlinks=False)
+            spaces[-1] = work.node.space_used(status)
     return spaces

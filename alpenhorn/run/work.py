@@ -84,7 +84,7 @@ class Work:
             try:
                 self.source.check()
             except (StorageError, OSError) as gone:
-                return TransferFailed(Blame.WORKER, f"the source node cannot be used: {gone}")
+                return TransferFailed(Blame.UNKNOWN, f"the source node cannot be used: {gone}")
         return error
 
     def give_up(self, error: TransferFailed) -> None:

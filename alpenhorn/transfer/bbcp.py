@@ -52,7 +52,7 @@ def failure(error: CommandFailed) -> TransferFailed:
     text = error.stderr.strip()
     last = text.splitlines()[-1] if text else str(error)
     if error.status < 0:
-        return TransferFailed(Blame.WORKER, str(error))
+        return TransferFailed(Blame.UNKNOWN, str(error))
     if _FULL.search(text):
         return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {last}", full=True)
     if _DESTINATION.search(text):

@@ -38,7 +38,7 @@ def source_failed(error: OSError | UnsafePath) -> TransferFailed:
         return TransferFailed(Blame.SOURCE, f"the source is no regular file: {error}")
     if error.errno in _MISSING:
         return TransferFailed(Blame.SOURCE, f"the source is missing: {error.strerror}")
-    return TransferFailed(Blame.WORKER, f"the source cannot be read: {error.strerror}")
+    return TransferFailed(Blame.UNKNOWN, f"the source cannot be read: {error.strerror}")
 
 
 def destination_failed(error: OSError | UnsafePath) -> TransferFailed:
@@ -47,9 +47,9 @@ def destination_failed(error: OSError | UnsafePath) -> TransferFailed:
     What is wrong with one path only is not put down to the node, which would get no more pulls in this run.
     """
     if isinstance(error, UnsafePath):
-        return TransferFailed(Blame.WORKER, str(error))
+        return TransferFailed(Blame.UNKNOWN, str(error))
     if error.errno in _NAME:
-        return TransferFailed(Blame.WORKER, f"there can be no file of that name: {error.strerror}")
+        return TransferFailed(Blame.UNKNOWN, f"there can be no file of that name: {error.strerror}")
     return TransferFailed(
         Blame.DESTINATION, f"cannot write at the destination: {error.strerror}", error.errno in _FULL
     )

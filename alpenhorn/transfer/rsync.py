@@ -155,7 +155,7 @@ def complaints(session: Session, paths: Iterable[str]) -> dict[str, TransferFail
             found[path] = (
                 TransferFailed(Blame.SOURCE, f"the source is missing: {line}")
                 if missing
-                else TransferFailed(Blame.WORKER, f"the source cannot be read: {line}")
+                else TransferFailed(Blame.UNKNOWN, f"the source cannot be read: {line}")
             )
     return found
 
@@ -171,7 +171,7 @@ def failure(session: Session, over_network: bool) -> TransferFailed:
     for line in lines:
         number = _number(line)
         if session.status != 0 and "[sender] change_dir" in line:
-            return TransferFailed(Blame.WORKER, f"the root of the source is not there: {line}")
+            return TransferFailed(Blame.UNKNOWN, f"the root of the source is not there: {line}")
         about_a_file = _HERE.search(line) and _QUOTED.search(line)
         if session.status != 0 and about_a_file and number in _DESTINATION_ERRORS:
             return TransferFailed(
@@ -181,12 +181,12 @@ def failure(session: Session, over_network: bool) -> TransferFailed:
     if session.status == 0:
         return TransferFailed(Blame.SOURCE, "the source is no regular file: rsync sent nothing for it")
     if session.status < 0:
-        return TransferFailed(Blame.WORKER, f"rsync was ended by signal {-session.status}")
+        return TransferFailed(Blame.UNKNOWN, f"rsync was ended by signal {-session.status}")
     if session.status == 11:
         return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {text}")
     if over_network and session.status in _CONNECTION:
         return TransferFailed(Blame.NETWORK, f"the connection failed: {text}")
-    return TransferFailed(Blame.WORKER, f"rsync ended with status {session.status}: {text}")
+    return TransferFailed(Blame.UNKNOWN, f"rsync ended with status {session.status}: {text}")
 
 
 def _lines(stderr: str) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import resource
@@ -175,7 +176,7 @@ def test_paths_out_of_the_root_are_refused_and_the_others_come(world: World, met
     ]
     (world.here.parent / "outside").write_bytes(b"data")
     results = world.pull(method, *(world.file(path, b"data") for path in bad), world.put("acq/good", b"data"))
-    assert verdicts(results) == {**dict.fromkeys(bad, (Verdict.FAILED, Blame.WORKER)), "acq/good": PULLED}
+    assert verdicts(results) == {**dict.fromkeys(bad, (Verdict.FAILED, Blame.UNKNOWN)), "acq/good": PULLED}
     assert world.found() == {"acq/good"}
 
 
@@ -217,7 +218,7 @@ def test_files_of_a_source_that_is_not_mounted_are_not_called_missing(world: Wor
     world.with_source_node = True
     (world.source / "ALPENHORN_NODE").unlink()
     results = world.pull(method, world.file("acq/f", b"data"))
-    assert verdicts(results) == {"acq/f": (Verdict.FAILED, Blame.WORKER)}
+    assert verdicts(results) == {"acq/f": (Verdict.FAILED, Blame.UNKNOWN)}
     assert "not mounted" in results["acq/f"].error
 
 
@@ -225,7 +226,7 @@ def test_files_of_a_source_that_is_not_mounted_are_not_called_missing(world: Wor
 def test_a_source_without_its_root_is_not_to_blame(world: World, method: Method) -> None:
     file = world.put("acq/f", b"data")
     world.source.rename(world.source.parent / "gone")
-    assert verdicts(world.pull(method, file)) == {"acq/f": (Verdict.FAILED, Blame.WORKER)}
+    assert verdicts(world.pull(method, file)) == {"acq/f": (Verdict.FAILED, Blame.UNKNOWN)}
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -260,7 +261,7 @@ def test_nothing_goes_through_a_link_planted_in_the_destination(
     (tmp_path / "outside").mkdir()
     (world.here / "acq").symlink_to(tmp_path / "outside")
     results = world.pull(method, world.put("acq/f", b"data"), world.put("other/f", b"data"))
-    assert verdicts(results) == {"acq/f": (Verdict.FAILED, Blame.WORKER), "other/f": PULLED}
+    assert verdicts(results) == {"acq/f": (Verdict.FAILED, Blame.UNKNOWN), "other/f": PULLED}
     assert os.listdir(tmp_path / "outside") == []
 
 
@@ -370,7 +371,7 @@ def test_a_refused_key_is_network_trouble(world: World, sshd: Sshd, tmp_path: Pa
 def test_a_missing_program_is_named_and_touches_neither_copy(world: World, program: str) -> None:
     world.transfer = Transfer(ssh=("no-such-ssh",)) if program == "ssh" else Transfer(rsync="no-such-rsync")
     results = world.pull(Method.RSYNC_SSH, world.put("acq/f", b"data"))
-    assert results["acq/f"].blame in (Blame.WORKER, Blame.NETWORK)
+    assert results["acq/f"].blame in (Blame.UNKNOWN, Blame.NETWORK)
     assert f"no-such-{program}" in results["acq/f"].error
 
 
@@ -447,6 +448,10 @@ def test_a_part_is_continued_or_dropped(world: World, method: Method, left: str)
 @pytest.mark.parametrize("method", COPIES)
 def test_a_big_file_that_is_stopped_leaves_its_part_and_no_result(world: World, method: Method) -> None:
     world.stage = "part-7-abc"
+    slow = world.here.parent / "slow-rsync"
+    slow.write_text('#!/bin/sh\nexec rsync --bwlimit=50m "$@"\n')
+    slow.chmod(0o755)
+    fast, world.transfer = world.transfer, dataclasses.replace(world.transfer, rsync=str(slow))
     data = os.urandom(2**20) * 300
     file = world.put("acq/big", data)
     part = world.here / ".alpenhorn" / world.stage / file.path
@@ -457,6 +462,7 @@ def test_a_big_file_that_is_stopped_leaves_its_part_and_no_result(world: World, 
     assert part.read_bytes() == data[:length]
     assert world.found() == set()
     world.report.stopping = lambda: False
+    world.transfer = fast
     assert verdicts(world.pull(method, file)) == {file.path: PULLED}
     assert (world.here / file.path).read_bytes() == data
 
@@ -533,7 +539,7 @@ def test_bbcp_brings_files_and_leaves_odd_names_to_rsync(world: World, bbcp: pyt
 
 @pytest.mark.parametrize(
     ("behaviour", "blame"),
-    [("fail", Blame.NETWORK), ("full", Blame.DESTINATION), ("lie", Blame.SOURCE), ("nothing", Blame.WORKER)],
+    [("fail", Blame.NETWORK), ("full", Blame.DESTINATION), ("lie", Blame.SOURCE), ("nothing", Blame.UNKNOWN)],
 )
 def test_bbcp_is_not_believed(world: World, bbcp: pytest.MonkeyPatch, behaviour: str, blame: Blame) -> None:
     bbcp.setenv("FAKE_BBCP", behaviour)

@@ -35,7 +35,7 @@ def test_paths_that_a_shell_could_read_are_left_to_rsync(path: str) -> None:
         (2, "bbcp: File /data/f does not exist.", Blame.SOURCE),
         (2, "bbcp: Unable to connect to store1; connection refused", Blame.NETWORK),
         (1, "", Blame.NETWORK),
-        (-9, "", Blame.WORKER),
+        (-9, "", Blame.UNKNOWN),
     ],
 )
 def test_who_is_to_blame(status: int, stderr: str, blame: Blame) -> None:

@@ -44,9 +44,9 @@ SENDER = 'rsync: [sender] link_stat "/data/acq/a" failed: No such file or direct
         (
             'rsync: [sender] send_files failed to open "/data/acq/a": Permission denied (13)',
             "acq/a",
-            Blame.WORKER,
+            Blame.UNKNOWN,
         ),
-        ('rsync: [sender] read errors mapping "/data/acq/a": Input/output error (5)', "acq/a", Blame.WORKER),
+        ('rsync: [sender] read errors mapping "/data/acq/a": Input/output error (5)', "acq/a", Blame.UNKNOWN),
         (
             r'rsync: [sender] link_stat "/data/acq/\#303\#251\#012"x" failed: No such file or directory (2)',
             'acq/é\n"x',
@@ -77,7 +77,7 @@ def test_what_the_sender_says_of_a_file(line: str, path: str, blame: Blame) -> N
         ),
         (30, "rsync error: timeout in data send/receive (code 30)", True, Blame.NETWORK),
         (127, "bash: rsync: command not found", True, Blame.NETWORK),
-        (12, "rsync: connection unexpectedly closed", False, Blame.WORKER),
+        (12, "rsync: connection unexpectedly closed", False, Blame.UNKNOWN),
         (
             11,
             'rsync: [receiver] write failed on "/n/f": No space left on device (28)\nrsync error',
@@ -91,10 +91,10 @@ def test_what_the_sender_says_of_a_file(line: str, path: str, blame: Blame) -> N
             True,
             Blame.DESTINATION,
         ),
-        (23, 'rsync: [receiver] mkstemp "/n/f" failed: File name too long (36)', True, Blame.WORKER),
-        (23, 'rsync: [sender] change_dir "/data" failed: No such file or directory (2)', True, Blame.WORKER),
-        (-9, "", True, Blame.WORKER),
-        (1, "rsync: --nonsense: unknown option", True, Blame.WORKER),
+        (23, 'rsync: [receiver] mkstemp "/n/f" failed: File name too long (36)', True, Blame.UNKNOWN),
+        (23, 'rsync: [sender] change_dir "/data" failed: No such file or directory (2)', True, Blame.UNKNOWN),
+        (-9, "", True, Blame.UNKNOWN),
+        (1, "rsync: --nonsense: unknown option", True, Blame.UNKNOWN),
         (0, "", True, Blame.SOURCE),
     ],
 )

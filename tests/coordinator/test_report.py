@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from alpenhorn.coordinator.report import Asked, Notes, Report
+
+
+def test_a_million_files_with_one_fault_make_one_line_with_an_example() -> None:
+    notes = Notes(logging.WARNING)
+    for number in range(1000):
+        notes.add("not pulled: no room on disk", f"acq/{number}")
+    notes.add("something else")
+    assert notes.lines() == [
+        "not pulled: no room on disk (1000 times); the first: acq/0",
+        "something else",
+    ]
+    assert notes
+    assert not Notes(logging.WARNING)
+
+
+def test_the_log_gets_each_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes(logging.WARNING)
+    with caplog.at_level(logging.WARNING, "alpenhorn"):
+        for number in range(3):
+            notes.add("not pulled", f"acq/{number}")
+    assert [record.getMessage() for record in caplog.records] == [f"not pulled; acq/{n}" for n in range(3)]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_one_fault_is_told_with_its_thing() -> None:
+    notes = Notes(logging.WARNING)
+    notes.add("corrupt on disk", "acq/a")
+    assert notes.lines() == ["corrupt on disk; acq/a"]
+
+
+def test_a_failure_or_a_stop_makes_the_exit_status_and_a_warning_does_not() -> None:
+    report = Report()
+    report.warnings.add("x")
+    assert report.exit_status == 0
+    report.stopped = True
+    assert report.exit_status == 1
+    report = Report()
+    report.failures.add("x")
+    assert report.exit_status == 1
+
+
+def test_what_is_asked_for() -> None:
+    assert Asked().wants("pull")
+    assert Asked(only=("check",)).wants("check")
+    assert not Asked(only=("check",)).wants("pull")
+
+
+def test_tallies_are_made_when_first_counted() -> None:
+    report = Report()
+    report.tally("pull").done += 2
+    report.tally("pull").bytes += 5
+    assert report.tallies["pull"].as_dict() == {"done": 2, "failed": 0, "bytes": 5}

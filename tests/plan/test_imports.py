@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from alpenhorn.model import Found, ImportFile, KnownFile
+from alpenhorn.plan.imports import Named, choose, detect, name_files
+from tests.plan.facts import MD5
+
+
+def patterns(*sources: str) -> list[re.Pattern[str]]:
+    return [re.compile(source) for source in sources]
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("acq/file", ("acq", "file")),
+        ("acq/dir/file", ("acq", "dir/file")),
+        ("file", None),
+    ],
+)
+def test_by_default_the_first_directory_is_the_acquisition(path: str, names: tuple[str, str] | None) -> None:
+    assert detect(path, []) == names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "names"),
+    [
+        (r"(?P<acq>\d+)/.*", "2024/a", ("2024", "a")),
+        (r"(?P<acq>\d+)/.*", "x2024/a", None),
+        (r"(?P<acq>\d+)/a", "2024/ab", None),  # the whole path must match
+        (r"(?P<acq>\d+/\w+)/(?P<file>.*\.h5)", "2024/run/x.h5", ("2024/run", "x.h5")),
+        (r"(?P<acq>\d+)/run/(?P<file>.*)", "2024/run/x", None),  # would lie at 2024/x elsewhere
+        (r"(?:raw/)(?P<acq>\w+)/(?P<file>.*)", "raw/acq/x", None),
+        (r"(?P<acq>\w+)?(/.*)?", "/x", None),  # the group took no part
+        (r"(?P<acq>\w+)/(?:(?P<file>\w+\.h5)|.*)", "a/b.txt", ("a", "b.txt")),
+        (r"(?P<acq>.*)", "a/b", None),
+        (r"(?P<acq>)/.*", "/b", None),
+    ],
+)
+def test_a_pattern_names_acquisition_and_file(pattern: str, path: str, names: tuple[str, str] | None) -> None:
+    assert detect(path, patterns(pattern)) == names
+
+
+def test_the_first_pattern_that_fits_counts() -> None:
+    both = patterns(r"(?P<acq>a/b)/.*", r"(?P<acq>\w+)/.*")
+    assert detect("a/b/c", both) == ("a/b", "c")
+    assert detect("b/b/c", both) == ("b", "b/c")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("file", "no acquisition directory"),
+        (".hidden/file", "start with a dot"),
+        ("acq/.file", "start with a dot"),
+        ("acq/dir/.x/file", "start with a dot"),
+        ("ALPENHORN_NODE/file", "ALPENHORN_NODE"),
+        ("acq/ALPENHORN_NODE", "ALPENHORN_NODE"),
+        ("a" * 65 + "/file", "longer than 64"),
+        ("acq/" + "b/" * 128, "longer than 255"),
+        ("acq/\udcff", "not valid UTF-8"),
+    ],
+)
+def test_a_name_that_does_not_fit_is_refused(path: str, why: str) -> None:
+    (named,) = name_files([Found(path, 1)], [])
+    assert why in named.refused
+
+
+def test_a_dot_within_an_acquisition_of_several_elements_is_seen() -> None:
+    (named,) = name_files([Found("a/.b/c", 1)], patterns(r"(?P<acq>[^/]+/[^/]+)/.*"))
+    assert "dot" in named.refused
+
+
+@pytest.mark.parametrize("path", ["a" * 64 + "/" + "é" * 127, "acq/-x", "acq/ x ", "acq/a\nb", "é/é"])
+def test_a_name_that_fits_is_taken(path: str) -> None:
+    (named,) = name_files([Found(path, 1)], [])
+    assert named.refused == ""
+    assert f"{named.acq}/{named.name}" == path
+
+
+NAMED = Named(Found("acq/a", 10), "acq", "a")
+
+
+def known(has: str | None, size_b: int | None = 10) -> dict[tuple[str, str], KnownFile]:
+    return {("acq", "a"): KnownFile(1, "acq", "a", size_b, MD5, has)}
+
+
+def test_a_new_file_is_hashed_only_where_registering_was_asked_for() -> None:
+    assert choose([NAMED], {}, True).wanted == [(ImportFile("acq/a", "acq", "a"), 10)]
+    plan = choose([NAMED], {}, False)
+    assert not plan.wanted
+    assert "not registered" in plan.refused[0][1]
+
+
+@pytest.mark.parametrize("register", [True, False])
+@pytest.mark.parametrize("has", ["N", "M", "X", None])
+def test_a_file_whose_row_exists_is_compared_with_it(has: str | None, register: bool) -> None:
+    rows = known(has)
+    assert choose([NAMED], rows, register).wanted == [(ImportFile("acq/a", "acq", "a", rows["acq", "a"]), 10)]
+
+
+@pytest.mark.parametrize(("size_b", "hashed"), [(10, False), (11, True), (None, True)])
+def test_a_good_copy_is_read_again_only_if_its_length_is_wrong(size_b: int | None, hashed: bool) -> None:
+    plan = choose([NAMED], known("Y", size_b), True)
+    assert bool(plan.wanted) is hashed
+    assert plan.present == (not hashed)
+
+
+def test_what_has_no_name_is_told() -> None:
+    refused = NAMED._replace(refused="it is in no acquisition directory")
+    assert choose([refused], known("N"), True).refused == [("acq/a", "it is in no acquisition directory")]

@@ -1,0 +1,345 @@
+"""The tables in the rules for pulls, cell by cell."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from alpenhorn.model import Method
+from alpenhorn.plan.pulls import Choice, Troubles
+from tests.plan.facts import (
+    DESTINATION,
+    GROUP_TO,
+    MD5,
+    NOW,
+    SIBLING,
+    SOURCE,
+    attempt,
+    fact,
+    node,
+    planner,
+    remote,
+    source,
+)
+
+
+@pytest.mark.parametrize(
+    ("at_group", "choice", "why"),
+    [
+        ((), Choice.PULL, ""),
+        (((DESTINATION, "N"),), Choice.PULL, ""),
+        (((DESTINATION, "X"),), Choice.PULL, ""),
+        (((DESTINATION, "M"),), Choice.WAIT, "checked first"),
+        (((DESTINATION, "Y"),), Choice.CANCEL, "has the file already"),
+    ],
+)
+def test_the_state_at_the_destination_decides(
+    at_group: tuple[tuple[int, str], ...], choice: Choice, why: str
+) -> None:
+    decision = planner().decide(fact(at_group=at_group), NOW)
+    assert decision.choice is choice
+    assert why in decision.why
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.product("YMXN", repeat=2)))
+def test_a_groups_state_is_the_best_over_its_nodes_wherever_they_are(one: str, other: str) -> None:
+    nodes = (source(), node(), node(SIBLING, host="elsewhere"))
+    best = min((one, other), key="YMXN".index)
+    expected = {"Y": Choice.CANCEL, "M": Choice.WAIT, "X": Choice.PULL, "N": Choice.PULL}[best]
+    at_group = ((DESTINATION, one), (SIBLING, other))
+    assert planner(*nodes).decide(fact(at_group=at_group), NOW).choice is expected
+
+
+@pytest.mark.parametrize(("state", "replace"), [("X", True), ("N", False)])
+def test_only_a_copy_that_is_known_to_be_corrupt_is_replaced(state: str, replace: bool) -> None:
+    decision = planner().decide(fact(at_group=((DESTINATION, state),)), NOW)
+    assert decision.file().replace is replace
+
+
+def test_a_corrupt_copy_on_another_node_of_the_group_is_nothing_to_be_replaced_here() -> None:
+    plan = planner(source(), node(), node(SIBLING, host="elsewhere"))
+    assert not plan.decide(fact(at_group=((SIBLING, "X"),)), NOW).file().replace
+
+
+@pytest.mark.parametrize(
+    ("has", "active", "choice"),
+    [
+        ("Y", True, Choice.PULL),
+        ("N", True, Choice.CANCEL),
+        (None, True, Choice.CANCEL),
+        ("X", True, Choice.CANCEL),
+        ("M", True, Choice.WAIT),
+        ("Y", False, Choice.SKIP),
+        ("N", False, Choice.SKIP),
+        (None, False, Choice.SKIP),
+        ("X", False, Choice.SKIP),
+        ("M", False, Choice.SKIP),
+    ],
+)
+def test_the_state_at_the_source_decides(has: str | None, active: bool, choice: Choice) -> None:
+    decision = planner(source(active=active), node()).decide(fact(source_has=has), NOW)
+    assert decision.choice is choice
+    assert (choice is Choice.PULL) or "node1" in decision.why
+
+
+def test_the_destination_is_looked_at_before_the_source() -> None:
+    plan = planner(source(active=False), node())
+    assert plan.decide(fact(at_group=((DESTINATION, "Y"),)), NOW).choice is Choice.CANCEL
+    assert plan.decide(fact(at_group=((DESTINATION, "M"),), source_has="X"), NOW).choice is Choice.WAIT
+
+
+def test_a_request_from_a_node_that_is_gone_from_the_index_is_skipped() -> None:
+    for has in ("Y", None):
+        decision = planner(node()).decide(fact(source_has=has), NOW)
+        assert (decision.choice, decision.why) == (Choice.SKIP, "the source node is not in the index")
+
+
+class NotReady:
+    def ready(self, pull: object) -> bool:
+        return False
+
+    def unreachable(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize("column", [True, False])
+def test_whether_a_source_is_ready_says_its_remote_object_and_nothing_else(column: bool) -> None:
+    plan = planner()
+    assert plan.decide(fact(source_ready=column), NOW).choice is Choice.PULL
+    plan = planner()
+    plan.remote = lambda node: NotReady()  # type: ignore[assignment,return-value]
+    decision = plan.decide(fact(source_ready=column), NOW)
+    assert (decision.choice, decision.why) == (Choice.WAIT, "not ready on node1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"address": None}, "host there has no address"),
+        ({"username": None}, "host there has no username"),
+        ({"address": ""}, "host there has no address"),
+        ({"root": None}, "it has no root"),
+    ],
+)
+def test_a_source_that_cannot_be_reached_is_named_with_what_is_missing(
+    changes: dict[str, None], missing: str
+) -> None:
+    decision = planner(remote(**changes), node()).decide(fact(), NOW)
+    assert decision.choice is Choice.SKIP
+    assert "node1" in decision.why
+    assert missing in decision.why
+
+
+def test_no_address_is_needed_on_this_host() -> None:
+    plan = planner(source(address=None, username=None), node(address=None, username=None))
+    assert plan.decide(fact(), NOW).choice is Choice.PULL
+
+
+def test_no_address_is_asked_for_where_nothing_crosses_the_network() -> None:
+    plan = planner(remote(address=None), node())
+    assert plan.decide(fact(at_group=((DESTINATION, "Y"),)), NOW).choice is Choice.CANCEL
+    assert plan.decide(fact(source_has="X"), NOW).choice is Choice.CANCEL
+
+
+@pytest.mark.parametrize("io", [{"io_class": "Unheard"}, {"io_config": "{"}, {"io_config": "[]"}])
+def test_a_source_of_unknown_storage_is_skipped_and_the_rest_goes_on(io: dict[str, str]) -> None:
+    other = node(SIBLING, group_id=30, host="there")
+    plan = planner(remote(**io), node(), other)
+    decision = plan.decide(fact(1), NOW)
+    assert decision.choice is Choice.SKIP
+    assert "node1" in decision.why
+    assert plan.decide(fact(2, node_from_id=SIBLING), NOW).choice is Choice.PULL
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"size_b": None}, "no length"),
+        ({"md5sum": None}, "no MD5 sum"),
+        ({"md5sum": ""}, "no MD5 sum"),
+        ({"acq": None, "name": None, "size_b": None, "md5sum": None}, "gone from the index"),
+        ({"acq": None}, "gone from the index"),
+        ({"size_b": -1}, "no valid length"),
+        ({"md5sum": "0" * 31}, "no valid"),
+        ({"md5sum": MD5 + "\n"}, "no valid"),
+        ({"md5sum": "g" * 32}, "no valid"),
+        ({"md5sum": "--version" + "0" * 23}, "no valid"),
+    ],
+)
+def test_what_cannot_be_verified_is_not_pulled(changes: dict[str, Any], why: str) -> None:
+    decision = planner().decide(fact(**changes), NOW)
+    assert decision.choice is Choice.SKIP
+    assert why in decision.why
+
+
+def test_an_upper_case_md5_sum_is_the_same_sum() -> None:
+    assert planner().decide(fact(md5sum=MD5.upper()), NOW).file().md5sum == MD5
+
+
+@pytest.mark.parametrize(
+    ("acq", "name"),
+    [
+        ("..", "x"),
+        ("acq", "../../etc/passwd"),
+        ("acq", "a/../../b"),
+        ("", "x"),
+        ("/etc", "passwd"),
+        ("acq", "/etc/passwd"),
+        ("acq", ""),
+        ("acq", "a//b"),
+        ("acq", "./a"),
+        ("acq", "a/."),
+        ("acq", "a\0b"),
+        (".alpenhorn", "run.lock"),
+        (".alpenhorn.lock", "x"),
+        ("ALPENHORN_NODE", "x"),
+        ("acq", "é" * 128),
+        ("acq", "a" * 256),
+        ("acq", "\ud800"),
+    ],
+)
+def test_a_hostile_name_is_skipped_with_a_reason(acq: str, name: str) -> None:
+    decision = planner().decide(fact(acq=acq, name=name), NOW)
+    assert decision.choice is Choice.SKIP
+    assert decision.why
+
+
+@pytest.mark.parametrize("name", ["-rf", "a:b", "a b", "'\"`$(x)", "a\nb", "é" * 127, "..x", "a" * 255, "*"])
+def test_an_odd_name_is_a_name(name: str) -> None:
+    decision = planner().decide(fact(name=name), NOW)
+    assert decision.choice is Choice.PULL
+    assert decision.file().path == f"acq/{name}"
+
+
+def test_what_another_run_has_claimed_waits_and_takes_no_room() -> None:
+    plan = planner(free_b=200)
+    decision = plan.decide(fact(1, claimed_by="there (run 7)"), NOW)
+    assert (decision.choice, decision.why) == (Choice.WAIT, "being pulled by there (run 7)")
+    assert plan.decide(fact(2), NOW).choice is Choice.PULL
+
+
+@pytest.mark.parametrize(("next", "choice"), [(NOW + 1, Choice.WAIT), (NOW, Choice.PULL), (0, Choice.PULL)])
+def test_a_failed_attempt_waits_until_its_time(next: float, choice: Choice) -> None:
+    assert planner().decide(fact(attempt=attempt(next)), NOW).choice is choice
+
+
+def test_a_settled_request_is_settled_though_it_waits_or_is_claimed() -> None:
+    done = fact(at_group=((DESTINATION, "Y"),), attempt=attempt(NOW + 9), claimed_by="x")
+    assert planner().decide(done, NOW).choice is Choice.CANCEL
+
+
+def test_of_two_requests_for_one_file_the_first_is_done_and_the_second_waits_for_it() -> None:
+    plan = planner()
+    assert plan.decide(fact(1, file_id=5), NOW).choice is Choice.PULL
+    assert plan.decide(fact(2, file_id=5), NOW).choice is Choice.WAIT
+    plan.finished(GROUP_TO, 5, DESTINATION, 100, None)
+    assert plan.decide(fact(2, file_id=5), NOW).choice is Choice.PULL
+
+
+def test_the_second_request_is_done_where_the_first_cannot_be() -> None:
+    plan = planner(source(active=False), node(), node(SIBLING, group_id=30))
+    assert plan.decide(fact(1, file_id=5), NOW).choice is Choice.SKIP
+    assert plan.decide(fact(2, file_id=5, node_from_id=SIBLING), NOW).choice is Choice.PULL
+
+
+def test_one_file_may_go_into_two_groups_at_once() -> None:
+    plan = planner(source(), node(), node(SIBLING, group_id=30))
+    assert plan.decide(fact(1, file_id=5), NOW).node_id == DESTINATION
+    assert plan.decide(fact(2, file_id=5, group_to_id=30), NOW).node_id == SIBLING
+
+
+def test_a_host_that_cannot_be_reached_is_left_alone_for_the_rest_of_the_run() -> None:
+    plan = planner(remote(), node(), node(SIBLING, group_id=30))
+    assert plan.decide(fact(1), NOW).choice is Choice.PULL
+    plan.trouble_with_host("there", "could not be reached")
+    decision = plan.decide(fact(2), NOW)
+    assert (decision.choice, decision.why) == (Choice.SKIP, "host there: could not be reached")
+    assert plan.decide(fact(3, node_from_id=SIBLING), NOW).choice is Choice.PULL
+
+
+def test_a_node_in_trouble_takes_no_more_and_still_gives() -> None:
+    plan = planner(source(), node(), node(SIBLING, group_id=30))
+    plan.trouble_at_node(DESTINATION, "node2 could not be written")
+    decision = plan.decide(fact(1), NOW)
+    assert (decision.choice, decision.why) == (Choice.SKIP, "node2 could not be written")
+    assert plan.decide(fact(2, node_from_id=DESTINATION, group_to_id=30), NOW).choice is Choice.PULL
+
+
+def test_troubles_outlast_the_round() -> None:
+    troubles = Troubles()
+    planner(troubles=troubles).trouble_at_node(DESTINATION, "no")
+    assert planner(troubles=troubles).decide(fact(), NOW).choice is Choice.SKIP
+
+
+def test_a_node_of_this_host_that_is_absent_is_no_source() -> None:
+    plan = planner()
+    assert plan.decide(fact(1), NOW).choice is Choice.PULL
+    plan.node_absent(SOURCE, "not mounted")
+    decision = plan.decide(fact(2), NOW)
+    assert (decision.choice, decision.why) == (Choice.SKIP, "source node node1: not mounted")
+
+
+def test_a_group_without_a_node_that_can_be_worked_on_takes_nothing() -> None:
+    decision = planner(groups={}).decide(fact(), NOW)
+    assert decision.choice is Choice.SKIP
+    assert "no node on this host" in decision.why
+
+
+@pytest.mark.parametrize(
+    ("source_archive", "archive", "configured", "method"),
+    [
+        (False, False, Method.COPY, Method.LINK),
+        (True, False, Method.COPY, Method.COPY),
+        (False, True, Method.COPY, Method.COPY),
+        (True, True, Method.COPY, Method.COPY),
+        (False, False, Method.RSYNC, Method.RSYNC),
+        (True, True, Method.RSYNC, Method.RSYNC),
+    ],
+)
+def test_a_hard_link_is_never_planned_with_an_archive_node_on_either_side(
+    source_archive: bool, archive: bool, configured: Method, method: Method
+) -> None:
+    plan = planner(source(archive=source_archive), node(archive=archive), method=configured)
+    assert plan.decide(fact(), NOW).method is method
+
+
+@pytest.mark.parametrize(("bbcp", "method"), [(False, Method.RSYNC_SSH), (True, Method.BBCP)])
+@pytest.mark.parametrize("archive", [False, True])
+def test_files_of_another_host_are_fetched(bbcp: bool, method: Method, archive: bool) -> None:
+    plan = planner(remote(archive=archive), node(archive=archive), bbcp=bbcp)
+    assert plan.decide(fact(), NOW).method is method
+
+
+def test_bbcp_is_not_used_on_this_host() -> None:
+    assert planner(bbcp=True).decide(fact(), NOW).method is Method.LINK
+
+
+def test_what_does_not_fit_is_skipped_and_smaller_files_behind_it_still_go() -> None:
+    plan = planner(free_b=1000)
+    assert plan.decide(fact(1, size_b=501), NOW).choice is Choice.SKIP
+    assert plan.decide(fact(2, size_b=300), NOW).choice is Choice.PULL
+    assert plan.decide(fact(3, size_b=300), NOW).choice is Choice.SKIP
+    assert plan.decide(fact(4, size_b=200), NOW).choice is Choice.PULL
+    skipped = plan.decide(fact(5, size_b=1), NOW)
+    assert skipped.choice is Choice.SKIP
+    assert "node2" in skipped.why
+
+
+def test_room_is_given_back_by_a_pull_that_did_not_come_about() -> None:
+    plan = planner(free_b=200)
+    first = plan.decide(fact(1), NOW)
+    assert first.reserved_b == 200
+    assert plan.decide(fact(2), NOW).choice is Choice.SKIP
+    plan.finished(GROUP_TO, first.fact.file_id, DESTINATION, 100, None)
+    assert plan.decide(fact(3), NOW).choice is Choice.PULL
+
+
+def test_a_full_node_does_not_keep_a_file_from_being_brought_by_the_next_request() -> None:
+    """A request that finds no room must not count as bringing its file."""
+    plan = planner(free_b=200)
+    first = plan.decide(fact(1), NOW)
+    assert plan.decide(fact(2, file_id=7), NOW).choice is Choice.SKIP
+    plan.finished(GROUP_TO, first.fact.file_id, DESTINATION, 100, None)
+    assert plan.decide(fact(3, file_id=7), NOW).choice is Choice.PULL

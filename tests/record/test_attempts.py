@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from alpenhorn.index.times import posix
+from alpenhorn.model import Blame
+from alpenhorn.record.attempts import ERROR_LENGTH, Failure, failed, succeeded
+from alpenhorn.record.run import Run
+from tests.record.rows import WHEN, Rows
+
+
+def fail(rows: Rows, run: Run, *failures: Failure, kind: str = "pull") -> None:
+    rows.index.retry(lambda: failed(rows.index, run, kind, failures))
+
+
+def test_the_next_attempt_is_a_minute_to_a_day_away(rows: Rows, run: Run) -> None:
+    for count in range(1, 20):
+        fail(rows, run, Failure(1, Blame.NETWORK, "why"))
+        ((found, last, next_),) = rows.all("SELECT count, last, next FROM sync_attempt")
+        wait = posix(next_) - posix(last)
+        assert found == count
+        assert 60 <= wait <= 86_400
+    assert wait >= 43_200
+
+
+def test_subjects_and_kinds_are_counted_apart(rows: Rows, run: Run) -> None:
+    fail(rows, run, Failure(1, Blame.NETWORK, "a"), Failure(2, Blame.NETWORK, "b"))
+    fail(rows, run, Failure(1, Blame.NETWORK, "c"))
+    fail(rows, run, Failure(1, Blame.DESTINATION, "d"), kind="check")
+    assert rows.attempts("pull") == [(1, 2, "network", "c"), (2, 1, "network", "b")]
+    assert rows.attempts("check") == [(1, 1, "destination", "d")]
+    succeeded(rows.index, "pull", [1])
+    assert [row[0] for row in rows.attempts("pull")] == [2]
+    assert len(rows.attempts("check")) == 1
+
+
+@pytest.mark.parametrize(
+    "error", ["x" * 10_000, "\N{SATELLITE ANTENNA}" * 3000, "", "a\nb", "'; DROP TABLE x"]
+)
+def test_any_error_text_is_kept_as_far_as_it_fits(rows: Rows, run: Run, error: str) -> None:
+    fail(rows, run, Failure(1, Blame.WORKER, error))
+    assert rows.attempts("pull")[0][3] == error[:ERROR_LENGTH]
+
+
+def test_many_failures_are_counted_together(rows: Rows, run: Run) -> None:
+    some = [Failure(number, Blame.NETWORK, "why") for number in range(1200)]
+    fail(rows, run, *some)
+    fail(rows, run, *some)
+    assert rows.all("SELECT COUNT(*), MIN(count), MAX(count) FROM sync_attempt") == [(1200, 2, 2)]
+    succeeded(rows.index, "pull", range(1200))
+    assert rows.attempts("pull") == []
+
+
+def test_the_time_of_an_attempt_is_that_of_the_run(rows: Rows, run: Run) -> None:
+    fail(rows, run, Failure(1, Blame.NETWORK, ""))
+    ((last,),) = rows.all("SELECT last FROM sync_attempt")
+    assert datetime.datetime.fromisoformat(str(last)) == WHEN

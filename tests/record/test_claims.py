@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+from collections import Counter
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+from alpenhorn.index.connection import Index
+from alpenhorn.record.claims import LEASE, Wanted, claim, drop_dead, release, renew
+from alpenhorn.record.run import Run
+from tests.record.rows import THERE, WHEN, Rows
+
+ROUNDS = 40
+FILES = 20
+
+
+def wanted(rows: Rows, request_id: int, file_id: int, node: str = "one") -> Wanted:
+    return Wanted(request_id, file_id, rows.group["one"], rows.node[node], 20)
+
+
+def expire(rows: Rows) -> None:
+    rows.do("UPDATE sync_claim SET expires = ?", rows.index.now() - datetime.timedelta(seconds=1))
+
+
+def test_a_claim_is_granted_once_and_to_its_holder_again(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    other = rows.begin(THERE)
+    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {request_id}
+    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {request_id}
+    assert claim(rows.index, other, [wanted(rows, request_id, file_id, "one_too")]) == set()
+    assert rows.claims() == [(file_id, rows.group["one"], run.id)]
+
+
+def test_two_requests_for_one_file_are_one_claim(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    first, second = rows.request(file_id), rows.request(file_id, source="two")
+    other = rows.begin(THERE)
+    assert claim(rows.index, run, [wanted(rows, first, file_id)]) == {first}
+    assert claim(rows.index, other, [wanted(rows, second, file_id)]) == set()
+
+
+def test_what_another_request_has_brought_meanwhile_is_not_granted(rows: Rows, run: Run) -> None:
+    file_id, other = rows.file("a"), rows.file("b")
+    requests = {file: rows.request(file) for file in (file_id, other)}
+    rows.copy(file_id, "one_too", "YY")
+    rows.copy(other, "one_too", "XY")
+    both = [wanted(rows, request_id, file) for file, request_id in requests.items()]
+    assert claim(rows.index, run, both) == {requests[other]}
+    assert rows.claims() == [(other, rows.group["one"], run.id)]
+
+
+def test_another_group_is_another_claim(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    first, second = rows.request(file_id), rows.request(file_id, group="two")
+    other = rows.begin(THERE)
+    claim(rows.index, run, [wanted(rows, first, file_id)])
+    into_two = Wanted(second, file_id, rows.group["two"], rows.node["two"], 20)
+    assert claim(rows.index, other, [into_two]) == {second}
+
+
+def test_what_is_no_longer_pending_is_not_granted_and_leaves_no_claim(rows: Rows, run: Run) -> None:
+    done, cancelled, pending = rows.file("a"), rows.file("b"), rows.file("c")
+    some = [
+        wanted(rows, rows.request(done, completed=1), done),
+        wanted(rows, rows.request(cancelled, cancelled=1), cancelled),
+        wanted(rows, 99_999, 99_999),
+        wanted(rows, rows.request(pending), pending),
+    ]
+    assert claim(rows.index, run, some) == {some[-1].request_id}
+    assert rows.claims() == [(pending, rows.group["one"], run.id)]
+
+
+def test_nothing_asked_is_nothing_granted(rows: Rows, run: Run) -> None:
+    assert claim(rows.index, run, []) == set()
+
+
+def test_a_lease_that_ran_out_is_taken_over_with_its_reservation(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    other = rows.begin(THERE)
+    claim(rows.index, run, [wanted(rows, request_id, file_id)])
+    expire(rows)
+    assert claim(rows.index, other, [wanted(rows, request_id, file_id, "one_too")]) == {request_id}
+    assert rows.all("SELECT run_id, host, node_id, fence FROM sync_claim") == [
+        (other.id, THERE, rows.node["one_too"], 2)
+    ]
+    renew(rows.index, run)
+    release(rows.index, run, rows.group["one"], [file_id])
+    assert rows.claims() == [(file_id, rows.group["one"], other.id)]
+    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == set()
+
+
+def test_a_renewed_lease_is_not_taken_over(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    claim(rows.index, run, [wanted(rows, request_id, file_id)])
+    expire(rows)
+    renew(rows.index, run)
+    assert claim(rows.index, rows.begin(THERE), [wanted(rows, request_id, file_id)]) == set()
+    ((expires,),) = rows.all("SELECT expires FROM sync_claim")
+    left = datetime.datetime.fromisoformat(str(expires)) - rows.index.now()
+    assert LEASE / 2 < left <= LEASE
+
+
+def test_leases_are_judged_by_the_servers_clock_and_not_by_the_hosts(rows: Rows, run: Run) -> None:
+    """The runs' clocks of these tests stand still, years away."""
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    late = Run(run.id + 1, THERE, lambda: WHEN + datetime.timedelta(days=9999))
+    claim(rows.index, run, [wanted(rows, request_id, file_id)])
+    assert claim(rows.index, late, [wanted(rows, request_id, file_id)]) == set()
+
+
+def test_claims_of_dead_runs_on_our_nodes_are_dropped_and_no_others(rows: Rows) -> None:
+    dead, elsewhere, ours = rows.begin(), rows.begin(THERE), rows.begin()
+    files = [rows.file(name) for name in "abc"]
+    requests = [rows.request(file_id) for file_id in files]
+    claim(rows.index, dead, [wanted(rows, requests[0], files[0])])
+    claim(rows.index, elsewhere, [wanted(rows, requests[1], files[1], "one_too")])
+    claim(rows.index, ours, [wanted(rows, requests[2], files[2])])
+    assert drop_dead(rows.index, ours, [rows.node["one"], rows.node["two"]]) == 1
+    assert [row[2] for row in rows.claims()] == [elsewhere.id, ours.id]
+
+
+# --- two hosts at once ---------------------------------------------------------------------------------
+
+
+def _race(
+    url: str, run_id: int, node_id: int, plan: list[list[Wanted]], barrier: Barrier, answers: Any
+) -> None:
+    index = Index.open(url)
+    run = Run(run_id, f"host{run_id}", lambda: WHEN)
+    granted: list[int] = []
+    for page in plan:
+        barrier.wait(60)
+        granted += claim(index, run, [want._replace(node_id=node_id) for want in page])
+    answers.put((run_id, granted))
+    index.close()
+
+
+def test_two_processes_that_claim_the_same_files_get_each_file_once(
+    index: Index, index_url: str, rows: Rows
+) -> None:
+    with index.transaction():
+        files = [rows.file(str(number)) for number in range(ROUNDS * FILES)]
+        requests = [rows.request(file_id) for file_id in files]
+    everything = [wanted(rows, *pair) for pair in zip(requests, files, strict=True)]
+    pages = [everything[start : start + FILES] for start in range(0, len(everything), FILES)]
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(2), context.SimpleQueue()
+    racers = [
+        context.Process(
+            target=_race,
+            args=(index_url, run_id, node_id, [page[::step] for page in pages], barrier, answers),
+        )
+        for run_id, node_id, step in ((101, rows.node["one"], 1), (102, rows.node["one_too"], -1))
+    ]
+    for racer in racers:
+        racer.start()
+    granted = dict(answers.get() for _ in racers)
+    for racer in racers:
+        racer.join()
+    assert Counter(granted[101]) + Counter(granted[102]) == Counter(requests)
+    assert {row[2] for row in rows.claims()} <= {101, 102}
+
+
+def _pull(url: str, run_id: int, node_id: int, plan: list[Wanted], barrier: Barrier, answers: Any) -> None:
+    """Claim, "pull" and settle one file after the other, as fast as it goes."""
+    index = Index.open(url)
+    run = Run(run_id, f"host{run_id}", lambda: WHEN)
+    pulled: list[int] = []
+
+    def settle(request_id: int, want: Wanted) -> None:
+        index.execute("UPDATE archivefilecopyrequest SET completed = 1 WHERE id = ?", (request_id,))
+        release(index, run, want.group_id, [want.file_id])
+
+    for want in plan:
+        barrier.wait(60)
+        for request_id in claim(index, run, [want._replace(node_id=node_id)]):
+            pulled.append(request_id)
+            index.retry(lambda request_id=request_id, want=want: settle(request_id, want))  # type: ignore[misc]
+    answers.put(pulled)
+    index.close()
+
+
+def test_a_request_that_another_host_has_just_completed_is_not_granted_again(
+    index: Index, index_url: str, rows: Rows
+) -> None:
+    """The claim waits for the transaction that completes the request and gives the other's claim back."""
+    with index.transaction():
+        files = [rows.file(str(number)) for number in range(300)]
+        plan = [wanted(rows, rows.request(file_id), file_id) for file_id in files]
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(2), context.SimpleQueue()
+    racers = [
+        context.Process(target=_pull, args=(index_url, run_id, rows.node[node], plan, barrier, answers))
+        for run_id, node in ((101, "one"), (102, "one_too"))
+    ]
+    for racer in racers:
+        racer.start()
+    pulled = Counter([*answers.get(), *answers.get()])
+    for racer in racers:
+        racer.join()
+    assert pulled == Counter(want.request_id for want in plan)

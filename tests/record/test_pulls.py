@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from typing import Any
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model import Blame, Method, PullFact, PullFile, PullResult, Verdict
+from alpenhorn.plan.pulls import Choice, PullDecision
+from alpenhorn.record.claims import Wanted, claim
+from alpenhorn.record.pulls import cancel, settle
+from alpenhorn.record.run import Run
+from tests.record.rows import MD5, WHEN, Rows
+
+START, END = 1_800_000_000.7, 1_800_000_060.2
+
+
+def result(request_id: int, file_id: int, verdict: Verdict = Verdict.PULLED, **changes: Any) -> PullResult:
+    file = PullFile(request_id, file_id, f"acq/{file_id}", 10, MD5)
+    plain = PullResult(file, verdict, START, END, method=Method.COPY)
+    return plain._replace(**changes)
+
+
+def pulled(rows: Rows, run: Run, *results: PullResult, node: str = "one") -> None:
+    settle(rows.index, run, rows.fact("field"), rows.fact(node), results)
+
+
+def good(request_id: int, file_id: int) -> PullResult:
+    return result(request_id, file_id, space_b=8192)
+
+
+def blamed(request_id: int, file_id: int, blame: Blame) -> PullResult:
+    return result(request_id, file_id, Verdict.FAILED, blame=blame, error="why")
+
+
+def claimed(rows: Rows, run: Run, request_id: int, file_id: int) -> None:
+    want = Wanted(request_id, file_id, rows.group["one"], rows.node["one"], 20)
+    assert claim(rows.index, run, [want]) == {request_id}
+
+
+def test_a_pulled_file_is_recorded_with_everything_that_follows(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    rows.copy(file_id, "field", "YY")
+    request_id = rows.request(file_id)
+    claimed(rows, run, request_id, file_id)
+    pulled(rows, run, good(request_id, file_id))
+    assert rows.state(file_id, "one") == "YY"
+    assert rows.state(file_id, "field") == "YY"
+    ((size_b, ready),) = rows.all(
+        "SELECT size_b, ready FROM archivefilecopy WHERE node_id = ?", rows.node["one"]
+    )
+    assert (size_b, ready) == (8192, 1)
+    ((completed, cancelled, started, ended),) = rows.all(
+        "SELECT completed, cancelled, transfer_started, transfer_completed FROM archivefilecopyrequest"
+    )
+    assert (completed, cancelled) == (1, 0)
+    assert str(started) == "2027-01-15 08:00:00"
+    assert str(ended) == "2027-01-15 08:01:00"
+    assert rows.claims() == []
+    assert rows.events("pulled") == [(file_id, rows.node["one"])]
+    assert rows.all("SELECT file_id, node_id FROM sync_verification") == [(file_id, rows.node["one"])]
+
+
+def test_a_corrupt_released_or_missing_copy_becomes_good(rows: Rows, run: Run) -> None:
+    for state in ("XY", "XN", "NN", "NY", "MY"):
+        file_id = rows.file(state)
+        rows.copy(file_id, "one", state)
+        pulled(rows, run, good(rows.request(file_id), file_id))
+        assert rows.state(file_id, "one") == "YY"
+
+
+def test_settling_twice_is_as_good_as_once(rows: Rows, run: Run) -> None:
+    rows.edge("one", "two", autosync=1)
+    fine, bad = rows.file("fine"), rows.file("bad")
+    rows.copy(bad, "field", "YY")
+    results = (
+        good(rows.request(fine), fine),
+        blamed(rows.request(bad), bad, Blame.SOURCE),
+    )
+
+    def found() -> list[Any]:
+        return [
+            rows.all("SELECT * FROM archivefilecopy ORDER BY id"),
+            rows.all("SELECT * FROM archivefilecopyrequest ORDER BY id"),
+        ]
+
+    pulled(rows, run, *results)
+    once = found()
+    pulled(rows, run, *results)
+    assert found() == once
+    assert len(rows.pending("two")) == 1
+
+
+def test_a_request_that_was_cancelled_meanwhile_stays_cancelled_and_the_copy_counts(
+    rows: Rows, run: Run
+) -> None:
+    file_id = rows.file("a")
+    request_id = rows.request(file_id, cancelled=1)
+    pulled(rows, run, good(request_id, file_id))
+    assert rows.request_state(request_id) == "cancelled"
+    assert rows.state(file_id, "one") == "YY"
+
+
+def test_times_of_a_request_that_somebody_completed_are_left_alone(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    request_id = rows.request(file_id, completed=1)
+    rows.do("UPDATE archivefilecopyrequest SET transfer_completed = ?", WHEN)
+    pulled(rows, run, good(request_id, file_id))
+    assert str(rows.all("SELECT transfer_completed FROM archivefilecopyrequest")[0][0]) == str(WHEN)
+
+
+def test_the_sources_blame_makes_a_good_copy_suspect_and_touches_no_other(rows: Rows, run: Run) -> None:
+    for state in ("YY", "YM", "YN", "NY", "XY", "MY"):
+        file_id = rows.file(state)
+        rows.copy(file_id, "field", state)
+        rows.copy(file_id, "two", "YY")
+        pulled(rows, run, blamed(rows.request(file_id), file_id, Blame.SOURCE))
+        assert rows.state(file_id, "field") == state.replace("YY", "MY").replace("YM", "MM").replace(
+            "YN", "MN"
+        )
+        assert rows.state(file_id, "two") == "YY"
+        assert rows.state(file_id, "one") is None
+
+
+def test_any_other_blame_touches_no_copy(rows: Rows, run: Run) -> None:
+    for blame in Blame:
+        if blame is Blame.SOURCE:
+            continue
+        file_id = rows.file(blame)
+        rows.copy(file_id, "field", "YY")
+        rows.copy(file_id, "one", "XY")
+        request_id = rows.request(file_id)
+        pulled(rows, run, blamed(request_id, file_id, blame))
+        assert (rows.state(file_id, "field"), rows.state(file_id, "one")) == ("YY", "XY")
+        assert rows.request_state(request_id) == "pending"
+        assert (request_id, 1, str(blame), "why") in rows.attempts("pull")
+
+
+def test_attempts_are_counted_and_forgotten_with_success(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    for count in (1, 2, 3):
+        pulled(rows, run, blamed(request_id, file_id, Blame.NETWORK))
+        assert rows.attempts("pull") == [(request_id, count, "network", "why")]
+    pulled(rows, run, good(request_id, file_id))
+    assert rows.attempts("pull") == []
+
+
+def test_something_unknown_at_the_path_is_to_be_checked_and_the_request_stays(rows: Rows, run: Run) -> None:
+    expected = {None: "MY", "NY": "MY", "NN": "MY", "NM": "MY", "XY": "XY", "YY": "YY", "MN": "MN"}
+    for state, after in expected.items():
+        file_id = rows.file(f"is {state}")
+        request_id = rows.request(file_id)
+        claimed(rows, run, request_id, file_id)
+        if state:
+            rows.copy(file_id, "one", state)
+        pulled(rows, run, result(request_id, file_id, Verdict.OCCUPIED, error="there"))
+        assert rows.state(file_id, "one") == after
+        assert rows.request_state(request_id) == "pending"
+    assert rows.attempts("pull") == []
+    assert rows.claims() == []
+
+
+def test_a_failure_gives_its_claim_back_and_no_other(rows: Rows, run: Run) -> None:
+    one, other = rows.file("a"), rows.file("b")
+    requests = rows.request(one), rows.request(other)
+    claimed(rows, run, requests[0], one)
+    claimed(rows, run, requests[1], other)
+    pulled(rows, run, blamed(requests[0], one, Blame.NETWORK))
+    assert rows.claims() == [(other, rows.group["one"], run.id)]
+
+
+def test_many_files_are_settled_together(rows: Rows, run: Run) -> None:
+    with rows.index.transaction():
+        file_ids = [rows.file(str(number)) for number in range(1200)]
+        requests = [rows.request(file_id) for file_id in file_ids]
+    pulled(rows, run, *map(good, requests, file_ids))
+    assert rows.pending("one") == []
+    assert rows.all("SELECT COUNT(*) FROM archivefilecopy WHERE has_file = 'Y'") == [(1200,)]
+
+
+# --- cancelling ----------------------------------------------------------------------------------------
+
+
+def test_only_pending_requests_are_cancelled(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    pending, completed = rows.request(file_id), rows.request(file_id, completed=1)
+    decisions = [
+        PullDecision(
+            PullFact(
+                request_id, file_id, "acq", "a", 10, MD5, rows.node["field"], "Y", True, rows.group["one"]
+            ),
+            Choice.CANCEL,
+            "the group has the file already",
+        )
+        for request_id in (pending, completed)
+    ]
+    cancel(rows.index, run, decisions)
+    assert rows.request_state(pending) == "cancelled"
+    ((cancelled,),) = rows.all("SELECT cancelled FROM archivefilecopyrequest WHERE id = ?", completed)
+    assert cancelled == 0
+
+
+# --- automatic actions ---------------------------------------------------------------------------------
+
+
+def test_autosync_asks_for_what_the_group_lacks_once(rows: Rows, run: Run) -> None:
+    rows.edge("one", "two", autosync=1)
+    lacking, there, asked, corrupt, done = (rows.file(name) for name in "abcde")
+    rows.copy(there, "two", "YY")
+    rows.copy(corrupt, "two", "XY")
+    rows.request(asked, group="two")
+    rows.request(done, group="two", completed=1)
+    before = set(rows.pending("two"))
+    some = [good(rows.request(file_id), file_id) for file_id in (lacking, there, asked, corrupt, done)]
+    pulled(rows, run, *some)
+    pulled(rows, run, *some)
+    assert sorted(set(rows.pending("two")) - before) == sorted(
+        (file_id, rows.node["one"]) for file_id in (lacking, corrupt, done)
+    )
+    assert len(rows.pending("two")) == 4
+
+
+def test_autosync_follows_a_copy_on_its_own_node_only(rows: Rows, run: Run) -> None:
+    rows.edge("field", "two", autosync=1)
+    rows.edge("one_too", "two", autosync=1)
+    rows.edge("one", "two", autosync=0)
+    file_id = rows.file("a")
+    pulled(rows, run, good(rows.request(file_id), file_id))
+    assert rows.pending("two") == []
+
+
+def test_autoclean_releases_the_copy_at_the_other_end_only(rows: Rows, run: Run) -> None:
+    rows.edge("field", "one", autoclean=1)
+    rows.edge("two", "one", autoclean=0)
+    file_id, other = rows.file("a"), rows.file("b")
+    for node in ("field", "two"):
+        rows.copy(file_id, node, "YY")
+        rows.copy(other, node, "YY")
+    pulled(rows, run, good(rows.request(file_id), file_id))
+    assert rows.state(file_id, "field") == "YN"
+    assert rows.state(file_id, "one") == "YY"
+    assert (rows.state(file_id, "two"), rows.state(other, "field")) == ("YY", "YY")
+
+
+def test_an_edge_from_a_node_to_its_own_group_is_ignored(rows: Rows, run: Run) -> None:
+    rows.edge("one", "one", autosync=1, autoclean=1)
+    file_id = rows.file("a")
+    pulled(rows, run, good(rows.request(file_id), file_id))
+    assert rows.state(file_id, "one") == "YY"
+    assert rows.pending("one") == []
+
+
+def test_the_automatic_actions_are_lost_with_the_copy_or_kept_with_it(rows: Rows, index: Index) -> None:
+    rows.edge("one", "two", autosync=1)
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    run = rows.begin()
+    rows.index.execute("DROP TABLE sync_attempt")
+    try:
+        pulled(rows, run, good(request_id, file_id))
+    except Exception as error:
+        assert "sync_attempt" in str(error)
+    assert rows.state(file_id, "one") is None
+    assert rows.pending("two") == []
+    assert rows.request_state(request_id) == "pending"

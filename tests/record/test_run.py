@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import datetime
+import json
+
+from alpenhorn.model import GIB
+from alpenhorn.record import run as runs
+from alpenhorn.record.claims import Wanted, claim
+from tests.record.rows import HERE, WHEN, Rows
+
+
+def test_a_run_has_a_row_from_its_begin_to_its_end(rows: Rows) -> None:
+    run = runs.begin(rows.index, HERE, ["one", "two"], lambda: WHEN)
+    assert rows.all("SELECT host, nodes, ended, exit_status FROM sync_run WHERE id = ?", run.id) == [
+        (HERE, "one two", None, None)
+    ]
+    counts = {"pull": {"done": 3, "failed": 1, "bytes": 2**40}, "check": {"done": 1, "failed": 0, "bytes": 5}}
+    runs.end(rows.index, run, 1, counts, {})
+    ((ended, status, done, failed, bytes_, text),) = rows.all(
+        "SELECT ended, exit_status, done, failed, bytes, counts FROM sync_run"
+    )
+    assert (str(ended), status, done, failed, bytes_) == (str(WHEN), 1, 4, 1, 2**40 + 5)
+    assert json.loads(text) == counts
+
+
+def test_runs_have_ids_of_their_own(rows: Rows) -> None:
+    assert len({rows.begin().id for _ in range(3)}) == 3
+
+
+def test_the_end_gives_back_the_claims_of_this_run_only(rows: Rows) -> None:
+    ours, other = rows.begin(), rows.begin()
+    for run, name in ((ours, "a"), (other, "b")):
+        file_id = rows.file(name)
+        want = Wanted(rows.request(file_id), file_id, rows.group["one"], rows.node["one"], 20)
+        claim(rows.index, run, [want])
+    runs.end(rows.index, ours, 0, {}, {})
+    assert [row[2] for row in rows.claims()] == [other.id]
+
+
+def test_free_space_is_written_down_where_it_is_known(rows: Rows) -> None:
+    run = rows.begin()
+    runs.end(rows.index, run, 0, {}, {rows.node["one"]: 3 * GIB, rows.node["two"]: None})
+    found = rows.all("SELECT name, avail_gb, avail_gb_last_checked FROM storagenode ORDER BY id")
+    assert [(name, free, when and str(when)) for name, free, when in found] == [
+        ("field", None, None),
+        ("one", 3.0, str(WHEN)),
+        ("one_too", None, None),
+        ("two", None, None),
+    ]
+
+
+def test_times_are_whole_seconds_on_both_engines(rows: Rows) -> None:
+    run = runs.begin(rows.index, HERE, [], lambda: WHEN + datetime.timedelta(microseconds=999_999))
+    assert run.now() == str(WHEN)
+    ((started,),) = rows.all("SELECT started FROM sync_run")
+    assert str(started) == str(WHEN)
+
+
+def test_events_are_only_added(rows: Rows) -> None:
+    run = rows.begin()
+    runs.events(rows.index, run, "pulled", [(1, 2, "why"), (3, 4, "")])
+    runs.events(rows.index, run, "pulled", [])
+    runs.events(rows.index, run, "pulled", [(1, 2, "again")])
+    assert rows.all("SELECT file_id, node_id, why, run_id FROM sync_event ORDER BY id") == [
+        (1, 2, "why", run.id),
+        (3, 4, "", run.id),
+        (1, 2, "again", run.id),
+    ]

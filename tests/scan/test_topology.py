@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.errors import NotFound
+from alpenhorn.model import GroupFact
+from alpenhorn.scan.topology import load, stored_bytes
+from tests.record.rows import HERE, Rows
+from tests.scan.statements import counted
+
+
+def test_nodes_come_with_their_hosts(rows: Rows) -> None:
+    rows.do(
+        "UPDATE storagenode SET max_total_gb = 1.5, min_avail_gb = 0.5, io_config = '{}' WHERE name = 'one'"
+    )
+    topology = load(rows.index)
+    node = topology.nodes[rows.node["one"]]
+    assert (node.name, node.root, node.group_id) == ("one", "/srv/one", rows.group["one"])
+    assert (node.host, node.username, node.address) == (HERE, "u", "a")
+    assert (bool(node.active), bool(node.archive)) == (True, True)
+    assert (node.max_total_gb, node.min_avail_gb, node.avail_gb, node.io_config) == (1.5, 0.5, None, "{}")
+    assert topology.groups[rows.group["two"]] == GroupFact(rows.group["two"], "two", None, None)
+
+
+def test_the_nodes_here_are_active_and_this_hosts(rows: Rows) -> None:
+    rows.do("UPDATE storagenode SET active = 0 WHERE name = 'field'")
+    rows.insert(
+        "storagenode", name="homeless", group_id=rows.group["two"], active=1, auto_import=0, auto_verify=0,
+        archive=0, min_avail_gb=0.0,
+    )  # fmt: skip
+    topology = load(rows.index)
+    assert [node.name for node in topology.here(HERE)] == ["one", "two"]
+    assert topology.here("nobody") == []
+
+
+def test_nodes_are_found_by_name_each_once(rows: Rows) -> None:
+    topology = load(rows.index)
+    assert [node.name for node in topology.named(["two", "one", "two"])] == ["two", "one"]
+    for name in ("none", "ONE", "one "):
+        with pytest.raises(NotFound, match="alpenhorn node list"):
+            topology.named(["one", name])
+
+
+def test_it_costs_two_statements(rows: Rows) -> None:
+    with counted() as statements:
+        load(rows.index)
+    assert statements.count == 2
+
+
+def test_what_a_node_stores_is_the_length_of_all_that_may_be_there(rows: Rows) -> None:
+    assert stored_bytes(rows.index, rows.node["one"]) == 0
+    for number, state in enumerate(("YY", "YN", "MY", "XY", "NY", "NN")):
+        rows.copy(rows.file(state, size_b=10**number), "one", state)
+    rows.copy(rows.file("unknown", size_b=None), "one", "YY")
+    rows.copy(rows.file("elsewhere"), "two", "YY")
+    assert stored_bytes(rows.index, rows.node["one"]) == 1111
