@@ -68,15 +68,13 @@ def kill_tree(pid: int, grace: float = 0) -> list[int]:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
         _wait(tree, grace, _gone)
-    new = list(tree.values())
-    while new:  # stopped from the top down, nobody can fork behind our back
+    new = _add_family(tree, list(tree.values())) + list(tree.values())
+    while new:
+        # Again until nobody is new: one may have forked while it was being killed.  They are not stopped first,
+        # since whoever we stopped would stand still for ever if we were killed in between.
         for process in new:
-            with contextlib.suppress(psutil.Error):
-                process.suspend()
-        new = _add_family(tree, new)
-    # Children before parents: a stopped group that loses its last parent is continued by the kernel.
-    for process in reversed(tree.values()):
-        _kill(process)
+            _kill(process)
+        new = _add_family(tree, list(tree.values()))
     return _wait(tree, KILL_WAIT, _reaped)
 
 
