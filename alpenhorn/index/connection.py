@@ -109,7 +109,7 @@ class Index:
         def attempt() -> Any:
             return self.db.execute_sql(marked, tuple(params))
 
-        if sql.startswith("SELECT") and not self.db.in_transaction():
+        if sql.lstrip().startswith("SELECT") and not self.db.in_transaction():
             return self._persist(attempt)
         return attempt()
 

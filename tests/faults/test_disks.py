@@ -1,0 +1,225 @@
+"""Disks that are full, read-only, unreadable, or gone."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from alpenhorn.model import MARKER
+from tests.fixtures.archive import Result, stand_in
+
+READS = "read,pread64,readv,preadv,preadv2"
+
+pytestmark = pytest.mark.usefixtures("root")
+
+
+@pytest.fixture(scope="module")
+def root():
+    if os.geteuid():
+        pytest.fail(
+            "these tests mount small file systems: run them as root, or without tests/faults/test_disks.py"
+        )
+
+
+def mount(*arguments):
+    subprocess.run(["mount", *map(str, arguments)], check=True)
+
+
+@contextmanager
+def mounted(archive, node, options):
+    """The node's root on a file system of its own, with the marker."""
+    at = archive.root(node)
+    at.mkdir(exist_ok=True)
+    mount("-t", "tmpfs", "-o", options, "none", at)
+    try:
+        (at / MARKER).write_text(f"{node}\n")
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+@pytest.fixture
+def pair(sqlite_archive):
+    sqlite_archive.node("field")
+    sqlite_archive.node("other", archive=1)
+    sqlite_archive.node("safe", made=False, archive=1, io_config='{"reserve_factor": 1}')
+    return sqlite_archive
+
+
+def assert_destination_trouble(archive, result, ids, requests):
+    """Those that fit are done; the others wait, and nobody says anything bad of their sources."""
+    assert result.status == 1 and "safe" in result.err, result
+    assert {archive.copy(file_id, "field") for file_id in ids} == {"YY"}
+    states = [archive.state(request) for request in requests]
+    assert set(states) <= {"done", "pending"} and "pending" in states
+    blames = {row[0] for row in archive.all("SELECT blame FROM sync_attempt WHERE kind = 'pull'")}
+    assert blames == {"destination"}
+    assert archive.claims() == 0
+    assert archive.violations() == []
+    assert {archive.copy(file_id, "other") for file_id in ids} == {"YY"}
+
+
+def use(archive, method):
+    settings = json.dumps({"reserve_factor": 1, "method": method})
+    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe'", settings)
+
+
+def assert_finished_by_the_next_run(archive):
+    archive.configure()
+    archive.forget_attempts()
+    archive.synced()
+    assert archive.pending() == 0 and archive.violations() == []
+    assert archive.tree("safe") == archive.tree("field")
+    assert archive.stray("safe") == []
+
+
+@pytest.mark.parametrize("method", ["auto", "rsync"])
+def test_a_disk_without_inodes_takes_what_fits_and_the_rest_later(pair, method):
+    use(pair, method)
+    ids = pair.files(300, "field", 1000)
+    with mounted(pair, "safe", "size=40m,nr_inodes=100"):
+        requests = pair.requests(ids, "field", "safe")
+        pair.requests(ids, "field", "other")
+        result = pair.sync("--jobs", "1")
+        assert_destination_trouble(pair, result, ids, requests)
+        mount("-o", "remount,size=400m,nr_inodes=10000", pair.root("safe"))
+        assert_finished_by_the_next_run(pair)
+
+
+def test_a_disk_that_something_else_fills_meanwhile_takes_what_fits_and_the_rest_later(pair):
+    use(pair, "rsync")
+    ids = [pair.file(f"acq/{i}", os.urandom(5 * 2**20), "field") for i in range(6)]
+    with mounted(pair, "safe", "size=40m"):
+        requests = pair.requests(ids, "field", "safe")
+        pair.requests(ids, "field", "other")
+        hog = stand_in(
+            pair.base / "bin",
+            "rsync-hog",
+            f'head -c 25M /dev/zero > {pair.root("safe")}/.hog; exec rsync "$@"',
+        )
+        pair.configure(transfer={"rsync": str(hog)})
+        assert_destination_trouble(pair, pair.sync("--jobs", "1"), ids, requests)
+        (pair.root("safe") / ".hog").unlink()
+        assert_finished_by_the_next_run(pair)
+
+
+def test_what_is_known_not_to_fit_is_not_tried_and_smaller_files_go(pair):
+    big = pair.file("acq/big", os.urandom(30 * 2**20), "field")
+    small = pair.file("acq/small", os.urandom(5 * 2**20), "field")
+    with mounted(pair, "safe", "size=20m"):
+        requests = pair.requests([big, small], "field", "safe")
+        result = pair.sync()
+        assert result.status == 0 and "no room on safe" in result.err and "acq/big" in result.err
+        assert [pair.state(request) for request in requests] == ["pending", "done"]
+        assert pair.attempt(requests[0]) is None
+        mount("-o", "remount,size=100m", pair.root("safe"))
+        assert_finished_by_the_next_run(pair)
+
+
+def test_a_read_only_disk_is_destination_trouble_or_left_out(pair):
+    with mounted(pair, "safe", "size=40m"):
+        mount("-o", "remount,ro", pair.root("safe"))
+        ids = pair.files(5, "field", 100)
+        requests = pair.requests(ids, "field", "safe")
+        pair.requests(ids, "field", "other")
+        result = pair.sync()
+        assert "safe" in result.err and "ead-only" in result.err
+        assert {pair.copy(file_id, "field") for file_id in ids} == {"YY"}
+        assert {pair.state(request) for request in requests} == {"pending"}
+        assert len(pair.tree("other")) == 5
+        mount("-o", "remount,rw", pair.root("safe"))
+        pair.forget_attempts()
+        pair.synced()
+        assert pair.pending() == 0
+
+
+@pytest.mark.parametrize(("calls", "error"), [("syncfs", "EIO"), ("renameat,renameat2", "EROFS")])
+def test_files_that_cannot_be_flushed_or_placed_are_not_called_good(pair, calls, error):
+    use(pair, "auto")
+    pair.root("safe").mkdir()
+    (pair.root("safe") / MARKER).write_text("safe\n")
+    ids = pair.files(20, "field", 100)
+    requests = pair.requests(ids, "field", "safe")
+    pair.requests(ids, "field", "other")
+    stages = [pair.root("safe") / ".alpenhorn" / f"run-1-{number}" for number in range(6)]
+    result = injected(pair, stages, calls, error)
+    assert_destination_trouble(pair, result, ids, requests)
+    assert "done" not in [pair.state(request) for request in requests]
+    assert pair.tree("safe") == {}
+    assert_finished_by_the_next_run(pair)
+
+
+def test_a_directory_that_cannot_be_written_is_destination_trouble(pair):
+    """chattr +i keeps root from writing, too."""
+    pair.root("safe").mkdir()
+    (pair.root("safe") / MARKER).write_text("safe\n")
+    ids = [pair.file(f"acq/{i}", None, "field") for i in range(3)]
+    requests = pair.requests(ids, "field", "safe")
+    pair.requests(ids, "field", "other")
+    (pair.root("safe") / "acq").mkdir()
+    subprocess.run(["chattr", "+i", pair.root("safe") / "acq"], check=True)
+    try:
+        result = pair.sync()
+    finally:
+        subprocess.run(["chattr", "-i", pair.root("safe") / "acq"], check=True)
+    assert_destination_trouble(pair, result, ids, requests)
+    pair.forget_attempts()
+    pair.synced()
+    assert pair.pending() == 0
+
+
+def test_a_file_that_cannot_be_read_stays_suspect_and_the_others_are_checked(pair):
+    """strace makes reads of one file fail with EIO."""
+    ids = {name: pair.file(f"acq/{name}", name.encode() * 1000, "field") for name in ("a", "bad", "c")}
+    for file_id in ids.values():
+        pair.set_copy(file_id, "field", "MY")
+    pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
+    result = injected(pair, [pair.root("field") / "acq" / "bad"], READS)
+    assert result.status == 1 and "acq/bad" in result.err, result
+    assert {name: pair.copy(file_id, "field") for name, file_id in ids.items()} == {
+        "a": "YY",
+        "bad": "MY",
+        "c": "YY",
+    }
+    assert pair.one("SELECT subject_id > 0 FROM sync_attempt WHERE kind = 'check'") == 1
+    pair.forget_attempts()
+    pair.synced()
+    assert pair.copy(ids["bad"], "field") == "YY"
+
+
+def test_a_source_that_cannot_be_read_is_not_called_bad(pair):
+    ids = [pair.file(f"acq/{name}", name.encode() * 1000, "field") for name in ("a", "bad", "c")]
+    pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
+    requests = pair.requests(ids, "field", "other")
+    result = injected(pair, [pair.root("field") / "acq" / "bad"], f"{READS},sendfile")
+    assert result.status == 1 and "acq/bad" in result.err, result
+    assert {pair.copy(file_id, "field") for file_id in ids} == {"YY"}
+    assert [pair.state(request) for request in requests] == ["done", "pending", "done"]
+    pair.forget_attempts()
+    pair.synced()
+    assert pair.pending() == 0
+
+
+def injected(archive, paths, calls, error="EIO"):
+    """A run during which those calls on those paths fail."""
+    argv = ["strace", "-f", "-qq", "-o", "/dev/null", *(f"--trace-path={path}" for path in paths)]
+    argv += ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
+    argv += [sys.executable, "-m", "alpenhorn", "-c", str(archive.configure()), "sync"]
+    ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in ended.stderr
+    return Result(ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_a_mount_that_hangs_is_left_out_and_the_run_ends(pair):
+    """A fifo in place of the marker would hang whoever opens it carelessly."""
+    pair.root("safe").mkdir()
+    os.mkfifo(pair.root("safe") / MARKER)
+    ids = pair.files(3, "field", 100)
+    pair.requests(ids, "field", "safe")
+    pair.requests(ids, "field", "other")
+    result = pair.sync()
+    assert result.status == 0 and "safe" in result.err
+    assert len(pair.tree("other")) == 3

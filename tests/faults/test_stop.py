@@ -1,0 +1,102 @@
+"""SIGTERM, SIGINT and time-outs in the middle of the work."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.fixtures.archive import stand_in, wait_for
+
+
+@pytest.fixture
+def busy(archive):
+    """A run in the middle of a large file, with others done and more to come."""
+    archive.node("field")
+    archive.node("safe", archive=1)
+    ids = archive.files(50, "field", 100)
+    ids += [archive.file(f"big/{i}", os.urandom(2**20) * 250, "field") for i in range(2)]
+    archive.requests(ids, "field", "safe")
+    archive.running = archive.start("sync", "--jobs", "1")
+    private = archive.root("safe") / ".alpenhorn"
+    wait_for(lambda: [p for p in private.glob("part-*/big/*") if p.stat().st_size], "a large file on its way")
+    return archive
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_run_within_seconds_and_what_was_done_is_recorded(busy, number):
+    started = time.monotonic()
+    busy.running.process.send_signal(number)
+    result = busy.running.result()
+    assert time.monotonic() - started < 10
+    assert result.status == 1 and "stopped as asked" in result.err
+    busy.running.wait_until_nothing_is_left()
+    assert busy.violations() == [] and busy.claims() == 0
+    assert len(busy.tree("safe")) == busy.one(
+        "SELECT COUNT(*) FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id WHERE n.name = 'safe'"
+    )
+    assert busy.pending() > 0 and busy.one("SELECT COUNT(*) FROM sync_attempt") == 0
+    assert busy.one("SELECT exit_status FROM sync_run WHERE ended IS NOT NULL") == 1
+    busy.synced()
+    assert busy.pending() == 0 and busy.stray("safe") == [] and busy.violations() == []
+
+
+def test_ctrl_c_in_a_terminal_which_reaches_every_process_stops_as_cleanly(busy):
+    os.killpg(busy.running.process.pid, signal.SIGINT)
+    assert busy.running.result().status == 1
+    assert busy.violations() == [] and busy.one("SELECT COUNT(*) FROM sync_attempt") == 0
+    busy.synced()
+    assert busy.pending() == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_the_run_at_once(sqlite_archive, sshd, number, status):
+    archive = sqlite_archive
+    archive.host("there", address=sshd.address, username=sshd.username)
+    archive.node("far", host="there")
+    archive.node("safe", archive=1)
+    # It does not stop when it is asked to, so that there is time for a second signal.
+    reached = archive.base / "reached"
+    deaf = stand_in(
+        archive.base / "bin", "deaf", f"trap '' TERM INT; touch {reached}; sleep 1000; sleep 1000"
+    )
+    archive.configure(transfer={"ssh": [str(deaf)]})
+    archive.request(archive.file("acq/f", b"bytes", "far"), "far", "safe")
+    run = archive.start("sync")
+    wait_for(reached.exists, "the session")
+    run.process.send_signal(number)
+    log = archive.base / "here.log"
+    wait_for(lambda: "asked to stop" in log.read_text(), "word that the first signal was taken")
+    run.process.send_signal(number)
+    result = run.result()
+    assert result.status == status, result
+    run.wait_until_nothing_is_left()
+    assert archive.copy(1, "far") == "YY"
+
+
+def test_a_signal_before_the_work_begins_stops_too(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("safe", archive=1)
+    archive.requests(archive.files(300, "field", 100), "field", "safe")
+    run = archive.start("sync")
+    wait_for(lambda: archive.one("SELECT COUNT(*) FROM sync_run"), "the run's row")
+    run.process.terminate()
+    result = run.result(20)
+    assert result.status == 1
+    assert archive.violations() == [] and archive.claims() == 0
+
+
+def test_a_local_copy_past_its_time_is_killed_and_the_run_ends(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("safe", archive=1, io_config='{"method": "rsync"}')
+    hanging = stand_in(archive.base / "bin", "hanging", "trap '' TERM; sleep 1000 & wait; sleep 1000")
+    archive.configure(transfer={"rsync": str(hanging), "pull_timeout_base": 1})
+    request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    run = archive.start("sync")
+    result = run.result()
+    run.wait_until_nothing_is_left()
+    assert result.status == 1 and "acq/f" in result.err
+    assert archive.state(request) == "pending" and archive.copy(1, "field") == "YY"
+    assert archive.attempt(request) is not None and archive.claims() == 0
