@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
 
 from alpenhorn.model import Blame
+
+if TYPE_CHECKING:
+    import random
 
 FIRST = 60.0  # seconds
 LONGEST = 86_400.0

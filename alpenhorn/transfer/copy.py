@@ -26,7 +26,7 @@ from alpenhorn.transfer.blame import (
 )
 
 SMALL = 2**20  # bytes; up to here one read and one write do it
-CHUNK = 8 * 2**20
+CHUNK = 32 * 2**20  # smaller ones cost a fifth more: the file system allocates a piece at a time
 AHEAD = 128 * 2**20  # how far copying may run ahead of hashing: not so far that the pages are gone again
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
