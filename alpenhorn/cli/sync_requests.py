@@ -6,6 +6,7 @@ The two are one command with its arguments the other way round.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,6 +17,20 @@ from alpenhorn.record import edit_requests
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.names import Named
 from alpenhorn.scan.sync_candidates import Part, Selection, Total
+
+
+class Wish(NamedTuple):
+    """What was given beside node and group; named as the parameters of `sync_options`."""
+
+    acqs: Sequence[str]
+    all_: bool
+    cancel: bool
+    check: bool
+    file_list: str | None
+    force: bool
+    show_acqs: bool
+    show_files: bool
+    targets: Sequence[str]
 
 
 def sync_options(command: Command) -> Command:
@@ -49,17 +64,10 @@ def sync_options(command: Command) -> Command:
 @pass_app
 def node_sync(
     app: App,
+    /,
     node_name: str,
     group_name: str | None,
-    acqs: Sequence[str],
-    all_: bool,
-    cancel: bool,
-    check: bool,
-    file_list: str | None,
-    force: bool,
-    show_acqs: bool,
-    show_files: bool,
-    targets: Sequence[str],
+    **options: Any,
 ) -> None:
     """Request that the files of a node be copied into a group.
 
@@ -73,24 +81,12 @@ def node_sync(
       alpenhorn node sync field1 offsite --acq 20260722T000000Z_pilot --check
       alpenhorn node sync field1 --cancel --all
     """
-    if group_name is None and not all_:
+    wish = Wish(**options)
+    if group_name is None and not wish.all_:
         raise click.UsageError("give a GROUP, or --all with --cancel")
-    if group_name is not None and all_:
+    if group_name is not None and wish.all_:
         raise click.UsageError("--all cannot be used with a GROUP")
-    _sync(
-        app,
-        node_name,
-        group_name,
-        acqs,
-        all_,
-        cancel,
-        check,
-        file_list,
-        force,
-        show_acqs,
-        show_files,
-        targets,
-    )
+    _sync(app, node_name, group_name, wish)
 
 
 @click.command("sync")
@@ -100,17 +96,10 @@ def node_sync(
 @pass_app
 def group_sync(
     app: App,
+    /,
     group_name: str,
     node_name: str | None,
-    acqs: Sequence[str],
-    all_: bool,
-    cancel: bool,
-    check: bool,
-    file_list: str | None,
-    force: bool,
-    show_acqs: bool,
-    show_files: bool,
-    targets: Sequence[str],
+    **options: Any,
 ) -> None:
     """Request that a group get the files of a node.
 
@@ -124,43 +113,18 @@ def group_sync(
       alpenhorn group sync offsite field1 --file-list wanted.txt --force
       alpenhorn group sync offsite --cancel --all
     """
-    if node_name is None and not all_:
+    wish = Wish(**options)
+    if node_name is None and not wish.all_:
         raise click.UsageError("give a NODE, or --all with --cancel")
-    if node_name is not None and all_:
+    if node_name is not None and wish.all_:
         raise click.UsageError("--all cannot be used with a NODE")
-    _sync(
-        app,
-        node_name,
-        group_name,
-        acqs,
-        all_,
-        cancel,
-        check,
-        file_list,
-        force,
-        show_acqs,
-        show_files,
-        targets,
-    )
+    _sync(app, node_name, group_name, wish)
 
 
-def _sync(
-    app: App,
-    node_name: str | None,
-    group_name: str | None,
-    acqs: Sequence[str],
-    all_: bool,
-    cancel: bool,
-    check: bool,
-    file_list: str | None,
-    force: bool,
-    show_acqs: bool,
-    show_files: bool,
-    targets: Sequence[str],
-) -> None:
-    at_most_one(check=check, force=force)
-    at_most_one(cancel=cancel, target=targets)
-    if all_ and not cancel:
+def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -> None:
+    at_most_one(check=wish.check, force=wish.force)
+    at_most_one(cancel=wish.cancel, target=wish.targets)
+    if wish.all_ and not wish.cancel:
         raise click.UsageError("--all is for use with --cancel")
     index = app.index
     node = None if node_name is None else names.node(index, node_name)
@@ -168,12 +132,12 @@ def _sync(
     selection = Selection(
         node=None if node is None else node.id,
         group=None if group is None else group.id,
-        acqs=tuple(acq.id for acq in names.acqs(index, acqs)),
-        targets=tuple(target.id for target in names.groups(index, targets)),
-        files=_listed(app, file_list, node),
+        acqs=tuple(acq.id for acq in names.acqs(index, wish.acqs)),
+        targets=tuple(target.id for target in names.groups(index, wish.targets)),
+        files=_listed(app, wish.file_list, node),
     )
     way = _way(node, group)
-    if cancel:
+    if wish.cancel:
         parts = sync_candidates.pending_requests(selection)
         found = sync_candidates.total(index, parts)
         what = f"{output.count(found.files, 'pending request')} ({_size(found)}) {way}"
@@ -186,12 +150,12 @@ def _sync(
     if not found.files:
         output.line(nothing)
         return
-    output.line(f"Would {verb} {what}." if check or not force else f"To {verb}: {what}.")
-    _show(app, parts, show_acqs, show_files)
-    if check:
+    output.line(f"Would {verb} {what}." if wish.check or not wish.force else f"To {verb}: {what}.")
+    _show(app, parts, wish.show_acqs, wish.show_files)
+    if wish.check:
         return
-    confirm(f"{verb.capitalize()} {what}?", force, stdin_taken=file_list == "-")
-    if cancel:
+    confirm(f"{verb.capitalize()} {what}?", wish.force, stdin_taken=wish.file_list == "-")
+    if wish.cancel:
         done = edit_requests.cancel_selection(index, parts)
         output.line(f"Cancelled {output.count(done, 'request')}.")
     else:
