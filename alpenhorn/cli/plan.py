@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.sync import jobs_option, node_option, only_option, workers
+from alpenhorn.cli.runs import jobs_option, node_option, only_option, workers
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.preview import Amount, Item, Line, Plan

@@ -9,7 +9,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.options import REQUEST_ID
-from alpenhorn.cli.sync import workers
+from alpenhorn.cli.runs import workers
 from alpenhorn.record import edit_requests
 from alpenhorn.scan import listing_requests as listing
 from alpenhorn.scan import names

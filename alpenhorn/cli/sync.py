@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.runs import jobs_option, node_option, only_option, workers
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
-    from alpenhorn.run.pool import Pool
 
-KINDS = ("import", "check", "pull")
 MOST_LINES = 30  # of things to tell; cron mails them all
 
 
@@ -34,45 +31,6 @@ class Duration(click.ParamType[float]):
             self.fail(
                 f"{value!r} is no duration: use a number of seconds, or for example 90s, 50m, 2h", param, ctx
             )
-
-
-node_option = click.option(
-    "--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."
-)
-only_option = click.option(
-    "--only",
-    metavar="KIND",
-    type=click.Choice(KINDS),
-    multiple=True,
-    help="Only import, check or pull; may be repeated.",
-)
-jobs_option = click.option(
-    "--jobs", metavar="J", type=click.IntRange(1, 1000), help="So many worker processes."
-)
-
-
-@contextmanager
-def workers(app: App, jobs: int | None) -> Iterator[Pool]:
-    """The pool, made before the index is opened, since a connection must never cross a fork."""
-    from dataclasses import replace
-
-    from alpenhorn import logs
-    from alpenhorn.run.pool import Pool
-    from alpenhorn.run.worker import Worker
-
-    config = app.config
-    if jobs is not None:
-        config = app.config = replace(config, sync=replace(config.sync, jobs=jobs))
-    log = config.log
-    logs.configure(
-        log.level, None if log.file is None else str(log.file), log.syslog, _stderr_level(app.verbosity)
-    )
-    with Pool(config.sync.jobs, Worker(config.transfer), before_fork=app.disconnect) as pool:
-        yield pool
-
-
-def _stderr_level(verbosity: int) -> str | None:
-    return {1: "info"}.get(verbosity, "debug") if verbosity > 0 else None
 
 
 @click.command()
@@ -162,9 +120,8 @@ def _summary(report: Report, seconds: float, app: App) -> None:
 def _attention(report: Report) -> None:
     from alpenhorn.cli import output
 
-    lines = [(line, True) for line in report.failures.lines()] + [
-        (line, False) for line in report.warnings.lines()
-    ]
+    lines = [(line, True) for line in report.failures.lines()]
+    lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
     if report.stopped:
         lines.append(
             ("stopped as asked; what was finished is recorded, the rest is left for the next run", True)

@@ -34,7 +34,7 @@ class Checks:
             plan = choose(facts, self.context.posix_now())
             for fact, why in plan.left:
                 if fact.attempt is None:
-                    self.context.report.warnings.add(
+                    self.context.report.waiting.add(
                         f"not checked on {node.name}: {why}", f"{fact.acq}/{fact.name}"
                     )
             tasks = list(check_tasks(node, plan.files, self.context.limits))

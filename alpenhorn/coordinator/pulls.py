@@ -79,7 +79,7 @@ class Pulls:
             context.changed = True
         for decision in decisions:
             if decision.choice is Choice.SKIP:
-                context.report.warnings.add(f"not pulled: {decision.why}", _name(decision.fact))
+                context.report.waiting.add(f"not pulled: {decision.why}", _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:
             return []

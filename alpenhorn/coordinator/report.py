@@ -11,6 +11,8 @@ from alpenhorn.run.pool import Activity
 
 _log = logging.getLogger(__name__)
 
+MOST_LOGGED = 100  # of one kind
+
 
 class Asked(NamedTuple):
     """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "pull"), none for all;
@@ -40,7 +42,8 @@ class Tally:
 class Notes:
     """Things to tell, counted: a million files with one fault make one line, with one of them as example.
 
-    The log gets each of them.
+    The log gets the first of each kind, since a full node would otherwise fill it with every pending request
+    in every run, and the counts at the end.
     """
 
     def __init__(self, level: int) -> None:
@@ -48,12 +51,18 @@ class Notes:
         self._notes: dict[str, tuple[int, str]] = {}
 
     def add(self, what: str, example: str = "") -> None:
-        _log.log(self._level, "%s%s", what, f"; {example}" if example else "")
         times, first = self._notes.get(what, (0, example))
+        if times < MOST_LOGGED:
+            _log.log(self._level, "%s%s", what, f"; {example}" if example else "")
         self._notes[what] = (times + 1, first)
 
     def __bool__(self) -> bool:
         return bool(self._notes)
+
+    def log_counts(self) -> None:
+        for what, (times, _) in self._notes.items():
+            if times > MOST_LOGGED:
+                _log.log(self._level, "%s (%d times)", what, times)
 
     def lines(self) -> list[str]:
         """One line for each, in the order in which they were first met."""
@@ -71,14 +80,16 @@ class Report:
     """What a run did, what it left, and what somebody should look at.
 
     `left_out`: node name to the reason why it was not worked on.  A failure makes the exit status 1, a
-    warning does not.  `planned` and `finished` are (files, bytes) handed to the pool and come back from it;
-    `expected` is what was pending in all when the run began, counted only for a watcher.
+    warning does not; `waiting` are warnings about what is still pending, as the last round found it.
+    `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
+    was pending in all when the run began, counted only for a watcher.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     nodes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     warnings: Notes = field(default_factory=lambda: Notes(logging.WARNING))
+    waiting: Notes = field(default_factory=lambda: Notes(logging.WARNING))
     failures: Notes = field(default_factory=lambda: Notes(logging.ERROR))
     planned: tuple[int, int] = (0, 0)
     finished: tuple[int, int] = (0, 0)
@@ -86,6 +97,10 @@ class Report:
     stopped: bool = False
     out_of_time: bool = False
     run_id: int | None = None
+
+    def new_round(self) -> None:
+        """What was left before may be done by now, and is counted anew."""
+        self.waiting = Notes(logging.WARNING)
 
     def tally(self, kind: str) -> Tally:
         return self.tallies.setdefault(kind, Tally())

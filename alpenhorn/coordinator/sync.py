@@ -76,6 +76,8 @@ def sync(
             # Also when the index was lost or the work failed: what is known is written down if it can be.
             counts = {kind: tally.as_dict() for kind, tally in report.tallies.items()}
             runs.end(index, run, report.exit_status, counts, free_b)
+        for notes in (report.warnings, report.waiting, report.failures):
+            notes.log_counts()
         told = "; ".join(
             f"{kind}: {tally.done} done, {tally.failed} failed" for kind, tally in report.tallies.items()
         )
@@ -160,6 +162,7 @@ class _Session:
             if jobs is not None:
                 self.pool.limit(node.id, jobs)
         while self._may_start():
+            self.report.new_round()
             context = self._context()
             if self.watcher.interval is not None and self.asked.wants("pull"):
                 files, size_b = pending_total(self.index, context.groups)

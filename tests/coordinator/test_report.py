@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from alpenhorn.coordinator.report import Asked, Notes, Report
+from alpenhorn.coordinator.report import MOST_LOGGED, Asked, Notes, Report
 
 
 def test_a_million_files_with_one_fault_make_one_line_with_an_example() -> None:
@@ -27,6 +27,26 @@ def test_the_log_gets_each_of_them(caplog: pytest.LogCaptureFixture) -> None:
             notes.add("not pulled", f"acq/{number}")
     assert [record.getMessage() for record in caplog.records] == [f"not pulled; acq/{n}" for n in range(3)]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_of_very_many_of_a_kind_the_log_gets_the_first_and_the_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    notes = Notes(logging.WARNING)
+    with caplog.at_level(logging.WARNING, "alpenhorn"):
+        for number in range(MOST_LOGGED + 5):
+            notes.add("not pulled", f"acq/{number}")
+        notes.log_counts()
+    assert len(caplog.records) == MOST_LOGGED + 1
+    assert caplog.records[-1].getMessage() == f"not pulled ({MOST_LOGGED + 5} times)"
+
+
+def test_what_waits_is_counted_anew_in_each_round() -> None:
+    report = Report()
+    report.waiting.add("not pulled", "acq/a")
+    report.new_round()
+    report.waiting.add("not pulled", "acq/a")
+    assert report.waiting.lines() == ["not pulled; acq/a"]
 
 
 def test_one_fault_is_told_with_its_thing() -> None:

@@ -1,0 +1,54 @@
+"""What the commands that run or plan work share: their options, and the pool of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from alpenhorn.cli.app import App
+
+if TYPE_CHECKING:
+    from alpenhorn.run.pool import Pool
+
+KINDS = ("import", "check", "pull")
+
+node_option = click.option(
+    "--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."
+)
+only_option = click.option(
+    "--only",
+    metavar="KIND",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Only import, check or pull; may be repeated.",
+)
+jobs_option = click.option(
+    "--jobs", metavar="J", type=click.IntRange(1, 1000), help="So many worker processes."
+)
+
+
+@contextmanager
+def workers(app: App, jobs: int | None) -> Iterator[Pool]:
+    """The pool, made before the index is opened, since a connection must never cross a fork."""
+    from dataclasses import replace
+
+    from alpenhorn import logs
+    from alpenhorn.run.pool import Pool
+    from alpenhorn.run.worker import Worker
+
+    config = app.config
+    if jobs is not None:
+        config = app.config = replace(config, sync=replace(config.sync, jobs=jobs))
+    log = config.log
+    logs.configure(
+        log.level, None if log.file is None else str(log.file), log.syslog, _stderr_level(app.verbosity)
+    )
+    with Pool(config.sync.jobs, Worker(config.transfer), before_fork=app.disconnect) as pool:
+        yield pool
+
+
+def _stderr_level(verbosity: int) -> str | None:
+    return {1: "info"}.get(verbosity, "debug") if verbosity > 0 else None
