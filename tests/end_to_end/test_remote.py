@@ -225,6 +225,12 @@ def test_bbcp_brings_the_files_where_it_is_configured(sqlite_hosts):
     assert f"{user}:{sqlite_hosts.root('far')}/acq/f\n" in arguments.read_text()
 
 
+def test_rsync_does_it_where_bbcp_is_configured_and_not_installed(sqlite_hosts):
+    sqlite_hosts.configure(transfer={"ssh": sqlite_hosts.sshd.ssh, "bbcp": "/no/such/bbcp"})
+    sqlite_hosts.synced()
+    assert sqlite_hosts.tree("safe") == {"acq/f": b"bytes", "acq/g": b"local"}
+
+
 def test_programs_that_are_missing_are_named(sqlite_hosts):
     sqlite_hosts.configure(transfer={"ssh": sqlite_hosts.sshd.ssh, "rsync": "/no/such/rsync"})
     result = sqlite_hosts.sync()
