@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -74,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     # What is made at start-up lives to the end, and a plan of a million requests makes no cycles: looking
     # through it all again and again took a tenth of a short command's time.
     gc.set_threshold(50_000)
+    _open_standard_streams()
     app = App()
     status = _run(app, arguments)
     try:
@@ -86,6 +88,16 @@ def main(arguments: list[str] | None = None) -> int:
         return _tell(f"the output could not be written: {error.strerror}", FAILED)
     gc.freeze()  # the interpreter would look through everything once more before it throws all of it away
     return status
+
+
+def _open_standard_streams() -> None:
+    """Where a launcher closed one of them, a pipe or the index would get its number, and be printed into."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.close(fd)
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is that one
+            setattr(sys, name, open(fd, "r" if fd == 0 else "w"))  # noqa: SIM115
 
 
 def _run(app: App, arguments: list[str] | None) -> int:

@@ -191,3 +191,13 @@ def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
 def test_completion_knows_the_commands() -> None:
     done = run(_ALPENHORN_COMPLETE="bash_complete", COMP_WORDS="alpenhorn s", COMP_CWORD="1")
     assert set(done.stdout.split()) == {"plain,status", "plain,sync"}
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(tmp_path: Path, closed: str) -> None:
+    index = tmp_path / "index.db"
+    environment = {**os.environ, "ALPENHORN_DATABASE_URL": f"sqlite:///{index}", "HOME": str(tmp_path)}
+    for command in ("db init", "sync", "status", "db check"):
+        argv = ["sh", "-c", f'exec "$0" -m alpenhorn {command} {closed}', sys.executable]
+        assert subprocess.run(argv, env=environment, capture_output=True).returncode == 0
+    assert index.read_bytes().startswith(b"SQLite format 3\0")
