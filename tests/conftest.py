@@ -1,3 +1,8 @@
 """Fixtures that many tests share; each family has a module of its own below `tests/fixtures/`."""
 
-pytest_plugins = ["tests.fixtures.archive", "tests.fixtures.index", "tests.fixtures.sshd"]
+pytest_plugins = [
+    "tests.fixtures.archive",
+    "tests.fixtures.index",
+    "tests.fixtures.sshd",
+    "tests.fixtures.process",
+]

@@ -16,14 +16,12 @@ log = logging.getLogger("alpenhorn.test")
 
 
 @pytest.fixture(autouse=True)
-def as_before():
+def nothing_configured():
     logger = logging.getLogger("alpenhorn")
-    before = (logger.handlers[:], logger.level, logger.propagate)
     logger.handlers = []
+    logger.setLevel(logging.NOTSET)
     yield
     logs.configure()
-    logger.handlers, level, logger.propagate = before
-    logger.setLevel(level)
 
 
 @pytest.fixture

@@ -15,13 +15,7 @@ def shell(script, timeout=60.0, **options):
     return run(["bash", "-c", script], timeout=timeout, **options)
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    before = sorted(os.listdir("/proc/self/fd"))
-    yield
-    assert sorted(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):  # no zombie, nothing running
-        os.waitpid(-1, os.WNOHANG)
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def gone(pid: int, seconds: float = 20) -> bool:

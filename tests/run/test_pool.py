@@ -21,13 +21,7 @@ from alpenhorn.run.pool import Pool
 SOON = 30
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    before = sorted(os.listdir("/proc/self/fd"))
-    yield
-    assert sorted(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):  # no zombie, no worker
-        os.waitpid(-1, os.WNOHANG)
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def _pipe():
@@ -84,8 +78,9 @@ def all_done(pool):
     return found
 
 
-def workers():
-    return psutil.Process().children()
+@pytest.fixture
+def workers(children):
+    return children
 
 
 def gone(pid, seconds=SOON):
@@ -135,7 +130,7 @@ def test_large_tasks_and_outcomes_come_through():
         assert [done.outcome == big for done in all_done(pool)] == [True] * 4
 
 
-def test_counts():
+def test_counts(workers):
     with Pool(2, name_of) as pool:
         for node in (1, 1, 1, 2):
             pool.submit(task(node=node))
@@ -277,17 +272,13 @@ def test_an_outcome_that_does_not_unpickle_is_told():
 
 @pytest.fixture
 def log_file(tmp_path):
-    logger = logging.getLogger("alpenhorn")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    logger.handlers = []
+    logging.getLogger("alpenhorn").handlers = []
     logs.configure("info", str(tmp_path / "log"))
     yield tmp_path / "log"
     logs.configure()
-    logger.handlers, level, logger.propagate = before
-    logger.setLevel(level)
 
 
-def test_records_and_tracebacks_of_workers_reach_the_log_of_the_parent(log_file):
+def test_records_and_tracebacks_of_workers_reach_the_log_of_the_parent(log_file, workers):
     def work(task, reporter):
         logging.getLogger("alpenhorn.test").info("hello")
         raise LookupError("inside")
@@ -328,7 +319,7 @@ def test_progress_of_many_files_costs_few_messages_and_is_seen(gate):
 # --- workers that die ----------------------------------------------------------------------------------
 
 
-def test_random_kills_cost_the_tasks_in_hand_and_nothing_else():
+def test_random_kills_cost_the_tasks_in_hand_and_nothing_else(workers):
     def work(task, reporter):
         reporter.progress(1, 1)
         return task.stage + "." * random.randrange(200_000)
@@ -380,7 +371,7 @@ def test_a_worker_that_leaves_by_itself_has_died():
     assert (done.fate, done.error) == (Fate.DIED, "its worker ended with status 3")
 
 
-def test_the_death_of_a_worker_is_seen_while_its_child_holds_the_pipe(pipe):
+def test_the_death_of_a_worker_is_seen_while_its_child_holds_the_pipe(pipe, workers):
     def work(task, reporter):
         if os.fork() == 0:
             pipe.tell(os.getpid())
@@ -411,7 +402,7 @@ def test_a_worker_that_closed_its_pipe_is_replaced():
     assert (bad.fate, good.fate) == (Fate.DIED, Fate.DONE)
 
 
-def test_only_replacements_call_before_fork_and_only_when_there_is_work():
+def test_only_replacements_call_before_fork_and_only_when_there_is_work(workers):
     calls = []
     with Pool(2, name_of, before_fork=lambda: calls.append(os.getpid())) as pool:
         pool.submit(task())
@@ -470,7 +461,7 @@ def test_a_stopped_worker_is_killed_at_its_deadline():
     assert done.fate is Fate.TIMED_OUT
 
 
-def test_a_worker_that_does_not_read_its_task_does_not_block_the_parent():
+def test_a_worker_that_does_not_read_its_task_does_not_block_the_parent(workers):
     with Pool(1, name_of) as pool:
         workers()[0].suspend()
         pool.submit(task("x" * 5_000_000, deadline=0.2))
@@ -577,7 +568,7 @@ def test_stop_reaches_a_task_that_was_only_just_handed_out(pipe):
             assert [done.fate for done in all_done(pool)] == [Fate.DONE]
 
 
-def test_sigterm_from_elsewhere_stops_one_task_and_no_other(pipe):
+def test_sigterm_from_elsewhere_stops_one_task_and_no_other(pipe, workers):
     def work(task, reporter):
         return until_asked(pipe)(task, reporter) if task.stage == "long" else reporter.stopping()
 
@@ -648,7 +639,7 @@ def test_an_idle_pool_closes_at_once():
 # --- what a worker is ----------------------------------------------------------------------------------
 
 
-def test_a_worker_has_its_pipe_and_nothing_else_open():
+def test_a_worker_has_its_pipe_and_nothing_else_open(workers):
     def work(task, reporter):
         fds = {}
         for fd in os.listdir("/proc/self/fd"):

@@ -29,7 +29,7 @@ def test_a_fact_holds_all_that_a_check_needs(rows: Rows, run: Run) -> None:
     file_id = rows.file("dir/a")
     copy_id = rows.copy(file_id, "one", "MY")
     assert facts(rows) == [CheckFact(copy_id, file_id, rows.node["one"], "acq", "dir/a", 10, MD5)]
-    failed(rows.index, run, "check", [Failure(copy_id, Blame.UNREADABLE, "EIO")])
+    failed(rows.index, run, "check", [Failure(copy_id, Blame.UNKNOWN, "EIO")])
     failed(rows.index, run, "pull", [Failure(copy_id, Blame.NETWORK, "another kind")])
     (fact,) = facts(rows)
     assert fact.attempt is not None
