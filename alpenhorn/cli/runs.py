@@ -33,15 +33,13 @@ jobs_option = click.option(
 @contextmanager
 def workers(app: App, jobs: int | None) -> Iterator[Pool]:
     """The pool, made before the index is opened, since a connection must never cross a fork."""
-    from dataclasses import replace
-
     from alpenhorn import logs
     from alpenhorn.run.pool import Pool
     from alpenhorn.run.worker import Worker
 
     config = app.config
     if jobs is not None:
-        config = app.config = replace(config, sync=replace(config.sync, jobs=jobs))
+        config = app.config = config._replace(sync=config.sync._replace(jobs=jobs))
     log = config.log
     logs.configure(
         log.level, None if log.file is None else str(log.file), log.syslog, _stderr_level(app.verbosity)

@@ -21,7 +21,7 @@ from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology
 
 
-@dataclass(slots=True)
+@dataclass
 class Context:
     """`ios`: the storage objects of the nodes that are worked on, by node id; `groups` those of their
     groups.  `changed` is set by whatever may have made new work possible.  `clock` gives naive UTC."""

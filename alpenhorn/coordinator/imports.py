@@ -28,7 +28,7 @@ SETTLE_REQUESTED = 0.0  # seconds; whoever asks for an import by name says that 
 MOST_FOUND = 20_000  # files that may wait to be hashed before more directories are looked at
 
 
-@dataclass(slots=True)
+@dataclass
 class _Progress:
     """One import request under way.  `open` counts its tasks, `later` its unfinished files."""
 

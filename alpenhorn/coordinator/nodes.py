@@ -32,7 +32,7 @@ PROBE_SECONDS = 30.0
 WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to stop
 
 
-@dataclass(slots=True)
+@dataclass
 class Nodes:
     """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id."""
 

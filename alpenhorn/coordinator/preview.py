@@ -38,7 +38,7 @@ class Line(NamedTuple):
     why: str
 
 
-@dataclass(slots=True)
+@dataclass
 class Amount:
     """`example`: the first that was met."""
 
@@ -62,7 +62,7 @@ class Item(NamedTuple):
     request_id: int | None
 
 
-@dataclass(slots=True)
+@dataclass
 class Plan:
     """`lines` in the order in which they were first met; `left_out`: node name to why it is not worked on."""
 

@@ -27,7 +27,7 @@ class Asked(NamedTuple):
         return not self.only or kind in self.only
 
 
-@dataclass(slots=True)
+@dataclass
 class Tally:
     """How much of one kind of work was done, in files and bytes."""
 
@@ -75,7 +75,7 @@ class Notes:
         return lines
 
 
-@dataclass(slots=True)
+@dataclass
 class Report:
     """What a run did, what it left, and what somebody should look at.
 

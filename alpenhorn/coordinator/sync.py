@@ -132,7 +132,7 @@ def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     return {node_id: answer.free_b for node_id, answer in answers.items()}
 
 
-@dataclass(slots=True)
+@dataclass
 class _Session:
     """The rounds of one run."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from alpenhorn.model import (
     CheckFile,
@@ -30,8 +29,7 @@ DIRECTORIES = 64
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How long a job may take, and among how many workers a page of work is shared out.
 
     `base` seconds and a second for each `bytes_per_second` bytes (0: no limit); a job of many files gets

@@ -62,7 +62,7 @@ class Route(NamedTuple):
     blocked: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class Troubles:
     """What a run has met and leaves alone until its end, each with the reason.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
@@ -16,8 +16,7 @@ NODES = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(NamedTuple):
     """Every node and group by id."""
 
     nodes: dict[int, NodeFact]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import resource
@@ -451,7 +450,7 @@ def test_a_big_file_that_is_stopped_leaves_its_part_and_no_result(world: World, 
     slow = world.here.parent / "slow-rsync"
     slow.write_text('#!/bin/sh\nexec rsync --bwlimit=50m "$@"\n')
     slow.chmod(0o755)
-    fast, world.transfer = world.transfer, dataclasses.replace(world.transfer, rsync=str(slow))
+    fast, world.transfer = world.transfer, world.transfer._replace(rsync=str(slow))
     data = os.urandom(2**20) * 300
     file = world.put("acq/big", data)
     part = world.here / ".alpenhorn" / world.stage / file.path
