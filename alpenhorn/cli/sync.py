@@ -118,8 +118,6 @@ def _summary(report: Report, seconds: float, app: App) -> None:
 
 
 def _attention(report: Report) -> None:
-    from alpenhorn.cli import output
-
     lines = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
     if report.stopped:
@@ -128,6 +126,10 @@ def _attention(report: Report) -> None:
         )
     elif report.out_of_time:
         lines.append(("the time limit was reached; the rest is left for the next run", False))
+    if not lines:
+        return
+    from alpenhorn.cli import output  # 2 ms, and most runs have nothing to tell
+
     for line, failed in lines[:MOST_LINES]:
         click.echo(output.harmless(f"{'failed' if failed else 'note'}: {line}"), err=True)
     if len(lines) > MOST_LINES:
