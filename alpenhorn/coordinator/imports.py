@@ -44,7 +44,7 @@ class _Progress:
 
 
 class Imports:
-    """`kinds` of tasks: searches and imports."""
+    """Serves a node's pending import requests; its tasks are of the kinds SEARCH and IMPORT."""
 
     kind = Kind.IMPORT
 

@@ -170,7 +170,10 @@ class _Session:
             self._round(context)
             if not context.changed or self.report.stopped:
                 break
-            self.found.answers |= node_steps.probe(self.pool, self.still_there(), tidy=False)
+            for node_id, answer in node_steps.probe(self.pool, self.still_there(), tidy=False).items():
+                self.found.answers[node_id] = answer
+                if answer.error:
+                    context.node_gone(node_id, answer.error)
 
     def still_there(self) -> list[NodeFact]:
         return [node for node in self.nodes if node.id not in self.troubles.absent]
