@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from alpenhorn.config import Config
@@ -24,7 +23,8 @@ from alpenhorn.scan.topology import Topology
 @dataclass
 class Context:
     """`ios`: the storage objects of the nodes that are worked on, by node id; `groups` those of their
-    groups.  `changed` is set by whatever may have made new work possible.  `clock` gives naive UTC."""
+    groups.  `changed` is set by whatever may have made new work possible.  `clock` gives naive UTC.
+    `stages` is the run's, not the round's: a worker that could not be killed may still write where it was."""
 
     index: Index
     config: Config
@@ -37,8 +37,8 @@ class Context:
     planner: PullPlanner
     report: Report
     limits: Limits
+    stages: Iterator[int]
     changed: bool = False
-    _stages: count[int] = field(default_factory=count)
 
     @property
     def gone(self) -> dict[int, str]:
@@ -53,7 +53,7 @@ class Context:
 
     def stage(self) -> str:
         """A name for a job's stage that no other job of any run has."""
-        return f"run-{self.run.id}-{next(self._stages)}"
+        return f"run-{self.run.id}-{next(self.stages)}"
 
     def node_gone(self, node_id: int, why: str) -> None:
         """A node stopped answering, or is not what it was: leave it alone for the rest of the run."""

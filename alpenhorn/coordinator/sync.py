@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
@@ -150,6 +151,7 @@ class _Session:
     found: node_steps.Nodes
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)
+    stages: Iterator[int] = field(default_factory=count)
     halted: bool = False
 
     def rounds(self) -> None:
@@ -204,6 +206,7 @@ class _Session:
             planner=planner,
             report=self.report,
             limits=limits,
+            stages=self.stages,
         )
 
     def _round(self, context: Context) -> None:

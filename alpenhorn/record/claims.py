@@ -63,7 +63,7 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
                         run.id,
                         want.node_id,
                         want.reserved_b,
-                        now + LEASE,
+                        expires,
                         want.file_id,
                         want.group_id,
                         now,
