@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import datetime
+from typing import overload
 
 
-def posix(moment: datetime.datetime | str) -> float:
-    """POSIX seconds of a naive UTC datetime; SQLite hands them out as text."""
-    if isinstance(moment, str):
-        moment = datetime.datetime.fromisoformat(moment)
-    return moment.replace(tzinfo=datetime.UTC).timestamp()
+@overload
+def moment(value: datetime.datetime | str) -> datetime.datetime: ...
+@overload
+def moment(value: None) -> None: ...
+def moment(value: datetime.datetime | str | None) -> datetime.datetime | None:
+    """A datetime column, naive UTC; SQLite hands them out as text."""
+    return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def posix(value: datetime.datetime | str) -> float:
+    """POSIX seconds of a datetime column."""
+    return moment(value).replace(tzinfo=datetime.UTC).timestamp()
 
 
 def naive(seconds: float) -> datetime.datetime:

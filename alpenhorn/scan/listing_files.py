@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment
 from alpenhorn.scan.states import HEALTHY, condition, group_word, word
-from alpenhorn.scan.values import moment, stream
+from alpenhorn.scan.values import stream
 
 
 class FileFilter(NamedTuple):

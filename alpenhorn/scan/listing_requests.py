@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.values import moment, stream
+from alpenhorn.index.times import moment
+from alpenhorn.scan.values import stream
 
 
 class RequestState(StrEnum):

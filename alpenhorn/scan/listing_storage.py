@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.values import moment
+from alpenhorn.index.times import moment
 
 
 class HostRow(NamedTuple):

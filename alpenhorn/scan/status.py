@@ -13,10 +13,10 @@ from typing import NamedTuple
 from alpenhorn.errors import BUSY, DONE
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment
 from alpenhorn.model import GIB
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan.stats import fullness
-from alpenhorn.scan.values import moment
 
 RUNS = 1000  # the runs looked at to find each node's last one
 

@@ -1,17 +1,11 @@
-"""What raw rows need before they can be shown: SQLite hands out times as text, MariaDB sums as decimals."""
+"""What raw rows need before they can be shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from alpenhorn.index.connection import Index
-
-
-def moment(value: datetime | str | None) -> datetime | None:
-    """A datetime column, naive UTC."""
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def whole(value: object) -> int | None:
