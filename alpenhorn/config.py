@@ -26,6 +26,14 @@ class Database(NamedTuple):
     password_file: Path | None = None
 
 
+class DeleteLimit(NamedTuple):
+    """The most that one run deletes from a node without being told that this is meant: `share` of its copies
+    (0.1 is 10 %), or so many `files` where that is set."""
+
+    share: float = 0.1
+    files: int | None = None
+
+
 class Sync(NamedTuple):
     """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit."""
 
@@ -36,6 +44,7 @@ class Sync(NamedTuple):
     allow_single_copy: bool = False
     auto_verify_min_days: float = 7.0
     import_settle: float = 60.0
+    delete_limit: DeleteLimit = DeleteLimit()
 
 
 class Transfer(NamedTuple):
@@ -243,6 +252,17 @@ def _read_level(value: Any) -> str:
     return value.lower()
 
 
+def _read_delete_limit(value: Any) -> DeleteLimit:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return DeleteLimit(files=value)
+    match = (
+        re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%\s*", value) if isinstance(value, str) else None
+    )
+    if match is None or float(match[1]) > 100:
+        raise ValueError
+    return DeleteLimit(share=float(match[1]) / 100)
+
+
 def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ValueError
@@ -286,6 +306,7 @@ KEYS: dict[str, dict[str, Kind]] = {
         "allow_single_copy": _SWITCH,
         "auto_verify_min_days": Kind("a number, 0 or more", _real_from(0)),
         "import_settle": _duration(above_zero=False),
+        "delete_limit": Kind('a share such as "10%", or a number of files', _read_delete_limit),
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),

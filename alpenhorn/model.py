@@ -54,9 +54,12 @@ class Kind(StrEnum):
 
     PROBE = "probe"
     INIT = "init"
+    SURVEY = "survey"
     SEARCH = "search"
+    REMEMBER = "remember"
     IMPORT = "import"
     CHECK = "check"
+    DELETE = "delete"
     PULL = "pull"
 
 
@@ -125,7 +128,7 @@ class PullFact(NamedTuple):
 
 
 class CheckFact(NamedTuple):
-    """One suspect copy on a node of this host."""
+    """One copy on a node of this host that is to be read: a suspect one, or one whose turn has come."""
 
     copy_id: int
     file_id: int
@@ -134,6 +137,32 @@ class CheckFact(NamedTuple):
     name: str | None
     size_b: int | None
     md5sum: str | None
+    attempt: AttemptFact | None = None
+
+
+class DeletionFact(NamedTuple):
+    """One copy that may be deleted from a node of this host, with everything that decides whether it may go now.
+
+    `others` counts the good copies of the file on other active archive nodes that nobody wants gone,
+    `released` those that are wanted gone and not claimed for deletion yet.  `source_of` and `wanted_by` are
+    pending requests: one that has this copy as its source, one for the file into this node's group; 0: none.
+    `pinned` says by what it is kept, "" when it is not.  `space_b`: what it takes on the medium, if known.
+    """
+
+    copy_id: int
+    file_id: int
+    node_id: int
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    space_b: int | None
+    has_file: str
+    wants_file: str
+    others: int = 0
+    released: int = 0
+    source_of: int = 0
+    wanted_by: int = 0
+    pinned: str = ""
     attempt: AttemptFact | None = None
 
 
@@ -191,6 +220,47 @@ class CheckJob(NamedTuple):
     files: tuple[CheckFile, ...]
 
 
+class DeleteFile(NamedTuple):
+    """`had`: what has_file was before the claim; it is put back when the file could not be removed."""
+
+    copy_id: int
+    file_id: int
+    path: str
+    size_b: int | None
+    had: str
+
+
+class DeleteJob(NamedTuple):
+    node: NodeFact
+    files: tuple[DeleteFile, ...]
+
+
+class Stamp(NamedTuple):
+    """A directory as it was when it was listed: any change of its entries changes its times."""
+
+    path: str
+    mtime_ns: int
+    ctime_ns: int
+
+
+class SurveyJob(NamedTuple):
+    """Look at the remembered directories from byte `offset` of the node's memory on: which have changed?"""
+
+    node: NodeFact
+    offset: int = 0
+
+
+class RememberJob(NamedTuple):
+    """Write the node's memory anew: `heading` as it is to stand there, `forget` and `clean` directories
+    taken out and put in."""
+
+    node: NodeFact
+    heading: str
+    forget: tuple[str, ...]
+    clean: tuple[Stamp, ...]
+    everything: bool = False  # forget all that was there
+
+
 class SearchJob(NamedTuple):
     """Look at `paths` (relative to the root; "" is the root): list directories, look at files."""
 
@@ -239,7 +309,7 @@ class Task(NamedTuple):
 
     kind: Kind
     node_id: int
-    job: PullJob | CheckJob | SearchJob | ImportJob | ProbeJob | InitJob
+    job: PullJob | CheckJob | DeleteJob | SurveyJob | SearchJob | RememberJob | ImportJob | ProbeJob | InitJob
     files: int = 1
     bytes: int = 0
     deadline: float | None = None
@@ -259,6 +329,8 @@ class Verdict(StrEnum):
     MISSING = "missing"
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
+    # of a deletion; MISSING and CORRUPT (it is not the file that the index knows: left alone), FAILED as well
+    DELETED = "deleted"
     # of an import
     HASHED = "hashed"
     DECLINED = "declined"  # can never be imported; `error` says why
@@ -285,6 +357,26 @@ class CheckResult(NamedTuple):
     error: str = ""
 
 
+class DeleteResult(NamedTuple):
+    """`freed_b`: the space that it took on the medium."""
+
+    file: DeleteFile
+    verdict: Verdict
+    freed_b: int = 0
+    error: str = ""
+
+
+class SurveyOutcome(NamedTuple):
+    """`heading` None: nothing is remembered.  `changed`: directories to be listed; `gone`: those not there any
+    more; `seen`: how many were looked at; `next`: the offset to go on from, None at the end."""
+
+    heading: str | None = None
+    changed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    seen: int = 0
+    next: int | None = None
+
+
 class Found(NamedTuple):
     """A regular file that a search came upon."""
 
@@ -295,13 +387,14 @@ class Found(NamedTuple):
 class SearchOutcome(NamedTuple):
     """`later`: (path, why) of files that are locked or still changing; `declined`: (path, why) of paths
     that can never be imported; `error`: why the search as a whole could not be made (it may be tried
-    again)."""
+    again); `stamps`: the directories that were listed."""
 
     files: tuple[Found, ...] = ()
     directories: tuple[str, ...] = ()
     later: tuple[tuple[str, str], ...] = ()
     declined: tuple[tuple[str, str], ...] = ()
     error: str = ""
+    stamps: tuple[Stamp, ...] = ()
 
 
 class ImportResult(NamedTuple):

@@ -13,7 +13,7 @@ from alpenhorn.cli.app import App
 if TYPE_CHECKING:
     from alpenhorn.run.pool import Pool
 
-KINDS = ("import", "check", "pull")
+KINDS = ("import", "check", "delete", "pull")
 
 node_option = click.option(
     "--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."
@@ -23,7 +23,7 @@ only_option = click.option(
     metavar="KIND",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Only import, check or pull; may be repeated.",
+    help="Only import, check, delete or pull; may be repeated.",
 )
 jobs_option = click.option(
     "--jobs", metavar="J", type=click.IntRange(1, 1000), help="So many worker processes."

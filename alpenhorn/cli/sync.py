@@ -42,6 +42,16 @@ class Duration(click.ParamType[float]):
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; the same as `alpenhorn plan`.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
+@click.option(
+    "--allow-mass-delete",
+    is_flag=True,
+    help="Delete what is released even if it is a great part of a node (see delete_limit).",
+)
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Record what is missing or unreadable even if it is a great part of a node.",
+)
 @pass_app
 @click.pass_context
 def sync(
@@ -53,11 +63,14 @@ def sync(
     time_limit: float | None,
     dry_run: bool,
     wait: bool,
+    allow_mass_delete: bool,
+    accept_loss: bool,
 ) -> None:
     """Do what is to be done on this host, and exit.
 
-    Files asked for are imported, suspect copies are read, and requested files are pulled to the active nodes
-    of this host, in rounds, until nothing more can be done now.  Only one run works on a node at a time.
+    New files and files asked for are imported, suspect copies and those whose turn has come are read, released
+    copies are deleted where that is safe, and requested files are pulled to the active nodes of this host, in
+    rounds, until nothing more can be done now.  Only one run works on a node at a time.
 
     On a terminal the progress is shown, and a summary at the end.  Without one, as from cron, nothing is
     printed unless something failed or needs attention.  Ctrl-C stops cleanly; a second one at once.
@@ -80,7 +93,7 @@ def sync(
         from alpenhorn.run.stopping import StopRequest
 
         limit = time_limit if time_limit is not None else app.config.sync.time_limit
-        asked = Asked(nodes, only, limit, wait)
+        asked = Asked(nodes, only, limit, wait, allow_mass_delete, accept_loss)
         started = time.monotonic()
         shown = sys.stdout.isatty() and app.verbosity >= 0
         with StopRequest(pool.wakeup) as stopping:

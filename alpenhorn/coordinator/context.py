@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol
 
 from alpenhorn.config import Config
-from alpenhorn.coordinator.report import Report
+from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
@@ -21,13 +22,42 @@ from alpenhorn.scan.topology import Topology
 
 
 @dataclass
+class Looked:
+    """How many copies of a node this run has read, and how many of them it found missing or unreadable."""
+
+    copies: int = 0
+    lost: int = 0
+
+
+@dataclass
+class WholeRun:
+    """What outlives a round.
+
+    `stages`: numbers for stages; a worker that could not be killed may still write where it was.  `searched`:
+    nodes that were searched for new files; `verified`: nodes whose good copies were re-read; `deleted`: copies
+    deleted from each node; `looked`: what was read on each.
+    """
+
+    stages: Iterator[int] = field(default_factory=count)
+    searched: set[int] = field(default_factory=set)
+    verified: set[int] = field(default_factory=set)
+    deleted: dict[int, int] = field(default_factory=dict)
+    looked: dict[int, Looked] = field(default_factory=dict)
+
+
+@dataclass
 class Context:
     """`ios`: the storage objects of the nodes that are worked on, by node id; `groups` those of their
-    groups.  `changed` is set by whatever may have made new work possible.  `clock` gives naive UTC.
-    `stages` is the run's, not the round's: a worker that could not be killed may still write where it was."""
+    groups.  `free_b`: their free bytes as the round began, None unknown.  `changed` is set by whatever may
+    have made new work possible.  `clock` gives naive UTC.
+
+    `deleting`: (node id, file id) of the copies that were claimed for deletion in this round; what was read of
+    them meanwhile must not be recorded, since they may be gone by then.
+    """
 
     index: Index
     config: Config
+    asked: Asked
     run: Run
     clock: Callable[[], datetime.datetime]
     topology: Topology
@@ -37,7 +67,9 @@ class Context:
     planner: PullPlanner
     report: Report
     limits: Limits
-    stages: Iterator[int]
+    free_b: dict[int, int | None]
+    whole: WholeRun
+    deleting: set[tuple[int, int]] = field(default_factory=set)
     changed: bool = False
 
     @property
@@ -53,7 +85,7 @@ class Context:
 
     def stage(self) -> str:
         """A name for a job's stage that no other job of any run has."""
-        return f"run-{self.run.id}-{next(self.stages)}"
+        return f"run-{self.run.id}-{next(self.whole.stages)}"
 
     def node_gone(self, node_id: int, why: str) -> None:
         """A node stopped answering, or is not what it was: leave it alone for the rest of the run."""

@@ -15,13 +15,16 @@ MOST_LOGGED = 100  # of one kind
 
 
 class Asked(NamedTuple):
-    """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "pull"), none for all;
-    `time_limit` in seconds."""
+    """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "delete", "pull"), none for all;
+    `time_limit` in seconds; the last two let a run do what it takes for a mistake otherwise: delete a great
+    part of a node, record that a great part of it is missing."""
 
     nodes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     time_limit: float | None = None
     wait: bool = False
+    allow_mass_delete: bool = False
+    accept_loss: bool = False
 
     def wants(self, kind: str) -> bool:
         return not self.only or kind in self.only

@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.checks import Checks
-from alpenhorn.coordinator.context import Context, Worklist
+from alpenhorn.coordinator.context import Context, WholeRun, Worklist
 from alpenhorn.coordinator.imports import Imports
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.pulls import Pulls
@@ -151,7 +150,7 @@ class _Session:
     found: node_steps.Nodes
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)
-    stages: Iterator[int] = field(default_factory=count)
+    whole: WholeRun = field(default_factory=WholeRun)
     halted: bool = False
 
     def rounds(self) -> None:
@@ -197,6 +196,7 @@ class _Session:
         return Context(
             index=self.index,
             config=config,
+            asked=self.asked,
             run=self.run,
             clock=self.clock,
             topology=topology,
@@ -206,7 +206,8 @@ class _Session:
             planner=planner,
             report=self.report,
             limits=limits,
-            stages=self.stages,
+            free_b=free_b,
+            whole=self.whole,
         )
 
     def _round(self, context: Context) -> None:

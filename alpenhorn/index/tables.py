@@ -180,15 +180,16 @@ class SyncRun(SyncTable):
 
 
 class SyncClaim(SyncTable):
-    """Who may settle a file's pull into a group (kind `pull`), until when.
+    """Who may settle a file's pull into a group (kind `pull`), or delete its copy from a node (kind `delete`),
+    until when.
 
     `fence` grows with each take-over, so that it can be seen that a lease ran out under a run.
     """
 
     kind = pw.CharField(max_length=8)
     file_id = pw.IntegerField()
-    target_id = pw.IntegerField()  # pull: the group
-    node_id = pw.IntegerField()  # pull: the node chosen to receive the file
+    target_id = pw.IntegerField()  # pull: the group; delete: the node
+    node_id = pw.IntegerField()  # the node that is worked on
     reserved_b = pw.BigIntegerField()
     host = pw.CharField(max_length=64)
     run_id = pw.IntegerField()
@@ -202,8 +203,8 @@ class SyncClaim(SyncTable):
 class SyncAttempt(SyncTable):
     """The failed attempts at one piece of work, gone once it succeeds."""
 
-    kind = pw.CharField(max_length=8)  # pull, check, import
-    subject_id = pw.IntegerField()  # pull: request id; check: copy id; import: import request id
+    kind = pw.CharField(max_length=8)  # pull, check, delete, import
+    subject_id = pw.IntegerField()  # pull: request id; check, delete: copy id; import: import request id
     count = pw.IntegerField()
     last = pw.DateTimeField()
     next = pw.DateTimeField()
@@ -223,6 +224,20 @@ class SyncVerification(SyncTable):
 
     class Meta:
         primary_key = pw.CompositeKey("node_id", "file_id")
+        indexes = ((("node_id", "verified"), False),)  # those verified longest ago first
+
+
+class SyncPin(SyncTable):
+    """A file whose copies, or whose copy on one node, are kept from deletion."""
+
+    file_id = pw.IntegerField()
+    node_id = pw.IntegerField()  # 0: on every node
+    reason = pw.TextField(null=True)
+    pinned = pw.DateTimeField()
+    until = pw.DateTimeField(null=True)  # null: for good
+
+    class Meta:
+        indexes = ((("file_id", "node_id"), True),)
 
 
 class SyncEvent(SyncTable):
@@ -252,4 +267,4 @@ ALPENHORN_TABLES: tuple[type[Table], ...] = (
     ArchiveFileImportRequest,
     StorageTransferAction,
 )
-SYNC_TABLES: tuple[type[Table], ...] = (SyncRun, SyncClaim, SyncAttempt, SyncVerification, SyncEvent)
+SYNC_TABLES: tuple[type[Table], ...] = (SyncRun, SyncClaim, SyncAttempt, SyncVerification, SyncPin, SyncEvent)

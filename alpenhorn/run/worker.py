@@ -45,3 +45,5 @@ class Worker:
                 from alpenhorn.run.nodes import initialise
 
                 return initialise(job, node)
+            case _:
+                raise NotImplementedError(task.kind)
