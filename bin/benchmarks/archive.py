@@ -97,11 +97,19 @@ class Archive:
         self.initialise()
 
     def request(self) -> None:
-        """Ask for all files of src in dst, and keep the index as it is now for the runs to come."""
+        """Ask for all files of src in dst, and keep the index as it is then."""
         self.alpenhorn("node", "sync", "src", "dst", "--force")
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the index as it is now for the runs to come."""
         if self.index.with_name("index.db-wal").exists():
             raise BenchFailed("the index is still in use after the commands that made it")
         shutil.copy(self.index, self.base / "start.db")
+
+    def restore(self) -> None:
+        """The index as it was kept."""
+        shutil.copy(self.base / "start.db", self.index)
 
     def begin_again(self, *, remove: bool) -> None:
         """Both destinations new and empty, the index as `request` left it, the source in the cache.
@@ -117,7 +125,11 @@ class Archive:
         shutil.copy(aside / self.target.name / MARKER, self.target / MARKER)
         if remove:
             shutil.rmtree(aside)
-        shutil.copy(self.base / "start.db", self.index)
+        self.restore()
+        self.read_all()
+
+    def read_all(self) -> None:
+        """Bring the files of src into the cache."""
         for path in self.files():
             with path.open("rb", buffering=0) as file:
                 while file.read(BLOCK):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks import cases
+from benchmarks import cases, life
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,23 @@ ROWS = (
         "alpenhorn --version",
         3,
         cases.Idle,
+        rounds=3,
+    ),
+    Row(
+        "import",
+        "sync: 5,000 new files of 10 kB taken into the index",
+        "find | xargs md5sum",
+        3,
+        life.Import,
+    ),
+    Row("verify", "sync: 5,000 suspect copies of 10 kB read", "find | xargs md5sum", 3, life.Verify),
+    Row("delete", "sync: 5,000 released copies of 10 kB deleted", "find | xargs rm", 5, life.Delete),
+    Row(
+        "search",
+        "sync: 200,000 files in 2,000 directories searched, nothing new",
+        "find -type d",
+        2,
+        life.Search,
         rounds=3,
     ),
     Row("version", "--version", "python3 -c 'import click'", 1.5, cases.Version, rounds=3),
