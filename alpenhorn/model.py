@@ -138,15 +138,19 @@ class CheckFact(NamedTuple):
     size_b: int | None
     md5sum: str | None
     attempt: AttemptFact | None = None
+    has_file: str = "M"
+    wants_file: str = "Y"
 
 
 class DeletionFact(NamedTuple):
     """One copy that may be deleted from a node of this host, with everything that decides whether it may go now.
 
-    `others` counts the good copies of the file on other active archive nodes that nobody wants gone,
-    `released` those that are wanted gone and not claimed for deletion yet.  `source_of` and `wanted_by` are
+    `others` names the other active archive nodes with a good copy of the file that nobody wants gone, `released`
+    those whose good copy is wanted gone and not claimed for deletion yet.  `source_of` and `wanted_by` are
     pending requests: one that has this copy as its source, one for the file into this node's group; 0: none.
-    `pinned` says by what it is kept, "" when it is not.  `space_b`: what it takes on the medium, if known.
+    `pinned` says by what it is kept, `claimed_by` by which other run it is being deleted, `same_path` of which
+    acquisition another file lies at the same path; "" when it is not so.  `space_b`: what it takes on the medium, if
+    known.
     """
 
     copy_id: int
@@ -158,12 +162,41 @@ class DeletionFact(NamedTuple):
     space_b: int | None
     has_file: str
     wants_file: str
-    others: int = 0
-    released: int = 0
+    others: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
     source_of: int = 0
     wanted_by: int = 0
     pinned: str = ""
+    claimed_by: str = ""
+    same_path: str = ""
     attempt: AttemptFact | None = None
+
+
+class GoodCopy(NamedTuple):
+    """A copy from which a bad one may be mended."""
+
+    node_id: int
+    wants_file: str
+    ready: bool
+
+
+class BadCopy(NamedTuple):
+    """A copy that is corrupt, or gone without our doing, with everything that decides how it is mended.
+
+    `acq`, `name`, `size_b`, `md5sum` are None when the file's row is gone.  `good`: the good copies on other
+    nodes.  `requested`: a pending request for the file into this node's group, 0: none.
+    """
+
+    copy_id: int
+    file_id: int
+    node_id: int
+    has_file: str
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    md5sum: str | None
+    good: tuple[GoodCopy, ...] = ()
+    requested: int = 0
 
 
 class ImportRequestFact(NamedTuple):
@@ -208,11 +241,15 @@ class PullJob(NamedTuple):
 
 
 class CheckFile(NamedTuple):
+    """`had` and `wants`: the copy's state when it was handed out; a verdict is for a copy in that state."""
+
     copy_id: int
     file_id: int
     path: str
     size_b: int | None
     md5sum: str | None
+    had: str = "M"
+    wants: str = "Y"
 
 
 class CheckJob(NamedTuple):
@@ -221,7 +258,8 @@ class CheckJob(NamedTuple):
 
 
 class DeleteFile(NamedTuple):
-    """`had`: what has_file was before the claim; it is put back when the file could not be removed."""
+    """`had`: what has_file was before the claim; it is put back when the file could not be removed.  `size_b`:
+    the length that the file must have to be removed, None for a copy that is known to be corrupt."""
 
     copy_id: int
     file_id: int
@@ -236,39 +274,42 @@ class DeleteJob(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """A directory as it was when it was listed: any change of its entries changes its times."""
+    """A directory as it was when it was listed: any change of its entries changes its times.  Both are 0 when
+    it is to be listed again whatever they are.  `below`: the names of its subdirectories, joined by slashes."""
 
     path: str
     mtime_ns: int
     ctime_ns: int
+    below: str = ""
 
 
 class SurveyJob(NamedTuple):
     """Look at the remembered directories from byte `offset` of the node's memory on: which have changed?"""
 
     node: NodeFact
+    search: int
     offset: int = 0
 
 
 class RememberJob(NamedTuple):
-    """Write the node's memory anew: `heading` as it is to stand there, `forget` and `clean` directories
-    taken out and put in."""
+    """Write the node's memory anew: `heading` as it is to stand there, the directories `forget` taken out,
+    `listed` put in."""
 
     node: NodeFact
+    search: int
     heading: str
     forget: tuple[str, ...]
-    clean: tuple[Stamp, ...]
+    listed: tuple[Stamp, ...]
     everything: bool = False  # forget all that was there
 
 
 class SearchJob(NamedTuple):
-    """Look at `paths` (relative to the root; "" is the root): list directories, look at files."""
+    """Look at `paths` (relative to the root; "" is the root): list directories, look at files.  `search`: the
+    number of the search that the job is part of."""
 
     node: NodeFact
-    request_id: int
+    search: int
     paths: tuple[str, ...]
-    recurse: bool
-    settle: float
 
 
 class ImportFile(NamedTuple):
@@ -281,8 +322,10 @@ class ImportFile(NamedTuple):
 
 
 class ImportJob(NamedTuple):
+    """`settle`: seconds for which a file must not have changed; `search`: the one that found the files."""
+
     node: NodeFact
-    request_id: int
+    search: int
     settle: float
     files: tuple[ImportFile, ...]
 
@@ -324,7 +367,7 @@ class Verdict(StrEnum):
     PULLED = "pulled"
     OCCUPIED = "occupied"  # something is at the path that the index does not know of
     FAILED = "failed"
-    # of a check
+    # of a check; FAILED as well: the job came to nothing, which says nothing about the file
     GOOD = "good"
     MISSING = "missing"
     CORRUPT = "corrupt"
@@ -366,12 +409,20 @@ class DeleteResult(NamedTuple):
     error: str = ""
 
 
+class DeleteOutcome(NamedTuple):
+    """Files without a result were not touched; `error`: why the node can no longer be worked on."""
+
+    results: tuple[DeleteResult, ...] = ()
+    error: str = ""
+
+
 class SurveyOutcome(NamedTuple):
-    """`heading` None: nothing is remembered.  `changed`: directories to be listed; `gone`: those not there any
-    more; `seen`: how many were looked at; `next`: the offset to go on from, None at the end."""
+    """`heading` None: nothing is remembered.  `changed`: directories to be listed, as they are remembered;
+    `gone`: those not there any more; `seen`: how many were looked at; `next`: the offset to go on from, None at
+    the end."""
 
     heading: str | None = None
-    changed: tuple[str, ...] = ()
+    changed: tuple[Stamp, ...] = ()
     gone: tuple[str, ...] = ()
     seen: int = 0
     next: int | None = None
@@ -385,16 +436,15 @@ class Found(NamedTuple):
 
 
 class SearchOutcome(NamedTuple):
-    """`later`: (path, why) of files that are locked or still changing; `declined`: (path, why) of paths
-    that can never be imported; `error`: why the search as a whole could not be made (it may be tried
-    again); `stamps`: the directories that were listed."""
+    """`stamps`: the directories that were listed; `declined`: (path, why) of paths that can never be
+    imported; `failed`: (path, why) of those that could not be looked at, and may be another time; `rest`: paths
+    of the job that were not come to, since so many files had been found."""
 
     files: tuple[Found, ...] = ()
-    directories: tuple[str, ...] = ()
-    later: tuple[tuple[str, str], ...] = ()
-    declined: tuple[tuple[str, str], ...] = ()
-    error: str = ""
     stamps: tuple[Stamp, ...] = ()
+    declined: tuple[tuple[str, str], ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    rest: tuple[str, ...] = ()
 
 
 class ImportResult(NamedTuple):

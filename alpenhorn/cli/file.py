@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from alpenhorn.cli import file_edit, output
+from alpenhorn.cli import clean, file_edit, output, pin
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.options import Command, acq_option
 from alpenhorn.index.connection import Index
 from alpenhorn.scan import listing_files as listing
-from alpenhorn.scan import names
+from alpenhorn.scan import names, pins
 from alpenhorn.scan.listing_files import FileFilter
 
 
@@ -20,7 +20,15 @@ def file() -> None:
     """Files and their copies: find, import, check and copy them."""
 
 
-for _command in (file_edit.state, file_edit.import_, file_edit.sync, file_edit.verify):
+for _command in (
+    file_edit.state,
+    file_edit.import_,
+    file_edit.sync,
+    file_edit.verify,
+    clean.file_clean,
+    pin.pin,
+    pin.unpin,
+):
     file.add_command(_command)
 
 
@@ -237,8 +245,10 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
     states = listing.group_states(index, found.id) if groups or all_ else None
     copies = listing.copies_of(index, found.id) if nodes or all_ else None
     requests = listing.transfers_of(index, found.id) if transfers or all_ else None
+    kept = pins.of_file(index, found.id)
     if as_json:
         document = _file_document(row)
+        document["pins"] = [one._asdict() for one in kept]
         if states is not None:
             document["groups"] = [{"group": group, "state": state} for group, state in states]
         if copies is not None:
@@ -256,6 +266,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
             ("Bytes", row.size_b),
             ("MD5 sum", row.md5sum),
             ("Registered", output.time(row.registered)),
+            *((f"Kept on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
         )
     )
     if states is not None:

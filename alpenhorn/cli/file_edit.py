@@ -159,7 +159,7 @@ def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: 
                 " choose another source, or use --force"
             )
         output.note(f"{file.path} is not on {node.name} ({_words(copy)}); requested all the same")
-    if edit_requests.create_one(index, file.id, node.id, group.id, now):
+    if edit_requests.create_for(index, [file.id], node.id, group.id, now):
         output.line(f"Requested: {file.path} from {node.name} into {group.name}.")
     else:
         output.line(f"Already requested: {file.path} into {group.name}; nothing was added.")

@@ -9,6 +9,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.edges import autosync
 from alpenhorn.cli.node_tables import node_documents, print_nodes, print_settings
 from alpenhorn.cli.options import NAME, chosen, class_option, io_edits, io_options, notes_option, settings
 from alpenhorn.cli.sync_requests import group_sync
@@ -23,6 +24,7 @@ def group() -> None:
     """Storage groups, to which data are sent: create, change, show and fill them."""
 
 
+group.add_command(autosync)
 group.add_command(group_sync)
 
 

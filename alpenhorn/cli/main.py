@@ -24,6 +24,7 @@ COMMANDS = {
         "alpenhorn.cli.group:group",
         "Storage groups, to which data are sent: create, change, show and fill them.",
     ),
+    "history": Entry("alpenhorn.cli.history:history", "Show what happened to files and why, newest last."),
     "host": Entry("alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change and show them."),
     "node": Entry(
         "alpenhorn.cli.node:node",
@@ -35,6 +36,13 @@ COMMANDS = {
     ),
     "request": Entry(
         "alpenhorn.cli.request:request", "Copy requests: why one is not done, cancel them, try them again."
+    ),
+    "repair": Entry(
+        "alpenhorn.cli.repair:repair", "Request a good copy for every one that is corrupt or missing."
+    ),
+    "rules": Entry(
+        "alpenhorn.cli.rules:rules",
+        "Replication by rule: what autosync and autoclean should have done and did not.",
     ),
     "status": Entry(
         "alpenhorn.cli.status:status", "Show every node on one screen, what needs attention first."

@@ -9,6 +9,8 @@ import click
 from alpenhorn.cli import node_edit, output
 from alpenhorn.cli import node_tables as tables
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.clean import node_clean
+from alpenhorn.cli.edges import autoclean
 from alpenhorn.cli.options import Command
 from alpenhorn.cli.sync_requests import node_sync
 from alpenhorn.index.connection import Index
@@ -24,6 +26,7 @@ def node() -> None:
 
 
 for _command in (
+    autoclean,
     node_edit.create,
     node_edit.modify,
     node_edit.activate,
@@ -31,6 +34,7 @@ for _command in (
     node_edit.init,
     node_edit.scan,
     node_sync,
+    node_clean,
 ):
     node.add_command(_command)
 

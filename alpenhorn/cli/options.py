@@ -10,12 +10,18 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App
 from alpenhorn.cli.output import harmless
 from alpenhorn.errors import Refused
+from alpenhorn.scan import names
+
+if TYPE_CHECKING:
+    from alpenhorn.scan.sync_candidates import Total
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 TextEdit = Callable[[str | None], str | None]
@@ -129,6 +135,8 @@ class_option = click.option(
 acq_option = click.option(
     "--acq", "acqs", metavar="ACQ", multiple=True, help="Only files of ACQ; may be repeated."
 )
+check_option = click.option("-c", "--check", is_flag=True, help="Only count what would be done.")
+force_option = click.option("--force", is_flag=True, help="Do not ask.")
 
 
 def chosen(**values: object) -> dict[str, Any]:
@@ -264,6 +272,27 @@ def read_file_list(path: str) -> list[tuple[int, str]]:
     with click.open_file(path, encoding="utf-8", errors="surrogateescape") as lines:
         numbered = ((number, text.strip()) for number, text in enumerate(lines, 1))
         return [(number, text) for number, text in numbered if text and not text.startswith("#")]
+
+
+def listed(app: App, file_list: str | None, node: names.Named | None) -> list[int] | None:
+    """The ids of the files in the list that was given, with paths below the node's root taken too; None: no
+    list was given.  Raises NotFound."""
+    if file_list is None:
+        return None
+    source = "standard input" if file_list == "-" else file_list
+    root = None if node is None else names.root(app.index, node)
+    return names.files(app.index, read_file_list(file_list), root, source)
+
+
+def total_size(found: Total) -> str:
+    """`1.00 GiB, 2 of unknown size`."""
+    unsized = f", {found.unsized} of unknown size" if found.unsized else ""
+    return f"{output.size(found.bytes)}{unsized}"
+
+
+def propose(verb: str, what: str, *, check: bool, force: bool) -> None:
+    """Print what is about to be done, or would be done."""
+    output.line(f"Would {verb} {what}." if check or not force else f"To {verb}: {what}.")
 
 
 def confirm(question: str, force: bool, *, stdin_taken: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import NamedTuple
 
 import click
@@ -60,6 +61,20 @@ def status(app: App, as_json: bool) -> None:
 
 
 def _attention(found: Status) -> Iterator[Attention]:
+    if found.lost is not None:
+        text = output.count(found.lost.files, "file has", "files have")
+        more = "" if found.lost.files == 1 else ", the first"
+        yield Attention(
+            f"{text} no good copy anywhere{more}: {found.lost.example}",
+            f"alpenhorn history --file {quote(found.lost.example)}",
+        )
+    for node in found.nodes:
+        if node.mendable:
+            text = output.count(node.mendable, "bad copy", "bad copies")
+            yield Attention(
+                f"{text} on {node.node.name} can be replaced from a good one",
+                f"alpenhorn repair --node {node.node.name}",
+            )
     for wrong in ("corrupt", "missing", "suspect"):
         for node in found.nodes:
             copies = getattr(node, wrong)
@@ -154,5 +169,6 @@ def _document(status: NodeStatus) -> dict[str, object]:
         "corrupt": status.corrupt,
         "missing": status.missing,
         "suspect": status.suspect,
+        "mendable": status.mendable,
         "last_run": None if run is None else run._asdict(),
     }

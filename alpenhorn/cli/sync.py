@@ -10,27 +10,12 @@ import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.runs import jobs_option, node_option, only_option, workers
+from alpenhorn.cli.times import Duration
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
 
 MOST_LINES = 30  # of things to tell; cron mails them all
-
-
-class Duration(click.ParamType[float]):
-    """Seconds, as `90s`, `50m`, `2h`, `1d` or a plain number."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from alpenhorn.config import parse_duration
-
-        try:
-            return parse_duration(value if isinstance(value, int | float) else str(value))
-        except ValueError:
-            self.fail(
-                f"{value!r} is no duration: use a number of seconds, or for example 90s, 50m, 2h", param, ctx
-            )
 
 
 @click.command()

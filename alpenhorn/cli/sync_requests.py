@@ -12,11 +12,22 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.options import Command, acq_option, at_most_one, confirm, file_list_option, read_file_list
+from alpenhorn.cli.options import (
+    Command,
+    acq_option,
+    at_most_one,
+    check_option,
+    confirm,
+    file_list_option,
+    force_option,
+    listed,
+    propose,
+    total_size,
+)
 from alpenhorn.record import edit_requests
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.names import Named
-from alpenhorn.scan.sync_candidates import Part, Selection, Total
+from alpenhorn.scan.sync_candidates import Part, Selection
 
 
 class Wish(NamedTuple):
@@ -44,9 +55,9 @@ def sync_options(command: Command) -> Command:
         ),
         click.option("--show-files", is_flag=True, help="List the files concerned."),
         click.option("--show-acqs", is_flag=True, help="List the acquisitions concerned."),
-        click.option("--force", is_flag=True, help="Do not ask."),
+        force_option,
         file_list_option,
-        click.option("-c", "--check", is_flag=True, help="Only count what would be done."),
+        check_option,
         click.option("-x", "--cancel", is_flag=True, help="Cancel pending requests."),
         click.option(
             "-a", "--all", "all_", is_flag=True, help="With --cancel: whatever is at the other end."
@@ -134,23 +145,23 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
         group=None if group is None else group.id,
         acqs=tuple(acq.id for acq in names.acqs(index, wish.acqs)),
         targets=tuple(target.id for target in names.groups(index, wish.targets)),
-        files=_listed(app, wish.file_list, node),
+        files=listed(app, wish.file_list, node),
     )
     way = _way(node, group)
     if wish.cancel:
         parts = sync_candidates.pending_requests(selection)
         found = sync_candidates.total(index, parts)
-        what = f"{output.count(found.files, 'pending request')} ({_size(found)}) {way}"
+        what = f"{output.count(found.files, 'pending request')} ({total_size(found)}) {way}"
         verb, nothing = "cancel", f"No pending requests {way}."
     else:
         parts = sync_candidates.new_requests(selection)
         found = sync_candidates.total(index, parts)
-        what = f"{output.count(found.files, 'file')} ({_size(found)}) {way}"
+        what = f"{output.count(found.files, 'file')} ({total_size(found)}) {way}"
         verb, nothing = "request", f"Nothing to request {way}: every file is there, or requested already."
     if not found.files:
         output.line(nothing)
         return
-    output.line(f"Would {verb} {what}." if wish.check or not wish.force else f"To {verb}: {what}.")
+    propose(verb, what, check=wish.check, force=wish.force)
     _show(app, parts, wish.show_acqs, wish.show_files)
     if wish.check:
         return
@@ -164,22 +175,9 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
         output.line(f"Requested {output.count(done, 'file')}.")
 
 
-def _listed(app: App, file_list: str | None, node: Named | None) -> list[int] | None:
-    if file_list is None:
-        return None
-    source = "standard input" if file_list == "-" else file_list
-    root = None if node is None else names.root(app.index, node)
-    return names.files(app.index, read_file_list(file_list), root, source)
-
-
 def _way(node: Named | None, group: Named | None) -> str:
     parts = [f"from {node.name}"] if node is not None else []
     return " ".join(parts + ([f"into {group.name}"] if group is not None else []))
-
-
-def _size(found: Total) -> str:
-    unsized = f", {found.unsized} of unknown size" if found.unsized else ""
-    return f"{output.size(found.bytes)}{unsized}"
 
 
 def _show(app: App, parts: Sequence[Part], show_acqs: bool, show_files: bool) -> None:

@@ -1,68 +1,205 @@
-"""Checks: pages of suspect copies through planning, the pool and the record."""
+"""Checks: suspect copies, and good ones whose turn has come, through planning, the pool and the record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
 
-from alpenhorn.coordinator.context import Context
-from alpenhorn.model import CheckFact, CheckJob, CheckResult, Done, Fate, Kind, NodeFact, Task, Verdict
+from alpenhorn.coordinator.context import Context, Looked
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import naive
+from alpenhorn.model import (
+    CheckFact,
+    CheckFile,
+    CheckJob,
+    CheckResult,
+    Done,
+    Fate,
+    Kind,
+    NodeFact,
+    Task,
+    Verdict,
+)
 from alpenhorn.plan.batches import check_tasks
-from alpenhorn.plan.checks import choose
+from alpenhorn.plan.checks import CheckPlan, choose, loss_told, storage_in_doubt
 from alpenhorn.record import checks
-from alpenhorn.scan.checks import pages
+from alpenhorn.scan.checks import longest_ago, pages, unverified
 
 PAGE = 2000
+MOST_HELD = 10_000  # results
+SPARE = 100  # copies that may be passed over before the next page is asked for
+DAY = 86_400.0
+NEVER = "read again: never verified"
+AGAIN = "read again: verified longest ago"
+LOST = (Verdict.MISSING, Verdict.UNREADABLE)
+
+
+class Turn(NamedTuple):
+    """Good copies whose turn to be read again has come; `stale` as in `alpenhorn.scan.checks.Verified`."""
+
+    why: str
+    plan: CheckPlan
+    stale: list[int]
+
+
+def turns(index: Index, node: NodeFact, now: float, min_days: float, place: float) -> Iterator[Turn]:
+    """At most `node.auto_verify` good copies, a page at a time: first those that were never verified, then
+    those verified longest ago, at least `min_days` before `now`.  `place` as for `unverified`."""
+    left = node.auto_verify
+    limit = min(PAGE, left + SPARE)
+    before = naive(max(0.0, now - min_days * DAY))
+    never = (Turn(NEVER, choose(facts, now), []) for facts in unverified(index, node.id, place, limit))
+    again = (
+        Turn(AGAIN, choose(found.facts, now), found.stale)
+        for found in longest_ago(index, node.id, before, limit)
+    )
+    for turn in chain(never, again):
+        del turn.plan.files[left:]
+        left -= len(turn.plan.files)
+        yield turn
+        if not left:
+            return
 
 
 class Checks:
+    """`withdraw` takes queued tasks for which the given function is false out of the pool again.
+
+    Results that say that a copy is lost are held back until all that was handed out has been looked at, since a
+    few lost files cannot be told from a storage that is not whole by one of them.  When the run ends before
+    that, they are read again in the next.
+    """
+
     kind = Kind.CHECK
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, withdraw: Callable[[Callable[[Task], bool]], None]) -> None:
         self.context = context
+        self.withdraw = withdraw
+        self._open = 0
+        self._held: dict[int, list[CheckResult]] = {}
         self._pages = self._all_pages()
 
-    def _all_pages(self) -> Iterator[tuple[NodeFact, list[CheckFact]]]:
-        for node_id in sorted(self.context.ios):
-            if node_id in self.context.gone:
-                continue
-            node = self.context.node(node_id)
-            for facts in pages(self.context.index, node_id, PAGE):
-                yield node, facts
+    def _all_pages(self) -> Iterator[tuple[NodeFact, list[CheckFile]]]:
+        """What is suspect comes first, on all nodes: pulls and deletions may wait for it."""
+        nodes = [self.context.node(node_id) for node_id in sorted(self.context.ios)]
+        for node in nodes:
+            for facts in pages(self.context.index, node.id, PAGE):
+                if self._left_alone(node):
+                    break
+                yield node, self._suspect(node, facts)
+        verified = self.context.whole.verified
+        for node in nodes:
+            if node.auto_verify > 0 and node.id not in verified and not self._left_alone(node):
+                verified.add(node.id)
+                for files in self._turns(node):
+                    yield node, files
+
+    def _left_alone(self, node: NodeFact) -> bool:
+        return node.id in self.context.gone
+
+    def _suspect(self, node: NodeFact, facts: list[CheckFact]) -> list[CheckFile]:
+        plan = choose(facts, self.context.posix_now())
+        for fact, why in plan.left:
+            if fact.attempt is None and fact.wants_file != "N":
+                self.context.report.waiting.add(
+                    f"not checked on {node.name}: {why}", f"{fact.acq}/{fact.name}"
+                )
+        return plan.files
+
+    def _turns(self, node: NodeFact) -> Iterator[list[CheckFile]]:
+        import random  # 1 ms, and most runs verify nothing
+
+        context = self.context
+        for turn in turns(
+            context.index,
+            node,
+            context.posix_now(),
+            context.config.sync.auto_verify_min_days,
+            random.random(),
+        ):
+            checks.forget(context.index, node.id, turn.stale)
+            yield turn.plan.files
 
     def feed(self) -> list[Task]:
-        for node, facts in self._pages:
-            plan = choose(facts, self.context.posix_now())
-            for fact, why in plan.left:
-                if fact.attempt is None:
-                    self.context.report.waiting.add(
-                        f"not checked on {node.name}: {why}", f"{fact.acq}/{fact.name}"
-                    )
-            tasks = list(check_tasks(node, plan.files, self.context.limits))
+        if sum(map(len, self._held.values())) > MOST_HELD:
+            return []
+        for node, files in self._pages:
+            if self._left_alone(node):
+                continue
+            free = [file for file in files if (node.id, file.file_id) not in self.context.deleting]
+            tasks = list(check_tasks(node, free, self.context.limits))
             if tasks:
+                self._open += len(tasks)
                 return tasks
         return []
 
     def take(self, done: Done) -> None:
+        self._open -= 1
         job = done.task.job
         assert isinstance(job, CheckJob)
-        if done.fate is Fate.BROKEN:
-            self.context.node_gone(job.node.id, done.error)
-            return
+        node = job.node
         if done.fate is Fate.DONE:
-            results: tuple[CheckResult, ...] = done.outcome
+            results: Sequence[CheckResult] = done.outcome
         else:
             error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
-            results = tuple(CheckResult(file, Verdict.UNREADABLE, error=error) for file in job.files)
-        if results:
-            checks.settle(self.context.index, self.context.run, job.node, results)
-            self.context.changed = True
-        self._count(job.node, results)
+            results = [CheckResult(file, Verdict.FAILED, error=error) for file in job.files]
+        results = self._not_deleting(node, results)
+        if done.fate is Fate.BROKEN:
+            # The attempts count all the same: a file that breaks its job must not do so in every run.
+            checks.settle(self.context.index, self.context.run, node, results)
+            self.context.node_gone(node.id, done.error)
+        else:
+            self._settle(node, [result for result in results if not self._doubtful(result)])
+            self._judge(node, [result for result in results if result.verdict is not Verdict.FAILED])
+        if not self._open:
+            self._settle_held()
 
-    def _count(self, node: NodeFact, results: tuple[CheckResult, ...]) -> None:
+    def _not_deleting(self, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
+        """A copy that was claimed for deletion meanwhile may be gone by now, and rightly so."""
+        deleting = self.context.deleting
+        return [result for result in results if (node.id, result.file.file_id) not in deleting]
+
+    def _doubtful(self, result: CheckResult) -> bool:
+        """Whether it says that a copy is lost.  Not where it was released: what a deletion that was cut short
+        has left is missing, too."""
+        return not self.context.asked.accept_loss and result.verdict in LOST and result.file.wants != "N"
+
+    def _judge(self, node: NodeFact, read: Sequence[CheckResult]) -> None:
+        """Hold back what is lost, or believe none of it and leave the node alone."""
+        lost = [result for result in read if self._doubtful(result)]
+        looked = self.context.whole.looked.setdefault(node.id, Looked())
+        looked.copies += sum(1 for result in read if result.file.wants != "N")
+        looked.lost += len(lost)
+        held = self._held.pop(node.id, []) + lost
+        if not held or self._left_alone(node):
+            return
+        if storage_in_doubt(looked.copies, looked.lost):
+            example = f"{held[0].file.path}: {held[0].error}"
+            self.context.node_gone(node.id, loss_told(node.name, looked.copies, looked.lost, example))
+            self.withdraw(lambda task: task.node_id != node.id)
+        else:
+            self._held[node.id] = held
+
+    def _settle_held(self) -> None:
+        for node_id, held in self._held.items():
+            node = self.context.node(node_id)
+            if not self._left_alone(node):
+                self._settle(node, self._not_deleting(node, held))
+        self._held = {}
+
+    def _settle(self, node: NodeFact, results: Sequence[CheckResult]) -> None:
+        if not results:
+            return
+        checks.settle(self.context.index, self.context.run, node, results)
+        if any(result.file.had != "Y" or result.verdict is not Verdict.GOOD for result in results):
+            self.context.changed = True
+        self._count(node, results)
+
+    def _count(self, node: NodeFact, results: Sequence[CheckResult]) -> None:
         report = self.context.report
         tally = report.tally("check")
         for result in results:
-            if result.verdict is Verdict.UNREADABLE:
+            if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED):
                 tally.failed += 1
                 report.failures.add(
                     f"copies on {node.name} could not be read", f"{result.file.path}: {result.error}"
@@ -70,8 +207,10 @@ class Checks:
                 continue
             tally.done += 1
             tally.bytes += result.file.size_b or 0
-            if result.verdict is not Verdict.GOOD:
+            expected = result.verdict is Verdict.MISSING and result.file.wants == "N"
+            if result.verdict is not Verdict.GOOD and not expected:
                 report.failures.add(f"{result.verdict} on {node.name}", f"{result.file.path}: {result.error}")
 
     def withdrawn(self, task: Task) -> None:
-        """The copies stay suspect, which is all that there is to say of them."""
+        """The copies stay what they are, which is all that there is to say of them."""
+        self._open -= 1

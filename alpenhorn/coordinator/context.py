@@ -35,13 +35,16 @@ class WholeRun:
 
     `stages`: numbers for stages; a worker that could not be killed may still write where it was.  `searched`:
     nodes that were searched for new files; `verified`: nodes whose good copies were re-read; `deleted`: copies
-    deleted from each node; `looked`: what was read on each.
+    deleted from each node; `braked`: nodes on which too much would have been deleted; `relieved`: nodes on which
+    copies were deleted to make room; `looked`: what was read on each.
     """
 
     stages: Iterator[int] = field(default_factory=count)
     searched: set[int] = field(default_factory=set)
     verified: set[int] = field(default_factory=set)
     deleted: dict[int, int] = field(default_factory=dict)
+    braked: set[int] = field(default_factory=set)
+    relieved: set[int] = field(default_factory=set)
     looked: dict[int, Looked] = field(default_factory=dict)
 
 

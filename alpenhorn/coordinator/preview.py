@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
+from alpenhorn.coordinator.checks import turns
+from alpenhorn.coordinator.deletable import Deletable, put_brake
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
-from alpenhorn.model import MARKER, NodeFact, PullFact
+from alpenhorn.model import MARKER, DeletionFact, NodeFact, PullFact
+from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
 from alpenhorn.run.pool import Pool
@@ -79,12 +82,14 @@ class Plan:
 
 
 class Prospect(NamedTuple):
-    """What a run would find: `meant` are the nodes asked for, `workable` those of them that answer."""
+    """What a run would find: `meant` are the nodes asked for, `workable` those of them that answer; `free_b`:
+    the free space of those, None unknown."""
 
     topology: topologies.Topology
     planner: PullPlanner
     meant: list[NodeFact]
     workable: list[NodeFact]
+    free_b: dict[int, int | None]
     report: Report
 
 
@@ -103,9 +108,10 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     workable = [node for node in meant if node.id not in faults]
     ios = {node.id: all_ios[node.id] for node in workable}
     groups = group_ios(topology, workable, report)
-    space = open_space(index, ios, {node.id: answers[node.id].free_b for node in workable}, NO_RUN)
+    free_b = {node.id: answers[node.id].free_b for node in workable}
+    space = open_space(index, ios, free_b, NO_RUN)
     planner = make_planner(topology, config, ios, groups, space, Troubles(absent=faults))
-    return Prospect(topology, planner, meant, workable, report)
+    return Prospect(topology, planner, meant, workable, free_b, report)
 
 
 def items(
@@ -124,8 +130,11 @@ def items(
     now = posix(clock())
     if asked.wants("import"):
         yield from _kept(plan, _imports(index, found.meant, now))
+        yield from _kept(plan, _searches(found.workable))
+    if asked.wants("delete"):
+        yield from _kept(plan, _deletions(index, found, config, asked, now))
     if asked.wants("check"):
-        yield from _kept(plan, _checks(index, found.workable, now))
+        yield from _kept(plan, _checks(index, found.workable, now, config.sync.auto_verify_min_days))
     if asked.wants("pull"):
         yield from _kept(plan, _pulls(index, found, now))
     plan.left_out = found.report.left_out
@@ -181,17 +190,52 @@ def _imports(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
             yield Item(line, request.path, None, request.request_id)
 
 
-def _checks(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
+def _searches(nodes: list[NodeFact]) -> Iterator[Item]:
     for node in nodes:
-        planned = Line("check", node.name, "", True, "read and compare")
+        if node.auto_import:
+            yield Item(Line("import", node.name, "", True, "search for new files"), ".", None, None)
+
+
+def _checks(index: Index, nodes: list[NodeFact], now: float, min_days: float) -> Iterator[Item]:
+    for node in nodes:
         for facts in checks.pages(index, node.id, PAGE):
-            chosen = choose_checks(facts, now)
-            for file in chosen.files:
-                yield Item(planned, file.path, file.size_b, None)
-            for fact, why in chosen.left:
-                yield Item(
-                    Line("check", node.name, "", False, why), f"{fact.acq}/{fact.name}", fact.size_b, None
-                )
+            released = facts[0].wants_file == "N"
+            why = "read and compare, unless it is deleted" if released else "read and compare"
+            yield from _check_items(node, why, choose_checks(facts, now))
+        if node.auto_verify > 0:
+            import random  # as the run does
+
+            for turn in turns(index, node, now, min_days, random.random()):
+                yield from _check_items(node, turn.why, turn.plan)
+
+
+def _check_items(node: NodeFact, why: str, plan: CheckPlan) -> Iterator[Item]:
+    planned = Line("check", node.name, "", True, why)
+    for file in plan.files:
+        yield Item(planned, file.path, file.size_b, None)
+    for fact, obstacle in plan.left:
+        yield Item(
+            Line("check", node.name, "", False, obstacle), f"{fact.acq}/{fact.name}", fact.size_b, None
+        )
+
+
+def _deletions(index: Index, found: Prospect, config: Config, asked: Asked, now: float) -> Iterator[Item]:
+    for node in found.workable:
+        free_b = found.free_b[node.id]
+        chosen, counted = (Deletable(index, node, config.sync, free_b, now, NO_RUN) for _ in range(2))
+        braked = "" if asked.allow_mass_delete or not chosen else put_brake(counted, config.sync, 0).line
+        for page in chosen.pages():
+            chosen.going(page.may)
+            for fact in page.may:
+                why = braked or ("released" if fact.wants_file == "N" else "make room")
+                yield _delete_item(node, fact, not braked, why)
+            for fact, obstacle in page.left:
+                yield _delete_item(node, fact, False, obstacle)
+
+
+def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: str) -> Item:
+    line = Line("delete", node.name, "", planned, why)
+    return Item(line, f"{fact.acq}/{fact.name}", fact.size_b, None)
 
 
 def _pulls(index: Index, found: Prospect, now: float) -> Iterator[Item]:

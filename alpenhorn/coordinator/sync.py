@@ -12,6 +12,7 @@ from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.checks import Checks
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist
+from alpenhorn.coordinator.deletions import Deletions
 from alpenhorn.coordinator.imports import Imports
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.pulls import Pulls
@@ -213,9 +214,13 @@ class _Session:
     def _round(self, context: Context) -> None:
         lists: dict[Kind, Worklist] = {}
         if self.asked.wants("import"):
-            lists[Kind.IMPORT] = lists[Kind.SEARCH] = Imports(context)
+            found = Imports(context)
+            lists |= dict.fromkeys((Kind.SURVEY, Kind.SEARCH, Kind.IMPORT, Kind.REMEMBER), found)
+        # Before checks, so that what is deleted is not read first.
+        if self.asked.wants("delete"):
+            lists[Kind.DELETE] = Deletions(context)
         if self.asked.wants("check"):
-            lists[Kind.CHECK] = Checks(context)
+            lists[Kind.CHECK] = Checks(context, lambda keep: self._withdraw(lists, keep))
         if self.asked.wants("pull"):
             lists[Kind.PULL] = Pulls(context, lambda keep: self._withdraw(lists, keep))
         while True:

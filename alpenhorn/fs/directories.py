@@ -11,6 +11,7 @@ from contextlib import suppress
 from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
 from types import TracebackType
 
+from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import Below, check_relative, not_followed
 from alpenhorn.fs.tree_lock import TreeLock
 
@@ -79,26 +80,39 @@ class Parents:
         self._changed.clear()
 
 
-def prune(root: str, directories: Iterable[str], lock: TreeLock) -> list[str]:
+def prune(
+    root: str | int, directories: Iterable[str], lock: TreeLock, timeout: float | None = None
+) -> list[str]:
     """Remove those of `directories` (relative to `root`) that are empty, and every parent that becomes so.
 
-    The root itself is never removed.  Returns what was removed.  Raises OSError other than "not empty" and
-    "not there", and UnsafePath.
+    `root`: a path, or a directory's descriptor; it is never removed itself.  Returns what was removed.  Raises
+    LockTimeout when the lock could not be had within `timeout` seconds; and, after all others were tried, the first
+    UnsafePath or OSError other than "not empty" and "not there".
     """
     removed: list[str] = []
-    with lock.down(), Below(root) as below:
+    first: OSError | UnsafePath | None = None
+    with lock.down(timeout), Below(root) as below:
         for directory in directories:
-            while directory:
-                try:
-                    parent, name = below.parent(check_relative(directory))
-                    os.rmdir(name, dir_fd=parent)
-                except FileNotFoundError:
-                    pass
-                except OSError as error:
-                    if error.errno in (ENOTEMPTY, EEXIST):
-                        break
-                    raise OSError(error.errno, error.strerror, directory) from None
-                else:
-                    removed.append(directory)
-                directory = directory.rpartition("/")[0]
+            try:
+                _prune(below, directory, removed)
+            except (OSError, UnsafePath) as error:
+                first = first or error
+    if first is not None:
+        raise first
     return removed
+
+
+def _prune(below: Below, directory: str, removed: list[str]) -> None:
+    while directory:
+        try:
+            parent, name = below.parent(check_relative(directory))
+            os.rmdir(name, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in (ENOTEMPTY, EEXIST):
+                return
+            raise OSError(error.errno, error.strerror, directory) from None
+        else:
+            removed.append(directory)
+        directory = directory.rpartition("/")[0]

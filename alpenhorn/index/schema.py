@@ -97,14 +97,15 @@ def create(index: Index, only: str | None = None) -> list[str]:
         added = []
         suffix = "" if index.sqlite else _table_options(index)
         for component in components:
-            # On MariaDB a creation that was cut short leaves a table without its indexes, and no version.
+            # On MariaDB a creation that was cut short leaves a table without its indexes, and no version.  To
+            # our own tables a newer program may have added one.
             unfinished = component not in versions
             for table in COMPONENTS[component]:
                 if table._meta.table_name not in existing:
                     _create_table(index, table, suffix)
                     _create_indexes(index, declared_indexes(table))
                     added.append(f"table {table._meta.table_name}")
-                elif unfinished:
+                elif unfinished or component == "sync":
                     added += _create_indexes(index, absent(index, declared_indexes(table)))
             if component == "sync":
                 added += _create_indexes(index, absent(index, EXTRA_INDEXES))

@@ -224,7 +224,8 @@ class SyncVerification(SyncTable):
 
     class Meta:
         primary_key = pw.CompositeKey("node_id", "file_id")
-        indexes = ((("node_id", "verified"), False),)  # those verified longest ago first
+        # Those verified longest ago first, and among equals an order in which a page ends somewhere.
+        indexes = ((("node_id", "verified", "file_id"), False),)
 
 
 class SyncPin(SyncTable):
@@ -252,7 +253,7 @@ class SyncEvent(SyncTable):
     why = pw.TextField()
 
     class Meta:
-        indexes = ((("file_id", "node_id"), False),)
+        indexes = ((("file_id", "node_id"), False), (("node_id", "at"), False), (("run_id",), False))
 
 
 ALPENHORN_TABLES: tuple[type[Table], ...] = (

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.fs.placing import Stage
+from alpenhorn.fs.removal import Removal
 from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
 
 
@@ -99,6 +100,10 @@ class Node(ABC):
     @abstractmethod
     def stage(self, name: str) -> Stage:
         """A private place on this storage in which files arrive before they get their names."""
+
+    @abstractmethod
+    def removal(self) -> Removal:
+        """What removes files from this storage; raises StorageError unless it is the right one."""
 
     @abstractmethod
     def open(self, path: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
+from alpenhorn.fs.removal import Removal
 from alpenhorn.fs.tree_lock import probe_locks
 from alpenhorn.io.base import Group, Misfit, Node, Remote, StorageClass
 from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
@@ -59,7 +60,9 @@ class DefaultNode(Node):
         return self._method
 
     def check(self) -> None:
-        found = self._marked_name()
+        self._check(self._marked_name())
+
+    def _check(self, found: str | None) -> None:
         if found is None:
             raise StorageError(
                 f"{self.root} has no file {MARKER}: either node {self.node.name} is not mounted there, or it was"
@@ -105,18 +108,19 @@ class DefaultNode(Node):
         finally:
             os.close(root)
 
-    def _marked_name(self) -> str | None:
-        """The node whose storage this is; None without a marker.
+    def _marked_name(self, directory: int | None = None) -> str | None:
+        """The node whose storage is at the root, or in an open directory; None without a marker.
 
         Reading the marker is what proves a mount: statvfs still answers where the storage is gone.
         """
-        if not os.path.isdir(self.root):
+        if directory is None and not os.path.isdir(self.root):
             raise StorageError(
                 f"the root {self.root} of node {self.node.name} is not there: mount it, or take the node off with:"
                 f" alpenhorn node deactivate {self.node.name}"
             )
         try:
-            fd = os.open(os.path.join(self.root, MARKER), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            path = MARKER if directory is not None else os.path.join(self.root, MARKER)
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -160,6 +164,9 @@ class DefaultNode(Node):
     def stage(self, name: str) -> Stage:
         return Stage(self.root, name)
 
+    def removal(self) -> Removal:
+        return Removal(self.root, lambda directory: self._check(self._marked_name(directory)))
+
     def open(self, path: str) -> int:
         # O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
         fd = open_below(self.root, path, os.O_RDONLY | os.O_NONBLOCK)
@@ -172,8 +179,8 @@ class DefaultNode(Node):
         return os.path.lexists(os.path.join(self.root, path))
 
     def locked(self, path: str) -> bool:
-        directory, name = os.path.split(path)
-        return os.path.lexists(os.path.join(self.root, directory, f".{name}.lock"))
+        directory, slash, name = path.rpartition("/")
+        return os.path.lexists(f"{self.root}/{directory}{slash}.{name}.lock")
 
     def space_used(self, status: os.stat_result) -> int:
         return status.st_blocks * 512

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 from alpenhorn.model import (
     CheckFile,
     CheckJob,
+    DeleteFile,
+    DeleteJob,
     ImportFile,
     ImportJob,
     Kind,
@@ -25,6 +27,7 @@ BATCH_FILES = 1000
 SESSION_FILES = 4000  # an ssh session costs as much as hundreds of small files
 LEAST_FILES = 50  # a smaller job is not worth splitting off
 DIRECTORIES = 64
+AHEAD = 2  # search jobs for each worker
 
 T = TypeVar("T")
 
@@ -108,8 +111,20 @@ def check_tasks(node: NodeFact, files: Sequence[CheckFile], limits: Limits) -> I
         )
 
 
+def delete_tasks(node: NodeFact, files: Sequence[DeleteFile], limits: Limits) -> Iterator[Task]:
+    """No bytes are moved: what a task may take is by the number of its files."""
+    for batch in split(files, lambda file: 0, BATCH_FILES, limits.workers):
+        yield Task(
+            Kind.DELETE,
+            node.id,
+            DeleteJob(node, tuple(batch)),
+            files=len(batch),
+            deadline=limits.deadline(len(batch), 0),
+        )
+
+
 def import_tasks(
-    node: NodeFact, request_id: int, settle: float, files: Sequence[tuple[ImportFile, int]], limits: Limits
+    node: NodeFact, search: int, settle: float, files: Sequence[tuple[ImportFile, int]], limits: Limits
 ) -> Iterator[Task]:
     """`files`: each with its length."""
     for batch in split(files, lambda item: item[1], BATCH_FILES, limits.workers):
@@ -117,22 +132,22 @@ def import_tasks(
         yield Task(
             Kind.IMPORT,
             node.id,
-            ImportJob(node, request_id, settle, tuple(file for file, _ in batch)),
+            ImportJob(node, search, settle, tuple(file for file, _ in batch)),
             files=len(batch),
             bytes=size_b,
             deadline=limits.deadline(len(batch), size_b),
         )
 
 
-def search_tasks(
-    node: NodeFact, request_id: int, paths: Sequence[str], recurse: bool, settle: float, limits: Limits
-) -> Iterator[Task]:
-    for start in range(0, len(paths), DIRECTORIES):
-        some = tuple(paths[start : start + DIRECTORIES])
+def search_tasks(node: NodeFact, search: int, paths: Sequence[str], limits: Limits) -> Iterator[Task]:
+    """Few directories are shared out as well: each may hold thousands of files."""
+    most = max(1, min(DIRECTORIES, -(-len(paths) // (AHEAD * limits.workers))))
+    for start in range(0, len(paths), most):
+        some = tuple(paths[start : start + most])
         yield Task(
             Kind.SEARCH,
             node.id,
-            SearchJob(node, request_id, some, recurse, settle),
+            SearchJob(node, search, some),
             files=0,
             deadline=limits.deadline(len(some), 0),
         )

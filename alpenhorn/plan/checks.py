@@ -1,4 +1,4 @@
-"""Which suspect copies are read now."""
+"""Which copies are read now, and what may be believed of what was found."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from alpenhorn.model import CheckFact, CheckFile
 from alpenhorn.plan.paths import unsafe
+
+LEAST_LOOKED = 100  # copies; of fewer, a third may be missing without anything being wrong with the node
+LOST_SHARE = 1 / 3
 
 
 class CheckPlan(NamedTuple):
@@ -29,6 +32,31 @@ def choose(facts: Iterable[CheckFact], now: float) -> CheckPlan:
         elif fact.attempt is not None and fact.attempt.next > now:
             left.append((fact, "waits after a failed attempt"))
         else:
-            path = f"{fact.acq}/{fact.name}"
-            files.append(CheckFile(fact.copy_id, fact.file_id, path, fact.size_b, fact.md5sum))
+            files.append(
+                CheckFile(
+                    fact.copy_id,
+                    fact.file_id,
+                    f"{fact.acq}/{fact.name}",
+                    fact.size_b,
+                    fact.md5sum,
+                    fact.has_file,
+                    fact.wants_file,
+                )
+            )
     return CheckPlan(files, left)
+
+
+def storage_in_doubt(looked: int, lost: int) -> bool:
+    """Whether so many of the copies looked at on a node are missing or unreadable that it is more likely the
+    storage that is not whole (a disk of several not mounted, a file system half restored) than that they
+    were lost one by one."""
+    return looked >= LEAST_LOOKED and lost >= LOST_SHARE * looked
+
+
+def loss_told(node: str, looked: int, lost: int, example: str) -> str:
+    """What somebody who has to look at that is told: what was seen, and the two ways out."""
+    return (
+        f"{lost} of {looked} copies that were read are missing or unreadable, which is recorded of none of them"
+        f" (such as {example}); if its storage is not whole, mend or mount it; if they are lost, record it with:"
+        f" alpenhorn sync --node {node} --accept-loss"
+    )

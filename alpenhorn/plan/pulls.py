@@ -111,13 +111,9 @@ class PullPlanner:
         choice, why = self._settled_by_states(fact)
         if choice is not None:
             return PullDecision(fact, choice, why)
-        if fact.size_b is None or not fact.md5sum or fact.acq is None or fact.name is None:
-            return PullDecision(fact, Choice.SKIP, _incomplete(fact))
-        if fact.size_b < 0 or not MD5.fullmatch(fact.md5sum):
-            return PullDecision(fact, Choice.SKIP, "the index has no valid length and MD5 sum for the file")
-        bad_path = unsafe(fact.acq, fact.name)
-        if bad_path:
-            return PullDecision(fact, Choice.SKIP, bad_path)
+        wrong = unfit(fact.acq, fact.name, fact.size_b, fact.md5sum)
+        if wrong:
+            return PullDecision(fact, Choice.SKIP, wrong)
         if fact.claimed_by:
             return PullDecision(fact, Choice.WAIT, f"being pulled by {fact.claimed_by}")
         if fact.attempt is not None and fact.attempt.next > now:
@@ -137,6 +133,7 @@ class PullPlanner:
         if node_id in self.troubles.unwritable:
             return PullDecision(fact, Choice.SKIP, self.troubles.unwritable[node_id])
         under_way.add(fact.file_id)
+        assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
 
@@ -227,8 +224,13 @@ class PullPlanner:
         return wanted
 
 
-def _incomplete(fact: PullFact) -> str:
-    if fact.acq is None or fact.name is None:
+def unfit(acq: str | None, name: str | None, size_b: int | None, md5sum: str | None) -> str:
+    """Why a file cannot be pulled from anywhere, by what the index says of it; "" when it can."""
+    if acq is None or name is None:
         return "the file's row is gone from the index"
-    missing = "length" if fact.size_b is None else "MD5 sum"
-    return f"the index has no {missing} for the file, so that a copy could not be verified"
+    if size_b is None or not md5sum:
+        missing = "length" if size_b is None else "MD5 sum"
+        return f"the index has no {missing} for the file, so that a copy could not be verified"
+    if size_b < 0 or not MD5.fullmatch(md5sum):
+        return "the index has no valid length and MD5 sum for the file"
+    return unsafe(acq, name)

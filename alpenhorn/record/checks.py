@@ -1,66 +1,150 @@
-"""What came of checks, each batch in one transaction."""
+"""What came of checks, each batch in one transaction.
+
+A verdict is for the copy as it was when it was handed out, and for the file as the index had it then: where
+either was changed meanwhile, by us, by a user or by another program, nothing is recorded.
+
+A good copy that was re-read and found good gets no event, only the time of its verification: a node that is
+read through again and again would fill the log with millions of rows that say that nothing happened, and the
+few that tell why a copy is what it is could not be found among them.  How many were read is in the run's row.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import Blame, CheckResult, NodeFact, Verdict
+from alpenhorn.model import Blame, CheckFile, CheckResult, NodeFact, Verdict
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, verified
 from alpenhorn.record.run import Run, events
 
-STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X"}
+STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X", Verdict.UNREADABLE: "M"}
+LEFT_OVER = "released, and not on the node any more"
+
+
+class _Now(NamedTuple):
+    """A copy's row in the transaction that settles it."""
+
+    has_file: str
+    wants_file: str
+    space_b: int | None
 
 
 def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult]) -> None:
-    """Record verdicts on copies that are still suspect; what could not be read stays so and counts as an attempt."""
+    """Record verdicts.
+
+    What could not be read is suspect from then on, since what cannot be read must not be counted as safe, and
+    counts as an attempt; where the job itself came to nothing (FAILED) only the attempt is counted.
+    """
 
     def work() -> None:
-        now = run.now()
-        # A copy that is no longer suspect was settled by somebody else, or by us when the answer got lost.
-        suspect = _suspect(index, [result.file.copy_id for result in results])
-        for verdict, state in STATE.items():
-            some = [
-                result for result in results if result.verdict is verdict and result.file.copy_id in suspect
-            ]
-            if not some:
-                continue
-            index.executemany(
-                "UPDATE archivefilecopy SET has_file = ?, size_b = ?, last_update = ? WHERE id = ?",
-                [(state, result.space_b, now, result.file.copy_id) for result in some],
-            )
-            rows = [
-                (result.file.file_id, node.id, result.error or "read in full, MD5 equal") for result in some
-            ]
-            events(index, run, str(verdict), rows)
-            succeeded(index, "check", [result.file.copy_id for result in some])
-            if verdict is Verdict.GOOD:
-                file_ids = [result.file.file_id for result in some]
-                verified(index, node.id, file_ids, now)
-                became_good(index, node, file_ids, now)
-        failed(
-            index,
-            run,
-            "check",
-            [
-                Failure(result.file.copy_id, Blame.UNKNOWN, result.error)
-                for result in results
-                if result.verdict is Verdict.UNREADABLE and result.file.copy_id in suspect
-            ],
-        )
+        # A copy that is not what it was has been settled by somebody else, or by us when the answer got lost.
+        now = _unchanged(index, [result.file for result in results])
+        ours = [result for result in results if result.file.copy_id in now]
+        told = [
+            result for result in ours if result.verdict in (Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT)
+        ]
+        for verdict in STATE:
+            _turn(index, run, node, [result for result in ours if result.verdict is verdict], now)
+        _write_space(index, [result for result in told if _changes(result)], now)
+        _verified(index, run, node, [result for result in told if result.verdict is Verdict.GOOD], now)
+        forget(index, node.id, [r.file.file_id for r in told if r.verdict is not Verdict.GOOD])
+        succeeded(index, "check", [result.file.copy_id for result in told])
+        failures = [
+            Failure(result.file.copy_id, Blame.UNKNOWN, result.error)
+            for result in ours
+            if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)
+        ]
+        failed(index, run, "check", failures)
 
     index.retry(work)
 
 
-def _suspect(index: Index, copy_ids: Sequence[int]) -> set[int]:
-    """Those of the copies that are suspect now, and stay so until the transaction ends."""
-    lock = "" if index.sqlite else " FOR UPDATE"
-    found: set[int] = set()
-    for marks, some in in_chunks(copy_ids):
-        rows = index.execute(
-            f"SELECT id FROM archivefilecopy WHERE has_file = 'M' AND id IN ({marks}){lock}", some
-        )
-        found.update(row[0] for row in rows)
+def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
+    """Forget the verifications of copies that are not to be verified any more; they would be in the way of
+    those whose turn has come."""
+
+    def work() -> None:
+        for marks, some in in_chunks(file_ids):
+            index.execute(
+                f"DELETE FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})", (node_id, *some)
+            )
+
+    if file_ids:
+        index.retry(work)
+
+
+def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _Now]:
+    """Those of the copies that are what they were, by copy id; they stay so until the transaction ends."""
+    own, shared = ("", "") if index.sqlite else (" FOR UPDATE", " LOCK IN SHARE MODE")
+    sizes: dict[int, tuple[int | None, str | None]] = {}
+    for marks, some in in_chunks([file.file_id for file in files]):
+        sql = f"SELECT id, size_b, md5sum FROM archivefile WHERE id IN ({marks}){shared}"
+        sizes.update((row[0], row[1:]) for row in index.execute(sql, some))
+    rows: dict[int, _Now] = {}
+    for marks, some in in_chunks([file.copy_id for file in files]):
+        sql = f"SELECT id, has_file, wants_file, size_b FROM archivefilecopy WHERE id IN ({marks}){own}"
+        rows.update((row[0], _Now._make(row[1:])) for row in index.execute(sql, some))
+    found = {}
+    for file in files:
+        row = rows.get(file.copy_id)
+        same_file = sizes.get(file.file_id) == (file.size_b, file.md5sum)
+        if row is not None and row.has_file == file.had and same_file:
+            found[file.copy_id] = row
     return found
+
+
+def _changes(result: CheckResult) -> bool:
+    return result.file.had != STATE[result.verdict]
+
+
+def _turn(
+    index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _Now]
+) -> None:
+    """Give copies, all with one verdict, their new state, where that is another one, and say so in the log."""
+    turned = [result for result in results if _changes(result)]
+    if not turned:
+        return
+    verdict = turned[0].verdict
+    for marks, some in in_chunks([result.file.copy_id for result in turned]):
+        index.execute(
+            f"UPDATE archivefilecopy SET has_file = ?, last_update = ? WHERE id IN ({marks})",
+            (STATE[verdict], run.now(), *some),
+        )
+
+    what = "suspect" if verdict is Verdict.UNREADABLE else str(verdict)
+    events(index, run, what, [(one.file.file_id, node.id, _why(one, now)) for one in turned])
+
+
+def _why(result: CheckResult, now: dict[int, _Now]) -> str:
+    if result.verdict is Verdict.MISSING and now[result.file.copy_id].wants_file == "N":
+        return LEFT_OVER
+    return result.error or "read in full, MD5 equal"
+
+
+def _write_space(index: Index, results: Sequence[CheckResult], now: dict[int, _Now]) -> None:
+    """Write down what the copies take on the medium, where that was not known.  Together for those that take
+    the same, as a statement a copy is a round trip to a server a copy."""
+    alike: dict[int | None, list[int]] = {}
+    for result in results:
+        if result.space_b != now[result.file.copy_id].space_b:
+            alike.setdefault(result.space_b, []).append(result.file.copy_id)
+    for space_b, copy_ids in alike.items():
+        for marks, some in in_chunks(copy_ids):
+            index.execute(f"UPDATE archivefilecopy SET size_b = ? WHERE id IN ({marks})", (space_b, *some))
+
+
+def _verified(
+    index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _Now]
+) -> None:
+    verified(index, node.id, [result.file.file_id for result in results], run.now())
+    # A copy that was good before did not become good, and one that nobody wants brings nothing about.
+    became = [
+        result.file.file_id
+        for result in results
+        if _changes(result) and now[result.file.copy_id].wants_file != "N"
+    ]
+    if became:
+        became_good(index, run, node, became)

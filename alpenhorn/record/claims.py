@@ -1,7 +1,9 @@
-"""Claims: a file is pulled into a group by one run at a time, whichever hosts look at the index.
+"""Claims: a file is pulled into a group, or deleted from a node, by one run at a time, whichever hosts look at
+the index.
 
-A claim is a lease judged by the database server's clock, so that hosts' clocks may differ.  It is unique
-for a file and a group, so that two requests for one file cannot be served by two hosts at once either.
+A claim is a lease judged by the database server's clock, so that hosts' clocks may differ.  That of a pull is
+unique for a file and a group, so that two requests for one file cannot be served by two hosts at once either.
+Those of deletions are made in `alpenhorn.record.deletions`; all are renewed and removed here.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
                 if taken.rowcount:
                     ours.add((want.file_id, want.group_id))
         # Asked only now: the claim may have had to wait for the transaction that completed the request.
-        pending = _still_pending(index, [want.request_id for want in wanted])
+        pending = still_pending(index, [want.request_id for want in wanted])
         there = _there_by_now(index, wanted)
         mine = ours - there
         granted = {
@@ -89,7 +91,8 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
     return index.retry(work)
 
 
-def _still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
+def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
+    """Those of the requests that nobody has settled."""
     pending: set[int] = set()
     for marks, some in in_chunks(request_ids):
         rows = index.execute(
@@ -130,12 +133,13 @@ def renew(index: Index, run: Run) -> None:
     )
 
 
-def release(index: Index, run: Run, group_id: int, file_ids: Sequence[int]) -> None:
-    """Give back claims of files on their way into a group; part of the transaction that records what came of it."""
+def release(index: Index, run: Run, target_id: int, file_ids: Sequence[int], kind: str = "pull") -> None:
+    """Give back claims of files on their way into a group, or off a node; part of the transaction that records
+    what came of it."""
     for marks, some in in_chunks(file_ids):
         index.execute(
-            f"DELETE FROM sync_claim WHERE kind = 'pull' AND target_id = ? AND run_id = ? AND file_id IN ({marks})",
-            (group_id, run.id, *some),
+            f"DELETE FROM sync_claim WHERE kind = ? AND target_id = ? AND run_id = ? AND file_id IN ({marks})",
+            (kind, target_id, run.id, *some),
         )
 
 

@@ -8,20 +8,10 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import NodeFact
 from alpenhorn.record.run import Run, events
+from alpenhorn.scan.rules import Edge, edges_at, held_by_group, unrequested
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 VERIFIED = ("file_id", "node_id", "verified")
-
-# The + keeps SQLite from going through all pending requests of the group for each file.
-AUTOSYNC = """
-    INSERT INTO archivefilecopyrequest (file_id, group_to_id, node_from_id, completed, cancelled, timestamp)
-    SELECT c.file_id, ?, c.node_id, 0, 0, ? FROM archivefilecopy c
-    WHERE c.node_id = ? AND c.file_id IN ({marks})
-      AND NOT EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.id = d.node_id
-                      WHERE d.file_id = c.file_id AND n.group_id = ? AND d.has_file = 'Y')
-      AND NOT EXISTS (SELECT 1 FROM archivefilecopyrequest r
-                      WHERE r.file_id = c.file_id AND r.group_to_id = ? AND +r.completed = 0 AND +r.cancelled = 0)
-"""
 
 
 def good(
@@ -46,8 +36,9 @@ def good(
         [(file_id, node.id, "Y", "Y", 1, space_b, now) for file_id, space_b in copies],
     )
     verified(index, node.id, [file_id for file_id, _ in copies], now)
-    became_good(index, node, [file_id for file_id, _ in copies], now)
+    # In this order in the log, too: a copy is there, and then something follows from it.
     events(index, run, what, [(copies[i][0], node.id, why[i]) for i in range(len(copies))])
+    became_good(index, run, node, [file_id for file_id, _ in copies])
 
 
 def verified(index: Index, node_id: int, file_ids: Sequence[int], now: str) -> None:
@@ -57,23 +48,37 @@ def verified(index: Index, node_id: int, file_ids: Sequence[int], now: str) -> N
     )
 
 
-def became_good(index: Index, node: NodeFact, file_ids: Sequence[int], now: str) -> None:
+def became_good(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> None:
     """The automatic actions, in the transaction that records the copies, so that no crash can lose them."""
-    edges = index.execute(
-        "SELECT t.node_from_id, t.group_to_id, t.autosync, t.autoclean FROM storagetransferaction t"
-        " JOIN storagenode n ON n.id = t.node_from_id"
-        " WHERE (t.node_from_id = ? OR t.group_to_id = ?) AND n.group_id <> t.group_to_id",
-        (node.id, node.group_id),
-    ).fetchall()
-    for node_from, group_to, autosync, autoclean in edges:
-        for marks, some in in_chunks(file_ids):
-            if autosync and node_from == node.id:
-                index.execute(
-                    AUTOSYNC.format(marks=marks), (group_to, now, node.id, *some, group_to, group_to)
-                )
-            if autoclean and group_to == node.group_id:
-                index.execute(
-                    "UPDATE archivefilecopy SET wants_file = 'N', last_update = ?"
-                    f" WHERE node_id = ? AND wants_file <> 'N' AND file_id IN ({marks})",
-                    (now, node_from, *some),
-                )
+    for edge in edges_at(index, node.id, node.group_id):
+        if edge.autosync and edge.node_id == node.id:
+            _request(index, run, edge, file_ids)
+        if edge.autoclean and edge.group_id == node.group_id:
+            _release(index, run, edge, file_ids)
+
+
+def _request(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> None:
+    now = run.now()
+    for part in unrequested(edge.node_id, edge.group_id, file_ids):
+        wanted = [row[0] for row in index.execute(f"SELECT f.id {part.sql} ORDER BY f.id", part.values)]
+        index.executemany(
+            "INSERT INTO archivefilecopyrequest"
+            " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp) VALUES (?, ?, ?, 0, 0, ?)",
+            [(file_id, edge.group_id, edge.node_id, now) for file_id in wanted],
+        )
+        why = f"autosync from {edge.node} into {edge.group}"
+        events(index, run, "requested", [(file_id, edge.node_id, why) for file_id in wanted])
+
+
+def _release(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> None:
+    now = run.now()
+    for part in held_by_group(edge.node_id, edge.group_id, file_ids):
+        held = index.execute(f"SELECT c.id, c.file_id {part.sql}", part.values).fetchall()
+        for marks, some in in_chunks([copy_id for copy_id, _ in held]):
+            index.execute(
+                "UPDATE archivefilecopy SET wants_file = 'N', last_update = ?"
+                f" WHERE wants_file <> 'N' AND id IN ({marks})",
+                (now, *some),
+            )
+        why = f"autoclean, {edge.group} has it"
+        events(index, run, "released", [(file_id, edge.node_id, why) for _, file_id in held])

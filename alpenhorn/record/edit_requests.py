@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 
 from alpenhorn.errors import NotFound
-from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.bulk import chunks, in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.scan.states import REQUEST_PENDING
 from alpenhorn.scan.sync_candidates import Part
@@ -30,21 +30,21 @@ def create(index: Index, parts: Sequence[Part], node_id: int, group_id: int, now
     return index.retry(work)
 
 
-def create_one(index: Index, file_id: int, node_id: int, group_id: int, now: datetime.datetime) -> bool:
-    """Request one file whatever is known of its source, unless that is pending already (False)."""
-
-    def work() -> bool:
-        cursor = index.execute(
-            "INSERT INTO archivefilecopyrequest"
-            " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp)"
-            " SELECT f.id, ?, ?, 0, 0, ? FROM archivefile f WHERE f.id = ? AND NOT EXISTS"
+def create_for(
+    index: Index, file_ids: Sequence[int], node_id: int, group_id: int, now: datetime.datetime
+) -> int:
+    """Request files whatever is known of their source, but for those for which one into the group is pending;
+    return how many were requested."""
+    parts = [
+        Part(
+            f"FROM archivefile f WHERE f.id IN ({some_marks}) AND NOT EXISTS"
             " (SELECT 1 FROM archivefilecopyrequest q WHERE q.file_id = f.id AND q.group_to_id = ?"
             " AND +q.completed = 0 AND +q.cancelled = 0)",
-            (group_id, node_id, now, file_id, group_id),
+            (*some, group_id),
         )
-        return int(cursor.rowcount) == 1
-
-    return index.retry(work)
+        for some_marks, some in in_chunks(file_ids)
+    ]
+    return create(index, parts, node_id, group_id, now)
 
 
 def cancel_selection(index: Index, parts: Sequence[Part]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
@@ -20,6 +20,7 @@ FOLDED = (
     "the index takes its name for that of another acquisition or file, since its collation does not compare byte for"
     " byte; see: alpenhorn db check"
 )
+REMOVED = "its row was removed from the index meanwhile; the next search takes it for a new file"
 
 
 class Imported(NamedTuple):
@@ -32,16 +33,22 @@ class Imported(NamedTuple):
     refused: list[tuple[str, str]]
 
 
-def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResult]) -> Imported:
+def settle(
+    index: Index, run: Run, node: NodeFact, results: Sequence[ImportResult], deleting: Collection[int] = ()
+) -> Imported:
     """Register hashed files, all with verdict HASHED.
 
-    The rows are read again here, so that a file which another host registered meanwhile is compared and
-    not overwritten.
+    `deleting`: ids of files whose copies on the node were claimed for deletion since; they may be gone by now,
+    so nothing is recorded of them.
+
+    The rows are read here, so that a file which another host registered meanwhile is compared and not
+    overwritten.
     """
 
     def work() -> Imported:
         now = run.now()
-        before = {(row.acq, row.name): row for row in _known(index, node, results)}
+        # A look at each name beforehand would take as long again as the one that follows the insertion.
+        (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archivefile").fetchone()
         index.executemany(
             index.insert_ignore("archiveacq", ("name",)),
             [(acq,) for acq in sorted({result.file.acq for result in results})],
@@ -52,7 +59,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResul
             [
                 (acq_ids[result.file.acq], result.file.name, result.size_b, result.md5sum, now)
                 for result in results
-                if result.file.acq in acq_ids and (result.file.acq, result.file.name) not in before
+                if result.file.acq in acq_ids and result.file.known is None
             ],
         )
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
@@ -62,12 +69,14 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[ImportResul
         for result in results:
             row = rows.get((result.file.acq, result.file.name))
             if row is None:
-                refused.append((result.file.path, FOLDED))
+                refused.append((result.file.path, FOLDED if result.file.known is None else REMOVED))
+            elif row.file_id in deleting:
+                continue
             elif difference := _difference(result, row.size_b, row.md5sum):
                 differ.append((row, result.space_b, difference))
             else:
-                new = (row.acq, row.name) not in before
-                fine.append((row, result.space_b, NEW if new else "compared with the index, same"))
+                why = NEW if row.file_id > last else "compared with the index, same"
+                fine.append((row, result.space_b, why))
         # A copy that the index knows keeps its wish: who released it has not changed their mind.
         for update, held in ((COPY[2:], False), (KEPT, True)):
             some = [one for one in fine if (one[0].has_file in HELD) is held]

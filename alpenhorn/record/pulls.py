@@ -10,7 +10,7 @@ from alpenhorn.index.times import naive
 from alpenhorn.model import Blame, NodeFact, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.claims import release
+from alpenhorn.record.claims import release, still_pending
 from alpenhorn.record.copies import good
 from alpenhorn.record.run import Run, events
 
@@ -19,10 +19,13 @@ def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
     """Cancel requests that the rules say can or need not be done, unless somebody settled them meanwhile."""
 
     def work() -> None:
-        index.executemany(
-            "UPDATE archivefilecopyrequest SET cancelled = 1 WHERE id = ? AND completed = 0 AND cancelled = 0",
-            [(decision.fact.request_id,) for decision in decisions],
-        )
+        pending = still_pending(index, [decision.fact.request_id for decision in decisions])
+        for marks, some in in_chunks(sorted(pending)):
+            index.execute(
+                "UPDATE archivefilecopyrequest SET cancelled = 1"
+                f" WHERE completed = 0 AND cancelled = 0 AND id IN ({marks})",
+                some,
+            )
         rows = [
             (
                 decision.fact.file_id,
@@ -30,6 +33,7 @@ def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
                 f"request {decision.fact.request_id}: {decision.why}",
             )
             for decision in decisions
+            if decision.fact.request_id in pending
         ]
         events(index, run, "cancelled", rows)
         succeeded(index, "pull", [decision.fact.request_id for decision in decisions])

@@ -1,4 +1,4 @@
-"""What a worker does with suspect copies: read each in full and compare it with the index."""
+"""What a worker does with copies to be checked: read each in full and compare it with the index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
     """Return a verdict for each file until the run is asked to stop.
 
     Raises StorageError when the node itself turns out to be gone: an unmounted disk must not turn a node's
-    copies into missing ones.
+    copies into missing ones, nor a dead one into unreadable ones.
     """
     node.check()
     results: list[CheckResult] = []
@@ -25,7 +25,7 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
             result = _verdict(file, node, report)
         except Stopped:
             break
-        if result.verdict is Verdict.MISSING:
+        if result.verdict in (Verdict.MISSING, Verdict.UNREADABLE):
             node.check()
         results.append(result)
         report.progress(1, 0)

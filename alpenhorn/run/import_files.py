@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node
 from alpenhorn.model import ImportFile, ImportJob, ImportResult, Reporter, Verdict
 
@@ -18,19 +18,21 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     StorageError when the node itself is gone.
     """
     node.check()
+    # Once for the job: what changes later lies in the future then, and is not settled either.
+    now = storage_now(node.root) if job.settle else 0.0
     results: list[ImportResult] = []
     for file in job.files:
         if report.stopping():
             break
         try:
-            results.append(_hash(file, node, job.settle, report))
+            results.append(_hash(file, node, job.settle, now, report))
         except Stopped:
             break
         report.progress(1, 0)
     return tuple(results)
 
 
-def _hash(file: ImportFile, node: Node, settle: float, report: Reporter) -> ImportResult:
+def _hash(file: ImportFile, node: Node, settle: float, now: float, report: Reporter) -> ImportResult:
     try:
         fd = node.open(file.path)
     except (UnsafePath, StorageError) as error:
@@ -44,7 +46,7 @@ def _hash(file: ImportFile, node: Node, settle: float, report: Reporter) -> Impo
         before = os.fstat(fd)
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error="its lock file is there")
-        if settle and time.time() - before.st_mtime < settle:
+        if not settled(before, settle, now):
             return ImportResult(file, Verdict.LATER, error="it changed a moment ago")
         length, md5sum = md5_of(fd, before.st_size, report.stopping, lambda count: report.progress(0, count))
         after = os.fstat(fd)

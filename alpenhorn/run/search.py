@@ -4,80 +4,80 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import Below
+from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
-from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome
+from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome, Stamp
 
 NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # there is no file of that path
+ENOUGH = 10_000  # files; what has not been looked at by then is left to another job
+
+# A directory's times tell of a change only if it is not of the same tick of the clock as one that was seen;
+# there are storages whose clock ticks every other second.
+TICK_NS = 2 * 10**9
 
 
 class _Findings:
-    def __init__(self, node: Node, settle: float) -> None:
+    def __init__(self, node: Node) -> None:
         self.node = node
-        self.settle = settle
+        self.settled_ns = int(storage_now(node.root) * 1e9) - TICK_NS
         self.files: list[Found] = []
-        self.directories: list[str] = []
-        self.later: list[tuple[str, str]] = []
+        self.stamps: list[Stamp] = []
         self.declined: list[tuple[str, str]] = []
-        self.error = ""
-
-    def file(self, path: str, status: os.stat_result) -> None:
-        if self.node.locked(path):
-            self.later.append((path, "its lock file is there"))
-        elif self.settle and time.time() - status.st_mtime < self.settle:
-            self.later.append((path, "it changed a moment ago"))
-        else:
-            self.files.append(Found(path, status.st_size))
+        self.failed: list[tuple[str, str]] = []
 
 
 def search(job: SearchJob, node: Node) -> SearchOutcome:
-    """Look at the paths of the job: files are found, directories listed (their files found, and with
-    `recurse` their subdirectories returned for a further job).
+    """Look at the paths of the job: files are found; directories listed, their files found and their
+    subdirectories told.
 
     Symbolic links are never followed, and names that start with a dot never looked at.  Raises StorageError
     when the node itself is gone.
     """
     node.check()
-    findings = _Findings(node, job.settle)
-    for path in job.paths:
-        try:
-            _look(path, job, findings)
-        except UnsafePath as error:
-            findings.declined.append((path, str(error)))
-        except OSError as error:
-            if error.errno in NEVER:
-                node.check()
-                findings.declined.append((path, f"there is nothing at that path: {error.strerror}"))
-            else:
-                # The other paths of the job are looked at all the same.
-                findings.error = findings.error or f"cannot look at {path!r}: {error.strerror}"
+    findings = _Findings(node)
+    rest: tuple[str, ...] = ()
+    with Below(node.root) as below:
+        for number, path in enumerate(job.paths):
+            if len(findings.files) >= ENOUGH:
+                rest = job.paths[number:]
+                break
+            try:
+                _look(path, below, findings)
+            except UnsafePath as error:
+                findings.declined.append((path, str(error)))
+            except OSError as error:
+                if error.errno in NEVER:
+                    findings.declined.append((path, f"there is nothing at that path: {error.strerror}"))
+                else:
+                    # The other paths of the job are looked at all the same.
+                    findings.failed.append((path, f"cannot look at {path!r}: {error.strerror}"))
+    # Once more, since a disk that was unmounted meanwhile looks like an empty tree.
+    node.check()
     return SearchOutcome(
-        tuple(findings.files),
-        tuple(findings.directories),
-        tuple(findings.later),
-        tuple(findings.declined),
-        findings.error,
+        tuple(findings.files), tuple(findings.stamps), tuple(findings.declined), tuple(findings.failed), rest
     )
 
 
-def _look(path: str, job: SearchJob, findings: _Findings) -> None:
+def _look(path: str, below: Below, findings: _Findings) -> None:
     if any(element.startswith(".") or element == MARKER for element in path.split("/")):
         findings.declined.append((path, f"names that start with a dot, and {MARKER}, are never imported"))
         return
-    with Below(findings.node.root) as below:
-        if path:
-            status, directory = _status(below, path)
-            if not stat.S_ISDIR(status.st_mode):
-                _one_file(path, status, findings)
-                return
-        else:
-            directory = os.open(findings.node.root, os.O_RDONLY | os.O_DIRECTORY)
+    if path:
+        status, directory = _status(below, path)
+        if not stat.S_ISDIR(status.st_mode):
+            if stat.S_ISREG(status.st_mode):
+                findings.files.append(Found(path, status.st_size))
+            else:
+                findings.declined.append((path, "it is not a regular file"))
+            return
+    else:
+        directory = os.open(findings.node.root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _list(path, directory, job.recurse, findings)
+        _list(path, directory, findings)
     finally:
         os.close(directory)
 
@@ -91,24 +91,25 @@ def _status(below: Below, path: str) -> tuple[os.stat_result, int]:
     return status, below.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _one_file(path: str, status: os.stat_result, findings: _Findings) -> None:
-    if stat.S_ISREG(status.st_mode):
-        findings.file(path, status)
-    else:
-        findings.declined.append((path, "it is not a regular file"))
-
-
-def _list(path: str, directory: int, recurse: bool, findings: _Findings) -> None:
+def _list(path: str, directory: int, findings: _Findings) -> None:
     prefix = f"{path}/" if path else ""
+    names: list[str] = []
+    files = findings.files
+    # Before the listing: what changes meanwhile must be seen the next time.
+    before = os.fstat(directory)
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name == MARKER:
+            name = entry.name
+            if name[0] == "." or name == MARKER:
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if recurse:
-                        findings.directories.append(prefix + entry.name)
+                    names.append(name)
                 elif entry.is_file(follow_symlinks=False):
-                    findings.file(prefix + entry.name, entry.stat(follow_symlinks=False))
+                    files.append(Found(prefix + name, entry.stat(follow_symlinks=False).st_size))
             except FileNotFoundError:
                 continue  # gone between the listing and the look
+    times = before.st_mtime_ns, before.st_ctime_ns
+    findings.stamps.append(
+        Stamp(path, *(times if max(times) < findings.settled_ns else (0, 0)), "/".join(names))
+    )

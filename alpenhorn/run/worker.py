@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from alpenhorn.config import Transfer
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.model import CheckJob, ImportJob, InitJob, ProbeJob, PullJob, Reporter, SearchJob, Task
+from alpenhorn.model import (
+    CheckJob,
+    DeleteJob,
+    ImportJob,
+    InitJob,
+    ProbeJob,
+    PullJob,
+    RememberJob,
+    Reporter,
+    SearchJob,
+    SurveyJob,
+    Task,
+)
 
 
 class Worker:
@@ -29,6 +41,10 @@ class Worker:
                 from alpenhorn.run.check import check
 
                 return check(job, node, report)
+            case DeleteJob():
+                from alpenhorn.run.delete import delete
+
+                return delete(job, node, report)
             case ImportJob():
                 from alpenhorn.run.import_files import import_files
 
@@ -37,6 +53,14 @@ class Worker:
                 from alpenhorn.run.search import search
 
                 return search(job, node)
+            case SurveyJob():
+                from alpenhorn.run.survey import survey
+
+                return survey(job, node)
+            case RememberJob():
+                from alpenhorn.run.survey import remember
+
+                return remember(job, node, task.stage)
             case ProbeJob():
                 from alpenhorn.run.nodes import probe
 

@@ -1,7 +1,7 @@
 """What the status screen shows: every node, what waits for it, its last run, and what needs attention.
 
 A handful of queries, each served by an index; copies are only counted in the states that are wrong, and
-summed on nodes where that tells how full they are.
+summed on nodes where that tells how full they are.  Whether wrong ones can be mended is asked where there are any.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import GIB
 from alpenhorn.scan import listing_storage as storage
+from alpenhorn.scan.states import CONDITIONS
 from alpenhorn.scan.stats import fullness
 
+BAD = (CONDITIONS["corrupt"], CONDITIONS["missing"])
 RUNS = 1000  # the runs looked at to find each node's last one
 
 
@@ -37,7 +39,8 @@ class RunRow(NamedTuple):
 
 class NodeStatus(NamedTuple):
     """`full` is a fraction, None when unknown.  `incoming` are the requests into the node's group,
-    `outgoing` those with the node as their source, as (files, bytes)."""
+    `outgoing` those with the node as their source, as (files, bytes).  `mendable`: how many of the corrupt and
+    missing copies could be requested from a good one, and are not yet."""
 
     node: storage.NodeRow
     full: float | None
@@ -47,7 +50,16 @@ class NodeStatus(NamedTuple):
     corrupt: int
     missing: int
     suspect: int
+    mendable: int
     last_run: RunRow | None
+
+
+class Lost(NamedTuple):
+    """Files with a corrupt or missing copy of which no copy is good, nor suspect, anywhere; `example` is the
+    path of one."""
+
+    files: int
+    example: str
 
 
 class Failing(NamedTuple):
@@ -60,6 +72,7 @@ class Failing(NamedTuple):
 
 class Status(NamedTuple):
     nodes: list[NodeStatus]
+    lost: Lost | None
     failing: list[Failing]
     failed_runs: list[RunRow]
 
@@ -73,6 +86,23 @@ WRONG = """
     WHERE c.node_id IN ({marks}) AND c.has_file = 'N' AND c.wants_file = 'Y'
     GROUP BY c.node_id, c.has_file
 """
+# A pull puts a good copy into a group that has none, from a node that is active onto one that is.
+MENDABLE = """
+    SELECT c.node_id, COUNT(*) FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id
+    WHERE c.node_id IN ({marks}) AND {state} AND n.active = 1
+      AND EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode m ON m.id = d.node_id
+                  WHERE d.file_id = c.file_id AND d.has_file = 'Y' AND m.active = 1)
+      AND NOT EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode m ON m.id = d.node_id
+                      WHERE d.file_id = c.file_id AND d.has_file = 'Y' AND m.group_id = n.group_id)
+      AND NOT EXISTS (SELECT 1 FROM archivefilecopyrequest q WHERE q.file_id = c.file_id
+                      AND q.group_to_id = n.group_id AND +q.completed = 0 AND +q.cancelled = 0)
+    GROUP BY c.node_id
+"""
+LOST = """
+    SELECT c.file_id FROM archivefilecopy c WHERE c.node_id IN ({marks}) AND {state}
+      AND NOT EXISTS (SELECT 1 FROM archivefilecopy d WHERE d.file_id = c.file_id AND d.has_file IN ('Y', 'M'))
+"""
+PATH = "SELECT a.name, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?"
 GOOD = """
     SELECT c.node_id, SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
     WHERE c.node_id IN ({marks}) AND c.has_file = 'Y' GROUP BY c.node_id
@@ -93,6 +123,8 @@ def status(index: Index) -> Status:
     rows = storage.nodes(index)
     ids = [node.id for node in rows]
     wrong = _wrong(index, ids)
+    bad = sorted({node_id for node_id, has in wrong if has in ("X", "N")})
+    mendable = _mendable(index, bad)
     good = _good_bytes(index, [node.id for node in rows if node.max_total_gb or node.avail_gb is not None])
     imports: dict[int, int] = dict(index.execute(IMPORTS).fetchall())
     outgoing: dict[str, tuple[int, int]] = {}
@@ -115,11 +147,13 @@ def status(index: Index) -> Status:
             corrupt=wrong.get((node.id, "X"), 0),
             missing=wrong.get((node.id, "N"), 0),
             suspect=wrong.get((node.id, "M"), 0),
+            mendable=mendable.get(node.id, 0),
             last_run=next((run for run in runs if f" {node.name} " in f" {run.nodes} "), None),
         )
         for node in rows
     ]
-    return Status(nodes, [Failing(*row) for row in index.execute(FAILING)], _failed(runs))
+    failing = [Failing(*row) for row in index.execute(FAILING)]
+    return Status(nodes, _lost(index, bad), failing, _failed(runs))
 
 
 def no_room(node: storage.NodeRow, full: float | None) -> bool:
@@ -135,6 +169,30 @@ def _wrong(index: Index, ids: Sequence[int]) -> dict[tuple[int, str], int]:
         for node_id, has, copies in index.execute(WRONG.format(marks=marks(some)), (*some, *some)):
             found[node_id, has] = copies
     return found
+
+
+def _mendable(index: Index, ids: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for some in chunks(ids):
+        for state in BAD:
+            sql = MENDABLE.format(marks=marks(some), state=state)
+            for node_id, copies in index.execute(sql, tuple(some)):
+                found[node_id] = found.get(node_id, 0) + copies
+    return found
+
+
+def _lost(index: Index, ids: Sequence[int]) -> Lost | None:
+    files, first = 0, None
+    for some in chunks(ids):
+        union = " UNION ".join(LOST.format(marks=marks(some), state=state) for state in BAD)
+        sql = f"SELECT COUNT(*), MIN(file_id) FROM ({union}) l"
+        count, least = index.execute(sql, tuple(some) * len(BAD)).fetchone()
+        files += count
+        first = least if first is None else first
+    if first is None:
+        return None
+    row = index.execute(PATH, (first,)).fetchone()
+    return Lost(files, f"file {first}" if row is None else f"{row[0]}/{row[1]}")
 
 
 def _good_bytes(index: Index, ids: Sequence[int]) -> dict[int, int]:

@@ -62,7 +62,8 @@ def new_requests(selection: Selection) -> list[Part]:
     assert selection.node is not None and selection.group is not None
     groups = (selection.group, *selection.targets)
     sql = NEW.format(own=_own(selection), groups=marks(groups))
-    return _limited(Part(sql, (selection.node, *groups, selection.group)), selection, "c.file_id")
+    base = Part(sql, (selection.node, *groups, selection.group))
+    return limited(base, selection.acqs, selection.files, "c.file_id")
 
 
 def pending_requests(selection: Selection) -> list[Part]:
@@ -72,21 +73,22 @@ def pending_requests(selection: Selection) -> list[Part]:
     for column, value in (("r.node_from_id", selection.node), ("r.group_to_id", selection.group)):
         if value is not None:
             base = Part(f"{base.sql} AND {own}{column} = ?", (*base.values, value))
-    return _limited(base, selection, "r.file_id")
+    return limited(base, selection.acqs, selection.files, "r.file_id")
 
 
 def _own(selection: Selection) -> str:
     return "" if selection.files is None else "+"
 
 
-def _limited(base: Part, selection: Selection, file_id: str) -> list[Part]:
-    if selection.acqs:
-        base = Part(f"{base.sql} AND f.acq_id IN ({marks(selection.acqs)})", (*base.values, *selection.acqs))
-    if selection.files is None:
+def limited(base: Part, acqs: Sequence[int], files: Sequence[int] | None, file_id: str) -> list[Part]:
+    """`base` for the files of those acquisitions (none: any) and of that list (None: any), which the
+    expression `file_id` is compared with."""
+    if acqs:
+        base = Part(f"{base.sql} AND f.acq_id IN ({marks(acqs)})", (*base.values, *acqs))
+    if files is None:
         return [base]
     return [
-        Part(f"{base.sql} AND {file_id} IN ({marks(some)})", (*base.values, *some))
-        for some in chunks(selection.files)
+        Part(f"{base.sql} AND {file_id} IN ({marks(some)})", (*base.values, *some)) for some in chunks(files)
     ]
 
 

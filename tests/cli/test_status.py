@@ -50,15 +50,49 @@ def test_wrong_copies_come_first_with_the_command_that_lists_them(archive: Archi
     archive.file("a", field1="MY", off1="NY", off2="XM")
     archive.file("b", off1="NY")
     assert attention(archive) == [
+        "1 file has no good copy anywhere: pilot/b",
         "1 corrupt copy on off2",
         "2 missing copies on off1",
         "1 suspect copy on field1",
     ]
     text = archive.ok("status")
-    assert text.splitlines()[1] == (
+    assert text.splitlines()[1].endswith("; see: alpenhorn history --file pilot/b")
+    assert text.splitlines()[2] == (
         "  1 corrupt copy on off2; see: alpenhorn file find --node off2 --corrupt"
     )
     assert archive("file", "find", "--node", "off2", "--corrupt", "--json").json[0]["path"] == "pilot/a"
+
+
+def test_what_can_be_mended_is_counted_with_the_command_until_it_is_requested(archive: Archive) -> None:
+    seen(archive)
+    corrupt = archive.file("corrupt", field1="YY", off1="XY")
+    archive.file("gone", field1="YN", off1="NY")
+    archive.file("released", field1="YY", off1="XN", off2="NM")
+    can = "2 bad copies on off1 can be replaced from a good one"
+    assert attention(archive)[0] == can
+    assert "; see: alpenhorn repair --node off1" in archive.ok("status").splitlines()[1]
+    assert archive("status", "--json").json["nodes"][1]["mendable"] == 2
+    archive.request(corrupt)
+    assert attention(archive)[0] == can.replace("2 bad copies", "1 bad copy")
+
+
+def test_what_a_repair_could_not_bring_is_not_called_mendable(archive: Archive) -> None:
+    seen(archive)
+    archive.file("its group has it", off1="YY", off2="XY")
+    archive.file("source is not active", off2="YY", field1="NY")
+    archive.file("suspect elsewhere", off1="MY", field1="XY")
+    archive.file("not active itself", field1="YY", off2="NY")
+    assert {node["mendable"] for node in archive("status", "--json").json["nodes"]} == {0}
+    assert not any("anywhere" in what or "replaced" in what for what in attention(archive))
+
+
+def test_files_without_any_good_copy_are_told_first_and_once(archive: Archive) -> None:
+    seen(archive)
+    archive.file("with blank", field1="XY", off1="NY", off2="XN")
+    archive.file("b", field1="NY")
+    archive.file("good", field1="NY", off1="YN")
+    assert attention(archive)[0] == "2 files have no good copy anywhere, the first: pilot/with blank"
+    assert "alpenhorn history --file 'pilot/with blank'" in archive.ok("status")
 
 
 def test_failing_requests_and_sources_that_are_not_active(archive: Archive) -> None:
@@ -124,6 +158,7 @@ def test_what_is_told_of_a_node(archive: Archive) -> None:
         "corrupt": 0,
         "missing": 0,
         "suspect": 0,
+        "mendable": 0,
     }
     (line,) = [line for line in archive.ok("status").splitlines() if line.startswith("field1")]
     assert "75.0 %" in line and "1 (7 B)" in line and "2026-07-22 13:00:00, not ended" in line

@@ -9,7 +9,7 @@ import pytest
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.directories import Parents, prune
-from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.fs.tree_lock import LockTimeout, TreeLock
 
 
 @pytest.fixture
@@ -42,6 +42,38 @@ def test_pruning_does_not_leave_the_root(tmp_path: Path, lock: TreeLock) -> None
         with pytest.raises(UnsafePath):
             prune(str(tmp_path), [path], lock)
     assert (outside / "d").is_dir()
+
+
+def test_a_directory_that_cannot_be_removed_keeps_no_other_from_being_removed(
+    tmp_path: Path, lock: TreeLock
+) -> None:
+    outside = tmp_path.parent / "elsewhere"
+    (outside / "d").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(outside)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(UnsafePath):
+        prune(str(tmp_path), ["link/d", "a"], lock)
+    assert not (tmp_path / "a").exists() and (outside / "d").is_dir()
+
+
+def test_a_root_is_a_path_or_a_descriptor_and_never_removed(tmp_path: Path, lock: TreeLock) -> None:
+    root = os.open(tmp_path, os.O_PATH)
+    try:
+        (tmp_path / "a").mkdir()
+        assert prune(root, ["a", ""], lock) == ["a"]
+        assert prune(root, [""], lock) == []
+    finally:
+        os.close(root)
+    assert tmp_path.is_dir()
+
+
+def test_who_places_files_for_long_is_not_waited_for_for_ever(tmp_path: Path, lock: TreeLock) -> None:
+    (tmp_path / "a").mkdir()
+    other = TreeLock(tmp_path)
+    with other.up(), pytest.raises(LockTimeout):
+        prune(str(tmp_path), ["a"], lock, timeout=0.01)
+    other.close()
+    assert (tmp_path / "a").is_dir()
 
 
 def test_making_while_others_prune_never_fails(tmp_path: Path) -> None:

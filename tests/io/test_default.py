@@ -239,6 +239,26 @@ def test_opening_leaks_no_descriptor(root: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_files_are_removed_from_the_right_storage_and_from_no_other(root: Path) -> None:
+    node = make(root)
+    put(root, "acq/f")
+    (root / MARKER).write_text("another\n")
+    with pytest.raises(StorageError, match="another"):
+        node.removal()
+    (root / MARKER).unlink()
+    with pytest.raises(StorageError, match="not mounted"):
+        node.removal()
+    (root / MARKER).write_text("disk\n")
+    with node.removal() as removal:
+        aside = root.rename(root.parent / "aside")
+        root.mkdir()
+        removal.check()
+        removal.remove("acq/f", 7)
+        (aside / MARKER).unlink()
+        with pytest.raises(StorageError, match="not mounted"):
+            removal.check()
+
+
 def test_a_dangling_link_is_something_at_a_path(root: Path) -> None:
     node = make(root)
     (root / "link").symlink_to("nowhere")

@@ -6,8 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.model import CheckFile, ImportFile, Method, NodeFact, PullFile, PullJob, SearchJob, Task
+from alpenhorn.model import (
+    CheckFile,
+    DeleteFile,
+    ImportFile,
+    Method,
+    NodeFact,
+    PullFile,
+    PullJob,
+    SearchJob,
+    Task,
+)
 from alpenhorn.plan.batches import (
+    AHEAD,
     BATCH_BYTES,
     BATCH_FILES,
     BIG,
@@ -15,6 +26,7 @@ from alpenhorn.plan.batches import (
     SESSION_FILES,
     Limits,
     check_tasks,
+    delete_tasks,
     import_tasks,
     pull_tasks,
     search_tasks,
@@ -158,10 +170,25 @@ def test_checks_and_imports_are_batched_alike() -> None:
     assert all(task.deadline == LIMITS.deadline(1000, 10**6) for task in found + imports)
 
 
+def test_deletions_are_batched_by_their_number_and_not_by_their_bytes() -> None:
+    files = [DeleteFile(id, id, f"acq/{id}", 2**40, "Y") for id in range(2001)]
+    tasks = list(delete_tasks(node(), files, LIMITS))
+    assert [task.files for task in tasks] == [501, 501, 501, 498]
+    assert [file for task in tasks for file in task.job.files] == files
+    assert {task.bytes for task in tasks} == {0}
+    assert tasks[0].deadline == LIMITS.deadline(501, 0)
+
+
 def test_a_search_looks_at_a_few_directories_at_a_time() -> None:
-    paths = [str(number) for number in range(DIRECTORIES + 1)]
-    tasks = list(search_tasks(node(), 7, paths, True, 60.0, LIMITS))
-    assert [task.job for task in tasks] == [
-        SearchJob(node(), 7, tuple(paths[:DIRECTORIES]), True, 60.0),
-        SearchJob(node(), 7, tuple(paths[DIRECTORIES:]), True, 60.0),
-    ]
+    paths = [str(number) for number in range(AHEAD * LIMITS.workers * DIRECTORIES + 1)]
+    tasks = list(search_tasks(node(), 7, paths, LIMITS))
+    assert tasks[0].job == SearchJob(node(), 7, tuple(paths[:DIRECTORIES]))
+    assert [path for task in tasks for path in task.job.paths] == paths
+    assert max(len(task.job.paths) for task in tasks) == DIRECTORIES
+
+
+def test_a_search_of_few_directories_is_shared_out_among_the_workers() -> None:
+    tasks = list(search_tasks(node(), 7, [str(number) for number in range(20)], LIMITS))
+    assert len(tasks) == AHEAD * LIMITS.workers
+    assert len(list(search_tasks(node(), 7, ["one"], LIMITS))) == 1
+    assert list(search_tasks(node(), 7, [], LIMITS)) == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model import CheckFact, CheckFile
-from alpenhorn.plan.checks import choose
+from alpenhorn.plan.checks import choose, loss_told, storage_in_doubt
 from tests.plan.facts import MD5, NOW, attempt
 
 GOOD = CheckFact(1, 2, 3, "acq", "a/b", 10, MD5)
@@ -34,3 +34,33 @@ def test_what_cannot_be_checked_now_is_left_with_the_reason(changes: dict[str, o
 
 def test_a_failed_attempt_is_made_again_when_its_time_has_come() -> None:
     assert choose([GOOD._replace(attempt=attempt(NOW))], NOW).files
+
+
+def test_what_is_to_be_read_carries_the_state_that_it_was_in() -> None:
+    ((file,), _) = choose([GOOD._replace(has_file="Y", wants_file="M")], NOW)
+    assert (file.had, file.wants) == ("Y", "M")
+
+
+@pytest.mark.parametrize(
+    ("looked", "lost", "doubted"),
+    [
+        (99, 99, False),
+        (100, 33, False),
+        (100, 34, True),
+        (300, 99, False),
+        (300, 100, True),
+        (100, 100, True),
+        (10**6, 1000, False),
+        (0, 0, False),
+    ],
+)
+def test_a_third_of_a_hundred_copies_or_more_lost_is_not_believed(
+    looked: int, lost: int, doubted: bool
+) -> None:
+    assert storage_in_doubt(looked, lost) is doubted
+
+
+def test_what_is_told_of_it_has_both_ways_out() -> None:
+    told = loss_told("disk1", 120, 60, "acq/a: it is gone")
+    assert "60 of 120" in told and "acq/a" in told
+    assert "mount it" in told and "alpenhorn sync --node disk1 --accept-loss" in told

@@ -74,6 +74,20 @@ def test_a_dot_within_an_acquisition_of_several_elements_is_seen() -> None:
     assert "dot" in named.refused
 
 
+@pytest.mark.parametrize(
+    "path", ["A/B", "acq/ALPENHORN_NODE.txt", "acq/ALPENHORN", "a-b/c d/~x", "a/b\nc", "a/b."]
+)
+def test_a_plain_name_is_taken_at_once(path: str) -> None:
+    assert name_files([Found(path, 1)], [])[0].refused == ""
+
+
+@pytest.mark.parametrize(
+    "path", ["acq/ALPENHORN_NODE/x", "acq/a/ALPENHORN_NODE", "acq/a\0b", "acq/.x", "a/" + "b" * 256]
+)
+def test_what_looks_plain_and_is_not_is_refused(path: str) -> None:
+    assert name_files([Found(path, 1)], [])[0].refused
+
+
 @pytest.mark.parametrize("path", ["a" * 64 + "/" + "é" * 127, "acq/-x", "acq/ x ", "acq/a\nb", "é/é"])
 def test_a_name_that_fits_is_taken(path: str) -> None:
     (named,) = name_files([Found(path, 1)], [])
@@ -107,6 +121,19 @@ def test_a_good_copy_is_read_again_only_if_its_length_is_wrong(size_b: int | Non
     plan = choose([NAMED], known("Y", size_b), True)
     assert bool(plan.wanted) is hashed
     assert plan.present == (not hashed)
+
+
+@pytest.mark.parametrize(
+    ("has", "hashed"), [("N", True), (None, True), ("M", False), ("X", False), ("Y", False)]
+)
+def test_a_search_that_comes_again_leaves_bad_copies_to_checks_and_repairs(
+    has: str | None, hashed: bool
+) -> None:
+    plan = choose([NAMED], known(has), True, leave_bad=True)
+    assert bool(plan.wanted) is hashed
+    assert plan.present == (not hashed)
+    longer = choose([NAMED], known(has, 11), True, leave_bad=True)
+    assert bool(longer.wanted) is (has not in ("M", "X"))
 
 
 def test_what_has_no_name_is_told() -> None:

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model import CheckFile, CheckResult, Verdict
-from alpenhorn.record.checks import settle
+from alpenhorn.record.checks import forget, settle
 from alpenhorn.record.run import Run
 from tests.record.rows import MD5, Rows
 
 
-def result(copy_id: int, file_id: int, verdict: Verdict) -> CheckResult:
-    file = CheckFile(copy_id, file_id, f"acq/{file_id}", 10, MD5)
+def result(copy_id: int, file_id: int, verdict: Verdict, had: str = "M", wants: str = "Y") -> CheckResult:
+    file = CheckFile(copy_id, file_id, f"acq/{file_id}", 10, MD5, had, wants)
     return CheckResult(file, verdict, 512, "" if verdict is Verdict.GOOD else "why")
 
 
@@ -90,3 +90,140 @@ def test_attempts_are_counted_until_the_copy_is_read(rows: Rows, run: Run) -> No
         assert [row[:2] for row in rows.attempts("check")] == [(copy_id, count)]
     checked(rows, run, result(copy_id, file_id, Verdict.CORRUPT))
     assert rows.attempts("check") == []
+
+
+BAD = (Verdict.MISSING, Verdict.CORRUPT)
+
+
+def verifications(rows: Rows) -> list[tuple[int, str]]:
+    return [(file_id, str(at)) for file_id, at in rows.all("SELECT file_id, verified FROM sync_verification")]
+
+
+def good_copy(rows: Rows, state: str = "YY") -> tuple[int, int]:
+    """(copy id, file id) of a copy that was verified long ago, with edges that what becomes good would bring
+    to act."""
+    rows.edge("field", "one", autoclean=1)
+    rows.edge("one", "two", autosync=1)
+    file_id = rows.file("a")
+    rows.copy(file_id, "field", "YY")
+    rows.insert(
+        "sync_verification", file_id=file_id, node_id=rows.node["one"], verified="2020-01-01 00:00:00"
+    )
+    return rows.copy(file_id, "one", state), file_id
+
+
+@pytest.mark.parametrize("state", ["YY", "YM"])
+def test_a_good_copy_that_is_still_good_gets_only_its_time(rows: Rows, run: Run, state: str) -> None:
+    copy_id, file_id = good_copy(rows, state)
+    before = rows.all("SELECT * FROM archivefilecopy")
+    checked(rows, run, result(copy_id, file_id, Verdict.GOOD, "Y"))
+    assert rows.all("SELECT has_file, wants_file, last_update FROM archivefilecopy") == [
+        (*row[3:5], row[7]) for row in before
+    ]
+    assert verifications(rows) == [(file_id, run.now())]
+    assert rows.all("SELECT * FROM sync_event") == []
+    assert rows.pending("two") == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "what"),
+    [
+        (Verdict.CORRUPT, "XY", "corrupt"),
+        (Verdict.MISSING, "NY", "missing"),
+        (Verdict.UNREADABLE, "MY", "suspect"),
+    ],
+)
+def test_a_good_copy_that_is_not_so_any_more_is_told_of(
+    rows: Rows, run: Run, verdict: Verdict, state: str, what: str
+) -> None:
+    copy_id, file_id = good_copy(rows)
+    for _ in range(2):
+        checked(rows, run, result(copy_id, file_id, verdict, "Y"))
+    assert rows.state(file_id, "one") == state
+    assert rows.events(what) == [(file_id, rows.node["one"])]
+    assert rows.all("SELECT why FROM sync_event") == [("why",)]
+    assert (verifications(rows) == []) is (verdict in BAD)
+    assert [row[:2] for row in rows.attempts("check")] == ([] if verdict in BAD else [(copy_id, 1)])
+
+
+@pytest.mark.parametrize("had", ["Y", "M"])
+def test_a_job_that_came_to_nothing_leaves_the_copy_what_it_is(rows: Rows, run: Run, had: str) -> None:
+    copy_id, file_id = good_copy(rows, f"{had}Y")
+    checked(rows, run, result(copy_id, file_id, Verdict.FAILED, had))
+    assert rows.state(file_id, "one") == f"{had}Y"
+    assert [row[:2] for row in rows.attempts("check")] == [(copy_id, 1)]
+    assert rows.all("SELECT * FROM sync_event") == []
+    assert [at for _, at in verifications(rows)] == ["2020-01-01 00:00:00"]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT, Verdict.UNREADABLE])
+@pytest.mark.parametrize("now", ["MY", "NY", "XY", "MN"])
+def test_a_verdict_on_a_good_copy_does_not_count_for_what_it_became_meanwhile(
+    rows: Rows, run: Run, verdict: Verdict, now: str
+) -> None:
+    copy_id, file_id = good_copy(rows, now)
+    before = rows.all("SELECT * FROM archivefilecopy")
+    checked(rows, run, result(copy_id, file_id, verdict, "Y"))
+    assert rows.all("SELECT * FROM archivefilecopy") == before
+    assert rows.attempts("check") == []
+    assert rows.all("SELECT * FROM sync_event") == []
+
+
+@pytest.mark.parametrize("column", ["md5sum = 'other'", "size_b = 11"])
+@pytest.mark.parametrize("had", ["Y", "M"])
+def test_a_verdict_does_not_count_for_a_file_that_was_changed_in_the_index_meanwhile(
+    rows: Rows, run: Run, had: str, column: str
+) -> None:
+    copy_id, file_id = good_copy(rows, f"{had}Y")
+    rows.do(f"UPDATE archivefile SET {column} WHERE id = ?", file_id)
+    for verdict in (Verdict.GOOD, Verdict.CORRUPT):
+        checked(rows, run, result(copy_id, file_id, verdict, had))
+    assert rows.state(file_id, "one") == f"{had}Y"
+    assert rows.all("SELECT * FROM sync_event") == []
+
+
+def test_a_released_copy_that_proves_good_brings_nothing_about(rows: Rows, run: Run) -> None:
+    copy_id, file_id = good_copy(rows, "MN")
+    checked(rows, run, result(copy_id, file_id, Verdict.GOOD, wants="N"))
+    assert rows.state(file_id, "one") == "YN"
+    assert rows.state(file_id, "field") == "YY"
+    assert rows.pending("two") == []
+
+
+def test_a_released_copy_that_is_gone_is_not_said_to_be_lost(rows: Rows, run: Run) -> None:
+    copy_id, file_id = good_copy(rows, "MN")
+    checked(rows, run, result(copy_id, file_id, Verdict.MISSING, wants="N"))
+    assert rows.state(file_id, "one") == "NN"
+    assert rows.all("SELECT why FROM sync_event") == [("released, and not on the node any more",)]
+
+
+def test_a_release_meanwhile_is_kept(rows: Rows, run: Run) -> None:
+    copy_id, file_id = good_copy(rows, "MN")
+    checked(rows, run, result(copy_id, file_id, Verdict.CORRUPT, wants="Y"))
+    assert rows.state(file_id, "one") == "XN"
+
+
+def test_space_is_written_down_for_each_copy(rows: Rows, run: Run) -> None:
+    results = []
+    for number, space_b in enumerate([512, 4096, 1024, 512, None]):
+        file_id = rows.file(str(number))
+        one = result(rows.copy(file_id, "one", "MY"), file_id, Verdict.GOOD)
+        results.append(one._replace(space_b=space_b))
+    checked(rows, run, *results)
+    assert [row[0] for row in rows.all("SELECT size_b FROM archivefilecopy ORDER BY id")] == [
+        512,
+        4096,
+        1024,
+        512,
+        None,
+    ]
+
+
+def test_verifications_are_forgotten_on_that_node_only(rows: Rows) -> None:
+    for node in ("one", "two"):
+        for file_id in (1, 2):
+            rows.insert("sync_verification", file_id=file_id, node_id=rows.node[node], verified="2020-01-01")
+    forget(rows.index, rows.node["one"], [2, 3])
+    forget(rows.index, rows.node["one"], [])
+    left = rows.all("SELECT node_id, file_id FROM sync_verification ORDER BY 1, 2")
+    assert left == [(rows.node["one"], 1), (rows.node["two"], 1), (rows.node["two"], 2)]

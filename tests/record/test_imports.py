@@ -8,7 +8,7 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.model import MARKER, ImportFile, ImportResult, NodeFact, Verdict
+from alpenhorn.model import MARKER, ImportFile, ImportResult, KnownFile, NodeFact, Verdict
 from alpenhorn.record import import_requests
 from alpenhorn.record.imports import Imported, complete, postpone, settle
 from alpenhorn.record.run import Run
@@ -100,6 +100,26 @@ def test_a_row_without_length_or_sum_is_not_filled_in(rows: Rows, run: Run, colu
     before = files(rows)
     assert imported(rows, run, result("a", acq="acq")).differ
     assert files(rows) == before
+
+
+def test_of_a_copy_that_is_being_deleted_nothing_is_recorded(rows: Rows, run: Run) -> None:
+    going, kept = rows.file("going"), rows.file("kept")
+    rows.copy(going, "one", "MN")
+    some = [result("going", OTHER, acq="acq"), result("kept", acq="acq")]
+    outcome = settle(rows.index, run, rows.fact("one"), some, {going})
+    assert outcome == Imported(0, 1, [], [])
+    assert (rows.state(going, "one"), rows.state(kept, "one")) == ("MN", "YY")
+
+
+def test_a_row_that_was_removed_meanwhile_is_not_made_again(rows: Rows, run: Run) -> None:
+    known = KnownFile(99, "acq", "a", 10, MD5, "N")
+    found = ImportResult(ImportFile("acq/a", "acq", "a", known), Verdict.HASHED, 10, MD5, 4096)
+    outcome = imported(rows, run, found, result("b"))
+    assert outcome.new == 1
+    ((path, why),) = outcome.refused
+    assert path == "acq/a"
+    assert "removed" in why
+    assert files(rows) == [("new", "b", 10, MD5)]
 
 
 def test_autosync_and_autoclean_follow_an_import(rows: Rows, run: Run) -> None:

@@ -157,3 +157,19 @@ def test_progress_counts_files_and_bytes(node: Node, root: Path) -> None:
     report = Report()
     checked(node, file(), file("acq/none"), report=report)
     assert (report.files, report.bytes) == (2, 10)
+
+
+def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, root: Path) -> None:
+    """What stands there then may well give other errors than that the file is gone."""
+    content = b"x" * 2**21
+    first = file("acq/a", len(content), put(root, "acq/a", content))
+    put(root, "acq/b", CONTENT)
+
+    def swap() -> None:
+        if root.is_dir():
+            root.rename(root.with_name("gone"))
+            root.mkdir()
+            (root / "acq").symlink_to(root.with_name("gone") / "acq")
+
+    with pytest.raises(StorageError):
+        checked(node, first, file("acq/b"), report=Report(on_bytes=swap))

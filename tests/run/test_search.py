@@ -9,8 +9,9 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Node
-from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome
-from alpenhorn.run.search import search
+from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.run.search import ENOUGH, search
+from tests.fixtures.archive import wait_for
 from tests.io.nodes import as_nobody, make, public_directory, put
 
 
@@ -24,32 +25,54 @@ def node(root: Path) -> Node:
     return make(root)
 
 
-def looked(node: Node, *paths: str, recurse: bool = True, settle: float = 0.0) -> SearchOutcome:
-    return search(SearchJob(node.node, 1, paths, recurse, settle), node)
+def looked(node: Node, *paths: str) -> SearchOutcome:
+    return search(SearchJob(node.node, 1, paths), node)
 
 
 def found(outcome: SearchOutcome) -> set[str]:
     return {file.path for file in outcome.files}
 
 
-def test_files_are_found_with_their_lengths_and_directories_returned(node: Node, root: Path) -> None:
+def below(outcome: SearchOutcome) -> list[tuple[str, str]]:
+    return [(stamp.path, stamp.below) for stamp in outcome.stamps]
+
+
+def test_files_are_found_with_their_lengths_and_directories_told(node: Node, root: Path) -> None:
     put(root, "acq/a", b"123")
     put(root, "acq/dir/b")
-    outcome = looked(node, "acq")
-    assert outcome == SearchOutcome(files=(Found("acq/a", 3),), directories=("acq/dir",))
-    assert looked(node, "").directories == ("acq",)
-
-
-def test_without_recursion_only_the_files_of_the_directory_are_found(node: Node, root: Path) -> None:
-    put(root, "acq/a")
-    put(root, "acq/dir/b")
-    outcome = looked(node, "acq", recurse=False)
-    assert (found(outcome), outcome.directories) == ({"acq/a"}, ())
+    outcome = looked(node, "acq", "")
+    assert outcome.files == (Found("acq/a", 3),)
+    assert below(outcome) == [("acq", "dir"), ("", "acq")]
+    assert outcome[2:] == ((), (), ())
 
 
 def test_a_file_may_be_named(node: Node, root: Path) -> None:
     put(root, "acq/dir/b", b"12")
-    assert looked(node, "acq/dir/b", recurse=False).files == (Found("acq/dir/b", 2),)
+    assert looked(node, "acq/dir/b") == SearchOutcome(files=(Found("acq/dir/b", 2),))
+
+
+def test_a_directory_is_stamped_with_its_times_unless_it_changed_a_moment_ago(node: Node, root: Path) -> None:
+    put(root, "acq/dir/a")
+    (stamp,) = looked(node, "acq").stamps
+    assert stamp == Stamp("acq", 0, 0, "dir")
+
+    def settled() -> bool:
+        return time.time() - os.stat(root / "acq").st_ctime > 2.5
+
+    wait_for(settled, "two ticks of the coarsest clock")
+    (stamp,) = looked(node, "acq").stamps
+    status = os.stat(root / "acq")
+    assert stamp == Stamp("acq", status.st_mtime_ns, status.st_ctime_ns, "dir")
+
+
+def test_after_very_many_files_the_rest_is_left_to_another_job(node: Node, root: Path) -> None:
+    for path in ("a", "b", "c"):
+        (root / path).mkdir()
+        for number in range(ENOUGH // 2 + 1):
+            (root / path / str(number)).touch()
+    outcome = looked(node, "a", "b", "c")
+    assert len(outcome.files) == 2 * (ENOUGH // 2 + 1)
+    assert ([stamp.path for stamp in outcome.stamps], outcome.rest) == (["a", "b"], ("c",))
 
 
 @pytest.mark.parametrize("name", [".hidden", MARKER, ".alpenhorn", ".a.lock"])
@@ -91,7 +114,7 @@ def test_what_cannot_be_there_is_declined_for_good(node: Node, root: Path, path:
     outcome = looked(node, path, "acq")
     assert found(outcome) == {"acq/a"}
     assert outcome.declined[0][0] == path
-    assert not outcome.error
+    assert not outcome.failed
 
 
 def test_links_fifos_and_sockets_are_no_files_and_hang_nobody(node: Node, root: Path, tmp_path: Path) -> None:
@@ -104,33 +127,11 @@ def test_links_fifos_and_sockets_are_no_files_and_hang_nobody(node: Node, root: 
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(root / "acq/socket"))
         outcome = looked(node, "acq")
-        assert (found(outcome), outcome.directories) == ({"acq/good"}, ())
+        assert (found(outcome), below(outcome)) == ({"acq/good"}, [("acq", "")])
         for name in ("link", "away", "away/a", "dangling", "fifo", "socket"):
             alone = looked(node, f"acq/{name}")
             assert not alone.files, name
             assert alone.declined, name
-
-
-def test_a_file_with_a_lock_beside_it_is_left_for_later(node: Node, root: Path) -> None:
-    put(root, "acq/a")
-    put(root, "acq/.a.lock", b"")
-    put(root, "acq/b")
-    put(root, "acq/a.lock")  # is a file like any other
-    outcome = looked(node, "acq")
-    assert found(outcome) == {"acq/b", "acq/a.lock"}
-    assert outcome.later == (("acq/a", "its lock file is there"),)
-    assert looked(node, "acq/a").later
-
-
-def test_a_file_that_changed_a_moment_ago_is_left_for_later(node: Node, root: Path) -> None:
-    put(root, "acq/new")
-    put(root, "acq/old")
-    hour_ago = time.time() - 3600
-    os.utime(root / "acq/old", (hour_ago, hour_ago))
-    outcome = looked(node, "acq", settle=60.0)
-    assert found(outcome) == {"acq/old"}
-    assert [path for path, _ in outcome.later] == ["acq/new"]
-    assert found(looked(node, "acq", settle=0.0)) == {"acq/new", "acq/old"}
 
 
 def test_a_name_that_is_not_utf8_crosses_as_it_is(node: Node, root: Path) -> None:
@@ -150,8 +151,11 @@ def test_a_directory_that_cannot_be_read_does_not_hide_the_others() -> None:
             outcome = looked(node, "closed", "open")
         os.chmod(root / "closed", 0o700)
     assert found(outcome) == {"open/a"}
-    assert "'closed'" in outcome.error
-    assert "Permission denied" in outcome.error
+    ((path, why),) = outcome.failed
+    assert path == "closed"
+    assert "'closed'" in why
+    assert "Permission denied" in why
+    assert [stamp.path for stamp in outcome.stamps] == ["open"]
 
 
 def test_an_absent_node_is_not_an_empty_one(node: Node, root: Path) -> None:

@@ -12,6 +12,8 @@ from alpenhorn.model import (
     Blame,
     CheckFile,
     CheckJob,
+    DeleteFile,
+    DeleteJob,
     ImportFile,
     ImportJob,
     InitJob,
@@ -21,7 +23,10 @@ from alpenhorn.model import (
     ProbeJob,
     PullFile,
     PullJob,
+    RememberJob,
     SearchJob,
+    Stamp,
+    SurveyJob,
     Task,
     Verdict,
 )
@@ -42,12 +47,17 @@ def test_each_kind_of_job_is_done_by_its_own_code(node: NodeFact, tmp_path: Path
     md5sum = put(tmp_path / "root", "acq/a")
     assert done(Kind.PROBE, ProbeJob(node)).error == ""
     assert done(Kind.INIT, InitJob(node, 3)).error == ""
-    search = done(Kind.SEARCH, SearchJob(node, 3, ("acq",), False, 0.0))
+    search = done(Kind.SEARCH, SearchJob(node, 3, ("acq",)))
     assert [file.path for file in search.files] == ["acq/a"]
+    assert done(Kind.SURVEY, SurveyJob(node, 3)).heading is None
+    assert done(Kind.REMEMBER, RememberJob(node, 3, "heading", (), (Stamp("acq", 1, 2),))) == ""
+    assert done(Kind.SURVEY, SurveyJob(node, 3)).changed == (Stamp("acq", 1, 2),)
     (result,) = done(Kind.IMPORT, ImportJob(node, 3, 0.0, (ImportFile("acq/a", "acq", "a"),)))
     assert result.md5sum == md5sum
     (result,) = done(Kind.CHECK, CheckJob(node, (CheckFile(1, 2, "acq/a", 7, md5sum),)))
     assert result.verdict is Verdict.GOOD
+    (result,) = done(Kind.DELETE, DeleteJob(node, (DeleteFile(1, 2, "acq/a", 7, "Y"),))).results
+    assert result.verdict is Verdict.DELETED
 
 
 @pytest.mark.parametrize("method", [Method.COPY, Method.LINK, Method.RSYNC])

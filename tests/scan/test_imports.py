@@ -4,7 +4,7 @@ from alpenhorn.model import Blame, ImportRequestFact, KnownFile
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.import_requests import ImportRequest, file
 from alpenhorn.record.run import Run
-from alpenhorn.scan.imports import known, requests
+from alpenhorn.scan.imports import known, requests, written_by
 from tests.record.rows import MD5, WHEN, Rows
 from tests.scan.statements import counted
 
@@ -53,3 +53,11 @@ def test_many_names_cost_few_statements(rows: Rows) -> None:
         found = known(rows.index, rows.node["one"], [("acq", str(number)) for number in range(1200)])
     assert len(found) == 1100
     assert statements.count <= 4
+
+
+def test_a_run_is_known_by_its_host_and_its_start(rows: Rows, run: Run) -> None:
+    written = written_by(rows.index, run.id)
+    assert written is not None
+    assert written[:2] == (run.id, run.host)
+    assert written[2] == WHEN.isoformat(" ")
+    assert written_by(rows.index, run.id + 1) is None

@@ -1,0 +1,93 @@
+"""`alpenhorn file pin` and `alpenhorn file unpin`: copies kept from deletion, whoever releases them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.options import Text
+from alpenhorn.cli.times import When
+from alpenhorn.errors import Refused
+from alpenhorn.record import edit_pins
+from alpenhorn.scan import clean_candidates, names, pins
+from alpenhorn.scan.pins import EVERY_NODE
+
+LONGEST_REASON = 1000
+
+
+@click.command()
+@click.argument("path", metavar="FILE")
+@click.option("--node", "node_name", metavar="NODE", help="Keep only the copy on NODE.")
+@click.option("--reason", metavar="R", type=Text(LONGEST_REASON), help="Say why, for those who wonder later.")
+@click.option(
+    "--until",
+    metavar="T",
+    type=When(),
+    help="Keep it until then: a date (its 00:00 UTC), a date and time in UTC, or a duration such as 30d.",
+)
+@pass_app
+def pin(
+    app: App, path: str, node_name: str | None, reason: str | None, until: datetime | timedelta | None
+) -> None:
+    """Keep the copies of a file from deletion.
+
+    No run deletes a pinned copy, and the clean commands leave it out.  Without --until the pin lasts until
+    it is taken away.  A second pin of the same replaces the first, its reason and its time.
+
+    \b
+    Examples:
+      alpenhorn file pin 20260722T000000Z_pilot/0001.h5 --reason "calibration reference"
+      alpenhorn file pin 20260722T000000Z_pilot/0001.h5 --node archive1 --until 30d
+    """
+    index = app.index
+    node = None if node_name is None else names.node(index, node_name)
+    file = names.file(index, path, None if node is None else names.root(index, node))
+    now = index.now().replace(microsecond=0)
+    end = _end(until, now)
+    if end is not None and end <= now:
+        raise Refused(f"{output.time(end)} UTC is past: it is {output.time(now)}; nothing was pinned")
+    edit_pins.pin(index, file.id, EVERY_NODE if node is None else node.id, reason or None, end, now)
+    where = "every node" if node is None else node.name
+    output.line(f"Pinned {file.path} on {where}{'' if end is None else f' until {output.time(end)} UTC'}.")
+    for name in clean_candidates.being_deleted(index, file_id=file.id):
+        if node is None or name == node.name:
+            output.note(f"a run was deleting the copy on {name} already; that copy may be gone")
+
+
+def _end(until: datetime | timedelta | None, now: datetime) -> datetime | None:
+    if until is None or isinstance(until, datetime):
+        return until
+    try:
+        return now + until
+    except OverflowError:
+        raise click.UsageError("--until lies after the year 9999; leave it out to pin for good") from None
+
+
+@click.command()
+@click.argument("path", metavar="FILE")
+@click.option("--node", "node_name", metavar="NODE", help="Take away the pin of the copy on NODE.")
+@pass_app
+def unpin(app: App, path: str, node_name: str | None) -> None:
+    """Take the pin of a file away.
+
+    Without --node that is the pin on every node; pins of its copies on single nodes stay.
+
+    \b
+    Examples:
+      alpenhorn file unpin 20260722T000000Z_pilot/0001.h5
+      alpenhorn file unpin 20260722T000000Z_pilot/0001.h5 --node archive1
+    """
+    index = app.index
+    node = None if node_name is None else names.node(index, node_name)
+    file = names.file(index, path, None if node is None else names.root(index, node))
+    where = "every node" if node is None else node.name
+    if edit_pins.unpin(index, file.id, EVERY_NODE if node is None else node.id):
+        output.line(f"Unpinned {file.path} on {where}.")
+    else:
+        output.line(f"{file.path} was not pinned on {where}.")
+    for row in pins.of_file(index, file.id):
+        place = "on every node" if row.node is None else f"on {row.node}"
+        output.note(f"still {pins.words(row.reason, row.until)} ({place})")

@@ -1,0 +1,99 @@
+"""`alpenhorn rules`: whether the edges of replication by rule have done all that they should have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.options import confirm
+from alpenhorn.errors import DONE, FAILED
+from alpenhorn.record.edit_edges import make_up
+from alpenhorn.scan import rules as scan
+from alpenhorn.scan.rules import Action, Owed
+
+VERBS = {Action.AUTOSYNC: "request", Action.AUTOCLEAN: "release"}
+
+
+@click.group()
+def rules() -> None:
+    """Replication by rule: what autosync and autoclean should have done and did not."""
+
+
+@rules.command()
+@click.option("--apply", "apply_", is_flag=True, help="File the requests, and release the copies.")
+@click.option("--force", is_flag=True, help="With --apply: do not ask.")
+@json_option
+@pass_app
+@click.pass_context
+def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool) -> None:
+    """Find copies that an edge should have acted on and did not, and make up for it.
+
+    An edge acts when a copy is recorded.  Copies that were there before the edge was made, or that another
+    program recorded, are found here: those on an autosync node that the group has not and that nobody requested,
+    and those on an autoclean node that the group has.  With --apply they are requested and released; copies
+    released are removed by the next run on their host once that is safe.  The exit status is 1 when something was
+    found and not applied.  In JSON: {"owed": [{"node", "group", "action", "files", "size_b"}], "applied": null or
+    {"requested", "released"}}.
+
+    \b
+    Examples:
+      alpenhorn rules check
+      alpenhorn rules check --apply
+    """
+    if force and not apply_:
+        raise click.UsageError("--force is for use with --apply")
+    if as_json and apply_ and not force:
+        raise click.UsageError("--json with --apply asks nothing, and needs --force")
+    owed = scan.owed(app.index)
+    if not as_json:
+        output.table(
+            ("Node", "Group", "Action", "Files", "Size"),
+            [
+                (one.edge.node, one.edge.group, one.action, one.total.files, output.size(one.total.bytes))
+                for one in owed
+            ],
+            right=("Files", "Size"),
+            empty="Nothing is amiss: every edge has done what it should have.",
+        )
+    done = None
+    if owed and apply_:
+        confirm(_question(owed), force)
+        done = make_up(app.index, owed, app.now().replace(microsecond=0))
+    if as_json:
+        _document(owed, done)
+    elif done is not None:
+        requests = output.count(done[Action.AUTOSYNC], "file")
+        copies = output.count(done[Action.AUTOCLEAN], "copy", "copies")
+        output.line(f"Requested {requests}, released {copies}.")
+    elif owed:
+        output.line("Nothing was done; to request and release them: alpenhorn rules check --apply")
+    ctx.exit(FAILED if owed and done is None else DONE)
+
+
+def _question(owed: Sequence[Owed]) -> str:
+    asked = []
+    for action, verb in VERBS.items():
+        copies = sum(one.total.files for one in owed if one.action is action)
+        if copies:
+            asked.append(f"{verb} {output.count(copies, 'copy', 'copies')}")
+    return f"{' and '.join(asked).capitalize()}?"
+
+
+def _document(owed: Sequence[Owed], done: dict[Action, int] | None) -> None:
+    rows = [
+        {
+            "node": one.edge.node,
+            "group": one.edge.group,
+            "action": one.action,
+            "files": one.total.files,
+            "size_b": one.total.bytes,
+        }
+        for one in owed
+    ]
+    applied = (
+        None if done is None else {"requested": done[Action.AUTOSYNC], "released": done[Action.AUTOCLEAN]}
+    )
+    output.document({"owed": rows, "applied": applied})

@@ -1,0 +1,53 @@
+"""Times and durations as they are written on a command line."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, as `90s`, `50m`, `2h`, `1d` or a plain number."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from alpenhorn.config import parse_duration
+
+        try:
+            return parse_duration(value if isinstance(value, int | float) else str(value))
+        except ValueError:
+            self.fail(
+                f"{value!r} is no duration: use a number of seconds, or for example 90s, 50m, 2h", param, ctx
+            )
+
+
+class When(click.ParamType["datetime | timedelta"]):
+    """A moment, naive UTC, of an ISO 8601 date or date and time; or a duration from now on, such as `30d`."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | timedelta:
+        from alpenhorn.config import parse_duration
+
+        text = str(value)
+        try:
+            # Without a letter it might be meant as a date, such as 20260801.
+            if re.search(r"[smhd]\s*$", text):
+                return timedelta(seconds=parse_duration(text))
+            if not re.match(r"\d{4}-\d\d-\d\d", text):
+                raise ValueError(text)
+            moment = datetime.fromisoformat(text)
+            return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{text[:40]!a} is no time: use a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
+                " duration such as 30d or 12h",
+                param,
+                ctx,
+            )

@@ -1,0 +1,130 @@
+"""What a run may delete from a node: the same for the run, for its brake, and for a plan that is only shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from alpenhorn.config import Sync
+from alpenhorn.index.connection import Index
+from alpenhorn.model import DeletionFact, NodeFact
+from alpenhorn.plan import brake
+from alpenhorn.plan.deletions import decide, enough, frees, lacking
+from alpenhorn.scan import deletions as scan
+
+PAGE = 2000
+
+
+class Page(NamedTuple):
+    """`left`: (copy, why it stays) of copies that are wanted gone."""
+
+    may: list[DeletionFact]
+    left: list[tuple[DeletionFact, str]]
+
+
+class Deletable:
+    """The copies of a node in the order in which they go: released ones, then, as long as `lack_b` bytes of free
+    space are lacking, removable ones, oldest first.
+
+    `free_b`: the node's free space, None unknown; `now`: POSIX seconds; `run_id`: the run whose own claims do not
+    count; `make_room` off: removable copies are left alone.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        node: NodeFact,
+        sync: Sync,
+        free_b: int | None,
+        now: float,
+        run_id: int,
+        make_room: bool = True,
+    ) -> None:
+        self.index = index
+        self.node = node
+        self.minimum = sync.archive_copy_count
+        self.now = now
+        self.run_id = run_id
+        self.released = scan.released(index, node.id)
+        self.lack_b = lacking(node, free_b) if make_room else 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.released) or self.lack_b > 0
+
+    def going(self, facts: Sequence[DeletionFact]) -> None:
+        """These copies are being deleted, which gives room."""
+        self.lack_b -= sum(map(frees, facts))
+
+    def pages(self) -> Iterator[Page]:
+        """Each page is read when it is asked for; before that, `going` tells what came of the last one."""
+        yield from self.suspect()
+        yield from self.rest()
+
+    def suspect(self) -> Iterator[Page]:
+        """Released copies that are suspect, first: those that are claimed are so until they are gone, and must not
+        be met a second time."""
+        if "M" in self.released:
+            for reading in self._read("M", "N"):
+                yield self._decided(reading)
+
+    def rest(self) -> Iterator[Page]:
+        for has in ("X", "Y"):
+            if has in self.released:
+                for reading in self._read(has, "N"):
+                    yield self._decided(reading)
+        if self.lack_b <= 0:
+            return
+        for reading in self._read("Y", "M"):
+            may = enough(self._decided(reading).may, self.lack_b)
+            if may:
+                yield Page(may, [])
+            if self.lack_b <= 0:
+                return
+
+    def most_wanted(self) -> int:
+        """How many copies could go at the very most."""
+        removable = scan.count(self.index, self.node.id, "Y", "M") if self.lack_b > 0 else 0
+        return sum(self.released.values()) + removable
+
+    def _read(self, has: str, wants: str) -> Iterator[scan.Reading]:
+        return scan.pages(self.index, self.node.id, has, wants, PAGE, self.run_id)
+
+    def _decided(self, reading: scan.Reading) -> Page:
+        page = Page([], [])
+        for fact in reading.facts:
+            if why_not := decide(fact, reading.archive, self.minimum, self.now):
+                page.left.append((fact, why_not))
+            else:
+                page.may.append(fact)
+        return page
+
+
+class Brake(NamedTuple):
+    """`line`: why nothing is deleted on the node; "": `allowed` copies may be, None for any number."""
+
+    allowed: int | None
+    line: str = ""
+
+
+def put_brake(deletable: Deletable, sync: Sync, deleted: int) -> Brake:
+    """Find out whether a run that has deleted so many copies of the node already would delete too many.
+
+    Copies are looked at only where their number alone does not tell, and no more of them than that takes.
+    `deletable` is used up by it.
+    """
+    wanted = deleted + deletable.most_wanted()
+    if wanted <= brake.least(sync.delete_limit):
+        return Brake(brake.least(sync.delete_limit) - deleted)
+    copies = deleted + scan.present(deletable.index, deletable.node.id)
+    allowed = brake.most(copies, sync.delete_limit)
+    if allowed is None:
+        return Brake(None)
+    going = deleted
+    if wanted > allowed:
+        for page in deletable.pages():
+            deletable.going(page.may)
+            going += len(page.may)
+            if going > allowed:
+                released = sum(deletable.released.values())
+                return Brake(0, brake.told(deletable.node.name, copies, released, allowed))
+    return Brake(allowed - deleted)

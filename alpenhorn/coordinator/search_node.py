@@ -1,0 +1,209 @@
+"""The search that a node with `auto_import` gets in each run, and what it remembers from one to the next."""
+
+from __future__ import annotations
+
+import logging
+
+from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.searches import Search
+from alpenhorn.model import (
+    Done,
+    Fate,
+    Kind,
+    NodeFact,
+    RememberJob,
+    SearchJob,
+    SearchOutcome,
+    Stamp,
+    SurveyJob,
+    SurveyOutcome,
+    Task,
+)
+from alpenhorn.plan.imports import ImportPlan
+from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
+from alpenhorn.scan.imports import written_by
+
+MOST_CHANGED = 50_000  # directories; if more have changed all are listed, and none held
+MOST_LISTED = 50_000  # directories whose times may wait to be written down
+SURVEYED = 20_000  # directories, for the deadline
+INCOMPLETE = "incomplete"  # the heading of a memory that nobody is to believe
+
+_log = logging.getLogger(__name__)
+
+
+class NodeSearch(Search):
+    """Looks at the remembered directories, lists those that have changed, and remembers what it found.
+
+    `before`: the directories that have changed, as they were remembered; `gone`: those not there any more;
+    `listed`: what is to be remembered instead; `everything`: all that was remembered before is to be forgotten.
+    """
+
+    leave_bad = True
+
+    def __init__(self, context: Context, number: int, node: NodeFact) -> None:
+        super().__init__(context, number, node, [], context.config.sync.import_settle, register=True)
+        self.before: dict[str, Stamp] = {}
+        self.gone: set[str] = set()
+        self.listed: list[Stamp] = []
+        self.parents: set[str] = set()  # of those in `gone`, as far as they were listed
+        self.everything = False
+        self.full = context.posix_now()
+        self.unfinished = 0
+        self._offset: int | None = 0
+        self._writing = False
+        self._written = False  # some of it, under a heading that is not to be believed
+        self._final = False  # nothing more is to be written
+
+    @property
+    def ended(self) -> bool:
+        return super().ended and self._offset is None and not self._due()
+
+    def feed(self) -> list[Task]:
+        tasks = super().feed()
+        if self._offset is not None:
+            tasks.append(self._survey())
+            self.open += 1
+        elif self._due():
+            tasks.append(self._write())
+            self.open += 1
+        return tasks
+
+    def take(self, done: Done) -> None:
+        super().take(done)
+        job = done.task.job
+        if isinstance(job, RememberJob):
+            self._writing = False
+        if done.fate is not Fate.DONE:
+            return
+        if isinstance(job, SurveyJob):
+            self._surveyed(job, done.outcome)
+        elif isinstance(job, RememberJob) and done.outcome:
+            self._final = True
+            self.context.report.warnings.add(
+                f"what was searched on {self.node.name} cannot be remembered, and is searched again in the next run",
+                done.outcome,
+            )
+
+    def withdrawn(self) -> None:
+        super().withdrawn()
+        self._final = True
+
+    def give_up(self, error: str) -> None:
+        super().give_up(error)
+        self._offset = None
+        self._final = True
+
+    def close(self) -> None:
+        if self.unfinished:
+            _log.info("%d files on %s are not finished yet", self.unfinished, self.node.name)
+
+    # --- what has changed ------------------------------------------------------------------------------
+
+    def _survey(self) -> Task:
+        assert self._offset is not None
+        job = SurveyJob(self.node, self.number, self._offset)
+        self._offset = None
+        return Task(
+            Kind.SURVEY,
+            self.node.id,
+            job,
+            files=0,
+            deadline=self.context.limits.deadline(SURVEYED, 0),
+        )
+
+    def _surveyed(self, job: SurveyJob, outcome: SurveyOutcome) -> None:
+        if job.offset == 0:
+            heading = parse(outcome.heading)
+            if heading is None or not self._believed(heading):
+                self._list_everything("nothing that could be believed is remembered")
+                return
+            self.full = heading.full
+        elif outcome.heading is None:
+            self._list_everything("what was remembered got lost")
+            return
+        self.before.update((stamp.path, stamp) for stamp in outcome.changed)
+        self.gone.update(outcome.gone)
+        if len(self.before) + len(self.gone) > MOST_CHANGED:
+            self._list_everything("too many directories have changed")
+        elif outcome.next is not None:
+            self._offset = outcome.next
+        else:
+            self.directories = list(self.before)
+
+    def _believed(self, heading: Heading) -> bool:
+        context = self.context
+        written = written_by(context.index, heading.written[0])
+        return believed(heading, written, self._patterns(), context.posix_now())
+
+    def _patterns(self) -> tuple[str, ...]:
+        return tuple(pattern.pattern for pattern in self.context.config.import_.patterns)
+
+    def _list_everything(self, why: str) -> None:
+        _log.info("all directories of %s are listed: %s", self.node.name, why)
+        self.before, self.gone = {}, set()
+        self.everything = True
+        self.full = self.context.posix_now()
+        self.directories = [""]
+
+    # --- what was found --------------------------------------------------------------------------------
+
+    def descend(self, stamp: Stamp) -> list[str]:
+        return new_subdirectories(stamp, self.before.get(stamp.path), self.gone)
+
+    def looked(self, job: SearchJob, outcome: SearchOutcome, plan: ImportPlan) -> None:
+        to_do = {file.path.rpartition("/")[0] for file, _ in plan.wanted}
+        for stamp in outcome.stamps:
+            before = self.before.get(stamp.path)
+            self._remember(to_list_again(stamp.path, before, stamp) if stamp.path in to_do else stamp)
+            if self.gone:
+                self.parents.add(stamp.path)
+        missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.rest)
+        for path in sorted(missed):
+            self._remember(to_list_again(path, self.before.get(path)))
+
+    def _remember(self, stamp: Stamp) -> None:
+        if stamp != self.before.get(stamp.path):
+            self.listed.append(stamp)
+
+    def not_yet(self, path: str, why: str) -> None:
+        self.unfinished += 1
+        _log.debug("not imported yet from %s: %s; %s", self.node.name, path, why)
+
+    def vanished(self, path: str, why: str) -> None:
+        _log.debug("not imported from %s: %s; %s", self.node.name, path, why)
+
+    # --- what is remembered ----------------------------------------------------------------------------
+
+    def _due(self) -> bool:
+        """Whether something is to be written down now: all of it at the end, or else too much to be held."""
+        if self._final or self._writing or self.stopped:
+            return False
+        if not super().ended:
+            return len(self.listed) >= MOST_LISTED
+        return bool(self.listed or self.everything or self._written or self._forgotten())
+
+    def _forgotten(self) -> list[str]:
+        return forgotten(self.gone, self.parents) if self.gone else []
+
+    def _write(self) -> Task:
+        context = self.context
+        self._final = super().ended
+        self._writing = True
+        if self._final:
+            written = written_by(context.index, context.run.id)
+            assert written is not None  # this run's own row
+            heading = Heading(self._patterns(), written, self.full).text()
+        else:
+            heading = INCOMPLETE
+            self._written = True
+        forget = tuple(self._forgotten()) if self._final else ()
+        job = RememberJob(self.node, self.number, heading, forget, tuple(self.listed), self.everything)
+        self.listed, self.everything = [], False
+        return Task(
+            Kind.REMEMBER,
+            self.node.id,
+            job,
+            files=0,
+            deadline=context.limits.deadline(SURVEYED + len(job.listed), 0),
+            stage=context.stage(),
+        )

@@ -1,0 +1,171 @@
+"""A search over a node under way: directories listed, files named, compared with the index, hashed, recorded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from alpenhorn.coordinator.context import Context
+from alpenhorn.model import (
+    Done,
+    Fate,
+    ImportJob,
+    ImportResult,
+    NodeFact,
+    SearchJob,
+    SearchOutcome,
+    Stamp,
+    Task,
+    Verdict,
+)
+from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
+from alpenhorn.plan.imports import ImportPlan, choose, name_files
+from alpenhorn.record import imports
+from alpenhorn.scan.imports import known
+
+MOST_FOUND = 20_000  # files that may wait to be hashed before more directories are looked at
+
+
+class Search(ABC):
+    """What searches for a request and those that a node gets by itself have in common.
+
+    `number` tells its tasks from those of others.  `directories` are still to be listed; the last one first, so
+    that no more of them wait than lie on the way.  `open` counts tasks that were handed out, `looking` those
+    of them that list, `waiting` the files that were found and not hashed yet.
+    """
+
+    leave_bad = False
+
+    def __init__(
+        self, context: Context, number: int, node: NodeFact, paths: list[str], settle: float, register: bool
+    ) -> None:
+        self.context = context
+        self.number = number
+        self.node = node
+        self.directories = paths
+        self.settle = settle
+        self.register = register
+        self.hashes: list[Task] = []
+        self.open = 0
+        self.looking = 0
+        self.waiting = 0
+        self.stopped = False
+        self.error = ""
+
+    # --- what the two kinds do differently -------------------------------------------------------------
+
+    @abstractmethod
+    def descend(self, stamp: Stamp) -> list[str]:
+        """Which subdirectories of a listed directory are to be listed as well."""
+
+    @abstractmethod
+    def looked(self, job: SearchJob, outcome: SearchOutcome, plan: ImportPlan) -> None:
+        """What else follows from a listing."""
+
+    @abstractmethod
+    def not_yet(self, path: str, why: str) -> None:
+        """A file is locked or still changing."""
+
+    @abstractmethod
+    def vanished(self, path: str, why: str) -> None:
+        """What was found is not there any more, or is no file now."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+    # --- on the way ------------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        return not (self.open or self.directories or self.hashes)
+
+    def feed(self) -> list[Task]:
+        """Hash what was found before more is searched for, so that the paths of a node are never all held."""
+        if self.node.id in self.context.gone:
+            self.give_up(self.context.gone[self.node.id])
+            return []
+        tasks, self.hashes = self.hashes, []
+        free = AHEAD * self.context.limits.workers - self.looking
+        if not tasks and self.waiting < MOST_FOUND and free > 0:
+            some = self.directories[-free * DIRECTORIES :]
+            del self.directories[-free * DIRECTORIES :]
+            tasks = list(search_tasks(self.node, self.number, some, self.context.limits))
+            self.looking += len(tasks)
+        self.open += len(tasks)
+        return tasks
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        self.open -= 1
+        if isinstance(job, SearchJob):
+            self.looking -= 1
+        elif isinstance(job, ImportJob):
+            self.waiting -= len(job.files)
+        if done.fate is not Fate.DONE:
+            error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+            self.give_up(error)
+            if done.fate is Fate.BROKEN:
+                self.context.node_gone(self.node.id, done.error)
+            else:
+                self.context.report.failures.add(f"the search on {self.node.name} is not complete", error)
+        elif isinstance(job, SearchJob):
+            self._found(job, done.outcome)
+        elif isinstance(job, ImportJob):
+            self._hashed(job, done.outcome)
+
+    def withdrawn(self) -> None:
+        """The run is stopping."""
+        self.open -= 1
+        self.stopped = True
+
+    def give_up(self, error: str) -> None:
+        """Look no further; what was found already is still hashed unless its node is gone."""
+        self.error = error
+        self.directories = []
+        if self.node.id in self.context.gone:
+            self.hashes = []
+
+    def _found(self, job: SearchJob, outcome: SearchOutcome) -> None:
+        node, context = self.node, self.context
+        self.directories.extend(outcome.rest)
+        for stamp in outcome.stamps:
+            self.directories.extend(self.descend(stamp))
+        for _, why in outcome.failed:
+            self.error = why
+            context.report.failures.add(f"the search on {node.name} is not complete", why)
+        named = name_files(outcome.files, context.config.import_.patterns)
+        rows = known(context.index, node.id, [(file.acq, file.name) for file in named if not file.refused])
+        plan = choose(named, rows, self.register, self.leave_bad)
+        for path, why in plan.refused:
+            context.report.warnings.add(f"not imported from {node.name}: {why}", path)
+        self.hashes.extend(import_tasks(node, self.number, self.settle, plan.wanted, context.limits))
+        self.waiting += len(plan.wanted)
+        self.looked(job, outcome, plan)
+
+    def _hashed(self, job: ImportJob, results: tuple[ImportResult, ...]) -> None:
+        context, node = self.context, self.node
+        report, tally = context.report, context.report.tally("import")
+        hashed = [result for result in results if result.verdict is Verdict.HASHED]
+        if hashed:
+            deleting = {file_id for node_id, file_id in context.deleting if node_id == node.id}
+            outcome = imports.settle(context.index, context.run, node, hashed, deleting)
+            context.changed = True
+            tally.done += outcome.new + outcome.same
+            tally.failed += len(outcome.differ) + len(outcome.refused)
+            tally.bytes += sum(result.size_b or 0 for result in hashed)
+            for path, difference in outcome.differ:
+                report.failures.add(f"corrupt on {node.name}", f"{path}: {difference}")
+            for path, why in outcome.refused:
+                report.failures.add(f"cannot be imported from {node.name}: {why}", path)
+        for result in results:
+            path = result.file.path
+            if result.verdict is Verdict.LATER:
+                self.not_yet(path, result.error)
+            elif result.verdict is Verdict.DECLINED:
+                self.vanished(path, result.error)
+            elif result.verdict is Verdict.UNREADABLE:
+                tally.failed += 1
+                report.failures.add(f"cannot be imported from {node.name}: {result.error}", path)
+                self.error = result.error
+        if len(results) < len(job.files):
+            self.stopped = True

@@ -1,0 +1,183 @@
+"""From where each corrupt or missing copy is mended, or why it is not.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from alpenhorn.errors import StorageError
+from alpenhorn.io.base import Remote
+from alpenhorn.model import BadCopy, GoodCopy, GroupFact, NodeFact, PullFact, WantsFile
+from alpenhorn.plan.pulls import unfit
+
+
+class Mend(NamedTuple):
+    """The node that a copy is to be brought from, or (0) why from none.
+
+    `under_way`: a request is pending, so that there is nothing more to be done for it.
+    """
+
+    source_id: int
+    why: str = ""
+    under_way: bool = False
+
+
+class _Source(NamedTuple):
+    """A node as a source for another; `rank`: the least is the best."""
+
+    node: NodeFact
+    remote: Remote | None
+    obstacle: str
+    rank: tuple[bool, bool, str]
+
+
+class Mender:
+    """Chooses the source for copy after copy.
+
+    `nodes` and `groups`: all of them by id; `remote` makes the remote object of a node.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[int, NodeFact],
+        groups: Mapping[int, GroupFact],
+        remote: Callable[[NodeFact], Remote],
+    ) -> None:
+        self.nodes = nodes
+        self.groups = groups
+        self.remote = remote
+        self._sources: dict[tuple[int, int], _Source] = {}
+
+    def choose(self, copy: BadCopy) -> Mend:
+        node = self.nodes[copy.node_id]
+        wrong = self._trouble(node) or unfit(copy.acq, copy.name, copy.size_b, copy.md5sum)
+        if wrong:
+            return Mend(0, wrong)
+        # A node whose row is gone has no good copy.
+        good = [one for one in copy.good if one.node_id in self.nodes and one.node_id != node.id]
+        inside = sorted(
+            self.nodes[one.node_id].name for one in good if self.nodes[one.node_id].group_id == node.group_id
+        )
+        if inside:
+            return Mend(
+                0,
+                f"its group has a good copy on {inside[0]}, so that nothing would be pulled; if none is needed on"
+                f" {node.name}: alpenhorn file state FILE {node.name} --set Absent",
+            )
+        if copy.requested:
+            return Mend(0, "a request is pending already; see: alpenhorn request show ID", under_way=True)
+        if not good:
+            return Mend(0, "there is no good copy on any other node")
+        best: tuple[tuple[bool, bool, bool, str], int] | None = None
+        obstacles = set()
+        for one in good:
+            source = self._source(one.node_id, node)
+            obstacle = source.obstacle
+            if not obstacle and source.remote is not None and not source.remote.ready(_pull(copy, one, node)):
+                obstacle = f"that on {source.node.name} is not ready to be read"
+            if obstacle:
+                obstacles.add(obstacle)
+                continue
+            # One that is about to be deleted is the last resort.
+            rank = (one.wants_file == WantsFile.NO, *source.rank)
+            if best is None or rank < best[0]:
+                best = (rank, source.node.id)
+        if best is None:
+            return Mend(0, f"no good copy can be read now: {'; '.join(sorted(obstacles))}")
+        return Mend(best[1])
+
+    def _trouble(self, node: NodeFact) -> str:
+        """Why nothing can be brought to a node."""
+        if node.group_id not in self.groups:
+            return f"the group of node {node.name} is not in the index; put it into another one"
+        if not node.active:
+            return f"{node.name} is not active, so that nothing is pulled onto it: alpenhorn node activate {node.name}"
+        if not node.host:
+            return f"{node.name} is on no host: alpenhorn node modify {node.name} --host HOST"
+        return ""
+
+    def _source(self, source_id: int, node: NodeFact) -> _Source:
+        key = (source_id, node.id)
+        found = self._sources.get(key)
+        if found is None:
+            found = self._sources[key] = self._look(self.nodes[source_id], node)
+        return found
+
+    def _look(self, source: NodeFact, node: NodeFact) -> _Source:
+        near = source.host == node.host
+        rank = (not near, not source.archive, source.name)
+        if not source.active:
+            return _Source(source, None, f"{source.name} is not active", rank)
+        try:
+            remote = self.remote(source)
+        except StorageError as error:
+            return _Source(source, None, str(error), rank)
+        missing = "" if near else remote.unreachable()
+        return _Source(
+            source,
+            remote,
+            f"{source.name} cannot be reached from {node.host}: {missing}" if missing else "",
+            rank,
+        )
+
+
+def _pull(copy: BadCopy, source: GoodCopy, node: NodeFact) -> PullFact:
+    """The pull that would mend the copy, as a remote object is asked about it."""
+    return PullFact(
+        request_id=0,
+        file_id=copy.file_id,
+        acq=copy.acq,
+        name=copy.name,
+        size_b=copy.size_b,
+        md5sum=copy.md5sum,
+        node_from_id=source.node_id,
+        source_has="Y",
+        source_ready=source.ready,
+        group_to_id=node.group_id,
+    )
+
+
+@dataclass
+class Amount:
+    """`example`: the path of the first, `request` its pending request, if it has one."""
+
+    files: int = 0
+    bytes: int = 0
+    example: str = ""
+    request: int = 0
+
+
+@dataclass
+class Repairs:
+    """What is to be done for the copies that were looked at.
+
+    `requests`: (source id, node id) to the ids of the files; `wanted`: the same to how much that is; `left`:
+    (node id, what is said of it, whether it is under way) to how much is not requested.
+    """
+
+    requests: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    wanted: dict[tuple[int, int], Amount] = field(default_factory=dict)
+    left: dict[tuple[int, str, bool], Amount] = field(default_factory=dict)
+
+    def add(self, copy: BadCopy, mend: Mend) -> None:
+        if mend.source_id:
+            self.requests.setdefault((mend.source_id, copy.node_id), []).append(copy.file_id)
+            amount = self.wanted.setdefault((mend.source_id, copy.node_id), Amount())
+        else:
+            amount = self.left.setdefault((copy.node_id, mend.why, mend.under_way), Amount())
+        if not amount.files:
+            amount.example = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
+            amount.request = copy.requested
+        amount.files += 1
+        amount.bytes += max(0, copy.size_b or 0)
+
+    @property
+    def files(self) -> int:
+        """How many copies are to be requested."""
+        return sum(amount.files for amount in self.wanted.values())
+
+    @property
+    def unmended(self) -> int:
+        """For how many copies nothing can be done."""
+        return sum(amount.files for (_, _, under_way), amount in self.left.items() if not under_way)

@@ -1,0 +1,217 @@
+"""Copies that may be deleted as facts, a page at a time; and the facts of given copies, read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment
+from alpenhorn.model import AttemptFact, DeletionFact
+from alpenhorn.scan.attempts import attempt_fact
+from alpenhorn.scan.pins import pinned
+from alpenhorn.scan.same_path import sharing
+
+COPIES = """
+    SELECT c.id, c.file_id, c.node_id, a.name, f.name, f.size_b, c.size_b, c.has_file, c.wants_file
+    FROM archivefilecopy c
+    LEFT JOIN archivefile f ON f.id = c.file_id
+    LEFT JOIN archiveacq a ON a.id = f.acq_id
+    WHERE c.node_id = ? AND c.has_file = ? AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
+"""
+RELEASED = """
+    SELECT has_file, COUNT(*) FROM archivefilecopy
+    WHERE node_id = ? AND has_file IN ('Y', 'M', 'X') AND wants_file = 'N' GROUP BY has_file
+"""
+COUNT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = ? AND wants_file = ?"
+PRESENT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file IN ('Y', 'M', 'X')"
+NODES = (
+    "SELECT id, name, group_id, active, archive FROM storagenode WHERE id = ? OR (active = 1 AND archive = 1)"
+)
+# In the order of the files, in which every run locks them: two that lock the same files do not wait for each other.
+EVERY_COPY = """
+    SELECT file_id, node_id, has_file, wants_file, size_b FROM archivefilecopy
+    WHERE file_id IN ({marks}) ORDER BY file_id, node_id {lock}
+"""
+CLAIMS = """
+    SELECT file_id, target_id, host, run_id, expires, fence FROM sync_claim
+    WHERE kind = 'delete' AND file_id IN ({marks})
+"""
+# The + keeps SQLite from going through all pending requests of the node or group for each file.
+REQUESTS = """
+    SELECT file_id, id, node_from_id FROM archivefilecopyrequest
+    WHERE file_id IN ({marks}) AND +completed = 0 AND +cancelled = 0 AND (+node_from_id = ? OR +group_to_id = ?)
+"""
+ATTEMPTS = """
+    SELECT subject_id, count, last, next, blame, error FROM sync_attempt
+    WHERE kind = 'delete' AND subject_id IN ({marks})
+"""
+
+
+class Reading(NamedTuple):
+    """What was read of some copies of a node.
+
+    `archive`: whether the node is an archive node; `facts`: of those copies that still have a row, none when the
+    node is not active any more; `ours`: file ids whose deletion from the node the run that asks has claimed;
+    `fences`: the fencing numbers of the claims on the node by file id, also of those that ran out.
+    """
+
+    archive: bool
+    facts: list[DeletionFact]
+    ours: set[int]
+    fences: dict[int, int]
+
+
+class _Copy(NamedTuple):
+    file_id: int
+    node_id: int
+    has_file: str
+    wants_file: str
+    space_b: int | None
+
+
+class _Claim(NamedTuple):
+    file_id: int
+    node_id: int
+    host: str
+    run_id: int
+    expires: Any
+    fence: int
+
+
+def released(index: Index, node_id: int) -> dict[str, int]:
+    """How many copies on a node are released and may be there, by has_file."""
+    return dict(index.execute(RELEASED, (node_id,)).fetchall())
+
+
+def count(index: Index, node_id: int, has: str, wants: str) -> int:
+    return int(index.execute(COUNT, (node_id, has, wants)).fetchone()[0])
+
+
+def present(index: Index, node_id: int) -> int:
+    """How many copies are on a node, or may be."""
+    return int(index.execute(PRESENT, (node_id,)).fetchone()[0])
+
+
+def pages(index: Index, node_id: int, has: str, wants: str, limit: int, run_id: int) -> Iterator[Reading]:
+    """The copies on a node in that state, in the order of their ids; each page is read when it is asked for.
+    `run_id`: the run whose own claims do not count."""
+    after = 0
+    while rows := index.execute(COPIES, (node_id, has, wants, after, limit)).fetchall():
+        after = rows[-1][0]
+        shared = sharing(index, node_id, [(row[1], row[3], row[4]) for row in rows])
+        copies = [DeletionFact(*row) for row in rows]
+        if shared:
+            copies = [copy._replace(same_path=shared.get(copy.file_id, "")) for copy in copies]
+        yield read(index, node_id, copies, run_id)
+
+
+def read(
+    index: Index, node_id: int, copies: Sequence[DeletionFact], run_id: int, lock: bool = False
+) -> Reading:
+    """Read again all that decides about `copies`; what they are called and how long is taken as it is.
+
+    `lock`: first lock every copy of their files until the transaction ends, so that what is read holds until then.
+    """
+    reading = Reading(False, [], set(), {})
+    nodes = {row[0]: row for row in index.execute(NODES, (node_id,))}
+    if node_id not in nodes or not copies:
+        return reading
+    _, _, group_id, active, archive = nodes.pop(node_id)
+    if not active:
+        return reading
+    file_ids = sorted({copy.file_id for copy in copies})
+    # Before all else: what is read before the lock is had may be old by then.
+    rows = _every_copy(index, file_ids, lock)
+    claims = _claims(index, file_ids)
+    claimed = {(claim.file_id, claim.node_id) for claim in claims}
+    own: dict[int, _Copy] = {}
+    others: dict[int, tuple[str, ...]] = {}
+    leaving: dict[int, tuple[str, ...]] = {}
+    for row in rows:
+        file_id, at, has, wants, _ = row
+        if at == node_id:
+            own[file_id] = row
+        elif has == "Y" and at in nodes and (file_id, at) not in claimed:
+            those = leaving if wants == "N" else others
+            those[file_id] = (*those.get(file_id, ()), nodes[at][1])
+    requests = _requests(index, file_ids, node_id, group_id)
+    pins = pinned(index, node_id, file_ids)
+    attempts = _attempts(index, [copy.copy_id for copy in copies])
+    claimed_by = _claimed_by(index, [claim for claim in claims if claim.node_id == node_id], run_id, reading)
+    for copy in copies:
+        if copy.file_id not in own:
+            continue
+        _, _, has, wants, space_b = own[copy.file_id]
+        reading.facts.append(
+            DeletionFact(
+                *copy[:6],
+                space_b,
+                has,
+                wants,
+                others.get(copy.file_id, ()),
+                leaving.get(copy.file_id, ()),
+                *requests.get(copy.file_id, (0, 0)),
+                pins.get(copy.file_id, ""),
+                claimed_by.get(copy.file_id, ""),
+                copy.same_path,
+                attempts.get(copy.copy_id),
+            )
+        )
+    return reading._replace(archive=bool(archive))
+
+
+def _every_copy(index: Index, file_ids: Sequence[int], lock: bool) -> list[_Copy]:
+    """On SQLite a transaction locks the whole index as it begins."""
+    for_update = "FOR UPDATE" if lock and not index.sqlite else ""
+    rows: list[_Copy] = []
+    for marks, some in in_chunks(file_ids):
+        rows += index.execute(EVERY_COPY.format(marks=marks, lock=for_update), some).fetchall()
+    return rows
+
+
+def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
+    """Every claim on a deletion of the files, also one that has run out: only its node's next run can tell what
+    became of the copy."""
+    claims: list[_Claim] = []
+    for marks, some in in_chunks(file_ids):
+        claims += [_Claim(*row) for row in index.execute(CLAIMS.format(marks=marks), some)]
+    return claims
+
+
+def _claimed_by(index: Index, claims: Sequence[_Claim], run_id: int, reading: Reading) -> dict[int, str]:
+    """Sort the claims on the node itself into the reading; returns who else is deleting what."""
+    if not claims:
+        return {}
+    now = index.now()
+    found = {}
+    for claim in claims:
+        reading.fences[claim.file_id] = claim.fence
+        if claim.run_id == run_id:
+            reading.ours.add(claim.file_id)
+        elif moment(claim.expires) > now:
+            found[claim.file_id] = f"{claim.host} (run {claim.run_id})"
+    return found
+
+
+def _requests(
+    index: Index, file_ids: Sequence[int], node_id: int, group_id: int
+) -> dict[int, tuple[int, int]]:
+    """File id to a pending request with the node as its source, and one into its group; 0: none."""
+    found: dict[int, tuple[int, int]] = {}
+    for marks, some in in_chunks(file_ids):
+        rows = index.execute(REQUESTS.format(marks=marks), (*some, node_id, group_id))
+        for file_id, request_id, node_from in rows:
+            source_of, wanted_by = found.get(file_id, (0, 0))
+            is_source = node_from == node_id
+            found[file_id] = (request_id, wanted_by) if is_source else (source_of, request_id)
+    return found
+
+
+def _attempts(index: Index, copy_ids: Sequence[int]) -> dict[int, AttemptFact]:
+    found = {}
+    for marks, some in in_chunks(copy_ids):
+        for row in index.execute(ATTEMPTS.format(marks=marks), some):
+            found[row[0]] = attempt_fact(row[1:])
+    return found

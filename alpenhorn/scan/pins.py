@@ -1,0 +1,59 @@
+"""Which files are kept from deletion by a pin, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment
+
+EVERY_NODE = 0  # as the node of a pin
+IN_FORCE = "(p.until IS NULL OR p.until > ?)"  # its value: the index's own time
+
+
+class PinRow(NamedTuple):
+    """`node` None: on every node.  `until` None: for good.  Times are naive UTC."""
+
+    node: str | None
+    reason: str | None
+    pinned: datetime
+    until: datetime | None
+
+
+def pinned(index: Index, node_id: int, file_ids: Sequence[int]) -> dict[int, str]:
+    """Those of the files whose copy on the node a pin keeps now, each with the pin in words."""
+    now = index.now()
+    found: dict[int, str] = {}
+    for marks, some in in_chunks(file_ids):
+        # The pin that lasts longest comes last, and stays.
+        rows = index.execute(
+            f"SELECT p.file_id, p.reason, p.until FROM sync_pin p WHERE p.file_id IN ({marks})"
+            f" AND p.node_id IN ({EVERY_NODE}, ?) AND {IN_FORCE} ORDER BY p.until IS NULL, p.until",
+            (*some, node_id, now),
+        )
+        for file_id, reason, until in rows:
+            found[file_id] = words(reason, moment(until))
+    return found
+
+
+def words(reason: str | None, until: datetime | None) -> str:
+    """A pin in words, such as `pinned until 2026-11-22 11:20:03 UTC: wanted for the flux paper`."""
+    lasts = "" if until is None else f" until {until.isoformat(' ', 'seconds')} UTC"
+    return f"pinned{lasts}" + (f": {reason}" if reason else "")
+
+
+def of_file(index: Index, file_id: int) -> list[PinRow]:
+    """The pins of a file that are in force, that on every node first."""
+    rows = index.execute(
+        "SELECT n.name, p.node_id, p.reason, p.pinned, p.until FROM sync_pin p"
+        f" LEFT JOIN storagenode n ON n.id = p.node_id WHERE p.file_id = ? AND {IN_FORCE}"
+        " ORDER BY p.node_id <> 0, n.name",
+        (file_id, index.now()),
+    )
+    return [
+        PinRow(None if node_id == EVERY_NODE else name or "(gone)", reason, moment(pinned_at), moment(until))
+        for name, node_id, reason, pinned_at, until in rows
+    ]

@@ -1,0 +1,53 @@
+"""Copies that are corrupt or missing, with what decides whether and from where they can be mended, a page at a
+time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model import BadCopy, GoodCopy
+
+# has_file and wants_file: corrupt and not released, or gone without our doing.
+BAD = (("X", "Y"), ("X", "M"), ("N", "Y"))
+
+STATE = "c.node_id = ? AND c.has_file = ? AND c.wants_file = ?"
+RANGE = f"{STATE} AND c.id > ? AND c.id <= ?"
+COPIES = f"""
+    SELECT c.id, c.file_id, c.node_id, c.has_file, a.name, f.name, f.size_b, f.md5sum
+    FROM archivefilecopy c
+    LEFT JOIN archivefile f ON f.id = c.file_id
+    LEFT JOIN archiveacq a ON a.id = f.acq_id
+    WHERE {STATE} AND c.id > ? ORDER BY c.id LIMIT ?
+"""
+GOOD = f"""
+    SELECT c.id, d.node_id, d.wants_file, d.ready
+    FROM archivefilecopy c JOIN archivefilecopy d ON d.file_id = c.file_id AND d.node_id <> c.node_id
+    WHERE d.has_file = 'Y' AND {RANGE}
+"""
+# The + keeps SQLite from going through all pending requests of the group for each file.
+REQUESTED = f"""
+    SELECT c.id, MIN(r.id)
+    FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id
+    JOIN archivefilecopyrequest r ON r.file_id = c.file_id AND r.group_to_id = n.group_id
+    WHERE +r.completed = 0 AND +r.cancelled = 0 AND {RANGE} GROUP BY c.id
+"""
+
+
+def pages(index: Index, node_id: int, limit: int) -> Iterator[list[BadCopy]]:
+    """The corrupt and missing copies on a node that somebody wants; each page is read when it is asked for."""
+    for has, wants in BAD:
+        state = (node_id, has, wants)
+        after = 0
+        while rows := index.execute(COPIES, (*state, after, limit)).fetchall():
+            bounds = (*state, after, rows[-1][0])
+            good: defaultdict[int, list[GoodCopy]] = defaultdict(list)
+            for copy_id, other_id, other_wants, ready in index.execute(GOOD, bounds):
+                good[copy_id].append(GoodCopy(other_id, other_wants, bool(ready)))
+            requested: dict[int, int] = dict(index.execute(REQUESTED, bounds).fetchall())
+            yield [
+                BadCopy(*row)._replace(good=tuple(good.get(row[0], ())), requested=requested.get(row[0], 0))
+                for row in rows
+            ]
+            after = rows[-1][0]

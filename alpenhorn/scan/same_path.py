@@ -1,0 +1,47 @@
+"""Files whose path is that of another row of the index as well.
+
+Names of acquisitions may hold slashes, as those of files do, so file `b/c` of acquisition `a` and file `c` of
+acquisition `a/b` lie at one path: two rows, of one file on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.connection import Index
+
+ACQS = "SELECT id, name FROM archiveacq WHERE name IN ({marks})"
+THERE = """
+    SELECT f.name FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
+    WHERE f.acq_id = ? AND f.name IN ({marks}) AND +c.has_file <> 'N'
+"""
+
+
+def sharing(
+    index: Index, node_id: int, files: Iterable[tuple[int, str | None, str | None]]
+) -> dict[int, str]:
+    """Of `files` (id, acquisition, name): file id to the acquisition of another file that is, or may be, on the node
+    at the same path."""
+    inside: dict[str, list[tuple[int, str, str]]] = {}  # directory: the files in it
+    for file_id, acq, name in files:
+        if acq is not None and name is not None:
+            inside.setdefault(f"{acq}/{name}".rpartition("/")[0], []).append((file_id, acq, name))
+    below: dict[str, list[str]] = {}  # what may be an acquisition's name: the directories below it
+    for directory in inside:
+        elements = directory.split("/")
+        for number in range(1, len(elements) + 1):
+            below.setdefault("/".join(elements[:number]), []).append(directory)
+    found: dict[int, str] = {}
+    for some in chunks(list(below)):
+        for acq_id, acq in index.execute(ACQS.format(marks=marks(some)), some).fetchall():
+            names = {
+                f"{own}/{name}"[len(acq) + 1 :]: file_id
+                for directory in below.get(acq, ())
+                for file_id, own, name in inside[directory]
+                if own != acq
+            }
+            for those in chunks(list(names)):
+                rows = index.execute(THERE.format(marks=marks(those)), (node_id, acq_id, *those))
+                found.update((names[name], acq) for (name,) in rows if name in names)
+    return found

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Archive
+from tests.cli.test_status import run_row
+
+
+def event(archive: Archive, file_id: int, node: str = "field1", **values: Any) -> int:
+    return archive.insert(
+        "sync_event",
+        **{
+            "at": "2026-07-22 12:00:30",
+            "run_id": None,
+            "file_id": file_id,
+            "node_id": archive.id("storagenode", node),
+            "what": "pulled",
+            "why": "request 7: copy from off1",
+            **values,
+        },
+    )
+
+
+@pytest.fixture
+def told(archive: Archive) -> Archive:
+    """One run, which pulled file a and found file b corrupt; b was suspect before."""
+    a, b = archive.file("a"), archive.file("b")
+    run = run_row(archive, counts='{"pull": {"done": 1, "failed": 0, "bytes": 2048}}')
+    event(archive, b, "off1", at="2026-07-20 00:00:00", what="suspect", why="request 3: short")
+    event(archive, a, run_id=run)
+    event(archive, b, "off1", run_id=run, what="corrupt", why="its length is 3 bytes, the index says 1000")
+    return archive
+
+
+def lines(archive: Archive, *arguments: str) -> list[list[str]]:
+    """The cells of the table's lines."""
+    return [line.split("  ") for line in archive.ok("history", *arguments).splitlines()]
+
+
+def test_an_empty_index(empty: Archive) -> None:
+    assert empty.ok("history") == "No runs.\n"
+    assert empty("history", "--json").json == []
+
+
+def test_without_options_the_last_runs(told: Archive) -> None:
+    run_row(told, host="alp2", nodes="off1", ended=None, exit_status=None)
+    first, second = told.ok("history").splitlines()[2:]
+    for text in ("alp1", "field1", "2026-07-22 12:00:00", "60 s", " 0 ", " 5 ", "100 B"):
+        assert text in first
+    assert "alp2" in second and "not ended" in second
+    assert len(told.ok("history", "--limit", "1").splitlines()) == 3
+    documents = told("history", "--json").json
+    assert [one["seconds"] for one in documents] == [60.0, None]
+    assert documents[0]["nodes"] == ["field1"]
+    assert documents[0]["counts"]["pull"]["done"] == 1
+    assert told("history", "--since", "2026-07-23", "--json").json == []
+
+
+def test_what_happened_to_a_file(told: Archive) -> None:
+    text = told.ok("history", "--file", "pilot/b")
+    assert text.index("suspect") < text.index("corrupt")
+    assert "request 3: short" in text and "off1" in text and "pilot/a" not in text
+    (first, second) = told("history", "--file", "pilot/b", "--json").json
+    assert first["at"] == "2026-07-20T00:00:00Z"
+    assert second == {
+        "at": "2026-07-22T12:00:30Z",
+        "run": told.one("SELECT id FROM sync_run"),
+        "host": "alp1",
+        "path": "pilot/b",
+        "node": "off1",
+        "what": "corrupt",
+        "why": "its length is 3 bytes, the index says 1000",
+    }
+    assert told.ok("history", "--file", "pilot/b", "--since", "2026-07-23").startswith("Nothing")
+
+
+def test_what_happened_on_a_node(told: Archive) -> None:
+    text = told.ok("history", "--node", "field1")
+    assert "pilot/a" in text and "pilot/b" not in text
+    assert "its length is 3" in told.ok("history", "--node", "off1", "--file", "/srv/off1/pilot/b")
+
+
+def test_what_a_run_did(told: Archive) -> None:
+    run = str(told.one("SELECT id FROM sync_run"))
+    text = told.ok("history", "--run", run)
+    for part in ("alp1", "60 s", "pull", "2.00 kiB", "pilot/a", "pilot/b", "its length is 3 bytes"):
+        assert part in text
+    assert "request 3" not in text
+    document = told("history", "--run", run, "--json").json
+    assert document["exit_status"] == 0
+    assert [one["what"] for one in document["events"]] == ["pulled", "corrupt"]
+
+
+def test_when_older_ones_are_left_out_that_is_said(told: Archive) -> None:
+    result = told("history", "--file", "pilot/b", "--limit", "1")
+    assert "corrupt" in result.out and "suspect" not in result.out
+    assert "--limit 10" in result.err
+    assert told("history", "--file", "pilot/b", "--limit", "2").err == ""
+
+
+def test_what_is_gone_is_named_by_its_number(told: Archive) -> None:
+    event(told, 4711, "off2")
+    told.index.execute("DELETE FROM storagenode WHERE name = 'off2'")
+    node = told.one("SELECT MAX(node_id) FROM sync_event")
+    run = run_row(told)
+    told.index.execute("UPDATE sync_event SET run_id = ? WHERE file_id = 4711", (run,))
+    text = told.ok("history", "--run", str(run))
+    assert "(file 4711, gone)" in text and f"(node {node}, gone)" in text
+
+
+def test_hostile_texts_are_made_harmless(told: Archive) -> None:
+    event(told, told.file("c\x1b[2J"), why="a\nb\x1b[1m")
+    text = told.ok("history", "--node", "field1")
+    assert "\x1b" not in text and "a\\nb\\x1b[1m" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments"),
+    [
+        (1, ["--file", "pilot/none"]),
+        (1, ["--node", "none"]),
+        (1, ["--run", "999"]),
+        (2, ["--run", "x"]),
+        (2, ["--since", "yesterday"]),
+        (2, ["--limit", "0"]),
+        (2, ["--prune", "soon"]),
+        (2, ["--prune", "1d", "--file", "pilot/a"]),
+        (2, ["--prune", "1d", "--json"]),
+        (2, ["--force"]),
+    ],
+)
+def test_what_cannot_be_answered_is_told(told: Archive, status: int, arguments: list[str]) -> None:
+    told.fails(status, "history", *arguments)
+
+
+def test_pruning_asks_with_the_numbers_and_force_answers(told: Archive) -> None:
+    run_row(told)
+    assert "3 events and 1 run" in told.fails(1, "history", "--prune", "0d")
+    assert told.ok("history", "--prune", "0d", "--force") == "Removed 3 events and 1 run.\n"
+    assert told.all("SELECT * FROM sync_event") == []
+    assert len(told.all("SELECT * FROM sync_run")) == 1
+    assert told.ok("history", "--prune", "0d").startswith("Nothing is from before")
+
+
+def test_what_is_young_is_not_pruned(told: Archive) -> None:
+    assert told.ok("history", "--prune", "999999d", "--force").startswith("Nothing")
+    assert told.ok("history", "--prune", "999999999999d", "--force").startswith("Nothing")
+    assert len(told.all("SELECT * FROM sync_event")) == 3

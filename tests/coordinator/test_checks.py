@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from alpenhorn.config import load
+from alpenhorn.coordinator.checks import AGAIN, DAY, NEVER, Checks, turns
+from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.nodes import Nodes
+from alpenhorn.coordinator.report import Asked, Report, Unwatched
+from alpenhorn.coordinator.sync import _Session
+from alpenhorn.extensions.registry import node_io
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import naive
+from alpenhorn.model import CheckJob, CheckResult, Done, Fate, ProbeOutcome, Task, Verdict
+from alpenhorn.run.pool import Pool
+from tests.plan.facts import NOW
+from tests.record.rows import HERE, Rows
+
+
+@pytest.fixture
+def rows(index: Index) -> Rows:
+    """Six good copies on node one; four were verified, 1, 2, 3 and 4 days ago."""
+    made = Rows(index)
+    for number in range(6):
+        file_id = made.file(str(number))
+        made.copy(file_id, "one", "YY")
+        if number < 4:
+            made.insert(
+                "sync_verification",
+                file_id=file_id,
+                node_id=made.node["one"],
+                verified=naive(NOW - (number + 1) * DAY),
+            )
+    return made
+
+
+def planned(rows: Rows, budget: int, min_days: float) -> list[tuple[str, str]]:
+    """(why, the file's name) in the order in which they are read."""
+    node = rows.fact("one")._replace(auto_verify=budget)
+    found = turns(rows.index, node, NOW, min_days, 0.0)
+    return [(turn.why, file.path[4:]) for turn in found for file in turn.plan.files]
+
+
+@pytest.mark.parametrize(
+    ("budget", "min_days", "expected"),
+    [
+        (1, 0, "4"),
+        (2, 0, "45"),
+        (3, 0, "453"),
+        (100, 0, "453210"),
+        (100, 2, "4532"),
+        (100, 2.5, "4532"),
+        (100, 10, "45"),
+        (100, 1e300, "45"),
+    ],
+)
+def test_the_budget_goes_to_those_never_verified_and_then_to_the_oldest(
+    rows: Rows, budget: int, min_days: float, expected: str
+) -> None:
+    found = planned(rows, budget, min_days)
+    assert "".join(name for _, name in found) == expected
+    assert {why for why, name in found if name in "45"} == {NEVER}
+    assert {why for why, name in found if name in "0123"} <= {AGAIN}
+
+
+def test_what_waits_after_a_failed_attempt_takes_nothing_of_the_budget(rows: Rows) -> None:
+    for (copy_id,) in rows.all("SELECT id FROM archivefilecopy WHERE file_id IN (4, 5)"):
+        rows.insert(
+            "sync_attempt",
+            kind="check",
+            subject_id=copy_id,
+            count=1,
+            last=naive(NOW),
+            next=naive(NOW + 60),
+            blame="unknown",
+            error="died",
+        )
+    ((_, first), (_, second)) = planned(rows, 2, 0)
+    waiting = {name for (name,) in rows.all("SELECT name FROM archivefile WHERE id IN (4, 5)")}
+    assert not {first, second} & waiting
+
+
+# --- what is being deleted -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def context(rows: Rows) -> Iterator[Context]:
+    """A round on node one, whose copies are all suspect."""
+    rows.do("UPDATE archivefilecopy SET has_file = 'M'")
+    node = rows.fact("one")
+    config = load(None, {"HOME": "/"})
+    with Pool(1, lambda task, report: None) as pool:
+        session = _Session(
+            index=rows.index,
+            pool=pool,
+            config=config._replace(sync=config.sync._replace(host=HERE)),
+            asked=Asked(),
+            watcher=Unwatched(),
+            clock=lambda: naive(NOW),
+            stopping=lambda: False,
+            report=Report(),
+            run=rows.begin(),
+            started=0.0,
+            nodes=[node],
+            found=Nodes(ios={node.id: node_io(node)}, answers={node.id: ProbeOutcome(node.id)}),
+        )
+        yield session._context()
+
+
+def begun(context: Context) -> tuple[Checks, Task, CheckJob]:
+    """The checks of a round, and the one task that they hand out."""
+    checks = Checks(context, lambda keep: None)
+    (task,) = checks.feed()
+    assert isinstance(task.job, CheckJob)
+    return checks, task, task.job
+
+
+def test_what_is_claimed_for_deletion_is_not_handed_out(rows: Rows, context: Context) -> None:
+    context.deleting |= {(rows.node["one"], 2), (rows.node["two"], 3)}
+    _, _, job = begun(context)
+    assert [file.file_id for file in job.files] == [1, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT, Verdict.UNREADABLE])
+def test_what_was_claimed_for_deletion_while_it_was_read_is_not_recorded(
+    rows: Rows, context: Context, verdict: Verdict
+) -> None:
+    checks, task, job = begun(context)
+    context.deleting.add((rows.node["one"], 2))
+    results = tuple(CheckResult(file, verdict, error="why") for file in job.files)
+    checks.take(Done(task, Fate.DONE, results))
+    assert rows.state(2, "one") == "MY"
+    told = rows.all("SELECT file_id FROM sync_event") + rows.attempts("check")
+    assert len(told) == 5
+    assert (2,) not in told
+
+
+@pytest.mark.parametrize("verdict", [Verdict.MISSING, Verdict.UNREADABLE])
+def test_nor_what_was_claimed_while_its_result_was_held_back(
+    rows: Rows, context: Context, verdict: Verdict
+) -> None:
+    checks, task, job = begun(context)
+    checks._open += 1  # another task is still under way
+    results = tuple(CheckResult(file, verdict, error="why") for file in job.files[:2])
+    checks.take(Done(task, Fate.DONE, results))
+    assert rows.all("SELECT * FROM sync_event") == rows.attempts("check") == []
+    context.deleting.add((rows.node["one"], 2))
+    checks.take(Done(task, Fate.DONE, ()))
+    assert rows.state(2, "one") == "MY"
+    assert len(rows.all("SELECT * FROM sync_event") + rows.attempts("check")) == 1

@@ -1,0 +1,171 @@
+"""The searches of a round, driven by hand: what is handed out, and how much is held."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alpenhorn.config import Transfer, load
+from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.imports import Imports
+from alpenhorn.coordinator.nodes import Nodes
+from alpenhorn.coordinator.report import Asked, Report, Unwatched
+from alpenhorn.coordinator.search_node import NodeSearch
+from alpenhorn.coordinator.searches import MOST_FOUND
+from alpenhorn.coordinator.sync import _Session
+from alpenhorn.extensions.registry import node_io
+from alpenhorn.model import MARKER, Done, Fate, ImportJob, Kind, ProbeOutcome, Task
+from alpenhorn.record import run as runs
+from alpenhorn.run.pool import Pool
+from alpenhorn.run.search import ENOUGH
+from alpenhorn.run.worker import Worker
+from alpenhorn.scan import topology
+from tests.fixtures.archive import Archive
+from tests.io.nodes import Report as Told
+
+EACH = 500
+
+
+def clock() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+def begin(archive: Archive, pool: Pool) -> Context:
+    """A round of a run on all nodes of the archive."""
+    nodes = topology.load(archive.index).here("here")
+    config = load(archive.configure(sync={"import_settle": 0}), {"HOME": "/"})
+    found = Nodes(
+        ios={node.id: node_io(node) for node in nodes},
+        answers={node.id: ProbeOutcome(node.id, 10**12) for node in nodes},
+    )
+    session = _Session(
+        index=archive.index,
+        pool=pool,
+        config=config,
+        asked=Asked(),
+        watcher=Unwatched(),
+        clock=clock,
+        stopping=lambda: False,
+        report=Report(),
+        run=runs.begin(archive.index, "here", [node.name for node in nodes], clock),
+        started=time.monotonic(),
+        nodes=nodes,
+        found=found,
+    )
+    return session._context()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    with Pool(1, lambda task, report: None) as made:
+        yield made
+
+
+def work(task: Task) -> Done:
+    return Done(task, Fate.DONE, Worker(Transfer())(task, Told()))
+
+
+def fill(root: Path, directories: int) -> None:
+    for directory in range(directories):
+        (root / f"acq{directory % 10}/{directory}").mkdir(parents=True)
+        for number in range(EACH):
+            (root / f"acq{directory % 10}/{directory}/{number}").touch()
+
+
+def test_the_files_of_a_node_are_never_all_held(sqlite_archive: Archive, pool: Pool) -> None:
+    archive = sqlite_archive
+    directories = 240
+    fill(archive.node("field", auto_import=1), directories)
+    context = begin(archive, pool)
+    imports = Imports(context)
+    queue: list[Task] = []
+    most = 0
+    while True:
+        # As a run does: a page when little is queued.  The longest wait is that of files to be hashed.
+        if len(queue) < 4:
+            queue.extend(imports.feed())
+        if not queue:
+            break
+        queue.sort(key=lambda task: task.kind is Kind.IMPORT)
+        imports.take(work(queue.pop(0)))
+        waiting = sum(len(task.job.files) for task in queue if isinstance(task.job, ImportJob))
+        most = max(most, waiting, *(search.waiting for search in imports._under_way.values()), 0)
+    assert archive.one("SELECT COUNT(*) FROM archivefilecopy") == directories * EACH
+    in_flight = 2 * context.limits.workers
+    assert most <= MOST_FOUND + in_flight * (ENOUGH + EACH)
+    assert most < directories * EACH / 2
+
+
+def test_a_node_is_searched_once_in_a_run(sqlite_archive: Archive, pool: Pool) -> None:
+    fill(sqlite_archive.node("field", auto_import=1), 1)
+    context = begin(sqlite_archive, pool)
+    imports = Imports(context)
+    assert [task.kind for task in imports.feed()] == [Kind.SURVEY]
+    assert imports.feed() == []
+    assert Imports(context).feed() == []
+
+
+def test_a_search_of_a_node_that_went_away_ends(sqlite_archive: Archive, pool: Pool) -> None:
+    root = sqlite_archive.node("field", auto_import=1)
+    fill(root, 3)
+    context = begin(sqlite_archive, pool)
+    imports = Imports(context)
+    (survey,) = imports.feed()
+    imports.take(work(survey))
+    (first, *_) = imports.feed()
+    (root / MARKER).unlink()
+    imports.take(Done(first, Fate.BROKEN, error="the marker is gone"))
+    assert imports.feed() == []
+    assert not imports._under_way
+    assert "the marker is gone" in context.report.left_out["field"]
+    assert not (root / ".alpenhorn/searched").exists()
+
+
+@pytest.mark.parametrize("fate", [Fate.DIED, Fate.TIMED_OUT])
+def test_a_search_that_is_not_complete_is_not_remembered_and_told(
+    sqlite_archive: Archive, pool: Pool, fate: Fate
+) -> None:
+    fill(sqlite_archive.node("field", auto_import=1), 3)
+    context = begin(sqlite_archive, pool)
+    imports = Imports(context)
+    kinds = set()
+    while tasks := imports.feed():
+        for task in tasks:
+            kinds.add(task.kind)
+            lost = task.kind is Kind.SEARCH and "" not in task.job.paths  # type: ignore[union-attr]
+            imports.take(Done(task, fate, error="lost") if lost else work(task))
+    assert kinds == {Kind.SURVEY, Kind.SEARCH}
+    assert "not complete" in context.report.failures.lines()[0]
+
+
+def test_what_is_withdrawn_is_left_to_the_next_run(sqlite_archive: Archive, pool: Pool) -> None:
+    fill(sqlite_archive.node("field", auto_import=1), 3)
+    imports = Imports(begin(sqlite_archive, pool))
+    (survey,) = imports.feed()
+    imports.take(work(survey))
+    for task in imports.feed():
+        imports.withdrawn(task)
+    (search,) = imports._under_way.values()
+    assert isinstance(search, NodeSearch)
+    assert search.stopped and not search._due()
+
+
+def test_what_was_claimed_for_deletion_meanwhile_is_not_recorded(sqlite_archive: Archive, pool: Pool) -> None:
+    archive = sqlite_archive
+    archive.node("field", auto_import=1)
+    kept, going = (archive.file(f"acq/{name}", b"bytes", "field") for name in ("kept", "going"))
+    for file_id in (kept, going):
+        archive.set_copy(file_id, "field", "NN")
+    context = begin(archive, pool)
+    imports = Imports(context)
+    while tasks := imports.feed():
+        for task in tasks:
+            done = work(task)
+            if task.kind is Kind.IMPORT:
+                context.deleting.add((archive.id("storagenode", "field"), going))
+            imports.take(done)
+    assert (archive.copy(kept, "field"), archive.copy(going, "field")) == ("YY", "NN")

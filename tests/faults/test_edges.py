@@ -1,0 +1,155 @@
+"""A copy and what follows from it by rule are recorded together: runs killed anywhere, with edges."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.fixtures.archive import ended_within
+
+ROUNDS = int(os.environ.get("ALPENHORN_TEST_KILLS", "10"))
+ALPENHORN = ["-m", "alpenhorn"]
+LATE = [os.path.join(os.path.dirname(__file__), "late_edges.py")]
+
+# Good wanted copies on the edge's node that neither the group has nor anybody requested there; and wanted
+# copies on the edge's node although the group keeps one.
+UNREQUESTED = """
+    SELECT n.name, c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id
+    JOIN storagetransferaction t ON t.node_from_id = n.id AND t.autosync = 1
+    WHERE c.has_file = 'Y' AND c.wants_file <> 'N' AND c.file_id NOT IN (
+        SELECT d.file_id FROM archivefilecopy d JOIN storagenode m ON m.id = d.node_id
+        WHERE m.group_id = t.group_to_id AND d.has_file = 'Y')
+    AND c.file_id NOT IN (SELECT r.file_id FROM archivefilecopyrequest r
+        WHERE r.group_to_id = t.group_to_id AND r.completed = 0 AND r.cancelled = 0)
+"""
+UNRELEASED = """
+    SELECT n.name, c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id
+    JOIN storagetransferaction t ON t.node_from_id = n.id AND t.autoclean = 1
+    WHERE c.wants_file <> 'N' AND c.file_id IN (
+        SELECT d.file_id FROM archivefilecopy d JOIN storagenode m ON m.id = d.node_id
+        WHERE m.group_id = t.group_to_id AND d.has_file = 'Y' AND d.wants_file <> 'N')
+"""
+
+
+def chained(archive):
+    """What comes onto field goes on to near and from there to far, which releases it on field."""
+    archive.node("field")
+    archive.node("near", archive=1)
+    archive.node("far", archive=1)
+    for node, group, action in (
+        ("field", "near", "autosync"),
+        ("near", "far", "autosync"),
+        ("field", "far", "autoclean"),
+    ):
+        archive.insert(
+            "storagetransferaction",
+            node_from_id=archive.id("storagenode", node),
+            group_to_id=archive.id("storagegroup", group),
+            autosync=int(action == "autosync"),
+            autoclean=int(action == "autoclean"),
+        )
+
+
+def start_over(archive, number):
+    """So many new files on field, to be imported; nothing is left of an earlier round."""
+    for table in (
+        "archivefilecopyrequest",
+        "archivefileimportrequest",
+        "archivefilecopy",
+        "archivefile",
+        "archiveacq",
+        "sync_claim",
+        "sync_attempt",
+    ):
+        archive.do(f"DELETE FROM {table}")
+    for node in ("field", "near", "far"):
+        shutil.rmtree(archive.root(node) / "acq", ignore_errors=True)
+    for i in range(number):
+        archive.put("field", f"acq/{i // 50}/{i}", f"bytes of {i} ".encode() * 50)
+    result = archive.run("node", "scan", "field", "--register-new")
+    assert result.status == 0, result
+
+
+def broken(archive):
+    """What must never be seen, whenever a run ended."""
+    return archive.all(UNREQUESTED) + archive.all(UNRELEASED)
+
+
+def finished(archive, number):
+    """One more run, and everything has gone its way."""
+    archive.forget_attempts()
+    result = archive.sync()
+    assert result.status == 0, result
+    assert len(archive.tree("near")) == len(archive.tree("far")) == number and archive.tree("field") == {}
+    assert archive.pending() == 0 and archive.claims() == 0 and archive.violations() == []
+    assert broken(archive) == []
+    assert archive.run("rules", "check").status == 0
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(600)
+def test_runs_that_are_killed_anywhere_leave_no_copy_without_what_follows_from_it(archive):
+    chained(archive)
+    rng = random.Random(7)
+    start_over(archive, 400)
+    started = time.monotonic()
+    archive.synced()
+    longest = time.monotonic() - started
+    start_over(archive, 400)
+    killed = 0
+    while killed < ROUNDS:
+        run = archive.start("sync")
+        if not ended_within(run.process, rng.uniform(0, longest)):
+            run.kill()
+            killed += 1
+        run.wait_until_nothing_is_left()
+        assert broken(archive) == [] and archive.violations() == []
+        left = archive.one("SELECT COUNT(*) FROM archivefileimportrequest WHERE completed = 0")
+        if not left and not archive.pending():
+            finished(archive, 400)
+            start_over(archive, 400)
+        archive.forget_attempts()
+    finished(archive, 400)
+
+
+def killed_after_commit(archive, program, number):
+    """Run the program, killed as it is about to flush its index for that time; False when it ended before."""
+    argv = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync"]
+    argv += ["-e", f"inject=fdatasync,fsync:signal=KILL:when={number}", sys.executable, *program]
+    argv += ["-c", str(archive.configure()), "sync"]
+    ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in ended.stderr, ended
+    return ended.returncode != 0
+
+
+def sweep(archive, program):
+    """Kill a run of the program after its first commit, one after its second, and so on, until one is not
+    killed any more; returns what was broken after each."""
+    chained(archive)
+    found = []
+    while True:
+        start_over(archive, 10)
+        if not killed_after_commit(archive, program, len(found) + 1):
+            return found
+        found.append(broken(archive))
+        assert archive.violations() == []
+        if not found[-1]:
+            finished(archive, 10)
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(600)
+def test_after_no_commit_of_a_run_a_copy_is_without_what_follows_from_it(sqlite_archive):
+    found = sweep(sqlite_archive, ALPENHORN)
+    assert len(found) > 5 and not any(found)
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(600)
+def test_the_same_catches_a_program_that_records_them_one_after_the_other(sqlite_archive):
+    found = sweep(sqlite_archive, LATE)
+    assert {node for broken in found for node, _ in broken} == {"field", "near"}

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.config import DeleteLimit
+from alpenhorn.plan.brake import FEW, least, most, told
+
+
+@pytest.mark.parametrize(
+    ("copies", "limit", "allowed"),
+    [
+        (0, DeleteLimit(), None),
+        (1000, DeleteLimit(), None),
+        (1001, DeleteLimit(), 100),
+        (5000, DeleteLimit(), 500),
+        (1100, DeleteLimit(share=0.29), 319),
+        (1100, DeleteLimit(share=0.0), 0),
+        (1100, DeleteLimit(share=1.0), 1100),
+        (10, DeleteLimit(files=3), 3),
+        (10**9, DeleteLimit(files=3), 3),
+        (10, DeleteLimit(files=0), 0),
+    ],
+)
+def test_a_share_holds_on_nodes_with_many_files_and_a_number_always(
+    copies: int, limit: DeleteLimit, allowed: int | None
+) -> None:
+    assert most(copies, limit) == allowed
+
+
+@pytest.mark.parametrize("limit", [DeleteLimit(), DeleteLimit(share=0.031), DeleteLimit(files=7)])
+def test_the_least_is_never_more_than_what_any_node_allows(limit: DeleteLimit) -> None:
+    for copies in (FEW + 1, 2 * FEW, 10**6):
+        allowed = most(copies, limit)
+        assert allowed is not None and least(limit) <= allowed
+
+
+def test_the_user_is_told_how_many_of_how_many_and_what_to_do() -> None:
+    text = told("field", 12000, 5000, 1200)
+    for part in (
+        "1,200 of its 12,000 copies",
+        "5,000 are released",
+        "alpenhorn sync --node field --allow-mass-delete",
+        "alpenhorn node clean field --cancel",
+    ):
+        assert part in text

@@ -1,0 +1,154 @@
+"""The rule, in a table of everything that decides; `safe` below says it a second time, in other words."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from alpenhorn.model import GIB, AttemptFact, DeletionFact
+from alpenhorn.plan.deletions import decide, enough, frees, lacking, reason
+from tests.plan.facts import NOW, node
+
+NAMES = ("A", "B", "C", "D")
+
+
+def fact(**changes: Any) -> DeletionFact:
+    plain = DeletionFact(1, 2, 3, "acq", "dir/f", 100, 4096, "Y", "N", others=("A", "B"))
+    return plain._replace(**changes)
+
+
+def may(fact: DeletionFact, archive: bool = False, minimum: int = 2) -> bool:
+    return decide(fact, archive, minimum, NOW) == ""
+
+
+def safe(has: str, wants: str, others: int, released: int, archive: bool, minimum: int, kept: str) -> bool:
+    if has == "N" or wants == "Y" or kept:
+        return False
+    if wants == "M":
+        return has == "Y" and not archive and others >= minimum
+    return others + (released if archive else 0) >= minimum
+
+
+KEPT: dict[str, dict[str, Any]] = {
+    "": {},
+    "source": {"source_of": 7},
+    "wanted": {"wanted_by": 8},
+    "pinned": {"pinned": "pinned until 2030: for the flux paper"},
+    "claimed": {"claimed_by": "there (run 9)"},
+    "same path": {"same_path": "acq/dir"},
+}
+
+
+@pytest.mark.parametrize("minimum", [1, 2, 3])
+@pytest.mark.parametrize("archive", [False, True])
+def test_every_combination_of_states_is_decided_as_the_rule_says(archive: bool, minimum: int) -> None:
+    seen = set()
+    for has, wants, others, released, kept in product("YMXN", "YMN", range(5), range(5), KEPT):
+        one = fact(
+            has_file=has,
+            wants_file=wants,
+            others=NAMES[:others],
+            released=NAMES[:released],
+            **KEPT[kept],
+        )
+        expected = safe(has, wants, others, released, archive, minimum, kept)
+        assert may(one, archive, minimum) is expected, one
+        seen.add(expected)
+    assert seen == {True, False}
+
+
+def test_a_minimum_below_one_is_one() -> None:
+    assert not may(fact(others=()), minimum=0)
+    assert may(fact(others=("A",)), minimum=0)
+
+
+def test_whatever_the_order_of_those_that_are_released_at_once_the_minimum_stays() -> None:
+    for copies, minimum in product(range(6), (1, 2, 3)):
+        left = [f"node{i}" for i in range(copies)]
+        for name in list(left):
+            rest = tuple(other for other in left if other != name)
+            if may(fact(others=(), released=rest), archive=True, minimum=minimum):
+                left.remove(name)
+        assert len(left) == min(copies, minimum)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"others": ("A",)}, ("2 other good copies", "there is 1", "alpenhorn node sync")),
+        ({"others": ()}, ("there are 0",)),
+        ({"acq": None}, ("row is gone",)),
+        ({"name": None}, ("row is gone",)),
+        ({"size_b": None}, ("no length", "alpenhorn file modify --size")),
+        ({"name": "../../etc/passwd"}, ("no path below a root",)),
+        ({"acq": "ALPENHORN_NODE"}, ("alpenhorn's own",)),
+        ({"acq": ".alpenhorn", "name": "run.lock"}, ("alpenhorn's own",)),
+        ({"acq": "/etc", "name": "passwd"}, ("no path below a root",)),
+        ({"name": "a\0b"}, ("NUL",)),
+        ({"pinned": "pinned: for the paper"}, ("for the paper", "alpenhorn file unpin")),
+        ({"source_of": 5}, ("still to pull from it", "alpenhorn request list")),
+        ({"wanted_by": 5}, ("wants the file in this node's group", "alpenhorn request list")),
+        ({"claimed_by": "there (run 9)"}, ("there (run 9)",)),
+        ({"same_path": "acq/dir"}, ("acquisition acq/dir", "same path", "one of the two rows")),
+        ({"has_file": "N"}, ("not there",)),
+        ({"wants_file": "Y"}, ("it is wanted",)),
+        ({"wants_file": "M", "has_file": "X"}, ("only a good copy",)),
+    ],
+)
+def test_what_may_not_go_is_told_in_words_with_the_remedy(
+    changes: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    why_not = decide(fact(**changes), False, 2, NOW)
+    assert why_not
+    for word in words:
+        assert word in why_not
+
+
+def test_a_removable_copy_on_an_archive_node_is_told_how_to_be_released() -> None:
+    assert "alpenhorn file clean --now --archive-ok" in decide(fact(wants_file="M"), True, 2, NOW)
+
+
+def test_failed_attempts_wait() -> None:
+    assert not may(fact(attempt=AttemptFact(1, NOW - 10, NOW + 1, "unknown", "read-only")))
+    assert may(fact(attempt=AttemptFact(1, NOW - 10, NOW, "unknown", "read-only")))
+
+
+def test_the_reason_tells_what_was_wished_and_which_copies_are_left() -> None:
+    assert reason(fact()) == "released; good archive copies are on A, B"
+    assert reason(fact(wants_file="M")) == "removed to make room; good archive copies are on A, B"
+    both = reason(fact(others=("A",), released=("B",)))
+    assert both == (
+        "released; good archive copies are on A; good archive copies that are released as well are on B"
+    )
+
+
+def test_a_node_lacks_what_its_free_space_is_below_its_min_avail() -> None:
+    assert lacking(node(min_avail_gb=2.0), GIB) == GIB
+    assert lacking(node(min_avail_gb=2.0), 2 * GIB) == 0
+    assert lacking(node(min_avail_gb=2.0), 3 * GIB) == 0
+    assert lacking(node(), 0) == 0
+
+
+def test_what_is_not_known_lacks_nothing_and_an_archive_node_never_does() -> None:
+    assert lacking(node(min_avail_gb=2.0), None) == 0
+    assert lacking(node(min_avail_gb=float("nan")), 0) == 0
+    assert lacking(node(min_avail_gb=2.0, archive=True), 0) == 0
+
+
+def test_as_many_removable_copies_go_as_are_needed_and_the_first_ones() -> None:
+    facts = [fact(copy_id=i, wants_file="M", space_b=10) for i in range(5)]
+    for lack_b, number in ((-1.0, 0), (0.0, 0), (1.0, 1), (10.0, 1), (11.0, 2), (50.0, 5), (1000.0, 5)):
+        assert enough(facts, lack_b) == facts[:number]
+
+
+def test_a_copy_that_takes_no_space_is_not_needed() -> None:
+    empty, full = fact(space_b=0), fact(space_b=10)
+    assert enough([empty, full, empty], 5.0) == [full]
+
+
+def test_where_the_space_is_not_known_the_length_is_what_a_copy_frees() -> None:
+    assert frees(fact()) == 4096
+    assert frees(fact(space_b=None)) == 100
+    assert frees(fact(space_b=None, size_b=None)) == 0
