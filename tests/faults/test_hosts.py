@@ -1,0 +1,267 @@
+"""Three hosts that share an index do everything at once, and are killed; then everything is counted."""
+
+import os
+import random
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from tests.fixtures.archive import Archive, ended_within, wait_for
+from tests.fixtures.sshd import Sshd, require_ssh
+
+MINIMUM = 2
+HOSTS = ("one", "two", "three")
+ROUNDS = int(os.environ.get("ALPENHORN_TEST_ROUNDS", "8"))
+NEW = 12  # files that each host takes in in a round
+# The hosts' clocks: right, three minutes fast, four minutes slow.
+CLOCKS = {"one": "", "two": "+180s", "three": "-240s"}
+
+
+class Hosts(NamedTuple):
+    archive: Archive
+    rng: random.Random
+
+    def start(self, host, *arguments):
+        return self.archive.start(*arguments, host=host, environ=clock(CLOCKS[host]))
+
+    def command(self, host, *arguments):
+        result = self.start(host, *arguments).result()
+        assert result.status == 0, result
+        return result
+
+
+def clock(offset):
+    """What makes a command and all that it starts see another time of day, as on a host whose clock is wrong."""
+    if not offset:
+        return {}
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": offset,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+@pytest.fixture
+def hosts(mariadb_archive, tmp_path_factory):
+    """Each host has a node that takes files in, and an archive node that gets a copy of everything."""
+    require_ssh()
+    archive = mariadb_archive
+    servers = {
+        host: Sshd(tmp_path_factory.mktemp(f"sshd-{host}"), f"127.0.1.{number}")
+        for number, host in enumerate(HOSTS, 1)
+    }
+    ssh = archive.base / "ssh_config"
+    ssh.write_text("".join(server.client(server.address) for server in servers.values()))
+    for host, server in servers.items():
+        archive.host(host, address=server.address, username=server.username)
+        archive.configure(
+            host,
+            sync={"archive_copy_count": MINIMUM, "import_settle": 0},
+            transfer={"ssh": ["ssh", "-F", str(ssh)]},
+        )
+        archive.node(f"in-{host}", host=host, auto_import=1)
+        archive.node(f"safe-{host}", host=host, archive=1, auto_verify=20)
+    for host in HOSTS:
+        for other in HOSTS:
+            archive.insert(
+                "storagetransferaction",
+                node_from_id=archive.id("storagenode", f"in-{host}"),
+                group_to_id=archive.id("storagegroup", f"safe-{other}"),
+                autosync=1,
+                autoclean=int(other == host),
+            )
+    yield Hosts(archive, random.Random(5))
+    for server in servers.values():
+        server.stop()
+
+
+def take_in(hosts, turn):
+    """Each host gets new files, each written whole before it gets its name."""
+    for host in HOSTS:
+        for number in range(NEW):
+            path = f"turn{turn}-{host}/{number % 3}/{number:03}.dat"
+            content = hosts.rng.randbytes(hosts.rng.choice([0, 10, 5_000, 200_000]))
+            hosts.archive.put(f"in-{host}", f"{path.rpartition('/')[0]}/.new", content).rename(
+                hosts.archive.root(f"in-{host}") / path
+            )
+
+
+def good(archive):
+    """file id → the archive nodes on which the index calls a copy good."""
+    found = {}
+    for file_id, name in archive.all(
+        "SELECT c.file_id, n.name FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
+        " WHERE n.archive = 1 AND c.has_file = 'Y'"
+    ):
+        found.setdefault(file_id, set()).add(name)
+    return found
+
+
+def established(archive):
+    """The files of which there are enough copies, which must never become fewer again."""
+    return {file_id for file_id, nodes in good(archive).items() if len(nodes) >= MINIMUM}
+
+
+def meddle(hosts):
+    """What users do meanwhile: the same copies are released on all hosts at once, some are wanted again."""
+    archive, rng = hosts.archive, hosts.rng
+    files = sorted(established(archive))
+    for file_id in rng.sample(files, len(files) // 3):
+        for host in HOSTS:
+            if rng.random() < 0.8:
+                release(archive, file_id, f"safe-{host}")
+    for file_id in rng.sample(files, len(files) // 10):
+        node = f"safe-{rng.choice(HOSTS)}"
+        archive.do(
+            "UPDATE archivefilecopy SET wants_file = 'Y' WHERE has_file <> 'N' AND file_id = ? AND node_id = ?",
+            file_id,
+            archive.id("storagenode", node),
+        )
+    # Some of what went is wanted back.
+    for file_id, nodes in good(archive).items():
+        absent = sorted({f"safe-{host}" for host in HOSTS} - nodes)
+        if absent and rng.random() < 0.3:
+            archive.request(file_id, rng.choice(sorted(nodes)), rng.choice(absent))
+
+
+def release(archive, file_id, node):
+    archive.do(
+        "UPDATE archivefilecopy SET wants_file = 'N' WHERE file_id = ? AND node_id = ?",
+        file_id,
+        archive.id("storagenode", node),
+    )
+
+
+def kill_some(hosts, runs):
+    """The parents, workers and programs of the runs, until all of them have ended."""
+    rng = hosts.rng
+    killed = 0
+    while any(not ended_within(run.process, rng.uniform(0, 0.7)) for run in runs):
+        run = rng.choice([run for run in runs if run.process.poll() is None] or runs)
+        processes = run.processes()
+        if processes and rng.random() < 0.5:
+            try:
+                os.kill(rng.choice([run.process, *processes]).pid, signal.SIGKILL)
+                killed += 1
+            except (ProcessLookupError, psutil.Error):
+                pass
+    return killed
+
+
+def check(archive, before):
+    """No file that had its copies has fewer now, by the index and on the disks."""
+    assert archive.violations() == []
+    found = good(archive)
+    fewer = {
+        file_id: sorted(found.get(file_id, ())) for file_id in before if len(found.get(file_id, ())) < MINIMUM
+    }
+    # A copy that was claimed by a run which was killed is not counted, and may be there still.
+    there = {
+        file_id: [name for name in HOSTS if (archive.root(f"safe-{name}") / path).exists()]
+        for file_id, path in paths(archive, fewer).items()
+    }
+    assert all(len(names) >= MINIMUM for names in there.values()), (fewer, there)
+
+
+def paths(archive, file_ids):
+    rows = archive.all("SELECT f.id, a.name, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id")
+    return {file_id: f"{acq}/{name}" for file_id, acq, name in rows if file_id in file_ids}
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(900)
+def test_three_hosts_that_do_everything_at_once_and_are_killed_keep_the_minimum(hosts):
+    archive = hosts.archive
+    before: set[int] = set()
+    killed = turn = 0
+    while turn < ROUNDS or killed < ROUNDS:
+        take_in(hosts, turn)
+        meddle(hosts)
+        runs = [hosts.start(host, "sync") for host in HOSTS]
+        killed += kill_some(hosts, runs)
+        for run in runs:
+            run.wait_until_nothing_is_left()
+            assert "Traceback" not in "".join(run.said()), run.said()
+        check(archive, before)
+        before |= established(archive)
+        if turn % 2:
+            archive.forget_attempts()
+        turn += 1
+    finish(hosts, turn)
+    check(archive, before)
+
+
+def finish(hosts, turns):
+    """Runs without kills until there is nothing more to do; then everything is settled."""
+    archive = hosts.archive
+    archive.forget_attempts()
+    for _ in range(3):
+        runs = [hosts.start(host, "sync") for host in HOSTS]
+        for run in runs:
+            assert run.result(120).status == 0, run.said()
+    assert archive.pending() == 0
+    assert archive.claims() == 0
+    files = turns * NEW * len(HOSTS)
+    assert archive.one("SELECT COUNT(*) FROM archivefile") == files
+    assert all(len(nodes) >= MINIMUM for nodes in good(archive).values())
+    assert len(good(archive)) == files
+    # Nothing was pulled twice for one request, and what is released everywhere leaves the minimum behind.
+    twice = archive.all(
+        "SELECT file_id, node_id, why FROM sync_event WHERE what = 'pulled' GROUP BY 1, 2, 3 HAVING COUNT(*) > 1"
+    )
+    assert twice == []
+    # All that is to be shown has happened: files were deleted on each host, and came back.
+    assert {name for _, name in archive.events("deleted")} >= {f"safe-{host}" for host in HOSTS}
+    for host in HOSTS:
+        assert archive.stray(f"safe-{host}") == [] and archive.stray(f"in-{host}") in ([], ["searched"])
+
+
+@pytest.mark.timeout(300)
+def test_of_copies_released_on_all_hosts_at_once_exactly_the_minimum_stays(hosts):
+    archive = hosts.archive
+    nodes = [f"safe-{host}" for host in HOSTS]
+    for turn in range(5):
+        ids = [archive.file(f"acq{turn}/{number}", os.urandom(100), *nodes) for number in range(60)]
+        for file_id in ids:
+            for node in nodes:
+                release(archive, file_id, node)
+        runs = [hosts.start(host, "sync") for host in HOSTS]
+        for run in runs:
+            assert run.result().status == 0
+        left = good(archive)
+        assert {len(left[file_id]) for file_id in ids} == {MINIMUM}
+        assert archive.violations() == [] and archive.claims() == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_lease_is_judged_by_the_servers_clock_whatever_the_hosts_say(hosts):
+    """A host whose clock is minutes ahead does not take over what a living run on another host holds."""
+    archive = hosts.archive
+    ids = archive.files(200, "in-one", 100)
+    archive.node("slow", group="shared", host="three")
+    archive.node("fast", group="shared", host="two")
+    archive.requests(ids, "in-one", "shared")
+    held = hosts.start("three", "sync", "--node", "slow")
+    wait_for(lambda: archive.claims(), "a claim")
+    held.process.send_signal(signal.SIGSTOP)
+    try:
+        claimed = archive.claims()
+        left = archive.one("SELECT MIN(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), expires)) FROM sync_claim")
+        hosts.command("two", "sync", "--node", "fast")
+        assert claimed and 600 < left <= 900
+    finally:
+        held.process.send_signal(signal.SIGCONT)
+    assert held.result().status == 0
+    assert archive.pending() == 0 and archive.claims() == 0
+    assert (
+        archive.one(
+            "SELECT COUNT(*) FROM"
+            " (SELECT file_id FROM sync_event WHERE what = 'pulled' GROUP BY file_id HAVING COUNT(*) > 1) s"
+        )
+        == 0
+    )
