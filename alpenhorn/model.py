@@ -7,7 +7,8 @@ dataclasses, and pickle smaller.  Sizes are bytes, durations seconds, times POSI
 name says otherwise.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`, on purpose: each annotation of a named tuple would be a text
+# that is compiled at every start.
 
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol

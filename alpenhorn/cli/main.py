@@ -80,9 +80,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     A command's status is what it passes to `ctx.exit`, or the int that it returns.
     """
-    # What is made at start-up lives to the end, and a plan of a million requests makes no cycles: looking
-    # through it all again and again took a tenth of a short command's time.
-    gc.set_threshold(50_000)
     _open_standard_streams()
     app = App()
     status = _run(app, arguments)

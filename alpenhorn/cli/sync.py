@@ -91,6 +91,7 @@ def sync(
                 report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
     if shown or app.verbosity > 0:
         _summary(report, time.monotonic() - started, app)
+        _later(report)
     _attention(report)
     ctx.exit(report.exit_status)
 
@@ -113,6 +114,13 @@ def _summary(report: Report, seconds: float, app: App) -> None:
             f"No active node on host {app.host}. If this host has another name in the index, set [sync] host in the"
             " configuration; alpenhorn node list shows the nodes."
         )
+
+
+def _later(report: Report) -> None:
+    from alpenhorn.cli import output
+
+    for line in report.later.lines()[:MOST_LINES]:
+        output.line(f"later: {line}")
 
 
 def _attention(report: Report) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -21,15 +21,14 @@ from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology
 
 
-@dataclass
 class Looked:
     """How many copies of a node this run has read, and how many of them it found missing or unreadable."""
 
-    copies: int = 0
-    lost: int = 0
+    def __init__(self) -> None:
+        self.copies = 0
+        self.lost = 0
 
 
-@dataclass
 class WholeRun:
     """What outlives a round.
 
@@ -39,16 +38,17 @@ class WholeRun:
     copies were deleted to make room; `looked`: what was read on each.
     """
 
-    stages: Iterator[int] = field(default_factory=count)
-    searched: set[int] = field(default_factory=set)
-    verified: set[int] = field(default_factory=set)
-    deleted: dict[int, int] = field(default_factory=dict)
-    braked: set[int] = field(default_factory=set)
-    relieved: set[int] = field(default_factory=set)
-    looked: dict[int, Looked] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.stages = count()
+        self.searched: set[int] = set()
+        self.verified: set[int] = set()
+        self.deleted: dict[int, int] = {}
+        self.braked: set[int] = set()
+        self.relieved: set[int] = set()
+        self.looked: dict[int, Looked] = {}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # neither is used, and both take time at every start
 class Context:
     """`ios`: the storage objects of the nodes that are worked on, by node id; `groups` those of their
     groups.  `free_b`: their free bytes as the round began, None unknown.  `changed` is set by whatever may

@@ -12,7 +12,7 @@ from alpenhorn.plan import brake
 from alpenhorn.plan.deletions import decide, enough, frees, lacking
 from alpenhorn.scan import deletions as scan
 
-PAGE = 2000
+PAGE = 2500
 
 
 class Page(NamedTuple):
@@ -27,7 +27,8 @@ class Deletable:
     space are lacking, removable ones, oldest first.
 
     `free_b`: the node's free space, None unknown; `now`: POSIX seconds; `run_id`: the run whose own claims do not
-    count; `make_room` off: removable copies are left alone.
+    count; `make_room` off: removable copies are left alone; `look` off: pages of released copies hold them all,
+    unlooked at, for who decides about them in any case.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Deletable:
         now: float,
         run_id: int,
         make_room: bool = True,
+        look: bool = True,
     ) -> None:
         self.index = index
         self.node = node
         self.minimum = sync.archive_copy_count
         self.now = now
         self.run_id = run_id
+        self.look = look
         self.released = scan.released(index, node.id)
         self.lack_b = lacking(node, free_b) if make_room else 0.0
 
@@ -64,18 +67,16 @@ class Deletable:
         """Released copies that are suspect, first: those that are claimed are so until they are gone, and must not
         be met a second time."""
         if "M" in self.released:
-            for reading in self._read("M", "N"):
-                yield self._decided(reading)
+            yield from self._released("M")
 
     def rest(self) -> Iterator[Page]:
         for has in ("X", "Y"):
             if has in self.released:
-                for reading in self._read(has, "N"):
-                    yield self._decided(reading)
+                yield from self._released(has)
         if self.lack_b <= 0:
             return
-        for reading in self._read("Y", "M"):
-            may = enough(self._decided(reading).may, self.lack_b)
+        for copies in self._pages("Y", "M"):
+            may = enough(self._decided(copies).may, self.lack_b)
             if may:
                 yield Page(may, [])
             if self.lack_b <= 0:
@@ -86,11 +87,16 @@ class Deletable:
         removable = scan.count(self.index, self.node.id, "Y", "M") if self.lack_b > 0 else 0
         return sum(self.released.values()) + removable
 
-    def _read(self, has: str, wants: str) -> Iterator[scan.Reading]:
-        return scan.pages(self.index, self.node.id, has, wants, PAGE, self.run_id)
+    def _released(self, has: str) -> Iterator[Page]:
+        for copies in self._pages(has, "N"):
+            yield self._decided(copies) if self.look else Page(copies, [])
 
-    def _decided(self, reading: scan.Reading) -> Page:
+    def _pages(self, has: str, wants: str) -> Iterator[list[DeletionFact]]:
+        return scan.pages(self.index, self.node.id, has, wants, PAGE)
+
+    def _decided(self, copies: list[DeletionFact]) -> Page:
         page = Page([], [])
+        reading = scan.read(self.index, self.node.id, copies, self.run_id)
         for fact in reading.facts:
             if why_not := decide(fact, reading.archive, self.minimum, self.now):
                 page.left.append((fact, why_not))

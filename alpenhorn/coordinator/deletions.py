@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.deletable import Deletable, Page, put_brake
@@ -25,18 +24,19 @@ from alpenhorn.model import (
     WantsFile,
 )
 from alpenhorn.plan.batches import delete_tasks
+from alpenhorn.plan.deletions import wrong
 from alpenhorn.record import deletions
 
 MOST = 100_000  # copies claimed in one round, all of which it keeps in mind; the next round goes on
 
 
-@dataclass
 class _Work:
-    """`allowed`: how many copies may still be claimed, infinity for any number."""
+    """A node's turn.  `allowed`: how many copies may still be claimed, infinity for any number."""
 
-    node: NodeFact
-    deletable: Deletable
-    allowed: float = math.inf
+    def __init__(self, node: NodeFact, deletable: Deletable) -> None:
+        self.node = node
+        self.deletable = deletable
+        self.allowed = math.inf
 
 
 class Deletions:
@@ -71,7 +71,7 @@ class Deletions:
         if node_id in context.gone or node_id in context.whole.braked:
             return None
         node = context.node(node_id)
-        work = _Work(node, self._deletable(node))
+        work = _Work(node, self._deletable(node, look=False))
         if not work.deletable:
             return None
         if not context.asked.allow_mass_delete:
@@ -92,14 +92,16 @@ class Deletions:
             if node.id in context.gone or len(context.deleting) >= MOST or work.allowed <= 0:
                 return
             self._tell(node, page.left)
-            wanted = page.may[: int(min(work.allowed, len(page.may)))]
-            granted = self._claim(node, wanted)
+            granted = self._claim(node, page.may, work.allowed)
+            # Where much has to wait, locking it all to find that out would keep others from their work.
+            if page.may:
+                work.deletable.look = len(granted) < len(page.may) / 2
             work.allowed -= len(granted)
             work.deletable.going(granted)
             if granted:
                 yield list(delete_tasks(node, [_file(fact) for fact in granted], context.limits))
 
-    def _deletable(self, node: NodeFact) -> Deletable:
+    def _deletable(self, node: NodeFact, look: bool = True) -> Deletable:
         """Room is made once in a run: a file system that frees space late must not lose one copy after another."""
         context = self.context
         return Deletable(
@@ -110,10 +112,11 @@ class Deletions:
             context.posix_now(),
             context.run.id,
             make_room=node.id not in context.whole.relieved,
+            look=look,
         )
 
-    def _claim(self, node: NodeFact, wanted: list[DeletionFact]) -> list[DeletionFact]:
-        """Claim what may go at this moment; returns the copies as they were before."""
+    def _claim(self, node: NodeFact, wanted: list[DeletionFact], most: float) -> list[DeletionFact]:
+        """Claim what may go at this moment, but no more than so many; returns the copies as they were before."""
         context = self.context
         free = [fact for fact in wanted if (node.id, fact.file_id) not in context.deleting]
         if not free:
@@ -125,6 +128,7 @@ class Deletions:
             free,
             context.config.sync.archive_copy_count,
             context.posix_now(),
+            most,
         )
         self._tell(node, decided.refused)
         for fact, why in decided.granted:
@@ -136,8 +140,10 @@ class Deletions:
 
     def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, str]]) -> None:
         for fact, why_not in left:
-            if fact.wants_file == WantsFile.NO:
+            if fact.wants_file == WantsFile.NO and wrong(fact):
                 self.context.report.waiting.add(f"not deleted on {node.name}: {why_not}", _name(fact))
+            elif fact.wants_file == WantsFile.NO:
+                self.context.report.later.add(f"not deleted yet on {node.name}: {why_not}", _name(fact))
 
     def take(self, done: Done) -> None:
         job = done.task.job

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, StorageError
@@ -32,13 +31,13 @@ PROBE_SECONDS = 30.0
 WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to stop
 
 
-@dataclass
 class Nodes:
     """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id."""
 
-    ios: dict[int, Node] = field(default_factory=dict)
-    answers: dict[int, ProbeOutcome] = field(default_factory=dict)
-    locks: dict[int, RunLock] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.ios: dict[int, Node] = {}
+        self.answers: dict[int, ProbeOutcome] = {}
+        self.locks: dict[int, RunLock] = {}
 
     def release(self) -> None:
         for lock in self.locks.values():

@@ -15,7 +15,7 @@ from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
-from alpenhorn.model import MARKER, DeletionFact, NodeFact, PullFact
+from alpenhorn.model import MARKER, DeletionFact, NodeFact, ProbeOutcome, PullFact
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
@@ -103,7 +103,7 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     answers = node_steps.probe(pool, [node for node in here if node.id in all_ios], tidy=False)
     faults |= {node_id: answer.error for node_id, answer in answers.items() if answer.error}
     for node in meant:
-        if node.id in faults:
+        if node.id in faults and not _initialised_first(index, node, answers.get(node.id)):
             node_steps.leave_out(node, faults[node.id], report, asked)
     workable = [node for node in meant if node.id not in faults]
     ios = {node.id: all_ios[node.id] for node in workable}
@@ -112,6 +112,13 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     space = open_space(index, ios, free_b, NO_RUN)
     planner = make_planner(topology, config, ios, groups, space, Troubles(absent=faults))
     return Prospect(topology, planner, meant, workable, free_b, report)
+
+
+def _initialised_first(index: Index, node: NodeFact, answer: ProbeOutcome | None) -> bool:
+    """Whether all that a node lacks is what a pending request asks for."""
+    if answer is None or not answer.uninitialised:
+        return False
+    return any(request.path == MARKER for request in imports.requests(index, node.id))
 
 
 def items(

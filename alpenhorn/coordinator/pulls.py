@@ -80,6 +80,8 @@ class Pulls:
         for decision in decisions:
             if decision.choice is Choice.SKIP:
                 context.report.waiting.add(f"not pulled: {decision.why}", _name(decision.fact))
+            elif decision.choice is Choice.WAIT:
+                context.report.later.add(f"not pulled yet: {decision.why}", _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:
             return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
@@ -30,13 +29,13 @@ class Asked(NamedTuple):
         return not self.only or kind in self.only
 
 
-@dataclass
 class Tally:
     """How much of one kind of work was done, in files and bytes."""
 
-    done: int = 0
-    failed: int = 0
-    bytes: int = 0
+    def __init__(self) -> None:
+        self.done = 0
+        self.failed = 0
+        self.bytes = 0
 
     def as_dict(self) -> dict[str, int]:
         return {"done": self.done, "failed": self.failed, "bytes": self.bytes}
@@ -78,32 +77,34 @@ class Notes:
         return lines
 
 
-@dataclass
 class Report:
     """What a run did, what it left, and what somebody should look at.
 
     `left_out`: node name to the reason why it was not worked on.  A failure makes the exit status 1, a
-    warning does not; `waiting` are warnings about what is still pending, as the last round found it.
+    warning does not; `waiting` are warnings about what is still pending, as the last round found it, and
+    `later` is what needs nobody's attention, since a later run does it by itself.
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
     was pending in all when the run began, counted only for a watcher.
     """
 
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    nodes: list[str] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    warnings: Notes = field(default_factory=lambda: Notes(logging.WARNING))
-    waiting: Notes = field(default_factory=lambda: Notes(logging.WARNING))
-    failures: Notes = field(default_factory=lambda: Notes(logging.ERROR))
-    planned: tuple[int, int] = (0, 0)
-    finished: tuple[int, int] = (0, 0)
-    expected: tuple[int, int] = (0, 0)
-    stopped: bool = False
-    out_of_time: bool = False
-    run_id: int | None = None
+    def __init__(self) -> None:
+        self.tallies: dict[str, Tally] = {}
+        self.nodes: list[str] = []
+        self.left_out: dict[str, str] = {}
+        self.warnings = Notes(logging.WARNING)
+        self.failures = Notes(logging.ERROR)
+        self.planned = (0, 0)
+        self.finished = (0, 0)
+        self.expected = (0, 0)
+        self.stopped = False
+        self.out_of_time = False
+        self.run_id: int | None = None
+        self.new_round()
 
     def new_round(self) -> None:
         """What was left before may be done by now, and is counted anew."""
         self.waiting = Notes(logging.WARNING)
+        self.later = Notes(logging.DEBUG)
 
     def tally(self, kind: str) -> Tally:
         return self.tallies.setdefault(kind, Tally())

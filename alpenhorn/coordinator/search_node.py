@@ -48,7 +48,6 @@ class NodeSearch(Search):
         self.parents: set[str] = set()  # of those in `gone`, as far as they were listed
         self.everything = False
         self.full = context.posix_now()
-        self.unfinished = 0
         self._offset: int | None = 0
         self._writing = False
         self._written = False  # some of it, under a heading that is not to be believed
@@ -94,8 +93,7 @@ class NodeSearch(Search):
         self._final = True
 
     def close(self) -> None:
-        if self.unfinished:
-            _log.info("%d files on %s are not finished yet", self.unfinished, self.node.name)
+        """What there is to say has been said."""
 
     # --- what has changed ------------------------------------------------------------------------------
 
@@ -166,8 +164,7 @@ class NodeSearch(Search):
             self.listed.append(stamp)
 
     def not_yet(self, path: str, why: str) -> None:
-        self.unfinished += 1
-        _log.debug("not imported yet from %s: %s; %s", self.node.name, path, why)
+        self.context.report.later.add(f"not imported yet from {self.node.name}: {why}", path)
 
     def vanished(self, path: str, why: str) -> None:
         _log.debug("not imported from %s: %s; %s", self.node.name, path, why)

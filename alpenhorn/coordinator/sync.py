@@ -77,7 +77,7 @@ def sync(
             # Also when the index was lost or the work failed: what is known is written down if it can be.
             counts = {kind: tally.as_dict() for kind, tally in report.tallies.items()}
             runs.end(index, run, report.exit_status, counts, free_b)
-        for notes in (report.warnings, report.waiting, report.failures):
+        for notes in (report.warnings, report.waiting, report.later, report.failures):
             notes.log_counts()
         told = "; ".join(
             f"{kind}: {tally.done} done, {tally.failed} failed" for kind, tally in report.tallies.items()
@@ -133,7 +133,7 @@ def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     return {node_id: answer.free_b for node_id, answer in answers.items()}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # as in Context
 class _Session:
     """The rounds of one run."""
 

@@ -26,7 +26,7 @@ def decide(fact: DeletionFact, archive: bool, minimum: int, now: float) -> str:
     `archive`: whether its node is an archive node; `minimum`: good archive copies that must be left; `now`:
     POSIX seconds, by which failed attempts wait.
     """
-    return _not_meant(fact, archive) or _not_possible(fact, now) or _not_safe(fact, archive, minimum)
+    return _not_meant(fact, archive) or wrong(fact) or _not_now(fact, now) or _not_safe(fact, archive, minimum)
 
 
 def _not_meant(fact: DeletionFact, archive: bool) -> str:
@@ -45,13 +45,21 @@ def _not_meant(fact: DeletionFact, archive: bool) -> str:
     return ""
 
 
-def _not_possible(fact: DeletionFact, now: float) -> str:
+def wrong(fact: DeletionFact) -> str:
+    """What is wrong with a file's rows, so that somebody must mend them before any copy is deleted; "" if nothing."""
     if fact.acq is None or fact.name is None:
         return "the file's row is gone from the index"
     if fact.size_b is None:
-        return "the index has no length for the file (set it with: alpenhorn file modify --size)"
-    if bad_path := unsafe(fact.acq, fact.name):
-        return bad_path
+        return "the index has no length for the file, so that nobody can tell whether it is this file that would go"
+    if fact.same_path:
+        return (
+            f"a file of acquisition {fact.same_path} lies at the same path, and would go with it; remove one of the"
+            " two rows from the index"
+        )
+    return unsafe(fact.acq, fact.name)
+
+
+def _not_now(fact: DeletionFact, now: float) -> str:
     if fact.claimed_by:
         return f"it is being deleted by {fact.claimed_by}"
     if fact.attempt is not None and fact.attempt.next > now:
@@ -60,11 +68,6 @@ def _not_possible(fact: DeletionFact, now: float) -> str:
 
 
 def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> str:
-    if fact.same_path:
-        return (
-            f"a file of acquisition {fact.same_path} lies at the same path, and would go with it; remove one of the"
-            " two rows from the index"
-        )
     if fact.pinned:
         return f"{fact.pinned} (release it with: alpenhorn file unpin)"
     if fact.source_of:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -62,7 +61,6 @@ class Route(NamedTuple):
     blocked: str = ""
 
 
-@dataclass
 class Troubles:
     """What a run has met and leaves alone until its end, each with the reason.
 
@@ -70,9 +68,10 @@ class Troubles:
     pulls; `silent`: names of hosts that could not be reached.
     """
 
-    absent: dict[int, str] = field(default_factory=dict)
-    unwritable: dict[int, str] = field(default_factory=dict)
-    silent: dict[str, str] = field(default_factory=dict)
+    def __init__(self, absent: dict[int, str] | None = None) -> None:
+        self.absent = {} if absent is None else absent
+        self.unwritable: dict[int, str] = {}
+        self.silent: dict[str, str] = {}
 
 
 class PullPlanner:

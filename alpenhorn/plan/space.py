@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alpenhorn.model import GIB, NodeFact
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Room:
     free_b: int | None
     floor_b: float  # free bytes that must be left

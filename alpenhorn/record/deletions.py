@@ -9,6 +9,7 @@ decides on what the first has left.  A crash after it leaves a copy that is not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, HasFile, Nod
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, release
-from alpenhorn.record.run import Run, events
+from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import Reading, read
 
 GONE = (Verdict.DELETED, Verdict.MISSING)
@@ -33,23 +34,32 @@ class Decided(NamedTuple):
 
 
 def claim(
-    index: Index, run: Run, node: NodeFact, copies: Sequence[DeletionFact], minimum: int, now: float
+    index: Index,
+    run: Run,
+    node: NodeFact,
+    copies: Sequence[DeletionFact],
+    minimum: int,
+    now: float,
+    most: float = math.inf,
 ) -> Decided:
     """Claim those of a node's copies that may be deleted on the rows as they are at this moment.
 
     `copies` are as they were scanned; one that somebody changed since then is refused.  `now`: POSIX seconds.
+    `most`: how many may be claimed; what is beyond that is neither granted nor refused.
     """
 
     def work() -> Decided:
         reading = read(index, node.id, copies, run.id, lock=True)
-        decided = decide_all(copies, reading, minimum, now)
+        decided = decide_all(copies, reading, minimum, now, most)
         take(index, run, node, [fact for fact, _ in decided.granted], reading)
         return decided
 
     return index.retry(work)
 
 
-def decide_all(copies: Sequence[DeletionFact], reading: Reading, minimum: int, now: float) -> Decided:
+def decide_all(
+    copies: Sequence[DeletionFact], reading: Reading, minimum: int, now: float, most: float = math.inf
+) -> Decided:
     """Decide on what was read now of copies that were scanned before."""
     scanned = {copy.copy_id: copy for copy in copies}
     decided = Decided([], [])
@@ -61,7 +71,7 @@ def decide_all(copies: Sequence[DeletionFact], reading: Reading, minimum: int, n
             decided.refused.append((fact, CHANGED))
         elif why_not := decide(fact, reading.archive, minimum, now):
             decided.refused.append((fact, why_not))
-        else:
+        elif len(decided.granted) < most:
             decided.granted.append((fact, reason(fact)))
     return decided
 
@@ -114,26 +124,33 @@ def settle(
 
     def work() -> None:
         ours = _ours(index, run, node, [file.file_id for file in files])
-        gone = [result for result in results if result.verdict in GONE]
-        _gone(index, run, [result.file.copy_id for result in gone])
-        mine = [result for result in results if result.file.file_id in ours]
-        corrupt = [result for result in mine if result.verdict is Verdict.CORRUPT]
-        _corrupt(index, run, [result.file.copy_id for result in corrupt])
-        rest = [result for result in mine if result.verdict is Verdict.FAILED]
-        untouched_ours = [file for file in untouched if file.file_id in ours]
-        _put_back(index, run, [result.file for result in rest] + untouched_ours)
-        for verdict in (*GONE, Verdict.CORRUPT):
-            rows = [
-                (result.file.file_id, node.id, result.error or why.get(result.file.copy_id, ""))
-                for result in mine
-                if result.verdict is verdict
-            ]
-            events(index, run, str(verdict), rows)
-        settled = [result.file for result in (*gone, *corrupt)]
+        gone = [result.file for result in results if result.verdict in GONE]
+        mine: dict[Verdict, list[DeleteResult]] = {}
+        for result in results:
+            if result.file.file_id in ours:
+                mine.setdefault(result.verdict, []).append(result)
+        corrupt = [result.file for result in mine.get(Verdict.CORRUPT, ())]
+        failures = mine.pop(Verdict.FAILED, [])
+        _gone(index, run, [file.copy_id for file in gone])
+        _corrupt(index, run, [file.copy_id for file in corrupt])
+        _put_back(index, run, [result.file for result in failures])
+        _put_back(index, run, [file for file in untouched if file.file_id in ours])
+        for verdict, some in mine.items():
+            texts: dict[str, list[int]] = {}
+            for result in some:
+                text = result.error or why.get(result.file.copy_id, "")
+                texts.setdefault(text, []).append(result.file.copy_id)
+            for text, copy_ids in texts.items():
+                _events(index, run, str(verdict), text, copy_ids)
+        settled = gone + corrupt
         succeeded(index, "delete", [file.copy_id for file in settled])
         succeeded(index, "check", [file.copy_id for file in settled if file.had == HasFile.MAYBE])
-        failures = [Failure(result.file.copy_id, blame, result.error) for result in rest]
-        failed(index, run, "delete", failures)
+        failed(
+            index,
+            run,
+            "delete",
+            [Failure(result.file.copy_id, blame, result.error) for result in failures],
+        )
         release(index, run, node.id, [file.file_id for file in files], kind="delete")
 
     index.retry(work)
@@ -142,13 +159,24 @@ def settle(
 def _ours(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> set[int]:
     found: set[int] = set()
     for marks, some in in_chunks(file_ids):
+        # The + keeps SQLite from going through all claims of the run.
         rows = index.execute(
             "SELECT file_id FROM sync_claim"
-            f" WHERE kind = 'delete' AND target_id = ? AND run_id = ? AND file_id IN ({marks})",
+            f" WHERE kind = 'delete' AND target_id = ? AND +run_id = ? AND file_id IN ({marks})",
             (node.id, run.id, *some),
         )
         found.update(row[0] for row in rows)
     return found
+
+
+def _events(index: Index, run: Run, what: str, why: str, copy_ids: Sequence[int]) -> None:
+    """One text for many copies, whose files and nodes the database knows."""
+    for marks, some in in_chunks(copy_ids):
+        index.execute(
+            "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why)"
+            f" SELECT ?, ?, file_id, node_id, ?, ? FROM archivefilecopy WHERE id IN ({marks}) ORDER BY id",
+            (run.now(), run.id, what, why, *some),
+        )
 
 
 def _put_back(index: Index, run: Run, files: Sequence[DeleteFile]) -> None:

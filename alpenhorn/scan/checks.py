@@ -26,9 +26,13 @@ JOINS = """
     LEFT JOIN archiveacq a ON a.id = f.acq_id
     LEFT JOIN sync_attempt t ON t.kind = 'check' AND t.subject_id = c.id
 """
+# Not those that are just being deleted: a page of nothing else would be read for each page that is deleted.
 SUSPECT = f"""
     SELECT {COLUMNS} FROM archivefilecopy c {JOINS}
-    WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
+    WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.id > ?
+      AND NOT EXISTS (SELECT 1 FROM sync_claim k
+                      WHERE k.kind = 'delete' AND k.file_id = c.file_id AND k.target_id = c.node_id)
+    ORDER BY c.id LIMIT ?
 """
 # One by one: asked for both, SQLite would go through all the copies between.
 FIRST = "SELECT MIN(id) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y' AND wants_file = ?"

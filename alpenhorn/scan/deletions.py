@@ -63,21 +63,10 @@ class Reading(NamedTuple):
     fences: dict[int, int]
 
 
-class _Copy(NamedTuple):
-    file_id: int
-    node_id: int
-    has_file: str
-    wants_file: str
-    space_b: int | None
-
-
-class _Claim(NamedTuple):
-    file_id: int
-    node_id: int
-    host: str
-    run_id: int
-    expires: Any
-    fence: int
+# (file id, node id, has_file, wants_file, space used)
+_Copy = tuple[int, int, str, str, int | None]
+# (file id, node id, host, run id, when it runs out, fencing number)
+_Claim = tuple[int, int, str, int, Any, int]
 
 
 def released(index: Index, node_id: int) -> dict[str, int]:
@@ -94,9 +83,9 @@ def present(index: Index, node_id: int) -> int:
     return int(index.execute(PRESENT, (node_id,)).fetchone()[0])
 
 
-def pages(index: Index, node_id: int, has: str, wants: str, limit: int, run_id: int) -> Iterator[Reading]:
-    """The copies on a node in that state, in the order of their ids; each page is read when it is asked for.
-    `run_id`: the run whose own claims do not count."""
+def pages(index: Index, node_id: int, has: str, wants: str, limit: int) -> Iterator[list[DeletionFact]]:
+    """The copies on a node in that state, in the order of their ids, with what never changes; the rest is for `read`.
+    Each page is read when it is asked for."""
     after = 0
     while rows := index.execute(COPIES, (node_id, has, wants, after, limit)).fetchall():
         after = rows[-1][0]
@@ -104,28 +93,29 @@ def pages(index: Index, node_id: int, has: str, wants: str, limit: int, run_id: 
         copies = [DeletionFact(*row) for row in rows]
         if shared:
             copies = [copy._replace(same_path=shared.get(copy.file_id, "")) for copy in copies]
-        yield read(index, node_id, copies, run_id)
+        yield copies
 
 
 def read(
     index: Index, node_id: int, copies: Sequence[DeletionFact], run_id: int, lock: bool = False
 ) -> Reading:
-    """Read again all that decides about `copies`; what they are called and how long is taken as it is.
+    """Read all that decides about `copies`; what they are called and how long is taken as it is.
 
+    `run_id`: the run whose own claims on the node do not count.
     `lock`: first lock every copy of their files until the transaction ends, so that what is read holds until then.
     """
     reading = Reading(False, [], set(), {})
+    file_ids = sorted({copy.file_id for copy in copies})
+    # Before all else: what is read before the lock is had may be old by then.
+    rows = _every_copy(index, file_ids, lock)
     nodes = {row[0]: row for row in index.execute(NODES, (node_id,))}
-    if node_id not in nodes or not copies:
+    if node_id not in nodes:
         return reading
     _, _, group_id, active, archive = nodes.pop(node_id)
     if not active:
         return reading
-    file_ids = sorted({copy.file_id for copy in copies})
-    # Before all else: what is read before the lock is had may be old by then.
-    rows = _every_copy(index, file_ids, lock)
     claims = _claims(index, file_ids)
-    claimed = {(claim.file_id, claim.node_id) for claim in claims}
+    claimed = {(file_id, at) for file_id, at, *_ in claims}
     own: dict[int, _Copy] = {}
     others: dict[int, tuple[str, ...]] = {}
     leaving: dict[int, tuple[str, ...]] = {}
@@ -139,7 +129,7 @@ def read(
     requests = _requests(index, file_ids, node_id, group_id)
     pins = pinned(index, node_id, file_ids)
     attempts = _attempts(index, [copy.copy_id for copy in copies])
-    claimed_by = _claimed_by(index, [claim for claim in claims if claim.node_id == node_id], run_id, reading)
+    claimed_by = _claimed_by(index, [claim for claim in claims if claim[1] == node_id], run_id, reading)
     for copy in copies:
         if copy.file_id not in own:
             continue
@@ -176,7 +166,7 @@ def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     became of the copy."""
     claims: list[_Claim] = []
     for marks, some in in_chunks(file_ids):
-        claims += [_Claim(*row) for row in index.execute(CLAIMS.format(marks=marks), some)]
+        claims += index.execute(CLAIMS.format(marks=marks), some).fetchall()
     return claims
 
 
@@ -186,12 +176,12 @@ def _claimed_by(index: Index, claims: Sequence[_Claim], run_id: int, reading: Re
         return {}
     now = index.now()
     found = {}
-    for claim in claims:
-        reading.fences[claim.file_id] = claim.fence
-        if claim.run_id == run_id:
-            reading.ours.add(claim.file_id)
-        elif moment(claim.expires) > now:
-            found[claim.file_id] = f"{claim.host} (run {claim.run_id})"
+    for file_id, _, host, holder, expires, fence in claims:
+        reading.fences[file_id] = fence
+        if holder == run_id:
+            reading.ours.add(file_id)
+        elif moment(expires) > now:
+            found[file_id] = f"{host} (run {holder})"
     return found
 
 

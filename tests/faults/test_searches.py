@@ -76,15 +76,16 @@ def listed(archive, *program):
 def test_an_unchanged_tree_is_not_listed(field):
     paths = [f"acq{i}/dir{j}/{k}" for i in range(3) for j in range(3) for k in range(3)]
     put(field, *paths)
-    everything = {"", *(f"acq{i}" for i in range(3)), *(f"acq{i}/dir{j}" for i in range(3) for j in range(3))}
+    full = {f"acq{i}/dir{j}" for i in range(3) for j in range(3)}
+    everything = {"", *(f"acq{i}" for i in range(3)), *full}
     assert listed(field) == everything
     assert registered(field) == paths
     let_tick(field)
-    assert listed(field) == everything  # there was something to do in them
+    assert full <= listed(field) <= everything  # there was something to do in them
     before = memory(field).stat()
     assert listed(field) == set()
     assert listed(field) == set()
-    assert memory(field).stat() == before  # nothing had to be written
+    assert memory(field).stat().st_ctime_ns == before.st_ctime_ns  # nothing had to be written
 
 
 def test_only_what_changed_is_listed(field):
@@ -127,7 +128,7 @@ def test_refused_files_are_told_until_their_directory_is_remembered(field):
     put(field, "stray", "a/f")
     assert "stray" in field.sync().err
     let_tick(field)
-    assert "stray" in field.sync().err
+    assert field.sync().status == 0
     field.synced()
 
 

@@ -36,8 +36,8 @@ def scanned(index: Index, node: NodeFact, run: Run) -> list[DeletionFact]:
     return [
         fact
         for has, wants in itertools.product("MXY", "NM")
-        for reading in pages(index, node.id, has, wants, 1000, run.id)
-        for fact in reading.facts
+        for copies in pages(index, node.id, has, wants, 1000)
+        for fact in read(index, node.id, copies, run.id).facts
     ]
 
 
@@ -104,6 +104,29 @@ def test_copies_are_granted_or_refused_with_the_reason(rows: Rows, run: Run) -> 
     assert refused.file_id == poor and "there is 1" in why_not
     assert rows.state(poor, "field") == "YN"
     assert rows.claims() == [(fine, rows.node["field"], run.id)]
+
+
+def test_no_more_are_claimed_than_are_asked_for(rows: Rows, run: Run) -> None:
+    poor = rows.file("poor")
+    rows.copy(poor, "field", "YN")
+    ids = [spread(rows, str(number)) for number in range(4)]
+    node = rows.fact("field")
+    decided = claim(rows.index, run, node, scanned(rows.index, node, run), 2, NOW, most=2)
+    assert [fact.file_id for fact, _ in decided.granted] == ids[:2]
+    assert [fact.file_id for fact, _ in decided.refused] == [poor]
+    assert [rows.state(file_id, "field") for file_id in ids] == ["MN", "MN", "YN", "YN"]
+
+
+def test_copies_are_claimed_unlooked_at_as_they_are_now(rows: Rows, run: Run) -> None:
+    file_id, poor = spread(rows), rows.file("poor")
+    rows.copy(poor, "field", "YN")
+    node = rows.fact("field")
+    (copies,) = pages(rows.index, node.id, "Y", "N", 100)
+    decided = claim(rows.index, run, node, copies, 2, NOW)
+    assert [(fact.file_id, why) for fact, why in decided.granted] == [
+        (file_id, "released; good archive copies are on one, two")
+    ]
+    assert [fact.file_id for fact, _ in decided.refused] == [poor]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,14 +9,24 @@ import pytest
 from alpenhorn.model import Blame, DeletionFact
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.run import Run
-from alpenhorn.scan.deletions import count, pages, present, read, released
+from alpenhorn.scan import checks
+from alpenhorn.scan.deletions import Reading, count, pages, present, read, released
 from tests.record.rows import WHEN, Rows
 from tests.scan.statements import counted
 
 
 def facts(rows: Rows, node: str, has: str = "Y", wants: str = "N", limit: int = 100, run_id: int = 0) -> Any:
-    found = pages(rows.index, rows.node[node], has, wants, limit, run_id)
+    found = readings(rows, node, has, wants, limit, run_id)
     return [fact for reading in found for fact in reading.facts]
+
+
+def readings(
+    rows: Rows, node: str, has: str = "Y", wants: str = "N", limit: int = 100, run_id: int = 0
+) -> Iterator[Reading]:
+    node_id = rows.node[node]
+    return (
+        read(rows.index, node_id, copies, run_id) for copies in pages(rows.index, node_id, has, wants, limit)
+    )
 
 
 def the_fact(rows: Rows, node: str = "field", **options: Any) -> DeletionFact:
@@ -141,7 +152,7 @@ def test_a_claim_on_the_copy_itself_is_told_ours_and_those_that_ran_out_apart(ro
     claim(rows, ids["theirs"], "field")
     claim(rows, ids["ours"], "field", run_id=5, fence=4)
     claim(rows, ids["expired"], "field", expired=True)
-    (reading,) = pages(rows.index, rows.node["field"], "M", "N", 100, 5)
+    (reading,) = readings(rows, "field", "M", run_id=5)
     assert [fact.claimed_by for fact in reading.facts] == ["there (run 77)", "", ""]
     assert reading.ours == {ids["ours"]}
     assert reading.fences == {ids["theirs"]: 3, ids["ours"]: 4, ids["expired"]: 3}
@@ -189,7 +200,7 @@ def test_another_file_at_the_same_path_is_told(rows: Rows) -> None:
     rows.copy(other, "field", "MY")
     assert the_fact(rows).same_path == "acq/b"
     rows.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE file_id = ?", other)
-    (reading,) = pages(rows.index, rows.node["field"], "M", "N", 100, 0)
+    (reading,) = readings(rows, "field", "M")
     assert [fact.same_path for fact in reading.facts] == ["acq"]
     rows.do("UPDATE archivefilecopy SET has_file = 'N' WHERE file_id = ?", other)
     assert the_fact(rows).same_path == ""
@@ -210,7 +221,7 @@ def test_every_copy_in_the_state_is_seen_once_in_order(rows: Rows, limit: int) -
 def test_copies_that_are_claimed_while_pages_are_read_hide_none(rows: Rows) -> None:
     copies = [rows.copy(rows.file(str(number)), "field", "YN") for number in range(20)]
     seen = []
-    for reading in pages(rows.index, rows.node["field"], "Y", "N", 3, 0):
+    for reading in readings(rows, "field", limit=3):
         for fact in reading.facts:
             seen.append(fact.copy_id)
             rows.do("UPDATE archivefilecopy SET has_file = 'M' WHERE id = ?", fact.copy_id)
@@ -227,7 +238,7 @@ def test_a_page_costs_a_few_statements_whatever_its_length(rows: Rows) -> None:
     costs = []
     for limit in (1, 400):
         with counted() as statements:
-            next(iter(pages(rows.index, rows.node["field"], "Y", "N", limit, 0)))
+            next(readings(rows, "field", limit=limit))
         costs.append(statements.count)
     assert costs[0] == costs[1] <= 9
 
@@ -275,12 +286,20 @@ def test_there_are_no_facts_of_a_copy_or_a_node_that_is_gone(rows: Rows) -> None
 def test_whether_the_node_is_an_archive_node_is_read_as_well(rows: Rows) -> None:
     rows.copy(rows.file("a"), "field", "YN")
     rows.copy(rows.file("b"), "one", "YN")
-    assert [
-        next(pages(rows.index, rows.node[name], "Y", "N", 9, 0)).archive for name in ("field", "one")
-    ] == [
+    assert [next(readings(rows, name)).archive for name in ("field", "one")] == [
         False,
         True,
     ]
+
+
+def test_copies_that_are_being_deleted_are_not_read_by_checks(rows: Rows) -> None:
+    ids = {name: rows.file(name) for name in ("claimed", "suspect", "elsewhere")}
+    for file_id in ids.values():
+        rows.copy(file_id, "field", "MN")
+    claim(rows, ids["claimed"], "field")
+    claim(rows, ids["elsewhere"], "one")
+    found = [fact.file_id for facts in checks.pages(rows.index, rows.node["field"], 10) for fact in facts]
+    assert found == [ids["suspect"], ids["elsewhere"]]
 
 
 def plan_of(rows: Rows, sql: str, *values: Any) -> str:
