@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.runs import jobs_option, node_option, only_option, workers
+from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.preview import Amount, Item, Line, Plan
@@ -20,6 +20,7 @@ LEFT_HEADERS = ("work", "on", "from", "files", "size", "why not", "the first")
 @node_option
 @only_option
 @jobs_option
+@mass_delete_option
 @click.option("--files", is_flag=True, help="List every file.")
 @json_option
 @pass_app
@@ -30,6 +31,7 @@ def plan(
     nodes: tuple[str, ...],
     only: tuple[str, ...],
     jobs: int | None,
+    allow_mass_delete: bool,
     files: bool,
     as_json: bool,
 ) -> None:
@@ -50,7 +52,8 @@ def plan(
         from alpenhorn.coordinator.report import Asked
 
         found = Plan()
-        for item in items(app.index, pool, app.config, Asked(nodes, only), app.now, found):
+        asked = Asked(nodes, only, allow_mass_delete=allow_mass_delete)
+        for item in items(app.index, pool, app.config, asked, app.now, found):
             if files:
                 _show_item(item, as_json)
     if as_json and not files:

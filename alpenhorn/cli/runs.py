@@ -25,6 +25,11 @@ only_option = click.option(
     multiple=True,
     help="Only import, check, delete or pull; may be repeated.",
 )
+mass_delete_option = click.option(
+    "--allow-mass-delete",
+    is_flag=True,
+    help="Delete what is released even if it is a great part of a node (see delete_limit).",
+)
 jobs_option = click.option(
     "--jobs", metavar="J", type=click.IntRange(1, 1000), help="So many worker processes."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.runs import jobs_option, node_option, only_option, workers
+from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
 from alpenhorn.cli.times import Duration
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ MOST_LINES = 30  # of things to tell; cron mails them all
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; the same as `alpenhorn plan`.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
-@click.option(
-    "--allow-mass-delete",
-    is_flag=True,
-    help="Delete what is released even if it is a great part of a node (see delete_limit).",
-)
+@mass_delete_option
 @click.option(
     "--accept-loss",
     is_flag=True,
@@ -69,7 +65,15 @@ def sync(
     if dry_run:
         from alpenhorn.cli.plan import plan
 
-        ctx.invoke(plan, nodes=nodes, only=only, jobs=jobs, files=False, as_json=False)
+        ctx.invoke(
+            plan,
+            nodes=nodes,
+            only=only,
+            jobs=jobs,
+            allow_mass_delete=allow_mass_delete,
+            files=False,
+            as_json=False,
+        )
         return
     with workers(app, jobs) as pool:
         # Imported only now: the workers, forked before, need none of it.

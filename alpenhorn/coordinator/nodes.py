@@ -34,9 +34,11 @@ WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to st
 class Nodes:
     """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id."""
 
-    def __init__(self) -> None:
-        self.ios: dict[int, Node] = {}
-        self.answers: dict[int, ProbeOutcome] = {}
+    def __init__(
+        self, ios: dict[int, Node] | None = None, answers: dict[int, ProbeOutcome] | None = None
+    ) -> None:
+        self.ios = {} if ios is None else ios
+        self.answers = {} if answers is None else answers
         self.locks: dict[int, RunLock] = {}
 
     def release(self) -> None:

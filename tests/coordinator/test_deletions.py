@@ -100,8 +100,8 @@ def test_of_copies_released_on_all_archive_nodes_as_many_go_as_leave_the_minimum
         archive.node(node, archive=1)
     ids = [archive.file(f"acq/{i}", None, *nodes) for i in range(5)]
     archive.do("UPDATE archivefilecopy SET wants_file = 'N'")
-    result = archive.sync()
-    assert result.status == 0 and "there is 1" in result.err
+    result = archive.run("-v", "sync")
+    assert result.status == 0 and "there is 1" in result.out
     for id in ids:
         assert sorted(archive.copy(id, node) or "" for node in nodes) == ["NN", "NN", "YN", "YN"]
     assert archive.violations() == []
@@ -181,8 +181,8 @@ def test_pins_keep_copies_until_they_end(three: Archive) -> None:
     for_good, for_now = (released(three, f"acq/{name}", "safe1", "safe2") for name in ("good", "now"))
     three.insert("sync_pin", file_id=for_good, node_id=0, reason="the flux paper", pinned=WHEN)
     pin = three.insert("sync_pin", file_id=for_now, node_id=0, pinned=WHEN, until="2999-01-01 00:00:00")
-    result = three.sync()
-    assert result.status == 0 and "pinned: the flux paper" in result.err and "2999" in result.err
+    result = three.run("-v", "sync")
+    assert result.status == 0 and "pinned: the flux paper" in result.out and "2999" in result.out
     assert {three.copy(id, "field") for id in (for_good, for_now)} == {"YN"}
     three.do("UPDATE sync_pin SET until = ? WHERE id = ?", WHEN, pin)
     three.sync()
