@@ -26,7 +26,9 @@ def decide(fact: DeletionFact, archive: bool, minimum: int, now: float) -> str:
     `archive`: whether its node is an archive node; `minimum`: good archive copies that must be left; `now`:
     POSIX seconds, by which failed attempts wait.
     """
-    return _not_meant(fact, archive) or wrong(fact) or _not_now(fact, now) or _not_safe(fact, archive, minimum)
+    return (
+        _not_meant(fact, archive) or wrong(fact) or _not_now(fact, now) or _not_safe(fact, archive, minimum)
+    )
 
 
 def _not_meant(fact: DeletionFact, archive: bool) -> str:
