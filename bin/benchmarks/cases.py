@@ -168,15 +168,20 @@ class Idle(BigIndex):
         return self.made.alpenhorn("sync")
 
     def check(self, spent: Spent) -> None:
-        with closing(sqlite3.connect(self.made.index)) as index:
-            last = index.execute(
-                "SELECT exit_status, done, failed FROM sync_run ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-        if last != (0, 0, 0) or spent.output:
-            raise BenchFailed(f"the run found something to do: {last} {spent.output}")
+        found_nothing(self.made, spent)
 
     def tool(self) -> Spent:
         return clock.run(self.base, [ALPENHORN, "--version"])
+
+
+def found_nothing(made: Archive, spent: Spent) -> None:
+    """Raise BenchFailed unless the last run went well and had nothing to do."""
+    with closing(sqlite3.connect(made.index)) as index:
+        last = index.execute(
+            "SELECT exit_status, done, failed FROM sync_run ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+    if last != (0, 0, 0) or spent.output:
+        raise BenchFailed(f"the run found something to do: {last} {spent.output}")
 
 
 Make = Callable[[Path, ExitStack], Case]

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks import clock
 from benchmarks.archive import MARKER, Archive
 from benchmarks.bulk import WHEN
-from benchmarks.cases import Case
+from benchmarks.cases import Case, found_nothing
 from benchmarks.clock import BenchFailed, Spent
 
 SOURCES = "SELECT id FROM storagenode WHERE name = 'src'"
@@ -188,12 +188,7 @@ class Search(Case):
         return self.made.alpenhorn("sync")
 
     def check(self, spent: Spent) -> None:
-        with closing(sqlite3.connect(self.made.index)) as index:
-            last = index.execute(
-                "SELECT exit_status, done, failed FROM sync_run ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-        if last != (0, 0, 0) or spent.output:
-            raise BenchFailed(f"the run found something: {last} {spent.output}")
+        found_nothing(self.made, spent)
 
     def tool(self) -> Spent:
         return _shell(self.base, f"find {self.made.source.name} -type d >/dev/null")

@@ -1,0 +1,100 @@
+"""Sources that go away or change while files are pulled from them."""
+
+import os
+import random
+
+import psutil
+import pytest
+
+from tests.fixtures.archive import wait_for
+from tests.fixtures.sshd import Sshd, require_ssh
+
+BIG = 150 * 2**20
+
+
+@pytest.fixture
+def hosts(sqlite_archive, tmp_path_factory):
+    """Node `far` on a host with a server of its own, and node `safe` here."""
+    require_ssh()
+    archive = sqlite_archive
+    archive.sshd = Sshd(tmp_path_factory.mktemp("sshd"))
+    archive.host("there", address=archive.sshd.address, username=archive.sshd.username)
+    archive.node("far", host="there")
+    archive.node("safe", archive=1)
+    archive.configure(transfer={"ssh": archive.sshd.ssh})
+    yield archive
+    archive.sshd.stop()
+
+
+def arriving(archive, pattern):
+    """The part of a file that has begun to arrive on `safe`."""
+    private = archive.root("safe") / ".alpenhorn"
+    return wait_for(
+        lambda: next((p for p in private.glob(pattern) if p.is_file() and p.stat().st_size > 2**20), None),
+        "the first bytes of a file",
+    )
+
+
+def stop_server(sshd):
+    """The server with all its sessions, as when the machine goes down."""
+    server = psutil.Process(sshd._process.pid)
+    sessions = server.children(recursive=True)
+    sshd.stop()
+    for session in sessions:
+        if session.is_running():
+            session.kill()
+
+
+def test_a_server_that_stops_half_way_is_network_trouble_and_the_source_is_not_touched(hosts):
+    small = hosts.files(50, "far", 3000)
+    big = hosts.file("acq/big", random.Random(1).randbytes(BIG), "far")
+    pull = hosts.request(big, "far", "safe")
+    hosts.requests(small, "far", "safe")
+    run = hosts.start("sync", "--jobs", "1")
+    part = arriving(hosts, "part-*/**/*")
+    stop_server(hosts.sshd)
+    result = run.result()
+    assert result.status == 1
+    assert part.stat().st_size < BIG
+    assert hosts.attempt(pull)[0] == "network"
+    assert {hosts.copy(file_id, "far") for file_id in [big, *small]} == {"YY"}
+    assert hosts.state(pull) == "pending" and hosts.claims() == 0 and hosts.violations() == []
+    # It waits, unless somebody says that the server is back.
+    hosts.sshd.start()
+    hosts.sync("--only", "pull")
+    assert hosts.state(pull) == "pending"
+    hosts.forget_attempts()
+    hosts.synced()
+    assert hosts.pending() == 0 and hosts.tree("safe") == hosts.tree("far") and hosts.stray("safe") == []
+
+
+@pytest.mark.parametrize("change", ["truncated", "grown", "replaced", "gone"])
+def test_a_source_that_changes_on_the_way_is_suspect_and_nothing_wrong_is_recorded(hosts, change):
+    content = random.Random(2).randbytes(BIG)
+    file_id = hosts.file("acq/big", content, "far")
+    pull = hosts.request(file_id, "far", "safe")
+    source = hosts.root("far") / "acq" / "big"
+    run = hosts.start("sync")
+    arriving(hosts, "part-*/**/*")
+    if change == "truncated":
+        os.truncate(source, BIG // 2)
+    elif change == "grown":
+        with source.open("ab") as file:
+            file.write(b"more")
+    elif change == "replaced":
+        other = source.with_name(".other")
+        other.write_bytes(content[::-1])
+        other.rename(source)
+    else:
+        source.unlink()
+    run.result()
+    # What was open is still read to its end, so the pull may have got the file as it was; half of it, or a
+    # mixture, it never calls good.
+    assert [line for line in hosts.violations() if "on safe" in line] == []
+    if hosts.state(pull) == "done":
+        assert hosts.tree("safe") == {"acq/big": content}
+    else:
+        assert hosts.copy(file_id, "safe") is None and hosts.tree("safe") == {}
+        blame = (hosts.attempt(pull) or ("source",))[0]
+        assert blame in ("source", "unknown")
+        assert hosts.copy(file_id, "far") == ("MY" if blame == "source" else "YY")
