@@ -150,8 +150,8 @@ class DeletionFact(NamedTuple):
     those whose good copy is wanted gone and not claimed for deletion yet.  `source_of` and `wanted_by` are
     pending requests: one that has this copy as its source, one for the file into this node's group; 0: none.
     `pinned` says by what it is kept, `claimed_by` by which other run it is being deleted, `same_path` of which
-    acquisition another file lies at the same path; "" when it is not so.  `space_b`: what it takes on the medium, if
-    known.
+    acquisition another file lies at the same path; "" when it is not so.  `by_rule`: an autoclean edge releases it.
+    `space_b`: what it takes on the medium, if known.
     """
 
     copy_id: int
@@ -171,6 +171,7 @@ class DeletionFact(NamedTuple):
     claimed_by: str = ""
     same_path: str = ""
     attempt: AttemptFact | None = None
+    by_rule: bool = False
 
 
 class GoodCopy(NamedTuple):
@@ -260,13 +261,15 @@ class CheckJob(NamedTuple):
 
 class DeleteFile(NamedTuple):
     """`had`: what has_file was before the claim; it is put back when the file could not be removed.  `size_b`:
-    the length that the file must have to be removed, None for a copy that is known to be corrupt."""
+    the length that the file must have to be removed, None for a copy that is known to be corrupt.  `by_rule`: the
+    brake does not count it."""
 
     copy_id: int
     file_id: int
     path: str
     size_b: int | None
     had: str
+    by_rule: bool = False
 
 
 class DeleteJob(NamedTuple):

@@ -115,6 +115,8 @@ class Brake(NamedTuple):
 def put_brake(deletable: Deletable, sync: Sync, deleted: int) -> Brake:
     """Find out whether a run that has deleted so many copies of the node already would delete too many.
 
+    What an autoclean edge releases is not counted: it was meant when the edge was made, and a node through which
+    all new files pass is emptied again and again.
     Copies are looked at only where their number alone does not tell, and no more of them than that takes.
     `deletable` is used up by it.
     """
@@ -129,7 +131,7 @@ def put_brake(deletable: Deletable, sync: Sync, deleted: int) -> Brake:
     if wanted > allowed:
         for page in deletable.pages():
             deletable.going(page.may)
-            going += len(page.may)
+            going += sum(not fact.by_rule for fact in page.may)
             if going > allowed:
                 released = sum(deletable.released.values())
                 return Brake(0, brake.told(deletable.node.name, copies, released, allowed))

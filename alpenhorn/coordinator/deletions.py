@@ -31,7 +31,8 @@ MOST = 100_000  # copies claimed in one round, all of which it keeps in mind; th
 
 
 class _Work:
-    """A node's turn.  `allowed`: how many copies may still be claimed, infinity for any number."""
+    """A node's turn.  `allowed`: how many copies may still be claimed beside those that go by rule, infinity for
+    any number."""
 
     def __init__(self, node: NodeFact, deletable: Deletable) -> None:
         self.node = node
@@ -88,15 +89,14 @@ class Deletions:
     def _claimed(self, work: _Work, pages: Iterator[Page]) -> Iterator[list[Task]]:
         context, node = self.context, work.node
         for page in pages:
-            # What was released since the brake was put is for a brake of its own, in the next round.
-            if node.id in context.gone or len(context.deleting) >= MOST or work.allowed <= 0:
+            if node.id in context.gone or len(context.deleting) >= MOST:
                 return
             self._tell(node, page.left)
             granted = self._claim(node, page.may, work.allowed)
             # Where much has to wait, locking it all to find that out would keep others from their work.
             if page.may:
                 work.deletable.look = len(granted) < len(page.may) / 2
-            work.allowed -= len(granted)
+            work.allowed -= sum(not fact.by_rule for fact in granted)
             work.deletable.going(granted)
             if granted:
                 yield list(delete_tasks(node, [_file(fact) for fact in granted], context.limits))
@@ -184,7 +184,7 @@ class Deletions:
         tally = report.tally("delete")
         for result in results:
             if result.verdict is Verdict.DELETED:
-                deleted[node.id] = deleted.get(node.id, 0) + 1
+                deleted[node.id] = deleted.get(node.id, 0) + (not result.file.by_rule)
                 tally.done += 1
                 tally.bytes += result.freed_b
             elif result.verdict is Verdict.MISSING:
@@ -211,7 +211,9 @@ class Deletions:
 def _file(fact: DeletionFact) -> DeleteFile:
     # What is known to be corrupt may have any length.
     size_b = None if fact.has_file == HasFile.CORRUPT else fact.size_b
-    return DeleteFile(fact.copy_id, fact.file_id, f"{fact.acq}/{fact.name}", size_b, fact.has_file)
+    return DeleteFile(
+        fact.copy_id, fact.file_id, f"{fact.acq}/{fact.name}", size_b, fact.has_file, fact.by_rule
+    )
 
 
 def _name(fact: DeletionFact) -> str:

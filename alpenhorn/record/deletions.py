@@ -45,7 +45,7 @@ def claim(
     """Claim those of a node's copies that may be deleted on the rows as they are at this moment.
 
     `copies` are as they were scanned; one that somebody changed since then is refused.  `now`: POSIX seconds.
-    `most`: how many may be claimed; what is beyond that is neither granted nor refused.
+    `most`: how many may be claimed, beside those that go by rule; what is beyond that is neither granted nor refused.
     """
 
     def work() -> Decided:
@@ -63,6 +63,7 @@ def decide_all(
     """Decide on what was read now of copies that were scanned before."""
     scanned = {copy.copy_id: copy for copy in copies}
     decided = Decided([], [])
+    counted = 0
     for fact in reading.facts:
         before = scanned[fact.copy_id]
         if fact.file_id in reading.ours:  # the answer to the commit got lost
@@ -71,7 +72,8 @@ def decide_all(
             decided.refused.append((fact, CHANGED))
         elif why_not := decide(fact, reading.archive, minimum, now):
             decided.refused.append((fact, why_not))
-        elif len(decided.granted) < most:
+        elif fact.by_rule or counted < most:
+            counted += not fact.by_rule
             decided.granted.append((fact, reason(fact)))
     return decided
 

@@ -38,6 +38,11 @@ CLAIMS = """
     SELECT file_id, target_id, host, run_id, expires, fence FROM sync_claim
     WHERE kind = 'delete' AND file_id IN ({marks})
 """
+# The nodes on which a good copy releases the one on this node.
+CLEANERS = """
+    SELECT n.id FROM storagetransferaction t JOIN storagenode n ON n.group_id = t.group_to_id
+    WHERE t.node_from_id = ? AND t.autoclean = 1 AND t.group_to_id <> ?
+"""
 # The + keeps SQLite from going through all pending requests of the node or group for each file.
 REQUESTS = """
     SELECT file_id, id, node_from_id FROM archivefilecopyrequest
@@ -116,6 +121,11 @@ def read(
         return reading
     claims = _claims(index, file_ids)
     claimed = {(file_id, at) for file_id, at, *_ in claims}
+    # Nothing goes from an archive node without having been meant, whatever edge there is.
+    cleaners = set() if archive else {row[0] for row in index.execute(CLEANERS, (node_id, group_id))}
+    by_rule = {
+        file_id for file_id, at, has, wants, _ in rows if at in cleaners and has == "Y" and wants != "N"
+    }
     own: dict[int, _Copy] = {}
     others: dict[int, tuple[str, ...]] = {}
     leaving: dict[int, tuple[str, ...]] = {}
@@ -147,6 +157,7 @@ def read(
                 claimed_by.get(copy.file_id, ""),
                 copy.same_path,
                 attempts.get(copy.copy_id),
+                copy.file_id in by_rule,
             )
         )
     return reading._replace(archive=bool(archive))

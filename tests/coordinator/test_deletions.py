@@ -244,23 +244,57 @@ def test_a_number_holds_on_every_node_and_only_what_is_safe_counts(three: Archiv
 
 
 def test_the_brake_holds_for_a_whole_run_and_not_for_each_of_its_rounds(three: Archive) -> None:
-    """The second copy is released by the pull of the first round, an autoclean edge's doing."""
+    """The second copy becomes safe to go by the pull of the first round."""
     first = released(three, "acq/first", "safe1", "safe2")
-    second = three.file("acq/second", None, "field", "safe1")
-    three.request(second, "field", "safe2")
-    three.insert(
-        "storagetransferaction",
-        node_from_id=three.id("storagenode", "field"),
-        group_to_id=three.id("storagegroup", "safe2"),
-        autosync=0,
-        autoclean=1,
-    )
+    second = released(three, "acq/second", "safe1")
+    three.request(second, "safe1", "safe2")
     three.configure(sync={"delete_limit": 1})
     result = three.sync()
     assert result.status == 1 and "more than 1 of its 2 copies" in result.err
     assert (three.copy(first, "field"), three.copy(second, "field")) == ("NN", "YN")
     three.synced()
     assert three.copy(second, "field") == "NN"
+
+
+def autoclean(archive: Archive, node: str, group: str) -> None:
+    archive.insert(
+        "storagetransferaction",
+        node_from_id=archive.id("storagenode", node),
+        group_to_id=archive.id("storagegroup", group),
+        autosync=0,
+        autoclean=1,
+    )
+
+
+def test_what_an_edge_releases_goes_without_the_brake(three: Archive) -> None:
+    three.node("safe3", archive=1)
+    autoclean(three, "field", "safe1")
+    many(three, 4, 4)
+    by_hand = [released(three, f"hand/{i}", "safe2", "safe3") for i in range(2)]
+    three.configure(sync={"delete_limit": 2})
+    three.synced()
+    assert on_disk(three, "field") == set() and {three.copy(id, "field") for id in by_hand} == {"NN"}
+
+
+def test_what_an_edge_does_not_release_is_counted_beside_it(three: Archive) -> None:
+    three.node("safe3", archive=1)
+    autoclean(three, "field", "safe1")
+    many(three, 4, 4)
+    for i in range(2):
+        released(three, f"hand/{i}", "safe2", "safe3")
+    three.configure(sync={"delete_limit": 1})
+    result = three.sync()
+    assert result.status == 1 and "nothing is deleted on field" in result.err
+    assert len(on_disk(three, "field")) == 6
+
+
+def test_an_edge_of_an_archive_node_does_not_take_the_brake_off(three: Archive) -> None:
+    three.node("safe3", archive=1)
+    autoclean(three, "safe3", "safe1")
+    ids = [released(three, f"acq/{i}", "safe1", "safe2", node="safe3") for i in range(3)]
+    three.configure(sync={"delete_limit": 2})
+    assert three.sync().status == 1
+    assert {three.copy(id, "safe3") for id in ids} == {"YN"}
 
 
 def test_a_node_behind_the_brake_keeps_no_other_from_its_work(three: Archive) -> None:

@@ -182,8 +182,8 @@ def test_a_copy_claimed_by_a_run_that_was_killed_does_not_count_for_others(three
     assert three.copy(file_id, "safe1") == "MN" and claims(three) == 1
     release(three, "safe2")
     three.configure(sync={"archive_copy_count": 3})
-    result = three.sync("--node", "safe2", "--only", "delete")
-    assert result.status == 0 and "there are 2" in result.err
+    result = three.run("-v", "sync", "--node", "safe2", "--only", "delete")
+    assert result.status == 0 and "there are 2" in result.out
     assert three.copy(file_id, "safe2") == "YN"
 
 
