@@ -444,12 +444,12 @@ def test_a_copy_that_others_are_still_to_pull_from_stays_until_the_pull_is_over(
     os.mkfifo(gate)
     rsync = stand_in(three.base / "bin", "slow-rsync", f'touch {reached}; read < {gate}; exec rsync "$@"')
     three.configure(transfer={"rsync": str(rsync)})
-    planned = three.sync("--only", "delete", "--node", "field")
-    assert planned.status == 0 and "still to pull from it" in planned.err
+    planned = three.run("-v", "sync", "--only", "delete", "--node", "field")
+    assert planned.status == 0 and "still to pull from it" in planned.out
     pulling = three.start("sync", "--only", "pull", "--node", "dest")
     wait_for(reached.exists, "the pull")
-    during = three.sync("--only", "delete", "--node", "field")
-    assert during.status == 0 and "still to pull from it" in during.err
+    during = three.run("-v", "sync", "--only", "delete", "--node", "field")
+    assert during.status == 0 and "still to pull from it" in during.out
     assert three.copy(file_id, "field") == "YN" and "acq/f" in three.tree("field")
     with gate.open("w") as opened:
         opened.write("go\n")
@@ -478,8 +478,8 @@ def test_a_file_that_is_asked_for_in_the_nodes_own_group_stays(three):
     release(three, "field")
     three.do("UPDATE storagenode SET active = 0 WHERE name = 'safe3'")
     request = three.request(file_id, "safe3", "field")
-    result = three.sync("--only", "delete")
-    assert result.status == 0 and "wants the file in this node's group" in result.err
+    result = three.run("-v", "sync", "--only", "delete")
+    assert result.status == 0 and "wants the file in this node's group" in result.out
     assert three.copy(file_id, "field") == "YN" and three.state(request) == "pending"
 
 
