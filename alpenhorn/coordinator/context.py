@@ -9,7 +9,7 @@ from itertools import count
 from typing import Protocol
 
 from alpenhorn.config import Config
-from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.coordinator.report import Asked, Notes, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
@@ -18,7 +18,7 @@ from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
 from alpenhorn.record.run import Run
-from alpenhorn.scan.topology import Topology
+from alpenhorn.scan.topology import Topology, load
 
 
 class Looked:
@@ -92,11 +92,46 @@ class Context:
 
     def node_gone(self, node_id: int, why: str) -> None:
         """A node stopped answering, or is not what it was: leave it alone for the rest of the run."""
+        self._leave_alone(node_id, why, self.report.failures)
+
+    def node_taken_off(self, node_id: int) -> None:
+        """Somebody wants no more work on it: leave it alone for the rest of the run."""
+        self._leave_alone(node_id, "it was taken off this host while the run went on", self.report.warnings)
+
+    def _leave_alone(self, node_id: int, why: str, notes: Notes) -> None:
         if node_id not in self.gone:
             name = self.node(node_id).name
             self.report.left_out[name] = why
-            self.report.failures.add(f"node {name}: {why}")
+            notes.add(f"node {name}: {why}")
             self.planner.node_absent(node_id, why)
+
+    def look_at_nodes(self) -> set[int]:
+        """Honour what was edited since the round began; returns the nodes that were taken off this host.
+
+        The nodes that are worked on stay as they are otherwise: their storage objects and locks belong to their
+        roots, and the next round begins with the new rows.
+        """
+        rows = load(self.index).nodes
+        off = {
+            node_id
+            for node_id in self.ios
+            if node_id not in self.gone and not self._still_here(rows.get(node_id))
+        }
+        for node_id in off:
+            self.node_taken_off(node_id)
+        nodes = rows | {node_id: self.node(node_id) for node_id in self.ios}
+        if nodes != self.topology.nodes:
+            self.topology = self.topology._replace(nodes=nodes)
+            self.planner.nodes_changed(nodes)
+        return off
+
+    def _still_here(self, row: NodeFact | None) -> bool:
+        return (
+            row is not None
+            and row.active
+            and row.host == self.config.sync.host
+            and row.root == self.node(row.id).root
+        )
 
 
 class Worklist(Protocol):

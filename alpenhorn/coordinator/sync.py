@@ -17,6 +17,7 @@ from alpenhorn.coordinator.imports import Imports
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.pulls import Pulls
 from alpenhorn.coordinator.report import Asked, Report, Watcher
+from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Done, Fate, Kind, NodeFact, ProbeOutcome, Task
 from alpenhorn.plan.batches import Limits
@@ -30,6 +31,10 @@ from alpenhorn.scan.pulls import pending_total
 _log = logging.getLogger(__name__)
 
 RENEW_EVERY = claims.LEASE.total_seconds() / 3
+# Seconds between two looks at the nodes' rows, so that one that is deactivated is left alone by the next job.
+LOOK_EVERY = 2.0
+LOOK_TO_PLAN = 0.2  # before more is planned
+LOOK_AGAIN = 60.0  # where the index did not answer
 # Tasks handed out or queued for each worker; what waits longer is planned later, on newer rows.
 PER_WORKER = 2
 
@@ -151,6 +156,7 @@ class _Session:
     found: node_steps.Nodes
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)
+    looked: float = field(default_factory=time.monotonic)
     whole: WholeRun = field(default_factory=WholeRun)
     halted: bool = False
 
@@ -226,6 +232,7 @@ class _Session:
         while True:
             fed = False
             if self._may_start():
+                self._look_again(context, lists, LOOK_TO_PLAN)
                 fed = self._feed(lists)
             else:
                 self._halt(lists)
@@ -235,7 +242,23 @@ class _Session:
             for done in self.pool.wait(0 if fed else self._pause()):
                 self._taken(lists[done.task.kind], done, context)
             self._renew()
+            self._look_again(context, lists, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity())
+
+    def _look_again(self, context: Context, lists: dict[Kind, Worklist], every: float) -> None:
+        """Honour what was edited in the rows of nodes, unless they were looked at so many seconds ago or less."""
+        if time.monotonic() - self.looked < every:
+            return
+        self.looked = time.monotonic()
+        try:
+            with self.index.impatient():
+                off = context.look_at_nodes()
+        except IndexUnusable:
+            # A server that is away while a long copy goes on may be back when there is something to record.
+            self.looked += LOOK_AGAIN
+            return
+        if off:
+            self._withdraw(lists, lambda task: task.node_id not in off)
 
     def _halt(self, lists: dict[Kind, Worklist]) -> None:
         """Start nothing new; and when the run is to stop, tell those at work."""
@@ -285,6 +308,7 @@ class _Session:
         left = self.renewed + RENEW_EVERY - time.monotonic()
         if self.asked.time_limit is not None and not self.report.out_of_time:
             left = min(left, self.started + self.asked.time_limit - time.monotonic())
+        left = min(left, self.looked + LOOK_EVERY - time.monotonic())
         return max(0.05, min(left, self.watcher.interval or left))
 
     def _renew(self) -> None:

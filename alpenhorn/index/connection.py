@@ -85,6 +85,15 @@ class Index:
 
         return work() if self.db.in_transaction() else self._persist(attempt)
 
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Within it nothing is waited for that is gone: IndexUnusable is raised at once."""
+        before, self.patience = self.patience, 0.0
+        try:
+            yield
+        finally:
+            self.patience = before
+
     def _persist(self, attempt: Callable[[], T]) -> T:
         give_up = time.monotonic() + self.patience
         pause = 0.05

@@ -150,6 +150,11 @@ class PullPlanner:
         self.troubles.silent[host] = why
         self._routes.clear()
 
+    def nodes_changed(self, nodes: Mapping[int, NodeFact]) -> None:
+        """The rows of nodes were edited; what is planned from now on is planned with them."""
+        self.nodes = nodes
+        self._routes.clear()
+
     def node_absent(self, node_id: int, why: str) -> None:
         """A node of this host that cannot be worked on: nothing is pulled from it or onto it."""
         self.troubles.absent[node_id] = why

@@ -285,3 +285,49 @@ def test_a_program_named_rsync_is_used_where_a_node_asks_for_it(sqlite_archive):
     assert called.exists()
     assert archive.tree("safe") == archive.tree("field")
     assert archive.stray("safe") == []
+
+
+@pytest.fixture
+def waiting(field):
+    """Three big files asked for on safe1, of which the first waits in a stand-in for rsync; yields the archive, the
+    run and what lets the next rsync begin."""
+    gate, begun = field.base / "gate", field.base / "begun"
+    os.mkfifo(gate)
+    rsync = stand_in(field.base / "bin", "my-rsync", f'echo >> {begun}; read < {gate}; exec rsync "$@"')
+    field.configure(sync={"jobs": 1}, transfer={"rsync": str(rsync)})
+    field.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe1'", '{"method": "rsync"}')
+    ids = [field.file(f"acq/{i}", bytes(65 * 2**20), "field") for i in range(3)]
+    field.requests(ids, "field", "safe1")
+    run = field.start("sync", "--node", "safe1")
+    wait_for(begun.exists, "the first pull")
+
+    def go_on(number=1):
+        wait_for(lambda: len(begun.read_text()) >= number, f"pull {number}")
+        with gate.open("w") as opened:
+            opened.write("go\n")
+
+    return field, run, go_on
+
+
+def log_says(archive, text):
+    wait_for(lambda: text in (archive.base / "here.log").read_text(), f"{text!r} in the log")
+
+
+def test_a_node_that_is_deactivated_during_a_run_gets_no_further_job(waiting):
+    field, run, go_on = waiting
+    assert field.run("node", "deactivate", "safe1").status == 0
+    log_says(field, "it was taken off this host while the run went on")
+    go_on()
+    result = run.result()
+    assert result.status == 0 and "node safe1: it was taken off this host" in result.err
+    assert sorted(field.tree("safe1")) == ["acq/0"] and field.pending() == 2 and field.claims() == 0
+
+
+def test_a_source_that_is_deactivated_during_a_run_is_not_pulled_from_any_more(waiting):
+    field, run, go_on = waiting
+    late = field.request(field.file("acq/late", b"late", "safe2"), "safe2", "safe1")
+    assert field.run("node", "deactivate", "safe2").status == 0
+    for number in (1, 2, 3):
+        go_on(number)
+    assert run.result().status == 0
+    assert field.state(late) == "pending" and len(field.tree("safe1")) == 3

@@ -61,7 +61,7 @@ def hosts(mariadb_archive, tmp_path_factory):
         archive.host(host, address=server.address, username=server.username)
         archive.configure(
             host,
-            sync={"archive_copy_count": MINIMUM, "import_settle": 0},
+            sync={"archive_copy_count": MINIMUM, "import_settle": 0, "auto_verify_min_days": 0},
             transfer={"ssh": ["ssh", "-F", str(ssh)]},
         )
         archive.node(f"in-{host}", host=host, auto_import=1)
