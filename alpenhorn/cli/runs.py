@@ -49,7 +49,8 @@ def workers(app: App, jobs: int | None) -> Iterator[Pool]:
     logs.configure(
         log.level, None if log.file is None else str(log.file), log.syslog, _stderr_level(app.verbosity)
     )
-    with Pool(config.sync.jobs, Worker(config.transfer), before_fork=app.disconnect) as pool:
+    worker = Worker(config.transfer)
+    with Pool(config.sync.jobs, worker, before_fork=app.disconnect, prepare=worker.prepare) as pool:
         yield pool
 
 

@@ -27,6 +27,7 @@ from alpenhorn.record import checks
 from alpenhorn.scan.checks import longest_ago, pages, unverified
 
 PAGE = 2000
+FIRST_PAGE = 300  # so that there is something to record while the rest is read
 MOST_HELD = 10_000  # results
 SPARE = 100  # copies that may be passed over before the next page is asked for
 DAY = 86_400.0
@@ -83,7 +84,7 @@ class Checks:
         """What is suspect comes first, on all nodes: pulls and deletions may wait for it."""
         nodes = [self.context.node(node_id) for node_id in sorted(self.context.ios)]
         for node in nodes:
-            for facts in pages(self.context.index, node.id, PAGE):
+            for facts in pages(self.context.index, node.id, PAGE, FIRST_PAGE):
                 if self._left_alone(node):
                     break
                 yield node, self._suspect(node, facts)

@@ -8,6 +8,7 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.model import (
     Done,
     Fate,
+    ImportFile,
     ImportJob,
     ImportResult,
     NodeFact,
@@ -22,6 +23,7 @@ from alpenhorn.plan.imports import ImportPlan, choose, name_files
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 
+FIRST_FILES = 300
 MOST_FOUND = 20_000  # files that may wait to be hashed before more directories are looked at
 
 
@@ -48,6 +50,7 @@ class Search(ABC):
         self.open = 0
         self.looking = 0
         self.waiting = 0
+        self.begun = False
         self.stopped = False
         self.error = ""
 
@@ -138,9 +141,17 @@ class Search(ABC):
         plan = choose(named, rows, self.register, self.leave_bad)
         for path, why in plan.refused:
             context.report.warnings.add(f"not imported from {node.name}: {why}", path)
-        self.hashes.extend(import_tasks(node, self.number, self.settle, plan.wanted, context.limits))
+        for some in self._shares(plan.wanted):
+            self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
         self.looked(job, outcome, plan)
+
+    def _shares(self, wanted: list[tuple[ImportFile, int]]) -> list[list[tuple[ImportFile, int]]]:
+        """The very first ones are few, so that there is something to record while the rest is hashed."""
+        if self.begun or not wanted:
+            return [wanted]
+        self.begun = True
+        return [wanted[:FIRST_FILES], wanted[FIRST_FILES:]]
 
     def _hashed(self, job: ImportJob, results: tuple[ImportResult, ...]) -> None:
         context, node = self.context, self.node

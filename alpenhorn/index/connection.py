@@ -146,7 +146,13 @@ class Index:
     def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
         """Return an INSERT with a ? a column that, where a row with this unique `key` is there already,
         sets its columns `update` to the values given."""
-        insert = _insert(table, columns)
+        return self.upsert_from(table, columns, f"VALUES ({', '.join('?' * len(columns))})", key, update)
+
+    def upsert_from(
+        self, table: str, columns: Sequence[str], rows: str, key: Sequence[str], update: Sequence[str]
+    ) -> str:
+        """As `upsert`, of `rows`: VALUES, or a SELECT that ends in a WHERE."""
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) {rows}"
         if self.sqlite:
             settings = ", ".join(f"{column} = excluded.{column}" for column in update)
             return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {settings}"

@@ -42,10 +42,17 @@ def good(
 
 
 def verified(index: Index, node_id: int, file_ids: Sequence[int], now: str) -> None:
-    index.executemany(
-        index.upsert("sync_verification", VERIFIED, ("node_id", "file_id"), ("verified",)),
-        [(file_id, node_id, now) for file_id in file_ids],
-    )
+    for marks, some in in_chunks(file_ids):
+        index.execute(
+            index.upsert_from(
+                "sync_verification",
+                VERIFIED,
+                f"SELECT id, ?, ? FROM archivefile WHERE id IN ({marks})",
+                ("node_id", "file_id"),
+                ("verified",),
+            ),
+            (node_id, now, *some),
+        )
 
 
 def became_good(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> None:

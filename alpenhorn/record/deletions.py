@@ -19,7 +19,7 @@ from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, HasFile, Nod
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, release
-from alpenhorn.record.run import Run
+from alpenhorn.record.run import Run, events
 from alpenhorn.scan.deletions import Reading, read
 
 GONE = (Verdict.DELETED, Verdict.MISSING)
@@ -141,9 +141,9 @@ def settle(
             texts: dict[str, list[int]] = {}
             for result in some:
                 text = result.error or why.get(result.file.copy_id, "")
-                texts.setdefault(text, []).append(result.file.copy_id)
-            for text, copy_ids in texts.items():
-                _events(index, run, str(verdict), text, copy_ids)
+                texts.setdefault(text, []).append(result.file.file_id)
+            for text, file_ids in texts.items():
+                events(index, run, str(verdict), [(file_id, node.id, text) for file_id in file_ids])
         settled = gone + corrupt
         succeeded(index, "delete", [file.copy_id for file in settled])
         succeeded(index, "check", [file.copy_id for file in settled if file.had == HasFile.MAYBE])
@@ -169,16 +169,6 @@ def _ours(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> se
         )
         found.update(row[0] for row in rows)
     return found
-
-
-def _events(index: Index, run: Run, what: str, why: str, copy_ids: Sequence[int]) -> None:
-    """One text for many copies, whose files and nodes the database knows."""
-    for marks, some in in_chunks(copy_ids):
-        index.execute(
-            "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why)"
-            f" SELECT ?, ?, file_id, node_id, ?, ? FROM archivefilecopy WHERE id IN ({marks}) ORDER BY id",
-            (run.now(), run.id, what, why, *some),
-        )
 
 
 def _put_back(index: Index, run: Run, files: Sequence[DeleteFile]) -> None:

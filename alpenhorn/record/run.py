@@ -7,8 +7,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB
+
+FEW = 20  # rows
 
 
 class Run(NamedTuple):
@@ -80,6 +83,15 @@ def write_free_space(index: Index, now: str, free_b: Mapping[int, int | None]) -
 def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, str]]) -> None:
     """Add to the log of what happened to copies; `rows`: (file id, node id, why)."""
     now = run.now()
+    if len(rows) > FEW and len({row[1:] for row in rows}) == 1:
+        # One text for many files, which the database knows, takes half as long.
+        for marks, some in in_chunks([row[0] for row in rows]):
+            index.execute(
+                "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why)"
+                f" SELECT ?, ?, id, ?, ?, ? FROM archivefile WHERE id IN ({marks}) ORDER BY id",
+                (now, run.id, rows[0][1], what, rows[0][2], *some),
+            )
+        return
     values: list[tuple[Any, ...]] = [
         (now, run.id, file_id, node_id, what, why) for file_id, node_id, why in rows
     ]

@@ -108,12 +108,14 @@ class Pool:
         work: Callable[[Task, Reporter], object],
         *,
         before_fork: Callable[[], None] = nothing,
+        prepare: Callable[[], None] = nothing,
     ) -> None:
         if size < 1:
             raise ValueError("a pool needs at least one worker")
         self._size = size
         self._work = work
         self._before_fork = before_fork
+        self._prepare = prepare
         self._workers: dict[int, _Worker] = {}
         self._abandoned: list[int] = []
         self._queues: dict[int, deque[Task]] = {}
@@ -415,7 +417,7 @@ class Pool:
             answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
             pid = os.fork()
             if pid == 0:
-                live(parent, tasks_in, answers_out, self._work, before)
+                live(parent, tasks_in, answers_out, self._work, before, self._prepare)
             pidfd = os.pidfd_open(pid)
         except BaseException:
             for fd in fds:

@@ -58,15 +58,17 @@ def live(
     answers: int,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
+    prepare: Callable[[], None],
 ) -> NoReturn:
-    """The whole life of a worker; never returns into the parent's code."""
+    """The whole life of a worker; never returns into the parent's code.  `prepare` is called before it takes its
+    first task."""
     status = 1
     try:
         processes.die_with_parent(parent)
         voice = _Voice(answers)
         logs.forward(voice.send)
         _settle(tasks, answers)
-        _serve(tasks, voice, work, unblocked)
+        _serve(tasks, voice, work, unblocked, prepare)
         status = 0
     except BrokenPipeError:  # the parent has no use for us any more
         status = 0
@@ -94,6 +96,7 @@ def _serve(
     voice: _Voice,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
+    prepare: Callable[[], None],
 ) -> None:
     asked = [False]
 
@@ -107,6 +110,7 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, ask)
     signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    prepare()
     while (task := _next_task(tasks)) is not None:
         fate, outcome, error = _do(task, _Reporter(voice, asked), work)
         leaving = asked[0]  # it cannot be told from a wish that was meant for the next task

@@ -28,6 +28,12 @@ class Worker:
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
 
+    def prepare(self) -> None:
+        """Import what nearly every run needs, while the parent is still busy with what it needs itself."""
+        import alpenhorn.io.default
+        import alpenhorn.run.check
+        import alpenhorn.run.nodes  # noqa: F401
+
     def __call__(self, task: Task, report: Reporter) -> object:
         job = task.job
         node = node_io(job.node)

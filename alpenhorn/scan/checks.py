@@ -71,13 +71,18 @@ class Verified(NamedTuple):
     stale: list[int]
 
 
-def pages(index: Index, node_id: int, limit: int) -> Iterator[list[CheckFact]]:
-    """The suspect copies on a node, released ones last; each page is read when it is asked for."""
+def pages(index: Index, node_id: int, limit: int, first: int | None = None) -> Iterator[list[CheckFact]]:
+    """The suspect copies on a node, released ones last; each page is read when it is asked for.
+
+    `first`: the length of the first page, where that is to be another one.
+    """
+    most = limit if first is None else first
     for wants in (*WANTED, "N"):
         after = 0
-        while rows := index.execute(SUSPECT, (node_id, wants, after, limit)).fetchall():
+        while rows := index.execute(SUSPECT, (node_id, wants, after, most)).fetchall():
             yield [_fact(row) for row in rows]
             after = rows[-1][0]
+            most = limit
 
 
 def unverified(
