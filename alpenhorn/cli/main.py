@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from contextlib import suppress
@@ -91,7 +90,6 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) or status != DONE:
             return status or FAILED
         return _tell(f"the output could not be written: {error.strerror}", FAILED)
-    gc.freeze()  # the interpreter would look through everything once more before it throws all of it away
     return status
 
 

@@ -22,7 +22,6 @@ from alpenhorn.model import (
     ProbeOutcome,
     Task,
 )
-from alpenhorn.record.imports import complete
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
@@ -113,15 +112,22 @@ def _answer(done: Done) -> ProbeOutcome:
 def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes, report: Report) -> set[int]:
     """Serve the pending requests to initialise a node; returns the ids of the nodes that were."""
     by_id = {node.id: node for node in nodes}
-    for node in by_id.values():
-        for request in requests(index, node.id):
-            if request.path != MARKER:
-                continue
-            if found.answers[node.id].uninitialised:
-                job = InitJob(node, request.request_id)
-                pool.submit(Task(Kind.INIT, node.id, job, files=0, deadline=PROBE_SECONDS))
-            elif not found.answers[node.id].error:
-                complete(index, request.request_id)
+    wanted = [
+        (node, request)
+        for node in by_id.values()
+        for request in requests(index, node.id)
+        if request.path == MARKER
+    ]
+    if not wanted:
+        return set()
+    from alpenhorn.record.imports import complete  # 3 ms, and nearly no run needs it
+
+    for node, request in wanted:
+        if found.answers[node.id].uninitialised:
+            job = InitJob(node, request.request_id)
+            pool.submit(Task(Kind.INIT, node.id, job, files=0, deadline=PROBE_SECONDS))
+        elif not found.answers[node.id].error:
+            complete(index, request.request_id)
     done_nodes = set()
     while ended := pool.wait(None):
         for done in ended:

@@ -10,12 +10,8 @@ from dataclasses import dataclass, field
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
-from alpenhorn.coordinator.checks import Checks
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist
-from alpenhorn.coordinator.deletions import Deletions
-from alpenhorn.coordinator.imports import Imports
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
-from alpenhorn.coordinator.pulls import Pulls
 from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
@@ -26,6 +22,7 @@ from alpenhorn.record import claims
 from alpenhorn.record import run as runs
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan import topology as topologies
+from alpenhorn.scan import work
 from alpenhorn.scan.pulls import pending_total
 
 _log = logging.getLogger(__name__)
@@ -218,17 +215,7 @@ class _Session:
         )
 
     def _round(self, context: Context) -> None:
-        lists: dict[Kind, Worklist] = {}
-        if self.asked.wants("import"):
-            found = Imports(context)
-            lists |= dict.fromkeys((Kind.SURVEY, Kind.SEARCH, Kind.IMPORT, Kind.REMEMBER), found)
-        # Before checks, so that what is deleted is not read first.
-        if self.asked.wants("delete"):
-            lists[Kind.DELETE] = Deletions(context)
-        if self.asked.wants("check"):
-            lists[Kind.CHECK] = Checks(context, lambda keep: self._withdraw(lists, keep))
-        if self.asked.wants("pull"):
-            lists[Kind.PULL] = Pulls(context, lambda keep: self._withdraw(lists, keep))
+        lists = self._worklists(context)
         while True:
             fed = False
             if self._may_start():
@@ -244,6 +231,38 @@ class _Session:
             self._renew()
             self._look_again(context, lists, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity())
+
+    def _worklists(self, context: Context) -> dict[Kind, Worklist]:
+        """Those of which there is any work; what the others would import takes longer than an idle run.
+
+        Work that turns up while the round goes on is for the next one.
+        """
+        lists: dict[Kind, Worklist] = {}
+        there = work.kinds(self.index, [io.node for io in context.ios.values()], context.groups)
+        kinds = {kind for kind in there if self.asked.wants(kind)}
+
+        def withdraw(keep: Callable[[Task], bool]) -> None:
+            self._withdraw(lists, keep)
+
+        if Kind.IMPORT in kinds:
+            from alpenhorn.coordinator.imports import Imports
+
+            found = Imports(context)
+            lists |= dict.fromkeys((Kind.SURVEY, Kind.SEARCH, Kind.IMPORT, Kind.REMEMBER), found)
+        # Before checks, so that what is deleted is not read first.
+        if Kind.DELETE in kinds:
+            from alpenhorn.coordinator.deletions import Deletions
+
+            lists[Kind.DELETE] = Deletions(context)
+        if Kind.CHECK in kinds:
+            from alpenhorn.coordinator.checks import Checks
+
+            lists[Kind.CHECK] = Checks(context, withdraw)
+        if Kind.PULL in kinds:
+            from alpenhorn.coordinator.pulls import Pulls
+
+            lists[Kind.PULL] = Pulls(context, withdraw)
+        return lists
 
     def _look_again(self, context: Context, lists: dict[Kind, Worklist], every: float) -> None:
         """Honour what was edited in the rows of nodes, unless they were looked at so many seconds ago or less."""
