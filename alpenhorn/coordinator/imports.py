@@ -19,6 +19,7 @@ from alpenhorn.model import (
     SurveyJob,
     Task,
 )
+from alpenhorn.plan.backoff import waits
 from alpenhorn.plan.imports import ImportPlan
 from alpenhorn.plan.searches import subdirectories
 from alpenhorn.record import imports
@@ -85,7 +86,7 @@ class Imports:
                 continue
             node = context.node(node_id)
             for request in requests(context.index, node_id):
-                if request.path == MARKER or (request.attempt is not None and request.attempt.next > now):
+                if request.path == MARKER or waits(request.attempt, now):
                     continue
                 self._begin(RequestSearch(context, self._next(), node, request))
             if node.auto_import and node_id not in context.whole.searched:

@@ -16,6 +16,7 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.model import MARKER, DeletionFact, NodeFact, ProbeOutcome, PullFact
+from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
@@ -190,10 +191,9 @@ def _kept(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
 def _imports(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
     for node in nodes:
         for request in imports.requests(index, node.id):
-            waits = request.attempt is not None and request.attempt.next > now
+            waiting = waits(request.attempt, now)
             what = "initialise" if request.path == MARKER else "search and import"
-            why = "waits after a failed attempt" if waits else what
-            line = Line("import", node.name, "", not waits, why)
+            line = Line("import", node.name, "", not waiting, WAITS if waiting else what)
             yield Item(line, request.path, None, request.request_id)
 
 

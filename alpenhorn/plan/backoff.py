@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alpenhorn.model import Blame
+from alpenhorn.model import AttemptFact, Blame
 
 if TYPE_CHECKING:
     import random
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 FIRST = 60.0  # seconds
 LONGEST = 86_400.0
 FREE_DEATHS = 2
+MOST_AHEAD = 900.0  # seconds that one host's clock may be ahead of another's
+WAITS = "waits after a failed attempt"
 
 
 def next_attempt(count: int, blame: str, now: float, rng: random.Random) -> float:
@@ -28,3 +30,12 @@ def next_attempt(count: int, blame: str, now: float, rng: random.Random) -> floa
         return now
     longest = min(LONGEST, 2 * FIRST * 2.0 ** min(count - 1, 30))
     return now + longest / 2 + rng.uniform(0, longest / 2)
+
+
+def waits(attempt: AttemptFact | None, now: float) -> bool:
+    """Whether the next attempt is still to be waited for.
+
+    One that was made in the future tells that the clock was put back since: it would be waited for by so much
+    longer, so it is not waited for at all.
+    """
+    return attempt is not None and now < attempt.next and attempt.last < now + MOST_AHEAD

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from alpenhorn.model import CheckFact, CheckFile
+from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 
 LEAST_LOOKED = 100  # copies; of fewer, a third may be missing without anything being wrong with the node
@@ -29,8 +30,8 @@ def choose(facts: Iterable[CheckFact], now: float) -> CheckPlan:
             left.append((fact, "the index has no length or no MD5 sum for the file"))
         elif bad_path := unsafe(fact.acq, fact.name):
             left.append((fact, bad_path))
-        elif fact.attempt is not None and fact.attempt.next > now:
-            left.append((fact, "waits after a failed attempt"))
+        elif waits(fact.attempt, now):
+            left.append((fact, WAITS))
         else:
             files.append(
                 CheckFile(

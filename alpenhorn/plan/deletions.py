@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from alpenhorn.model import GIB, DeletionFact, HasFile, NodeFact, WantsFile
+from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 
 
@@ -64,8 +65,8 @@ def wrong(fact: DeletionFact) -> str:
 def _not_now(fact: DeletionFact, now: float) -> str:
     if fact.claimed_by:
         return f"it is being deleted by {fact.claimed_by}"
-    if fact.attempt is not None and fact.attempt.next > now:
-        return "waits after a failed attempt"
+    if waits(fact.attempt, now):
+        return WAITS
     return ""
 
 

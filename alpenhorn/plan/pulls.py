@@ -14,6 +14,7 @@ from typing import NamedTuple
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Misfit, Remote
 from alpenhorn.model import Method, NodeFact, PullFact, PullFile
+from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.space import Space
 
@@ -115,8 +116,8 @@ class PullPlanner:
             return PullDecision(fact, Choice.SKIP, wrong)
         if fact.claimed_by:
             return PullDecision(fact, Choice.WAIT, f"being pulled by {fact.claimed_by}")
-        if fact.attempt is not None and fact.attempt.next > now:
-            return PullDecision(fact, Choice.WAIT, "waits after a failed attempt")
+        if waits(fact.attempt, now):
+            return PullDecision(fact, Choice.WAIT, WAITS)
         route = self._route(fact.node_from_id, fact.group_to_id)
         if route.blocked:
             return PullDecision(fact, Choice.SKIP, route.blocked)

@@ -3,13 +3,12 @@
 import os
 import random
 import signal
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import pytest
 
-from tests.fixtures.archive import Archive, ended_within, wait_for
+from tests.fixtures.archive import Archive, clock, ended_within, wait_for
 from tests.fixtures.sshd import Sshd, require_ssh
 
 MINIMUM = 2
@@ -31,19 +30,6 @@ class Hosts(NamedTuple):
         result = self.start(host, *arguments).result()
         assert result.status == 0, result
         return result
-
-
-def clock(offset):
-    """What makes a command and all that it starts see another time of day, as on a host whose clock is wrong."""
-    if not offset:
-        return {}
-    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
-    return {
-        "LD_PRELOAD": str(library),
-        "FAKETIME": offset,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.model import Blame
+from alpenhorn.model import AttemptFact, Blame
+from alpenhorn.plan import backoff
 from alpenhorn.plan.backoff import next_attempt
 
 MINUTE, DAY = 60.0, 86_400.0
@@ -48,3 +49,20 @@ def test_after_two_deaths_the_file_may_be_what_kills() -> None:
     third = waits(3, Blame.WORKER)
     assert min(third) >= MINUTE
     assert max(third) <= 2 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("last", "next_", "waiting"),
+    [
+        (NOW - 10, NOW + 50, True),
+        (NOW - 60, NOW, False),
+        (NOW + 300, NOW + 360, True),  # by a host whose clock is five minutes ahead
+        (NOW + 3600, NOW + 3660, False),  # the clock was put back by an hour
+        (NOW + 3600 - DAY / 2, NOW + 3600, True),
+    ],
+)
+def test_an_attempt_is_waited_for_unless_it_was_made_in_the_future(
+    last: float, next_: float, waiting: bool
+) -> None:
+    assert backoff.waits(AttemptFact(1, last, next_, "network", ""), NOW) is waiting
+    assert not backoff.waits(None, NOW)
