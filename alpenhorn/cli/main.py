@@ -18,7 +18,9 @@ INTERRUPTED = 130
 COMMANDS = {
     "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: list and show them."),
     "db": Entry("alpenhorn.cli.db:db", "The data index itself: create and check it."),
-    "file": Entry("alpenhorn.cli.file:file", "Files and their copies: find, import, check and copy them."),
+    "file": Entry(
+        "alpenhorn.cli.file:file", "Files and their copies: find, import, check, copy, release and pin them."
+    ),
     "group": Entry(
         "alpenhorn.cli.group:group",
         "Storage groups, to which data are sent: create, change, show and fill them.",
@@ -27,7 +29,7 @@ COMMANDS = {
     "host": Entry("alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change and show them."),
     "node": Entry(
         "alpenhorn.cli.node:node",
-        "Storage nodes, which hold copies of files: create, change and show them, and copy from them.",
+        "Storage nodes, which hold copies of files: create, change, show, copy from and clean them.",
     ),
     "plan": Entry(
         "alpenhorn.cli.plan:plan",
