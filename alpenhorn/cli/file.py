@@ -17,7 +17,7 @@ from alpenhorn.scan.listing_files import FileFilter
 
 @click.group()
 def file() -> None:
-    """Files and their copies: find, import, check and copy them."""
+    """Files and their copies: find, import, check, copy, release and pin them."""
 
 
 for _command in (

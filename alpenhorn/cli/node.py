@@ -22,7 +22,7 @@ from alpenhorn.scan.stats import fullness, of_nodes
 
 @click.group()
 def node() -> None:
-    """Storage nodes, which hold copies of files: create, change and show them, and copy from them."""
+    """Storage nodes, which hold copies of files: create, change, show, copy from and clean them."""
 
 
 for _command in (
