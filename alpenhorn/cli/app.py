@@ -82,6 +82,10 @@ class App:
 
         return datetime.now(UTC).replace(tzinfo=None)
 
+    def stamp(self) -> datetime:
+        """The same in whole seconds, which is what a datetime column holds."""
+        return self.now().replace(microsecond=0)
+
     @property
     def host(self) -> str:
         """This host's name in the index."""

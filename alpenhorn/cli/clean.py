@@ -123,7 +123,7 @@ def node_clean(app: App, /, node_name: str, **options: Any) -> None:
         acqs=tuple(acq.id for acq in names.acqs(index, wish.acqs)),
         targets=tuple(target.id for target in names.groups(index, wish.targets)),
         files=listed(app, wish.file_list, named),
-        before=None if wish.days is None else _stamp(app) - datetime.timedelta(days=wish.days),
+        before=None if wish.days is None else app.stamp() - datetime.timedelta(days=wish.days),
     )
     if wish.cancel:
         _cancel(app, node, selection, wish)
@@ -157,7 +157,7 @@ def _release(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None
     if wish.check:
         return
     confirm(f"Release {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    done = edit_clean.release(index, parts, selection, _stamp(app))
+    done = edit_clean.release(index, parts, selection, app.stamp())
     output.line(f"Released {output.count(done, 'copy', 'copies')}. {_next(node, wish.at_once)}")
 
 
@@ -173,7 +173,7 @@ def _cancel(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None:
     if wish.check:
         return
     confirm(f"Cancel {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    done = edit_clean.cancel(index, parts, _stamp(app))
+    done = edit_clean.cancel(index, parts, app.stamp())
     output.line(f"Cancelled the release of {output.count(done, 'copy', 'copies')}.")
     for count in clean_candidates.being_deleted(index, node_id=node.id).values():
         output.note(
@@ -247,7 +247,7 @@ def file_clean(
         if not why:
             selection = Selection(node.id, at_once, files=(file.id,))
             parts = clean_candidates.to_release(selection, index.now())
-            if edit_clean.release(index, parts, selection, _stamp(app)):
+            if edit_clean.release(index, parts, selection, app.stamp()):
                 output.line(f"Released: {file.path} on {node.name}. {_next(node, at_once)}")
                 continue
             why = "it was changed meanwhile; look at it, and try again"
@@ -260,7 +260,7 @@ def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
     changed = False
     for node in nodes:
         parts = clean_candidates.to_cancel(Selection(node.id, files=(file.id,)))
-        if edit_clean.cancel(app.index, parts, _stamp(app)):
+        if edit_clean.cancel(app.index, parts, app.stamp()):
             changed = True
             output.line(f"Cancelled the release of {file.path} on {node.name}.")
     if not changed:
@@ -303,7 +303,3 @@ def _next(node: NodeFact, at_once: bool) -> str:
 
 def _what(found: Total) -> str:
     return f"{output.count(found.files, 'copy', 'copies')} ({total_size(found)})"
-
-
-def _stamp(app: App) -> datetime.datetime:
-    return app.now().replace(microsecond=0)

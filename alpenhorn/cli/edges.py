@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
@@ -12,7 +13,7 @@ from alpenhorn.record.edit_edges import set_flag
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan import names, rules
 from alpenhorn.scan.rules import Action
-from alpenhorn.scan.sync_candidates import total
+from alpenhorn.scan.sync_candidates import Part, total
 
 CHECK = "alpenhorn rules check --apply"
 
@@ -43,14 +44,8 @@ def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
     way = f"from {ends.node.name} into {ends.group.name}"
     if not _set(app, ends, Action.AUTOSYNC, way, remove):
         return
-    parts = rules.unrequested(ends.node.id, ends.group.id)
-    found = total(app.index, parts)
-    if found.files:
-        copies = output.count(found.files, "copy", "copies")
-        output.line(
-            f"{copies} ({output.size(found.bytes)}) on {ends.node.name} already, and neither in {ends.group.name} nor"
-            f" requested there; nothing happens to these until: {CHECK}"
-        )
+    where = f"on {ends.node.name} already, and neither in {ends.group.name} nor requested there"
+    _there_already(app, rules.unrequested(ends.node.id, ends.group.id), where)
 
 
 @click.command()
@@ -80,14 +75,8 @@ def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:
         output.note(
             f"{ends.node.name} is an archive node: its copies stay until they are safe to go, when {safe}"
         )
-    parts = rules.unreleased(ends.node.id, ends.group.id)
-    found = total(app.index, parts)
-    if found.files:
-        copies = output.count(found.files, "copy", "copies")
-        output.line(
-            f"{copies} ({output.size(found.bytes)}) on {ends.node.name} already of what {ends.group.name} has; nothing"
-            f" happens to these until: {CHECK}"
-        )
+    where = f"on {ends.node.name} already of what {ends.group.name} has"
+    _there_already(app, rules.unreleased(ends.node.id, ends.group.id), where)
 
 
 def _ends(app: App, node_name: str, group_name: str) -> Ends:
@@ -106,3 +95,11 @@ def _set(app: App, ends: Ends, action: Action, way: str, remove: bool) -> bool:
     else:
         output.line(f"No change: {action} {way} is {state} already.")
     return not remove
+
+
+def _there_already(app: App, parts: Sequence[Part], where: str) -> None:
+    """An edge acts on what becomes good from now on; say so of the copies that were before it."""
+    found = total(app.index, parts)
+    if found.files:
+        copies = output.count(found.files, "copy", "copies")
+        output.line(f"{copies} ({output.size(found.bytes)}) {where}; nothing happens to these until: {CHECK}")

@@ -51,9 +51,7 @@ def state(
     file = names.file(index, path, names.root(index, node))
     if state_ or ready or unready:
         wanted = True if ready else False if unready else None
-        changed = edit_file.set_state(
-            index, file.id, node.id, state_, wanted, app.now().replace(microsecond=0)
-        )
+        changed = edit_file.set_state(index, file.id, node.id, state_, wanted, app.stamp())
         if not as_json:
             output.line("State changed." if changed else "No change.")
             return
@@ -108,7 +106,7 @@ def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
             f"{path!a} names no file; to search a whole node: alpenhorn node scan {node_name}"
         )
     request = ImportRequest(node.id, inner, recurse=False, register=register_new)
-    if import_requests.file(app.index, request, app.now().replace(microsecond=0)):
+    if import_requests.file(app.index, request, app.stamp()):
         output.line(f"Requested: import of {inner} on node {node_name}.")
     else:
         output.line(f"Already requested: import of {inner} on node {node_name}; nothing was added.")
@@ -147,7 +145,7 @@ def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: 
         )
         return
     assert node is not None and group is not None
-    now = app.now().replace(microsecond=0)
+    now = app.stamp()
     if dict(listing.group_states(index, file.id)).get(group.name) == "Present":
         output.line(f"Nothing to request: {file.path} is in {group.name} already.")
         return
@@ -180,7 +178,7 @@ def verify(app: App, path: str, node_name: str) -> None:
     """
     node = names.node(app.index, node_name)
     file = names.file(app.index, path, names.root(app.index, node))
-    before = edit_file.suspect(app.index, file.id, node.id, app.now().replace(microsecond=0))
+    before = edit_file.suspect(app.index, file.id, node.id, app.stamp())
     if before == "M":
         output.line(f"Already requested: check of {file.path} on {node_name}.")
     else:

@@ -111,9 +111,7 @@ def create(
         **{column: edit(None) for column, edit in edits.items()},
     }
     group_id = names.group(index, group_name).id if group_name else None
-    edit_node.create(
-        index, values, app.now().replace(microsecond=0), group_id=group_id, initialise=initialise
-    )
+    edit_node.create(index, values, app.stamp(), group_id=group_id, initialise=initialise)
     output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))
     if initialise:
         output.line("The next run on its host initialises it.")
@@ -274,5 +272,5 @@ def scan(app: App, name: str, path: str, register_new: bool) -> None:
 
 
 def _file(app: App, request: ImportRequest, what: str) -> None:
-    filed = import_requests.file(app.index, request, app.now().replace(microsecond=0))
+    filed = import_requests.file(app.index, request, app.stamp())
     output.line(f"Requested: {what}." if filed else f"Already requested: {what}; nothing was added.")

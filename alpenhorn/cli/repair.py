@@ -74,7 +74,7 @@ def _look(index: Index, topology: Topology, names: tuple[str, ...]) -> Repairs:
 
 
 def _request(app: App, topology: Topology, repairs: Repairs) -> int:
-    now = app.now().replace(microsecond=0)
+    now = app.stamp()
     return sum(
         create_for(app.index, file_ids, source_id, topology.nodes[node_id].group_id, now)
         for (source_id, node_id), file_ids in repairs.requests.items()

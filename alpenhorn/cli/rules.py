@@ -61,7 +61,7 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
     done = None
     if owed and apply_:
         confirm(_question(owed), force)
-        done = make_up(app.index, owed, app.now().replace(microsecond=0))
+        done = make_up(app.index, owed, app.stamp())
     if as_json:
         _document(owed, done)
     elif done is not None:

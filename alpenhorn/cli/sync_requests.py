@@ -171,7 +171,7 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
         output.line(f"Cancelled {output.count(done, 'request')}.")
     else:
         assert node is not None and group is not None
-        done = edit_requests.create(index, parts, node.id, group.id, app.now().replace(microsecond=0))
+        done = edit_requests.create(index, parts, node.id, group.id, app.stamp())
         output.line(f"Requested {output.count(done, 'file')}.")
 
 

@@ -75,5 +75,3 @@ class Worker:
                 from alpenhorn.run.nodes import initialise
 
                 return initialise(job, node)
-            case _:
-                raise NotImplementedError(task.kind)
