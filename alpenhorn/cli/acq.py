@@ -6,6 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.scan import listing_acqs, names
 
@@ -16,8 +17,8 @@ def acq() -> None:
 
 
 @acq.command("list")
-@click.option("--group", metavar="GROUP", help="Only acquisitions, and files, that are in GROUP.")
-@click.option("--node", metavar="NODE", help="Only acquisitions, and files, that are on NODE.")
+@click.option("--group", type=GROUP, metavar="GROUP", help="Only acquisitions, and files, that are in GROUP.")
+@click.option("--node", type=NODE, metavar="NODE", help="Only acquisitions, and files, that are on NODE.")
 @json_option
 @pass_app
 def list_(app: App, group: str | None, node: str | None, as_json: bool) -> None:
@@ -45,7 +46,7 @@ def list_(app: App, group: str | None, node: str | None, as_json: bool) -> None:
 
 
 @acq.command()
-@click.argument("name", metavar="ACQ")
+@click.argument("name", type=ACQ, metavar="ACQ")
 @click.option("--show-groups", is_flag=True, help="Show what of it is in which group.")
 @click.option("--show-nodes", is_flag=True, help="Show what of it is on which node.")
 @json_option

@@ -13,6 +13,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import (
     Gib,
     acq_option,
@@ -56,7 +57,7 @@ class Wish(NamedTuple):
 
 
 @click.command("clean")
-@click.argument("node_name", metavar="NODE")
+@click.argument("node_name", type=NODE, metavar="NODE")
 @acq_option
 @click.option("--archive-ok", is_flag=True, help="Also on an archive node.")
 @click.option("-x", "--cancel", is_flag=True, help="Want released copies again that are still there.")
@@ -88,6 +89,7 @@ class Wish(NamedTuple):
 @click.option(
     "--target",
     "targets",
+    type=GROUP,
     metavar="GROUP",
     multiple=True,
     help="Only files with another good copy in GROUP; may be repeated, and then in each of them.",
@@ -196,7 +198,7 @@ def _tell_of_the_brake(app: App, node: NodeFact, files: int) -> None:
 @click.argument("path", metavar="FILE")
 @click.option("--archive-ok", is_flag=True, help="Also on archive nodes.")
 @click.option("-x", "--cancel", is_flag=True, help="Want released copies again that are still there.")
-@click.option("--node", "node_name", metavar="NODE", help="Only the copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only the copy on NODE.")
 @click.option(
     "-n",
     "--now",

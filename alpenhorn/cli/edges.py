@@ -9,6 +9,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.record.edit_edges import set_flag
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan import names, rules
@@ -24,8 +25,8 @@ class Ends(NamedTuple):
 
 
 @click.command()
-@click.argument("group_name", metavar="GROUP")
-@click.argument("node_name", metavar="NODE")
+@click.argument("group_name", type=GROUP, metavar="GROUP")
+@click.argument("node_name", type=NODE, metavar="NODE")
 @click.option("--remove", is_flag=True, help="Stop doing so.")
 @pass_app
 def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
@@ -49,8 +50,8 @@ def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
 
 
 @click.command()
-@click.argument("node_name", metavar="NODE")
-@click.argument("group_name", metavar="GROUP")
+@click.argument("node_name", type=NODE, metavar="NODE")
+@click.argument("group_name", type=GROUP, metavar="GROUP")
 @click.option("--remove", is_flag=True, help="Stop doing so.")
 @pass_app
 def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:

@@ -8,6 +8,7 @@ import click
 
 from alpenhorn.cli import clean, file_edit, output, pin
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import Command, acq_option
 from alpenhorn.index.connection import Index
 from alpenhorn.scan import listing_files as listing
@@ -40,10 +41,10 @@ def state_options(command: Command) -> Command:
 
 def place_options(command: Command) -> Command:
     command = click.option(
-        "--node", "nodes", metavar="NODE", multiple=True, help="On NODE; may be repeated."
+        "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="On NODE; may be repeated."
     )(command)
     return click.option(
-        "--group", "groups", metavar="GROUP", multiple=True, help="In GROUP; may be repeated."
+        "--group", "groups", type=GROUP, metavar="GROUP", multiple=True, help="In GROUP; may be repeated."
     )(command)
 
 
@@ -72,6 +73,7 @@ def _filter(
 @click.option(
     "--absent-group",
     "absent_groups",
+    type=GROUP,
     metavar="GROUP",
     multiple=True,
     help="Without a healthy copy in GROUP; may be repeated.",
@@ -79,14 +81,17 @@ def _filter(
 @click.option(
     "--absent-node",
     "absent_nodes",
+    type=NODE,
     metavar="NODE",
     multiple=True,
     help="Without a healthy copy on NODE; may be repeated.",
 )
 @click.option("-a", "--all", "every", is_flag=True, help="All places must fit, not just one of them.")
 @state_options
-@click.option("--from", "from_", metavar="SRC", help="With --to: files that can be copied from node SRC.")
-@click.option("--to", metavar="DEST", help="With --from: files that group DEST does not have.")
+@click.option(
+    "--from", "from_", type=NODE, metavar="SRC", help="With --to: files that can be copied from node SRC."
+)
+@click.option("--to", type=GROUP, metavar="DEST", help="With --from: files that group DEST does not have.")
 @click.option(
     "--details", is_flag=True, help="Show size, MD5 sum and time, and the state on a single node or group."
 )

@@ -6,6 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.cli.paths import path_below
 from alpenhorn.errors import Refused
@@ -18,7 +19,7 @@ from alpenhorn.scan.sync_candidates import Selection
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.argument("node_name", metavar="NODE")
+@click.argument("node_name", type=NODE, metavar="NODE")
 @click.option(
     "--set",
     "state_",
@@ -87,7 +88,7 @@ def _words(copy: listing.CopyRow | None) -> str:
 
 @click.command("import")
 @click.argument("path", metavar="PATH")
-@click.argument("node_name", metavar="NODE")
+@click.argument("node_name", type=NODE, metavar="NODE")
 @click.option("-n", "--register-new", is_flag=True, help="Also take a file that the index does not know.")
 @pass_app
 def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
@@ -116,8 +117,8 @@ def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
 @click.argument("path", metavar="FILE")
 @click.option("--cancel", is_flag=True, help="Cancel pending requests for the file.")
 @click.option("--force", is_flag=True, help="Request it even if the source does not have it.")
-@click.option("--from", "from_", metavar="SOURCE_NODE", help="The node to copy from.")
-@click.option("--to", metavar="DEST_GROUP", help="The group to copy into.")
+@click.option("--from", "from_", type=NODE, metavar="SOURCE_NODE", help="The node to copy from.")
+@click.option("--to", type=GROUP, metavar="DEST_GROUP", help="The group to copy into.")
 @pass_app
 def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: str | None) -> None:
     """Request that one file be copied from a node into a group.
@@ -165,7 +166,7 @@ def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: 
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.argument("node_name", metavar="NODE")
+@click.argument("node_name", type=NODE, metavar="NODE")
 @pass_app
 def verify(app: App, path: str, node_name: str) -> None:
     """Let the next run check a copy of a file.

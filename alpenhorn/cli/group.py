@@ -9,6 +9,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import GROUP
 from alpenhorn.cli.edges import autosync
 from alpenhorn.cli.node_tables import node_documents, print_nodes, print_settings
 from alpenhorn.cli.options import NAME, chosen, class_option, io_edits, io_options, notes_option, settings
@@ -56,7 +57,7 @@ def create(
 
 
 @group.command()
-@click.argument("name", metavar="GROUP")
+@click.argument("name", type=GROUP, metavar="GROUP")
 @class_option
 @io_options
 @notes_option
@@ -104,7 +105,7 @@ def list_(app: App, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("name", metavar="GROUP")
+@click.argument("name", type=GROUP, metavar="GROUP")
 @click.option("--actions", is_flag=True, help="Show the automatic actions that concern the group.")
 @click.option("-a", "--all", "all_", is_flag=True, help="Show all of it.")
 @click.option("--node-details", is_flag=True, help="Show the properties of the nodes.")

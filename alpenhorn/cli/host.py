@@ -6,6 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.node_tables import node_documents, print_nodes
 from alpenhorn.cli.options import NAME, Command, Text, chosen, notes_option
 from alpenhorn.record import edit_host
@@ -52,7 +53,7 @@ def create(app: App, name: str, address: str | None, username: str | None, notes
 
 
 @host.command()
-@click.argument("name", metavar="HOST")
+@click.argument("name", type=HOST, metavar="HOST")
 @host_options
 @pass_app
 def modify(app: App, name: str, address: str | None, username: str | None, notes: str | None) -> None:
@@ -90,7 +91,7 @@ def list_(app: App, as_json: bool) -> None:
 
 
 @host.command()
-@click.argument("name", metavar="HOST")
+@click.argument("name", type=HOST, metavar="HOST")
 @click.option("--node-details", is_flag=True, help="Show the properties of the nodes.")
 @click.option("--node-stats", is_flag=True, help="Show the number and size of the files on the nodes.")
 @json_option

@@ -10,6 +10,7 @@ from alpenhorn.cli import node_edit, output
 from alpenhorn.cli import node_tables as tables
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.clean import node_clean
+from alpenhorn.cli.complete import GROUP, HOST, NODE
 from alpenhorn.cli.edges import autoclean
 from alpenhorn.cli.options import Command
 from alpenhorn.cli.sync_requests import node_sync
@@ -41,8 +42,8 @@ for _command in (
 
 def filter_options(command: Command) -> Command:
     for decorate in (
-        click.option("--host", metavar="HOST", help="Only nodes on HOST."),
-        click.option("--group", metavar="GROUP", help="Only nodes in GROUP."),
+        click.option("--host", type=HOST, metavar="HOST", help="Only nodes on HOST."),
+        click.option("--group", type=GROUP, metavar="GROUP", help="Only nodes in GROUP."),
         click.option("--active/--inactive", default=None, help="Only nodes that are (in)active."),
     ):
         command = decorate(command)
@@ -116,7 +117,7 @@ def stats(
 
 
 @node.command()
-@click.argument("name", metavar="NODE")
+@click.argument("name", type=NODE, metavar="NODE")
 @click.option("--actions", is_flag=True, help="Show the automatic actions from the node.")
 @click.option("-a", "--all", "all_", is_flag=True, help="Show all of it.")
 @click.option("--imports", is_flag=True, help="Show the pending import requests.")

@@ -8,6 +8,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, HOST, NODE
 from alpenhorn.cli.options import (
     MOST_COUNT,
     NAME,
@@ -27,7 +28,9 @@ from alpenhorn.record.import_requests import ImportRequest
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan import names
 
-host_option = click.option("--host", metavar="HOST", help="The host that the node is on; '' for none.")
+host_option = click.option(
+    "--host", type=HOST, metavar="HOST", help="The host that the node is on; '' for none."
+)
 root_option = click.option("--root", metavar="ROOT", type=Root(), help="The node's directory on its host.")
 register_option = click.option(
     "-n", "--register-new", is_flag=True, help="Also take files that the index does not know."
@@ -66,7 +69,7 @@ def node_options(command: Command) -> Command:
 @click.option("--activate", is_flag=True, help="Make the node active at once.")
 @click.option("--auto-import", is_flag=True, help="Search the node for new files in each run.")
 @click.option("--create-group", is_flag=True, help="Create a group of the same name for it.")
-@click.option("--group", "group_name", metavar="GROUP", help="The group that the node joins.")
+@click.option("--group", "group_name", type=GROUP, metavar="GROUP", help="The group that the node joins.")
 @click.option("--init", "initialise", is_flag=True, help="Let the next run initialise it.")
 @pass_app
 def create(
@@ -120,12 +123,14 @@ def create(
 
 
 @click.command()
-@click.argument("name", metavar="NODE")
+@click.argument("name", type=NODE, metavar="NODE")
 @node_options
 @click.option(
     "--auto-import/--no-auto-import", default=None, help="Search the node for new files in each run."
 )
-@click.option("--group", "group_name", metavar="GROUP", help="Move the node, with its files, to GROUP.")
+@click.option(
+    "--group", "group_name", type=GROUP, metavar="GROUP", help="Move the node, with its files, to GROUP."
+)
 @click.option("--no-max-total", is_flag=True, help="Let its files take up any space.")
 @pass_app
 def modify(
@@ -199,7 +204,7 @@ def _note_idle(app: App, node_id: int) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="NODE")
+@click.argument("name", type=NODE, metavar="NODE")
 @host_option
 @root_option
 @pass_app
@@ -220,7 +225,7 @@ def activate(app: App, name: str, host: str | None, root: str | None) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="NODE")
+@click.argument("name", type=NODE, metavar="NODE")
 @pass_app
 def deactivate(app: App, name: str) -> None:
     """Make a node inactive, so that no run works on it and nothing is pulled from it.
@@ -235,7 +240,7 @@ def deactivate(app: App, name: str) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="NODE")
+@click.argument("name", type=NODE, metavar="NODE")
 @pass_app
 def init(app: App, name: str) -> None:
     """Let the next run on the node's host initialise it.
@@ -251,7 +256,7 @@ def init(app: App, name: str) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="NODE")
+@click.argument("name", type=NODE, metavar="NODE")
 @click.argument("path", metavar="PATH", default=".", required=False)
 @register_option
 @pass_app

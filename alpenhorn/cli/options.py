@@ -16,6 +16,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App
+from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.output import harmless
 from alpenhorn.errors import Refused
 from alpenhorn.scan import names
@@ -133,7 +134,7 @@ class_option = click.option(
     help="Set the storage class; '' means Default.",
 )
 acq_option = click.option(
-    "--acq", "acqs", metavar="ACQ", multiple=True, help="Only files of ACQ; may be repeated."
+    "--acq", "acqs", type=ACQ, metavar="ACQ", multiple=True, help="Only files of ACQ; may be repeated."
 )
 check_option = click.option("-c", "--check", is_flag=True, help="Only count what would be done.")
 force_option = click.option("--force", is_flag=True, help="Do not ask.")

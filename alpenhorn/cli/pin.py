@@ -8,6 +8,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import Text
 from alpenhorn.cli.times import When
 from alpenhorn.errors import Refused
@@ -20,7 +21,7 @@ LONGEST_REASON = 1000
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--node", "node_name", metavar="NODE", help="Keep only the copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Keep only the copy on NODE.")
 @click.option("--reason", metavar="R", type=Text(LONGEST_REASON), help="Say why, for those who wonder later.")
 @click.option(
     "--until",
@@ -68,7 +69,7 @@ def _end(until: datetime | timedelta | None, now: datetime) -> datetime | None:
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--node", "node_name", metavar="NODE", help="Take away the pin of the copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Take away the pin of the copy on NODE.")
 @pass_app
 def unpin(app: App, path: str, node_name: str | None) -> None:
     """Take the pin of a file away.

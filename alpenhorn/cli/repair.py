@@ -6,6 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import at_most_one, confirm
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
@@ -20,7 +21,9 @@ PAGE = 2000
 
 
 @click.command()
-@click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only copies on NODE; may be repeated.")
+@click.option(
+    "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only copies on NODE; may be repeated."
+)
 @click.option("--check", is_flag=True, help="Only tell what would be done.")
 @click.option("--force", is_flag=True, help="Do not ask.")
 @json_option

@@ -8,6 +8,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import REQUEST_ID
 from alpenhorn.cli.runs import workers
 from alpenhorn.record import edit_requests
@@ -31,9 +32,9 @@ def in_a_run_now(app: App, request_id: int) -> str:
 
 
 @request.command("list")
-@click.option("--node", metavar="NODE", help="Only requests from node NODE.")
-@click.option("--group", metavar="GROUP", help="Only requests into group GROUP.")
-@click.option("--acq", metavar="ACQ", help="Only files of acquisition ACQ.")
+@click.option("--node", type=NODE, metavar="NODE", help="Only requests from node NODE.")
+@click.option("--group", type=GROUP, metavar="GROUP", help="Only requests into group GROUP.")
+@click.option("--acq", type=ACQ, metavar="ACQ", help="Only files of acquisition ACQ.")
 @click.option(
     "--state",
     type=click.Choice([state.value for state in RequestState]),

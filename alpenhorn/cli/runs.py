@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alpenhorn.cli.app import App
+from alpenhorn.cli.complete import NODE
 
 if TYPE_CHECKING:
     from alpenhorn.run.pool import Pool
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 KINDS = ("import", "check", "delete", "pull")
 
 node_option = click.option(
-    "--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."
+    "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only this node; may be repeated."
 )
 only_option = click.option(
     "--only",

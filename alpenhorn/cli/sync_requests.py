@@ -12,6 +12,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import (
     Command,
     acq_option,
@@ -49,6 +50,7 @@ def sync_options(command: Command) -> Command:
         click.option(
             "--target",
             "targets",
+            type=GROUP,
             metavar="GROUP",
             multiple=True,
             help="Leave out files that are in GROUP; may be repeated.",
@@ -69,8 +71,8 @@ def sync_options(command: Command) -> Command:
 
 
 @click.command("sync")
-@click.argument("node_name", metavar="NODE")
-@click.argument("group_name", metavar="GROUP", required=False)
+@click.argument("node_name", type=NODE, metavar="NODE")
+@click.argument("group_name", type=GROUP, metavar="GROUP", required=False)
 @sync_options
 @pass_app
 def node_sync(
@@ -101,8 +103,8 @@ def node_sync(
 
 
 @click.command("sync")
-@click.argument("group_name", metavar="GROUP")
-@click.argument("node_name", metavar="NODE", required=False)
+@click.argument("group_name", type=GROUP, metavar="GROUP")
+@click.argument("node_name", type=NODE, metavar="NODE", required=False)
 @sync_options
 @pass_app
 def group_sync(

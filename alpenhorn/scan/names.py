@@ -14,6 +14,16 @@ from alpenhorn.index.connection import Index
 SUGGESTIONS = 2000  # names compared with a wrong one; comparing them takes half a second
 TERMS = 200  # (acquisition, name) pairs in one query; SQLite refuses expressions deeper than 1000
 ACQ_LENGTH = 64
+LAST = "\U0010ffff"  # sorts behind every character that a name has
+COMPLETIONS = 500  # more are of no use to somebody who is typing
+
+# What there are names of: its table, and the command that lists them.
+KINDS = {
+    "host": ("storagehost", "alpenhorn host list"),
+    "group": ("storagegroup", "alpenhorn group list"),
+    "node": ("storagenode", "alpenhorn node list"),
+    "acquisition": ("archiveacq", "alpenhorn acq list"),
+}
 
 
 class Named(NamedTuple):
@@ -33,19 +43,19 @@ class FileName(NamedTuple):
 
 def host(index: Index, name: str) -> Named:
     """Raises NotFound, as all of these do."""
-    return _one(index, "storagehost", "host", name, "alpenhorn host list")
+    return _one(index, "host", name)
 
 
 def group(index: Index, name: str) -> Named:
-    return _one(index, "storagegroup", "group", name, "alpenhorn group list")
+    return _one(index, "group", name)
 
 
 def node(index: Index, name: str) -> Named:
-    return _one(index, "storagenode", "node", name, "alpenhorn node list")
+    return _one(index, "node", name)
 
 
 def acq(index: Index, name: str) -> Named:
-    return _one(index, "archiveacq", "acquisition", name, "alpenhorn acq list")
+    return _one(index, "acquisition", name)
 
 
 def hosts(index: Index, names: Iterable[str]) -> list[Named]:
@@ -70,7 +80,21 @@ def root(index: Index, node: Named) -> str | None:
     return None if row is None else row[0]
 
 
-def _one(index: Index, table: str, kind: str, name: str, listing: str) -> Named:
+def beginning(index: Index, kind: str, text: str) -> list[str]:
+    """The names of that kind that begin with a text and can be shown as they are, in order; not too many."""
+    if not _storable(text):
+        return []
+    table, _ = KINDS[kind]
+    sql = f"SELECT name FROM {table}"
+    bounds: tuple[str, ...] = ()
+    if text:
+        sql, bounds = f"{sql} WHERE name >= ? AND name < ?", (text, text + LAST)
+    rows = index.execute(f"{sql} ORDER BY name LIMIT {COMPLETIONS}", bounds)
+    return [name for (name,) in rows if name.startswith(text) and name.isprintable()]
+
+
+def _one(index: Index, kind: str, name: str) -> Named:
+    table, listing = KINDS[kind]
     row = None
     if _storable(name):
         row = index.execute(f"SELECT id, name FROM {table} WHERE name = ?", (name,)).fetchone()
@@ -88,7 +112,7 @@ def _suggestion(index: Index, table: str, name: str) -> str:
     bounds: tuple[str, ...] = ()
     if count > SUGGESTIONS and name:
         sql += " WHERE name >= ? AND name < ?"
-        bounds = (name[0], name[0] + "\U0010ffff")
+        bounds = (name[0], name[0] + LAST)
     known = [row[0] for row in index.execute(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)]
     close = get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
