@@ -343,8 +343,12 @@ class ProbeJob(NamedTuple):
 
 
 class InitJob(NamedTuple):
+    """Mark a root as the node's: `request_id` when a request asks for it; `formerly` when the root bears that
+    name, which the node had before it was renamed."""
+
     node: NodeFact
-    request_id: int
+    request_id: int | None
+    formerly: str | None = None
 
 
 class Task(NamedTuple):
@@ -462,16 +466,17 @@ class ImportResult(NamedTuple):
 
 class ProbeOutcome(NamedTuple):
     """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
-    root is there and has no marker at all."""
+    root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none."""
 
     node_id: int
     free_b: int | None = None
     uninitialised: bool = False
+    owner: str = ""
     error: str = ""
 
 
 class InitOutcome(NamedTuple):
-    request_id: int
+    request_id: int | None
     error: str = ""
 
 

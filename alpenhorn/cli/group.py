@@ -13,6 +13,7 @@ from alpenhorn.cli.complete import GROUP
 from alpenhorn.cli.edges import autosync
 from alpenhorn.cli.node_tables import node_documents, print_nodes, print_settings
 from alpenhorn.cli.options import NAME, chosen, class_option, io_edits, io_options, notes_option, settings
+from alpenhorn.cli.rename import group_rename
 from alpenhorn.cli.sync_requests import group_sync
 from alpenhorn.record import edit_group
 from alpenhorn.scan import listing_storage as storage
@@ -27,6 +28,7 @@ def group() -> None:
 
 group.add_command(autosync)
 group.add_command(group_sync)
+group.add_command(group_rename)
 
 
 @group.command()

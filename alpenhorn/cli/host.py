@@ -9,6 +9,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.node_tables import node_documents, print_nodes
 from alpenhorn.cli.options import NAME, Command, Text, chosen, notes_option
+from alpenhorn.cli.rename import host_rename
 from alpenhorn.record import edit_host
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan import names
@@ -18,6 +19,9 @@ from alpenhorn.scan.stats import of_nodes
 @click.group()
 def host() -> None:
     """Hosts, on which nodes live: create, change and show them."""
+
+
+host.add_command(host_rename)
 
 
 def host_options(command: Command) -> Command:

@@ -13,6 +13,7 @@ from alpenhorn.cli.clean import node_clean
 from alpenhorn.cli.complete import GROUP, HOST, NODE
 from alpenhorn.cli.edges import autoclean
 from alpenhorn.cli.options import Command
+from alpenhorn.cli.rename import node_rename
 from alpenhorn.cli.sync_requests import node_sync
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB, MARKER
@@ -36,6 +37,7 @@ for _command in (
     node_edit.scan,
     node_sync,
     node_clean,
+    node_rename,
 ):
     node.add_command(_command)
 

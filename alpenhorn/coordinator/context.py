@@ -111,7 +111,7 @@ class Context:
         The nodes that are worked on stay as they are otherwise: their storage objects and locks belong to their
         roots, and the next round begins with the new rows.
         """
-        rows = load(self.index).nodes
+        rows = load(self.index).called_as_in(self.topology).nodes
         off = {
             node_id
             for node_id in self.ios

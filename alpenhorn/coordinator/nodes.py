@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, StorageError
@@ -25,6 +26,8 @@ from alpenhorn.model import (
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
+
+_log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 30.0
 WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to stop
@@ -122,25 +125,61 @@ def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes
         return set()
     from alpenhorn.record.imports import complete  # 3 ms, and nearly no run needs it
 
+    jobs = []
     for node, request in wanted:
         if found.answers[node.id].uninitialised:
-            job = InitJob(node, request.request_id)
-            pool.submit(Task(Kind.INIT, node.id, job, files=0, deadline=PROBE_SECONDS))
+            jobs.append(InitJob(node, request.request_id))
         elif not found.answers[node.id].error:
             complete(index, request.request_id)
     done_nodes = set()
+    for job in _marked(pool, jobs, report):
+        assert job.request_id is not None
+        complete(index, job.request_id)
+        done_nodes.add(job.node.id)
+    return done_nodes
+
+
+def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[InitJob]:
+    """Have roots marked; yields the jobs that were done."""
+    for job in jobs:
+        pool.submit(Task(Kind.INIT, job.node.id, job, files=0, deadline=PROBE_SECONDS))
     while ended := pool.wait(None):
         for done in ended:
-            node = by_id[done.task.node_id]
+            assert isinstance(done.task.job, InitJob)
             error = done.error if done.fate is not Fate.DONE else done.outcome.error
             if error:
-                report.failures.add(f"node {node.name} could not be initialised: {error}")
+                report.failures.add(f"node {done.task.job.node.name} could not be initialised: {error}")
             else:
-                assert isinstance(done.task.job, InitJob)
-                complete(index, done.task.job.request_id)
                 report.tally("init").done += 1
-                done_nodes.add(node.id)
-    return done_nodes
+                yield done.task.job
+
+
+def renamed(index: Index, nodes: Iterable[NodeFact], found: Nodes) -> dict[int, ProbeOutcome]:
+    """The answers of nodes whose storage bears a name that they had before they were renamed, by id.  Nothing
+    else is wrong with them, so that for now their answers are good ones."""
+    marked = [node for node in nodes if found.answers[node.id].owner]
+    if not marked:
+        return {}
+    from alpenhorn.scan.former_names import had  # nearly no run needs it
+
+    former = {
+        node.id: found.answers[node.id]
+        for node in marked
+        if had(index, node.id, found.answers[node.id].owner)
+    }
+    found.answers |= {node_id: answer._replace(error="") for node_id, answer in former.items()}
+    return former
+
+
+def mark_anew(
+    pool: Pool, former: dict[int, ProbeOutcome], nodes: Iterable[NodeFact], found: Nodes, report: Report
+) -> None:
+    """Write the names of renamed nodes into the roots of those that are locked: another run that began before
+    the rename works on the others by their old names."""
+    found.answers |= {node_id: answer for node_id, answer in former.items() if node_id not in found.locks}
+    jobs = [InitJob(node, None, former[node.id].owner) for node in nodes if node.id in former]
+    for job in _marked(pool, jobs, report):
+        _log.info("the root of node %s, formerly %s, bears its name now", job.node.name, job.formerly)
 
 
 def lock(

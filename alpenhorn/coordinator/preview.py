@@ -102,6 +102,9 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     here = topology.here(config.sync.host)
     all_ios, faults = node_steps.make_ios(here)
     answers = node_steps.probe(pool, [node for node in here if node.id in all_ios], tidy=False)
+    node_steps.renamed(
+        index, [node for node in meant if node.id in answers], node_steps.Nodes(all_ios, answers)
+    )
     faults |= {node_id: answer.error for node_id, answer in answers.items() if answer.error}
     for node in meant:
         if node.id in faults and not _initialised_first(index, node, answers.get(node.id)):

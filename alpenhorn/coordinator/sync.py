@@ -69,7 +69,19 @@ def sync(
         _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
         claims.drop_dead(index, run, found.locks)
         session = _Session(
-            index, pool, config, asked, watcher, clock, stopping, report, run, started, workable, found
+            index,
+            pool,
+            config,
+            asked,
+            watcher,
+            clock,
+            stopping,
+            report,
+            run,
+            started,
+            topology,
+            workable,
+            found,
         )
         free_b: dict[int, int | None] = {}
         try:
@@ -116,11 +128,13 @@ def _prepare(
     fresh = node_steps.initialise(index, pool, targets, found, report)
     if fresh:
         found.answers |= node_steps.probe(pool, [node for node in usable if node.id in fresh], tidy=False)
+    former = node_steps.renamed(index, targets, found)
     for node in targets:
         if found.answers[node.id].error:
             node_steps.leave_out(node, found.answers[node.id].error, report, asked)
     node_steps.lock(targets, found, asked, report, stopping)
     locked = [node for node in targets if node.id in found.locks]
+    node_steps.mark_anew(pool, former, locked, found, report)
     found.answers |= node_steps.probe(pool, locked, tidy=True)
     for node in locked:
         if found.answers[node.id].error:
@@ -149,6 +163,7 @@ class _Session:
     report: Report
     run: runs.Run
     started: float
+    start: topologies.Topology
     nodes: list[NodeFact]
     found: node_steps.Nodes
     troubles: Troubles = field(default_factory=Troubles)
@@ -186,7 +201,7 @@ class _Session:
     def _context(self) -> Context:
         """Rows, objects and reservations as they are now: an edit made meanwhile is honoured."""
         config = self.config
-        topology = topologies.load(self.index)
+        topology = topologies.load(self.index).called_as_in(self.start)
         wanted = {node.id for node in self.still_there()}
         here = [node for node in topology.here(config.sync.host) if node.id in wanted]
         ios = {node.id: self.found.ios[node.id] for node in here}

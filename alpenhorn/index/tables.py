@@ -241,6 +241,17 @@ class SyncPin(SyncTable):
         indexes = ((("file_id", "node_id"), True),)
 
 
+class SyncFormerName(SyncTable):
+    """A name that a node had, by which its storage may still be marked."""
+
+    node_id = pw.IntegerField()
+    name = pw.CharField(max_length=64)
+    renamed = pw.DateTimeField()
+
+    class Meta:
+        indexes = ((("node_id", "name"), True),)
+
+
 class SyncEvent(SyncTable):
     """What happened to which copy, and why.  Only ever added to."""
 
@@ -268,4 +279,12 @@ ALPENHORN_TABLES: tuple[type[Table], ...] = (
     ArchiveFileImportRequest,
     StorageTransferAction,
 )
-SYNC_TABLES: tuple[type[Table], ...] = (SyncRun, SyncClaim, SyncAttempt, SyncVerification, SyncPin, SyncEvent)
+SYNC_TABLES: tuple[type[Table], ...] = (
+    SyncRun,
+    SyncClaim,
+    SyncAttempt,
+    SyncVerification,
+    SyncPin,
+    SyncFormerName,
+    SyncEvent,
+)

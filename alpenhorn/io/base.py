@@ -82,12 +82,16 @@ class Node(ABC):
         """Raise StorageError unless this is the right storage: root there, marker right."""
 
     @abstractmethod
-    def uninitialised(self) -> bool:
-        """True when the root is there and carries no marker at all."""
+    def owner(self) -> str | None:
+        """The name of the node whose storage this is marked as; None when the root is there without a marker."""
 
     @abstractmethod
-    def initialise(self) -> None:
-        """Make this storage the node's, once; raises StorageError when it is already another node's."""
+    def initialise(self, formerly: str | None = None) -> None:
+        """Mark this storage as the node's, once; raises StorageError when it is already another node's.
+
+        `formerly`: the mark of that name, which the node had before, is replaced.  Only for the holder of the
+        node's run lock.
+        """
 
     @abstractmethod
     def free_bytes(self) -> int | None:

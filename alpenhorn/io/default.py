@@ -60,7 +60,7 @@ class DefaultNode(Node):
         return self._method
 
     def check(self) -> None:
-        self._check(self._marked_name())
+        self._check(self.owner())
 
     def _check(self, found: str | None) -> None:
         if found is None:
@@ -74,31 +74,41 @@ class DefaultNode(Node):
                 f" correct the root with: alpenhorn node modify {self.node.name} --root DIR"
             )
 
-    def uninitialised(self) -> bool:
-        return self._marked_name() is None
+    def owner(self) -> str | None:
+        return self._marked_name()
 
-    def initialise(self) -> None:
-        found = self._marked_name()
+    def initialise(self, formerly: str | None = None) -> None:
+        found = self.owner()
         if found == self.node.name:
+            return
+        if found is not None and found == formerly:
+            self._mark_anew()
             return
         if found is not None:
             raise StorageError(
                 f"{self.root} already belongs to node {found!r}; {self.node.name} needs another root"
             )
         probe_locks(self.root)
-        marker = os.path.join(self.root, MARKER)
-        # Written aside and linked, so that a crash cannot leave an empty marker, and two hosts cannot
-        # both believe that the root is theirs.
-        aside = os.path.join(self.root, f".{MARKER}.{os.urandom(8).hex()}")
         try:
-            with open(aside, "x", encoding="utf-8") as file:
-                file.write(self.node.name + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(aside, marker)
+            # A link fails where there is a marker, so that two hosts cannot both believe that the root is theirs.
+            self._place_marker(b"", os.link)
         except FileExistsError:
             self.check()  # somebody was faster; that is well if it was for this node
-            return
+
+    def _mark_anew(self) -> None:
+        with open(os.path.join(self.root, MARKER), "rb") as file:
+            notes = file.read().partition(b"\n")[2]
+        self._place_marker(notes, os.replace)
+
+    def _place_marker(self, notes: bytes, place: Callable[[str, str], None]) -> None:
+        """Written aside, so that a crash cannot leave an empty marker."""
+        aside = os.path.join(self.root, f".{MARKER}.{os.urandom(8).hex()}")
+        try:
+            with open(aside, "xb") as file:
+                file.write(self.node.name.encode() + b"\n" + notes)
+                file.flush()
+                os.fsync(file.fileno())
+            place(aside, os.path.join(self.root, MARKER))
         finally:
             if os.path.lexists(aside):
                 os.unlink(aside)

@@ -13,7 +13,9 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
         try:
             node.check()
         except StorageError as error:
-            return ProbeOutcome(job.node.id, uninitialised=node.uninitialised(), error=str(error))
+            owner = node.owner()
+            free_b = None if owner is None else node.free_bytes()
+            return ProbeOutcome(job.node.id, free_b, owner is None, owner or "", str(error))
         if job.tidy:
             node.tidy()
         return ProbeOutcome(job.node.id, node.free_bytes())
@@ -25,7 +27,7 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
 
 def initialise(job: InitJob, node: Node) -> InitOutcome:
     try:
-        node.initialise()
+        node.initialise(job.formerly)
     except StorageError as error:
         return InitOutcome(job.request_id, str(error))
     except OSError as error:

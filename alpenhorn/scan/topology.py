@@ -29,6 +29,15 @@ class Topology(NamedTuple):
             key=lambda node: node.name,
         )
 
+    def called_as_in(self, before: Topology) -> Topology:
+        """With the names that nodes had then: a node's root is marked with its name, and when it is renamed the
+        next run marks it anew."""
+        nodes = {
+            node_id: node._replace(name=before.nodes[node_id].name) if node_id in before.nodes else node
+            for node_id, node in self.nodes.items()
+        }
+        return self._replace(nodes=nodes)
+
     def named(self, names: Sequence[str]) -> list[NodeFact]:
         """Each once.  Raises NotFound for the first name that no node has."""
         by_name = {node.name: node for node in self.nodes.values()}

@@ -15,6 +15,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.model import CheckJob, CheckResult, Done, Fate, ProbeOutcome, Task, Verdict
 from alpenhorn.run.pool import Pool
+from alpenhorn.scan import topology
 from tests.plan.facts import NOW
 from tests.record.rows import HERE, Rows
 
@@ -103,6 +104,7 @@ def context(rows: Rows) -> Iterator[Context]:
             report=Report(),
             run=rows.begin(),
             started=0.0,
+            start=topology.load(rows.index),
             nodes=[node],
             found=Nodes(ios={node.id: node_io(node)}, answers={node.id: ProbeOutcome(node.id)}),
         )

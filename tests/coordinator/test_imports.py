@@ -53,6 +53,7 @@ def begin(archive: Archive, pool: Pool) -> Context:
         report=Report(),
         run=runs.begin(archive.index, "here", [node.name for node in nodes], clock),
         started=time.monotonic(),
+        start=topology.load(archive.index),
         nodes=nodes,
         found=found,
     )

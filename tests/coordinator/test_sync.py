@@ -10,6 +10,7 @@ from alpenhorn.coordinator.sync import _Session
 from alpenhorn.index.connection import Index
 from alpenhorn.record import run as runs
 from alpenhorn.run.pool import Pool
+from alpenhorn.scan import topology
 
 
 def clock() -> datetime.datetime:
@@ -31,6 +32,7 @@ def test_no_two_jobs_of_a_run_share_a_stage_though_they_are_of_different_rounds(
             report=Report(),
             run=run,
             started=time.monotonic(),
+            start=topology.load(index),
             nodes=[],
             found=Nodes(),
         )

@@ -45,7 +45,7 @@ def test_any_other_marker_is_another_nodes(root: Path, text: str) -> None:
     node = unmarked(root)
     with pytest.raises(StorageError, match=r"belongs to node .* not to disk"):
         node.check()
-    assert not node.uninitialised()
+    assert node.owner() is not None
     with pytest.raises(StorageError, match="already belongs to node"):
         node.initialise()
     assert (root / MARKER).read_bytes() == text.encode("latin-1")
@@ -62,13 +62,13 @@ def test_a_root_without_a_marker_is_not_the_nodes(root: Path) -> None:
     node = unmarked(root)
     with pytest.raises(StorageError, match="alpenhorn node init disk"):
         node.check()
-    assert node.uninitialised()
+    assert node.owner() is None
 
 
 def test_an_absent_root_is_told_and_not_made(root: Path) -> None:
     root.rmdir()
     node = unmarked(root)
-    for verb in (node.check, node.initialise, node.uninitialised):
+    for verb in (node.check, node.initialise, node.owner):
         with pytest.raises(StorageError, match="is not there"):
             verb()
     assert not root.exists()
@@ -98,7 +98,7 @@ def test_a_marker_that_is_no_regular_file_is_refused_and_hangs_nobody(root: Path
     else:
         marker.mkdir()
     node = unmarked(root)
-    for verb in (node.check, node.initialise, node.uninitialised):
+    for verb in (node.check, node.initialise, node.owner):
         with pytest.raises(StorageError, match=MARKER):
             verb()
 
@@ -120,6 +120,20 @@ def test_initialising_twice_is_as_good_as_once(root: Path) -> None:
     before = os.stat(root / MARKER)
     node.initialise()
     assert os.stat(root / MARKER) == before
+
+
+def test_only_the_mark_of_a_former_name_is_replaced_and_the_rest_of_it_stays(root: Path) -> None:
+    (root / MARKER).write_text("old\nbought in 2020\n")
+    node = unmarked(root)
+    with pytest.raises(StorageError, match="already belongs to node 'old'"):
+        node.initialise("older")
+    assert (root / MARKER).read_text() == "old\nbought in 2020\n"
+    node.initialise("old")
+    assert (root / MARKER).read_text() == "disk\nbought in 2020\n"
+    node.initialise("old")
+    assert os.listdir(root).count(MARKER) == 1 and not [
+        name for name in os.listdir(root) if name.startswith(f".{MARKER}")
+    ]
 
 
 def test_what_a_crash_left_aside_does_not_keep_from_initialising(root: Path) -> None:
