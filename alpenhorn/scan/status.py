@@ -153,7 +153,8 @@ def status(index: Index) -> Status:
         for node in rows
     ]
     failing = [Failing(*row) for row in index.execute(FAILING)]
-    return Status(nodes, _lost(index, bad), failing, _failed(runs))
+    known = {host.name for host in storage.hosts(index)}
+    return Status(nodes, _lost(index, bad), failing, _failed([run for run in runs if run.host in known]))
 
 
 def no_room(node: storage.NodeRow, full: float | None) -> bool:
