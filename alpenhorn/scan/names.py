@@ -114,6 +114,11 @@ def _suggestion(index: Index, table: str, name: str) -> str:
         sql += " WHERE name >= ? AND name < ?"
         bounds = (name[0], name[0] + LAST)
     known = [row[0] for row in index.execute(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)]
+    return nearest(name, known)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question after the names that are most like a wrong one; empty when there are none."""
     close = get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
 

@@ -43,7 +43,9 @@ class Topology(NamedTuple):
         by_name = {node.name: node for node in self.nodes.values()}
         for name in names:
             if name not in by_name:
-                raise NotFound(f"no node called {name!r}; see: alpenhorn node list")
+                from alpenhorn.scan.names import nearest  # only a wrong name needs it
+
+                raise NotFound(f"no node called {name!r}; {nearest(name, by_name)}see: alpenhorn node list")
         return [by_name[name] for name in dict.fromkeys(names)]
 
 

@@ -39,6 +39,8 @@ def test_nodes_are_found_by_name_each_once(rows: Rows) -> None:
     for name in ("none", "ONE", "one "):
         with pytest.raises(NotFound, match="alpenhorn node list"):
             topology.named(["one", name])
+    with pytest.raises(NotFound, match="did you mean 'one'"):
+        topology.named(["oen"])
 
 
 def test_it_costs_two_statements(rows: Rows) -> None:
