@@ -30,6 +30,9 @@ def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> 
             groups[group_id] = group_io(group, [node for node in nodes if node.group_id == group_id])
         except StorageError as error:
             report.failures.add(str(error))
+            continue
+        for warning in groups[group_id].warnings:
+            report.warnings.add(warning)
     return groups
 
 

@@ -12,9 +12,10 @@ from functools import cache
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.default import DEFAULT
+from alpenhorn.io.transport import TRANSPORT
 from alpenhorn.model import GroupFact, NodeFact
 
-BUILT_IN = {"Default": DEFAULT}
+BUILT_IN = {"Default": DEFAULT, "Transport": TRANSPORT}
 
 
 @cache

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from alpenhorn.errors import StorageError
 from alpenhorn.fs.placing import Stage
@@ -19,29 +19,45 @@ from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
 
 
 class Misfit(NamedTuple):
-    """Why no node of a group takes a file now."""
+    """Why no node of a group takes a file now.  `waits`: that is as it should be, and nobody need be told."""
 
     reason: str
+    waits: bool = False
+
+
+class Room(Protocol):
+    """What a group may ask of its nodes."""
+
+    def obstacle(self, node_id: int, size_b: int) -> str:
+        """Why a file of that length cannot be put there now, with the node's name; "" when it can."""
+        ...
+
+    def left_b(self, node_id: int) -> int | None:
+        """Bytes that may still come there; None when that is not known."""
+        ...
 
 
 class Group(ABC):
     """Decides which of a group's nodes on this host receives a file.  Pure: no disk, no index.
 
-    `nodes` are the group's active nodes on this host.  Raises StorageError when group and nodes do not go
-    together, or the settings are wrong; the group is then left out of the run with that message.
+    `nodes` are the group's active nodes on this host, less those that a class has no use for; `warnings` say
+    which those are.  Raises StorageError when group and nodes do not go together, or the settings are wrong; the
+    group is then left out of the run with that message.
     """
 
     def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
         self.group = group
         self.nodes = tuple(nodes)
         self.settings = settings
+        self.warnings: tuple[str, ...] = ()
+
+    def refuses(self, source: NodeFact) -> Misfit | None:
+        """Why nothing can be taken from that node here, whatever the file; None when it can."""
+        return None
 
     @abstractmethod
-    def choose(self, pull: PullFact, source: NodeFact, obstacle: Callable[[int, int], str]) -> int | Misfit:
-        """Return the id of the node that takes the file, or why none does.
-
-        `obstacle(node_id, size_b)` tells why a file of so many bytes finds no room there, "" when it does.
-        """
+    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+        """Return the id of the node that takes the file, or why none does."""
 
 
 class Node(ABC):

@@ -13,7 +13,7 @@ from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import Removal
 from alpenhorn.fs.tree_lock import probe_locks
-from alpenhorn.io.base import Group, Misfit, Node, Remote, StorageClass
+from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, StorageClass
 from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
 
 METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}
@@ -208,10 +208,10 @@ class DefaultGroup(Group):
                 " with: alpenhorn node deactivate NODE"
             )
 
-    def choose(self, pull: PullFact, source: NodeFact, obstacle: Callable[[int, int], str]) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
         node = self.nodes[0]
-        why = obstacle(node.id, pull.size_b or 0)
-        return Misfit(f"no room on {node.name}: {why}") if why else node.id
+        why = room.obstacle(node.id, pull.size_b or 0)
+        return Misfit(why) if why else node.id
 
 
 class DefaultRemote(Remote):

@@ -59,7 +59,7 @@ class Route(NamedTuple):
     remote: Remote | None
     group: Group | None
     method: Mapping[int, Method]
-    blocked: str = ""
+    blocked: Misfit | None = None
 
 
 class Troubles:
@@ -120,22 +120,34 @@ class PullPlanner:
             return PullDecision(fact, Choice.WAIT, WAITS)
         route = self._route(fact.node_from_id, fact.group_to_id)
         if route.blocked:
-            return PullDecision(fact, Choice.SKIP, route.blocked)
+            return PullDecision(
+                fact, Choice.WAIT if route.blocked.waits else Choice.SKIP, route.blocked.reason
+            )
         assert route.source is not None and route.remote is not None and route.group is not None
         if not route.remote.ready(fact):
             return PullDecision(fact, Choice.WAIT, f"not ready on {route.source.name}")
         under_way = self._under_way.setdefault(fact.group_to_id, set())
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, "another request brings the same file")
-        node_id = route.group.choose(fact, route.source, self.space.obstacle)
+        node_id = route.group.choose(fact, self)
         if isinstance(node_id, Misfit):
-            return PullDecision(fact, Choice.SKIP, node_id.reason)
-        if node_id in self.troubles.unwritable:
-            return PullDecision(fact, Choice.SKIP, self.troubles.unwritable[node_id])
+            return PullDecision(fact, Choice.WAIT if node_id.waits else Choice.SKIP, node_id.reason)
         under_way.add(fact.file_id)
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
+
+    def obstacle(self, node_id: int, size_b: int) -> str:
+        """As a group asks it: why a file cannot be put there now, for want of room or for what was met before."""
+        if node_id in self.troubles.absent:
+            return f"node {self.nodes[node_id].name}: {self.troubles.absent[node_id]}"
+        if node_id in self.troubles.unwritable:
+            return self.troubles.unwritable[node_id]
+        why = self.space.obstacle(node_id, size_b)
+        return f"no room on {self.nodes[node_id].name}: {why}" if why else ""
+
+    def left_b(self, node_id: int) -> int | None:
+        return self.space.left_b(node_id)
 
     def finished(self, group_id: int, file_id: int, node_id: int, size_b: int, used_b: int | None) -> None:
         """A planned pull has ended (`used_b`: space taken) or did not come about (None)."""
@@ -191,7 +203,7 @@ class PullPlanner:
 
     def _make_route(self, node_from_id: int, group_to_id: int) -> Route:
         def blocked(why: str) -> Route:
-            return Route(None, None, None, {}, why)
+            return Route(None, None, None, {}, Misfit(why))
 
         source = self.nodes.get(node_from_id)
         if source is None:
@@ -203,6 +215,9 @@ class PullPlanner:
         group = self.groups.get(group_to_id)
         if group is None:
             return blocked("the group has no node on this host that can be worked on")
+        misfit = group.refuses(source)
+        if misfit is not None:
+            return Route(None, None, None, {}, misfit)
         try:
             remote = self.remote(source)
         except StorageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,6 +57,16 @@ class Space:
         if room.free_b - room.reserved_b - room.reserve(size_b) >= room.floor_b:
             return ""
         return "it would have less free space than its min_avail" if room.floor_b else "too little free space"
+
+    def left_b(self, node_id: int) -> int | None:
+        """Bytes that may still come, by whichever of the limits is the nearer; None when that is not known."""
+        room = self._rooms[node_id]
+        if room.free_b is None:
+            return None
+        left = room.free_b - room.reserved_b - room.floor_b
+        if room.limit_b is not None:
+            left = min(left, room.limit_b - room.total_b - room.coming_b)
+        return int(left) if math.isfinite(left) else None
 
     def reserve(self, node_id: int, size_b: int) -> int:
         """Set room aside for a file; returns the bytes reserved."""

@@ -16,6 +16,7 @@ from alpenhorn.extensions.registry import group_io, node_io, remote_io
 from alpenhorn.io.base import Misfit, Node
 from alpenhorn.model import MARKER, GroupFact, Method
 from tests.io.nodes import fact, make, put
+from tests.io.room import Room
 from tests.plan import facts
 
 
@@ -355,18 +356,9 @@ GROUP = GroupFact(20, "offsite", None, None)
 
 def test_a_groups_only_node_takes_what_fits() -> None:
     group = group_io(GROUP, [facts.node()])
-    pull = facts.fact(size_b=7)
-    asked: list[tuple[int, int]] = []
-
-    def obstacle(node_id: int, size_b: int) -> str:
-        asked.append((node_id, size_b))
-        return "" if len(asked) == 1 else "too little"
-
-    assert group.choose(pull, facts.source(), obstacle) == facts.DESTINATION
-    misfit = group.choose(pull, facts.source(), obstacle)
-    assert isinstance(misfit, Misfit)
-    assert misfit.reason == "no room on node2: too little"
-    assert asked == [(facts.DESTINATION, 7)] * 2
+    assert group.refuses(facts.source()) is None
+    assert group.choose(facts.fact(size_b=7), Room(node2=7)) == facts.DESTINATION
+    assert group.choose(facts.fact(size_b=8), Room(node2=7)) == Misfit("no room on node2")
 
 
 def test_two_active_nodes_of_a_group_on_one_host_are_an_error_that_names_them() -> None:

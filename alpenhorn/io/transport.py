@@ -1,0 +1,55 @@
+"""The storage class Transport, for groups of media that travel between hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alpenhorn.io.base import Group, Misfit, Room, StorageClass
+from alpenhorn.model import GroupFact, NodeFact, PullFact
+
+
+class TransportGroup(Group):
+    """Any number of disks, which are filled one after the other with files of this host's other nodes.
+
+    The disk that has the least room takes a file that still fits on it, so that few disks are begun and those
+    that are full can be carried away.  Archive nodes have no part in it: what is on a disk that travels is not
+    archived.
+    """
+
+    def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
+        super().__init__(group, [node for node in nodes if not node.archive], settings)
+        self._names = {node.id: node.name for node in self.nodes}
+        self._hosts = {node.host for node in nodes}
+        self.warnings = tuple(
+            f"nothing is put onto archive node {node.name}: its group {group.name} is one for media that travel"
+            f" (alpenhorn node modify {node.name} --no-archive)"
+            for node in nodes
+            if node.archive
+        )
+
+    def refuses(self, source: NodeFact) -> Misfit | None:
+        if source.host in self._hosts:
+            return None
+        return Misfit(
+            f"group {self.group.name} takes files from its own host's nodes only, and {source.name} is on"
+            f" {source.host or 'no host'}",
+            waits=True,
+        )
+
+    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+        size_b = pull.size_b or 0
+        obstacles = {node.id: room.obstacle(node.id, size_b) for node in self.nodes}
+        fitting = [node_id for node_id, why in obstacles.items() if not why]
+        if fitting:
+            return min(
+                fitting, key=lambda node_id: (_last_if_unknown(room.left_b(node_id)), self._names[node_id])
+            )
+        return Misfit("; ".join(obstacles.values()) or f"group {self.group.name} has no disk on this host")
+
+
+def _last_if_unknown(left_b: int | None) -> float:
+    return float("inf") if left_b is None else left_b
+
+
+TRANSPORT = StorageClass(node=None, group=TransportGroup, remote=None)
