@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import acq_edit, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import at_most_one
@@ -13,7 +13,11 @@ from alpenhorn.scan import listing_acqs, names
 
 @click.group()
 def acq() -> None:
-    """Acquisitions: list and show them."""
+    """Acquisitions: create, list and show them."""
+
+
+acq.add_command(acq_edit.create)
+acq.add_command(acq_edit.files)
 
 
 @acq.command("list")

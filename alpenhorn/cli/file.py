@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from alpenhorn.cli import clean, file_edit, output, pin
+from alpenhorn.cli import clean, file_create, file_edit, output, pin
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import Command, acq_option
@@ -18,10 +18,12 @@ from alpenhorn.scan.listing_files import FileFilter
 
 @click.group()
 def file() -> None:
-    """Files and their copies: find, import, check, copy, release and pin them."""
+    """Files and their copies: create, find, import, check, copy, release and pin them."""
 
 
 for _command in (
+    file_create.create,
+    file_create.modify,
     file_edit.state,
     file_edit.import_,
     file_edit.sync,

@@ -10,7 +10,7 @@ from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.cli.paths import path_below
 from alpenhorn.errors import Refused
-from alpenhorn.record import edit_file, edit_requests, import_requests
+from alpenhorn.record import edit_copy, edit_requests, import_requests
 from alpenhorn.record.import_requests import ImportRequest
 from alpenhorn.scan import listing_files as listing
 from alpenhorn.scan import names, sync_candidates
@@ -24,8 +24,8 @@ from alpenhorn.scan.sync_candidates import Selection
     "--set",
     "state_",
     metavar="STATE",
-    type=click.Choice(list(edit_file.SETTINGS), case_sensitive=False),
-    help=f"Record this state: {', '.join(edit_file.SETTINGS)}.",
+    type=click.Choice(list(edit_copy.SETTINGS), case_sensitive=False),
+    help=f"Record this state: {', '.join(edit_copy.SETTINGS)}.",
 )
 @click.option("--ready", is_flag=True, help="Record that the copy can be read at once.")
 @click.option("--unready", is_flag=True, help="Record that it cannot.")
@@ -52,7 +52,7 @@ def state(
     file = names.file(index, path, names.root(index, node))
     if state_ or ready or unready:
         wanted = True if ready else False if unready else None
-        changed = edit_file.set_state(index, file.id, node.id, state_, wanted, app.stamp())
+        changed = edit_copy.set_state(index, file.id, node.id, state_, wanted, app.stamp())
         if not as_json:
             output.line("State changed." if changed else "No change.")
             return
@@ -179,7 +179,7 @@ def verify(app: App, path: str, node_name: str) -> None:
     """
     node = names.node(app.index, node_name)
     file = names.file(app.index, path, names.root(app.index, node))
-    before = edit_file.suspect(app.index, file.id, node.id, app.stamp())
+    before = edit_copy.suspect(app.index, file.id, node.id, app.stamp())
     if before == "M":
         output.line(f"Already requested: check of {file.path} on {node_name}.")
     else:

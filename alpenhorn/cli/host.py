@@ -7,6 +7,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import HOST
+from alpenhorn.cli.host_delete import delete
 from alpenhorn.cli.node_tables import node_documents, print_nodes
 from alpenhorn.cli.options import NAME, Command, Text, chosen, notes_option
 from alpenhorn.cli.rename import host_rename
@@ -18,9 +19,10 @@ from alpenhorn.scan.stats import of_nodes
 
 @click.group()
 def host() -> None:
-    """Hosts, on which nodes live: create, change and show them."""
+    """Hosts, on which nodes live: create, change, show and delete them."""
 
 
+host.add_command(delete)
 host.add_command(host_rename)
 
 

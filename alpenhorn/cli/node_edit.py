@@ -49,7 +49,9 @@ def node_options(command: Command) -> Command:
             "--max-total", metavar="SIZE", type=Gib(positive=True), help="GiB that its files may take up."
         ),
         io_options,
+        click.option("--init", "initialise", is_flag=True, help="Let the next run initialise it."),
         host_option,
+        click.option("--create-group", is_flag=True, help="Create a group of the same name for it."),
         class_option,
         click.option(
             "--auto-verify",
@@ -58,6 +60,7 @@ def node_options(command: Command) -> Command:
             help="Re-read up to COUNT copies a run; 0 turns it off.",
         ),
         click.option("--archive/--no-archive", default=None, help="Whether its copies count as archived."),
+        click.option("--activate", is_flag=True, help="Make the node active at once."),
     ):
         command = decorate(command)
     return command
@@ -66,11 +69,8 @@ def node_options(command: Command) -> Command:
 @click.command()
 @click.argument("name", type=NAME)
 @node_options
-@click.option("--activate", is_flag=True, help="Make the node active at once.")
 @click.option("--auto-import", is_flag=True, help="Search the node for new files in each run.")
-@click.option("--create-group", is_flag=True, help="Create a group of the same name for it.")
 @click.option("--group", "group_name", type=GROUP, metavar="GROUP", help="The group that the node joins.")
-@click.option("--init", "initialise", is_flag=True, help="Let the next run initialise it.")
 @pass_app
 def create(
     app: App,
@@ -138,7 +138,10 @@ def modify(
     /,
     name: str,
     group_name: str | None,
+    create_group: bool,
     host: str | None,
+    activate: bool,
+    initialise: bool,
     archive: bool | None,
     no_max_total: bool,
     io_config: dict[str, Any] | None,
@@ -149,9 +152,11 @@ def modify(
     """Change a node's properties; what is not given stays.
 
     \b
-    Example:
+    Examples:
       alpenhorn node modify archive1 --min-avail 100 --no-auto-import
+      alpenhorn node modify disk7 --create-group --activate --init
     """
+    at_most_one(group=group_name, create_group=create_group)
     at_most_one(max_total=properties["max_total"] is not None, no_max_total=no_max_total)
     index = app.index
     found = names.node(index, name)
@@ -163,8 +168,27 @@ def modify(
         values["max_total_gb"] = None
     if group_name:
         values["group_id"] = names.group(index, group_name).id
-    changed = edit_node.modify(index, found.id, values, io_edits(f"node {name}", io_config, io_vars))
-    output.line(f"Changed node {name}." if changed else "No change.")
+    if activate:
+        values["active"] = True
+    edited = edit_node.modify(
+        index,
+        found.id,
+        values,
+        io_edits(f"node {name}", io_config, io_vars),
+        app.stamp(),
+        new_group=found.name if create_group else "",
+        initialise=initialise,
+    )
+    if create_group:
+        output.line(f"Changed node {name}, which is in the new group {name} now.")
+    elif edited.changed:
+        output.line(f"Changed node {name}.")
+    elif not initialise:
+        output.line("No change.")
+    if initialise:
+        _tell_filed(edited.requested, f"initialisation of node {name}")
+    if activate:
+        _note_idle(app, found.id)
 
 
 def _columns(
@@ -219,8 +243,8 @@ def activate(app: App, name: str, host: str | None, root: str | None) -> None:
     """
     found = names.node(app.index, name)
     values = {**_columns(app, host, root=root), "active": True}
-    changed = edit_node.modify(app.index, found.id, values, {})
-    output.line(f"Node {name} is active." if changed else f"No change: node {name} is active already.")
+    edited = edit_node.modify(app.index, found.id, values, {}, app.stamp())
+    output.line(f"Node {name} is active." if edited.changed else f"No change: node {name} is active already.")
     _note_idle(app, found.id)
 
 
@@ -235,8 +259,10 @@ def deactivate(app: App, name: str) -> None:
       alpenhorn node deactivate disk7
     """
     found = names.node(app.index, name)
-    changed = edit_node.modify(app.index, found.id, {"active": False}, {})
-    output.line(f"Node {name} is inactive." if changed else f"No change: node {name} is inactive already.")
+    edited = edit_node.modify(app.index, found.id, {"active": False}, {}, app.stamp())
+    output.line(
+        f"Node {name} is inactive." if edited.changed else f"No change: node {name} is inactive already."
+    )
 
 
 @click.command()
@@ -277,5 +303,8 @@ def scan(app: App, name: str, path: str, register_new: bool) -> None:
 
 
 def _file(app: App, request: ImportRequest, what: str) -> None:
-    filed = import_requests.file(app.index, request, app.stamp())
+    _tell_filed(import_requests.file(app.index, request, app.stamp()), what)
+
+
+def _tell_filed(filed: bool, what: str) -> None:
     output.line(f"Requested: {what}." if filed else f"Already requested: {what}; nothing was added.")

@@ -60,11 +60,12 @@ def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> l
             why = "no import pattern matches" if patterns else "it is in no acquisition directory"
             named.append(Named(file, "", "", why))
         else:
-            named.append(Named(file, *names, refused=_unfit(*names)))
+            named.append(Named(file, *names, refused=unimportable(*names)))
     return named
 
 
-def _unfit(acq: str, name: str) -> str:
+def unimportable(acq: str, name: str) -> str:
+    """Why no file of these names can be imported, whatever it is; empty when one can."""
     path = f"{acq}/{name}"
     if len(acq) <= ACQ_LENGTH and len(name) <= NAME_LENGTH and _plain().fullmatch(path):
         return ""  # which spares a million files the questions below

@@ -1,96 +1,137 @@
-"""The recorded state of one copy, set by hand."""
+"""What the index says of a file itself: rows created by hand, and the length and MD5 sum corrected.
+
+A new length or MD5 sum makes every copy that was good by the old one suspect, whatever is wanted of it: those that
+are released too, since the rule for deletion counts good copies that are released on archive nodes, and a copy of
+which nobody knows whether it has the right bytes must not be what lets another one go.  What is wanted of a copy
+stays as it is: who released it has not changed their mind, and a suspect one goes as well once that is safe.
+
+A deletion that is under way would give a copy that it could not remove its old state back; so the claims on the
+file's copies are taken away, and what is left there stays suspect until it has been read.
+"""
 
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import NamedTuple
 
-from alpenhorn.errors import Refused
+from alpenhorn.errors import NotFound, Refused
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.record.attempts import succeeded
 
-COLUMNS = ("has_file", "wants_file", "ready")
-
-# What `file state --set` writes: has_file and wants_file.
-SETTINGS = {
-    "Healthy": ("Y", "Y"),
-    "Suspect": ("M", "Y"),
-    "Corrupt": ("X", "Y"),
-    "Missing": ("N", "Y"),
-    "Absent": ("N", "N"),
-}
+COLUMNS = ("acq_id", "name", "size_b", "md5sum", "registered")
+THERE = "SELECT name, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name = ?"
+FACTS = "SELECT size_b, md5sum FROM archivefile WHERE id = ?"
+COPIES = "SELECT id, node_id, has_file FROM archivefilecopy WHERE file_id = ? ORDER BY node_id"
 
 
-def set_state(
-    index: Index, file_id: int, node_id: int, state: str | None, ready: bool | None, now: datetime.datetime
-) -> bool:
-    """Set the state (a key of SETTINGS) and the ready bit, where given; return whether anything differed.
+class Modified(NamedTuple):
+    """`size_b` and `md5sum` as they are now; `suspect`, `corrupt`: ids of the nodes whose copies became suspect, and
+    of those whose copies are corrupt by the old values."""
 
-    Raises Refused when `ready` is to be set on a copy that is not there.
-    """
+    changed: bool
+    size_b: int | None
+    md5sum: str | None
+    suspect: list[int]
+    corrupt: list[int]
 
-    def work() -> bool:
-        before = _copy(index, file_id, node_id)
-        has, wants, was_ready = before or ("N", "N", 0)
-        if state is not None:
-            has, wants = SETTINGS[state]
-        now_ready = bool(was_ready) if ready is None else ready
-        if ready and has != "Y":
-            raise Refused("only a healthy copy can be ready; nothing was changed")
-        after = (has, wants, int(now_ready))
-        if before is None:
-            # A row that says nothing would only be in the way.
-            return after != ("N", "N", 0) and _insert(index, file_id, node_id, after, now)
-        if after == before:
-            return False
-        settings = ", ".join(f"{column} = ?" for column in COLUMNS)
-        index.execute(
-            f"UPDATE archivefilecopy SET {settings}, last_update = ? WHERE file_id = ? AND node_id = ?",
-            (*after, now, file_id, node_id),
+
+def create(
+    index: Index, acq_id: int, acq: str, name: str, size_b: int, md5sum: str, now: datetime.datetime
+) -> None:
+    """Create a file without copies.  `md5sum`: hex, lower case.  Raises Refused when there is one of that name."""
+    refuse_taken(index, acq_id, acq, name)
+
+    def work() -> None:
+        sql = index.insert_ignore("archivefile", COLUMNS)
+        index.execute(sql, (acq_id, name, size_b, md5sum, now))
+        there = index.execute(THERE, (acq_id, name)).fetchone()
+        # The same was made by us, when the answer to the commit got lost.
+        if tuple(there) != (name, size_b, md5sum):
+            raise _taken(acq, name, there[0])
+
+    index.retry(work)
+
+
+def refuse_taken(index: Index, acq_id: int, acq: str, name: str) -> None:
+    """Raises Refused when the acquisition has a file of that name, or one whose name the index takes for the same."""
+    there = index.execute(THERE, (acq_id, name)).fetchone()
+    if there is not None:
+        raise _taken(acq, name, there[0])
+
+
+def _taken(acq: str, name: str, there: str) -> Refused:
+    path = f"{acq}/{name}"
+    if there == name:
+        return Refused(
+            f"there is a file {path!r} already; nothing was changed"
+            f" (to change its length or MD5 sum: alpenhorn file modify {path})"
         )
-        return True
+    return Refused(
+        f"the index takes {name!r} for the name of the file {there!r} of {acq}, since its collation does not compare"
+        " byte for byte; nothing was changed; see: alpenhorn db check"
+    )
 
-    return index.retry(work)
 
+def modify(
+    index: Index,
+    file_id: int,
+    size_b: int | None,
+    md5sum: str | None,
+    now: datetime.datetime,
+    *,
+    reverify: bool = True,
+) -> Modified:
+    """Set the length (bytes) and the MD5 sum (hex, lower case), where given.
 
-def suspect(index: Index, file_id: int, node_id: int, now: datetime.datetime) -> str:
-    """Ask for a check: set has_file M.  Return what has_file was; M: it was asked for already.
-
-    Raises Refused when there is no copy, or it is released.
+    Where one of them differs from before, good copies become suspect, unless `reverify` is off; and what is
+    remembered of verifications by the old values, and of failed pulls, is forgotten.
+    Raises NotFound when the file is gone.
     """
+    lock = "" if index.sqlite else " FOR UPDATE"
 
-    def work() -> str:
-        before = _copy(index, file_id, node_id)
-        if before is None or (before[0] == "N" and before[1] != "Y"):
-            raise Refused("there is no copy of this file on that node; nothing was changed")
-        has, wants, _ = before
-        if wants == "N":
-            raise Refused("the copy is released for removal and is not checked any more; nothing was changed")
-        if has != "M":
-            index.execute(
-                "UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
-                " WHERE file_id = ? AND node_id = ?",
-                (now, file_id, node_id),
-            )
-        return has
+    def work() -> Modified:
+        # The file's row before its copies, as who records a check locks them.
+        before = index.execute(FACTS + lock, (file_id,)).fetchone()
+        if before is None:
+            raise NotFound("the file was removed from the index meanwhile; nothing was changed")
+        changed: dict[str, object] = {}
+        if size_b not in (None, before[0]):
+            changed["size_b"] = size_b
+        if md5sum not in (None, (before[1] or "").lower()):
+            changed["md5sum"] = md5sum
+        if not changed:
+            return Modified(False, before[0], before[1], [], [])
+        settings = ", ".join(f"{column} = ?" for column in changed)
+        index.execute(f"UPDATE archivefile SET {settings} WHERE id = ?", (*changed.values(), file_id))
+        copies = index.execute(COPIES + lock, (file_id,)).fetchall()
+        good = [(copy_id, node_id) for copy_id, node_id, has in copies if has == "Y"] if reverify else []
+        _doubt(index, [copy_id for copy_id, _ in good], now)
+        if reverify:
+            index.execute("DELETE FROM sync_claim WHERE kind = 'delete' AND file_id = ?", (file_id,))
+        _forget(index, file_id, [node_id for _, node_id, _ in copies])
+        after_size, after_md5 = index.execute(FACTS, (file_id,)).fetchone()
+        corrupt = [node_id for _, node_id, has in copies if has == "X"]
+        return Modified(True, after_size, after_md5, [node_id for _, node_id in good], corrupt)
 
     return index.retry(work)
 
 
-def _copy(index: Index, file_id: int, node_id: int) -> tuple[str, str, int] | None:
-    """The copy's row as it is now, locked for the rest of the transaction."""
-    lock = "" if index.sqlite else " FOR UPDATE"
-    row = index.execute(
-        f"SELECT {', '.join(COLUMNS)} FROM archivefilecopy WHERE file_id = ? AND node_id = ?{lock}",
-        (file_id, node_id),
-    ).fetchone()
-    return None if row is None else (row[0], row[1], int(row[2]))
+def _doubt(index: Index, copy_ids: list[int], now: datetime.datetime) -> None:
+    for marks, some in in_chunks(copy_ids):
+        index.execute(
+            f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})", (now, *some)
+        )
 
 
-def _insert(
-    index: Index, file_id: int, node_id: int, values: tuple[Any, ...], now: datetime.datetime
-) -> bool:
-    columns = ("file_id", "node_id", *COLUMNS, "last_update")
-    cursor = index.execute(index.insert_ignore("archivefilecopy", columns), (file_id, node_id, *values, now))
-    if cursor.rowcount != 1:
-        raise Refused("another program recorded this copy at the same moment; look at it, and try again")
-    return True
+def _forget(index: Index, file_id: int, node_ids: list[int]) -> None:
+    """By node, since verifications have no index on files alone."""
+    for marks, some in in_chunks(node_ids):
+        index.execute(
+            f"DELETE FROM sync_verification WHERE file_id = ? AND node_id IN ({marks})", (file_id, *some)
+        )
+    pending = index.execute(
+        "SELECT id FROM archivefilecopyrequest WHERE file_id = ? AND +completed = 0 AND +cancelled = 0",
+        (file_id,),
+    ).fetchall()
+    succeeded(index, "pull", [request_id for (request_id,) in pending])

@@ -20,7 +20,10 @@ KINDS = {"storagehost": "host", "storagegroup": "group", "storagenode": "node"}
 def refuse_taken(index: Index, table: str, name: str, but: int = 0) -> None:
     """Raises Refused when a row has the name, other than that with the id `but`.  To be called before the work
     that creates or renames a row."""
-    if index.execute(f"SELECT id FROM {table} WHERE name = ? AND id <> ?", (name, but)).fetchone() is not None:
+    if (
+        index.execute(f"SELECT id FROM {table} WHERE name = ? AND id <> ?", (name, but)).fetchone()
+        is not None
+    ):
         raise _taken(table, name)
 
 

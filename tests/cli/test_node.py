@@ -134,6 +134,38 @@ def test_modify_each_property(archive: Archive) -> None:
     archive.fails(2, "node", "modify", "field1", "--max-total", "1", "--no-max-total")
 
 
+def test_modify_activates_initialises_and_makes_a_group(archive: Archive) -> None:
+    before = archive.one("SELECT * FROM storagenode WHERE name = 'off2'")
+    result = archive("node", "modify", "off2", "--activate", "--create-group", "--init")
+    assert (result.status, result.err) == (0, "")
+    assert "new group off2" in result.out and "Requested: initialisation of node off2." in result.out
+    after = archive.one("SELECT * FROM storagenode WHERE name = 'off2'")
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [archive.id("storagegroup", "off2"), 1]
+    assert archive.all(IMPORTS) == [("ALPENHORN_NODE", 0, 0)]
+    again = archive.ok("node", "modify", "off2", "--activate", "--init")
+    assert again == "Already requested: initialisation of node off2; nothing was added.\n"
+    assert archive.ok("node", "modify", "off2", "--activate") == "No change.\n"
+    assert len(archive.all(IMPORTS)) == 1
+
+
+def test_modify_that_activates_warns_of_a_node_that_no_run_would_work_on(archive: Archive) -> None:
+    result = archive("node", "modify", "off2", "--activate", "--host", "", "--root", "")
+    assert result.status == 0 and "node modify off2 --host HOST --root DIR" in result.err
+
+
+def test_modify_makes_no_group_that_is_there_already(archive: Archive) -> None:
+    archive.ok("group", "create", "field1")
+    message = archive.fails(1, "node", "modify", "field1", "--create-group", "--activate", "--init")
+    assert "there is a group called 'field1' already" in message and "--group" in message
+    archive.fails(2, "node", "modify", "off1", "--create-group", "--group", "spare")
+
+
+def test_modify_is_all_or_nothing(archive: Archive) -> None:
+    archive.index.execute("UPDATE storagenode SET io_config = '[]' WHERE name = 'off2'")
+    archive.fails(1, "node", "modify", "off2", "--create-group", "--activate", "--init", "--io-var", "jobs=2")
+
+
 def test_an_unknown_node_is_answered_with_the_nearest(archive: Archive) -> None:
     for command in ("show", "modify", "activate", "deactivate", "init", "scan"):
         message = archive.fails(1, "node", command, "feild1")
