@@ -17,7 +17,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, CheckFile, CheckResult, NodeFact, Verdict
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.copies import became_good, verified
+from alpenhorn.record.copies import became_good, file_facts, verified
 from alpenhorn.record.run import Run, events
 
 STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X", Verdict.UNREADABLE: "M"}
@@ -78,11 +78,8 @@ def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
 
 def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _Now]:
     """Those of the copies that are what they were, by copy id; they stay so until the transaction ends."""
-    own, shared = ("", "") if index.sqlite else (" FOR UPDATE", " LOCK IN SHARE MODE")
-    sizes: dict[int, tuple[int | None, str | None]] = {}
-    for marks, some in in_chunks([file.file_id for file in files]):
-        sql = f"SELECT id, size_b, md5sum FROM archivefile WHERE id IN ({marks}){shared}"
-        sizes.update((row[0], row[1:]) for row in index.execute(sql, some))
+    own = "" if index.sqlite else " FOR UPDATE"
+    facts = file_facts(index, [file.file_id for file in files])
     rows: dict[int, _Now] = {}
     for marks, some in in_chunks([file.copy_id for file in files]):
         sql = f"SELECT id, has_file, wants_file, size_b FROM archivefilecopy WHERE id IN ({marks}){own}"
@@ -90,7 +87,7 @@ def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _Now]:
     found = {}
     for file in files:
         row = rows.get(file.copy_id)
-        same_file = sizes.get(file.file_id) == (file.size_b, file.md5sum)
+        same_file = facts.get(file.file_id) == (file.size_b, file.md5sum and file.md5sum.lower())
         if row is not None and row.has_file == file.had and same_file:
             found[file.copy_id] = row
     return found

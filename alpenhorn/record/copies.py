@@ -14,6 +14,16 @@ COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last
 VERIFIED = ("file_id", "node_id", "verified")
 
 
+def file_facts(index: Index, file_ids: Sequence[int]) -> dict[int, tuple[int | None, str | None]]:
+    """The length and MD5 sum (lower case) of files by id; they stay so until the transaction ends."""
+    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
+    found: dict[int, tuple[int | None, str | None]] = {}
+    for marks, some in in_chunks(file_ids):
+        sql = f"SELECT id, size_b, LOWER(md5sum) FROM archivefile WHERE id IN ({marks}){lock}"
+        found.update((row[0], (row[1], row[2])) for row in index.execute(sql, some))
+    return found
+
+
 def good(
     index: Index,
     run: Run,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, ImportResult, KnownFile, NodeFact
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.copies import good
+from alpenhorn.record.copies import file_facts, good
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.imports import known
 
@@ -114,7 +114,14 @@ def postpone(index: Index, run: Run, request_id: int, error: str) -> None:
 
 
 def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Iterable[KnownFile]:
-    return known(index, node.id, [(result.file.acq, result.file.name) for result in results]).values()
+    names = [(result.file.acq, result.file.name) for result in results]
+    rows = known(index, node.id, names).values()
+    # Not to be changed before what was compared with it is recorded.
+    facts = file_facts(index, [row.file_id for row in rows])
+    for row in rows:
+        if row.file_id in facts:
+            size_b, md5sum = facts[row.file_id]
+            yield row._replace(size_b=size_b, md5sum=md5sum)
 
 
 def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:

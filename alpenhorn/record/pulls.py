@@ -11,7 +11,7 @@ from alpenhorn.model import Blame, NodeFact, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import release, still_pending
-from alpenhorn.record.copies import good
+from alpenhorn.record.copies import file_facts, good
 from alpenhorn.record.run import Run, events
 
 
@@ -42,24 +42,37 @@ def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
 
 
 def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Sequence[PullResult]) -> None:
-    """Record a job's results: copies, requests, blame, attempts; and give the claims back."""
+    """Record a job's results: copies, requests, blame, attempts; and give the claims back.
+
+    What was pulled was verified by what the index said of the file when it was handed out.  Where it says
+    something else by now the copy is suspect, and the request waits for its check.
+    """
     pulled = [result for result in results if result.verdict is Verdict.PULLED]
     occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
     rest = [result for result in results if result.verdict is Verdict.FAILED]
     bad_source = [result for result in rest if result.blame is Blame.SOURCE]
 
     def work() -> None:
+        facts = file_facts(index, [result.file.file_id for result in pulled])
+        verified: list[PullResult] = []
+        outdated: list[PullResult] = []
+        for result in pulled:
+            same = facts.get(result.file.file_id) == (result.file.size_b, result.file.md5sum)
+            (verified if same else outdated).append(result)
         good(
             index,
             run,
             node,
-            [(result.file.file_id, result.space_b) for result in pulled],
+            [(result.file.file_id, result.space_b) for result in verified],
             "pulled",
-            [f"request {result.file.request_id}: {result.method} from {source.name}" for result in pulled],
+            [f"request {result.file.request_id}: {result.method} from {source.name}" for result in verified],
         )
-        _complete(index, pulled)
-        succeeded(index, "pull", [result.file.request_id for result in pulled])
-        _occupied(index, run, node, occupied)
+        _complete(index, verified)
+        succeeded(index, "pull", [result.file.request_id for result in verified])
+        _suspect(index, run, node, occupied, "found at its path, not in the index")
+        _suspect(
+            index, run, node, outdated, "its length or MD5 sum was changed in the index while it was pulled"
+        )
         index.executemany(
             "UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
             " WHERE file_id = ? AND node_id = ? AND has_file = 'Y'",
@@ -95,7 +108,7 @@ def _complete(index: Index, pulled: Sequence[PullResult]) -> None:
             )
 
 
-def _occupied(index: Index, run: Run, node: NodeFact, results: Sequence[PullResult]) -> None:
+def _suspect(index: Index, run: Run, node: NodeFact, results: Sequence[PullResult], why: str) -> None:
     """Something is at the path that the index does not know of: let the check find out what it is."""
     now = run.now()
     columns = ("file_id", "node_id", "has_file", "wants_file", "ready", "last_update")
@@ -108,5 +121,5 @@ def _occupied(index: Index, run: Run, node: NodeFact, results: Sequence[PullResu
         " WHERE file_id = ? AND node_id = ? AND has_file = 'N'",
         [(now, result.file.file_id, node.id) for result in results],
     )
-    rows = [(result.file.file_id, node.id, "found at its path, not in the index") for result in results]
+    rows = [(result.file.file_id, node.id, why) for result in results]
     events(index, run, "suspect", rows)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, Method, PullFact, PullFile, PullResult, Verdict
 from alpenhorn.plan.pulls import Choice, PullDecision
@@ -262,3 +264,26 @@ def test_the_automatic_actions_are_lost_with_the_copy_or_kept_with_it(rows: Rows
     assert rows.state(file_id, "one") is None
     assert rows.pending("two") == []
     assert rows.request_state(request_id) == "pending"
+
+
+@pytest.mark.parametrize("change", ["size_b = 11", f"md5sum = '{'0' * 32}'"])
+@pytest.mark.parametrize("before", [None, "NN", "XY"])
+def test_what_was_pulled_by_an_outdated_length_or_sum_is_suspect_and_nothing_follows_from_it(
+    rows: Rows, run: Run, change: str, before: str | None
+) -> None:
+    rows.edge("one", "two", autosync=1)
+    changed, same = rows.file("changed"), rows.file("same")
+    if before is not None:
+        rows.copy(changed, "one", before)
+    requests = rows.request(changed), rows.request(same)
+    results = good(requests[0], changed), good(requests[1], same)
+    rows.do(f"UPDATE archivefile SET {change} WHERE id = ?", changed)
+    pulled(rows, run, *results)
+    # A corrupt copy is replaced by the next pull, whatever its bytes are by now.
+    assert rows.state(changed, "one") == ("XY" if before == "XY" else "MY")
+    assert (rows.state(same, "one"), rows.request_state(requests[1])) == ("YY", "completed")
+    assert rows.request_state(requests[0]) == "pending"
+    assert len(rows.pending("two")) == 1
+    assert ("suspect", changed) in {
+        (what, file_id) for what, file_id in rows.all("SELECT what, file_id FROM sync_event")
+    }
