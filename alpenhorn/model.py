@@ -466,13 +466,15 @@ class ImportResult(NamedTuple):
 
 class ProbeOutcome(NamedTuple):
     """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
-    root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none."""
+    root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none.
+    `warning`: what should be told although the node may be worked on."""
 
     node_id: int
     free_b: int | None = None
     uninitialised: bool = False
     owner: str = ""
     error: str = ""
+    warning: str = ""
 
 
 class InitOutcome(NamedTuple):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, StorageError
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import PROBE_SECONDS, Node
 from alpenhorn.model import (
     MARKER,
     Done,
@@ -29,7 +29,6 @@ from alpenhorn.scan.topology import Topology
 
 _log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 30.0
 WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to stop
 
 
@@ -76,6 +75,15 @@ def leave_out(node: NodeFact, why: str, report: Report, asked: Asked) -> None:
     notes.add(f"node {node.name} is left out: {why}")
 
 
+def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
+    """What does not keep a node from being worked on and should be known all the same."""
+    for node in nodes:
+        for warning in found.ios[node.id].warnings:
+            report.warnings.add(warning)
+        if found.answers[node.id].warning:
+            report.warnings.add(found.answers[node.id].warning)
+
+
 def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, str]]:
     """The storage objects by node id, and why there is none for the others."""
     ios: dict[int, Node] = {}
@@ -88,10 +96,13 @@ def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, str]
     return ios, faults
 
 
-def probe(pool: Pool, nodes: Iterable[NodeFact], tidy: bool) -> dict[int, ProbeOutcome]:
+def probe(
+    pool: Pool, ios: Mapping[int, Node], nodes: Iterable[NodeFact], tidy: bool
+) -> dict[int, ProbeOutcome]:
     """Ask every node whether it is there, in workers, so that a dead mount cannot hang the run."""
     for node in nodes:
-        pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=PROBE_SECONDS))
+        deadline = ios[node.id].probe_seconds
+        pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=deadline))
     answers = {}
     while ended := pool.wait(None):
         for done in ended:
@@ -107,7 +118,7 @@ def _answer(done: Done) -> ProbeOutcome:
         root = done.task.job.node.root
         return ProbeOutcome(
             done.task.node_id,
-            error=f"{root} did not answer within {PROBE_SECONDS:g} s: is its server or disk gone?",
+            error=f"{root} did not answer within {done.task.deadline:g} s: is its server or disk gone?",
         )
     return ProbeOutcome(done.task.node_id, error=done.error)
 

@@ -101,7 +101,7 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     meant = node_steps.meant(topology, config.sync.host, asked, report)
     here = topology.here(config.sync.host)
     all_ios, faults = node_steps.make_ios(here)
-    answers = node_steps.probe(pool, [node for node in here if node.id in all_ios], tidy=False)
+    answers = node_steps.probe(pool, all_ios, [node for node in here if node.id in all_ios], tidy=False)
     node_steps.renamed(
         index, [node for node in meant if node.id in answers], node_steps.Nodes(all_ios, answers)
     )
@@ -110,6 +110,7 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
         if node.id in faults and not _initialised_first(index, node, answers.get(node.id)):
             node_steps.leave_out(node, faults[node.id], report, asked)
     workable = [node for node in meant if node.id not in faults]
+    node_steps.tell(workable, node_steps.Nodes(all_ios, answers), report)
     ios = {node.id: all_ios[node.id] for node in workable}
     groups = group_ios(topology, workable, report)
     free_b = {node.id: answers[node.id].free_b for node in workable}

@@ -123,11 +123,13 @@ def _prepare(
             node_steps.leave_out(node, faults[node.id], report, asked)
     usable = [node for node in here if node.id in found.ios]
     found.answers = {node_id: ProbeOutcome(node_id, error=why) for node_id, why in faults.items()}
-    found.answers |= node_steps.probe(pool, usable, tidy=False)
+    found.answers |= node_steps.probe(pool, found.ios, usable, tidy=False)
     targets = [node for node in meant if node.id in found.ios]
     fresh = node_steps.initialise(index, pool, targets, found, report)
     if fresh:
-        found.answers |= node_steps.probe(pool, [node for node in usable if node.id in fresh], tidy=False)
+        found.answers |= node_steps.probe(
+            pool, found.ios, [node for node in usable if node.id in fresh], tidy=False
+        )
     former = node_steps.renamed(index, targets, found)
     for node in targets:
         if found.answers[node.id].error:
@@ -135,17 +137,19 @@ def _prepare(
     node_steps.lock(targets, found, asked, report, stopping)
     locked = [node for node in targets if node.id in found.locks]
     node_steps.mark_anew(pool, former, locked, found, report)
-    found.answers |= node_steps.probe(pool, locked, tidy=True)
+    found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True)
     for node in locked:
         if found.answers[node.id].error:
             node_steps.leave_out(node, found.answers[node.id].error, report, asked)
-    return [node for node in locked if not found.answers[node.id].error]
+    workable = [node for node in locked if not found.answers[node.id].error]
+    node_steps.tell(workable, found, report)
+    return workable
 
 
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     if session.report.stopped:
         return {}
-    answers = node_steps.probe(pool, session.still_there(), tidy=False)
+    answers = node_steps.probe(pool, session.found.ios, session.still_there(), tidy=False)
     return {node_id: answer.free_b for node_id, answer in answers.items()}
 
 
@@ -190,7 +194,8 @@ class _Session:
             self._round(context)
             if not context.changed or self.report.stopped:
                 break
-            for node_id, answer in node_steps.probe(self.pool, self.still_there(), tidy=False).items():
+            answers = node_steps.probe(self.pool, self.found.ios, self.still_there(), tidy=False)
+            for node_id, answer in answers.items():
                 self.found.answers[node_id] = answer
                 if answer.error:
                     context.node_gone(node_id, answer.error)

@@ -12,10 +12,11 @@ from functools import cache
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.default import DEFAULT
+from alpenhorn.io.lustre_quota import LUSTRE_QUOTA
 from alpenhorn.io.transport import TRANSPORT
 from alpenhorn.model import GroupFact, NodeFact
 
-BUILT_IN = {"Default": DEFAULT, "Transport": TRANSPORT}
+BUILT_IN = {"Default": DEFAULT, "LustreQuota": LUSTRE_QUOTA, "Transport": TRANSPORT}
 
 
 @cache

@@ -17,6 +17,8 @@ from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.removal import Removal
 from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
 
+PROBE_SECONDS = 30.0
+
 
 class Misfit(NamedTuple):
     """Why no node of a group takes a file now.  `waits`: that is as it should be, and nobody need be told."""
@@ -63,6 +65,8 @@ class Group(ABC):
 class Node(ABC):
     """The verbs on storage that is on this host.  Used by workers only, since any of them may hang.
 
+    `warnings`: what should be told of the settings, though they can be used.
+
     Paths are relative to the root, as in the index.  All verbs raise OSError for what the file system
     says, StorageError when the storage as a whole cannot be used, UnsafePath for a path that leaves it.
     """
@@ -70,6 +74,7 @@ class Node(ABC):
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         self.node = node
         self.settings = settings
+        self.warnings: tuple[str, ...] = ()
 
     @property
     def root(self) -> str:
@@ -93,6 +98,11 @@ class Node(ABC):
     def local_method(self) -> Method:
         """How files from this host's other nodes are copied here: Method.COPY or Method.RSYNC."""
 
+    @property
+    def probe_seconds(self) -> float:
+        """How long a look at the storage, its free space included, may take before it counts as gone."""
+        return PROBE_SECONDS
+
     @abstractmethod
     def check(self) -> None:
         """Raise StorageError unless this is the right storage: root there, marker right."""
@@ -111,7 +121,8 @@ class Node(ABC):
 
     @abstractmethod
     def free_bytes(self) -> int | None:
-        """Bytes that may still be written here; None when that is not known."""
+        """Bytes that may still be written here; None when that is not known.  Raises StorageError with the reason
+        for which it cannot be told."""
 
     @abstractmethod
     def tidy(self) -> None:

@@ -34,7 +34,7 @@ class DefaultNode(Node):
         self._reserve_factor = settings.get("reserve_factor", 2)
         self._jobs = settings.get("jobs")
         method = settings.get("method", "auto")
-        if not _is_number(self._reserve_factor) or not 1 <= self._reserve_factor <= MOST_RESERVED:
+        if not is_number(self._reserve_factor) or not 1 <= self._reserve_factor <= MOST_RESERVED:
             raise self._wrong("reserve_factor", f"a number from 1 to {MOST_RESERVED}")
         if self._jobs is not None and (type(self._jobs) is not int or self._jobs < 1):
             raise self._wrong("jobs", "a whole number of at least 1")
@@ -248,7 +248,7 @@ def _is_live_part(private: int, name: str) -> bool:
     return bool(changed) and max(changed) > time.time() - PART_SECONDS
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -14,15 +14,24 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
             node.check()
         except StorageError as error:
             owner = node.owner()
-            free_b = None if owner is None else node.free_bytes()
-            return ProbeOutcome(job.node.id, free_b, owner is None, owner or "", str(error))
+            if owner is None:
+                return ProbeOutcome(job.node.id, uninitialised=True, error=str(error))
+            return _with_space(node)._replace(owner=owner, error=str(error))
         if job.tidy:
             node.tidy()
-        return ProbeOutcome(job.node.id, node.free_bytes())
+        return _with_space(node)
     except StorageError as error:
         return ProbeOutcome(job.node.id, error=str(error))
     except OSError as error:
         return ProbeOutcome(job.node.id, error=f"{job.node.root}: {error.strerror}")
+
+
+def _with_space(node: Node) -> ProbeOutcome:
+    try:
+        return ProbeOutcome(node.node.id, node.free_bytes())
+    except StorageError as error:
+        # Files can be checked and deleted all the same.
+        return ProbeOutcome(node.node.id, warning=str(error))
 
 
 def initialise(job: InitJob, node: Node) -> InitOutcome:

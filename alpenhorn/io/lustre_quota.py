@@ -1,0 +1,85 @@
+"""The storage class LustreQuota, for nodes: a directory on Lustre, whose free space is what a quota leaves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from alpenhorn.errors import AlpenhornError, StorageError
+from alpenhorn.io.base import StorageClass
+from alpenhorn.io.default import DefaultNode, is_number
+from alpenhorn.io.lfs import FLAGS, parse_quota, quota_argv
+from alpenhorn.model import NodeFact
+
+MOST_SECONDS = 3600
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
+
+
+class LustreQuotaNode(DefaultNode):
+    """As Default, but for its free space.
+
+    Settings beside those of Default: `quota_id` (a name or number) and `quota_type` (`user`, `group` or `project`),
+    both required; `fixed_quota` (KiB, taken for the limit whatever lfs reports); `lfs` (the program; default `lfs`);
+    `lfs_timeout` (seconds; default 60).  The older `quota_group` means the id and the type `group`.
+    """
+
+    def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
+        super().__init__(node, settings)
+        if "quota_group" in settings and "quota_id" not in settings:
+            self.warnings = (
+                f"io_config of node {node.name}: quota_group is out of date; mend it with: alpenhorn node modify"
+                f" {node.name} --io-var quota_group= --io-var quota_id={settings['quota_group']}"
+                " --io-var quota_type=group",
+            )
+            settings = {**settings, "quota_id": settings["quota_group"], "quota_type": "group"}
+        self.quota_id = str(self._required(settings, "quota_id", "a name or a number"))
+        if not _ID.fullmatch(self.quota_id):
+            raise self._wrong("quota_id", "a name or a number")
+        self.quota_type = self._required(settings, "quota_type", "user, group or project")
+        if self.quota_type not in FLAGS:
+            raise self._wrong("quota_type", "user, group or project")
+        self.fixed_quota = settings.get("fixed_quota")
+        if self.fixed_quota is not None and (type(self.fixed_quota) is not int or self.fixed_quota < 1):
+            raise self._wrong("fixed_quota", "a whole number of KiB")
+        self.lfs = settings.get("lfs", "lfs")
+        if not isinstance(self.lfs, str) or not self.lfs or self.lfs.startswith("-"):
+            raise self._wrong("lfs", "the name or path of a program")
+        self.lfs_timeout = settings.get("lfs_timeout", 60)
+        if not is_number(self.lfs_timeout) or not 0 < self.lfs_timeout <= MOST_SECONDS:
+            raise self._wrong("lfs_timeout", f"a number of seconds, at most {MOST_SECONDS}")
+
+    def _required(self, settings: Mapping[str, Any], key: str, what: str) -> Any:
+        if key not in settings:
+            raise StorageError(
+                f"io_config of node {self.node.name} lacks {key}, {what}; set it with:"
+                f" alpenhorn node modify {self.node.name} --io-var {key}=VALUE"
+            )
+        return settings[key]
+
+    @property
+    def probe_seconds(self) -> float:
+        return super().probe_seconds + float(self.lfs_timeout)
+
+    def free_bytes(self) -> int | None:
+        there = super().free_bytes()
+        try:
+            from alpenhorn.fs import command  # 4 ms that nodes of other classes do without
+
+            argv = quota_argv(self.lfs, self.quota_type, self.quota_id, self.root)
+            quota = parse_quota(command.run(argv, timeout=self.lfs_timeout).stdout, self.root)
+        except AlpenhornError as error:
+            raise StorageError(f"the quota of node {self.node.name} cannot be had: {error}") from error
+        limit = quota.limit if self.fixed_quota is None else self.fixed_quota
+        if limit is None:
+            raise StorageError(
+                f"the quota of node {self.node.name} is Lustre's default, of which lfs does not tell the limit; set it"
+                f" with: alpenhorn node modify {self.node.name} --io-var fixed_quota=KIB"
+            )
+        if limit == 0:
+            return there
+        left = max(0, (limit - quota.used) * 1024)
+        return left if there is None else min(there, left)
+
+
+LUSTRE_QUOTA = StorageClass(node=LustreQuotaNode, group=None, remote=None)
