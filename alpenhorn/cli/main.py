@@ -16,17 +16,27 @@ from alpenhorn.errors import DONE, FAILED, AlpenhornError
 INTERRUPTED = 130
 
 COMMANDS = {
-    "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: list and show them."),
-    "db": Entry("alpenhorn.cli.db:db", "The data index itself: create and check it."),
+    "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: create, list and show them."),
+    "crontab": Entry(
+        "alpenhorn.cli.crontab:crontab", "Print what makes cron, or a systemd timer, run this regularly."
+    ),
+    "db": Entry("alpenhorn.cli.db:db", "The data index itself: create, check and upgrade it."),
+    "doctor": Entry(
+        "alpenhorn.cli.doctor:doctor",
+        "Look at everything that a run on this host needs, and say what to do about what is wrong.",
+    ),
     "file": Entry(
-        "alpenhorn.cli.file:file", "Files and their copies: find, import, check, copy, release and pin them."
+        "alpenhorn.cli.file:file",
+        "Files and their copies: create, find, import, check, copy, release and pin them.",
     ),
     "group": Entry(
         "alpenhorn.cli.group:group",
         "Storage groups, to which data are sent: create, change, show and fill them.",
     ),
     "history": Entry("alpenhorn.cli.history:history", "Show what happened to files and why, newest last."),
-    "host": Entry("alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change and show them."),
+    "host": Entry(
+        "alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change, show and delete them."
+    ),
     "node": Entry(
         "alpenhorn.cli.node:node",
         "Storage nodes, which hold copies of files: create, change, show, copy from and clean them.",

@@ -168,16 +168,13 @@ def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[Ini
 def renamed(index: Index, nodes: Iterable[NodeFact], found: Nodes) -> dict[int, ProbeOutcome]:
     """The answers of nodes whose storage bears a name that they had before they were renamed, by id.  Nothing
     else is wrong with them, so that for now their answers are good ones."""
-    marked = [node for node in nodes if found.answers[node.id].owner]
-    if not marked:
+    owners = {node.id: found.answers[node.id].owner for node in nodes if found.answers[node.id].owner}
+    if not owners:
         return {}
-    from alpenhorn.scan.former_names import had  # nearly no run needs it
+    from alpenhorn.scan.former_names import former_names  # nearly no run needs it
 
-    former = {
-        node.id: found.answers[node.id]
-        for node in marked
-        if had(index, node.id, found.answers[node.id].owner)
-    }
+    mine = former_names(index, list(owners)).intersection(owners.items())
+    former = {node_id: found.answers[node_id] for node_id, _ in mine}
     found.answers |= {node_id: answer._replace(error="") for node_id, answer in former.items()}
     return former
 
@@ -217,7 +214,11 @@ def lock(
             found.locks[node.id] = run_lock
         else:
             busy.append(node)
-            leave_out(node, f"another run ({run_lock.holder()}) is working on it", report, asked)
+            why = f"another run ({run_lock.holder()}) is working on it"
+            report.left_out[node.name] = why
+            # Runs that overlap are no reason for cron to send a mail.
+            notes = report.failures if node.name in asked.nodes else report.later
+            notes.add(f"node {node.name} is left out: {why}")
     if busy and len(busy) == len(wanted):
         found.release()
         raise Busy(

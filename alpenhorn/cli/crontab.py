@@ -1,0 +1,230 @@
+"""`alpenhorn crontab`: what to give to cron or to systemd so that runs happen by themselves."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.errors import Refused
+
+CRON_PATH = "/usr/bin:/bin"
+SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+FILE = "ALPENHORN_CONFIG_FILE"
+URL = "ALPENHORN_DATABASE_URL"
+DAY = 24 * 60
+# What tells where the configuration and the index are, and is not set where cron and systemd start commands.
+PLACES = (FILE, URL, "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPATH")
+
+
+class Command(NamedTuple):
+    """The command of a run, with what it needs in its environment; `secret`: a password was left out of a URL."""
+
+    argv: tuple[str, ...]
+    environ: dict[str, str]
+    secret: bool
+
+
+@click.command()
+@click.option(
+    "--every",
+    metavar="MINUTES",
+    type=click.IntRange(1, DAY),
+    default=5,
+    show_default=True,
+    help="How often to run.",
+)
+@click.option("--systemd", is_flag=True, help="Print a service and a timer for systemd instead.")
+@pass_app
+def crontab(app: App, every: int, systemd: bool) -> None:
+    """Print what makes cron, or a systemd timer, run this regularly.
+
+    Nothing is installed: the comments in what is printed say how to. The line has this program, the file given
+    with -c, and what the environment says of configuration and index. It is for the user who installs it, who
+    must be able to read the configuration and to write to the nodes.
+
+    \b
+    Examples:
+      alpenhorn crontab
+      alpenhorn -c /etc/alpenhorn/far.toml crontab --every 15
+      alpenhorn crontab --systemd
+    """
+    if not systemd:
+        schedule(every)  # before anything else is looked at
+    path = SYSTEMD_PATH if systemd else CRON_PATH
+    transfer = app.config.transfer
+    programs = (transfer.rsync, transfer.ssh[0], *([transfer.bbcp] if transfer.bbcp else []))
+    command = _command(app.conf, os.environ, sys.argv[0], programs, path)
+    click.echo(_units(command, every) if systemd else _cron(command, every))
+    if command.secret:
+        output.note(f"the password in {URL} is not printed: {_SECRET}")
+
+
+_SECRET = (
+    "put it alone into a file that only you can read, and name that file in [database] password_file of the"
+    " configuration"
+)
+_OVERLAP = "A run may still be going when the next one is due: that one finds the nodes locked, and leaves."
+
+
+def schedule(every: int) -> str:
+    """The first five fields of a line for cron; raises UsageError for what cron does not do evenly."""
+    if every < 60 and 60 % every == 0:
+        return "* * * * *" if every == 1 else f"*/{every} * * * *"
+    if every % 60 == 0 and DAY % every == 0:
+        hours = every // 60
+        return {1: "0 * * * *", 24: "0 0 * * *"}.get(hours, f"0 */{hours} * * *")
+    even = [n for n in range(1, DAY + 1) if (n < 60 and 60 % n == 0) or (n % 60 == 0 and DAY % n == 0)]
+    below, above = max(n for n in even if n < every), min(n for n in even if n > every)
+    raise click.UsageError(
+        f"cron cannot run something every {every} minutes evenly; use --every {below} or --every {above}, or a systemd"
+        " timer (--systemd)"
+    )
+
+
+def _command(
+    conf: str | None, environ: Mapping[str, str], started_as: str, programs: tuple[str, ...], path: str
+) -> Command:
+    """`path`: where programs are looked for when nobody says otherwise."""
+    kept = {name: environ[name] for name in PLACES if environ.get(name)}
+    if FILE in kept:
+        kept[FILE] = os.path.abspath(kept[FILE])
+    secret = False
+    if URL in kept:
+        plain = without_password(kept[URL])
+        secret = plain != kept[URL]
+        kept[URL] = plain
+    argv = _program(started_as)
+    if argv[1:]:
+        _importable(kept)
+    found = [shutil.which(program) for program in programs if not shutil.which(program, path=path)]
+    further = dict.fromkeys(os.path.dirname(place) for place in found if place is not None)
+    if further:
+        kept["PATH"] = ":".join((*further, path))
+    if conf is not None:
+        argv = (*argv, "-c", os.path.abspath(conf))
+    argv = (*argv, "sync")
+    for text in (*argv, *kept.values()):
+        if not text.isprintable():
+            raise Refused(f"{text!a} cannot stand in a line for cron or systemd; give it another name")
+    return Command(argv, kept, secret)
+
+
+def _program(started_as: str) -> tuple[str, ...]:
+    """How to start this program from anywhere."""
+    if os.path.basename(started_as) == "__main__.py":
+        return (sys.executable, "-m", "alpenhorn")
+    found = started_as if "/" in started_as else shutil.which(started_as)
+    return (os.path.abspath(found or started_as),)
+
+
+def _importable(kept: dict[str, str]) -> None:
+    """`python -m` also finds a package in the directory in which it is started, and cron starts it elsewhere."""
+    import alpenhorn
+
+    home = str(Path(str(alpenhorn.__file__)).parents[1])
+    if home == os.getcwd() and home not in kept.get("PYTHONPATH", "").split(":"):
+        kept["PYTHONPATH"] = ":".join(filter(None, (home, kept.get("PYTHONPATH"))))
+
+
+def without_password(url: str) -> str:
+    """The URL of an index without the password in it; of one that cannot be read nothing but its scheme."""
+    if url.startswith("sqlite:"):
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("://")[0] + "://"
+    user, at, place = parts.netloc.rpartition("@")
+    return url.replace(parts.netloc, user.partition(":")[0] + at + place, 1)
+
+
+# --- cron ----------------------------------------------------------------------------------------------
+
+
+def cron_word(text: str) -> str:
+    """An argument as /bin/sh takes it and as crontab(5) wants it written: % is \\%.
+
+    A backslash before a % would be taken for that, so the quotes are closed and opened between the two.
+    """
+    return shlex.quote(text).replace("\\%", "\\''%").replace("%", "\\%")
+
+
+def _cron(command: Command, every: int) -> str:
+    variables = [f"{name}={value}" for name, value in command.environ.items()]
+    words = [*(["env", *variables] if variables else []), *command.argv]
+    return "\n".join(
+        (
+            f"# alpenhorn {_often(every)}. To install it: crontab -e, and add the last of these lines.",
+            "# cron mails what is printed, and a run prints something only when something needs attention.",
+            f"# {_OVERLAP}",
+            *((f"# The password in {URL} is not here: {_SECRET}.",) if command.secret else ()),
+            f"{schedule(every)} {' '.join(cron_word(word) for word in words)}",
+        )
+    )
+
+
+def _often(every: int) -> str:
+    return "every minute" if every == 1 else f"every {every} minutes"
+
+
+# --- systemd -------------------------------------------------------------------------------------------
+
+
+def unit_word(text: str, *, command: bool) -> str:
+    """A value in double quotes, as systemd.syntax(7) and, for a `command`, systemd.service(5) want it escaped."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if command:
+        escaped = escaped.replace("$", "$$")
+    return f'"{escaped}"'
+
+
+def _units(command: Command, every: int) -> str:
+    import pwd
+
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    variables = [f"Environment={unit_word(f'{n}={v}', command=False)}" for n, v in command.environ.items()]
+    secret = [f"# The password in {URL} is not here: {_SECRET}."] if command.secret else []
+    return "\n".join(
+        (
+            f"# alpenhorn {_often(every)}. Put the two parts below into the two files that they name, then:",
+            "#   systemctl daemon-reload",
+            "#   systemctl enable --now alpenhorn.timer",
+            "# What a run prints, when something needs attention, is in: journalctl -u alpenhorn.service",
+            "",
+            "# /etc/systemd/system/alpenhorn.service",
+            *secret,
+            "[Unit]",
+            "Description=alpenhorn: do what is to be done on this host",
+            "Wants=network-online.target",
+            "After=network-online.target",
+            "",
+            "[Service]",
+            "Type=oneshot",
+            f"User={user}",
+            *variables,
+            f"ExecStart={' '.join(unit_word(word, command=True) for word in command.argv)}",
+            "# Another run, started by hand for example, had the nodes.",
+            "SuccessExitStatus=75",
+            "",
+            "# /etc/systemd/system/alpenhorn.timer",
+            "[Unit]",
+            f"Description=alpenhorn {_often(every)}",
+            "",
+            "[Timer]",
+            "OnBootSec=1min",
+            f"OnUnitActiveSec={every}min",
+            "",
+            "[Install]",
+            "WantedBy=timers.target",
+        )
+    )

@@ -1,0 +1,84 @@
+"""`alpenhorn doctor`: what to run first when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.errors import DONE, FAILED, UNUSABLE
+
+if TYPE_CHECKING:
+    from alpenhorn.coordinator.doctor import Looking
+    from alpenhorn.index.check import Finding
+
+COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
+INDENT = " " * 6
+ERASED = "\r\x1b[K"  # the line that the cursor is in
+
+
+@click.command()
+@json_option
+@pass_app
+def doctor(app: App, as_json: bool) -> int:
+    """Look at everything that a run on this host needs, and say what to do about what is wrong.
+
+    That is the configuration, the index, rsync and ssh, the hosts that files come from, this host's nodes with
+    their roots, marks and locks, and the last run. Nothing is changed. Each line says pass, warn or fail, and below
+    it stands what to do. With -q only what is wrong is shown.
+
+    Exits 0 when nothing fails, 1 when something does, 3 when the configuration or the index cannot be used. Run it
+    as the user who runs `alpenhorn sync`, since another one has other rights and keys.
+
+    \b
+    Examples:
+      alpenhorn doctor
+      alpenhorn -q doctor
+      alpenhorn doctor --json
+    """
+    from alpenhorn.coordinator.doctor import Doctor  # it imports all the rest
+
+    doctor = Doctor(None if app.conf is None else Path(app.conf), os.environ, app.now())
+    found: list[Finding] = []
+    for finding in _found(doctor.findings(), shown=not as_json):
+        found.append(finding)
+        if not as_json and (finding.level != "pass" or app.verbosity >= 0):
+            click.echo(
+                f"{click.style(finding.level, fg=COLOURS[finding.level])}  {output.harmless(finding.text)}"
+            )
+            if finding.remedy:
+                output.line(f"{INDENT}{finding.remedy}")
+    failures, warnings = (sum(finding.level == level for finding in found) for level in ("fail", "warn"))
+    if as_json:
+        output.document([finding._asdict() for finding in found])
+    else:
+        more = "; nodes and other hosts could not be looked at" if doctor.unusable else ""
+        output.line(f"{output.count(warnings, 'warning')}, {output.count(failures, 'failure')}{more}")
+    if doctor.unusable:
+        return UNUSABLE
+    return FAILED if failures else DONE
+
+
+def _found(said: Iterator[Finding | Looking], shown: bool) -> Iterator[Finding]:
+    """The findings; on a terminal what is being waited for stands in the last line meanwhile."""
+    from alpenhorn.coordinator.doctor import Looking
+
+    terminal = shown and sys.stdout.isatty()
+    waiting = ""
+    for one in said:
+        if waiting:
+            click.echo(ERASED, nl=False)
+        if not isinstance(one, Looking):
+            yield one
+        elif terminal:
+            waiting = click.style(f"… {output.harmless(one.at)}", dim=True)
+        if waiting:
+            click.echo(waiting, nl=False)
+    if waiting:
+        click.echo(ERASED, nl=False)

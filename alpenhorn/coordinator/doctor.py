@@ -1,0 +1,114 @@
+"""`alpenhorn doctor`: everything that a run on this host needs, looked at in the order in which a run needs it.
+
+Nothing is changed, neither in the index nor on a disk.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from alpenhorn.config import Config, Transfer
+from alpenhorn.coordinator import doctor_config, doctor_hosts, doctor_index, doctor_nodes, doctor_tools
+from alpenhorn.coordinator.nodes import make_ios
+from alpenhorn.errors import BUSY, DONE, IndexUnusable
+from alpenhorn.index.check import Finding, Level
+from alpenhorn.model import Method
+from alpenhorn.scan.doctor import Facts, LastRun
+
+IDLE_WARN = datetime.timedelta(days=1)
+
+
+class Looking(NamedTuple):
+    """What is being looked at now, for somebody who waits; no result."""
+
+    at: str
+
+
+class Doctor:
+    """`unusable`, once `findings` is through: the configuration or the index cannot be used.
+
+    `explicit` is the file given with -c, `now` naive UTC.
+    """
+
+    def __init__(self, explicit: Path | None, environ: Mapping[str, str], now: datetime.datetime) -> None:
+        self._explicit = explicit
+        self._environ = environ
+        self._now = now
+        self.unusable = False
+
+    def findings(self) -> Iterator[Finding | Looking]:
+        """Each as soon as it is known.  What cannot be looked at for want of something else is left out."""
+        config = yield from doctor_config.configuration(self._explicit, self._environ)
+        facts = None
+        if config is None:
+            self.unusable = True
+        else:
+            yield Looking("the index")
+            try:
+                facts = yield from doctor_index.index(config)
+            except IndexUnusable as error:
+                self.unusable = True
+                yield Finding(Level.FAIL, str(error))
+        if config is None or facts is None:
+            transfer = Transfer() if config is None else config.transfer
+            yield from doctor_tools.tools(transfer, needed=False)
+            return
+        usable = yield from doctor_tools.tools(config.transfer, _tools_needed(config, facts))
+        yield from self._storage(config, facts, usable)
+
+    def _storage(self, config: Config, facts: Facts, usable: frozenset[str]) -> Iterator[Finding | Looking]:
+        host = config.sync.host
+        here = facts.topology.here(host)
+        if here:
+            yield Looking("the nodes of this host")
+        # Before the threads of the next step, since workers are forked.
+        busy = yield from doctor_nodes.nodes(facts.topology, host, facts.marks, self._now)
+        sources = doctor_hosts.sources(facts, host)
+        if sources:
+            yield Looking(f"asking {', '.join(source.name for source in sources)} by ssh")
+        yield from doctor_hosts.hosts(sources, config.transfer, usable)
+        yield from doctor_hosts.own_address(facts, host)
+        if here:
+            yield last_run(facts.last_run, host, self._now, busy, config.log.file)
+
+
+def _tools_needed(config: Config, facts: Facts) -> bool:
+    """Whether a run here may have to start rsync."""
+    ios, _ = make_ios(facts.topology.here(config.sync.host))
+    return bool(facts.sources) or any(io.local_method is Method.RSYNC for io in ios.values())
+
+
+def last_run(run: LastRun | None, host: str, now: datetime.datetime, busy: bool, log: Path | None) -> Finding:
+    """When the last run of a host with active nodes was, and how it ended; `busy`: one is under way."""
+    regularly = "to run regularly: alpenhorn crontab; to run now: alpenhorn sync"
+    if run is None:
+        return Finding(Level.WARN, f"no run on {host} is known yet", regularly)
+    text = f"the last run on {host} began {run.started.isoformat(' ', 'seconds')} UTC, {ago(now - run.started)} ago"
+    if now - run.started > IDLE_WARN:
+        return Finding(Level.WARN, text, regularly)
+    if run.ended is None and busy:
+        return Finding(Level.PASS, f"{text}, and is still at work")
+    if run.ended is None:
+        return Finding(
+            Level.WARN, f"{text}, and was killed; the next one finishes what it left", "alpenhorn sync"
+        )
+    if run.exit_status in (DONE, BUSY):
+        return Finding(Level.PASS, f"{text}, and ended well")
+    more = "" if log is None else f", and the log {log}"
+    return Finding(
+        Level.WARN,
+        f"{text}, and ended with status {run.exit_status}: something failed",
+        f"alpenhorn status; alpenhorn request list --state failing{more}",
+    )
+
+
+def ago(span: datetime.timedelta) -> str:
+    """`4 minutes`, `1 hour`, `3 days`: in the largest unit of which it has one."""
+    seconds = max(0, int(span.total_seconds()))
+    units = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+    length, unit = next((one for one in units if seconds >= one[0]), units[-1])
+    number = seconds // length
+    return f"{number} {unit}" + ("" if number == 1 else "s")

@@ -1,0 +1,146 @@
+"""`alpenhorn doctor`: the configuration, and the files that it names."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from alpenhorn.config import URL_VARIABLE, Config, load, search_path
+from alpenhorn.errors import ConfigError
+from alpenhorn.index.check import Finding, Level
+
+SYSTEM_LOG = "/dev/log"
+
+
+def configuration(
+    explicit: Path | None, environ: Mapping[str, str]
+) -> Generator[Finding, None, Config | None]:
+    """Returns the configuration, None when it cannot be used."""
+    try:
+        config = load(explicit, environ)
+        faults: tuple[str, ...] = ()
+    except ConfigError as error:
+        config, faults = None, error.faults
+    for path, required in search_path(explicit, environ):
+        if any(fault.startswith(f"{path}: ") for fault in faults):
+            continue
+        if path.exists():
+            yield Finding(Level.PASS, f"configuration file {path}")
+        elif not required:
+            yield Finding(Level.PASS, f"no configuration file {path}, which need not be there")
+    for fault in faults:
+        yield Finding(Level.FAIL, fault)
+    if config is not None:
+        yield from _host_name(config)
+        yield from _password(config, environ)
+        yield from _log_file(config.log.file)
+        if config.log.syslog:
+            yield _system_log()
+    return config
+
+
+def _host_name(config: Config) -> Iterator[Finding]:
+    source = _origin(config, "sync", "host")
+    why = f"[sync] host in {source}" if source else "the machine's name up to the first dot"
+    yield Finding(Level.PASS, f"this host is called {config.sync.host!r} ({why})")
+
+
+def _origin(config: Config, section: str, key: str) -> Path | None:
+    """The file whose value counts."""
+    import tomllib
+
+    found = None
+    for path in config.sources:
+        if key in tomllib.loads(path.read_text(encoding="utf-8")).get(section, {}):
+            found = path
+    return found
+
+
+def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if config.database.url.startswith("sqlite:"):
+        return
+    file = config.database.password_file
+    if file is not None:
+        if _others_may(file):
+            yield Finding(
+                Level.WARN, f"the password file {file} can be read by others", f"chmod o-rwx {file}"
+            )
+        return
+    source = None if environ.get(URL_VARIABLE) else _origin(config, "database", "url")
+    if source is not None and _has_password(config.database.url) and _others_may(source):
+        yield Finding(
+            Level.WARN,
+            f"{source} holds the password of the index and can be read by others",
+            "put the password alone into a file that only you can read, name it in [database] password_file,"
+            " and take it out of the URL",
+        )
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:  # told when the index is opened
+        return False
+
+
+def _others_may(path: Path) -> bool:
+    """Whether anybody but owner and group can read or change a file; one that is not there is told elsewhere."""
+    try:
+        return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except OSError:
+        return False
+
+
+def _log_file(file: Path | None) -> Iterator[Finding]:
+    if file is None:
+        return
+    remedy = f"make it writable for {user()}, or set another in [log] file"
+    if file.is_dir():
+        yield Finding(Level.FAIL, f"the log file {file} is a directory", "set a file in [log] file")
+    elif file.exists():
+        if os.access(file, os.W_OK):
+            yield Finding(Level.PASS, f"the log file {file} can be written")
+        else:
+            yield Finding(Level.FAIL, f"the log file {file} cannot be written", remedy)
+    elif not file.parent.is_dir():
+        yield Finding(
+            Level.FAIL,
+            f"the log file {file} cannot be made: there is no directory {file.parent}",
+            f"mkdir -p {file.parent}",
+        )
+    elif os.access(file.parent, os.W_OK | os.X_OK):
+        yield Finding(Level.PASS, f"the log file {file} can be made, and will be by the next run")
+    else:
+        yield Finding(Level.FAIL, f"the log file {file} cannot be made in its directory", remedy)
+
+
+def _system_log() -> Finding:
+    error: OSError | None = None
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):  # as the logging module tries it
+        with socket.socket(socket.AF_UNIX, kind) as log:
+            try:
+                log.connect(SYSTEM_LOG)
+            except OSError as refused:
+                error = refused
+            else:
+                return Finding(Level.PASS, f"the system log {SYSTEM_LOG} can be written")
+    assert error is not None
+    return Finding(
+        Level.FAIL,
+        f"the system log {SYSTEM_LOG} cannot be opened: {error.strerror}",
+        "set syslog = false in [log]",
+    )
+
+
+def user() -> str:
+    """Who is running this, as a name where there is one."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"

@@ -1,0 +1,245 @@
+"""`alpenhorn doctor`: the hosts that files come from, asked as a pull asks them.
+
+rsync is started as for a pull, with --dry-run, and asked for the markers of all the nodes that matter there.
+So ssh, its key, the other side's rsync and the roots are tried in one session for each host, and nothing is
+written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from alpenhorn.config import Transfer
+from alpenhorn.coordinator.doctor_config import user
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError
+from alpenhorn.extensions.registry import remote_io
+from alpenhorn.index.check import Finding, Level
+from alpenhorn.model import MARKER, NodeFact
+from alpenhorn.scan.doctor import Facts
+from alpenhorn.transfer import rsync
+from alpenhorn.transfer.address import host_spec, root_of
+
+HOST_SECONDS = rsync.CONNECT_TIMEOUT + 15.0
+MOST_AT_ONCE = 32
+NOWHERE = "/nonexistent"  # rsync wants a destination, and in a dry run never looks for it
+
+
+class Source(NamedTuple):
+    """A host that files come from, or may come from, and the nodes on it that matter."""
+
+    name: str
+    needed: bool
+    nodes: tuple[NodeFact, ...]
+
+    @property
+    def level(self) -> Level:
+        return Level.FAIL if self.needed else Level.WARN
+
+
+def sources(facts: Facts, host: str) -> list[Source]:
+    """Hosts with active nodes, those that are needed first.  Of the others only what has an address."""
+    by_host: dict[str, list[NodeFact]] = {}
+    for node in facts.topology.nodes.values():
+        if node.active and node.host is not None and node.host != host:
+            by_host.setdefault(node.host, []).append(node)
+    found = []
+    for name, nodes in by_host.items():
+        used = [node for node in nodes if node.id in facts.sources]
+        if used or nodes[0].address:
+            found.append(Source(name, bool(used), tuple(sorted(used or nodes, key=lambda node: node.name))))
+    return sorted(found, key=lambda source: (not source.needed, source.name))
+
+
+def hosts(
+    wanted: Sequence[Source], transfer: Transfer, usable: frozenset[str], seconds: float = HOST_SECONDS
+) -> Iterator[Finding]:
+    """`usable`: those of the programs rsync and ssh that work; `seconds`: for each host.
+
+    All are asked side by side.  Call it with no pool of workers, since it starts threads.
+    """
+    ready = []
+    for source in wanted:
+        fault = _unaddressed(source)
+        if fault is None:
+            ready.append(source)
+        else:
+            yield fault
+    if not ready:
+        return
+    if not usable.issuperset({"rsync", "ssh"}):
+        names = ", ".join(source.name for source in ready)
+        yield Finding(
+            Level.WARN, f"not asked for want of rsync or ssh: {names}", "mend that first, see above"
+        )
+        return
+    # Imported here because only this needs threads.
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    given_up = threading.Event()
+    with ThreadPoolExecutor(min(len(ready), MOST_AT_ONCE)) as threads:
+        try:
+            asked = [threads.submit(_ask, source, transfer, seconds, given_up) for source in ready]
+            for answer in as_completed(asked):
+                yield from answer.result()
+        finally:
+            given_up.set()
+
+
+def _unaddressed(source: Source) -> Finding | None:
+    """Why a host cannot be asked."""
+    node = source.nodes[0]
+    missing = [what for what in ("address", "username") if not getattr(node, what)]
+    if missing:
+        options = " ".join(f"--{what} {what.upper()}" for what in missing)
+        return Finding(
+            source.level,
+            f"host {source.name} has no {' and no '.join(missing)}, so nothing can be fetched from it",
+            f"alpenhorn host modify {source.name} {options}",
+        )
+    try:
+        host_spec(node)
+    except StorageError as error:
+        return Finding(source.level, str(error))
+    return None
+
+
+def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading.Event) -> list[Finding]:
+    markers: dict[str, NodeFact] = {}
+    findings = []
+    for node in source.nodes:
+        try:
+            why = remote_io(node).unreachable()
+            if not why:
+                # As rsync names it in a message, so that it is recognised there.
+                markers[os.path.normpath(f"{root_of(node)}/{MARKER}").lstrip("/")] = node
+        except StorageError as error:
+            why = str(error)
+        if why:
+            findings.append(Finding(source.level, f"node {node.name} on host {source.name}: {why}"))
+    end = time.monotonic() + seconds
+    argv = rsync.command(transfer.rsync, f"{host_spec(source.nodes[0])}:/", NOWHERE, ssh=transfer.ssh)
+    try:
+        session = rsync.fetch(
+            (argv[0], "--dry-run", *argv[1:]),
+            markers,
+            _ignore,
+            _ignore,
+            lambda: given_up.is_set() or time.monotonic() > end,
+        )
+    except Stopped:
+        return [*findings, _silent(source, transfer, seconds)]
+    except AlpenhornError as error:
+        return [*findings, Finding(source.level, f"host {source.name}: {error}")]
+    if session.status != 0 and not rsync.is_partial(session):
+        return [*findings, refused(source, transfer, session)]
+    who = host_spec(source.nodes[0])
+    findings.append(Finding(Level.PASS, f"host {source.name} answers as a source of files ({who})"))
+    complaints = rsync.complaints(session, markers)
+    if session.status and not complaints:
+        findings.append(
+            Finding(source.level, f"host {source.name}: {rsync.failure(session, over_network=True)}")
+        )
+    for path, trouble in complaints.items():
+        findings.append(_unready(source, markers[path], path, trouble.error))
+    return findings
+
+
+def _unready(source: Source, node: NodeFact, path: str, error: str) -> Finding:
+    # A class of a package's own may mark its storage in another way.
+    level = source.level if node.io_class in (None, "Default") else Level.WARN
+    return Finding(
+        level,
+        f"node {node.name} on host {source.name}: /{path} cannot be had ({error})",
+        f"on {source.name}: alpenhorn doctor; if it lies elsewhere: alpenhorn node modify {node.name} --root DIR",
+    )
+
+
+def _ignore(_: object) -> None:
+    """Nothing comes in a dry run."""
+
+
+def _silent(source: Source, transfer: Transfer, seconds: float) -> Finding:
+    return Finding(
+        source.level,
+        f"host {source.name} did not answer within {seconds:g} s",
+        f"perhaps its shell waits for something when it starts; try it: {_by_hand(source, transfer)}",
+    )
+
+
+def _by_hand(source: Source, transfer: Transfer) -> str:
+    """A command that shows what a pull meets."""
+    node = source.nodes[0]
+    return shlex.join((*transfer.ssh, "-l", str(node.username), str(node.address), "rsync", "--version"))
+
+
+def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Finding:
+    """Why a session came to nothing, from what ssh and rsync said (ssh(1), rsync(1))."""
+    node = source.nodes[0]
+    said = session.stderr
+    who = f"host {source.name} ({host_spec(node)})"
+    last = str(rsync.failure(session, over_network=True)).rpartition("the connection failed: ")[2]
+    forget = re.search(r"ssh-keygen -f .+", said)
+    try_it = _by_hand(source, transfer)
+    address = f"alpenhorn host modify {source.name} --address ADDRESS"
+    for pattern, text, remedy in (
+        (
+            "IDENTIFICATION HAS CHANGED",
+            "shows another host key than before: it was installed anew, or it is not that host",
+            "once you know why: "
+            + (forget[0].strip() if forget else f"ssh-keygen -R {node.address}")
+            + f"; then, to accept the new one: {try_it}",
+        ),
+        (
+            "Host key verification failed",
+            "has a host key that is not known here yet",
+            f"as {user()}, comparing the key before you say yes: {try_it}",
+        ),
+        (
+            r"Permission denied \(",
+            "refuses our key",
+            f"as {user()}, with a key that needs no password: ssh-copy-id {node.username}@{node.address}",
+        ),
+        ("Could not resolve hostname", "has an address that no name server knows", address),
+        (
+            "Connection refused",
+            "runs no ssh server where we ask for one",
+            f"start sshd there, or correct the address: {address}",
+        ),
+        (
+            "timed out|No route to host|Network is unreachable",
+            f"cannot be reached: {last}",
+            f"see whether it is up; if the address is wrong: {address}",
+        ),
+        (
+            "rsync: (command )?not found|command not found: rsync|Unknown command:? .?rsync",
+            "has no rsync on the PATH of that user",
+            f"install rsync there, and try it: {try_it}",
+        ),
+        (
+            "is your shell clean",
+            "prints something when that user's shell starts, which rsync stumbles over",
+            f"mend that shell's start-up files until this begins with the version: {try_it}",
+        ),
+    ):
+        if re.search(pattern, said, re.IGNORECASE):
+            return Finding(source.level, f"{who} {text}", remedy)
+    return Finding(source.level, f"{who} sends no files: {last}", f"try it: {try_it}")
+
+
+def own_address(facts: Facts, host: str) -> Iterator[Finding]:
+    """Whether others, who fetch files from this host, know where it is."""
+    served = [node for node in facts.topology.here(host) if node.id in facts.served]
+    missing = [what for what in ("address", "username") if served and not getattr(served[0], what)]
+    if missing:
+        options = " ".join(f"--{what} {what.upper()}" for what in missing)
+        yield Finding(
+            Level.WARN,
+            f"other hosts are to fetch files from this one, and host {host} has no {' and no '.join(missing)}",
+            f"alpenhorn host modify {host} {options}",
+        )

@@ -1,0 +1,92 @@
+"""`alpenhorn doctor`: the programs that pulls from other hosts run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Generator, Sequence
+
+from alpenhorn.config import Transfer
+from alpenhorn.errors import AlpenhornError, CommandFailed, CommandTimedOut
+from alpenhorn.fs.command import run
+from alpenhorn.index.check import Finding, Level
+from alpenhorn.transfer import rsync
+
+TOOL_SECONDS = 10.0
+_NUMBER = re.compile(r"\d+(?:\.\d+)+\w*")
+
+
+def tools(
+    transfer: Transfer, needed: bool, seconds: float = TOOL_SECONDS
+) -> Generator[Finding, None, frozenset[str]]:
+    """`needed`: pulls on this host use rsync or ssh.  Returns which of rsync, ssh and bbcp can be used."""
+    usable = set()
+    # With every option that pulls use: one that this rsync does not know is found out here.
+    options = rsync.command(transfer.rsync, "/", "/")[1:-3]
+    wanted: list[tuple[str, str, tuple[str, ...]]] = [
+        ("rsync", transfer.rsync, (*options, "--version")),
+        ("ssh", transfer.ssh[0], ("-V",)),
+    ]
+    if transfer.bbcp is not None:
+        wanted.append(("bbcp", transfer.bbcp, ("--version",)))
+    for tool, program, arguments in wanted:
+        finding = _tool(tool, program, arguments, needed and tool != "bbcp", seconds)
+        yield finding
+        if finding.level is Level.PASS:
+            usable.add(tool)
+    return frozenset(usable)
+
+
+def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, seconds: float) -> Finding:
+    bad = Level.FAIL if needed else Level.WARN
+    path = shutil.which(program)
+    if path is None:
+        where = "is not on PATH" if "/" not in program else "is not there, or cannot be executed"
+        purpose = {
+            "bbcp": "rsync is used instead",
+            "rsync": "files cannot be pulled from other hosts",
+            "ssh": "files cannot be pulled from other hosts",
+        }[tool]
+        return Finding(
+            bad,
+            f"{tool} ({program}) {where}: {purpose}",
+            f"install {tool}, or set its path in [transfer] {tool}",
+        )
+    try:
+        done = run((path, *arguments), timeout=seconds)
+        said = done.stdout + done.stderr
+    except CommandTimedOut:
+        return Finding(
+            bad,
+            f"{tool} ({path}) did not tell its version within {seconds:g} s",
+            f"find out what it waits for: {path} {arguments[-1]}",
+        )
+    except CommandFailed as error:
+        if tool == "rsync":
+            return Finding(
+                bad,
+                f"{_named(tool, path, seconds)} does not take the options that pulls use: {_first(error.stderr)}",
+                "install a newer rsync",
+            )
+        said = error.stderr
+    except AlpenhornError as error:
+        return Finding(
+            bad, f"{tool} ({path}): {error}", f"install {tool} anew, or set another in [transfer] {tool}"
+        )
+    return Finding(Level.PASS, _with_version(tool, path, said))
+
+
+def _named(tool: str, path: str, seconds: float) -> str:
+    try:
+        return _with_version(tool, path, run((path, "--version"), timeout=seconds).stdout)
+    except AlpenhornError:
+        return f"{tool} ({path})"
+
+
+def _with_version(tool: str, path: str, said: str) -> str:
+    version = _NUMBER.search(_first(said))
+    return f"{tool} {version[0]} ({path})" if version else f"{tool} ({path})"
+
+
+def _first(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")

@@ -1,0 +1,273 @@
+"""What `alpenhorn crontab` prints does runs, as cron and systemd would start it."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.archive import Archive, stand_in
+
+BARE = {"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture
+def pair(sqlite_archive: Archive) -> Archive:
+    sqlite_archive.node("field")
+    sqlite_archive.node("safe")
+    sqlite_archive.request(sqlite_archive.file("acq/one", None, "field"), "field", "safe")
+    return sqlite_archive
+
+
+def crontab(
+    *arguments: str, cwd: Path, program: tuple[str, ...] = (sys.executable, "-m", "alpenhorn"), **environ: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*program, *arguments],
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C.UTF-8"} | environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def line(printed: str) -> tuple[str, str]:
+    """When and what: the one line that is no comment."""
+    (found,) = (line for line in printed.splitlines() if not line.startswith("#"))
+    *fields, command = found.split(" ", 5)
+    return " ".join(fields), command
+
+
+def as_cron_reads(command: str) -> str:
+    """crontab(5): an unescaped % begins standard input, \\% is %.  A backslash before another character keeps
+    it from beginning an escape."""
+    assert not re.search(r"(?<!\\)%", command)
+    return re.sub(r"\\(.)", lambda found: "%" if found[1] == "%" else found[0], command)
+
+
+def start_as_cron(printed: str, home: Path) -> subprocess.CompletedProcess[str]:
+    _, command = line(printed)
+    return subprocess.run(
+        ["/bin/sh", "-c", as_cron_reads(command)],
+        cwd=home,
+        env=BARE | {"HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def assert_does_a_run(archive: Archive, done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
+    printed = start_as_cron(done.stdout, archive.base)
+    assert (printed.returncode, printed.stdout, printed.stderr) == (0, "", "")
+    assert archive.pending() == 0 and archive.tree("safe") == archive.tree("field")
+
+
+def test_the_line_does_a_run_in_the_bare_environment_of_cron(pair: Archive) -> None:
+    conf = pair.configure()
+    done = crontab("-c", os.path.relpath(conf, pair.base), "crontab", cwd=pair.base)
+    when, command = line(done.stdout)
+    assert when == "*/5 * * * *"
+    assert command == f"{sys.executable} -m alpenhorn -c {conf} sync"
+    assert_does_a_run(pair, done)
+
+
+def test_the_installed_program_is_named_by_its_absolute_path(pair: Archive) -> None:
+    script = Path(sys.executable).with_name("alpenhorn")
+    done = crontab("-c", str(pair.configure()), "crontab", cwd=script.parent, program=("./alpenhorn",))
+    assert line(done.stdout)[1].startswith(f"{script} -c ")
+    assert_does_a_run(pair, done)
+
+
+def test_a_file_named_by_the_environment_is_carried_over(pair: Archive) -> None:
+    pair.configure()
+    done = crontab("crontab", cwd=pair.base, ALPENHORN_CONFIG_FILE="here.toml")
+    assert line(done.stdout)[1].startswith(f"env ALPENHORN_CONFIG_FILE={pair.base}/here.toml ")
+    assert_does_a_run(pair, done)
+
+
+def test_the_index_named_by_the_environment_is_carried_over(pair: Archive) -> None:
+    conf = pair.configure(database={"url": "sqlite:////nowhere/index.db"})
+    done = crontab("-c", str(conf), "crontab", cwd=pair.base, ALPENHORN_DATABASE_URL=pair.url)
+    assert_does_a_run(pair, done)
+
+
+def test_a_place_below_another_xdg_directory_is_carried_over(pair: Archive) -> None:
+    user = pair.base / "config" / "alpenhorn"
+    user.mkdir(parents=True)
+    pair.configure().rename(user / "alpenhorn.toml")
+    assert_does_a_run(pair, crontab("crontab", cwd=pair.base, XDG_CONFIG_HOME=str(pair.base / "config")))
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "100%", "it's", 'a"b', "$HOME", r"back\%slash", r"two\\%", "a;b&c", "ü", "*"]
+)
+def test_odd_names_survive_cron_and_its_shell(pair: Archive, name: str) -> None:
+    conf = pair.configure().rename(pair.base / name)
+    assert_does_a_run(pair, crontab("-c", str(conf), "crontab", cwd=pair.base))
+
+
+def test_a_checkout_that_is_started_in_its_own_directory_is_found_from_anywhere(pair: Archive) -> None:
+    checkout = pair.base / "checkout"
+    checkout.mkdir()
+    (checkout / "alpenhorn").symlink_to(Path(__file__).parents[2] / "alpenhorn")
+    done = crontab("-c", str(pair.configure()), "crontab", cwd=checkout)
+    assert f"PYTHONPATH={checkout} " in line(done.stdout)[1]
+    assert_does_a_run(pair, done)
+
+
+def test_tools_that_cron_would_not_find_bring_their_directory(pair: Archive) -> None:
+    tools = pair.base / "tools"
+    stand_in(tools, "own-rsync", 'exec rsync "$@"')
+    path = f"{tools}:{os.environ['PATH']}"
+    conf = str(pair.configure(transfer={"rsync": "own-rsync"}))
+    done = crontab("-c", conf, "crontab", cwd=pair.base, PATH=path)
+    assert f"env PATH={tools}:/usr/bin:/bin " in done.stdout
+    assert_does_a_run(pair, done)
+    assert "PATH=" not in crontab("-c", str(pair.configure()), "crontab", cwd=pair.base, PATH=path).stdout
+
+
+@pytest.mark.parametrize("systemd", [(), ("--systemd",)])
+@pytest.mark.parametrize("password", ["s3cret", "p@s3cret:x", "s3cret%2F"])
+def test_a_password_is_not_printed_and_the_remedy_is_told(
+    tmp_path: Path, systemd: tuple[str, ...], password: str
+) -> None:
+    done = crontab(
+        "crontab", *systemd, cwd=tmp_path, ALPENHORN_DATABASE_URL=f"mysql://ann:{password}@db.org/index"
+    )
+    assert done.returncode == 0
+    assert "s3cret" not in done.stdout + done.stderr
+    assert "ALPENHORN_DATABASE_URL=mysql://ann@db.org/index" in done.stdout
+    assert "password_file" in done.stderr
+    assert any("password_file" in line for line in done.stdout.splitlines() if line.startswith("#"))
+
+
+def test_a_url_without_a_password_is_printed_as_it_is(tmp_path: Path) -> None:
+    url = "mysql://ann@/index?unix_socket=/run/m.sock"
+    done = crontab("crontab", cwd=tmp_path, ALPENHORN_DATABASE_URL=url)
+    assert f"'ALPENHORN_DATABASE_URL={url}'" in done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("every", "fields"),
+    [
+        ("1", "* * * * *"),
+        ("2", "*/2 * * * *"),
+        ("30", "*/30 * * * *"),
+        ("60", "0 * * * *"),
+        ("180", "0 */3 * * *"),
+        ("1440", "0 0 * * *"),
+    ],
+)
+def test_what_cron_does_evenly(tmp_path: Path, every: str, fields: str) -> None:
+    assert line(crontab("crontab", "--every", every, cwd=tmp_path).stdout)[0] == fields
+
+
+@pytest.mark.parametrize(
+    ("every", "below", "above"),
+    [("7", 6, 10), ("45", 30, 60), ("59", 30, 60), ("90", 60, 120), ("1000", 720, 1440)],
+)
+def test_what_cron_does_not_do_evenly_is_refused_with_the_nearest(
+    tmp_path: Path, every: str, below: int, above: int
+) -> None:
+    done = crontab("crontab", "--every", every, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--every {below} or --every {above}" in done.stderr
+    assert (
+        f"OnUnitActiveSec={every}min"
+        in crontab("crontab", "--every", every, "--systemd", cwd=tmp_path).stdout
+    )
+
+
+@pytest.mark.parametrize("every", ["0", "-5", "1441", "x"])
+def test_times_that_mean_nothing_are_refused(tmp_path: Path, every: str) -> None:
+    assert crontab("crontab", "--every", every, cwd=tmp_path).returncode == 2
+
+
+def test_a_configuration_that_cannot_be_used_brings_no_line(tmp_path: Path) -> None:
+    done = crontab("-c", "none.toml", "crontab", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+
+
+def test_a_name_with_a_line_end_is_refused(pair: Archive) -> None:
+    conf = pair.configure().rename(pair.base / "two\nlines")
+    done = crontab("-c", str(conf), "crontab", cwd=pair.base)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "another name" in done.stderr
+
+
+def test_the_comments_say_how_to_install_it(tmp_path: Path) -> None:
+    for arguments, wanted in (
+        ((), ("crontab -e", "mails", "the next one is due")),
+        (("--systemd",), ("systemctl daemon-reload", "systemctl enable --now alpenhorn.timer", "journalctl")),
+    ):
+        comments = [
+            line
+            for line in crontab("crontab", *arguments, cwd=tmp_path).stdout.splitlines()
+            if line.startswith("#")
+        ]
+        assert all(word in "\n".join(comments) for word in wanted)
+
+
+# --- systemd -------------------------------------------------------------------------------------------
+
+
+def units(printed: str, directory: Path) -> dict[str, Path]:
+    """The two parts in files of their names, as the comments say."""
+    found = {}
+    parts = re.split(r"^# /etc/systemd/system/(\S+)$", printed, flags=re.MULTILINE)
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        found[name] = directory / name
+        found[name].write_text(text)
+    return found
+
+
+def parsed(path: Path) -> configparser.ConfigParser:
+    unit = configparser.ConfigParser(
+        interpolation=None, comment_prefixes=("#",), delimiters=("=",), strict=False
+    )
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(path)
+    return unit
+
+
+def test_the_units_are_a_service_that_ends_and_a_timer_that_starts_it(pair: Archive) -> None:
+    conf = pair.configure().rename(pair.base / '50% of "it" $now')
+    done = crontab("-c", str(conf), "crontab", "--systemd", "--every", "7", cwd=pair.base)
+    files = units(done.stdout, pair.base)
+    assert set(files) == {"alpenhorn.service", "alpenhorn.timer"}
+    service, timer = parsed(files["alpenhorn.service"]), parsed(files["alpenhorn.timer"])
+    assert set(service.sections()) == {"Unit", "Service"}
+    assert service["Service"]["Type"] == "oneshot" and service["Service"]["User"]
+    escaped = str(conf).replace("%", "%%").replace('"', '\\"').replace("$", "$$")
+    assert service["Service"]["ExecStart"] == f'"{sys.executable}" "-m" "alpenhorn" "-c" "{escaped}" "sync"'
+    assert dict(timer["Timer"]) == {"OnBootSec": "1min", "OnUnitActiveSec": "7min"}
+    assert timer["Install"]["WantedBy"] == "timers.target"
+
+
+def test_systemd_itself_finds_no_fault_in_the_units(pair: Archive) -> None:
+    done = crontab(
+        *("-c", str(pair.configure().rename(pair.base / "50%")), "crontab", "--systemd"),
+        cwd=pair.base,
+        ALPENHORN_DATABASE_URL=pair.url,
+    )
+    files = units(done.stdout, pair.base)
+    assert f'Environment="ALPENHORN_DATABASE_URL={pair.url}"' in done.stdout
+    analyze = shutil.which("systemd-analyze")
+    if analyze is not None:
+        checked = subprocess.run(
+            [analyze, "verify", *map(str, files.values())],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"SYSTEMD_LOG_LEVEL": "warning"},
+        )
+        assert (checked.returncode, checked.stderr) == (0, "")
