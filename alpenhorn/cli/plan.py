@@ -37,9 +37,7 @@ def plan(
 ) -> None:
     """Show what a run would do now, and for everything pending that it would not, why.
 
-    Touches nothing.  Like things are shown on one line; --files lists each file.  In JSON: {"lines": [{"work",
-    "node", "source", "planned", "why", "files", "bytes", "example"}], "left_out": {node: why}, "faults": [text]};
-    with --files one object {"work", "node", "source", "planned", "why", "path", "bytes", "request"} a line.
+    Touches nothing.  Like things are shown on one line; --files lists each file, in JSON as an object a line.
 
     \b
     Examples:
@@ -94,7 +92,7 @@ def _document(plan: Plan) -> None:
         _line(line) | {"files": amount.files, "bytes": amount.bytes, "example": amount.example}
         for line, amount in plan.lines.items()
     ]
-    output.document({"lines": lines, "left_out": plan.left_out, "faults": plan.faults})
+    output.document({"lines": lines, "left_out": plan.left_out, "faults": plan.faults, "notes": plan.notes})
 
 
 def _show(plan: Plan, listed: bool) -> None:
@@ -113,6 +111,5 @@ def _show(plan: Plan, listed: bool) -> None:
         output.table(LEFT_HEADERS, left, right=("files", "size"))
     for name, why in plan.left_out.items():
         output.line(f"node {name} is left out: {why}")
-    for fault in plan.faults:
-        if not any(name in fault for name in plan.left_out):
-            output.line(fault)
+    for line in (*plan.faults, *plan.notes):
+        output.line(line)

@@ -72,7 +72,11 @@ def leave_out(node: NodeFact, why: str, report: Report, asked: Asked) -> None:
     """A node that was asked for by name and cannot be had is a failure, any other just a warning."""
     report.left_out[node.name] = why
     notes = report.failures if node.name in asked.nodes else report.warnings
-    notes.add(f"node {node.name} is left out: {why}")
+    notes.add(left_out_told(node.name, why))
+
+
+def left_out_told(name: str, why: str) -> str:
+    return f"node {name} is left out: {why}"
 
 
 def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
@@ -218,7 +222,7 @@ def lock(
             report.left_out[node.name] = why
             # Runs that overlap are no reason for cron to send a mail.
             notes = report.failures if node.name in asked.nodes else report.later
-            notes.add(f"node {node.name} is left out: {why}")
+            notes.add(left_out_told(node.name, why))
     if busy and len(busy) == len(wanted):
         found.release()
         raise Busy(

@@ -68,11 +68,13 @@ class Item(NamedTuple):
 
 @dataclass
 class Plan:
-    """`lines` in the order in which they were first met; `left_out`: node name to why it is not worked on."""
+    """`lines` in the order in which they were first met; `left_out`: node name to why it is not worked on; `faults`
+    and `notes`: what is wrong, or should be known, beside that."""
 
     lines: dict[Line, Amount] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     exit_status: int = 0
 
     def add(self, item: Item) -> None:
@@ -150,7 +152,9 @@ def items(
     if asked.wants("pull"):
         yield from _kept(plan, _pulls(index, found, now))
     plan.left_out = found.report.left_out
-    plan.faults = found.report.failures.lines()
+    told = {node_steps.left_out_told(name, why) for name, why in plan.left_out.items()}
+    plan.faults = [line for line in found.report.failures.lines() if line not in told]
+    plan.notes = [line for line in found.report.warnings.lines() if line not in told]
     plan.exit_status = found.report.exit_status
 
 

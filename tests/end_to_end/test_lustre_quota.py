@@ -1,0 +1,75 @@
+"""Runs onto a node whose free space is a quota's; there is no Lustre here, so `lfs` is a program that says so."""
+
+import json
+
+import pytest
+
+from tests.fixtures.archive import stand_in
+
+PLENTY = 10**9  # KiB
+
+
+@pytest.fixture
+def quota(sqlite_archive):
+    """An archive with a node on `lustre`; yields it and what sets the columns that lfs reports."""
+    archive = sqlite_archive
+    archive.node("field")
+    said, asked = archive.base / "columns", archive.base / "asked"
+    lfs = stand_in(archive.base / "bin", "lfs", f'echo "$*" >> {asked}; echo " ${{@: -1}}"; cat {said}')
+    settings = {"quota_id": "science", "quota_type": "group", "lfs": str(lfs)}
+    archive.node("lustre", archive=1, io_class="LustreQuota", io_config=json.dumps(settings))
+    archive.asked = asked
+
+    def says(text):
+        said.write_text(text)
+
+    says(f"  1000 0 {PLENTY} - 12 0 0 -\n")
+    return archive, says
+
+
+def test_files_come_and_lfs_is_asked_once_a_look_and_not_once_a_file(quota):
+    archive, _ = quota
+    archive.requests(archive.files(300, "field", 100), "field", "lustre")
+    archive.synced()
+    assert archive.pending() == 0
+    asked = archive.asked.read_text().splitlines()
+    assert set(asked) == {f"quota -q -g science {archive.root('lustre')}"}
+    assert len(asked) < 10
+    (avail,) = archive.all("SELECT avail_gb FROM storagenode WHERE name = 'lustre'")[0]
+    assert 0 < avail <= PLENTY / 2**20
+
+
+def test_what_does_not_fit_the_quota_is_not_pulled_and_told(quota):
+    archive, says = quota
+    says("  999 0 1000 - 12 0 0 -\n")
+    request = archive.request(archive.file("acq/f", bytes(2000), "field"), "field", "lustre")
+    result = archive.sync()
+    assert result.status == 0 and "no room on lustre" in result.err
+    assert archive.state(request) == "pending"
+
+
+def test_while_the_quota_is_not_known_nothing_comes_and_the_rest_is_done(quota):
+    archive, says = quota
+    says("rubbish\n")
+    request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "lustre")
+    doubtful = archive.file("acq/doubtful", b"doubtful", "lustre")
+    archive.set_copy(doubtful, "lustre", "MY")
+    result = archive.sync()
+    assert result.status == 0
+    assert "the quota of node lustre cannot be had" in result.err and "not understood" in result.err
+    assert archive.state(request) == "pending"
+    assert archive.copy(doubtful, "lustre") == "YY"
+    assert "the quota of node lustre cannot be had" in archive.run("plan").err + archive.run("plan").out
+
+
+def test_the_older_setting_works_and_is_told(quota):
+    archive, _ = quota
+    lfs = str(archive.base / "bin" / "lfs")
+    archive.do(
+        "UPDATE storagenode SET io_config = ? WHERE name = 'lustre'",
+        json.dumps({"quota_group": "science", "lfs": lfs}),
+    )
+    request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "lustre")
+    result = archive.sync()
+    assert result.status == 0 and "quota_group is out of date" in result.err
+    assert archive.state(request) == "done"
