@@ -1,4 +1,4 @@
-"""`alpenhorn db`: create the data index, and look at what may be wrong with it."""
+"""`alpenhorn db`: create the data index, bring it up to date, and look at what may be wrong with it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.db_upgrade import upgrade
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.index import check as checks
 from alpenhorn.index import schema
@@ -13,7 +14,10 @@ from alpenhorn.index import schema
 
 @click.group()
 def db() -> None:
-    """The data index itself: create and check it."""
+    """The data index itself: create, check and upgrade it."""
+
+
+db.add_command(upgrade)
 
 
 @db.command()

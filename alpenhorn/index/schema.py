@@ -6,7 +6,7 @@ alpenhorn daemon made can be used as it is, and given back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import peewee as pw
 
 from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index.connection import Index
+from alpenhorn.index.shapes import OLD_COLUMNS, Found, complaint, describe
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, Table
 
 VERSIONS = {"alpenhorn": 2, "sync": 1}
@@ -46,11 +47,14 @@ EXTRA_INDEXES = (
     IndexOn("archivefileimportrequest", "sync_import_by_node", ("node_id", "completed")),
 )
 
-# One query that fails on the tables of older releases, however they number themselves.
+# One query that fails where a table is missing, or a column of those that changed between releases, and whose own
+# columns tell the older ones.
 _SHAPE = (
-    "SELECT n.host_id, n.group_id, n.io_class, n.io_config, n.max_total_gb, n.avail_gb_last_checked, "
-    "h.address, g.io_config FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id "
-    "LEFT JOIN storagegroup g ON g.id = n.group_id LIMIT 0"
+    "SELECT n.*, n.group_id, n.io_class, n.io_config, n.max_total_gb, n.avail_gb_last_checked, n.archive, "
+    "h.address AS host_address, g.io_config AS group_io_config FROM storagenode n "
+    "LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN storagegroup g ON g.id = n.group_id "
+    + " ".join(f"LEFT JOIN {table._meta.table_name} ON 1 = 0" for table in SYNC_TABLES)
+    + " LIMIT 0"
 )
 
 
@@ -61,20 +65,24 @@ def require_current(index: Index) -> None:
     """
     try:
         versions = _versions(index)
-        index.execute(_SHAPE)
+        shape = index.execute(_SHAPE).description
     except (pw.OperationalError, pw.ProgrammingError):
-        existing = set(index.db.get_tables())
-        _refuse_old(index, existing)
-        missing = [name for name in _names("alpenhorn") if name not in existing]
-        if len(missing) == len(ALPENHORN_TABLES):
+        found = describe(index)
+        refuse_other_versions(index, found.versions or {})
+        if not found.columns:
             raise _uninitialised(index, "has no tables yet") from None
-        if missing:
-            raise _uninitialised(index, f"lacks the table {', '.join(missing)}") from None
+        _refuse_other_shapes(index, found)
+        for component in VERSIONS:
+            missing = [name for name in _names(component) if name not in found.tables]
+            if missing and (component == "alpenhorn" or component in (found.versions or {})):
+                raise _uninitialised(index, f"lacks the table {', '.join(missing)}") from None
+        _refuse_uninitialised(index, found.versions or {})
         raise
-    _refuse_other_versions(index, versions)
-    for component in VERSIONS:
-        if component not in versions:
-            raise _uninitialised(index, f"has no tables of the component {component} yet")
+    refuse_other_versions(index, versions)
+    # An upgrade that was cut short leaves both the old columns and all the new ones.
+    if not {column[0] for column in shape}.isdisjoint(OLD_COLUMNS):
+        _refuse_other_shapes(index, describe(index))
+    _refuse_uninitialised(index, versions)
 
 
 def create(index: Index, only: str | None = None) -> list[str]:
@@ -84,26 +92,24 @@ def create(index: Index, only: str | None = None) -> list[str]:
     sync without alpenhorn.
     """
     components = list(VERSIONS) if only is None else [only]
-    with _alone(index):
-        existing = set(index.db.get_tables())
-        _refuse_old(index, existing)
-        versions = _versions(index) if "dataindexversion" in existing else {}
-        _refuse_other_versions(index, versions)
-        if only == "sync" and not existing.issuperset(_names("alpenhorn")):
+    with alone(index):
+        found = describe(index)
+        versions = found.versions or {}
+        refuse_other_versions(index, versions)
+        _refuse_other_shapes(index, found)
+        if only == "sync" and not found.tables.issuperset(_names("alpenhorn")):
             raise Refused(
                 "the component sync rests on the component alpenhorn, which is not there: "
                 "run `alpenhorn db init` without --only"
             )
         added = []
-        suffix = "" if index.sqlite else _table_options(index)
         for component in components:
             # On MariaDB a creation that was cut short leaves a table without its indexes, and no version.  To
             # our own tables a newer program may have added one.
             unfinished = component not in versions
             for table in COMPONENTS[component]:
-                if table._meta.table_name not in existing:
-                    _create_table(index, table, suffix)
-                    _create_indexes(index, declared_indexes(table))
+                if table._meta.table_name not in found.tables:
+                    create_table(index, table)
                     added.append(f"table {table._meta.table_name}")
                 elif unfinished or component == "sync":
                     added += _create_indexes(index, absent(index, declared_indexes(table)))
@@ -111,12 +117,23 @@ def create(index: Index, only: str | None = None) -> list[str]:
                 added += _create_indexes(index, absent(index, EXTRA_INDEXES))
             # Last, since `require_current` takes it as the word that all of the above is there.
             if unfinished:
-                index.execute(
-                    index.insert_ignore("dataindexversion", ("component", "version")),
-                    (component, VERSIONS[component]),
-                )
-                added.append(f"version {VERSIONS[component]} of the component {component}")
+                added.append(record_version(index, component))
     return added
+
+
+def create_table(index: Index, table: type[Table]) -> None:
+    """Create a table and its indexes."""
+    sql, params = table._schema._create_table(safe=True).query()  # type: ignore[attr-defined]
+    index.db.execute_sql(sql + ("" if index.sqlite else _table_options(index)), params)
+    _create_indexes(index, declared_indexes(table))
+
+
+def record_version(index: Index, component: str) -> str:
+    """Write down that a component's tables are all there; returns that in words."""
+    index.execute(
+        index.insert_ignore("dataindexversion", ("component", "version")), (component, VERSIONS[component])
+    )
+    return f"version {VERSIONS[component]} of the component {component}"
 
 
 def declared_indexes(table: type[Table]) -> list[IndexOn]:
@@ -153,25 +170,26 @@ def _uninitialised(index: Index, what: str) -> IndexUnusable:
     return IndexUnusable(f"the index {index.url} {what}: run `alpenhorn db init`")
 
 
-def _refuse_old(index: Index, existing: set[str]) -> None:
-    """The releases 2.0.0rc1 and rc2 may say version 2 too: their columns tell them apart."""
-    if "storagenode" not in existing:
-        return
-    columns = {column.name for column in index.db.get_columns("storagenode")}
-    old = sorted(columns & {"host", "username", "address", "storage_type"})
-    if old or "host_id" not in columns:
-        raise IndexUnusable(
-            f"the index {index.url} is that of an older alpenhorn (2.0.0rc1 or rc2): its table storagenode "
-            f"has {'the columns ' + ', '.join(old) if old else 'no column host_id'}. "
-            "Migrate it to the tables of alpenhorn 2.0 with the daemon's own tools; nothing was changed"
-        )
+def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:
+    for component in VERSIONS:
+        if component not in versions:
+            raise _uninitialised(index, f"has no tables of the component {component} yet")
 
 
-def _refuse_other_versions(index: Index, versions: dict[str, int]) -> None:
+def _refuse_other_shapes(index: Index, found: Found) -> None:
+    wrong = complaint(found, index.url)
+    if wrong:
+        raise IndexUnusable(wrong)
+
+
+def refuse_other_versions(index: Index, versions: Mapping[str, int]) -> None:
+    """Raise IndexUnusable when a component has another version than this program needs."""
     for component, needed in VERSIONS.items():
         found = versions.get(component, needed)
         if found != needed:
-            remedy = "install a newer alpenhorn" if found > needed else "migrate the index"
+            remedy = (
+                "install a newer alpenhorn" if found > needed else "migrate it with the program that made it"
+            )
             raise IndexUnusable(
                 f"the index {index.url} has version {found} of the component {component}, "
                 f"and this program needs version {needed}: {remedy}"
@@ -179,8 +197,8 @@ def _refuse_other_versions(index: Index, versions: dict[str, int]) -> None:
 
 
 @contextmanager
-def _alone(index: Index) -> Iterator[None]:
-    """Keep a second creation waiting: by the write lock on SQLite, by a named lock on MariaDB, where every
+def alone(index: Index) -> Iterator[None]:
+    """Keep a second creation or upgrade waiting: by the write lock on SQLite, by a named lock on MariaDB, where every
     CREATE commits."""
     if index.sqlite:
         with index.transaction():
@@ -189,7 +207,9 @@ def _alone(index: Index) -> Iterator[None]:
     name = "CONCAT('alpenhorn:', MD5(DATABASE()))"
     (granted,) = index.execute(f"SELECT GET_LOCK({name}, ?)", (CREATION_TIMEOUT,)).fetchone()
     if not granted:
-        raise IndexUnusable(f"another program is creating the index {index.url}: try again later")
+        raise IndexUnusable(
+            f"another program is creating or upgrading the index {index.url}: try again later"
+        )
     try:
         yield
     finally:
@@ -204,11 +224,6 @@ def _table_options(index: Index) -> str:
     ).fetchone()[0]
     collation = "utf8mb4_nopad_bin" if found else "utf8mb4_bin"
     return f" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}"
-
-
-def _create_table(index: Index, table: type[Table], suffix: str) -> None:
-    sql, params = table._schema._create_table(safe=True).query()  # type: ignore[attr-defined]
-    index.db.execute_sql(sql + suffix, params)
 
 
 def _create_indexes(index: Index, missing: list[IndexOn]) -> list[str]:

@@ -7,16 +7,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alpenhorn.index.connection import Index
 from tests.index.daemon import make_daemon_index
+from tests.index.older import RELEASES, make_older_index, rows
 
 
-def db(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def db(url: str, *arguments: str, group: tuple[str, ...] = ("db",)) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "alpenhorn", "db", *arguments],
+        [sys.executable, "-m", "alpenhorn", *group, *arguments],
         env={
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
@@ -87,7 +89,132 @@ def test_check_of_no_index(tmp_path: Path) -> None:
     assert not (tmp_path / "no.db").exists()
 
 
-@pytest.mark.parametrize("command", ["init", "check"])
+OTHERS = (
+    ("db", "init"),
+    ("db", "check"),
+    ("sync",),
+    ("plan",),
+    ("status",),
+    ("host", "list"),
+    ("node", "create", "new", "--create-group"),
+)
+
+
+def alpenhorn(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return db(url, *arguments, group=())
+
+
+@pytest.fixture(params=RELEASES)
+def older(index_url: str, request: pytest.FixtureRequest) -> str:
+    """The URL of an index of an older release."""
+    index = Index.open(index_url, create=True)
+    make_older_index(index, request.param)
+    index.close()
+    return index_url
+
+
+def state(url: str) -> dict[str, Any]:
+    """All tables and rows."""
+    index = Index.open(url)
+    found = {name: rows(index, f"SELECT * FROM {name}") for name in index.db.get_tables()}
+    index.close()
+    return found
+
+
+@pytest.mark.parametrize("arguments", OTHERS)
+def test_every_other_command_refuses_an_older_index(older: str, arguments: tuple[str, ...]) -> None:
+    before = state(older)
+    refused = alpenhorn(older, *arguments)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "is that of alpenhorn 2.0.0rc" in refused.stderr
+    assert "host, username, address, storage_type" in refused.stderr
+    assert "Run `alpenhorn db upgrade`" in refused.stderr
+    assert state(older) == before
+
+
+def test_upgrade_says_what_it_will_do_and_asks(older: str, tmp_path: Path) -> None:
+    before = state(older)
+    shown = db(older, "upgrade", "--check", "--dump", str(tmp_path / "dump"))
+    assert (shown.returncode, shown.stderr) == (0, "")
+    found, first, *steps = shown.stdout.splitlines()
+    assert "is that of alpenhorn 2.0.0rc" in found
+    assert first == f"  1. write a dump to {tmp_path / 'dump'}"
+    assert any(line.endswith("add the column host_id to the table storagenode") for line in steps)
+    assert (
+        "note: host alp1 gets the address alp1.example.org; 10.0.0.7, of its node disk1, is dropped" in steps
+    )
+    assert any("storage type T (transport) was only a mark" in line for line in steps)
+    refused = db(older, "upgrade", "--dump", str(tmp_path / "dump"))
+    assert refused.returncode == 1 and refused.stdout == shown.stdout
+    assert "without a terminal; nothing was changed; use --force" in refused.stderr
+    assert state(older) == before
+    assert not (tmp_path / "dump").exists()
+
+
+def test_upgrade_then_everything_else(older: str, tmp_path: Path) -> None:
+    upgraded = db(older, "upgrade", "--force", "--dump", str(tmp_path / "dump"))
+    assert (upgraded.returncode, upgraded.stderr) == (0, "")
+    planned = [line[5:] for line in upgraded.stdout.splitlines() if line[:5].strip(" .0123456789") == ""]
+    done = [line.removeprefix("done: ") for line in upgraded.stdout.splitlines() if line.startswith("done: ")]
+    assert planned == done and len(done) > 10
+    *_, following, back = upgraded.stdout.splitlines()
+    assert following.endswith("has today's tables. Next: alpenhorn db check")
+    assert str(tmp_path / "dump") in back
+    assert db(older, "check").returncode == 0
+    again = db(older, "upgrade")
+    assert again.returncode == 0 and again.stdout.startswith("nothing to upgrade: the index ")
+    for arguments in OTHERS[2:]:
+        assert alpenhorn(older, *arguments).returncode in (0, 1), arguments
+    hosts = json.loads(alpenhorn(older, "host", "list", "--json").stdout)
+    assert {host["name"] for host in hosts} == {"alp1", "alp2"}
+
+
+def test_upgrade_writes_its_dump_beside_the_index_by_default(sqlite_index_url: str) -> None:
+    index = Index.open(sqlite_index_url, create=True)
+    make_older_index(index)
+    index.close()
+    path = Path(sqlite_index_url.removeprefix("sqlite:///"))
+    assert db(sqlite_index_url, "upgrade", "--force").returncode == 0
+    (dump,) = [found for found in path.parent.iterdir() if found.name.startswith("index.db.2")]
+    assert state(f"sqlite:///{dump}")["storagenode"][0][3] == "alp1"
+
+
+def test_upgrade_refuses_what_it_cannot_do(older: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    taken = db(older, "upgrade", "--force", "--dump", str(tmp_path / "mine"))
+    assert taken.returncode == 1 and "a dump overwrites nothing" in taken.stderr
+    index = Index.open(older)
+    index.execute("CREATE VIEW theirs AS SELECT host FROM storagenode")
+    index.close()
+    before = state(older)
+    for arguments in (("--check",), ("--force",)):
+        refused = db(older, "upgrade", "--dump", str(tmp_path / "dump"), *arguments)
+        assert refused.returncode == 1
+        assert (
+            "Error: the view theirs seems to show columns of storagenode that go: drop it" in refused.stderr
+        )
+    assert state(older) == before
+    assert os.listdir(tmp_path) and not (tmp_path / "dump").exists()
+
+
+def test_upgrade_of_what_it_does_not_know(index_url: str) -> None:
+    assert db(index_url, "init").returncode == 0
+    index = Index.open(index_url)
+    index.execute("ALTER TABLE storagegroup DROP COLUMN notes")
+    index.close()
+    unknown = db(index_url, "upgrade", "--force")
+    assert unknown.returncode == 3
+    assert (
+        "has tables of no release that is known here: it has no column storagegroup.notes" in unknown.stderr
+    )
+    index = Index.open(index_url)
+    index.execute("UPDATE dataindexversion SET version = 9 WHERE component = 'sync'")
+    index.close()
+    newer = db(index_url, "upgrade", "--force")
+    assert newer.returncode == 3 and "install a newer alpenhorn" in newer.stderr
+
+
+@pytest.mark.parametrize("command", ["init", "check", "upgrade"])
 def test_every_command_has_an_example(command: str) -> None:
     shown = db("", command, "--help")
     assert shown.returncode == 0

@@ -22,6 +22,7 @@ from alpenhorn.index.tables import (
     StorageNode,
 )
 from tests.index.daemon import DAEMON_TABLES, make_daemon_index
+from tests.index.older import RELEASES, make_older_index
 
 fork = multiprocessing.get_context("fork")
 
@@ -174,35 +175,39 @@ def test_a_missing_table_is_refused_with_the_remedy(index: Index) -> None:
         schema.require_current(index)
 
 
-OLD_SHAPES = {
-    "2.0.0rc2": (
-        "CREATE TABLE storagenode (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(64) NOT NULL, "
-        "root VARCHAR(255), host VARCHAR(64), username VARCHAR(64), address VARCHAR(255), "
-        "io_class VARCHAR(255), group_id INTEGER NOT NULL, active INTEGER NOT NULL, "
-        "auto_import INTEGER NOT NULL, auto_verify INTEGER NOT NULL, storage_type VARCHAR(1) NOT NULL, "
-        "max_total_gb REAL, min_avail_gb REAL NOT NULL, avail_gb REAL, avail_gb_last_checked DATETIME, "
-        "notes TEXT, io_config TEXT)",
-        "CREATE TABLE dataindexversion (id INTEGER NOT NULL PRIMARY KEY, component VARCHAR(256) NOT NULL, "
-        "version INTEGER NOT NULL)",
-        "INSERT INTO dataindexversion VALUES (1, 'alpenhorn', 2)",
-    ),
-    "2.0.0rc1": (
-        "CREATE TABLE storagenode (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(64) NOT NULL, "
-        "root VARCHAR(255), host VARCHAR(64), username VARCHAR(64), address VARCHAR(255), "
-        "group_id INTEGER NOT NULL, active INTEGER NOT NULL, storage_type VARCHAR(1) NOT NULL, notes TEXT)",
-    ),
-}
+def test_our_tables_may_go_and_come_back(index: Index) -> None:
+    names = [table._meta.table_name for table in SYNC_TABLES]
+    for name in names:
+        index.execute(f"DROP TABLE {name}")
+    with pytest.raises(IndexUnusable, match=f"lacks the table {', '.join(names)}: run `alpenhorn db init`"):
+        schema.require_current(index)
+    schema.create(index)
+    schema.require_current(index)
 
 
-@pytest.mark.parametrize("release", OLD_SHAPES)
-def test_an_older_release_is_refused_and_left_alone(empty: Index, release: str) -> None:
-    for statement in OLD_SHAPES[release]:
-        empty.execute(statement)
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_older_release_is_named_and_refused_and_left_alone(empty: Index, release: str) -> None:
+    make_older_index(empty, release)
     before = empty.db.get_tables()
     for look in (schema.require_current, schema.create):
-        with pytest.raises(IndexUnusable, match=r"older alpenhorn.*host, storage_type, username.*igrate"):
+        with pytest.raises(
+            IndexUnusable,
+            match=rf"alpenhorn {release}: .*host, username, address, storage_type .*`alpenhorn db upgrade`",
+        ):
             look(empty)
     assert empty.db.get_tables() == before
+
+
+@pytest.mark.parametrize("column", ["host", "storage_type"])
+def test_old_columns_beside_the_new_ones_are_refused(index: Index, column: str) -> None:
+    index.execute(f"ALTER TABLE storagenode ADD COLUMN {column} VARCHAR(64)")
+    with pytest.raises(IndexUnusable, match="tables of no release that is known here"):
+        schema.require_current(index)
+    for other in {"host", "username", "address", "storage_type"} - {column}:
+        index.execute(f"ALTER TABLE storagenode ADD COLUMN {other} VARCHAR(64)")
+    for look in (schema.require_current, schema.create):
+        with pytest.raises(IndexUnusable, match=r"half upgraded: .*Run `alpenhorn db upgrade` again"):
+            look(index)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,268 @@
+"""A copy of the whole index in a file, made before its tables are changed.
+
+SQLite: a database file, page for page, by the backup interface.  SQL text as `iterdump` writes it loses what stands
+behind a NUL in a text, and takes hours to read back where the file is just put into its place.
+MariaDB: SQL text that the `mariadb` client reads back, from one consistent snapshot; the server writes the literals, so
+that rows only pass through here, some thousand at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+import peewee as pw
+
+from alpenhorn.errors import Refused
+from alpenhorn.index.connection import Index
+
+PAGES = 4096  # of a SQLite file, copied at a time
+STATEMENT = 65536  # characters of one INSERT, below every server's max_allowed_packet
+ROWS = 5000
+BUFFER = 1 << 20
+COMPLETE = "-- complete\n"
+
+# A text: the client drops a carriage return before a line feed, wherever they stand.
+_TEXT = r"REPLACE(REPLACE(QUOTE({0}), '\n', '\\n'), '\r', '\\r')"
+
+# How the server is asked to write a value of these types as a literal; {0} is the column.  A FLOAT as such is shown
+# with 6 digits, of which another number would be read back.
+_LITERALS = {
+    "float": "IFNULL(CAST({0} AS DOUBLE), 'NULL')",
+    **dict.fromkeys(
+        ("tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "double", "year"),
+        "IFNULL({0}, 'NULL')",
+    ),
+    **dict.fromkeys(
+        ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "bit"),
+        "IFNULL(CONCAT('x''', HEX({0}), ''''), 'NULL')",
+    ),
+}
+
+
+def default_target(index: Index, when: datetime) -> Path:
+    """A file that is not there yet: beside that of SQLite, or in the working directory."""
+    stamp = when.strftime("%Y%m%dT%H%M%SZ")
+    if index.sqlite:
+        path = index.db.path.absolute()
+        directory, name, suffix = path.parent, f"{path.name}.{stamp}", ""
+    else:
+        directory, name, suffix = Path.cwd(), f"{index.db.database}.{stamp}", ".sql"
+    target = Path(directory, name + suffix)
+    number = 1
+    while os.path.lexists(target) or os.path.lexists(_part(target)):
+        number += 1
+        target = Path(directory, f"{name}-{number}{suffix}")
+    return target
+
+
+def way_back(index: Index, target: Path) -> str:
+    """The command that puts the index back as the dump has it."""
+    if index.sqlite:
+        path = shlex.quote(str(index.db.path.absolute()))
+        return f"rm -f {path}-wal {path}-shm && cp {shlex.quote(str(target))} {path}"
+    return f"mariadb {shlex.quote(index.db.database)} < {shlex.quote(str(target))}"
+
+
+def write(index: Index, target: Path, tables: Sequence[str]) -> None:
+    """Write those of `tables` that are there (SQLite: everything) to the new file `target`, mode 0600, and flush it.
+
+    On SQLite to be called within a transaction that holds the write lock, so that it is the index as it stays until
+    that one changes it.  `tables` are also what reading the text back removes first.
+    Raises Refused, with nothing left behind, when the file is there already or there is no room for it.
+    """
+    refuse_taken(target)
+    require_room(index, target, tables)
+    part = _part(target)
+    try:
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise Refused(f"{part} is there already, left by a dump that was cut short: remove it") from None
+    except OSError as error:
+        raise Refused(
+            f"the dump {part} cannot be written: {error.strerror}; name another with --dump"
+        ) from error
+    try:
+        with os.fdopen(fd, "wb", BUFFER) as file:
+            if index.sqlite:
+                _copy_sqlite(index, part)
+            else:
+                _write_text(index, file, tables)
+            file.flush()
+            os.fsync(file.fileno())
+        _publish(part, target)
+    except BaseException as error:
+        with suppress(FileNotFoundError):
+            part.unlink()
+        if isinstance(error, OSError):
+            raise Refused(
+                f"the dump {target} cannot be written: {error.strerror}; nothing was changed"
+            ) from error
+        raise
+
+
+def refuse_taken(target: Path) -> None:
+    """Raise Refused when the file is there already."""
+    if os.path.lexists(target):
+        raise Refused(
+            f"{target} is there already, and a dump overwrites nothing: name another file with --dump"
+        )
+
+
+def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
+    """Raise Refused unless there is room for the dump and, on SQLite, for what the upgrade adds."""
+    needed = [(target.absolute().parent, _size(index, tables))]
+    if index.sqlite:
+        # New indexes are written twice: into the write-ahead log and into the file.
+        needed.append((index.db.path.absolute().parent, _size(index, tables)))
+    wanted: dict[int, int] = {}
+    for directory, size in needed:
+        try:
+            device = os.stat(directory).st_dev
+            found = os.statvfs(directory)
+        except OSError as error:
+            raise Refused(f"the dump {target} cannot be written: {directory}: {error.strerror}") from error
+        wanted[device] = wanted.get(device, 0) + size
+        free = found.f_bavail * found.f_frsize
+        if free < wanted[device]:
+            raise Refused(
+                f"there is too little room in {directory}: up to {wanted[device] >> 20} MiB are needed, and "
+                f"{free >> 20} MiB are free; nothing was changed; make room, or name another place with --dump"
+            )
+
+
+def _part(target: Path) -> Path:
+    """The dump while it is not complete."""
+    return target.with_name(f"{target.name}.part")
+
+
+def _size(index: Index, tables: Collection[str]) -> int:
+    """Bytes that a dump takes at most, about."""
+    if index.sqlite:
+        return int(index.db.pragma("page_count")) * int(index.db.pragma("page_size"))
+    marks = ", ".join("?" * len(tables))
+    (size,) = index.execute(
+        "SELECT COALESCE(SUM(data_length), 0) FROM information_schema.tables "
+        f"WHERE table_schema = DATABASE() AND table_name IN ({marks})",
+        list(tables),
+    ).fetchone()
+    return int(size) * 3 // 2
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Give a complete file its name, which must be free, for good."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise Refused(f"{target} is there already, and a dump overwrites nothing") from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        part.rename(target)  # a file system without hard links
+    else:
+        part.unlink()
+    directory = os.open(target.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _copy_sqlite(index: Index, part: Path) -> None:
+    from sqlite3 import Error, connect  # as in engines: of no use with MariaDB
+
+    # By a connection of its own: one that is writing cannot be read from in this way.
+    source = connect(_uri(index.db.path, "ro"), uri=True)
+    try:
+        copy = connect(_uri(part, "rw"), uri=True, isolation_level=None)
+        try:
+            copy.execute("PRAGMA journal_mode = OFF")
+            copy.execute("PRAGMA synchronous = OFF")
+            source.backup(copy, pages=PAGES)
+        finally:
+            copy.close()
+    except Error as error:
+        raise Refused(f"the dump {part} cannot be written: {error}; nothing was changed") from error
+    finally:
+        source.close()
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(os.path.abspath(path))}?mode={mode}"
+
+
+# --- MariaDB -------------------------------------------------------------------------------------------
+
+
+def _write_text(index: Index, file: BinaryIO, tables: Sequence[str]) -> None:
+    there = set(index.db.get_tables())
+    file.write(
+        (
+            f"-- The tables of the index {index.url}, by alpenhorn.\n"
+            "-- Reading this back replaces them, and those that were added since: mariadb DATABASE < THIS_FILE\n"
+            "SET NAMES utf8mb4;\n"
+            "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, unique_checks = 0, "
+            "time_zone = '+00:00';\n"
+            f"DROP TABLE IF EXISTS {', '.join(_name(table) for table in tables)};\n"
+        ).encode()
+    )
+    index.execute("SET SESSION time_zone = '+00:00'")
+    index.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    index.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+    try:
+        for table in tables:
+            if table in there:
+                for statement in _table(index, table):
+                    file.write(statement.encode())
+    finally:
+        index.execute("COMMIT")
+    file.write(COMPLETE.encode())
+
+
+def _table(index: Index, table: str) -> Iterator[str]:
+    (_, ddl) = index.execute(f"SHOW CREATE TABLE {_name(table)}").fetchone()
+    yield f"{ddl};\n"
+    columns = index.execute(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = DATABASE() "
+        "AND table_name = ? AND extra NOT LIKE '%GENERATED%' ORDER BY ordinal_position",
+        (table,),
+    ).fetchall()
+    literals = [_LITERALS.get(kind, _TEXT).format(_name(name)) for name, kind in columns]
+    insert = f"INSERT INTO {_name(table)} ({', '.join(_name(name) for name, _ in columns)}) VALUES\n"
+    rows: list[str] = []
+    length = 0
+    for row in _rows(index, f"SELECT CONCAT_WS(',', {', '.join(literals)}) FROM {_name(table)}"):
+        if row is None:  # longer than the server's max_allowed_packet
+            raise Refused(
+                f"a row of {table} is too long for a dump: use the server's own tool; nothing was changed"
+            )
+        rows.append(row)
+        length += len(row)
+        if length > STATEMENT:
+            yield insert + "(" + "),\n(".join(rows) + ");\n"
+            rows, length = [], 0
+    if rows:
+        yield insert + "(" + "),\n(".join(rows) + ");\n"
+
+
+def _rows(index: Index, sql: str) -> Iterator[str | None]:
+    """The only column of a result that stays on the server until it is asked for."""
+    from MySQLdb.cursors import SSCursor  # as in engines: an extra
+
+    connection: Any = index.db.connection()
+    with index.db.explained(), pw.__exception_wrapper__, connection.cursor(SSCursor) as cursor:  # type: ignore[attr-defined]
+        cursor.execute(sql)
+        while some := cursor.fetchmany(ROWS):
+            for (row,) in some:
+                yield row
+
+
+def _name(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

@@ -1,0 +1,318 @@
+"""An index of an older release is brought to today's tables: all of it or nothing on SQLite; on MariaDB, where each
+step commits by itself, in an order in which an upgrade that is cut short is finished by the next one.
+
+The DDL is written here.  `playhouse.migrate` would set a new column's default by an UPDATE of all rows, followed by
+a rebuilt table, and takes names of constraints by guess; an ADD COLUMN with a default touches no row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import peewee as pw
+
+from alpenhorn.errors import IndexUnusable, Refused
+from alpenhorn.index import dump
+from alpenhorn.index.check import unserved
+from alpenhorn.index.connection import Index
+from alpenhorn.index.schema import (
+    EXTRA_INDEXES,
+    VERSIONS,
+    IndexOn,
+    absent,
+    alone,
+    create_table,
+    declared_indexes,
+    record_version,
+    refuse_other_versions,
+)
+from alpenhorn.index.shapes import (
+    MODELS,
+    OLD_COLUMNS,
+    UPGRADABLE,
+    Found,
+    Shape,
+    complaint,
+    describe,
+    shape_of,
+)
+from alpenhorn.index.tables import SYNC_TABLES
+from alpenhorn.index.upgrade_plan import (
+    AddColumn,
+    AddHosts,
+    AddIndex,
+    CreateTable,
+    DropIndex,
+    DropOldColumns,
+    Facts,
+    FillNodes,
+    Host,
+    OldNode,
+    Plan,
+    RecordVersion,
+    Step,
+    plan,
+)
+
+TABLES = MODELS | {table._meta.table_name: table for table in SYNC_TABLES}
+DROP_COLUMN = (3, 35, 0)  # the first SQLite that has it
+
+
+def prepare(index: Index) -> tuple[Shape, str, Plan | None]:
+    """Look, and say what would be done: the index's shape, by what it was recognised, and the plan, None when there is
+    nothing to upgrade.
+
+    Raises IndexUnusable for an index that is newer than this program, or of a shape that it does not know.
+    """
+    found = describe(index)
+    refuse_other_versions(index, found.versions or {})
+    shape, why = shape_of(found)
+    if shape in UPGRADABLE:
+        return shape, why, plan(_facts(index, found))
+    if shape is Shape.CURRENT:
+        return shape, why, None
+    raise IndexUnusable(
+        complaint(found, index.url) or f"the index {index.url} has no tables yet: run `alpenhorn db init`"
+    )
+
+
+def upgrade(index: Index, planned: Plan, target: Path) -> Iterator[Step | None]:
+    """Write the dump to `target` and yield None, then take the steps, and yield each when it is done.
+
+    On SQLite all that is undone unless the iteration is carried to its end.
+    Raises Refused where nothing was changed: what is there is no more what was planned for, the dump cannot be
+    written, or the plan has problems; IndexUnusable when a step fails.
+    """
+    if planned.problems:
+        raise Refused("\n".join(planned.problems))
+    if index.sqlite and index.db.server_version < DROP_COLUMN:
+        raise Refused(
+            "this Python's SQLite is older than 3.35 and cannot drop a column: run `alpenhorn db upgrade` where it is "
+            "newer, on a copy of the file if need be"
+        )
+    # Were a lost session replaced by a new one, its locks would be gone unnoticed.
+    with index.impatient(), alone(index):
+        _probe(index)
+        if prepare(index)[2] != planned:
+            raise Refused("the index was changed meanwhile by another program: stop it, and begin again")
+        dump.write(index, target, list(TABLES))
+        yield None
+        for step in planned.steps:
+            with _explained(index, step):
+                do(index, step)
+            yield step
+
+
+def _facts(index: Index, found: Found) -> Facts:
+    rows = index.execute(
+        "SELECT n.id, n.name, n.host, n.username, n.address, n.storage_type, n.active, g.name, g.io_class "
+        "FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id ORDER BY n.id"
+        if "storagegroup" in found.tables and ("storagegroup", "io_class") not in found.lacking
+        else "SELECT id, name, host, username, address, storage_type, active, NULL, NULL FROM storagenode ORDER BY id"
+    ).fetchall()
+    hosts = []
+    if "storagehost" in found.tables:
+        hosts = index.execute("SELECT name, username, address FROM storagehost ORDER BY id").fetchall()
+    return Facts(
+        nodes=[OldNode(*row) for row in rows],
+        hosts=[Host(*row) for row in hosts],
+        folded=_folded(index),
+        triggers=[(name, table) for name, table in sorted(_triggers(index)) if table in MODELS],
+        views=_views(index),
+        over_old=[
+            (one.name, tuple(one.columns))
+            for one in index.db.get_indexes("storagenode")
+            if not set(one.columns).isdisjoint(OLD_COLUMNS)
+        ],
+        tables=[name for name in TABLES if name not in found.tables],
+        columns=found.lacking,
+        indexes=_missing_indexes(index, found),
+        components=[component for component in VERSIONS if component not in (found.versions or {})],
+    )
+
+
+def _missing_indexes(index: Index, found: Found) -> list[IndexOn]:
+    """Of the tables that are there, and ours on any.  A unique index on rows that are there may be impossible, and is
+    left to `db check`."""
+    missing = [
+        one
+        for name, table in TABLES.items()
+        if name in found.tables
+        for one in unserved(index, table)
+        if not one.unique or index.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() is None
+    ]
+    there = [one for one in EXTRA_INDEXES if one.table in found.tables]
+    return [*missing, *absent(index, there), *(one for one in EXTRA_INDEXES if one not in there)]
+
+
+def _folded(index: Index) -> list[tuple[str, ...]]:
+    if index.sqlite:
+        return []
+    groups = index.execute(
+        "SELECT MIN(host) FROM storagenode WHERE host IS NOT NULL AND host <> '' "
+        "GROUP BY host HAVING COUNT(DISTINCT BINARY host) > 1"
+    ).fetchall()
+    return [
+        tuple(
+            sorted(
+                {
+                    row[0]
+                    for row in index.execute("SELECT host FROM storagenode WHERE host = ?", group).fetchall()
+                }
+            )
+        )
+        for group in groups
+    ]
+
+
+def _triggers(index: Index) -> list[tuple[str, str]]:
+    rows = index.execute(
+        "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
+        if index.sqlite
+        else "SELECT trigger_name, event_object_table FROM information_schema.triggers "
+        "WHERE trigger_schema = DATABASE()"
+    ).fetchall()
+    return [(name, table) for name, table in rows]
+
+
+def _views(index: Index) -> list[str]:
+    """Those whose text has the words."""
+    rows = index.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
+        if index.sqlite
+        else "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = DATABASE()"
+    ).fetchall()
+    found = ((name, set(re.findall(r"\w+", text or ""))) for name, text in rows)
+    return sorted(
+        name for name, words in found if "storagenode" in words and not words.isdisjoint(OLD_COLUMNS)
+    )
+
+
+# --- the doing -----------------------------------------------------------------------------------------
+
+
+def do(index: Index, step: Step) -> None:
+    """Take one step; that it was taken is seen by looking at the tables (`prepare`)."""
+    match step:
+        case CreateTable(table):
+            create_table(index, TABLES[table])
+        case AddColumn(table, column):
+            _add_column(index, table, column)
+        case AddIndex(one):
+            index.execute(one.ddl)
+        case AddHosts(hosts):
+            _add_hosts(index, hosts)
+        case FillNodes(nodes):
+            _fill_nodes(index, nodes)
+        case RecordVersion(component):
+            record_version(index, component)
+        case DropIndex(name, _):
+            index.execute(f"DROP INDEX {_quoted(index, name)}" + ("" if index.sqlite else " ON storagenode"))
+        case DropOldColumns(nodes):
+            with _locked(index, "storagenode WRITE, storagehost READ"):
+                _drop_old_columns(index, nodes)
+
+
+def _add_column(index: Index, table: str, column: str) -> None:
+    field = TABLES[table]._meta.columns[column]
+    context = index.db.get_sql_context()
+    definition, _ = context.sql(field.ddl(context)).query()
+    if not field.null:
+        definition += f" DEFAULT {int(field.default)}"
+    declared = [one for one in declared_indexes(TABLES[table]) if one.columns == (column,)]
+    parent = f"{field.rel_model._meta.table_name} (id)" if isinstance(field, pw.ForeignKeyField) else ""
+    if index.sqlite:
+        index.execute(
+            f"ALTER TABLE {table} ADD COLUMN {definition}" + (f" REFERENCES {parent}" if parent else "")
+        )
+        for one in declared:
+            index.execute(one.ddl)
+        return
+    # One statement, so that the column is never there without its index and its foreign key.
+    parts = [f"ADD COLUMN {definition}"]
+    parts += [f"ADD INDEX {one.name} ({column})" for one in declared]
+    if parent:
+        parts.append(f"ADD FOREIGN KEY ({column}) REFERENCES {parent}")
+    index.execute(f"ALTER TABLE {table} {', '.join(parts)}")
+
+
+def _add_hosts(index: Index, hosts: tuple[Host, ...]) -> None:
+    with index.transaction():
+        for host in hosts:
+            index.execute(index.upsert("storagehost", Host._fields, ("name",), ("username", "address")), host)
+
+
+def _fill_nodes(index: Index, nodes: tuple[tuple[int, str, bool], ...]) -> None:
+    with index.transaction():
+        hosts = _host_ids(index)
+        for node_id, host, archive in nodes:
+            index.execute(
+                "UPDATE storagenode SET host_id = ?, archive = ? WHERE id = ?",
+                (hosts[host] if host else None, int(archive), node_id),
+            )
+
+
+def _drop_old_columns(index: Index, nodes: tuple[tuple[int, str, bool], ...]) -> None:
+    """The last look before something goes: another program may have changed a node since it was filled."""
+    names = {host_id: name for name, host_id in _host_ids(index).items()}
+    filled = [
+        (node_id, (host or "").strip() and host, storage_type == "A", names.get(host_id, ""), bool(archive))
+        for node_id, host, storage_type, host_id, archive in index.execute(
+            "SELECT id, host, storage_type, host_id, archive FROM storagenode ORDER BY id"
+        ).fetchall()
+    ]
+    if filled != [(node_id, host, archive, host, archive) for node_id, host, archive in nodes]:
+        raise IndexUnusable(
+            "another program changed a node during the upgrade: stop it, and run `alpenhorn db upgrade` again; "
+            "nothing is lost"
+        )
+    if index.sqlite:
+        for column in OLD_COLUMNS:
+            index.execute(f"ALTER TABLE storagenode DROP COLUMN {column}")
+    else:
+        dropped = ", ".join(f"DROP COLUMN {column}" for column in OLD_COLUMNS)
+        index.execute(f"ALTER TABLE storagenode {dropped}")
+
+
+def _host_ids(index: Index) -> dict[str, int]:
+    return dict(index.execute("SELECT name, id FROM storagehost").fetchall())
+
+
+def _probe(index: Index) -> None:
+    """Find out before anything is changed whether other programs have the table in use, or a right is missing."""
+    with _locked(index, "storagenode WRITE"):
+        pass
+
+
+@contextmanager
+def _locked(index: Index, tables: str) -> Iterator[None]:
+    """Keep all others from tables of MariaDB; on SQLite the transaction does."""
+    if index.sqlite:
+        yield
+        return
+    index.execute(f"LOCK TABLES {tables}")
+    try:
+        yield
+    finally:
+        index.execute("UNLOCK TABLES")
+
+
+@contextmanager
+def _explained(index: Index, step: Step) -> Iterator[None]:
+    try:
+        yield
+    except pw.PeeweeException as error:
+        left = (
+            "nothing was changed"
+            if index.sqlite
+            else "nothing is lost, and `alpenhorn db upgrade` goes on from here once that is put right"
+        )
+        raise IndexUnusable(f"the upgrade could not {step}: {error}; {left}") from error
+
+
+def _quoted(index: Index, name: str) -> str:
+    mark = '"' if index.sqlite else "`"
+    return mark + name.replace(mark, 2 * mark) + mark

@@ -1,0 +1,230 @@
+"""`alpenhorn db upgrade`, killed and starved: the old index or the new one is there, and nothing is lost."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alpenhorn.index.connection import Index
+from alpenhorn.index.shapes import Shape, describe, shape_of
+from alpenhorn.index.upgrade import do, prepare
+from tests.index.older import assert_moved, kept, make_older_index, old_values
+
+KILLS = max(30, int(os.environ.get("ALPENHORN_TEST_KILLS", "10")))
+FILES = 3000
+fork = multiprocessing.get_context("fork")
+
+
+class Upgrading:
+    """An index of 2.0.0rc2 with some thousand rows, and real commands on it."""
+
+    def __init__(self, url, directory):
+        self.url = url
+        self.dumps = directory / "dumps"
+        self.dumps.mkdir()
+        self.template = directory / "template.db"
+        self.index = Index.open(url, create=True)
+        make_older_index(self.index, files=FILES)
+        self.kept, self.moved = kept(self.index), old_values(self.index)
+        if self.index.sqlite:
+            self.index.close()
+            shutil.copy(self.file, self.template)
+            self.index = Index.open(url)
+
+    @property
+    def file(self):
+        return Path(self.url.removeprefix("sqlite:///"))
+
+    def anew(self):
+        """The old index once more."""
+        if not self.index.sqlite:
+            self.index.execute("SET foreign_key_checks = 0")
+            for table in self.index.db.get_tables():
+                self.index.execute(f"DROP TABLE {table}")
+            self.index.execute("SET foreign_key_checks = 1")
+            make_older_index(self.index, files=FILES)
+            return
+        self.index.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+        shutil.copy(self.template, self.file)
+        self.index = Index.open(self.url)
+
+    def start(self, *arguments, prefix=()):
+        return subprocess.Popen(
+            [*prefix, sys.executable, "-m", "alpenhorn", *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": "/nonexistent",
+                "PYTHONUTF8": "1",
+                "ALPENHORN_DATABASE_URL": self.url,
+            },
+            cwd=self.dumps,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments, **options):
+        process = self.start(*arguments, **options)
+        said, _ = process.communicate(timeout=60)
+        assert "Traceback" not in said
+        return process.returncode, said
+
+    def shape(self):
+        return shape_of(describe(self.index))[0]
+
+    def check(self):
+        """What must hold at any moment; returns the shape."""
+        assert kept(self.index) == self.kept
+        shape = self.shape()
+        if shape is Shape.CURRENT:
+            assert_moved(self.index)
+        else:
+            assert shape is Shape.RC2 or (shape is Shape.HALF and not self.index.sqlite)
+            assert old_values(self.index) == self.moved
+        if self.index.sqlite:
+            assert self.index.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return shape
+
+    def check_dumps(self):
+        """What has the name of a dump is a whole one."""
+        for path in self.dumps.iterdir():
+            if path.name.endswith((".part", "-journal")):
+                path.unlink()
+                continue
+            if self.index.sqlite:
+                copy = Index.open(f"sqlite:///{path}")
+                assert kept(copy) == self.kept and old_values(copy) == self.moved
+                copy.close()
+            else:
+                assert path.read_text().endswith("\n-- complete\n")
+            for left in self.dumps.glob(f"{path.name}*"):
+                left.unlink()
+
+
+@pytest.fixture
+def upgrading(index_url, tmp_path):
+    made = Upgrading(index_url, tmp_path)
+    yield made
+    made.index.close()
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(600)
+def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(upgrading):
+    rng = random.Random(4)
+    started = time.monotonic()
+    assert upgrading.run("db", "upgrade", "--force", "--dump", "first")[0] == 0
+    longest = time.monotonic() - started
+    assert upgrading.check() is Shape.CURRENT
+    upgrading.check_dumps()
+    upgrading.anew()
+    killed, seen = 0, set()
+    for number in range(10 * KILLS):
+        process = upgrading.start("db", "upgrade", "--force", "--dump", f"dump{number}")
+        try:
+            process.stdout.readline()  # what it found: it has begun
+            process.wait(rng.uniform(0, 0.4 * longest))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        said, _ = process.communicate()
+        assert "Traceback" not in said and "Error" not in said, said
+        shape = upgrading.check()
+        seen.add(shape)
+        upgrading.check_dumps()
+        if shape is Shape.CURRENT:
+            upgrading.anew()
+        else:
+            status, said = upgrading.run("status")
+            assert status == 3 and "`alpenhorn db upgrade`" in said
+        if killed >= KILLS:
+            break
+    assert killed >= KILLS
+    assert Shape.CURRENT in seen and Shape.RC2 in seen
+    if not upgrading.index.sqlite:
+        assert Shape.HALF in seen
+    if upgrading.shape() is not Shape.CURRENT:
+        status, said = upgrading.run("db", "upgrade", "--force", "--dump", "last")
+        assert status == 0, said
+        assert upgrading.check() is Shape.CURRENT
+    assert upgrading.run("db", "check")[0] == 0
+
+
+def _steps_without_their_rules(url, number):
+    """The first steps: on SQLite without the transaction, on MariaDB with the old columns going too early."""
+    index = Index.open(url)
+    steps = prepare(index)[2].steps
+    for step in steps[:number]:
+        do(index, step)
+    if not index.sqlite:
+        for column in ("host", "username", "address", "storage_type"):
+            index.execute(f"ALTER TABLE storagenode DROP COLUMN {column}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_checks_catch_an_upgrade_without_its_rules(upgrading):
+    process = fork.Process(target=_steps_without_their_rules, args=(upgrading.url, 12))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    with pytest.raises(AssertionError):
+        upgrading.check()
+
+
+@pytest.mark.parametrize("blocks", ["40", "100"])
+def test_a_dump_that_cannot_be_finished_changes_nothing(upgrading, blocks):
+    """A limit on the size of files, which fails a write as a full disk does, only later than the first look."""
+    limit = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "limit"]
+    status, said = upgrading.run("db", "upgrade", "--force", "--dump", "dump", prefix=limit)
+    assert status == 1 and "cannot be written" in said and "nothing was changed" in said
+    assert upgrading.check() is Shape.RC2
+    assert list(upgrading.dumps.iterdir()) == []
+
+
+def test_a_server_that_goes_away_half_way_loses_nothing(mariadb, mariadb_index_url, tmp_path):
+    """Every session is killed again and again while an upgrade goes on."""
+    upgrading = Upgrading(mariadb_index_url, tmp_path)
+    database = upgrading.index.execute("SELECT DATABASE()").fetchone()[0]
+    for number in range(20):
+        process = upgrading.start("db", "upgrade", "--force", "--dump", f"dump{number}")
+        for _ in range(4 + number):
+            process.stdout.readline()
+        administrator = mariadb.connect()
+        administrator.query(f"SELECT id FROM information_schema.processlist WHERE db = '{database}'")
+        ids = [row[0] for row in administrator.store_result().fetch_row(maxrows=0)]
+        for id_ in ids:
+            try:
+                administrator.query(f"KILL {int(id_)}")
+            except Exception as error:
+                assert error.args[0] == 1094  # it has ended by itself
+        administrator.close()
+        said, _ = process.communicate(timeout=60)
+        assert "Traceback" not in said
+        assert process.returncode in (0, 3), said
+        upgrading.index.disconnect()
+        if upgrading.check() is Shape.CURRENT:
+            upgrading.anew()
+    upgrading.index.close()
+
+
+def test_two_upgrades_at_once_are_one(upgrading):
+    processes = [upgrading.start("db", "upgrade", "--force", "--dump", f"dump{n}") for n in range(3)]
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    statuses = [process.returncode for process in processes]
+    # Who comes later finds it done, or that what it was about to do is done.
+    assert 0 in statuses and set(statuses) <= {0, 1, 3}, said
+    assert all(
+        status == 0 or "changed meanwhile" in text or "locked by another" in text or "is busy" in text
+        for status, text in zip(statuses, said, strict=True)
+    ), said
+    assert upgrading.check() is Shape.CURRENT
