@@ -92,7 +92,7 @@ def _attention(found: Status) -> Iterator[Attention]:
     for run in found.failed_runs:
         yield Attention(
             f"the last run on {run.host}, of {output.time(run.started)}, ended with status {run.exit_status}",
-            "the log of that host",
+            f"alpenhorn history --run {run.id}",
         )
 
 

@@ -127,7 +127,7 @@ def _summary(report: Report, seconds: float, app: App) -> None:
         output.table(headers, rows, right=headers[1:])
     elif report.nodes:
         output.line(f"Nothing to do on {', '.join(report.nodes)}.")
-    elif not report.left_out:
+    elif not report.left_out and not report.warnings:
         output.line(
             f"No active node on host {app.host}. If this host has another name in the index, set [sync] host in the"
             " configuration; alpenhorn node list shows the nodes."

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from alpenhorn.coordinator.report import Asked, Report
-from alpenhorn.errors import Busy, StorageError
+from alpenhorn.errors import Busy, NotFound, StorageError
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
@@ -66,6 +66,21 @@ def meant(topology: Topology, host: str, asked: Asked, report: Report) -> list[N
             continue
         leave_out(node, why, report, asked)
     return chosen
+
+
+def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> None:
+    """Runs on a host that the index knows by another name do nothing, which nobody would notice."""
+    if asked.nodes:
+        return
+    from alpenhorn.scan import names  # nearly no run needs it
+
+    try:
+        names.host(index, host)
+    except NotFound:
+        report.warnings.add(
+            f"this host is called {host!r} here, and the index has no host of that name, so that runs do nothing; see:"
+            " alpenhorn doctor"
+        )
 
 
 def leave_out(node: NodeFact, why: str, report: Report, asked: Asked) -> None:

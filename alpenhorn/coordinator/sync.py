@@ -57,6 +57,7 @@ def sync(
     host = config.sync.host
     meant = node_steps.meant(topology, host, asked, report)
     if not meant:
+        node_steps.tell_unknown_host(index, host, asked, report)
         return report
     found = node_steps.Nodes()
     try:

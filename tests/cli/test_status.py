@@ -124,9 +124,10 @@ def test_nodes_without_host_never_worked_on_or_full(archive: Archive) -> None:
 
 def test_the_last_run_of_a_host_that_failed(archive: Archive) -> None:
     seen(archive)
-    run_row(archive, exit_status=1)
+    failed = run_row(archive, exit_status=1)
     run_row(archive, host="alp2", nodes="off1", exit_status=0)
     assert attention(archive) == ["the last run on alp1, of 2026-07-22 12:00:00, ended with status 1"]
+    assert f"see: alpenhorn history --run {failed}" in archive.ok("status")
     run_row(archive, exit_status=0)
     assert attention(archive) == []
 

@@ -290,3 +290,10 @@ def test_a_lock_held_by_a_stopped_run_is_not_broken(sqlite_archive):
     run.process.send_signal(signal.SIGCONT)
     assert run.result().status == 0
     assert archive.pending() == 0
+
+
+def test_a_host_that_the_index_does_not_know_is_told_since_its_runs_do_nothing(pair):
+    result = pair.sync(host="nowhere")
+    assert result.status == 0 and "no host of that name" in result.err and "alpenhorn doctor" in result.err
+    pair.host("idle")
+    pair.synced(host="idle")
