@@ -137,7 +137,7 @@ def _summary(report: Report, seconds: float, app: App) -> None:
 def _later(report: Report) -> None:
     from alpenhorn.cli import output
 
-    for line in report.later.lines()[:MOST_LINES]:
+    for line in (*report.overlaps.lines(), *report.later.lines())[:MOST_LINES]:
         output.line(f"later: {line}")
 
 

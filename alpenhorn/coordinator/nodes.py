@@ -236,7 +236,7 @@ def lock(
             why = f"another run ({run_lock.holder()}) is working on it"
             report.left_out[node.name] = why
             # Runs that overlap are no reason for cron to send a mail.
-            notes = report.failures if node.name in asked.nodes else report.later
+            notes = report.failures if node.name in asked.nodes else report.overlaps
             notes.add(left_out_told(node.name, why))
     if busy and len(busy) == len(wanted):
         found.release()

@@ -82,7 +82,8 @@ class Report:
 
     `left_out`: node name to the reason why it was not worked on.  A failure makes the exit status 1, a
     warning does not; `waiting` are warnings about what is still pending, as the last round found it, and
-    `later` is what needs nobody's attention, since a later run does it by itself.
+    `later` is what needs nobody's attention, since a later run does it by itself; `overlaps` are nodes that another
+    run is working on.
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
     was pending in all when the run began, counted only for a watcher.
     """
@@ -93,6 +94,7 @@ class Report:
         self.left_out: dict[str, str] = {}
         self.warnings = Notes(logging.WARNING)
         self.failures = Notes(logging.ERROR)
+        self.overlaps = Notes(logging.INFO)
         self.planned = (0, 0)
         self.finished = (0, 0)
         self.expected = (0, 0)

@@ -130,6 +130,7 @@ def test_nothing_to_do_is_silent_and_succeeds(field):
 
 def test_a_host_without_nodes_has_nothing_to_do(archive):
     archive.node("far", host="there")
+    archive.host("here")
     archive.synced()
 
 
