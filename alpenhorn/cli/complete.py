@@ -5,6 +5,8 @@ Whether there is such a row is asked by `scan/names.py` when the command runs.
 
 from __future__ import annotations
 
+import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from alpenhorn.cli.app import App
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+VARIABLE = "_ALPENHORN_COMPLETE"  # in which click's scripts say for which shell they ask
 
 
 class Existing(click.ParamType[str]):
@@ -33,11 +37,37 @@ class Existing(click.ParamType[str]):
 
         from alpenhorn.scan import names
 
-        app = App(ctx.find_root().params.get("conf"))
         # What goes wrong here would be printed into the line that the user is typing.
         with suppress(Exception):
-            return [CompletionItem(name) for name in names.beginning(app.open_index(), self.name, incomplete)]
+            conf = ctx.find_root().params.get("conf")
+            # The shell has not read the line yet.
+            app = App(None if conf is None else os.path.expanduser(conf))
+            found = names.beginning(app.open_index(), self.name, incomplete)
+            return [CompletionItem(_as_typed(name)) for name in found if not _cut(name)]
         return []
+
+
+def _cut(name: str) -> bool:
+    """Whether click's script for fish would take a part of the name for the whole."""
+    return "," in name and os.environ.get(VARIABLE) == "fish_complete"
+
+
+def _as_typed(name: str) -> str:
+    """The name for click's script of this shell.  Those of zsh and fish quote it; that of bash puts it into the
+    line as it is, behind the quotation mark with which the word begins, if it does."""
+    if os.environ.get(VARIABLE) != "bash_complete":
+        return name
+    # The script joins the words, as they were typed, by line feeds.
+    words = os.environ["COMP_WORDS"].split("\n")
+    at = int(os.environ["COMP_CWORD"])
+    match words[at][:1] if at < len(words) else "":
+        case "'":
+            quoted = name.replace("'", "'\\''")
+        case '"':
+            quoted = re.sub(r'([$`"\\])', r"\\\1", name)
+        case _:
+            quoted = re.sub(r"([^\w@%+,./-])", r"\\\1", name)
+    return quoted.replace("\\", "\\\\")  # its `read` takes one away
 
 
 HOST = Existing("host")

@@ -107,10 +107,12 @@ def table(
     """Print a table; the columns whose headers are in `right` are right aligned.
 
     With no rows at all `empty` is printed.  Rows are taken a page at a time; each page has its own widths.
+    On a terminal that is too narrow for the columns each row is a block of lines.
     """
     # Imported here because most commands' start-up would pay for it and not use it.
-    from tabulate import tabulate
+    import tabulate
 
+    tabulate.MIN_PADDING = 0  # no column is to be wider than what is in it
     aligned = set(right)
     align = [RIGHT if header in aligned else LEFT for header in headers]
     remaining = iter(rows)
@@ -119,10 +121,14 @@ def table(
         click.echo(empty)
     first = True
     while page:
-        cells = _fit(headers, page, align)
+        widths = _fit(headers, page, align)
         if not first:
             click.echo()
-        click.echo(tabulate(cells, headers=headers, colalign=align, disable_numparse=True))
+        if widths:
+            cells = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in page]
+            click.echo(tabulate.tabulate(cells, headers=headers, colalign=align, disable_numparse=True))
+        else:
+            _blocks(headers, page)
         first = False
         page = _page(remaining)
 
@@ -131,27 +137,49 @@ def _page(rows: Iterator[Sequence[object]]) -> list[list[str]]:
     return [["-" if cell is None else harmless(str(cell)) for cell in row] for row in islice(rows, PAGE)]
 
 
-def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) -> list[list[str]]:
-    """Shorten the widest text columns until a row fits the terminal's width; never a number, never a pipe."""
+def _blocks(headers: Sequence[str], rows: list[list[str]]) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            click.echo()
+        fields(zip(headers, row, strict=True))
+
+
+def columns(text: str) -> int:
+    """How many columns a terminal needs for `text`: two for a wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth  # by which tabulate goes, too
+
+    return wcswidth(text)
+
+
+def _cut(cell: str, width: int) -> str:
+    if columns(cell) <= width:
+        return cell
+    kept = cell[: width - 1]
+    while columns(kept) >= width:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) -> list[int]:
+    """The widths of the columns, the widest text columns shortened until a row fits the terminal; never a
+    number, never through a pipe.  Empty when that is not enough."""
+    widths = [max(columns(header), *(columns(row[i]) for row in rows)) for i, header in enumerate(headers)]
     if not sys.stdout.isatty():
-        return rows
-    widths = [max(len(header), *(len(row[i]) for row in rows)) for i, header in enumerate(headers)]
+        return widths
     room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
     text = [i for i, side in enumerate(align) if side == LEFT]
     while sum(widths) > room and text:
         widest = max(text, key=lambda i: widths[i])
-        floor = max(NARROWEST, len(headers[widest]))
+        floor = max(NARROWEST, columns(headers[widest]))
         others = max((widths[i] for i in text if i != widest), default=0)
         target = max(floor, min(others, widths[widest] - 1), widths[widest] - (sum(widths) - room))
         if target >= widths[widest]:
             text.remove(widest)
         else:
             widths[widest] = target
-    return [[_cut(cell, widths[i]) for i, cell in enumerate(row)] for row in rows]
-
-
-def _cut(cell: str, width: int) -> str:
-    return cell if len(cell) <= width else cell[: width - 1] + "…"
+    return widths if sum(widths) <= room else []
 
 
 def document(value: object) -> None:

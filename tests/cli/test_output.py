@@ -3,12 +3,20 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import subprocess
 import sys
+import unicodedata
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 
 from alpenhorn.cli import output
+from alpenhorn.cli.main import cli
+from tests.cli.filled import fill
+from tests.cli.test_main import walk
+from tests.fixtures.archive import Archive
 
 TABLE = """
 from alpenhorn.cli.output import table
@@ -48,11 +56,12 @@ def test_what_could_touch_a_terminal_is_escaped(text: str, shown: str) -> None:
     assert output.harmless(text) == shown
 
 
-def width_on_a_terminal(columns: int) -> list[str]:
+def on_a_terminal(columns: int, *argv: str) -> str:
+    """What a Python program prints on a terminal of that width."""
     child, terminal = pty.fork()
     if child == 0:
         os.environ["COLUMNS"] = str(columns)
-        os.execv(sys.executable, [sys.executable, "-c", TABLE])
+        os.execv(sys.executable, [sys.executable, *argv])
     seen = b""
     try:
         while more := os.read(terminal, 1000):
@@ -61,16 +70,28 @@ def width_on_a_terminal(columns: int) -> list[str]:
         pass  # the child has ended
     finally:
         os.close(terminal)
-    assert os.waitpid(child, 0)[1] == 0
-    return seen.decode().splitlines()
+    assert os.waitpid(child, 0)[1] == 0, seen
+    return seen.decode().replace("\r\n", "\n")
 
 
 def test_a_table_fits_the_terminal_and_numbers_stay_whole() -> None:
     for columns in (60, 80, 130):
-        lines = width_on_a_terminal(columns)
+        lines = on_a_terminal(columns, "-c", TABLE).splitlines()
         assert max(map(len, lines)) <= columns
         assert lines[2].endswith("10.00 kiB") and lines[3].endswith("      1 B")
         assert ("…" in lines[2]) == (columns < 130)
+
+
+def test_on_a_terminal_that_is_too_narrow_each_row_is_a_block() -> None:
+    assert on_a_terminal(20, "-c", TABLE).splitlines() == [
+        "Name: aaaaaaaaaa",
+        f"Path: {'p' * 100}",
+        "Size: 10.00 kiB",
+        "",
+        "Name: b",
+        "Path: q",
+        "Size: 1 B",
+    ]
 
 
 def test_through_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,3 +110,147 @@ def test_streamed_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> No
         output.documents(iter(rows))
         expected = [{"at": "2026-07-22T01:02:03Z"}] if rows and isinstance(rows[0], dict) else rows
         assert json.loads(capsys.readouterr().out) == expected
+
+
+# --- wide characters ------------------------------------------------------------------------------------
+
+
+def display_width(text: str) -> int:
+    """Columns of a terminal, told by Unicode's own tables: Wide and Fullwidth take two, marks none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+SENTENCE = re.compile(r"\s*$|node \S+ is left out: |Nothing was done; ")  # what follows a table
+
+
+def tables(text: str) -> Iterator[list[str]]:
+    """The tables in an output, from the headers to the last row."""
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        if re.fullmatch(r"-+(  -+)*", line):
+            end = next((j for j in range(i, len(lines)) if SENTENCE.match(lines[j])), len(lines))
+            yield lines[i - 1 : end]
+
+
+def crooked(table: list[str]) -> list[str]:
+    """The rows in which something stands between the columns that the line below the headers marks."""
+    gaps = {at + i for at in (match.start() for match in re.finditer("  ", table[1])) for i in (0, 1)}
+    wrong = []
+    for row in table:
+        at = 0
+        for char in row:
+            if at in gaps and char != " " and display_width(char):
+                wrong.append(row)
+                break
+            at += display_width(char)
+    return wrong
+
+
+@pytest.mark.parametrize(
+    "text", ["観測所", "cafe\u0301", "ｱｲｳ", "\uff26\uff35\uff2c\uff2c", "한국어", "naïve", "x" * 40, ""]
+)
+def test_a_wide_character_takes_two_columns_and_a_combining_one_none(text: str) -> None:
+    assert output.columns(text) == display_width(text)
+
+
+@pytest.mark.parametrize("columns", [26, 27, 28, 29, 40, 200])
+def test_wide_characters_leave_a_table_straight(columns: int) -> None:
+    rows = [
+        ("観測所の格納庫の一番目", "1 B", "e\u0301" * 20),
+        ("ascii", "10 kiB", "x"),
+        ("混ab在", "-", "ｱｲ"),
+    ]
+    program = (
+        f"from alpenhorn.cli.output import table; table(('Name', 'Size', 'Notes'), {rows!r}, right=('Size',))"
+    )
+    (table,) = tables(on_a_terminal(columns, "-c", program))
+    assert crooked(table) == []
+    assert max(map(display_width, table)) <= columns
+    assert ("…" in "".join(table)) == (columns < 50)
+
+
+# --- every list -----------------------------------------------------------------------------------------
+
+LONG = "とても長い名前-" + "long" * 30 + "-e\u0301-末尾"
+MORE = ["file list --details", "history --node dst", "node stats --extra-stats", "repair --check"]
+NO_TABLES = {"db check", "doctor", "file list"}  # a line for each finding, and for each path
+COMPLETE = [
+    "file find",
+    "file list",
+    "file list --details",
+    "group list",
+    "history --node dst",
+    "host list",
+]
+COMPLETE += ["node list", "plan", "repair --check", "request list"]
+RUN_ALL = """
+import sys
+from alpenhorn.cli.main import main
+for command in sys.argv[2:]:
+    print(f"=== {command}", flush=True)
+    main(["-c", sys.argv[1], *command.split()])
+"""
+
+
+def lists() -> list[str]:
+    """The commands that show something and need no argument."""
+    found = []
+    for name, command in walk(cli, ()):
+        shows = any("--json" in parameter.opts for parameter in command.params)
+        if shows and not any(parameter.required for parameter in command.params) and name != "repair":
+            found.append(name)
+    return [*found, *MORE]
+
+
+@pytest.fixture
+def listed(sqlite_archive: Archive) -> Archive:
+    """Things of every kind, with long and wide names."""
+    fill(sqlite_archive)
+    archive = sqlite_archive
+    archive.host("観測所", address="127.0.0.1", notes=LONG)
+    archive.node("観測所の格納庫", group="格納庫の組", host="観測所", notes=LONG)
+    archive.do("UPDATE storagegroup SET notes = ? WHERE name = '格納庫の組'", LONG)
+    file_id = archive.file(f"取得-e\u0301/{LONG}", b"x", "観測所の格納庫", "dst")
+    archive.set_copy(file_id, "dst", "XY")
+    archive.request(file_id, "観測所の格納庫", "src")
+    archive.insert(
+        "sync_event", at="2026-07-22 10:00:00", file_id=file_id, node_id=2, what="pulled", why="so"
+    )
+    return archive
+
+
+def outputs(text: str) -> dict[str, str]:
+    parts = re.split(r"^=== (.*)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_every_list_fits_a_terminal(listed: Archive, columns: int) -> None:
+    said = outputs(on_a_terminal(columns, "-c", RUN_ALL, str(listed.configure()), *lists()))
+    assert list(said) == lists()
+    for command, text in said.items():
+        for table in tables(text):
+            assert crooked(table) == [], command
+            assert max(map(display_width, table)) <= columns, command
+    if columns == 200:
+        # Where there is room each of them is a table; those that are no tables at all are known.
+        assert {command for command, text in said.items() if not list(tables(text))} == NO_TABLES
+
+
+@pytest.mark.timeout(120)
+def test_through_a_pipe_every_list_is_plain_and_complete(listed: Archive) -> None:
+    argv = [sys.executable, "-c", RUN_ALL, str(listed.configure()), *lists()]
+    environ = os.environ | {"COLUMNS": "40", "TERM": "xterm-256color"}
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, env=environ, check=True)
+    said = outputs(done.stdout)
+    assert list(said) == lists()
+    assert "\x1b" not in done.stdout and "\r" not in done.stdout
+    for command, text in said.items():
+        for table in tables(text):
+            assert crooked(table) == [] and "…" not in "".join(table), command
+    for command in COMPLETE:
+        assert LONG in said[command], command

@@ -1,0 +1,80 @@
+"""An archive in which there is something of everything that can be shown."""
+
+from __future__ import annotations
+
+from tests.fixtures.archive import Archive
+
+
+def fill(archive: Archive) -> None:
+    """Nodes src, dst (an archive), gone (no root), odd and even (no such class), disk (an archive
+    where none should be) on this host, far on another one."""
+    archive.host("here", address="127.0.0.1", username="me", notes="this one")
+    archive.node("src", notes="new", io_config='{"jobs": 2}', max_total_gb=10, min_avail_gb=0.001)
+    archive.node("dst", archive=1)
+    archive.node("gone", made=False)
+    archive.node("odd", io_class="NoSuchClass")
+    archive.node("even")
+    archive.do("UPDATE storagegroup SET io_class = 'NoSuchClass' WHERE name = 'even'")
+    archive.node("disk", archive=1)
+    archive.do("UPDATE storagegroup SET io_class = 'Transport' WHERE name = 'disk'")
+    archive.node("far", host="there")
+    archive.do("UPDATE storagegroup SET notes = 'kept', io_config = '{\"a\": 1}' WHERE name = 'dst'")
+    pulled = archive.file("acq/pulled", b"p" * 1000, "src")
+    archive.do("UPDATE archiveacq SET comment = 'of the test'")
+    archive.request(pulled, "src", "dst")
+    archive.synced("--node", "src", "--node", "dst")
+
+    good = archive.file("acq/good", b"g", "src")
+    pending = archive.request(good, "src", "dst")
+    failing = archive.request(archive.file("acq/hard", b"h", "far"), "far", "dst")
+    cancelled = archive.request(archive.file("acq/not", b"n", "src"), "src", "dst")
+    archive.do("UPDATE archivefilecopyrequest SET cancelled = 1 WHERE id = ?", cancelled)
+    assert pending == 2
+    unwell = {
+        name: archive.file(f"acq/{name}", b"b", "src", "dst") for name in ("bad", "asked", "lost", "doubt")
+    }
+    archive.set_copy(unwell["bad"], "dst", "XY")
+    archive.set_copy(unwell["asked"], "dst", "NY")
+    archive.request(unwell["asked"], "src", "dst")
+    archive.set_copy(unwell["lost"], "src", "NN")
+    archive.set_copy(unwell["lost"], "dst", "NY")
+    archive.set_copy(unwell["doubt"], "src", "MY")
+    archive.set_copy(archive.file("acq/released", b"r", "src", "dst"), "src", "YN")
+    for kind, subject in (("pull", failing), ("import", the_import(archive))):
+        archive.insert(
+            "sync_attempt",
+            kind=kind,
+            subject_id=subject,
+            count=2,
+            last="2026-07-22 12:00:00",
+            next="2100-01-01 00:00:00",
+            blame="source",
+            error="was not to be had",
+        )
+    archive.insert(
+        "sync_pin",
+        file_id=good,
+        node_id=archive.id("storagenode", "src"),
+        reason="because",
+        pinned="2026-07-22 10:00:00",
+        until="2100-01-01 00:00:00",
+    )
+    archive.insert(
+        "storagetransferaction",
+        node_from_id=archive.id("storagenode", "src"),
+        group_to_id=archive.id("storagegroup", "dst"),
+        autosync=1,
+        autoclean=1,
+    )
+
+
+def the_import(archive: Archive) -> int:
+    return archive.insert(
+        "archivefileimportrequest",
+        node_id=archive.id("storagenode", "src"),
+        path="acq/new",
+        recurse=0,
+        register=1,
+        completed=0,
+        timestamp="2026-07-22 10:00:00",
+    )

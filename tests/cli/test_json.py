@@ -1,0 +1,143 @@
+"""Every command with --json, on an archive where all that can be shown is there, against what README.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from alpenhorn.cli.main import cli, main
+from tests.cli.filled import fill
+from tests.cli.json_shapes import Shapes, faults, leaves
+from tests.cli.test_main import README, walk
+from tests.fixtures.archive import Archive
+
+# The document of each line of the README, with and without what adds keys to it.
+ARGUMENTS = {
+    "acq files": ["acq", "acq --node dst", "acq --group dst --show-removed"],
+    "acq list": ["", "--node dst", "--group dst"],
+    "acq show": ["acq", "acq --show-groups --show-nodes"],
+    "db check": [""],
+    "doctor": [""],
+    "file find": ["", "--corrupt --missing --suspect"],
+    "file list": ["", "--node src", "--group dst", "--from src --to far --details"],
+    "file show": ["acq/good", "acq/good --all", "acq/pulled --groups --nodes --transfers"],
+    "file state": ["acq/good src", "acq/good far", "acq/good src --ready"],
+    "group list": [""],
+    "group show": ["src", "dst", "dst --all", "dst --actions --node-details --node-stats --transfers"],
+    "history": ["", "--limit 1"],
+    "history --file": ["acq/pulled"],
+    "history --node": ["dst"],
+    "history --run": ["1"],
+    "host list": [""],
+    "host show": ["here", "here --node-details --node-stats"],
+    "node list": ["", "--active"],
+    "node show": ["src", "src --all", "src --actions --imports --stats --transfers"],
+    "node stats": ["", "--extra-stats"],
+    "plan": ["", "--only pull", "--node odd"],
+    "plan --files": [""],
+    "repair": ["--check", "--force"],
+    "request list": ["", "--state failing", "--state done", "--state cancelled"],
+    "request show": ["1", "2", "3"],
+    "rules check": ["", "--apply --force"],
+    "status": [""],
+}
+
+
+def documented() -> Shapes:
+    found = re.search(r"^```json-shapes\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert found, "README.md has no block json-shapes"
+    return Shapes(found[1])
+
+
+def commands() -> dict[str, click.Command]:
+    """Those that have --json."""
+    return {
+        name: command
+        for name, command in walk(cli, ())
+        if any("--json" in parameter.opts for parameter in command.params)
+    }
+
+
+@pytest.fixture
+def archive(tmp_path: Path, index_url: str) -> Iterator[Archive]:
+    """An archive in which there is something of everything that can be shown."""
+    made = Archive(tmp_path, index_url)
+    try:
+        fill(made)
+        yield made
+    finally:
+        made.close()
+
+
+def said(archive: Archive, command: str, arguments: str) -> str:
+    """What a command prints, without a word of anything else."""
+    name, _, option = command.partition(" --")
+    words = [*name.split(), *([f"--{option}"] if option else []), *arguments.split(), "--json"]
+    with CliRunner().isolation() as (out, err, _):
+        status = main(["-c", str(archive.configure()), *words])
+        assert status in (0, 1), (words, err.getvalue())
+        assert not err.getvalue(), (words, err.getvalue())
+        return out.getvalue().decode()
+
+
+def documents(text: str, by_line: bool) -> list[Any]:
+    assert text.isascii()
+    return [json.loads(line) for line in text.splitlines()] if by_line else [json.loads(text)]
+
+
+@pytest.mark.timeout(120)
+def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) -> None:
+    shapes = documented()
+    wrong: list[str] = []
+    for command, variants in ARGUMENTS.items():
+        shape = shapes.named[command]
+        seen: set[str] = set()
+        for arguments in variants:
+            for document in documents(said(archive, command, arguments), command == "plan --files"):
+                wrong += (f"{command} {arguments}: {fault}" for fault in faults(shape, document, seen))
+        # A shape of which something was never seen is not tested; nor is a key that may be absent and never was.
+        wrong += (f"{command}: {leaf} has never had a value" for leaf in leaves(shape) if leaf not in seen)
+        optional = {f"{part}?" for leaf in leaves(shape) for part in leaf.split("?")[:-1]}
+        wrong += (f"{command}: {key} was never absent" for key in optional if f"{key} -" not in seen)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_command_with_json_is_documented_and_tested() -> None:
+    lines = [name for name in documented().named if not name.isupper()]
+    assert list(ARGUMENTS) == lines
+    assert {re.sub(" --.*", "", name) for name in lines} == set(commands())
+
+
+def test_an_empty_index_gives_documents_too(archive: Archive) -> None:
+    for table in ("archivefilecopyrequest", "archivefilecopy", "archivefile", "archiveacq", "storagenode"):
+        archive.do(f"DELETE FROM {table}")
+    for name in ("acq list", "file list", "file find", "node list", "node stats", "request list"):
+        assert json.loads(said(archive, name, "")) == []
+    assert json.loads(said(archive, "status", ""))["nodes"] == []
+
+
+MUTANTS = {
+    "node show": {"stats?: STATS": "stats: STATS", "auto_verify: int": "auto_verify: bool"},
+    "node stats": {"size_b: int, full": "size_b: text, full", " no_room: bool,": ""},
+    "status": {"mendable: int": "fixable: int"},
+    "request list": {"requested: time|null": "requested: int|null"},
+    "history --node": {"[EVENT]": "{EVENT}", "at: time": "at: text, until: time"},
+}
+
+
+def test_a_shape_that_is_not_true_is_found(archive: Archive) -> None:
+    text = re.search(r"```json-shapes\n(.*?)```", README.read_text(), re.DOTALL)
+    assert text
+    for command, changes in MUTANTS.items():
+        (document,) = documents(said(archive, command, ARGUMENTS[command][0]), False)
+        for before, after in changes.items():
+            assert before in text[1]
+            shape = Shapes(text[1].replace(before, after)).named[command]
+            assert list(faults(shape, document, set())), (command, before)

@@ -1,0 +1,190 @@
+"""README.md's installation and tour, done as they are written, by two hosts on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.end_to_end.tour import PROMPT, File, Shell, Step, differs, script, section
+from tests.fixtures.index import MariaDBServer
+from tests.fixtures.sshd import Sshd, require_ssh
+
+CHECKOUT = Path(__file__).parents[2]
+README = CHECKOUT / "README.md"
+SECTIONS = ("Install", "A tour: two hosts and an archive")
+HOSTS = ("field", "archive")
+PASSED_ON = ("PIP_", "SSL_", "REQUESTS_", "http_", "https_", "HTTP_", "HTTPS_", "no_proxy", "NO_PROXY")
+
+
+class Done(NamedTuple):
+    """A command that was run on a host."""
+
+    step: Step
+    host: str
+    status: int
+    said: list[str]
+
+
+def read(text: str) -> list[Step | File]:
+    return [item for title in SECTIONS for item in script(section(text, title))]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What a user has who has just logged in, and what pip needs here to find packages."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    config = Path.home() / ".config/pip/pip.conf"
+    if config.exists():
+        passed.setdefault("PIP_CONFIG_FILE", str(config))
+    passed.setdefault("PIP_CACHE_DIR", str(Path.home() / ".cache/pip"))
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return passed | {"HOME": str(home), "LANG": "C.UTF-8", "PATH": path}
+
+
+def words(base: Path, host: str, mariadb: MariaDBServer, ssh: Path, user: str) -> dict[str, str]:
+    """Everything that the text says and that is not so on this machine."""
+    home = base / host
+    return {
+        # a server that listens on a socket only, and an administrator who needs no sudo
+        "mysql://alpenhorn@archive.example.org/alpenhorn": mariadb.url("alpenhorn", "alpenhorn"),
+        "sudo mariadb": f"mariadb --no-defaults --user=root --socket={mariadb.socket}",
+        # a Python that is new enough, whatever the machine calls python3
+        "python3 -m venv": f"{sys.executable} -m venv",
+        # disks, homes and users
+        "/data/": f"{base}/data/",
+        "/home/alpenhorn/": f"{home}/",
+        "alpenhorn@field": f"{user}@field",
+        "--username alpenhorn": f"--username {user}",
+        # two hosts on one machine: each is told its name, and ssh where they are; a key that the server knows
+        # stands for the password that ssh-copy-id asks for
+        'host = "field"': f'host = "{host}"\n[transfer]\nssh = ["ssh", "-F", "{ssh}"]',
+        "ssh-copy-id ": f"ssh-copy-id -f -i {home}/.ssh/id_ed25519.pub -F {ssh}.password ",
+        "ssh -o ": f"ssh -F {ssh} -o ",
+    }
+
+
+@pytest.fixture(scope="module")
+def shells(mariadb: MariaDBServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Shell]]:
+    """A shell on each host, in a checkout, with a server of databases, and one of ssh on the host field."""
+    base = tmp_path_factory.mktemp("tour")
+    for host in HOSTS:
+        (base / host / ".ssh").mkdir(parents=True, mode=0o700)
+        copy_checkout(base / host / "checkout")
+    with ExitStack() as stack:
+        server = stack.enter_context(ssh_server(base))
+        ssh = base / "ssh_config"
+        entry = server.client("field.example.org") + f"    HostName {server.address}\n"
+        (base / "ssh_config.password").write_text(entry)
+        key = f"IdentityFile {base}/archive/.ssh/id_ed25519"
+        ssh.write_text(entry.replace(f"IdentityFile {server.base}/user_key", key))
+        stack.callback(mariadb.run, "DROP DATABASE IF EXISTS alpenhorn", "DROP USER IF EXISTS alpenhorn")
+        shells = {}
+        for host in HOSTS:
+            replaced = words(base, host, mariadb, ssh, server.username)
+            shells[host] = Shell(host, base / host / "checkout", environment(base / host), replaced)
+            stack.callback(shells[host].close)
+        yield shells
+
+
+def copy_checkout(to: Path) -> None:
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        to.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / name, to)
+    shutil.copytree(CHECKOUT / "alpenhorn", to / "alpenhorn", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+@contextmanager
+def ssh_server(base: Path) -> Iterator[Sshd]:
+    """A server on the host field, whose users are at home there."""
+    require_ssh()
+    directory = base / "sshd"
+    directory.mkdir()
+    server = Sshd(directory)
+    server.stop()
+    config = directory / "sshd_config"
+    keys = f"AuthorizedKeysFile {directory}/authorized_keys"
+    home = base / "field"
+    text = config.read_text().replace(keys, f"{keys} {home}/.ssh/authorized_keys")
+    config.write_text(f"{text}SetEnv HOME={home}\n")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def done(shells: dict[str, Shell]) -> list[Done]:
+    """Everything that the text tells to do, done."""
+    found = []
+    for item in read(README.read_text()):
+        if isinstance(item, File):
+            for shell in shells.values():
+                shell.write(item.path, item.content)
+            continue
+        hosts = [item.host] if item.host else list(shells)
+        for host in hosts:
+            shells[host].begin(item.command)
+        found += [Done(item, host, *shells[host].end()) for host in hosts]
+    return found
+
+
+def wrong(done: Done, step: Step) -> str:
+    """What is wrong with a command that was run, if `step` is what the text says of it."""
+    what = f"README.md, line {step.number}: {done.host}$ {step.command}\n"
+    refused = any(line.startswith("Error: ") for line in step.shown or ())
+    if bool(done.status) != refused:
+        return what + "\n".join([f"ended with status {done.status}:", *done.said])
+    difference = "" if step.shown is None else differs(step.shown, done.said)
+    return difference and what + difference
+
+
+@pytest.mark.timeout(300)
+def test_every_command_does_what_the_tour_shows(done: list[Done]) -> None:
+    assert [text for one in done if (text := wrong(one, one.step))] == []
+
+
+@pytest.mark.timeout(300)
+def test_no_command_of_the_readme_is_left_out(done: list[Done]) -> None:
+    lines = enumerate(README.read_text().splitlines(), 1)
+    prompts = [(number, prompt["host"]) for number, line in lines if (prompt := PROMPT.match(line.strip()))]
+    assert [(one.step.number, one.host) for one in done] == [
+        (number, host) for number, named in prompts for host in ([named] if named else HOSTS)
+    ]
+
+
+@pytest.mark.timeout(300)
+def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[Done]) -> None:
+    lines = README.read_text().splitlines()
+    for step in dict.fromkeys(one.step for one in done if one.step.shown):
+        assert step.shown
+        for number in range(step.below, step.below + len(step.shown)):
+            for mutant in mutants(lines[number - 1], alone=len(step.shown) == 1):
+                text = "\n".join([*lines[: number - 1], *mutant, *lines[number:]])
+                (told,) = (one for one in read(text) if isinstance(one, Step) and one.number == step.number)
+                assert all(wrong(one, told) for one in done if one.step == step), (number, mutant)
+
+
+def mutants(line: str, alone: bool) -> Iterator[list[str]]:
+    """What a line might be changed into: none, which is no mistake where it stands `alone`, two, or other words."""
+    if not alone:
+        yield []
+    yield [line, line]
+    words = line.split(" ")
+    for i, word in enumerate(words):
+        if any(char.isalnum() for char in word):
+            yield [" ".join([*words[:i], word + "x", *words[i + 1 :]])]
+
+
+def test_the_mark_for_what_differs_stands_for_times_and_sizes_only() -> None:
+    for text in ("2026-07-22 10:00:00", "67.20 GiB", "980 B", "0.0 %", "17", "0.3 s", "1 second"):
+        assert not differs(["at … then"], [f"at {text} then"])
+    for text in ("", "yes", "gone", "field", "GiB", "12 files", "1, 2"):
+        assert differs(["at … then"], [f"at {text} then"])
+    assert differs(["…"], []) and differs([], ["1"]) and differs(["…"], ["1", "2"])

@@ -1,0 +1,174 @@
+"""The tour of README.md, read from its text and run line by line, each host in a shell of its own.
+
+In blocks of the kind `console` a line that begins with a prompt is a command: `field$ ` and `archive$ ` name its
+host, `$ ` means every host.  A command that ends with a backslash goes on in the next line, and what follows is
+the output, of both streams, up to the next prompt; where nothing is shown nothing is compared.  A block of
+another kind after a line that ends in "`PATH`:" is the content of that file, on every host.
+
+In shown output `…` stands for a time, a number or a size, which differ from run to run; nothing else does.
+Columns are as wide as what stands in them, so how many blanks or dashes in a row there are is not compared.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+PROMPT = re.compile(r"(?P<host>[a-z]*)\$ (?P<command>.*)")
+NAMED = re.compile(r"`(?P<path>[^`]+)`:$")
+WILD = "…"
+# a time, a number, a size, a share, a span of time
+MEASURED = r"[0-9][-0-9:. ]*(?:(?:[kMGTPE]i)?B|%|s|(?:second|minute)s?)?"
+
+
+class Step(NamedTuple):
+    """A command; `host` is empty for every host.  `shown` None: the text shows no output."""
+
+    number: int  # of the line in the text
+    below: int  # the number of the line after the command
+    host: str
+    command: str
+    shown: tuple[str, ...] | None
+
+
+class File(NamedTuple):
+    number: int
+    path: str
+    content: str
+
+
+class Block(NamedTuple):
+    number: int  # of its first line
+    kind: str
+    before: str  # the last line before it that is not blank
+    lines: list[str]
+
+
+def section(text: str, title: str) -> str:
+    """The section of that title, as many lines down the text as it is there."""
+    before, heading, after = text.partition(f"\n## {title}\n")
+    assert heading, f"there is no section {title}"
+    return "\n" * (before + heading).count("\n") + re.split(r"^## ", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The fenced blocks of a text."""
+    block: Block | None = None
+    before = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("```"):
+            if block is None:
+                block = Block(number + 1, line[3:].strip(), before, [])
+            else:
+                yield block
+                block = None
+        elif block is not None:
+            block.lines.append(line)
+        elif line.strip():
+            before = line
+    assert block is None, f"the block at line {block.number} has no end"
+
+
+def script(text: str) -> Iterator[Step | File]:
+    """What a reader types and writes, in order."""
+    for block in blocks(text):
+        if block.kind == "console":
+            yield from _steps(block)
+        else:
+            named = NAMED.search(block.before)
+            assert named, f"line {block.number}: nothing says which file this is"
+            yield File(block.number, named["path"], "\n".join(block.lines) + "\n")
+
+
+def _steps(block: Block) -> Iterator[Step]:
+    lines = list(enumerate(block.lines, block.number))
+    while lines:
+        number, line = lines.pop(0)
+        prompt = PROMPT.fullmatch(line)
+        assert prompt, f"line {number}: no command: {line}"
+        command = prompt["command"]
+        while command.endswith("\\"):
+            command = command[:-1] + lines.pop(0)[1].strip()
+        below = lines[0][0] if lines else 0
+        shown = []
+        while lines and not PROMPT.fullmatch(lines[0][1]):
+            shown.append(lines.pop(0)[1])
+        yield Step(number, below, prompt["host"], command, tuple(shown) if shown else None)
+
+
+def differs(shown: Sequence[str], said: Sequence[str]) -> str:
+    """Where the output that is shown differs from what was said; empty when it does not."""
+    shown, said = [_plain(line) for line in shown], [_plain(line) for line in said]
+    for expected, found in zip(shown, said, strict=False):
+        pattern = f"(?:{MEASURED})".join(re.escape(part) for part in expected.split(WILD))
+        if not re.fullmatch(pattern, found):
+            return f"shown: {expected}\n said: {found}"
+    if len(shown) != len(said):
+        return f"{len(shown)} lines are shown, {len(said)} were said:\n" + "\n".join(said)
+    return ""
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"-{2,}", "--", " ".join(line.split()))
+
+
+class Shell:
+    """A shell of one host, which runs one line after the other.
+
+    `words` are the literal replacements that make the text's commands run here; in what they say they are undone.
+    """
+
+    def __init__(
+        self, name: str, directory: Path, environ: Mapping[str, str], words: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.home = Path(environ["HOME"])
+        self._words = words
+        self._bash = subprocess.Popen(
+            ["bash", "--norc", "--noprofile"],
+            cwd=directory,
+            env=dict(environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def begin(self, command: str) -> None:
+        assert self._bash.stdin is not None
+        self._bash.stdin.write(f"{{ {self._here(command)}\n}} </dev/null 2>&1; printf '\\n=%s\\n' $?\n")
+        self._bash.stdin.flush()
+
+    def end(self) -> tuple[int, list[str]]:
+        """The exit status of the command that was begun, and the lines that it printed."""
+        assert self._bash.stdout is not None
+        said: list[str] = []
+        for line in self._bash.stdout:
+            if re.fullmatch(r"=\d+\n", line):
+                # The line end before the status is ours; it closes the last line, or makes an empty one.
+                lines = "".join(said).removesuffix("\n").splitlines()
+                return int(line[1:]), [self._as_written(line) for line in lines]
+            said.append(line)
+        raise AssertionError(f"the shell of {self.name} ended: {said}")
+
+    def write(self, path: str, content: str) -> None:
+        at = Path(path.replace("~", str(self.home), 1))
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_text(self._here(content))
+
+    def close(self) -> None:
+        self._bash.kill()
+        self._bash.communicate()
+
+    def _here(self, text: str) -> str:
+        for written, real in self._words.items():
+            text = text.replace(written, real)
+        return text
+
+    def _as_written(self, text: str) -> str:
+        for written, real in self._words.items():
+            text = text.replace(real, written)
+        return text
