@@ -261,7 +261,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
         if copies is not None:
             document["copies"] = [_copy_document(copy) for copy in copies]
         if requests is not None:
-            document["transfers"] = [request._asdict() for request in requests]
+            document["transfers"] = [_transfer_document(request) for request in requests]
         output.document(document)
         return
     output.fields(
@@ -303,7 +303,7 @@ def _print_transfers(requests: Sequence[listing.TransferRow]) -> None:
                 request.id,
                 request.node,
                 request.group,
-                "done" if request.completed else "cancelled" if request.cancelled else "pending",
+                _transfer_state(request),
                 output.time(request.timestamp),
                 output.time(request.started),
                 output.time(request.ended),
@@ -313,6 +313,22 @@ def _print_transfers(requests: Sequence[listing.TransferRow]) -> None:
         right=("ID",),
         empty="  none",
     )
+
+
+def _transfer_state(request: listing.TransferRow) -> str:
+    return "done" if request.completed else "cancelled" if request.cancelled else "pending"
+
+
+def _transfer_document(request: listing.TransferRow) -> dict[str, object]:
+    return {
+        "id": request.id,
+        "node": request.node,
+        "group": request.group,
+        "state": _transfer_state(request),
+        "requested": request.timestamp,
+        "started": request.started,
+        "ended": request.ended,
+    }
 
 
 def _copy_document(copy: listing.CopyRow) -> dict[str, object]:

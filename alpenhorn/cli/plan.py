@@ -37,7 +37,7 @@ def plan(
 ) -> None:
     """Show what a run would do now, and for everything pending that it would not, why.
 
-    Touches nothing.  Like things are shown on one line; --files lists each file, in JSON as an object a line.
+    Touches nothing.  Like things are shown on one line; --files lists each file.
 
     \b
     Examples:
@@ -51,9 +51,15 @@ def plan(
 
         found = Plan()
         asked = Asked(nodes, only, allow_mass_delete=allow_mass_delete)
-        for item in items(app.index, pool, app.config, asked, app.now, found):
-            if files:
-                _show_item(item, as_json)
+        planned = items(app.index, pool, app.config, asked, app.now, found)
+        if files and as_json:
+            from alpenhorn.cli import output
+
+            output.documents(map(_item_document, planned))
+        else:
+            for item in planned:
+                if files:
+                    _show_item(item)
     if as_json and not files:
         _document(found)
     elif not as_json:
@@ -61,15 +67,13 @@ def plan(
     ctx.exit(found.exit_status)
 
 
-def _show_item(item: Item, as_json: bool) -> None:
-    import json
+def _item_document(item: Item) -> dict[str, Any]:
+    return _line(item.line) | {"path": item.path, "size_b": item.size_b, "request": item.request_id}
 
+
+def _show_item(item: Item) -> None:
     from alpenhorn.cli import output
 
-    if as_json:
-        value = _line(item.line) | {"path": item.path, "bytes": item.size_b, "request": item.request_id}
-        click.echo(json.dumps(value))
-        return
     line = item.line
     source = f" from {line.source}" if line.source else ""
     output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
@@ -89,7 +93,7 @@ def _document(plan: Plan) -> None:
     from alpenhorn.cli import output
 
     lines = [
-        _line(line) | {"files": amount.files, "bytes": amount.bytes, "example": amount.example}
+        _line(line) | {"files": amount.files, "size_b": amount.bytes, "example": amount.example}
         for line, amount in plan.lines.items()
     ]
     output.document({"lines": lines, "left_out": plan.left_out, "faults": plan.faults, "notes": plan.notes})
@@ -109,7 +113,6 @@ def _show(plan: Plan, listed: bool) -> None:
     if left:
         click.echo("\nPending, and not done now:\n")
         output.table(LEFT_HEADERS, left, right=("files", "size"))
-    for name, why in plan.left_out.items():
-        output.line(f"node {name} is left out: {why}")
-    for line in (*plan.faults, *plan.notes):
-        output.line(line)
+    told = [f"node {name} is left out: {why}" for name, why in plan.left_out.items()]
+    told += [*plan.faults, *plan.notes]
+    output.lines(["", *told] if told else [])

@@ -58,6 +58,8 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
             right=("Files", "Size"),
             empty="Nothing is amiss: every edge has done what it should have.",
         )
+        if owed:
+            output.line("")
     done = None
     if owed and apply_:
         confirm(_question(owed), force)

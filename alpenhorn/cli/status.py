@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from shlex import quote
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def status(app: App, as_json: bool) -> None:
     output.table(
         ("Node", "Group", "Host", "Active", "Full", "Free", "In", "Out", "Imports", "Not well", "Last run"),
         (_cells(node) for node in found.nodes),
-        right=("Full", "Free", "In", "Out", "Imports", "Not well"),
+        right=("Full", "Free", "In", "Out", "Imports"),
     )
 
 
@@ -149,8 +150,13 @@ def _run(run: RunRow | None) -> str:
     if run is None:
         return "-"
     if run.ended is None:
-        return f"{output.time(run.started)}, not ended"
-    return f"{output.time(run.started)}, {run.done} done, {run.failed} failed"
+        return f"{_minute(run.started)}, not ended"
+    failed = f", {run.failed} failed" if run.failed else ""
+    return _minute(run.started) + failed
+
+
+def _minute(moment: datetime | None) -> str:
+    return output.time(moment)[:16]  # without the seconds
 
 
 def _document(status: NodeStatus) -> dict[str, object]:
@@ -170,5 +176,5 @@ def _document(status: NodeStatus) -> dict[str, object]:
         "missing": status.missing,
         "suspect": status.suspect,
         "mendable": status.mendable,
-        "last_run": None if run is None else run._asdict(),
+        "last_run": None if run is None else {**run._asdict(), "nodes": run.nodes.split()},
     }

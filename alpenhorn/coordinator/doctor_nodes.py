@@ -67,9 +67,14 @@ def nodes(
                 yield Finding(Level.WARN, warning)
             deadline = ios[node.id].probe_seconds if seconds is None else seconds
             pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node), files=0, deadline=deadline))
+        seen: dict[int, Done] = {}
+        waiting = list(by_id.values())
         while ended := pool.wait(None):
-            for done in ended:
-                node = by_id[done.task.node_id]
+            seen |= {done.task.node_id: done for done in ended}
+            # In the order of their names, so that two looks can be compared; each as soon as those before are told.
+            while waiting and waiting[0].id in seen:
+                node = waiting.pop(0)
+                done = seen[node.id]
                 busy = busy or (isinstance(done.outcome, Look) and bool(done.outcome.holder))
                 yield from _node(node, done, marks, now)
     return busy

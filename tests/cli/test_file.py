@@ -115,10 +115,7 @@ def test_show(files: Archive) -> None:
         ("field1", "Released"),
         ("off2", "Corrupt"),
     ]
-    assert [(one["completed"], one["cancelled"]) for one in document["transfers"]] == [
-        (False, False),
-        (False, True),
-    ]
+    assert [one["state"] for one in document["transfers"]] == ["pending", "cancelled"]
     text = files.ok("file", "show", "pilot/released", "-a")
     assert "Released" in text and "cancelled" in text and "1000 B" in text
     assert "no file called 'pilot/nix'" in files.fails(1, "file", "show", "pilot/nix")
