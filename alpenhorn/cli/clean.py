@@ -20,12 +20,14 @@ from alpenhorn.cli.options import (
     at_most_one,
     check_option,
     confirm,
+    counted,
     file_list_option,
     force_option,
     listed,
     propose,
-    total_size,
+    some_copies,
 )
+from alpenhorn.cli.waiting import Waiting, in_pieces
 from alpenhorn.errors import Refused
 from alpenhorn.model import GIB, NodeFact
 from alpenhorn.plan.brake import most
@@ -35,7 +37,7 @@ from alpenhorn.scan import listing_files as listing
 from alpenhorn.scan.clean_candidates import Selection
 from alpenhorn.scan.listing_files import CopyRow
 from alpenhorn.scan.names import FileName
-from alpenhorn.scan.sync_candidates import Total, total
+from alpenhorn.scan.sync_candidates import total
 
 LONGEST = 36500  # days
 
@@ -142,40 +144,52 @@ def _release(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None
         if wanted <= 0:
             output.line(f"Nothing to release on {node.name}: {output.size(before)} are released already.")
             return
-        selection = selection._replace(cut=clean_candidates.cut(index, selection, now, wanted))
-    parts = clean_candidates.to_release(selection, now)
-    found = total(index, parts)
-    kept = total(index, clean_candidates.kept_by_pins(selection, now))
+        with Waiting(app, f"Looking for the first {output.size(wanted)} on {node.name}"):
+            selection = selection._replace(cut=clean_candidates.cut(index, selection, now, wanted))
+    found = counted(
+        app, f"copies to release on {node.name}", clean_candidates.to_release(selection, now), "c.id"
+    )
+    with Waiting(app, f"Counting the pinned copies on {node.name}"):
+        kept = total(index, clean_candidates.kept_by_pins(selection, now))
     if kept.files:
-        output.line(f"Left out, as they are pinned: {_what(kept)}.")
-    if not found.files:
+        output.line(f"Left out, as they are pinned: {some_copies(kept)}.")
+    if not found.total.files:
         output.line(f"Nothing to release on {node.name}.")
         return
     way = f"on {node.name}, to be deleted {'as soon as that is safe' if wish.at_once else 'when room is needed'}"
-    what = f"{_what(found)} {way}"
+    what = f"{some_copies(found.total)} {way}"
     propose("release", what, check=wish.check, force=wish.force)
     if wish.at_once:
-        _tell_of_the_brake(app, node, found.files)
+        _tell_of_the_brake(app, node, found.total.files)
     if wish.check:
         return
     confirm(f"Release {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    done = edit_clean.release(index, parts, selection, app.stamp())
+    stamp = app.stamp()
+    done = in_pieces(
+        app,
+        f"Releasing {some_copies(found.total)} on {node.name}",
+        found.pieces,
+        lambda piece: edit_clean.release(index, piece, selection, stamp),
+    )
     output.line(f"Released {output.count(done, 'copy', 'copies')}. {_next(node, wish.at_once)}")
 
 
 def _cancel(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None:
     index = app.index
     parts = clean_candidates.to_cancel(selection)
-    found = total(index, parts)
-    if not found.files:
+    found = counted(app, f"released copies on {node.name}", parts, "c.id")
+    if not found.total.files:
         output.line(f"No released copies on {node.name} to want again.")
         return
-    what = f"the release of {_what(found)} on {node.name}"
+    what = f"the release of {some_copies(found.total)} on {node.name}"
     propose("cancel", what, check=wish.check, force=wish.force)
     if wish.check:
         return
     confirm(f"Cancel {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    done = edit_clean.cancel(index, parts, app.stamp())
+    stamp = app.stamp()
+    done = in_pieces(
+        app, f"Cancelling {what}", found.pieces, lambda piece: edit_clean.cancel(index, piece, stamp)
+    )
     output.line(f"Cancelled the release of {output.count(done, 'copy', 'copies')}.")
     for count in clean_candidates.being_deleted(index, node_id=node.id).values():
         output.note(
@@ -301,7 +315,3 @@ def _next(node: NodeFact, at_once: bool) -> str:
             f" has no min_avail: alpenhorn node modify {node.name} --min-avail SIZE"
         )
     return f"Runs on {node.host} delete what is safe when room is needed."
-
-
-def _what(found: Total) -> str:
-    return f"{output.count(found.files, 'copy', 'copies')} ({total_size(found)})"

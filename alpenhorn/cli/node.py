@@ -15,6 +15,7 @@ from alpenhorn.cli.edges import autoclean
 from alpenhorn.cli.options import Command
 from alpenhorn.cli.rename import node_rename
 from alpenhorn.cli.sync_requests import node_sync
+from alpenhorn.cli.verify import node_verify
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB, MARKER
 from alpenhorn.scan import listing_storage as storage
@@ -37,6 +38,7 @@ for _command in (
     node_edit.scan,
     node_sync,
     node_clean,
+    node_verify,
     node_rename,
 ):
     node.add_command(_command)

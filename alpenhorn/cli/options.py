@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -18,11 +18,10 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.output import harmless
+from alpenhorn.cli.waiting import Waiting
 from alpenhorn.errors import Refused
-from alpenhorn.scan import names
-
-if TYPE_CHECKING:
-    from alpenhorn.scan.sync_candidates import Total
+from alpenhorn.scan import names, sync_candidates
+from alpenhorn.scan.sync_candidates import Counted, Part, Total
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 TextEdit = Callable[[str | None], str | None]
@@ -265,30 +264,44 @@ def file_list_option(command: Command) -> Command:
     )(command)
 
 
-def read_file_list(path: str) -> list[tuple[int, str]]:
+def read_file_list(path: str) -> Iterator[tuple[int, str]]:
     """(line number, path) of a list; blank lines and comments are left out.
 
     Bytes that are no UTF-8 come as surrogates, which no name in the index has.
     """
     with click.open_file(path, encoding="utf-8", errors="surrogateescape") as lines:
-        numbered = ((number, text.strip()) for number, text in enumerate(lines, 1))
-        return [(number, text) for number, text in numbered if text and not text.startswith("#")]
+        for number, line in enumerate(lines, 1):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                yield number, text
 
 
-def listed(app: App, file_list: str | None, node: names.Named | None) -> list[int] | None:
+def listed(app: App, file_list: str | None, node: names.Named | None) -> Sequence[int] | None:
     """The ids of the files in the list that was given, with paths below the node's root taken too; None: no
     list was given.  Raises NotFound."""
     if file_list is None:
         return None
     source = "standard input" if file_list == "-" else file_list
     root = None if node is None else names.root(app.index, node)
-    return names.files(app.index, read_file_list(file_list), root, source)
+    with Waiting(app, f"Looking up the files in {source}"):
+        return names.files(app.index, read_file_list(file_list), root, source)
+
+
+def counted(app: App, what: str, parts: Sequence[Part], row: str) -> Counted:
+    """What a selection comes to, and the pieces in which it is changed; `row` as for `sync_candidates.counted`."""
+    with Waiting(app, f"Counting the {what}") as waiting:
+        return sync_candidates.counted(app.index, parts, row, waiting.at)
 
 
 def total_size(found: Total) -> str:
     """`1.00 GiB, 2 of unknown size`."""
     unsized = f", {found.unsized} of unknown size" if found.unsized else ""
     return f"{output.size(found.bytes)}{unsized}"
+
+
+def some_copies(found: Total) -> str:
+    """`3 copies (1.00 GiB, 2 of unknown size)`."""
+    return f"{output.count(found.files, 'copy', 'copies')} ({total_size(found)})"
 
 
 def propose(verb: str, what: str, *, check: bool, force: bool) -> None:

@@ -19,12 +19,14 @@ from alpenhorn.cli.options import (
     at_most_one,
     check_option,
     confirm,
+    counted,
     file_list_option,
     force_option,
     listed,
     propose,
     total_size,
 )
+from alpenhorn.cli.waiting import in_pieces
 from alpenhorn.record import edit_requests
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.names import Named
@@ -152,15 +154,15 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
     way = _way(node, group)
     if wish.cancel:
         parts = sync_candidates.pending_requests(selection)
-        found = sync_candidates.total(index, parts)
-        what = f"{output.count(found.files, 'pending request')} ({total_size(found)}) {way}"
+        found = counted(app, f"pending requests {way}", parts, "r.id")
+        what = f"{output.count(found.total.files, 'pending request')} ({total_size(found.total)}) {way}"
         verb, nothing = "cancel", f"No pending requests {way}."
     else:
         parts = sync_candidates.new_requests(selection)
-        found = sync_candidates.total(index, parts)
-        what = f"{output.count(found.files, 'file')} ({total_size(found)}) {way}"
+        found = counted(app, f"files to request {way}", parts, "c.id")
+        what = f"{output.count(found.total.files, 'file')} ({total_size(found.total)}) {way}"
         verb, nothing = "request", f"Nothing to request {way}: every file is there, or requested already."
-    if not found.files:
+    if not found.total.files:
         output.line(nothing)
         return
     propose(verb, what, check=wish.check, force=wish.force)
@@ -169,11 +171,22 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
         return
     confirm(f"{verb.capitalize()} {what}?", wish.force, stdin_taken=wish.file_list == "-")
     if wish.cancel:
-        done = edit_requests.cancel_selection(index, parts)
+        done = in_pieces(
+            app,
+            f"Cancelling {what}",
+            found.pieces,
+            lambda piece: edit_requests.cancel_selection(index, piece),
+        )
         output.line(f"Cancelled {output.count(done, 'request')}.")
     else:
         assert node is not None and group is not None
-        done = edit_requests.create(index, parts, node.id, group.id, app.stamp())
+        source, into, now = node.id, group.id, app.stamp()
+        done = in_pieces(
+            app,
+            f"Requesting {what}",
+            found.pieces,
+            lambda piece: edit_requests.create(index, piece, source, into, now),
+        )
         output.line(f"Requested {output.count(done, 'file')}.")
 
 

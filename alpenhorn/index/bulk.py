@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from alpenhorn.index.connection import Index
 
 Item = TypeVar("Item")
 
@@ -24,3 +27,75 @@ def in_chunks(ids: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Cut `ids` up for `IN (…)`: for each piece the marks to stand there, and the ids themselves."""
     for some in chunks(ids):
         yield marks(some), tuple(some)
+
+
+def update(
+    index: Index,
+    table: str,
+    settings: Mapping[str, Any],
+    state: str,
+    row: str,
+    selected: Sequence[tuple[str, tuple[Any, ...]]],
+) -> int:
+    """Set columns of the rows that some queries find, in one transaction, and return how many it was.
+
+    `selected`: each the SQL text of a query from FROM on, in which `row` (as `c.id`) is the id of what is to be
+    changed, and its values.  `state`: a condition on the row, there called `u`, asked again of each when it is had,
+    so that what another program made of it meanwhile stays.
+    """
+
+    def work() -> int:
+        return sum(_update(index, table, settings, state, row, sql, values) for sql, values in selected)
+
+    return index.retry(work)
+
+
+def _update(
+    index: Index,
+    table: str,
+    settings: Mapping[str, Any],
+    state: str,
+    row: str,
+    selected: str,
+    values: tuple[Any, ...],
+) -> int:
+    if index.sqlite:
+        columns = ", ".join(f"{column} = ?" for column in settings)
+        sql = f"UPDATE {table} AS u SET {columns} WHERE {state} AND u.id IN (SELECT {row} {selected})"
+        return int(index.execute(sql, (*settings.values(), *values)).rowcount)
+    # STRAIGHT_JOIN has the rows looked up one by one: left to choose, MariaDB would go through the whole table, and
+    # wait for rows that others have locked.  DISTINCT has them found before the first is changed.
+    columns = ", ".join(f"u.{column} = ?" for column in settings)
+    sql = (
+        f"UPDATE (SELECT DISTINCT {row} AS id {selected}) s STRAIGHT_JOIN {table} u ON u.id = s.id"
+        f" SET {columns} WHERE {state}"
+    )
+    return int(index.execute(sql, (*values, *settings.values())).rowcount)
+
+
+class Interrupter:
+    """Lets another thread end the statement that this one is executing, which then raises some error.
+
+    A statement about millions of rows is one call into a library, and no signal is acted upon before that is over.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._connection = index.db.connection()
+        self._session = 0 if index.sqlite else self._connection.thread_id()
+
+    def __call__(self) -> None:
+        """Does nothing where there is no statement, or it cannot be ended: then it goes on to its end."""
+        with suppress(Exception):
+            if self._index.sqlite:
+                self._connection.interrupt()
+            # Not one that was lost meanwhile: after a restart of the server its number may be somebody else's.
+            elif self._connection.open:
+                self._kill()
+
+    def _kill(self) -> None:
+        try:
+            # Through another connection: each thread has its own.
+            self._index.execute(f"KILL QUERY {self._session}")
+        finally:
+            self._index.disconnect()

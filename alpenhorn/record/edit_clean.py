@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
+from alpenhorn.index.bulk import update
 from alpenhorn.index.connection import Index
 from alpenhorn.scan import clean_candidates
 from alpenhorn.scan.clean_candidates import Selection
@@ -26,25 +27,5 @@ def cancel(index: Index, parts: Sequence[Part], now: datetime.datetime) -> int:
 
 
 def _set(index: Index, parts: Sequence[Part], wants: str, state: str, now: datetime.datetime) -> int:
-    """`state`: the condition on the row `u`, asked again of each row as it is changed, so that what another
-    program made of it meanwhile stays."""
-
-    def work() -> int:
-        changed = 0
-        for part in parts:
-            if index.sqlite:
-                sql = f"""UPDATE archivefilecopy AS u SET wants_file = ?, last_update = ?
-                    WHERE {state} AND u.id IN (SELECT c.id {part.sql})"""
-                values = (wants, now, *part.values)
-            else:
-                # STRAIGHT_JOIN has the rows looked up one by one: left to choose, MariaDB would go through all
-                # copies in the index, and wait for those that others have locked.  DISTINCT has them found
-                # before the first is changed.
-                sql = f"""UPDATE (SELECT DISTINCT c.id AS id {part.sql}) s
-                    STRAIGHT_JOIN archivefilecopy u ON u.id = s.id
-                    SET u.wants_file = ?, u.last_update = ? WHERE {state}"""
-                values = (*part.values, wants, now)
-            changed += index.execute(sql, values).rowcount
-        return changed
-
-    return index.retry(work)
+    settings = {"wants_file": wants, "last_update": now}
+    return update(index, "archivefilecopy", settings, state, "c.id", parts)

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 
 from alpenhorn.errors import NotFound
-from alpenhorn.index.bulk import chunks, in_chunks, marks
+from alpenhorn.index.bulk import chunks, in_chunks, marks, update
 from alpenhorn.index.connection import Index
 from alpenhorn.scan.states import REQUEST_PENDING
 from alpenhorn.scan.sync_candidates import Part
@@ -50,19 +50,8 @@ def create_for(
 def cancel_selection(index: Index, parts: Sequence[Part]) -> int:
     """Cancel the requests of a selection made by `pending_requests`, and return how many it was."""
 
-    def work() -> int:
-        cancelled = 0
-        for part in parts:
-            # The extra level lets MariaDB change the table that it selects from.
-            cursor = index.execute(
-                "UPDATE archivefilecopyrequest SET cancelled = 1"
-                f" WHERE {REQUEST_PENDING} AND id IN (SELECT id FROM (SELECT r.id AS id {part.sql}) s)",
-                part.values,
-            )
-            cancelled += cursor.rowcount
-        return cancelled
-
-    return index.retry(work)
+    state = "u.completed = 0 AND u.cancelled = 0"
+    return update(index, "archivefilecopyrequest", {"cancelled": 1}, state, "r.id", parts)
 
 
 def cancel(index: Index, ids: Sequence[int]) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+from array import array
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
@@ -12,6 +14,8 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 
 SUGGESTIONS = 2000  # names compared with a wrong one; comparing them takes half a second
+LINES = 10_000  # of a list of files that are looked up together
+SHOWN = 3  # lines of a list that are no file
 TERMS = 200  # (acquisition, name) pairs in one query; SQLite refuses expressions deeper than 1000
 ACQ_LENGTH = 64
 LAST = "\U0010ffff"  # sorts behind every character that a name has
@@ -154,19 +158,27 @@ def file(index: Index, path: str, root: str | None = None) -> FileName:
     return next(iter(found.values()))
 
 
-def files(index: Index, paths: Sequence[tuple[int, str]], root: str | None, source: str) -> list[int]:
+def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, source: str) -> Sequence[int]:
     """The ids of the files of a list of (line number, path), without repetitions, in ascending order.
 
     Raises NotFound that names the first lines of `source` that are no file.
     """
-    inner = [below(path, root) for _, path in paths]
-    found = _files(index, list(dict.fromkeys(inner)))
-    missing = [(number, path) for (number, _), path in zip(paths, inner, strict=True) if path not in found]
-    if missing:
-        shown = ", ".join(f"line {number}: {path!r}" for number, path in missing[:3])
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    ids = array("q")
+    missing: list[tuple[int, str]] = []
+    unknown = 0
+    lines = iter(paths)
+    # A list of any length needs no more memory than the numbers that come of it.
+    while some := [(number, below(path, root)) for number, path in islice(lines, LINES)]:
+        found = _files(index, list(dict.fromkeys(path for _, path in some)))
+        ids.extend(sorted({name.id for name in found.values()}))
+        wrong = [line for line in some if line[1] not in found]
+        unknown += len(wrong)
+        missing += wrong[: SHOWN - len(missing)]
+    if unknown:
+        shown = ", ".join(f"line {number}: {path!r}" for number, path in missing)
+        more = f" and {unknown - SHOWN} more" if unknown > SHOWN else ""
         raise NotFound(f"{source} names files that are not in the index ({shown}{more}); nothing was changed")
-    return sorted({name.id for name in found.values()})
+    return array("q", (id_ for id_, _ in groupby(sorted(ids))))
 
 
 def _files(index: Index, paths: Sequence[str]) -> dict[str, FileName]:

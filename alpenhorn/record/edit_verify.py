@@ -1,0 +1,28 @@
+"""Copies to be checked, and checks cancelled, many at a time."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from alpenhorn.index.bulk import update
+from alpenhorn.index.connection import Index
+from alpenhorn.scan import verify_candidates
+from alpenhorn.scan.sync_candidates import Part
+from alpenhorn.scan.verify_candidates import Selection, State
+
+
+def request(index: Index, parts: Sequence[Part], selection: Selection, now: datetime.datetime) -> int:
+    """Have the copies of `parts`, made by `to_check` of the selection, checked, and return how many it was."""
+    settings = {"has_file": "M", "last_update": now}
+    state = verify_candidates.known(selection.states, "u.")
+    return update(index, "archivefilecopy", settings, state, "c.id", parts)
+
+
+def cancel(index: Index, parts: Sequence[Part], state: State, now: datetime.datetime) -> int:
+    """Take the copies of `parts`, made by `to_cancel`, to be in that state, and return how many it was."""
+    settings = {"has_file": str(state), "last_update": now}
+    if state is State.MISSING:
+        # One that was free to go would be taken for removed, and nobody would miss it.
+        settings["wants_file"] = "Y"
+    return update(index, "archivefilecopy", settings, verify_candidates.suspect("u."), "c.id", parts)
