@@ -148,14 +148,25 @@ def file(index: Index, path: str, root: str | None = None) -> FileName:
     """The file at `acquisition/name`, or at a path below `root`.  Raises NotFound."""
     found = _files(index, [below(path, root)])
     if not found:
-        first = path.split("/", 1)[0]
-        hint = ""
-        if not path.startswith("/") and "/" in path:
-            hint = f"; see: alpenhorn file list --acq {first}"
-        elif "/" not in path:
-            hint = "; a file is named as ACQUISITION/NAME"
-        raise NotFound(f"no file called {path!r}{hint}")
+        raise NotFound(f"no file called {path!r}{_hint(index, path)}")
     return next(iter(found.values()))
+
+
+def _hint(index: Index, path: str) -> str:
+    """What to try in place of a path that no file has."""
+    first, slash, name = path.partition("/")
+    if not slash:
+        return "; a file is named as ACQUISITION/NAME"
+    if not first or not _storable(path):
+        return ""
+    row = index.execute("SELECT id FROM archiveacq WHERE name = ?", (first,)).fetchone()
+    if row is None:
+        suggestion = _suggestion(index, "archiveacq", first)
+        return f"; no acquisition is called {first!r}; {suggestion}see: alpenhorn acq list"
+    bounds = (row[0], name[:1], name[:1] + LAST)
+    sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND name >= ? AND name < ? LIMIT {SUGGESTIONS}"
+    known = [f"{first}/{other}" for (other,) in index.execute(sql, bounds)]
+    return f"; {nearest(path, known)}see: alpenhorn file list --acq {first}"
 
 
 def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, source: str) -> Sequence[int]:

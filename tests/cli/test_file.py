@@ -119,6 +119,8 @@ def test_show(files: Archive) -> None:
     text = files.ok("file", "show", "pilot/released", "-a")
     assert "Released" in text and "cancelled" in text and "1000 B" in text
     assert "no file called 'pilot/nix'" in files.fails(1, "file", "show", "pilot/nix")
+    assert "did you mean 'pilot/released'" in files.fails(1, "file", "show", "pilot/relaesed")
+    assert "did you mean 'pilot'?" in files.fails(1, "file", "show", "pilto/released")
     assert "ACQUISITION/NAME" in files.fails(1, "file", "show", "nix")
     assert "no file called" in files.fails(1, "file", "show", "/srv/field1/pilot/released")
 
