@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from alpenhorn.coordinator.doctor_config import user
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.model import MARKER
 from tests.fixtures.archive import Archive, Result, stand_in
@@ -213,7 +214,6 @@ def test_without_any_configuration_it_says_so_and_makes_no_index(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("unprivileged")
 def test_a_log_file_that_cannot_be_written_fails(one: Archive) -> None:
     (one.base / "logs").mkdir()
     for name, text in (("no/log", "no directory"), ("logs", "is a directory")):
@@ -222,28 +222,21 @@ def test_a_log_file_that_cannot_be_written_fails(one: Archive) -> None:
     locked = one.base / "logs" / "a.log"
     locked.touch(mode=0o400)
     conf = one.configure(log={"file": str(locked)})
-    result = as_nobody(one, conf)
+    result = powerless(one, conf)
     assert any(line.level == "fail" and "a.log cannot be written" in line.text for line in wrong(result))
     conf = one.configure(log={"file": str(one.base / "logs" / "b.log")})
-    result = as_nobody(one, conf)
+    (one.base / "logs").chmod(0o500)
+    result = powerless(one, conf)
     assert any(line.level == "fail" and "b.log cannot be made" in line.text for line in wrong(result))
     assert not (one.base / "logs" / "b.log").exists()
 
 
-@pytest.fixture
-def unprivileged(tmp_path: Path) -> None:
-    if os.geteuid():
-        pytest.fail("this test becomes another user: run it as root")
-    for path in (tmp_path, *tmp_path.parents):  # pytest keeps its directories to itself
-        if path.stat().st_mode & 0o700 and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o055)
-
-
-def as_nobody(archive: Archive, conf: Path) -> Result:
-    """The command run by a user who owns nothing."""
+def powerless(archive: Archive, conf: Path) -> Result:
+    """The command run by a user whom permissions bind, root too."""
+    kept = ("--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
     done = subprocess.run(
         [
-            *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+            *(() if os.geteuid() else ("setpriv", *kept)),
             *(sys.executable, "-m", "alpenhorn", "-c", str(conf), "doctor"),
         ],
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8"},
@@ -325,12 +318,11 @@ def test_a_table_of_ours_that_is_gone_is_told_without_a_stumble(sound: Archive) 
     assert any("lacks the table sync_run" in line.text for line in wrong(result))
 
 
-@pytest.mark.usefixtures("unprivileged")
 def test_an_sqlite_index_that_cannot_be_written_fails(one: Archive) -> None:
     one.index.execute("PRAGMA journal_mode = delete")
     one.index.close()
-    (one.base / "index.db").chmod(0o644)
-    result = as_nobody(one, one.base / "here.toml")
+    (one.base / "index.db").chmod(0o444)
+    result = powerless(one, one.base / "here.toml")
     assert result.status == 1
     (line,) = (line for line in wrong(result) if line.text.startswith("the index"))
     assert line.level == "fail" and "make the file and its directory writable" in line.text
@@ -482,29 +474,19 @@ def test_active_nodes_without_host_or_root_are_told(sound: Archive) -> None:
     only(doctor(sound), "fail", 1, "node field has no root; set it with: alpenhorn node modify field --root")
 
 
-@pytest.mark.usefixtures("unprivileged")
 def test_what_a_run_could_not_write_is_named(one: Archive) -> None:
     """The classic: a run by root, and then cron as another user."""
-    one.index.execute("PRAGMA journal_mode = delete")
-    one.index.close()
-    one.base.chmod(0o777)
-    (one.base / "index.db").chmod(0o666)
-    (one.base / "here.log").chmod(0o666)
     root = one.root("field")
     tree_lock = root / ".alpenhorn.lock"
-    tree_lock.touch(mode=0o600)
-    for path, mode in (
-        (root, 0o777),
-        (root / ".alpenhorn", 0o777),
-        (root / RUN_LOCK, 0o666),
-        (tree_lock, 0o666),
-    ):
-        result = as_nobody(one, one.base / "here.toml")
-        only(
-            result, "fail", 1, f"node field: {re.escape(str(path))} cannot be written", "writable for nobody"
-        )
+    tree_lock.touch()
+    for path in (root, root / ".alpenhorn", root / RUN_LOCK, tree_lock):
+        mode = path.stat().st_mode
+        path.chmod(mode & ~0o222)
+        result = powerless(one, one.base / "here.toml")
+        told = f"node field: {re.escape(str(path))} cannot be written"
+        only(result, "fail", 1, told, f"writable for {user()}")
         path.chmod(mode)
-    assert wrong(as_nobody(one, one.base / "here.toml")) == []
+    assert wrong(powerless(one, one.base / "here.toml")) == []
 
 
 def test_too_little_free_space_is_warned_of(sound: Archive) -> None:
