@@ -316,6 +316,17 @@ class SearchJob(NamedTuple):
     paths: tuple[str, ...]
 
 
+class DetectJob(NamedTuple):
+    """Ask the import detectors of packages for the acquisitions of these files.  `listing`: the number, within the
+    search, of the listing that found them; `settle`: as in ImportJob."""
+
+    node: NodeFact
+    search: int
+    listing: int
+    settle: float
+    files: tuple["Found", ...]
+
+
 class ImportFile(NamedTuple):
     """A found file to be hashed.  `known` is what the index says of it, None for a new one."""
 
@@ -360,7 +371,18 @@ class Task(NamedTuple):
 
     kind: Kind
     node_id: int
-    job: PullJob | CheckJob | DeleteJob | SurveyJob | SearchJob | RememberJob | ImportJob | ProbeJob | InitJob
+    job: (
+        PullJob
+        | CheckJob
+        | DeleteJob
+        | SurveyJob
+        | SearchJob
+        | DetectJob
+        | RememberJob
+        | ImportJob
+        | ProbeJob
+        | InitJob
+    )
     files: int = 1
     bytes: int = 0
     deadline: float | None = None
@@ -453,6 +475,42 @@ class SearchOutcome(NamedTuple):
     declined: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     rest: tuple[str, ...] = ()
+
+
+class Detected(NamedTuple):
+    """What import detectors made of a file.  `acq` is "" when none claims it; `by`: the name of the one that does;
+    `callback`: what it wants called afterwards, pickled, b"" for nothing.  `error`: why it is not known who claims
+    it; with `later` because it is not finished."""
+
+    found: Found
+    acq: str = ""
+    by: str = ""
+    callback: bytes = b""
+    error: str = ""
+    later: bool = False
+
+
+class ImportedFile(NamedTuple):
+    """A file that was taken into the index, as a detector's callback is told.
+
+    `path` is that below the node's root, `acq`/`name`.  `new_file`, `new_acq`: whether the index did not know them
+    before.
+    """
+
+    file_id: int
+    acq_id: int
+    node_id: int
+    acq: str
+    name: str
+    node: str
+    size_b: int
+    md5sum: str
+    new_file: bool
+    new_acq: bool
+
+    @property
+    def path(self) -> str:
+        return f"{self.acq}/{self.name}"
 
 
 class ImportResult(NamedTuple):

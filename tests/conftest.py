@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.fixtures.archive",
     "tests.fixtures.index",
     "tests.fixtures.sshd",
+    "tests.fixtures.packages",
     "tests.fixtures.process",
 ]

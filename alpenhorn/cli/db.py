@@ -7,9 +7,10 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.db_upgrade import upgrade
-from alpenhorn.errors import DONE, FAILED
+from alpenhorn.coordinator import plugins
+from alpenhorn.errors import DONE, FAILED, Refused
 from alpenhorn.index import check as checks
-from alpenhorn.index import schema
+from alpenhorn.index import components, schema
 
 
 @click.group()
@@ -25,12 +26,11 @@ db.add_command(upgrade)
     "-o",
     "--only",
     metavar="COMP",
-    type=click.Choice(list(schema.COMPONENTS)),
-    help="Create only this component's tables: alpenhorn (the index) or sync (what this program adds).",
+    help="Create only this component's tables: alpenhorn (the index), sync (what this program adds), or a package's.",
 )
 @pass_app
 def init(app: App, only: str | None) -> None:
-    """Create the tables of the data index, or add those that are missing.
+    """Create the tables of the data index, or add those that are missing; those of installed packages too.
 
     Nothing that is there is changed, so this is safe on an index that the alpenhorn daemon made, and may be
     run again. An SQLite file is made if need be; a MariaDB database must exist.
@@ -39,8 +39,25 @@ def init(app: App, only: str | None) -> None:
     Example:
       alpenhorn db init
     """
+    brought = plugins.offered_components()
+    named = {one.loaded.name: one for one in brought if one.loaded is not None}
+    if only is not None and only not in (*schema.COMPONENTS, *named):
+        known = ", ".join((*schema.COMPONENTS, *named))
+        raise click.BadParameter(f"there is no component {only!r}; known are {known}", param_hint="--only")
     index = app.open_index(create=True)
-    added = schema.create(index, only)
+    added = [] if only in named else schema.create(index, only)
+    if only is None or only in named:
+        wanted = [one.loaded for name, one in named.items() if only in (None, name)]
+        made = components.create(index, wanted)
+        added += made.added
+        for name, why in made.refused:
+            if only is not None:
+                raise Refused(f"the component {name} was not added: {why}")
+            output.note(f"the component {name} was not added: {why}")
+    if only is None:
+        for one in brought:
+            if one.error:
+                output.note(f"nothing was added for {one.name} of {one.origin}: {one.error}")
     for what in added:
         output.line(f"added {what}")
     if not added:
@@ -60,7 +77,8 @@ def check(app: App, as_json: bool) -> int:
     Example:
       alpenhorn db check
     """
-    findings = checks.check(app.open_index())
+    index = app.open_index()
+    findings = [*checks.check(index), *plugins.findings(index)]
     if as_json:
         output.document([finding._asdict() for finding in findings])
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import GROUP
 from alpenhorn.cli.edges import autosync
@@ -54,7 +54,9 @@ def create(
     """
     values = chosen(name=name, io_class=io_class, notes=notes)
     edits = io_edits(f"group {name}", io_config, io_vars)
-    edit_group.create(app.index, {**values, **{column: edit(None) for column, edit in edits.items()}})
+    values |= {column: edit(None) for column, edit in edits.items()}
+    io_settings.require("group", name, values.get("io_class"), values.get("io_config"))
+    edit_group.create(app.index, values)
     output.line(f"Created group {name}.")
 
 
@@ -79,9 +81,13 @@ def modify(
       alpenhorn group modify tape --io-var threshold=1000000000
     """
     found = names.group(app.index, name)
-    edits = io_edits(f"group {name}", io_config, io_vars)
-    changed = edit_group.modify(app.index, found.id, chosen(io_class=io_class, notes=notes), edits)
+    config = io_edits(f"group {name}", io_config, io_vars)
+    edits = io_settings.edits("group", name, chosen(io_class=io_class), config)
+    changed = edit_group.modify(app.index, found.id, chosen(notes=notes), edits)
     output.line(f"Changed group {name}." if changed else "No change.")
+    if not edits:
+        (row,) = storage.groups(app.index, found.id)
+        io_settings.tell("group", name, row.io_class, row.io_config)
 
 
 @group.command("list")

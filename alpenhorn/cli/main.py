@@ -45,6 +45,10 @@ COMMANDS = {
         "alpenhorn.cli.plan:plan",
         "Show what a run would do now, and for everything pending that it would not, why.",
     ),
+    "plugins": Entry(
+        "alpenhorn.cli.plugins:plugins",
+        "Show what installed packages bring, and why what cannot be used cannot.",
+    ),
     "request": Entry(
         "alpenhorn.cli.request:request", "Copy requests: why one is not done, cancel them, try them again."
     ),

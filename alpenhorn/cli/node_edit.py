@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, HOST, NODE
 from alpenhorn.cli.options import (
@@ -113,6 +113,7 @@ def create(
         "min_avail_gb": min_avail or 0.0,
         **{column: edit(None) for column, edit in edits.items()},
     }
+    io_settings.require("node", name, values.get("io_class"), values.get("io_config"))
     group_id = names.group(index, group_name).id if group_name else None
     edit_node.create(index, values, app.stamp(), group_id=group_id, initialise=initialise)
     output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))
@@ -170,11 +171,13 @@ def modify(
         values["group_id"] = names.group(index, group_name).id
     if activate:
         values["active"] = True
+    given = {"io_class": values.pop("io_class")} if "io_class" in values else {}
+    edits = io_settings.edits("node", name, given, io_edits(f"node {name}", io_config, io_vars))
     edited = edit_node.modify(
         index,
         found.id,
         values,
-        io_edits(f"node {name}", io_config, io_vars),
+        edits,
         app.stamp(),
         new_group=found.name if create_group else "",
         initialise=initialise,
@@ -189,6 +192,8 @@ def modify(
         _tell_filed(edited.requested, f"initialisation of node {name}")
     if activate:
         _note_idle(app, found.id)
+    if not edits:
+        _note_settings(app, found.id)
 
 
 def _columns(
@@ -227,6 +232,11 @@ def _note_idle(app: App, node_id: int) -> None:
         )
 
 
+def _note_settings(app: App, node_id: int) -> None:
+    (node,) = storage.nodes(app.index, node_id=node_id)
+    io_settings.tell("node", node.name, node.io_class, node.io_config)
+
+
 @click.command()
 @click.argument("name", type=NODE, metavar="NODE")
 @host_option
@@ -246,6 +256,7 @@ def activate(app: App, name: str, host: str | None, root: str | None) -> None:
     edited = edit_node.modify(app.index, found.id, values, {}, app.stamp())
     output.line(f"Node {name} is active." if edited.changed else f"No change: node {name} is active already.")
     _note_idle(app, found.id)
+    _note_settings(app, found.id)
 
 
 @click.command()

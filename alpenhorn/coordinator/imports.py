@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.search_node import NodeSearch
 from alpenhorn.coordinator.searches import Search
 from alpenhorn.model import (
     MARKER,
+    DetectJob,
     Done,
     ImportJob,
     ImportRequestFact,
@@ -20,7 +23,6 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.backoff import waits
-from alpenhorn.plan.imports import ImportPlan
 from alpenhorn.plan.searches import subdirectories
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import requests
@@ -41,7 +43,7 @@ class RequestSearch(Search):
     def descend(self, stamp: Stamp) -> list[str]:
         return subdirectories(stamp) if self.request.recurse else []
 
-    def looked(self, job: SearchJob, outcome: SearchOutcome, plan: ImportPlan) -> None:
+    def looked(self, job: SearchJob, outcome: SearchOutcome, to_do: Iterable[str]) -> None:
         for path, why in outcome.declined:
             self._cannot(path, why)
 
@@ -122,7 +124,7 @@ class Imports:
 
     def _of(self, task: Task) -> Search:
         job = task.job
-        assert isinstance(job, SurveyJob | SearchJob | RememberJob | ImportJob)
+        assert isinstance(job, SurveyJob | SearchJob | DetectJob | RememberJob | ImportJob)
         return self._under_way[job.search]
 
     def _close_if_ended(self, search: Search) -> None:

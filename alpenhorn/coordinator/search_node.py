@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.searches import Search
@@ -19,7 +20,6 @@ from alpenhorn.model import (
     SurveyOutcome,
     Task,
 )
-from alpenhorn.plan.imports import ImportPlan
 from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
 from alpenhorn.scan.imports import written_by
 
@@ -48,6 +48,7 @@ class NodeSearch(Search):
         self.parents: set[str] = set()  # of those in `gone`, as far as they were listed
         self.everything = False
         self.full = context.posix_now()
+        self.detectors: tuple[str, ...] = ()  # those by which what is remembered was named
         self._offset: int | None = 0
         self._writing = False
         self._written = False  # some of it, under a heading that is not to be believed
@@ -115,7 +116,7 @@ class NodeSearch(Search):
             if heading is None or not self._believed(heading):
                 self._list_everything("nothing that could be believed is remembered")
                 return
-            self.full = heading.full
+            self.full, self.detectors = heading.full, heading.detectors
         elif outcome.heading is None:
             self._list_everything("what was remembered got lost")
             return
@@ -125,6 +126,9 @@ class NodeSearch(Search):
             self._list_everything("too many directories have changed")
         elif outcome.next is not None:
             self._offset = outcome.next
+        elif self.before and self.detectors != self.naming.detectors:
+            # Asked only now, where something is to be listed: an idle run does without.
+            self._list_everything("other import detectors are installed than were then")
         else:
             self.directories = list(self.before)
 
@@ -148,11 +152,11 @@ class NodeSearch(Search):
     def descend(self, stamp: Stamp) -> list[str]:
         return new_subdirectories(stamp, self.before.get(stamp.path), self.gone)
 
-    def looked(self, job: SearchJob, outcome: SearchOutcome, plan: ImportPlan) -> None:
-        to_do = {file.path.rpartition("/")[0] for file, _ in plan.wanted}
+    def looked(self, job: SearchJob, outcome: SearchOutcome, to_do: Iterable[str]) -> None:
+        left = {path.rpartition("/")[0] for path in to_do}
         for stamp in outcome.stamps:
             before = self.before.get(stamp.path)
-            self._remember(to_list_again(stamp.path, before, stamp) if stamp.path in to_do else stamp)
+            self._remember(to_list_again(stamp.path, before, stamp) if stamp.path in left else stamp)
             if self.gone:
                 self.parents.add(stamp.path)
         missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.rest)
@@ -189,7 +193,8 @@ class NodeSearch(Search):
         if self._final:
             written = written_by(context.index, context.run.id)
             assert written is not None  # this run's own row
-            heading = Heading(self._patterns(), written, self.full).text()
+            detectors = self.naming.detectors if self.naming.looked_up else self.detectors
+            heading = Heading(self._patterns(), written, self.full, detectors).text()
         else:
             heading = INCOMPLETE
             self._written = True

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import chain
 
 from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.naming import Listing, Naming
 from alpenhorn.model import (
+    DetectJob,
     Done,
     Fate,
     ImportFile,
@@ -19,7 +23,7 @@ from alpenhorn.model import (
     Verdict,
 )
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
-from alpenhorn.plan.imports import ImportPlan, choose, name_files
+from alpenhorn.plan.imports import choose
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 
@@ -46,6 +50,7 @@ class Search(ABC):
         self.directories = paths
         self.settle = settle
         self.register = register
+        self.naming = Naming(context, number, node, settle, register)
         self.hashes: list[Task] = []
         self.open = 0
         self.looking = 0
@@ -61,8 +66,8 @@ class Search(ABC):
         """Which subdirectories of a listed directory are to be listed as well."""
 
     @abstractmethod
-    def looked(self, job: SearchJob, outcome: SearchOutcome, plan: ImportPlan) -> None:
-        """What else follows from a listing."""
+    def looked(self, job: SearchJob, outcome: SearchOutcome, to_do: Iterable[str]) -> None:
+        """What else follows from a listing.  `to_do`: paths of files in it with which something is left to do."""
 
     @abstractmethod
     def not_yet(self, path: str, why: str) -> None:
@@ -80,21 +85,23 @@ class Search(ABC):
 
     @property
     def ended(self) -> bool:
-        return not (self.open or self.directories or self.hashes)
+        return not (self.open or self.directories or self.hashes) and self.naming.ended
 
     def feed(self) -> list[Task]:
         """Hash what was found before more is searched for, so that the paths of a node are never all held."""
         if self.node.id in self.context.gone:
             self.give_up(self.context.gone[self.node.id])
             return []
-        tasks, self.hashes = self.hashes, []
+        tasks, self.hashes = [*self.naming.feed(), *self.hashes], []
         free = AHEAD * self.context.limits.workers - self.looking
-        if not tasks and self.waiting < MOST_FOUND and free > 0:
+        if not tasks and self.waiting + self.naming.waiting < MOST_FOUND and free > 0:
             some = self.directories[-free * DIRECTORIES :]
             del self.directories[-free * DIRECTORIES :]
             tasks = list(search_tasks(self.node, self.number, some, self.context.limits))
             self.looking += len(tasks)
         self.open += len(tasks)
+        if self.looking and not tasks:
+            self.naming.look_up()  # while the workers list
         return tasks
 
     def take(self, done: Done) -> None:
@@ -104,7 +111,12 @@ class Search(ABC):
             self.looking -= 1
         elif isinstance(job, ImportJob):
             self.waiting -= len(job.files)
-        if done.fate is not Fate.DONE:
+        if isinstance(job, DetectJob) and done.fate in (Fate.DONE, Fate.DIED, Fate.TIMED_OUT):
+            for listing in self.naming.take(done):
+                self._named(listing)
+            if done.fate is Fate.DONE and len(done.outcome) < len(job.files):
+                self.stopped = True
+        elif done.fate is not Fate.DONE:
             error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
             self.give_up(error)
             if done.fate is Fate.BROKEN:
@@ -127,6 +139,7 @@ class Search(ABC):
         self.directories = []
         if self.node.id in self.context.gone:
             self.hashes = []
+            self.naming.drop()
 
     def _found(self, job: SearchJob, outcome: SearchOutcome) -> None:
         node, context = self.node, self.context
@@ -136,7 +149,19 @@ class Search(ABC):
         for _, why in outcome.failed:
             self.error = why
             context.report.failures.add(f"the search on {node.name} is not complete", why)
-        named = name_files(outcome.files, context.config.import_.patterns)
+        listing = self.naming.begin(job, outcome)
+        if not listing.open:
+            self._named(listing)
+
+    def _named(self, listing: Listing) -> None:
+        node, context = self.node, self.context
+        for path, why in listing.undecided:
+            self.error = why
+            context.report.tally("import").failed += 1
+            context.report.failures.add(f"cannot be imported from {node.name}: {why}", path)
+        for path, why in listing.later:
+            self.not_yet(path, why)
+        named = listing.named
         rows = known(context.index, node.id, [(file.acq, file.name) for file in named if not file.refused])
         plan = choose(named, rows, self.register, self.leave_bad)
         for path, why in plan.refused:
@@ -144,7 +169,8 @@ class Search(ABC):
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
-        self.looked(job, outcome, plan)
+        undecided = (path for path, _ in (*listing.undecided, *listing.later))
+        self.looked(listing.job, listing.outcome, chain((file.path for file, _ in plan.wanted), undecided))
 
     def _shares(self, wanted: list[tuple[ImportFile, int]]) -> list[list[tuple[ImportFile, int]]]:
         """The very first ones are few, so that there is something to record while the rest is hashed."""
@@ -159,7 +185,8 @@ class Search(ABC):
         hashed = [result for result in results if result.verdict is Verdict.HASHED]
         if hashed:
             deleting = {file_id for node_id, file_id in context.deleting if node_id == node.id}
-            outcome = imports.settle(context.index, context.run, node, hashed, deleting)
+            wanted = self.naming.wanted([result.file.path for result in hashed])
+            outcome = imports.settle(context.index, context.run, node, hashed, deleting, wanted)
             context.changed = True
             tally.done += outcome.new + outcome.same
             tally.failed += len(outcome.differ) + len(outcome.refused)
@@ -168,6 +195,8 @@ class Search(ABC):
                 report.failures.add(f"corrupt on {node.name}", f"{path}: {difference}")
             for path, why in outcome.refused:
                 report.failures.add(f"cannot be imported from {node.name}: {why}", path)
+            if wanted:
+                self.naming.callbacks.call(wanted, outcome.told)
         for result in results:
             path = result.file.path
             if result.verdict is Verdict.LATER:

@@ -6,20 +6,18 @@ that `io_class` holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from alpenhorn.errors import StorageError
+from alpenhorn.extensions import points
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
-from alpenhorn.io.default import DEFAULT
-from alpenhorn.io.lustre_quota import LUSTRE_QUOTA
-from alpenhorn.io.transport import TRANSPORT
+from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model import GroupFact, NodeFact
 
-BUILT_IN = {"Default": DEFAULT, "LustreQuota": LUSTRE_QUOTA, "Transport": TRANSPORT}
 
-
-@cache
 def storage_class(name: str | None) -> StorageClass:
     """Return the class of that name; None means Default.
 
@@ -27,28 +25,32 @@ def storage_class(name: str | None) -> StorageClass:
     """
     name = name or "Default"
     if name in BUILT_IN:
-        return BUILT_IN[name]
-    from importlib.metadata import entry_points  # slow, and most archives never need it
-
-    for point in entry_points(group="alpenhorn.io", name=name):
-        try:
-            found = point.load()
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # whatever a stranger's package raises must not stop the other nodes
-            raise StorageError(
-                f"the storage class {name} cannot be loaded from {point.value}: {error!r}"
-            ) from error
-        if isinstance(found, StorageClass):
-            return found
+        return built_in(name)
+    found = _brought(name)
+    if found is None:
         raise StorageError(
-            f"the storage class {name} in {point.value} is not an alpenhorn.io.base.StorageClass"
+            f"there is no storage class {name!r}: this version knows {', '.join(BUILT_IN)}; install the package"
+            " that brings it"
         )
-    raise StorageError(
-        f"there is no storage class {name!r}: this version knows {', '.join(sorted(BUILT_IN))}; install the package"
-        " that brings it"
-    )
+    if found.loaded is None:
+        raise StorageError(f"the storage class {name} of {found.origin} cannot be used: {found.error}")
+    loaded: StorageClass = found.loaded
+    return loaded
+
+
+@cache  # also of what cannot be loaded, or it would be tried again for each node
+def _brought(name: str) -> points.Plugin | None:
+    return points.named(points.IO, name, _fault)
+
+
+def storage_classes() -> list[points.Plugin]:
+    """What packages offer, loaded."""
+    return [
+        found._replace(loaded=None, error="alpenhorn has a class of that name itself, and takes its own")
+        if found.name in BUILT_IN
+        else found
+        for found in points.plugins(points.IO, _fault)
+    ]
 
 
 def node_io(node: NodeFact) -> Node:
@@ -56,27 +58,66 @@ def node_io(node: NodeFact) -> Node:
     cls = storage_class(node.io_class).node
     if cls is None:
         raise StorageError(f"the storage class {node.io_class} of node {node.name} is one for groups only")
-    settings = parse_settings(f"node {node.name}", node.io_config)
-    try:
-        return cls(node, settings)
-    except StorageError:
-        raise
-    except Exception as error:  # a stranger's class must not stop the other nodes
-        raise StorageError(
-            f"the storage class {node.io_class} refuses node {node.name}: {error!r}"
-        ) from error
+    owner = f"node {node.name}"
+    with _words_of(node.io_class, owner):
+        return cls(node, parse_settings(owner, node.io_config))
 
 
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
     """`nodes`: the group's active nodes on this host.  Raises StorageError."""
-    cls = storage_class(group.io_class).group
-    if cls is None:
-        raise StorageError(f"the storage class {group.io_class} of group {group.name} is one for nodes only")
-    return cls(group, nodes, parse_settings(f"group {group.name}", group.io_config))
+    cls, settings = _group_class(group)
+    with _words_of(group.io_class, f"group {group.name}"):
+        return cls(group, nodes, settings)
+
+
+def check_group(group: GroupFact) -> None:
+    """Raises StorageError for an unknown class or wrong settings, whatever nodes the group has."""
+    cls, settings = _group_class(group)
+    with _words_of(group.io_class, f"group {group.name}"):
+        cls.check_settings(group, settings)
 
 
 def remote_io(node: NodeFact) -> Remote:
     """Raises StorageError for an unknown class or wrong settings."""
-    cls = storage_class(node.io_class).remote or DEFAULT.remote
+    cls = storage_class(node.io_class).remote or built_in("Default").remote
     assert cls is not None
-    return cls(node, parse_settings(f"node {node.name}", node.io_config))
+    owner = f"node {node.name}"
+    with _words_of(node.io_class, owner):
+        return cls(node, parse_settings(owner, node.io_config))
+
+
+def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
+    cls = storage_class(group.io_class).group
+    if cls is None:
+        raise StorageError(f"the storage class {group.io_class} of group {group.name} is one for nodes only")
+    return cls, parse_settings(f"group {group.name}", group.io_config)
+
+
+@contextmanager
+def _words_of(io_class: str | None, owner: str) -> Iterator[None]:
+    """Whatever a stranger's class raises becomes a StorageError, which does not stop the other nodes and groups."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        raise StorageError(
+            f"the storage class {io_class} refuses {owner}: {points.in_words(error)}"
+        ) from error
+
+
+def _fault(found: Any) -> str:
+    """Why an object is no storage class; "" when it is one."""
+    if not isinstance(found, StorageClass):
+        return f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass"
+    if found == (None, None, None):
+        return "its StorageClass has neither a node nor a group nor a remote"
+    for part, kind in (("node", Node), ("group", Group), ("remote", Remote)):
+        cls = getattr(found, part)
+        if cls is None:
+            continue
+        if not (isinstance(cls, type) and issubclass(cls, kind)):
+            return f"its {part} is no subclass of alpenhorn.io.base.{kind.__name__}"
+        if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
+            return f"its {part} {cls.__name__} lacks {', '.join(lacking)}"
+    return ""

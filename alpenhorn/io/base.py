@@ -18,6 +18,24 @@ from alpenhorn.fs.removal import Removal
 from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
 
 PROBE_SECONDS = 30.0
+REPLACED = "--io-config '{…}'"
+
+
+class WrongSettings(StorageError):
+    """An `io_config` that its class cannot use.
+
+    `owner` is "node x" or "group x"; `fault` says what is wrong; `option` is what sets it right.
+    """
+
+    def __init__(self, owner: str, fault: str, option: str) -> None:
+        super().__init__(owner, fault, option)
+        self.owner = owner
+        self.fault = fault
+        self.option = option
+
+    def __str__(self) -> str:
+        kind, _, name = self.owner.partition(" ")
+        return f"{self.fault}; mend it with: alpenhorn {kind} modify {name} {self.option}"
 
 
 class Misfit(NamedTuple):
@@ -48,10 +66,19 @@ class Group(ABC):
     """
 
     def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
+        self.check_settings(group, settings)
         self.group = group
         self.nodes = tuple(nodes)
         self.settings = settings
         self.warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def check_settings(cls, group: GroupFact, settings: Mapping[str, Any]) -> None:
+        """Raise WrongSettings for settings that are wrong whatever nodes the group has.
+
+        Apart from the constructor, since a group is edited where its nodes are not, or before it has any.
+        """
+        return
 
     def refuses(self, source: NodeFact) -> Misfit | None:
         """Why nothing can be taken from that node here, whatever the file; None when it can."""
@@ -65,6 +92,7 @@ class Group(ABC):
 class Node(ABC):
     """The verbs on storage that is on this host.  Used by workers only, since any of them may hang.
 
+    The constructor touches no storage, for it is also called where the node is not, and raises WrongSettings.
     `warnings`: what should be told of the settings, though they can be used.
 
     Paths are relative to the root, as in the index.  All verbs raise OSError for what the file system
@@ -180,17 +208,24 @@ class StorageClass(NamedTuple):
 def parse_settings(owner: str, io_config: str | None) -> dict[str, Any]:
     """The JSON object in an `io_config` column; `owner` is named in the message ("node x").
 
-    Raises StorageError when it is not a JSON object.
+    Raises WrongSettings when it is not a JSON object.
     """
     if not io_config:
         return {}
     try:
         settings = json.loads(io_config)
     except (ValueError, RecursionError) as error:
-        raise StorageError(
-            f"io_config of {owner} is not JSON ({error}); mend it with: alpenhorn {owner.split()[0]} modify"
-            f" {owner.split(maxsplit=1)[1]} --io-config '{{…}}'"
-        ) from None
+        raise WrongSettings(owner, f"io_config of {owner} is not JSON ({error})", REPLACED) from None
     if not isinstance(settings, dict):
-        raise StorageError(f"io_config of {owner} is not a JSON object but {type(settings).__name__}")
+        found = type(settings).__name__
+        raise WrongSettings(owner, f"io_config of {owner} is not a JSON object but {found}", REPLACED)
     return settings
+
+
+def wrong_setting(owner: str, settings: Mapping[str, Any], key: str, expected: str) -> WrongSettings:
+    """What to raise for a key that is missing, or has a value that is not `expected` ("a whole number")."""
+    if key in settings:
+        fault = f"io_config of {owner}: {key} is {settings[key]!r}, not {expected}"
+    else:
+        fault = f"io_config of {owner} lacks {key}, {expected}"
+    return WrongSettings(owner, fault, f"--io-var {key}=VALUE")

@@ -13,7 +13,7 @@ from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import Removal
 from alpenhorn.fs.tree_lock import probe_locks
-from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, StorageClass
+from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, StorageClass, wrong_setting
 from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
 
 METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}
@@ -43,10 +43,7 @@ class DefaultNode(Node):
         self._method = METHODS[method]
 
     def _wrong(self, key: str, expected: str) -> StorageError:
-        return StorageError(
-            f"io_config of node {self.node.name}: {key} is {self.settings[key]!r}, not {expected}; mend it with:"
-            f" alpenhorn node modify {self.node.name} --io-var {key}=VALUE"
-        )
+        return wrong_setting(f"node {self.node.name}", self.settings, key, expected)
 
     def reserved_bytes(self, size_b: int) -> int:
         return int(size_b * self._reserve_factor)

@@ -37,7 +37,7 @@ class LustreQuotaNode(DefaultNode):
         if not _ID.fullmatch(self.quota_id):
             raise self._wrong("quota_id", "a name or a number")
         self.quota_type = self._required(settings, "quota_type", "user, group or project")
-        if self.quota_type not in FLAGS:
+        if not isinstance(self.quota_type, str) or self.quota_type not in FLAGS:
             raise self._wrong("quota_type", "user, group or project")
         self.fixed_quota = settings.get("fixed_quota")
         if self.fixed_quota is not None and (type(self.fixed_quota) is not int or self.fixed_quota < 1):
@@ -51,10 +51,7 @@ class LustreQuotaNode(DefaultNode):
 
     def _required(self, settings: Mapping[str, Any], key: str, what: str) -> Any:
         if key not in settings:
-            raise StorageError(
-                f"io_config of node {self.node.name} lacks {key}, {what}; set it with:"
-                f" alpenhorn node modify {self.node.name} --io-var {key}=VALUE"
-            )
+            raise self._wrong(key, what)
         return settings[key]
 
     @property

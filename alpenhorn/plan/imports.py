@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from alpenhorn.model import MARKER, Found, ImportFile, KnownFile
+from alpenhorn.model import MARKER, Detected, DetectJob, Found, ImportFile, Kind, KnownFile, NodeFact, Task
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
 
 
@@ -16,6 +16,12 @@ def _plain() -> re.Pattern[str]:
     """Paths of elements that nothing can be wrong with: none empty, none that begins with a dot, all ASCII."""
     element = rf"(?!{MARKER}(?:/|\Z))[\x01-\x2d0-\x7e][\x01-.0-\x7e]*"
     return re.compile(rf"{element}(?:/{element})+")
+
+
+UNREGISTERED = "it is not registered in the index, and new files were not asked for"
+DETECT_FILES = 100  # of a job
+DETECT_BASE = 20.0  # seconds for a job; a detector that reads a file's beginning needs a fraction of one
+DETECT_PER_FILE = 0.5
 
 
 class Named(NamedTuple):
@@ -62,6 +68,74 @@ def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> l
         else:
             named.append(Named(file, *names, refused=unimportable(*names)))
     return named
+
+
+def claimed(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> tuple[list[Named], list[Found]]:
+    """As `name_files` where packages bring detectors: what no pattern matches is left for them.
+
+    The plain rule, that the first directory is the acquisition, does not hold there: it claims every file, so that
+    no detector could decline one, and a file that got a wrong name has it for good.
+    """
+    named, left = [], []
+    for file in found:
+        names = detect(file.path, patterns) if patterns else None
+        if names is None:
+            left.append(file)
+        else:
+            named.append(Named(file, *names, refused=unimportable(*names)))
+    return named, left
+
+
+def splits(path: str) -> list[tuple[str, str]]:
+    """Every (acquisition, name) that the index may have a path under, the longest acquisition first."""
+    cuts = [i for i, char in enumerate(path[: ACQ_LENGTH + 1]) if char == "/"]
+    return [(path[:i], path[i + 1 :]) for i in reversed(cuts) if i]
+
+
+def name_known(
+    found: Iterable[Found], known: Mapping[tuple[str, str], KnownFile], register: bool
+) -> tuple[list[Named], list[Found]]:
+    """Names of files that the index has, whoever named them, and what detectors are to be asked about.
+
+    So that a directory of ten thousand files in which one is new costs one question, and a host without the
+    package knows what another one has named.
+    """
+    named, left = [], []
+    for file in found:
+        names = next((pair for pair in splits(file.path) if pair in known), None)
+        if names is not None:
+            named.append(Named(file, *names))
+        elif register:
+            left.append(file)
+        else:
+            named.append(Named(file, "", "", UNREGISTERED))
+    return named, left
+
+
+def detect_tasks(
+    node: NodeFact, search: int, listing: int, settle: float, files: Sequence[Found], most: int = DETECT_FILES
+) -> list[Task]:
+    """`most`: files in a job."""
+    jobs = [
+        DetectJob(node, search, listing, settle, tuple(files[start : start + most]))
+        for start in range(0, len(files), most)
+    ]
+    return [
+        Task(Kind.SEARCH, node.id, job, files=0, deadline=DETECT_BASE + DETECT_PER_FILE * len(job.files))
+        for job in jobs
+    ]
+
+
+def name_detected(detected: Detected) -> Named:
+    """The names that follow from what a detector said."""
+    found, acq = detected.found, detected.acq
+    if not acq:
+        return Named(found, "", "", "no import detector claims it")
+    name = found.path.removeprefix(f"{acq}/")
+    if name == found.path:
+        why = f"the import detector {detected.by} gave an acquisition that its path does not begin with"
+        return Named(found, "", "", why)
+    return Named(found, acq, name, refused=unimportable(acq, name))
 
 
 def unimportable(acq: str, name: str) -> str:
@@ -112,9 +186,7 @@ def choose(
             continue
         row = known.get((file.acq, file.name))
         if row is None and not register:
-            refused.append(
-                (file.found.path, "it is not registered in the index, and new files were not asked for")
-            )
+            refused.append((file.found.path, UNREGISTERED))
         elif row is not None and _left_alone(row, file.found, leave_bad):
             present += 1
         else:

@@ -16,21 +16,23 @@ Written = tuple[int, str, str]
 
 
 class Heading(NamedTuple):
-    """What a memory rests on.  `full`: when all directories were listed, POSIX seconds."""
+    """What a memory rests on.  `full`: when all directories were listed, POSIX seconds; `detectors`: those that were
+    installed then."""
 
     patterns: tuple[str, ...]
     written: Written
     full: float
+    detectors: tuple[str, ...] = ()
 
     def text(self) -> str:
-        return json.dumps([self.patterns, self.written, self.full])
+        return json.dumps([self.patterns, self.written, self.full, self.detectors])
 
 
 def parse(text: str | None) -> Heading | None:
     """The heading of a memory, None when it is none that could be believed."""
     try:
-        patterns, (run_id, host, started), full = json.loads(text or "")
-        return Heading(tuple(patterns), (int(run_id), host, started), float(full))
+        patterns, (run_id, host, started), full, detectors = json.loads(text or "")
+        return Heading(tuple(patterns), (int(run_id), host, started), float(full), tuple(detectors))
     except (ValueError, TypeError, RecursionError):
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import Blame, ImportResult, KnownFile, NodeFact
+from alpenhorn.model import Blame, ImportedFile, ImportResult, KnownFile, NodeFact
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import file_facts, good
 from alpenhorn.record.run import Run, events
@@ -24,19 +24,25 @@ REMOVED = "its row was removed from the index meanwhile; the next search takes i
 
 
 class Imported(NamedTuple):
-    """How a batch ended: counts, (path, what differs) of files that are not what the index says, and (path, why)
-    of those that the index cannot take."""
+    """How a batch ended: counts, (path, what differs) of files that are not what the index says, (path, why)
+    of those that the index cannot take, and what is to be told of those that were asked for."""
 
     new: int
     same: int
     differ: list[tuple[str, str]]
     refused: list[tuple[str, str]]
+    told: tuple[ImportedFile, ...] = ()
 
 
 def settle(
-    index: Index, run: Run, node: NodeFact, results: Sequence[ImportResult], deleting: Collection[int] = ()
+    index: Index,
+    run: Run,
+    node: NodeFact,
+    results: Sequence[ImportResult],
+    deleting: Collection[int] = (),
+    tell: Collection[str] = (),
 ) -> Imported:
-    """Register hashed files, all with verdict HASHED.
+    """Register hashed files, all with verdict HASHED.  `tell`: paths of which more is wanted to be known.
 
     `deleting`: ids of files whose copies on the node were claimed for deletion since; they may be gone by now,
     so nothing is recorded of them.
@@ -49,6 +55,7 @@ def settle(
         now = run.now()
         # A look at each name beforehand would take as long again as the one that follows the insertion.
         (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archivefile").fetchone()
+        last_acq = _last_acq(index) if tell else 0
         index.executemany(
             index.insert_ignore("archiveacq", ("name",)),
             [(acq,) for acq in sorted({result.file.acq for result in results})],
@@ -93,7 +100,23 @@ def settle(
         events(index, run, "corrupt", [(row.file_id, node.id, why) for row, _, why in differ])
         registered = sum(1 for *_, why in fine if why == NEW)
         differences = [(f"{row.acq}/{row.name}", why) for row, _, why in differ]
-        return Imported(registered, len(fine) - registered, differences, refused)
+        told = tuple(
+            ImportedFile(
+                file_id=row.file_id,
+                acq_id=acq_ids[row.acq],
+                node_id=node.id,
+                acq=row.acq,
+                name=row.name,
+                node=node.name,
+                size_b=row.size_b or 0,
+                md5sum=row.md5sum or "",
+                new_file=why == NEW,
+                new_acq=acq_ids[row.acq] > last_acq,
+            )
+            for row, _, why in fine
+            if f"{row.acq}/{row.name}" in tell
+        )
+        return Imported(registered, len(fine) - registered, differences, refused, told)
 
     return index.retry(work)
 
@@ -122,6 +145,11 @@ def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Ite
         if row.file_id in facts:
             size_b, md5sum = facts[row.file_id]
             yield row._replace(size_b=size_b, md5sum=md5sum)
+
+
+def _last_acq(index: Index) -> int:
+    (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archiveacq").fetchone()
+    return int(last)
 
 
 def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from alpenhorn.extensions.registry import node_io
 from alpenhorn.model import (
     CheckJob,
     DeleteJob,
+    DetectJob,
     ImportJob,
     InitJob,
     ProbeJob,
@@ -59,6 +60,10 @@ class Worker:
                 from alpenhorn.run.search import search
 
                 return search(job, node)
+            case DetectJob():
+                from alpenhorn.run.detect import detect
+
+                return detect(job, node, report)
             case SurveyJob():
                 from alpenhorn.run.survey import survey
 

@@ -75,6 +75,7 @@ SHOWS = {
     "node list",
     "node show field1 --all",
     "node stats",
+    "plugins",
     "request list",
     "request show 1",
     "status",

@@ -8,11 +8,11 @@ from tests.cli.conftest import Archive
 
 
 def test_a_group_is_created_shown_and_changed(empty: Archive) -> None:
-    empty.ok("group", "create", "tape", "-i", "LustreHSM", "--io-config", '{"threshold": 5, "a": "b"}')
+    empty.ok("group", "create", "tape", "-i", "Transport", "--io-config", '{"threshold": 5, "a": "b"}')
     assert empty("group", "list", "--json").json == [
         {
             "name": "tape",
-            "io_class": "LustreHSM",
+            "io_class": "Transport",
             "io_config": {"threshold": 5, "a": "b"},
             "notes": None,
             "node_count": 0,

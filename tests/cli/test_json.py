@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,7 @@ ARGUMENTS = {
     "node stats": ["", "--extra-stats"],
     "plan": ["", "--only pull", "--node odd"],
     "plan --files": [""],
+    "plugins": [""],
     "repair": ["--check", "--force"],
     "request list": ["", "--state failing", "--state done", "--state cancelled"],
     "request show": ["1", "2", "3"],
@@ -65,8 +68,11 @@ def commands() -> dict[str, click.Command]:
 
 
 @pytest.fixture
-def archive(tmp_path: Path, index_url: str) -> Iterator[Archive]:
+def archive(
+    tmp_path: Path, index_url: str, example: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Archive]:
     """An archive in which there is something of everything that can be shown."""
+    monkeypatch.setenv("PYTHONPATH", str(example))  # for the processes of `said`
     made = Archive(tmp_path, index_url)
     try:
         fill(made)
@@ -79,6 +85,11 @@ def said(archive: Archive, command: str, arguments: str) -> str:
     """What a command prints, without a word of anything else."""
     name, _, option = command.partition(" --")
     words = [*name.split(), *([f"--{option}"] if option else []), *arguments.split(), "--json"]
+    if name == "plugins":  # packages are found by a process that is started where they are
+        argv = [sys.executable, "-m", "alpenhorn", "-c", str(archive.configure()), *words]
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.returncode in (0, 1) and not done.stderr, done
+        return done.stdout
     with CliRunner().isolation() as (out, err, _):
         status = main(["-c", str(archive.configure()), *words])
         assert status in (0, 1), (words, err.getvalue())

@@ -21,7 +21,7 @@ def test_create_with_everything(archive: Archive) -> None:
         *("--activate", "--auto-import", "--auto-verify", "5", "-i", "LustreQuota", "--init"),
         *(
             "--io-config",
-            '{"quota_id": 7}',
+            '{"quota_id": 7, "quota_type": "group"}',
             "--io-var",
             "jobs=2",
             "--max-total",
@@ -46,7 +46,7 @@ def test_create_with_everything(archive: Archive) -> None:
         "auto_import": True,
         "auto_verify": 5,
         "io_class": "LustreQuota",
-        "io_config": {"quota_id": 7, "jobs": 2},
+        "io_config": {"quota_id": 7, "quota_type": "group", "jobs": 2},
         "max_total_b": int(100.5 * 2**30),
         "min_avail_b": 10 * 2**30,
         "avail_b": None,
@@ -113,7 +113,17 @@ def test_modify_changes_only_what_is_given(archive: Archive) -> None:
 def test_modify_each_property(archive: Archive) -> None:
     archive.ok(
         *("node", "modify", "field1", "--group", "spare", "--host", "alp2", "--root", "/mnt", "--archive"),
-        *("--auto-import", "--auto-verify", "3", "--max-total", "5", "--io-var", "jobs=1", "--class", "X"),
+        *(
+            "--auto-import",
+            "--auto-verify",
+            "3",
+            "--max-total",
+            "5",
+            "--io-var",
+            "jobs=1",
+            "--class",
+            "Default",
+        ),
     )
     document = archive("node", "show", "field1", "--json").json
     assert (document["group"], document["host"], document["root"], document["archive"]) == (

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.extensions.registry import group_io, node_io, remote_io, storage_class
+from alpenhorn.extensions import points, registry
+from alpenhorn.extensions.registry import group_io, node_io, remote_io
 from alpenhorn.io.default import DefaultNode, DefaultRemote
 from alpenhorn.model import GroupFact
 from tests.plan.facts import node
@@ -20,7 +21,13 @@ Install = Callable[[str, str], None]
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Install:
     """Put a package on the path: a storage class's name and the module that its entry point loads."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    request.addfinalizer(storage_class.cache_clear)
+
+    def forget() -> None:
+        points.offered.cache_clear()
+        registry._brought.cache_clear()
+
+    forget()
+    request.addfinalizer(forget)
 
     def put(name: str, source: str) -> None:
         module = f"stranger_{name.lower()}_{abs(hash(str(tmp_path)))}"

@@ -4,9 +4,19 @@ import re
 
 import pytest
 
-from alpenhorn.model import Found, ImportFile, KnownFile
-from alpenhorn.plan.imports import Named, choose, detect, name_files
-from tests.plan.facts import MD5
+from alpenhorn.model import Detected, Found, ImportFile, KnownFile
+from alpenhorn.plan.imports import (
+    Named,
+    choose,
+    claimed,
+    detect,
+    detect_tasks,
+    name_detected,
+    name_files,
+    name_known,
+    splits,
+)
+from tests.plan.facts import MD5, node
 
 
 def patterns(*sources: str) -> list[re.Pattern[str]]:
@@ -139,3 +149,75 @@ def test_a_search_that_comes_again_leaves_bad_copies_to_checks_and_repairs(
 def test_what_has_no_name_is_told() -> None:
     refused = NAMED._replace(refused="it is in no acquisition directory")
     assert choose([refused], known("N"), True).refused == [("acq/a", "it is in no acquisition directory")]
+
+
+# --- where packages bring detectors --------------------------------------------------------------------
+
+
+def test_beside_detectors_only_patterns_claim_files() -> None:
+    files = [Found("a/b/c", 1), Found("x/y", 1)]
+    assert claimed(files, []) == ([], files)
+    named, left = claimed(files, patterns(r"(?P<acq>a)/.*"))
+    assert named == [Named(files[0], "a", "b/c")] and left == files[1:]
+
+
+def test_the_longest_acquisition_comes_first_and_none_is_empty_or_too_long() -> None:
+    assert splits("a/b/c") == [("a/b", "c"), ("a", "b/c")]
+    assert splits("c") == splits("/c") == []
+    assert splits("a" * 64 + "/c") == [("a" * 64, "c")]
+    assert splits("a" * 65 + "/c") == []
+
+
+@pytest.mark.parametrize("register", [True, False])
+def test_what_the_index_knows_keeps_its_names(register: bool) -> None:
+    known = {pair: KnownFile(1, *pair, 1, "", None) for pair in (("a", "b/c"), ("a/b", "c"))}
+    old, new = Found("a/b/c", 1), Found("a/b/d", 1)
+    named, left = name_known([old, new], known, register)
+    assert named[0] == Named(old, "a/b", "c")
+    if register:
+        assert left == [new] and len(named) == 1
+    else:
+        assert not left and "not registered" in named[1].refused
+
+
+@pytest.mark.parametrize(
+    ("acq", "name", "why"),
+    [
+        ("a", "b/c", ""),
+        ("a/b", "c", ""),
+        ("", "", "no import detector claims it"),
+        ("a/b/c", "", "does not begin with"),
+        ("a/b/", "", "does not begin with"),
+        ("b", "", "does not begin with"),
+        ("a/", "", "does not begin with"),
+        ("A", "", "does not begin with"),
+    ],
+)
+def test_an_acquisition_from_a_detector_must_be_a_beginning_of_the_path(
+    acq: str, name: str, why: str
+) -> None:
+    found = Found("a/b/c", 1)
+    named = name_detected(Detected(found, acq, "it"))
+    assert named.refused == "" if not why else why in named.refused
+    if not why:
+        assert named == Named(found, acq, name)
+
+
+def test_names_from_a_detector_must_fit() -> None:
+    for path, acq in (
+        (f"{'a' * 65}/f", "a" * 65),
+        ("a/.b/c", "a/.b"),
+        ("a/.b", "a"),
+        ("a/ALPENHORN_NODE", "a"),
+    ):
+        assert name_detected(Detected(Found(path, 1), acq, "it")).refused
+
+
+def test_detectors_are_asked_about_a_few_files_at_a_time() -> None:
+    files = [Found(f"a/{number}", 1) for number in range(250)]
+    tasks = detect_tasks(node(), 7, 3, 60.0, files)
+    assert [len(task.job.files) for task in tasks] == [100, 100, 50]
+    assert [found for task in tasks for found in task.job.files] == files
+    assert all((task.job.search, task.job.listing, task.job.settle) == (7, 3, 60.0) for task in tasks)
+    assert all(task.deadline for task in tasks) and not any(task.files for task in tasks)
+    assert len(detect_tasks(node(), 7, 3, 60.0, files, most=1)) == 250

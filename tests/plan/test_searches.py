@@ -15,7 +15,7 @@ from alpenhorn.plan.searches import (
 )
 
 WRITTEN = (7, "here", "2026-01-02 03:04:05")
-HEADING = Heading(("a.*", 'b"\n'), WRITTEN, 1000.5)
+HEADING = Heading(("a.*", 'b"\n'), WRITTEN, 1000.5, ("it of package 1.0",))
 
 
 def test_a_heading_is_read_as_it_was_written() -> None:

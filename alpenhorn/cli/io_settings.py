@@ -1,0 +1,96 @@
+"""Storage classes and their settings, checked before they are stored.
+
+A class that is not installed here is refused, wherever the node is: it looks the same as one that is misspelt, and
+every host that pulls from the node needs it too.  Which nodes a group may have is not asked: they come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from alpenhorn.cli import output
+from alpenhorn.errors import Refused, StorageError
+from alpenhorn.extensions.registry import check_group, node_io, storage_class
+from alpenhorn.io.base import WrongSettings
+from alpenhorn.model import GroupFact, NodeFact
+
+TextEdit = Callable[[str | None], str | None]
+
+
+def require(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
+    """`kind`: node or group.  Raises Refused for an unknown class or wrong settings; warnings are told."""
+    try:
+        warnings = _checked(kind, name, io_class, io_config)
+    except StorageError as error:
+        raise Refused(f"{_remedied(error, io_class)}; nothing was changed") from error
+    for warning in warnings:
+        output.note(warning)
+
+
+def tell(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
+    """Say what is wrong with settings that were there before."""
+    try:
+        warnings = _checked(kind, name, io_class, io_config)
+    except StorageError as error:
+        warnings = (str(error),)
+    for warning in warnings:
+        output.note(warning)
+
+
+def edits(
+    kind: str, name: str, values: Mapping[str, str | None], config: Mapping[str, TextEdit]
+) -> dict[str, TextEdit]:
+    """Edits of the columns io_class and io_config, to what `values` and `config` say, that raise as `require` does.
+
+    Both columns are read under the row's lock, so that what is checked is what will stand there.
+    """
+    if "io_class" not in values and not config:
+        return {}
+    was: dict[str, str | None] = {}
+
+    def of_class(before: str | None) -> str | None:
+        was["class"], was["new"] = before, values.get("io_class", before)
+        return was["new"]
+
+    def of_config(before: str | None) -> str | None:
+        after = config["io_config"](before) if config else before
+        if (was["class"], before) != (was["new"], after):
+            require(kind, name, was["new"], after)
+        return after
+
+    return {"io_class": of_class, "io_config": of_config}
+
+
+def _checked(kind: str, name: str, io_class: str | None, io_config: str | None) -> Sequence[str]:
+    """Returns warnings.  Raises StorageError."""
+    if kind == "group":
+        check_group(GroupFact(0, name, io_class, io_config))
+        return ()
+    return node_io(
+        NodeFact(
+            id=0,
+            name=name,
+            root=None,
+            group_id=0,
+            host=None,
+            username=None,
+            address=None,
+            active=False,
+            archive=False,
+            io_class=io_class,
+            io_config=io_config,
+            max_total_gb=None,
+            min_avail_gb=0.0,
+            avail_gb=None,
+        )
+    ).warnings
+
+
+def _remedied(error: StorageError, io_class: str | None) -> str:
+    if isinstance(error, WrongSettings):
+        return f"{error.fault}; give it with {error.option}"
+    try:
+        storage_class(io_class)
+    except StorageError:
+        return f"{error} on this host, or edit it on one that has it"
+    return f"{error}; give another one with --class"

@@ -1,0 +1,182 @@
+"""The files that a search found get their names: from patterns, from the index, from the detectors of packages."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import count
+from typing import TYPE_CHECKING
+
+from alpenhorn.coordinator.context import Context
+from alpenhorn.model import (
+    Detected,
+    DetectJob,
+    Done,
+    Fate,
+    Found,
+    NodeFact,
+    SearchJob,
+    SearchOutcome,
+    Task,
+)
+from alpenhorn.plan.imports import (
+    Named,
+    claimed,
+    detect_tasks,
+    name_detected,
+    name_files,
+    name_known,
+    splits,
+)
+from alpenhorn.scan.imports import known
+
+if TYPE_CHECKING:
+    from alpenhorn.coordinator.callbacks import Callbacks
+
+MOST_HUNG = 3  # files about which detectors hang or kill their workers before no more are asked about
+
+
+class Listing:
+    """What a search job found.  `undecided`: (path, why) of files of which it is not known who claims them; `later`:
+    of those that are not finished; `open`: how many files detectors are still to be asked about."""
+
+    def __init__(self, job: SearchJob, outcome: SearchOutcome) -> None:
+        self.job = job
+        self.outcome = outcome
+        self.named: list[Named] = []
+        self.undecided: list[tuple[str, str]] = []
+        self.later: list[tuple[str, str]] = []
+        self.open = 0
+
+
+class Naming:
+    """Names the files of one search, whose `number` it is.
+
+    `waiting`: files about which detectors are still to be asked.  The files of a job that did not come to its end
+    are asked about one by one, so that what a detector does with one costs no other its name.
+    """
+
+    def __init__(self, context: Context, number: int, node: NodeFact, settle: float, register: bool) -> None:
+        self.context = context
+        self.number = number
+        self.node = node
+        self.settle = settle
+        self.register = register
+        self.waiting = 0
+        self._numbers = count()
+        self._listings: dict[int, Listing] = {}
+        self._tasks: list[Task] = []
+        self._alone: list[Task] = []
+        self._trying = False  # one of those is being done
+        self._hung = 0
+
+    @cached_property
+    def detectors(self) -> tuple[str, ...]:
+        """Those that are installed; looked up where there are files to be named, since that takes 25 ms."""
+        from alpenhorn.extensions.detectors import installed
+
+        return installed()
+
+    def look_up(self) -> None:
+        """Have that done before there are files to be named."""
+        _ = self.detectors
+
+    @property
+    def looked_up(self) -> bool:
+        return "detectors" in self.__dict__
+
+    @cached_property
+    def callbacks(self) -> Callbacks:
+        from alpenhorn.coordinator.callbacks import Callbacks  # only for detectors
+
+        return Callbacks(self.context, self.node)
+
+    def begin(self, job: SearchJob, outcome: SearchOutcome) -> Listing:
+        """All files of the listing are named when its `open` is 0."""
+        listing = Listing(job, outcome)
+        patterns = self.context.config.import_.patterns
+        if not outcome.files or not self.detectors:
+            listing.named = name_files(outcome.files, patterns)
+            return listing
+        listing.named, left = claimed(outcome.files, patterns)
+        pairs = [pair for file in left for pair in splits(file.path)]
+        named, left = name_known(left, known(self.context.index, self.node.id, pairs), self.register)
+        listing.named += named
+        if left:
+            self._ask(listing, left)
+        return listing
+
+    def feed(self) -> list[Task]:
+        tasks, self._tasks = self._tasks, []
+        if self._alone and not self._trying:
+            self._trying = True
+            tasks.append(self._alone.pop())
+        return tasks
+
+    @property
+    def ended(self) -> bool:
+        return not (self._tasks or self._alone)
+
+    def take(self, done: Done) -> list[Listing]:
+        """The listings whose files are all named now.
+
+        `done` is of a DetectJob whose fate was DONE, DIED or TIMED_OUT.
+        """
+        job = done.task.job
+        assert isinstance(job, DetectJob)
+        alone = len(job.files) == 1
+        self._trying = self._trying and not alone
+        if done.fate is Fate.DONE:
+            self._answered(job, done.outcome)
+        elif alone or self._hung >= MOST_HUNG:
+            self._hung += alone
+            self._undecided(job, f"{done.fate}: {done.error}")
+        else:
+            self._alone += reversed(
+                detect_tasks(self.node, self.number, job.listing, self.settle, job.files, most=1)
+            )
+        if self._hung >= MOST_HUNG:
+            for task in (*self._alone, *self._tasks):
+                assert isinstance(task.job, DetectJob)
+                self._undecided(task.job, "they hung before, and are asked no more in this search")
+            self.drop()
+        ended = {number: listing for number, listing in self._listings.items() if not listing.open}
+        for number in ended:
+            del self._listings[number]
+        return list(ended.values())
+
+    def wanted(self, paths: list[str]) -> dict[str, tuple[str, bytes]]:
+        """What detectors want called once those files are recorded, by path."""
+        return self.callbacks.wanted(paths) if "callbacks" in self.__dict__ else {}
+
+    def drop(self) -> None:
+        """Ask no more."""
+        self._tasks, self._alone = [], []
+
+    def _ask(self, listing: Listing, files: list[Found]) -> None:
+        number = next(self._numbers)
+        listing.open = len(files)
+        self.waiting += len(files)
+        self._listings[number] = listing
+        self._tasks += detect_tasks(self.node, self.number, number, self.settle, files)
+
+    def _answered(self, job: DetectJob, results: tuple[Detected, ...]) -> None:
+        listing = self._listings[job.listing]
+        for one in results:
+            path = one.found.path
+            if one.error:
+                (listing.later if one.later else listing.undecided).append((path, one.error))
+                continue
+            listing.named.append(name_detected(one))
+            if one.callback:
+                self.callbacks.keep(one)
+        self._asked(listing, len(results))
+
+    def _undecided(self, job: DetectJob, why: str) -> None:
+        listing = self._listings[job.listing]
+        said = f"the import detectors ({', '.join(self.detectors)}) do not tell whose it is: {why}"
+        listing.undecided += [(file.path, said) for file in job.files]
+        self._asked(listing, len(job.files))
+
+    def _asked(self, listing: Listing, files: int) -> None:
+        listing.open -= files
+        self.waiting -= files

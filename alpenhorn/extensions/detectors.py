@@ -1,0 +1,109 @@
+"""Import detectors that packages bring: to which acquisition does a file that is new on a node belong?
+
+A package offers each as an entry point in the group `alpenhorn.import_detect`: a callable
+
+    detect(path: str, node: NodeView) -> str | tuple[str, Callback] | None
+
+`path` is that of a file, relative to the node's root.  None declines; otherwise the acquisition's name, a
+beginning of the path that a slash follows, since `acquisition/file` is where every other node will have the file;
+and, if something is to be done once the file is in the index,
+
+    callback(imported: ImportedFile, index: Index) -> None
+
+which must pickle (a function of a module, or a functools.partial of one).  It is called in another process.
+Detectors are asked in workers, in the order of their names, and the first one that does not decline counts.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from functools import cache
+from typing import Any, BinaryIO
+
+from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, in_words, offered, plugins
+from alpenhorn.io.base import Node
+from alpenhorn.model import Detected, Found, ImportedFile
+
+Callback = Callable[[ImportedFile, Any], None]
+
+
+class NodeView:
+    """What a detector is told of a node, and may read on it.  Paths are relative to its root."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @property
+    def name(self) -> str:
+        return self._node.node.name
+
+    @property
+    def host(self) -> str | None:
+        return self._node.node.host
+
+    @property
+    def root(self) -> str:
+        return self._node.root
+
+    def exists(self, path: str) -> bool:
+        return self._node.exists(path)
+
+    def size(self, path: str) -> int:
+        """The length in bytes of a regular file.  Raises as `open` does."""
+        with self.open(path) as file:
+            return os.fstat(file.fileno()).st_size
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a regular file for reading bytes; no symbolic link is followed on the way.
+
+        Raises OSError for what the file system says, UnsafePath for a path that leaves the root, StorageError for
+        what is no regular file.
+        """
+        return os.fdopen(self._node.open(path), "rb")
+
+
+def installed() -> tuple[str, ...]:
+    """What is installed, told without loading any: `name of package version`."""
+    return tuple(
+        f"{one.name} of {one.dist.name} {one.dist.version}" if one.dist else one.name
+        for one in offered(IMPORT_DETECT)
+    )
+
+
+@cache
+def detectors() -> tuple[Plugin, ...]:
+    """All that is offered, by name, loaded as far as it can be."""
+    return tuple(plugins(IMPORT_DETECT, _fault))
+
+
+def ask(found: Found, view: NodeView) -> Detected:
+    """Ask one detector after the other until one claims the file or fails.
+
+    That one of them cannot be used is told only where no other claims the file.
+    """
+    unusable = ""
+    for plugin in detectors():
+        if plugin.loaded is None:
+            unusable = unusable or f"the import detector {plugin.name} of {plugin.origin}: {plugin.error}"
+            continue
+        try:
+            answer = plugin.loaded(found.path, view)
+            if answer is not None:
+                return _detected(found, plugin, answer)
+        except (Exception, SystemExit) as error:  # a stranger's
+            return Detected(found, error=f"the import detector {plugin.name} failed: {in_words(error)}")
+    return Detected(found, error=unusable)
+
+
+def _detected(found: Found, plugin: Plugin, answer: Any) -> Detected:
+    acq, callback = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
+    if not isinstance(acq, str) or not (callback is None or callable(callback)):
+        wrong = f"gave {answer!r}, which is neither None nor a name nor (name, callback)"
+        return Detected(found, error=f"the import detector {plugin.name} {wrong}")
+    return Detected(found, acq, plugin.name, b"" if callback is None else pickle.dumps(callback))
+
+
+def _fault(found: Any) -> str:
+    return "" if callable(found) else f"it is {type(found).__name__}, and cannot be called"

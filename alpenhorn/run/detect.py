@@ -1,0 +1,46 @@
+"""What a worker does with new files that the detectors of packages are to name."""
+
+from __future__ import annotations
+
+import os
+
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.extensions.detectors import NodeView, ask
+from alpenhorn.fs.settled import settled, storage_now
+from alpenhorn.io.base import Node
+from alpenhorn.model import Detected, DetectJob, Found, Reporter
+
+
+def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]:
+    """Return what the detectors make of each file, until the run is asked to stop.
+
+    None is asked about a file that is not finished: what it reads would tell it nothing.  Raises StorageError when
+    the node itself is gone.
+    """
+    node.check()
+    now = storage_now(node.root) if job.settle else 0.0
+    view = NodeView(node)
+    results: list[Detected] = []
+    for found in job.files:
+        if report.stopping():
+            break
+        why = _unfinished(found, node, job.settle, now)
+        results.append(Detected(found, error=why, later=True) if why else ask(found, view))
+    # A disk that was unmounted meanwhile makes detectors fail, through no fault of theirs.
+    node.check()
+    return tuple(results)
+
+
+def _unfinished(found: Found, node: Node, settle: float, now: float) -> str:
+    if node.locked(found.path):
+        return "its lock file is there"
+    try:
+        fd = node.open(found.path)
+    except FileNotFoundError:
+        return "it was gone before it could be looked at"
+    except (OSError, UnsafePath, StorageError):
+        return ""  # what is to be said of that is said by whoever hashes it
+    try:
+        return "" if settled(os.fstat(fd), settle, now) else "it changed a moment ago"
+    finally:
+        os.close(fd)

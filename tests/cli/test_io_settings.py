@@ -1,0 +1,114 @@
+"""Storage classes and settings are checked when a node or group is edited, and not only when a run uses them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Archive
+
+QUOTA = ("--class", "LustreQuota", "--io-var", "quota_id=7", "--io-var", "quota_type=group")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--class", "Transprot"), ("no storage class 'Transprot'", "Default, LustreQuota, Transport")),
+        (("--class", "Transport"), ("one for groups only", "--class")),
+        (("--class", "LustreQuota"), ("lacks quota_id", "--io-var quota_id=VALUE")),
+        (("--class", "LustreQuota", "--io-var", "quota_id=7"), ("lacks quota_type",)),
+        ((*QUOTA, "--io-var", "quota_type=team"), ("quota_type is 'team', not user, group or project",)),
+        (("--io-var", "jobs=none"), ("jobs is 'none', not a whole number", "--io-var jobs=VALUE")),
+        (("--io-config", '{"method": "bbcp"}'), ("method is 'bbcp'",)),
+        (("--io-config", '{"quota_type": [1]}', "--class", "LustreQuota"), ("lacks quota_id",)),
+    ],
+)
+def test_a_node_is_not_given_settings_that_its_class_cannot_use(
+    archive: Archive, options: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    for command in (
+        ("create", "fresh", "--group", "spare"),
+        ("create", "fresh", "--create-group", "--init"),
+        ("modify", "field1"),
+        # What else was asked for is not done either.
+        ("modify", "field1", "--create-group", "--min-avail", "7", "--notes", "new", "--init"),
+    ):
+        message = archive.fails(1, "node", *command, *options)
+        assert all(text in message for text in (*told, "nothing was changed")), message
+        assert "modify" not in message  # a command that is no help for a node that is not there yet
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--class", "Unheard"), "no storage class 'Unheard'"),
+        (("--class", "LustreQuota"), "one for nodes only"),
+    ],
+)
+def test_a_group_is_not_given_a_class_that_it_cannot_use(
+    archive: Archive, options: tuple[str, ...], told: str
+) -> None:
+    for command in (("create", "fresh"), ("modify", "spare"), ("modify", "offsite", "--notes", "new")):
+        message = archive.fails(1, "group", *command, *options)
+        assert told in message and "nothing was changed" in message
+
+
+def test_the_class_is_checked_against_the_settings_that_are_there_and_they_against_it(
+    archive: Archive,
+) -> None:
+    archive.ok("node", "modify", "field1", *QUOTA)
+    # A setting is taken away, and one that only this class has is made wrong.
+    assert "lacks quota_id" in archive.fails(1, "node", "modify", "field1", "--io-var", "quota_id=")
+    assert "lacks quota_id" in archive.fails(1, "node", "modify", "field1", "--io-config", "")
+    archive.fails(1, "node", "modify", "field1", "--io-var", "lfs_timeout=0")
+    # What was no concern of the other class is one of this.
+    archive.ok("node", "modify", "field1", "--class", "", "--io-var", "lfs_timeout=0")
+    assert "lfs_timeout is 0" in archive.fails(1, "node", "modify", "field1", "--class", "LustreQuota")
+    archive.ok("node", "modify", "field1", "--class", "LustreQuota", "--io-var", "lfs_timeout=5")
+    config = archive.one("SELECT io_config FROM storagenode WHERE name = 'field1'")
+    assert json.loads(config) == {"quota_id": 7, "quota_type": "group", "lfs_timeout": 5}
+
+
+def test_nodes_that_a_class_would_refuse_do_not_keep_a_group_from_being_edited(archive: Archive) -> None:
+    """Which of them are active where changes from day to day."""
+    archive.ok("node", "activate", "off2", "--host", "alp2")
+    archive.ok("group", "modify", "offsite", "--class", "Default", "--notes", "two on one host")
+    archive.ok("group", "modify", "offsite", "--class", "Transport")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("io_config", "not json", "io_config of {} is not JSON"),
+        ("io_config", "[]", "io_config of {} is not a JSON object"),
+        ("io_class", "Unheard", "there is no storage class 'Unheard'"),
+    ],
+)
+def test_another_property_can_be_edited_whatever_the_settings_are(
+    archive: Archive, column: str, value: str, told: str
+) -> None:
+    for table in ("storagenode", "storagegroup"):
+        archive.index.execute(f"UPDATE {table} SET {column} = ?", (value,))
+    for command in (
+        ("node", "modify", "field1", "--min-avail", "3"),
+        ("node", "activate", "field1"),
+        ("group", "modify", "field", "--notes", "new"),
+    ):
+        result = archive(*command)
+        assert result.status == 0, result
+        owner = "node field1" if command[0] == "node" else "group field"
+        assert f"note: {told.format(owner)}" in result.err
+
+
+def test_wrong_settings_can_be_mended_and_not_made_wrong_in_another_way(archive: Archive) -> None:
+    archive.index.execute('UPDATE storagenode SET io_config = \'{"jobs": 0, "method": "cp"}\'')
+    assert "method is 'cp'" in archive.fails(1, "node", "modify", "field1", "--io-var", "jobs=2")
+    result = archive("node", "modify", "field1", "--io-var", "jobs=2", "--io-var", "method=")
+    assert (result.status, result.err) == (0, "")
+
+
+def test_what_can_be_used_and_is_out_of_date_is_told(archive: Archive) -> None:
+    result = archive("node", "modify", "field1", "--class", "LustreQuota", "--io-var", "quota_group=data")
+    assert result.status == 0
+    assert "note: io_config of node field1: quota_group is out of date" in result.err
