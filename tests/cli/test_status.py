@@ -143,7 +143,11 @@ def test_what_is_told_of_a_node(archive: Archive) -> None:
     archive.ok("node", "scan", "field1")
     node = archive("status", "--json").json["nodes"][0]
     last = node.pop("last_run")
-    assert (last["started"], last["ended"], last["nodes"]) == ("2026-07-22T13:00:00Z", None, ["off1", "field1"])
+    assert (last["started"], last["ended"], last["nodes"]) == (
+        "2026-07-22T13:00:00Z",
+        None,
+        ["off1", "field1"],
+    )
     full = node.pop("full")
     assert 0.74 < full < 0.76
     assert node == {
