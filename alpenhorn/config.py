@@ -49,13 +49,15 @@ class Sync(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """`pull_timeout_base` in seconds; `pull_bytes_per_second` 0: pulls have no deadline."""
+    """`pull_timeout_base` in seconds; `pull_bytes_per_second` 0: pulls have no deadline.  `bwlimit`: the limits for
+    what is fetched from other hosts, as (second of the local day from which on, bytes per second, 0: none)."""
 
     pull_timeout_base: float = 300.0
     pull_bytes_per_second: float = 20_000_000.0
     ssh: tuple[str, ...] = ("ssh",)
     rsync: str = "rsync"
     bbcp: str | None = None
+    bwlimit: tuple[tuple[int, int], ...] = ()
 
 
 class Import(NamedTuple):
@@ -264,6 +266,12 @@ def _read_delete_limit(value: Any) -> DeleteLimit:
     return DeleteLimit(share=float(match[1]) / 100)
 
 
+def _read_bwlimit(value: Any) -> tuple[tuple[int, int], ...]:
+    from alpenhorn.bwlimit import read  # most hosts have no limit
+
+    return read(value)
+
+
 def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ValueError
@@ -315,6 +323,7 @@ KEYS: dict[str, dict[str, Kind]] = {
         "ssh": Kind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,
+        "bwlimit": Kind("a bandwidth limit", _read_bwlimit),
     },
     "import": {
         "pattern": Kind("tables, each headed [[import.pattern]]", _read_patterns),

@@ -236,10 +236,15 @@ class PullFile(NamedTuple):
 
 
 class PullJob(NamedTuple):
+    """`rate`: the most that the job may move, in bytes per second, 0 for no limit.  `until`: when another limit
+    begins; what has not arrived by then is left out of the outcome."""
+
     source: NodeFact
     node: NodeFact
     method: Method
     files: tuple[PullFile, ...]
+    rate: int = 0
+    until: float | None = None
 
 
 class CheckFile(NamedTuple):

@@ -30,6 +30,7 @@ pull_bytes_per_second = 0
 ssh = ["ssh", "-F", "/etc/alpenhorn/ssh"]
 rsync = "/opt/rsync"
 bbcp = "bbcp"
+bwlimit = {"18:00" = "off", "8:00" = "5 MB"}
 [[import.pattern]]
 path = '(?P<acq>\\d+)/(?P<file>.+)'
 [log]
@@ -86,7 +87,14 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "mysql://alpenhorn@db.example.org/alpenhorn", Path("/etc/alpenhorn/db.password")
     )
     assert found.sync == Sync("archive1", 4, 3000.0, 3, False, 14.0, 120.0)
-    assert found.transfer == Transfer(100.0, 0.0, ("ssh", "-F", "/etc/alpenhorn/ssh"), "/opt/rsync", "bbcp")
+    assert found.transfer == Transfer(
+        100.0,
+        0.0,
+        ("ssh", "-F", "/etc/alpenhorn/ssh"),
+        "/opt/rsync",
+        "bbcp",
+        ((28800, 5_000_000), (64800, 0)),
+    )
     assert [pattern.pattern for pattern in found.import_.patterns] == [r"(?P<acq>\d+)/(?P<file>.+)"]
     assert found.log == Log("warning", Path("/var/log/alpenhorn.log"), True)
 
@@ -211,6 +219,43 @@ def test_every_wrong_import_pattern_is_reported(tmp_path: Path) -> None:
         "import.pattern[5].path = 4",
     ]
     assert "does not compile: missing ), unterminated subpattern at position 0" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("bwlimit = 500000", ((0, 500_000),)),
+        ("bwlimit = '2 MiB'", ((0, 2 * 2**20),)),
+        ("bwlimit = 0", ()),
+        ("bwlimit = 'off'", ()),
+        ('[transfer.bwlimit]\n"08:00" = "5M"\n"18:00" = 0', ((28800, 5_000_000), (64800, 0))),
+    ],
+)
+def test_a_bandwidth_limit_is_a_rate_or_a_table_of_them(
+    tmp_path: Path, text: str, limit: tuple[tuple[int, int], ...]
+) -> None:
+    assert read(tmp_path, f"[transfer]\n{text}\n").transfer.bwlimit == limit
+
+
+def test_every_fault_of_a_bandwidth_limit_is_reported_with_those_of_other_keys(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, "[transfer]\nbwlimit = '5 Mbit'\n")
+    assert fault.startswith("transfer.bwlimit = '5 Mbit': expected bytes per second")
+    found = faults(
+        tmp_path, "[sync]\njobs = 0\n[transfer]\nbwlimit = {'8:00' = true, '25:00' = '5M', '9:00' = 1}\n"
+    )
+    assert [fault.partition(": expected")[0] for fault in found] == [
+        "sync.jobs = 0",
+        "transfer.bwlimit.'8:00' = True",
+        "transfer.bwlimit.'25:00'",
+        "transfer.bwlimit.'9:00' = 1",
+    ]
+
+
+def test_a_later_file_replaces_the_whole_table_of_limits(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.toml", "[transfer]\nbwlimit = {'08:00' = '5M', '18:00' = 0}\n")
+    second = write(tmp_path / "second.toml", "[transfer]\nbwlimit = {'12:00' = '1M'}\n")
+    found = load(second, {"HOME": "/", "ALPENHORN_CONFIG_FILE": str(first)})
+    assert found.transfer.bwlimit == ((43200, 1_000_000),)
 
 
 def test_a_section_that_is_no_table_is_refused(tmp_path: Path) -> None:

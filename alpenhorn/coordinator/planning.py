@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Report
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.index.connection import Index
-from alpenhorn.io.base import Group, Node
+from alpenhorn.io.base import Group, Node, Remote, parse_settings
 from alpenhorn.model import NodeFact
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
 from alpenhorn.scan.pulls import reserved_by_others
 from alpenhorn.scan.topology import Topology, stored_bytes
+
+if TYPE_CHECKING:
+    from alpenhorn.bwlimit import Rates
 
 
 def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> dict[int, Group]:
@@ -54,16 +58,35 @@ def make_planner(
     space: Space,
     troubles: Troubles,
 ) -> PullPlanner:
+    for io in ios.values():
+        try:
+            bwlimit_of(io.node)
+        except StorageError as error:
+            troubles.unwritable[io.node.id] = str(error)
     return PullPlanner(
         host=config.sync.host,
         nodes=topology.nodes,
         groups=groups,
-        remote=remote_io,
+        remote=_remote,
         local_method={node_id: io.local_method for node_id, io in ios.items()},
         space=space,
         bbcp=_installed(config.transfer.bbcp),
         troubles=troubles,
     )
+
+
+def bwlimit_of(node: NodeFact) -> Rates:
+    """A node's bandwidth limit, whatever its class makes of its settings.  Raises StorageError."""
+    if "bwlimit" not in (node.io_config or ""):
+        return ()
+    from alpenhorn.io.bandwidth import node_bwlimit  # most nodes have no limit
+
+    return node_bwlimit(node.name, parse_settings(f"node {node.name}", node.io_config))
+
+
+def _remote(node: NodeFact) -> Remote:
+    bwlimit_of(node)
+    return remote_io(node)
 
 
 def _installed(program: str | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.limited import NETWORK_METHODS, Limited
 from alpenhorn.model import (
     Blame,
     Done,
@@ -26,7 +27,6 @@ from alpenhorn.scan.pulls import page
 
 PAGE = 5000
 FIRST_PAGE = 1000  # so that the workers begin while the rest is planned
-NETWORK_METHODS = (Method.RSYNC_SSH, Method.BBCP)
 
 
 class Pulls:
@@ -37,24 +37,22 @@ class Pulls:
     def __init__(self, context: Context, withdraw: Callable[[Callable[[Task], bool]], None]) -> None:
         self.context = context
         self.withdraw = withdraw
-        self._planned = 0  # the last request that was looked at
+        self._limited = Limited(context)
+        self._planned: dict[int, int] = {}  # the last request of each group that was looked at
         self._most_b = BATCH_BYTES * context.limits.workers
-        self._pages = self._all_pages()
+        self._pages = {group_id: self._pages_of(group_id) for group_id in sorted(context.groups)}
 
-    def _all_pages(self) -> Iterator[list[PullFact]]:
-        for group_id in sorted(self.context.groups):
-            self._planned = 0
-            facts = self._page(group_id, FIRST_PAGE)
-            if any(self._from_another_host(fact) for fact in facts):
-                # A session costs as much as many small files: better one worker waits than one more session.
-                facts += self._page(group_id, PAGE, after=facts[-1].request_id)
-            while facts:
-                yield facts
-                facts = self._page(group_id, PAGE)
+    def _pages_of(self, group_id: int) -> Iterator[list[PullFact]]:
+        facts = self._page(group_id, FIRST_PAGE, 0)
+        if any(self._from_another_host(fact) for fact in facts):
+            # A session costs as much as many small files: better one worker waits than one more session.
+            facts += self._page(group_id, PAGE, facts[-1].request_id)
+        while facts:
+            yield facts
+            facts = self._page(group_id, PAGE, self._planned[group_id])
 
-    def _page(self, group_id: int, size: int, after: int | None = None) -> list[PullFact]:
+    def _page(self, group_id: int, size: int, after: int) -> list[PullFact]:
         index = self.context.index
-        after = self._planned if after is None else after
         return page(index, group_id, after, size, self.context.run.id, index.now())
 
     def _from_another_host(self, fact: PullFact) -> bool:
@@ -62,17 +60,44 @@ class Pulls:
         return source is not None and source.host != self.context.config.sync.host
 
     def feed(self) -> list[Task]:
-        for facts in self._pages:
-            tasks = self._plan(facts)
+        self._look_at_waiting()
+        for group_id in list(self._pages):
+            # While something waits for its share of a bandwidth limit, more is planned only for other groups.
+            tasks = [] if self._limited.waits(group_id) else self._next_page(group_id)
             if tasks:
+                return tasks + self._limited.start()
+        return self._limited.start()
+
+    def _next_page(self, group_id: int) -> list[Task]:
+        """The tasks of the group's next page of which there are any; [] also when all of them wait."""
+        for facts in self._pages[group_id]:
+            tasks = self._plan(facts)
+            if tasks or self._limited.waits(group_id):
                 return tasks
+        del self._pages[group_id]
         return []
+
+    def _look_at_waiting(self) -> None:
+        """Give back what was planned for another limit than is in force now, or whose nodes were taken off."""
+        for task in self._limited.outdated():
+            self.withdrawn(task)
+            self.context.changed = True
+        for task in self._limited.withdraw(self._still_meant):
+            self.withdrawn(task)
+
+    def _still_meant(self, task: Task) -> bool:
+        assert isinstance(task.job, PullJob)
+        source = self.context.topology.nodes.get(task.job.source.id)
+        return (
+            source is not None and source.active and not {source.id, task.node_id} & self.context.gone.keys()
+        )
 
     def _plan(self, facts: list[PullFact]) -> list[Task]:
         context = self.context
         now = context.posix_now()
+        self._limited.new_page()
         decisions = list(self._decide(facts, now))
-        self._planned = decisions[-1].fact.request_id
+        self._planned[facts[0].group_to_id] = decisions[-1].fact.request_id
         cancelled = [decision for decision in decisions if decision.choice is Choice.CANCEL]
         if cancelled:
             pulls.cancel(context.index, context.run, cancelled)
@@ -109,32 +134,40 @@ class Pulls:
                 continue
             item = (context.node(decision.fact.node_from_id), node, decision.method, file)
             (suspects if _killed_a_worker(decision) else chosen).append(item)
-        tasks = list(pull_tasks(chosen, context.limits, context.stage))
+        share = self._limited.share
+        tasks = list(pull_tasks(chosen, context.limits, context.stage, share))
         # Alone, so that a file that kills its worker takes no other with it again.
         for item in suspects:
-            tasks.extend(pull_tasks([item], context.limits, context.stage))
-        return tasks
+            tasks.extend(pull_tasks([item], context.limits, context.stage, share))
+        return self._limited.hold(tasks)
 
     def _decide(self, facts: list[PullFact], now: float) -> Iterator[PullDecision]:
-        """The rest of a page of big files is planned when its turn comes, on the rows as they are then."""
+        """The rest of a page of big files, or of a slow way, is planned when its turn comes, on the rows as they are
+        then."""
         size_b = 0
         for fact in facts:
             decision = self.context.planner.decide(fact, now)
             yield decision
             if decision.choice is Choice.PULL:
                 size_b += fact.size_b or 0
-                if size_b >= self._most_b:
+                source, node = (self.context.node(id) for id in (fact.node_from_id, decision.node_id))
+                enough = self._limited.enough((source, node, decision.method), fact.size_b or 0)
+                if enough or size_b >= self._most_b:
                     return
 
     def take(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, PullJob)
+        self._limited.ended(done.task)
         if done.fate is Fate.DONE:
             results: tuple[PullResult, ...] = done.outcome
         else:
             results = self._all_failed(job, done)
         settled = {result.file.request_id for result in results}
-        self._give_back(job, [file for file in job.files if file.request_id not in settled])
+        left = [file for file in job.files if file.request_id not in settled]
+        self._give_back(job, left)
+        if left and job.until is not None and self.context.posix_now() >= job.until:
+            self.context.changed = True  # another bandwidth limit began; the rest is planned for that
         if not results:
             return
         pulls.settle(self.context.index, self.context.run, job.source, job.node, results)
@@ -179,14 +212,20 @@ class Pulls:
         node, host = job.node, job.source.host
         if Blame.DESTINATION in blamed:
             self.context.planner.trouble_at_node(node.id, f"{node.name} could not be written in this run")
-            self.withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
+            self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
         if Blame.NETWORK in blamed and host is not None:
             why = f"could not be reached in this run ({blamed[Blame.NETWORK]})"
             self.context.planner.trouble_with_host(host, why)
-            self.withdraw(lambda task: not _from_host(task, host))
+            self._withdraw(lambda task: not _from_host(task, host))
+
+    def _withdraw(self, keep: Callable[[Task], bool]) -> None:
+        self.withdraw(keep)
+        for task in self._limited.withdraw(keep):
+            self.withdrawn(task)
 
     def withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, PullJob)
+        self._limited.ended(task)
         self._give_back(task.job, task.job.files)
 
     def _give_back(self, job: PullJob, files: list[PullFile] | tuple[PullFile, ...]) -> None:

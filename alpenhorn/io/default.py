@@ -26,7 +26,7 @@ class DefaultNode(Node):
     """A directory; its marker is the file `ALPENHORN_NODE`, whose first line is the node's name.
 
     Settings: `reserve_factor` (a number from 1 to 1000; default 2), `jobs` (a whole number ≥ 1; default no limit),
-    `method` (`auto` or `rsync`).
+    `method` (`auto` or `rsync`), `bwlimit` (a limit or a table of them, see `alpenhorn/bwlimit.py`; default none).
     """
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
@@ -40,6 +40,10 @@ class DefaultNode(Node):
             raise self._wrong("jobs", "a whole number of at least 1")
         if not isinstance(method, str) or method not in METHODS:
             raise self._wrong("method", "auto or rsync")
+        if "bwlimit" in settings:
+            from alpenhorn.io.bandwidth import node_bwlimit  # most nodes have no limit
+
+            node_bwlimit(node.name, settings)
         self._method = METHODS[method]
 
     def _wrong(self, key: str, expected: str) -> StorageError:

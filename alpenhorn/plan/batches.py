@@ -21,10 +21,14 @@ from alpenhorn.model import (
     Task,
 )
 
-BIG = 64 * 2**20  # bytes; such a file is a job of its own, and its part is kept when it is interrupted
+# Bytes; such a file, or one that takes JOB_SECONDS, is a job of its own, and its part is kept when it is interrupted.
+BIG = 64 * 2**20
 BATCH_BYTES = 256 * 2**20
 BATCH_FILES = 1000
 SESSION_FILES = 4000  # an ssh session costs as much as hundreds of small files
+JOB_SECONDS = (
+    60  # a bandwidth limit makes no job of more than one file take longer, since an edit waits for its end
+)
 LEAST_FILES = 50  # a smaller job is not worth splitting off
 DIRECTORIES = 64
 AHEAD = 2  # search jobs for each worker
@@ -32,11 +36,17 @@ AHEAD = 2  # search jobs for each worker
 T = TypeVar("T")
 
 
+def unlimited(source: NodeFact, node: NodeFact, method: Method) -> int:
+    """There is no bandwidth limit."""
+    return 0
+
+
 class Limits(NamedTuple):
     """How long a job may take, and among how many workers a page of work is shared out.
 
     `base` seconds and a second for each `bytes_per_second` bytes (0: no limit); a job of many files gets
-    `per_file` seconds more for each, since their number and not their length is what takes time.
+    `per_file` seconds more for each, since their number and not their length is what takes time.  A job that may
+    move only `rate` bytes per second gets twice the time that this takes besides.
     """
 
     base: float
@@ -44,14 +54,17 @@ class Limits(NamedTuple):
     workers: int
     per_file: float = 0.1
 
-    def deadline(self, files: int, size_b: int) -> float | None:
+    def deadline(self, files: int, size_b: int, rate: int = 0) -> float | None:
         if self.bytes_per_second == 0:
             return None
-        return self.base + size_b / self.bytes_per_second + self.per_file * (files - 1)
+        limited = 2 * size_b / rate if rate else 0.0
+        return self.base + size_b / self.bytes_per_second + self.per_file * (files - 1) + limited
 
 
-def split(items: Sequence[T], size: Callable[[T], int], most: int, workers: int) -> Iterator[list[T]]:
-    """Share items out, in order, into batches of at most `most` items and BATCH_BYTES, big ones alone.
+def split(
+    items: Sequence[T], size: Callable[[T], int], most: int, workers: int, most_b: int = BATCH_BYTES
+) -> Iterator[list[T]]:
+    """Share items out, in order, into batches of at most `most` items and `most_b` bytes, big ones alone.
 
     The number of batches is a multiple of the number of workers where there is enough for that, so that
     no worker is left with a last batch of its own while the others have nothing to do.
@@ -62,10 +75,10 @@ def split(items: Sequence[T], size: Callable[[T], int], most: int, workers: int)
     total = 0
     for item in items:
         size_b = size(item)
-        if size_b >= BIG:
+        if size_b >= min(BIG, most_b):
             yield [item]
             continue
-        if batch and (len(batch) >= most or total + size_b > BATCH_BYTES):
+        if batch and (len(batch) >= most or total + size_b > most_b):
             yield batch
             batch, total = [], 0
         batch.append(item)
@@ -75,17 +88,23 @@ def split(items: Sequence[T], size: Callable[[T], int], most: int, workers: int)
 
 
 def pull_tasks(
-    chosen: Iterable[tuple[NodeFact, NodeFact, Method, PullFile]], limits: Limits, stage: Callable[[], str]
+    chosen: Iterable[tuple[NodeFact, NodeFact, Method, PullFile]],
+    limits: Limits,
+    stage: Callable[[], str],
+    rate: Callable[[NodeFact, NodeFact, Method], int] = unlimited,
 ) -> Iterator[Task]:
-    """`chosen`: (source, destination, method, file) in the order of the requests; `stage`: makes names."""
+    """`chosen`: (source, destination, method, file) in the order of the requests; `stage`: makes names; `rate`: how
+    many bytes per second a job may be expected to move, 0 for no limit."""
     routes: dict[tuple[int, int, Method], tuple[NodeFact, NodeFact, list[PullFile]]] = {}
     for source, node, method, file in chosen:
         routes.setdefault((source.id, node.id, method), (source, node, []))[2].append(file)
     for (_, node_id, method), (source, node, files) in routes.items():
         most = SESSION_FILES if method in (Method.RSYNC_SSH, Method.RSYNC) else BATCH_FILES
-        for batch in split(files, _size, most, limits.workers):
+        bytes_per_second = rate(source, node, method)
+        most_b = min(BATCH_BYTES, bytes_per_second * JOB_SECONDS) if bytes_per_second else BATCH_BYTES
+        for batch in split(files, _size, most, limits.workers, most_b):
             size_b = sum(file.size_b for file in batch)
-            big = len(batch) == 1 and size_b >= BIG
+            big = len(batch) == 1 and size_b >= min(BIG, most_b)
             yield Task(
                 Kind.PULL,
                 node_id,

@@ -27,6 +27,7 @@ from alpenhorn.transfer.blame import (
 
 def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
     """Bring files with rsync, from this host or another; many in one session."""
+    work.check_stopping()
     remote = work.job.method is not Method.RSYNC
     part = work.stage.keeps_parts
     try:
@@ -36,6 +37,7 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
             work.stage.path,
             ssh=work.transfer.ssh if remote else None,
             part=part,
+            rate=work.job.rate,
         )
     except StorageError as error:
         raise TransferFailed(Blame.UNKNOWN, str(error)) from None
@@ -106,7 +108,7 @@ def _session(
                     right.add(path)
 
         try:
-            return rsync.fetch(argv, wanted, work.tell_bytes, on_file, work.report.stopping), right
+            return rsync.fetch(argv, wanted, work.tell_bytes, on_file, work.stopping), right
         except Stopped:
             return None, right
         except (StorageError, UnsafePath) as error:
@@ -136,7 +138,10 @@ def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], rem
 
 
 def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
-    """Bring files with bbcp, one by one; those whose names it cannot be trusted with, with rsync."""
+    """Bring files with bbcp, one by one; those that it cannot be trusted with, with rsync.
+
+    It cannot go on with a part, so a long file would never come where the bandwidth limit changes every few hours.
+    """
     others: list[PullFile] = []
     for number, file in enumerate(files):
         work.check_stopping()
@@ -144,10 +149,12 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
         target = os.path.join(work.stage.path, name)
         try:
             source = remote_path(work.job.source, file.path)
-            if work.transfer.bbcp is None or not bbcp.accepts(source.partition(":")[2], target):
+            trusted = work.job.until is None and bbcp.keeps(work.job.rate)
+            if work.transfer.bbcp is None or not (trusted and bbcp.accepts(source.partition(":")[2], target)):
                 others.append(file)
                 continue
-            _bbcp(work, bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh), file, name)
+            argv = bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh, work.job.rate)
+            _bbcp(work, argv, file, name)
         except (StorageError, UnsafePath) as error:
             raise TransferFailed(Blame.UNKNOWN, str(error)) from None
     if others:
@@ -157,7 +164,7 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
 def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
     try:
-        error = bbcp.fetch(argv, work.report.stopping)
+        error = bbcp.fetch(argv, work.stopping)
         if error is None:
             with Below(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
@@ -216,7 +223,7 @@ def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:
     except (OSError, UnsafePath) as error:
         return source_failed(error)
     try:
-        return mismatch(fd, check_source(fd, file.size_b), found, file.md5sum, work.report.stopping)
+        return mismatch(fd, check_source(fd, file.size_b), found, file.md5sum, work.stopping)
     except TransferFailed as error:
         return error
     finally:

@@ -38,8 +38,9 @@ def by_copy(work: Work, files: Sequence[PullFile]) -> None:
                         file.size_b,
                         file.md5sum,
                         flush=work.flush_each,
-                        stopping=work.report.stopping,
+                        stopping=work.stopping,
                         on_bytes=work.tell_bytes,
+                        pace=work.pace,
                     )
                 finally:
                     os.close(fd)
@@ -70,9 +71,7 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
                 try:
                     fd = _open(sources, file)
                     try:
-                        status = link.verify(
-                            fd, file.size_b, file.md5sum, work.report.stopping, work.tell_bytes
-                        )
+                        status = link.verify(fd, file.size_b, file.md5sum, work.stopping, work.tell_bytes)
                         if work.flush_each:
                             _flush(fd)
                     finally:

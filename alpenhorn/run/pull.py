@@ -1,6 +1,6 @@
 """What a worker does with a pull job: bring the files into a stage, verify, flush, place.
 
-Every file ends as one result, unless the run was asked to stop before its turn.  A file that fails does not
+Every file ends as one result, unless the job had to stop before its turn.  A file that fails does not
 fail the others; trouble at the destination ends the job, after those that did arrive have been placed.
 """
 
@@ -48,7 +48,7 @@ def pull(
     `source` is the source's node when that is on this host: it is asked whether it is still there before a
     file is called missing.  Raises nothing for what storage, programs and networks do: that is in the
     results, where `method` is how the file really came.  Files that are left out were not begun, or were
-    dropped, because the run is stopping.
+    dropped, because the run is stopping or another bandwidth limit has begun.
     """
     results: dict[PullFile, PullResult] = {}
     began = time.time()

@@ -13,6 +13,7 @@ from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
+from alpenhorn.transfer.pace import Pace
 
 FEW = 8  # so many files are flushed one by one; more with one call for the file system
 REPORT_INTERVAL = 0.2  # seconds
@@ -57,12 +58,17 @@ class Work:
         self.flush_each = len(job.files) <= FEW
         self.arrived: list[Arrived] = []
         self.began = time.time()
+        self.pace = Pace(job.rate, self.stopping) if job.rate else None
         self._files = 0
         self._bytes = 0
         self._told = time.monotonic()
 
+    def stopping(self) -> bool:
+        """Whether to leave the rest: for good, or since it is to be planned anew for another bandwidth limit."""
+        return self.report.stopping() or (self.job.until is not None and time.time() >= self.job.until)
+
     def check_stopping(self) -> None:
-        if self.report.stopping():
+        if self.stopping():
             raise Stopped("the run was asked to stop")
 
     def fail(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:

@@ -15,6 +15,9 @@ from alpenhorn.model import Blame
 from alpenhorn.transfer.blame import TransferFailed
 from alpenhorn.transfer.rsync import ssh_command
 
+LEAST_RATE = 10 * 1024  # bytes per second; what bbcp takes for its option -x
+MOST_RATE = 2**30
+
 # bbcp hands paths to a shell on the other host, so others than these are left to rsync.
 _PLAIN = re.compile(r"/[A-Za-z0-9_./+=,@%-]*")
 
@@ -28,15 +31,21 @@ def accepts(*paths: str) -> bool:
     return all(_PLAIN.fullmatch(path) for path in paths)
 
 
-def command(bbcp: str, source: str, target: str, ssh: Sequence[str]) -> tuple[str, ...]:
+def keeps(rate: int) -> bool:
+    """Whether bbcp can be told not to move more bytes per second than that; 0: it need not."""
+    return rate == 0 or rate >= LEAST_RATE
+
+
+def command(bbcp: str, source: str, target: str, ssh: Sequence[str], rate: int = 0) -> tuple[str, ...]:
     """The argument list that brings `source` (`user@host:/path`) to the absolute path `target`.
 
     -f overwrites what an interrupted try left, -p keeps mode and times, -z lets the receiving host open
     the connection (its ports are those that a firewall knows), -W and -s set window and streams, -S is
-    how the other host's bbcp is started (%I identity, %U user, %H host).
+    how the other host's bbcp is started (%I identity, %U user, %H host), -x the most bytes per second (0: no limit).
     """
     remote = f"{shlex.join(ssh_command(ssh))} -x -a %I -l %U %H bbcp"
-    return (bbcp, "-f", "-p", "-z", "-W", "4M", "-s", "16", "-S", remote, source, target)
+    limit = ("-x", str(min(rate, MOST_RATE))) if rate else ()
+    return (bbcp, "-f", "-p", "-z", "-W", "4M", "-s", "16", *limit, "-S", remote, source, target)
 
 
 def fetch(argv: Sequence[str], stopping: Callable[[], bool]) -> TransferFailed | None:

@@ -24,6 +24,7 @@ from alpenhorn.transfer.blame import (
     mismatch,
     source_failed,
 )
+from alpenhorn.transfer.pace import Pace
 
 SMALL = 2**20  # bytes; up to here one read and one write do it
 CHUNK = 32 * 2**20  # smaller ones cost a fifth more: the file system allocates a piece at a time
@@ -42,13 +43,14 @@ def copy(
     flush: bool,
     stopping: Callable[[], bool] | None = None,
     on_bytes: Callable[[int], None] | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Copy the open file `source` to `name` in the directory `stage`, with its mode and times, and verify it.
 
     Done when the bytes at the destination have been read and have the length and MD5 given; with `flush`
     they are on stable storage too.  A part of a big file that lies at `name` is continued.  Owner and group
-    are kept when we are root.  Raises TransferFailed, and Stopped when `stopping` says so, which a big file
-    asks after each chunk; what has been written stays.
+    are kept when we are root.  `pace` keeps it below a rate.  Raises TransferFailed, and Stopped when `stopping`
+    says so, which a big file asks after each chunk; what has been written stays.
     """
     before = check_source(source, size_b)
     try:
@@ -56,7 +58,9 @@ def copy(
     except OSError as error:
         raise destination_failed(error) from None
     try:
-        if size_b <= SMALL:
+        if size_b <= (SMALL if pace is None else min(SMALL, pace.block)):
+            if pace is not None:
+                pace.take(size_b)
             found = _copy_small(source, fd, size_b)
             if on_bytes is not None:
                 on_bytes(size_b)
@@ -65,10 +69,10 @@ def copy(
             part = os.fstat(fd).st_size
             if not 0 < part <= size_b:
                 part = 0
-            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes)
+            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes, pace)
             if part and found != md5sum:
                 # What had been left there was not the beginning of this file.
-                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes)
+                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, pace)
         if found != md5sum or os.fstat(fd).st_size != size_b:
             raise mismatch(source, before, found, md5sum, stopping)
     finally:
@@ -110,9 +114,11 @@ def _copy_big(
     flush: bool,
     stopping: Callable[[], bool] | None,
     on_bytes: Callable[[int], None] | None,
+    pace: Pace | None,
 ) -> str:
     """Copy from the offset `part` on, hash all of it, and return the MD5."""
     size_b = before.st_size
+    chunk = CHUNK if pace is None else min(CHUNK, pace.block)
     sparse = before.st_blocks * 512 < size_b
     try:
         os.ftruncate(fd, part)
@@ -128,7 +134,10 @@ def _copy_big(
                     os.ftruncate(fd, start)
                     count = start - offset
                 else:
-                    count = _copy_chunk(source, fd, offset, min(CHUNK, end - offset))
+                    count = min(chunk, end - offset)
+                    if pace is not None:
+                        pace.take(count)
+                    count = _copy_chunk(source, fd, offset, count)
                     with contextlib.suppress(OSError):  # it only saves time
                         start_writing(fd, offset, count)
                 offset += count

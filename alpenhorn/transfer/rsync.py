@@ -51,13 +51,20 @@ class Session(NamedTuple):
 
 
 def command(
-    rsync: str, source: str, stage: str, *, ssh: Sequence[str] | None = None, part: bool = False
+    rsync: str,
+    source: str,
+    stage: str,
+    *,
+    ssh: Sequence[str] | None = None,
+    part: bool = False,
+    rate: int = 0,
 ) -> tuple[str, ...]:
     """The argument list that brings the files named on standard input from below `source` to below `stage`.
 
     `source` is an absolute path, or `user@host:/path` together with `ssh`, the remote shell's argument
     list.  `part`: there is one file, written in place, so that an interrupted session leaves a part that
-    the next one appends to.  Plain files get what `rsync -a` gives them.
+    the next one appends to.  `rate`: the most bytes per second, 0 for no limit; the sending side keeps to it, over
+    the whole session.  Plain files get what `rsync -a` gives them.
     """
     return (
         rsync,
@@ -70,6 +77,8 @@ def command(
         # %b makes rsync write the line when the file's bytes are here, not when it begins with it.
         "--out-format=%b %n",
         "--outbuf=L",
+        # In units of 1,024 bytes, of which one is the least.
+        *((f"--bwlimit={max(1, rate // 1024)}",) if rate else ()),
         *(("-e", remote_shell(ssh)) if ssh is not None else ()),
         "--",
         f"{source.rstrip('/')}/",

@@ -4,7 +4,7 @@ import pytest
 
 from alpenhorn.errors import CommandFailed
 from alpenhorn.model import Blame
-from alpenhorn.transfer.bbcp import accepts, command, failure
+from alpenhorn.transfer.bbcp import LEAST_RATE, accepts, command, failure, keeps
 
 
 def test_source_and_target_stand_last() -> None:
@@ -12,6 +12,13 @@ def test_source_and_target_stand_last() -> None:
     assert argv[-2:] == ("alice@store1:/data/acq/f", "/node/.alpenhorn/s/0")
     shell = argv[argv.index("-S") + 1]
     assert "-oBatchMode=yes" in shell and "'my config'" in shell and shell.endswith("-l %U %H bbcp")
+
+
+def test_a_rate_is_passed_in_bytes_where_bbcp_can_keep_it() -> None:
+    argv = command("bbcp", "a@b:/f", "/t", ("ssh",), 5_000_000)
+    assert argv[argv.index("-x") + 1] == "5000000" and argv[-2:] == ("a@b:/f", "/t")
+    assert "-x" not in command("bbcp", "a@b:/f", "/t", ("ssh",))
+    assert keeps(0) and keeps(LEAST_RATE) and not keeps(LEAST_RATE - 1)
 
 
 @pytest.mark.parametrize(

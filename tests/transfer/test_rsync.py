@@ -23,6 +23,20 @@ def test_a_part_is_appended_to() -> None:
     assert "--append" in argv and "--whole-file" not in argv
 
 
+@pytest.mark.parametrize(
+    ("rate", "kib"), [(5_000_000, "4882"), (1024, "1"), (1023, "1"), (1, "1"), (10**12, "976562500")]
+)
+def test_a_rate_is_passed_in_kib_and_never_more_than_it_unless_rsync_knows_no_less(
+    rate: int, kib: str
+) -> None:
+    argv = command("rsync", "/data", "/node/.alpenhorn/s", rate=rate)
+    assert f"--bwlimit={kib}" in argv[: argv.index("--")]
+
+
+def test_without_a_rate_there_is_no_limit() -> None:
+    assert not any("bwlimit" in argument for argument in command("rsync", "/data", "/node/.alpenhorn/s"))
+
+
 def test_ssh_never_asks_and_gives_up() -> None:
     argv = ssh_command(("ssh", "-F", "x"))
     assert argv[:4] == ("ssh", "-oBatchMode=yes", "-F", "x")

@@ -1,0 +1,131 @@
+"""Bandwidth limits: how they are written, and which one is in force when.
+
+A limit is what the key `bwlimit` holds, in a host's `[transfer]` or in a node's `io_config`.  That of a host holds
+for what its pulls fetch from other hosts; copies between its own nodes do not use the link.  That of a node holds for
+what pulls write onto it and for what they read from it, from whichever host: it protects a disk or a mount as well as
+a link.  Where several apply, the least does.  The jobs of a run share them (`alpenhorn/plan/shares.py`).
+
+Times of day are local ones, of the host that runs, and not UTC as in what is shown: a link is shared with people, and
+by their working hours, which move with summer time.
+
+Units are decimal (5 M is 5,000,000 bytes), as links are sold and as in `pull_bytes_per_second`, and not the binary
+ones that rsync takes `5M` for: of the two meanings that is the lesser, and a limit must not be more than was meant.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Rates = tuple[tuple[int, int], ...]
+"""(second of the day from which on, bytes per second; 0: no limit), in ascending order; the last one holds over
+midnight until the first.  Empty: there never is a limit."""
+
+LEAST = 1024  # bytes per second; rsync knows none below
+MOST = 10**12
+DAY = 86_400
+EXPECTED = (
+    'bytes per second, from 1024 on, such as 500000, "5 MB" or "2 MiB"; 0 or "off" for no limit; or a table of these by'
+    ' local time, such as {"08:00" = "5 MB", "18:00" = "off"}'
+)
+
+_RATE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kKMG]i?)B?|B)?\s*")
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+class InForce(NamedTuple):
+    """`rate` in bytes per second, 0: no limit; `until`: POSIX seconds at which another one begins, None: never."""
+
+    rate: int
+    until: float | None
+
+
+def read(value: Any) -> Rates:
+    """What a value of TOML or JSON means.
+
+    Raises ValueError with a text for each fault, to stand right behind the key's name.
+    """
+    if not isinstance(value, Mapping):
+        rate = _read_rate(value)
+        if rate is None:
+            raise ValueError(f" = {_shown(value)}: expected {EXPECTED}")
+        return ((0, rate),) if rate else ()
+    faults: list[str] = []
+    if not value:
+        faults.append(f" is an empty table: expected {EXPECTED}")
+    rates: dict[int, int] = {}
+    for text, entry in value.items():
+        match = _TIME.fullmatch(str(text))
+        rate = _read_rate(entry)
+        if match is None:
+            faults.append(f".{_shown(text)}: expected a time of day from 00:00 to 23:59")
+        if rate is None:
+            faults.append(
+                f".{_shown(text)} = {_shown(entry)}: expected bytes per second, from {LEAST} on, such as 500000,"
+                ' "5 MB" or "2 MiB"; or 0 or "off" for no limit'
+            )
+        if match is None or rate is None:
+            continue
+        second = int(match[1]) * 3600 + int(match[2]) * 60
+        if second in rates:
+            faults.append(f".{_shown(text)}: that time is there twice")
+        rates[second] = rate
+    if faults:
+        raise ValueError(*faults)
+    return tuple(sorted(rates.items())) if any(rates.values()) else ()
+
+
+def rate_at(rates: Rates, second: int) -> int:
+    """The limit at a second of the day; 0: none."""
+    rate = rates[-1][1] if rates else 0
+    for start, next_rate in rates:
+        if start > second:
+            break
+        rate = next_rate
+    return rate
+
+
+def seconds_left(rates: Rates, second: int) -> int | None:
+    """How long after a second of the day another limit begins; None: never."""
+    now = rate_at(rates, second)
+    ahead = sorted((start - second - 1) % DAY + 1 for start, rate in rates if rate != now)
+    return ahead[0] if ahead else None
+
+
+def in_force(rates: Rates, now: float) -> InForce:
+    """The limit at a POSIX time, in the local time of this process."""
+    local = time.localtime(now)
+    second = local.tm_hour * 3600 + local.tm_min * 60 + min(local.tm_sec, 59)
+    left = seconds_left(rates, second)
+    if left is None:
+        return InForce(rate_at(rates, second), None)
+    days, at = divmod(second + left, DAY)
+    # From hours and minutes: so many seconds after midnight is another time of day when the clocks are changed.
+    hours, minutes = divmod(at // 60, 60)
+    until = time.mktime(
+        (local.tm_year, local.tm_mon, local.tm_mday + days, hours, minutes, at % 60, 0, 0, -1)
+    )
+    # In the hour that summer time's end repeats, a time of day may mean one that is over.
+    return InForce(rate_at(rates, second), until if until > now else now + left)
+
+
+def _read_rate(value: Any) -> int | None:
+    """Bytes per second; None for what is none."""
+    if isinstance(value, str):
+        if value.strip().lower() == "off":
+            return 0
+        match = _RATE.fullmatch(value)
+        if match is None:
+            return None
+        value = float(match[1]) * _UNITS[(match[2] or "").replace("K", "k")]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value == 0 or LEAST <= value <= MOST else None
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "…"

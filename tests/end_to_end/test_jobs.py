@@ -1,0 +1,89 @@
+"""The setting `jobs` of a node: how many workers are on it at once, whatever they do there."""
+
+import datetime
+import json
+
+import pytest
+
+from alpenhorn.config import load
+from alpenhorn.coordinator.report import Asked
+from alpenhorn.coordinator.sync import sync
+from alpenhorn.run.pool import Pool
+from alpenhorn.run.worker import Worker
+
+WORKERS = 4
+FILES = 400  # enough for a job for each worker
+
+
+class Crowd:
+    """The most tasks of each kind that were seen at once on a node."""
+
+    interval = 0.05
+
+    def __init__(self, node_id):
+        self.node_id = node_id
+        self.most = {}
+
+    def show(self, report, activity):
+        kinds = [
+            one.task.kind for one in activity if one.task is not None and one.task.node_id == self.node_id
+        ]
+        for kind in kinds:
+            self.most[str(kind)] = max(self.most.get(str(kind), 0), len(kinds))
+
+
+def utc():
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+@pytest.fixture(params=["pull", "check", "delete", "import"])
+def kind(request):
+    return request.param
+
+
+def fill(archive, kind, settings):
+    """Work of that kind, enough of it for many workers, on the node `disk`."""
+    archive.node("disk", auto_import=1 if kind == "import" else 0, io_config=json.dumps(settings))
+    ids = archive.files(FILES, "disk", 1000, acq="there")
+    if kind == "check":
+        archive.do("UPDATE archivefilecopy SET has_file = 'M'")
+    elif kind == "delete":
+        for vault in ("vault1", "vault2"):
+            archive.node(vault, archive=1)
+            archive.do(
+                "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, size_b, last_update)"
+                " SELECT file_id, ?, 'Y', 'Y', 1, size_b, last_update FROM archivefilecopy WHERE node_id = 1",
+                archive.id("storagenode", vault),
+            )
+        archive.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE node_id = 1")
+    elif kind == "pull":
+        archive.node("from", archive=1)
+        archive.requests(archive.files(FILES, "from", 1000), "from", "disk")
+    else:
+        for number in range(FILES):
+            archive.put("disk", f"new/{number}", b"content of %d" % number)
+    assert len(ids) == FILES
+
+
+def crowd(archive, kind, **settings):
+    """Do the work, and return how many workers were at it at once."""
+    path = archive.configure(sync={"jobs": WORKERS, "import_settle": 0})
+    config = load(path, {"HOME": str(archive.base)})
+    fill(archive, kind, settings)
+    found = Crowd(archive.id("storagenode", "disk"))
+    archive.index.disconnect()
+    worker = Worker(config.transfer)
+    with Pool(WORKERS, worker, before_fork=archive.index.disconnect, prepare=worker.prepare) as pool:
+        asked = Asked(nodes=("disk",), allow_mass_delete=True)
+        report = sync(archive.index, pool, config, asked, found, utc, lambda: False)
+    assert report.tallies[kind].done == FILES and report.exit_status == 0
+    return found.most[kind]
+
+
+def test_without_it_all_workers_may_be_on_a_node(sqlite_archive, kind):
+    assert crowd(sqlite_archive, kind) > 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_with_it_there_are_never_more_and_all_is_done(sqlite_archive, kind, jobs):
+    assert crowd(sqlite_archive, kind, jobs=jobs) == jobs

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alpenhorn.bwlimit import InForce
+from alpenhorn.model import Kind, Method, PullFile, PullJob, Task
+from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.shares import LEAST_SHARE, LINK, STREAMS, Key, Shares, Waiting
+from tests.plan.facts import MD5, node, source
+
+RATE = 12_000_000
+LIMITS = Limits(base=300.0, bytes_per_second=20e6, workers=8)
+numbers = count(1)
+
+
+def task(node_id: int = 2, size_b: int = 1000) -> Task:
+    number = next(numbers)
+    job = PullJob(
+        source(),
+        node(node_id, group_id=100 + node_id),
+        Method.COPY,
+        (PullFile(number, number, "acq/f", size_b, MD5),),
+    )
+    return Task(Kind.PULL, node_id, job, bytes=size_b, stage=f"run-1-{number}")
+
+
+def add(shares: Shares, *keys: Key, node_id: int = 2, until: float | None = None, size_b: int = 1000) -> Task:
+    made = task(node_id, size_b)
+    shares.add(Waiting(made, keys or (LINK,), until))
+    return made
+
+
+def rates(tasks: list[Task]) -> list[int]:
+    return [one.job.rate for one in tasks if isinstance(one.job, PullJob)]
+
+
+def at(rate: int, until: float | None = None) -> dict[Key, InForce]:
+    return {LINK: InForce(rate, until)}
+
+
+def test_a_job_alone_has_the_whole_limit() -> None:
+    shares = Shares(LIMITS, {})
+    add(shares)
+    assert rates(shares.start(at(RATE))) == [RATE]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(2, 2), (3, 3), (4, 4), (9, STREAMS)])
+def test_a_few_jobs_share_it_alike_and_the_others_wait(number: int, expected: int) -> None:
+    shares = Shares(LIMITS, {})
+    tasks = [add(shares) for _ in range(number)]
+    started = shares.start(at(RATE))
+    assert [one.stage for one in started] == [one.stage for one in tasks[:expected]]
+    assert rates(started) == [RATE // expected] * expected
+    assert shares.start(at(RATE)) == []
+    assert shares.waits(102) is (number > expected) and not shares.waits(103)
+
+
+def test_the_next_job_gets_what_became_free() -> None:
+    shares = Shares(LIMITS, {})
+    add(shares), add(shares)
+    first, second = shares.start(at(RATE))
+    add(shares)
+    assert shares.start(at(RATE)) == []
+    shares.ended(first)
+    assert rates(shares.start(at(RATE))) == [RATE // 2]
+    shares.ended(second)
+    add(shares), add(shares)
+    assert rates(shares.start(at(RATE))) == [RATE // 4, RATE // 4]
+
+
+def test_no_more_jobs_share_a_limit_than_there_are_workers_or_than_it_is_worth() -> None:
+    for limits, rate, most in (
+        (LIMITS._replace(workers=1), RATE, 1),
+        (LIMITS, 2 * LEAST_SHARE, 2),
+        (LIMITS, 1024, 1),
+    ):
+        shares = Shares(limits, {})
+        for _ in range(5):
+            add(shares)
+        assert rates(shares.start(at(rate))) == [rate // most] * most
+
+
+def test_of_several_limits_the_least_holds() -> None:
+    shares = Shares(LIMITS, {})
+    limits: dict[Key, InForce] = {LINK: InForce(RATE, None), 2: InForce(RATE // 6, 50.0), 1: InForce(0, 20.0)}
+    add(shares, LINK, 2, 1)
+    (one,) = shares.start(limits)
+    assert rates([one]) == [RATE // 6]
+    assert isinstance(one.job, PullJob) and one.job.until == 20.0
+
+
+def test_a_node_that_waits_holds_up_no_other() -> None:
+    shares = Shares(LIMITS, {})
+    for _ in range(6):
+        add(shares, 2, node_id=2)
+    other = add(shares, 3, node_id=3)
+    started = shares.start({2: InForce(RATE, None), 3: InForce(RATE, None)})
+    assert [one.node_id for one in started] == [2] * STREAMS + [3]
+    assert started[-1].stage == other.stage and rates(started)[-1] == RATE
+
+
+def test_a_share_is_not_kept_by_a_job_that_its_node_cannot_run_yet() -> None:
+    shares = Shares(LIMITS, {2: 1})
+    for node_id in (2, 2, 2, 3):
+        add(shares, node_id=node_id)
+    started = shares.start(at(RATE))
+    assert [one.node_id for one in started] == [2, 3] and rates(started) == [RATE // 2] * 2
+
+
+def test_while_there_is_no_limit_everything_goes_at_once_until_there_is_one() -> None:
+    shares = Shares(LIMITS, {})
+    for _ in range(7):
+        add(shares)
+    started = shares.start(at(0, until=99.0))
+    assert rates(started) == [0] * 7
+    assert {one.job.until for one in started if isinstance(one.job, PullJob)} == {99.0}
+
+
+def test_a_slow_job_has_the_time_for_its_rate() -> None:
+    shares = Shares(LIMITS, {})
+    add(shares, size_b=10**9)
+    (one,) = shares.start(at(10**5))
+    assert one.deadline is not None and one.deadline > 10**9 / 10**5 + 300
+
+
+def test_what_waits_can_be_taken_out() -> None:
+    shares = Shares(LIMITS, {})
+    old, new = add(shares, until=10.0), add(shares, until=20.0)
+    assert shares.withdraw(lambda waiting: waiting.until is None or waiting.until > 15.0) == [old]
+    assert [one.stage for one in shares.start(at(RATE))] == [new.stage]
+
+
+def test_the_expected_share_is_the_least_that_a_job_may_get() -> None:
+    shares = Shares(LIMITS, {})
+    assert shares.expected([InForce(RATE, None), InForce(0, 5.0)]) == RATE // STREAMS
+    assert shares.expected([InForce(0, 5.0)]) == 0 == shares.expected([])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["add", "end", "start"]), st.integers(0, 30)), max_size=120),
+    st.integers(1, 9),
+    st.dictionaries(st.sampled_from([2, 3]), st.integers(1, 3)),
+)
+def test_all_that_goes_at_once_keeps_below_every_limit_and_everything_goes_in_the_end(
+    steps: list[tuple[str, int]], workers: int, jobs: dict[int, int]
+) -> None:
+    shares = Shares(LIMITS._replace(workers=workers), jobs)
+    limits: dict[Key, InForce] = {
+        LINK: InForce(100_000, None),
+        2: InForce(7_000_000, 3.0),
+        3: InForce(0, None),
+    }
+    keys: list[tuple[Key, ...]] = [(LINK,), (LINK, 2), (2,), (3, LINK), (3,)]
+    under: dict[str, tuple[Key, ...]] = {}
+    running: list[Task] = []
+    added = ended = 0
+
+    def start() -> None:
+        running.extend(shares.start(limits))
+        for key, limit in limits.items():
+            used = [rates([one])[0] for one in running if key in under[one.stage]]
+            assert not limit.rate or (sum(used) <= limit.rate and min(used, default=1) > 0)
+            assert not limit.rate or len(used) <= min(STREAMS, workers)
+        for node_id, most in jobs.items():
+            assert sum(one.node_id == node_id for one in running) <= most
+
+    for what, number in steps:
+        if what == "add":
+            some = keys[number % len(keys)]
+            made = add(shares, *some, node_id=3 if 3 in some else 2)
+            under[made.stage] = some
+            added += 1
+        elif what == "end" and running:
+            shares.ended(running.pop(number % len(running)))
+            ended += 1
+        else:
+            start()
+    for _ in range(added + 1):
+        start()
+        for one in running:
+            shares.ended(one)
+        ended += len(running)
+        running.clear()
+    assert ended == added and not shares.waits(102) and not shares.waits(103)
