@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import peewee as pw
 
 from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.index.shapes import OLD_COLUMNS, Found, complaint, describe
-from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, Table
+from alpenhorn.index.tables import ALPENHORN_TABLES, OLD_COLUMNS, SYNC_TABLES, Table
+
+if TYPE_CHECKING:
+    from alpenhorn.index.shapes import Found
 
 VERSIONS = {"alpenhorn": 2, "sync": 1}
 COMPONENTS: dict[str, tuple[type[Table], ...]] = {"alpenhorn": ALPENHORN_TABLES, "sync": SYNC_TABLES}
@@ -67,7 +69,7 @@ def require_current(index: Index) -> None:
         versions = _versions(index)
         shape = index.execute(_SHAPE).description
     except (pw.OperationalError, pw.ProgrammingError):
-        found = describe(index)
+        found = _described(index)
         refuse_other_versions(index, found.versions or {})
         if not found.columns:
             raise _uninitialised(index, "has no tables yet") from None
@@ -81,7 +83,7 @@ def require_current(index: Index) -> None:
     refuse_other_versions(index, versions)
     # An upgrade that was cut short leaves both the old columns and all the new ones.
     if not {column[0] for column in shape}.isdisjoint(OLD_COLUMNS):
-        _refuse_other_shapes(index, describe(index))
+        _refuse_other_shapes(index, _described(index))
     _refuse_uninitialised(index, versions)
 
 
@@ -93,7 +95,7 @@ def create(index: Index, only: str | None = None) -> list[str]:
     """
     components = list(VERSIONS) if only is None else [only]
     with alone(index):
-        found = describe(index)
+        found = _described(index)
         versions = found.versions or {}
         refuse_other_versions(index, versions)
         _refuse_other_shapes(index, found)
@@ -176,7 +178,15 @@ def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:
             raise _uninitialised(index, f"has no tables of the component {component} yet")
 
 
+def _described(index: Index) -> Found:
+    from alpenhorn.index.shapes import describe  # 1 ms, and the indexes of most runs are today's
+
+    return describe(index)
+
+
 def _refuse_other_shapes(index: Index, found: Found) -> None:
+    from alpenhorn.index.shapes import complaint  # as above
+
     wrong = complaint(found, index.url)
     if wrong:
         raise IndexUnusable(wrong)

@@ -11,10 +11,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.tables import ALPENHORN_TABLES, Table
+from alpenhorn.index.tables import ALPENHORN_TABLES, OLD_COLUMNS, Table
 
-# Of the older releases' table storagenode, which had no table storagehost.
-OLD_COLUMNS = ("host", "username", "address", "storage_type")
 NEW_COLUMNS = ("host_id", "archive")
 MODELS: dict[str, type[Table]] = {table._meta.table_name: table for table in ALPENHORN_TABLES}
 

@@ -288,3 +288,6 @@ SYNC_TABLES: tuple[type[Table], ...] = (
     SyncFormerName,
     SyncEvent,
 )
+
+# Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
+OLD_COLUMNS = ("host", "username", "address", "storage_type")

@@ -31,7 +31,6 @@ from alpenhorn.index.schema import (
 )
 from alpenhorn.index.shapes import (
     MODELS,
-    OLD_COLUMNS,
     UPGRADABLE,
     Found,
     Shape,
@@ -39,7 +38,7 @@ from alpenhorn.index.shapes import (
     describe,
     shape_of,
 )
-from alpenhorn.index.tables import SYNC_TABLES
+from alpenhorn.index.tables import OLD_COLUMNS, SYNC_TABLES
 from alpenhorn.index.upgrade_plan import (
     AddColumn,
     AddHosts,
