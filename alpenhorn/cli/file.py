@@ -303,7 +303,7 @@ def _print_transfers(requests: Sequence[listing.TransferRow]) -> None:
                 request.id,
                 request.node,
                 request.group,
-                _transfer_state(request),
+                request.state,
                 output.time(request.timestamp),
                 output.time(request.started),
                 output.time(request.ended),
@@ -315,16 +315,12 @@ def _print_transfers(requests: Sequence[listing.TransferRow]) -> None:
     )
 
 
-def _transfer_state(request: listing.TransferRow) -> str:
-    return "done" if request.completed else "cancelled" if request.cancelled else "pending"
-
-
 def _transfer_document(request: listing.TransferRow) -> dict[str, object]:
     return {
         "id": request.id,
         "node": request.node,
         "group": request.group,
-        "state": _transfer_state(request),
+        "state": request.state,
         "requested": request.timestamp,
         "started": request.started,
         "ended": request.ended,

@@ -6,15 +6,14 @@ every host that pulls from the node needs it too.  Which nodes a group may have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from alpenhorn.cli import output
 from alpenhorn.errors import Refused, StorageError
 from alpenhorn.extensions.registry import check_group, node_io, storage_class
 from alpenhorn.io.base import WrongSettings
 from alpenhorn.model import GroupFact, NodeFact
-
-TextEdit = Callable[[str | None], str | None]
+from alpenhorn.record.rows import TextEdit
 
 
 def require(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:

@@ -20,11 +20,11 @@ from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.output import harmless
 from alpenhorn.cli.waiting import Waiting
 from alpenhorn.errors import Refused
+from alpenhorn.record.rows import TextEdit
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.sync_candidates import Counted, Part, Total
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-TextEdit = Callable[[str | None], str | None]
 
 MOST_GIB = 1e15  # what a FLOAT column holds is more, what anybody stores is less
 MOST_COUNT = 2**31 - 1

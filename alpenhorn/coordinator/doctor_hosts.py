@@ -94,19 +94,26 @@ def hosts(
 def _unaddressed(source: Source) -> Finding | None:
     """Why a host cannot be asked."""
     node = source.nodes[0]
-    missing = [what for what in ("address", "username") if not getattr(node, what)]
-    if missing:
-        options = " ".join(f"--{what} {what.upper()}" for what in missing)
-        return Finding(
-            source.level,
-            f"host {source.name} has no {' and no '.join(missing)}, so nothing can be fetched from it",
-            f"alpenhorn host modify {source.name} {options}",
-        )
+    lacks, remedy = _lacks(node)
+    if lacks:
+        return Finding(source.level, f"{lacks}, so nothing can be fetched from it", remedy)
     try:
         host_spec(node)
     except StorageError as error:
         return Finding(source.level, str(error))
     return None
+
+
+def _lacks(node: NodeFact) -> tuple[str, str]:
+    """What a node's host lacks for others to fetch files from it, and the command that sets it; "" for nothing."""
+    missing = [what for what in ("address", "username") if not getattr(node, what)]
+    if not missing:
+        return "", ""
+    options = " ".join(f"--{what} {what.upper()}" for what in missing)
+    return (
+        f"host {node.host} has no {' and no '.join(missing)}",
+        f"alpenhorn host modify {node.host} {options}",
+    )
 
 
 def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading.Event) -> list[Finding]:
@@ -235,11 +242,6 @@ def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Findi
 def own_address(facts: Facts, host: str) -> Iterator[Finding]:
     """Whether others, who fetch files from this host, know where it is."""
     served = [node for node in facts.topology.here(host) if node.id in facts.served]
-    missing = [what for what in ("address", "username") if served and not getattr(served[0], what)]
-    if missing:
-        options = " ".join(f"--{what} {what.upper()}" for what in missing)
-        yield Finding(
-            Level.WARN,
-            f"other hosts are to fetch files from this one, and host {host} has no {' and no '.join(missing)}",
-            f"alpenhorn host modify {host} {options}",
-        )
+    lacks, remedy = _lacks(served[0]) if served else ("", "")
+    if lacks:
+        yield Finding(Level.WARN, f"other hosts are to fetch files from this one, and {lacks}", remedy)

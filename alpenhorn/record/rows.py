@@ -10,11 +10,12 @@ from typing import Any
 
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
+from alpenhorn.scan import names
 
 Values = Mapping[str, Any]
 TextEdit = Callable[[str | None], str | None]
 
-KINDS = {"storagehost": "host", "storagegroup": "group", "storagenode": "node"}
+KIND_OF = {table: kind for kind, (table, _) in names.KINDS.items()}
 
 
 def refuse_taken(index: Index, table: str, name: str, but: int = 0) -> None:
@@ -45,7 +46,7 @@ def create(index: Index, table: str, values: Values) -> int:
 
 
 def _taken(table: str, name: str) -> Refused:
-    kind = KINDS[table]
+    kind = KIND_OF[table]
     return Refused(
         f"there is a {kind} called {name!r} already; nothing was changed"
         f" (to change it: alpenhorn {kind} modify {name})"
@@ -65,7 +66,7 @@ def change(index: Index, table: str, row_id: int, values: Values, edits: Mapping
     lock = "" if index.sqlite else " FOR UPDATE"
     row = index.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?{lock}", (row_id,)).fetchone()
     if row is None:
-        raise NotFound(f"the {KINDS[table]} was removed meanwhile; nothing was changed")
+        raise NotFound(f"the {KIND_OF[table]} was removed meanwhile; nothing was changed")
     before = dict(zip(columns, row, strict=True))
     after = {**values, **{column: edit(before[column]) for column, edit in edits.items()}}
     changed = {column: value for column, value in after.items() if value != before[column]}

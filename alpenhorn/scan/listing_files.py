@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
+from alpenhorn.scan.listing_requests import RequestState, request_state
 from alpenhorn.scan.states import HEALTHY, condition, group_word, word
 from alpenhorn.scan.values import stream
 
@@ -80,6 +81,10 @@ class TransferRow(NamedTuple):
     timestamp: datetime | None
     started: datetime | None
     ended: datetime | None
+
+    @property
+    def state(self) -> RequestState:
+        return request_state(self.completed, self.cancelled)
 
 
 FILES = """

@@ -20,6 +20,14 @@ class RequestState(StrEnum):
     CANCELLED = "cancelled"
 
 
+def request_state(completed: bool, cancelled: bool, attempts: int = 0) -> RequestState:
+    if completed:
+        return RequestState.DONE
+    if cancelled:
+        return RequestState.CANCELLED
+    return RequestState.FAILING if attempts else RequestState.PENDING
+
+
 class RequestRow(NamedTuple):
     """Names are None where the row that they stand in is gone; `attempts` and so on are of failed ones."""
 
@@ -46,11 +54,7 @@ class RequestRow(NamedTuple):
 
     @property
     def state(self) -> RequestState:
-        if self.completed:
-            return RequestState.DONE
-        if self.cancelled:
-            return RequestState.CANCELLED
-        return RequestState.FAILING if self.attempts else RequestState.PENDING
+        return request_state(self.completed, self.cancelled, self.attempts)
 
 
 REQUESTS = """
