@@ -62,6 +62,9 @@ class Kind(StrEnum):
     CHECK = "check"
     DELETE = "delete"
     PULL = "pull"
+    TAPE = "tape"
+    COMPARE = "compare"
+    MANIFEST = "manifest"
 
 
 # --- facts: rows as scan read them ---------------------------------------------------------------------
@@ -367,6 +370,13 @@ class InitJob(NamedTuple):
     formerly: str | None = None
 
 
+class Job(Protocol):
+    """Those above, and those of `alpenhorn.tape` and `alpenhorn.manifests`, which few runs need."""
+
+    @property
+    def node(self) -> NodeFact: ...
+
+
 class Task(NamedTuple):
     """One job for a worker.  `deadline` is in seconds from its start, None for no limit.
 
@@ -376,18 +386,7 @@ class Task(NamedTuple):
 
     kind: Kind
     node_id: int
-    job: (
-        PullJob
-        | CheckJob
-        | DeleteJob
-        | SurveyJob
-        | SearchJob
-        | DetectJob
-        | RememberJob
-        | ImportJob
-        | ProbeJob
-        | InitJob
-    )
+    job: Job
     files: int = 1
     bytes: int = 0
     deadline: float | None = None
@@ -407,6 +406,7 @@ class Verdict(StrEnum):
     MISSING = "missing"
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
+    AWAY = "on tape only"  # of a pull as well: the source was not read, since that would wait for the tape
     # of a deletion; MISSING and CORRUPT (it is not the file that the index knows: left alone), FAILED as well
     DELETED = "deleted"
     # of an import
@@ -530,7 +530,8 @@ class ImportResult(NamedTuple):
 class ProbeOutcome(NamedTuple):
     """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
     root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none.
-    `warning`: what should be told although the node may be worked on."""
+    `warning`: what should be told although the node may be worked on.  `manifest`: the token of the manifest that
+    lies there, "" for none."""
 
     node_id: int
     free_b: int | None = None
@@ -538,6 +539,7 @@ class ProbeOutcome(NamedTuple):
     owner: str = ""
     error: str = ""
     warning: str = ""
+    manifest: str = ""
 
 
 class InitOutcome(NamedTuple):

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from alpenhorn.cli import output
 from alpenhorn.coordinator.report import Report
-from alpenhorn.model import Kind
+from alpenhorn.model import PullJob
 from alpenhorn.run.pool import Activity
 
 INTERVAL = 0.25  # seconds
@@ -79,8 +79,8 @@ def _worker_row(worker: Activity) -> tuple[str, ...]:
     if task is None:
         return (f"worker {worker.worker + 1}", "[dim]idle", "", "", "", "")
     doing = str(task.kind)
-    if task.kind is Kind.PULL:
-        doing = f"pull from {task.job.source.name}"  # type: ignore[union-attr]
+    if isinstance(task.job, PullJob):
+        doing = f"pull from {task.job.source.name}"
     return (
         f"worker {worker.worker + 1}",
         f"{escape(output.harmless(doing))} [dim]on[/] {escape(output.harmless(task.job.node.name))}",

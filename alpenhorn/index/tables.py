@@ -252,6 +252,42 @@ class SyncFormerName(SyncTable):
         indexes = ((("node_id", "name"), True),)
 
 
+class SyncRestore(SyncTable):
+    """A copy that was asked back from tape, until it is known to be there or not needed any more.
+
+    `state`: "asked"; "failed", to be tried again; "back", to be checked; "checked", to be left to the tape again.
+    """
+
+    file_id = pw.IntegerField()
+    node_id = pw.IntegerField()
+    purpose = pw.CharField(max_length=8)  # "pull" or "check"
+    state = pw.CharField(max_length=8)
+    tries = pw.IntegerField()  # how often it was asked for
+    asked = pw.DateTimeField()  # when, last
+    next = pw.DateTimeField()  # when it is looked at again, or tried again
+    error = pw.TextField()
+
+    class Meta:
+        indexes = ((("node_id", "file_id"), True),)
+
+
+class SyncNode(SyncTable):
+    """What runs keep in mind of a node.
+
+    `compared`: the last copy that was compared with the tape.  `manifest` and what follows: the token of the
+    manifest on the node, null when nobody vouches that the files there are as it says; where the node was then;
+    up to which event, and of how many files, the manifest tells.
+    """
+
+    node_id = pw.IntegerField(unique=True)
+    compared = pw.IntegerField(default=0)
+    manifest = pw.CharField(max_length=32, null=True)
+    host = pw.CharField(max_length=64, null=True)
+    root = pw.CharField(max_length=255, null=True)
+    event_id = pw.BigIntegerField(default=0)
+    files = pw.IntegerField(default=0)
+
+
 class SyncEvent(SyncTable):
     """What happened to which copy, and why.  Only ever added to."""
 
@@ -286,6 +322,8 @@ SYNC_TABLES: tuple[type[Table], ...] = (
     SyncVerification,
     SyncPin,
     SyncFormerName,
+    SyncRestore,
+    SyncNode,
     SyncEvent,
 )
 

@@ -10,12 +10,15 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from alpenhorn.errors import StorageError
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.removal import Removal
 from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
+
+if TYPE_CHECKING:
+    from alpenhorn.tape import Told
 
 PROBE_SECONDS = 30.0
 REPLACED = "--io-config '{…}'"
@@ -63,7 +66,11 @@ class Group(ABC):
     `nodes` are the group's active nodes on this host, less those that a class has no use for; `warnings` say
     which those are.  Raises StorageError when group and nodes do not go together, or the settings are wrong; the
     group is then left out of the run with that message.
+
+    `travels`: its nodes are carried between hosts, so that each run keeps a manifest on them.
     """
+
+    travels = False
 
     def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
         self.check_settings(group, settings)
@@ -179,6 +186,50 @@ class Node(ABC):
     @abstractmethod
     def space_used(self, status: os.stat_result) -> int:
         """Bytes that a file of that status takes on the medium."""
+
+
+class TapeNode(Node):
+    """A node whose files may be on tape only; the `ready` column of a copy says that it is on disk.
+
+    Whoever reads a file that is on tape only waits for the tape, which no run may do.  Other hosts read here what
+    is ready.
+    """
+
+    @property
+    @abstractmethod
+    def headroom_b(self) -> int:
+        """Bytes to keep free on the disk."""
+
+    @property
+    @abstractmethod
+    def restore_limit(self) -> int:
+        """How many files may be on their way back from tape at once."""
+
+    @property
+    @abstractmethod
+    def restore_wait(self) -> float:
+        """Seconds after which one that was asked back is looked at again."""
+
+    @property
+    @abstractmethod
+    def release_check_count(self) -> int:
+        """How many copies a run compares with what the index says of them."""
+
+    @abstractmethod
+    def job_seconds(self, files: int) -> float:
+        """How long a job that looks at so many files may take."""
+
+    @abstractmethod
+    def where(self, paths: Sequence[str]) -> dict[str, Told]:
+        """Where each of the files is.  Raises StorageError when that cannot be told of any."""
+
+    @abstractmethod
+    def restore(self, paths: Sequence[str]) -> dict[str, str]:
+        """Ask for files back from tape, in one batch; returns of which this failed, and why.  Does not wait."""
+
+    @abstractmethod
+    def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
+        """Give the disk space of files on tape back; returns of which this failed, and why."""
 
 
 class Remote(ABC):

@@ -17,6 +17,8 @@ class TransportGroup(Group):
     archived.
     """
 
+    travels = True
+
     def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
         super().__init__(group, [node for node in nodes if not node.archive], settings)
         self._names = {node.id: node.name for node in self.nodes}

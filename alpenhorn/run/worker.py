@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from alpenhorn.config import Transfer
 from alpenhorn.extensions.registry import node_io
+from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import (
     CheckJob,
     DeleteJob,
@@ -80,3 +81,28 @@ class Worker:
                 from alpenhorn.run.nodes import initialise
 
                 return initialise(job, node)
+            case _:
+                return _seldom(task, node, report)
+
+
+def _seldom(task: Task, node: Node, report: Reporter) -> object:
+    """Jobs of whose types the parent knows nothing in most runs."""
+    from alpenhorn.manifests import CompareJob, ManifestJob
+    from alpenhorn.tape import TapeJob
+
+    match task.job:
+        case TapeJob():
+            from alpenhorn.run.tape import tape
+
+            assert isinstance(node, TapeNode)
+            return tape(task.job, node, report)
+        case CompareJob():
+            from alpenhorn.run.manifest import compare
+
+            return compare(task.job, node, report)
+        case ManifestJob():
+            from alpenhorn.run.manifest import write
+
+            return write(task.job, node, report)
+        case _:
+            raise TypeError(f"no worker knows what to do with {type(task.job).__name__}")

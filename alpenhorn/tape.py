@@ -1,0 +1,67 @@
+"""The plain data that the steps of a run hand to one another about files that may be on tape; as `alpenhorn.model`,
+apart from it since most archives have no tape.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from alpenhorn.model import NodeFact
+
+
+class Where(StrEnum):
+    """Where a file of a node with tape behind it is."""
+
+    DISK = "on disk, not on tape yet"
+    BOTH = "on disk and on tape"
+    COMING = "on its way back from tape"
+    TAPE = "on tape only"
+    GONE = "not there"
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be read without waiting for the tape."""
+        return self in (Where.DISK, Where.BOTH)
+
+
+class Told(NamedTuple):
+    """Where a file is; None when that could not be told, for the reason `error`.
+
+    `held`: it cannot be left to the tape now, as it was changed since, or is to stay on disk.
+    """
+
+    where: Where | None
+    error: str = ""
+    held: bool = False
+
+
+class Verb(StrEnum):
+    """What a worker is to do with files of such a node."""
+
+    LOOK = "look"
+    RESTORE = "restore"  # those that are on tape only
+    LEAVE = "leave to tape"  # those that are on both
+
+
+class TapeFile(NamedTuple):
+    """`ready`: what the index says of it; `held_b`: what it takes on disk when it is there."""
+
+    copy_id: int
+    file_id: int
+    path: str
+    held_b: int
+    ready: bool
+
+
+class TapeJob(NamedTuple):
+    node: NodeFact
+    verb: Verb
+    files: tuple[TapeFile, ...]
+
+
+class TapeResult(NamedTuple):
+    """`where`: where the file is after what was done, None when that is not known; `error`: why what was to be done
+    was not."""
+
+    file: TapeFile
+    where: Where | None
+    error: str = ""
