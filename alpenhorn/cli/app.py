@@ -44,15 +44,17 @@ class App:
 
         Raises ConfigError, IndexUnusable.
         """
-        from alpenhorn.index import schema
+        from alpenhorn.index import current
 
         path = self.config.database.url.removeprefix("sqlite:///")
         fresh = self.config.embedded and not os.path.exists(path)
         index = self.open_index(create=fresh)
         if fresh:
+            from alpenhorn.index import schema  # 3 ms, and only the first command needs it
+
             schema.create(index)
             click.echo(f"Nothing is configured, so a new index was made: {path}", err=True)
-        schema.require_current(index)
+        current.require_current(index)
         return index
 
     def open_index(self, create: bool = False) -> Index:

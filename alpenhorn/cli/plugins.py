@@ -63,14 +63,14 @@ def _brought(app: App) -> list[Plugin]:
     """What packages bring; components as they are on the index, if it can be had."""
     from alpenhorn.coordinator import plugins as brought
     from alpenhorn.extensions.points import INDEX
-    from alpenhorn.index import schema
+    from alpenhorn.index import current
 
     found = brought.everything()
     if not any(one.point == INDEX and one.loaded is not None for one in found):
         return found
     try:
         index = app.open_index()
-        schema.require_current(index)
+        current.require_current(index)
     except AlpenhornError as error:
         output.note(f"whether the tables of packages are in the index was not looked at: {error}")
         return found

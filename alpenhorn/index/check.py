@@ -7,15 +7,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.schema import (
-    COMPONENTS,
-    EXTRA_INDEXES,
-    VERSIONS,
-    IndexOn,
-    absent,
-    declared_indexes,
-    require_current,
-)
+from alpenhorn.index.current import VERSIONS, require_current
+from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, IndexOn, absent, declared_indexes
 from alpenhorn.index.tables import Table
 
 CLOCK_WARN = 5.0  # seconds

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
-from alpenhorn.index import schema
+from alpenhorn.index import current, schema
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import ALPENHORN_TABLES, Table
 
@@ -53,7 +53,7 @@ def fault(found: Any) -> str:
         return f"it is {type(found).__name__}, not an alpenhorn.index.components.Component"
     if not isinstance(found.name, str) or not found.name or len(found.name) > NAME_LENGTH:
         return f"the component's name {found.name!r} is no text of 1 to {NAME_LENGTH} characters"
-    if found.name in schema.VERSIONS:
+    if found.name in current.VERSIONS:
         return f"the component {found.name} is alpenhorn's own: give it the package's name"
     if type(found.version) is not int or found.version < 1:
         return f"the component's version {found.version!r} is no whole number from 1 on"
@@ -85,7 +85,7 @@ def clashes(components: Sequence[Component]) -> dict[int, str]:
 
 def create(index: Index, components: Sequence[Component]) -> Created:
     """Add the tables that are missing, to an index that has alpenhorn's own.  Raises IndexUnusable without those."""
-    schema.require_current(index)
+    current.require_current(index)
     made = Created([], [])
     with schema.alone(index):
         for component in components:

@@ -21,8 +21,7 @@ from typing import Any, TypeVar
 import peewee as pw
 
 from alpenhorn.errors import IndexUnusable
-from alpenhorn.index.engines import IndexInterrupted, database_for
-from alpenhorn.index.tables import database
+from alpenhorn.index.engines import IndexInterrupted, database, database_for
 
 T = TypeVar("T")
 

@@ -13,6 +13,9 @@ import peewee as pw
 
 from alpenhorn.errors import IndexUnusable
 
+# What the models of `alpenhorn.index.tables` use; here, since runs do without those.
+database = pw.DatabaseProxy()
+
 SQLITE_BUSY_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10
 MARIADB_LOCK_WAIT = 20

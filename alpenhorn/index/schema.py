@@ -1,4 +1,4 @@
-"""Creation of the index's tables, and the check that they are those that this program knows.
+"""Creation of the index's tables.
 
 Nothing that is there is ever altered or dropped: `create` adds what is missing, so that an index that the
 alpenhorn daemon made can be used as it is, and given back.
@@ -6,20 +6,16 @@ alpenhorn daemon made can be used as it is, and given back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
-
-import peewee as pw
+from typing import NamedTuple
 
 from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.index.tables import ALPENHORN_TABLES, OLD_COLUMNS, SYNC_TABLES, Table
+from alpenhorn.index.current import VERSIONS, refuse_other_shapes, refuse_other_versions
+from alpenhorn.index.shapes import describe
+from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, Table
 
-if TYPE_CHECKING:
-    from alpenhorn.index.shapes import Found
-
-VERSIONS = {"alpenhorn": 2, "sync": 1}
 COMPONENTS: dict[str, tuple[type[Table], ...]] = {"alpenhorn": ALPENHORN_TABLES, "sync": SYNC_TABLES}
 
 # How long a second `db init` waits for the first, in seconds.
@@ -49,43 +45,6 @@ EXTRA_INDEXES = (
     IndexOn("archivefileimportrequest", "sync_import_by_node", ("node_id", "completed")),
 )
 
-# One query that fails where a table is missing, or a column of those that changed between releases, and whose own
-# columns tell the older ones.
-_SHAPE = (
-    "SELECT n.*, n.group_id, n.io_class, n.io_config, n.max_total_gb, n.avail_gb_last_checked, n.archive, "
-    "h.address AS host_address, g.io_config AS group_io_config FROM storagenode n "
-    "LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN storagegroup g ON g.id = n.group_id "
-    + " ".join(f"LEFT JOIN {table._meta.table_name} ON 1 = 0" for table in SYNC_TABLES)
-    + " LIMIT 0"
-)
-
-
-def require_current(index: Index) -> None:
-    """Raise IndexUnusable, with the remedy, unless the index has the tables and versions known here.
-
-    Two queries where all is well.
-    """
-    try:
-        versions = _versions(index)
-        shape = index.execute(_SHAPE).description
-    except (pw.OperationalError, pw.ProgrammingError):
-        found = _described(index)
-        refuse_other_versions(index, found.versions or {})
-        if not found.columns:
-            raise _uninitialised(index, "has no tables yet") from None
-        _refuse_other_shapes(index, found)
-        for component in VERSIONS:
-            missing = [name for name in _names(component) if name not in found.tables]
-            if missing and (component == "alpenhorn" or component in (found.versions or {})):
-                raise _uninitialised(index, f"lacks the table {', '.join(missing)}") from None
-        _refuse_uninitialised(index, found.versions or {})
-        raise
-    refuse_other_versions(index, versions)
-    # An upgrade that was cut short leaves both the old columns and all the new ones.
-    if not {column[0] for column in shape}.isdisjoint(OLD_COLUMNS):
-        _refuse_other_shapes(index, _described(index))
-    _refuse_uninitialised(index, versions)
-
 
 def create(index: Index, only: str | None = None) -> list[str]:
     """Add the missing tables and indexes, of the component `only` or of all, and return what was added.
@@ -95,11 +54,11 @@ def create(index: Index, only: str | None = None) -> list[str]:
     """
     components = list(VERSIONS) if only is None else [only]
     with alone(index):
-        found = _described(index)
+        found = describe(index)
         versions = found.versions or {}
         refuse_other_versions(index, versions)
-        _refuse_other_shapes(index, found)
-        if only == "sync" and not found.tables.issuperset(_names("alpenhorn")):
+        refuse_other_shapes(index, found)
+        if only == "sync" and not found.tables.issuperset(names("alpenhorn")):
             raise Refused(
                 "the component sync rests on the component alpenhorn, which is not there: "
                 "run `alpenhorn db init` without --only"
@@ -160,50 +119,9 @@ def absent(index: Index, wanted: Sequence[IndexOn]) -> list[IndexOn]:
     return [one for one in wanted if one.name not in present[one.table]]
 
 
-def _names(component: str) -> list[str]:
+def names(component: str) -> list[str]:
+    """The tables of a component."""
     return [table._meta.table_name for table in COMPONENTS[component]]
-
-
-def _versions(index: Index) -> dict[str, int]:
-    return dict(index.execute("SELECT component, version FROM dataindexversion").fetchall())
-
-
-def _uninitialised(index: Index, what: str) -> IndexUnusable:
-    return IndexUnusable(f"the index {index.url} {what}: run `alpenhorn db init`")
-
-
-def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:
-    for component in VERSIONS:
-        if component not in versions:
-            raise _uninitialised(index, f"has no tables of the component {component} yet")
-
-
-def _described(index: Index) -> Found:
-    from alpenhorn.index.shapes import describe  # 1 ms, and the indexes of most runs are today's
-
-    return describe(index)
-
-
-def _refuse_other_shapes(index: Index, found: Found) -> None:
-    from alpenhorn.index.shapes import complaint  # as above
-
-    wrong = complaint(found, index.url)
-    if wrong:
-        raise IndexUnusable(wrong)
-
-
-def refuse_other_versions(index: Index, versions: Mapping[str, int]) -> None:
-    """Raise IndexUnusable when a component has another version than this program needs."""
-    for component, needed in VERSIONS.items():
-        found = versions.get(component, needed)
-        if found != needed:
-            remedy = (
-                "install a newer alpenhorn" if found > needed else "migrate it with the program that made it"
-            )
-            raise IndexUnusable(
-                f"the index {index.url} has version {found} of the component {component}, "
-                f"and this program needs version {needed}: {remedy}"
-            )
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from typing import Any
 
 import peewee as pw
 
+from alpenhorn.index.engines import database
 from alpenhorn.model import HasFile, WantsFile
-
-database = pw.DatabaseProxy()
 
 
 class EnumField(pw.Field):
@@ -326,6 +325,3 @@ SYNC_TABLES: tuple[type[Table], ...] = (
     SyncNode,
     SyncEvent,
 )
-
-# Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
-OLD_COLUMNS = ("host", "username", "address", "storage_type")

@@ -18,16 +18,15 @@ from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index import dump
 from alpenhorn.index.check import unserved
 from alpenhorn.index.connection import Index
+from alpenhorn.index.current import OLD_COLUMNS, VERSIONS, refuse_other_versions
 from alpenhorn.index.schema import (
     EXTRA_INDEXES,
-    VERSIONS,
     IndexOn,
     absent,
     alone,
     create_table,
     declared_indexes,
     record_version,
-    refuse_other_versions,
 )
 from alpenhorn.index.shapes import (
     MODELS,
@@ -38,7 +37,7 @@ from alpenhorn.index.shapes import (
     describe,
     shape_of,
 )
-from alpenhorn.index.tables import OLD_COLUMNS, SYNC_TABLES
+from alpenhorn.index.tables import SYNC_TABLES
 from alpenhorn.index.upgrade_plan import (
     AddColumn,
     AddHosts,

@@ -16,7 +16,7 @@ import peewee as pw
 import pytest
 
 from alpenhorn.errors import IndexUnusable
-from alpenhorn.index import schema
+from alpenhorn.index import current, schema
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import ArchiveAcq
 from tests.fixtures.index import MariaDBServer
@@ -171,7 +171,7 @@ def test_a_file_that_is_read_only_can_be_read_and_says_so_when_written(
     os.chmod(shared_directory / "index.db", 0o444)
     request.getfixturevalue("nobody")
     reader = Index.open(url)
-    schema.require_current(reader)
+    current.require_current(reader)
     for write in (
         lambda: reader.execute("DELETE FROM archiveacq"),
         lambda: ArchiveAcq.create(name="a"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
 import peewee as pw
 import pytest
 
 from alpenhorn.errors import IndexUnusable, Refused
-from alpenhorn.index import schema
+from alpenhorn.index import current, schema
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import (
     ALPENHORN_TABLES,
@@ -55,7 +58,7 @@ def test_a_fresh_index_has_all_tables_indexes_and_versions(index: Index) -> None
     for table in (*ALPENHORN_TABLES, *SYNC_TABLES):
         assert schema.absent(index, schema.declared_indexes(table)) == []
     assert schema.absent(index, schema.EXTRA_INDEXES) == []
-    schema.require_current(index)
+    current.require_current(index)
 
 
 def test_a_fresh_index_is_that_of_the_daemon(index: Index, empty: Index, index_url: str) -> None:
@@ -86,9 +89,9 @@ def test_a_daemon_index_gains_only_additions(empty: Index) -> None:
     empty.execute("INSERT INTO storagegroup (name) VALUES ('old')")
     columns_before, indexes_before = columns(empty), indexes(empty)
     with pytest.raises(IndexUnusable, match="sync yet: run `alpenhorn db init`"):
-        schema.require_current(empty)
+        current.require_current(empty)
     added = schema.create(empty)
-    schema.require_current(empty)
+    current.require_current(empty)
     assert {what.split()[1] for what in added if what.startswith("table")} == {
         table._meta.table_name for table in SYNC_TABLES
     }
@@ -109,7 +112,7 @@ def test_one_component_at_a_time(empty: Index) -> None:
     assert not any(name.startswith("sync_") for name in empty.db.get_tables())
     assert not any(name.startswith("sync_") for found in indexes(empty).values() for name, _, _ in found)
     schema.create(empty, "sync")
-    schema.require_current(empty)
+    current.require_current(empty)
     assert schema.create(empty) == []
 
 
@@ -119,11 +122,11 @@ def test_a_creation_that_was_cut_short_is_finished(index: Index) -> None:
     index.execute("DROP TABLE sync_event")
     index.execute("DELETE FROM dataindexversion")
     with pytest.raises(IndexUnusable, match="component alpenhorn yet"):
-        schema.require_current(index)
+        current.require_current(index)
     added = schema.create(index)
     assert {"index archiveacq_name", "table sync_event"} < set(added)
     assert schema.absent(index, schema.declared_indexes(ArchiveAcq)) == []
-    schema.require_current(index)
+    current.require_current(index)
 
 
 def test_indexes_of_a_finished_daemon_index_are_left_as_they_are(empty: Index) -> None:
@@ -158,13 +161,13 @@ def test_several_creations_at_once_share_the_work(index_url: str) -> None:
     assert all(isinstance(added, list) for added in found), found
     assert sorted(map(bool, found)) == [False, False, False, True]
     index = Index.open(index_url)
-    schema.require_current(index)
+    current.require_current(index)
     index.close()
 
 
 def test_an_empty_database_is_refused_with_the_remedy(empty: Index) -> None:
     with pytest.raises(IndexUnusable, match="has no tables yet: run `alpenhorn db init`"):
-        schema.require_current(empty)
+        current.require_current(empty)
 
 
 def test_a_missing_table_is_refused_with_the_remedy(index: Index) -> None:
@@ -172,7 +175,7 @@ def test_a_missing_table_is_refused_with_the_remedy(index: Index) -> None:
         index.execute("SET FOREIGN_KEY_CHECKS = 0")
     index.execute("DROP TABLE storagegroup")
     with pytest.raises(IndexUnusable, match="lacks the table storagegroup: run `alpenhorn db init`"):
-        schema.require_current(index)
+        current.require_current(index)
 
 
 def test_our_tables_may_go_and_come_back(index: Index) -> None:
@@ -180,16 +183,16 @@ def test_our_tables_may_go_and_come_back(index: Index) -> None:
     for name in names:
         index.execute(f"DROP TABLE {name}")
     with pytest.raises(IndexUnusable, match=f"lacks the table {', '.join(names)}: run `alpenhorn db init`"):
-        schema.require_current(index)
+        current.require_current(index)
     schema.create(index)
-    schema.require_current(index)
+    current.require_current(index)
 
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_an_older_release_is_named_and_refused_and_left_alone(empty: Index, release: str) -> None:
     make_older_index(empty, release)
     before = empty.db.get_tables()
-    for look in (schema.require_current, schema.create):
+    for look in (current.require_current, schema.create):
         with pytest.raises(
             IndexUnusable,
             match=rf"alpenhorn {release}: .*host, username, address, storage_type .*`alpenhorn db upgrade`",
@@ -202,10 +205,10 @@ def test_an_older_release_is_named_and_refused_and_left_alone(empty: Index, rele
 def test_old_columns_beside_the_new_ones_are_refused(index: Index, column: str) -> None:
     index.execute(f"ALTER TABLE storagenode ADD COLUMN {column} VARCHAR(64)")
     with pytest.raises(IndexUnusable, match="tables of no release that is known here"):
-        schema.require_current(index)
+        current.require_current(index)
     for other in {"host", "username", "address", "storage_type"} - {column}:
         index.execute(f"ALTER TABLE storagenode ADD COLUMN {other} VARCHAR(64)")
-    for look in (schema.require_current, schema.create):
+    for look in (current.require_current, schema.create):
         with pytest.raises(IndexUnusable, match=r"half upgraded: .*Run `alpenhorn db upgrade` again"):
             look(index)
 
@@ -216,8 +219,8 @@ def test_old_columns_beside_the_new_ones_are_refused(index: Index, column: str) 
 )
 def test_another_version_is_refused(index: Index, component: str, version: int, remedy: str) -> None:
     index.execute("UPDATE dataindexversion SET version = ? WHERE component = ?", (version, component))
-    needed = schema.VERSIONS[component]
-    for look in (schema.require_current, schema.create):
+    needed = current.VERSIONS[component]
+    for look in (current.require_current, schema.create):
         with pytest.raises(
             IndexUnusable,
             match=f"version {version} of the component {component}, .* version {needed}: .*{remedy}",
@@ -227,7 +230,7 @@ def test_another_version_is_refused(index: Index, component: str, version: int, 
 
 def test_a_newer_daemon_may_add_columns(index: Index) -> None:
     index.execute("ALTER TABLE storagenode ADD COLUMN colour VARCHAR(8)")
-    schema.require_current(index)
+    current.require_current(index)
 
 
 ALIKE = ("Data.h5", "data.h5", "café", "cafe", "sp", "sp ", "\N{SATELLITE}", "\N{ROCKET}", "a\u0301", "á")
@@ -320,3 +323,20 @@ def test_pages_of_pending_work_use_our_indexes_without_a_sort(
         ((*_, key, _, _, _, extra),) = index.execute(f"EXPLAIN {PAGES[name]}").fetchall()
         assert key == name, (key, extra)
         assert "filesort" not in extra
+
+
+def test_the_check_at_each_start_looks_for_all_of_our_tables() -> None:
+    assert set(current.OURS) == {table._meta.table_name for table in SYNC_TABLES}
+
+
+def test_a_run_does_without_the_models_of_the_tables(tmp_path: Path) -> None:
+    code = (
+        "import sys; from alpenhorn.index.connection import Index\n"
+        "from alpenhorn.index.current import require_current\n"
+        f"require_current(Index.open('sqlite:///{tmp_path}/i.db'))\n"
+        "assert 'alpenhorn.index.tables' not in sys.modules"
+    )
+    index = Index.open(f"sqlite:///{tmp_path}/i.db", create=True)
+    schema.create(index)
+    index.close()
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import IndexUnusable, Refused
-from alpenhorn.index import schema
+from alpenhorn.index import current, schema
 from alpenhorn.index.check import Level, check
 from alpenhorn.index.connection import Index
 from alpenhorn.index.shapes import Shape, describe, shape_of
@@ -54,7 +54,7 @@ def carry_out(index: Index, target: Path) -> None:
 def test_all_is_moved_and_nothing_else_is_changed(older: Index, tmp_path: Path) -> None:
     before = kept(older)
     carry_out(older, tmp_path / "dump")
-    schema.require_current(older)
+    current.require_current(older)
     assert schema.create(older) == []
     assert kept(older) == before
     assert_moved(older)
@@ -102,7 +102,7 @@ def test_a_column_missing_from_a_large_table_is_added_with_its_default(rc2: Inde
     rc2.execute("ALTER TABLE storagegroup DROP COLUMN io_config")
     rc2.execute("DROP TABLE archivefileimportrequest")
     carry_out(rc2, tmp_path / "dump")
-    schema.require_current(rc2)
+    current.require_current(rc2)
     assert set(rows(rc2, "SELECT ready FROM archivefilecopy")) == {(0,)}
     assert set(rows(rc2, "SELECT io_config FROM storagegroup")) == {(None,)}
     assert [finding for finding in check(rc2) if finding.level is Level.FAIL] == []
@@ -294,13 +294,13 @@ def test_killed_between_any_two_steps_it_is_refused_and_finished(
             break
         assert old_values(index) == moved
         assert shape is (Shape.HALF if not index.sqlite else Shape(release))
-        for look in (schema.require_current, schema.create):
+        for look in (current.require_current, schema.create):
             with pytest.raises(IndexUnusable, match="`alpenhorn db upgrade`"):
                 look(index)
     if shape is not Shape.CURRENT:
         # What is there already is not planned again, but filling the nodes always is.
         carry_out(index, tmp_path / "dump")
-    schema.require_current(index)
+    current.require_current(index)
     assert kept(index) == before
     assert_moved(index)
     index.close()

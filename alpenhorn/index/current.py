@@ -1,0 +1,110 @@
+"""The check, at each start, that an index has the tables and versions that this program knows.
+
+Apart from what creates them, since no run needs the tables' models, which take 3 ms to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import peewee as pw
+
+from alpenhorn.errors import IndexUnusable
+from alpenhorn.index.connection import Index
+
+if TYPE_CHECKING:
+    from alpenhorn.index.shapes import Found
+
+VERSIONS = {"alpenhorn": 2, "sync": 1}
+OURS = (
+    "sync_run",
+    "sync_claim",
+    "sync_attempt",
+    "sync_verification",
+    "sync_pin",
+    "sync_former_name",
+    "sync_restore",
+    "sync_node",
+    "sync_event",
+)
+# Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
+OLD_COLUMNS = ("host", "username", "address", "storage_type")
+
+# One query that fails where a table is missing, or a column of those that changed between releases, and whose own
+# columns tell the older ones.
+_SHAPE = (
+    "SELECT n.*, n.group_id, n.io_class, n.io_config, n.max_total_gb, n.avail_gb_last_checked, n.archive, "
+    "h.address AS host_address, g.io_config AS group_io_config FROM storagenode n "
+    "LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN storagegroup g ON g.id = n.group_id "
+    + " ".join(f"LEFT JOIN {table} ON 1 = 0" for table in OURS)
+    + " LIMIT 0"
+)
+
+
+def require_current(index: Index) -> None:
+    """Raise IndexUnusable, with the remedy, unless the index has the tables and versions known here.
+
+    Two queries where all is well.
+    """
+    try:
+        versions = dict(index.execute("SELECT component, version FROM dataindexversion").fetchall())
+        shape = index.execute(_SHAPE).description
+    except (pw.OperationalError, pw.ProgrammingError):
+        from alpenhorn.index.schema import names  # it imports this module
+
+        found = _described(index)
+        refuse_other_versions(index, found.versions or {})
+        if not found.columns:
+            raise _uninitialised(index, "has no tables yet") from None
+        refuse_other_shapes(index, found)
+        for component in VERSIONS:
+            missing = [name for name in names(component) if name not in found.tables]
+            if missing and (component == "alpenhorn" or component in (found.versions or {})):
+                raise _uninitialised(index, f"lacks the table {', '.join(missing)}") from None
+        _refuse_uninitialised(index, found.versions or {})
+        raise
+    refuse_other_versions(index, versions)
+    # An upgrade that was cut short leaves both the old columns and all the new ones.
+    if not {column[0] for column in shape}.isdisjoint(OLD_COLUMNS):
+        refuse_other_shapes(index, _described(index))
+    _refuse_uninitialised(index, versions)
+
+
+def _uninitialised(index: Index, what: str) -> IndexUnusable:
+    return IndexUnusable(f"the index {index.url} {what}: run `alpenhorn db init`")
+
+
+def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:
+    for component in VERSIONS:
+        if component not in versions:
+            raise _uninitialised(index, f"has no tables of the component {component} yet")
+
+
+def _described(index: Index) -> Found:
+    from alpenhorn.index.shapes import describe  # 1 ms, and the indexes of most runs are today's
+
+    return describe(index)
+
+
+def refuse_other_shapes(index: Index, found: Found) -> None:
+    """Raise IndexUnusable when the index has the tables of an older release."""
+    from alpenhorn.index.shapes import complaint  # as above
+
+    wrong = complaint(found, index.url)
+    if wrong:
+        raise IndexUnusable(wrong)
+
+
+def refuse_other_versions(index: Index, versions: Mapping[str, int]) -> None:
+    """Raise IndexUnusable when a component has another version than this program needs."""
+    for component, needed in VERSIONS.items():
+        found = versions.get(component, needed)
+        if found != needed:
+            remedy = (
+                "install a newer alpenhorn" if found > needed else "migrate it with the program that made it"
+            )
+            raise IndexUnusable(
+                f"the index {index.url} has version {found} of the component {component}, "
+                f"and this program needs version {needed}: {remedy}"
+            )
