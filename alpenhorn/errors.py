@@ -64,14 +64,16 @@ class UnsafePath(AlpenhornError):
 class CommandFailed(AlpenhornError):
     """A program that we ran ended with an error.
 
-    `status` is its exit status (negative: the signal that ended it) and `stderr` the last lines it wrote.
+    `status` is its exit status (negative: the signal that ended it), `stderr` the last lines it wrote, `stdout` what
+    it had answered by then.
     """
 
-    def __init__(self, program: str, status: int, stderr: str = "") -> None:
-        super().__init__(program, status, stderr)
+    def __init__(self, program: str, status: int, stderr: str = "", stdout: str = "") -> None:
+        super().__init__(program, status, stderr, stdout)
         self.program = program
         self.status = status
         self.stderr = stderr
+        self.stdout = stdout
 
     def __str__(self) -> str:
         ended = (

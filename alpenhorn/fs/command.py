@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import subprocess
 
 STDERR_KEPT = 64 * 1024
+STDOUT_KEPT = 16 * 1024 * 1024  # longer than any answer; what talks on for ever would fill the memory
 LINE_KEPT = 1024 * 1024
 STOP_POLL = 0.2
 STOP_GRACE = 2.0
@@ -45,27 +46,27 @@ def run(
     `timeout` is in seconds, None for no limit.  `stdin` None: nothing to read.  `env` None: ours.
     `on_line` gets every line of the standard output that is not empty as it comes, without its end; a
     carriage return ends a line too, so that the updates of a progress bar arrive one by one.  Without it
-    the standard output is kept whole in memory.  `stopping` is asked several times a second.
+    the standard output is kept in memory, up to 16 MiB.  `stopping` is asked several times a second.
 
     The program dies when this process, or the thread that calls, dies.
 
     Raises CommandFailed, CommandTimedOut, Stopped (in the last two cases the program and all its children
-    were killed, SIGTERM first), StorageError when it cannot be started, UnsafePath when an argument cannot
-    be passed to any program.
+    were killed, SIGTERM first), StorageError when it cannot be started or says too much, UnsafePath when
+    an argument cannot be passed to any program.
     """
     process = _start(argv, stdin is not None, env)
     with contextlib.ExitStack() as at_end:
         try:
-            conversation = _Conversation(process, stdin or b"", on_line)
+            conversation = _Conversation(process, argv[0], stdin or b"", on_line)
             at_end.callback(conversation.close)
-            _converse(conversation, argv[0], timeout, stopping)
+            _converse(conversation, timeout, stopping)
         except BaseException:  # before the pipes are closed: what it says when it is killed may not kill it
             processes.kill_tree(process.pid, STOP_GRACE)
             process.poll()
             raise
     status = process.wait()
     if status != 0:
-        raise CommandFailed(argv[0], status, conversation.stderr())
+        raise CommandFailed(argv[0], status, conversation.stderr(), conversation.stdout())
     return CompletedCommand(tuple(argv), conversation.stdout(), conversation.stderr())
 
 
@@ -99,7 +100,6 @@ def _start(argv: Sequence[str], feed: bool, env: Mapping[str, str] | None) -> su
 
 def _converse(
     conversation: _Conversation,
-    program: str,
     timeout: float | None,
     stopping: Callable[[], bool] | None,
 ) -> None:
@@ -112,24 +112,30 @@ def _converse(
         if conversation.turn(left):
             return
         if timeout is not None and time.monotonic() - started >= timeout:
-            raise CommandTimedOut(program, timeout)
+            raise CommandTimedOut(conversation.program, timeout)
         if stopping is not None and stopping():
-            raise Stopped(f"{program} was stopped")
+            raise Stopped(f"{conversation.program} was stopped")
 
 
 class _Conversation:
     """The three pipes of a process and its end, watched together."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], stdin: bytes, on_line: Callable[[str], None] | None
+        self,
+        process: subprocess.Popen[bytes],
+        program: str,
+        stdin: bytes,
+        on_line: Callable[[str], None] | None,
     ) -> None:
         import selectors
 
         self.process = process
+        self.program = program
         self._stdin = memoryview(stdin)
         self._on_line = on_line
         self._line = b""
         self._stdout: list[bytes] = []
+        self._length = 0
         self._stderr = b""
         self._pidfd = os.pidfd_open(process.pid)
         self._selector = selectors.DefaultSelector()
@@ -195,6 +201,9 @@ class _Conversation:
     def _take_stdout(self, data: bytes) -> None:
         if self._on_line is None:
             self._stdout.append(data)
+            self._length += len(data)
+            if self._length > STDOUT_KEPT:
+                raise StorageError(f"{self.program} gave an answer of more than {STDOUT_KEPT >> 20} MiB")
             return
         *lines, self._line = (self._line + data).replace(b"\r", b"\n").split(b"\n")
         if len(self._line) > LINE_KEPT:

@@ -1,4 +1,6 @@
 import os
+import pickle
+import resource
 import select
 import signal
 import subprocess
@@ -106,6 +108,21 @@ def test_failure_tells_status_and_last_words():
         shell("echo first >&2; echo last >&2; exit 23")
     assert (caught.value.status, caught.value.stderr) == (23, "first\nlast\n")
     assert str(caught.value) == "bash ended with status 23: last"
+
+
+def test_failure_tells_what_was_answered_before():
+    with pytest.raises(CommandFailed) as caught:
+        shell("echo answer; exit 1")
+    assert caught.value.stdout == "answer\n"
+    assert str(caught.value) == "bash ended with status 1"
+    assert pickle.loads(pickle.dumps(caught.value)).stdout == "answer\n"
+
+
+def test_a_program_that_talks_on_for_ever_is_killed_before_it_fills_the_memory():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(StorageError, match="yes gave an answer of more than 16 MiB"):
+        run(["yes"], timeout=60)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100 * 1024
 
 
 def test_death_by_a_signal_is_a_negative_status():
