@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from alpenhorn.cli import output
 from alpenhorn.errors import Refused, StorageError
 from alpenhorn.extensions.registry import check_group, node_io, storage_class
-from alpenhorn.io.base import WrongSettings
+from alpenhorn.io.base import Group, Node, WrongSettings, parse_settings
 from alpenhorn.model import GroupFact, NodeFact
 from alpenhorn.record.rows import TextEdit
+from alpenhorn.scan.names import nearest
 
 
 def require(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
@@ -64,8 +65,8 @@ def _checked(kind: str, name: str, io_class: str | None, io_config: str | None) 
     """Returns warnings.  Raises StorageError."""
     if kind == "group":
         check_group(GroupFact(0, name, io_class, io_config))
-        return ()
-    return node_io(
+        return _unknown(kind, name, storage_class(io_class).group, io_config)
+    node = node_io(
         NodeFact(
             id=0,
             name=name,
@@ -82,7 +83,22 @@ def _checked(kind: str, name: str, io_class: str | None, io_config: str | None) 
             min_avail_gb=0.0,
             avail_gb=None,
         )
-    ).warnings
+    )
+    return (*node.warnings, *_unknown(kind, name, type(node), io_config))
+
+
+def _unknown(
+    kind: str, name: str, cls: type[Node] | type[Group] | None, io_config: str | None
+) -> tuple[str, ...]:
+    """Settings that mean nothing to the class; they are no error, since another program may have put them there."""
+    if cls is None or cls.known is None:
+        return ()
+    given = parse_settings(f"{kind} {name}", io_config)
+    return tuple(
+        f"io_config of {kind} {name} has {key!r}, which means nothing here; {nearest(key, cls.known)}to remove it:"
+        f" alpenhorn {kind} modify {name} --io-var {key}="
+        for key in sorted(given.keys() - cls.known)
+    )
 
 
 def _remedied(error: StorageError, io_class: str | None) -> str:

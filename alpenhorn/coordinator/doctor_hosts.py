@@ -20,7 +20,7 @@ from alpenhorn.coordinator.doctor_config import user
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.check import Finding, Level
-from alpenhorn.model import MARKER, NodeFact
+from alpenhorn.model import NodeFact
 from alpenhorn.scan.doctor import Facts
 from alpenhorn.transfer import rsync
 from alpenhorn.transfer.address import host_spec, root_of
@@ -117,14 +117,15 @@ def _lacks(node: NodeFact) -> tuple[str, str]:
 
 
 def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading.Event) -> list[Finding]:
-    markers: dict[str, NodeFact] = {}
+    witnesses: dict[str, NodeFact] = {}
     findings = []
     for node in source.nodes:
         try:
-            why = remote_io(node).unreachable()
+            remote = remote_io(node)
+            why = remote.unreachable()
             if not why:
                 # As rsync names it in a message, so that it is recognised there.
-                markers[os.path.normpath(f"{root_of(node)}/{MARKER}").lstrip("/")] = node
+                witnesses[os.path.normpath(f"{root_of(node)}/{remote.witness}").lstrip("/")] = node
         except StorageError as error:
             why = str(error)
         if why:
@@ -134,7 +135,7 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
     try:
         session = rsync.fetch(
             (argv[0], "--dry-run", *argv[1:]),
-            markers,
+            witnesses,
             _ignore,
             _ignore,
             lambda: given_up.is_set() or time.monotonic() > end,
@@ -147,21 +148,19 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
         return [*findings, refused(source, transfer, session)]
     who = host_spec(source.nodes[0])
     findings.append(Finding(Level.PASS, f"host {source.name} answers as a source of files ({who})"))
-    complaints = rsync.complaints(session, markers)
+    complaints = rsync.complaints(session, witnesses)
     if session.status and not complaints:
         findings.append(
             Finding(source.level, f"host {source.name}: {rsync.failure(session, over_network=True)}")
         )
     for path, trouble in complaints.items():
-        findings.append(_unready(source, markers[path], path, trouble.error))
+        findings.append(_unready(source, witnesses[path], path, trouble.error))
     return findings
 
 
 def _unready(source: Source, node: NodeFact, path: str, error: str) -> Finding:
-    # A class of a package's own may mark its storage in another way.
-    level = source.level if node.io_class in (None, "Default") else Level.WARN
     return Finding(
-        level,
+        source.level,
         f"node {node.name} on host {source.name}: /{path} cannot be had ({error})",
         f"on {source.name}: alpenhorn doctor; if it lies elsewhere: alpenhorn node modify {node.name} --root DIR",
     )

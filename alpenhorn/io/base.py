@@ -67,10 +67,11 @@ class Group(ABC):
     which those are.  Raises StorageError when group and nodes do not go together, or the settings are wrong; the
     group is then left out of the run with that message.
 
-    `travels`: its nodes are carried between hosts, so that each run keeps a manifest on them.
+    `travels`: its nodes are carried between hosts, so that each run keeps a manifest on them.  `known`: as in Node.
     """
 
     travels = False
+    known: frozenset[str] | None = None
 
     def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
         self.check_settings(group, settings)
@@ -104,7 +105,11 @@ class Node(ABC):
 
     Paths are relative to the root, as in the index.  All verbs raise OSError for what the file system
     says, StorageError when the storage as a whole cannot be used, UnsafePath for a path that leaves it.
+
+    `known`: the settings that the class has; whoever gives another one is told.  None: nobody is.
     """
+
+    known: frozenset[str] | None = None
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         self.node = node
@@ -233,7 +238,12 @@ class TapeNode(Node):
 
 
 class Remote(ABC):
-    """The little that a pull may know about its source, which may be anywhere.  Touches no storage."""
+    """The little that a pull may know about its source, which may be anywhere.  Touches no storage.
+
+    `witness`: a file, relative to the root, that lies on every storage of the kind; "" for the root itself.
+    """
+
+    witness = ""
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         self.node = node

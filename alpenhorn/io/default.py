@@ -29,6 +29,8 @@ class DefaultNode(Node):
     `method` (`auto` or `rsync`), `bwlimit` (a limit or a table of them, see `alpenhorn/bwlimit.py`; default none).
     """
 
+    known = frozenset({"reserve_factor", "jobs", "method", "bwlimit"})
+
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         super().__init__(node, settings)
         self._reserve_factor = settings.get("reserve_factor", 2)
@@ -176,7 +178,11 @@ class DefaultNode(Node):
         return Stage(self.root, name)
 
     def removal(self) -> Removal:
-        return Removal(self.root, lambda directory: self._check(self._marked_name(directory)))
+        return Removal(self.root, self._check_directory)
+
+    def _check_directory(self, directory: int) -> None:
+        """As `check`, of an open directory."""
+        self._check(self._marked_name(directory))
 
     def open(self, path: str) -> int:
         # O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
@@ -200,6 +206,8 @@ class DefaultNode(Node):
 class DefaultGroup(Group):
     """A group of which at most one node is active on a host: that node takes every file."""
 
+    known = frozenset()
+
     def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
         super().__init__(group, nodes, settings)
         if len(nodes) > 1:
@@ -217,6 +225,8 @@ class DefaultGroup(Group):
 
 class DefaultRemote(Remote):
     """A directory on some host, reached as `username@address`; always ready."""
+
+    witness = MARKER
 
     def ready(self, pull: PullFact) -> bool:
         return True

@@ -9,7 +9,7 @@ from typing import Any
 from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.io.base import StorageClass
 from alpenhorn.io.default import DefaultNode, is_number
-from alpenhorn.io.lfs import FLAGS, parse_quota, quota_argv
+from alpenhorn.io.lfs import FLAGS, Quota, parse_quota, quota_argv
 from alpenhorn.model import NodeFact
 
 MOST_SECONDS = 3600
@@ -23,6 +23,15 @@ class LustreQuotaNode(DefaultNode):
     both required; `fixed_quota` (KiB, taken for the limit whatever lfs reports); `lfs` (the program; default `lfs`);
     `lfs_timeout` (seconds; default 60).  The older `quota_group` means the id and the type `group`.
     """
+
+    known = DefaultNode.known | {
+        "quota_id",
+        "quota_type",
+        "quota_group",
+        "fixed_quota",
+        "lfs",
+        "lfs_timeout",
+    }
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         super().__init__(node, settings)
@@ -58,15 +67,19 @@ class LustreQuotaNode(DefaultNode):
     def probe_seconds(self) -> float:
         return super().probe_seconds + float(self.lfs_timeout)
 
-    def free_bytes(self) -> int | None:
-        there = super().free_bytes()
+    def quota(self) -> Quota:
+        """What lfs reports.  Raises StorageError."""
         try:
             from alpenhorn.fs import command  # 4 ms that nodes of other classes do without
 
             argv = quota_argv(self.lfs, self.quota_type, self.quota_id, self.root)
-            quota = parse_quota(command.run(argv, timeout=self.lfs_timeout).stdout, self.root)
+            return parse_quota(command.run(argv, timeout=self.lfs_timeout).stdout, self.root)
         except AlpenhornError as error:
             raise StorageError(f"the quota of node {self.node.name} cannot be had: {error}") from error
+
+    def free_bytes(self) -> int | None:
+        there = super().free_bytes()
+        quota = self.quota()
         limit = quota.limit if self.fixed_quota is None else self.fixed_quota
         if limit is None:
             raise StorageError(

@@ -18,6 +18,7 @@ class TransportGroup(Group):
     """
 
     travels = True
+    known = frozenset()
 
     def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
         super().__init__(group, [node for node in nodes if not node.archive], settings)

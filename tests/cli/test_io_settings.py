@@ -14,7 +14,10 @@ QUOTA = ("--class", "LustreQuota", "--io-var", "quota_id=7", "--io-var", "quota_
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--class", "Transprot"), ("no storage class 'Transprot'", "Default, LustreQuota, Transport")),
+        (
+            ("--class", "Transprot"),
+            ("no storage class 'Transprot'", "Default, LustreHSM, LustreQuota, Transport"),
+        ),
         (("--class", "Transport"), ("one for groups only", "--class")),
         (("--class", "LustreQuota"), ("lacks quota_id", "--io-var quota_id=VALUE")),
         (("--class", "LustreQuota", "--io-var", "quota_id=7"), ("lacks quota_type",)),
@@ -112,3 +115,15 @@ def test_what_can_be_used_and_is_out_of_date_is_told(archive: Archive) -> None:
     result = archive("node", "modify", "field1", "--class", "LustreQuota", "--io-var", "quota_group=data")
     assert result.status == 0
     assert "note: io_config of node field1: quota_group is out of date" in result.err
+
+
+@pytest.mark.parametrize(("kind", "name"), [("node", "field1"), ("group", "field")])
+def test_a_setting_that_means_nothing_is_stored_and_told_with_what_may_be_meant(
+    archive: Archive, kind: str, name: str
+) -> None:
+    result = archive(kind, "modify", name, "--io-var", "reserve_facter=3")
+    assert result.status == 0
+    assert f"io_config of {kind} {name} has 'reserve_facter', which means nothing here" in result.err
+    assert ("did you mean 'reserve_factor'?" in result.err) is (kind == "node")
+    removed = archive(kind, "modify", name, "--io-var", "reserve_facter=")
+    assert removed.status == 0 and "means nothing" not in removed.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import datetime
+import json
 import os
 import re
 import shlex
@@ -179,6 +180,16 @@ def test_a_root_that_is_not_there_on_the_other_side(there: Archive) -> None:
         "alpenhorn doctor",
     )
     assert "pass  host there answers" in result.out
+
+
+def test_a_node_of_another_host_that_needs_no_marker_is_looked_for_by_its_root(there: Archive) -> None:
+    settings = json.dumps({"quota_id": "science", "quota_type": "group", "headroom": 0})
+    there.do("UPDATE storagenode SET io_class = 'LustreHSM', io_config = ? WHERE name = 'far'", settings)
+    root = there.root("far")
+    (root / MARKER).unlink()
+    assert wrong(there.run("doctor")) == []
+    root.rename(root.parent / "elsewhere")
+    only(there.run("doctor"), "fail", f"node far on host there: {root} cannot be had", "alpenhorn doctor")
 
 
 def test_a_host_without_address_or_user(there: Archive) -> None:
