@@ -18,17 +18,34 @@ class ManifestFile(NamedTuple):
 class ManifestJob(NamedTuple):
     """One part of the writing of a node's manifest, each appended to what the parts before have written aside.
 
-    `heading`: the comment lines at its beginning.  The `first` part begins with what stands in the manifest that is
-    there already, less the paths `forget`, unless `anew`.  The `last` one puts it into its place.
+    `token`: what tells this manifest from all others; `heading`: the comment lines at its beginning.  The `first`
+    part begins with what stands in the manifest that is there already, less the paths `forget`, unless `anew`.  The
+    `last` one puts it into its place.  `before`: files and bytes in the parts before.
     """
 
     node: NodeFact
+    token: str
     heading: tuple[str, ...]
     forget: frozenset[str]
     files: tuple[ManifestFile, ...]
     anew: bool
     first: bool
     last: bool
+    before: tuple[int, int] = (0, 0)
+
+
+class ManifestOutcome(NamedTuple):
+    """`files` and `bytes`: in the manifest up to here; `forgotten`: entries of the old one that were left out.
+
+    `error`: why nothing was written, with its `errno`; `unusable`: the old manifest cannot be gone on with.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    forgotten: int = 0
+    error: str = ""
+    errno: int = 0
+    unusable: bool = False
 
 
 class CompareFile(NamedTuple):

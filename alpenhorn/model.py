@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 MARKER = "ALPENHORN_NODE"
+MANIFEST = ".alpenhorn/manifest.md5"
 GIB = 2**30
 
 
@@ -71,7 +72,11 @@ class Kind(StrEnum):
 
 
 class NodeFact(NamedTuple):
-    """A row of storagenode with its host."""
+    """A row of storagenode with its host.
+
+    `manifest`: the token of the manifest on it while somebody vouches that the files there are what they were: "" when
+    it could not be written; None: nobody does.
+    """
 
     id: int
     name: str
@@ -89,6 +94,7 @@ class NodeFact(NamedTuple):
     avail_gb: float | None
     auto_import: bool = False
     auto_verify: int = 0
+    manifest: str | None = None
 
 
 class GroupFact(NamedTuple):
@@ -144,6 +150,7 @@ class CheckFact(NamedTuple):
     attempt: AttemptFact | None = None
     has_file: str = "M"
     wants_file: str = "Y"
+    ready: bool = True
 
 
 class DeletionFact(NamedTuple):

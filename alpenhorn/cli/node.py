@@ -12,6 +12,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.clean import node_clean
 from alpenhorn.cli.complete import GROUP, HOST, NODE
 from alpenhorn.cli.edges import autoclean
+from alpenhorn.cli.manifest import node_manifest
 from alpenhorn.cli.options import Command
 from alpenhorn.cli.rename import node_rename
 from alpenhorn.cli.sync_requests import node_sync
@@ -40,6 +41,7 @@ for _command in (
     node_clean,
     node_verify,
     node_rename,
+    node_manifest,
 ):
     node.add_command(_command)
 

@@ -99,7 +99,7 @@ def sync(
     if shown or app.verbosity > 0:
         _summary(report, time.monotonic() - started, app)
         _later(report)
-    _attention(report)
+    attention(report)
     ctx.exit(report.exit_status)
 
 
@@ -141,7 +141,8 @@ def _later(report: Report) -> None:
         output.line(f"later: {line}")
 
 
-def _attention(report: Report) -> None:
+def attention(report: Report) -> None:
+    """Tell what failed, and what somebody should know."""
     lines = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
     if report.stopped:

@@ -36,6 +36,9 @@ class WholeRun:
     nodes that were searched for new files; `verified`: nodes whose good copies were re-read; `deleted`: copies
     deleted from each node; `braked`: nodes on which too much would have been deleted; `relieved`: nodes on which
     copies were deleted to make room; `looked`: what was read on each.
+
+    Of nodes with tape behind them: `compared`: copies were compared with the tape; `recalled`: good ones were asked
+    back to be read again; `thinned`: some left the disk to make headroom.
     """
 
     def __init__(self) -> None:
@@ -46,6 +49,9 @@ class WholeRun:
         self.braked: set[int] = set()
         self.relieved: set[int] = set()
         self.looked: dict[int, Looked] = {}
+        self.compared: set[int] = set()
+        self.recalled: set[int] = set()
+        self.thinned: set[int] = set()
 
 
 @dataclass(eq=False, repr=False)  # neither is used, and both take time at every start
@@ -82,6 +88,11 @@ class Context:
 
     def node(self, node_id: int) -> NodeFact:
         return self.topology.nodes[node_id]
+
+    def travels(self, node_id: int) -> bool:
+        """Whether the node is one of media that are carried between hosts."""
+        group = self.groups.get(self.node(node_id).group_id)
+        return group is not None and group.travels
 
     def posix_now(self) -> float:
         return posix(self.clock())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, NotFound, StorageError
@@ -140,6 +140,19 @@ def _answer(done: Done) -> ProbeOutcome:
             error=f"{root} did not answer within {done.task.deadline:g} s: is its server or disk gone?",
         )
     return ProbeOutcome(done.task.node_id, error=done.error)
+
+
+def out_of_sight(index: Index, topology: Topology, host: str, gone: Container[int]) -> None:
+    """Nodes that are not there, or not in use, may come back changed."""
+    lost = [
+        node.id
+        for node in topology.nodes.values()
+        if node.manifest is not None and node.host == host and (not node.active or node.id in gone)
+    ]
+    if lost:
+        from alpenhorn.record.manifest import distrust  # few nodes have a manifest
+
+        distrust(index, lost)
 
 
 def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes, report: Report) -> set[int]:

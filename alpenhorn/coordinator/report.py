@@ -14,9 +14,10 @@ MOST_LOGGED = 100  # of one kind
 
 
 class Asked(NamedTuple):
-    """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "delete", "pull"), none for all;
-    `time_limit` in seconds; the last two let a run do what it takes for a mistake otherwise: delete a great
-    part of a node, record that a great part of it is missing."""
+    """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "delete", "pull", "tape"), none for all;
+    `time_limit` in seconds; the next two let a run do what it takes for a mistake otherwise: delete a great
+    part of a node, record that a great part of it is missing; `manifest`: nothing is done but to write the manifests
+    of those nodes anew."""
 
     nodes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -24,6 +25,7 @@ class Asked(NamedTuple):
     wait: bool = False
     allow_mass_delete: bool = False
     accept_loss: bool = False
+    manifest: bool = False
 
     def wants(self, kind: str) -> bool:
         return not self.only or kind in self.only
@@ -85,7 +87,8 @@ class Report:
     `later` is what needs nobody's attention, since a later run does it by itself; `overlaps` are nodes that another
     run is working on.
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
-    was pending in all when the run began, counted only for a watcher.
+    was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
+    written, by node name.
     """
 
     def __init__(self) -> None:
@@ -98,6 +101,7 @@ class Report:
         self.planned = (0, 0)
         self.finished = (0, 0)
         self.expected = (0, 0)
+        self.manifests: dict[str, tuple[int, int]] = {}
         self.stopped = False
         self.out_of_time = False
         self.run_id: int | None = None

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
@@ -15,6 +16,7 @@ from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
+from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, ProbeOutcome, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
@@ -24,6 +26,9 @@ from alpenhorn.run.pool import Pool
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan import work
 from alpenhorn.scan.pulls import pending_total
+
+if TYPE_CHECKING:
+    from alpenhorn.coordinator.manifests import Manifests
 
 _log = logging.getLogger(__name__)
 
@@ -132,6 +137,7 @@ def _prepare(
             pool, found.ios, [node for node in usable if node.id in fresh], tidy=False
         )
     former = node_steps.renamed(index, targets, found)
+    node_steps.out_of_sight(index, topology, host, [node.id for node in here if found.answers[node.id].error])
     for node in targets:
         if found.answers[node.id].error:
             node_steps.leave_out(node, found.answers[node.id].error, report, asked)
@@ -186,13 +192,18 @@ class _Session:
             jobs = self.found.ios[node.id].jobs
             if jobs is not None:
                 self.pool.limit(node.id, jobs)
+        context, manifests = None, None
         while self._may_start():
             self.report.new_round()
-            context = self._context()
+            first, context = context is None, self._context()
+            if first and (manifests := self._manifests(context)) is not None:
+                manifests.compare(context, self._turn, self._may_go_on)
+            if self.asked.manifest:
+                break
             if self.watcher.interval is not None and self.asked.wants("pull"):
                 files, size_b = pending_total(self.index, context.groups)
                 self.report.expected = (self.report.finished[0] + files, self.report.finished[1] + size_b)
-            self._round(context)
+            self._turn(context, self._worklists(context), self._may_start)
             if not context.changed or self.report.stopped:
                 break
             answers = node_steps.probe(self.pool, self.found.ios, self.still_there(), tidy=False)
@@ -200,6 +211,26 @@ class _Session:
                 self.found.answers[node_id] = answer
                 if answer.error:
                     context.node_gone(node_id, answer.error)
+        if manifests is not None and context is not None:
+            if not self.report.stopped:
+                manifests.keep(context, self._turn, self._may_go_on)
+            node_steps.out_of_sight(self.index, context.topology, self.config.sync.host, context.gone)
+
+    def _manifests(self, context: Context) -> Manifests | None:
+        """None where no node has a manifest, or should have one."""
+        tokens = {
+            node_id: self.found.answers[node_id].manifest
+            for node_id in context.ios
+            if self.asked.manifest
+            or self.found.answers[node_id].manifest
+            or context.node(node_id).manifest
+            or context.travels(node_id)
+        }
+        if not tokens:
+            return None
+        from alpenhorn.coordinator.manifests import Manifests  # most runs need none of it
+
+        return Manifests(context, tokens, self.asked.manifest)
 
     def still_there(self) -> list[NodeFact]:
         return [node for node in self.nodes if node.id not in self.troubles.absent]
@@ -235,11 +266,11 @@ class _Session:
             whole=self.whole,
         )
 
-    def _round(self, context: Context) -> None:
-        lists = self._worklists(context)
+    def _turn(self, context: Context, lists: dict[Kind, Worklist], may_start: Callable[[], bool]) -> None:
+        """Do what those lists hold; begin nothing once `may_start` is false."""
         while True:
             fed = False
-            if self._may_start():
+            if may_start():
                 self._look_again(context, lists, LOOK_TO_PLAN)
                 fed = self._feed(lists)
             else:
@@ -260,6 +291,9 @@ class _Session:
         """
         lists: dict[Kind, Worklist] = {}
         there = work.kinds(self.index, [io.node for io in context.ios.values()], context.groups)
+        tape = any(isinstance(io, TapeNode) for io in context.ios.values())
+        if tape:
+            there |= {Kind.TAPE, Kind.CHECK}  # copies may be back that are to be checked
         kinds = {kind for kind in there if self.asked.wants(kind)}
 
         def withdraw(keep: Callable[[Task], bool]) -> None:
@@ -270,6 +304,10 @@ class _Session:
 
             found = Imports(context)
             lists |= dict.fromkeys((Kind.SURVEY, Kind.SEARCH, Kind.IMPORT, Kind.REMEMBER), found)
+        if Kind.TAPE in kinds:
+            from alpenhorn.coordinator.tape import Tapes
+
+            lists[Kind.TAPE] = Tapes(context)
         # Before checks, so that what is deleted is not read first.
         if Kind.DELETE in kinds:
             from alpenhorn.coordinator.deletions import Deletions
@@ -315,6 +353,11 @@ class _Session:
         if self.stopping():
             self.report.stopped = True
         return not (self.report.out_of_time or self.report.stopped)
+
+    def _may_go_on(self) -> bool:
+        """Also when the time is up: a comparison that never came to its end would keep all runs from doing anything
+        else, and a disk may be carried away after any run."""
+        return self._may_start() or not self.report.stopped
 
     def _feed(self, lists: dict[Kind, Worklist]) -> bool:
         """Take a page of each kind if the workers could use it, and no more than that, so that what is planned

@@ -9,8 +9,12 @@ from typing import NamedTuple
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
 from alpenhorn.record import import_requests
+from alpenhorn.record.manifest import distrust
 from alpenhorn.record.rows import TextEdit, Values, change, refuse_taken
 from alpenhorn.record.rows import create as create_row
+
+# Whoever changes one of these may have the node's disk in hand.
+OUT_OF_SIGHT = {"active", "host_id", "root"}
 
 
 class Edited(NamedTuple):
@@ -67,6 +71,8 @@ def modify(
         _require_host(index, values)
         group = {"group_id": create_row(index, "storagegroup", {"name": new_group})} if new_group else {}
         changed = change(index, "storagenode", node_id, {**values, **group}, edits)
+        if changed and not OUT_OF_SIGHT.isdisjoint(values):
+            distrust(index, [node_id])
         request = import_requests.initialisation(node_id)
         return Edited(changed, initialise and import_requests.file_within(index, request, now))
 

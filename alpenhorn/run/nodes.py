@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from alpenhorn.errors import StorageError
+import os
+
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.paths import open_below
 from alpenhorn.io.base import Node
-from alpenhorn.model import InitJob, InitOutcome, ProbeJob, ProbeOutcome
+from alpenhorn.model import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
+
+HEAD_B = 128  # more than the first line of a manifest has
 
 
 def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
@@ -16,10 +21,12 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
             owner = node.owner()
             if owner is None:
                 return ProbeOutcome(job.node.id, uninitialised=True, error=str(error))
+            if owner == job.node.name:
+                return ProbeOutcome(job.node.id, error=str(error))
             return _with_space(node)._replace(owner=owner, error=str(error))
         if job.tidy:
             node.tidy()
-        return _with_space(node)
+        return _with_space(node)._replace(manifest=_manifest(node))
     except StorageError as error:
         return ProbeOutcome(job.node.id, error=str(error))
     except OSError as error:
@@ -32,6 +39,23 @@ def _with_space(node: Node) -> ProbeOutcome:
     except StorageError as error:
         # Files can be checked and deleted all the same.
         return ProbeOutcome(node.node.id, warning=str(error))
+
+
+def _manifest(node: Node) -> str:
+    """The token of the manifest that lies there."""
+    try:
+        fd = open_below(node.root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            head = os.read(fd, HEAD_B)
+        finally:
+            os.close(fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, UnsafePath):
+        head = b""
+    from alpenhorn.fs.manifest import token_in  # few nodes have one
+
+    return token_in(head)
 
 
 def initialise(job: InitJob, node: Node) -> InitOutcome:

@@ -103,6 +103,6 @@ def _seldom(task: Task, node: Node, report: Reporter) -> object:
         case ManifestJob():
             from alpenhorn.run.manifest import write
 
-            return write(task.job, node, report)
+            return write(task.job, node, task.stage, report)
         case _:
             raise TypeError(f"no worker knows what to do with {type(task.job).__name__}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
@@ -11,8 +11,9 @@ from alpenhorn.model import GroupFact, NodeFact
 
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name, h.username, h.address, n.active, n.archive,
-           n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify
-    FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id
+           n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
+           s.manifest, s.host, s.root
+    FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
 """
 
 
@@ -50,12 +51,18 @@ class Topology(NamedTuple):
 
 
 def load(index: Index) -> Topology:
-    nodes = {row[0]: NodeFact(*row) for row in index.execute(NODES)}
+    nodes = {row[0]: NodeFact._make((*row[:-3], _vouched(row))) for row in index.execute(NODES)}
     groups = {
         row[0]: GroupFact(*row)
         for row in index.execute("SELECT id, name, io_class, io_config FROM storagegroup")
     }
     return Topology(nodes, groups)
+
+
+def _vouched(row: Sequence[Any]) -> str | None:
+    """The token of the node's manifest, if it is where it was then."""
+    manifest: str | None = row[-3]
+    return manifest if (row[4], row[2]) == tuple(row[-2:]) else None
 
 
 def stored_bytes(index: Index, node_id: int) -> int:

@@ -41,11 +41,11 @@ WRITES: dict[str, set[str]] = {
     "host delete alp2 --remove-nodes --force": {"storagenode.host_id", "-storagehost"},
     "host modify alp1 --address new": {"storagehost.address"},
     "host rename alp1 new": {"storagehost.name"},
-    "node activate off2": {"storagenode.active"},
+    "node activate off2": {"storagenode.active", "sync_node.manifest"},
     "node autoclean field1 offsite": {"+storagetransferaction"},
     "node clean field1 --now --force": RELEASED,
     "node create new --create-group": {"+storagenode", "+storagegroup"},
-    "node deactivate field1": {"storagenode.active"},
+    "node deactivate field1": {"storagenode.active", "sync_node.manifest"},
     "node init field1": {"+archivefileimportrequest"},
     "node modify field1 --min-avail 7": {"storagenode.min_avail_gb"},
     "node rename field1 new": {"storagenode.name", "+sync_former_name"},
@@ -81,7 +81,7 @@ SHOWS = {
     "status",
 }
 # Creation and runs, each with tests of its own.
-OTHERS = {"db init", "db upgrade", "doctor", "plan", "sync"}
+OTHERS = {"db init", "db upgrade", "doctor", "node manifest", "plan", "sync"}
 
 
 @pytest.fixture

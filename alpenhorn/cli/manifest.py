@@ -1,0 +1,54 @@
+"""`alpenhorn node manifest`: a list of the files on a node, on the node."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.runs import workers
+from alpenhorn.errors import Refused
+from alpenhorn.model import MANIFEST
+
+
+@click.command("manifest")
+@click.argument("name", type=NODE, metavar="NODE")
+@click.option("--wait", is_flag=True, help="Wait for a run that is working on the node.")
+@pass_app
+@click.pass_context
+def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
+    """Write a list of the files on a node onto it, to check them without the index.
+
+    The manifest is the file .alpenhorn/manifest.md5 below the node's root: path, length and MD5 sum of each good
+    copy, in a form that md5sum -c reads on any machine.  This runs on the node's host.  From then on each run keeps it
+    current, and with it notices when the node was out of sight and comes back changed.  Nodes of groups whose media
+    travel (class Transport) have one without being asked.  To have none any more, delete the file.
+
+    \b
+    Example:
+      alpenhorn node manifest archive1
+    """
+    with workers(app, None) as pool:
+        # Imported only now: the workers, forked before, need none of it.
+        from alpenhorn.cli.sync import attention
+        from alpenhorn.coordinator.nodes import left_out_told
+        from alpenhorn.coordinator.report import Asked, Unwatched
+        from alpenhorn.coordinator.sync import sync
+        from alpenhorn.run.stopping import StopRequest
+        from alpenhorn.scan import topology
+
+        asked = Asked((name,), wait=wait, manifest=True)
+        with StopRequest(pool.wakeup) as stopping:
+            report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+        if name in report.left_out:
+            raise Refused(f"{left_out_told(name, report.left_out[name])}; no manifest was written")
+        root = topology.load(app.index).named([name])[0].root or ""
+    if name in report.manifests:
+        files, size_b = report.manifests[name]
+        output.line(f"{root}/{MANIFEST} tells of {files:,} files, {output.size(size_b)}. To check them:")
+        output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
+    attention(report)
+    ctx.exit(report.exit_status)

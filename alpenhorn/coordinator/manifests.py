@@ -1,0 +1,387 @@
+"""What a run does about manifests: compares the nodes that were out of sight, and keeps the manifests current."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from errno import EDQUOT, ENOSPC
+
+from alpenhorn.coordinator.context import Context, Worklist
+from alpenhorn.fs.manifest import UNREADABLE
+from alpenhorn.manifests import (
+    Changed,
+    CompareFile,
+    CompareJob,
+    ManifestFile,
+    ManifestJob,
+    ManifestOutcome,
+)
+from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.plan.batches import BATCH_FILES, split
+from alpenhorn.plan.paths import unsafe
+from alpenhorn.record import manifest as records
+from alpenhorn.scan import manifest as scan
+
+_log = logging.getLogger(__name__)
+
+PAGE = 20_000  # entries in one part
+MOST_TOUCHED = 50_000  # files; for more than that a manifest is written anew
+ENTRY_B = 200  # of a manifest, on average
+# So many events of other nodes may be looked through in every run; then it is written down that they were.
+MOST_PASSED = 1000
+# A node with more copies than that is counted in one run out of as many as it has times so many.
+COUNTED = 200_000
+ANEW = -1  # copies of which no manifest tells
+MD5 = re.compile(r"[0-9a-fA-F]{32}")
+
+Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
+"""Does worklists by themselves; begins nothing once the function is false."""
+
+
+class Manifests:
+    """Of one run.  `tokens`: those of the manifests that lie on nodes, "" for none, of each node that has one, should
+    have one, or had one.  `anew`: write them whatever has changed, and keep them from then on.
+    """
+
+    def __init__(self, context: Context, tokens: Mapping[int, str], anew: bool) -> None:
+        self._tokens = dict(tokens)
+        self._anew = anew
+        self._before = {node_id: context.node(node_id).manifest for node_id in tokens}
+        self._compared: set[int] = set()
+
+    def compare(self, context: Context, turn: Turn, may_go_on: Callable[[], bool]) -> None:
+        """Compare the nodes for whose files nobody vouches.  A copy that is not what it was is suspect from then on."""
+        nodes = [context.node(node_id) for node_id in sorted(self._tokens) if not self._vouched(node_id)]
+        if not nodes:
+            return
+        for node in nodes:
+            if self._before[node.id] and not self._tokens[node.id]:
+                context.report.warnings.add(self._gone(context, node))
+        comparing = Comparing(context, nodes)
+        turn(context, {Kind.COMPARE: comparing}, may_go_on)
+        self._compared = comparing.complete()
+
+    def _vouched(self, node_id: int) -> bool:
+        return self._before[node_id] == self._tokens[node_id]
+
+    def _gone(self, context: Context, node: NodeFact) -> str:
+        if self._anew or context.travels(node.id):
+            then = "its files are compared with the index, and it is written anew"
+        else:
+            then = f"it is not kept any more (alpenhorn node manifest {node.name} writes one again)"
+        return f"the manifest of node {node.name} was removed from it: {then}"
+
+    def keep(self, context: Context, turn: Turn, may_go_on: Callable[[], bool]) -> None:
+        """Write the manifests that are not current."""
+        drafts = []
+        for node_id, token in self._tokens.items():
+            compared = node_id in self._compared
+            there = node_id in context.ios and node_id not in context.gone
+            if not there or not (compared or self._vouched(node_id)):
+                continue
+            if not (token or self._anew or context.travels(node_id)):
+                records.distrust(context.index, [node_id])  # whoever removed it wants none
+            elif draft := self._draft(context, node_id, compared):
+                drafts.append(draft)
+        if drafts:
+            turn(context, {Kind.MANIFEST: Writing(context, drafts)}, may_go_on)
+
+    def _draft(self, context: Context, node_id: int, compared: bool) -> Draft | None:
+        """What is to be written, None for nothing."""
+        index, node, token = context.index, context.node(node_id), self._tokens[node_id]
+        # Before any copy is read, so that what happens to them meanwhile is looked at the next time.
+        kept = None if compared or self._anew or not token else scan.kept(index, node_id)
+        latest = kept.latest if kept else scan.latest_event(index)
+        if kept is None or kept.files == ANEW:
+            wanted = token or self._anew or scan.count(index, node_id)
+            return Draft(context, node, token, latest) if wanted else None
+        if not kept.touched:
+            if context.run.id % (1 + kept.files // COUNTED) or scan.count(index, node_id) == kept.files:
+                if latest - kept.event_id > MOST_PASSED:
+                    records.seen(index, node_id, latest)
+                return None
+            return Draft(context, node, token, latest)
+        touched = scan.touched(index, node_id, kept.event_id, latest, MOST_TOUCHED + 1)
+        rows = scan.files(index, node_id, touched) if len(touched) <= MOST_TOUCHED else []
+        # Where a file's row is gone nobody knows any more what its path was.
+        if len(rows) == len(touched) and all(row.acq is not None for row, _ in rows):
+            return Changes(context, node, token, kept, rows)
+        return Draft(context, node, token, latest)
+
+
+class Comparing:
+    """Good copies, through the pool and the record."""
+
+    kind = Kind.COMPARE
+
+    def __init__(self, context: Context, nodes: Sequence[NodeFact]) -> None:
+        self.context = context
+        self._nodes = nodes
+        self._seen = {node.id: 0 for node in nodes}
+        self._turned = {node.id: 0 for node in nodes}
+        self._left = {node.id for node in nodes}  # of which some copies were not compared yet
+        self._failed: set[int] = set()
+        self._pages = self._all_pages()
+
+    def _all_pages(self) -> Iterator[tuple[NodeFact, list[CompareFile]]]:
+        for node in self._nodes:
+            for rows in scan.good(self.context.index, node.id, PAGE):
+                if node.id in self.context.gone:
+                    break
+                self._seen[node.id] += len(rows)
+                yield node, list(_comparable(rows))
+            self._left.discard(node.id)
+
+    def feed(self) -> list[Task]:
+        for node, files in self._pages:
+            limits = self.context.limits
+            tasks = [
+                Task(
+                    Kind.COMPARE,
+                    node.id,
+                    CompareJob(node, tuple(batch)),
+                    files=len(batch),
+                    deadline=limits.deadline(len(batch), 0),
+                )
+                for batch in split(files, lambda file: 0, BATCH_FILES, limits.workers)
+            ]
+            if tasks:
+                return tasks
+        return []
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        assert isinstance(job, CompareJob)
+        if done.fate is not Fate.DONE:
+            # What nobody has seen must not be relied on.
+            self._failed.add(job.node.id)
+            self.context.node_gone(
+                job.node.id, f"its files could not be compared with the index: {done.error}"
+            )
+            return
+        changed: tuple[Changed, ...] = done.outcome
+        if changed and job.node.id not in self.context.gone:
+            records.suspect(self.context.index, self.context.run, job.node, changed)
+            self._turned[job.node.id] += len(changed)
+            what = (
+                f"node {job.node.name} is not as it was when it was last seen here; what has changed on it counts as"
+                " suspect until it was read"
+            )
+            for one in changed:
+                self.context.report.warnings.add(what, f"{one.file.path}: {one.why}")
+
+    def withdrawn(self, task: Task) -> None:
+        self._failed.add(task.node_id)
+
+    def complete(self) -> set[int]:
+        """The nodes of which every good copy was compared."""
+        found = set()
+        for node in self._nodes:
+            if node.id in self._left | self._failed or self.context.report.stopped:
+                continue
+            # A copy whose wish was changed meanwhile may have been in no page.
+            left = scan.count(self.context.index, node.id) + self._turned[node.id]
+            if node.id not in self.context.gone and left == self._seen[node.id]:
+                found.add(node.id)
+                _log.info(
+                    "node %s was compared: %d of %d copies have changed",
+                    node.name,
+                    self._turned[node.id],
+                    left,
+                )
+        return found
+
+
+def _comparable(rows: Iterable[scan.Row]) -> Iterator[CompareFile]:
+    for row in rows:
+        if row.acq is not None and row.name is not None and not unsafe(row.acq, row.name):
+            yield CompareFile(row.copy_id, row.file_id, f"{row.acq}/{row.name}", row.size_b)
+
+
+def _listed(rows: Iterable[scan.Row]) -> Iterator[ManifestFile]:
+    """Those that a manifest can tell of."""
+    for row in rows:
+        if row.acq is None or row.name is None or row.size_b is None or row.size_b < 0:
+            continue
+        if row.md5sum is not None and MD5.fullmatch(row.md5sum) and not unsafe(row.acq, row.name):
+            yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum)
+
+
+class Draft:
+    """A manifest that is being written: that of all good copies.  `old`: the token of the one that is there, "" for
+    none; `event_id`: the last event before any copy was read.  `copies`: how many good ones the node has.
+    """
+
+    anew = True
+
+    def __init__(self, context: Context, node: NodeFact, old: str, event_id: int) -> None:
+        self.context = context
+        self.node = node
+        self.old = old
+        self.event_id = event_id
+        self.token = os.urandom(16).hex()
+        self.copies = 0
+        self.written = ManifestOutcome()
+        self.forgotten = 0
+        self._stage = context.stage()
+        self._first = True
+        self._parts = self._all_parts()
+
+    def pages(self) -> Iterator[list[ManifestFile]]:
+        for rows in scan.good(self.context.index, self.node.id, PAGE):
+            self.copies += len(rows)
+            yield list(_listed(rows))
+
+    def forget(self) -> frozenset[str]:
+        """Paths that are left out of what is copied from the old one."""
+        return frozenset()
+
+    def fits(self) -> bool:
+        """Whether what was written is all that should have been."""
+        return True
+
+    def _all_parts(self) -> Iterator[tuple[list[ManifestFile], bool]]:
+        before: list[ManifestFile] = []
+        for number, page in enumerate(self.pages()):
+            if number:
+                yield before, False
+            before = page
+        yield before, True
+
+    def task(self) -> Task:
+        """The next part; only after the one before has come back."""
+        files, last = next(self._parts)
+        job = ManifestJob(
+            self.node,
+            self.token,
+            self._heading() if self._first else (),
+            self.forget() if self._first else frozenset(),
+            tuple(files),
+            anew=self.anew,
+            first=self._first,
+            last=last,
+            before=(self.written.files, self.written.bytes),
+        )
+        self._first = False
+        deadline = self.context.limits.deadline(1, ENTRY_B * (len(files) + self.copies))
+        return Task(Kind.MANIFEST, self.node.id, job, files=0, deadline=deadline, stage=self._stage)
+
+    def part_written(self, written: ManifestOutcome) -> None:
+        self.written = written
+        self.forgotten += written.forgotten
+
+    def _heading(self) -> tuple[str, ...]:
+        run, node = self.context.run, self.node
+        return (
+            f"The good copies on node {node.name} (host {node.host}, root {node.root}),",
+            f"written at {run.now()} UTC by run {run.id} on host {run.host}.",
+            "To check them, in the directory in which .alpenhorn lies: md5sum --quiet -c .alpenhorn/manifest.md5",
+        )
+
+
+class Changes(Draft):
+    """The manifest that is there, with what was recorded since."""
+
+    anew = False
+
+    def __init__(
+        self,
+        context: Context,
+        node: NodeFact,
+        old: str,
+        kept: scan.Kept,
+        rows: Sequence[tuple[scan.Row, str | None]],
+    ) -> None:
+        super().__init__(context, node, old, kept.latest)
+        self._before = kept.files
+        self._rows = rows
+        self._good = list(_listed(row for row, has in rows if has == "Y"))
+        self.copies = scan.count(context.index, node.id)
+
+    def pages(self) -> Iterator[list[ManifestFile]]:
+        for start in range(0, len(self._good), PAGE):
+            yield self._good[start : start + PAGE]
+
+    def forget(self) -> frozenset[str]:
+        return frozenset(f"{row.acq}/{row.name}" for row, _ in self._rows)
+
+    def fits(self) -> bool:
+        """What is done by hand, or by another program, is in no event: then the number of copies tells."""
+        there = self.written.files - len(self._good) + self.forgotten
+        return self.copies == self.written.files + (self._before - there)
+
+
+class Writing:
+    """Drafts, a part of each at a time, through the pool."""
+
+    kind = Kind.MANIFEST
+
+    def __init__(self, context: Context, drafts: Sequence[Draft]) -> None:
+        self.context = context
+        self._drafts = {draft.node.id: draft for draft in drafts}
+        self._idle = list(self._drafts)
+
+    def feed(self) -> list[Task]:
+        idle, self._idle = self._idle, []
+        return [self._drafts[node_id].task() for node_id in idle]
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        assert isinstance(job, ManifestJob)
+        draft = self._drafts[job.node.id]
+        if done.fate is Fate.BROKEN:
+            self.context.node_gone(job.node.id, done.error)
+            return
+        written: ManifestOutcome = (
+            done.outcome if done.fate is Fate.DONE else ManifestOutcome(error=done.error)
+        )
+        if written.unusable:
+            _log.warning("the manifest of node %s is written anew: %s", job.node.name, written.error)
+            self._again(draft, draft.old)
+        elif written.error:
+            self._failed(draft, written)
+        else:
+            draft.part_written(written)
+            if not job.last:
+                self._idle.append(job.node.id)
+            elif draft.fits():
+                self._finished(draft)
+            else:
+                self._vouch(draft, draft.token, draft.event_id, ANEW)
+                self._again(draft, draft.token)
+
+    def _again(self, draft: Draft, old: str) -> None:
+        event_id = scan.latest_event(self.context.index)
+        self._drafts[draft.node.id] = Draft(self.context, draft.node, old, event_id)
+        self._idle.append(draft.node.id)
+
+    def _finished(self, draft: Draft) -> None:
+        written = draft.written
+        self._vouch(draft, draft.token, draft.event_id, draft.copies)
+        self.context.report.manifests[draft.node.name] = (written.files, written.bytes)
+        _log.info("the manifest of node %s was written: %d files", draft.node.name, written.files)
+
+    def _failed(self, draft: Draft, written: ManifestOutcome) -> None:
+        """What is there stays, and the next run tries again, on a node that need not be compared for that."""
+        node, report = draft.node, self.context.report
+        if report.stopped:
+            return
+        if self.context.node(node.id).manifest != draft.old != UNREADABLE:
+            self._vouch(draft, draft.old, 0, ANEW)
+        if written.errno in (ENOSPC, EDQUOT):
+            remedy = (
+                f"make room on it, and keep some free: alpenhorn node modify {node.name} --min-avail SIZE"
+            )
+        else:
+            remedy = f"see that whoever runs alpenhorn can write into {node.root}/.alpenhorn"
+        notes = report.failures if self.context.asked.manifest else report.warnings
+        notes.add(f"the manifest of node {node.name} could not be written: {written.error}; {remedy}")
+
+    def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
+        if token or self.context.travels(draft.node.id):
+            records.vouch(self.context.index, draft.node, token, event_id, copies)
+
+    def withdrawn(self, task: Task) -> None:
+        """What is there stays as it is."""

@@ -1,0 +1,102 @@
+"""What is to be known of a node's manifest: which copies belong into it, and what has changed since it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+
+# One kind after the other, since the index is by both states.
+WANTS = ("Y", "M", "N")
+COLUMNS = "c.id, c.file_id, a.name, f.name, f.size_b, f.md5sum"
+PAGE = f"""
+    SELECT {COLUMNS} FROM archivefilecopy c
+    LEFT JOIN archivefile f ON f.id = c.file_id LEFT JOIN archiveacq a ON a.id = f.acq_id
+    WHERE c.node_id = ? AND c.has_file = 'Y' AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
+"""
+FILES = """
+    SELECT c.id, f.id, a.name, f.name, f.size_b, f.md5sum, c.has_file FROM archivefile f
+    LEFT JOIN archiveacq a ON a.id = f.acq_id
+    LEFT JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
+    WHERE f.id IN ({marks})
+"""
+# By id, and not through the index on the node, whose entries are in the order of times: the clocks of two hosts may
+# differ, and that of one may be set back.  The + and FORCE INDEX keep the engines to it.
+SINCE = {
+    True: "sync_event e WHERE +e.node_id = ?",
+    False: "sync_event e FORCE INDEX (PRIMARY) WHERE e.node_id = ?",
+}
+
+
+class Row(NamedTuple):
+    """A copy.  All but `copy_id` and `file_id` are None when the file's row is gone."""
+
+    copy_id: int
+    file_id: int
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    md5sum: str | None
+
+
+class Kept(NamedTuple):
+    """Up to which event, and of how many copies, the manifest tells.  `latest`: the last event in the index; `touched`:
+    whether one of those since then is about the node."""
+
+    event_id: int
+    files: int
+    latest: int
+    touched: bool
+
+
+def good(index: Index, node_id: int, limit: int) -> Iterator[list[Row]]:
+    """The good copies on a node, a page at a time, each read when it is asked for."""
+    for wants in WANTS:
+        after = 0
+        while rows := index.execute(PAGE, (node_id, wants, after, limit)).fetchall():
+            yield [Row._make(row) for row in rows]
+            after = rows[-1][0]
+            if len(rows) < limit:
+                break
+
+
+def count(index: Index, node_id: int) -> int:
+    """How many good copies a node has."""
+    sql = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y'"
+    return int(index.execute(sql, (node_id,)).fetchone()[0])
+
+
+def latest_event(index: Index) -> int:
+    return int(index.execute("SELECT COALESCE(MAX(id), 0) FROM sync_event").fetchone()[0])
+
+
+def kept(index: Index, node_id: int) -> Kept | None:
+    """None where nothing is kept in mind of the node."""
+    row = index.execute(
+        "SELECT s.event_id, s.files, (SELECT COALESCE(MAX(id), 0) FROM sync_event),"
+        f" EXISTS (SELECT 1 FROM {SINCE[index.sqlite]} AND e.id > s.event_id)"
+        " FROM sync_node s WHERE s.node_id = ?",
+        (node_id, node_id),
+    ).fetchone()
+    return Kept._make((*row[:3], bool(row[3]))) if row else None
+
+
+def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> list[int]:
+    """The files of whose copies on the node something was recorded after one event and until another, at most
+    `limit` of them."""
+    rows = index.execute(
+        f"SELECT DISTINCT e.file_id FROM {SINCE[index.sqlite]} AND e.id > ? AND e.id <= ? LIMIT ?",
+        (node_id, after, until, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def files(index: Index, node_id: int, file_ids: Sequence[int]) -> list[tuple[Row, str | None]]:
+    """Those of the files whose rows are there, each with has_file of its copy on the node, None without one."""
+    found = []
+    for marks, some in in_chunks(file_ids):
+        for row in index.execute(FILES.format(marks=marks), (node_id, *some)):
+            found.append((Row(row[0] or 0, *row[1:-1]), row[-1]))
+    return found

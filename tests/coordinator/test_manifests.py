@@ -1,0 +1,173 @@
+"""What a run asks the index for the sake of manifests, and what it writes."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from alpenhorn.config import load
+from alpenhorn.coordinator.report import Asked, Report, Unwatched
+from alpenhorn.coordinator.sync import sync
+from alpenhorn.errors import StorageError
+from alpenhorn.model import MANIFEST, Kind, Reporter, Task
+from alpenhorn.run.pool import Pool
+from alpenhorn.run.worker import Worker
+from tests.fixtures.archive import Archive
+
+
+class Statements(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.sql: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.msg, tuple):
+            self.sql.append(str(record.msg[0]))
+
+    def about(self, *tables: str) -> list[str]:
+        """Those about manifests; of the nodes' own rows they are a part."""
+        return [
+            sql for sql in self.sql if any(table in sql for table in tables) and "n.max_total_gb" not in sql
+        ]
+
+
+@contextmanager
+def seen() -> Iterator[Statements]:
+    logger, handler = logging.getLogger("peewee"), Statements()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class Failing(Worker):
+    """Does not come to the end of a comparison."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(load(None, {"HOME": "/"}).transfer)
+        self.how = how
+
+    def __call__(self, task: Task, report: Reporter) -> object:
+        if task.kind is not Kind.COMPARE:
+            return super().__call__(task, report)
+        if self.how == "dies":
+            os._exit(1)
+        raise StorageError("the disk is gone")
+
+
+def run(
+    archive: Archive, stopping: int | None = None, worker: Worker | None = None, **asked: object
+) -> Report:
+    """A run in this process.  `stopping`: it is asked to stop when that was asked so many times."""
+    config = load(archive.configure(), {"HOME": str(archive.base)})
+    times = 0
+
+    def stop() -> bool:
+        nonlocal times
+        times += 1
+        return stopping is not None and times > stopping
+
+    def clock() -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+    with Pool(2, worker or Worker(config.transfer), before_fork=archive.index.disconnect) as pool:
+        return sync(archive.index, pool, config, Asked(**asked), Unwatched(), clock, stop)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def field(archive: Archive) -> Archive:
+    archive.node("field")
+    archive.file("acq/f", b"bytes", "field")
+    return archive
+
+
+def test_a_run_asks_nothing_for_a_node_that_has_none(field: Archive) -> None:
+    with seen() as statements:
+        run(field)
+    assert statements.sql and statements.about("sync_event", "sync_node") == []
+
+
+def test_an_idle_run_asks_two_questions_for_a_manifest_and_writes_nothing(field: Archive) -> None:
+    run(field)
+    with seen() as statements:
+        run(field)
+    without = len(statements.sql)
+    run(field, nodes=("field",), manifest=True)
+    before = (field.root("field") / MANIFEST).stat().st_ino
+    with seen() as statements:
+        run(field)
+    assert len(statements.sql) == without + 2
+    assert len(statements.about("sync_event", "sync_node")) == 1
+    assert (field.root("field") / MANIFEST).stat().st_ino == before
+
+
+def test_events_of_other_nodes_are_not_gone_through_again_and_again(field: Archive) -> None:
+    run(field, nodes=("field",), manifest=True)
+    row = ("2026-01-02 03:04:05", 1, 999, "pulled", "")
+    field.index.executemany(
+        "INSERT INTO sync_event (at, file_id, node_id, what, why) VALUES (?, ?, ?, ?, ?)", [row] * 1001
+    )
+    before = (field.root("field") / MANIFEST).stat().st_ino
+    run(field)
+    assert field.one("SELECT event_id FROM sync_node") == field.one("SELECT MAX(id) FROM sync_event")
+    assert (field.root("field") / MANIFEST).stat().st_ino == before
+
+
+def test_a_run_that_is_stopped_leaves_the_row_and_the_next_compares_again(field: Archive) -> None:
+    """At whatever moment."""
+    field.group("truck", io_class="Transport")
+    field.node("disk", group="truck")
+    ids = [field.file(f"acq/{number}", b"x", "disk") for number in range(3)]
+    (field.root("disk") / "acq/1").unlink()
+    for stopping in range(1, 100):
+        if not run(field, stopping, only=("pull",)).stopped:
+            break
+        row = field.all("SELECT manifest FROM sync_node")
+        written = (field.root("disk") / MANIFEST).exists()
+        # Nobody vouches for what was not compared.
+        assert row in ([], [(None,)]) or (written and field.copy(ids[1], "disk") == "MY")
+    assert stopping > 5
+    assert field.copy(ids[1], "disk") == "MY" and (field.root("disk") / MANIFEST).exists()
+    assert field.one("SELECT COUNT(*) FROM sync_event WHERE what = 'suspect'") == 1
+
+
+@pytest.mark.parametrize("how", ["dies", "raises"])
+def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: str) -> None:
+    """What nobody has seen must neither be relied on nor vouched for."""
+    field.group("truck", io_class="Transport")
+    field.node("disk", group="truck")
+    lost = field.file("acq/lost", b"x", "disk")
+    (field.root("disk") / "acq/lost").unlink()
+    request = field.request(field.one("SELECT MIN(id) FROM archivefile"), "field", "truck")
+    report = run(field, worker=Failing(how))
+    assert report.exit_status == 1
+    (told,) = report.failures.lines()
+    assert told.startswith("node disk: its files could not be compared with the index")
+    assert field.copy(lost, "disk") == "YY" and field.state(request) == "pending"
+    assert not (field.root("disk") / MANIFEST).exists() and field.all("SELECT manifest FROM sync_node") == []
+    run(field)
+    assert field.copy(lost, "disk") == "NY" and field.state(request) == "done"
+
+
+def test_one_taken_off_while_its_manifest_is_written_is_not_vouched_for(field: Archive) -> None:
+    """`records.vouch` looks at the node's row as it is then."""
+    from alpenhorn.record import edit_node
+    from alpenhorn.record.manifest import vouch
+    from alpenhorn.scan import topology
+
+    (node,) = topology.load(field.index).named(["field"])
+    assert vouch(field.index, node, "a" * 32, 1, 1)
+    now = datetime.datetime(2026, 1, 1)
+    for edit in ({"active": False}, {"active": True, "root": "/elsewhere"}):
+        edit_node.modify(field.index, node.id, edit, {}, now)
+        assert not vouch(field.index, node, "a" * 32, 1, 1)
+        assert field.one("SELECT manifest FROM sync_node") is None

@@ -1,0 +1,461 @@
+"""Manifests of nodes: whoever has a disk can check it, and a disk that comes back changed is noticed."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from alpenhorn.model import MANIFEST, MARKER
+from tests.fixtures.archive import wait_for
+
+NAMES = [
+    "plain",
+    "with blank",
+    "new\nline",
+    "back\\slash",
+    "car\rriage",
+    "#hash",
+    "-dash",
+    "ü",
+    "sub/dir/x",
+    " lead",
+]
+
+
+def md5sum(root, *options):
+    """The real one, on what lies there and nothing else."""
+    return subprocess.run(
+        ["md5sum", *options, "-c", MANIFEST], cwd=root, capture_output=True, text=True, errors="replace"
+    )
+
+
+def listed(root):
+    """(path, length, sum) of each entry, as md5sum and a reader of the sizes understand them."""
+    found, size = [], None
+    for line in (root / MANIFEST).read_bytes().splitlines(keepends=True)[1:]:
+        if line.startswith(b"# size "):
+            size = int(line[7:])
+        elif not line.startswith(b"#"):
+            mark, digest, path = re.fullmatch(rb"(\\?)([0-9a-f]{32})  (.*)\n", line, re.DOTALL).groups()
+            if mark:
+                path = re.sub(rb"\\(.)", lambda m: {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}[m[1]], path)
+            found.append((os.fsdecode(path), size, digest.decode()))
+    return sorted(found)
+
+
+def known(archive, node):
+    """The same, as the index has it."""
+    rows = archive.all(
+        "SELECT a.name, f.name, f.size_b, f.md5sum FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
+        " JOIN archiveacq a ON a.id = f.acq_id JOIN storagenode n ON n.id = c.node_id"
+        " WHERE n.name = ? AND c.has_file = 'Y'",
+        node,
+    )
+    return sorted((f"{acq}/{name}", size_b, md5sum) for acq, name, size_b, md5sum in rows)
+
+
+def token(archive, node):
+    rows = archive.all(
+        "SELECT s.manifest FROM sync_node s JOIN storagenode n ON n.id = s.node_id WHERE n.name = ?", node
+    )
+    return rows[0][0] if rows else None
+
+
+def suspects(archive):
+    return [file_id for file_id, _ in archive.events("suspect")]
+
+
+def command(archive, *arguments, host="here"):
+    result = archive.run(*arguments, host=host)
+    assert result.status == 0, result
+    return result.out
+
+
+# --- the manifest that somebody asks for ---------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(archive):
+    """A node with files of any name, and its manifest."""
+    archive.node("field")
+    archive.node("safe", archive=1)
+    for number, name in enumerate(NAMES):
+        archive.file(f"acq/{name}", bytes(number), "field")
+    out = command(archive, "node", "manifest", "field")
+    assert f"{archive.root('field')}/{MANIFEST} tells of 10 files, 45 B" in out
+    assert f"cd {archive.root('field')} && md5sum --quiet -c {MANIFEST}" in out
+    return archive
+
+
+def test_md5sum_checks_a_node_of_any_names_wherever_it_lies(asked):
+    root = asked.root("field")
+    done = md5sum(root, "--strict")
+    assert done.returncode == 0 and done.stdout.count(": OK\n") == len(NAMES), done
+    assert listed(root) == known(asked, "field")
+    elsewhere = asked.base / "copied"
+    shutil.copytree(root, elsewhere)
+    shutil.rmtree(root)
+    done = md5sum(elsewhere, "--quiet", "--strict")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    (elsewhere / "acq/plain").write_bytes(b"!")
+    (elsewhere / "acq/back\\slash").unlink()
+    done = md5sum(elsewhere, "--quiet")
+    assert done.returncode == 1 and "acq/plain: FAILED" in done.stdout and "back" in done.stdout
+
+
+def test_each_run_keeps_it_current_and_an_idle_one_leaves_it(asked):
+    before = (asked.root("field") / MANIFEST).read_bytes()
+    asked.synced()
+    assert (asked.root("field") / MANIFEST).read_bytes() == before
+
+    pulled = asked.file("acq/pulled", b"from the archive", "safe")
+    asked.request(pulled, "safe", "field")
+    asked.synced()
+    assert len(listed(asked.root("field"))) == len(NAMES) + 1
+
+    asked.put("field", "other/found", b"found by a search")
+    command(asked, "node", "scan", "field", "--register-new")
+    asked.synced()
+    assert ("other/found", 17) in [entry[:2] for entry in listed(asked.root("field"))]
+
+    asked.node("vault", archive=1)
+    asked.set_copy(pulled, "vault", "YY")
+    asked.put("vault", "acq/pulled", b"from the archive")
+    command(asked, "file", "clean", "acq/pulled", "--node", "field", "--now")
+    asked.synced()
+    assert asked.copy(pulled, "field") == "NN" and len(listed(asked.root("field"))) == len(NAMES) + 1
+
+    corrupt = asked.file("acq/corrupt", b"as it was", "field")
+    command(asked, "file", "verify", "acq/corrupt", "field")
+    asked.put("field", "acq/corrupt", b"as it is.")
+    assert asked.sync().status == 1
+    assert asked.copy(corrupt, "field") == "XY"
+
+    assert listed(asked.root("field")) == known(asked, "field")
+    assert md5sum(asked.root("field"), "--quiet", "--strict").returncode == 0
+    assert asked.stray("field") == [] and suspects(asked) == []
+
+
+def test_what_is_added_to_it_makes_it_what_it_would_be_anew(asked):
+    asked.requests(asked.files(120, "safe", acq="later"), "safe", "field")
+    asked.synced()
+    added = listed(asked.root("field"))
+    command(asked, "node", "manifest", "field")
+    assert added == listed(asked.root("field")) == known(asked, "field") and len(added) == len(NAMES) + 120
+
+
+def test_what_is_edited_by_hand_is_noticed_by_the_next_run(asked):
+    command(asked, "file", "state", "acq/plain", "field", "--set", "Corrupt")
+    asked.synced()
+    assert listed(asked.root("field")) == known(asked, "field")
+    assert "acq/plain" not in [path for path, *_ in listed(asked.root("field"))]
+
+
+def test_a_file_without_length_or_sum_and_one_of_a_wrong_name_are_left_out_and_nothing_is_written_twice(
+    asked,
+):
+    for name, columns in (("unknown", {"md5sum": None}), ("odd", {"md5sum": "x"}), ("no", {"size_b": None})):
+        asked.file(f"acq/{name}", b"", "field", **columns)
+    outside = asked.file("acq/../outside", b"")
+    asked.set_copy(outside, "field", "YY")
+    command(asked, "node", "manifest", "field")
+    assert len(listed(asked.root("field"))) == len(NAMES)
+    before = (asked.root("field") / MANIFEST).stat().st_ino
+    asked.synced()
+    assert (asked.root("field") / MANIFEST).stat().st_ino == before
+    asked.request(asked.file("acq/new", b"new", "safe"), "safe", "field")
+    asked.synced()
+    assert len(listed(asked.root("field"))) == len(NAMES) + 1
+    assert "anew" not in (asked.base / "here.log").read_text()
+
+
+@pytest.mark.parametrize("spoil", ["cut", "line", "count", "other"])
+def test_one_that_is_garbled_is_written_anew(asked, spoil):
+    at = asked.root("field") / MANIFEST
+    lines = at.read_bytes().splitlines(keepends=True)
+    match spoil:
+        case "cut":
+            lines = lines[:-1]
+        case "line":
+            lines[5] = b"garbage\n"
+        case "count":
+            del lines[4:6]
+        case "other":
+            lines = [b"d41d8cd98f00b204e9800998ecf8427e  somebody's own\n"]
+    at.write_bytes(b"".join(lines))
+    asked.request(asked.file("acq/new", b"new", "safe"), "safe", "field")
+    asked.synced()
+    assert (
+        listed(asked.root("field")) == known(asked, "field") and len(known(asked, "field")) == len(NAMES) + 1
+    )
+    assert suspects(asked) == []
+
+
+def test_one_that_was_removed_is_told_once_and_kept_no_more(asked):
+    (asked.root("field") / MANIFEST).unlink()
+    result = asked.sync()
+    assert result.status == 0 and "the manifest of node field was removed" in result.err
+    assert "alpenhorn node manifest field" in result.err
+    asked.synced()
+    assert not (asked.root("field") / MANIFEST).exists() and token(asked, "field") is None
+    assert suspects(asked) == []
+
+
+def test_the_command_says_why_it_cannot_and_what_to_do(asked):
+    asked.node("off", active=0)
+    asked.node("away", made=False)
+    asked.node("far", host="there")
+    for node, parts in {
+        "nonesuch": ("no node called 'nonesuch'", "alpenhorn node list"),
+        "off": ("it is not active", "alpenhorn node activate off"),
+        "away": ("mount it", "no manifest was written"),
+        "far": ("it is on host there, and this is here", "no manifest was written"),
+    }.items():
+        before = asked.dump("sync_run")
+        result = asked.run("node", "manifest", node)
+        assert result.status == 1 and all(part in result.err for part in parts), result
+        assert asked.dump("sync_run") == before
+
+
+def test_the_command_does_not_write_beside_a_run(asked):
+    from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+
+    with RunLock(asked.root("field") / RUN_LOCK) as lock:
+        result = asked.run("node", "manifest", "field")
+        assert result.status == 75 and "another run is working on field" in result.err
+        waiting = asked.start("node", "manifest", "field", "--wait")
+        wait_for(waiting.workers, "its workers")
+        lock.release()
+        assert waiting.result().status == 0
+
+
+def test_a_node_never_asked_for_has_none(archive):
+    archive.node("field")
+    archive.node("safe", archive=1)
+    archive.request(archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    archive.synced()
+    assert not (archive.root("safe") / MANIFEST).exists() and archive.all("SELECT * FROM sync_node") == []
+
+
+def test_a_link_in_its_place_is_not_followed(asked):
+    at, victim = asked.root("field") / MANIFEST, asked.base / "victim"
+    victim.write_text("precious")
+    at.unlink()
+    at.symlink_to(victim)
+    asked.synced()
+    assert victim.read_text() == "precious" and not at.is_symlink()
+    assert listed(asked.root("field")) == known(asked, "field")
+
+
+# --- disks that were out of sight ----------------------------------------------------------------------
+
+FILES = ["kept", "removed", "cut", "overwritten", "link"]
+
+
+@pytest.fixture
+def truck(archive):
+    """A disk, filled on one host; each file has a second copy on telescope."""
+    archive.node("telescope", host="field")
+    archive.node("vault", host="site", archive=1)
+    archive.group("truck", io_class="Transport")
+    archive.node("disk", group="truck", host="field")
+    for name in FILES:
+        archive.request(
+            archive.file(f"acq/{name}", b"content of " + name.encode(), "telescope"), "telescope", "truck"
+        )
+    archive.synced(host="field")
+    assert md5sum(archive.root("disk"), "--quiet", "--strict").returncode == 0
+    assert listed(archive.root("disk")) == known(archive, "disk") and len(known(archive, "disk")) == len(
+        FILES
+    )
+    return archive
+
+
+def carried(archive):
+    """Taken off, and put where it is on the other host."""
+    command(archive, "node", "deactivate", "disk", host="field")
+    at = archive.base / "mnt"
+    archive.root("disk").rename(at)
+    return at
+
+
+def arrived(archive, at):
+    command(archive, "node", "activate", "disk", "--host", "site", "--root", str(at), host="site")
+
+
+def change(root):
+    (root / "acq/removed").unlink()
+    os.truncate(root / "acq/cut", 3)
+    (root / "acq/overwritten").write_bytes(b"CONTENT OF OVERWRITTEN")
+    (root / "acq/link").unlink()
+    (root / "acq/link").symlink_to("kept")
+
+
+def of(archive, node):
+    rows = archive.all(
+        "SELECT f.name, c.has_file FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
+        " JOIN storagenode n ON n.id = c.node_id WHERE n.name = ?",
+        node,
+    )
+    return dict(rows)
+
+
+def test_what_was_changed_on_a_disk_while_it_travelled_is_told_and_counts_as_good_no_more(truck):
+    at = carried(truck)
+    change(at)
+    untouched = (at / "acq/kept").stat()
+    arrived(truck, at)
+    command(truck, "node", "sync", "disk", "vault", "--force", host="site")
+    result = truck.sync(host="site")
+    assert "node disk is not as it was when it was last seen here" in result.err and "(4 times)" in result.err
+    assert "the first: acq/" in result.err
+    # What is told is what checks then found, and only what is whole went on.
+    assert of(truck, "disk") == {"kept": "Y", "removed": "N", "cut": "X", "overwritten": "X", "link": "M"}
+    assert {name for name, has in of(truck, "vault").items() if has == "Y"} == {"kept"}
+    why = dict(
+        truck.all(
+            "SELECT f.name, e.why FROM sync_event e JOIN archivefile f ON f.id = e.file_id"
+            " WHERE e.what = 'suspect' ORDER BY e.id DESC"
+        )
+    )
+    assert why["removed"] == "node disk came back changed: it is missing"
+    assert "its length is 3 bytes, the index says 14" in why["cut"]
+    assert "it was written to after the manifest was" in why["overwritten"]
+    assert "it is not a regular file" in why["link"]
+    assert "kept" not in why
+    after = (at / "acq/kept").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
+    # From here on there is nothing more to tell of it, and the manifest is what is good.
+    assert [path for path, *_ in listed(at)] == ["acq/kept"]
+    assert md5sum(at, "--quiet").returncode == 0
+
+
+def test_nothing_that_changed_is_safe_enough_to_delete_another_copy(truck):
+    """The copy that is to go needs two others; with the one on the changed disk there would be two."""
+    truck.do("UPDATE storagenode SET archive = 1 WHERE name = 'disk'")
+    ids = {name: truck.one("SELECT id FROM archivefile WHERE name = ?", name) for name in FILES}
+    for name, file_id in ids.items():
+        truck.put("vault", f"acq/{name}", b"content of " + name.encode())
+        truck.set_copy(file_id, "vault", "YY")
+    truck.node("near", host="site")
+    for name, file_id in ids.items():
+        truck.put("near", f"acq/{name}", b"content of " + name.encode())
+        truck.set_copy(file_id, "near", "YN")
+    at = carried(truck)
+    change(at)
+    arrived(truck, at)
+    truck.sync(host="site")
+    assert of(truck, "near") == {"kept": "N", **dict.fromkeys(("removed", "cut", "overwritten", "link"), "Y")}
+
+
+def test_an_unchanged_disk_comes_back_without_a_word(truck):
+    later = 4_000_000_000 * 10**9  # as from a source whose clock is far ahead
+    os.utime(truck.root("disk") / "acq/kept", ns=(later, later))
+    command(truck, "file", "verify", "acq/kept", "disk", host="field")
+    truck.synced(host="field")
+    at = carried(truck)
+    arrived(truck, at)
+    truck.synced(host="site")
+    assert suspects(truck) == [] and set(of(truck, "disk").values()) == {"Y"}
+    assert "node disk was compared: 0 of 5 copies have changed" in (truck.base / "site.log").read_text()
+    truck.synced(host="site")
+    assert (truck.base / "site.log").read_text().count("node disk was compared") == 1
+
+
+def out_of_sight(archive, root):
+    """Unmounted during one run, and mounted again; one file was overwritten meanwhile."""
+    root.rename(archive.base / "in hand")
+    assert archive.sync(host="field").status == 0
+    (archive.base / "in hand/acq/overwritten").write_bytes(b"CONTENT OF OVERWRITTEN")
+    (archive.base / "in hand").rename(root)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_disk_that_a_run_met_absent_is_compared(truck, trusted):
+    """`trusted`, the mutant: nobody wrote down that it was absent; then nothing is noticed."""
+    before = token(truck, "disk")
+    out_of_sight(truck, truck.root("disk"))
+    assert token(truck, "disk") is None
+    if trusted:
+        truck.do("UPDATE sync_node SET manifest = ?", before)
+    result = truck.sync(host="field")
+    assert ("node disk is not as it was" in result.err) is not trusted
+    assert of(truck, "disk")["overwritten"] == ("Y" if trusted else "X")
+    assert (token(truck, "disk") in (None, before)) is trusted
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        [["deactivate"], ["activate"]],
+        [["modify", "--root", "/nonexistent"], ["modify", "--root", "ROOT"]],
+        [["modify", "--host", "site"], ["modify", "--host", "field"]],
+    ],
+    ids=["activation", "root", "host"],
+)
+def test_a_disk_whose_row_says_that_it_may_have_been_elsewhere_is_compared(truck, edits):
+    for verb, *options in edits:
+        given = [str(truck.root("disk")) if option == "ROOT" else option for option in options]
+        command(truck, "node", verb, "disk", *given, host="field")
+    (truck.root("disk") / "acq/removed").unlink()
+    assert "node disk is not as it was" in truck.sync(host="field").err
+    assert of(truck, "disk")["removed"] == "N"
+
+
+def test_one_that_another_program_deactivated_for_a_while_is_compared(truck):
+    truck.do("UPDATE storagenode SET active = 0 WHERE name = 'disk'")
+    truck.synced(host="field")
+    (truck.root("disk") / "acq/removed").unlink()
+    truck.do("UPDATE storagenode SET active = 1 WHERE name = 'disk'")
+    assert "node disk is not as it was" in truck.sync(host="field").err
+
+
+def test_an_edit_that_moves_nothing_leaves_it_trusted(truck):
+    before = token(truck, "disk")
+    command(truck, "node", "modify", "disk", "--notes", "blue", host="field")
+    command(truck, "node", "activate", "disk", host="field")
+    truck.synced(host="field")
+    assert token(truck, "disk") == before
+
+
+def test_another_disk_in_its_place_is_compared_and_what_it_lacks_meets_the_brake(truck):
+    """Nothing is ever recorded as missing by a look at a wrong disk."""
+    truck.request(truck.file("acq/kept2", b"2", "telescope"), "telescope", "truck")
+    ids = truck.files(120, "telescope", acq="many")
+    truck.requests(ids, "telescope", "truck")
+    truck.synced(host="field")
+    truck.root("disk").rename(truck.base / "right")
+    truck.root("disk").mkdir()
+    (truck.root("disk") / MARKER).write_text("disk\n")
+    result = truck.sync(host="field")
+    assert result.status == 1 and "the manifest of node disk was removed" in result.err, result
+    assert set(of(truck, "disk").values()) == {"M"}
+    assert not (truck.root("disk") / MANIFEST).exists()
+    shutil.rmtree(truck.root("disk"))
+    (truck.base / "right").rename(truck.root("disk"))
+    truck.synced(host="field")
+    assert set(of(truck, "disk").values()) == {"Y"} and truck.violations() == []
+    assert listed(truck.root("disk")) == known(truck, "disk")
+
+
+def test_a_comparison_that_is_cut_short_is_made_again(truck):
+    at = carried(truck)
+    change(at)
+    arrived(truck, at)
+    result = truck.sync("--time-limit", "0s", host="site")
+    assert result.status == 0 and token(truck, "disk") is None and suspects(truck) == []
+    assert "(4 times)" in truck.sync(host="site").err
+
+
+def test_a_disk_written_before_there_were_manifests_is_compared_first(archive):
+    archive.group("truck", io_class="Transport")
+    archive.node("disk", group="truck")
+    lost = archive.file("acq/lost", b"lost", "disk")
+    archive.file("acq/there", b"there", "disk")
+    (archive.root("disk") / "acq/lost").unlink()
+    result = archive.sync()
+    assert "node disk is not as it was" in result.err and archive.copy(lost, "disk") == "NY"
+    assert [path for path, *_ in listed(archive.root("disk"))] == ["acq/there"]
+    archive.synced()
