@@ -65,3 +65,41 @@ class TapeResult(NamedTuple):
     file: TapeFile
     where: Where | None
     error: str = ""
+
+
+class Purpose(StrEnum):
+    """For what a copy is asked back."""
+
+    PULL = "pull"  # a pending request has it as its source
+    CHECK = "check"
+
+
+class State(StrEnum):
+    """How far a copy is that was asked back."""
+
+    ASKED = "asked"
+    FAILED = "failed"  # to be tried again
+    BACK = "back"  # on disk to be checked, and for nobody else
+    CHECKED = "checked"  # to be left to the tape again
+
+
+class RestoreFact(NamedTuple):
+    """A row of sync_restore with its copy.  `tries`: how often it was asked for; `next`: when it is looked at or tried
+    again; `requested`: whether a pending request has it as its source; `there`: whether the copy still has a row by
+    which it may be on the node."""
+
+    file: TapeFile
+    purpose: Purpose
+    state: State
+    tries: int
+    next: float
+    requested: bool
+    there: bool
+
+
+class Wanted(NamedTuple):
+    """A copy that is on tape only and is to come back.  `tries`: how often it was asked for before."""
+
+    file: TapeFile
+    purpose: Purpose
+    tries: int = 0

@@ -14,7 +14,7 @@ from alpenhorn.cli.complete import NODE
 if TYPE_CHECKING:
     from alpenhorn.run.pool import Pool
 
-KINDS = ("import", "check", "delete", "pull")
+KINDS = ("import", "check", "delete", "pull", "tape")
 
 node_option = click.option(
     "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only this node; may be repeated."
@@ -24,7 +24,7 @@ only_option = click.option(
     metavar="KIND",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Only import, check, delete or pull; may be repeated.",
+    help="Only import, check, delete, pull or tape (ask back, leave to tape); may be repeated.",
 )
 mass_delete_option = click.option(
     "--allow-mass-delete",

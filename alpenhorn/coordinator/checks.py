@@ -9,6 +9,7 @@ from typing import NamedTuple
 from alpenhorn.coordinator.context import Context, Looked
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
+from alpenhorn.io.base import TapeNode
 from alpenhorn.model import (
     CheckFact,
     CheckFile,
@@ -44,16 +45,22 @@ class Turn(NamedTuple):
     stale: list[int]
 
 
-def turns(index: Index, node: NodeFact, now: float, min_days: float, place: float) -> Iterator[Turn]:
+def turns(
+    index: Index, node: NodeFact, now: float, min_days: float, place: float, ready: bool | None = None
+) -> Iterator[Turn]:
     """At most `node.auto_verify` good copies, a page at a time: first those that were never verified, then
-    those verified longest ago, at least `min_days` before `now`.  `place` as for `unverified`."""
+    those verified longest ago, at least `min_days` before `now`.  `place` as for `unverified`.  `ready`: only those
+    that are, or are not."""
     left = node.auto_verify
     limit = min(PAGE, left + SPARE)
     before = naive(max(0.0, now - min_days * DAY))
-    never = (Turn(NEVER, choose(facts, now), []) for facts in unverified(index, node.id, place, limit))
+
+    def chosen(facts: list[CheckFact]) -> CheckPlan:
+        return choose((fact for fact in facts if ready is None or fact.ready is ready), now)
+
+    never = (Turn(NEVER, chosen(facts), []) for facts in unverified(index, node.id, place, limit))
     again = (
-        Turn(AGAIN, choose(found.facts, now), found.stale)
-        for found in longest_ago(index, node.id, before, limit)
+        Turn(AGAIN, chosen(found.facts), found.stale) for found in longest_ago(index, node.id, before, limit)
     )
     for turn in chain(never, again):
         del turn.plan.files[left:]
@@ -84,7 +91,7 @@ class Checks:
         """What is suspect comes first, on all nodes: pulls and deletions may wait for it."""
         nodes = [self.context.node(node_id) for node_id in sorted(self.context.ios)]
         for node in nodes:
-            for facts in pages(self.context.index, node.id, PAGE, FIRST_PAGE):
+            for facts in self._suspects(node):
                 if self._left_alone(node):
                     break
                 yield node, self._suspect(node, facts)
@@ -94,6 +101,18 @@ class Checks:
                 verified.add(node.id)
                 for files in self._turns(node):
                     yield node, files
+
+    def _suspects(self, node: NodeFact) -> Iterator[list[CheckFact]]:
+        """Of a node with tape behind it those on disk: the others are asked back first."""
+        index, ready = self.context.index, self._ready(node)
+        if ready:
+            from alpenhorn.scan.tape import back  # few archives have tape
+
+            yield back(index, node.id)
+        yield from pages(index, node.id, PAGE, FIRST_PAGE, ready)
+
+    def _ready(self, node: NodeFact) -> bool | None:
+        return True if isinstance(self.context.ios[node.id], TapeNode) else None
 
     def _left_alone(self, node: NodeFact) -> bool:
         return node.id in self.context.gone
@@ -117,6 +136,7 @@ class Checks:
             context.posix_now(),
             context.config.sync.auto_verify_min_days,
             random.random(),
+            self._ready(node),
         ):
             checks.forget(context.index, node.id, turn.stale)
             yield turn.plan.files
@@ -145,6 +165,8 @@ class Checks:
             error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
             results = [CheckResult(file, Verdict.FAILED, error=error) for file in job.files]
         results = self._not_deleting(node, results)
+        if self._ready(node):
+            results = self._not_away(node, results)
         if done.fate is Fate.BROKEN:
             # The attempts count all the same: a file that breaks its job must not do so in every run.
             checks.settle(self.context.index, self.context.run, node, results)
@@ -159,6 +181,19 @@ class Checks:
         """A copy that was claimed for deletion meanwhile may be gone by now, and rightly so."""
         deleting = self.context.deleting
         return [result for result in results if (node.id, result.file.file_id) not in deleting]
+
+    def _not_away(self, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
+        """Of a node with tape behind it: what was not on disk after all is asked back, what came back to be read has
+        been now."""
+        from alpenhorn.record import tape  # few archives have tape
+
+        away = [result for result in results if result.verdict is Verdict.AWAY]
+        tape.away(self.context.index, self.context.run, node.id, [result.file.file_id for result in away])
+        read = [result for result in results if result.verdict is not Verdict.AWAY]
+        told = [result.file.file_id for result in read if result.verdict is not Verdict.FAILED]
+        if tape.checked(self.context.index, node.id, told) or away:
+            self.context.changed = True
+        return read
 
     def _doubtful(self, result: CheckResult) -> bool:
         """Whether it says that a copy is lost.  Not where it was released: what a deletion that was cut short

@@ -15,6 +15,7 @@ from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
+from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import MARKER, DeletionFact, NodeFact, ProbeOutcome, PullFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
@@ -23,6 +24,7 @@ from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan import checks, imports, pulls
 from alpenhorn.scan import topology as topologies
+from alpenhorn.scan.tape import progress as tape_progress
 
 PAGE = 2000
 NO_RUN = 0  # no run has this id, so every live claim is somebody else's
@@ -85,13 +87,14 @@ class Plan:
 
 
 class Prospect(NamedTuple):
-    """What a run would find: `meant` are the nodes asked for, `workable` those of them that answer; `free_b`:
-    the free space of those, None unknown."""
+    """What a run would find: `meant` are the nodes asked for, `workable` those of them that answer; `ios` and
+    `free_b`: the storage objects and the free space of those, None unknown."""
 
     topology: topologies.Topology
     planner: PullPlanner
     meant: list[NodeFact]
     workable: list[NodeFact]
+    ios: dict[int, Node]
     free_b: dict[int, int | None]
     report: Report
 
@@ -118,7 +121,7 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     free_b = {node.id: answers[node.id].free_b for node in workable}
     space = open_space(index, ios, free_b, NO_RUN)
     planner = make_planner(topology, config, ios, groups, space, Troubles(absent=faults))
-    return Prospect(topology, planner, meant, workable, free_b, report)
+    return Prospect(topology, planner, meant, workable, ios, free_b, report)
 
 
 def _initialised_first(index: Index, node: NodeFact, answer: ProbeOutcome | None) -> bool:
@@ -145,10 +148,12 @@ def items(
     if asked.wants("import"):
         yield from _kept(plan, _imports(index, found.meant, now))
         yield from _kept(plan, _searches(found.workable))
+    if asked.wants("tape"):
+        yield from _kept(plan, _tapes(index, found, now, config.sync.auto_verify_min_days))
     if asked.wants("delete"):
         yield from _kept(plan, _deletions(index, found, config, asked, now))
     if asked.wants("check"):
-        yield from _kept(plan, _checks(index, found.workable, now, config.sync.auto_verify_min_days))
+        yield from _kept(plan, _checks(index, found, now, config.sync.auto_verify_min_days))
     if asked.wants("pull"):
         yield from _kept(plan, _pulls(index, found, now))
     plan.left_out = found.report.left_out
@@ -187,7 +192,8 @@ def why(
         )
     if decision.choice is Choice.CANCEL:
         return f"it would be cancelled now: {decision.why}"
-    return f"it is not done now: {decision.why}"
+    progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
+    return f"it is not done now: {decision.why}{f'; {progress}' if progress else ''}"
 
 
 def _kept(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
@@ -211,16 +217,28 @@ def _searches(nodes: list[NodeFact]) -> Iterator[Item]:
             yield Item(Line("import", node.name, "", True, "search for new files"), ".", None, None)
 
 
-def _checks(index: Index, nodes: list[NodeFact], now: float, min_days: float) -> Iterator[Item]:
-    for node in nodes:
-        for facts in checks.pages(index, node.id, PAGE):
+def _tapes(index: Index, found: Prospect, now: float, min_days: float) -> Iterator[Item]:
+    for node in found.workable:
+        io = found.ios[node.id]
+        if isinstance(io, TapeNode):
+            from alpenhorn.coordinator import tape  # few archives have tape
+
+            for planned, why, file in tape.prospect(index, io, found.free_b[node.id], now, min_days):
+                yield Item(Line("tape", node.name, "", planned, why), file.path, file.held_b, None)
+
+
+def _checks(index: Index, found: Prospect, now: float, min_days: float) -> Iterator[Item]:
+    for node in found.workable:
+        # What is on tape only is asked back first.
+        ready = True if isinstance(found.ios[node.id], TapeNode) else None
+        for facts in checks.pages(index, node.id, PAGE, ready=ready):
             released = facts[0].wants_file == "N"
             why = "read and compare, unless it is deleted" if released else "read and compare"
             yield from _check_items(node, why, choose_checks(facts, now))
         if node.auto_verify > 0:
             import random  # as the run does
 
-            for turn in turns(index, node, now, min_days, random.random()):
+            for turn in turns(index, node, now, min_days, random.random(), ready):
                 yield from _check_items(node, turn.why, turn.plan)
 
 

@@ -163,6 +163,7 @@ class Pulls:
             results: tuple[PullResult, ...] = done.outcome
         else:
             results = self._all_failed(job, done)
+        results = self._not_away(job, results)
         settled = {result.file.request_id for result in results}
         left = [file for file in job.files if file.request_id not in settled]
         self._give_back(job, left)
@@ -173,6 +174,20 @@ class Pulls:
         pulls.settle(self.context.index, self.context.run, job.source, job.node, results)
         self._count(job, results)
         self._trouble(job, results)
+
+    def _not_away(self, job: PullJob, results: tuple[PullResult, ...]) -> tuple[PullResult, ...]:
+        """Sources that were not on disk after all are asked back from tape; nobody is to blame."""
+        away = [result for result in results if result.verdict is Verdict.AWAY]
+        if not away:
+            return results
+        from alpenhorn.record import tape  # few archives have tape
+
+        context = self.context
+        tape.away(context.index, context.run, job.source.id, [result.file.file_id for result in away])
+        for result in away:
+            context.report.later.add(f"not pulled yet: on tape only on {job.source.name}", result.file.path)
+        context.changed = True
+        return tuple(result for result in results if result.verdict is not Verdict.AWAY)
 
     def _all_failed(self, job: PullJob, done: Done) -> tuple[PullResult, ...]:
         now = self.context.posix_now()

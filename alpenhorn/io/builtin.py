@@ -9,6 +9,7 @@ from alpenhorn.io.base import StorageClass
 # The name in `io_class` to the module below alpenhorn.io and the StorageClass in it.
 BUILT_IN = {
     "Default": ("default", "DEFAULT"),
+    "LustreHSM": ("lustre_hsm", "LUSTRE_HSM"),
     "LustreQuota": ("lustre_quota", "LUSTRE_QUOTA"),
     "Transport": ("transport", "TRANSPORT"),
 }

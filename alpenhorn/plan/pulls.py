@@ -125,7 +125,9 @@ class PullPlanner:
             )
         assert route.source is not None and route.remote is not None and route.group is not None
         if not route.remote.ready(fact):
-            return PullDecision(fact, Choice.WAIT, f"not ready on {route.source.name}")
+            source = route.source
+            why = f"not ready to be read on {source.name} yet (a run on {source.host} sees to that)"
+            return PullDecision(fact, Choice.WAIT, why)
         under_way = self._under_way.setdefault(fact.group_to_id, set())
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, "another request brings the same file")

@@ -69,18 +69,16 @@ class Mender:
             return Mend(0, "a request is pending already; see: alpenhorn request show ID", under_way=True)
         if not good:
             return Mend(0, "there is no good copy on any other node")
-        best: tuple[tuple[bool, bool, bool, str], int] | None = None
+        best: tuple[tuple[bool, bool, bool, bool, str], int] | None = None
         obstacles = set()
         for one in good:
             source = self._source(one.node_id, node)
-            obstacle = source.obstacle
-            if not obstacle and source.remote is not None and not source.remote.ready(_pull(copy, one, node)):
-                obstacle = f"that on {source.node.name} is not ready to be read"
-            if obstacle:
-                obstacles.add(obstacle)
+            if source.obstacle:
+                obstacles.add(source.obstacle)
                 continue
-            # One that is about to be deleted is the last resort.
-            rank = (one.wants_file == WantsFile.NO, *source.rank)
+            # One that is about to be deleted is the last resort; one that is on tape comes back for the request.
+            ready = source.remote is not None and source.remote.ready(_pull(copy, one, node))
+            rank = (one.wants_file == WantsFile.NO, not ready, *source.rank)
             if best is None or rank < best[0]:
                 best = (rank, source.node.id)
         if best is None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import CheckFile, CheckJob, CheckResult, Reporter, Verdict
+
+if TYPE_CHECKING:
+    from alpenhorn.tape import Told
 
 
 def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...]:
@@ -17,12 +21,17 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
     copies into missing ones, nor a dead one into unreadable ones.
     """
     node.check()
+    away: dict[str, Told] = {}
+    if isinstance(node, TapeNode):
+        from alpenhorn.run.tape import out_of_reach  # few nodes have tape
+
+        away = out_of_reach(node, [file.path for file in job.files])
     results: list[CheckResult] = []
     for file in job.files:
         if report.stopping():
             break
         try:
-            result = _verdict(file, node, report)
+            result = _unread(file, away[file.path]) if file.path in away else _verdict(file, node, report)
         except Stopped:
             break
         if result.verdict in (Verdict.MISSING, Verdict.UNREADABLE):
@@ -30,6 +39,12 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
         results.append(result)
         report.progress(1, 0)
     return tuple(results)
+
+
+def _unread(file: CheckFile, told: Told) -> CheckResult:
+    if told.where is None:
+        return CheckResult(file, Verdict.UNREADABLE, error=told.error)
+    return CheckResult(file, Verdict.AWAY, error=f"it is {told.where}")
 
 
 def _verdict(file: CheckFile, node: Node, report: Reporter) -> CheckResult:

@@ -7,7 +7,7 @@ import os
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.detectors import NodeView, ask
 from alpenhorn.fs.settled import settled, storage_now
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import Detected, DetectJob, Found, Reporter
 
 
@@ -20,11 +20,17 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     node.check()
     now = storage_now(node.root) if job.settle else 0.0
     view = NodeView(node)
+    away: dict[str, str] = {}
+    if isinstance(node, TapeNode):
+        from alpenhorn.run.tape import out_of_reach, why_unread  # few nodes have tape
+
+        told = out_of_reach(node, [found.path for found in job.files])
+        away = {path: why_unread(node, path, one) for path, one in told.items()}
     results: list[Detected] = []
     for found in job.files:
         if report.stopping():
             break
-        why = _unfinished(found, node, job.settle, now)
+        why = away.get(found.path) or _unfinished(found, node, job.settle, now)
         results.append(Detected(found, error=why, later=True) if why else ask(found, view))
     # A disk that was unmounted meanwhile makes detectors fail, through no fault of theirs.
     node.check()

@@ -7,7 +7,7 @@ import os
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.settled import settled, storage_now
-from alpenhorn.io.base import Node
+from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import ImportFile, ImportJob, ImportResult, Reporter, Verdict
 
 
@@ -20,10 +20,22 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     node.check()
     # Once for the job: what changes later lies in the future then, and is not settled either.
     now = storage_now(node.root) if job.settle else 0.0
+    away: dict[str, ImportResult] = {}
+    if isinstance(node, TapeNode):
+        from alpenhorn.run.tape import out_of_reach, why_unread  # few nodes have tape
+
+        told = out_of_reach(node, [file.path for file in job.files])
+        for file in job.files:
+            if one := told.get(file.path):
+                verdict = Verdict.LATER if one.where else Verdict.UNREADABLE
+                away[file.path] = ImportResult(file, verdict, error=why_unread(node, file.path, one))
     results: list[ImportResult] = []
     for file in job.files:
         if report.stopping():
             break
+        if file.path in away:
+            results.append(away[file.path])
+            continue
         try:
             results.append(_hash(file, node, job.settle, now, report))
         except Stopped:

@@ -14,13 +14,14 @@ from contextlib import suppress
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.paths import check_relative
-from alpenhorn.io.base import Node
-from alpenhorn.model import Method, PullFile, PullJob, PullResult, Reporter
+from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
 from alpenhorn.run.fetching import by_bbcp, by_rsync
 from alpenhorn.run.local import by_copy, by_link
 from alpenhorn.run.work import Arrived, Work, destination_trouble, failed
 from alpenhorn.transfer.blame import TransferFailed
 
+SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # another try would bring nothing
 METHODS: dict[Method, Callable[[Work, Sequence[PullFile]], None]] = {
     Method.LINK: by_link,
     Method.COPY: by_copy,
@@ -74,6 +75,8 @@ def _run(work: Work) -> None:
     wanted = [file for file in work.job.files if _is_free(work, file)]
     trouble: TransferFailed | None = None
     try:
+        if wanted and isinstance(work.source, TapeNode):
+            wanted = _within_reach(work, work.source, wanted)
         if wanted:
             METHODS[work.job.method](work, wanted)
     except TransferFailed as error:
@@ -88,10 +91,29 @@ def _run(work: Work) -> None:
         work.stage.clear()
 
 
+def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> list[PullFile]:
+    """Those that can be read without waiting for the tape."""
+    from alpenhorn.run.tape import out_of_reach  # few nodes have tape
+
+    try:
+        away = out_of_reach(source, [file.path for file in files])
+    except (StorageError, OSError) as error:
+        raise TransferFailed(
+            Blame.UNKNOWN, f"the source node {source.node.name} cannot be used: {error}"
+        ) from None
+    for file in files:
+        if told := away.get(file.path):
+            if told.where is None:
+                work.settle(file, TransferFailed(Blame.UNKNOWN, told.error))
+            else:
+                work.away(file, f"it is {told.where}")
+    return [file for file in files if file.path not in away]
+
+
 def _has_part(work: Work) -> bool:
     """Whether a later try can go on from what lies in the stage."""
     if not work.stage.keeps_parts or all(
-        file in work.results and work.results[file].blame is None for file in work.job.files
+        file in work.results and work.results[file].verdict in SETTLED for file in work.job.files
     ):
         return False
     return any(files for _, _, files, _ in os.fwalk(".", dir_fd=work.stage.fd))

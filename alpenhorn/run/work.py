@@ -117,6 +117,11 @@ class Work:
         )
         self.tell(files=1)
 
+    def away(self, file: PullFile, error: str) -> None:
+        """Record that the source was not read, since that would wait for the tape."""
+        self.results[file] = PullResult(file, Verdict.AWAY, self.began, time.time(), error=error)
+        self.tell(files=1)
+
     def drop(self, name: str) -> None:
         """Remove from the stage what will not become a file."""
         with suppress(OSError):

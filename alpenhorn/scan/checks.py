@@ -18,7 +18,7 @@ WINDOW = 20_000
 WANTED = ("Y", "M")
 
 COLUMNS = """
-    c.id, c.file_id, c.node_id, a.name, f.name, f.size_b, f.md5sum, c.has_file, c.wants_file,
+    c.id, c.file_id, c.node_id, a.name, f.name, f.size_b, f.md5sum, c.has_file, c.wants_file, c.ready,
     t.count, t.last, t.next, t.blame, t.error
 """
 JOINS = """
@@ -29,7 +29,7 @@ JOINS = """
 # Not those that are just being deleted: a page of nothing else would be read for each page that is deleted.
 SUSPECT = f"""
     SELECT {COLUMNS} FROM archivefilecopy c {JOINS}
-    WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.id > ?
+    WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.id > ? AND c.ready = COALESCE(?, c.ready)
       AND NOT EXISTS (SELECT 1 FROM sync_claim k
                       WHERE k.kind = 'delete' AND k.file_id = c.file_id AND k.target_id = c.node_id)
     ORDER BY c.id LIMIT ?
@@ -71,16 +71,18 @@ class Verified(NamedTuple):
     stale: list[int]
 
 
-def pages(index: Index, node_id: int, limit: int, first: int | None = None) -> Iterator[list[CheckFact]]:
+def pages(
+    index: Index, node_id: int, limit: int, first: int | None = None, ready: bool | None = None
+) -> Iterator[list[CheckFact]]:
     """The suspect copies on a node, released ones last; each page is read when it is asked for.
 
-    `first`: the length of the first page, where that is to be another one.
+    `first`: the length of the first page, where that is to be another one.  `ready`: only those that are, or are not.
     """
     most = limit if first is None else first
     for wants in (*WANTED, "N"):
         after = 0
-        while rows := index.execute(SUSPECT, (node_id, wants, after, most)).fetchall():
-            yield [_fact(row) for row in rows]
+        while rows := index.execute(SUSPECT, (node_id, wants, after, ready, most)).fetchall():
+            yield [check_fact(row) for row in rows]
             after = rows[-1][0]
             most = limit
 
@@ -99,7 +101,7 @@ def unverified(
         for first, last in _window(index, node_id, wants, place, window):
             start = first
             while rows := index.execute(UNVERIFIED, (node_id, wants, start, last, limit)).fetchall():
-                yield [_fact(row) for row in rows]
+                yield [check_fact(row) for row in rows]
                 start = rows[-1][0] + 1
 
 
@@ -125,12 +127,13 @@ def longest_ago(index: Index, node_id: int, before: datetime.datetime, limit: in
     file_id = 0
     while rows := index.execute(VERIFIED, (node_id, before, at, at, file_id, limit)).fetchall():
         yield Verified(
-            [_fact(row[2:]) for row in rows if row[2] is not None],
+            [check_fact(row[2:]) for row in rows if row[2] is not None],
             [row[1] for row in rows if row[2] is None],
         )
         at, file_id = rows[-1][:2]
 
 
-def _fact(row: Sequence[Any]) -> CheckFact:
-    attempt = attempt_fact(tuple(row[9:])) if row[9] else None
-    return CheckFact._make((*row[:7], attempt, row[7], row[8]))
+def check_fact(row: Sequence[Any]) -> CheckFact:
+    """`row`: COLUMNS."""
+    attempt = attempt_fact(tuple(row[10:])) if row[10] else None
+    return CheckFact._make((*row[:7], attempt, row[7], row[8], bool(row[9])))

@@ -62,6 +62,37 @@ def test_while_the_quota_is_not_known_nothing_comes_and_the_rest_is_done(quota):
     assert "the quota of node lustre cannot be had" in archive.run("plan").err + archive.run("plan").out
 
 
+FAILURES = {
+    "not installed": ("", {"lfs": "no-such-lfs"}, "no-such-lfs is not on PATH"),
+    "hangs": ("exec sleep 1000", {"lfs_timeout": 0.5}, "did not end within 0.5 s"),
+    "fails": ("echo 'quotactl failed: no such group' >&2; exit 3", {}, "no such group"),
+    "no file system": ("echo 'Permission denied' >&2; exit 1", {}, "Permission denied"),
+    "another path": ("echo '/elsewhere 1 0 5000 - 1 0 0 -'", {}, "not understood"),
+    "cut short": ('echo "${@: -1} 1 0"', {}, "not understood"),
+    "no bytes": ("", {}, "not understood"),
+    "bytes": ("head -c 100000 /dev/urandom", {}, "cannot be had"),
+    "talks on": ("while sleep 0.01; do echo more; done", {"lfs_timeout": 0.5}, "did not end within 0.5 s"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_whatever_becomes_of_lfs_a_run_says_it_ends_and_does_the_rest(quota, failure):
+    archive, _ = quota
+    script, changes, said = FAILURES[failure]
+    lfs = stand_in(archive.base / "bin", "broken-lfs", script)
+    settings = {"quota_id": "science", "quota_type": "group", "lfs": str(lfs), **changes}
+    archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'lustre'", json.dumps(settings))
+    archive.node("plain", archive=1)
+    file_id = archive.file("acq/f", b"bytes", "field")
+    onto, beside = (archive.request(file_id, "field", node) for node in ("lustre", "plain"))
+    run = archive.start("sync")
+    result = run.result(30)
+    assert result.status == 0 and "the quota of node lustre cannot be had" in result.err, result
+    assert said in result.err
+    assert (archive.state(onto), archive.state(beside)) == ("pending", "done")
+    run.wait_until_nothing_is_left()
+
+
 def test_the_older_setting_works_and_is_told(quota):
     archive, _ = quota
     lfs = str(archive.base / "bin" / "lfs")

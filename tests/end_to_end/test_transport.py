@@ -1,11 +1,14 @@
 """Files that travel on disks between two hosts that cannot reach each other."""
 
 import os
+import shlex
 
 import pytest
 
 from alpenhorn.model import GIB
+from tests.cli.test_main import README
 from tests.fixtures.archive import stand_in, wait_for
+from tests.fixtures.packages import Package, install
 
 SIZE = 100 * 1024
 FITTING = 10  # files on a disk
@@ -67,6 +70,41 @@ def test_a_disk_is_filled_carried_emptied_into_the_archive_and_cleaned(two):
     assert two.violations() == []
 
 
+def journey():
+    """The commands of the README, those on the first host and those on the second."""
+    section = README.read_text().partition("\n### Transport\n")[2].partition("\n### ")[0]
+    blocks = [[]]
+    for line in section.splitlines():
+        if line.startswith("    alpenhorn "):
+            blocks[-1].append(shlex.split(line)[1:])
+        elif line and blocks[-1]:
+            blocks.append([])
+    return [block for block in blocks if block]
+
+
+def test_the_journey_that_the_readme_shows_does_what_it_says(archive):
+    archive.node("dish", host="field")
+    for name in ("vault", "vault2"):
+        archive.node(name, host="archive", archive=1)
+    ids = archive.files(1001, "dish")
+    disk = archive.root("disk1")
+    disk.mkdir()
+    for host, commands in zip(("field", "archive"), journey(), strict=True):
+        for words in commands:
+            asks = words[:2] in (["node", "sync"], ["node", "clean"])
+            arguments = [str(disk) if word == "/mnt/disk1" else word for word in words]
+            command(archive, host, *arguments, *(["--force"] if asks else []))
+        if host == "field":
+            assert len(archive.tree("disk1")) == len(ids)
+            carried = archive.base / "carried"
+            disk.rename(carried)
+            disk = carried
+    assert [name for name in os.listdir(disk) if not name.startswith(".")] == ["ALPENHORN_NODE"]
+    assert {archive.copy(file_id, "disk1") for file_id in ids} == {"NN"}
+    assert archive.tree("vault") == archive.tree("vault2") == archive.tree("dish")
+    assert archive.pending() == 0 and archive.violations() == []
+
+
 def test_requests_from_another_hosts_node_wait_and_cron_is_told_nothing(two):
     disks(two, "disk1")
     request = two.request(two.file("acq/f", b"bytes", "safe"), "safe", "travel")
@@ -112,3 +150,93 @@ def test_a_disk_that_is_taken_off_in_the_middle_of_a_run_leaves_the_rest_to_the_
     assert run.result().status == 0
     assert len(two.tree("disk1")) == 1 and len(two.tree("disk2")) == 4
     assert two.pending() == 0 and two.claims() == 0 and two.violations() == []
+
+
+def test_several_disks_are_filled_in_one_run_the_fullest_first_and_files_that_fit_on_none_wait(two):
+    disks(two, "disk1", "disk2", "disk3")
+    # What is there counts: disk2 is the one to go on with, and disk3 the last by name.
+    for number in range(FITTING - 2):
+        two.file(f"old/{number}", os.urandom(SIZE), "disk2")
+    ids = [
+        two.file(f"acq/{number:02}", os.urandom(SIZE), "telescope") for number in range(2 + 2 * FITTING + 3)
+    ]
+    requests = two.requests(ids, "telescope", "travel")
+    result = two.sync(host="field")
+    assert result.status == 0 and "max_total" in result.err
+    on = {
+        disk: [file_id for file_id in ids if two.copy(file_id, disk) == "YY"]
+        for disk in ("disk1", "disk2", "disk3")
+    }
+    assert on == {"disk2": ids[:2], "disk1": ids[2:12], "disk3": ids[12:22]}
+    assert [two.state(request) for request in requests] == ["done"] * 22 + ["pending"] * 3
+    assert two.claims() == 0 and two.violations() == []
+
+
+UNTOLD = """
+from alpenhorn.io.base import StorageClass
+from alpenhorn.io.default import DefaultNode
+
+class Untold(DefaultNode):
+    def free_bytes(self):
+        return None
+
+    def reserved_bytes(self, size_b):
+        return 0
+
+UNTOLD = StorageClass(Untold, None, None)
+"""
+
+
+def test_a_disk_whose_free_space_nobody_knows_is_filled_last(two, tmp_path):
+    """One that takes everything all the same, as the class of a package may; Default takes nothing then."""
+    environ = {
+        "PYTHONPATH": str(
+            install(tmp_path, Package("untold", UNTOLD, {"alpenhorn.io": {"Untold": "UNTOLD"}}))
+        )
+    }
+    disks(two, "disk1", io_class="Untold", max_total_gb=None)
+    disks(two, "disk2")
+    ids = [two.file(f"acq/{number:02}", os.urandom(SIZE), "telescope") for number in range(FITTING + 3)]
+    two.requests(ids, "telescope", "travel")
+    two.synced(host="field", environ=environ)
+    assert [two.copy(file_id, "disk2") for file_id in ids] == ["YY"] * FITTING + [None] * 3
+    assert [two.copy(file_id, "disk1") for file_id in ids] == [None] * FITTING + ["YY"] * 3
+
+
+def test_a_disk_whose_quota_cannot_be_had_gets_nothing_and_the_next_one_does(two):
+    settings = '{"quota_id": "x", "quota_type": "user", "lfs": "no-such-lfs"}'
+    disks(two, "disk1", io_class="LustreQuota", io_config=settings)
+    disks(two, "disk2")
+    file_id = two.file("acq/f", b"bytes", "telescope")
+    two.request(file_id, "telescope", "travel")
+    result = two.sync(host="field")
+    assert result.status == 0 and "no-such-lfs is not on PATH" in result.err
+    assert (two.copy(file_id, "disk1"), two.copy(file_id, "disk2")) == (None, "YY")
+
+
+def test_copies_on_a_disk_under_way_are_no_reason_to_delete_another_one(two):
+    """Two good archive copies are enough; that on a node that is not active is none, be it an archive node or not."""
+    disks(two, "disk1")
+    two.node("shelf", host="site", archive=1)
+    file_id = two.file("acq/f", b"bytes", "telescope", "disk1", "safe", "shelf")
+    command(two, "field", "node", "clean", "telescope", "--now", "--target", "shelf", "--force")
+    for node in ("disk1", "shelf"):
+        command(two, "field", "node", "deactivate", node)
+    two.synced(host="field")
+    assert two.copy(file_id, "telescope") == "YN" and "acq/f" in two.tree("telescope")
+    assert "there is 1" in two.run("plan", host="field").out
+    command(two, "field", "node", "activate", "disk1")
+    two.synced(host="field")
+    assert two.copy(file_id, "telescope") == "YN"
+    command(two, "site", "node", "activate", "shelf")
+    two.synced(host="field")
+    assert two.copy(file_id, "telescope") == "NN"
+
+
+def test_autosync_fills_disks_as_files_come(two):
+    disks(two, "disk1")
+    command(two, "field", "group", "autosync", "travel", "telescope")
+    two.put("telescope", "acq/new", b"new")
+    command(two, "field", "file", "import", "acq/new", "telescope", "--register-new")
+    two.synced(host="field")
+    assert two.tree("disk1") == {"acq/new": b"new"}

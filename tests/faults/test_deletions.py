@@ -6,12 +6,13 @@ import random
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from alpenhorn.index.connection import Index
 from alpenhorn.model import MARKER
 from tests.fixtures.archive import WHEN, Running, ended_within, stand_in, wait_for
 
@@ -481,6 +482,64 @@ def test_a_file_that_is_asked_for_in_the_nodes_own_group_stays(three):
     result = three.run("-v", "sync", "--only", "delete")
     assert result.status == 0 and "wants the file in this node's group" in result.out
     assert three.copy(file_id, "field") == "YN" and three.state(request) == "pending"
+
+
+# --- nodes that are taken off meanwhile -----------------------------------------------------------------
+
+
+def test_copies_on_a_node_that_is_taken_off_during_the_run_count_no_more(three):
+    """The pull waits in a stand-in for rsync, and the released copy for the pull; then a round begins that deletes."""
+    three.node("dest", io_config='{"method": "rsync"}')
+    file_id = three.file("acq/f", b"bytes" * 100, "field", "safe1", "safe2")
+    request = three.request(file_id, "field", "dest")
+    release(three, "field")
+    gate, reached = three.base / "gate", three.base / "reached"
+    os.mkfifo(gate)
+    rsync = stand_in(three.base / "bin", "slow-rsync", f'touch {reached}; read < {gate}; exec rsync "$@"')
+    three.configure(transfer={"rsync": str(rsync)})
+    running = three.start("-v", "sync")
+    wait_for(reached.exists, "the pull")
+    assert three.run("node", "deactivate", "safe2").status == 0
+    with gate.open("w") as opened:
+        opened.write("go\n")
+    result = running.result()
+    assert result.status == 0 and three.state(request) == "done"
+    assert "there is 1" in result.out
+    assert three.copy(file_id, "field") == "YN" and "acq/f" in three.tree("field")
+    assert three.run("node", "activate", "safe2").status == 0
+    assert three.sync().status == 0
+    assert three.copy(file_id, "field") == "NN"
+    assert_nothing_lost(three)
+
+
+@pytest.mark.parametrize("change", ["active = 0", "archive = 0"])
+def test_copies_on_a_node_that_is_taken_off_while_a_claim_waits_for_its_rows_do_not_count(
+    mariadb_archive, mariadb, change
+):
+    """The run has met the released copy and waits to lock it.  Nodes that were read before the lock would be old."""
+    three = filled(mariadb_archive)
+    file_id = three.file("acq/f", None, "field", "safe1", "safe2")
+    release(three, "field")
+    watch = mariadb.connect()
+
+    def waits():
+        cursor = watch.cursor()
+        cursor.execute("SHOW FULL PROCESSLIST")
+        return [
+            row for row in cursor.fetchall() if "archivefilecopy" in (row[7] or "") and "FOR UPDATE" in row[7]
+        ]
+
+    with closing(watch), closing(Index.open(three.url)) as other:
+        with other.transaction():
+            other.execute(
+                "SELECT id FROM archivefilecopy WHERE file_id = ? FOR UPDATE", (file_id,)
+            ).fetchall()
+            running = three.start("-v", "sync", "--only", "delete")
+            wait_for(waits, "the claim")
+            three.do(f"UPDATE storagenode SET {change} WHERE name = 'safe2'")
+        result = running.result()
+    assert result.status == 0 and "there is 1" in result.out
+    assert three.copy(file_id, "field") == "YN" and "acq/f" in three.tree("field") and claims(three) == 0
 
 
 # --- many at once --------------------------------------------------------------------------------------

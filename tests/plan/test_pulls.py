@@ -111,7 +111,10 @@ def test_whether_a_source_is_ready_says_its_remote_object_and_nothing_else(colum
     plan = planner()
     plan.remote = lambda node: NotReady()  # type: ignore[assignment,return-value]
     decision = plan.decide(fact(source_ready=column), NOW)
-    assert (decision.choice, decision.why) == (Choice.WAIT, "not ready on node1")
+    assert (decision.choice, decision.why) == (
+        Choice.WAIT,
+        "not ready to be read on node1 yet (a run on here sees to that)",
+    )
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_good_copy_in_the_same_group_stands_in_the_way_even_of_a_pending_reque
     assert "alpenhorn file state FILE node2 --set Absent" in found.why
 
 
-def test_the_remote_object_says_what_is_ready() -> None:
+def test_the_remote_object_says_what_is_ready_and_that_goes_first() -> None:
     class Tape(DefaultRemote):
         def ready(self, pull: PullFact) -> bool:
             assert (pull.node_from_id, pull.group_to_id, pull.file_id) == (1, GROUP_TO, 1001)
@@ -126,9 +126,8 @@ def test_the_remote_object_says_what_is_ready() -> None:
         return Tape(of, {}) if of.id == 1 else remote_io(of)
 
     offline = GoodCopy(1, "Y", False)
-    assert mend(bad(offline), source(), remote=tape).why == (
-        "no good copy can be read now: that on node1 is not ready to be read"
-    )
+    # The request has it brought back.
+    assert mend(bad(offline), source(), remote=tape) == Mend(1)
     assert mend(bad(offline, 5), source(), far(5), remote=tape) == Mend(5)
     assert mend(bad(1), source(), remote=tape) == Mend(1)
     # A plain directory is always ready, whatever the column says.

@@ -1,0 +1,260 @@
+"""Nodes with tape behind them: what is asked back, what leaves the disk and what is compared, through planning, the
+pool and the record."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+
+from alpenhorn.coordinator.checks import turns
+from alpenhorn.coordinator.context import Context
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import naive
+from alpenhorn.io.base import TapeNode
+from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.plan import tape as plan
+from alpenhorn.record import tape as record
+from alpenhorn.scan import tape as scan
+from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeJob, TapeResult, Verb, Wanted, Where
+
+FILES = 1000  # in one job
+AT_ONCE = 200  # copies that leave the disk before it is looked whether that was enough
+NO_ROOM = "its disk has too little room (see the setting headroom)"
+FAILED = {
+    Verb.LOOK: "it cannot be told where files are",
+    Verb.RESTORE: "files cannot be had back from tape",
+    Verb.LEAVE: "files could not be left to the tape",
+}
+
+
+def restores(
+    index: Index,
+    io: TapeNode,
+    rows: Sequence[RestoreFact],
+    free_b: int | None,
+    now: float,
+    min_days: float,
+    verify: bool,
+) -> plan.Restores:
+    """What is to be asked back now.  `rows`: what was asked back before; `verify`: whether also good copies whose turn
+    to be read again has come, which are `min_days` as for them on disk."""
+    node = io.node
+    under_way = [row.file for row in rows if row.state is State.ASKED]
+    wanted: Iterator[Wanted] = scan.wanted(index, node.id, naive(now))
+    if verify and node.auto_verify > 0:
+        wanted = chain(wanted, _to_verify(index, node, rows, now, min_days))
+    # No more than one job holds, so that they are asked for in their order.
+    limit = min(io.restore_limit, len(under_way) + FILES)
+    return plan.restores(wanted, under_way, limit, free_b)
+
+
+def prospect(
+    index: Index, io: TapeNode, free_b: int | None, now: float, min_days: float
+) -> Iterator[tuple[bool, str, TapeFile]]:
+    """What a run would do, and what it would leave: whether it would be done, how or why not, and the file."""
+    rows = scan.asked_back(index, io.node.id)
+    for row in rows:
+        if row.state is State.ASKED:
+            yield False, "on its way back from tape", row.file
+    found = restores(index, io, rows, free_b, now, min_days, verify=True)
+    for one in found.chosen:
+        yield True, f"ask back from tape, to {one.purpose}", one.file
+    for one in found.later:
+        yield False, NO_ROOM, one.file
+    if free_b is not None and free_b < io.headroom_b:
+        for file in plan.enough(scan.dispensable(index, io.node.id), io.headroom_b - free_b):
+            yield True, "leave to tape, to make room on disk", file
+
+
+def _to_verify(
+    index: Index, node: NodeFact, rows: Sequence[RestoreFact], now: float, min_days: float
+) -> Iterator[Wanted]:
+    known = {row.file.file_id for row in rows}
+    for turn in turns(index, node, now, min_days, random.random(), ready=False):
+        for file in turn.plan.files:
+            if file.file_id not in known:
+                on_tape = TapeFile(file.copy_id, file.file_id, file.path, file.size_b or 0, ready=False)
+                yield Wanted(on_tape, Purpose.CHECK)
+
+
+class Tapes:
+    kind = Kind.TAPE
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._asked: dict[int, dict[int, Wanted]] = {}  # by node, by file
+        self._leaving: dict[int, int] = {}  # jobs by node
+        self._left_b: dict[int, int] = {}  # what left the disk, or is about to
+        ios = [io for io in context.ios.values() if isinstance(io, TapeNode)]
+        self._ios = {io.node.id: io for io in ios}
+        self._tasks = {io.node.id: self._tasks_of(io) for io in ios}
+
+    def feed(self) -> list[Task]:
+        tasks = []
+        for node_id in list(self._tasks):
+            more = None if node_id in self.context.gone else next(self._tasks[node_id], None)
+            if more is None:
+                del self._tasks[node_id]
+            else:
+                tasks += more
+        return tasks
+
+    def _tasks_of(self, io: TapeNode) -> Iterator[list[Task]]:
+        rows = self._rows(io.node)
+        yield [*self._looks(io, rows), *self._restores(io, rows), *self._checked(io, rows), *self._turns(io)]
+        yield from self._headroom(io)
+
+    def _rows(self, node: NodeFact) -> list[RestoreFact]:
+        """What was asked back; what of that nobody needs any more is forgotten."""
+        index = self.context.index
+        rows = scan.asked_back(index, node.id)
+        over = [row.file.file_id for row in rows if not row.there or _is_over(row)]
+        record.forget(index, node.id, over)
+        return [row for row in rows if row.there and not _is_over(row)]
+
+    def _looks(self, io: TapeNode, rows: Sequence[RestoreFact]) -> list[Task]:
+        """Is it back?  What came back to be checked and is wanted by a request since is let be read as well."""
+        now = self.context.posix_now()
+        due = [
+            row.file
+            for row in rows
+            if (row.state is State.ASKED and row.next <= now)
+            or (row.state in (State.BACK, State.CHECKED) and row.requested)
+        ]
+        return _jobs(io, Verb.LOOK, due)
+
+    def _restores(self, io: TapeNode, rows: Sequence[RestoreFact]) -> list[Task]:
+        context, node = self.context, io.node
+        verify = node.id not in context.whole.recalled
+        context.whole.recalled.add(node.id)
+        min_days = context.config.sync.auto_verify_min_days
+        free_b = context.free_b.get(node.id)
+        found = restores(context.index, io, rows, free_b, context.posix_now(), min_days, verify)
+        for one in found.later:
+            context.report.waiting.add(f"not asked back from tape on {node.name}: {NO_ROOM}", one.file.path)
+        self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
+        return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
+
+    def _checked(self, io: TapeNode, rows: Sequence[RestoreFact]) -> list[Task]:
+        """What came back to be checked, and was, is left to the tape again."""
+        files = [row.file for row in rows if row.state is State.CHECKED and not row.requested]
+        return self._leave(io, files)
+
+    def _turns(self, io: TapeNode) -> list[Task]:
+        """Compare some copies with reality, once in a run; in the next run those that follow."""
+        context, node = self.context, io.node
+        if node.id in context.whole.compared or not io.release_check_count:
+            return []
+        context.whole.compared.add(node.id)
+        files = scan.turns(context.index, node.id, io.release_check_count)
+        if files:
+            # Also where the run is killed before they are looked at: their turn comes again.
+            record.compared(context.index, node.id, files[-1].copy_id)
+        return _jobs(io, Verb.LOOK, files)
+
+    def _headroom(self, io: TapeNode) -> Iterator[list[Task]]:
+        """Leave copies to the tape until the headroom is free; once in a run, since space may be freed late."""
+        context, node = self.context, io.node
+        free_b = context.free_b.get(node.id)
+        if free_b is None or free_b >= io.headroom_b or node.id in context.whole.thinned:
+            return
+        context.whole.thinned.add(node.id)
+        files = iter(scan.dispensable(context.index, node.id))
+        while True:
+            lack_b = io.headroom_b - free_b - self._left_b.get(node.id, 0)
+            chosen = plan.enough(islice(files, AT_ONCE), lack_b) if lack_b > 0 else []
+            if chosen:
+                record.hide(context.index, context.run, chosen)
+                yield self._leave(io, chosen)
+            elif self._leaving.get(node.id, 0):
+                yield []  # some of what was to leave may not have been on tape yet
+            else:
+                break
+        if lack_b > 0:
+            context.report.waiting.add(
+                f"node {node.name} has less free than its headroom, and nothing more can leave its disk now: what is"
+                " there is wanted by pending requests, or not on tape yet"
+            )
+
+    def _leave(self, io: TapeNode, files: Sequence[TapeFile]) -> list[Task]:
+        tasks = _jobs(io, Verb.LEAVE, files)
+        self._leaving[io.node.id] = self._leaving.get(io.node.id, 0) + len(tasks)
+        self._leaves(io.node, sum(file.held_b for file in files))
+        return tasks
+
+    def _leaves(self, node: NodeFact, size_b: int) -> None:
+        self._left_b[node.id] = self._left_b.get(node.id, 0) + size_b
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        assert isinstance(job, TapeJob)
+        context, node = self.context, job.node
+        if done.fate is not Fate.DONE:
+            # Whatever came of it, the next look at the files tells.
+            self._ended(job, [])
+            why = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+            if done.fate is Fate.BROKEN:
+                context.node_gone(node.id, done.error)
+            else:
+                context.report.failures.add(f"{FAILED[job.verb]} on {node.name}", why)
+            return
+        # What was claimed for deletion meanwhile may be gone by now, and rightly so.
+        told: Sequence[TapeResult] = done.outcome
+        results = [one for one in told if (node.id, one.file.file_id) not in context.deleting]
+        asked = self._asked[node.id] if job.verb is Verb.RESTORE else {}
+        record.settle(
+            context.index, context.run, node, job.verb, results, asked, self._ios[node.id].restore_wait
+        )
+        self._ended(job, told)
+        self._count(job, results)
+
+    def _ended(self, job: TapeJob, results: Sequence[TapeResult]) -> None:
+        if job.verb is Verb.LEAVE:
+            self._leaving[job.node.id] -= 1
+            left = sum(result.file.held_b for result in results if result.where is Where.TAPE)
+            self._leaves(job.node, left - sum(file.held_b for file in job.files))
+
+    def _count(self, job: TapeJob, results: Sequence[TapeResult]) -> None:
+        context, node = self.context, job.node
+        tally = context.report.tally("tape")
+        for result in results:
+            file = result.file
+            if result.where is not None and result.where.readable and not file.ready:
+                context.changed = True  # a pull or a check waits for it
+            if result.where is Where.GONE:
+                context.changed = True
+                context.report.warnings.add(
+                    f"copies on {node.name} are neither on disk nor on tape, and are checked", file.path
+                )
+            if result.error:
+                tally.failed += 1
+                context.report.failures.add(
+                    f"{FAILED[job.verb]} on {node.name}", f"{file.path}: {result.error}"
+                )
+            elif result.where is DONE.get(job.verb):
+                tally.done += 1
+                tally.bytes += file.held_b
+
+    def withdrawn(self, task: Task) -> None:
+        assert isinstance(task.job, TapeJob)
+        if task.job.verb is Verb.LEAVE:
+            record.show(self.context.index, self.context.run, [f for f in task.job.files if f.ready])
+        self._ended(task.job, [])
+
+
+DONE = {Verb.RESTORE: Where.COMING, Verb.LEAVE: Where.TAPE}
+
+
+def _is_over(row: RestoreFact) -> bool:
+    """Whether a copy came back to be checked, and is ready by now for another reason."""
+    return row.state in (State.BACK, State.CHECKED) and row.file.ready
+
+
+def _jobs(io: TapeNode, verb: Verb, files: Sequence[TapeFile]) -> list[Task]:
+    tasks = []
+    for start in range(0, len(files), FILES):
+        some = tuple(files[start : start + FILES])
+        job = TapeJob(io.node, verb, some)
+        tasks.append(Task(Kind.TAPE, io.node.id, job, files=len(some), deadline=io.job_seconds(len(some))))
+    return tasks

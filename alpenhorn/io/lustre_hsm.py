@@ -1,0 +1,295 @@
+"""The storage class LustreHSM: a directory on Lustre whose files may be on tape only, and groups with such a node."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
+from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.io import lfs
+from alpenhorn.io.base import Group, Misfit, Room, StorageClass, TapeNode, wrong_setting
+from alpenhorn.io.default import DefaultRemote, is_number
+from alpenhorn.io.lustre_quota import LustreQuotaNode
+from alpenhorn.model import GroupFact, NodeFact, PullFact
+from alpenhorn.tape import Told, Where
+
+NAME = "LustreHSM"
+MOST_WAIT = 30 * 86_400
+THRESHOLD_B = 1_000_000_000
+CALLS = (
+    5  # of lfs for a batch of files, those included that are looked at once more before they leave the disk
+)
+LOST = "the tape has lost it, and it is not on disk"
+
+
+class _Call(NamedTuple):
+    output: str
+    said: str
+    failed: CommandFailed | None = None
+
+
+class LustreHSMNode(LustreQuotaNode, TapeNode):
+    """As LustreQuota, with tape behind it; without a marker, and with room for everything.
+
+    Settings beside those of LustreQuota: `headroom` (KiB to keep free on the disk; required), `restore_wait` (seconds;
+    default 600), `restore_limit` (files; default 100), `release_check_count` (copies; default 100).
+    """
+
+    known = LustreQuotaNode.known | {"headroom", "restore_wait", "restore_limit", "release_check_count"}
+
+    def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
+        super().__init__(node, settings)
+        self._headroom = self._required(settings, "headroom", "a whole number of KiB")
+        if type(self._headroom) is not int or self._headroom < 0:
+            raise self._wrong("headroom", "a whole number of KiB")
+        self._restore_wait = settings.get("restore_wait", 600)
+        if not is_number(self._restore_wait) or not 0 <= self._restore_wait <= MOST_WAIT:
+            raise self._wrong("restore_wait", f"a number of seconds, at most {MOST_WAIT}")
+        self._restore_limit = settings.get("restore_limit", 100)
+        if type(self._restore_limit) is not int or self._restore_limit < 1:
+            raise self._wrong("restore_limit", "a whole number of at least 1")
+        self._release_check_count = settings.get("release_check_count", 100)
+        if type(self._release_check_count) is not int or self._release_check_count < 0:
+            raise self._wrong("release_check_count", "a whole number")
+
+    @property
+    def headroom_b(self) -> int:
+        return int(self._headroom) * 1024
+
+    @property
+    def restore_wait(self) -> float:
+        return float(self._restore_wait)
+
+    @property
+    def restore_limit(self) -> int:
+        return int(self._restore_limit)
+
+    @property
+    def release_check_count(self) -> int:
+        return int(self._release_check_count)
+
+    @property
+    def probe_seconds(self) -> float:
+        return super().probe_seconds + float(self.lfs_timeout)  # lfs is run by `check` as well
+
+    def job_seconds(self, files: int) -> float:
+        # A second a file: after a call that failed for many, they are asked for one by one.
+        calls = CALLS * math.ceil(files / lfs.MOST_PATHS)
+        return self.probe_seconds + calls * float(self.lfs_timeout) + files
+
+    def reserved_bytes(self, size_b: int) -> int:
+        return 0
+
+    # --- which storage it is ---------------------------------------------------------------------------
+
+    def owner(self) -> str | None:
+        found = self._marked_name()
+        return self.node.name if found is None else found
+
+    def check(self) -> None:
+        """There need be no marker; one of another node proves that the wrong storage is there."""
+        super().check()
+        try:
+            # Nothing else tells Lustre from the empty directory that is there while it is not mounted.
+            self.quota()
+        except StorageError as error:
+            raise StorageError(f"{error}; is Lustre mounted at {self.root}?") from error
+
+    def _check_directory(self, directory: int) -> None:
+        self.check()
+        if not os.path.samestat(os.fstat(directory), os.stat(self.root)):
+            raise StorageError(f"something else was mounted at {self.root} meanwhile")
+
+    def initialise(self, formerly: str | None = None) -> None:
+        if self._marked_name() is not None:
+            super().initialise(formerly)
+        self.check()
+
+    # --- where files are -------------------------------------------------------------------------------
+
+    def where(self, paths: Sequence[str]) -> dict[str, Told]:
+        unsafe = self._unsafe(paths)
+        told = {path: Told(None, why) for path, why in unsafe.items()}
+        released: list[str] = []
+        for path, answer in self._tell("hsm_state", [p for p in paths if p not in unsafe], lfs.STATE):
+            if isinstance(answer, str):
+                told[path] = _refused(answer)
+                continue
+            words = set(answer[1].split())
+            if lfs.RELEASED not in words:
+                told[path] = _on_disk(words)
+            elif lfs.LOST in words:
+                told[path] = Told(None, LOST)
+            else:
+                released.append(path)
+        for path, answer in self._tell("hsm_action", released, lfs.ACTION):
+            if isinstance(answer, str):
+                told[path] = _refused(answer)
+            else:
+                told[path] = Told(Where.COMING if lfs.RESTORE in answer[0] else Where.TAPE)
+        return told
+
+    def restore(self, paths: Sequence[str]) -> dict[str, str]:
+        unsafe = self._unsafe(paths)
+        return unsafe | self._change("hsm_restore", [path for path in paths if path not in unsafe])
+
+    def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
+        # Looked at again, since what was written to a file meanwhile would be on disk only.
+        told = self.where(paths)
+        kept = {path: why for path in paths if (why := _must_stay(told[path]))}
+        there = [path for path in paths if path not in kept and told[path].where is Where.BOTH]
+        return kept | self._change("hsm_release", there)
+
+    def _unsafe(self, paths: Sequence[str]) -> dict[str, str]:
+        """Of which paths lfs is not told, since it would follow them to a file that is not the node's; and why."""
+        found: dict[str, str] = {}
+        with Below(self.root) as below:
+            for path in paths:
+                try:
+                    directory, name = below.parent(check_relative(path))
+                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                except UnsafePath as error:
+                    found[path] = str(error)
+                except OSError:
+                    continue  # lfs will say what there is to be said
+                else:
+                    if stat.S_ISLNK(status.st_mode):
+                        found[path] = "it is a symbolic link, which is not followed"
+        return found
+
+    # --- what lfs is asked -----------------------------------------------------------------------------
+
+    def _tell(
+        self, verb: str, paths: Sequence[str], line: re.Pattern[str]
+    ) -> Iterator[tuple[str, re.Match[str] | str]]:
+        """Each path with its answer, or with the reason for which there is none.
+
+        lfs goes no further than the first path for which it fails, and some versions no further than the first;
+        so what comes after is asked for again.  Each call settles one path at least, or raises StorageError.
+        """
+        names = self._names(paths)
+        left: Sequence[str] = list(names)
+        while left:
+            some = lfs.batch(left)
+            call = self._call(verb, some)
+            found, rest = lfs.answers(call.output, some, line)
+            for path, answer in zip(some, found, strict=False):
+                yield names[path], answer
+            left = left[len(found) :]
+            if len(found) == len(some) and not rest:
+                continue
+            reason = lfs.refusal(call.said, left[0]) if len(found) < len(some) else ""
+            if reason:
+                yield names[left[0]], reason
+                left = left[1:]
+            elif call.failed is not None:
+                raise StorageError(f"{verb} on node {self.node.name}: {call.failed}")
+            elif rest or not found:
+                raise StorageError(
+                    f"{verb} on node {self.node.name}: lfs gave an answer that is not understood:"
+                    f" {rest.strip()[:200]!r}"
+                )
+
+    def _change(self, verb: str, paths: Sequence[str]) -> dict[str, str]:
+        """Ask for it for all; where that fails one by one, so that one does not keep the others back."""
+        names = self._names(paths)
+        left: Sequence[str] = list(names)
+        failed: dict[str, str] = {}
+        while left:
+            some = lfs.batch(left)
+            left = left[len(some) :]
+            call = self._call(verb, some)
+            if call.failed is None:
+                continue
+            calls = [call] if len(some) == 1 else [self._call(verb, [path]) for path in some]
+            for path, one in zip(some, calls, strict=True):
+                if one.failed is not None:
+                    failed[names[path]] = str(one.failed)
+        return failed
+
+    def _names(self, paths: Sequence[str]) -> dict[str, str]:
+        """As lfs is told them, each once, to as they were asked for."""
+        return {os.path.join(self.root, path): path for path in paths}
+
+    def _call(self, verb: str, paths: Sequence[str]) -> _Call:
+        """Raises StorageError when lfs cannot be run, or takes too long: the next call would, too."""
+        from alpenhorn.fs import command  # 4 ms; the group, which the parent needs, does without
+
+        try:
+            done = command.run(lfs.hsm_argv(self.lfs, verb, paths), timeout=self.lfs_timeout)
+        except CommandFailed as error:
+            return _Call(error.stdout, error.stderr, error)
+        except CommandTimedOut as error:
+            raise StorageError(f"{verb} on node {self.node.name}: {error}") from error
+        return _Call(done.stdout, done.stderr)
+
+
+def _refused(reason: str) -> Told:
+    return Told(Where.GONE) if lfs.is_gone(reason) else Told(None, reason)
+
+
+def _on_disk(words: set[str]) -> Told:
+    on_tape = lfs.ARCHIVED in words and lfs.LOST not in words
+    held = bool(words & {lfs.DIRTY, lfs.NEVER_RELEASE, lfs.LOST})
+    return Told(Where.BOTH if on_tape else Where.DISK, held=held)
+
+
+def _must_stay(told: Told) -> str:
+    """Why a file's disk space cannot be given back; "" when it can, or was."""
+    if told.where is None:
+        return told.error
+    if told.where is Where.BOTH and told.held:
+        return "it was changed since it was brought to tape, or is to stay on disk"
+    return "" if told.where in (Where.BOTH, Where.TAPE) else f"it is {told.where}"
+
+
+class LustreHSMRemote(DefaultRemote):
+    """Only what is on disk can be read."""
+
+    witness = ""  # it needs no marker
+
+    def ready(self, pull: PullFact) -> bool:
+        return pull.source_ready
+
+
+class LustreHSMGroup(Group):
+    """A LustreHSM node, which takes the large files, and one of another class, which takes the small ones.
+
+    Setting: `threshold` (bytes; default 1,000,000,000), the length up to which a file is small.
+    """
+
+    known = frozenset({"threshold"})
+
+    def __init__(self, group: GroupFact, nodes: Sequence[NodeFact], settings: Mapping[str, Any]) -> None:
+        super().__init__(group, nodes, settings)
+        large = [node for node in nodes if node.io_class == NAME]
+        small = [node for node in nodes if node.io_class != NAME]
+        if len(large) != 1 or len(small) != 1:
+            found = ", ".join(sorted(f"{node.name} ({node.io_class or 'Default'})" for node in nodes))
+            raise StorageError(
+                f"group {group.name} needs exactly one active {NAME} node and one of another class on this host, and"
+                f" has {found or 'none'}: see to that with: alpenhorn node activate NODE, alpenhorn node deactivate"
+                " NODE"
+            )
+        self.large, self.small = large[0], small[0]
+        self.threshold_b = int(settings.get("threshold", THRESHOLD_B))
+
+    @classmethod
+    def check_settings(cls, group: GroupFact, settings: Mapping[str, Any]) -> None:
+        threshold = settings.get("threshold", THRESHOLD_B)
+        if type(threshold) is not int or threshold < 0:
+            raise wrong_setting(f"group {group.name}", settings, "threshold", "a whole number of bytes")
+
+    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+        size_b = pull.size_b or 0
+        node = self.small if size_b <= self.threshold_b else self.large
+        why = room.obstacle(node.id, size_b)
+        return Misfit(why) if why else node.id
+
+
+LUSTRE_HSM = StorageClass(node=LustreHSMNode, group=LustreHSMGroup, remote=LustreHSMRemote)

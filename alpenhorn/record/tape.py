@@ -1,0 +1,205 @@
+"""What is known of copies that may be on tape only: whether they are ready, and which were asked back.
+
+`ready` tells other hosts that they can read a copy without waiting.  It is taken away before a copy leaves the disk,
+and given when it was seen there.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import naive, posix
+from alpenhorn.model import Blame, NodeFact
+from alpenhorn.plan.backoff import next_attempt
+from alpenhorn.plan.tape import After, after
+from alpenhorn.record.attempts import ERROR_LENGTH
+from alpenhorn.record.run import Run, events
+from alpenhorn.scan.tape import asked_back
+from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
+
+COLUMNS = ("node_id", "file_id", "purpose", "state", "tries", "asked", "next", "error")
+LEFT = "its space on disk was needed, or it was there only to be checked"
+NOT_FOUND = "it is neither on disk nor on tape"
+LEFT_EARLY = "it had left the disk again before it was checked"
+
+
+class _Now(NamedTuple):
+    """A copy's row in the transaction that settles it."""
+
+    has_file: str
+    ready: bool
+
+
+def hide(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
+    """Copies are about to leave the disk: nobody is to begin to read them."""
+    index.retry(lambda: _set_ready(index, run, files, False))
+
+
+def show(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
+    """Copies that were to leave the disk did not."""
+    index.retry(lambda: _set_ready(index, run, files, True))
+
+
+def away(index: Index, run: Run, node_id: int, file_ids: Sequence[int]) -> None:
+    """Copies that were to be read were found to be on tape only."""
+
+    def work() -> None:
+        for marks, some in in_chunks(file_ids):
+            index.execute(
+                "UPDATE archivefilecopy SET ready = 0, last_update = ?"
+                f" WHERE ready = 1 AND node_id = ? AND file_id IN ({marks})",
+                (run.now(), node_id, *some),
+            )
+            index.execute(
+                "UPDATE sync_restore SET state = 'failed', next = ?, error = ?"
+                f" WHERE state = 'back' AND node_id = ? AND file_id IN ({marks})",
+                (run.now(), LEFT_EARLY, node_id, *some),
+            )
+
+    index.retry(work)
+
+
+def checked(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
+    """Copies were read; returns how many of them had come back from tape for that."""
+
+    def work() -> int:
+        return sum(
+            int(
+                index.execute(
+                    "UPDATE sync_restore SET state = 'checked'"
+                    f" WHERE state = 'back' AND node_id = ? AND file_id IN ({marks})",
+                    (node_id, *some),
+                ).rowcount
+            )
+            for marks, some in in_chunks(file_ids)
+        )
+
+    return index.retry(work)
+
+
+def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
+    """Nobody waits for these copies any more."""
+
+    def work() -> None:
+        for marks, some in in_chunks(file_ids):
+            index.execute(
+                f"DELETE FROM sync_restore WHERE node_id = ? AND file_id IN ({marks})", (node_id, *some)
+            )
+
+    index.retry(work)
+
+
+def compared(index: Index, node_id: int, copy_id: int) -> None:
+    """The copy is the last one that was compared with the tape."""
+    columns = ("node_id", "compared", "event_id", "files")
+    index.retry(
+        lambda: index.executemany(
+            index.upsert("sync_node", columns, ("node_id",), ("compared",)), [(node_id, copy_id, 0, 0)]
+        )
+    )
+
+
+def settle(
+    index: Index,
+    run: Run,
+    node: NodeFact,
+    verb: Verb,
+    results: Sequence[TapeResult],
+    asked: Mapping[int, Wanted],
+    restore_wait: float,
+) -> None:
+    """Record where files are.
+
+    `asked`: by file id, what was asked back just now; `restore_wait`: seconds after which one that is on its way is
+    looked at again.
+    """
+
+    def work() -> None:
+        rows = {fact.file.file_id: fact for fact in asked_back(index, node.id)}
+        now = _now(index, [result.file.copy_id for result in results])
+        decided = [
+            (result, after(verb, result, rows.get(result.file.file_id)))
+            for result in results
+            if result.file.copy_id in now
+        ]
+        for ready in (True, False):
+            files = [result.file for result, then in decided if then.ready is ready]
+            _turn(index, run, node, [file for file in files if now[file.copy_id].ready is not ready], ready)
+        left = [result.file for result, then in decided if verb is Verb.LEAVE and then.ready is False]
+        events(index, run, "left to tape", [(file.file_id, node.id, LEFT) for file in left])
+        suspect = [result.file for result, then in decided if then.suspect]
+        _suspect(index, run, node, [file for file in suspect if now[file.copy_id].has_file == "Y"])
+        over = {result.file.file_id for result, then in decided if then.state is None}
+        forget(index, node.id, sorted(over & rows.keys()))
+        _write(index, run, node, decided, rows, asked, restore_wait)
+
+    index.retry(work)
+
+
+def _now(index: Index, copy_ids: Sequence[int]) -> dict[int, _Now]:
+    """The copies that are still in the index; they stay as they are until the transaction ends."""
+    lock = "" if index.sqlite else " FOR UPDATE"
+    found: dict[int, _Now] = {}
+    for marks, some in in_chunks(copy_ids):
+        sql = f"SELECT id, has_file, ready FROM archivefilecopy WHERE id IN ({marks}){lock}"
+        found.update((row[0], _Now(row[1], bool(row[2]))) for row in index.execute(sql, some))
+    return found
+
+
+def _turn(index: Index, run: Run, node: NodeFact, files: Sequence[TapeFile], ready: bool) -> None:
+    _set_ready(index, run, files, ready)
+    why = "it is on disk and can be read" if ready else "it is on tape only"
+    events(index, run, "ready" if ready else "not ready", [(file.file_id, node.id, why) for file in files])
+
+
+def _set_ready(index: Index, run: Run, files: Sequence[TapeFile], ready: bool) -> None:
+    for marks, some in in_chunks([file.copy_id for file in files]):
+        index.execute(
+            f"UPDATE archivefilecopy SET ready = ?, last_update = ? WHERE ready <> ? AND id IN ({marks})",
+            (int(ready), run.now(), int(ready), *some),
+        )
+
+
+def _suspect(index: Index, run: Run, node: NodeFact, files: Sequence[TapeFile]) -> None:
+    for marks, some in in_chunks([file.copy_id for file in files]):
+        index.execute(
+            f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})",
+            (run.now(), *some),
+        )
+    events(index, run, "suspect", [(file.file_id, node.id, NOT_FOUND) for file in files])
+
+
+def _write(
+    index: Index,
+    run: Run,
+    node: NodeFact,
+    decided: Sequence[tuple[TapeResult, After]],
+    rows: Mapping[int, RestoreFact],
+    asked: Mapping[int, Wanted],
+    restore_wait: float,
+) -> None:
+    now = run.now()
+    rng = random.Random()
+    for just_asked in (True, False):
+        values = []
+        for result, then in decided:
+            file_id = result.file.file_id
+            if then.state is None or then.as_it_is or (file_id in asked) is not just_asked:
+                continue
+            row = rows.get(file_id)
+            if just_asked:
+                tries, purpose = asked[file_id].tries + 1, asked[file_id].purpose
+            else:
+                tries, purpose = (row.tries, row.purpose) if row else (0, Purpose.CHECK)
+            wait = posix(now) + restore_wait
+            if then.state is State.FAILED:
+                wait = next_attempt(max(1, tries), Blame.UNKNOWN, posix(now), rng)
+            error = then.error[:ERROR_LENGTH]
+            values.append((node.id, file_id, purpose, then.state, tries, now, naive(wait), error))
+        # Since when it is waited for stays as it is where nothing was asked.
+        update = [column for column in COLUMNS[2:] if just_asked or column != "asked"]
+        index.executemany(index.upsert("sync_restore", COLUMNS, COLUMNS[:2], update), values)

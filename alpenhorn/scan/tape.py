@@ -1,0 +1,158 @@
+"""Copies that may be on tape only, as facts: those that were asked back, those that are wanted back, those that may
+leave the disk, and those whose turn it is to be compared."""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment, posix
+from alpenhorn.model import CheckFact
+from alpenhorn.scan.checks import COLUMNS, JOINS, check_fact
+from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, Wanted
+
+PAGE = 500
+
+FILE = "c.id, c.file_id, a.name AS acq, f.name, f.size_b, c.ready"
+NAMES = "JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id"
+# The + keeps SQLite from going through all pending requests from the node for each file.
+REQUESTED = """
+    EXISTS (SELECT 1 FROM archivefilecopyrequest r WHERE r.file_id = {file_id} AND +r.node_from_id = {node_id}
+            AND +r.completed = 0 AND +r.cancelled = 0)
+"""
+ROWS = f"""
+    SELECT {FILE}, s.file_id, s.purpose, s.state, s.tries, s.next, c.has_file,
+           {REQUESTED.format(file_id="s.file_id", node_id="s.node_id")}
+    FROM sync_restore s
+    LEFT JOIN archivefilecopy c ON c.file_id = s.file_id AND c.node_id = s.node_id
+    LEFT JOIN archivefile f ON f.id = c.file_id LEFT JOIN archiveacq a ON a.id = f.acq_id
+    WHERE s.node_id = ?
+"""
+# Not for a request whose group has the file by now: it will be cancelled.
+SOURCES = f"""
+    SELECT r.id, COALESCE(s.tries, 0), {FILE}
+    FROM archivefilecopyrequest r
+    JOIN archivefilecopy c ON c.file_id = r.file_id AND c.node_id = r.node_from_id {NAMES}
+    LEFT JOIN sync_restore s ON s.node_id = r.node_from_id AND s.file_id = r.file_id
+    WHERE r.node_from_id = ? AND r.completed = 0 AND r.cancelled = 0 AND r.id > ?
+      AND c.has_file = 'Y' AND c.ready = 0 AND (s.file_id IS NULL OR (s.state = 'failed' AND s.next <= ?))
+      AND NOT EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.id = d.node_id
+                      WHERE d.file_id = r.file_id AND n.group_id = r.group_to_id AND d.has_file = 'Y')
+    ORDER BY r.id LIMIT ?
+"""
+SUSPECT = f"""
+    SELECT c.id, COALESCE(s.tries, 0), {FILE}
+    FROM archivefilecopy c {NAMES}
+    LEFT JOIN sync_restore s ON s.node_id = c.node_id AND s.file_id = c.file_id
+    WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.ready = 0 AND c.id > ?
+      AND (s.file_id IS NULL OR (s.state = 'failed' AND s.next <= ?))
+    ORDER BY c.id LIMIT ?
+"""
+# A pull that ended is a use of its source, which no column of the copy tells.
+DISPENSABLE = f"""
+    SELECT * FROM (
+        SELECT {FILE}, c.last_update,
+            (SELECT MAX(r.transfer_completed) FROM archivefilecopyrequest r
+             WHERE r.file_id = c.file_id AND +r.node_from_id = c.node_id AND +r.completed = 1) AS pulled
+        FROM archivefilecopy c {NAMES}
+        WHERE c.node_id = ? AND c.has_file = 'Y' AND c.ready = 1
+          AND NOT {REQUESTED.format(file_id="c.file_id", node_id="c.node_id")}
+    ) d ORDER BY CASE WHEN pulled > last_update THEN pulled ELSE last_update END, id LIMIT ?
+"""
+MOST = 50_000  # copies that may leave the disk in one run
+# Of the good copies, one kind after the other, since the index is by both states.
+FROM_ID = f"""
+    SELECT {FILE} FROM archivefilecopy c {NAMES}
+    WHERE c.node_id = ? AND c.has_file = 'Y' AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
+"""
+BACK = f"""
+    SELECT {COLUMNS} FROM sync_restore s
+    JOIN archivefilecopy c ON c.file_id = s.file_id AND c.node_id = s.node_id {JOINS}
+    WHERE s.node_id = ? AND s.state = 'back' ORDER BY c.id
+"""
+PROGRESS = "SELECT state, tries, asked, next, error FROM sync_restore WHERE node_id = ? AND file_id = ?"
+
+
+def asked_back(index: Index, node_id: int) -> list[RestoreFact]:
+    """Every copy of a node that has a row in sync_restore."""
+    return [
+        RestoreFact(
+            TapeFile(row[0] or 0, row[6], f"{row[2]}/{row[3]}", row[4] or 0, bool(row[5])),
+            Purpose(row[7]),
+            State(row[8]),
+            row[9],
+            posix(row[10]),
+            bool(row[12]),
+            row[2] is not None and row[11] in ("Y", "M", "X"),
+        )
+        for row in index.execute(ROWS, (node_id,))
+    ]
+
+
+def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wanted]:
+    """Copies that are on tape only and are to come back, those that wait after a failure left out: the sources of
+    pending requests in their order, each once, then suspect copies.  Read a page at a time."""
+    seen: set[int] = set()
+    for one in _pages(index, SOURCES, (node_id,), now, Purpose.PULL):
+        if one.file.file_id not in seen:
+            seen.add(one.file.file_id)
+            yield one
+    for wants in ("Y", "M"):
+        yield from _pages(index, SUSPECT, (node_id, wants), now, Purpose.CHECK)
+
+
+def _pages(
+    index: Index, sql: str, values: tuple[Any, ...], now: datetime.datetime, purpose: Purpose
+) -> Iterator[Wanted]:
+    after = 0
+    while rows := index.execute(sql, (*values, after, now, PAGE)).fetchall():
+        for row in rows:
+            yield Wanted(_file(row[2:]), purpose, row[1])
+        after = rows[-1][0]
+
+
+def dispensable(index: Index, node_id: int) -> list[TapeFile]:
+    """Good copies on disk that no pending request has as its source, those used longest ago first.
+
+    All of them are sorted for that, which only a node that lacks headroom has to pay."""
+    return [_file(row) for row in index.execute(DISPENSABLE, (node_id, MOST))]
+
+
+def turns(index: Index, node_id: int, count: int) -> list[TapeFile]:
+    """The `count` good copies of a node that follow those that were compared last; after the last the first."""
+    row = index.execute("SELECT compared FROM sync_node WHERE node_id = ?", (node_id,)).fetchone()
+    after = row[0] if row else 0
+    found = _from(index, node_id, after, count)
+    if after and len(found) < count:
+        found += [file for file in _from(index, node_id, 0, count - len(found)) if file.copy_id <= after]
+    return found
+
+
+def _from(index: Index, node_id: int, after: int, count: int) -> list[TapeFile]:
+    kinds = [index.execute(FROM_ID, (node_id, wants, after, count)).fetchall() for wants in ("Y", "M", "N")]
+    return [_file(row) for row in islice(heapq.merge(*kinds, key=lambda row: row[0]), count)]
+
+
+def back(index: Index, node_id: int) -> list[CheckFact]:
+    """The copies that came back from tape to be checked."""
+    return [check_fact(row) for row in index.execute(BACK, (node_id,))]
+
+
+def progress(index: Index, node_id: int, file_id: int) -> str:
+    """How far a copy is that was asked back, in words; "" when it was not."""
+    row = index.execute(PROGRESS, (node_id, file_id)).fetchone()
+    if row is None:
+        return ""
+    state, tries, asked, next_, error = row
+    times = f" ({tries} times)" if tries > 1 else ""
+    if state == State.FAILED:
+        return f"it was asked back from tape{times}, in vain: {error}; it is tried again after {moment(next_)} UTC"
+    return f"it was asked back from tape at {moment(asked)} UTC{times}"
+
+
+def _file(row: Sequence[Any]) -> TapeFile:
+    return TapeFile(row[0], row[1], f"{row[2]}/{row[3]}", row[4] or 0, bool(row[5]))

@@ -1,0 +1,471 @@
+"""Runs over a node with tape behind it; `lfs` is a program that keeps the state of its files in a directory."""
+
+import json
+
+import pytest
+
+from tests.fixtures.archive import Archive
+from tests.fixtures.lfs import DIRTY, LOST, ON_TAPE, RELEASED, Lfs
+
+KIB = 1024
+
+
+class Tape:
+    """Node `tape` of class LustreHSM and node `disk`, both on host `here`."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.lfs = Lfs(archive.base / "lfs")
+        archive.node("tape", archive=1, made=False, io_class="LustreHSM", io_config=self.lfs.io_config())
+        archive.root("tape").mkdir()
+        archive.node("disk")
+        self.set(restore_wait=0)
+
+    def set(self, **settings):
+        self.settings = {**getattr(self, "settings", {}), **settings}
+        config = self.lfs.io_config(**self.settings)
+        self.archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'tape'", config)
+
+    def path(self, path):
+        return str(self.archive.root("tape") / path)
+
+    def file(self, path, content=None, state="YY"):
+        """A file that is on tape only, as the index knows."""
+        file_id = self.archive.file(path, content, "tape")
+        self.archive.set_copy(file_id, "tape", state)
+        self.lfs.released(self.path(path))
+        self.mark_ready(file_id, 0)
+        return file_id
+
+    def files(self, number, content=None):
+        return [self.file(f"acq/{name:03}", content) for name in range(number)]
+
+    def mark_ready(self, file_id, ready):
+        self.archive.do(
+            "UPDATE archivefilecopy SET ready = ? WHERE file_id = ? AND node_id ="
+            " (SELECT id FROM storagenode WHERE name = 'tape')",
+            ready,
+            file_id,
+        )
+
+    def ready(self, file_id):
+        return bool(
+            self.archive.one(
+                "SELECT c.ready FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
+                " WHERE n.name = 'tape' AND c.file_id = ?",
+                file_id,
+            )
+        )
+
+    def asked_back(self):
+        """The names of what was asked back, in order, a list a call."""
+        return [[path.rpartition("/")[2] for path in call.paths] for call in self.lfs.asked("hsm_restore")]
+
+    def waiting(self):
+        return self.archive.all("SELECT state FROM sync_restore ORDER BY file_id")
+
+
+@pytest.fixture
+def tape(archive):
+    return Tape(archive)
+
+
+@pytest.fixture
+def sqlite_tape(sqlite_archive):
+    return Tape(sqlite_archive)
+
+
+def test_a_file_on_tape_is_asked_back_and_the_run_ends_and_a_later_one_brings_it(tape):
+    archive = tape.archive
+    file_id = tape.file("acq/f", b"content")
+    request = archive.request(file_id, "tape", "disk")
+    archive.synced()
+    assert tape.lfs.state(tape.path("acq/f")) == "coming"
+    assert archive.state(request) == "pending" and not tape.ready(file_id)
+    archive.synced()
+    assert archive.state(request) == "pending" and len(tape.lfs.asked("hsm_restore")) == 1
+    tape.lfs.finish()
+    archive.synced()
+    assert archive.state(request) == "done" and archive.tree("disk") == {"acq/f": b"content"}
+    assert tape.ready(file_id) and tape.waiting() == []
+    assert archive.attempt(request) is None and archive.violations() == []
+
+
+def test_files_are_asked_back_in_one_batch_in_the_order_of_their_requests(tape):
+    a, b, c, d = tape.files(4)
+    for file_id in (c, a, d, b):
+        tape.archive.request(file_id, "tape", "disk")
+    tape.archive.synced()
+    assert tape.asked_back() == [["002", "000", "003", "001"]]
+
+
+def test_no_more_than_restore_limit_are_on_their_way_at_once(tape):
+    tape.set(restore_limit=2)
+    tape.archive.requests(tape.files(5), "tape", "disk")
+    for run in range(3):
+        tape.archive.synced()
+        assert len(tape.lfs.coming()) == 2, run
+    came = tape.lfs.finish(tape.path("acq/000"))
+    tape.archive.synced()
+    assert len(came) == 1 and len(tape.lfs.coming()) == 2
+    while tape.lfs.finish():
+        tape.archive.synced()
+        assert len(tape.lfs.coming()) <= 2
+    tape.archive.synced()
+    assert tape.archive.pending() == 0
+    assert [name for call in tape.asked_back() for name in call] == ["000", "001", "002", "003", "004"]
+
+
+def test_no_run_reads_a_file_that_is_on_tape_whatever_the_index_says(tape):
+    """It would wait for the tape; here it would find a wrong sum."""
+    archive = tape.archive
+    file_id = tape.file("acq/f", b"content")
+    tape.mark_ready(file_id, 1)
+    tape.set(release_check_count=0)
+    request = archive.request(file_id, "tape", "disk")
+    doubtful = tape.file("acq/doubtful", b"doubtful", "MY")
+    tape.mark_ready(doubtful, 1)
+    archive.synced()
+    assert archive.copy(file_id, "tape") == "YY" and archive.copy(doubtful, "tape") == "MY"
+    assert archive.state(request) == "pending" and archive.attempt(request) is None
+    assert not tape.ready(file_id)
+    assert len(tape.lfs.coming()) == 2
+    tape.lfs.finish()
+    archive.synced()
+    assert archive.state(request) == "done" and archive.copy(doubtful, "tape") == "YY"
+
+
+def test_a_suspect_copy_on_tape_comes_back_is_checked_and_left_to_the_tape_again(tape):
+    archive = tape.archive
+    good, bad = tape.file("acq/good", b"good", "MY"), tape.file("acq/bad", b"bad", "MY")
+    archive.do("UPDATE archivefile SET md5sum = ? WHERE name = 'bad'", "0" * 32)
+    archive.synced()
+    assert len(tape.lfs.coming()) == 2
+    tape.lfs.finish()
+    result = archive.sync()
+    assert result.status == 1 and "corrupt on tape" in result.err and "acq/bad" in result.err
+    assert archive.copy(good, "tape") == "YY" and archive.copy(bad, "tape") == "XY"
+    assert tape.lfs.state(tape.path("acq/good")) == "released"
+    assert not tape.ready(good) and tape.waiting() == []
+    archive.synced()
+    assert len(tape.lfs.asked("hsm_restore")) == 1
+
+
+def test_a_copy_that_came_back_to_be_checked_stays_when_it_is_wanted_meanwhile(tape):
+    archive = tape.archive
+    file_id = tape.file("acq/f", b"content", "MY")
+    archive.synced()
+    tape.lfs.finish()
+    archive.synced("--only", "tape")
+    assert not tape.ready(file_id) and tape.waiting() == [("back",)]
+    request = archive.request(file_id, "tape", "disk")
+    archive.synced()
+    assert archive.copy(file_id, "tape") == "YY" and archive.state(request) == "done"
+    assert tape.ready(file_id) and tape.lfs.state(tape.path("acq/f")) == "archived"
+
+
+def test_good_copies_on_tape_are_verified_a_few_at_a_time_and_only_so_many(tape):
+    archive = tape.archive
+    files = tape.files(6)
+    tape.set(restore_limit=2, release_check_count=0)
+    archive.do("UPDATE storagenode SET auto_verify = 4 WHERE name = 'tape'")
+    for _ in range(8):
+        archive.synced()
+        assert len(tape.lfs.coming()) <= 2
+        tape.lfs.finish()
+    archive.synced()
+    verified = archive.all("SELECT file_id FROM sync_verification ORDER BY file_id")
+    assert [row[0] for row in verified] == files
+    assert {archive.copy(file_id, "tape") for file_id in files} == {"YY"}
+    assert not any(tape.ready(file_id) for file_id in files)
+
+
+def test_what_requests_want_comes_before_what_is_only_checked(tape):
+    tape.set(restore_limit=1)
+    tape.file("acq/doubtful", None, "MY")
+    wanted = tape.file("acq/wanted")
+    tape.archive.request(wanted, "tape", "disk")
+    tape.archive.synced()
+    assert tape.asked_back() == [["wanted"]]
+
+
+def test_copies_used_longest_ago_leave_the_disk_until_the_headroom_is_free(tape):
+    archive = tape.archive
+    files = [archive.file(f"acq/{number}", bytes([number]) * 100 * KIB, "tape") for number in range(6)]
+    for number, file_id in enumerate(files):
+        tape.lfs.archived(tape.path(f"acq/{number}"))
+        archive.do(
+            "UPDATE archivefilecopy SET last_update = ? WHERE file_id = ?", f"2026-01-0{6 - number}", file_id
+        )
+    pending = archive.request(files[4], "tape", "nowhere") if archive.group("nowhere") else 0
+    tape.set(headroom=300)
+    tape.lfs.quota(used=10**6 - 100, limit=10**6)
+    archive.synced()
+    assert [tape.ready(file_id) for file_id in files] == [True, True, True, False, True, False]
+    assert tape.lfs.state(tape.path("acq/5")) == "released"
+    assert {archive.copy(file_id, "tape") for file_id in files} == {"YY"}
+    assert archive.state(pending) == "pending"
+
+
+def test_what_is_not_on_tape_yet_stays_and_the_next_ones_leave_instead(tape):
+    archive = tape.archive
+    files = [archive.file(f"acq/{number}", bytes(100 * KIB), "tape") for number in range(4)]
+    tape.lfs.mark(ON_TAPE | DIRTY, tape.path("acq/1"))
+    for number in (2, 3):
+        tape.lfs.archived(tape.path(f"acq/{number}"))
+    tape.set(headroom=100)
+    tape.lfs.quota(used=10**6, limit=10**6)
+    archive.synced()
+    assert [tape.ready(file_id) for file_id in files] == [True, True, False, True]
+    assert tape.lfs.state(tape.path("acq/0")) == "new"
+
+
+def test_headroom_that_cannot_be_had_is_told(sqlite_tape):
+    tape, archive = sqlite_tape, sqlite_tape.archive
+    file_id = archive.file("acq/new", bytes(100 * KIB), "tape")
+    tape.set(headroom=10**5)
+    tape.lfs.quota(used=10**6, limit=10**6)
+    result = archive.sync()
+    assert result.status == 0 and "node tape has less free than its headroom" in result.err
+    assert tape.ready(file_id)
+
+
+def test_what_the_disk_has_no_room_for_is_not_asked_back_and_told(sqlite_tape):
+    tape, archive = sqlite_tape, sqlite_tape.archive
+    big = tape.file("acq/big", bytes(200 * KIB))
+    small = tape.file("acq/small", b"small")
+    archive.requests([big, small], "tape", "disk")
+    tape.lfs.quota(used=0, limit=100)
+    result = archive.sync()
+    assert result.status == 0 and "its disk has too little room" in result.err and "acq/big" in result.err
+    assert tape.asked_back() == [["small"]]
+
+
+def test_ready_is_corrected_a_few_copies_in_each_run(tape):
+    archive = tape.archive
+    files = tape.files(4)
+    for file_id in files[:2]:
+        tape.mark_ready(file_id, 1)
+    tape.lfs.archived(tape.path("acq/003"))
+    tape.set(release_check_count=2)
+    archive.synced()
+    assert [tape.ready(file_id) for file_id in files] == [False, False, False, False]
+    archive.synced()
+    assert [tape.ready(file_id) for file_id in files] == [False, False, False, True]
+    tape.lfs.released(tape.path("acq/003"))
+    archive.synced()
+    assert tape.ready(files[3])
+    archive.synced()
+    assert not tape.ready(files[3])
+
+
+def test_a_file_that_is_gone_is_found_missing_by_a_check_and_not_at_a_glance(tape):
+    archive = tape.archive
+    gone, kept = tape.files(2)
+    (archive.root("tape") / "acq/000").unlink()
+    result = archive.sync()
+    assert result.status == 1 and "missing on tape" in result.err
+    assert archive.copy(gone, "tape") == "NY" and archive.copy(kept, "tape") == "YY"
+    assert tape.waiting() == []
+
+
+def test_a_lustre_that_is_not_mounted_is_not_a_node_whose_files_are_lost(tape):
+    """There is no marker that would tell, but a quota cannot be had where there is no Lustre."""
+    archive = tape.archive
+    files = tape.files(3)
+    archive.requests(files[:1], "tape", "disk")
+    tape.lfs.mount(archive.root("tape"))
+    archive.synced()
+    archive.root("tape").rename(archive.base / "elsewhere")
+    archive.root("tape").mkdir()
+    result = archive.sync()
+    assert "node tape is left out" in result.err
+    assert {archive.copy(file_id, "tape") for file_id in files} == {"YY"}
+    assert list(archive.root("tape").iterdir()) == []
+
+
+def test_a_restore_that_came_to_nothing_is_told_and_tried_again_later(tape):
+    archive = tape.archive
+    file_id = tape.file("acq/f")
+    request = archive.request(file_id, "tape", "disk")
+    archive.synced()
+    tape.lfs.drop(tape.path("acq/f"))
+    archive.sync()
+    assert archive.all("SELECT state, tries FROM sync_restore") == [("failed", 1)]
+    assert "did not come" in archive.one("SELECT error FROM sync_restore")
+    assert len(tape.asked_back()) == 1
+    shown = archive.run("request", "show", str(request)).out
+    assert "asked back from tape" in shown and "did not come" in shown
+    archive.do("UPDATE sync_restore SET next = '2026-01-01'")
+    archive.synced()
+    assert len(tape.asked_back()) == 2 and tape.waiting() == [("asked",)]
+
+
+def test_one_that_is_refused_keeps_no_other_back_and_holds_no_place(tape):
+    archive = tape.archive
+    tape.set(restore_limit=1)
+    refused, other = tape.files(2)
+    archive.requests([refused, other], "tape", "disk")
+    tape.lfs.refuse(tape.path("acq/000"), "Permission denied", "hsm_restore")
+    result = archive.sync()
+    assert result.status == 1 and "Permission denied" in result.err and "acq/000" in result.err
+    archive.synced()
+    assert tape.lfs.coming() == [tape.path("acq/001")]
+
+
+def test_a_file_that_the_tape_has_lost_is_told_and_asks_for_nothing(sqlite_tape):
+    tape, archive = sqlite_tape, sqlite_tape.archive
+    file_id = tape.file("acq/f")
+    tape.lfs.mark(ON_TAPE | RELEASED | LOST, tape.path("acq/f"))
+    archive.request(file_id, "tape", "disk")
+    result = archive.sync()
+    assert result.status == 1 and "lost" in result.err and "acq/f" in result.err
+    assert tape.lfs.coming() == []
+
+
+@pytest.mark.parametrize("trouble", ["garbage", "fails", "hangs"])
+def test_an_lfs_in_trouble_leaves_the_index_as_it_is_and_the_other_nodes_work(tape, trouble):
+    archive = tape.archive
+    file_id = tape.file("acq/f", b"content")
+    ready = archive.file("acq/ready", b"ready", "tape")
+    tape.lfs.archived(tape.path("acq/ready"))
+    archive.requests([file_id, ready], "tape", "disk")
+    other = archive.file("acq/other", b"other", "disk")
+    archive.node("safe", archive=1)
+    request = archive.request(other, "disk", "safe")
+    if trouble == "hangs":
+        tape.set(lfs_timeout=1)
+        tape.lfs.hang("hsm_state")
+    elif trouble == "fails":
+        tape.lfs.fail("hsm_state", "hsm is not running")
+    else:
+        tape.lfs.answer("hsm_state", "what?\n")
+    result = archive.sync()
+    assert result.status == 1 and ("lfs" in result.err or "hsm" in result.err)
+    assert archive.copy(file_id, "tape") == archive.copy(ready, "tape") == "YY"
+    assert tape.ready(ready) and not tape.ready(file_id)
+    assert archive.state(request) == "done" and archive.claims() == 0
+    tape.lfs.mend()
+    archive.do("UPDATE sync_attempt SET next = '2026-01-01'")
+    archive.do("UPDATE sync_restore SET next = '2026-01-01'")
+    archive.synced()
+    tape.lfs.finish()
+    archive.synced()
+    assert archive.pending() == 0
+
+
+def test_a_run_that_is_killed_while_it_asks_asks_for_nothing_twice(tape):
+    archive = tape.archive
+    tape.archive.requests(tape.files(3), "tape", "disk")
+    tape.lfs.hang("hsm_restore")
+    running = archive.start("sync")
+    from tests.fixtures.archive import wait_for
+
+    wait_for(lambda: tape.lfs.asked("hsm_restore"), "lfs is asked")
+    running.kill()
+    running.wait_until_nothing_is_left()
+    tape.lfs.mend()
+    archive.synced()
+    assert len(tape.lfs.coming()) == 3 and tape.waiting() == [("asked",)] * 3
+    tape.lfs.finish()
+    archive.synced()
+    assert archive.pending() == 0 and archive.violations() == []
+
+
+def test_a_request_that_was_cancelled_meanwhile_leaves_nothing_behind(tape):
+    archive = tape.archive
+    file_id = tape.file("acq/f")
+    archive.request(file_id, "tape", "disk")
+    archive.synced()
+    archive.do("UPDATE archivefilecopyrequest SET cancelled = 1")
+    tape.lfs.finish()
+    archive.synced()
+    assert tape.waiting() == [] and tape.ready(file_id)
+
+
+def test_the_plan_tells_what_is_asked_back_what_comes_and_what_leaves(sqlite_tape):
+    tape, archive = sqlite_tape, sqlite_tape.archive
+    coming, wanted = tape.files(2)
+    archive.request(coming, "tape", "disk")
+    archive.synced()
+    archive.request(wanted, "tape", "disk")
+    old = archive.file("acq/old", bytes(100 * KIB), "tape")
+    tape.lfs.archived(tape.path("acq/old"))
+    tape.set(headroom=10**6)
+    tape.lfs.quota(used=10**6 - 500, limit=10**6)
+    before = archive.dump()
+    asked = len(tape.lfs.asked("hsm_restore", "hsm_release"))
+    plan = archive.run("plan").out
+    assert "on its way back from tape" in plan and "ask back from tape, to pull" in plan
+    assert "leave to tape, to make room on disk" in plan
+    assert archive.dump() == before and len(tape.lfs.asked("hsm_restore", "hsm_release")) == asked
+    assert tape.ready(old)
+
+
+def test_small_files_of_the_group_go_to_disk_and_large_ones_to_tape(tape):
+    archive = tape.archive
+    small_root = archive.node("small", "mixed", archive=1)
+    archive.do(
+        "UPDATE storagegroup SET io_class = 'LustreHSM', io_config = ? WHERE name = 'mixed'",
+        '{"threshold": 1000}',
+    )
+    archive.do(
+        "UPDATE storagenode SET group_id = (SELECT id FROM storagegroup WHERE name = 'mixed') WHERE name = 'tape'"
+    )
+    files = [archive.file("acq/at", bytes(1000), "disk"), archive.file("acq/above", bytes(1001), "disk")]
+    archive.requests(files, "disk", "mixed")
+    archive.synced()
+    assert set(archive.tree("small")) == {"acq/at"} and small_root.exists()
+    assert set(archive.tree("tape")) == {"acq/above"}
+    assert tape.ready(files[1]) and archive.violations() == []
+
+
+def test_a_group_without_its_two_nodes_is_told_and_the_rest_goes_on(sqlite_tape):
+    archive = sqlite_tape.archive
+    archive.do("UPDATE storagegroup SET io_class = 'LustreHSM' WHERE name = 'tape'")
+    archive.node("safe", archive=1)
+    request = archive.request(archive.file("acq/f", b"x", "disk"), "disk", "safe")
+    result = archive.sync()
+    assert result.status == 1 and "group tape" in result.err
+    assert archive.state(request) == "done"
+
+
+def test_a_released_copy_on_tape_is_deleted_without_being_brought_back(tape):
+    archive = tape.archive
+    for name in ("one", "two"):
+        archive.node(name, archive=1)
+    file_id = tape.file("acq/f", b"content")
+    for name in ("one", "two"):
+        archive.put(name, "acq/f", b"content")
+        archive.set_copy(file_id, name, "YY")
+    archive.set_copy(file_id, "tape", "YN")
+    archive.synced()
+    assert archive.copy(file_id, "tape") == "NN" and not (archive.root("tape") / "acq/f").exists()
+    assert tape.lfs.asked("hsm_restore") == []
+
+
+def test_wrong_settings_are_refused_when_the_node_is_edited(sqlite_tape):
+    archive = sqlite_tape.archive
+    for setting, value in (("headroom", "lots"), ("restore_limit", "0"), ("restore_wait", '"soon"')):
+        result = archive.run("node", "modify", "tape", "--io-var", f"{setting}={value}")
+        assert result.status != 0 and setting in result.err, setting
+    assert json.loads(archive.one("SELECT io_config FROM storagenode WHERE name = 'tape'"))["headroom"] == 0
+
+
+def test_another_host_takes_what_is_ready_and_nothing_else(sqlite_archive, sshd):
+    archive = sqlite_archive
+    archive.host("here", address=sshd.address, username=sshd.username)
+    tape = Tape(archive)
+    archive.node("far", host="there", archive=1)
+    archive.configure("there", transfer={"ssh": sshd.ssh})
+    file_id = tape.file("acq/f", b"content")
+    request = archive.request(file_id, "tape", "far")
+    archive.synced(host="there")
+    assert archive.state(request) == "pending"
+    archive.synced()
+    tape.lfs.finish()
+    archive.synced(host="there")
+    assert archive.state(request) == "pending"
+    archive.synced()
+    archive.synced(host="there")
+    assert archive.state(request) == "done" and archive.tree("far") == {"acq/f": b"content"}

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.plan.tape import DID_NOT_COME, After, after, enough, restores
+from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
+
+
+def file(file_id: int, held_b: int = 10, ready: bool = False) -> TapeFile:
+    return TapeFile(file_id, file_id, f"acq/{file_id}", held_b, ready)
+
+
+def wanted(*file_ids: int, held_b: int = 10) -> list[Wanted]:
+    return [Wanted(file(file_id, held_b), Purpose.PULL) for file_id in file_ids]
+
+
+def ids(chosen: list[Wanted]) -> list[int]:
+    return [one.file.file_id for one in chosen]
+
+
+def row(
+    state: State = State.ASKED, purpose: Purpose = Purpose.PULL, requested: bool = False, tries: int = 1
+) -> RestoreFact:
+    return RestoreFact(file(1), purpose, state, tries, 0.0, requested, True)
+
+
+def test_so_many_are_asked_back_in_their_order_as_are_not_on_their_way() -> None:
+    found = restores(wanted(7, 3, 9, 1), [file(20), file(21)], 4, None)
+    assert ids(found.chosen) == [7, 3] and found.later == []
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2])
+def test_none_is_asked_back_while_as_many_are_on_their_way_as_may_be(limit: int) -> None:
+    assert restores(wanted(7), [file(20), file(21)], limit, None).chosen == []
+
+
+def test_no_more_are_looked_for_than_can_be_asked_back() -> None:
+    def endless():
+        yield from wanted(1, 2)
+        raise AssertionError("one more was looked for")
+
+    assert ids(restores(endless(), [], 2, None).chosen) == [1, 2]
+
+
+def test_what_the_disk_has_no_room_for_waits_and_what_is_on_its_way_counts() -> None:
+    found = restores(wanted(1, 2, held_b=40) + wanted(3), [file(20, 50)], 9, 100)
+    assert ids(found.chosen) == [1, 3] and ids(found.later) == [2]
+
+
+def test_a_full_disk_does_not_have_the_whole_queue_looked_at() -> None:
+    found = restores((one for one in wanted(*range(1000))), [], 5, 0)
+    assert found.chosen == [] and len(found.later) == 5
+
+
+def test_so_many_leave_the_disk_as_are_needed_and_none_that_would_free_nothing() -> None:
+    files = [file(1, 30), file(2, 0), file(3, 30), file(4, 30)]
+    assert [one.file_id for one in enough(files, 31)] == [1, 3]
+    assert [one.file_id for one in enough(files, 30)] == [1]
+
+
+def test_no_copy_is_taken_from_the_queue_that_is_not_needed() -> None:
+    queue = iter([file(1), file(2), file(3)])
+    enough(queue, 20)
+    assert next(queue).file_id == 3
+
+
+ON_DISK = [Where.DISK, Where.BOTH]
+
+
+@pytest.mark.parametrize("where", ON_DISK)
+@pytest.mark.parametrize("verb", list(Verb))
+@pytest.mark.parametrize(
+    "known", [None, row(), row(State.FAILED), row(State.ASKED, Purpose.CHECK, requested=True)]
+)
+def test_what_is_on_disk_is_ready_and_no_longer_waited_for(
+    where: Where, verb: Verb, known: RestoreFact | None
+) -> None:
+    assert after(verb, TapeResult(file(1), where), known) == After(True, False, None)
+
+
+@pytest.mark.parametrize("where", ON_DISK)
+@pytest.mark.parametrize("state", [State.ASKED, State.FAILED, State.BACK])
+def test_what_came_back_to_be_checked_is_for_nobody_else(where: Where, state: State) -> None:
+    known = row(state, Purpose.CHECK)
+    assert after(Verb.LOOK, TapeResult(file(1), where), known) == After(None, False, State.BACK)
+
+
+def test_what_was_checked_stays_so_until_it_left_the_disk() -> None:
+    known = row(State.CHECKED, Purpose.CHECK)
+    look = after(Verb.LOOK, TapeResult(file(1), Where.BOTH), known)
+    assert look == After(None, False, State.CHECKED)
+    left = after(Verb.LEAVE, TapeResult(file(1), Where.TAPE), known)
+    assert left == After(False, False, None)
+    stayed = after(Verb.LEAVE, TapeResult(file(1), Where.BOTH), known)
+    assert stayed == After(True, False, None)
+
+
+def test_what_was_asked_back_is_on_its_way_until_it_is_found_not_to_be() -> None:
+    asked = after(Verb.RESTORE, TapeResult(file(1), Where.COMING), None)
+    assert asked == After(False, False, State.ASKED)
+    coming = after(Verb.LOOK, TapeResult(file(1), Where.COMING), row())
+    assert coming == After(False, False, State.ASKED)
+    lost = after(Verb.LOOK, TapeResult(file(1), Where.TAPE), row())
+    assert lost == After(False, False, State.FAILED, DID_NOT_COME)
+    refused = after(Verb.RESTORE, TapeResult(file(1), Where.TAPE, "no"), None)
+    assert refused == After(False, False, State.FAILED, "no")
+
+
+def test_a_glance_at_one_that_failed_neither_forgets_why_nor_puts_its_next_try_off() -> None:
+    seen = after(Verb.LOOK, TapeResult(file(1), Where.TAPE), row(State.FAILED))
+    assert seen == After(False, False, State.FAILED, as_it_is=True)
+
+
+@pytest.mark.parametrize("where", [Where.TAPE, Where.COMING])
+def test_what_nobody_asked_back_is_just_not_ready(where: Where) -> None:
+    assert after(Verb.LOOK, TapeResult(file(1, ready=True), where), None) == After(False, False, None)
+
+
+@pytest.mark.parametrize("known", [None, row(), row(State.BACK, Purpose.CHECK)])
+def test_what_is_gone_is_let_be_found_missing_by_the_check(known: RestoreFact | None) -> None:
+    assert after(Verb.LOOK, TapeResult(file(1), Where.GONE), known) == After(None, True, State.BACK)
+
+
+def test_where_nothing_can_be_told_the_copy_stays_what_it_is() -> None:
+    unknown = TapeResult(file(1, ready=True), None, "no answer")
+    assert after(Verb.LOOK, unknown, None) == After(None, False, None, "no answer")
+    assert after(Verb.LOOK, unknown, row()) == After(None, False, State.FAILED, "no answer")
+    assert after(Verb.RESTORE, unknown, None) == After(None, False, State.FAILED, "no answer")
