@@ -12,7 +12,8 @@ from alpenhorn.fs.command import run
 from alpenhorn.index import check as checks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import VERSIONS, require_current
+from alpenhorn.index.current import require_current
+from alpenhorn.index.versions import VERSIONS
 from alpenhorn.scan import doctor as scan
 
 STAT_SECONDS = 10.0

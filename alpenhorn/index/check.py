@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import VERSIONS, require_current
+from alpenhorn.index.current import require_current
 from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, IndexOn, absent, declared_indexes
 from alpenhorn.index.tables import Table
+from alpenhorn.index.versions import VERSIONS
 
 CLOCK_WARN = 5.0  # seconds
 CLOCK_FAIL = 60.0

@@ -14,6 +14,7 @@ import peewee as pw
 from alpenhorn.index import current, schema
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import ALPENHORN_TABLES, Table
+from alpenhorn.index.versions import VERSIONS
 
 OURS = "sync_"  # what our own tables begin with
 NAME_LENGTH = 256
@@ -53,7 +54,7 @@ def fault(found: Any) -> str:
         return f"it is {type(found).__name__}, not an alpenhorn.index.components.Component"
     if not isinstance(found.name, str) or not found.name or len(found.name) > NAME_LENGTH:
         return f"the component's name {found.name!r} is no text of 1 to {NAME_LENGTH} characters"
-    if found.name in current.VERSIONS:
+    if found.name in VERSIONS:
         return f"the component {found.name} is alpenhorn's own: give it the package's name"
     if type(found.version) is not int or found.version < 1:
         return f"the component's version {found.version!r} is no whole number from 1 on"

@@ -12,24 +12,10 @@ import peewee as pw
 
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
+from alpenhorn.index.versions import OLD_COLUMNS, OURS, VERSIONS
 
 if TYPE_CHECKING:
     from alpenhorn.index.shapes import Found
-
-VERSIONS = {"alpenhorn": 2, "sync": 1}
-OURS = (
-    "sync_run",
-    "sync_claim",
-    "sync_attempt",
-    "sync_verification",
-    "sync_pin",
-    "sync_former_name",
-    "sync_restore",
-    "sync_node",
-    "sync_event",
-)
-# Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
-OLD_COLUMNS = ("host", "username", "address", "storage_type")
 
 # One query that fails where a table is missing, or a column of those that changed between releases, and whose own
 # columns tell the older ones.
@@ -51,7 +37,7 @@ def require_current(index: Index) -> None:
         versions = dict(index.execute("SELECT component, version FROM dataindexversion").fetchall())
         shape = index.execute(_SHAPE).description
     except (pw.OperationalError, pw.ProgrammingError):
-        from alpenhorn.index.schema import names  # it imports this module
+        from alpenhorn.index.shapes import MODELS  # it makes the tables' models
 
         found = _described(index)
         refuse_other_versions(index, found.versions or {})
@@ -59,7 +45,8 @@ def require_current(index: Index) -> None:
             raise _uninitialised(index, "has no tables yet") from None
         refuse_other_shapes(index, found)
         for component in VERSIONS:
-            missing = [name for name in names(component) if name not in found.tables]
+            tables = MODELS if component == "alpenhorn" else OURS
+            missing = [name for name in tables if name not in found.tables]
             if missing and (component == "alpenhorn" or component in (found.versions or {})):
                 raise _uninitialised(index, f"lacks the table {', '.join(missing)}") from None
         _refuse_uninitialised(index, found.versions or {})

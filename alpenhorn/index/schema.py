@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import VERSIONS, refuse_other_shapes, refuse_other_versions
+from alpenhorn.index.current import refuse_other_shapes, refuse_other_versions
 from alpenhorn.index.shapes import describe
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, Table
+from alpenhorn.index.versions import VERSIONS
 
 COMPONENTS: dict[str, tuple[type[Table], ...]] = {"alpenhorn": ALPENHORN_TABLES, "sync": SYNC_TABLES}
 
@@ -58,7 +59,7 @@ def create(index: Index, only: str | None = None) -> list[str]:
         versions = found.versions or {}
         refuse_other_versions(index, versions)
         refuse_other_shapes(index, found)
-        if only == "sync" and not found.tables.issuperset(names("alpenhorn")):
+        if only == "sync" and not found.tables.issuperset(_names("alpenhorn")):
             raise Refused(
                 "the component sync rests on the component alpenhorn, which is not there: "
                 "run `alpenhorn db init` without --only"
@@ -119,8 +120,7 @@ def absent(index: Index, wanted: Sequence[IndexOn]) -> list[IndexOn]:
     return [one for one in wanted if one.name not in present[one.table]]
 
 
-def names(component: str) -> list[str]:
-    """The tables of a component."""
+def _names(component: str) -> list[str]:
     return [table._meta.table_name for table in COMPONENTS[component]]
 
 

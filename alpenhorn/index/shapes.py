@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import OLD_COLUMNS
 from alpenhorn.index.tables import ALPENHORN_TABLES, Table
+from alpenhorn.index.versions import OLD_COLUMNS
 
 NEW_COLUMNS = ("host_id", "archive")
 MODELS: dict[str, type[Table]] = {table._meta.table_name: table for table in ALPENHORN_TABLES}

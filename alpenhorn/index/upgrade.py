@@ -18,7 +18,7 @@ from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index import dump
 from alpenhorn.index.check import unserved
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import OLD_COLUMNS, VERSIONS, refuse_other_versions
+from alpenhorn.index.current import refuse_other_versions
 from alpenhorn.index.schema import (
     EXTRA_INDEXES,
     IndexOn,
@@ -54,6 +54,7 @@ from alpenhorn.index.upgrade_plan import (
     Step,
     plan,
 )
+from alpenhorn.index.versions import OLD_COLUMNS, VERSIONS
 
 TABLES = MODELS | {table._meta.table_name: table for table in SYNC_TABLES}
 DROP_COLUMN = (3, 35, 0)  # the first SQLite that has it

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from alpenhorn.index.current import OLD_COLUMNS
 from alpenhorn.index.schema import IndexOn
+from alpenhorn.index.versions import OLD_COLUMNS
 
 ARCHIVE, FIELD, TRANSPORT = "A", "F", "T"
 LENGTHS = {"host": 64, "username": 64, "address": 255}  # characters that today's columns hold

@@ -13,7 +13,7 @@ import peewee as pw
 import pytest
 
 from alpenhorn.errors import IndexUnusable, Refused
-from alpenhorn.index import current, schema
+from alpenhorn.index import current, schema, versions
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import (
     ALPENHORN_TABLES,
@@ -219,7 +219,7 @@ def test_old_columns_beside_the_new_ones_are_refused(index: Index, column: str) 
 )
 def test_another_version_is_refused(index: Index, component: str, version: int, remedy: str) -> None:
     index.execute("UPDATE dataindexversion SET version = ? WHERE component = ?", (version, component))
-    needed = current.VERSIONS[component]
+    needed = versions.VERSIONS[component]
     for look in (current.require_current, schema.create):
         with pytest.raises(
             IndexUnusable,
@@ -326,7 +326,7 @@ def test_pages_of_pending_work_use_our_indexes_without_a_sort(
 
 
 def test_the_check_at_each_start_looks_for_all_of_our_tables() -> None:
-    assert set(current.OURS) == {table._meta.table_name for table in SYNC_TABLES}
+    assert set(versions.OURS) == {table._meta.table_name for table in SYNC_TABLES}
 
 
 def test_a_run_does_without_the_models_of_the_tables(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import OLD_COLUMNS
 from alpenhorn.index.shapes import MODELS, Found, Shape, complaint, describe, shape_of
+from alpenhorn.index.versions import OLD_COLUMNS
 from tests.index.daemon import make_daemon_index
 from tests.index.older import RC1, RC2, make_older_index
 

@@ -1,0 +1,16 @@
+"""By what an index is known as today's."""
+
+VERSIONS = {"alpenhorn": 2, "sync": 1}
+OURS = (
+    "sync_run",
+    "sync_claim",
+    "sync_attempt",
+    "sync_verification",
+    "sync_pin",
+    "sync_former_name",
+    "sync_restore",
+    "sync_node",
+    "sync_event",
+)
+# Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
+OLD_COLUMNS = ("host", "username", "address", "storage_type")
