@@ -147,17 +147,25 @@ class Checks:
         for node, files in self._pages:
             if self._left_alone(node):
                 continue
-            free = [file for file in files if (node.id, file.file_id) not in self.context.deleting]
-            tasks = list(check_tasks(node, free, self.context.limits))
+            tasks = list(check_tasks(node, self._free(node, files), self.context.limits))
             if tasks:
                 self._open += len(tasks)
                 return tasks
         return []
 
+    def _free(self, node: NodeFact, files: Sequence[CheckFile]) -> list[CheckFile]:
+        deleting, in_use = self.context.deleting, self.context.in_use
+        free = [file for file in files if (node.id, file.file_id) not in deleting]
+        if self._ready(node):
+            free = [file for file in free if (node.id, file.file_id) not in in_use]
+            in_use.update((node.id, file.file_id) for file in free)
+        return free
+
     def take(self, done: Done) -> None:
         self._open -= 1
         job = done.task.job
         assert isinstance(job, CheckJob)
+        self._used(job)
         node = job.node
         if done.fate is Fate.DONE:
             results: Sequence[CheckResult] = done.outcome
@@ -250,3 +258,9 @@ class Checks:
     def withdrawn(self, task: Task) -> None:
         """The copies stay what they are, which is all that there is to say of them."""
         self._open -= 1
+        assert isinstance(task.job, CheckJob)
+        self._used(task.job)
+
+    def _used(self, job: CheckJob) -> None:
+        if self.context.in_use:
+            self.context.in_use.difference_update((job.node.id, file.file_id) for file in job.files)

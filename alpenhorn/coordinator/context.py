@@ -61,7 +61,8 @@ class Context:
     have made new work possible.  `clock` gives naive UTC.
 
     `deleting`: (node id, file id) of the copies that were claimed for deletion in this round; what was read of
-    them meanwhile must not be recorded, since they may be gone by then.
+    them meanwhile must not be recorded, since they may be gone by then.  `in_use`: likewise, of the files of nodes with
+    tape behind them that are being read, or are leaving the disk; who read one that leaves would wait for the tape.
     """
 
     index: Index
@@ -79,6 +80,7 @@ class Context:
     free_b: dict[int, int | None]
     whole: WholeRun
     deleting: set[tuple[int, int]] = field(default_factory=set)
+    in_use: set[tuple[int, int]] = field(default_factory=set)
     changed: bool = False
 
     @property

@@ -63,7 +63,7 @@ def prospect(
     for one in found.later:
         yield False, NO_ROOM, one.file
     if free_b is not None and free_b < io.headroom_b:
-        for file in plan.enough(scan.dispensable(index, io.node.id), io.headroom_b - free_b):
+        for file in plan.enough(_dispensable(index, io.node), io.headroom_b - free_b):
             yield True, "leave to tape, to make room on disk", file
 
 
@@ -79,30 +79,30 @@ def _to_verify(
 
 
 class Tapes:
+    """One job at a time on a node: what a look has seen must not be recorded after what came later."""
+
     kind = Kind.TAPE
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self._asked: dict[int, dict[int, Wanted]] = {}  # by node, by file
-        self._leaving: dict[int, int] = {}  # jobs by node
-        self._left_b: dict[int, int] = {}  # what left the disk, or is about to
-        ios = [io for io in context.ios.values() if isinstance(io, TapeNode)]
-        self._ios = {io.node.id: io for io in ios}
-        self._tasks = {io.node.id: self._tasks_of(io) for io in ios}
+        self._left_b: dict[int, int] = {}  # what has left the disk
+        self._ios = {io.node.id: io for io in context.ios.values() if isinstance(io, TapeNode)}
+        self._tasks = {node_id: self._tasks_of(io) for node_id, io in self._ios.items()}
+        self._busy: set[int] = set()
 
     def feed(self) -> list[Task]:
         tasks = []
-        for node_id in list(self._tasks):
-            more = None if node_id in self.context.gone else next(self._tasks[node_id], None)
-            if more is None:
-                del self._tasks[node_id]
-            else:
-                tasks += more
+        for node_id in self._ios.keys() - self._busy - self.context.gone.keys():
+            if task := next(self._tasks[node_id], None):
+                self._busy.add(node_id)
+                tasks.append(task)
         return tasks
 
-    def _tasks_of(self, io: TapeNode) -> Iterator[list[Task]]:
-        rows = self._rows(io.node)
-        yield [*self._looks(io, rows), *self._restores(io, rows), *self._checked(io, rows), *self._turns(io)]
+    def _tasks_of(self, io: TapeNode) -> Iterator[Task]:
+        """Each step is taken once the one before has been recorded."""
+        for step in (self._looks, self._restores, self._checked, self._turns):
+            yield from step(io)
         yield from self._headroom(io)
 
     def _rows(self, node: NodeFact) -> list[RestoreFact]:
@@ -113,33 +113,33 @@ class Tapes:
         record.forget(index, node.id, over)
         return [row for row in rows if row.there and not _is_over(row)]
 
-    def _looks(self, io: TapeNode, rows: Sequence[RestoreFact]) -> list[Task]:
+    def _looks(self, io: TapeNode) -> list[Task]:
         """Is it back?  What came back to be checked and is wanted by a request since is let be read as well."""
         now = self.context.posix_now()
         due = [
             row.file
-            for row in rows
+            for row in self._rows(io.node)
             if (row.state is State.ASKED and row.next <= now)
             or (row.state in (State.BACK, State.CHECKED) and row.requested)
         ]
         return _jobs(io, Verb.LOOK, due)
 
-    def _restores(self, io: TapeNode, rows: Sequence[RestoreFact]) -> list[Task]:
+    def _restores(self, io: TapeNode) -> list[Task]:
         context, node = self.context, io.node
         verify = node.id not in context.whole.recalled
         context.whole.recalled.add(node.id)
         min_days = context.config.sync.auto_verify_min_days
         free_b = context.free_b.get(node.id)
-        found = restores(context.index, io, rows, free_b, context.posix_now(), min_days, verify)
+        found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
             context.report.waiting.add(f"not asked back from tape on {node.name}: {NO_ROOM}", one.file.path)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
         return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
 
-    def _checked(self, io: TapeNode, rows: Sequence[RestoreFact]) -> list[Task]:
+    def _checked(self, io: TapeNode) -> list[Task]:
         """What came back to be checked, and was, is left to the tape again."""
-        files = [row.file for row in rows if row.state is State.CHECKED and not row.requested]
-        return self._leave(io, files)
+        rows = self._rows(io.node)
+        return self._leave(io, [row.file for row in rows if row.state is State.CHECKED and not row.requested])
 
     def _turns(self, io: TapeNode) -> list[Task]:
         """Compare some copies with reality, once in a run; in the next run those that follow."""
@@ -153,46 +153,39 @@ class Tapes:
             record.compared(context.index, node.id, files[-1].copy_id)
         return _jobs(io, Verb.LOOK, files)
 
-    def _headroom(self, io: TapeNode) -> Iterator[list[Task]]:
+    def _headroom(self, io: TapeNode) -> Iterator[Task]:
         """Leave copies to the tape until the headroom is free; once in a run, since space may be freed late."""
         context, node = self.context, io.node
         free_b = context.free_b.get(node.id)
         if free_b is None or free_b >= io.headroom_b or node.id in context.whole.thinned:
             return
         context.whole.thinned.add(node.id)
-        files = iter(scan.dispensable(context.index, node.id))
-        while True:
-            lack_b = io.headroom_b - free_b - self._left_b.get(node.id, 0)
-            chosen = plan.enough(islice(files, AT_ONCE), lack_b) if lack_b > 0 else []
-            if chosen:
-                record.hide(context.index, context.run, chosen)
-                yield self._leave(io, chosen)
-            elif self._leaving.get(node.id, 0):
-                yield []  # some of what was to leave may not have been on tape yet
-            else:
-                break
-        if lack_b > 0:
-            context.report.waiting.add(
-                f"node {node.name} has less free than its headroom, and nothing more can leave its disk now: what is"
-                " there is wanted by pending requests, or not on tape yet"
-            )
+        files = _dispensable(context.index, node)
+        # Some of what is to leave may not be on tape yet: then others leave instead.
+        while (lack_b := io.headroom_b - free_b - self._left_b.get(node.id, 0)) > 0:
+            some = plan.enough(islice(files, AT_ONCE), lack_b)
+            if not some:
+                context.report.waiting.add(
+                    f"node {node.name} has less free than its headroom, and nothing more can leave its disk now: what"
+                    " is there is wanted by pending requests, or not on tape yet"
+                )
+                return
+            yield from self._leave(io, some)
 
     def _leave(self, io: TapeNode, files: Sequence[TapeFile]) -> list[Task]:
-        tasks = _jobs(io, Verb.LEAVE, files)
-        self._leaving[io.node.id] = self._leaving.get(io.node.id, 0) + len(tasks)
-        self._leaves(io.node, sum(file.held_b for file in files))
-        return tasks
-
-    def _leaves(self, node: NodeFact, size_b: int) -> None:
-        self._left_b[node.id] = self._left_b.get(node.id, 0) + size_b
+        in_use = self.context.in_use
+        free = [file for file in files if (io.node.id, file.file_id) not in in_use]
+        in_use.update((io.node.id, file.file_id) for file in free)
+        record.hide(self.context.index, self.context.run, free)
+        return _jobs(io, Verb.LEAVE, free)
 
     def take(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, TapeJob)
         context, node = self.context, job.node
+        self._ended(job)
         if done.fate is not Fate.DONE:
             # Whatever came of it, the next look at the files tells.
-            self._ended(job, [])
             why = f"{done.fate}: {done.error}" if done.error else str(done.fate)
             if done.fate is Fate.BROKEN:
                 context.node_gone(node.id, done.error)
@@ -206,14 +199,12 @@ class Tapes:
         record.settle(
             context.index, context.run, node, job.verb, results, asked, self._ios[node.id].restore_wait
         )
-        self._ended(job, told)
         self._count(job, results)
 
-    def _ended(self, job: TapeJob, results: Sequence[TapeResult]) -> None:
+    def _ended(self, job: TapeJob) -> None:
+        self._busy.discard(job.node.id)
         if job.verb is Verb.LEAVE:
-            self._leaving[job.node.id] -= 1
-            left = sum(result.file.held_b for result in results if result.where is Where.TAPE)
-            self._leaves(job.node, left - sum(file.held_b for file in job.files))
+            self.context.in_use.difference_update((job.node.id, file.file_id) for file in job.files)
 
     def _count(self, job: TapeJob, results: Sequence[TapeResult]) -> None:
         context, node = self.context, job.node
@@ -235,15 +226,22 @@ class Tapes:
             elif result.where is DONE.get(job.verb):
                 tally.done += 1
                 tally.bytes += file.held_b
+            if result.where is Where.TAPE and job.verb is Verb.LEAVE:
+                self._left_b[node.id] = self._left_b.get(node.id, 0) + file.held_b
 
     def withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, TapeJob)
         if task.job.verb is Verb.LEAVE:
             record.show(self.context.index, self.context.run, [f for f in task.job.files if f.ready])
-        self._ended(task.job, [])
+        self._ended(task.job)
 
 
 DONE = {Verb.RESTORE: Where.COMING, Verb.LEAVE: Where.TAPE}
+
+
+def _dispensable(index: Index, node: NodeFact) -> Iterator[TapeFile]:
+    """What may leave the disk, in its order; what is empty would give nothing back."""
+    return (file for file in scan.dispensable(index, node.id) if file.held_b > 0)
 
 
 def _is_over(row: RestoreFact) -> bool:

@@ -70,9 +70,8 @@ def enough(files: Iterable[TapeFile], lack_b: int) -> list[TapeFile]:
     """The first of `files`, as many as are needed to give `lack_b` (> 0) bytes of the disk back."""
     chosen: list[TapeFile] = []
     for file in files:
-        if file.held_b > 0:
-            chosen.append(file)
-            lack_b -= file.held_b
+        chosen.append(file)
+        lack_b -= file.held_b
         if lack_b <= 0:
             break
     return chosen

@@ -4,65 +4,11 @@ import json
 
 import pytest
 
-from tests.fixtures.archive import Archive
-from tests.fixtures.lfs import DIRTY, LOST, ON_TAPE, RELEASED, Lfs
+from tests.fixtures.archive import wait_for
+from tests.fixtures.lfs import DIRTY, LOST, ON_TAPE, RELEASED
+from tests.fixtures.tape import Tape
 
 KIB = 1024
-
-
-class Tape:
-    """Node `tape` of class LustreHSM and node `disk`, both on host `here`."""
-
-    def __init__(self, archive: Archive) -> None:
-        self.archive = archive
-        self.lfs = Lfs(archive.base / "lfs")
-        archive.node("tape", archive=1, made=False, io_class="LustreHSM", io_config=self.lfs.io_config())
-        archive.root("tape").mkdir()
-        archive.node("disk")
-        self.set(restore_wait=0)
-
-    def set(self, **settings):
-        self.settings = {**getattr(self, "settings", {}), **settings}
-        config = self.lfs.io_config(**self.settings)
-        self.archive.do("UPDATE storagenode SET io_config = ? WHERE name = 'tape'", config)
-
-    def path(self, path):
-        return str(self.archive.root("tape") / path)
-
-    def file(self, path, content=None, state="YY"):
-        """A file that is on tape only, as the index knows."""
-        file_id = self.archive.file(path, content, "tape")
-        self.archive.set_copy(file_id, "tape", state)
-        self.lfs.released(self.path(path))
-        self.mark_ready(file_id, 0)
-        return file_id
-
-    def files(self, number, content=None):
-        return [self.file(f"acq/{name:03}", content) for name in range(number)]
-
-    def mark_ready(self, file_id, ready):
-        self.archive.do(
-            "UPDATE archivefilecopy SET ready = ? WHERE file_id = ? AND node_id ="
-            " (SELECT id FROM storagenode WHERE name = 'tape')",
-            ready,
-            file_id,
-        )
-
-    def ready(self, file_id):
-        return bool(
-            self.archive.one(
-                "SELECT c.ready FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
-                " WHERE n.name = 'tape' AND c.file_id = ?",
-                file_id,
-            )
-        )
-
-    def asked_back(self):
-        """The names of what was asked back, in order, a list a call."""
-        return [[path.rpartition("/")[2] for path in call.paths] for call in self.lfs.asked("hsm_restore")]
-
-    def waiting(self):
-        return self.archive.all("SELECT state FROM sync_restore ORDER BY file_id")
 
 
 @pytest.fixture
@@ -359,8 +305,6 @@ def test_a_run_that_is_killed_while_it_asks_asks_for_nothing_twice(tape):
     tape.archive.requests(tape.files(3), "tape", "disk")
     tape.lfs.hang("hsm_restore")
     running = archive.start("sync")
-    from tests.fixtures.archive import wait_for
-
     wait_for(lambda: tape.lfs.asked("hsm_restore"), "lfs is asked")
     running.kill()
     running.wait_until_nothing_is_left()
