@@ -38,7 +38,8 @@ class WholeRun:
     copies were deleted to make room; `looked`: what was read on each.
 
     Of nodes with tape behind them: `compared`: copies were compared with the tape; `recalled`: good ones were asked
-    back to be read again; `thinned`: some left the disk to make headroom.
+    back to be read again; `thinned`: some left the disk to make headroom; `lost`: (node id, file id) of what was
+    found neither on disk nor on tape.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class WholeRun:
         self.compared: set[int] = set()
         self.recalled: set[int] = set()
         self.thinned: set[int] = set()
+        self.lost: set[tuple[int, int]] = set()
 
 
 @dataclass(eq=False, repr=False)  # neither is used, and both take time at every start

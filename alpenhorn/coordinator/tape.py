@@ -37,8 +37,8 @@ def restores(
     min_days: float,
     verify: bool,
 ) -> plan.Restores:
-    """What is to be asked back now.  `rows`: what was asked back before; `verify`: whether also good copies whose turn
-    to be read again has come, which are `min_days` as for them on disk."""
+    """What is to be asked back now.  `rows`: what was asked back before; `verify`: whether good copies as well that are
+    to be read again, not before `min_days` days after they were."""
     node = io.node
     under_way = [row.file for row in rows if row.state is State.ASKED]
     wanted: Iterator[Wanted] = scan.wanted(index, node.id, naive(now))
@@ -213,7 +213,9 @@ class Tapes:
             file = result.file
             if result.where is not None and result.where.readable and not file.ready:
                 context.changed = True  # a pull or a check waits for it
-            if result.where is Where.GONE:
+            if result.where is Where.GONE and (node.id, file.file_id) not in context.whole.lost:
+                # Once: what its check cannot settle now would be looked at, and be found gone, in round after round.
+                context.whole.lost.add((node.id, file.file_id))
                 context.changed = True
                 context.report.warnings.add(
                     f"copies on {node.name} are neither on disk nor on tape, and are checked", file.path

@@ -215,6 +215,31 @@ def test_a_file_that_is_gone_is_found_missing_by_a_check_and_not_at_a_glance(tap
     assert tape.waiting() == []
 
 
+def test_a_run_ends_also_where_a_file_is_gone_and_its_check_waits(sqlite_tape):
+    tape, archive = sqlite_tape, sqlite_tape.archive
+    file_id = tape.file("acq/f", b"content", "MY")
+    archive.synced()
+    tape.lfs.finish()
+    archive.synced("--only", "tape")
+    assert tape.waiting() == [("back",)]
+    (archive.root("tape") / "acq/f").unlink()
+    archive.request(file_id, "tape", "disk")
+    copy_id = archive.one("SELECT id FROM archivefilecopy WHERE file_id = ?", file_id)
+    archive.insert(
+        "sync_attempt",
+        kind="check",
+        subject_id=copy_id,
+        count=1,
+        last="2026-01-01",
+        next="2099-01-01",
+        blame="unknown",
+        error="I/O error",
+    )
+    result = archive.start("sync").result(60)
+    assert result.status == 0 and "neither on disk nor on tape" in result.err
+    assert archive.copy(file_id, "tape") == "MY"
+
+
 def test_a_lustre_that_is_not_mounted_is_not_a_node_whose_files_are_lost(tape):
     """There is no marker that would tell, but a quota cannot be had where there is no Lustre."""
     archive = tape.archive
