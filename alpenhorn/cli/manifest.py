@@ -48,7 +48,9 @@ def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
         root = topology.load(app.index).named([name])[0].root or ""
     if name in report.manifests:
         files, size_b = report.manifests[name]
-        output.line(f"{root}/{MANIFEST} tells of {files:,} files, {output.size(size_b)}. To check them:")
+        output.line(
+            f"{root}/{MANIFEST} tells of {output.count(files, 'file')}, {output.size(size_b)}. To check them:"
+        )
         output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
     attention(report)
     ctx.exit(report.exit_status)
