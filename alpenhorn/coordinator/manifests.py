@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from errno import EDQUOT, ENOSPC
 
@@ -21,6 +20,7 @@ from alpenhorn.manifests import (
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import unsafe
+from alpenhorn.plan.pulls import unfit
 from alpenhorn.record import manifest as records
 from alpenhorn.scan import manifest as scan
 
@@ -34,7 +34,6 @@ MOST_PASSED = 1000
 # A node with more copies than that is counted in one run out of as many as it has times so many.
 COUNTED = 200_000
 ANEW = -1  # copies of which no manifest tells
-MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
 """Does worklists by themselves; begins nothing once the function is false."""
@@ -203,9 +202,8 @@ def _comparable(rows: Iterable[scan.Row]) -> Iterator[CompareFile]:
 def _listed(rows: Iterable[scan.Row]) -> Iterator[ManifestFile]:
     """Those that a manifest can tell of."""
     for row in rows:
-        if row.acq is None or row.name is None or row.size_b is None or row.size_b < 0:
-            continue
-        if row.md5sum is not None and MD5.fullmatch(row.md5sum) and not unsafe(row.acq, row.name):
+        if not unfit(row.acq, row.name, row.size_b, row.md5sum):
+            assert row.size_b is not None and row.md5sum is not None
             yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum)
 
 

@@ -36,12 +36,14 @@ class _Now(NamedTuple):
 
 def hide(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
     """Copies are about to leave the disk: nobody is to begin to read them."""
-    index.retry(lambda: _set_ready(index, run, files, False))
+    if files:
+        index.retry(lambda: _set_ready(index, run, files, False))
 
 
 def show(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
     """Copies that were to leave the disk did not."""
-    index.retry(lambda: _set_ready(index, run, files, True))
+    if files:
+        index.retry(lambda: _set_ready(index, run, files, True))
 
 
 def away(index: Index, run: Run, node_id: int, file_ids: Sequence[int]) -> None:
@@ -60,7 +62,8 @@ def away(index: Index, run: Run, node_id: int, file_ids: Sequence[int]) -> None:
                 (run.now(), LEFT_EARLY, node_id, *some),
             )
 
-    index.retry(work)
+    if file_ids:
+        index.retry(work)
 
 
 def checked(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
@@ -78,7 +81,7 @@ def checked(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
             for marks, some in in_chunks(file_ids)
         )
 
-    return index.retry(work)
+    return index.retry(work) if file_ids else 0
 
 
 def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
@@ -90,7 +93,8 @@ def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
                 f"DELETE FROM sync_restore WHERE node_id = ? AND file_id IN ({marks})", (node_id, *some)
             )
 
-    index.retry(work)
+    if file_ids:
+        index.retry(work)
 
 
 def compared(index: Index, node_id: int, copy_id: int) -> None:
