@@ -583,3 +583,8 @@ class Done(NamedTuple):
     outcome: Any = None
     error: str = ""
     seconds: float = 0.0
+
+    @property
+    def why(self) -> str:
+        """How it came to nothing, in words."""
+        return f"{self.fate}: {self.error}" if self.error else str(self.fate)

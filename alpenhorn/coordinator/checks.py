@@ -170,7 +170,7 @@ class Checks:
         if done.fate is Fate.DONE:
             results: Sequence[CheckResult] = done.outcome
         else:
-            error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+            error = done.why
             results = [CheckResult(file, Verdict.FAILED, error=error) for file in job.files]
         results = self._not_deleting(node, results)
         if self._ready(node):

@@ -155,7 +155,7 @@ class Deletions:
         else:
             # It may have come to any of the files: what is there, the next look at them tells.
             blame = Blame.WORKER
-            error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+            error = done.why
             lost = (file._replace(had=HasFile.MAYBE) for file in job.files)
             outcome = DeleteOutcome(
                 tuple(DeleteResult(file, Verdict.FAILED, error=error) for file in lost),

@@ -196,7 +196,7 @@ class Pulls:
             blame = Blame.NETWORK
         elif done.fate is Fate.TIMED_OUT:
             blame = Blame.DESTINATION
-        error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+        error = done.why
         return tuple(
             PullResult(file, Verdict.FAILED, now - done.seconds, now, blame=blame, error=error)
             for file in job.files

@@ -117,7 +117,7 @@ class Search(ABC):
             if done.fate is Fate.DONE and len(done.outcome) < len(job.files):
                 self.stopped = True
         elif done.fate is not Fate.DONE:
-            error = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+            error = done.why
             self.give_up(error)
             if done.fate is Fate.BROKEN:
                 self.context.node_gone(self.node.id, done.error)

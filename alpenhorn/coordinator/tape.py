@@ -186,7 +186,7 @@ class Tapes:
         self._ended(job)
         if done.fate is not Fate.DONE:
             # Whatever came of it, the next look at the files tells.
-            why = f"{done.fate}: {done.error}" if done.error else str(done.fate)
+            why = done.why
             if done.fate is Fate.BROKEN:
                 context.node_gone(node.id, done.error)
             else:
