@@ -21,10 +21,12 @@ URL_VARIABLE = "ALPENHORN_DATABASE_URL"
 
 
 class Database(NamedTuple):
-    """`url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file` holds a password alone."""
+    """`url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file` holds a password alone.
+    `backup_within`: seconds after which the newest backup counts as old."""
 
     url: str
     password_file: Path | None = None
+    backup_within: float = 7 * 86_400.0
 
 
 class DeleteLimit(NamedTuple):
@@ -36,7 +38,11 @@ class DeleteLimit(NamedTuple):
 
 
 class Sync(NamedTuple):
-    """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit."""
+    """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit.
+
+    What a deletion may rely on: `keeper_seen_within`: seconds since a node was last found right; `trust_unseen`: count
+    copies also on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to have the keepers on other
+    hosts looked at as well."""
 
     host: str
     jobs: int
@@ -46,6 +52,9 @@ class Sync(NamedTuple):
     auto_verify_min_days: float = 7.0
     import_settle: float = 60.0
     delete_limit: DeleteLimit = DeleteLimit()
+    keeper_seen_within: float = 7 * 86_400.0
+    trust_unseen: bool = False
+    delete_evidence: str = "index"
 
 
 class Transfer(NamedTuple):
@@ -255,6 +264,12 @@ def _read_level(value: Any) -> str:
     return value.lower()
 
 
+def _read_evidence(value: Any) -> str:
+    if value not in EVIDENCE:
+        raise ValueError
+    return str(value)
+
+
 def _read_delete_limit(value: Any) -> DeleteLimit:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return DeleteLimit(files=value)
@@ -297,6 +312,7 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     return tuple(patterns)
 
 
+EVIDENCE = ("index", "stat")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _TEXT = Kind("a text that is not empty", _read_text)
 _SWITCH = Kind("true or false", _read_switch)
@@ -306,6 +322,7 @@ KEYS: dict[str, dict[str, Kind]] = {
     "database": {
         "url": Kind("sqlite:////absolute/path or mysql://user@host/name", _read_url),
         "password_file": _PATH,
+        "backup_within": _duration(above_zero=True),
     },
     "sync": {
         "host": Kind("a name of 1 to 64 characters", _read_host),
@@ -316,6 +333,9 @@ KEYS: dict[str, dict[str, Kind]] = {
         "auto_verify_min_days": Kind("a number, 0 or more", _real_from(0)),
         "import_settle": _duration(above_zero=False),
         "delete_limit": Kind('a share such as "10%", or a number of files', _read_delete_limit),
+        "keeper_seen_within": _duration(above_zero=True),
+        "trust_unseen": _SWITCH,
+        "delete_evidence": Kind('"index" or "stat"', _read_evidence),
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),

@@ -75,7 +75,7 @@ class NodeFact(NamedTuple):
     """A row of storagenode with its host.
 
     `manifest`: the token of the manifest on it while somebody vouches that the files there are what they were: "" when
-    it could not be written; None: nobody does.
+    it could not be written; None: nobody does.  `medium`: the random id of its medium, None when no run has seen it.
     """
 
     id: int
@@ -95,6 +95,17 @@ class NodeFact(NamedTuple):
     auto_import: bool = False
     auto_verify: int = 0
     manifest: str | None = None
+    medium: str | None = None
+
+
+class Identity(NamedTuple):
+    """What the identity file on a medium says: to which index it belongs, which medium it is, and its generation, a
+    number and a random word.  Ids are 32 hexadecimal digits, words 16."""
+
+    index_id: str
+    medium: str
+    generation: int
+    word: str
 
 
 class GroupFact(NamedTuple):
@@ -156,8 +167,9 @@ class CheckFact(NamedTuple):
 class DeletionFact(NamedTuple):
     """One copy that may be deleted from a node of this host, with everything that decides whether it may go now.
 
-    `others` names the other active archive nodes with a good copy of the file that nobody wants gone, `released`
-    those whose good copy is wanted gone and not claimed for deletion yet.  `source_of` and `wanted_by` are
+    `others` names the other active archive nodes with a good copy of the file that nobody wants gone and that counts,
+    `released` those whose good copy is wanted gone and not claimed for deletion yet.  `uncounted`: for each further
+    good archive copy, its node and why it does not count ("v1, not seen since …").  `source_of` and `wanted_by` are
     pending requests: one that has this copy as its source, one for the file into this node's group; 0: none.
     `pinned` says by what it is kept, `claimed_by` by which other run it is being deleted, `same_path` of which
     acquisition another file lies at the same path; "" when it is not so.  `by_rule`: an autoclean edge releases it.
@@ -182,6 +194,7 @@ class DeletionFact(NamedTuple):
     same_path: str = ""
     attempt: AttemptFact | None = None
     by_rule: bool = False
+    uncounted: tuple[str, ...] = ()
 
 
 class GoodCopy(NamedTuple):
@@ -277,7 +290,10 @@ class CheckJob(NamedTuple):
 class DeleteFile(NamedTuple):
     """`had`: what has_file was before the claim; it is put back when the file could not be removed.  `size_b`:
     the length that the file must have to be removed, None for a copy that is known to be corrupt.  `by_rule`: the
-    brake does not count it."""
+    brake does not count it.
+
+    `keepers`: ids of this host's nodes whose copies were counted; `spare`: of how many of them the copy may be lacking
+    or wrong, so that enough are left all the same."""
 
     copy_id: int
     file_id: int
@@ -285,11 +301,18 @@ class DeleteFile(NamedTuple):
     size_b: int | None
     had: str
     by_rule: bool = False
+    keepers: tuple[int, ...] = ()
+    spare: int = 0
 
 
 class DeleteJob(NamedTuple):
+    """`keepers`: this host's nodes that are named as keepers of any of the files.  `expires`: by CLOCK_BOOTTIME, in
+    seconds, when the claims are too old for anything to be removed on their strength; None: never."""
+
     node: NodeFact
     files: tuple[DeleteFile, ...]
+    keepers: tuple[NodeFact, ...] = ()
+    expires: float | None = None
 
 
 class Stamp(NamedTuple):
@@ -416,6 +439,7 @@ class Verdict(StrEnum):
     AWAY = "on tape only"  # of a pull as well: the source was not read, since that would wait for the tape
     # of a deletion; MISSING and CORRUPT (it is not the file that the index knows: left alone), FAILED as well
     DELETED = "deleted"
+    KEPT = "kept"  # the file was left alone, since keepers are not what the index says
     # of an import
     HASHED = "hashed"
     DECLINED = "declined"  # can never be imported; `error` says why
@@ -443,12 +467,14 @@ class CheckResult(NamedTuple):
 
 
 class DeleteResult(NamedTuple):
-    """`freed_b`: the space that it took on the medium."""
+    """`freed_b`: the space that it took on the medium.  `wrong`: (node id, why) of keepers on this host that are not
+    what the index says."""
 
     file: DeleteFile
     verdict: Verdict
     freed_b: int = 0
     error: str = ""
+    wrong: tuple[tuple[int, str], ...] = ()
 
 
 class DeleteOutcome(NamedTuple):
@@ -538,7 +564,7 @@ class ProbeOutcome(NamedTuple):
     """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
     root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none.
     `warning`: what should be told although the node may be worked on.  `manifest`: the token of the manifest that
-    lies there, "" for none."""
+    lies there, "" for none.  `identity`: what the identity file there says, None without one."""
 
     node_id: int
     free_b: int | None = None
@@ -547,6 +573,7 @@ class ProbeOutcome(NamedTuple):
     error: str = ""
     warning: str = ""
     manifest: str = ""
+    identity: Identity | None = None
 
 
 class InitOutcome(NamedTuple):

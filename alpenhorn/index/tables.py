@@ -287,6 +287,57 @@ class SyncNode(SyncTable):
     files = pw.IntegerField(default=0)
 
 
+class SyncIndex(SyncTable):
+    """What is known of the index as a whole, one row for each name.
+
+    `identity`: the random id by which media know to which index they belong.  `restored`: why the index is older
+    than the disks, so that nothing may be deleted; no row when it is not.  `backup`: the path of the newest backup, and
+    when it was made.
+    """
+
+    name = pw.CharField(max_length=32, unique=True)
+    value = pw.TextField()
+    at = pw.DateTimeField(null=True)
+
+
+class SyncMedium(SyncTable):
+    """The medium of a node, as it was last seen; no row: no run of ours has seen the node.
+
+    `medium`: its random id.  `generation` and `word`: confirmed, so that the disk has exactly these; `next_generation`
+    and `next_word`: intended, so that the disk has these or the confirmed ones, and nothing was changed under them.
+    `seen`: when the node was last found right, by the server's clock; `wrong`: since when it is not, null when it is
+    right, and `why`.  `distrust`: null; "compare": its copies count once they were compared with the disk;
+    "reconcile": only an admin's reconciliation ends it.  `separate`: every copy on it is known to have bytes of its
+    own, and not to share them with another name.  `looked` and `lost`: copies looked at since the node was last
+    seen whole, and how many of these were missing or unreadable.  `changed` and `changed_why`: when and how the medium
+    last turned out to be another one, or another state of it.
+    """
+
+    node_id = pw.IntegerField(unique=True)
+    medium = pw.CharField(max_length=32, null=True)
+    generation = pw.BigIntegerField(default=0)
+    word = pw.CharField(max_length=16, null=True)
+    next_generation = pw.BigIntegerField(null=True)
+    next_word = pw.CharField(max_length=16, null=True)
+    seen = pw.DateTimeField(null=True)
+    wrong = pw.DateTimeField(null=True)
+    why = pw.TextField(null=True)
+    distrust = pw.CharField(max_length=16, null=True)
+    separate = pw.BooleanField(default=False)
+    looked = pw.IntegerField(default=0)
+    lost = pw.IntegerField(default=0)
+    changed = pw.DateTimeField(null=True)
+    changed_why = pw.TextField(null=True)
+
+
+class SyncFileClaim(SyncTable):
+    """The row of a file that every claim on a deletion of one of its copies writes, on a Galera cluster: there the
+    locks of one server mean nothing to the others, and only two that write one row are told apart."""
+
+    file_id = pw.IntegerField(primary_key=True)
+    fence = pw.BigIntegerField()
+
+
 class SyncEvent(SyncTable):
     """What happened to which copy, and why.  Only ever added to."""
 
@@ -324,4 +375,7 @@ SYNC_TABLES: tuple[type[Table], ...] = (
     SyncRestore,
     SyncNode,
     SyncEvent,
+    SyncIndex,
+    SyncMedium,
+    SyncFileClaim,
 )

@@ -11,6 +11,9 @@ OURS = (
     "sync_restore",
     "sync_node",
     "sync_event",
+    "sync_index",
+    "sync_medium",
+    "sync_file_claim",
 )
 # Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
 OLD_COLUMNS = ("host", "username", "address", "storage_type")
