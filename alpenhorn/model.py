@@ -66,6 +66,7 @@ class Kind(StrEnum):
     TAPE = "tape"
     COMPARE = "compare"
     MANIFEST = "manifest"
+    IDENTITY = "identity"
 
 
 # --- facts: rows as scan read them ---------------------------------------------------------------------
@@ -106,6 +107,20 @@ class Identity(NamedTuple):
     medium: str
     generation: int
     word: str
+
+
+class MediumFact(NamedTuple):
+    """What the index knows of the medium of a node, as in the table sync_medium.  `seen`: POSIX seconds."""
+
+    node_id: int
+    medium: str | None = None
+    generation: int = 0
+    word: str | None = None
+    next_generation: int | None = None
+    next_word: str | None = None
+    seen: float | None = None
+    wrong: bool = False
+    distrust: str | None = None
 
 
 class GroupFact(NamedTuple):
@@ -398,6 +413,15 @@ class InitJob(NamedTuple):
     node: NodeFact
     request_id: int | None
     formerly: str | None = None
+
+
+class IdentityJob(NamedTuple):
+    """Write what the identity file of a node is to say: over its older slot, or, with `anew`, in place of whatever is
+    there."""
+
+    node: NodeFact
+    identity: Identity
+    anew: bool = False
 
 
 class Job(Protocol):

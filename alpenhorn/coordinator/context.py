@@ -17,6 +17,7 @@ from alpenhorn.model import Done, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
+from alpenhorn.record.media import wrong
 from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
 
@@ -106,7 +107,10 @@ class Context:
         return f"run-{self.run.id}-{next(self.whole.stages)}"
 
     def node_gone(self, node_id: int, why: str) -> None:
-        """A node stopped answering, or is not what it was: leave it alone for the rest of the run."""
+        """A node stopped answering, or is not what it was: leave it alone for the rest of the run, and let no host
+        rely on it."""
+        if node_id not in self.gone:
+            wrong(self.index, {node_id: why})
         self._leave_alone(node_id, why, self.report.failures)
 
     def node_taken_off(self, node_id: int) -> None:

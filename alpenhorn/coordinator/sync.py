@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
+from alpenhorn.coordinator import media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
@@ -67,6 +68,8 @@ def sync(
     found = node_steps.Nodes()
     try:
         workable = _prepare(index, pool, topology, host, meant, asked, found, report, stopping)
+        judged = media.look(index, topology.here(host), workable, found, asked, report)
+        workable = [node for node in workable if node.id in judged.standings]
         if not workable:
             return report
         run = runs.begin(index, host, [node.name for node in workable], clock)
@@ -74,6 +77,7 @@ def sync(
         report.nodes = [node.name for node in workable]
         _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
         claims.drop_dead(index, run, found.locks)
+        compare = media.settle(index, run, workable, found, judged, report)
         session = _Session(
             index,
             pool,
@@ -88,6 +92,8 @@ def sync(
             topology,
             workable,
             found,
+            judged,
+            compare,
         )
         free_b: dict[int, int | None] = {}
         try:
@@ -177,11 +183,17 @@ class _Session:
     start: topologies.Topology
     nodes: list[NodeFact]
     found: node_steps.Nodes
+    judged: media.Found
+    compare: list[NodeFact]
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)
     looked: float = field(default_factory=time.monotonic)
     whole: WholeRun = field(default_factory=WholeRun)
     halted: bool = False
+    lists: dict[Kind, Worklist] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
 
     def rounds(self) -> None:
         """Go on until a whole round changed nothing that could have made new work."""
@@ -196,6 +208,9 @@ class _Session:
         while self._may_start():
             self.report.new_round()
             first, context = context is None, self._context()
+            if first:
+                self._adopt(context)
+                self._compare(context)
             if first and (manifests := self._manifests(context)) is not None:
                 manifests.compare(context, self._turn, self._may_go_on)
             if self.asked.manifest:
@@ -215,6 +230,27 @@ class _Session:
             if not self.report.stopped:
                 manifests.keep(context, self._turn, self._may_go_on)
             node_steps.out_of_sight(self.index, context.topology, self.config.sync.host, context.gone)
+
+    def _adopt(self, context: Context) -> None:
+        """Give new media their identity before anything else is done there."""
+        self.media.context = context
+        tasks = self.media.adopt(context.node(node_id) for node_id in context.ios)
+        for task in tasks:
+            self.pool.submit(task)
+        if tasks:
+            self._turn(context, {}, self._may_go_on)
+
+    def _compare(self, context: Context) -> None:
+        """Compare the nodes that are not as the index left them, so that their copies count again."""
+        nodes = [node for node in self.compare if node.id in context.ios]
+        if not nodes:
+            return
+        from alpenhorn.coordinator.manifests import Comparing  # seldom needed
+        from alpenhorn.record.media import compared
+
+        comparing = Comparing(context, nodes)
+        self._turn(context, {Kind.COMPARE: comparing}, self._may_go_on)
+        compared(self.index, comparing.complete())
 
     def _manifests(self, context: Context) -> Manifests | None:
         """None where no node has a manifest, or should have one."""
@@ -268,20 +304,21 @@ class _Session:
 
     def _turn(self, context: Context, lists: dict[Kind, Worklist], may_start: Callable[[], bool]) -> None:
         """Do what those lists hold; begin nothing once `may_start` is false."""
+        self.media.context, self.lists = context, lists
         while True:
             fed = False
             if may_start():
-                self._look_again(context, lists, LOOK_TO_PLAN)
+                self._look_again(context, LOOK_TO_PLAN)
                 fed = self._feed(lists)
             else:
-                self._halt(lists)
+                self._halt()
             if not self.pool.queued() and not self.pool.running():
                 return
             # What was just fed is handed out before more is planned.
             for done in self.pool.wait(0 if fed else self._pause()):
-                self._taken(lists[done.task.kind], done, context)
+                self._taken(self._list_of(done.task), done, context)
             self._renew()
-            self._look_again(context, lists, LOOK_EVERY)
+            self._look_again(context, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity())
 
     def _worklists(self, context: Context) -> dict[Kind, Worklist]:
@@ -295,9 +332,6 @@ class _Session:
         if tape:
             there |= {Kind.TAPE, Kind.CHECK}  # copies may be back that are to be checked
         kinds = {kind for kind in there if self.asked.wants(kind)}
-
-        def withdraw(keep: Callable[[Task], bool]) -> None:
-            self._withdraw(lists, keep)
 
         if Kind.IMPORT in kinds:
             from alpenhorn.coordinator.imports import Imports
@@ -316,14 +350,14 @@ class _Session:
         if Kind.CHECK in kinds:
             from alpenhorn.coordinator.checks import Checks
 
-            lists[Kind.CHECK] = Checks(context, withdraw)
+            lists[Kind.CHECK] = Checks(context, self._withdraw)
         if Kind.PULL in kinds:
             from alpenhorn.coordinator.pulls import Pulls
 
-            lists[Kind.PULL] = Pulls(context, withdraw)
+            lists[Kind.PULL] = Pulls(context, self._withdraw)
         return lists
 
-    def _look_again(self, context: Context, lists: dict[Kind, Worklist], every: float) -> None:
+    def _look_again(self, context: Context, every: float) -> None:
         """Honour what was edited in the rows of nodes, unless they were looked at so many seconds ago or less."""
         if time.monotonic() - self.looked < every:
             return
@@ -336,11 +370,11 @@ class _Session:
             self.looked += LOOK_AGAIN
             return
         if off:
-            self._withdraw(lists, lambda task: task.node_id not in off)
+            self._withdraw(lambda task: task.node_id not in off)
 
-    def _halt(self, lists: dict[Kind, Worklist]) -> None:
+    def _halt(self) -> None:
         """Start nothing new; and when the run is to stop, tell those at work."""
-        self._withdraw(lists, lambda task: False)
+        self._withdraw(lambda task: False)
         if self.report.stopped and not self.halted:
             self.halted = True
             _log.info("asked to stop")
@@ -367,13 +401,21 @@ class _Session:
         tasks = [task for worklist in dict.fromkeys(lists.values()) for task in worklist.feed()]
         for task in tasks:
             self._planned(task.files, task.bytes)
-            self.pool.submit(task)
+            for ready in self.media.admit(task):
+                self.pool.submit(ready)
         return bool(tasks)
 
-    def _withdraw(self, lists: dict[Kind, Worklist], keep: Callable[[Task], bool]) -> None:
-        for task in self.pool.withdraw(keep):
-            self._planned(-task.files, -task.bytes)
-            lists[task.kind].withdrawn(task)
+    def _list_of(self, task: Task) -> Worklist:
+        return self.media if task.kind is Kind.IDENTITY else self.lists[task.kind]
+
+    def _withdraw(self, keep: Callable[[Task], bool]) -> None:
+        for task in self.media.withdraw(keep) + self.pool.withdraw(keep):
+            self._drop(task)
+
+    def _drop(self, task: Task) -> None:
+        """Take back a task that no worker had."""
+        self._planned(-task.files, -task.bytes)
+        self._list_of(task).withdrawn(task)
 
     def _taken(self, worklist: Worklist, done: Done, context: Context) -> None:
         if done.fate is Fate.ABANDONED:

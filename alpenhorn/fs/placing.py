@@ -135,6 +135,13 @@ class Stage:
                     outcomes[first:] = [outcome or error for outcome in outcomes[first:]]
         return outcomes
 
+    def publish(self, name: str) -> None:
+        """Rename a flushed file of the stage into the private directory, in place of what is there, and make its name
+        durable, that of the private directory included."""
+        os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._private)
+        os.fsync(self._private)
+        os.fsync(self._root)
+
     def clear(self) -> None:
         """Remove the stage with all that is left in it, and close it."""
         for _, directories, files, fd in os.fwalk(".", topdown=False, dir_fd=self.fd):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs import identity
 from alpenhorn.fs.paths import open_below
 from alpenhorn.io.base import Node
 from alpenhorn.model import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
@@ -26,7 +27,7 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
             return _with_space(node)._replace(owner=owner, error=str(error))
         if job.tidy:
             node.tidy()
-        return _with_space(node)._replace(manifest=_manifest(node))
+        return _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
     except StorageError as error:
         return ProbeOutcome(job.node.id, error=str(error))
     except OSError as error:

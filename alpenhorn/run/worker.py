@@ -12,6 +12,7 @@ from alpenhorn.model import (
     CheckJob,
     DeleteJob,
     DetectJob,
+    IdentityJob,
     ImportJob,
     InitJob,
     ProbeJob,
@@ -77,6 +78,10 @@ class Worker:
                 from alpenhorn.run.nodes import probe
 
                 return probe(job, node)
+            case IdentityJob():
+                from alpenhorn.run.identity import write
+
+                return write(job, node, task.stage)
             case InitJob():
                 from alpenhorn.run.nodes import initialise
 

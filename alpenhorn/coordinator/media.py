@@ -1,0 +1,265 @@
+"""What a run does about the media of its nodes: compares them with the index before it believes anything, and moves
+their generations before it changes anything (CONTRIBUTING.md, "The identity of media")."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.nodes import Nodes, leave_out
+from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.fs.identity import PATH, new_id, new_word
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import posix
+from alpenhorn.io.base import PROBE_SECONDS
+from alpenhorn.model import Done, Fate, Identity, IdentityJob, Kind, NodeFact, Task
+from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
+from alpenhorn.record import media as record
+from alpenhorn.record.run import Run
+from alpenhorn.scan import media as scan
+
+_log = logging.getLogger(__name__)
+
+# What may change files, or what is known of them.
+CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE})
+RECONCILE = "alpenhorn reconcile"
+
+
+class Found(NamedTuple):
+    """How the nodes that are worked on stand to the index, by node id."""
+
+    known: scan.Known
+    standings: Mapping[int, Standing]
+
+
+def look(
+    index: Index,
+    here: Iterable[NodeFact],
+    workable: list[NodeFact],
+    found: Nodes,
+    asked: Asked,
+    report: Report,
+) -> Found:
+    """Judge this host's nodes, leave out those that belong to another index or node, and mark in the index what is
+    wrong, for all hosts.
+
+    Only the holder of a node's run lock judges it for good: any other may see a generation in the middle of its move.
+    """
+    # After the probes: what another run has written to its disk meanwhile, it had noted in the index before.
+    known = scan.load(index)
+    if not known.identity:
+        known = known._replace(identity=record.ensure_identity(index, new_id()))
+    ours = {node.id for node in workable}
+    standings: dict[int, Standing] = {}
+    wrong: dict[int, str] = {}
+    for node in here:
+        answer = found.answers[node.id]
+        if answer.error:
+            wrong[node.id] = answer.error
+            continue
+        standing = judge(known.media.get(node.id), answer.identity, known.identity, known.others(node.id))
+        if standing in (Standing.FOREIGN, Standing.CLONE):
+            why = _stranger(node, standing, answer.identity, known)
+            found.answers[node.id] = answer._replace(error=why)
+            wrong[node.id] = why
+            if node.id in ours:
+                leave_out(node, why, report, asked)
+        elif node.id in ours:
+            standings[node.id] = standing
+        elif standing in (Standing.EXCHANGED, Standing.AHEAD):
+            wrong[node.id] = f"its medium is {standing}, and no run has looked at it yet"
+    news = {node_id: why for node_id, why in wrong.items() if not _is_known(known, node_id)}
+    if news:
+        record.wrong(index, news)
+    return Found(known, standings)
+
+
+def _is_known(known: scan.Known, node_id: int) -> bool:
+    """So that a node that is away for months does not cost a transaction in each run."""
+    fact = known.media.get(node_id)
+    return fact is not None and fact.wrong
+
+
+def _stranger(node: NodeFact, standing: Standing, identity: Identity | None, known: scan.Known) -> str:
+    assert identity is not None
+    file = f"{node.root}/{PATH}"
+    if standing is Standing.CLONE:
+        other = known.others(node.id)[identity.medium]
+        return (
+            f"the medium at {node.root} bears the identity of node {other}: it is a copy of that medium, or that medium"
+            f" itself; mount the right one, or, where this is to be a node of its own, remove {file}"
+        )
+    return (
+        f"the medium at {node.root} belongs to another index: mount the right one, or check which index this host uses;"
+        f" where the medium is to belong to this index from now on, remove {file}, and all copies on it are read"
+    )
+
+
+def settle(
+    index: Index, run: Run, nodes: Iterable[NodeFact], found: Nodes, judged: Found, report: Report
+) -> list[NodeFact]:
+    """Record what follows for nodes that are not as the index left them, and that the others were seen; returns
+    those whose copies are to be compared with the disk."""
+    by_id = {node.id: node for node in nodes}
+    known = judged.known
+    right: list[int] = []
+    for node_id, standing in judged.standings.items():
+        node, identity = by_id[node_id], found.answers[node_id].identity
+        if standing is Standing.AHEAD:
+            assert identity is not None
+            _ahead(index, node, identity, report)
+        elif standing in (Standing.BEHIND, Standing.UNCONFIRMED):
+            assert identity is not None
+            why = f"the medium of node {node.name} was {Standing.BEHIND}: it is in an older state than the index knows"
+            if standing is Standing.BEHIND:
+                report.warnings.add(f"{why}; its copies are compared with the index")
+            else:
+                why = f"a run on node {node.name} ended before it changed anything"
+                _log.info("%s; its copies are compared with the index", why)
+            record.distrust(index, node_id, identity, record.COMPARE, why)
+        elif standing is Standing.EXCHANGED:
+            _exchanged(index, run, node, identity, report)
+    now = posix(index.now())
+    for node_id, standing in judged.standings.items():
+        if standing in (Standing.AS_LEFT, Standing.BEHIND, Standing.UNCONFIRMED) and (
+            standing is not Standing.AS_LEFT or worth_noting(known.media.get(node_id), now)
+        ):
+            right.append(node_id)
+    if right:
+        record.seen(index, right)
+    compare = {
+        node_id
+        for node_id, standing in judged.standings.items()
+        if standing in (Standing.BEHIND, Standing.UNCONFIRMED)
+        or (node_id in known.media and known.media[node_id].distrust == record.COMPARE)
+    }
+    return [by_id[node_id] for node_id in sorted(compare)]
+
+
+def _ahead(index: Index, node: NodeFact, identity: Identity, report: Report) -> None:
+    why = (
+        f"node {node.name} was changed by runs of which the index knows nothing: the index was restored from a backup,"
+        " or its server lost what it had confirmed"
+    )
+    record.distrust(index, node.id, identity, record.RECONCILE, why)
+    record.restored(index, why)
+    report.warnings.add(
+        f"{why}; nothing is deleted on this index until its nodes were compared with it: run `{RECONCILE}` on each host"
+    )
+
+
+def _exchanged(index: Index, run: Run, node: NodeFact, identity: Identity | None, report: Report) -> None:
+    why = f"the medium of node {node.name} is another one than the index knows, or was initialised anew"
+    medium = identity.medium if identity is not None else new_id()
+    intended = Identity("", medium, next_generation(None, identity), new_word())
+    suspect = record.exchanged(index, run, node, intended, why)
+    report.warnings.add(f"{why}; its {suspect} copies are suspect, and count once they were read")
+
+
+class Media:
+    """The media of one run's nodes: adopts new ones, and moves the generation of each before the first task that
+    changes something there.  `judged`: as `look` found them; `submit` queues a task, `drop` takes back one that
+    was planned.
+
+    A worklist as well, of the tasks that write identity files.
+    """
+
+    kind = Kind.IDENTITY
+
+    def __init__(
+        self,
+        index: Index,
+        found: Nodes,
+        judged: Found,
+        submit: Callable[[Task], None],
+        drop: Callable[[Task], None],
+    ) -> None:
+        self._index = index
+        self._found = found
+        self._judged = judged
+        self._submit = submit
+        self._drop = drop
+        self._moved: set[int] = set()
+        self._held: dict[int, list[Task]] = {}
+        self.context: Context | None = None
+
+    def adopt(self, nodes: Iterable[NodeFact]) -> list[Task]:
+        """Tasks that give new media an identity, and exchanged ones a new one."""
+        tasks = []
+        for node in nodes:
+            standing = self._judged.standings.get(node.id)
+            if standing in (Standing.NEW, Standing.EXCHANGED):
+                tasks.append(self._move(node))
+                self._held.setdefault(node.id, [])
+        return tasks
+
+    def admit(self, task: Task) -> list[Task]:
+        """What is to be submitted now for a task that was planned: the task itself, or what must come before it."""
+        if task.kind not in CHANGING or task.node_id in self._moved:
+            return [task]
+        if task.node_id in self._held:
+            self._held[task.node_id].append(task)
+            return []
+        self._held[task.node_id] = [task]
+        return [self._move(task.job.node)]
+
+    def _move(self, node: NodeFact) -> Task:
+        """Note the next generation as intended, and return the task that writes it."""
+        known = scan.load(self._index)
+        fact, identity = known.media.get(node.id), self._found.answers[node.id].identity
+        anew = self._judged.standings.get(node.id) in (Standing.NEW, Standing.EXCHANGED)
+        medium = fact.medium if fact is not None and fact.medium is not None else new_id()
+        intended = Identity(known.identity, medium, next_generation(fact, identity), new_word())
+        record.intend(self._index, node.id, intended)
+        job = IdentityJob(node, intended, anew)
+        assert self.context is not None
+        return Task(Kind.IDENTITY, node.id, job, files=0, deadline=PROBE_SECONDS, stage=self.context.stage())
+
+    # as a worklist
+
+    def feed(self) -> list[Task]:
+        return []
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        assert isinstance(job, IdentityJob) and self.context is not None
+        node, held = job.node, self._held.pop(job.node.id, [])
+        error = done.outcome if done.fate is Fate.DONE else done.why
+        if not error and not record.confirm(self._index, node.id, job.identity):
+            error = "the index was changed meanwhile"
+        if not error:
+            self._moved.add(node.id)
+            if job.anew:
+                record.seen(self._index, [node.id])
+            for task in held:
+                self._submit(task)
+            return
+        if done.fate is Fate.BROKEN:
+            self.context.node_gone(node.id, done.error)
+        elif node.id not in self.context.gone:
+            self._refused(node, error)
+        for task in held:
+            self._drop(task)
+
+    def _refused(self, node: NodeFact, error: str) -> None:
+        """Without a generation of its own this run changes nothing there."""
+        assert self.context is not None
+        self.context.node_gone(
+            node.id,
+            f"its identity file {node.root}/{PATH} cannot be written: {error}; without it nothing is changed there:"
+            " make it writable, or give it room",
+        )
+
+    def withdrawn(self, task: Task) -> None:
+        for held in self._held.pop(task.node_id, []):
+            self._drop(held)
+
+    def withdraw(self, keep: Callable[[Task], bool]) -> list[Task]:
+        """Take tasks that are held back, and for which `keep` is false, out again."""
+        out = []
+        for node_id, held in self._held.items():
+            out += [task for task in held if not keep(task)]
+            self._held[node_id] = [task for task in held if keep(task)]
+        return out

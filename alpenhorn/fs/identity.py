@@ -1,0 +1,143 @@
+"""The identity file of a medium, ROOT/.alpenhorn/identity: to which index it belongs, which medium it is, and its
+generation (CONTRIBUTING.md, "The identity of media").
+
+Two slots of 512 bytes, each a line of text that is padded with blanks:
+
+    alpenhorn identity 1 index=ID medium=ID generation=NUMBER word=WORD md5=SUM
+
+ID is 32 hexadecimal digits, WORD 16; SUM is the MD5 sum of the line up to the blank before `md5=`.  A slot of blanks is
+empty.  The slot with the highest number holds; a new generation is written over the other one, so that a write that is
+cut off by a crash leaves the generation before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.paths import open_below
+from alpenhorn.fs.placing import PRIVATE, Stage
+from alpenhorn.model import Identity
+
+NAME = "identity"
+PATH = f"{PRIVATE}/{NAME}"
+SLOT_B = 512
+FILE_MODE = 0o644
+
+_EMPTY = b" " * (SLOT_B - 1) + b"\n"
+_HEAD = re.compile(rb"alpenhorn identity ([0-9]{1,9}) ")
+_SLOT = re.compile(
+    rb"(alpenhorn identity 1 index=([0-9a-f]{32}) medium=([0-9a-f]{32}) generation=([0-9]{1,18})"
+    rb" word=([0-9a-f]{16})) md5=([0-9a-f]{32}) *\n"
+)
+
+
+def new_id() -> str:
+    """A random id of an index or a medium."""
+    return os.urandom(16).hex()
+
+
+def new_word() -> str:
+    """The random word of a generation."""
+    return os.urandom(8).hex()
+
+
+def read(root: str) -> Identity | None:
+    """What the file says, None without one.
+
+    Raises StorageError, with what can be done, when it is damaged or of a newer version; OSError.
+    """
+    try:
+        fd = open_below(root, PATH, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnsafePath as error:
+        raise _damaged(root, str(error)) from None
+    try:
+        return _newest(root, _read(root, fd))[0]
+    finally:
+        os.close(fd)
+
+
+def write(root: str, identity: Identity) -> None:
+    """Write a new generation over the older slot, durably.
+
+    Raises StorageError when the file is damaged or is no more that of this medium and index; OSError.
+    """
+    try:
+        fd = open_below(root, PATH, os.O_RDWR | os.O_NONBLOCK)
+    except UnsafePath as error:
+        raise _damaged(root, str(error)) from None
+    try:
+        found, slot = _newest(root, _read(root, fd))
+        if (found.index_id, found.medium) != (identity.index_id, identity.medium):
+            raise StorageError(
+                f"{root}: another medium was mounted there meanwhile; nothing was changed on it"
+            )
+        os.pwrite(fd, _slot(identity), SLOT_B * (1 - slot))
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def create(stage: Stage, identity: Identity) -> None:
+    """Put a new file in place of whatever is there, durably; it is written in `stage`.  Raises OSError."""
+    fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
+    try:
+        os.write(fd, _slot(identity) + _EMPTY)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    stage.publish(NAME)
+
+
+def _read(root: str, fd: int) -> bytes:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise _damaged(root, "it is not a regular file")
+    return os.pread(fd, 2 * SLOT_B + 1, 0)
+
+
+def _newest(root: str, content: bytes) -> tuple[Identity, int]:
+    """The identity that holds, and the number of its slot."""
+    slots = [content[:SLOT_B], content[SLOT_B:]]
+    for raw in slots:
+        head = _HEAD.match(raw)
+        if head and int(head[1]) > 1:
+            raise StorageError(
+                f"{root}/{PATH} is of version {int(head[1])}, and this program knows version 1: install a newer"
+                " alpenhorn"
+            )
+    if len(content) != 2 * SLOT_B:
+        raise _damaged(root, f"it has {len(content)} bytes or more, not {2 * SLOT_B}")
+    found = [(one, number) for number, raw in enumerate(slots) if (one := _parse(raw)) is not None]
+    if not found:
+        raise _damaged(root, "its checksums do not fit")
+    if len({(one.index_id, one.medium) for one, _ in found}) > 1:
+        raise _damaged(root, "its two halves name different media")
+    return max(found, key=lambda pair: pair[0].generation)
+
+
+def _parse(raw: bytes) -> Identity | None:
+    found = _SLOT.fullmatch(raw)
+    if found is None or hashlib.md5(found[1], usedforsecurity=False).hexdigest().encode() != found[6]:
+        return None
+    return Identity(found[2].decode(), found[3].decode(), int(found[4]), found[5].decode())
+
+
+def _slot(identity: Identity) -> bytes:
+    line = (
+        f"alpenhorn identity 1 index={identity.index_id} medium={identity.medium}"
+        f" generation={identity.generation} word={identity.word}"
+    ).encode()
+    line += b" md5=" + hashlib.md5(line, usedforsecurity=False).hexdigest().encode()
+    return line.ljust(SLOT_B - 1) + b"\n"
+
+
+def _damaged(root: str, why: str) -> StorageError:
+    return StorageError(
+        f"the identity file {root}/{PATH} is damaged: {why}; remove it, and the next run takes the medium for another"
+        " one and reads every copy on it"
+    )

@@ -1,0 +1,173 @@
+"""What runs found of the media of nodes, and of the index itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.model import Identity, NodeFact
+from alpenhorn.record.run import Run
+from alpenhorn.scan.media import IDENTITY, RESTORED
+
+COMPARE = "compare"
+RECONCILE = "reconcile"
+
+
+def ensure_identity(index: Index, proposed: str) -> str:
+    """Return the random id of the index, which is `proposed` where it had none."""
+
+    def work() -> str:
+        index.execute(
+            index.insert_ignore("sync_index", ("name", "value", "at")), (IDENTITY, proposed, _now(index))
+        )
+        row = index.execute("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,)).fetchone()
+        return str(row[0])
+
+    return index.retry(work)
+
+
+def seen(index: Index, node_ids: Iterable[int]) -> None:
+    """Note that nodes were found right; those that have a row."""
+
+    def work() -> None:
+        now = _now(index)
+        for marks, some in in_chunks(list(node_ids)):
+            index.execute(
+                f"UPDATE sync_medium SET seen = ?, wrong = NULL, why = NULL WHERE node_id IN ({marks})",
+                (now, *some),
+            )
+
+    index.retry(work)
+
+
+def wrong(index: Index, why: Mapping[int, str]) -> None:
+    """Note, for all hosts, which nodes cannot be relied on, and why.  Since when is kept from the first time."""
+
+    def work() -> None:
+        now = _now(index)
+        for node_id, text in why.items():
+            index.execute(
+                index.insert_ignore("sync_medium", ("node_id", "generation", "separate", "looked", "lost")),
+                (node_id, 0, 0, 0, 0),
+            )
+            index.execute(
+                "UPDATE sync_medium SET wrong = COALESCE(wrong, ?), why = ? WHERE node_id = ?",
+                (now, text, node_id),
+            )
+
+    index.retry(work)
+
+
+def intend(index: Index, node_id: int, identity: Identity) -> None:
+    """Note the generation that is to be written to the node's disk; the medium too, where none was confirmed."""
+
+    def work() -> None:
+        index.execute(
+            index.insert_ignore("sync_medium", ("node_id", "generation", "separate", "looked", "lost")),
+            (node_id, 0, 0, 0, 0),
+        )
+        index.execute(
+            "UPDATE sync_medium SET medium = CASE WHEN generation = 0 THEN ? ELSE medium END,"
+            " next_generation = ?, next_word = ? WHERE node_id = ?",
+            (identity.medium, identity.generation, identity.word, node_id),
+        )
+
+    index.retry(work)
+
+
+def confirm(index: Index, node_id: int, identity: Identity) -> bool:
+    """Note that the disk has the generation that was intended; False when the index intends another by now."""
+
+    def work() -> bool:
+        index.execute(
+            "UPDATE sync_medium SET generation = ?, word = ?, next_generation = NULL, next_word = NULL"
+            " WHERE node_id = ? AND medium = ? AND next_word = ?",
+            (identity.generation, identity.word, node_id, identity.medium, identity.word),
+        )
+        row = index.execute("SELECT word FROM sync_medium WHERE node_id = ?", (node_id,)).fetchone()
+        return row is not None and row[0] == identity.word
+
+    return index.retry(work)
+
+
+def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: str) -> int:
+    """The node has another medium: its good copies are suspect, and nothing that was seen on the old one says
+    anything of the new one.  Returns how many copies are suspect now.
+
+    `identity`: what will be written there, and is noted as intended.
+    """
+
+    def work() -> int:
+        index.execute(
+            "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why)"
+            " SELECT ?, ?, file_id, node_id, 'suspect', ? FROM archivefilecopy"
+            " WHERE node_id = ? AND has_file = 'Y'",
+            (run.now(), run.id, why, node.id),
+        )
+        index.execute(
+            "UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE node_id = ? AND has_file = 'Y'",
+            (run.now(), node.id),
+        )
+        index.execute("DELETE FROM sync_verification WHERE node_id = ?", (node.id,))
+        index.execute(
+            "UPDATE sync_medium SET medium = ?, generation = 0, word = NULL, next_generation = ?, next_word = ?,"
+            " separate = 0, looked = 0, lost = 0, distrust = NULL, changed = ?, changed_why = ? WHERE node_id = ?",
+            (identity.medium, identity.generation, identity.word, _now(index), why, node.id),
+        )
+        (suspect,) = index.execute(
+            "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'M'", (node.id,)
+        ).fetchone()
+        return int(suspect)
+
+    return index.retry(work)
+
+
+def distrust(index: Index, node_id: int, found: Identity, how: str, why: str) -> None:
+    """The node's disk is not as the index left it: its copies do not count until they were compared.
+
+    From now on the disk is expected as it was found.  `how`: COMPARE or RECONCILE.
+    """
+
+    def work() -> None:
+        index.execute(
+            index.insert_ignore("sync_medium", ("node_id", "generation", "separate", "looked", "lost")),
+            (node_id, 0, 0, 0, 0),
+        )
+        index.execute(
+            "UPDATE sync_medium SET medium = ?, generation = ?, word = ?, next_generation = NULL,"
+            " next_word = NULL, separate = 0, distrust = ?, changed = ?, changed_why = ? WHERE node_id = ?",
+            (found.medium, found.generation, found.word, how, _now(index), why, node_id),
+        )
+
+    index.retry(work)
+
+
+def restored(index: Index, why: str) -> None:
+    """The index is older than a disk: nothing is deleted on it, and each node has to be seen again."""
+
+    def work() -> None:
+        columns = ("name", "value", "at")
+        index.execute(
+            index.upsert("sync_index", columns, ("name",), columns[1:]), (RESTORED, why, _now(index))
+        )
+        index.execute("UPDATE sync_medium SET seen = NULL")
+
+    index.retry(work)
+
+
+def compared(index: Index, node_ids: Iterable[int], how: str = COMPARE) -> None:
+    """Every copy of the nodes was compared with the disk: they are believed again."""
+
+    def work() -> None:
+        for marks, some in in_chunks(list(node_ids)):
+            index.execute(
+                f"UPDATE sync_medium SET distrust = NULL WHERE distrust = ? AND node_id IN ({marks})",
+                (how, *some),
+            )
+
+    index.retry(work)
+
+
+def _now(index: Index) -> str:
+    return str(index.now().replace(microsecond=0))

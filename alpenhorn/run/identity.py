@@ -1,0 +1,30 @@
+"""What a worker does with the identity of a medium: write it."""
+
+from __future__ import annotations
+
+from alpenhorn.errors import AlpenhornError
+from alpenhorn.fs import identity
+from alpenhorn.io.base import Node
+from alpenhorn.model import IdentityJob
+
+
+def write(job: IdentityJob, node: Node, stage: str) -> str:
+    """Write what the identity file is to say, durably; returns why that failed, "" when it did not.
+
+    Raises StorageError when the node itself is gone.
+    """
+    node.check()
+    try:
+        if job.anew:
+            with node.stage(stage) as aside:
+                try:
+                    identity.create(aside, job.identity)
+                finally:
+                    aside.clear()
+        else:
+            identity.write(node.root, job.identity)
+    except OSError as error:
+        return error.strerror or str(error)
+    except AlpenhornError as error:
+        return str(error)
+    return ""
