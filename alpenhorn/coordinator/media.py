@@ -30,8 +30,8 @@ RECONCILE = "alpenhorn reconcile"
 class Found(NamedTuple):
     """How the nodes that are worked on stand to the index, by node id."""
 
-    known: scan.Known
-    standings: Mapping[int, Standing]
+    known: scan.Known = scan.Known()
+    standings: Mapping[int, Standing] = {}
 
 
 def look(

@@ -183,8 +183,8 @@ class _Session:
     start: topologies.Topology
     nodes: list[NodeFact]
     found: node_steps.Nodes
-    judged: media.Found
-    compare: list[NodeFact]
+    judged: media.Found = media.Found()
+    compare: list[NodeFact] = field(default_factory=list)
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)
     looked: float = field(default_factory=time.monotonic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
@@ -22,10 +23,10 @@ class Known(NamedTuple):
     """`media`: by node id; `names`: of these nodes; `identity`: the index's random id, "" before any run;
     `restored`: why nothing may be deleted on this index, "" when it may."""
 
-    media: dict[int, MediumFact]
-    names: dict[int, str]
-    identity: str
-    restored: str
+    media: Mapping[int, MediumFact] = {}
+    names: Mapping[int, str] = {}
+    identity: str = ""
+    restored: str = ""
 
     def others(self, node_id: int) -> dict[str, str]:
         """The media of all nodes but that one, with the names of their nodes."""
