@@ -34,6 +34,25 @@ class Found(NamedTuple):
     standings: Mapping[int, Standing] = {}
 
 
+def strangers(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.Known:
+    """Let no node be worked on whose medium belongs to another index or to another node; returns what the index knows.
+
+    To be called before anything is done there, for the run lock would be written to such a medium too.
+    """
+    known = scan.load(index)
+    if not known.identity:
+        known = known._replace(identity=record.ensure_identity(index, new_id()))
+    for node in here:
+        answer = found.answers[node.id]
+        if answer.error or answer.identity is None:
+            continue
+        standing = judge(None, answer.identity, known.identity, known.others(node.id))
+        if standing in (Standing.FOREIGN, Standing.CLONE):
+            why = _stranger(node, standing, answer.identity, known)
+            found.answers[node.id] = answer._replace(error=why)
+    return known
+
+
 def look(
     index: Index,
     here: Iterable[NodeFact],
@@ -42,31 +61,22 @@ def look(
     asked: Asked,
     report: Report,
 ) -> Found:
-    """Judge this host's nodes, leave out those that belong to another index or node, and mark in the index what is
-    wrong, for all hosts.
+    """Judge this host's nodes, and mark in the index which of them are wrong, for all hosts.
 
     Only the holder of a node's run lock judges it for good: any other may see a generation in the middle of its move.
     """
     # After the probes: what another run has written to its disk meanwhile, it had noted in the index before.
-    known = scan.load(index)
-    if not known.identity:
-        known = known._replace(identity=record.ensure_identity(index, new_id()))
-    ours = {node.id for node in workable}
+    known = strangers(index, here, found)
     standings: dict[int, Standing] = {}
     wrong: dict[int, str] = {}
     for node in here:
         answer = found.answers[node.id]
+        standing = judge(known.media.get(node.id), answer.identity, known.identity, {})
         if answer.error:
             wrong[node.id] = answer.error
-            continue
-        standing = judge(known.media.get(node.id), answer.identity, known.identity, known.others(node.id))
-        if standing in (Standing.FOREIGN, Standing.CLONE):
-            why = _stranger(node, standing, answer.identity, known)
-            found.answers[node.id] = answer._replace(error=why)
-            wrong[node.id] = why
-            if node.id in ours:
-                leave_out(node, why, report, asked)
-        elif node.id in ours:
+            if node in workable:
+                leave_out(node, answer.error, report, asked)
+        elif node in workable:
             standings[node.id] = standing
         elif standing in (Standing.EXCHANGED, Standing.AHEAD):
             wrong[node.id] = f"its medium is {standing}, and no run has looked at it yet"
@@ -82,8 +92,7 @@ def _is_known(known: scan.Known, node_id: int) -> bool:
     return fact is not None and fact.wrong
 
 
-def _stranger(node: NodeFact, standing: Standing, identity: Identity | None, known: scan.Known) -> str:
-    assert identity is not None
+def _stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.Known) -> str:
     file = f"{node.root}/{PATH}"
     if standing is Standing.CLONE:
         other = known.others(node.id)[identity.medium]
@@ -110,15 +119,16 @@ def settle(
         if standing is Standing.AHEAD:
             assert identity is not None
             _ahead(index, node, identity, report)
-        elif standing in (Standing.BEHIND, Standing.UNCONFIRMED):
-            assert identity is not None
-            why = f"the medium of node {node.name} was {Standing.BEHIND}: it is in an older state than the index knows"
-            if standing is Standing.BEHIND:
-                report.warnings.add(f"{why}; its copies are compared with the index")
-            else:
-                why = f"a run on node {node.name} ended before it changed anything"
-                _log.info("%s; its copies are compared with the index", why)
-            record.distrust(index, node_id, identity, record.COMPARE, why)
+        elif standing is Standing.BEHIND:
+            why = (
+                f"the medium of node {node.name} was {standing}: it is in an older state than the index knows"
+            )
+            report.warnings.add(f"{why}; its copies are compared with the index")
+            record.distrust(index, node_id, record.COMPARE, why)
+        elif standing is Standing.UNCONFIRMED:
+            why = f"a run on node {node.name} ended before it changed anything"
+            _log.info("%s; its copies are compared with the index", why)
+            record.distrust(index, node_id, record.COMPARE, why, identity)
         elif standing is Standing.EXCHANGED:
             _exchanged(index, run, node, identity, report)
     now = posix(index.now())
@@ -143,7 +153,7 @@ def _ahead(index: Index, node: NodeFact, identity: Identity, report: Report) -> 
         f"node {node.name} was changed by runs of which the index knows nothing: the index was restored from a backup,"
         " or its server lost what it had confirmed"
     )
-    record.distrust(index, node.id, identity, record.RECONCILE, why)
+    record.distrust(index, node.id, record.RECONCILE, why, identity)
     record.restored(index, why)
     report.warnings.add(
         f"{why}; nothing is deleted on this index until its nodes were compared with it: run `{RECONCILE}` on each host"
@@ -186,11 +196,11 @@ class Media:
         self.context: Context | None = None
 
     def adopt(self, nodes: Iterable[NodeFact]) -> list[Task]:
-        """Tasks that give new media an identity, and exchanged ones a new one."""
+        """Tasks that give new and exchanged media an identity, and restored ones a generation above all that there
+        were, by which they and their other states can be told apart from now on."""
         tasks = []
         for node in nodes:
-            standing = self._judged.standings.get(node.id)
-            if standing in (Standing.NEW, Standing.EXCHANGED):
+            if self._judged.standings.get(node.id) in (Standing.NEW, Standing.EXCHANGED, Standing.BEHIND):
                 tasks.append(self._move(node))
                 self._held.setdefault(node.id, [])
         return tasks

@@ -143,6 +143,7 @@ def _prepare(
             pool, found.ios, [node for node in usable if node.id in fresh], tidy=False
         )
     former = node_steps.renamed(index, targets, found)
+    media.strangers(index, here, found)
     node_steps.out_of_sight(index, topology, host, [node.id for node in here if found.answers[node.id].error])
     for node in targets:
         if found.answers[node.id].error:
@@ -183,7 +184,7 @@ class _Session:
     start: topologies.Topology
     nodes: list[NodeFact]
     found: node_steps.Nodes
-    judged: media.Found = media.Found()
+    judged: media.Found = field(default_factory=media.Found)
     compare: list[NodeFact] = field(default_factory=list)
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)

@@ -48,7 +48,8 @@ def judge(
         return Standing.AS_LEFT
     if at == (known.next_generation, known.next_word):
         return Standing.UNCONFIRMED
-    newest = max(known.generation, known.next_generation or 0)
+    # Of a medium that was never confirmed the index cannot be ahead.
+    newest = max(known.generation, known.next_generation or 0) if confirmed else 0
     return Standing.AHEAD if found.generation > newest else Standing.BEHIND
 
 

@@ -47,10 +47,7 @@ def wrong(index: Index, why: Mapping[int, str]) -> None:
     def work() -> None:
         now = _now(index)
         for node_id, text in why.items():
-            index.execute(
-                index.insert_ignore("sync_medium", ("node_id", "generation", "separate", "looked", "lost")),
-                (node_id, 0, 0, 0, 0),
-            )
+            _ensure_row(index, node_id)
             index.execute(
                 "UPDATE sync_medium SET wrong = COALESCE(wrong, ?), why = ? WHERE node_id = ?",
                 (now, text, node_id),
@@ -63,10 +60,7 @@ def intend(index: Index, node_id: int, identity: Identity) -> None:
     """Note the generation that is to be written to the node's disk; the medium too, where none was confirmed."""
 
     def work() -> None:
-        index.execute(
-            index.insert_ignore("sync_medium", ("node_id", "generation", "separate", "looked", "lost")),
-            (node_id, 0, 0, 0, 0),
-        )
+        _ensure_row(index, node_id)
         index.execute(
             "UPDATE sync_medium SET medium = CASE WHEN generation = 0 THEN ? ELSE medium END,"
             " next_generation = ?, next_word = ? WHERE node_id = ?",
@@ -123,22 +117,24 @@ def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: s
     return index.retry(work)
 
 
-def distrust(index: Index, node_id: int, found: Identity, how: str, why: str) -> None:
+def distrust(index: Index, node_id: int, how: str, why: str, found: Identity | None = None) -> None:
     """The node's disk is not as the index left it: its copies do not count until they were compared.
 
-    From now on the disk is expected as it was found.  `how`: COMPARE or RECONCILE.
+    `how`: COMPARE or RECONCILE; `found`: what is confirmed from now on, None for what was.
     """
 
     def work() -> None:
+        _ensure_row(index, node_id)
         index.execute(
-            index.insert_ignore("sync_medium", ("node_id", "generation", "separate", "looked", "lost")),
-            (node_id, 0, 0, 0, 0),
+            "UPDATE sync_medium SET separate = 0, distrust = ?, changed = ?, changed_why = ? WHERE node_id = ?",
+            (how, _now(index), why, node_id),
         )
-        index.execute(
-            "UPDATE sync_medium SET medium = ?, generation = ?, word = ?, next_generation = NULL,"
-            " next_word = NULL, separate = 0, distrust = ?, changed = ?, changed_why = ? WHERE node_id = ?",
-            (found.medium, found.generation, found.word, how, _now(index), why, node_id),
-        )
+        if found is not None:
+            index.execute(
+                "UPDATE sync_medium SET medium = ?, generation = ?, word = ?, next_generation = NULL,"
+                " next_word = NULL WHERE node_id = ?",
+                (found.medium, found.generation, found.word, node_id),
+            )
 
     index.retry(work)
 
@@ -167,6 +163,11 @@ def compared(index: Index, node_ids: Iterable[int], how: str = COMPARE) -> None:
             )
 
     index.retry(work)
+
+
+def _ensure_row(index: Index, node_id: int) -> None:
+    columns = ("node_id", "generation", "separate", "looked", "lost")
+    index.execute(index.insert_ignore("sync_medium", columns), (node_id, 0, 0, 0, 0))
 
 
 def _now(index: Index) -> str:
