@@ -62,6 +62,7 @@ def status(app: App, as_json: bool) -> None:
 
 
 def _attention(found: Status) -> Iterator[Attention]:
+    yield from _media_attention(found)
     if found.lost is not None:
         text = output.count(found.lost.files, "file has", "files have")
         more = "" if found.lost.files == 1 else ", the first"
@@ -95,6 +96,29 @@ def _attention(found: Status) -> Iterator[Attention]:
             f"the last run on {run.host}, of {output.time(run.started)}, ended with status {run.exit_status}",
             f"alpenhorn history --run {run.id}",
         )
+
+
+def _media_attention(found: Status) -> Iterator[Attention]:
+    if found.restored:
+        yield Attention(f"nothing is deleted on this index: {found.restored}", "alpenhorn reconcile --help")
+    suspect = {node.node.id: node.suspect for node in found.nodes}
+    for one in found.media:
+        if one.wrong is not None:
+            yield Attention(
+                f"{one.name} was left out at {output.time(one.wrong)}, and no run has found it right since: {one.why}",
+                f"alpenhorn doctor, on host {one.host}",
+            )
+        elif one.distrust is not None:
+            yield Attention(
+                f"the copies on {one.name} do not count until they were compared: {one.changed_why}",
+                f"alpenhorn reconcile --node {one.name}, on host {one.host}",
+            )
+        elif one.changed is not None and suspect.get(one.node_id):
+            text = output.count(suspect[one.node_id], "copy is", "copies are")
+            yield Attention(
+                f"{text} still to be read: {one.changed_why} ({output.time(one.changed)})",
+                f"alpenhorn file find --node {one.name} --suspect",
+            )
 
 
 def _node_attention(status: NodeStatus) -> Iterator[Attention]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alpenhorn.config import Config, Transfer
-from alpenhorn.coordinator import doctor_config, doctor_hosts, doctor_index, doctor_nodes, doctor_tools
+from alpenhorn.coordinator import (
+    doctor_config,
+    doctor_hosts,
+    doctor_index,
+    doctor_media,
+    doctor_nodes,
+    doctor_tools,
+)
 from alpenhorn.coordinator.nodes import make_ios
 from alpenhorn.errors import BUSY, DONE, IndexUnusable
 from alpenhorn.index.check import Finding, Level
@@ -61,11 +68,12 @@ class Doctor:
 
     def _storage(self, config: Config, facts: Facts, usable: frozenset[str]) -> Iterator[Finding | Looking]:
         host = config.sync.host
+        yield from doctor_media.index(facts.media)
         here = facts.topology.here(host)
         if here:
             yield Looking("the nodes of this host")
         # Before the threads of the next step, since workers are forked.
-        busy = yield from doctor_nodes.nodes(facts.topology, host, facts.marks, self._now)
+        busy = yield from doctor_nodes.nodes(facts.topology, host, facts.marks, facts.media, self._now)
         sources = doctor_hosts.sources(facts, host)
         if sources:
             yield Looking(f"asking {', '.join(source.name for source in sources)} by ssh")

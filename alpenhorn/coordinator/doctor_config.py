@@ -37,6 +37,12 @@ def configuration(
     if config is not None:
         yield from _host_name(config)
         yield from _password(config, environ)
+        if config.sync.trust_unseen:
+            yield Finding(
+                Level.WARN,
+                "trust_unseen = true in [sync]: copies on nodes that no run has seen let others be deleted",
+                "set it to false once a run of alpenhorn serves every archive node",
+            )
         yield from _log_file(config.log.file)
         if config.log.syslog:
             yield _system_log()

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from alpenhorn.coordinator.doctor_config import user
+from alpenhorn.coordinator.doctor_media import medium
 from alpenhorn.coordinator.nodes import make_ios
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, node_io
@@ -23,6 +24,7 @@ from alpenhorn.model import GIB, MARKER, Done, Fate, Kind, NodeFact, ProbeJob, P
 from alpenhorn.run.nodes import probe
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.doctor import Marks
+from alpenhorn.scan.media import Known
 from alpenhorn.scan.topology import Topology
 
 MOST_WORKERS = 32
@@ -44,6 +46,7 @@ def nodes(
     topology: Topology,
     host: str,
     marks: Marks,
+    media: Known,
     now: datetime.datetime,
     seconds: float | None = None,
 ) -> Generator[Finding, None, bool]:
@@ -76,7 +79,7 @@ def nodes(
                 node = waiting.pop(0)
                 done = seen[node.id]
                 busy = busy or (isinstance(done.outcome, Look) and bool(done.outcome.holder))
-                yield from _node(node, done, marks, now)
+                yield from _node(node, done, marks, media, now)
     return busy
 
 
@@ -108,7 +111,9 @@ def _groups(topology: Topology, here: Sequence[NodeFact]) -> Iterator[Finding]:
             yield Finding(Level.FAIL, str(error))
 
 
-def _node(node: NodeFact, done: Done, marks: Marks, now: datetime.datetime) -> Iterator[Finding]:
+def _node(
+    node: NodeFact, done: Done, marks: Marks, media: Known, now: datetime.datetime
+) -> Iterator[Finding]:
     if done.fate in (Fate.TIMED_OUT, Fate.ABANDONED):
         yield Finding(
             Level.FAIL,
@@ -153,6 +158,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, now: datetime.datetime) -> I
         )
     if seen.probe.warning:
         yield Finding(Level.WARN, seen.probe.warning)
+    yield from medium(node, seen.probe.identity, media)
     yield from _room(node, seen.probe.free_b)
     if seen.holder:
         yield _run_lock(node, seen.holder, now)

@@ -48,7 +48,7 @@ def strangers(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.Know
             continue
         standing = judge(None, answer.identity, known.identity, known.others(node.id))
         if standing in (Standing.FOREIGN, Standing.CLONE):
-            why = _stranger(node, standing, answer.identity, known)
+            why = stranger(node, standing, answer.identity, known)
             found.answers[node.id] = answer._replace(error=why)
     return known
 
@@ -92,7 +92,8 @@ def _is_known(known: scan.Known, node_id: int) -> bool:
     return fact is not None and fact.wrong
 
 
-def _stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.Known) -> str:
+def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.Known) -> str:
+    """Why a medium of another index or node is not worked on, and what to do."""
     file = f"{node.root}/{PATH}"
     if standing is Standing.CLONE:
         other = known.others(node.id)[identity.medium]

@@ -13,7 +13,7 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import MARKER
-from alpenhorn.scan import names
+from alpenhorn.scan import media, names
 from alpenhorn.scan.former_names import former_names
 from alpenhorn.scan.topology import Topology, load
 
@@ -69,6 +69,7 @@ class Facts(NamedTuple):
     `unknown`: why the host is none of the index's, with near names; "" when it is one.  `sources`: the ids of
     nodes on other hosts from which this one's groups get files.  `served`: the ids of this host's nodes from
     which groups on other hosts get files.
+    `media`: what it knows of the media of all nodes.
     """
 
     topology: Topology
@@ -77,6 +78,7 @@ class Facts(NamedTuple):
     sources: frozenset[int]
     served: frozenset[int]
     marks: Marks
+    media: media.Known
 
 
 def facts(index: Index, host: str) -> Facts:
@@ -101,6 +103,7 @@ def _facts(index: Index, host: str) -> Facts:
         _sources(index, [node.id for node in others], mine),
         _sources(index, ids, theirs),
         _marks(index, ids),
+        media.load(index),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import posix
+from alpenhorn.index.times import moment, posix
 from alpenhorn.model import MediumFact
 
 IDENTITY = "identity"
@@ -16,6 +17,15 @@ MEDIA = """
     SELECT m.node_id, m.medium, m.generation, m.word, m.next_generation, m.next_word, m.seen,
            m.wrong IS NOT NULL, m.distrust, n.name
     FROM sync_medium m JOIN storagenode n ON n.id = m.node_id
+"""
+
+
+# Of nodes that are in use: what keeps their copies from being relied on, and what changed on them.
+STATES = """
+    SELECT m.node_id, n.name, h.name, m.wrong, m.why, m.distrust, m.changed, m.changed_why
+    FROM sync_medium m JOIN storagenode n ON n.id = m.node_id LEFT JOIN storagehost h ON h.id = n.host_id
+    WHERE n.active = 1 AND (m.wrong IS NOT NULL OR m.distrust IS NOT NULL OR m.changed IS NOT NULL)
+    ORDER BY n.name
 """
 
 
@@ -46,3 +56,29 @@ def load(index: Index) -> Known:
         names[row[0]] = row[9]
     about = dict(index.execute("SELECT name, value FROM sync_index").fetchall())
     return Known(media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""))
+
+
+class MediumState(NamedTuple):
+    """A node that is, or was, not as the index believed it to be; the columns are those of sync_medium."""
+
+    node_id: int
+    name: str
+    host: str | None
+    wrong: datetime | None
+    why: str | None
+    distrust: str | None
+    changed: datetime | None
+    changed_why: str | None
+
+
+def states(index: Index) -> list[MediumState]:
+    return [
+        MediumState(row[0], row[1], row[2], moment(row[3]), row[4], row[5], moment(row[6]), row[7])
+        for row in index.execute(STATES)
+    ]
+
+
+def restored(index: Index) -> str:
+    """Why nothing may be deleted on the index, "" when it may."""
+    row = index.execute("SELECT value FROM sync_index WHERE name = ?", (RESTORED,)).fetchone()
+    return "" if row is None else str(row[0])

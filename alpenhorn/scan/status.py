@@ -16,6 +16,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import GIB
 from alpenhorn.scan import listing_storage as storage
+from alpenhorn.scan import media
 from alpenhorn.scan.states import CONDITIONS
 from alpenhorn.scan.stats import fullness
 
@@ -71,10 +72,14 @@ class Failing(NamedTuple):
 
 
 class Status(NamedTuple):
+    """`restored`: why nothing is deleted on this index, "" when it is; `media`: of nodes that were not as believed."""
+
     nodes: list[NodeStatus]
     lost: Lost | None
     failing: list[Failing]
     failed_runs: list[RunRow]
+    restored: str
+    media: list[media.MediumState]
 
 
 WRONG = """
@@ -154,7 +159,14 @@ def status(index: Index) -> Status:
     ]
     failing = [Failing(*row) for row in index.execute(FAILING)]
     known = {host.name for host in storage.hosts(index)}
-    return Status(nodes, _lost(index, bad), failing, _failed([run for run in runs if run.host in known]))
+    return Status(
+        nodes,
+        _lost(index, bad),
+        failing,
+        _failed([run for run in runs if run.host in known]),
+        media.restored(index),
+        media.states(index),
+    )
 
 
 def no_room(node: storage.NodeRow, full: float | None) -> bool:

@@ -325,3 +325,42 @@ def test_a_node_that_is_left_out_is_marked_for_all_hosts_at_once_and_cleared_whe
     (pair.base / "away").rename(pair.root("v1"))
     pair.synced()
     assert pair.one("SELECT COUNT(*) FROM sync_medium WHERE wrong IS NOT NULL") == 0
+
+
+def doctor(archive):
+    """(level, text and remedy) of what doctor says of media."""
+    found = archive.run("doctor", "--json").json
+    return [(one["level"], f"{one['text']}; {one['remedy']}") for one in found]
+
+
+def attention(archive):
+    return [one["what"] for one in archive.run("status", "--json").json["attention"]]
+
+
+def test_doctor_and_status_say_what_is_not_as_the_index_believes(pair, tmp_path):
+    shutil.copytree(pair.root("v1"), tmp_path / "older", symlinks=True)
+    shutil.copytree(pair.root("v1"), tmp_path / "anew", symlinks=True)
+    (tmp_path / "anew" / identity.PATH).unlink()
+    backup = pair.dump()
+    move_on(pair)
+    assert not any("medium" in text or "older" in text for _, text in doctor(pair))
+    swap(pair, "v1", tmp_path / "older")
+    assert any(
+        level == "warn" and "v1: its medium is in an older state" in text for level, text in doctor(pair)
+    )
+    swap(pair, "v1", tmp_path / "older.before")
+    restore(pair, backup)
+    assert any(level == "fail" and "the index is older than the disk" in text for level, text in doctor(pair))
+    pair.sync()
+    assert any(level == "fail" and "nothing is deleted on this index" in text for level, text in doctor(pair))
+    told = attention(pair)
+    assert "nothing is deleted on this index" in told[0] and any(
+        "the copies on v1 do not count" in one for one in told
+    )
+    swap(pair, "v1", tmp_path / "anew")
+    assert any(level == "warn" and "v1: its medium is another one" in text for level, text in doctor(pair))
+    pair.sync("--only", "pull")
+    assert any("12 copies are still to be read" in one for one in attention(pair))
+    pair.root("v1").rename(pair.base / "gone")
+    pair.sync()
+    assert any("v1 was left out" in one for one in attention(pair))
