@@ -78,7 +78,7 @@ class Facts(NamedTuple):
     sources: frozenset[int]
     served: frozenset[int]
     marks: Marks
-    media: media.Known
+    media: media.Known = media.Known()
 
 
 def facts(index: Index, host: str) -> Facts:
