@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
-from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, IndexOn, absent, declared_indexes
+from alpenhorn.index.migrations.ddl import IndexOn
+from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, absent, declared_indexes
 from alpenhorn.index.tables import Table
 from alpenhorn.index.versions import VERSIONS
 
