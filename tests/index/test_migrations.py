@@ -17,7 +17,7 @@ import pytest
 
 from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index import current, migrations, schema
-from alpenhorn.index.check import Level, check
+from alpenhorn.index.check import Level, check, structure
 from alpenhorn.index.connection import Index
 from alpenhorn.index.migrations import ddl
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, Column, CreateTable, IndexOn, Migration, Table
@@ -45,7 +45,7 @@ fork = multiprocessing.get_context("fork")
 
 NEWEST = VERSIONS["sync"]
 
-# A step that may come: columns on tables that have rows, a table of its own, and an index on a column of it all.
+# A made-up step: columns for tables that have rows, a table, and indexes on new and on existing columns.
 NEXT = Migration(
     number=NEWEST + 1,
     tables=(Table("sync_colour", (Column("id", ddl.AUTO), Column("name", "VARCHAR(8)"))),),
@@ -288,7 +288,7 @@ def test_tables_of_the_current_version_that_went_come_back(index: Index) -> None
     index.execute("DROP TABLE sync_medium")
     index.execute("DROP INDEX sync_pin_file_id_node_id" + ("" if index.sqlite else " ON sync_pin"))
     index.execute("ALTER TABLE sync_run DROP COLUMN counts")
-    (finding,) = [one for one in check_columns(index) if "sync_run" in one.text]
+    (finding,) = [one for one in structure(index) if "sync_run" in one.text]
     assert finding.remedy == "run `alpenhorn db init`"
     assert schema.create(index) == [
         "column sync_run.counts",
@@ -296,12 +296,6 @@ def test_tables_of_the_current_version_that_went_come_back(index: Index) -> None
         "table sync_medium",
     ]
     assert schema.create(index) == [] and missing(index) == []
-
-
-def check_columns(index: Index) -> list[Any]:
-    from alpenhorn.index.check import structure
-
-    return structure(index)
 
 
 def test_a_table_without_a_column_of_its_own_is_damaged(earlier: Index, tmp_path: Path) -> None:
@@ -421,6 +415,45 @@ def test_another_upgrade_at_the_same_time_changes_nothing(index_url: str, tmp_pa
         next(upgrade(index, shown, tmp_path / "second"))
     first.join()
     assert first.exitcode == 0
+    assert not (tmp_path / "second").exists()
+    current.require_current(index)
+    index.close()
+
+
+def _upgrade(url: str, target: Path, answers: Any) -> None:
+    index = Index.open(url)
+    try:
+        carry_out(index, target)
+        answers.put(None)
+    except Exception as error:
+        answers.put(error)
+    finally:
+        index.close()
+
+
+def test_a_second_upgrade_waits_before_it_looks(mariadb_index_url: str, tmp_path: Path) -> None:
+    """On MariaDB, where no transaction keeps it out: the first has not changed anything yet."""
+    index = Index.open(mariadb_index_url)
+    make_earlier_index(index)
+    begun, go_on, answers = fork.Event(), fork.Event(), fork.Queue()
+    first = fork.Process(target=_wait_after, args=(mariadb_index_url, 0, tmp_path / "dump", begun, go_on))
+    second = fork.Process(target=_upgrade, args=(mariadb_index_url, tmp_path / "second", answers))
+    waiting = (
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User lock'"
+    )
+    first.start()
+    try:
+        assert begun.wait(60)
+        second.start()
+        while rows(index, waiting) != [(1,)]:
+            assert second.is_alive()
+    finally:
+        go_on.set()
+        first.join()
+    with pytest.raises(Refused, match="changed meanwhile by another program"):
+        raise answers.get(timeout=60)
+    second.join()
+    assert first.exitcode == second.exitcode == 0
     assert not (tmp_path / "second").exists()
     current.require_current(index)
     index.close()
