@@ -33,7 +33,8 @@ def init(app: App, only: str | None) -> None:
     """Create the tables of the data index, or add those that are missing; those of installed packages too.
 
     Nothing that is there is changed, so this is safe on an index that the alpenhorn daemon made, and may be
-    run again. An SQLite file is made if need be; a MariaDB database must exist.
+    run again. An SQLite file is made if need be; a MariaDB database must exist. An index of an earlier version is
+    left to `alpenhorn db upgrade`.
 
     \b
     Example:

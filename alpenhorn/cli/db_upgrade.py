@@ -1,4 +1,4 @@
-"""`alpenhorn db upgrade`: an index that an older release made."""
+"""`alpenhorn db upgrade`: an index that an older release, or an older version of this program, made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alpenhorn.errors import Refused
 @options.force_option
 @pass_app
 def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
-    """Bring an index of an older release (2.0.0rc1, 2.0.0rc2) to today's tables.
+    """Bring an index up to date that an older version made: 2.0.0rc1, 2.0.0rc2, or an earlier one of this program.
 
     Says what it found and what it will do, and asks; then writes a dump, with which one can go back, and does it.
     Stop everything that uses the index first, the alpenhorn daemons of all hosts too. With SQLite it is all done or
@@ -38,6 +38,7 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
     # Imported here because the rest of `alpenhorn db` does without.
     from alpenhorn.index import dump
     from alpenhorn.index import upgrade as upgrades
+    from alpenhorn.index.shapes import Shape
 
     index = app.open_index()
     shape, why, planned = upgrades.prepare(index)
@@ -47,7 +48,10 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
         )
         return
     target = dump.default_target(index, app.now()) if target is None else target.absolute()
-    output.line(f"found: the index {index.url} is {_named(shape)}: it {why}")
+    is_older = {Shape.CURRENT: "", Shape.HALF: f"is {shape}: it "}.get(
+        shape, f"is that of alpenhorn {shape}: it "
+    )
+    output.line(f"found: the index {index.url} {is_older}{why}")
     if planned.problems:
         raise Refused(
             "\n".join(("this index cannot be upgraded as it is; nothing was changed:", *planned.problems))
@@ -66,7 +70,3 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
         output.line(f"done: {step or dumping}")
     output.line(f"the index {index.url} has today's tables. Next: alpenhorn db check")
     output.line(f"to go back, with nothing running: {dump.way_back(index, target)}")
-
-
-def _named(shape: str) -> str:
-    return shape if shape.startswith("half") else f"that of alpenhorn {shape}"

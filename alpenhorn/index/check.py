@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
-from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, IndexOn, absent, declared_indexes
+from alpenhorn.index.migrations.ddl import IndexOn
+from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, absent, declared_indexes
 from alpenhorn.index.tables import Table
 from alpenhorn.index.versions import VERSIONS
 
@@ -77,7 +78,7 @@ def structure(index: Index) -> list[Finding]:
     """Tables, columns and indexes that are missing."""
     existing = set(index.db.get_tables())
     findings = []
-    for table in (table for tables in COMPONENTS.values() for table in tables):
+    for component, table in ((name, table) for name, tables in COMPONENTS.items() for table in tables):
         name = table._meta.table_name
         if name not in existing:
             findings.append(Finding(Level.FAIL, f"there is no table {name}", "run `alpenhorn db init`"))
@@ -89,7 +90,9 @@ def structure(index: Index) -> list[Finding]:
                 Finding(
                     Level.FAIL,
                     f"the table {name} has no column {', '.join(columns)}",
-                    "restore the index from a backup, or migrate it with the program that made it",
+                    "run `alpenhorn db init`"
+                    if component == "sync"
+                    else "restore the index from a backup, or migrate it with the program that made it",
                 )
             )
             continue

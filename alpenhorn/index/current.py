@@ -83,15 +83,30 @@ def refuse_other_shapes(index: Index, found: Found) -> None:
         raise IndexUnusable(wrong)
 
 
-def refuse_other_versions(index: Index, versions: Mapping[str, int]) -> None:
-    """Raise IndexUnusable when a component has another version than this program needs."""
-    for component, needed in VERSIONS.items():
-        found = versions.get(component, needed)
-        if found != needed:
-            remedy = (
-                "install a newer alpenhorn" if found > needed else "migrate it with the program that made it"
-            )
-            raise IndexUnusable(
-                f"the index {index.url} has version {found} of the component {component}, "
-                f"and this program needs version {needed}: {remedy}"
-            )
+def refuse_other_versions(
+    index: Index,
+    versions: Mapping[str, int],
+    needed: Mapping[str, int] = VERSIONS,
+    *,
+    upgrading: bool = False,
+) -> None:
+    """Raise IndexUnusable when a component has another version than this program needs.
+
+    `upgrading`: an older version of our own tables is accepted.
+    """
+    for component, number in needed.items():
+        found = versions.get(component, number)
+        if found == number or (upgrading and component == "sync" and found < number):
+            continue
+        if found > number:
+            remedy = "install a newer alpenhorn"
+        elif component == "sync":
+            remedy = "run `alpenhorn db upgrade`; nothing was changed"
+        else:
+            remedy = "migrate it with the program that made it"
+        raise IndexUnusable(f"the index {index.url} {other_version(component, found, number)}: {remedy}")
+
+
+def other_version(component: str, found: int, needed: int) -> str:
+    """What is wrong, in words that follow "the index"."""
+    return f"has version {found} of the component {component}, and this program needs version {needed}"

@@ -1,19 +1,21 @@
 """Creation of the index's tables.
 
 Nothing that is there is ever altered or dropped: `create` adds what is missing, so that an index that the
-alpenhorn daemon made can be used as it is, and given back.
+alpenhorn daemon made can be used as it is, and given back.  Our own tables are made by the steps of
+`alpenhorn.index.migrations`, in a new index as in one that is upgraded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index.connection import Index
 from alpenhorn.index.current import refuse_other_shapes, refuse_other_versions
-from alpenhorn.index.shapes import describe
+from alpenhorn.index.migrations import ddl, steps
+from alpenhorn.index.migrations.ddl import IndexOn
+from alpenhorn.index.shapes import Found, describe
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, Table
 from alpenhorn.index.versions import VERSIONS
 
@@ -21,22 +23,6 @@ COMPONENTS: dict[str, tuple[type[Table], ...]] = {"alpenhorn": ALPENHORN_TABLES,
 
 # How long a second `db init` waits for the first, in seconds.
 CREATION_TIMEOUT = 60
-
-
-class IndexOn(NamedTuple):
-    """An index on a table.  It ends in `id` by itself, as every index does on both engines, so that pages
-    are read in the order of ids without a sort."""
-
-    table: str
-    name: str
-    columns: tuple[str, ...]
-    unique: bool = False
-
-    @property
-    def ddl(self) -> str:
-        unique = "UNIQUE " if self.unique else ""
-        return f"CREATE {unique}INDEX {self.name} ON {self.table} ({', '.join(self.columns)})"
-
 
 # Ours on the daemon's tables, which have none that serves what is pending.
 EXTRA_INDEXES = (
@@ -66,36 +52,49 @@ def create(index: Index, only: str | None = None) -> list[str]:
             )
         added = []
         for component in components:
-            # On MariaDB a creation that was cut short leaves a table without its indexes, and no version.  To
-            # our own tables a newer program may have added one.
             unfinished = component not in versions
-            for table in COMPONENTS[component]:
-                if table._meta.table_name not in found.tables:
-                    create_table(index, table)
-                    added.append(f"table {table._meta.table_name}")
-                elif unfinished or component == "sync":
-                    added += _create_indexes(index, absent(index, declared_indexes(table)))
-            if component == "sync":
-                added += _create_indexes(index, absent(index, EXTRA_INDEXES))
+            added += _add_ours(index) if component == "sync" else _add_alpenhorn(index, found, unfinished)
             # Last, since `require_current` takes it as the word that all of the above is there.
             if unfinished:
-                added.append(record_version(index, component))
+                record_version(index, component, VERSIONS[component])
+                added.append(f"version {VERSIONS[component]} of the component {component}")
     return added
+
+
+def _add_alpenhorn(index: Index, found: Found, unfinished: bool) -> list[str]:
+    added = []
+    for table in ALPENHORN_TABLES:
+        if table._meta.table_name not in found.tables:
+            create_table(index, table)
+            added.append(f"table {table._meta.table_name}")
+        elif unfinished:
+            # On MariaDB a creation that was cut short leaves a table without its indexes, and no version.
+            added += _create_indexes(index, absent(index, declared_indexes(table)))
+    return added
+
+
+def _add_ours(index: Index) -> list[str]:
+    parts = steps.missing(index)
+    if wrong := steps.problems(parts):
+        raise IndexUnusable(f"the index {index.url} is damaged: {'; '.join(wrong)}")
+    for part in parts:
+        ddl.apply(index, part)
+    return [part.added for part in parts]
 
 
 def create_table(index: Index, table: type[Table]) -> None:
     """Create a table and its indexes."""
     sql, params = table._schema._create_table(safe=True).query()  # type: ignore[attr-defined]
-    index.db.execute_sql(sql + ("" if index.sqlite else _table_options(index)), params)
+    index.db.execute_sql(sql + ddl.table_options(index), params)
     _create_indexes(index, declared_indexes(table))
 
 
-def record_version(index: Index, component: str) -> str:
-    """Write down that a component's tables are all there; returns that in words."""
-    index.execute(
-        index.insert_ignore("dataindexversion", ("component", "version")), (component, VERSIONS[component])
-    )
-    return f"version {VERSIONS[component]} of the component {component}"
+def record_version(index: Index, component: str, version: int) -> None:
+    """Write down that all tables of this version of a component are there."""
+    if index.execute("SELECT 1 FROM dataindexversion WHERE component = ?", (component,)).fetchone():
+        index.execute("UPDATE dataindexversion SET version = ? WHERE component = ?", (version, component))
+    else:
+        index.execute("INSERT INTO dataindexversion (component, version) VALUES (?, ?)", (component, version))
 
 
 def declared_indexes(table: type[Table]) -> list[IndexOn]:
@@ -142,16 +141,6 @@ def alone(index: Index) -> Iterator[None]:
         yield
     finally:
         index.execute(f"SELECT RELEASE_LOCK({name})")
-
-
-def _table_options(index: Index) -> str:
-    """New tables compare text byte for byte; where the server has no such collation that also counts
-    trailing blanks, the next best."""
-    found = index.execute(
-        "SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = 'utf8mb4_nopad_bin'"
-    ).fetchone()[0]
-    collation = "utf8mb4_nopad_bin" if found else "utf8mb4_bin"
-    return f" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}"
 
 
 def _create_indexes(index: Index, missing: list[IndexOn]) -> list[str]:

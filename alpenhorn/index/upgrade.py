@@ -1,5 +1,6 @@
-"""An index of an older release is brought to today's tables: all of it or nothing on SQLite; on MariaDB, where each
-step commits by itself, in an order in which an upgrade that is cut short is finished by the next one.
+"""An index of an older release, or with an older version of our own tables, is brought up to date: all of it or nothing
+on SQLite; on MariaDB, where each step commits by itself, in an order in which an upgrade that is cut short is finished
+by the next one.
 
 The DDL is written here.  `playhouse.migrate` would set a new column's default by an UPDATE of all rows, followed by
 a rebuilt table, and takes names of constraints by guess; an ADD COLUMN with a default touches no row.
@@ -8,7 +9,7 @@ a rebuilt table, and takes names of constraints by guess; an ADD COLUMN with a d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,16 +19,11 @@ from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index import dump
 from alpenhorn.index.check import unserved
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import refuse_other_versions
-from alpenhorn.index.schema import (
-    EXTRA_INDEXES,
-    IndexOn,
-    absent,
-    alone,
-    create_table,
-    declared_indexes,
-    record_version,
-)
+from alpenhorn.index.current import other_version, refuse_other_versions
+from alpenhorn.index.migrations import ddl
+from alpenhorn.index.migrations.ddl import AddIndex, IndexOn, Migration
+from alpenhorn.index.migrations.steps import MIGRATIONS, missing, problems
+from alpenhorn.index.schema import alone, create_table, declared_indexes, record_version
 from alpenhorn.index.shapes import (
     MODELS,
     UPGRADABLE,
@@ -37,11 +33,9 @@ from alpenhorn.index.shapes import (
     describe,
     shape_of,
 )
-from alpenhorn.index.tables import SYNC_TABLES
 from alpenhorn.index.upgrade_plan import (
     AddColumn,
     AddHosts,
-    AddIndex,
     CreateTable,
     DropIndex,
     DropOldColumns,
@@ -54,31 +48,51 @@ from alpenhorn.index.upgrade_plan import (
     Step,
     plan,
 )
-from alpenhorn.index.versions import OLD_COLUMNS, VERSIONS
+from alpenhorn.index.versions import OLD_COLUMNS, OURS, VERSIONS
 
-TABLES = MODELS | {table._meta.table_name: table for table in SYNC_TABLES}
+TABLES = (*MODELS, *OURS)
 DROP_COLUMN = (3, 35, 0)  # the first SQLite that has it
 
 
-def prepare(index: Index) -> tuple[Shape, str, Plan | None]:
+def prepare(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> tuple[Shape, str, Plan | None]:
     """Look, and say what would be done: the index's shape, by what it was recognised, and the plan, None when there is
     nothing to upgrade.
 
     Raises IndexUnusable for an index that is newer than this program, or of a shape that it does not know.
     """
     found = describe(index)
-    refuse_other_versions(index, found.versions or {})
+    needed = VERSIONS | {"sync": migrations[-1].number}
+    versions = found.versions or {}
+    refuse_other_versions(index, versions, needed, upgrading=True)
     shape, why = shape_of(found)
     if shape in UPGRADABLE:
-        return shape, why, plan(_facts(index, found))
+        return shape, why, plan(_facts(index, found, needed, migrations))
     if shape is Shape.CURRENT:
-        return shape, why, None
+        # Without any version `db init` adds our tables, as to an index of the daemon.
+        if versions.get("sync", needed["sync"]) == needed["sync"]:
+            return shape, why, None
+        why = other_version("sync", versions["sync"], needed["sync"])
+        return shape, why, _plan_of_ours(index, needed["sync"], migrations)
     raise IndexUnusable(
         complaint(found, index.url) or f"the index {index.url} has no tables yet: run `alpenhorn db init`"
     )
 
 
-def upgrade(index: Index, planned: Plan, target: Path) -> Iterator[Step | None]:
+def _plan_of_ours(index: Index, version: int, migrations: Sequence[Migration]) -> Plan:
+    parts = missing(index, migrations)
+    notes = []
+    if not index.sqlite:
+        notes = [
+            f"the dump does not contain the trigger {name} of the table {table}"
+            for name, table in sorted(_triggers(index))
+            if table in TABLES
+        ]
+    return Plan((*parts, RecordVersion("sync", version)), tuple(notes), tuple(problems(parts)))
+
+
+def upgrade(
+    index: Index, planned: Plan, target: Path, migrations: Sequence[Migration] = MIGRATIONS
+) -> Iterator[Step | None]:
     """Write the dump to `target` and yield None, then take the steps, and yield each when it is done.
 
     On SQLite all that is undone unless the iteration is carried to its end.
@@ -87,7 +101,8 @@ def upgrade(index: Index, planned: Plan, target: Path) -> Iterator[Step | None]:
     """
     if planned.problems:
         raise Refused("\n".join(planned.problems))
-    if index.sqlite and index.db.server_version < DROP_COLUMN:
+    drops = any(isinstance(step, DropOldColumns) for step in planned.steps)
+    if drops and index.sqlite and index.db.server_version < DROP_COLUMN:
         raise Refused(
             "this Python's SQLite is older than 3.35 and cannot drop a column: run `alpenhorn db upgrade` where it is "
             "newer, on a copy of the file if need be"
@@ -95,7 +110,7 @@ def upgrade(index: Index, planned: Plan, target: Path) -> Iterator[Step | None]:
     # Were a lost session replaced by a new one, its locks would be gone unnoticed.
     with index.impatient(), alone(index):
         _probe(index)
-        if prepare(index)[2] != planned:
+        if prepare(index, migrations)[2] != planned:
             raise Refused("the index was changed meanwhile by another program: stop it, and begin again")
         dump.write(index, target, list(TABLES))
         yield None
@@ -105,7 +120,7 @@ def upgrade(index: Index, planned: Plan, target: Path) -> Iterator[Step | None]:
             yield step
 
 
-def _facts(index: Index, found: Found) -> Facts:
+def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Sequence[Migration]) -> Facts:
     rows = index.execute(
         "SELECT n.id, n.name, n.host, n.username, n.address, n.storage_type, n.active, g.name, g.io_class "
         "FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id ORDER BY n.id"
@@ -126,25 +141,24 @@ def _facts(index: Index, found: Found) -> Facts:
             for one in index.db.get_indexes("storagenode")
             if not set(one.columns).isdisjoint(OLD_COLUMNS)
         ],
-        tables=[name for name in TABLES if name not in found.tables],
+        tables=[name for name in MODELS if name not in found.tables],
         columns=found.lacking,
         indexes=_missing_indexes(index, found),
-        components=[component for component in VERSIONS if component not in (found.versions or {})],
+        components=[one for one in needed.items() if one not in (found.versions or {}).items()],
+        ours=missing(index, migrations),
     )
 
 
 def _missing_indexes(index: Index, found: Found) -> list[IndexOn]:
-    """Of the tables that are there, and ours on any.  A unique index on rows that are there may be impossible, and is
-    left to `db check`."""
-    missing = [
+    """Of the daemon's tables that are there.  A unique index on rows that are there may be impossible, and is left to
+    `db check`."""
+    return [
         one
-        for name, table in TABLES.items()
+        for name, table in MODELS.items()
         if name in found.tables
         for one in unserved(index, table)
         if not one.unique or index.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() is None
     ]
-    there = [one for one in EXTRA_INDEXES if one.table in found.tables]
-    return [*missing, *absent(index, there), *(one for one in EXTRA_INDEXES if one not in there)]
 
 
 def _folded(index: Index) -> list[tuple[str, ...]]:
@@ -197,17 +211,17 @@ def do(index: Index, step: Step) -> None:
     """Take one step; that it was taken is seen by looking at the tables (`prepare`)."""
     match step:
         case CreateTable(table):
-            create_table(index, TABLES[table])
+            create_table(index, MODELS[table])
         case AddColumn(table, column):
             _add_column(index, table, column)
-        case AddIndex(one):
-            index.execute(one.ddl)
+        case ddl.CreateTable() | ddl.AddColumn() | AddIndex():
+            ddl.apply(index, step)
         case AddHosts(hosts):
             _add_hosts(index, hosts)
         case FillNodes(nodes):
             _fill_nodes(index, nodes)
-        case RecordVersion(component):
-            record_version(index, component)
+        case RecordVersion(component, version):
+            record_version(index, component, version)
         case DropIndex(name, _):
             index.execute(f"DROP INDEX {_quoted(index, name)}" + ("" if index.sqlite else " ON storagenode"))
         case DropOldColumns(nodes):
@@ -216,12 +230,12 @@ def do(index: Index, step: Step) -> None:
 
 
 def _add_column(index: Index, table: str, column: str) -> None:
-    field = TABLES[table]._meta.columns[column]
+    field = MODELS[table]._meta.columns[column]
     context = index.db.get_sql_context()
     definition, _ = context.sql(field.ddl(context)).query()
     if not field.null:
         definition += f" DEFAULT {int(field.default)}"
-    declared = [one for one in declared_indexes(TABLES[table]) if one.columns == (column,)]
+    declared = [one for one in declared_indexes(MODELS[table]) if one.columns == (column,)]
     parent = f"{field.rel_model._meta.table_name} (id)" if isinstance(field, pw.ForeignKeyField) else ""
     if index.sqlite:
         index.execute(

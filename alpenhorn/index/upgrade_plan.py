@@ -13,7 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from alpenhorn.index.schema import IndexOn
+from alpenhorn.index.migrations import ddl
+from alpenhorn.index.migrations.ddl import AddIndex, IndexOn
+from alpenhorn.index.migrations.steps import problems
 from alpenhorn.index.versions import OLD_COLUMNS
 
 ARCHIVE, FIELD, TRANSPORT = "A", "F", "T"
@@ -48,7 +50,8 @@ class Facts(NamedTuple):
 
     `hosts`: rows of storagehost, where an upgrade was begun; `folded`: names of hosts that differ and that the server
     takes for one; `triggers`: (trigger, table); `views`: those that may show an old column; `over_old`: (index, its
-    columns) that have an old column; the rest: what today's index has and this one has not.
+    columns) that have an old column; `components`: (component, version to record); `ours`: missing parts of our own
+    tables; the rest: what today's index has and this one has not.
     """
 
     nodes: Sequence[OldNode]
@@ -60,7 +63,8 @@ class Facts(NamedTuple):
     tables: Sequence[str] = ()
     columns: Sequence[tuple[str, str]] = ()
     indexes: Sequence[IndexOn] = ()
-    components: Sequence[str] = ()
+    components: Sequence[tuple[str, int]] = ()
+    ours: Sequence[ddl.Part] = ()
 
 
 @dataclass(frozen=True)
@@ -78,14 +82,6 @@ class AddColumn:
 
     def __str__(self) -> str:
         return f"add the column {self.column} to the table {self.table}"
-
-
-@dataclass(frozen=True)
-class AddIndex:
-    index: IndexOn
-
-    def __str__(self) -> str:
-        return f"add the index {self.index.name} to the table {self.index.table}"
 
 
 @dataclass(frozen=True)
@@ -117,9 +113,10 @@ class FillNodes:
 @dataclass(frozen=True)
 class RecordVersion:
     component: str
+    version: int
 
     def __str__(self) -> str:
-        return f"write down the version of the component {self.component}"
+        return f"record version {self.version} of the component {self.component}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +138,8 @@ class DropOldColumns:
         return f"drop the columns {', '.join(OLD_COLUMNS)} of the table storagenode"
 
 
-Step = CreateTable | AddColumn | AddIndex | AddHosts | FillNodes | RecordVersion | DropIndex | DropOldColumns
+# Those of `ddl` are for our own tables; CreateTable and AddColumn here are for the daemon's, by their models.
+Step = CreateTable | AddColumn | AddHosts | FillNodes | RecordVersion | DropIndex | DropOldColumns | ddl.Part
 
 
 @dataclass(frozen=True)
@@ -175,10 +173,11 @@ def plan(facts: Facts) -> Plan:
         steps.append(AddHosts(new))
     if nodes:
         steps.append(FillNodes(nodes))
-    steps += [RecordVersion(component) for component in facts.components]
+    steps += facts.ours
+    steps += [RecordVersion(*component) for component in facts.components]
     steps += [DropIndex(name, columns) for name, columns in facts.over_old]
     steps.append(DropOldColumns(nodes))
-    return Plan(tuple(steps), (*notes, *_notes(facts)), tuple(_problems(facts)))
+    return Plan(tuple(steps), (*notes, *_notes(facts)), (*_problems(facts), *problems(facts.ours)))
 
 
 def _hosts(facts: Facts) -> tuple[list[Host], list[str]]:

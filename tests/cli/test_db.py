@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from alpenhorn.index.connection import Index
+from alpenhorn.index.versions import VERSIONS
 from tests.index.daemon import make_daemon_index
+from tests.index.earlier import make_earlier_index
 from tests.index.older import RELEASES, make_older_index, rows
 
 
@@ -212,6 +214,80 @@ def test_upgrade_of_what_it_does_not_know(index_url: str) -> None:
     index.close()
     newer = db(index_url, "upgrade", "--force")
     assert newer.returncode == 3 and "install a newer alpenhorn" in newer.stderr
+
+
+@pytest.fixture
+def earlier(index_url: str) -> str:
+    """The URL of an index that an earlier version of this program made."""
+    index = Index.open(index_url, create=True)
+    make_earlier_index(index)
+    index.close()
+    return index_url
+
+
+@pytest.mark.parametrize("arguments", [*OTHERS, ("db", "init", "--only", "sync")])
+def test_every_other_command_refuses_an_earlier_version(earlier: str, arguments: tuple[str, ...]) -> None:
+    before = state(earlier)
+    refused = alpenhorn(earlier, *arguments)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr.startswith("Error: the index ")
+    assert refused.stderr.endswith(
+        f" has version 1 of the component sync, and this program needs version {VERSIONS['sync']}: "
+        "run `alpenhorn db upgrade`; nothing was changed\n"
+    )
+    assert refused.stderr.count("\n") == 1
+    assert state(earlier) == before
+
+
+@pytest.mark.parametrize("arguments", [*OTHERS, ("db", "upgrade", "--force")])
+def test_every_command_refuses_a_newer_version(index_url: str, arguments: tuple[str, ...]) -> None:
+    assert db(index_url, "init").returncode == 0
+    index = Index.open(index_url)
+    index.execute("UPDATE dataindexversion SET version = version + 1 WHERE component = 'sync'")
+    index.close()
+    before = state(index_url)
+    refused = alpenhorn(index_url, *arguments)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr.endswith(
+        f" has version {VERSIONS['sync'] + 1} of the component sync, and this program needs version "
+        f"{VERSIONS['sync']}: install a newer alpenhorn\n"
+    )
+    assert refused.stderr.count("\n") == 1
+    assert state(index_url) == before
+
+
+def test_upgrade_of_an_earlier_version(earlier: str, tmp_path: Path) -> None:
+    before = state(earlier)
+    shown = db(earlier, "upgrade", "--check", "--dump", str(tmp_path / "dump"))
+    assert (shown.returncode, shown.stderr) == (0, "")
+    found, *steps = shown.stdout.splitlines()
+    assert found.startswith("found: the index ")
+    assert found.endswith(
+        f" has version 1 of the component sync, and this program needs version {VERSIONS['sync']}"
+    )
+    assert [step.partition(". ")[0].strip() for step in steps] == [str(n) for n in range(1, len(steps) + 1)]
+    assert steps[0] == f"  1. write a dump to {tmp_path / 'dump'}"
+    assert steps[-1].endswith(f". record version {VERSIONS['sync']} of the component sync")
+    asked = db(earlier, "upgrade", "--dump", str(tmp_path / "dump"))
+    assert asked.returncode == 1 and "nothing was changed; use --force" in asked.stderr
+    assert state(earlier) == before and not (tmp_path / "dump").exists()
+
+    upgraded = db(earlier, "upgrade", "--force", "--dump", str(tmp_path / "dump"))
+    assert (upgraded.returncode, upgraded.stderr) == (0, "")
+    lines = upgraded.stdout.splitlines()
+    assert [line for line in lines if line.startswith("done: ")] == [
+        f"done: {step.partition('. ')[2]}" for step in steps
+    ]
+    assert lines[-2].endswith("has today's tables. Next: alpenhorn db check")
+    assert lines[-1].startswith("to go back, with nothing running: ") and str(tmp_path / "dump") in lines[-1]
+    checked = db(earlier, "check")
+    assert checked.returncode == 0
+    assert checked.stdout.splitlines()[0].endswith(f", sync {VERSIONS['sync']}")
+    again = db(earlier, "upgrade")
+    assert again.returncode == 0 and again.stdout.startswith("nothing to upgrade: the index ")
+    assert db(earlier, "init").stdout.startswith("nothing to add: the index ")
+    after = state(earlier)
+    assert all(after[table] == found for table, found in before.items() if table != "dataindexversion")
 
 
 @pytest.mark.parametrize("command", ["init", "check", "upgrade"])

@@ -54,7 +54,7 @@ def test_a_fresh_index_has_all_tables_indexes_and_versions(index: Index) -> None
     assert set(index.db.get_tables()) == names
     assert set(DAEMON_TABLES) < names
     versions = index.execute("SELECT component, version FROM dataindexversion").fetchall()
-    assert set(versions) == {("alpenhorn", 2), ("sync", 1)}
+    assert set(versions) == {("alpenhorn", 2), ("sync", 2)}
     for table in (*ALPENHORN_TABLES, *SYNC_TABLES):
         assert schema.absent(index, schema.declared_indexes(table)) == []
     assert schema.absent(index, schema.EXTRA_INDEXES) == []
@@ -215,7 +215,12 @@ def test_old_columns_beside_the_new_ones_are_refused(index: Index, column: str) 
 
 @pytest.mark.parametrize(
     ("component", "version", "remedy"),
-    [("alpenhorn", 3, "newer alpenhorn"), ("alpenhorn", 1, "migrate"), ("sync", 2, "newer alpenhorn")],
+    [
+        ("alpenhorn", 3, "install a newer alpenhorn"),
+        ("alpenhorn", 1, "migrate it with the program that made it"),
+        ("sync", versions.VERSIONS["sync"] + 1, "install a newer alpenhorn"),
+        ("sync", versions.VERSIONS["sync"] - 1, "run `alpenhorn db upgrade`; nothing was changed"),
+    ],
 )
 def test_another_version_is_refused(index: Index, component: str, version: int, remedy: str) -> None:
     index.execute("UPDATE dataindexversion SET version = ? WHERE component = ?", (version, component))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from alpenhorn.index.schema import IndexOn
+from alpenhorn.index.migrations import ddl
+from alpenhorn.index.migrations.ddl import AddIndex, Column, IndexOn, Table
 from alpenhorn.index.upgrade_plan import (
     AddColumn,
     AddHosts,
-    AddIndex,
     CreateTable,
     DropIndex,
     DropOldColumns,
@@ -42,26 +42,28 @@ def hosts(*nodes: OldNode, there: tuple[Host, ...] = ()) -> list[Host]:
 def test_everything_is_added_before_the_old_columns_go() -> None:
     extra = IndexOn("archivefilecopy", "sync_copy_by_state", ("node_id", "has_file", "wants_file"))
     of_host = IndexOn("storagenode", "storagenode_host_id", ("host_id",))
+    ours = ddl.CreateTable(Table("sync_run", (Column("id", ddl.AUTO),)))
     planned = plan(
         Facts(
             [node(1), node(2, None, storage_type="F")],
-            tables=["storagehost", "sync_run"],
+            tables=["storagehost"],
             columns=[("storagenode", "host_id"), ("storagenode", "archive")],
-            indexes=[extra, of_host],
+            indexes=[of_host],
             over_old=[("mine", ("host", "active"))],
-            components=["sync"],
+            components=[("sync", 2)],
+            ours=[ours, AddIndex(extra)],
         )
     )
     filled = ((1, "alp1", True), (2, "", False))
     assert planned.steps == (
         CreateTable("storagehost"),
-        CreateTable("sync_run"),
         AddColumn("storagenode", "host_id"),
-        AddColumn("storagenode", "archive"),
-        AddIndex(extra),  # that of host_id comes with the column
+        AddColumn("storagenode", "archive"),  # the index of host_id comes with its column
         AddHosts((Host("alp1", None, None),)),
         FillNodes(filled),
-        RecordVersion("sync"),
+        ours,
+        AddIndex(extra),
+        RecordVersion("sync", 2),
         DropIndex("mine", ("host", "active")),
         DropOldColumns(filled),
     )

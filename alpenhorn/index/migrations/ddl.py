@@ -1,0 +1,169 @@
+"""The parts of a step that changes our own tables, as plain data, and their DDL for both engines.
+
+A step only adds tables, columns and indexes, so an older run that is still going on finds all that it knows. Whether a
+part was applied can be seen in the index itself: on MariaDB, where each statement commits, an upgrade that was cut
+short is finished by applying the missing parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from alpenhorn.index.connection import Index
+
+AUTO, BIG_AUTO = "INTEGER AUTO_INCREMENT", "BIGINT AUTO_INCREMENT"
+BOOL, INTEGER, BIGINT, DATETIME, TEXT = "BOOL", "INTEGER", "BIGINT", "DATETIME", "TEXT"
+
+# Types are written as MariaDB has them; these are different on SQLite.
+_SQLITE = {AUTO: INTEGER, BIG_AUTO: INTEGER, BOOL: INTEGER, BIGINT: INTEGER}
+
+
+class IndexOn(NamedTuple):
+    """An index on a table.  It ends in `id` by itself, as every index does on both engines, so that pages
+    are read in the order of ids without a sort."""
+
+    table: str
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+
+    @property
+    def ddl(self) -> str:
+        unique = "UNIQUE " if self.unique else ""
+        return f"CREATE {unique}INDEX {self.name} ON {self.table} ({', '.join(self.columns)})"
+
+
+class Column(NamedTuple):
+    """`default`: the value that existing rows get when the column is added to a table; None: NULL.
+
+    A column that is neither `null` nor has a `default` can only be created together with its table.
+    """
+
+    name: str
+    type: str
+    null: bool = False
+    default: int | str | None = None
+
+    @property
+    def addable(self) -> bool:
+        return self.null or self.default is not None
+
+    def definition(self, sqlite: bool) -> str:
+        kind = _SQLITE.get(self.type, self.type) if sqlite else self.type
+        return f"{_quoted(self.name, sqlite)} {kind}" + ("" if self.null else " NOT NULL")
+
+    @property
+    def default_clause(self) -> str:
+        if self.default is None:
+            return ""
+        value = str(self.default) if isinstance(self.default, int) else _literal(self.default)
+        return f" DEFAULT {value}"
+
+
+class Table(NamedTuple):
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ("id",)
+
+
+class Migration(NamedTuple):
+    """A numbered step: what version `number` of the component `sync` adds to the version before.
+
+    `columns`: (table, column), for tables of earlier steps; `indexes`: on tables of this step, of earlier ones, or of
+    the daemon.
+    """
+
+    number: int
+    tables: tuple[Table, ...] = ()
+    columns: tuple[tuple[str, Column], ...] = ()
+    indexes: tuple[IndexOn, ...] = ()
+
+
+@dataclass(frozen=True)
+class CreateTable:
+    """`indexes`: those created together with the table."""
+
+    table: Table
+    indexes: tuple[IndexOn, ...] = ()
+
+    def __str__(self) -> str:
+        return f"create the table {self.table.name}"
+
+    @property
+    def added(self) -> str:
+        return f"table {self.table.name}"
+
+
+@dataclass(frozen=True)
+class AddColumn:
+    table: str
+    column: Column
+
+    def __str__(self) -> str:
+        return f"add the column {self.column.name} to the table {self.table}"
+
+    @property
+    def added(self) -> str:
+        return f"column {self.table}.{self.column.name}"
+
+
+@dataclass(frozen=True)
+class AddIndex:
+    index: IndexOn
+
+    def __str__(self) -> str:
+        return f"add the index {self.index.name} to the table {self.index.table}"
+
+    @property
+    def added(self) -> str:
+        return f"index {self.index.name}"
+
+
+Part = CreateTable | AddColumn | AddIndex
+
+
+def apply(index: Index, part: Part) -> None:
+    """Apply one part, which must be missing: one statement on MariaDB, so that it is never half there."""
+    match part:
+        case CreateTable(table, indexes):
+            _create_table(index, table, indexes)
+        case AddColumn(table, column):
+            definition = column.definition(index.sqlite) + column.default_clause
+            index.execute(f"ALTER TABLE {table} ADD COLUMN {definition}")
+        case AddIndex(one):
+            index.execute(one.ddl)
+
+
+def table_options(index: Index) -> str:
+    """New tables compare text byte for byte; where the server has no such collation that also counts
+    trailing blanks, the next best."""
+    if index.sqlite:
+        return ""
+    found = index.execute(
+        "SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = 'utf8mb4_nopad_bin'"
+    ).fetchone()[0]
+    collation = "utf8mb4_nopad_bin" if found else "utf8mb4_bin"
+    return f" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}"
+
+
+def _create_table(index: Index, table: Table, indexes: tuple[IndexOn, ...]) -> None:
+    sqlite = index.sqlite
+    key = ", ".join(_quoted(column, sqlite) for column in table.key)
+    lines = [column.definition(sqlite) for column in table.columns] + [f"PRIMARY KEY ({key})"]
+    if not sqlite:
+        lines += [
+            f"{'UNIQUE ' if one.unique else ''}INDEX {one.name} ({', '.join(one.columns)})" for one in indexes
+        ]
+    index.execute(f"CREATE TABLE {table.name} ({', '.join(lines)}){table_options(index)}")
+    if sqlite:
+        for one in indexes:
+            index.execute(one.ddl)
+
+
+def _quoted(name: str, sqlite: bool) -> str:
+    return f'"{name}"' if sqlite else f"`{name}`"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

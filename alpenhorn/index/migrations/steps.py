@@ -1,0 +1,58 @@
+"""All steps, in their order, and which of their parts an index lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from alpenhorn.index.connection import Index
+from alpenhorn.index.migrations import step_1, step_2
+from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
+
+MIGRATIONS: tuple[Migration, ...] = (step_1.MIGRATION, step_2.MIGRATION)
+
+
+def missing(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> list[Part]:
+    """Return the parts that the index lacks, in the order in which they are to be applied.
+
+    The daemon's tables are taken to be there, or to be created first.
+    """
+    tables = set(index.db.get_tables())
+
+    @cache
+    def columns(table: str) -> set[str]:
+        return {column.name for column in index.db.get_columns(table)} if table in tables else set()
+
+    @cache
+    def indexes(table: str) -> set[str]:
+        return {one.name for one in index.db.get_indexes(table)} if table in tables else set()
+
+    parts: list[Part] = []
+    for migration in migrations:
+        lacking = [one for one in migration.indexes if one.name not in indexes(one.table)]
+        created = {table.name for table in migration.tables} - tables
+        for table in migration.tables:
+            if table.name in created:
+                own = tuple(one for one in lacking if one.table == table.name)
+                parts.append(CreateTable(table, own))
+            else:
+                parts += [
+                    AddColumn(table.name, column)
+                    for column in table.columns
+                    if column.name not in columns(table.name)
+                ]
+        parts += [
+            AddColumn(name, column) for name, column in migration.columns if column.name not in columns(name)
+        ]
+        parts += [AddIndex(one) for one in lacking if one.table not in created]
+    return parts
+
+
+def problems(parts: Iterable[Part]) -> list[str]:
+    """Describe, with a remedy, the parts that cannot be applied: columns that belong to the table from its creation."""
+    return [
+        f"the table {part.table} has no column {part.column.name}, and no step can add it: restore the index from a"
+        " backup"
+        for part in parts
+        if isinstance(part, AddColumn) and not part.column.addable
+    ]
