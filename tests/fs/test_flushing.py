@@ -156,7 +156,7 @@ def test_a_disk_that_turned_read_only_has_not_been_flushed(root: Path, tmp_path:
             fd = os.open(at / path, os.O_RDONLY)
             flusher.add_file(fd, path)
             os.close(fd)
-        Path(f"/sys/fs/ext4/{image.device()}/trigger_fs_error").write_text("a disk fails")
+        image.fail()
         with pytest.raises(OSError, match="ead-only"):
             flusher.flush()
 
