@@ -26,7 +26,6 @@ class Parents:
 
     def __init__(self, root_fd: int) -> None:
         self._open = {"": root_fd}
-        self._changed: set[str] = set()
 
     def __enter__(self) -> Parents:
         return self
@@ -52,7 +51,6 @@ class Parents:
         fd = self._open.get(directory)
         if fd is None:
             fd = self._descend(directory)
-        self._changed.add(directory)
         return fd, name
 
     def _descend(self, directory: str) -> int:
@@ -66,7 +64,6 @@ class Parents:
             with suppress(FileExistsError):  # another worker was faster
                 os.mkdir(name, dir_fd=parent)
             fd = os.open(name, _DIRECTORY, dir_fd=parent)
-            self._changed.add(above)
         except OSError as error:
             link = not_followed(parent, name, directory) if error.errno in (ELOOP, ENOTDIR) else None
             raise link or OSError(error.errno, error.strerror, directory) from None
@@ -74,10 +71,12 @@ class Parents:
         return fd
 
     def flush(self) -> None:
-        """Make durable what was made and placed; raises OSError, which is final: nothing may be recorded."""
-        for directory in self._changed:
-            os.fsync(self._open[directory])
-        self._changed.clear()
+        """Make durable what was made and placed; raises OSError, which is final: nothing may be recorded.
+
+        Directories that were there are flushed too: somebody else may have made them a moment ago.
+        """
+        for fd in self._open.values():
+            os.fsync(fd)
 
 
 def prune(

@@ -1,18 +1,22 @@
-"""Removing files from a storage, and from no other.
+"""Looking at files of a storage, and removing them, on that storage and on no other.
 
-What is removed is found relative to a descriptor of the root, in which the marker was read: should something else
-be mounted at the root meanwhile, or a directory on the way be replaced by a symbolic link, nothing there is touched.
+What is looked at or removed is found relative to a descriptor of the root, in which the marker was read: should
+something else be mounted at the root meanwhile, or a directory on the way be replaced by a symbolic link, nothing
+there is touched.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from types import TracebackType
+from typing import NamedTuple, Self
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
 from alpenhorn.fs.directories import prune
+from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.paths import Below, check_relative
 from alpenhorn.fs.tree_lock import TreeLock
 
@@ -25,8 +29,28 @@ class Differs(AlpenhornError):
     """What is at a path is not the file that the index knows, and was left alone."""
 
 
-class Removal:
-    """Removes files below `root`; a context manager.
+def accept(entry: Entry) -> None:
+    """Nothing speaks against a removal."""
+
+
+class Entry(NamedTuple):
+    """A name in a directory: the status of what it names, and the directory's device and inode."""
+
+    status: os.stat_result
+    directory: tuple[int, int]
+    name: str
+
+    @property
+    def inode(self) -> tuple[int, int]:
+        return self.status.st_dev, self.status.st_ino
+
+    def is_name_of(self, other: Entry) -> bool:
+        """Whether the two are one and the same name, seen by two ways, and not two names of one file."""
+        return (self.directory, self.name) == (other.directory, other.name)
+
+
+class OpenRoot:
+    """The root of a storage, held open; a context manager.
 
     `check` is given a descriptor of the directory and raises StorageError unless it is the right storage.
     Raises StorageError when it is not, and when there is no such directory.
@@ -34,21 +58,23 @@ class Removal:
 
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
         self._check = check
-        self._directories: dict[str, None] = {}
         try:
             self._root = os.open(root, os.O_PATH | os.O_DIRECTORY)
         except OSError as error:
             raise StorageError(
                 f"the root {root} cannot be opened: {error.strerror}; is its storage mounted?"
             ) from None
+        self._at_end = ExitStack()
+        self._at_end.callback(os.close, self._root)
         self._below = Below(self._root)
+        self._at_end.callback(self._below.close)
         try:
             self.check()
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> Removal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -57,30 +83,51 @@ class Removal:
         self.close()
 
     def close(self) -> None:
-        self._below.close()
-        os.close(self._root)
+        self._at_end.close()
 
     def check(self) -> None:
         """Raise StorageError when the storage cannot be used any more."""
         self._check(self._root)
 
-    def remove(self, path: str, size_b: int | None) -> os.stat_result:
+    def look(self, path: str, size_b: int | None) -> Entry:
+        """Return what is known of a regular file without reading it.
+
+        `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError when it
+        is not there, Differs when it is something else, UnsafePath, and OSError when it cannot be looked at.
+        """
+        directory, name = self._below.parent(check_relative(path))
+        return _look(directory, name, path, size_b)
+
+
+class Removal(OpenRoot):
+    """As OpenRoot; removes files as well."""
+
+    def __init__(self, root: str, check: Callable[[int], None]) -> None:
+        super().__init__(root, check)
+        self._directories: dict[str, None] = {}
+        try:
+            self._flusher = self._at_end.enter_context(Flusher(self._root))
+        except BaseException:
+            self.close()
+            raise
+
+    def remove(
+        self, path: str, size_b: int | None, decide: Callable[[Entry], None] = accept
+    ) -> os.stat_result:
         """Remove a regular file, and return what it was.
 
-        `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError when
-        it is not there, Differs when it is something else, UnsafePath, and OSError when it cannot be removed.
+        `decide` is called last before that, and keeps the file by raising something.  `size_b` and what is raised:
+        as for `look`, and OSError when the file cannot be removed.
         """
         directory, name = self._below.parent(check_relative(path))
         self._directories[path.rpartition("/")[0]] = None
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if stat.S_ISLNK(status.st_mode):
-            raise UnsafePath(f"{path!r}: {name!r} is a symbolic link, which is not followed")
-        if not stat.S_ISREG(status.st_mode):
-            raise Differs("it is not a regular file")
-        if size_b is not None and status.st_size != size_b:
-            raise Differs(f"its length is {status.st_size} bytes, the index says {size_b}")
+        entry = _look(directory, name, path, size_b)
+        decide(entry)
+        # Deciding takes its time where other storages have to answer.
+        if decide is not accept and _look(directory, name, path, size_b).inode != entry.inode:
+            raise Differs("another file took its place a moment ago")
         os.unlink(name, dir_fd=directory)
-        return status
+        return entry.status
 
     def exists(self, path: str) -> bool:
         """Whether anything is at the path; raises OSError when that cannot be told, and UnsafePath."""
@@ -90,6 +137,12 @@ class Removal:
         except FileNotFoundError:
             return False
         return True
+
+    def flush(self, gone: Iterable[str]) -> None:
+        """Make it durable that there are no such files any more.  Raises OSError, which is final."""
+        for path in gone:
+            self._flusher.add_name(path)
+        self._flusher.flush()
 
     def prune(self) -> None:
         """Remove the directories that have become empty by what was removed, or was not there any more.
@@ -102,3 +155,15 @@ class Removal:
             prune(self._root, self._directories, lock, PATIENCE)
         finally:
             lock.close()
+
+
+def _look(directory: int, name: str, path: str, size_b: int | None) -> Entry:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
+        raise UnsafePath(f"{path!r}: {name!r} is a symbolic link, which is not followed")
+    if not stat.S_ISREG(status.st_mode):
+        raise Differs("it is not a regular file")
+    if size_b is not None and status.st_size != size_b:
+        raise Differs(f"its length is {status.st_size} bytes, the index says {size_b}")
+    parent = os.fstat(directory)
+    return Entry(status, (parent.st_dev, parent.st_ino), name)

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from alpenhorn.errors import StorageError
+from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.placing import Stage
-from alpenhorn.fs.removal import Removal
+from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
 
 if TYPE_CHECKING:
@@ -175,6 +176,14 @@ class Node(ABC):
     @abstractmethod
     def removal(self) -> Removal:
         """What removes files from this storage; raises StorageError unless it is the right one."""
+
+    def open_root(self) -> OpenRoot:
+        """The root, held open to look at files; raises StorageError unless it is that of the right storage."""
+        return self.removal()
+
+    def flusher(self) -> Flusher:
+        """Makes durable what others wrote or removed here; raises StorageError."""
+        return Flusher(self.root)
 
     @abstractmethod
     def open(self, path: str) -> int:

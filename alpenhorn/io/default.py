@@ -11,7 +11,7 @@ from typing import Any
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
-from alpenhorn.fs.removal import Removal
+from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.fs.tree_lock import probe_locks
 from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, StorageClass, wrong_setting
 from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
@@ -176,6 +176,9 @@ class DefaultNode(Node):
 
     def stage(self, name: str) -> Stage:
         return Stage(self.root, name)
+
+    def open_root(self) -> OpenRoot:
+        return OpenRoot(self.root, self._check_directory)
 
     def removal(self) -> Removal:
         return Removal(self.root, self._check_directory)

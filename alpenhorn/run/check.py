@@ -1,11 +1,16 @@
-"""What a worker does with copies to be checked: read each in full and compare it with the index."""
+"""Check copies: read each in full, compare it with the index, and flush what is good or missing.
+
+Good copies of a re-read are flushed as well: they may have been replaced since, and one call for a job costs little.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import CheckFile, CheckJob, CheckResult, Reporter, Verdict
@@ -21,6 +26,12 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
     copies into missing ones, nor a dead one into unreadable ones.
     """
     node.check()
+    with node.flusher() as flusher:
+        results = _read(job, node, flusher, report)
+        return _durable(results, node, flusher)
+
+
+def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list[CheckResult]:
     away: dict[str, Told] = {}
     if isinstance(node, TapeNode):
         from alpenhorn.run.tape import out_of_reach  # few nodes have tape
@@ -31,13 +42,31 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
         if report.stopping():
             break
         try:
-            result = _unread(file, away[file.path]) if file.path in away else _verdict(file, node, report)
+            result = (
+                _unread(file, away[file.path]) if file.path in away else _verdict(file, node, flusher, report)
+            )
         except Stopped:
             break
         if result.verdict in (Verdict.MISSING, Verdict.UNREADABLE):
             node.check()
         results.append(result)
         report.progress(1, 0)
+    return results
+
+
+def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tuple[CheckResult, ...]:
+    """Flush good copies, and the removal of missing ones; where that fails, neither is known."""
+    try:
+        flusher.flush()
+    except OSError as error:
+        node.check()
+        why = f"it cannot be flushed to the disk: {error.strerror or error}"
+        return tuple(
+            CheckResult(result.file, Verdict.UNREADABLE, error=why)
+            if result.verdict in (Verdict.GOOD, Verdict.MISSING)
+            else result
+            for result in results
+        )
     return tuple(results)
 
 
@@ -47,10 +76,11 @@ def _unread(file: CheckFile, told: Told) -> CheckResult:
     return CheckResult(file, Verdict.AWAY, error=f"it is {told.where}")
 
 
-def _verdict(file: CheckFile, node: Node, report: Reporter) -> CheckResult:
+def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) -> CheckResult:
     try:
         fd = node.open(file.path)
     except (FileNotFoundError, NotADirectoryError):
+        flusher.add_name(file.path)
         return CheckResult(file, Verdict.MISSING, error="there is no such file on the node")
     except StorageError as error:
         return CheckResult(file, Verdict.CORRUPT, error=str(error))
@@ -68,6 +98,7 @@ def _verdict(file: CheckFile, node: Node, report: Reporter) -> CheckResult:
         if md5sum != (file.md5sum or "").lower():
             why = f"its MD5 sum is {md5sum}, the index says {file.md5sum}"
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
+        flusher.add_file(fd, file.path)
         return CheckResult(file, Verdict.GOOD, node.space_used(status))
     except OSError as error:
         return CheckResult(file, Verdict.UNREADABLE, error=_told("read", file, error))

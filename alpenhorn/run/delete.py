@@ -1,42 +1,69 @@
-"""What a worker does with claimed copies: remove the files, and the directories that become empty."""
+"""Carry out a deletion job: remove claimed files, and the directories that become empty.
+
+Before each removal the copies that let the file go are looked at, and the age of the claim; before any is recorded
+as gone, the directories are flushed.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
-from alpenhorn.fs.removal import Differs, Removal
+from alpenhorn.fs.removal import Differs, Entry, Removal
 from alpenhorn.io.base import Node
 from alpenhorn.model import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, HasFile, Reporter, Verdict
+from alpenhorn.run.keepers import Judgement, Keepers
 
 _log = logging.getLogger(__name__)
 
 
+class _Kept(Exception):
+    """The file has to stay."""
+
+
+class _Expired(Exception):
+    """The claims are too old for anything more to be removed."""
+
+
 def delete(job: DeleteJob, node: Node, report: Reporter) -> DeleteOutcome:
-    """Remove the files one by one, until the run is asked to stop or the storage turns out to be gone.
+    """Remove the files one by one, until the run is asked to stop, the storage turns out to be gone, or the claims
+    are too old.
 
     Raises nothing for what storage can do, so that what was removed is always told.
     """
     results: list[DeleteResult] = []
+    error, expired = "", False
     try:
-        with node.removal() as removal:
-            error = _remove(job, node, removal, report, results)
+        with node.removal() as removal, Keepers(job.keepers) as keepers:
+            try:
+                error = _remove(job, node, removal, keepers, report, results)
+            except _Expired:
+                expired = True
             if not error:
                 _prune(node, removal)
+            results = _durable(results, removal)
     except (StorageError, OSError) as gone:
         error = str(gone)
-    return DeleteOutcome(tuple(results), error)
+    return DeleteOutcome(tuple(results), error, expired)
 
 
 def _remove(
-    job: DeleteJob, node: Node, removal: Removal, report: Reporter, results: list[DeleteResult]
+    job: DeleteJob,
+    node: Node,
+    removal: Removal,
+    keepers: Keepers,
+    report: Reporter,
+    results: list[DeleteResult],
 ) -> str:
-    """Fill `results`; returns why the node cannot be used any more, "" when it can."""
+    """Fill `results`; returns why the node cannot be used any more, "" when it can.  Raises _Expired."""
     for file in job.files:
         if report.stopping():
             break
-        result = _attempt(file, node, removal)
-        if result.verdict is not Verdict.DELETED:
+        _check_age(job)
+        result = _attempt(job, file, node, removal, keepers)
+        if result.verdict not in (Verdict.DELETED, Verdict.KEPT):
             # An absent disk is not an empty one, and what it says of a file is worth nothing.
             try:
                 removal.check()
@@ -49,9 +76,27 @@ def _remove(
     return ""
 
 
-def _attempt(file: DeleteFile, node: Node, removal: Removal) -> DeleteResult:
+def _attempt(
+    job: DeleteJob, file: DeleteFile, node: Node, removal: Removal, keepers: Keepers
+) -> DeleteResult:
+    judgement = Judgement("", ())
+
+    def decide(entry: Entry) -> None:
+        nonlocal judgement
+        judgement = keepers.judge(file, entry)
+        if judgement.kept:
+            raise _Kept(judgement.kept)
+        _check_age(job)  # once more: keepers on a slow storage take their time
+
+    result = _attempted(file, node, removal, decide)
+    return result._replace(wrong=judgement.wrong)
+
+
+def _attempted(
+    file: DeleteFile, node: Node, removal: Removal, decide: Callable[[Entry], None]
+) -> DeleteResult:
     try:
-        status = removal.remove(file.path, file.size_b)
+        status = removal.remove(file.path, file.size_b, decide)
     except (FileNotFoundError, NotADirectoryError):
         return DeleteResult(file, Verdict.MISSING)
     except Differs as error:
@@ -60,9 +105,36 @@ def _attempt(file: DeleteFile, node: Node, removal: Removal) -> DeleteResult:
         return DeleteResult(file, Verdict.FAILED, error=str(error))
     except OSError as error:
         return _failed(file, removal, f"cannot remove {file.path!r}: {error.strerror or error}")
+    except _Kept as kept:
+        return DeleteResult(file, Verdict.KEPT, error=str(kept))
     # As long as the file has another name, its space is not free.
     freed_b = node.space_used(status) if status.st_nlink == 1 else 0
     return DeleteResult(file, Verdict.DELETED, freed_b)
+
+
+def _check_age(job: DeleteJob) -> None:
+    """Raise _Expired by a clock that nobody sets and that goes on while the host sleeps or the worker is stopped."""
+    if job.expires is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= job.expires:
+        raise _Expired
+
+
+def _durable(results: list[DeleteResult], removal: Removal) -> list[DeleteResult]:
+    """Flush what is gone; where that fails nothing is gone yet: after a power cut it may be there again."""
+    gone = (Verdict.DELETED, Verdict.MISSING)
+    try:
+        # A missing file may have been removed by a run that was killed before it could flush.
+        removal.flush(result.file.path for result in results if result.verdict in gone)
+    except OSError as failure:
+        error = f"the removal cannot be flushed to the disk: {failure.strerror or failure}"
+        return [
+            DeleteResult(
+                result.file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
+            )
+            if result.verdict in gone
+            else result
+            for result in results
+        ]
+    return results
 
 
 def _failed(file: DeleteFile, removal: Removal, error: str) -> DeleteResult:

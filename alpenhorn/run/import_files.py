@@ -1,10 +1,11 @@
-"""What a worker does with files that are to be imported: hash each, and tell the ones that are not finished."""
+"""Hash files that are to be imported, find those that are not finished, and flush the others."""
 
 from __future__ import annotations
 
 import os
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node, TapeNode
@@ -18,6 +19,23 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
     StorageError when the node itself is gone.
     """
     node.check()
+    with node.flusher() as flusher:
+        results = _read(job, node, flusher, report)
+        try:
+            flusher.flush()
+        except OSError as error:
+            node.check()
+            why = f"it cannot be flushed to the disk: {error.strerror or error}"
+            return tuple(
+                ImportResult(result.file, Verdict.UNREADABLE, error=why)
+                if result.verdict is Verdict.HASHED
+                else result
+                for result in results
+            )
+        return tuple(results)
+
+
+def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> list[ImportResult]:
     # Once for the job: what changes later lies in the future then, and is not settled either.
     now = storage_now(node.root) if job.settle else 0.0
     away: dict[str, ImportResult] = {}
@@ -37,14 +55,16 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
             results.append(away[file.path])
             continue
         try:
-            results.append(_hash(file, node, job.settle, now, report))
+            results.append(_hash(file, node, flusher, job.settle, now, report))
         except Stopped:
             break
         report.progress(1, 0)
-    return tuple(results)
+    return results
 
 
-def _hash(file: ImportFile, node: Node, settle: float, now: float, report: Reporter) -> ImportResult:
+def _hash(
+    file: ImportFile, node: Node, flusher: Flusher, settle: float, now: float, report: Reporter
+) -> ImportResult:
     try:
         fd = node.open(file.path)
     except (UnsafePath, StorageError) as error:
@@ -66,6 +86,7 @@ def _hash(file: ImportFile, node: Node, settle: float, now: float, report: Repor
             return ImportResult(file, Verdict.LATER, error="it changed while it was read")
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error="its lock file is there")
+        flusher.add_file(fd, file.path)
         return ImportResult(file, Verdict.HASHED, length, md5sum, node.space_used(after))
     except OSError as error:
         return ImportResult(file, Verdict.UNREADABLE, error=f"cannot read it: {error.strerror}")

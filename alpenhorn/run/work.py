@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.placing import Occupied, Stage
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.base import Node
@@ -15,7 +16,6 @@ from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Report
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
 from alpenhorn.transfer.pace import Pace
 
-FEW = 8  # so many files are flushed one by one; more with one call for the file system
 REPORT_INTERVAL = 0.2  # seconds
 
 # O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.

@@ -152,6 +152,61 @@ def test_files_that_cannot_be_flushed_or_placed_are_not_called_good(pair, calls,
     assert_finished_by_the_next_run(pair)
 
 
+@pytest.fixture(params=[3, 40])
+def number(request):
+    """Few files are flushed one by one, many with one call."""
+    return request.param
+
+
+def everything_below(root):
+    return [root, *root.rglob("*")]
+
+
+def test_copies_that_cannot_be_flushed_stay_suspect(pair, number):
+    ids = pair.files(number, "field", 100)
+    for file_id in ids:
+        pair.set_copy(file_id, "field", "MY")
+    pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
+    result = injected(pair, everything_below(pair.root("field")), "fsync,syncfs")
+    assert result.status == 1 and "cannot be flushed" in result.err, result
+    assert {pair.copy(file_id, "field") for file_id in ids} == {"MY"}
+    pair.forget_attempts()
+    pair.synced()
+    assert {pair.copy(file_id, "field") for file_id in ids} == {"YY"}
+
+
+def test_files_that_cannot_be_flushed_are_not_imported(pair, number):
+    for i in range(number):
+        pair.put("field", f"acq/{i}", b"new")
+    pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
+    pair.do("UPDATE storagenode SET auto_import = 1 WHERE name = 'field'")
+    conf = pair.configure(sync={"import_settle": 0})
+    result = injected(pair, everything_below(pair.root("field")), "fsync,syncfs", conf=conf)
+    assert result.status == 1 and "cannot be flushed" in result.err, result
+    assert pair.one("SELECT COUNT(*) FROM archivefile") == 0
+    pair.forget_attempts()
+    pair.synced()
+    assert pair.one("SELECT COUNT(*) FROM archivefilecopy WHERE has_file = 'Y'") == number
+
+
+def test_copies_whose_removal_cannot_be_flushed_are_looked_at_again(pair, number):
+    """Those of which an earlier run had removed the file and got no further as well."""
+    pair.node("third", archive=1)
+    pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
+    ids = [pair.file(f"acq/{i}/f", None, "field", "other", "third") for i in range(number)]
+    for file_id in ids:
+        pair.set_copy(file_id, "field", "YN")
+    pair.set_copy(ids[0], "field", "MN")
+    (pair.root("field") / "acq/0/f").unlink()
+    result = injected(pair, everything_below(pair.root("field")), "fsync,syncfs")
+    assert result.status == 1 and "cannot be flushed" in result.err, result
+    assert {pair.copy(file_id, "field") for file_id in ids} == {"MN"}
+    assert pair.tree("field") == {} and pair.claims() == 0
+    pair.forget_attempts()
+    pair.synced()
+    assert {pair.copy(file_id, "field") for file_id in ids} == {"NN"}
+
+
 def test_a_directory_that_cannot_be_written_is_destination_trouble(pair):
     """chattr +i keeps root from writing, too."""
     pair.root("safe").mkdir()
@@ -203,11 +258,11 @@ def test_a_source_that_cannot_be_read_is_not_called_bad(pair):
     assert pair.pending() == 0
 
 
-def injected(archive, paths, calls, error="EIO"):
+def injected(archive, paths, calls, error="EIO", conf=None):
     """A run during which those calls on those paths fail."""
     argv = ["strace", "-f", "-qq", "-o", "/dev/null", *(f"--trace-path={path}" for path in paths)]
     argv += ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
-    argv += [sys.executable, "-m", "alpenhorn", "-c", str(archive.configure()), "sync"]
+    argv += [sys.executable, "-m", "alpenhorn", "-c", str(conf or archive.configure()), "sync"]
     ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in ended.stderr
     return Result(ended.returncode, ended.stdout, ended.stderr)

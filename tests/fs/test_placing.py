@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,3 +234,20 @@ def test_what_is_mounted_over_the_root_later_does_not_receive_the_files(
     assert stage.place([("0", "acq/x", False)], lock) == [None]
     assert (tmp_path / "moved" / "acq" / "x").read_text() == "0"
     assert os.listdir(root) == [".alpenhorn.lock"]
+
+
+def test_all_names_that_lead_to_a_file_are_flushed_whoever_made_them(root: Path, tmp_path: Path) -> None:
+    (root / "acq/dir").mkdir(parents=True)
+    script = (
+        "import sys\n"
+        "from alpenhorn.fs.placing import Stage\n"
+        "from alpenhorn.fs.tree_lock import TreeLock\n"
+        "with Stage(sys.argv[1], 's') as stage:\n"
+        "    open(stage.path + '/0', 'w').close()\n"
+        "    stage.place([('0', 'acq/dir/f', False)], TreeLock(sys.argv[1]))\n"
+    )
+    argv = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync", "-o", str(tmp_path / "out"), sys.executable]
+    environ = os.environ | {"PYTHONPATH": os.getcwd()}
+    subprocess.run([*argv, "-c", script, str(root)], check=True, env=environ)
+    flushed = re.findall(r"fsync\(\d+<(.*?)>\)", (tmp_path / "out").read_text())
+    assert {os.path.relpath(path, root) for path in flushed} == {".", "acq", "acq/dir"}

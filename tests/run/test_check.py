@@ -10,6 +10,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, CheckFile, CheckJob, CheckResult, Verdict
 from alpenhorn.run.check import check
+from tests.fixtures.images import Image
 from tests.io.nodes import Report, as_nobody, make, public_directory, put
 
 CONTENT = b"0123456789"
@@ -173,3 +174,28 @@ def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, ro
 
     with pytest.raises(StorageError):
         checked(node, first, file("acq/b"), report=Report(on_bytes=swap))
+
+
+@pytest.mark.parametrize("others", [0, 20])
+@pytest.mark.parametrize("had", ["M", "Y"])
+def test_what_cannot_be_flushed_is_neither_good_nor_missing(
+    root: Path, tmp_path: Path, others: int, had: str
+) -> None:
+    """What was read may have been in memory only, and what was removed be back after a power cut."""
+    image = Image(tmp_path / "image", 16)
+    with image.mounted(root, "loop,errors=remount-ro"):
+        node = make(root)
+        put(root, "acq/a", CONTENT)
+        put(root, "acq/corrupt", b"x" * 10)
+        for i in range(others):
+            put(root, f"acq/{i}", CONTENT)
+        paths = ("acq/a", "acq/gone", "acq/corrupt", *(f"acq/{i}" for i in range(others)))
+        files = [file(path)._replace(had=had) for path in paths]
+        good = [Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT] + [Verdict.GOOD] * others
+        assert [result.verdict for result in checked(node, *files)] == good
+        put(root, "acq/a", CONTENT)  # once more, so that there is something to be written
+        results = checked(node, *files, report=Report(on_bytes=image.fail))
+    for result, before in zip(results, good, strict=True):
+        expected = Verdict.CORRUPT if before is Verdict.CORRUPT else Verdict.UNREADABLE
+        assert result.verdict is expected
+        assert ("cannot be flushed" in result.error) is (expected is Verdict.UNREADABLE)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, Verdict
 from alpenhorn.run.delete import delete
+from tests.fixtures.images import Image
 from tests.io.nodes import Report, make, put
 
 
@@ -190,3 +191,37 @@ def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root:
     os.waitpid(child, 0)
     other.close()
     assert not (root / "acq").exists()
+
+
+class AtTheEnd(Report):
+    """Does something once that many files are done."""
+
+    def __init__(self, files: int, act: Callable[[], None]) -> None:
+        super().__init__()
+        self.last = files
+        self.act = act
+
+    def progress(self, files: int, bytes: int) -> None:
+        super().progress(files, bytes)
+        if self.files == self.last:
+            self.act()
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_what_cannot_be_flushed_is_not_gone_yet(root: Path, tmp_path: Path, others: int) -> None:
+    """After a power cut it may be there again, whoever removed it."""
+    image = Image(tmp_path / "image", 16)
+    with image.mounted(root, "loop,errors=remount-ro"):
+        node = make(root)
+        paths = ["acq/a", *(f"acq/{i}/f" for i in range(others))]
+        for path in paths:
+            put(root, path)
+        put(root, "acq/short", b"short")
+        files = [file(path) for path in (*paths, "acq/none", "acq/short")]
+        outcome = deleted(node, *files, report=AtTheEnd(len(files), image.fail))
+    *gone, short = outcome.results
+    assert len(gone) == len(paths) + 1 and outcome.error == ""
+    for one in gone:
+        assert one.verdict is Verdict.FAILED and one.file.had == "M" and one.freed_b == 0
+        assert "cannot be flushed" in one.error
+    assert short.verdict is Verdict.CORRUPT

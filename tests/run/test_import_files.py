@@ -11,6 +11,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, ImportFile, ImportJob, ImportResult, Verdict
 from alpenhorn.run.import_files import import_files
+from tests.fixtures.images import Image
 from tests.io.nodes import Report, as_nobody, make, public_directory, put
 
 BIG = b"x" * 3 * 2**20
@@ -161,3 +162,20 @@ def test_a_run_that_stops_keeps_what_is_done(node: Node, root: Path) -> None:
     put(root, "acq/big", BIG)
     results = imported(node, "acq/a", "acq/big", "acq/a", report=Report(most=2))
     assert verdicts(results) == [Verdict.HASHED]
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_what_cannot_be_flushed_is_not_imported(root: Path, tmp_path: Path, others: int) -> None:
+    """What was read may have been in memory only."""
+    image = Image(tmp_path / "image", 16)
+    with image.mounted(root, "loop,errors=remount-ro"):
+        node = make(root)
+        paths = ["acq/a", *(f"acq/{i}" for i in range(others))]
+        for path in paths:
+            put(root, path)
+        put(root, "acq/locked")
+        lock(root / "acq/locked")
+        results = imported(node, *paths, "acq/locked", report=Report(on_bytes=image.fail))
+    assert verdicts(results) == [Verdict.UNREADABLE] * len(paths) + [Verdict.LATER]
+    assert all("cannot be flushed" in result.error for result in results[:-1])
+    assert all(result[2:5] == (None, None, None) for result in results)

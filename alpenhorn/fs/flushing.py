@@ -1,0 +1,173 @@
+"""Making durable what others wrote or removed below a root, before the index says that it is there or gone.
+
+A file that was read may exist in memory only, since whoever wrote it need not have flushed it; so may the removal of
+a name.  A flush that fails is final: after it the kernel has given up the pages, and a second one that succeeds proves
+nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from types import TracebackType
+
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.paths import Below
+from alpenhorn.fs.syscalls import syncfs
+
+FEW = 8  # files that are flushed one by one; more are flushed with one call for the file system
+FEW_DIRECTORIES = 2 * FEW
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, UnsafePath)
+
+
+class Flusher:
+    """Collects files and names below `root` (a path or a directory's descriptor), and makes them durable together.
+
+    Make it before the first of the files is read: the kernel reports a failed write-back only through descriptors
+    that were open by then.  Raises StorageError when the root cannot be opened.
+    """
+
+    def __init__(self, root: str | int) -> None:
+        self._open: list[int] = []
+        try:
+            self._root = self._keep(
+                os.open(root, _DIRECTORY) if isinstance(root, str) else os.open(".", _DIRECTORY, dir_fd=root)
+            )
+        except OSError as error:
+            raise StorageError(f"the root {root} cannot be opened: {error.strerror}") from None
+        self._below = Below(self._root)
+        self._devices = {os.fstat(self._root).st_dev: self._root}
+        self._writable = not _read_only(self._root)
+        self._first: list[int] = []
+        self._paths: list[str] = []
+        self._directories: dict[str, None] = {}
+
+    def _keep(self, fd: int) -> int:
+        self._open.append(fd)
+        return fd
+
+    def __enter__(self) -> Flusher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._below.close()
+        while self._open:
+            os.close(self._open.pop())
+
+    def add_file(self, fd: int, path: str) -> None:
+        """A file that was read through `fd`, with the names that lead to it."""
+        self._paths.append(path)
+        self.add_name(path)
+        if len(self._paths) <= FEW:
+            self._first.append(self._keep(os.dup(fd)))
+        device = os.fstat(fd).st_dev
+        if device not in self._devices:
+            self._devices[device] = self._keep(os.dup(fd))
+
+    def add_name(self, path: str) -> None:
+        """A name that was removed or not found; the directories above it need not be there any more."""
+        self._directories.setdefault(path.rpartition("/")[0])
+
+    def flush(self) -> None:
+        """Make it all durable; does nothing when nothing was added.
+
+        Raises OSError.  The files are then read from the medium the next time, not from the memory of what was to be
+        written there.
+        """
+        if not self._directories:
+            return
+        try:
+            self._flush()
+            # Of a file system that an error has made read-only, syncfs says that all is well.
+            if self._writable and any(map(_read_only, self._devices.values())):
+                raise OSError(errno.EROFS, "it became read-only before all was written")
+        except OSError:
+            self._forget_cached()
+            raise
+
+    def _flush(self) -> None:
+        chain = {above for directory in self._directories for above in _chain(directory)}
+        if len(self._paths) <= FEW and len(chain) <= FEW_DIRECTORIES:
+            try:
+                self._flush_each(sorted(chain, key=lambda path: -path.count("/") if path else 1))
+                return
+            except PermissionError:
+                pass  # a directory that may be passed through, but not be read
+        self._find_devices()
+        for fd in self._devices.values():
+            syncfs(fd)
+
+    def _flush_each(self, directories: list[str]) -> None:
+        """Deepest directories first: one that is removed meanwhile is missed by the flush of the one above then."""
+        for fd in self._first:
+            _fsync(fd)
+        for directory in directories:
+            if not directory:
+                _fsync(self._root)
+                continue
+            try:
+                fd = self._below.open(directory, _DIRECTORY)
+            except _NOT_THERE:
+                continue  # the directory above has lost its name
+            try:
+                _fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _find_devices(self) -> None:
+        """Find the other file systems that are mounted below the root and hold any of the names."""
+        for directory in self._directories:
+            for above in _chain(directory):
+                if not above:
+                    break
+                try:
+                    fd = self._below.open(above, os.O_PATH | os.O_DIRECTORY)
+                except _NOT_THERE:
+                    continue
+                try:
+                    device = os.fstat(fd).st_dev
+                    if device not in self._devices:
+                        self._devices[device] = self._keep(os.open(".", _DIRECTORY, dir_fd=fd))
+                finally:
+                    os.close(fd)
+                break
+
+    def _forget_cached(self) -> None:
+        for path in self._paths:
+            with suppress(OSError, UnsafePath):
+                fd = self._below.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                try:
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(fd)
+
+
+def _chain(directory: str) -> list[str]:
+    """The directory and all above it, up to the root, which is ""."""
+    chain = [directory]
+    while directory:
+        directory = directory.rpartition("/")[0]
+        chain.append(directory)
+    return chain
+
+
+def _fsync(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        # File systems that are never written to, and a few that are far away, have no such call for directories.
+        if error.errno != errno.EINVAL:
+            raise
+        syncfs(fd)
+
+
+def _read_only(fd: int) -> bool:
+    return bool(os.fstatvfs(fd).f_flag & os.ST_RDONLY)
