@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.coordinator.deletable import Deletable, Page, put_brake
+from alpenhorn.coordinator.deletable import Deletable, Page, evidence, put_brake
 from alpenhorn.model import (
     Blame,
     DeleteFile,
@@ -107,7 +107,7 @@ class Deletions:
         return Deletable(
             context.index,
             node,
-            context.config.sync,
+            evidence(context.config.sync, context.gone),
             context.free_b.get(node.id),
             context.posix_now(),
             context.run.id,
@@ -126,7 +126,7 @@ class Deletions:
             context.run,
             node,
             free,
-            context.config.sync.archive_copy_count,
+            evidence(context.config.sync, context.gone),
             context.posix_now(),
             most,
         )

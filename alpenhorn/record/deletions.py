@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, HasFile, NodeFact, Verdict
+from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, HasFile, NodeFact, Verdict
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, release
@@ -38,7 +38,7 @@ def claim(
     run: Run,
     node: NodeFact,
     copies: Sequence[DeletionFact],
-    minimum: int,
+    evidence: Evidence,
     now: float,
     most: float = math.inf,
 ) -> Decided:
@@ -49,8 +49,8 @@ def claim(
     """
 
     def work() -> Decided:
-        reading = read(index, node.id, copies, run.id, lock=True)
-        decided = decide_all(copies, reading, minimum, now, most)
+        reading = read(index, node.id, copies, run.id, evidence, lock=True)
+        decided = decide_all(copies, reading, evidence.minimum, now, most)
         take(index, run, node, [fact for fact, _ in decided.granted], reading)
         return decided
 

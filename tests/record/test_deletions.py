@@ -11,7 +11,7 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, NodeFact, Verdict
+from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, NodeFact, Verdict
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.claims import drop_dead
 from alpenhorn.record.deletions import CHANGED, claim, decide_all, settle, take
@@ -21,6 +21,7 @@ from alpenhorn.scan.pulls import reserved_by_others
 from tests.record.rows import THERE, WHEN, Rows
 
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
+EVIDENCE = Evidence()
 ARCHIVES = ("one", "one_too", "two")
 
 
@@ -37,14 +38,14 @@ def scanned(index: Index, node: NodeFact, run: Run) -> list[DeletionFact]:
         fact
         for has, wants in itertools.product("MXY", "NM")
         for copies in pages(index, node.id, has, wants, 1000)
-        for fact in read(index, node.id, copies, run.id).facts
+        for fact in read(index, node.id, copies, run.id, EVIDENCE).facts
     ]
 
 
-def claimed(rows: Rows, run: Run, node: str = "field", minimum: int = 2) -> list[DeletionFact]:
+def claimed(rows: Rows, run: Run, node: str = "field") -> list[DeletionFact]:
     """Claim what may go of all that is on the node."""
     at = rows.fact(node)
-    decided = claim(rows.index, run, at, scanned(rows.index, at, run), minimum, NOW)
+    decided = claim(rows.index, run, at, scanned(rows.index, at, run), EVIDENCE, NOW)
     return [fact for fact, _ in decided.granted]
 
 
@@ -96,12 +97,12 @@ def test_copies_are_granted_or_refused_with_the_reason(rows: Rows, run: Run) -> 
     rows.copy(poor, "field", "YN")
     rows.copy(poor, "one", "YY")
     node = rows.fact("field")
-    decided = claim(rows.index, run, node, scanned(rows.index, node, run), 2, NOW)
+    decided = claim(rows.index, run, node, scanned(rows.index, node, run), EVIDENCE, NOW)
     assert [(fact.file_id, why) for fact, why in decided.granted] == [
         (fine, "released; good archive copies are on one, two")
     ]
     ((refused, why_not),) = decided.refused
-    assert refused.file_id == poor and "there is 1" in why_not
+    assert refused.file_id == poor and "has 1" in why_not
     assert rows.state(poor, "field") == "YN"
     assert rows.claims() == [(fine, rows.node["field"], run.id)]
 
@@ -111,7 +112,7 @@ def test_no_more_are_claimed_than_are_asked_for(rows: Rows, run: Run) -> None:
     rows.copy(poor, "field", "YN")
     ids = [spread(rows, str(number)) for number in range(4)]
     node = rows.fact("field")
-    decided = claim(rows.index, run, node, scanned(rows.index, node, run), 2, NOW, most=2)
+    decided = claim(rows.index, run, node, scanned(rows.index, node, run), EVIDENCE, NOW, most=2)
     assert [fact.file_id for fact, _ in decided.granted] == ids[:2]
     assert [fact.file_id for fact, _ in decided.refused] == [poor]
     assert [rows.state(file_id, "field") for file_id in ids] == ["MN", "MN", "YN", "YN"]
@@ -122,7 +123,7 @@ def test_copies_are_claimed_unlooked_at_as_they_are_now(rows: Rows, run: Run) ->
     rows.copy(poor, "field", "YN")
     node = rows.fact("field")
     (copies,) = pages(rows.index, node.id, "Y", "N", 100)
-    decided = claim(rows.index, run, node, copies, 2, NOW)
+    decided = claim(rows.index, run, node, copies, EVIDENCE, NOW)
     assert [(fact.file_id, why) for fact, why in decided.granted] == [
         (file_id, "released; good archive copies are on one, two")
     ]
@@ -155,7 +156,7 @@ def test_what_came_between_the_scan_and_the_claim_is_honoured(rows: Rows, run: R
     assert len(copies) == 1
     rows.do(change.format(**rows.node, file=file_id, group=rows.group["one"]))
     before = rows.state(file_id, "field")
-    assert claim(rows.index, run, node, copies, 2, NOW).granted == []
+    assert claim(rows.index, run, node, copies, EVIDENCE, NOW).granted == []
     assert rows.state(file_id, "field") == before
     assert rows.claims() == []
 
@@ -165,7 +166,7 @@ def test_a_change_of_its_state_is_told(rows: Rows, run: Run) -> None:
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
     rows.do("UPDATE archivefilecopy SET wants_file = 'Y' WHERE file_id = ?", file_id)
-    ((_, why),) = claim(rows.index, run, node, copies, 2, NOW).refused
+    ((_, why),) = claim(rows.index, run, node, copies, EVIDENCE, NOW).refused
     assert why == CHANGED
 
 
@@ -173,9 +174,9 @@ def test_a_claim_that_is_made_again_since_the_answer_got_lost_is_the_same(rows: 
     file_id = spread(rows)
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
-    first = claim(rows.index, run, node, copies, 2, NOW)
+    first = claim(rows.index, run, node, copies, EVIDENCE, NOW)
     claims = rows.all("SELECT file_id, fence FROM sync_claim")
-    again = claim(rows.index, run, node, copies, 2, NOW)
+    again = claim(rows.index, run, node, copies, EVIDENCE, NOW)
     assert [fact.has_file for fact, _ in again.granted] == ["Y"]
     assert [why for _, why in again.granted] == [why for _, why in first.granted]
     assert rows.state(file_id, "field") == "MN"
@@ -337,7 +338,7 @@ def test_a_deleted_copy_of_a_batch_of_many_costs_a_share_of_a_few_statements(row
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
     with counted() as statements:
-        claim(rows.index, run, node, copies, 2, NOW)
+        claim(rows.index, run, node, copies, EVIDENCE, NOW)
     assert statements.count <= 16
     with counted() as statements:
         ended(rows, run, copies, Verdict.DELETED)
@@ -354,14 +355,14 @@ Claiming = Callable[[Index, Run, NodeFact, list[DeletionFact], Barrier], None]
 
 def as_it_is(index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier) -> None:
     start.wait()
-    claim(index, run, node, copies, 2, NOW)
+    claim(index, run, node, copies, EVIDENCE, NOW)
 
 
 def decided_before(
     index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier
 ) -> None:
     """The mutant: what was decided outside of the transaction is claimed in it."""
-    reading = read(index, node.id, copies, run.id)
+    reading = read(index, node.id, copies, run.id, EVIDENCE)
     decided = decide_all(copies, reading, 2, NOW)
     start.wait()
     index.retry(lambda: take(index, run, node, [fact for fact, _ in decided.granted], reading))
@@ -372,7 +373,7 @@ def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFa
     start.wait()
 
     def work() -> None:
-        reading = read(index, node.id, copies, run.id, lock=False)
+        reading = read(index, node.id, copies, run.id, EVIDENCE, lock=False)
         decided = decide_all(copies, reading, 2, NOW)
         take(index, run, node, [fact for fact, _ in decided.granted], reading)
 
