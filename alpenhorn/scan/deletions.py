@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -55,15 +56,17 @@ ATTEMPTS = """
 class Reading(NamedTuple):
     """What was read of some copies of a node.
 
-    `archive`: whether the node is an archive node; `facts`: of those copies that still have a row, none when the
-    node is not active any more; `ours`: file ids whose deletion from the node the run that asks has claimed;
-    `fences`: the fencing numbers of the claims on the node by file id, also of those that ran out.
+    `archive`: whether the node is an archive node; `host` and `root`: where it is; `facts`: of those copies that still
+    have a row, none when the node is not active any more; `ours`: file ids whose deletion from the node the run that
+    asks has claimed; `fences`: the fencing numbers of the claims on the node by file id, also of those that ran out.
     """
 
     archive: bool
     facts: list[DeletionFact]
     ours: set[int]
     fences: dict[int, int]
+    host: str | None = None
+    root: str | None = None
 
 
 # (file id, node id, has_file, wants_file, space used)
@@ -130,9 +133,10 @@ def read(
     }
     own, twice, good = _sorted(rows, node_id, keepers.names.keys(), claimed)
     requests = _requests(index, file_ids, node_id, keepers.group_id)
-    pins = pinned(index, node_id, file_ids)
+    pins = pinned(index, node_id, file_ids, keepers.now)
     attempts = _attempts(index, [copy.copy_id for copy in copies])
-    claimed_by = _claimed_by(index, [claim for claim in claims if claim[1] == node_id], run_id, reading)
+    on_it = [claim for claim in claims if claim[1] == node_id]
+    claimed_by = _claimed_by(on_it, run_id, keepers.now, reading)
     for copy in copies:
         if copy.file_id not in own:
             continue
@@ -159,7 +163,7 @@ def read(
                 keepers.restored,
             )
         )
-    return reading._replace(archive=keepers.archive)
+    return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)
 
 
 def _sorted(
@@ -216,11 +220,10 @@ def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     return claims
 
 
-def _claimed_by(index: Index, claims: Sequence[_Claim], run_id: int, reading: Reading) -> dict[int, str]:
+def _claimed_by(
+    claims: Sequence[_Claim], run_id: int, now: datetime.datetime, reading: Reading
+) -> dict[int, str]:
     """Sort the claims on the node itself into the reading; returns who else is deleting what."""
-    if not claims:
-        return {}
-    now = index.now()
     found = {}
     for file_id, _, host, holder, expires, fence in claims:
         reading.fences[file_id] = fence

@@ -14,14 +14,14 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import Evidence
 
-# The node itself, whatever it is, and all nodes that may hold keepers.
+# The node itself, whatever it is, and all nodes that may hold keepers; with why the index is older than the disks.
 NODES = """
-    SELECT n.id, n.name, n.group_id, n.active, n.archive, h.name,
+    SELECT n.id, n.name, n.group_id, n.active, n.archive, n.root, h.name,
+           (SELECT value FROM sync_index WHERE name = 'restored'),
            m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_medium m ON m.node_id = n.id
     WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER BY n.id
 """
-RESTORED = "SELECT value FROM sync_index WHERE name = 'restored'"
 
 # Good copies of one file on other archive nodes: (node id, whether it is wanted gone)
 Good = tuple[tuple[int, bool], ...]
@@ -38,32 +38,37 @@ class Counted(NamedTuple):
 class Keepers:
     """The active archive nodes beside one node, with what speaks for and against the copies on each.
 
-    `group_id` and `archive` are those of the node itself, `active` False also when it is not there.
-    `restored`: why the index is older than the disks, "" when it is not.
+    `group_id`, `archive`, `host` and `root` are those of the node itself, `active` False also when it is not there.
+    `restored`: why the index is older than the disks, "" when it is not; `now`: the time of the index's server.
     """
 
     def __init__(self, index: Index, node_id: int, evidence: Evidence) -> None:
         self.active = False
         self.archive = False
         self.group_id = 0
+        self.host: str | None = None
+        self.root: str | None = None
         self.names: dict[int, str] = {}
         self._name = ""
         self._medium: str | None = None
         self._media: dict[int, str | None] = {}
         self._unfit: dict[int, str] = {}
         self._judged: dict[Good, Counted] = {}
-        restored = index.execute(RESTORED).fetchone()
-        self.restored: str = restored[0] if restored else ""
+        self.restored = ""
         rows = index.execute(NODES, (node_id,)).fetchall()
-        now = index.now()
-        for id, name, group_id, active, archive, host, medium, *state in rows:
+        self.now = index.now()
+        for id, name, group_id, active, archive, root, host, restored, medium, *state in rows:
             if id == node_id:
                 self.active, self.archive, self.group_id = bool(active), bool(archive), group_id
+                self.host, self.root = host, root
+                self.restored = restored or ""
                 self._name, self._medium = name, medium
             else:
                 self.names[id] = name
                 self._media[id] = medium
-                self._unfit[id] = evidence.absent.get(id, "") or _unfit(medium, state, host, now, evidence)
+                self._unfit[id] = evidence.absent.get(id, "") or _unfit(
+                    medium, state, host, self.now, evidence
+                )
 
     def counted(self, good: Good) -> Counted:
         """Judge the good copies of one file on the nodes of `names`, in the order of the nodes."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -65,6 +65,12 @@ def files_of(facts: list[DeletionFact]) -> list[DeleteFile]:
     ]
 
 
+def fences(rows: Rows, run: Run, facts: Sequence[DeletionFact]) -> dict[int, int]:
+    """What the run was given, as long as nobody else has it."""
+    given = dict(rows.all("SELECT file_id, fence FROM sync_claim WHERE run_id = ?", run.id))
+    return {fact.file_id: given.get(fact.file_id, 1) for fact in facts}
+
+
 def ended(
     rows: Rows,
     run: Run,
@@ -76,7 +82,7 @@ def ended(
 ) -> None:
     results = [DeleteResult(file, verdict, error=error) for file in files_of(facts)]
     why = {fact.copy_id: "released" for fact in facts}
-    settle(rows.index, run, rows.fact(node), results, [], why, blame)
+    settle(rows.index, run, rows.fact(node), results, [], why, blame, fences(rows, run, facts))
 
 
 def test_a_claimed_copy_is_suspect_and_its_claim_reserves_nothing(rows: Rows, run: Run) -> None:
@@ -264,7 +270,7 @@ def test_a_cancellation_meanwhile_stands_when_the_copy_could_not_be_removed(rows
 def test_what_nobody_has_looked_at_is_put_back_without_an_attempt(rows: Rows, run: Run) -> None:
     ids = [spread(rows, name) for name in "ab"]
     facts = claimed(rows, run)
-    settle(rows.index, run, rows.fact("field"), [], files_of(facts), {}, "unknown")
+    settle(rows.index, run, rows.fact("field"), [], files_of(facts), {}, "unknown", fences(rows, run, facts))
     assert [rows.state(file_id, "field") for file_id in ids] == ["YN", "YN"]
     assert rows.claims() == [] and rows.attempts("delete") == []
     assert len(claimed(rows, run)) == 2
@@ -318,7 +324,7 @@ def test_settling_again_since_the_answer_got_lost_changes_nothing(rows: Rows, ru
     ]
     before: Any = None
     for _ in range(2):
-        settle(rows.index, run, rows.fact("field"), results, [], {}, "unknown")
+        settle(rows.index, run, rows.fact("field"), results, [], {}, "unknown", fences(rows, run, facts))
         now = (
             [rows.state(file_id, "field") for file_id in ids],
             rows.attempts("delete"),
@@ -365,7 +371,7 @@ def decided_before(
     reading = read(index, node.id, copies, run.id, EVIDENCE)
     decided = decide_all(copies, reading, 2, NOW)
     start.wait()
-    index.retry(lambda: take(index, run, node, [fact for fact, _ in decided.granted], reading))
+    index.retry(lambda: take(index, run, node, decided, reading))
 
 
 def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier) -> None:
@@ -375,7 +381,7 @@ def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFa
     def work() -> None:
         reading = read(index, node.id, copies, run.id, EVIDENCE, lock=False)
         decided = decide_all(copies, reading, 2, NOW)
-        take(index, run, node, [fact for fact, _ in decided.granted], reading)
+        take(index, run, node, decided, reading)
 
     index.retry(work)
 

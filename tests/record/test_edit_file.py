@@ -117,10 +117,11 @@ def test_a_deletion_under_way_gives_no_copy_its_old_state_back(rows: Rows, run: 
         rows.copy(file_id, node, "YY")
     field = rows.fact("field")
     (page,) = pages(rows.index, field.id, "Y", "N", 10)
-    (granted,) = deletions.claim(rows.index, run, field, page, Evidence(), NOW).granted
+    decided = deletions.claim(rows.index, run, field, page, Evidence(), NOW)
+    (granted,) = decided.granted
     modify(rows.index, file_id, None, NEW, LATER, reverify=reverify)
     file = DeleteFile(granted[0].copy_id, file_id, "acq/a", 10, granted[0].has_file)
-    deletions.settle(rows.index, run, field, [], [file], {}, "unknown")
+    deletions.settle(rows.index, run, field, [], [file], {}, "unknown", decided.fences)
     assert rows.state(file_id, "field") == ("MN" if reverify else "YN")
 
 
@@ -131,11 +132,12 @@ def test_a_deletion_under_way_that_succeeds_is_recorded(rows: Rows, run: Run) ->
         rows.copy(file_id, node, "YY")
     field = rows.fact("field")
     (page,) = pages(rows.index, field.id, "Y", "N", 10)
-    (granted,) = deletions.claim(rows.index, run, field, page, Evidence(), NOW).granted
+    decided = deletions.claim(rows.index, run, field, page, Evidence(), NOW)
+    (granted,) = decided.granted
     modify(rows.index, file_id, None, NEW, LATER)
     file = DeleteFile(granted[0].copy_id, file_id, "acq/a", 10, granted[0].has_file)
     result = DeleteResult(file, Verdict.DELETED)
-    deletions.settle(rows.index, run, field, [result], [], {}, "unknown")
+    deletions.settle(rows.index, run, field, [result], [], {}, "unknown", decided.fences)
     assert rows.state(file_id, "field") == "NN"
 
 
