@@ -64,7 +64,8 @@ class Context:
 
     `deleting`: (node id, file id) of the copies that are queued or claimed for deletion in this round; what was read
     of them meanwhile must not be recorded, since they may be gone by then.  `in_use`: likewise, of the files of nodes
-    with tape behind them that are being read, or are leaving the disk; who read one that leaves would wait for the tape.
+    with tape behind them that are being read, or are leaving the disk; a reader of one that leaves would wait for the
+    tape.
     """
 
     index: Index

@@ -117,11 +117,26 @@ def take(index: Index, run: Run, node: NodeFact, decided: Decided, reading: Read
             for fact in granted
         ],
     )
+    if index.galera:
+        _meet(index, granted)
     for marks, some in in_chunks([fact.copy_id for fact in granted]):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})",
             (run.now(), *some),
         )
+
+
+def _meet(index: Index, granted: Sequence[DeletionFact]) -> None:
+    """Write a row that every claim on the same file writes.
+
+    The locks of one server of a Galera cluster mean nothing to the others: two claims on two copies of one file change
+    different rows, and both would be certified.  With one row in common the second fails with a deadlock as it
+    commits, and is decided anew on what the first has left.
+    """
+    index.executemany(
+        "INSERT INTO sync_file_claim (file_id, fence) VALUES (?, 1) ON DUPLICATE KEY UPDATE fence = fence + 1",
+        [(fact.file_id,) for fact in granted],
+    )
 
 
 def settle(
