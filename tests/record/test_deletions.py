@@ -301,6 +301,106 @@ def test_what_is_claimed_by_another_run_by_now_is_left_to_it(rows: Rows, run: Ru
     assert rows.attempts("delete") == []
 
 
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.CORRUPT, Verdict.KEPT, None])
+def test_a_claim_that_was_taken_over_and_came_back_is_not_settled_by_the_old_fence(
+    rows: Rows, run: Run, verdict: Verdict | None
+) -> None:
+    """It stood still beyond its lease, another run took the copy over, and then this one claimed it anew."""
+    file_id = spread(rows)
+    facts = claimed(rows, run)
+    old = fences(rows, run, facts)
+    rows.do("UPDATE sync_claim SET fence = fence + 2")
+    results = [DeleteResult(file, verdict, error="e") for file in files_of(facts) if verdict is not None]
+    untouched = files_of(facts) if verdict is None else []
+    settle(rows.index, run, rows.fact("field"), results, untouched, {}, "unknown", old)
+    assert rows.state(file_id, "field") == "MN"
+    assert rows.claims() == [(file_id, rows.node["field"], run.id)]
+    assert rows.attempts("delete") == [] and rows.all("SELECT * FROM sync_event") == []
+
+
+def test_a_copy_that_was_kept_is_as_it_was_and_waits_and_the_wrong_keepers_are_suspect(
+    rows: Rows, run: Run
+) -> None:
+    file_id, other = spread(rows, "a"), spread(rows, "b")
+    facts = claimed(rows, run)
+    one, two = rows.node["one"], rows.node["two"]
+    rows.do("UPDATE archivefilecopy SET has_file = 'X' WHERE node_id = ? AND file_id = ?", two, file_id)
+    result = DeleteResult(
+        files_of(facts)[0],
+        Verdict.KEPT,
+        error="one lacks it",
+        wrong=((one, "it is not there"), (two, "short")),
+    )
+    deleted = DeleteResult(files_of(facts)[1], Verdict.DELETED, wrong=((two, "short as well"),))
+    for _ in range(2):  # the answer to the commit may get lost
+        settle(
+            rows.index,
+            run,
+            rows.fact("field"),
+            [result, deleted],
+            [],
+            {},
+            "unknown",
+            fences(rows, run, facts),
+        )
+        assert [rows.state(file_id, node) for node in ("field", "one", "two")] == ["YN", "MY", "XY"]
+        assert [rows.state(other, node) for node in ("field", "one", "two")] == ["NN", "YY", "MY"]
+        assert rows.all("SELECT file_id, node_id, why FROM sync_event WHERE what = 'suspect'") == [
+            (file_id, one, "it is not there"),
+            (other, two, "short as well"),
+        ]
+        assert rows.events("kept") == []
+        assert rows.attempts("delete") == [(facts[0].copy_id, 1, "unknown", "one lacks it")]
+        assert rows.claims() == []
+    assert claimed(rows, run) == []
+
+
+def test_what_was_done_at_another_place_leaves_the_copies_suspect(rows: Rows, run: Run) -> None:
+    """Somebody has given the node another disk meanwhile: nobody knows what is there."""
+    ids = [spread(rows, name) for name in "abcd"]
+    node = rows.fact("field")
+    facts = claimed(rows, run)
+    verdicts = (Verdict.DELETED, Verdict.FAILED, Verdict.CORRUPT)
+    results = [
+        DeleteResult(file, verdict) for file, verdict in zip(files_of(facts)[:3], verdicts, strict=True)
+    ]
+    rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE id = ?", node.id)
+    settle(rows.index, run, node, results, files_of(facts)[3:], {}, "unknown", fences(rows, run, facts))
+    assert [rows.state(file_id, "field") for file_id in ids] == ["MN"] * 4
+    assert rows.claims() == []
+
+
+def test_nothing_is_claimed_where_the_node_is_at_another_place(rows: Rows, run: Run) -> None:
+    file_id = spread(rows)
+    node = rows.fact("field")
+    copies = scanned(rows.index, node, run)
+    rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE id = ?", node.id)
+    decided = claim(rows.index, run, node, copies, EVIDENCE, NOW)
+    assert (decided.granted, decided.refused) == ([], [])
+    assert rows.state(file_id, "field") == "YN"
+
+
+def test_a_claim_whose_answer_got_lost_is_undone_when_it_is_not_safe_any_more(rows: Rows, run: Run) -> None:
+    file_id = spread(rows)
+    node = rows.fact("field")
+    copies = scanned(rows.index, node, run)
+    claim(rows.index, run, node, copies, EVIDENCE, NOW)
+    assert rows.state(file_id, "field") == "MN"
+    rows.do("UPDATE sync_medium SET wrong = ?, why = 'no marker' WHERE node_id = ?", WHEN, rows.node["one"])
+    decided = claim(rows.index, run, node, copies, EVIDENCE, NOW)
+    assert decided.granted == [] and "one: left out since" in decided.refused[0][1]
+    assert rows.state(file_id, "field") == "YN" and rows.claims() == []
+
+
+def test_what_is_granted_names_the_keepers_as_they_are_now(rows: Rows, run: Run) -> None:
+    file_id = spread(rows)
+    node = rows.fact("field")
+    (copies,) = pages(rows.index, node.id, "Y", "N", 100)
+    rows.copy(file_id, "one_too", "YM")
+    ((fact, _),) = claim(rows.index, run, node, copies, EVIDENCE, NOW).granted
+    assert fact.other_ids == tuple(rows.node[name] for name in ("one", "one_too", "two"))
+
+
 def test_a_file_that_is_gone_is_recorded_as_gone_whatever_anybody_says(rows: Rows, run: Run) -> None:
     ids = [spread(rows, name) for name in "ab"]
     facts = claimed(rows, run)
