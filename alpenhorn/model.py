@@ -10,6 +10,7 @@ name says otherwise.
 # Without `from __future__ import annotations`, on purpose: each annotation of a named tuple would be a text
 # that is compiled at every start.
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -188,7 +189,9 @@ class DeletionFact(NamedTuple):
     pending requests: one that has this copy as its source, one for the file into this node's group; 0: none.
     `pinned` says by what it is kept, `claimed_by` by which other run it is being deleted, `same_path` of which
     acquisition another file lies at the same path; "" when it is not so.  `by_rule`: an autoclean edge releases it.
-    `space_b`: what it takes on the medium, if known.
+    `space_b`: what it takes on the medium, if known.  `other_ids` and `released_ids`: the nodes of `others` and
+    `released`.  `twice`: the index has more than one row for this copy.  `restored`: why the index is older than the
+    disks, "" when it is not.
     """
 
     copy_id: int
@@ -210,6 +213,24 @@ class DeletionFact(NamedTuple):
     attempt: AttemptFact | None = None
     by_rule: bool = False
     uncounted: tuple[str, ...] = ()
+    other_ids: tuple[int, ...] = ()
+    released_ids: tuple[int, ...] = ()
+    twice: bool = False
+    restored: str = ""
+
+
+class Evidence(NamedTuple):
+    """What a deletion may rely on.
+
+    `minimum`: good archive copies that must be left; `seen_within`: seconds since a node was last found right;
+    `trust_unseen`: count copies also on nodes that no run has ever seen.  `absent`: nodes that the run itself knows
+    not to answer, and why.
+    """
+
+    minimum: int = 2
+    seen_within: float = 7 * 86_400.0
+    trust_unseen: bool = False
+    absent: Mapping[int, str] = {}
 
 
 class GoodCopy(NamedTuple):

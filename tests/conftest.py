@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fixtures.archive",
     "tests.fixtures.index",
+    "tests.fixtures.galera",
     "tests.fixtures.sshd",
     "tests.fixtures.packages",
     "tests.fixtures.process",

@@ -63,9 +63,10 @@ class Context:
     groups.  `free_b`: their free bytes as the round began, None unknown.  `changed` is set by whatever may
     have made new work possible.  `clock` gives naive UTC.
 
-    `deleting`: (node id, file id) of the copies that were claimed for deletion in this round; what was read of
-    them meanwhile must not be recorded, since they may be gone by then.  `in_use`: likewise, of the files of nodes with
-    tape behind them that are being read, or are leaving the disk; who read one that leaves would wait for the tape.
+    `deleting`: (node id, file id) of the copies that are queued or claimed for deletion in this round; what was read
+    of them meanwhile must not be recorded, since they may be gone by then.  `in_use`: likewise, of the files of nodes
+    with tape behind them that are being read, or are leaving the disk; a reader of one that leaves would wait for the
+    tape.
     """
 
     index: Index

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.config import Sync
 from alpenhorn.index.connection import Index
-from alpenhorn.model import DeletionFact, NodeFact
+from alpenhorn.model import DeletionFact, Evidence, NodeFact
 from alpenhorn.plan import brake
 from alpenhorn.plan.deletions import decide, enough, frees, lacking
 from alpenhorn.scan import deletions as scan
@@ -20,6 +20,11 @@ class Page(NamedTuple):
 
     may: list[DeletionFact]
     left: list[tuple[DeletionFact, str]]
+
+
+def evidence(sync: Sync, absent: Mapping[int, str]) -> Evidence:
+    """What this host's deletions rely on; `absent`: nodes that the run knows not to answer, and why."""
+    return Evidence(sync.archive_copy_count, sync.keeper_seen_within, sync.trust_unseen, absent)
 
 
 class Deletable:
@@ -35,7 +40,7 @@ class Deletable:
         self,
         index: Index,
         node: NodeFact,
-        sync: Sync,
+        evidence: Evidence,
         free_b: int | None,
         now: float,
         run_id: int,
@@ -44,7 +49,7 @@ class Deletable:
     ) -> None:
         self.index = index
         self.node = node
-        self.minimum = sync.archive_copy_count
+        self.evidence = evidence
         self.now = now
         self.run_id = run_id
         self.look = look
@@ -96,9 +101,9 @@ class Deletable:
 
     def _decided(self, copies: list[DeletionFact]) -> Page:
         page = Page([], [])
-        reading = scan.read(self.index, self.node.id, copies, self.run_id)
+        reading = scan.read(self.index, self.node.id, copies, self.run_id, self.evidence)
         for fact in reading.facts:
-            if why_not := decide(fact, reading.archive, self.minimum, self.now):
+            if why_not := decide(fact, reading.archive, self.evidence.minimum, self.now):
                 page.left.append((fact, why_not))
             else:
                 page.may.append(fact)

@@ -1,12 +1,17 @@
-"""Deletions: pages of copies that may go through the brake, the claim, the pool and the record."""
+"""Deletions: copies that may go are queued, and decided and claimed when a worker is about to have them.
+
+Between the two, a queue may stand for hours behind long pulls.  What was decided as it was filled would be done on
+what was known then: pins, cancellations, and what other hosts have found of the keepers since would not be honoured.
+"""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.coordinator.deletable import Deletable, Page, put_brake
+from alpenhorn.coordinator.deletable import Deletable, Page, evidence, put_brake
 from alpenhorn.model import (
     Blame,
     DeleteFile,
@@ -23,11 +28,15 @@ from alpenhorn.model import (
     Verdict,
     WantsFile,
 )
-from alpenhorn.plan.batches import delete_tasks
-from alpenhorn.plan.deletions import wrong
+from alpenhorn.plan.batches import delete_task, delete_tasks
+from alpenhorn.plan.deletions import keepers, wrong
 from alpenhorn.record import deletions
+from alpenhorn.record.claims import LEASE
 
-MOST = 100_000  # copies claimed in one round, all of which it keeps in mind; the next round goes on
+MOST = 100_000  # copies queued or claimed in one round, all of which it keeps in mind; the next round goes on
+# Seconds for which a worker may act on claims.  They are good for longer, so that none can have been taken over while
+# a file is removed; a clock that counts on in sleep and in a stopped process tells.
+GOOD_FOR = LEASE.total_seconds() * 2 / 3
 
 
 class _Work:
@@ -45,26 +54,36 @@ class Deletions:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._works: dict[int, _Work] = {}
+        self._queued: dict[int, DeletionFact] = {}  # by copy id, as they were when they were queued
         self._why: dict[int, str] = {}
+        self._fences: dict[tuple[int, int], int] = {}  # by node id and file id
         self._tasks = self._all_tasks()
 
     def feed(self) -> list[Task]:
         return next(self._tasks, [])
 
     def _all_tasks(self) -> Iterator[list[Task]]:
-        """Each page is looked at and claimed when it is asked for.
+        """Each page is looked at when it is asked for.
 
-        Suspect copies, such as a killed run has left, are claimed all at once before anything else is fed: a check
+        Suspect copies, such as a killed run has left, are queued all at once before anything else is fed: a check
         that finds one gone would leave its directory.
         """
-        works = [work for work in map(self._begin, sorted(self.context.ios)) if work is not None]
+        begun = (self._begin(node_id) for node_id in sorted(self.context.ios))
+        self._works = {work.node.id: work for work in begun if work is not None}
+        works = list(self._works.values())
         tasks = [
-            task for work in works for some in self._claimed(work, work.deletable.suspect()) for task in some
+            task
+            for work in works
+            for some in self._candidates(work, work.deletable.suspect())
+            for task in some
         ]
         if tasks:
             yield tasks
         for work in works:
-            yield from self._claimed(work, work.deletable.rest())
+            # Most of what is released may go, and is decided about in any case.
+            work.deletable.look = False
+            yield from self._candidates(work, work.deletable.rest())
 
     def _begin(self, node_id: int) -> _Work | None:
         """None where there is nothing to delete, or the brake is put."""
@@ -72,7 +91,7 @@ class Deletions:
         if node_id in context.gone or node_id in context.whole.braked:
             return None
         node = context.node(node_id)
-        work = _Work(node, self._deletable(node, look=False))
+        work = _Work(node, self._deletable(node))
         if not work.deletable:
             return None
         if not context.asked.allow_mass_delete:
@@ -86,20 +105,49 @@ class Deletions:
                 work.allowed = brake.allowed
         return work
 
-    def _claimed(self, work: _Work, pages: Iterator[Page]) -> Iterator[list[Task]]:
+    def _candidates(self, work: _Work, pages: Iterator[Page]) -> Iterator[list[Task]]:
         context, node = self.context, work.node
         for page in pages:
             if node.id in context.gone or len(context.deleting) >= MOST:
                 return
             self._tell(node, page.left)
-            granted = self._claim(node, page.may, work.allowed)
-            # Where much has to wait, locking it all to find that out would keep others from their work.
-            if page.may:
-                work.deletable.look = len(granted) < len(page.may) / 2
-            work.allowed -= sum(not fact.by_rule for fact in granted)
-            work.deletable.going(granted)
-            if granted:
-                yield list(delete_tasks(node, [_file(fact) for fact in granted], context.limits))
+            free = [fact for fact in page.may if (node.id, fact.file_id) not in context.deleting]
+            work.deletable.going(free)
+            if free:
+                self._queued.update((fact.copy_id, fact) for fact in free)
+                context.deleting.update((node.id, fact.file_id) for fact in free)
+                yield list(delete_tasks(node, [_file(fact) for fact in free], context.limits))
+
+    def decided(self, task: Task) -> Task | None:
+        """Claim what may go at the moment when a worker is to have it; None when that is nothing."""
+        context = self.context
+        assert isinstance(task.job, DeleteJob)
+        facts = self._unqueued(task.job)
+        work = self._works[task.node_id]
+        if work.node.id in context.gone:
+            return None
+        # Before the claim, whose lease begins later.
+        expires = time.clock_gettime(time.CLOCK_BOOTTIME) + GOOD_FOR
+        archive, granted = self._claim(work, facts)
+        if not granted:
+            return None
+        files = [self._with_keepers(fact, archive) for fact in granted]
+        looked_at = sorted({node_id for file in files for node_id in file.keepers})
+        job = DeleteJob(work.node, tuple(files), tuple(map(context.node, looked_at)), expires)
+        return delete_task(job, context.limits)
+
+    def _unqueued(self, job: DeleteJob) -> list[DeletionFact]:
+        self.context.deleting.difference_update((job.node.id, file.file_id) for file in job.files)
+        return [self._queued.pop(file.copy_id) for file in job.files]
+
+    def _with_keepers(self, fact: DeletionFact, archive: bool) -> DeleteFile:
+        """The worker looks at those keepers that are on this host."""
+        nodes, host = self.context.topology.nodes, self.context.config.sync.host
+        counted = keepers(fact, archive)
+        here = tuple(id for id in counted if id in nodes and nodes[id].host == host)
+        return _file(fact)._replace(
+            keepers=here, spare=len(counted) - max(self.context.config.sync.archive_copy_count, 1)
+        )
 
     def _deletable(self, node: NodeFact, look: bool = True) -> Deletable:
         """Room is made once in a run: a file system that frees space late must not lose one copy after another."""
@@ -107,7 +155,7 @@ class Deletions:
         return Deletable(
             context.index,
             node,
-            context.config.sync,
+            evidence(context.config.sync, context.gone),
             context.free_b.get(node.id),
             context.posix_now(),
             context.run.id,
@@ -115,28 +163,31 @@ class Deletions:
             look=look,
         )
 
-    def _claim(self, node: NodeFact, wanted: list[DeletionFact], most: float) -> list[DeletionFact]:
-        """Claim what may go at this moment, but no more than so many; returns the copies as they were before."""
-        context = self.context
-        free = [fact for fact in wanted if (node.id, fact.file_id) not in context.deleting]
-        if not free:
-            return []
+    def _claim(self, work: _Work, wanted: list[DeletionFact]) -> tuple[bool, list[DeletionFact]]:
+        """Claim what may go at this moment, but no more than is allowed; returns whether the node is an archive node,
+        and the copies as they were before."""
+        context, node = self.context, work.node
         decided = deletions.claim(
             context.index,
             context.run,
             node,
-            free,
-            context.config.sync.archive_copy_count,
+            wanted,
+            evidence(context.config.sync, context.gone),
             context.posix_now(),
-            most,
+            work.allowed,
         )
         self._tell(node, decided.refused)
+        granted = [fact for fact, _ in decided.granted]
+        # Where much has to wait, locking it all to find that out would keep others from their work.
+        work.deletable.look = len(granted) < len(wanted) / 2
+        work.allowed -= sum(not fact.by_rule for fact in granted)
         for fact, why in decided.granted:
             self._why[fact.copy_id] = why
+            self._fences[node.id, fact.file_id] = decided.fences[fact.file_id]
             context.deleting.add((node.id, fact.file_id))
             if fact.wants_file == WantsFile.MAYBE:
                 context.whole.relieved.add(node.id)
-        return [fact for fact, _ in decided.granted]
+        return decided.archive, granted
 
     def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, str]]) -> None:
         for fact, why_not in left:
@@ -167,14 +218,20 @@ class Deletions:
 
     def withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, DeleteJob)
-        self._settle(task.job, DeleteOutcome(), Blame.UNKNOWN)
+        self._unqueued(task.job)
 
     def _settle(self, job: DeleteJob, outcome: DeleteOutcome, blame: Blame) -> None:
         context = self.context
         told = {result.file.copy_id for result in outcome.results}
         untouched = [file for file in job.files if file.copy_id not in told]
         why = {file.copy_id: self._why.pop(file.copy_id, "") for file in job.files}
-        deletions.settle(context.index, context.run, job.node, outcome.results, untouched, why, blame)
+        fences = {file.file_id: self._fences.pop((job.node.id, file.file_id)) for file in job.files}
+        deletions.settle(context.index, context.run, job.node, outcome.results, untouched, why, blame, fences)
+        if outcome.expired:
+            context.changed = True  # the rest is decided anew in the next round
+            context.report.later.add(
+                f"not deleted yet on {job.node.name}: the claims were too old when the worker came to the files"
+            )
         if outcome.results:
             context.changed = True
             self._count(job.node, outcome.results)
@@ -199,6 +256,12 @@ class Deletions:
                 report.failures.add(
                     f"released copies on {node.name} are not what the index says, and were left there as corrupt;"
                     " look at them, and to delete them all the same: alpenhorn file clean --now",
+                    f"{result.file.path}: {result.error}",
+                )
+            elif result.verdict is Verdict.KEPT:
+                tally.failed += 1
+                report.failures.add(
+                    f"released copies on {node.name} were left there, since other copies are not what the index says",
                     f"{result.file.path}: {result.error}",
                 )
             else:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.checks import turns
-from alpenhorn.coordinator.deletable import Deletable, put_brake
+from alpenhorn.coordinator.deletable import Deletable, evidence, put_brake
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
@@ -253,9 +253,10 @@ def _check_items(node: NodeFact, why: str, plan: CheckPlan) -> Iterator[Item]:
 
 
 def _deletions(index: Index, found: Prospect, config: Config, asked: Asked, now: float) -> Iterator[Item]:
+    relied_on = evidence(config.sync, found.planner.troubles.absent)
     for node in found.workable:
         free_b = found.free_b[node.id]
-        chosen, counted = (Deletable(index, node, config.sync, free_b, now, NO_RUN) for _ in range(2))
+        chosen, counted = (Deletable(index, node, relied_on, free_b, now, NO_RUN) for _ in range(2))
         braked = "" if asked.allow_mass_delete or not chosen else put_brake(counted, config.sync, 0).line
         for page in chosen.pages():
             chosen.going(page.may)

@@ -347,7 +347,8 @@ class _Session:
         if Kind.DELETE in kinds:
             from alpenhorn.coordinator.deletions import Deletions
 
-            lists[Kind.DELETE] = Deletions(context)
+            deletions = lists[Kind.DELETE] = Deletions(context)
+            self.pool.decide_late(Kind.DELETE, lambda task: self._recounted(task, deletions.decided(task)))
         if Kind.CHECK in kinds:
             from alpenhorn.coordinator.checks import Checks
 
@@ -418,6 +419,12 @@ class _Session:
         self._planned(-task.files, -task.bytes)
         self._list_of(task).withdrawn(task)
 
+    def _recounted(self, task: Task, decided: Task | None) -> Task | None:
+        """What was decided of a task as a worker was to have it."""
+        files, size_b = (decided.files, decided.bytes) if decided is not None else (0, 0)
+        self._planned(files - task.files, size_b - task.bytes)
+        return decided
+
     def _taken(self, worklist: Worklist, done: Done, context: Context) -> None:
         if done.fate is Fate.ABANDONED:
             # A worker that cannot be killed hangs in the storage: whoever comes next would hang there too.
@@ -439,5 +446,8 @@ class _Session:
 
     def _renew(self) -> None:
         if time.monotonic() - self.renewed >= RENEW_EVERY:
-            claims.renew(self.index, self.run)
+            if late := claims.renew(self.index, self.run):
+                self.report.warnings.add(
+                    f"{late} claims had run out before they were renewed: the run stood still, or the index was away"
+                )
             self.renewed = time.monotonic()

@@ -38,6 +38,7 @@ class Index:
         self.db = db
         self.url = url
         self.patience = PATIENCE
+        self._galera: bool | None = None
         _open.add(self)
 
     @classmethod
@@ -58,6 +59,16 @@ class Index:
     @property
     def sqlite(self) -> bool:
         return isinstance(self.db, pw.SqliteDatabase)
+
+    @property
+    def galera(self) -> bool:
+        """Whether the server is one of a Galera cluster, where a lock is known to no server but its own; asked once
+        for each session."""
+        if self._galera is None:
+            # Not @@wsrep_on, which MySQL does not know.
+            row = None if self.sqlite else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchone()
+            self._galera = row is not None and row[1] == "ON"
+        return self._galera
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -168,6 +179,7 @@ class Index:
 
     def disconnect(self) -> None:
         """Close the connection; the next use opens it again."""
+        self._galera = None
         self.db.drop()
 
     def close(self) -> None:

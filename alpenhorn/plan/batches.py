@@ -133,13 +133,13 @@ def check_tasks(node: NodeFact, files: Sequence[CheckFile], limits: Limits) -> I
 def delete_tasks(node: NodeFact, files: Sequence[DeleteFile], limits: Limits) -> Iterator[Task]:
     """No bytes are moved: what a task may take is by the number of its files."""
     for batch in split(files, lambda file: 0, BATCH_FILES, limits.workers):
-        yield Task(
-            Kind.DELETE,
-            node.id,
-            DeleteJob(node, tuple(batch)),
-            files=len(batch),
-            deadline=limits.deadline(len(batch), 0),
-        )
+        yield delete_task(DeleteJob(node, tuple(batch)), limits)
+
+
+def delete_task(job: DeleteJob, limits: Limits) -> Task:
+    return Task(
+        Kind.DELETE, job.node.id, job, files=len(job.files), deadline=limits.deadline(len(job.files), 0)
+    )
 
 
 def import_tasks(

@@ -4,10 +4,11 @@ A copy with wants_file N ("released") goes once that is safe.  A copy with wants
 a node that is no archive node, oldest first, and only as many as give it back the free space that it lacks.
 
 Safe means: at least `minimum` other copies on active archive nodes are good (has_file Y), not wanted gone
-themselves, and not being deleted; nobody is still to pull from this copy, has asked for the file here, or has pinned
-it; and no other file of the index lies at its path.  Copies that are released on several archive nodes at once are
-decided one after the other, so each of them counts those that are still to be decided: exactly as many go as leave
-`minimum` behind.
+themselves, not being deleted, and lie on distinct media that were lately seen to be what the index believes
+(`alpenhorn.scan.keepers`); the index is not older than the disks; nobody is still to pull from this copy, has asked
+for the file here, or has pinned it; no other file of the index lies at its path, and the index has one row for the
+copy.  Copies that are released on several archive nodes at once are decided one after the other, so each of them
+counts those that are still to be decided: exactly as many go as leave `minimum` behind.
 
 Whoever deletes must decide on facts read in the transaction that claims the copy (`alpenhorn.record.deletions`).
 """
@@ -19,6 +20,8 @@ from collections.abc import Iterable
 from alpenhorn.model import GIB, DeletionFact, HasFile, NodeFact, WantsFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
+
+MOST_TOLD = 3  # copies that do not count, each with its reason
 
 
 def decide(fact: DeletionFact, archive: bool, minimum: int, now: float) -> str:
@@ -59,10 +62,20 @@ def wrong(fact: DeletionFact) -> str:
             f"a file of acquisition {fact.same_path} lies at the same path, and would go with it; remove one of the"
             " two rows from the index"
         )
+    if fact.twice:
+        return (
+            "the index has more than one row for this copy, so that the file would go and a row stay; remove all but"
+            " one of them from the index"
+        )
     return unsafe(fact.acq, fact.name)
 
 
 def _not_now(fact: DeletionFact, now: float) -> str:
+    if fact.restored:
+        return (
+            f"the index is older than the disks ({fact.restored}), so that nothing is deleted until they have been"
+            " compared (run: alpenhorn reconcile)"
+        )
     if fact.claimed_by:
         return f"it is being deleted by {fact.claimed_by}"
     if waits(fact.attempt, now):
@@ -77,15 +90,29 @@ def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> str:
         return "a pending request is still to pull from it (see: alpenhorn request list)"
     if fact.wanted_by:
         return "a pending request wants the file in this node's group (see: alpenhorn request list)"
-    left = len(fact.others)
-    if archive and fact.wants_file == WantsFile.NO:
-        left += len(fact.released)
+    left = len(keepers(fact, archive))
     if left < max(minimum, 1):
-        return (
-            f"it is safe once {max(minimum, 1)} other good copies are on active archive nodes, and there"
-            f" {'is' if left == 1 else 'are'} {left} (copy it to another with: alpenhorn node sync)"
-        )
+        return f"needs {max(minimum, 1)} other good archive copies; has {left}{_remedy(fact, archive)}"
     return ""
+
+
+def keepers(fact: DeletionFact, archive: bool) -> tuple[int, ...]:
+    """The nodes whose copies count for the deletion of this one: where several archive copies are released at once,
+    those that are still to be decided as well."""
+    if archive and fact.wants_file == WantsFile.NO:
+        return fact.other_ids + fact.released_ids
+    return fact.other_ids
+
+
+def _remedy(fact: DeletionFact, archive: bool) -> str:
+    """Which good copies do not count, the first few of them; where there are none, how one more is made."""
+    uncounted = list(fact.uncounted)
+    if not archive or fact.wants_file != WantsFile.NO:
+        uncounted += [f"{name}: released as well" for name in fact.released]
+    if not uncounted:
+        return " (copy it to another with: alpenhorn node sync)"
+    more = f"; and {len(uncounted) - MOST_TOLD} more" if len(uncounted) > MOST_TOLD else ""
+    return f"; does not count: {'; '.join(uncounted[:MOST_TOLD])}{more}"
 
 
 def reason(fact: DeletionFact) -> str:

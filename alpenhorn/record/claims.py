@@ -4,12 +4,16 @@ the index.
 A claim is a lease judged by the database server's clock, so that hosts' clocks may differ.  That of a pull is
 unique for a file and a group, so that two requests for one file cannot be served by two hosts at once either.
 Those of deletions are made in `alpenhorn.record.deletions`; all are renewed and removed here.
+
+Each take-over of a lease that ran out raises the fence of its claim.  A run records what came of its work only where
+it still holds the claim under the fence that it was given (`held`): one that stood still beyond its lease may find
+that another has done the work meanwhile.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
@@ -30,13 +34,14 @@ class Wanted(NamedTuple):
     reserved_b: int
 
 
-def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
-    """Claim what is still pending and nobody else's; returns the ids of the requests that are granted.
+def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> dict[int, int]:
+    """Claim what is still pending and not claimed by another run; returns the fence of each request that is granted,
+    by request id.
 
-    A lease that has run out is taken over, under the next fencing number.
+    A lease that has run out is taken over, under the next fence.
     """
 
-    def work() -> set[int]:
+    def work() -> dict[int, int]:
         now = index.now()
         expires = str(now + LEASE)
         rows = [
@@ -55,6 +60,7 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
         ]
         index.executemany(index.insert_ignore("sync_claim", COLUMNS), rows)
         ours = _ours(index, run)
+        taken_over = False
         for want in wanted:
             if (want.file_id, want.group_id) not in ours:
                 taken = index.execute(
@@ -72,23 +78,44 @@ def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> set[int]:
                     ),
                 )
                 if taken.rowcount:
-                    ours.add((want.file_id, want.group_id))
+                    taken_over = True
+        if taken_over:
+            ours = _ours(index, run)
         # Asked only now: the claim may have had to wait for the transaction that completed the request.
         pending = still_pending(index, [want.request_id for want in wanted])
         there = _there_by_now(index, wanted)
-        mine = ours - there
+        mine = ours.keys() - there
         granted = {
             want.request_id: want
             for want in wanted
             if want.request_id in pending and (want.file_id, want.group_id) in mine
         }
         needed = {(want.file_id, want.group_id) for want in granted.values()}
-        surplus = {(want.file_id, want.group_id) for want in wanted} & ours - needed
+        surplus = {(want.file_id, want.group_id) for want in wanted} & ours.keys() - needed
         for group_id in {group_id for _, group_id in surplus}:
             release(index, run, group_id, [file_id for file_id, group in surplus if group == group_id])
-        return set(granted)
+        return {request_id: ours[want.file_id, want.group_id] for request_id, want in granted.items()}
 
     return index.retry(work)
+
+
+def held(index: Index, run: Run, kind: str, target_id: int, fences: Mapping[int, int]) -> set[int]:
+    """The files whose claims this run still holds under the fences that it was given; they stay locked until the
+    transaction ends, so that none is taken over before what came of the work is recorded.
+
+    `kind`: "pull" or "delete"; `target_id`: the group, or the node; `fences`: file id to fence.
+    """
+    lock = "" if index.sqlite else " FOR UPDATE"
+    found: set[int] = set()
+    for marks, some in in_chunks(sorted(fences)):
+        # The + keeps SQLite from going through all claims of the run.
+        rows = index.execute(
+            "SELECT file_id, fence FROM sync_claim"
+            f" WHERE kind = ? AND target_id = ? AND +run_id = ? AND file_id IN ({marks}){lock}",
+            (kind, target_id, run.id, *some),
+        )
+        found.update(file_id for file_id, fence in rows if fence == fences[file_id])
+    return found
 
 
 def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
@@ -117,20 +144,30 @@ def _there_by_now(index: Index, wanted: Sequence[Wanted]) -> set[tuple[int, int]
     return found
 
 
-def _ours(index: Index, run: Run) -> set[tuple[int, int]]:
+def _ours(index: Index, run: Run) -> dict[tuple[int, int], int]:
+    """(file id, group id) to the fence."""
     rows = index.execute(
-        "SELECT file_id, target_id FROM sync_claim WHERE kind = 'pull' AND run_id = ?", (run.id,)
+        "SELECT file_id, target_id, fence FROM sync_claim WHERE kind = 'pull' AND run_id = ?", (run.id,)
     )
-    return set(rows.fetchall())
+    return {(file_id, group_id): fence for file_id, group_id, fence in rows}
 
 
-def renew(index: Index, run: Run) -> None:
-    """Extend all leases of a run; called well before they run out."""
-    index.retry(
-        lambda: index.execute(
-            "UPDATE sync_claim SET expires = ? WHERE run_id = ?", (index.now() + LEASE, run.id)
-        )
-    )
+def renew(index: Index, run: Run) -> int:
+    """Extend all leases that a run still holds; called well before they run out.
+
+    What another run took over is that run's, and stays as it is.  Returns how many had run out before they were
+    extended, of which others may have been taken over: 0 unless the run stood still, or its index was away.
+    """
+
+    def work() -> int:
+        now = index.now()
+        (late,) = index.execute(
+            "SELECT COUNT(*) FROM sync_claim WHERE run_id = ? AND expires <= ?", (run.id, now)
+        ).fetchone()
+        index.execute("UPDATE sync_claim SET expires = ? WHERE run_id = ?", (now + LEASE, run.id))
+        return int(late)
+
+    return index.retry(work)
 
 
 def release(index: Index, run: Run, target_id: int, file_ids: Sequence[int], kind: str = "pull") -> None:

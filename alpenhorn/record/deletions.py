@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, HasFile, NodeFact, Verdict
+from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, HasFile, NodeFact, Verdict
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.claims import COLUMNS, LEASE, release
+from alpenhorn.record.claims import COLUMNS, LEASE, held, release
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.deletions import Reading, read
 
@@ -27,10 +27,15 @@ CHANGED = "its state was changed while it was looked at"
 
 
 class Decided(NamedTuple):
-    """`granted`: (copy as it was before the claim, why it goes); `refused`: (copy, why it stays for now)."""
+    """`granted`: (copy as it was before the claim, with what counts for it now, and why it goes); `refused`: (copy, why
+    it stays for now); `undone`: those of them that this run had claimed before.  `fences`: those of the claims on what
+    is granted, by file id.  `archive`: whether the node is an archive node."""
 
     granted: list[tuple[DeletionFact, str]]
     refused: list[tuple[DeletionFact, str]]
+    undone: list[DeletionFact]
+    fences: dict[int, int]
+    archive: bool = False
 
 
 def claim(
@@ -38,20 +43,23 @@ def claim(
     run: Run,
     node: NodeFact,
     copies: Sequence[DeletionFact],
-    minimum: int,
+    evidence: Evidence,
     now: float,
     most: float = math.inf,
 ) -> Decided:
     """Claim those of a node's copies that may be deleted on the rows as they are at this moment.
 
     `copies` are as they were scanned; one that somebody changed since then is refused.  `now`: POSIX seconds.
-    `most`: how many may be claimed, beside those that go by rule; what is beyond that is neither granted nor refused.
+    `most`: how many may be claimed, beside those that go by rule; what is beyond that is neither granted nor refused,
+    and nor is anything where the node is not where `node` says any more.
     """
 
     def work() -> Decided:
-        reading = read(index, node.id, copies, run.id, lock=True)
-        decided = decide_all(copies, reading, minimum, now, most)
-        take(index, run, node, [fact for fact, _ in decided.granted], reading)
+        reading = read(index, node.id, copies, run.id, evidence, lock=True)
+        if (reading.host, reading.root) != (node.host, node.root):
+            return Decided([], [], [], {})
+        decided = decide_all(copies, reading, evidence.minimum, now, most)
+        take(index, run, node, decided, reading)
         return decided
 
     return index.retry(work)
@@ -62,24 +70,33 @@ def decide_all(
 ) -> Decided:
     """Decide on what was read now of copies that were scanned before."""
     scanned = {copy.copy_id: copy for copy in copies}
-    decided = Decided([], [])
+    decided = Decided([], [], [], {}, reading.archive)
     counted = 0
     for fact in reading.facts:
         before = scanned[fact.copy_id]
-        if fact.file_id in reading.ours:  # the answer to the commit got lost
-            decided.granted.append((before, reason(fact._replace(wants_file=before.wants_file))))
-        elif (fact.has_file, fact.wants_file) != (before.has_file, before.wants_file):
-            decided.refused.append((fact, CHANGED))
-        elif why_not := decide(fact, reading.archive, minimum, now):
+        claimed = fact.file_id in reading.ours  # and the answer to the commit got lost
+        if claimed and fact.has_file == HasFile.MAYBE:
+            fact = fact._replace(has_file=before.has_file)
+        if (fact.has_file, fact.wants_file) != (before.has_file, before.wants_file):
+            why_not = CHANGED
+        else:
+            why_not = decide(fact, reading.archive, minimum, now)
+        if why_not:
             decided.refused.append((fact, why_not))
+            if claimed:
+                decided.undone.append(fact)
         elif fact.by_rule or counted < most:
             counted += not fact.by_rule
             decided.granted.append((fact, reason(fact)))
+            decided.fences[fact.file_id] = reading.fences.get(fact.file_id, 0) + 1
     return decided
 
 
-def take(index: Index, run: Run, node: NodeFact, granted: Sequence[DeletionFact], reading: Reading) -> None:
+def take(index: Index, run: Run, node: NodeFact, decided: Decided, reading: Reading) -> None:
     """Write down that the copies are being deleted; part of the transaction in which that was decided."""
+    _put_back(index, run, [(fact.copy_id, fact.has_file) for fact in decided.undone])
+    release(index, run, node.id, [fact.file_id for fact in decided.undone], kind="delete")
+    granted = [fact for fact, _ in decided.granted]
     if not granted:
         return
     expires = str(index.now() + LEASE)
@@ -95,16 +112,31 @@ def take(index: Index, run: Run, node: NodeFact, granted: Sequence[DeletionFact]
                 run.host,
                 run.id,
                 expires,
-                reading.fences.get(fact.file_id, 0) + 1,
+                decided.fences[fact.file_id],
             )
             for fact in granted
         ],
     )
+    if index.galera:
+        _meet(index, granted)
     for marks, some in in_chunks([fact.copy_id for fact in granted]):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})",
             (run.now(), *some),
         )
+
+
+def _meet(index: Index, granted: Sequence[DeletionFact]) -> None:
+    """Write a row that every claim on the same file writes.
+
+    The locks of one server of a Galera cluster mean nothing to the others: two claims on two copies of one file change
+    different rows, and both would be certified.  With one row in common the second fails with a deadlock as it
+    commits, and is decided anew on what the first has left.
+    """
+    index.executemany(
+        "INSERT INTO sync_file_claim (file_id, fence) VALUES (?, 1) ON DUPLICATE KEY UPDATE fence = fence + 1",
+        [(fact.file_id,) for fact in granted],
+    )
 
 
 def settle(
@@ -115,28 +147,37 @@ def settle(
     untouched: Sequence[DeleteFile],
     why: Mapping[int, str],
     blame: str,
+    fences: Mapping[int, int],
 ) -> None:
     """Record what became of claimed copies, and give the claims back.
 
     `untouched`: files at which nobody has even looked; `why`: copy id to the reason of its deletion; `blame`: who
-    failures are put down to.  What this run has no longer claimed is left as it is, except that a file that is
-    gone is recorded as gone whatever anybody says of it.
+    failures are put down to; `fences`: file id to the fence of its claim.
+
+    What this run does not hold any more under that fence is left as it is, since somebody else decides about it now;
+    except that a file that is gone is recorded as gone whatever anybody says of it.  Where the node is not where `node`
+    says any more, all copies stay suspect: what was done was done at another place.
     """
     files = [result.file for result in results] + list(untouched)
 
     def work() -> None:
-        ours = _ours(index, run, node, [file.file_id for file in files])
+        ours = held(index, run, "delete", node.id, {file.file_id: fences[file.file_id] for file in files})
+        _suspect(index, run, results)
+        if not _still_there(index, node):
+            release(index, run, node.id, sorted(ours), kind="delete")
+            return
         gone = [result.file for result in results if result.verdict in GONE]
         mine: dict[Verdict, list[DeleteResult]] = {}
         for result in results:
             if result.file.file_id in ours:
                 mine.setdefault(result.verdict, []).append(result)
         corrupt = [result.file for result in mine.get(Verdict.CORRUPT, ())]
-        failures = mine.pop(Verdict.FAILED, [])
+        left = mine.pop(Verdict.FAILED, []) + mine.pop(Verdict.KEPT, [])
         _gone(index, run, [file.copy_id for file in gone])
         _corrupt(index, run, [file.copy_id for file in corrupt])
-        _put_back(index, run, [result.file for result in failures])
-        _put_back(index, run, [file for file in untouched if file.file_id in ours])
+        as_before = [result.file for result in left]
+        as_before += [file for file in untouched if file.file_id in ours]
+        _put_back(index, run, [(file.copy_id, file.had) for file in as_before])
         for verdict, some in mine.items():
             texts: dict[str, list[int]] = {}
             for result in some:
@@ -147,33 +188,51 @@ def settle(
         settled = gone + corrupt
         succeeded(index, "delete", [file.copy_id for file in settled])
         succeeded(index, "check", [file.copy_id for file in settled if file.had == HasFile.MAYBE])
-        failed(
-            index,
-            run,
-            "delete",
-            [Failure(result.file.copy_id, blame, result.error) for result in failures],
-        )
-        release(index, run, node.id, [file.file_id for file in files], kind="delete")
+        failed(index, run, "delete", [Failure(result.file.copy_id, blame, result.error) for result in left])
+        release(index, run, node.id, sorted(ours), kind="delete")
 
     index.retry(work)
 
 
-def _ours(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> set[int]:
-    found: set[int] = set()
-    for marks, some in in_chunks(file_ids):
-        # The + keeps SQLite from going through all claims of the run.
-        rows = index.execute(
-            "SELECT file_id FROM sync_claim"
-            f" WHERE kind = 'delete' AND target_id = ? AND +run_id = ? AND file_id IN ({marks})",
-            (node.id, run.id, *some),
-        )
-        found.update(row[0] for row in rows)
-    return found
+def _still_there(index: Index, node: NodeFact) -> bool:
+    row = index.execute(
+        "SELECT n.root, h.name FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.id = ?",
+        (node.id,),
+    ).fetchone()
+    return row is not None and tuple(row) == (node.root, node.host)
 
 
-def _put_back(index: Index, run: Run, files: Sequence[DeleteFile]) -> None:
-    for had in sorted({file.had for file in files} - {HasFile.MAYBE}):
-        for marks, some in in_chunks([file.copy_id for file in files if file.had == had]):
+def _suspect(index: Index, run: Run, results: Sequence[DeleteResult]) -> None:
+    """A keeper that is not what the index says counts no more until it was read; whatever became of our own claim."""
+    wrong: dict[int, dict[int, str]] = {}
+    for result in results:
+        for node_id, error in result.wrong:
+            wrong.setdefault(node_id, {})[result.file.file_id] = error
+    lock = "" if index.sqlite else " FOR UPDATE"
+    for node_id, errors in wrong.items():
+        for marks, some in in_chunks(sorted(errors)):
+            rows = index.execute(
+                "SELECT id, file_id FROM archivefilecopy"
+                f" WHERE node_id = ? AND has_file = 'Y' AND file_id IN ({marks}){lock}",
+                (node_id, *some),
+            ).fetchall()
+            for copy_marks, copy_ids in in_chunks([row[0] for row in rows]):
+                index.execute(
+                    f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({copy_marks})",
+                    (run.now(), *copy_ids),
+                )
+            events(
+                index,
+                run,
+                "suspect",
+                [(file_id, node_id, errors[file_id]) for file_id in dict.fromkeys(row[1] for row in rows)],
+            )
+
+
+def _put_back(index: Index, run: Run, copies: Sequence[tuple[int, str]]) -> None:
+    """`copies`: (copy id, what has_file was)."""
+    for had in sorted({had for _, had in copies} - {HasFile.MAYBE}):
+        for marks, some in in_chunks([copy_id for copy_id, was in copies if was == had]):
             index.execute(
                 "UPDATE archivefilecopy SET has_file = ?, last_update = ?"
                 f" WHERE has_file = 'M' AND id IN ({marks})",

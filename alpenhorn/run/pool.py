@@ -23,7 +23,7 @@ from typing import NamedTuple, Self
 from alpenhorn import logs
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import processes
-from alpenhorn.model import Done, Fate, Reporter, Task
+from alpenhorn.model import Done, Fate, Kind, Reporter, Task
 from alpenhorn.run.serving import LENGTH, Answer, Progress, in_words, live, message
 
 CLOSE_GRACE = 2.0
@@ -123,6 +123,7 @@ class Pool:
         self._limits: dict[int, int] = {}
         self._running: Counter[int] = Counter()
         self._ended: list[Done] = []
+        self._last_look: dict[Kind, Callable[[Task], Task | None]] = {}
         self._stopped = False
         self._fork_after = 0.0
         self._poll = select.poll()
@@ -158,6 +159,14 @@ class Pool:
             raise ValueError("a node's limit is at least 1")
         self._limits[node_id] = jobs
         self._set_ready(node_id)
+
+    def decide_late(self, kind: Kind, decide: Callable[[Task], Task | None]) -> None:
+        """Ask `decide` about each task of that kind at the moment when a worker is to have it.
+
+        It is called in `wait` and returns the task as it is to be handed out, or None when it is not to be done at
+        all.  What it raises, `wait` raises; the task stays in the queue then.
+        """
+        self._last_look[kind] = decide
 
     def withdraw(self, keep: Callable[[Task], bool]) -> list[Task]:
         """Take queued tasks for which `keep` is false out again, and return them."""
@@ -263,12 +272,25 @@ class Pool:
                 worker = self._replace(number)
                 if worker is None:
                     continue
-            node_id = next(iter(self._ready))
-            del self._ready[node_id]
-            self._hand(worker, self._queues[node_id].popleft())
-            self._set_ready(node_id)
-            if not self._ready:
+            task = self._next_task()
+            if task is None:
                 return
+            self._hand(worker, task)
+            self._set_ready(task.node_id)
+
+    def _next_task(self) -> Task | None:
+        """Take the next task that is really to be done out of the queues; None when there is none."""
+        while self._ready:
+            node_id = next(iter(self._ready))
+            queue = self._queues[node_id]
+            decide = self._last_look.get(queue[0].kind)
+            task = queue[0] if decide is None else decide(queue[0])
+            queue.popleft()
+            del self._ready[node_id]  # its next turn comes after those of the others
+            if task is not None:
+                return task
+            self._set_ready(node_id)
+        return None
 
     def _replace(self, number: int) -> _Worker | None:
         if self._workers and time.monotonic() < self._fork_after:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import datetime
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
-from alpenhorn.model import AttemptFact, DeletionFact
+from alpenhorn.model import AttemptFact, DeletionFact, Evidence
 from alpenhorn.scan.attempts import attempt_fact
+from alpenhorn.scan.keepers import Good, Keepers
 from alpenhorn.scan.pins import pinned
 from alpenhorn.scan.same_path import sharing
 
@@ -26,9 +28,6 @@ RELEASED = """
 """
 COUNT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = ? AND wants_file = ?"
 PRESENT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file IN ('Y', 'M', 'X')"
-NODES = (
-    "SELECT id, name, group_id, active, archive FROM storagenode WHERE id = ? OR (active = 1 AND archive = 1)"
-)
 # In the order of the files, in which every run locks them: two that lock the same files do not wait for each other.
 EVERY_COPY = """
     SELECT file_id, node_id, has_file, wants_file, size_b FROM archivefilecopy
@@ -57,15 +56,17 @@ ATTEMPTS = """
 class Reading(NamedTuple):
     """What was read of some copies of a node.
 
-    `archive`: whether the node is an archive node; `facts`: of those copies that still have a row, none when the
-    node is not active any more; `ours`: file ids whose deletion from the node the run that asks has claimed;
-    `fences`: the fencing numbers of the claims on the node by file id, also of those that ran out.
+    `archive`: whether the node is an archive node; `host` and `root`: where it is; `facts`: of those copies that still
+    have a row, none when the node is not active any more; `ours`: file ids whose deletion from the node the run that
+    asks has claimed; `fences`: the fencing numbers of the claims on the node by file id, also of those that ran out.
     """
 
     archive: bool
     facts: list[DeletionFact]
     ours: set[int]
     fences: dict[int, int]
+    host: str | None = None
+    root: str | None = None
 
 
 # (file id, node id, has_file, wants_file, space used)
@@ -102,7 +103,12 @@ def pages(index: Index, node_id: int, has: str, wants: str, limit: int) -> Itera
 
 
 def read(
-    index: Index, node_id: int, copies: Sequence[DeletionFact], run_id: int, lock: bool = False
+    index: Index,
+    node_id: int,
+    copies: Sequence[DeletionFact],
+    run_id: int,
+    evidence: Evidence,
+    lock: bool = False,
 ) -> Reading:
     """Read all that decides about `copies`; what they are called and how long is taken as it is.
 
@@ -113,54 +119,87 @@ def read(
     file_ids = sorted({copy.file_id for copy in copies})
     # Before all else: what is read before the lock is had may be old by then.
     rows = _every_copy(index, file_ids, lock)
-    nodes = {row[0]: row for row in index.execute(NODES, (node_id,))}
-    if node_id not in nodes:
-        return reading
-    _, _, group_id, active, archive = nodes.pop(node_id)
-    if not active:
+    keepers = Keepers(index, node_id, evidence)
+    if not keepers.active:
         return reading
     claims = _claims(index, file_ids)
     claimed = {(file_id, at) for file_id, at, *_ in claims}
     # Nothing goes from an archive node without having been meant, whatever edge there is.
-    cleaners = set() if archive else {row[0] for row in index.execute(CLEANERS, (node_id, group_id))}
+    cleaners = set()
+    if not keepers.archive:
+        cleaners = {row[0] for row in index.execute(CLEANERS, (node_id, keepers.group_id))}
     by_rule = {
         file_id for file_id, at, has, wants, _ in rows if at in cleaners and has == "Y" and wants != "N"
     }
-    own: dict[int, _Copy] = {}
-    others: dict[int, tuple[str, ...]] = {}
-    leaving: dict[int, tuple[str, ...]] = {}
-    for row in rows:
-        file_id, at, has, wants, _ = row
-        if at == node_id:
-            own[file_id] = row
-        elif has == "Y" and at in nodes and (file_id, at) not in claimed:
-            those = leaving if wants == "N" else others
-            those[file_id] = (*those.get(file_id, ()), nodes[at][1])
-    requests = _requests(index, file_ids, node_id, group_id)
-    pins = pinned(index, node_id, file_ids)
+    own, twice, good = _sorted(rows, node_id, keepers.names.keys(), claimed)
+    requests = _requests(index, file_ids, node_id, keepers.group_id)
+    pins = pinned(index, node_id, file_ids, keepers.now)
     attempts = _attempts(index, [copy.copy_id for copy in copies])
-    claimed_by = _claimed_by(index, [claim for claim in claims if claim[1] == node_id], run_id, reading)
+    on_it = [claim for claim in claims if claim[1] == node_id]
+    claimed_by = _claimed_by(on_it, run_id, keepers.now, reading)
     for copy in copies:
         if copy.file_id not in own:
             continue
         _, _, has, wants, space_b = own[copy.file_id]
+        counted = keepers.counted(good.get(copy.file_id, ()))
         reading.facts.append(
             DeletionFact(
                 *copy[:6],
                 space_b,
                 has,
                 wants,
-                others.get(copy.file_id, ()),
-                leaving.get(copy.file_id, ()),
+                tuple(name for _, name in counted.others),
+                tuple(name for _, name in counted.released),
                 *requests.get(copy.file_id, (0, 0)),
                 pins.get(copy.file_id, ""),
                 claimed_by.get(copy.file_id, ""),
                 copy.same_path,
                 attempts.get(copy.copy_id),
                 copy.file_id in by_rule,
+                counted.uncounted,
+                tuple(id for id, _ in counted.others),
+                tuple(id for id, _ in counted.released),
+                copy.file_id in twice,
+                keepers.restored,
             )
         )
-    return reading._replace(archive=bool(archive))
+    return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)
+
+
+def _sorted(
+    rows: Sequence[_Copy], node_id: int, archives: Collection[int], claimed: Collection[tuple[int, int]]
+) -> tuple[dict[int, _Copy], set[int], dict[int, Good]]:
+    """By file id: the node's own copy, and the good ones on other archive nodes; and the files of which the node's own
+    copy has more than one row.
+
+    The unique index may be lacking.  Then a copy with two rows counts once, and only if both call it good; and is on
+    its way out if either says so.
+    """
+    own: dict[int, _Copy] = {}
+    twice: set[int] = set()
+    found: dict[int, dict[int, bool]] = {}
+    bad: set[tuple[int, int]] = set()
+    for row in rows:
+        file_id, at, has, wants, _ = row
+        if at == node_id:
+            if file_id in own:
+                twice.add(file_id)
+            own[file_id] = row
+        elif at not in archives:
+            continue
+        elif has == "Y" and (file_id, at) not in claimed:
+            there = found.setdefault(file_id, {})
+            there[at] = wants == "N" or there.get(at, False)
+        else:
+            bad.add((file_id, at))
+    return (
+        own,
+        twice,
+        {
+            file_id: tuple((at, leaving) for at, leaving in there.items() if (file_id, at) not in bad)
+            for file_id, there in found.items()
+        },
+    )
 
 
 def _every_copy(index: Index, file_ids: Sequence[int], lock: bool) -> list[_Copy]:
@@ -181,11 +220,10 @@ def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     return claims
 
 
-def _claimed_by(index: Index, claims: Sequence[_Claim], run_id: int, reading: Reading) -> dict[int, str]:
+def _claimed_by(
+    claims: Sequence[_Claim], run_id: int, now: datetime.datetime, reading: Reading
+) -> dict[int, str]:
     """Sort the claims on the node itself into the reading; returns who else is deleting what."""
-    if not claims:
-        return {}
-    now = index.now()
     found = {}
     for file_id, _, host, holder, expires, fence in claims:
         reading.fences[file_id] = fence

@@ -23,9 +23,14 @@ class PinRow(NamedTuple):
     until: datetime | None
 
 
-def pinned(index: Index, node_id: int, file_ids: Sequence[int]) -> dict[int, str]:
-    """Those of the files whose copy on the node a pin keeps now, each with the pin in words."""
-    now = index.now()
+def pinned(
+    index: Index, node_id: int, file_ids: Sequence[int], now: datetime | None = None
+) -> dict[int, str]:
+    """Those of the files whose copy on the node a pin keeps now, each with the pin in words.
+
+    `now`: the time of the index's server, where the caller has just asked for it.
+    """
+    now = index.now() if now is None else now
     found: dict[int, str] = {}
     for marks, some in in_chunks(file_ids):
         # The pin that lasts longest comes last, and stays.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.model import GIB, MARKER
+from alpenhorn.model import GIB, MARKER, Evidence
 from tests.fixtures.archive import WHEN, Archive
 
 
@@ -70,7 +70,7 @@ def test_a_copy_that_waits_for_others_stays_and_is_told_to_who_asks_but_not_to_c
     file_id = released(three, "acq/f", "safe1")
     three.synced()
     told = three.run("-v", "sync").out
-    assert "later: not deleted yet on field: it is safe once 2 other good copies" in told
+    assert "later: not deleted yet on field: needs 2 other good archive copies" in told
     assert "acq/f" in told
     assert three.copy(file_id, "field") == "YN" and on_disk(three, "field") == {"acq/f"}
 
@@ -101,7 +101,7 @@ def test_of_copies_released_on_all_archive_nodes_as_many_go_as_leave_the_minimum
     ids = [archive.file(f"acq/{i}", None, *nodes) for i in range(5)]
     archive.do("UPDATE archivefilecopy SET wants_file = 'N'")
     result = archive.run("-v", "sync")
-    assert result.status == 0 and "there is 1" in result.out
+    assert result.status == 0 and "has 1" in result.out
     for id in ids:
         assert sorted(archive.copy(id, node) or "" for node in nodes) == ["NN", "NN", "YN", "YN"]
     assert archive.violations() == []
@@ -190,7 +190,6 @@ def test_pins_keep_copies_until_they_end(three: Archive) -> None:
 
 
 def test_an_idle_run_asks_once_for_each_node(three: Archive) -> None:
-    from alpenhorn.config import load
     from alpenhorn.coordinator.deletable import Deletable
     from alpenhorn.scan import topology
     from tests.scan.statements import counted
@@ -198,7 +197,7 @@ def test_an_idle_run_asks_once_for_each_node(three: Archive) -> None:
     three.file("acq/f", None, "field")
     node = topology.load(three.index).named(["field"])[0]
     with counted() as statements:
-        assert not Deletable(three.index, node, load(None, {"HOME": "/"}).sync, 2**40, 0.0, 1)
+        assert not Deletable(three.index, node, Evidence(), 2**40, 0.0, 1)
     assert statements.count == 1
 
 
@@ -411,7 +410,7 @@ def test_the_plan_shows_what_would_go_and_why_the_rest_would_not_and_touches_not
     assert found.pop((True, "released")) == 2
     assert found.pop((True, "make room")) == 2
     ((ready, why), files), *rest = found.items()
-    assert (ready, files, rest) == (False, 1, []) and "2 other good copies" in why
+    assert (ready, files, rest) == (False, 1, []) and "2 other good archive copies" in why
     assert planned(three, "--only", "pull") == {}
     assert (three.dump(), three.everything("field")) == before
 

@@ -224,7 +224,7 @@ def test_copies_on_a_disk_under_way_are_no_reason_to_delete_another_one(two):
         command(two, "field", "node", "deactivate", node)
     two.synced(host="field")
     assert two.copy(file_id, "telescope") == "YN" and "acq/f" in two.tree("telescope")
-    assert "there is 1" in two.run("plan", host="field").out
+    assert "has 1" in two.run("plan", host="field").out
     command(two, "field", "node", "activate", "disk1")
     two.synced(host="field")
     assert two.copy(file_id, "telescope") == "YN"

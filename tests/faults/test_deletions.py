@@ -184,7 +184,7 @@ def test_a_copy_claimed_by_a_run_that_was_killed_does_not_count_for_others(three
     release(three, "safe2")
     three.configure(sync={"archive_copy_count": 3})
     result = three.run("-v", "sync", "--node", "safe2", "--only", "delete")
-    assert result.status == 0 and "there are 2" in result.out
+    assert result.status == 0 and "has 2" in result.out
     assert three.copy(file_id, "safe2") == "YN"
 
 
@@ -504,7 +504,7 @@ def test_copies_on_a_node_that_is_taken_off_during_the_run_count_no_more(three):
         opened.write("go\n")
     result = running.result()
     assert result.status == 0 and three.state(request) == "done"
-    assert "there is 1" in result.out
+    assert "has 1" in result.out
     assert three.copy(file_id, "field") == "YN" and "acq/f" in three.tree("field")
     assert three.run("node", "activate", "safe2").status == 0
     assert three.sync().status == 0
@@ -538,7 +538,7 @@ def test_copies_on_a_node_that_is_taken_off_while_a_claim_waits_for_its_rows_do_
             wait_for(waits, "the claim")
             three.do(f"UPDATE storagenode SET {change} WHERE name = 'safe2'")
         result = running.result()
-    assert result.status == 0 and "there is 1" in result.out
+    assert result.status == 0 and "has 1" in result.out
     assert three.copy(file_id, "field") == "YN" and "acq/f" in three.tree("field") and claims(three) == 0
 
 

@@ -16,7 +16,12 @@ NAMES = ("A", "B", "C", "D")
 
 def fact(**changes: Any) -> DeletionFact:
     plain = DeletionFact(1, 2, 3, "acq", "dir/f", 100, 4096, "Y", "N", others=("A", "B"))
-    return plain._replace(**changes)
+    changed = plain._replace(**changes)
+    return changed._replace(other_ids=_ids(changed.others), released_ids=_ids(changed.released))
+
+
+def _ids(names: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(ord(name[-1]) for name in names)
 
 
 def may(fact: DeletionFact, archive: bool = False, minimum: int = 2) -> bool:
@@ -77,8 +82,15 @@ def test_whatever_the_order_of_those_that_are_released_at_once_the_minimum_stays
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"others": ("A",)}, ("2 other good copies", "there is 1", "alpenhorn node sync")),
-        ({"others": ()}, ("there are 0",)),
+        ({"others": ("A",)}, ("needs 2 other good archive copies; has 1 (", "alpenhorn node sync")),
+        ({"others": ()}, ("has 0",)),
+        (
+            {"others": ("A",), "released": ("B",), "uncounted": ("C: no marker",)},
+            ("has 1; does not count: C: no marker; B: released as well",),
+        ),
+        ({"others": (), "uncounted": tuple("CDEFGH")}, ("does not count: C; D; E; and 3 more",)),
+        ({"twice": True}, ("more than one row for this copy",)),
+        ({"restored": "v1 is ahead"}, ("v1 is ahead", "run: alpenhorn reconcile")),
         ({"acq": None}, ("row is gone",)),
         ({"name": None}, ("row is gone",)),
         ({"size_b": None}, ("no length",)),

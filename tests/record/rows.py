@@ -10,6 +10,7 @@ from alpenhorn.model import NodeFact
 from alpenhorn.record import run as runs
 from alpenhorn.record.run import Run
 from alpenhorn.scan import topology
+from tests.fixtures.seen import mark_seen
 
 WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5)
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -45,6 +46,8 @@ class Rows:
                 ("two", "two", here),
             )
         }
+        for name in ("one", "one_too", "two"):
+            mark_seen(index, self.node[name])
         self.acq = self.insert("archiveacq", name="acq")
 
     def insert(self, table: str, **values: Any) -> int:

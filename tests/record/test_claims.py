@@ -7,7 +7,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from alpenhorn.index.connection import Index
-from alpenhorn.record.claims import LEASE, Wanted, claim, drop_dead, release, renew
+from alpenhorn.record.claims import LEASE, Wanted, claim, drop_dead, held, release, renew
 from alpenhorn.record.run import Run
 from tests.record.rows import THERE, WHEN, Rows
 
@@ -27,9 +27,9 @@ def test_a_claim_is_granted_once_and_to_its_holder_again(rows: Rows, run: Run) -
     file_id = rows.file("a")
     request_id = rows.request(file_id)
     other = rows.begin(THERE)
-    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {request_id}
-    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {request_id}
-    assert claim(rows.index, other, [wanted(rows, request_id, file_id, "one_too")]) == set()
+    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {request_id: 1}
+    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {request_id: 1}
+    assert claim(rows.index, other, [wanted(rows, request_id, file_id, "one_too")]) == {}
     assert rows.claims() == [(file_id, rows.group["one"], run.id)]
 
 
@@ -37,8 +37,8 @@ def test_two_requests_for_one_file_are_one_claim(rows: Rows, run: Run) -> None:
     file_id = rows.file("a")
     first, second = rows.request(file_id), rows.request(file_id, source="two")
     other = rows.begin(THERE)
-    assert claim(rows.index, run, [wanted(rows, first, file_id)]) == {first}
-    assert claim(rows.index, other, [wanted(rows, second, file_id)]) == set()
+    assert claim(rows.index, run, [wanted(rows, first, file_id)]) == {first: 1}
+    assert claim(rows.index, other, [wanted(rows, second, file_id)]) == {}
 
 
 def test_what_another_request_has_brought_meanwhile_is_not_granted(rows: Rows, run: Run) -> None:
@@ -47,7 +47,7 @@ def test_what_another_request_has_brought_meanwhile_is_not_granted(rows: Rows, r
     rows.copy(file_id, "one_too", "YY")
     rows.copy(other, "one_too", "XY")
     both = [wanted(rows, request_id, file) for file, request_id in requests.items()]
-    assert claim(rows.index, run, both) == {requests[other]}
+    assert claim(rows.index, run, both) == {requests[other]: 1}
     assert rows.claims() == [(other, rows.group["one"], run.id)]
 
 
@@ -57,7 +57,7 @@ def test_another_group_is_another_claim(rows: Rows, run: Run) -> None:
     other = rows.begin(THERE)
     claim(rows.index, run, [wanted(rows, first, file_id)])
     into_two = Wanted(second, file_id, rows.group["two"], rows.node["two"], 20)
-    assert claim(rows.index, other, [into_two]) == {second}
+    assert claim(rows.index, other, [into_two]) == {second: 1}
 
 
 def test_what_is_no_longer_pending_is_not_granted_and_leaves_no_claim(rows: Rows, run: Run) -> None:
@@ -68,12 +68,12 @@ def test_what_is_no_longer_pending_is_not_granted_and_leaves_no_claim(rows: Rows
         wanted(rows, 99_999, 99_999),
         wanted(rows, rows.request(pending), pending),
     ]
-    assert claim(rows.index, run, some) == {some[-1].request_id}
+    assert claim(rows.index, run, some) == {some[-1].request_id: 1}
     assert rows.claims() == [(pending, rows.group["one"], run.id)]
 
 
 def test_nothing_asked_is_nothing_granted(rows: Rows, run: Run) -> None:
-    assert claim(rows.index, run, []) == set()
+    assert claim(rows.index, run, []) == {}
 
 
 def test_a_lease_that_ran_out_is_taken_over_with_its_reservation(rows: Rows, run: Run) -> None:
@@ -82,14 +82,47 @@ def test_a_lease_that_ran_out_is_taken_over_with_its_reservation(rows: Rows, run
     other = rows.begin(THERE)
     claim(rows.index, run, [wanted(rows, request_id, file_id)])
     expire(rows)
-    assert claim(rows.index, other, [wanted(rows, request_id, file_id, "one_too")]) == {request_id}
+    assert claim(rows.index, other, [wanted(rows, request_id, file_id, "one_too")]) == {request_id: 2}
     assert rows.all("SELECT run_id, host, node_id, fence FROM sync_claim") == [
         (other.id, THERE, rows.node["one_too"], 2)
     ]
     renew(rows.index, run)
     release(rows.index, run, rows.group["one"], [file_id])
     assert rows.claims() == [(file_id, rows.group["one"], other.id)]
-    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == set()
+    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {}
+
+
+def test_what_is_held_is_told_by_its_fence_and_not_by_the_run_alone(rows: Rows, run: Run) -> None:
+    """Taken over, given back, and claimed by the first run again: that is another claim."""
+    ids = [rows.file(name) for name in "ab"]
+    some = [wanted(rows, rows.request(file_id), file_id) for file_id in ids]
+    group = rows.group["one"]
+    granted = claim(rows.index, run, some)
+    fences = {want.file_id: granted[want.request_id] for want in some}
+    with rows.index.transaction():
+        assert held(rows.index, run, "pull", group, fences) == set(ids)
+        assert held(rows.index, run, "delete", group, fences) == set()
+        assert held(rows.index, run, "pull", group + 1, fences) == set()
+        assert held(rows.index, run, "pull", group, {}) == set()
+    expire(rows)
+    other = rows.begin(THERE)
+    claim(rows.index, other, some[:1])
+    rows.do("UPDATE sync_claim SET run_id = ? WHERE run_id = ?", run.id, other.id)
+    with rows.index.transaction():
+        assert held(rows.index, run, "pull", group, fences) == {ids[1]}
+
+
+def test_renewing_tells_how_many_leases_had_run_out(rows: Rows, run: Run) -> None:
+    some = [wanted(rows, rows.request(file_id), file_id) for file_id in map(rows.file, "ab")]
+    claim(rows.index, run, some)
+    assert renew(rows.index, run) == 0
+    rows.do(
+        "UPDATE sync_claim SET expires = ? WHERE file_id = ?",
+        rows.index.now() - datetime.timedelta(seconds=1),
+        some[0].file_id,
+    )
+    assert renew(rows.index, run) == 1
+    assert renew(rows.index, run) == 0
 
 
 def test_a_renewed_lease_is_not_taken_over(rows: Rows, run: Run) -> None:
@@ -98,7 +131,7 @@ def test_a_renewed_lease_is_not_taken_over(rows: Rows, run: Run) -> None:
     claim(rows.index, run, [wanted(rows, request_id, file_id)])
     expire(rows)
     renew(rows.index, run)
-    assert claim(rows.index, rows.begin(THERE), [wanted(rows, request_id, file_id)]) == set()
+    assert claim(rows.index, rows.begin(THERE), [wanted(rows, request_id, file_id)]) == {}
     ((expires,),) = rows.all("SELECT expires FROM sync_claim")
     left = datetime.datetime.fromisoformat(str(expires)) - rows.index.now()
     assert LEASE / 2 < left <= LEASE
@@ -110,7 +143,7 @@ def test_leases_are_judged_by_the_servers_clock_and_not_by_the_hosts(rows: Rows,
     request_id = rows.request(file_id)
     late = Run(run.id + 1, THERE, lambda: WHEN + datetime.timedelta(days=9999))
     claim(rows.index, run, [wanted(rows, request_id, file_id)])
-    assert claim(rows.index, late, [wanted(rows, request_id, file_id)]) == set()
+    assert claim(rows.index, late, [wanted(rows, request_id, file_id)]) == {}
 
 
 def test_claims_of_dead_runs_on_our_nodes_are_dropped_and_no_others(rows: Rows) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, NodeFact, Verdict
+from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, NodeFact, Verdict
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.claims import drop_dead
 from alpenhorn.record.deletions import CHANGED, claim, decide_all, settle, take
@@ -21,6 +21,7 @@ from alpenhorn.scan.pulls import reserved_by_others
 from tests.record.rows import THERE, WHEN, Rows
 
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
+EVIDENCE = Evidence()
 ARCHIVES = ("one", "one_too", "two")
 
 
@@ -37,14 +38,14 @@ def scanned(index: Index, node: NodeFact, run: Run) -> list[DeletionFact]:
         fact
         for has, wants in itertools.product("MXY", "NM")
         for copies in pages(index, node.id, has, wants, 1000)
-        for fact in read(index, node.id, copies, run.id).facts
+        for fact in read(index, node.id, copies, run.id, EVIDENCE).facts
     ]
 
 
-def claimed(rows: Rows, run: Run, node: str = "field", minimum: int = 2) -> list[DeletionFact]:
+def claimed(rows: Rows, run: Run, node: str = "field") -> list[DeletionFact]:
     """Claim what may go of all that is on the node."""
     at = rows.fact(node)
-    decided = claim(rows.index, run, at, scanned(rows.index, at, run), minimum, NOW)
+    decided = claim(rows.index, run, at, scanned(rows.index, at, run), EVIDENCE, NOW)
     return [fact for fact, _ in decided.granted]
 
 
@@ -64,6 +65,12 @@ def files_of(facts: list[DeletionFact]) -> list[DeleteFile]:
     ]
 
 
+def fences(rows: Rows, run: Run, facts: Sequence[DeletionFact]) -> dict[int, int]:
+    """What the run was given, as long as nobody else has it."""
+    given = dict(rows.all("SELECT file_id, fence FROM sync_claim WHERE run_id = ?", run.id))
+    return {fact.file_id: given.get(fact.file_id, 1) for fact in facts}
+
+
 def ended(
     rows: Rows,
     run: Run,
@@ -75,7 +82,7 @@ def ended(
 ) -> None:
     results = [DeleteResult(file, verdict, error=error) for file in files_of(facts)]
     why = {fact.copy_id: "released" for fact in facts}
-    settle(rows.index, run, rows.fact(node), results, [], why, blame)
+    settle(rows.index, run, rows.fact(node), results, [], why, blame, fences(rows, run, facts))
 
 
 def test_a_claimed_copy_is_suspect_and_its_claim_reserves_nothing(rows: Rows, run: Run) -> None:
@@ -96,12 +103,12 @@ def test_copies_are_granted_or_refused_with_the_reason(rows: Rows, run: Run) -> 
     rows.copy(poor, "field", "YN")
     rows.copy(poor, "one", "YY")
     node = rows.fact("field")
-    decided = claim(rows.index, run, node, scanned(rows.index, node, run), 2, NOW)
+    decided = claim(rows.index, run, node, scanned(rows.index, node, run), EVIDENCE, NOW)
     assert [(fact.file_id, why) for fact, why in decided.granted] == [
         (fine, "released; good archive copies are on one, two")
     ]
     ((refused, why_not),) = decided.refused
-    assert refused.file_id == poor and "there is 1" in why_not
+    assert refused.file_id == poor and "has 1" in why_not
     assert rows.state(poor, "field") == "YN"
     assert rows.claims() == [(fine, rows.node["field"], run.id)]
 
@@ -111,7 +118,7 @@ def test_no_more_are_claimed_than_are_asked_for(rows: Rows, run: Run) -> None:
     rows.copy(poor, "field", "YN")
     ids = [spread(rows, str(number)) for number in range(4)]
     node = rows.fact("field")
-    decided = claim(rows.index, run, node, scanned(rows.index, node, run), 2, NOW, most=2)
+    decided = claim(rows.index, run, node, scanned(rows.index, node, run), EVIDENCE, NOW, most=2)
     assert [fact.file_id for fact, _ in decided.granted] == ids[:2]
     assert [fact.file_id for fact, _ in decided.refused] == [poor]
     assert [rows.state(file_id, "field") for file_id in ids] == ["MN", "MN", "YN", "YN"]
@@ -122,7 +129,7 @@ def test_copies_are_claimed_unlooked_at_as_they_are_now(rows: Rows, run: Run) ->
     rows.copy(poor, "field", "YN")
     node = rows.fact("field")
     (copies,) = pages(rows.index, node.id, "Y", "N", 100)
-    decided = claim(rows.index, run, node, copies, 2, NOW)
+    decided = claim(rows.index, run, node, copies, EVIDENCE, NOW)
     assert [(fact.file_id, why) for fact, why in decided.granted] == [
         (file_id, "released; good archive copies are on one, two")
     ]
@@ -155,7 +162,7 @@ def test_what_came_between_the_scan_and_the_claim_is_honoured(rows: Rows, run: R
     assert len(copies) == 1
     rows.do(change.format(**rows.node, file=file_id, group=rows.group["one"]))
     before = rows.state(file_id, "field")
-    assert claim(rows.index, run, node, copies, 2, NOW).granted == []
+    assert claim(rows.index, run, node, copies, EVIDENCE, NOW).granted == []
     assert rows.state(file_id, "field") == before
     assert rows.claims() == []
 
@@ -165,7 +172,7 @@ def test_a_change_of_its_state_is_told(rows: Rows, run: Run) -> None:
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
     rows.do("UPDATE archivefilecopy SET wants_file = 'Y' WHERE file_id = ?", file_id)
-    ((_, why),) = claim(rows.index, run, node, copies, 2, NOW).refused
+    ((_, why),) = claim(rows.index, run, node, copies, EVIDENCE, NOW).refused
     assert why == CHANGED
 
 
@@ -173,9 +180,9 @@ def test_a_claim_that_is_made_again_since_the_answer_got_lost_is_the_same(rows: 
     file_id = spread(rows)
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
-    first = claim(rows.index, run, node, copies, 2, NOW)
+    first = claim(rows.index, run, node, copies, EVIDENCE, NOW)
     claims = rows.all("SELECT file_id, fence FROM sync_claim")
-    again = claim(rows.index, run, node, copies, 2, NOW)
+    again = claim(rows.index, run, node, copies, EVIDENCE, NOW)
     assert [fact.has_file for fact, _ in again.granted] == ["Y"]
     assert [why for _, why in again.granted] == [why for _, why in first.granted]
     assert rows.state(file_id, "field") == "MN"
@@ -263,7 +270,7 @@ def test_a_cancellation_meanwhile_stands_when_the_copy_could_not_be_removed(rows
 def test_what_nobody_has_looked_at_is_put_back_without_an_attempt(rows: Rows, run: Run) -> None:
     ids = [spread(rows, name) for name in "ab"]
     facts = claimed(rows, run)
-    settle(rows.index, run, rows.fact("field"), [], files_of(facts), {}, "unknown")
+    settle(rows.index, run, rows.fact("field"), [], files_of(facts), {}, "unknown", fences(rows, run, facts))
     assert [rows.state(file_id, "field") for file_id in ids] == ["YN", "YN"]
     assert rows.claims() == [] and rows.attempts("delete") == []
     assert len(claimed(rows, run)) == 2
@@ -294,6 +301,106 @@ def test_what_is_claimed_by_another_run_by_now_is_left_to_it(rows: Rows, run: Ru
     assert rows.attempts("delete") == []
 
 
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.CORRUPT, Verdict.KEPT, None])
+def test_a_claim_that_was_taken_over_and_came_back_is_not_settled_by_the_old_fence(
+    rows: Rows, run: Run, verdict: Verdict | None
+) -> None:
+    """It stood still beyond its lease, another run took the copy over, and then this one claimed it anew."""
+    file_id = spread(rows)
+    facts = claimed(rows, run)
+    old = fences(rows, run, facts)
+    rows.do("UPDATE sync_claim SET fence = fence + 2")
+    results = [DeleteResult(file, verdict, error="e") for file in files_of(facts) if verdict is not None]
+    untouched = files_of(facts) if verdict is None else []
+    settle(rows.index, run, rows.fact("field"), results, untouched, {}, "unknown", old)
+    assert rows.state(file_id, "field") == "MN"
+    assert rows.claims() == [(file_id, rows.node["field"], run.id)]
+    assert rows.attempts("delete") == [] and rows.all("SELECT * FROM sync_event") == []
+
+
+def test_a_copy_that_was_kept_is_as_it_was_and_waits_and_the_wrong_keepers_are_suspect(
+    rows: Rows, run: Run
+) -> None:
+    file_id, other = spread(rows, "a"), spread(rows, "b")
+    facts = claimed(rows, run)
+    one, two = rows.node["one"], rows.node["two"]
+    rows.do("UPDATE archivefilecopy SET has_file = 'X' WHERE node_id = ? AND file_id = ?", two, file_id)
+    result = DeleteResult(
+        files_of(facts)[0],
+        Verdict.KEPT,
+        error="one lacks it",
+        wrong=((one, "it is not there"), (two, "short")),
+    )
+    deleted = DeleteResult(files_of(facts)[1], Verdict.DELETED, wrong=((two, "short as well"),))
+    for _ in range(2):  # the answer to the commit may get lost
+        settle(
+            rows.index,
+            run,
+            rows.fact("field"),
+            [result, deleted],
+            [],
+            {},
+            "unknown",
+            fences(rows, run, facts),
+        )
+        assert [rows.state(file_id, node) for node in ("field", "one", "two")] == ["YN", "MY", "XY"]
+        assert [rows.state(other, node) for node in ("field", "one", "two")] == ["NN", "YY", "MY"]
+        assert rows.all("SELECT file_id, node_id, why FROM sync_event WHERE what = 'suspect'") == [
+            (file_id, one, "it is not there"),
+            (other, two, "short as well"),
+        ]
+        assert rows.events("kept") == []
+        assert rows.attempts("delete") == [(facts[0].copy_id, 1, "unknown", "one lacks it")]
+        assert rows.claims() == []
+    assert claimed(rows, run) == []
+
+
+def test_what_was_done_at_another_place_leaves_the_copies_suspect(rows: Rows, run: Run) -> None:
+    """Somebody has given the node another disk meanwhile: nobody knows what is there."""
+    ids = [spread(rows, name) for name in "abcd"]
+    node = rows.fact("field")
+    facts = claimed(rows, run)
+    verdicts = (Verdict.DELETED, Verdict.FAILED, Verdict.CORRUPT)
+    results = [
+        DeleteResult(file, verdict) for file, verdict in zip(files_of(facts)[:3], verdicts, strict=True)
+    ]
+    rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE id = ?", node.id)
+    settle(rows.index, run, node, results, files_of(facts)[3:], {}, "unknown", fences(rows, run, facts))
+    assert [rows.state(file_id, "field") for file_id in ids] == ["MN"] * 4
+    assert rows.claims() == []
+
+
+def test_nothing_is_claimed_where_the_node_is_at_another_place(rows: Rows, run: Run) -> None:
+    file_id = spread(rows)
+    node = rows.fact("field")
+    copies = scanned(rows.index, node, run)
+    rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE id = ?", node.id)
+    decided = claim(rows.index, run, node, copies, EVIDENCE, NOW)
+    assert (decided.granted, decided.refused) == ([], [])
+    assert rows.state(file_id, "field") == "YN"
+
+
+def test_a_claim_whose_answer_got_lost_is_undone_when_it_is_not_safe_any_more(rows: Rows, run: Run) -> None:
+    file_id = spread(rows)
+    node = rows.fact("field")
+    copies = scanned(rows.index, node, run)
+    claim(rows.index, run, node, copies, EVIDENCE, NOW)
+    assert rows.state(file_id, "field") == "MN"
+    rows.do("UPDATE sync_medium SET wrong = ?, why = 'no marker' WHERE node_id = ?", WHEN, rows.node["one"])
+    decided = claim(rows.index, run, node, copies, EVIDENCE, NOW)
+    assert decided.granted == [] and "one: left out since" in decided.refused[0][1]
+    assert rows.state(file_id, "field") == "YN" and rows.claims() == []
+
+
+def test_what_is_granted_names_the_keepers_as_they_are_now(rows: Rows, run: Run) -> None:
+    file_id = spread(rows)
+    node = rows.fact("field")
+    (copies,) = pages(rows.index, node.id, "Y", "N", 100)
+    rows.copy(file_id, "one_too", "YM")
+    ((fact, _),) = claim(rows.index, run, node, copies, EVIDENCE, NOW).granted
+    assert fact.other_ids == tuple(rows.node[name] for name in ("one", "one_too", "two"))
+
+
 def test_a_file_that_is_gone_is_recorded_as_gone_whatever_anybody_says(rows: Rows, run: Run) -> None:
     ids = [spread(rows, name) for name in "ab"]
     facts = claimed(rows, run)
@@ -317,7 +424,7 @@ def test_settling_again_since_the_answer_got_lost_changes_nothing(rows: Rows, ru
     ]
     before: Any = None
     for _ in range(2):
-        settle(rows.index, run, rows.fact("field"), results, [], {}, "unknown")
+        settle(rows.index, run, rows.fact("field"), results, [], {}, "unknown", fences(rows, run, facts))
         now = (
             [rows.state(file_id, "field") for file_id in ids],
             rows.attempts("delete"),
@@ -337,7 +444,7 @@ def test_a_deleted_copy_of_a_batch_of_many_costs_a_share_of_a_few_statements(row
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
     with counted() as statements:
-        claim(rows.index, run, node, copies, 2, NOW)
+        claim(rows.index, run, node, copies, EVIDENCE, NOW)
     assert statements.count <= 16
     with counted() as statements:
         ended(rows, run, copies, Verdict.DELETED)
@@ -354,17 +461,17 @@ Claiming = Callable[[Index, Run, NodeFact, list[DeletionFact], Barrier], None]
 
 def as_it_is(index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier) -> None:
     start.wait()
-    claim(index, run, node, copies, 2, NOW)
+    claim(index, run, node, copies, EVIDENCE, NOW)
 
 
 def decided_before(
     index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier
 ) -> None:
     """The mutant: what was decided outside of the transaction is claimed in it."""
-    reading = read(index, node.id, copies, run.id)
+    reading = read(index, node.id, copies, run.id, EVIDENCE)
     decided = decide_all(copies, reading, 2, NOW)
     start.wait()
-    index.retry(lambda: take(index, run, node, [fact for fact, _ in decided.granted], reading))
+    index.retry(lambda: take(index, run, node, decided, reading))
 
 
 def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier) -> None:
@@ -372,9 +479,9 @@ def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFa
     start.wait()
 
     def work() -> None:
-        reading = read(index, node.id, copies, run.id, lock=False)
+        reading = read(index, node.id, copies, run.id, EVIDENCE, lock=False)
         decided = decide_all(copies, reading, 2, NOW)
-        take(index, run, node, [fact for fact, _ in decided.granted], reading)
+        take(index, run, node, decided, reading)
 
     index.retry(work)
 

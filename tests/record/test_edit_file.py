@@ -8,7 +8,7 @@ import pytest
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create as create_index
-from alpenhorn.model import DeleteFile, DeleteResult, Verdict
+from alpenhorn.model import DeleteFile, DeleteResult, Evidence, Verdict
 from alpenhorn.plan.deletions import decide
 from alpenhorn.record import deletions, edit_acq
 from alpenhorn.record.copies import verified
@@ -74,7 +74,7 @@ def test_released_archive_copies_do_not_count_as_good_any_more(rows: Rows, run: 
     def left_over() -> str:
         node = rows.fact("one")
         (page,) = pages(rows.index, node.id, "Y", "N", 10)
-        reading = read(rows.index, node.id, page, run.id)
+        reading = read(rows.index, node.id, page, run.id, Evidence())
         return decide(reading.facts[0], reading.archive, 2, NOW)
 
     file_id = rows.file("a")
@@ -87,7 +87,7 @@ def test_released_archive_copies_do_not_count_as_good_any_more(rows: Rows, run: 
         file_id,
         rows.node["one"],
     )
-    assert "there are 0" in left_over()
+    assert "has 0" in left_over()
 
 
 def test_what_is_remembered_by_the_old_values_is_forgotten(rows: Rows) -> None:
@@ -117,10 +117,11 @@ def test_a_deletion_under_way_gives_no_copy_its_old_state_back(rows: Rows, run: 
         rows.copy(file_id, node, "YY")
     field = rows.fact("field")
     (page,) = pages(rows.index, field.id, "Y", "N", 10)
-    (granted,) = deletions.claim(rows.index, run, field, page, 2, NOW).granted
+    decided = deletions.claim(rows.index, run, field, page, Evidence(), NOW)
+    (granted,) = decided.granted
     modify(rows.index, file_id, None, NEW, LATER, reverify=reverify)
     file = DeleteFile(granted[0].copy_id, file_id, "acq/a", 10, granted[0].has_file)
-    deletions.settle(rows.index, run, field, [], [file], {}, "unknown")
+    deletions.settle(rows.index, run, field, [], [file], {}, "unknown", decided.fences)
     assert rows.state(file_id, "field") == ("MN" if reverify else "YN")
 
 
@@ -131,11 +132,12 @@ def test_a_deletion_under_way_that_succeeds_is_recorded(rows: Rows, run: Run) ->
         rows.copy(file_id, node, "YY")
     field = rows.fact("field")
     (page,) = pages(rows.index, field.id, "Y", "N", 10)
-    (granted,) = deletions.claim(rows.index, run, field, page, 2, NOW).granted
+    decided = deletions.claim(rows.index, run, field, page, Evidence(), NOW)
+    (granted,) = decided.granted
     modify(rows.index, file_id, None, NEW, LATER)
     file = DeleteFile(granted[0].copy_id, file_id, "acq/a", 10, granted[0].has_file)
     result = DeleteResult(file, Verdict.DELETED)
-    deletions.settle(rows.index, run, field, [result], [], {}, "unknown")
+    deletions.settle(rows.index, run, field, [result], [], {}, "unknown", decided.fences)
     assert rows.state(file_id, "field") == "NN"
 
 

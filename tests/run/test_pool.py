@@ -149,6 +149,79 @@ def test_a_pool_can_be_used_again_after_it_ran_dry():
             assert [done.outcome for done in all_done(pool)] == [name]
 
 
+# --- what is decided late ------------------------------------------------------------------------------
+
+
+def test_a_task_is_decided_when_a_worker_is_to_have_it_and_not_before(gate):
+    asked = []
+
+    def decide(task):
+        asked.append(task.stage)
+        return task._replace(stage=f"{task.stage}!")
+
+    with Pool(1, lambda task, reporter: (gate.pass_on(), task.stage)) as pool:
+        pool.decide_late(Kind.PROBE, decide)
+        for name in "ab":
+            pool.submit(task(name))
+        assert asked == []
+        pool.wait(0)
+        assert asked == ["a"]
+        os.write(gate.write_fd, b".")
+        (done,) = pool.wait(SOON)
+        assert (done.task.stage, done.outcome[1]) == ("a!", "a!")
+        pool.wait(0)
+        assert asked == ["a", "b"]
+        os.write(gate.write_fd, b".")
+        assert len(pool.wait(SOON)) == 1
+
+
+def test_what_is_decided_not_to_be_done_goes_to_no_worker_and_the_next_one_does():
+    with Pool(2, name_of) as pool:
+        pool.decide_late(Kind.PROBE, lambda task: task if int(task.stage) % 5 == 0 else None)
+        for number in range(50):
+            pool.submit(task(number, node=number % 3))
+        found = all_done(pool)
+        assert sorted(int(done.outcome) for done in found) == list(range(0, 50, 5))
+        for number in (1, 2, 3):
+            pool.submit(task(number))
+        assert pool.wait(None) == []
+        assert (pool.queued(), pool.running()) == (0, 0)
+
+
+def test_only_tasks_of_that_kind_are_decided_late():
+    with Pool(1, name_of) as pool:
+        pool.decide_late(Kind.DELETE, lambda task: None)
+        pool.submit(task("a"))
+        assert [done.outcome for done in all_done(pool)] == ["a"]
+
+
+def test_what_deciding_raises_is_raised_and_the_task_is_still_there():
+    def decide(task):
+        raise Refused("the index is away")
+
+    with Pool(1, name_of) as pool:
+        pool.decide_late(Kind.PROBE, decide)
+        pool.submit(task("a"))
+        with pytest.raises(Refused):
+            pool.wait(0)
+        assert (pool.queued(), pool.running()) == (1, 0)
+        pool.decide_late(Kind.PROBE, lambda task: task)
+        assert [done.outcome for done in all_done(pool)] == ["a"]
+
+
+def test_of_a_node_at_its_limit_nothing_is_decided(gate):
+    asked = []
+    with Pool(2, lambda task, reporter: gate.pass_on()) as pool:
+        pool.limit(1, 1)
+        pool.decide_late(Kind.PROBE, lambda task: asked.append(task.stage) or task)
+        for name in "ab":
+            pool.submit(task(name))
+        pool.wait(0)
+        assert asked == ["a"]
+        os.write(gate.write_fd, b"..")
+        assert len(all_done(pool)) == 2
+
+
 # --- who gets a turn -----------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.model import Blame, DeletionFact
+from alpenhorn.model import Blame, DeletionFact, Evidence
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.run import Run
 from alpenhorn.scan import checks
@@ -25,7 +25,8 @@ def readings(
 ) -> Iterator[Reading]:
     node_id = rows.node[node]
     return (
-        read(rows.index, node_id, copies, run_id) for copies in pages(rows.index, node_id, has, wants, limit)
+        read(rows.index, node_id, copies, run_id, Evidence())
+        for copies in pages(rows.index, node_id, has, wants, limit)
     )
 
 
@@ -82,6 +83,8 @@ def test_a_fact_holds_all_that_decides_a_deletion(rows: Rows, run: Run) -> None:
         "",
         "",
         fact.attempt,
+        other_ids=(rows.node["one"], rows.node["one_too"]),
+        released_ids=(rows.node["two"],),
     )
     assert fact.attempt is not None
     assert (fact.attempt.tries, fact.attempt.error) == (1, "read-only")
@@ -268,7 +271,7 @@ def test_facts_are_read_again_as_they_are_now(rows: Rows) -> None:
     rows.do("UPDATE archivefilecopy SET has_file = 'X' WHERE node_id = ?", rows.node["one"])
     for lock in (False, True):
         with rows.index.transaction():
-            (fact,) = read(rows.index, rows.node["field"], old, 0, lock).facts
+            (fact,) = read(rows.index, rows.node["field"], old, 0, Evidence(), lock).facts
             assert (fact.has_file, fact.wants_file, fact.others) == ("Y", "Y", ())
 
 
@@ -277,10 +280,10 @@ def test_there_are_no_facts_of_a_copy_or_a_node_that_is_gone(rows: Rows) -> None
         rows.copy(rows.file(name), "field", "YN")
     old = facts(rows, "field")
     rows.do("DELETE FROM archivefilecopy WHERE id = ?", old[0].copy_id)
-    assert read(rows.index, rows.node["field"], old, 0).facts == [old[1]]
-    assert read(rows.index, 4711, old, 0).facts == []
+    assert read(rows.index, rows.node["field"], old, 0, Evidence()).facts == [old[1]]
+    assert read(rows.index, 4711, old, 0, Evidence()).facts == []
     rows.do("UPDATE storagenode SET active = 0 WHERE id = ?", rows.node["field"])
-    assert read(rows.index, rows.node["field"], old, 0).facts == []
+    assert read(rows.index, rows.node["field"], old, 0, Evidence()).facts == []
 
 
 def test_whether_the_node_is_an_archive_node_is_read_as_well(rows: Rows) -> None:

@@ -1,0 +1,124 @@
+"""An index on a Galera cluster, whose servers do not know each other's locks: two claims on two copies of one file.
+
+Of three copies of which two are released on two hosts, each of which writes by way of a server of its own, one may go.
+"""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+from contextlib import closing
+from multiprocessing.synchronize import Barrier
+
+import pytest
+
+from alpenhorn.index.connection import Index
+from alpenhorn.index.schema import create
+from alpenhorn.model import Evidence, NodeFact
+from alpenhorn.record.deletions import claim
+from alpenhorn.record.run import Run
+from alpenhorn.scan.deletions import pages
+from tests.fixtures.archive import wait_for
+from tests.fixtures.seen import mark_seen
+from tests.record.rows import WHEN, Rows
+
+NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
+FILES = 100
+ROUNDS = 12
+RELEASED = ("one", "one_too")
+KEEPER = "two"
+CLAIMED = "SELECT COUNT(*) FROM sync_claim"
+LEFT = "SELECT SUM(has_file = 'Y') FROM archivefilecopy GROUP BY file_id"
+
+
+def clock() -> datetime.datetime:
+    return WHEN
+
+
+def host(url: str, run: Run, node: NodeFact, start: Barrier, rounds: int, alone: bool) -> None:
+    """Claim what is released on the node; `alone`: the mutant, which takes the server for the only one."""
+    index = Index.open(url)
+    for _ in range(rounds):
+        start.wait(60)
+        (copies,) = pages(index, node.id, "Y", "N", 1000)
+        if alone:
+            index._galera = False
+        start.wait(60)
+        claim(index, run, node, copies, Evidence(), NOW)
+        start.wait(60)
+    index.close()
+
+
+def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
+    """How many copies of each file are left when two hosts claim those that are released on them at once."""
+    index = Index.open(urls[0])
+    create(index)
+    rows = Rows(index)
+    with index.transaction():
+        for name in range(FILES):
+            file_id = rows.file(str(name))
+            for node in (*RELEASED, KEEPER):
+                rows.copy(file_id, node, "YN" if node in RELEASED else "YY")
+    runs = [rows.begin(name)._replace(clock=clock) for name in RELEASED]
+    nodes = [rows.fact(node) for node in RELEASED]
+    index.disconnect()
+    fork = multiprocessing.get_context("fork")
+    start = fork.Barrier(len(RELEASED) + 1)
+    hosts = [
+        fork.Process(target=host, args=(url, run, node, start, rounds, alone))
+        for url, run, node in zip(urls, runs, nodes, strict=True)
+    ]
+    for one in hosts:
+        one.start()
+    left: list[int] = []
+    other = Index.open(urls[1])
+    try:
+        for _ in range(rounds):
+            rows.do("DELETE FROM sync_claim")
+            rows.do("UPDATE archivefilecopy SET has_file = 'Y'")
+            for name in (*RELEASED, KEEPER):
+                mark_seen(index, rows.node[name])
+            wait_for(
+                lambda: (
+                    [int(row[0]) for row in other.execute(LEFT).fetchall()] == [3] * FILES
+                    and other.execute(CLAIMED).fetchone() == (0,)
+                    and other.execute("SELECT MAX(seen) FROM sync_medium").fetchone()
+                    == index.execute("SELECT MAX(seen) FROM sync_medium").fetchone()
+                ),
+                "the other server",
+            )
+            for _ in range(3):
+                start.wait(60)
+            other.execute("SET SESSION wsrep_sync_wait = 1")
+            left += [int(row[0]) for row in other.execute(LEFT).fetchall()]
+            other.execute("SET SESSION wsrep_sync_wait = 0")
+        for one in hosts:
+            one.join(60)
+            assert one.exitcode == 0
+    finally:
+        for one in hosts:
+            one.kill()
+            one.join()
+        other.close()
+        index.close()
+    return left
+
+
+@pytest.mark.timeout(300)
+def test_two_hosts_that_delete_by_way_of_two_servers_leave_the_minimum(galera_urls: tuple[str, str]) -> None:
+    """Fault 14."""
+    assert race(galera_urls, ROUNDS) == [2] * ROUNDS * FILES
+
+
+@pytest.mark.timeout(300)
+def test_the_same_race_without_a_row_in_common_loses_copies(galera_urls: tuple[str, str]) -> None:
+    assert min(race(galera_urls, ROUNDS, alone=True)) < 2
+
+
+def test_a_cluster_is_told_from_a_lone_server(
+    galera_urls: tuple[str, str], mariadb_index_url: str, sqlite_index_url: str
+) -> None:
+    for url, cluster in ((galera_urls[1], True), (mariadb_index_url, False), (sqlite_index_url, False)):
+        with closing(Index.open(url, create=True)) as index:
+            assert index.galera is cluster
+            assert index.galera is cluster
