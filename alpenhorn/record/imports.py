@@ -8,9 +8,11 @@ from typing import NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, ImportedFile, ImportResult, KnownFile, NodeFact
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.copies import file_facts, good
+from alpenhorn.record.copies import file_facts, good, never_good, once_good
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.imports import known
+from alpenhorn.scan.same_path import sharing
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 KEPT = ("has_file", "ready", "size_b", "last_update")
@@ -20,18 +22,24 @@ FOLDED = (
     "the index takes its name for that of another acquisition or file, since its collation does not compare byte for"
     " byte; see: alpenhorn db check"
 )
+SAME_PATH = (
+    "a file of acquisition {acq} lies at that path in the index, and one path cannot hold two files; make the import"
+    " patterns of all hosts agree"
+)
 REMOVED = "its row was removed from the index meanwhile; the next search takes it for a new file"
 
 
 class Imported(NamedTuple):
     """How a batch ended: counts, (path, what differs) of files that are not what the index says, (path, why)
-    of those that the index cannot take, and what is to be told of those that were asked for."""
+    of those that the index cannot take, and what is to be told of those that were asked for.  `moved`: nothing was
+    recorded, since the node is not any more where the files were read."""
 
     new: int
     same: int
     differ: list[tuple[str, str]]
     refused: list[tuple[str, str]]
     told: tuple[ImportedFile, ...] = ()
+    moved: bool = False
 
 
 def settle(
@@ -52,6 +60,8 @@ def settle(
     """
 
     def work() -> Imported:
+        if not still(index, node):
+            return Imported(0, 0, [], [], moved=True)
         now = run.now()
         # A look at each name beforehand would take as long again as the one that follows the insertion.
         (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archivefile").fetchone()
@@ -97,6 +107,8 @@ def settle(
                     if (row.has_file in HELD) is held
                 ],
             )
+        once_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file == "Y"])
+        never_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file in (None, "N")])
         events(index, run, "corrupt", [(row.file_id, node.id, why) for row, _, why in differ])
         registered = sum(1 for *_, why in fine if why == NEW)
         differences = [(f"{row.acq}/{row.name}", why) for row, _, why in differ]
