@@ -75,7 +75,9 @@ def once_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
     gets one whose time makes it the first to be read again should it become good.
     """
     for marks, some in in_chunks(file_ids):
-        _keep_evidence(index, f"id, ?, ? FROM archivefile WHERE id IN ({marks})", (node_id, NEVER_READ, *some))
+        _keep_evidence(
+            index, f"id, ?, ? FROM archivefile WHERE id IN ({marks})", (node_id, NEVER_READ, *some)
+        )
 
 
 def once_good_among(index: Index, selected: str, values: Sequence[Any]) -> None:

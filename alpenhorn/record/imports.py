@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, ImportedFile, ImportResult, KnownFile, NodeFact
+from alpenhorn.plan.imports import is_new, same_path
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import still
@@ -21,10 +22,6 @@ NEW = "registered"
 FOLDED = (
     "the index takes its name for that of another acquisition or file, since its collation does not compare byte for"
     " byte; see: alpenhorn db check"
-)
-SAME_PATH = (
-    "a file of acquisition {acq} lies at that path in the index, and one path cannot hold two files; make the import"
-    " patterns of all hosts agree"
 )
 REMOVED = "its row was removed from the index meanwhile; the next search takes it for a new file"
 
@@ -46,7 +43,7 @@ def settle(
     index: Index,
     run: Run,
     node: NodeFact,
-    results: Sequence[ImportResult],
+    hashed: Sequence[ImportResult],
     deleting: Collection[int] = (),
     tell: Collection[str] = (),
 ) -> Imported:
@@ -56,13 +53,16 @@ def settle(
     so nothing is recorded of them.
 
     The rows are read here, so that a file which another host registered meanwhile is compared and not
-    overwritten.
+    overwritten.  Nothing is recorded when the node was moved meanwhile.
     """
 
     def work() -> Imported:
         if not still(index, node):
             return Imported(0, 0, [], [], moved=True)
         now = run.now()
+        refused = _taken(index, node, hashed)
+        left_out = dict(refused)
+        results = [result for result in hashed if result.file.path not in left_out]
         # A look at each name beforehand would take as long again as the one that follows the insertion.
         (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archivefile").fetchone()
         last_acq = _last_acq(index) if tell else 0
@@ -82,7 +82,6 @@ def settle(
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
         fine: list[tuple[KnownFile, int | None, str]] = []
         differ: list[tuple[KnownFile, int | None, str]] = []
-        refused: list[tuple[str, str]] = []
         for result in results:
             row = rows.get((result.file.acq, result.file.name))
             if row is None:
@@ -148,6 +147,13 @@ def postpone(index: Index, run: Run, request_id: int, error: str) -> None:
     index.retry(lambda: failed(index, run, "import", [Failure(request_id, Blame.UNKNOWN, error)]))
 
 
+def _taken(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> list[tuple[str, str]]:
+    """(path, why) of the files at whose path the index has another one on the node by now."""
+    new = {number: result.file for number, result in enumerate(results) if is_new(result.file)}
+    shared = sharing(index, node.id, [(number, file.acq, file.name) for number, file in new.items()])
+    return [(new[number].path, same_path(acq)) for number, acq in shared.items()]
+
+
 def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Iterable[KnownFile]:
     names = [(result.file.acq, result.file.name) for result in results]
     rows = known(index, node.id, names).values()
@@ -175,7 +181,7 @@ def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
 
 def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> str:
     if size_b != result.size_b:
-        return f"its length is {result.size_b} bytes, the index says {size_b}"
+        return f"its length is {result.size_b} bytes, the index says {size_b}; its MD5 sum is {result.md5sum}"
     if (md5sum or "").lower() != result.md5sum:
         return f"its MD5 sum is {result.md5sum}, the index says {md5sum}"
     return ""

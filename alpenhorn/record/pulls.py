@@ -15,7 +15,6 @@ from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 
-
 FOUND = "found at its path, not in the index"
 OUTDATED = "its length or MD5 sum was changed in the index while it was pulled"
 LOST = "pulled under a claim that had run out and is another run's or nobody's by now"
@@ -137,9 +136,7 @@ def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResul
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE node_id = ? AND file_id IN ({marks})",
             (run.now(), source.id, *some),
         )
-    events(
-        index, run, "suspect", [(result.file.file_id, source.id, result.error) for result in results]
-    )
+    events(index, run, "suspect", [(result.file.file_id, source.id, result.error) for result in results])
 
 
 def _states(index: Index, node_id: int, file_ids: Sequence[int]) -> dict[int, str]:
@@ -179,9 +176,7 @@ def _suspect(
     columns = ("file_id", "node_id", "has_file", "wants_file", "ready", "last_update")
     turning = ("N", "X") if ours else ("N",)
     states = _states(index, node.id, [result.file.file_id for result in results])
-    file_ids = [
-        result.file.file_id for result in results if states.get(result.file.file_id, "N") in turning
-    ]
+    file_ids = [result.file.file_id for result in results if states.get(result.file.file_id, "N") in turning]
     index.executemany(
         index.insert_ignore("archivefilecopy", columns),
         [(file_id, node.id, "M", "Y", 1, now) for file_id in file_ids if file_id not in states],

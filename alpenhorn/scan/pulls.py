@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from alpenhorn.index.connection import Index
 from alpenhorn.model import PullFact
 from alpenhorn.scan.attempts import attempt_fact
+from alpenhorn.scan.same_path import sharing_in_group
 
 PENDING = "r.completed = 0 AND r.cancelled = 0 AND r.group_to_id = ?"
 RANGE = f"{PENDING} AND r.id > ? AND r.id <= ?"
@@ -23,10 +24,11 @@ REQUESTS = f"""
     WHERE {PENDING} AND r.id > ? ORDER BY r.id LIMIT ?
 """
 AT_GROUP = f"""
-    SELECT r.id, c.node_id, c.has_file
+    SELECT r.id, c.node_id, c.has_file, v.file_id, c.file_id
     FROM archivefilecopyrequest r
     JOIN archivefilecopy c ON c.file_id = r.file_id
     JOIN storagenode n ON n.id = c.node_id AND n.group_id = r.group_to_id
+    LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id AND c.has_file = 'X'
     WHERE {RANGE}
 """
 TOTAL = f"""
@@ -59,23 +61,42 @@ def page(
         return []
     bounds = (group_id, after, rows[-1][0])
     at_group: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-    for request_id, node_id, has in index.execute(AT_GROUP, bounds):
+    once_good: defaultdict[int, list[int]] = defaultdict(list)
+    found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    for request_id, node_id, has, evidence, file_id in index.execute(AT_GROUP, bounds).fetchall():
         at_group[request_id].append((node_id, has))
+        if has == "X" and evidence is None:
+            found[request_id].append((node_id, why_corrupt(index, file_id, node_id)))
+        elif has == "X":
+            once_good[request_id].append(node_id)
+    same_path = sharing_in_group(index, group_id, [(row[1], row[2], row[3]) for row in rows])
     attempts = {
         row[0]: attempt_fact(row[1:]) for row in index.execute(ATTEMPTS, (after, rows[-1][0], group_id))
     }
     claims = {row[0]: f"{row[1]} (run {row[2]})" for row in index.execute(CLAIMS, (run_id, now, *bounds))}
     facts = [PullFact(*row) for row in rows]
-    if not (at_group or attempts or claims):
+    if not (at_group or attempts or claims or same_path):
         return facts
     return [
         fact._replace(
             at_group=tuple(at_group.get(fact.request_id, ())),
             attempt=attempts.get(fact.request_id),
             claimed_by=claims.get(fact.request_id),
+            once_good=tuple(once_good.get(fact.request_id, ())),
+            found=tuple(found.get(fact.request_id, ())),
+            same_path=tuple(same_path.get(fact.file_id, ())),
         )
         for fact in facts
     ]
+
+
+def why_corrupt(index: Index, file_id: int, node_id: int) -> str:
+    """What the last check said that found a copy corrupt; "" when nothing is known of any."""
+    row = index.execute(
+        "SELECT why FROM sync_event WHERE file_id = ? AND node_id = ? AND what = 'corrupt' ORDER BY id DESC LIMIT 1",
+        (file_id, node_id),
+    ).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def pages(

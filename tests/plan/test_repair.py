@@ -17,7 +17,7 @@ BROKEN = 2  # the node whose copies are bad; tests.plan.facts.node() is that one
 def bad(*good: GoodCopy | int, **changes: Any) -> BadCopy:
     """A corrupt copy; good ones by their nodes' ids."""
     copies = tuple(GoodCopy(one, "Y", True) if isinstance(one, int) else one for one in good)
-    return BadCopy(7, 1001, BROKEN, "X", "acq", "f", 100, MD5, copies)._replace(**changes)
+    return BadCopy(7, 1001, BROKEN, "X", "acq", "f", 100, MD5, copies, once_good=True)._replace(**changes)
 
 
 def mend(copy: BadCopy, *nodes: NodeFact, remote: Any = remote_io, broken: NodeFact | None = None) -> Mend:
