@@ -235,8 +235,17 @@ class Pulls:
 
     def _trouble(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
         """One failure of the kind is enough to leave the node or the host alone for the rest of the run."""
-        blamed = {result.blame: result.error for result in results if result.blame is not None}
+        blamed = {
+            result.blame: result.error
+            for result in results
+            if result.blame is not None and not result.unmounted
+        }
         node, host = job.node, job.source.host
+        unmounted = next((result.error for result in results if result.unmounted), "")
+        if unmounted:
+            source_id = job.source.id
+            self.context.planner.trouble_with_source(source_id, unmounted)
+            self._withdraw(lambda task: not _from_node(task, source_id))
         if Blame.DESTINATION in blamed:
             self.context.planner.trouble_at_node(node.id, f"{node.name} could not be written in this run")
             self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
@@ -274,6 +283,10 @@ def _name(fact: PullFact) -> str:
 
 def _killed_a_worker(decision: PullDecision) -> bool:
     return decision.fact.attempt is not None and decision.fact.attempt.blame == Blame.WORKER
+
+
+def _from_node(task: Task, node_id: int) -> bool:
+    return isinstance(task.job, PullJob) and task.job.source.id == node_id
 
 
 def _from_host(task: Task, host: str) -> bool:

@@ -75,13 +75,15 @@ class Troubles:
     """What a run has met and leaves alone until its end, each with the reason.
 
     `absent`: ids of this host's nodes that cannot be worked on; `unwritable`: ids of nodes that take no more
-    pulls; `silent`: names of hosts that could not be reached.
+    pulls; `silent`: names of hosts that could not be reached; `unmounted`: ids of nodes of other hosts whose storage
+    was not seen there.
     """
 
     def __init__(self, absent: dict[int, str] | None = None) -> None:
         self.absent = {} if absent is None else absent
         self.unwritable: dict[int, str] = {}
         self.silent: dict[str, str] = {}
+        self.unmounted: dict[int, str] = {}
 
 
 class PullPlanner:
@@ -189,6 +191,11 @@ class PullPlanner:
         self.troubles.silent[host] = why
         self._routes.clear()
 
+    def trouble_with_source(self, node_id: int, why: str) -> None:
+        """No more pulls from that node of another host in this run."""
+        self.troubles.unmounted[node_id] = why
+        self._routes.clear()
+
     def nodes_changed(self, nodes: Mapping[int, NodeFact]) -> None:
         """The rows of nodes were edited; what is planned from now on is planned with them."""
         self.nodes = nodes
@@ -256,6 +263,8 @@ class PullPlanner:
             assert source.host is not None
             if source.host in self.troubles.silent:
                 return blocked(f"host {source.host}: {self.troubles.silent[source.host]}")
+            if source.id in self.troubles.unmounted:
+                return blocked(self.troubles.unmounted[source.id])
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
         return Route(source, remote, group, methods)
 

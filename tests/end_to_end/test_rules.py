@@ -82,6 +82,7 @@ def test_a_corrupt_copy_is_replaced_and_stays_until_the_new_one_is_verified(pair
     requests = []
     for file_id, name in ((good, "good"), (rotten, "rotten")):
         pair.set_copy(file_id, "safe", "XY")
+        pair.once_good(file_id, "safe")
         pair.put("safe", f"acq/{name}", b"corrupt")
         requests.append(pair.request(file_id, "field", "safe"))
     assert pair.sync().status == 1
