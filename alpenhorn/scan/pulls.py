@@ -6,6 +6,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import PullFact
 from alpenhorn.scan.attempts import attempt_fact
@@ -41,6 +42,11 @@ ATTEMPTS = f"""
     FROM sync_attempt t JOIN archivefilecopyrequest r ON r.id = t.subject_id
     WHERE t.kind = 'pull' AND t.subject_id > ? AND t.subject_id <= ? AND {PENDING}
 """
+WHY_CORRUPT = """
+    SELECT file_id, node_id, why FROM sync_event WHERE id IN (
+        SELECT MAX(id) FROM sync_event WHERE what = 'corrupt' AND file_id IN ({marks}) GROUP BY file_id, node_id
+    )
+"""
 CLAIMS = f"""
     SELECT r.id, k.host, k.run_id
     FROM sync_claim k JOIN archivefilecopyrequest r ON r.file_id = k.file_id
@@ -62,13 +68,17 @@ def page(
     bounds = (group_id, after, rows[-1][0])
     at_group: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
     once_good: defaultdict[int, list[int]] = defaultdict(list)
-    found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    never_good: list[tuple[int, int, int]] = []
     for request_id, node_id, has, evidence, file_id in index.execute(AT_GROUP, bounds).fetchall():
         at_group[request_id].append((node_id, has))
         if has == "X" and evidence is None:
-            found[request_id].append((node_id, why_corrupt(index, file_id, node_id)))
+            never_good.append((request_id, file_id, node_id))
         elif has == "X":
             once_good[request_id].append(node_id)
+    why = why_corrupt(index, [(file_id, node_id) for _, file_id, node_id in never_good])
+    found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    for request_id, file_id, node_id in never_good:
+        found[request_id].append((node_id, why.get((file_id, node_id), "")))
     same_path = sharing_in_group(index, group_id, [(row[1], row[2], row[3]) for row in rows])
     attempts = {
         row[0]: attempt_fact(row[1:]) for row in index.execute(ATTEMPTS, (after, rows[-1][0], group_id))
@@ -90,13 +100,16 @@ def page(
     ]
 
 
-def why_corrupt(index: Index, file_id: int, node_id: int) -> str:
-    """What the last check said that found a copy corrupt; "" when nothing is known of any."""
-    row = index.execute(
-        "SELECT why FROM sync_event WHERE file_id = ? AND node_id = ? AND what = 'corrupt' ORDER BY id DESC LIMIT 1",
-        (file_id, node_id),
-    ).fetchone()
-    return "" if row is None else str(row[0])
+def why_corrupt(index: Index, copies: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """What was last said when a copy was found corrupt, by (file id, node id); those of which nothing is known are
+    left out."""
+    wanted = set(copies)
+    found: dict[tuple[int, int], str] = {}
+    for marks, some in in_chunks(sorted({file_id for file_id, _ in wanted})):
+        for file_id, node_id, why in index.execute(WHY_CORRUPT.format(marks=marks), some):
+            if (file_id, node_id) in wanted:
+                found[file_id, node_id] = why
+    return found
 
 
 def pages(

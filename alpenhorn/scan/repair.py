@@ -48,12 +48,14 @@ def pages(index: Index, node_id: int, limit: int) -> Iterator[list[BadCopy]]:
             for copy_id, other_id, other_wants, ready in index.execute(GOOD, bounds):
                 good[copy_id].append(GoodCopy(other_id, other_wants, bool(ready)))
             requested: dict[int, int] = dict(index.execute(REQUESTED, bounds).fetchall())
+            never_good = [(row[1], node_id) for row in rows if has == "X" and row[-1] is None]
+            why = why_corrupt(index, never_good)
             yield [
                 BadCopy(*row[:-1])._replace(
                     good=tuple(good.get(row[0], ())),
                     requested=requested.get(row[0], 0),
                     once_good=row[-1] is not None,
-                    found="" if has != "X" or row[-1] is not None else why_corrupt(index, row[1], node_id),
+                    found=why.get((row[1], node_id), ""),
                 )
                 for row in rows
             ]
