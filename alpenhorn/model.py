@@ -146,7 +146,10 @@ class PullFact(NamedTuple):
 
     `acq`, `name`, `size_b`, `md5sum` are None when the file's row is gone.  `source_has` is None when the
     source copy has no row.  `at_group` holds (node id, has_file) of the copies on the group's nodes.
-    `claimed_by` names host and run when another run holds a live claim.
+    `claimed_by` names host and run when another run holds a live claim.  `once_good`: ids of the nodes of `at_group`
+    whose corrupt copy was once recorded as good, so that it may be replaced; `found`: (node id, what the check said) of
+    those whose corrupt copy never was.  `same_path`: (node id, acquisition) of another file that is, or may be, at
+    the same path on a node of the group.
     """
 
     request_id: int
@@ -162,6 +165,9 @@ class PullFact(NamedTuple):
     at_group: tuple[tuple[int, str], ...] = ()
     attempt: AttemptFact | None = None
     claimed_by: str | None = None
+    once_good: tuple[int, ...] = ()
+    found: tuple[tuple[int, str], ...] = ()
+    same_path: tuple[tuple[int, str], ...] = ()
 
 
 class CheckFact(NamedTuple):
@@ -245,7 +251,8 @@ class BadCopy(NamedTuple):
     """A copy that is corrupt, or gone without our doing, with everything that decides how it is mended.
 
     `acq`, `name`, `size_b`, `md5sum` are None when the file's row is gone.  `good`: the good copies on other
-    nodes.  `requested`: a pending request for the file into this node's group, 0: none.
+    nodes.  `requested`: a pending request for the file into this node's group, 0: none.  `once_good`: it was once
+    recorded as good, so that it may be replaced; if not, `found` is what the check said.
     """
 
     copy_id: int
@@ -258,6 +265,8 @@ class BadCopy(NamedTuple):
     md5sum: str | None
     good: tuple[GoodCopy, ...] = ()
     requested: int = 0
+    once_good: bool = False
+    found: str = ""
 
 
 class ImportRequestFact(NamedTuple):
@@ -284,7 +293,7 @@ class KnownFile(NamedTuple):
 
 
 class PullFile(NamedTuple):
-    """`path` is relative to the roots.  `replace`: the index knows a corrupt copy there, to be replaced."""
+    """`path` is relative to the roots.  `replace`: the index knows a corrupt copy there, once good, to be replaced."""
 
     request_id: int
     file_id: int
@@ -494,7 +503,8 @@ class Verdict(StrEnum):
 
 
 class PullResult(NamedTuple):
-    """`space_b` is what the file takes on the medium; `blame` and `error` are set when it failed."""
+    """`space_b` is what the file takes on the medium; `blame` and `error` are set when it failed.  `unmounted`: it
+    failed since the source's storage was not seen on its host."""
 
     file: PullFile
     verdict: Verdict
@@ -504,6 +514,7 @@ class PullResult(NamedTuple):
     method: Method | None = None
     blame: Blame | None = None
     error: str = ""
+    unmounted: bool = False
 
 
 class CheckResult(NamedTuple):

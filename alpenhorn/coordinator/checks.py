@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import check_tasks
 from alpenhorn.plan.checks import CheckPlan, choose, loss_told, storage_in_doubt
+from alpenhorn.plan.pulls import something_else
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import longest_ago, pages, unverified
 
@@ -177,7 +178,8 @@ class Checks:
             results = self._not_away(node, results)
         if done.fate is Fate.BROKEN:
             # The attempts count all the same: a file that breaks its job must not do so in every run.
-            checks.settle(self.context.index, self.context.run, node, results)
+            if checks.settle(self.context.index, self.context.run, node, results).moved:
+                self.context.node_moved(node.id)
             self.context.node_gone(node.id, done.error)
         else:
             self._settle(node, [result for result in results if not self._doubtful(result)])
@@ -234,12 +236,15 @@ class Checks:
     def _settle(self, node: NodeFact, results: Sequence[CheckResult]) -> None:
         if not results:
             return
-        checks.settle(self.context.index, self.context.run, node, results)
+        settled = checks.settle(self.context.index, self.context.run, node, results)
+        if settled.moved:
+            self.context.node_moved(node.id)
+            return
         if any(result.file.had != "Y" or result.verdict is not Verdict.GOOD for result in results):
             self.context.changed = True
-        self._count(node, results)
+        self._count(node, results, settled.never_good)
 
-    def _count(self, node: NodeFact, results: Sequence[CheckResult]) -> None:
+    def _count(self, node: NodeFact, results: Sequence[CheckResult], never_good: Container[int]) -> None:
         report = self.context.report
         tally = report.tally("check")
         for result in results:
@@ -251,6 +256,10 @@ class Checks:
                 continue
             tally.done += 1
             tally.bytes += result.file.size_b or 0
+            if result.verdict is Verdict.CORRUPT and result.file.file_id in never_good:
+                self.context.whole.told.add((node.id, result.file.file_id))
+                report.failures.add(something_else(node.name), f"{result.file.path}: {result.error}")
+                continue
             expected = result.verdict is Verdict.MISSING and result.file.wants == "N"
             if result.verdict is not Verdict.GOOD and not expected:
                 report.failures.add(f"{result.verdict} on {node.name}", f"{result.file.path}: {result.error}")

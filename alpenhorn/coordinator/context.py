@@ -21,6 +21,11 @@ from alpenhorn.record.media import wrong
 from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
 
+MOVED = (
+    "it was given another host, root or medium while the run went on; what was done at the old place meanwhile is not"
+    " recorded"
+)
+
 
 class Looked:
     """How many copies of a node this run has read, and how many of them it found missing or unreadable."""
@@ -41,6 +46,9 @@ class WholeRun:
     Of nodes with tape behind them: `compared`: copies were compared with the tape; `recalled`: good ones were asked
     back to be read again; `thinned`: some left the disk to make headroom; `lost`: (node id, file id) of what was
     found neither on disk nor on tape.
+
+    `moved`: nodes of which it was told that what was done there was not recorded; `told`: (node id, file id) of the
+    files at whose path a check found something that was never recorded as good there.
     """
 
     def __init__(self) -> None:
@@ -55,6 +63,8 @@ class WholeRun:
         self.recalled: set[int] = set()
         self.thinned: set[int] = set()
         self.lost: set[tuple[int, int]] = set()
+        self.moved: set[int] = set()
+        self.told: set[tuple[int, int]] = set()
 
 
 @dataclass(eq=False, repr=False)  # neither is used, and both take time at every start
@@ -117,6 +127,17 @@ class Context:
     def node_taken_off(self, node_id: int) -> None:
         """Somebody wants no more work on it: leave it alone for the rest of the run."""
         self._leave_alone(node_id, "it was taken off this host while the run went on", self.report.warnings)
+
+    def node_moved(self, node_id: int) -> None:
+        """What was done on a node was not recorded, since its row names another host, root or medium by now."""
+        if node_id in self.whole.moved:
+            return
+        self.whole.moved.add(node_id)
+        name = self.node(node_id).name
+        self.report.warnings.add(f"node {name}: {MOVED}")
+        self.report.left_out.setdefault(name, MOVED)
+        if node_id not in self.gone:
+            self.planner.node_absent(node_id, MOVED)
 
     def _leave_alone(self, node_id: int, why: str, notes: Notes) -> None:
         if node_id not in self.gone:

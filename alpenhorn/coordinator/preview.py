@@ -193,7 +193,7 @@ def why(
     if decision.choice is Choice.CANCEL:
         return f"it would be cancelled now: {decision.why}"
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
-    return f"it is not done now: {decision.why}{f'; {progress}' if progress else ''}"
+    return f"it is not done now: {decision.why}{decision.in_brackets}{f'; {progress}' if progress else ''}"
 
 
 def _kept(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:

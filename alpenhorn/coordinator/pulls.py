@@ -104,7 +104,9 @@ class Pulls:
             context.changed = True
         for decision in decisions:
             if decision.choice is Choice.SKIP:
-                context.report.waiting.add(f"not pulled: {decision.why}", _name(decision.fact))
+                told = (decision.node_id, decision.fact.file_id) in context.whole.told
+                notes = context.report.later if told else context.report.waiting
+                notes.add(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
                 context.report.later.add(f"not pulled yet: {decision.why}", _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
@@ -171,7 +173,9 @@ class Pulls:
             self.context.changed = True  # another bandwidth limit began; the rest is planned for that
         if not results:
             return
-        pulls.settle(self.context.index, self.context.run, job.source, job.node, results)
+        if not pulls.settle(self.context.index, self.context.run, job.source, job.node, results):
+            self._not_recorded(job, results)
+            return
         self._count(job, results)
         self._trouble(job, results)
 
@@ -221,10 +225,27 @@ class Pulls:
                     f"{result.file.path}: {result.error}",
                 )
 
+    def _not_recorded(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
+        """The node was moved while the job went on; its requests stay pending."""
+        context = self.context
+        context.node_moved(job.node.id)
+        for file in (result.file for result in results):
+            context.planner.finished(job.node.group_id, file.file_id, job.node.id, file.size_b, None)
+        self._withdraw(lambda task: task.node_id != job.node.id)
+
     def _trouble(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
         """One failure of the kind is enough to leave the node or the host alone for the rest of the run."""
-        blamed = {result.blame: result.error for result in results if result.blame is not None}
+        blamed = {
+            result.blame: result.error
+            for result in results
+            if result.blame is not None and not result.unmounted
+        }
         node, host = job.node, job.source.host
+        unmounted = next((result.error for result in results if result.unmounted), "")
+        if unmounted:
+            source_id = job.source.id
+            self.context.planner.trouble_with_source(source_id, unmounted)
+            self._withdraw(lambda task: not _from_node(task, source_id))
         if Blame.DESTINATION in blamed:
             self.context.planner.trouble_at_node(node.id, f"{node.name} could not be written in this run")
             self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
@@ -262,6 +283,10 @@ def _name(fact: PullFact) -> str:
 
 def _killed_a_worker(decision: PullDecision) -> bool:
     return decision.fact.attempt is not None and decision.fact.attempt.blame == Blame.WORKER
+
+
+def _from_node(task: Task, node_id: int) -> bool:
+    return isinstance(task.job, PullJob) and task.job.source.id == node_id
 
 
 def _from_host(task: Task, host: str) -> bool:

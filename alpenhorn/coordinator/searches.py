@@ -23,9 +23,10 @@ from alpenhorn.model import (
     Verdict,
 )
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
-from alpenhorn.plan.imports import choose
+from alpenhorn.plan.imports import choose, is_new, without_taken
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
+from alpenhorn.scan.same_path import sharing
 
 FIRST_FILES = 300
 MOST_FOUND = 20_000  # files that may wait to be hashed before more directories are looked at
@@ -164,6 +165,8 @@ class Search(ABC):
         named = listing.named
         rows = known(context.index, node.id, [(file.acq, file.name) for file in named if not file.refused])
         plan = choose(named, rows, self.register, self.leave_bad)
+        new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
+        plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
             context.report.warnings.add(f"not imported from {node.name}: {why}", path)
         for some in self._shares(plan.wanted):
@@ -187,6 +190,10 @@ class Search(ABC):
             deleting = {file_id for node_id, file_id in context.deleting if node_id == node.id}
             wanted = self.naming.wanted([result.file.path for result in hashed])
             outcome = imports.settle(context.index, context.run, node, hashed, deleting, wanted)
+            if outcome.moved:
+                context.node_moved(node.id)
+                self.stopped = True
+                return
             context.changed = True
             tally.done += outcome.new + outcome.same
             tally.failed += len(outcome.differ) + len(outcome.refused)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alpenhorn.tape import Told
 
 PROBE_SECONDS = 30.0
+MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
 REPLACED = "--io-config '{…}'"
 
 
@@ -249,7 +250,8 @@ class TapeNode(Node):
 class Remote(ABC):
     """The little that a pull may know about its source, which may be anywhere.  Touches no storage.
 
-    `witness`: a file, relative to the root, that lies on every storage of the kind; "" for the root itself.
+    `witness`: a file, relative to the root, that lies on every storage of the kind; "" for the root itself.  Where
+    there is one, a file on another host counts as missing only if the witness was seen in the same session.
     """
 
     witness = ""
@@ -273,6 +275,11 @@ class StorageClass(NamedTuple):
     node: type[Node] | None
     group: type[Group] | None
     remote: type[Remote] | None
+
+
+def marked_name(beginning: bytes) -> str:
+    """The name of the node whose storage it is, from the first MARKER_BYTES of a marker."""
+    return beginning.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
 def parse_settings(owner: str, io_config: str | None) -> dict[str, Any]:

@@ -13,13 +13,22 @@ from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.fs.tree_lock import probe_locks
-from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, StorageClass, wrong_setting
+from alpenhorn.io.base import (
+    MARKER_BYTES,
+    Group,
+    Misfit,
+    Node,
+    Remote,
+    Room,
+    StorageClass,
+    marked_name,
+    wrong_setting,
+)
 from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
 
 METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}
 MOST_RESERVED = 1000  # times a file's length
 PART_SECONDS = 14 * 86_400  # longer than the back-off ever gets
-MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
 
 
 class DefaultNode(Node):
@@ -141,10 +150,9 @@ class DefaultNode(Node):
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise StorageError(f"{self.root}/{MARKER} is not a regular file")
-            first = os.read(fd, MARKER_BYTES).split(b"\n", 1)[0]
+            return marked_name(os.read(fd, MARKER_BYTES))
         finally:
             os.close(fd)
-        return first.decode("utf-8", "replace").strip()
 
     def free_bytes(self) -> int | None:
         space = os.statvfs(self.root)

@@ -194,6 +194,31 @@ def choose(
     return ImportPlan(wanted, present, refused)
 
 
+def is_new(file: ImportFile) -> bool:
+    """Whether the index has no copy of the file on the node where it was found."""
+    return file.known is None or file.known.has_file in (None, "N")
+
+
+def same_path(acq: str) -> str:
+    """Why a file is not imported at whose path the index has a file of the acquisition `acq` on the node."""
+    return (
+        f"the index has a file of acquisition {acq} at the same path on this node; make the import patterns of all"
+        " hosts agree on the acquisition"
+    )
+
+
+def without_taken(plan: ImportPlan, taken: Mapping[int, str]) -> ImportPlan:
+    """The plan less the files at whose path lies another one.  `taken`: of each its place in `wanted`, and the
+    acquisition of the other one."""
+    if not taken:
+        return plan
+    return plan._replace(
+        wanted=[one for number, one in enumerate(plan.wanted) if number not in taken],
+        refused=plan.refused
+        + [(plan.wanted[number][0].path, same_path(acq)) for number, acq in taken.items()],
+    )
+
+
 def _left_alone(row: KnownFile, found: Found, leave_bad: bool) -> bool:
     if row.has_file == "Y":
         return row.size_b == found.size_b

@@ -18,6 +18,8 @@ from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.space import Space
 
+SAME_PATH_ARRIVING = "a file of another acquisition is being brought to the same path"
+RETRY = "alpenhorn request retry ID"
 MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -29,7 +31,8 @@ class Choice(StrEnum):
 
 
 class PullDecision(NamedTuple):
-    """`node_id`, `method`, `reserved_b` are set for PULL only."""
+    """`method` and `reserved_b` are set for PULL only, `node_id` also where the reason is about that node.  `found`:
+    what a check said of what lies at the file's path there."""
 
     fact: PullFact
     choice: Choice
@@ -37,11 +40,17 @@ class PullDecision(NamedTuple):
     node_id: int = 0
     method: Method = Method.COPY
     reserved_b: int = 0
+    found: str = ""
+
+    @property
+    def in_brackets(self) -> str:
+        return in_brackets(self.found)
 
     def file(self) -> PullFile:
         fact = self.fact
         assert fact.size_b is not None and fact.md5sum is not None
-        replace = any(node_id == self.node_id and has == "X" for node_id, has in fact.at_group)
+        # Anything else that lies there was merely found, and is nobody's to destroy.
+        replace = self.node_id in fact.once_good and (self.node_id, "X") in fact.at_group
         return PullFile(
             fact.request_id,
             fact.file_id,
@@ -66,13 +75,15 @@ class Troubles:
     """What a run has met and leaves alone until its end, each with the reason.
 
     `absent`: ids of this host's nodes that cannot be worked on; `unwritable`: ids of nodes that take no more
-    pulls; `silent`: names of hosts that could not be reached.
+    pulls; `silent`: names of hosts that could not be reached; `unmounted`: ids of nodes of other hosts whose storage
+    was not seen there.
     """
 
     def __init__(self, absent: dict[int, str] | None = None) -> None:
         self.absent = {} if absent is None else absent
         self.unwritable: dict[int, str] = {}
         self.silent: dict[str, str] = {}
+        self.unmounted: dict[int, str] = {}
 
 
 class PullPlanner:
@@ -104,7 +115,8 @@ class PullPlanner:
         self.space = space
         self.bbcp = bbcp
         self.troubles = troubles
-        self._under_way: dict[int, set[int]] = {}  # group id: file ids
+        self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
+        self._paths: dict[int, set[str]] = {}  # node id: paths at which files are arriving
         self._routes: dict[tuple[int, int], Route] = {}
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
@@ -117,6 +129,10 @@ class PullPlanner:
         if fact.claimed_by:
             return PullDecision(fact, Choice.WAIT, f"being pulled by {fact.claimed_by}")
         if waits(fact.attempt, now):
+            for at, found in fact.found:
+                if at in self.nodes and self.nodes[at].host == self.host:
+                    why = something_else(self.nodes[at].name, RETRY)
+                    return PullDecision(fact, Choice.SKIP, why, at, found=found)
             return PullDecision(fact, Choice.WAIT, WAITS)
         route = self._route(fact.node_from_id, fact.group_to_id)
         if route.blocked:
@@ -128,13 +144,21 @@ class PullPlanner:
             source = route.source
             why = f"not ready to be read on {source.name} yet (a run on {source.host} sees to that)"
             return PullDecision(fact, Choice.WAIT, why)
-        under_way = self._under_way.setdefault(fact.group_to_id, set())
+        under_way = self._under_way.setdefault(fact.group_to_id, {})
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, "another request brings the same file")
         node_id = route.group.choose(fact, self)
         if isinstance(node_id, Misfit):
             return PullDecision(fact, Choice.WAIT if node_id.waits else Choice.SKIP, node_id.reason)
-        under_way.add(fact.file_id)
+        shared = next((acq for id_, acq in fact.same_path if id_ == node_id), "")
+        if shared:
+            return PullDecision(fact, Choice.SKIP, same_path(shared, self.nodes[node_id].name), node_id)
+        path = f"{fact.acq}/{fact.name}"
+        arriving = self._paths.setdefault(node_id, set())
+        if path in arriving:
+            return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node_id)
+        arriving.add(path)
+        under_way[fact.file_id] = path
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
@@ -153,7 +177,9 @@ class PullPlanner:
 
     def finished(self, group_id: int, file_id: int, node_id: int, size_b: int, used_b: int | None) -> None:
         """A planned pull has ended (`used_b`: space taken) or did not come about (None)."""
-        self._under_way[group_id].discard(file_id)
+        path = self._under_way[group_id].pop(file_id, None)
+        if path is not None:
+            self._paths[node_id].discard(path)
         self.space.settle(node_id, size_b, used_b)
 
     def trouble_at_node(self, node_id: int, why: str) -> None:
@@ -163,6 +189,11 @@ class PullPlanner:
     def trouble_with_host(self, host: str, why: str) -> None:
         """No more pulls from that host in this run."""
         self.troubles.silent[host] = why
+        self._routes.clear()
+
+    def trouble_with_source(self, node_id: int, why: str) -> None:
+        """No more pulls from that node of another host in this run."""
+        self.troubles.unmounted[node_id] = why
         self._routes.clear()
 
     def nodes_changed(self, nodes: Mapping[int, NodeFact]) -> None:
@@ -232,6 +263,8 @@ class PullPlanner:
             assert source.host is not None
             if source.host in self.troubles.silent:
                 return blocked(f"host {source.host}: {self.troubles.silent[source.host]}")
+            if source.id in self.troubles.unmounted:
+                return blocked(self.troubles.unmounted[source.id])
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
         return Route(source, remote, group, methods)
 
@@ -244,6 +277,25 @@ class PullPlanner:
         if wanted is Method.COPY and not source.archive and not node.archive:
             return Method.LINK
         return wanted
+
+
+def something_else(node: str, then: str = "") -> str:
+    """Why a file is not brought to a node, and the way out; `then`: the command for when it is cleared."""
+    return (
+        f"something else lies at its path on {node}, never recorded there as a good copy of the file, and is left"
+        f" alone; move it away or delete it, then: {then or f'alpenhorn file verify FILE {node}'}"
+    )
+
+
+def same_path(acq: str, node: str) -> str:
+    return (
+        f"a file of acquisition {acq} lies at the same path on {node}, and would be overwritten; cancel the request, or"
+        " remove one of the two files from the index"
+    )
+
+
+def in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def unfit(acq: str | None, name: str | None, size_b: int | None, md5sum: str | None) -> str:

@@ -8,19 +8,21 @@ from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Remote
-from alpenhorn.model import BadCopy, GoodCopy, GroupFact, NodeFact, PullFact, WantsFile
-from alpenhorn.plan.pulls import unfit
+from alpenhorn.model import BadCopy, GoodCopy, GroupFact, HasFile, NodeFact, PullFact, WantsFile
+from alpenhorn.plan.pulls import in_brackets, something_else, unfit
 
 
 class Mend(NamedTuple):
     """The node that a copy is to be brought from, or (0) why from none.
 
-    `under_way`: a request is pending, so that there is nothing more to be done for it.
+    `under_way`: a request is pending, so that there is nothing more to be done for it.  `found`: what the check said of
+    what lies there, where it is not replaced.
     """
 
     source_id: int
     why: str = ""
     under_way: bool = False
+    found: str = ""
 
 
 class _Source(NamedTuple):
@@ -65,6 +67,8 @@ class Mender:
                 f"its group has a good copy on {inside[0]}, so that nothing would be pulled; if none is needed on"
                 f" {node.name}: alpenhorn file state FILE {node.name} --set Absent",
             )
+        if copy.has_file == HasFile.CORRUPT and not copy.once_good:
+            return Mend(0, something_else(node.name), found=copy.found)
         if copy.requested:
             return Mend(0, "a request is pending already; see: alpenhorn request show ID", under_way=True)
         if not good:
@@ -166,6 +170,7 @@ class Repairs:
             amount = self.left.setdefault((copy.node_id, mend.why, mend.under_way), Amount())
         if not amount.files:
             amount.example = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
+            amount.example += in_brackets(mend.found)
             amount.request = copy.requested
         amount.files += 1
         amount.bytes += max(0, copy.size_b or 0)

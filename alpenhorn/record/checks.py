@@ -17,11 +17,20 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, CheckFile, CheckResult, NodeFact, Verdict
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.copies import became_good, file_facts, verified
+from alpenhorn.record.copies import became_good, file_facts, once_good, verified, with_evidence
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 
 STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X", Verdict.UNREADABLE: "M"}
 LEFT_OVER = "released, and not on the node any more"
+
+
+class Settled(NamedTuple):
+    """`moved`: nothing was recorded, since the node is not any more where the copies were read.  `never_good`: ids of
+    the files whose path holds something that was never recorded as a good copy of them."""
+
+    moved: bool = False
+    never_good: frozenset[int] = frozenset()
 
 
 class _Now(NamedTuple):
@@ -32,14 +41,17 @@ class _Now(NamedTuple):
     space_b: int | None
 
 
-def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult]) -> None:
+def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult]) -> Settled:
     """Record verdicts.
 
     What could not be read is suspect from then on, since what cannot be read must not be counted as safe, and
-    counts as an attempt; where the job itself came to nothing (FAILED) only the attempt is counted.
+    counts as an attempt; where the job itself came to nothing (FAILED) only the attempt is counted.  Nothing is
+    recorded when the node was moved meanwhile.
     """
 
-    def work() -> None:
+    def work() -> Settled:
+        if not still(index, node):
+            return Settled(moved=True)
         # A copy that is not what it was has been settled by somebody else, or by us when the answer got lost.
         now = _unchanged(index, [result.file for result in results])
         ours = [result for result in results if result.file.copy_id in now]
@@ -50,7 +62,9 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
             _turn(index, run, node, [result for result in ours if result.verdict is verdict], now)
         _write_space(index, [result for result in told if _changes(result)], now)
         _verified(index, run, node, [result for result in told if result.verdict is Verdict.GOOD], now)
-        forget(index, node.id, [r.file.file_id for r in told if r.verdict is not Verdict.GOOD])
+        forget(index, node.id, [r.file.file_id for r in told if r.verdict is Verdict.MISSING])
+        bad = [result for result in ours if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
+        once_good(index, node.id, [result.file.file_id for result in bad if result.file.had == "Y"])
         succeeded(index, "check", [result.file.copy_id for result in told])
         failures = [
             Failure(result.file.copy_id, Blame.UNKNOWN, result.error)
@@ -58,18 +72,23 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
             if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)
         ]
         failed(index, run, "check", failures)
+        corrupt = [result.file.file_id for result in told if result.verdict is Verdict.CORRUPT]
+        return Settled(never_good=frozenset(corrupt) - with_evidence(index, node.id, corrupt))
 
-    index.retry(work)
+    return index.retry(work)
 
 
 def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
     """Forget the verifications of copies that are not to be verified any more; they would be in the way of
-    those whose turn has come."""
+    those whose turn has come.  Not those of suspect and corrupt copies, which say that the copies were once good."""
 
     def work() -> None:
         for marks, some in in_chunks(file_ids):
             index.execute(
-                f"DELETE FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})", (node_id, *some)
+                f"DELETE FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})"
+                " AND NOT EXISTS (SELECT 1 FROM archivefilecopy c WHERE c.file_id = sync_verification.file_id"
+                " AND c.node_id = sync_verification.node_id AND c.has_file IN ('M', 'X'))",
+                (node_id, *some),
             )
 
     if file_ids:

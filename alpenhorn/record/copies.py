@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
@@ -12,6 +13,7 @@ from alpenhorn.scan.rules import Edge, edges_at, held_by_group, unrequested
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 VERIFIED = ("file_id", "node_id", "verified")
+NEVER_READ = "1970-01-01 00:00:00"  # as the time of a verification: recorded as good, and not read by us
 
 
 def file_facts(index: Index, file_ids: Sequence[int]) -> dict[int, tuple[int | None, str | None]]:
@@ -63,6 +65,65 @@ def verified(index: Index, node_id: int, file_ids: Sequence[int], now: str) -> N
             ),
             (node_id, now, *some),
         )
+
+
+def once_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
+    """Keep the evidence that copies on a node were recorded as good, in the transaction that makes them suspect or
+    corrupt: only what was once a good copy may be replaced by a pull.
+
+    The evidence is a row of sync_verification.  A copy that has none was recorded as good by another program, and
+    gets one whose time makes it the first to be read again should it become good.
+    """
+    for marks, some in in_chunks(file_ids):
+        _keep_evidence(
+            index, f"id, ?, ? FROM archivefile WHERE id IN ({marks})", (node_id, NEVER_READ, *some)
+        )
+
+
+def once_good_among(index: Index, selected: str, values: Sequence[Any]) -> None:
+    """As `once_good`, for those of the copies that a query finds which are recorded as good.  `selected`: its text
+    from FROM on, in which `c` is the copy's row, ending in a condition."""
+    rows = f"c.file_id, c.node_id, ? {selected} AND +c.has_file = 'Y'"
+    _keep_evidence(index, rows, (NEVER_READ, *values))
+
+
+def _keep_evidence(index: Index, rows: str, values: Sequence[Any]) -> None:
+    # An update that changes nothing leaves a row that is there as it is.
+    key = ("node_id", "file_id")
+    sql = index.upsert_from("sync_verification", VERIFIED, f"SELECT {rows}", key, ("node_id",))
+    index.execute(sql, values)
+
+
+def never_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
+    """Drop the evidence of earlier copies, where something was found at the path of a copy that was not there: it
+    says nothing about what lies there now."""
+    for marks, some in in_chunks(file_ids):
+        index.execute(
+            f"DELETE FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})", (node_id, *some)
+        )
+
+
+def never_good_among(index: Index, selected: str, values: Sequence[Any]) -> None:
+    """As `never_good`, for those of the copies that a query finds which are recorded as not there; `selected` as in
+    `once_good_among`."""
+    rows = index.execute(f"SELECT c.node_id, c.file_id {selected} AND +c.has_file = 'N'", values).fetchall()
+    by_node: dict[int, list[int]] = {}
+    for node_id, file_id in rows:
+        by_node.setdefault(node_id, []).append(file_id)
+    for node_id, file_ids in by_node.items():
+        never_good(index, node_id, file_ids)
+
+
+def with_evidence(index: Index, node_id: int, file_ids: Sequence[int]) -> set[int]:
+    """Those of the files of which the index once recorded a good copy on the node."""
+    found: set[int] = set()
+    for marks, some in in_chunks(file_ids):
+        rows = index.execute(
+            f"SELECT file_id FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})",
+            (node_id, *some),
+        )
+        found.update(row[0] for row in rows)
+    return found
 
 
 def became_good(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> None:

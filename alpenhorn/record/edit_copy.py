@@ -7,6 +7,7 @@ from typing import Any
 
 from alpenhorn.errors import Refused
 from alpenhorn.index.connection import Index
+from alpenhorn.record.copies import never_good, once_good
 
 COLUMNS = ("has_file", "wants_file", "ready")
 
@@ -38,10 +39,12 @@ def set_state(
             raise Refused("only a healthy copy can be ready; nothing was changed")
         after = (has, wants, int(now_ready))
         if before is None:
+            never_good(index, node_id, [file_id])
             # A row that says nothing would only be in the way.
             return after != ("N", "N", 0) and _insert(index, file_id, node_id, after, now)
         if after == before:
             return False
+        _keep_evidence(index, file_id, node_id, before[0], has)
         settings = ", ".join(f"{column} = ?" for column in COLUMNS)
         index.execute(
             f"UPDATE archivefilecopy SET {settings}, last_update = ? WHERE file_id = ? AND node_id = ?",
@@ -66,6 +69,7 @@ def suspect(index: Index, file_id: int, node_id: int, now: datetime.datetime) ->
         if wants == "N":
             raise Refused("the copy is released for removal and is not checked any more; nothing was changed")
         if has != "M":
+            _keep_evidence(index, file_id, node_id, has, "M")
             index.execute(
                 "UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
                 " WHERE file_id = ? AND node_id = ?",
@@ -74,6 +78,14 @@ def suspect(index: Index, file_id: int, node_id: int, now: datetime.datetime) ->
         return has
 
     return index.retry(work)
+
+
+def _keep_evidence(index: Index, file_id: int, node_id: int, before: str, after: str) -> None:
+    """A good copy that is bad from now on may be replaced by a pull, anything that was not there before may not."""
+    if before == "Y" and after in ("M", "X"):
+        once_good(index, node_id, [file_id])
+    elif "N" in (before, after):
+        never_good(index, node_id, [file_id])
 
 
 def _copy(index: Index, file_id: int, node_id: int) -> tuple[str, str, int] | None:

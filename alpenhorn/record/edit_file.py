@@ -18,6 +18,7 @@ from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.record.attempts import succeeded
+from alpenhorn.record.copies import NEVER_READ, once_good
 
 COLUMNS = ("acq_id", "name", "size_b", "md5sum", "registered")
 THERE = "SELECT name, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name = ?"
@@ -84,8 +85,9 @@ def modify(
 ) -> Modified:
     """Set the length (bytes) and the MD5 sum (hex, lower case), where given.
 
-    Where one of them differs from before, good copies become suspect, unless `reverify` is off; and what is
-    remembered of verifications by the old values, and of failed pulls, is forgotten.
+    Where one of them differs from before, good copies become suspect, unless `reverify` is off; and when copies were
+    verified by the old values, and which pulls failed, is forgotten.  That there was a good copy is not: one that is
+    not what the new values say is replaced.
     Raises NotFound when the file is gone.
     """
     lock = "" if index.sqlite else " FOR UPDATE"
@@ -109,6 +111,8 @@ def modify(
         _doubt(index, [copy_id for copy_id, _ in good], now)
         if reverify:
             index.execute("DELETE FROM sync_claim WHERE kind = 'delete' AND file_id = ?", (file_id,))
+        for _, node_id in good:
+            once_good(index, node_id, [file_id])
         _forget(index, file_id, [node_id for _, node_id, _ in copies])
         after_size, after_md5 = index.execute(FACTS, (file_id,)).fetchone()
         corrupt = [node_id for _, node_id, has in copies if has == "X"]
@@ -128,7 +132,8 @@ def _forget(index: Index, file_id: int, node_ids: list[int]) -> None:
     """By node, since verifications have no index on files alone."""
     for marks, some in in_chunks(node_ids):
         index.execute(
-            f"DELETE FROM sync_verification WHERE file_id = ? AND node_id IN ({marks})", (file_id, *some)
+            f"UPDATE sync_verification SET verified = ? WHERE file_id = ? AND node_id IN ({marks})",
+            (NEVER_READ, file_id, *some),
         )
     pending = index.execute(
         "SELECT id FROM archivefilecopyrequest WHERE file_id = ? AND +completed = 0 AND +cancelled = 0",

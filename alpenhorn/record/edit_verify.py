@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from alpenhorn.index.bulk import update
 from alpenhorn.index.connection import Index
+from alpenhorn.record.copies import never_good_among, once_good_among
 from alpenhorn.scan import verify_candidates
 from alpenhorn.scan.sync_candidates import Part
 from alpenhorn.scan.verify_candidates import Selection, State
@@ -16,7 +17,17 @@ def request(index: Index, parts: Sequence[Part], selection: Selection, now: date
     """Have the copies of `parts`, made by `to_check` of the selection, checked, and return how many it was."""
     settings = {"has_file": "M", "last_update": now}
     state = verify_candidates.known(selection.states, "u.")
-    return update(index, "archivefilecopy", settings, state, "c.id", parts)
+
+    def work() -> int:
+        for part in parts:
+            # Whether there was a good copy cannot be seen any more once it is suspect.
+            if State.HEALTHY in selection.states:
+                once_good_among(index, part.sql, part.values)
+            if State.MISSING in selection.states:
+                never_good_among(index, part.sql, part.values)
+        return update(index, "archivefilecopy", settings, state, "c.id", parts)
+
+    return index.retry(work)
 
 
 def cancel(index: Index, parts: Sequence[Part], state: State, now: datetime.datetime) -> int:

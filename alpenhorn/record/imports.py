@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, ImportedFile, ImportResult, KnownFile, NodeFact
+from alpenhorn.plan.imports import is_new, same_path
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.copies import file_facts, good
+from alpenhorn.record.copies import file_facts, good, never_good, once_good
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.imports import known
+from alpenhorn.scan.same_path import sharing
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 KEPT = ("has_file", "ready", "size_b", "last_update")
@@ -25,20 +28,22 @@ REMOVED = "its row was removed from the index meanwhile; the next search takes i
 
 class Imported(NamedTuple):
     """How a batch ended: counts, (path, what differs) of files that are not what the index says, (path, why)
-    of those that the index cannot take, and what is to be told of those that were asked for."""
+    of those that the index cannot take, and what is to be told of those that were asked for.  `moved`: nothing was
+    recorded, since the node is not any more where the files were read."""
 
     new: int
     same: int
     differ: list[tuple[str, str]]
     refused: list[tuple[str, str]]
     told: tuple[ImportedFile, ...] = ()
+    moved: bool = False
 
 
 def settle(
     index: Index,
     run: Run,
     node: NodeFact,
-    results: Sequence[ImportResult],
+    hashed: Sequence[ImportResult],
     deleting: Collection[int] = (),
     tell: Collection[str] = (),
 ) -> Imported:
@@ -48,11 +53,16 @@ def settle(
     so nothing is recorded of them.
 
     The rows are read here, so that a file which another host registered meanwhile is compared and not
-    overwritten.
+    overwritten.  Nothing is recorded when the node was moved meanwhile.
     """
 
     def work() -> Imported:
+        if not still(index, node):
+            return Imported(0, 0, [], [], moved=True)
         now = run.now()
+        refused = _taken(index, node, hashed)
+        left_out = dict(refused)
+        results = [result for result in hashed if result.file.path not in left_out]
         # A look at each name beforehand would take as long again as the one that follows the insertion.
         (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archivefile").fetchone()
         last_acq = _last_acq(index) if tell else 0
@@ -72,7 +82,6 @@ def settle(
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
         fine: list[tuple[KnownFile, int | None, str]] = []
         differ: list[tuple[KnownFile, int | None, str]] = []
-        refused: list[tuple[str, str]] = []
         for result in results:
             row = rows.get((result.file.acq, result.file.name))
             if row is None:
@@ -97,6 +106,8 @@ def settle(
                     if (row.has_file in HELD) is held
                 ],
             )
+        once_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file == "Y"])
+        never_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file in (None, "N")])
         events(index, run, "corrupt", [(row.file_id, node.id, why) for row, _, why in differ])
         registered = sum(1 for *_, why in fine if why == NEW)
         differences = [(f"{row.acq}/{row.name}", why) for row, _, why in differ]
@@ -136,6 +147,13 @@ def postpone(index: Index, run: Run, request_id: int, error: str) -> None:
     index.retry(lambda: failed(index, run, "import", [Failure(request_id, Blame.UNKNOWN, error)]))
 
 
+def _taken(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> list[tuple[str, str]]:
+    """(path, why) of the files at whose path the index has another one on the node by now."""
+    new = {number: result.file for number, result in enumerate(results) if is_new(result.file)}
+    shared = sharing(index, node.id, [(number, file.acq, file.name) for number, file in new.items()])
+    return [(new[number].path, same_path(acq)) for number, acq in shared.items()]
+
+
 def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Iterable[KnownFile]:
     names = [(result.file.acq, result.file.name) for result in results]
     rows = known(index, node.id, names).values()
@@ -163,7 +181,7 @@ def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
 
 def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> str:
     if size_b != result.size_b:
-        return f"its length is {result.size_b} bytes, the index says {size_b}"
+        return f"its length is {result.size_b} bytes, the index says {size_b}; its MD5 sum is {result.md5sum}"
     if (md5sum or "").lower() != result.md5sum:
         return f"its MD5 sum is {result.md5sum}, the index says {md5sum}"
     return ""

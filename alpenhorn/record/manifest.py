@@ -12,6 +12,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.manifests import Changed
 from alpenhorn.model import NodeFact
+from alpenhorn.record.copies import once_good
 from alpenhorn.record.run import Run, events
 
 COLUMNS = ("node_id", "compared", "manifest", "host", "root", "event_id", "files")
@@ -77,6 +78,7 @@ def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) 
                 f" WHERE node_id = ? AND has_file = 'Y' AND id IN ({marks}){lock}",
                 (node.id, *some),
             ).fetchall()
+            once_good(index, node.id, [file_id for _, file_id in rows])
             turned += [
                 (file_id, node.id, f"node {node.name} came back changed: {why[copy_id]}")
                 for copy_id, file_id in rows

@@ -11,8 +11,13 @@ from alpenhorn.model import Blame, NodeFact, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import release, still_pending
-from alpenhorn.record.copies import file_facts, good
+from alpenhorn.record.copies import file_facts, good, never_good, once_good
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
+
+FOUND = "found at its path, not in the index"
+OUTDATED = "its length or MD5 sum was changed in the index while it was pulled"
+LOST = "pulled under a claim that had run out and is another run's or nobody's by now"
 
 
 def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
@@ -41,24 +46,35 @@ def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
     index.retry(work)
 
 
-def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Sequence[PullResult]) -> None:
+def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Sequence[PullResult]) -> bool:
     """Record a job's results: copies, requests, blame, attempts; and give the claims back.
 
     What was pulled was verified by what the index said of the file when it was handed out.  Where it says
-    something else by now the copy is suspect, and the request waits for its check.
-    """
-    pulled = [result for result in results if result.verdict is Verdict.PULLED]
-    occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
-    rest = [result for result in results if result.verdict is Verdict.FAILED]
-    bad_source = [result for result in rest if result.blame is Blame.SOURCE]
+    something else by now the copy is suspect, and the request waits for its check.  Likewise where the claim is not
+    this run's any more: the request is left to the run that took it over, which may have brought the file to another
+    node of the group.
 
-    def work() -> None:
+    Returns whether the node is still where the files were brought.  If not, only the claims are given back: what was
+    done elsewhere says nothing about the node, and the requests are no nearer to being done.
+    """
+
+    def work() -> bool:
+        file_ids = [result.file.file_id for result in results]
+        if not still(index, node):
+            release(index, run, node.group_id, file_ids)
+            return False
+        held = _held(index, run, node.group_id, file_ids)
+        pulled = [result for result in results if result.verdict is Verdict.PULLED]
+        occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
+        rest = [result for result in results if result.verdict is Verdict.FAILED]
         facts = file_facts(index, [result.file.file_id for result in pulled])
         verified: list[PullResult] = []
         outdated: list[PullResult] = []
+        lost: list[PullResult] = []
         for result in pulled:
             same = facts.get(result.file.file_id) == (result.file.size_b, result.file.md5sum)
-            (verified if same else outdated).append(result)
+            kind = lost if result.file.file_id not in held else verified if same else outdated
+            kind.append(result)
         good(
             index,
             run,
@@ -69,30 +85,71 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         )
         _complete(index, verified)
         succeeded(index, "pull", [result.file.request_id for result in verified])
-        _suspect(index, run, node, occupied, "found at its path, not in the index")
-        _suspect(
-            index, run, node, outdated, "its length or MD5 sum was changed in the index while it was pulled"
-        )
-        index.executemany(
-            "UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
-            " WHERE file_id = ? AND node_id = ? AND has_file = 'Y'",
-            [(run.now(), result.file.file_id, source.id) for result in bad_source],
-        )
-        events(
-            index, run, "suspect", [(result.file.file_id, source.id, result.error) for result in bad_source]
-        )
-        failed(
-            index,
-            run,
-            "pull",
-            [
-                Failure(result.file.request_id, str(result.blame or Blame.WORKER), result.error)
-                for result in rest
-            ],
-        )
-        release(index, run, node.group_id, [result.file.file_id for result in results])
+        _suspect(index, run, node, occupied, FOUND)
+        _suspect(index, run, node, outdated, OUTDATED, ours=True)
+        _suspect(index, run, node, lost, LOST, ours=True)
+        _blame(index, run, source, [result for result in rest if result.blame is Blame.SOURCE])
+        states = _states(index, node.id, [result.file.file_id for result in occupied])
+        corrupt = {file_id for file_id, has in states.items() if has == "X"}
+        failures = [
+            Failure(result.file.request_id, str(result.blame or Blame.WORKER), result.error)
+            for result in rest
+            if result.file.file_id in held
+        ]
+        # What lies there is not looked at again in each run.
+        failures += [
+            Failure(result.file.request_id, Blame.UNKNOWN, result.error)
+            for result in occupied
+            if result.file.file_id in corrupt & held
+        ]
+        failed(index, run, "pull", failures)
+        release(index, run, node.group_id, file_ids)
+        return True
 
-    index.retry(work)
+    return index.retry(work)
+
+
+def _held(index: Index, run: Run, group_id: int, file_ids: Sequence[int]) -> set[int]:
+    """Those of the files whose claims are still this run's; they stay so until the transaction ends."""
+    lock = "" if index.sqlite else " FOR UPDATE"
+    found: set[int] = set()
+    for marks, some in in_chunks(file_ids):
+        # The + keeps SQLite from going through all claims of the run.
+        rows = index.execute(
+            "SELECT file_id FROM sync_claim"
+            f" WHERE kind = 'pull' AND target_id = ? AND +run_id = ? AND file_id IN ({marks}){lock}",
+            (group_id, run.id, *some),
+        )
+        found.update(row[0] for row in rows)
+    return found
+
+
+def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResult]) -> None:
+    """Make the source's copies suspect, unless the source was moved while it was read."""
+    if not results or not still(index, source):
+        return
+    states = _states(index, source.id, [result.file.file_id for result in results])
+    turned = sorted(file_id for file_id, has in states.items() if has == "Y")
+    once_good(index, source.id, turned)
+    for marks, some in in_chunks(turned):
+        index.execute(
+            f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE node_id = ? AND file_id IN ({marks})",
+            (run.now(), source.id, *some),
+        )
+    events(index, run, "suspect", [(result.file.file_id, source.id, result.error) for result in results])
+
+
+def _states(index: Index, node_id: int, file_ids: Sequence[int]) -> dict[int, str]:
+    """has_file of the copies on a node by file id; they stay so until the transaction ends."""
+    lock = "" if index.sqlite else " FOR UPDATE"
+    found: dict[int, str] = {}
+    for marks, some in in_chunks(file_ids):
+        rows = index.execute(
+            f"SELECT file_id, has_file FROM archivefilecopy WHERE node_id = ? AND file_id IN ({marks}){lock}",
+            (node_id, *some),
+        )
+        found.update(rows.fetchall())
+    return found
 
 
 def _complete(index: Index, pulled: Sequence[PullResult]) -> None:
@@ -108,18 +165,27 @@ def _complete(index: Index, pulled: Sequence[PullResult]) -> None:
             )
 
 
-def _suspect(index: Index, run: Run, node: NodeFact, results: Sequence[PullResult], why: str) -> None:
-    """Something is at the path that the index does not know of: let the check find out what it is."""
+def _suspect(
+    index: Index, run: Run, node: NodeFact, results: Sequence[PullResult], why: str, ours: bool = False
+) -> None:
+    """Something is at the path that the index does not know of: let the check find out what it is.
+
+    `ours`: we have put it there, so that a corrupt copy is not what it was either, and it may be replaced.
+    """
     now = run.now()
     columns = ("file_id", "node_id", "has_file", "wants_file", "ready", "last_update")
+    turning = ("N", "X") if ours else ("N",)
+    states = _states(index, node.id, [result.file.file_id for result in results])
+    file_ids = [result.file.file_id for result in results if states.get(result.file.file_id, "N") in turning]
     index.executemany(
         index.insert_ignore("archivefilecopy", columns),
-        [(result.file.file_id, node.id, "M", "Y", 1, now) for result in results],
+        [(file_id, node.id, "M", "Y", 1, now) for file_id in file_ids if file_id not in states],
     )
-    index.executemany(
-        "UPDATE archivefilecopy SET has_file = 'M', wants_file = 'Y', last_update = ?"
-        " WHERE file_id = ? AND node_id = ? AND has_file = 'N'",
-        [(now, result.file.file_id, node.id) for result in results],
-    )
-    rows = [(result.file.file_id, node.id, why) for result in results]
-    events(index, run, "suspect", rows)
+    for marks, some in in_chunks([file_id for file_id in file_ids if file_id in states]):
+        index.execute(
+            "UPDATE archivefilecopy SET has_file = 'M', wants_file = 'Y', last_update = ?"
+            f" WHERE node_id = ? AND file_id IN ({marks})",
+            (now, node.id, *some),
+        )
+    (once_good if ours else never_good)(index, node.id, file_ids)
+    events(index, run, "suspect", [(file_id, node.id, why) for file_id in file_ids])

@@ -17,6 +17,8 @@ from alpenhorn.model import Blame, NodeFact
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.plan.tape import After, after
 from alpenhorn.record.attempts import ERROR_LENGTH
+from alpenhorn.record.copies import once_good
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.tape import asked_back
 from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
@@ -119,10 +121,12 @@ def settle(
     """Record where files are.
 
     `asked`: by file id, what was asked back just now; `restore_wait`: seconds after which one that is on its way is
-    looked at again.
+    looked at again.  Nothing is recorded when the node was moved meanwhile.
     """
 
     def work() -> None:
+        if not still(index, node):
+            return
         rows = {fact.file.file_id: fact for fact in asked_back(index, node.id)}
         now = _now(index, [result.file.copy_id for result in results])
         decided = [
@@ -169,6 +173,7 @@ def _set_ready(index: Index, run: Run, files: Sequence[TapeFile], ready: bool) -
 
 
 def _suspect(index: Index, run: Run, node: NodeFact, files: Sequence[TapeFile]) -> None:
+    once_good(index, node.id, [file.file_id for file in files])
     for marks, some in in_chunks([file.copy_id for file in files]):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})",

@@ -13,7 +13,7 @@ from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.io.base import Node, TapeNode
-from alpenhorn.model import CheckFile, CheckJob, CheckResult, Reporter, Verdict
+from alpenhorn.model import CheckFile, CheckJob, CheckResult, HasFile, Reporter, Verdict
 
 if TYPE_CHECKING:
     from alpenhorn.tape import Told
@@ -91,10 +91,14 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
     try:
         status = os.fstat(fd)
         length = status.st_size
-        if length != file.size_b:
-            why = f"its length is {length} bytes, the index says {file.size_b}"
-            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
+        wrong = f"its length is {length} bytes, the index says {file.size_b}" if length != file.size_b else ""
+        if wrong and file.had == HasFile.YES:
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), wrong)
         _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
+        if wrong:
+            # It may be something else that was found there, and is to be told apart from other things.
+            why = f"{wrong}; its MD5 sum is {md5sum}"
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
         if md5sum != (file.md5sum or "").lower():
             why = f"its MD5 sum is {md5sum}, the index says {file.md5sum}"
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)

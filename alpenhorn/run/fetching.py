@@ -11,7 +11,8 @@ from contextlib import suppress
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.paths import Below, open_below
-from alpenhorn.model import Blame, Method, PullFile
+from alpenhorn.io.base import MARKER_BYTES, marked_name
+from alpenhorn.model import MARKER, Blame, Method, PullFile
 from alpenhorn.run.work import READ, Arrived, Work
 from alpenhorn.transfer import bbcp, rsync
 from alpenhorn.transfer.address import remote_path, root_of
@@ -69,7 +70,8 @@ def _sessions(
     while files:
         session, right = _session(work, argv, files)
         absent: list[PullFile] = []
-        if work.stage.keeps_parts and (session is None or session.status != 0):
+        unmounted = _look_at_witness(work, session)
+        if work.stage.keeps_parts and (session is None or not _went_through(work, session, files)):
             absent += files  # a part stays a part
         else:
             with Below(work.stage.fd) as below:
@@ -80,7 +82,7 @@ def _sessions(
                         work.drop(file.path)
                         if doubtful:
                             wrong.append(file)
-                        else:
+                        elif session is not None or not work.unseen:  # cut short, it says nothing
                             work.fail(file, error)
                         continue
                     if here:
@@ -89,8 +91,49 @@ def _sessions(
                         absent.append(file)
         if session is None:
             raise Stopped("the run was asked to stop")
+        if unmounted:
+            for file in absent:
+                work.fail(file, TransferFailed(Blame.SOURCE, "the source is not there"))
+            return wrong
         files = _explain(work, session, absent, remote)
     return wrong
+
+
+def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
+    """See by its marker, which was asked for together with the files, whether the storage of a source on another host
+    is there: what is missing where nothing is mounted is not lost.
+
+    Returns whether it is known not to be there.
+    """
+    if not work.witness:
+        return False
+    node = work.job.source
+    where = f"node {node.name} on host {node.host} is not mounted there, or is another storage: its marker"
+    try:
+        fd = os.open(work.witness, READ | os.O_NOFOLLOW, dir_fd=work.stage.fd)
+    except OSError:
+        why = rsync.complaints(session, [work.witness]).get(work.witness) if session is not None else None
+        work.unseen = f"{where} {work.witness} did not arrive{f' ({why})' if why else ''}"
+        return why is not None
+    try:
+        name = marked_name(os.read(fd, MARKER_BYTES))
+    except OSError as error:
+        raise destination_failed(error) from None
+    finally:
+        os.close(fd)
+        work.drop(work.witness)
+    # What else may mark a storage, an extension knows.
+    right = work.witness != MARKER or name == node.name
+    work.unseen = "" if right else f"{where} says {name!r}"
+    return not right
+
+
+def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile]) -> bool:
+    """Whether all of the files were dealt with, though the marker may be missing."""
+    if session.status == 0:
+        return True
+    said = rsync.complaints(session, [work.witness, *(file.path for file in files)]) if work.witness else {}
+    return rsync.is_partial(session) and said.keys() == {work.witness}
 
 
 def _session(
@@ -98,6 +141,10 @@ def _session(
 ) -> tuple[rsync.Session | None, set[str]]:
     """Run one session; returns how it ended, None when it was stopped, and what is known to be right."""
     wanted = {file.path: file for file in files}
+    asked = [*wanted]
+    if work.witness:
+        work.drop(work.witness)  # an earlier session's says nothing
+        asked.append(work.witness)
     right: set[str] = set()
     with Below(work.stage.fd) as below:
 
@@ -108,7 +155,7 @@ def _session(
                     right.add(path)
 
         try:
-            return rsync.fetch(argv, wanted, work.tell_bytes, on_file, work.stopping), right
+            return rsync.fetch(argv, asked, work.tell_bytes, on_file, work.stopping), right
         except Stopped:
             return None, right
         except (StorageError, UnsafePath) as error:
@@ -176,12 +223,25 @@ def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
         raise
     if error is not None:
         work.drop(name)
+        if error.blame is Blame.SOURCE and work.unseen:
+            _ask_for_witness(work)
         work.fail(file, error, started)
-        if error.blame is Blame.NETWORK:
+        if error.blame is Blame.NETWORK or (error.blame is Blame.SOURCE and work.unseen):
             raise error
     else:
         work.tell_bytes(file.size_b)
         work.arrived.append(Arrived(file, name, started, Method.BBCP))
+
+
+def _ask_for_witness(work: Work) -> None:
+    """bbcp brings one file at a time: the marker comes with rsync, and only before a source is blamed."""
+    argv = rsync.command(
+        work.transfer.rsync, remote_path(work.job.source), work.stage.path, ssh=work.transfer.ssh
+    )
+    session, _ = _session(work, argv, [])
+    _look_at_witness(work, session)
+    if session is None:
+        raise Stopped("the run was asked to stop")
 
 
 def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:

@@ -35,7 +35,11 @@ class Arrived:
 
 
 class Work:
-    """The state of one pull job.  `arrived` holds what is verified and waits for being flushed and placed."""
+    """The state of one pull job.  `arrived` holds what is verified and waits for being flushed and placed.
+
+    `witness`: the file, relative to the root, that says whose storage is there, for a source on another host; "" for a
+    storage class that has none.  `unseen`: why it is not known that the source's storage is there, "" when it is.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Work:
         transfer: Transfer,
         report: Reporter,
         source: Node | None,
+        witness: str,
         results: dict[PullFile, PullResult],
     ) -> None:
         self.job = job
@@ -53,6 +58,8 @@ class Work:
         self.transfer = transfer
         self.report = report
         self.source = source
+        self.witness = witness if source is None else ""
+        self.unseen = "the marker of the source was not asked for" if self.witness else ""
         self.results = results
         self.lock = TreeLock(node.root)
         self.flush_each = len(job.files) <= FEW
@@ -81,7 +88,11 @@ class Work:
         """Record a failure."""
         if error.blame is Blame.SOURCE:
             error = self._if_source_is_there(error)
-        self.results[file] = failed(self.job, file, error, self.began if started is None else started)
+        unmounted = error.blame is Blame.SOURCE and bool(self.unseen)
+        if unmounted:
+            error = TransferFailed(Blame.NETWORK, self.unseen)
+        result = failed(self.job, file, error, self.began if started is None else started)
+        self.results[file] = result._replace(unmounted=unmounted)
         self.tell(files=1)
 
     def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:

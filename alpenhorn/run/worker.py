@@ -6,7 +6,7 @@ That code is imported by the worker that first needs it, and not by the parent, 
 from __future__ import annotations
 
 from alpenhorn.config import Transfer
-from alpenhorn.extensions.registry import node_io
+from alpenhorn.extensions.registry import node_io, remote_io
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import (
     CheckJob,
@@ -44,8 +44,10 @@ class Worker:
             case PullJob():
                 from alpenhorn.run.pull import pull
 
-                source = node_io(job.source) if job.source.host == job.node.host else None
-                return pull(job, node, task.stage, self.transfer, report, source)
+                if job.source.host == job.node.host:
+                    return pull(job, node, task.stage, self.transfer, report, node_io(job.source))
+                witness = remote_io(job.source).witness
+                return pull(job, node, task.stage, self.transfer, report, witness=witness)
             case CheckJob():
                 from alpenhorn.run.check import check
 

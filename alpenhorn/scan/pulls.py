@@ -6,9 +6,11 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import PullFact
 from alpenhorn.scan.attempts import attempt_fact
+from alpenhorn.scan.same_path import sharing_in_group
 
 PENDING = "r.completed = 0 AND r.cancelled = 0 AND r.group_to_id = ?"
 RANGE = f"{PENDING} AND r.id > ? AND r.id <= ?"
@@ -23,10 +25,11 @@ REQUESTS = f"""
     WHERE {PENDING} AND r.id > ? ORDER BY r.id LIMIT ?
 """
 AT_GROUP = f"""
-    SELECT r.id, c.node_id, c.has_file
+    SELECT r.id, c.node_id, c.has_file, v.file_id, c.file_id
     FROM archivefilecopyrequest r
     JOIN archivefilecopy c ON c.file_id = r.file_id
     JOIN storagenode n ON n.id = c.node_id AND n.group_id = r.group_to_id
+    LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id AND c.has_file = 'X'
     WHERE {RANGE}
 """
 TOTAL = f"""
@@ -38,6 +41,11 @@ ATTEMPTS = f"""
     SELECT r.id, t.count, t.last, t.next, t.blame, t.error
     FROM sync_attempt t JOIN archivefilecopyrequest r ON r.id = t.subject_id
     WHERE t.kind = 'pull' AND t.subject_id > ? AND t.subject_id <= ? AND {PENDING}
+"""
+WHY_CORRUPT = """
+    SELECT file_id, node_id, why FROM sync_event WHERE id IN (
+        SELECT MAX(id) FROM sync_event WHERE what = 'corrupt' AND file_id IN ({marks}) GROUP BY file_id, node_id
+    )
 """
 CLAIMS = f"""
     SELECT r.id, k.host, k.run_id
@@ -59,23 +67,49 @@ def page(
         return []
     bounds = (group_id, after, rows[-1][0])
     at_group: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-    for request_id, node_id, has in index.execute(AT_GROUP, bounds):
+    once_good: defaultdict[int, list[int]] = defaultdict(list)
+    never_good: list[tuple[int, int, int]] = []
+    for request_id, node_id, has, evidence, file_id in index.execute(AT_GROUP, bounds).fetchall():
         at_group[request_id].append((node_id, has))
+        if has == "X" and evidence is None:
+            never_good.append((request_id, file_id, node_id))
+        elif has == "X":
+            once_good[request_id].append(node_id)
+    why = why_corrupt(index, [(file_id, node_id) for _, file_id, node_id in never_good])
+    found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    for request_id, file_id, node_id in never_good:
+        found[request_id].append((node_id, why.get((file_id, node_id), "")))
+    same_path = sharing_in_group(index, group_id, [(row[1], row[2], row[3]) for row in rows])
     attempts = {
         row[0]: attempt_fact(row[1:]) for row in index.execute(ATTEMPTS, (after, rows[-1][0], group_id))
     }
     claims = {row[0]: f"{row[1]} (run {row[2]})" for row in index.execute(CLAIMS, (run_id, now, *bounds))}
     facts = [PullFact(*row) for row in rows]
-    if not (at_group or attempts or claims):
+    if not (at_group or attempts or claims or same_path):
         return facts
     return [
         fact._replace(
             at_group=tuple(at_group.get(fact.request_id, ())),
             attempt=attempts.get(fact.request_id),
             claimed_by=claims.get(fact.request_id),
+            once_good=tuple(once_good.get(fact.request_id, ())),
+            found=tuple(found.get(fact.request_id, ())),
+            same_path=tuple(same_path.get(fact.file_id, ())),
         )
         for fact in facts
     ]
+
+
+def why_corrupt(index: Index, copies: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """What was last said when a copy was found corrupt, by (file id, node id); those of which nothing is known are
+    left out."""
+    wanted = set(copies)
+    found: dict[tuple[int, int], str] = {}
+    for marks, some in in_chunks(sorted({file_id for file_id, _ in wanted})):
+        for file_id, node_id, why in index.execute(WHY_CORRUPT.format(marks=marks), some):
+            if (file_id, node_id) in wanted:
+                found[file_id, node_id] = why
+    return found
 
 
 def pages(

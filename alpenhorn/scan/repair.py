@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model import BadCopy, GoodCopy
+from alpenhorn.scan.pulls import why_corrupt
 
 # has_file and wants_file: corrupt and not released, or gone without our doing.
 BAD = (("X", "Y"), ("X", "M"), ("N", "Y"))
@@ -15,8 +16,9 @@ BAD = (("X", "Y"), ("X", "M"), ("N", "Y"))
 STATE = "c.node_id = ? AND c.has_file = ? AND c.wants_file = ?"
 RANGE = f"{STATE} AND c.id > ? AND c.id <= ?"
 COPIES = f"""
-    SELECT c.id, c.file_id, c.node_id, c.has_file, a.name, f.name, f.size_b, f.md5sum
+    SELECT c.id, c.file_id, c.node_id, c.has_file, a.name, f.name, f.size_b, f.md5sum, v.file_id
     FROM archivefilecopy c
+    LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id
     LEFT JOIN archivefile f ON f.id = c.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
     WHERE {STATE} AND c.id > ? ORDER BY c.id LIMIT ?
@@ -46,8 +48,15 @@ def pages(index: Index, node_id: int, limit: int) -> Iterator[list[BadCopy]]:
             for copy_id, other_id, other_wants, ready in index.execute(GOOD, bounds):
                 good[copy_id].append(GoodCopy(other_id, other_wants, bool(ready)))
             requested: dict[int, int] = dict(index.execute(REQUESTED, bounds).fetchall())
+            never_good = [(row[1], node_id) for row in rows if has == "X" and row[-1] is None]
+            why = why_corrupt(index, never_good)
             yield [
-                BadCopy(*row)._replace(good=tuple(good.get(row[0], ())), requested=requested.get(row[0], 0))
+                BadCopy(*row[:-1])._replace(
+                    good=tuple(good.get(row[0], ())),
+                    requested=requested.get(row[0], 0),
+                    once_good=row[-1] is not None,
+                    found=why.get((row[1], node_id), ""),
+                )
                 for row in rows
             ]
             after = rows[-1][0]

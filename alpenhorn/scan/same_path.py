@@ -6,7 +6,8 @@ acquisition `a/b` lie at one path: two rows, of one file on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
@@ -16,6 +17,11 @@ THERE = """
     SELECT f.name FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
     WHERE f.acq_id = ? AND f.name IN ({marks}) AND +c.has_file <> 'N'
 """
+IN_GROUP = """
+    SELECT f.name, c.node_id FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id
+    JOIN storagenode n ON n.id = c.node_id AND n.group_id = ?
+    WHERE f.acq_id = ? AND f.name IN ({marks}) AND +c.has_file <> 'N'
+"""
 
 
 def sharing(
@@ -23,6 +29,23 @@ def sharing(
 ) -> dict[int, str]:
     """Of `files` (id, acquisition, name): file id to the acquisition of another file that is, or may be, on the node
     at the same path."""
+    return {file_id: acq for file_id, acq, _ in _others(index, THERE, node_id, files)}
+
+
+def sharing_in_group(
+    index: Index, group_id: int, files: Iterable[tuple[int, str | None, str | None]]
+) -> dict[int, list[tuple[int, str]]]:
+    """As `sharing`, on any node of a group: file id to (node id, acquisition)."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    for file_id, acq, row in _others(index, IN_GROUP, group_id, files):
+        found.setdefault(file_id, []).append((row[1], acq))
+    return found
+
+
+def _others(
+    index: Index, there: str, place: int, files: Iterable[tuple[int, str | None, str | None]]
+) -> Iterator[tuple[int, str, Sequence[Any]]]:
+    """(file id, acquisition of the other one, row of `there`) for each file that lies at the path of one of `files`."""
     inside: dict[str, list[tuple[int, str, str]]] = {}  # directory: the files in it
     for file_id, acq, name in files:
         if acq is not None and name is not None:
@@ -32,7 +55,6 @@ def sharing(
         elements = directory.split("/")
         for number in range(1, len(elements) + 1):
             below.setdefault("/".join(elements[:number]), []).append(directory)
-    found: dict[int, str] = {}
     for some in chunks(list(below)):
         for acq_id, acq in index.execute(ACQS.format(marks=marks(some)), some).fetchall():
             names = {
@@ -42,6 +64,8 @@ def sharing(
                 if own != acq
             }
             for those in chunks(list(names)):
-                rows = index.execute(THERE.format(marks=marks(those)), (node_id, acq_id, *those))
-                found.update((names[name], acq) for (name,) in rows if name in names)
-    return found
+                for row in index.execute(
+                    there.format(marks=marks(those)), (place, acq_id, *those)
+                ).fetchall():
+                    if row[0] in names:
+                        yield names[row[0]], acq, row

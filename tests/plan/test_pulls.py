@@ -52,10 +52,57 @@ def test_a_groups_state_is_the_best_over_its_nodes_wherever_they_are(one: str, o
     assert planner(*nodes).decide(fact(at_group=at_group), NOW).choice is expected
 
 
-@pytest.mark.parametrize(("state", "replace"), [("X", True), ("N", False)])
-def test_only_a_copy_that_is_known_to_be_corrupt_is_replaced(state: str, replace: bool) -> None:
-    decision = planner().decide(fact(at_group=((DESTINATION, state),)), NOW)
-    assert decision.file().replace is replace
+@pytest.mark.parametrize(
+    ("state", "once_good", "replace"), [("X", True, True), ("N", True, False), ("X", False, False)]
+)
+def test_only_a_corrupt_copy_that_was_once_good_is_replaced(
+    state: str, once_good: bool, replace: bool
+) -> None:
+    pull = fact(at_group=((DESTINATION, state),), once_good=(DESTINATION,) if once_good else (SIBLING,))
+    assert planner().decide(pull, NOW).file().replace is replace
+
+
+def test_something_else_at_the_path_is_told_until_somebody_has_cleared_it() -> None:
+    pull = fact(at_group=((DESTINATION, "X"),), found=((DESTINATION, "its MD5 sum is 1"),))
+    # Whether it is gone by now is seen where the pull is tried, which replaces nothing.
+    tried = planner().decide(pull, NOW)
+    assert tried.choice is Choice.PULL and not tried.file().replace
+    put_off = planner().decide(pull._replace(attempt=attempt(NOW + 60, "unknown")), NOW)
+    assert (put_off.choice, put_off.node_id, put_off.found) == (
+        Choice.SKIP,
+        DESTINATION,
+        "its MD5 sum is 1",
+    )
+    assert "something else lies at its path on node2" in put_off.why and "request retry" in put_off.why
+    # On another host's node of the group it is in nobody's way here.
+    nodes = (source(), node(), node(SIBLING, host="elsewhere"))
+    elsewhere = pull._replace(found=((SIBLING, "why"),), attempt=attempt(NOW + 60, "unknown"))
+    assert planner(*nodes).decide(elsewhere, NOW).choice is Choice.WAIT
+
+
+def test_of_two_files_at_one_path_the_second_is_refused() -> None:
+    pull = fact(same_path=((DESTINATION, "acq/dir"),))
+    decision = planner().decide(pull, NOW)
+    assert (
+        decision.choice is Choice.SKIP
+        and "a file of acquisition acq/dir lies at the same path" in decision.why
+    )
+    # Also when the first was once its own good copy, and is corrupt now.
+    corrupt = pull._replace(at_group=((DESTINATION, "X"),), once_good=(DESTINATION,))
+    assert planner().decide(corrupt, NOW).choice is Choice.SKIP
+    assert planner().decide(fact(same_path=((SIBLING, "acq/dir"),)), NOW).choice is Choice.PULL
+
+
+def test_of_two_files_at_one_path_the_first_is_brought_and_the_second_waits_for_how_that_ends() -> None:
+    plan = planner()
+    first = fact(1, acq="acq", name="dir/file")
+    second = fact(2, acq="acq/dir", name="file")
+    assert plan.decide(first, NOW).choice is Choice.PULL
+    waiting = plan.decide(second, NOW)
+    assert waiting.choice is Choice.WAIT and "same path" in waiting.why
+    assert plan.decide(fact(3, name="dir/other"), NOW).choice is Choice.PULL
+    plan.finished(GROUP_TO, first.file_id, DESTINATION, 100, None)
+    assert plan.decide(second, NOW).choice is Choice.PULL
 
 
 def test_a_corrupt_copy_on_another_node_of_the_group_is_nothing_to_be_replaced_here() -> None:

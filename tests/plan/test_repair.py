@@ -17,7 +17,7 @@ BROKEN = 2  # the node whose copies are bad; tests.plan.facts.node() is that one
 def bad(*good: GoodCopy | int, **changes: Any) -> BadCopy:
     """A corrupt copy; good ones by their nodes' ids."""
     copies = tuple(GoodCopy(one, "Y", True) if isinstance(one, int) else one for one in good)
-    return BadCopy(7, 1001, BROKEN, "X", "acq", "f", 100, MD5, copies)._replace(**changes)
+    return BadCopy(7, 1001, BROKEN, "X", "acq", "f", 100, MD5, copies, once_good=True)._replace(**changes)
 
 
 def mend(copy: BadCopy, *nodes: NodeFact, remote: Any = remote_io, broken: NodeFact | None = None) -> Mend:
@@ -54,6 +54,19 @@ def test_the_only_good_copy_is_the_source() -> None:
 def test_the_best_source(best: NodeFact, others: list[NodeFact]) -> None:
     for nodes in ([best, *others], [*others, best]):
         assert mend(bad(*(one.id for one in nodes)), *nodes) == Mend(best.id)
+
+
+def test_what_was_never_a_good_copy_is_not_mended_and_told() -> None:
+    found = bad(1, once_good=False, found="its MD5 sum is 1", requested=9)
+    told = mend(found, source())
+    assert (told.source_id, told.under_way, told.found) == (0, False, "its MD5 sum is 1")
+    assert "something else lies at its path on node2" in told.why
+    assert "alpenhorn file verify FILE node2" in told.why
+    repairs = Repairs()
+    repairs.add(found, told)
+    assert [amount.example for amount in repairs.left.values()] == ["acq/f (its MD5 sum is 1)"]
+    # One that is missing is no obstacle.
+    assert mend(bad(1, has_file="N", once_good=False), source()) == Mend(1)
 
 
 def test_a_copy_about_to_be_deleted_is_the_last_resort() -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model import CheckFile, CheckResult, Verdict
-from alpenhorn.record.checks import forget, settle
+from alpenhorn.record.checks import STATE, forget, settle
+from alpenhorn.record.copies import NEVER_READ
 from alpenhorn.record.run import Run
 from tests.record.rows import MD5, Rows
 
@@ -142,8 +143,47 @@ def test_a_good_copy_that_is_not_so_any_more_is_told_of(
     assert rows.state(file_id, "one") == state
     assert rows.events(what) == [(file_id, rows.node["one"])]
     assert rows.all("SELECT why FROM sync_event") == [("why",)]
-    assert (verifications(rows) == []) is (verdict in BAD)
+    # A corrupt copy keeps the evidence that it was good, without which no pull would replace it.
+    assert (verifications(rows) == []) is (verdict is Verdict.MISSING)
     assert [row[:2] for row in rows.attempts("check")] == ([] if verdict in BAD else [(copy_id, 1)])
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CORRUPT, Verdict.UNREADABLE])
+def test_a_copy_that_another_program_called_good_gets_evidence_when_it_is_bad(
+    rows: Rows, run: Run, verdict: Verdict
+) -> None:
+    good, suspect = rows.file("good"), rows.file("suspect")
+    some = (
+        result(rows.copy(good, "one", "YY"), good, verdict, "Y"),
+        result(rows.copy(suspect, "one", "MY"), suspect, verdict, "M"),
+    )
+    settled = settle(rows.index, run, rows.fact("one"), some)
+    assert verifications(rows) == [(good, NEVER_READ)]
+    assert settled.never_good == (frozenset({suspect}) if verdict is Verdict.CORRUPT else frozenset())
+
+
+def test_evidence_of_a_bad_copy_is_not_forgotten_with_those_that_are_read_no_more(
+    rows: Rows, run: Run
+) -> None:
+    for state in ("XY", "MY", "NY", "YN"):
+        file_id = rows.file(state)
+        rows.copy(file_id, "one", state)
+        rows.insert(
+            "sync_verification", file_id=file_id, node_id=rows.node["one"], verified="2020-01-01 00:00:00"
+        )
+    forget(rows.index, rows.node["one"], [row[0] for row in verifications(rows)])
+    assert [file_id for file_id, _ in verifications(rows)] == [1, 2]
+
+
+@pytest.mark.parametrize("change", ["root = '/elsewhere'", "host_id = NULL"])
+def test_nothing_is_recorded_of_a_node_that_was_moved_meanwhile(rows: Rows, run: Run, change: str) -> None:
+    copy_id, file_id = good_copy(rows, "MY")
+    node = rows.fact("one")
+    rows.do(f"UPDATE storagenode SET {change} WHERE id = ?", node.id)
+    for verdict in (*STATE, Verdict.FAILED):
+        assert settle(rows.index, run, node, [result(copy_id, file_id, verdict)]).moved
+    assert rows.state(file_id, "one") == "MY"
+    assert rows.attempts("check") == [] and rows.all("SELECT * FROM sync_event") == []
 
 
 @pytest.mark.parametrize("had", ["Y", "M"])

@@ -11,7 +11,7 @@ from alpenhorn.index.schema import create as create_index
 from alpenhorn.model import DeleteFile, DeleteResult, Evidence, Verdict
 from alpenhorn.plan.deletions import decide
 from alpenhorn.record import deletions, edit_acq
-from alpenhorn.record.copies import verified
+from alpenhorn.record.copies import NEVER_READ, verified
 from alpenhorn.record.edit_file import create, modify
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages, read
@@ -105,7 +105,10 @@ def test_what_is_remembered_by_the_old_values_is_forgotten(rows: Rows) -> None:
     assert len(rows.attempts("pull")) == 4
     modify(rows.index, file_id, 11, None, LATER, reverify=False)
     assert rows.state(file_id, "one") == "YY"
-    assert {row[0] for row in rows.all("SELECT file_id FROM sync_verification")} == {other}
+    # That there were good copies stays known, and when they were read does not.
+    read = rows.all("SELECT file_id FROM sync_verification WHERE verified <> ?", NEVER_READ)
+    assert {row[0] for row in read} == {other}
+    assert rows.all("SELECT COUNT(*) FROM sync_verification") == [(4,)]
     assert sorted(row[0] for row in rows.attempts("pull")) == sorted(kept)
 
 

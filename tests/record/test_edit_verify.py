@@ -9,6 +9,7 @@ import pytest
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.record import edit_verify
+from alpenhorn.record.copies import NEVER_READ
 from alpenhorn.scan import verify_candidates as candidates
 from alpenhorn.scan.sync_candidates import Part, total
 from alpenhorn.scan.verify_candidates import Selection, State
@@ -103,3 +104,27 @@ def test_only_the_columns_that_are_meant_change(rows: Rows) -> None:
     assert columns == ["M", "M", 1, 4096] and str(stamp) == str(NOW)
     ((*columns, stamp),) = rows.all(select, rows.node["one"])
     assert columns == ["X", "Y", 1, 4096] and str(stamp) == str(WHEN)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_copies_that_were_good_keep_the_evidence_and_those_that_were_missing_lose_it(
+    rows: Rows, listed: bool
+) -> None:
+    files = {state: rows.file(state) for state in ("YY", "YM", "XY", "NY", "MY", "YN")}
+    for state, file_id in files.items():
+        rows.copy(file_id, "one", state)
+    read, missing = rows.file("read"), files["NY"]
+    rows.copy(read, "one", "YY")
+    for file_id in (read, missing):
+        rows.insert(
+            "sync_verification", file_id=file_id, node_id=rows.node["one"], verified="2020-01-01 00:00:00"
+        )
+    selection = Selection(rows.node["one"], ALL, files=[read, *files.values()] if listed else None)
+    edit_verify.request(rows.index, candidates.to_check(selection), selection, NOW)
+    assert rows.state(missing, "one") == "MY"
+    found = {file_id: str(at) for file_id, at in rows.all("SELECT file_id, verified FROM sync_verification")}
+    assert found == {
+        files["YY"]: NEVER_READ,
+        files["YM"]: NEVER_READ,
+        read: "2020-01-01 00:00:00",
+    }

@@ -10,6 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.model import MARKER, ImportFile, ImportResult, KnownFile, NodeFact, Verdict
 from alpenhorn.record import import_requests
+from alpenhorn.record.copies import once_good, with_evidence
 from alpenhorn.record.imports import Imported, complete, postpone, settle
 from alpenhorn.record.run import Run
 from tests.index.daemon import make_daemon_index
@@ -154,6 +155,52 @@ def test_an_index_that_folds_case_takes_no_name_for_another(mariadb_index_url: s
     assert all("db check" in why for _, why in outcome.refused)
     assert files(rows) == [("acq", "a", 10, MD5), ("acq", "c", 10, MD5)]
     index.close()
+
+
+@pytest.mark.parametrize("change", ["root = '/elsewhere'", "host_id = NULL"])
+def test_nothing_is_recorded_of_a_node_that_was_moved_meanwhile(rows: Rows, run: Run, change: str) -> None:
+    node = rows.fact("one")
+    rows.do(f"UPDATE storagenode SET {change} WHERE id = ?", node.id)
+    outcome = settle(rows.index, run, node, [result("a"), result("b", acq="acq")])
+    assert outcome == Imported(0, 0, [], [], moved=True)
+    assert files(rows) == [] and copies(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "evidence", "after"),
+    [
+        (None, True, False),
+        ("NY", True, False),
+        ("NN", True, False),
+        ("MY", False, False),
+        ("YY", False, True),
+    ],
+)
+def test_only_what_was_good_is_evidence_that_a_corrupt_copy_may_be_replaced(
+    rows: Rows, run: Run, before: str | None, evidence: bool, after: bool
+) -> None:
+    file_id, node_id = rows.file("a"), rows.node["one"]
+    if before:
+        rows.copy(file_id, "one", before)
+    if evidence:
+        once_good(rows.index, node_id, [file_id])
+    imported(rows, run, result("a", OTHER, acq="acq"))
+    assert rows.state(file_id, "one") == "XY"
+    assert bool(with_evidence(rows.index, node_id, [file_id])) is after
+
+
+@pytest.mark.parametrize(("state", "taken"), [("YY", True), ("MY", True), ("XN", True), ("NY", False)])
+def test_a_path_that_another_acquisitions_file_has_on_the_node_is_refused(
+    rows: Rows, run: Run, state: str, taken: bool
+) -> None:
+    rows.copy(rows.file("dir/a"), "one", state)
+    rows.copy(rows.file("dir/b"), "two", "YY")
+    outcome = imported(rows, run, result("a", acq="acq/dir"), result("b", acq="acq/dir"))
+    assert outcome.new == (1 if taken else 2)
+    assert [path for path, _ in outcome.refused] == (["acq/dir/a"] if taken else [])
+    assert ("acq/dir", "a", 10, MD5) not in files(rows) or not taken
+    if taken:
+        assert "acquisition acq at the same path" in outcome.refused[0][1]
 
 
 # --- requests ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 
 from alpenhorn.manifests import Changed, CompareFile
 from alpenhorn.record import edit_node, manifest
+from alpenhorn.record.copies import with_evidence
 from alpenhorn.record.run import Run
 from tests.record.rows import WHEN, Rows
 
@@ -27,6 +28,8 @@ def test_a_changed_copy_is_suspect_and_the_log_says_why(rows: Rows, run: Run) ->
     manifest.suspect(rows.index, run, rows.fact("one"), [one, other])
     assert rows.state(one.file.file_id, "one") == "MY" and rows.state(other.file.file_id, "one") == "MN"
     assert rows.state(one.file.file_id, "two") == "YY"
+    evidence = with_evidence(rows.index, rows.node["one"], [one.file.file_id, other.file.file_id])
+    assert evidence == {one.file.file_id, other.file.file_id}
     assert rows.all("SELECT file_id, why, run_id FROM sync_event WHERE what = 'suspect' ORDER BY id") == [
         (one.file.file_id, "node one came back changed: why one", run.id),
         (other.file.file_id, "node one came back changed: why other", run.id),
@@ -38,6 +41,7 @@ def test_only_a_good_copy_becomes_suspect(rows: Rows, run: Run, state: str) -> N
     one = changed(rows, "one", state)
     manifest.suspect(rows.index, run, rows.fact("one"), [one])
     assert rows.state(one.file.file_id, "one") == state and rows.events("suspect") == []
+    assert with_evidence(rows.index, rows.node["one"], [one.file.file_id]) == set()
 
 
 def test_a_second_time_changes_nothing(rows: Rows, run: Run) -> None:

@@ -8,6 +8,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, Method, PullFact, PullFile, PullResult, Verdict
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.record.claims import Wanted, claim
+from alpenhorn.record.copies import once_good
 from alpenhorn.record.pulls import cancel, settle
 from alpenhorn.record.run import Run
 from tests.record.rows import MD5, WHEN, Rows
@@ -21,12 +22,32 @@ def result(request_id: int, file_id: int, verdict: Verdict = Verdict.PULLED, **c
     return plain._replace(**changes)
 
 
-def pulled(rows: Rows, run: Run, *results: PullResult, node: str = "one") -> None:
-    settle(rows.index, run, rows.fact("field"), rows.fact(node), results)
+def pulled(rows: Rows, run: Run, *results: PullResult, node: str = "one") -> bool:
+    """Settle results of files that the run has claimed."""
+    hold(rows, run, *(one.file.file_id for one in results))
+    return settle(rows.index, run, rows.fact("field"), rows.fact(node), results)
+
+
+def hold(rows: Rows, run: Run, *file_ids: int) -> None:
+    columns = ("kind", "file_id", "target_id", "node_id", "reserved_b", "host", "run_id", "expires", "fence")
+    there = {row[0] for row in rows.claims()}
+    rows.index.executemany(
+        f"INSERT INTO sync_claim ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+        [
+            ("pull", file_id, rows.group["one"], rows.node["one"], 0, run.host, run.id, WHEN, 1)
+            for file_id in file_ids
+            if file_id not in there
+        ],
+    )
 
 
 def good(request_id: int, file_id: int) -> PullResult:
     return result(request_id, file_id, space_b=8192)
+
+
+def has_evidence(rows: Rows, file_id: int, node: str = "one") -> bool:
+    sql = "SELECT 1 FROM sync_verification WHERE file_id = ? AND node_id = ?"
+    return bool(rows.all(sql, file_id, rows.node[node]))
 
 
 def blamed(request_id: int, file_id: int, blame: Blame) -> PullResult:
@@ -157,7 +178,9 @@ def test_something_unknown_at_the_path_is_to_be_checked_and_the_request_stays(ro
         pulled(rows, run, result(request_id, file_id, Verdict.OCCUPIED, error="there"))
         assert rows.state(file_id, "one") == after
         assert rows.request_state(request_id) == "pending"
-    assert rows.attempts("pull") == []
+        # What is known to be something else is not looked at again in each run.
+        attempts = [(request_id, 1, "unknown", "there")] if state == "XY" else []
+        assert [row for row in rows.attempts("pull") if row[0] == request_id] == attempts
     assert rows.claims() == []
 
 
@@ -279,11 +302,100 @@ def test_what_was_pulled_by_an_outdated_length_or_sum_is_suspect_and_nothing_fol
     results = good(requests[0], changed), good(requests[1], same)
     rows.do(f"UPDATE archivefile SET {change} WHERE id = ?", changed)
     pulled(rows, run, *results)
-    # A corrupt copy is replaced by the next pull, whatever its bytes are by now.
-    assert rows.state(changed, "one") == ("XY" if before == "XY" else "MY")
+    assert rows.state(changed, "one") == "MY"
+    assert has_evidence(rows, changed)  # we have put it there, so that the next pull may replace it
     assert (rows.state(same, "one"), rows.request_state(requests[1])) == ("YY", "completed")
     assert rows.request_state(requests[0]) == "pending"
     assert len(rows.pending("two")) == 1
     assert ("suspect", changed) in {
         (what, file_id) for what, file_id in rows.all("SELECT what, file_id FROM sync_event")
     }
+
+
+# --- evidence, place and claim -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["root = '/elsewhere'", "host_id = NULL"])
+def test_of_a_node_that_was_moved_nothing_is_recorded_and_the_claims_are_given_back(
+    rows: Rows, run: Run, change: str
+) -> None:
+    files = [rows.file(name) for name in "abc"]
+    requests = [rows.request(file_id) for file_id in files]
+    rows.copy(files[2], "field", "YY")
+    source, node = rows.fact("field"), rows.fact("one")
+    results = (
+        good(requests[0], files[0]),
+        result(requests[1], files[1], Verdict.OCCUPIED, error="there"),
+        blamed(requests[2], files[2], Blame.SOURCE),
+    )
+    hold(rows, run, *files)
+    rows.do(f"UPDATE storagenode SET {change} WHERE id = ?", node.id)
+    assert settle(rows.index, run, source, node, results) is False
+    assert [rows.state(file_id, "one") for file_id in files] == [None, None, None]
+    assert rows.state(files[2], "field") == "YY"
+    assert {rows.request_state(request) for request in requests} == {"pending"}
+    assert rows.attempts("pull") == [] and rows.claims() == []
+    assert rows.all("SELECT * FROM sync_event") == []
+
+
+def test_a_source_that_was_moved_is_not_blamed(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    rows.copy(file_id, "field", "YY")
+    request_id = rows.request(file_id)
+    source, node = rows.fact("field"), rows.fact("one")
+    hold(rows, run, file_id)
+    rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE id = ?", source.id)
+    assert settle(rows.index, run, source, node, [blamed(request_id, file_id, Blame.SOURCE)])
+    assert rows.state(file_id, "field") == "YY" and rows.events("suspect") == []
+    assert [row[0] for row in rows.attempts("pull")] == [request_id]
+
+
+@pytest.mark.parametrize("taken_over", [True, False])
+@pytest.mark.parametrize("before", [None, "NY", "XY", "YY", "MY"])
+def test_what_was_pulled_under_a_claim_that_was_lost_is_suspect_and_its_request_is_left(
+    rows: Rows, run: Run, taken_over: bool, before: str | None
+) -> None:
+    rows.edge("one", "two", autosync=1)
+    pull, failure = rows.file("pulled"), rows.file("failed")
+    if before:
+        rows.copy(pull, "one", before)
+    requests = rows.request(pull), rows.request(failure)
+    if taken_over:
+        hold(rows, rows.begin("elsewhere"), pull, failure)
+    claims = rows.claims()
+    results = good(requests[0], pull), blamed(requests[1], failure, Blame.DESTINATION)
+    assert settle(rows.index, run, rows.fact("field"), rows.fact("one"), results)
+    assert rows.state(pull, "one") == ("YY" if before == "YY" else "MY")
+    assert {rows.request_state(request) for request in requests} == {"pending"}
+    assert rows.attempts("pull") == [] and rows.pending("two") == [] and rows.claims() == claims
+    assert rows.events("pulled") == []
+    assert rows.events("suspect") == ([] if before in ("YY", "MY") else [(pull, rows.node["one"])])
+
+
+def test_an_answer_that_got_lost_undoes_nothing(rows: Rows, run: Run) -> None:
+    """The same is settled again, and the claims were given back the first time."""
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    hold(rows, run, file_id)
+    for _ in range(2):
+        settle(rows.index, run, rows.fact("field"), rows.fact("one"), [good(request_id, file_id)])
+        assert rows.state(file_id, "one") == "YY" and rows.request_state(request_id) == "completed"
+        assert rows.events("suspect") == []
+
+
+def test_a_source_that_is_blamed_keeps_the_evidence_that_it_was_good(rows: Rows, run: Run) -> None:
+    good_before, suspect = rows.file("a"), rows.file("b")
+    rows.copy(good_before, "field", "YY")
+    rows.copy(suspect, "field", "MY")
+    pulled(rows, run, *(blamed(rows.request(f), f, Blame.SOURCE) for f in (good_before, suspect)))
+    assert has_evidence(rows, good_before, "field") and not has_evidence(rows, suspect, "field")
+
+
+def test_what_was_found_has_no_evidence_whatever_was_there_before(rows: Rows, run: Run) -> None:
+    for state in (None, "NN", "NY"):
+        file_id = rows.file(f"is {state}")
+        if state:
+            rows.copy(file_id, "one", state)
+        once_good(rows.index, rows.node["one"], [file_id])
+        pulled(rows, run, result(rows.request(file_id), file_id, Verdict.OCCUPIED, error="there"))
+        assert rows.state(file_id, "one") == "MY" and not has_evidence(rows, file_id)

@@ -8,7 +8,8 @@ import pytest
 from alpenhorn.model import Blame, PullFact
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.claims import Wanted, claim
-from alpenhorn.record.run import Run
+from alpenhorn.record.copies import once_good
+from alpenhorn.record.run import Run, events
 from alpenhorn.scan.pulls import page, pages, pending_total, reserved_by_others
 from tests.record.rows import MD5, Rows
 from tests.scan.statements import counted
@@ -39,8 +40,46 @@ def test_a_fact_holds_all_that_decides_a_pull(rows: Rows, run: Run) -> None:
         True,
         rows.group["one"],
         fact.at_group,
+        found=((rows.node["one"], ""),),
     )
     assert set(fact.at_group) == {(rows.node["one"], "X"), (rows.node["one_too"], "N")}
+
+
+def test_which_corrupt_copies_were_once_good_is_told_and_what_was_found_of_the_others(
+    rows: Rows, run: Run
+) -> None:
+    once, never = rows.file("once"), rows.file("never")
+    for file_id in (once, never):
+        for node in ("one", "one_too", "two"):
+            rows.copy(file_id, node, "XY")
+        rows.request(file_id)
+    once_good(rows.index, rows.node["one"], [once])
+    for node, why in (("one", "an older reason"), ("one", "its MD5 sum is 1"), ("two", "another node")):
+        events(rows.index, run, "corrupt", [(never, rows.node[node], why), (once, rows.node[node], why)])
+    first, second = facts(rows)
+    assert first.once_good == (rows.node["one"],)
+    assert first.found == ((rows.node["one_too"], ""),)
+    assert second.once_good == ()
+    assert sorted(second.found) == [(rows.node["one"], "its MD5 sum is 1"), (rows.node["one_too"], "")]
+
+
+def test_another_file_at_the_same_path_on_a_node_of_the_group_is_told(rows: Rows) -> None:
+    file_id = rows.file("dir/a")
+    rows.request(file_id)
+    inner = rows.insert("archiveacq", name="acq/dir")
+    other = rows.insert(
+        "archivefile", acq_id=inner, name="a", size_b=1, md5sum=MD5, registered="2026-01-01 00:00:00"
+    )
+    rows.copy(other, "two", "YY")
+    assert facts(rows)[0].same_path == ()
+    for node, state in (("one", "NN"), ("one_too", "MY")):
+        rows.copy(other, node, state)
+    assert facts(rows)[0].same_path == ((rows.node["one_too"], "acq/dir"),)
+    rows.do("UPDATE archivefilecopy SET has_file = 'Y' WHERE file_id = ?", other)
+    assert sorted(facts(rows)[0].same_path) == [
+        (rows.node["one"], "acq/dir"),
+        (rows.node["one_too"], "acq/dir"),
+    ]
 
 
 def test_what_is_not_there_is_none(rows: Rows) -> None:
@@ -137,7 +176,7 @@ def test_a_page_costs_the_same_number_of_statements_whatever_its_length(rows: Ro
         with counted() as statements:
             assert len(page(rows.index, rows.group["one"], 0, limit, 0, now)) == limit
         costs.append(statements.count)
-    assert costs[0] == costs[1] <= 4
+    assert costs[0] == costs[1] <= 6
 
 
 def test_an_empty_page_costs_one_statement(rows: Rows) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model import BadCopy, GoodCopy
+from alpenhorn.record.copies import once_good
+from alpenhorn.record.run import Run, events
 from alpenhorn.scan.repair import COPIES, GOOD, REQUESTED, pages
 from tests.record.rows import MD5, Rows
 from tests.scan.statements import counted
@@ -46,6 +48,17 @@ def test_good_copies_elsewhere_and_a_pending_request_into_the_group_are_told(row
     assert bad(rows)[0].requested == request
 
 
+def test_whether_a_corrupt_copy_was_once_good_is_told(rows: Rows, run: Run) -> None:
+    once, never = rows.file("once"), rows.file("never")
+    for file_id in (once, never):
+        rows.copy(file_id, "one", "XY")
+    once_good(rows.index, rows.node["one"], [once])
+    events(rows.index, run, "corrupt", [(never, rows.node["one"], "its length is 3 bytes")])
+    first, second = bad(rows)
+    assert (first.once_good, first.found) == (True, "")
+    assert (second.once_good, second.found) == (False, "its length is 3 bytes")
+
+
 def test_strange_rows_are_handed_on(rows: Rows) -> None:
     if not rows.index.sqlite:
         rows.do("SET SESSION foreign_key_checks = 0")
@@ -87,7 +100,7 @@ def test_a_page_costs_the_same_number_of_statements_whatever_its_length(rows: Ro
         with counted() as statements:
             assert len(next(pages(rows.index, rows.node["one"], limit))) == limit
         costs.append(statements.count)
-    assert costs == [3, 3]
+    assert costs == [4, 4]
 
 
 def test_what_is_looked_for_is_found_by_indexes(sqlite_rows: Rows) -> None:
