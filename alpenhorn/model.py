@@ -66,6 +66,7 @@ class Kind(StrEnum):
     TAPE = "tape"
     COMPARE = "compare"
     MANIFEST = "manifest"
+    SEPARATE = "separate"
 
 
 # --- facts: rows as scan read them ---------------------------------------------------------------------
@@ -76,6 +77,7 @@ class NodeFact(NamedTuple):
 
     `manifest`: the token of the manifest on it while somebody vouches that the files there are what they were: "" when
     it could not be written; None: nobody does.  `medium`: the random id of its medium, None when no run has seen it.
+    `separate`: every copy on it is known to have bytes of its own.
     """
 
     id: int
@@ -96,6 +98,7 @@ class NodeFact(NamedTuple):
     auto_verify: int = 0
     manifest: str | None = None
     medium: str | None = None
+    separate: bool = False
 
 
 class Identity(NamedTuple):
@@ -460,10 +463,13 @@ class PullResult(NamedTuple):
 
 
 class CheckResult(NamedTuple):
+    """`linked`: the file has more than one name."""
+
     file: CheckFile
     verdict: Verdict
     space_b: int | None = None
     error: str = ""
+    linked: bool = False
 
 
 class DeleteResult(NamedTuple):
@@ -552,12 +558,15 @@ class ImportedFile(NamedTuple):
 
 
 class ImportResult(NamedTuple):
+    """`linked`: the file has more than one name."""
+
     file: ImportFile
     verdict: Verdict
     size_b: int | None = None
     md5sum: str | None = None
     space_b: int | None = None
     error: str = ""
+    linked: bool = False
 
 
 class ProbeOutcome(NamedTuple):

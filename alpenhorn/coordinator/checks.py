@@ -234,6 +234,7 @@ class Checks:
     def _settle(self, node: NodeFact, results: Sequence[CheckResult]) -> None:
         if not results:
             return
+        self.context.linked(node, any(result.linked for result in results))
         checks.settle(self.context.index, self.context.run, node, results)
         if any(result.file.had != "Y" or result.verdict is not Verdict.GOOD for result in results):
             self.context.changed = True

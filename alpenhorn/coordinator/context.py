@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -120,6 +120,14 @@ class Context:
             notes.add(f"node {name}: {why}")
             self.planner.node_absent(node_id, why)
 
+    def linked(self, node: NodeFact, any_linked: bool) -> None:
+        """Copies that are about to be recorded as good have other names: no copy on that node counts as an archive copy
+        until a run has looked at them."""
+        if any_linked and node.archive:
+            from alpenhorn.record.separate import forget  # nearly no run needs it
+
+            forget(self.index, [node.id])
+
     def look_at_nodes(self) -> set[int]:
         """Honour what was edited since the round began; returns the nodes that were taken off this host.
 
@@ -127,6 +135,7 @@ class Context:
         roots, and the next round begins with the new rows.
         """
         rows = load(self.index).called_as_in(self.topology).nodes
+        no_longer_separate(self.index, rows.values(), self.config.sync.host)
         off = {
             node_id
             for node_id in self.ios
@@ -147,6 +156,16 @@ class Context:
             and row.host == self.config.sync.host
             and row.root == self.node(row.id).root
         )
+
+
+def no_longer_separate(index: Index, nodes: Iterable[NodeFact], host: str) -> None:
+    """Forget of this host's nodes that are not archive nodes that their copies have bytes of their own: links may be
+    made to them from now on."""
+    linkable = [node.id for node in nodes if node.separate and not node.archive and node.host == host]
+    if linkable:
+        from alpenhorn.record.separate import forget  # nearly no run needs it
+
+        forget(index, linkable)
 
 
 class Worklist(Protocol):

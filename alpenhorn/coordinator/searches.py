@@ -186,6 +186,7 @@ class Search(ABC):
         if hashed:
             deleting = {file_id for node_id, file_id in context.deleting if node_id == node.id}
             wanted = self.naming.wanted([result.file.path for result in hashed])
+            context.linked(node, any(result.linked for result in hashed))
             outcome = imports.settle(context.index, context.run, node, hashed, deleting, wanted)
             context.changed = True
             tally.done += outcome.new + outcome.same

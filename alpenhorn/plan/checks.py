@@ -57,7 +57,7 @@ def storage_in_doubt(looked: int, lost: int) -> bool:
 def loss_told(node: str, looked: int, lost: int, example: str) -> str:
     """What somebody who has to look at that is told: what was seen, and the two ways out."""
     return (
-        f"{lost} of {looked} copies that were read are missing or unreadable, which is recorded of none of them"
+        f"{lost} of {looked} copies that were looked at are missing or unreadable, which is recorded of none of them"
         f" (such as {example}); if its storage is not whole, mend or mount it; if they are lost, record it with:"
         f" alpenhorn sync --node {node} --accept-loss"
     )

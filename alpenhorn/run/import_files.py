@@ -66,7 +66,8 @@ def _hash(file: ImportFile, node: Node, settle: float, now: float, report: Repor
             return ImportResult(file, Verdict.LATER, error="it changed while it was read")
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error="its lock file is there")
-        return ImportResult(file, Verdict.HASHED, length, md5sum, node.space_used(after))
+        space_b = node.space_used(after)
+        return ImportResult(file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1)
     except OSError as error:
         return ImportResult(file, Verdict.UNREADABLE, error=f"cannot read it: {error.strerror}")
     finally:
