@@ -573,7 +573,8 @@ class ProbeOutcome(NamedTuple):
     """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
     root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none.
     `warning`: what should be told although the node may be worked on.  `manifest`: the token of the manifest that
-    lies there, "" for none.  `identity`: what the identity file there says, None without one."""
+    lies there, "" for none.  `identity`: what the identity file there says, None without one.
+    `place`: device and inode of the root, None where they are not known."""
 
     node_id: int
     free_b: int | None = None
@@ -583,6 +584,7 @@ class ProbeOutcome(NamedTuple):
     warning: str = ""
     manifest: str = ""
     identity: Identity | None = None
+    place: tuple[int, int] | None = None
 
 
 class InitOutcome(NamedTuple):

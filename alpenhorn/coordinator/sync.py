@@ -137,6 +137,8 @@ def _prepare(
             pool, found.ios, [node for node in usable if node.id in fresh], tidy=False
         )
     former = node_steps.renamed(index, targets, found)
+    node_steps.one_place(here, found)
+    node_steps.tell_nested(here, report)
     node_steps.out_of_sight(index, topology, host, [node.id for node in here if found.answers[node.id].error])
     for node in targets:
         if found.answers[node.id].error:
