@@ -512,13 +512,15 @@ class Found(NamedTuple):
 class SearchOutcome(NamedTuple):
     """`stamps`: the directories that were listed; `declined`: (path, why) of paths that can never be
     imported; `failed`: (path, why) of those that could not be looked at, and may be another time; `rest`: paths
-    of the job that were not come to, since so many files had been found."""
+    of the job that were not come to, since so many files had been found.  `others`: (path, directory, node) of paths
+    that lie in the root of another node, which is `directory`, or are it; `node`: the name that it is marked with."""
 
     files: tuple[Found, ...] = ()
     stamps: tuple[Stamp, ...] = ()
     declined: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     rest: tuple[str, ...] = ()
+    others: tuple[tuple[str, str, str], ...] = ()
 
 
 class Detected(NamedTuple):

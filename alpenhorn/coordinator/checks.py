@@ -25,7 +25,7 @@ from alpenhorn.model import (
 from alpenhorn.plan.batches import check_tasks
 from alpenhorn.plan.checks import CheckPlan, choose, loss_told, storage_in_doubt
 from alpenhorn.record import checks
-from alpenhorn.scan.checks import longest_ago, pages, unverified
+from alpenhorn.scan.checks import END, longest_ago, pages, unverified
 
 PAGE = 2000
 FIRST_PAGE = 300  # so that there is something to record while the rest is read
@@ -50,7 +50,10 @@ def turns(
 ) -> Iterator[Turn]:
     """At most `node.auto_verify` good copies, a page at a time: first those that were never verified, then
     those verified longest ago, at least `min_days` before `now`.  `place` as for `unverified`.  `ready`: only those
-    that are, or are not."""
+    that are, or are not.
+
+    A verification in the future was dated by a clock that was wrong, and counts as none.
+    """
     left = node.auto_verify
     limit = min(PAGE, left + SPARE)
     before = naive(max(0.0, now - min_days * DAY))
@@ -59,10 +62,12 @@ def turns(
         return choose((fact for fact in facts if ready is None or fact.ready is ready), now)
 
     never = (Turn(NEVER, chosen(facts), []) for facts in unverified(index, node.id, place, limit))
+    ahead = longest_ago(index, node.id, END, limit, naive(now + DAY))
+    future = (Turn(NEVER, chosen(found.facts), found.stale) for found in ahead)
     again = (
         Turn(AGAIN, chosen(found.facts), found.stale) for found in longest_ago(index, node.id, before, limit)
     )
-    for turn in chain(never, again):
+    for turn in chain(never, future, again):
         del turn.plan.files[left:]
         left -= len(turn.plan.files)
         yield turn

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.fixtures.archive import wait_for
+from tests.fixtures.archive import clock, wait_for
+from tests.fixtures.tape import Tape
 
 
 def inode(archive, node, path):
@@ -149,3 +150,163 @@ def test_fault_9_a_run_killed_in_the_middle_loses_nothing(archive):
     assert separate(archive, "first") and separate(archive, "second")
     assert own() == 400 and archive.violations() == []
     assert archive.stray("first") == archive.stray("second") == []
+
+
+def nested(archive, *, field=True):
+    """Node vault, whose root lies in that of node field, which takes in whatever it finds and copies it to vault."""
+    root = archive.node("field", auto_import=int(field))
+    archive.node("vault", archive=1, made=False, root=str(root / "vault"))
+    (root / "vault").mkdir()
+    (root / "vault/ALPENHORN_NODE").write_text("vault\n")
+    archive.configure(sync={"import_settle": 0})
+    archive.insert(
+        "storagetransferaction",
+        node_from_id=archive.id("storagenode", "field"),
+        group_to_id=archive.id("storagegroup", "vault"),
+        autosync=1,
+        autoclean=0,
+    )
+    return root
+
+
+STOPS = "the search of node field stops at"
+
+
+# --- 9: one root of two nodes ------------------------------------------------------------------------------
+
+
+def test_fault_9_two_active_nodes_with_one_root_are_both_left_out(archive):
+    """Nodes of class LustreHSM need no marker, which would tell whose the root is."""
+    tape = Tape(archive)
+    root = archive.root("tape")
+    archive.node(
+        "other", archive=1, made=False, root=f"{root}/", io_class="LustreHSM", io_config=tape.lfs.io_config()
+    )
+    result = archive.sync()
+    assert (
+        result.status == 0
+        and "node tape is left out" in result.err
+        and "node other is left out" in result.err
+    )
+    assert "is also the root of active node other" in result.err
+    assert archive.one("SELECT nodes FROM sync_run") == "disk"
+    assert "is also the root" in archive.run("doctor").out
+    archive.run("node", "deactivate", "other")
+    archive.synced()
+    refused = archive.run("node", "activate", "other")
+    assert refused.status == 1 and "is also the root" in refused.err and "node deactivate tape" in refused.err
+    assert archive.one("SELECT active FROM storagenode WHERE name = 'other'") == 0
+
+
+def test_fault_9_roots_that_lie_in_one_another_are_told_by_runs_and_doctor(sqlite_archive):
+    nested(sqlite_archive, field=False)
+    result = sqlite_archive.sync()
+    assert result.status == 0 and "lies in the root" in result.err
+    assert "lies in the root" in sqlite_archive.run("doctor").out
+
+
+# --- 10: a root inside another one -------------------------------------------------------------------------
+
+
+def test_fault_10_a_node_inside_another_ones_auto_import_root_is_not_copied_into_itself(archive):
+    root = nested(archive)
+    archive.put("field", "acq/f", b"bytes")
+    for _ in range(3):
+        result = archive.sync()
+        assert result.status == 0 and f"{STOPS} {root}/vault, which is the root of node vault" in result.err
+    assert archive.all("SELECT name FROM archivefile") == [("f",)]
+    assert archive.all("SELECT name FROM archiveacq") == [("acq",)]
+    found = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.name == "f")
+    assert found == ["acq/f", "vault/acq/f"]
+
+
+def test_fault_10_a_marker_that_appears_later_is_noticed_and_so_is_its_removal(archive):
+    root = archive.node("field", auto_import=1)
+    archive.configure(sync={"import_settle": 0})
+    archive.put("field", "acq/inner/deep/f", b"bytes")
+    archive.synced()
+    assert archive.one("SELECT COUNT(*) FROM archivefile") == 1
+    (root / "acq/inner/ALPENHORN_NODE").write_text("vault\n")
+    archive.put("field", "acq/inner/deep/g", b"bytes of another")
+    archive.put("field", "acq/h", b"bytes of its own")
+    for _ in range(3):
+        result = archive.sync()
+        assert f"{STOPS} {root}/acq/inner, which is the root of node vault" in result.err
+        assert archive.all("SELECT name FROM archivefile ORDER BY id") == [("inner/deep/f",), ("h",)]
+    (root / "acq/inner/ALPENHORN_NODE").unlink()
+    archive.synced()
+    assert archive.all("SELECT name FROM archivefile ORDER BY id") == [
+        ("inner/deep/f",),
+        ("h",),
+        ("inner/deep/g",),
+    ]
+
+
+@pytest.mark.parametrize("path", ["vault", "vault/acq", "vault/acq/f"])
+def test_fault_10_an_import_that_is_asked_for_there_is_declined(sqlite_archive, path):
+    root = nested(sqlite_archive, field=False)
+    (root / "vault/acq").mkdir()
+    (root / "vault/acq/f").write_bytes(b"bytes")
+    node_id = sqlite_archive.id("storagenode", "field")
+    sqlite_archive.insert(
+        "archivefileimportrequest", node_id=node_id, path=path, recurse=1, register=1, completed=0
+    )
+    result = sqlite_archive.sync()
+    assert result.status == 1 and f"{root}/vault, which is the root of node vault" in result.err
+    assert sqlite_archive.one("SELECT COUNT(*) FROM archivefile") == 0
+    assert sqlite_archive.one("SELECT completed FROM archivefileimportrequest") == 1
+
+
+def test_fault_10_a_scan_of_all_stops_there_and_says_so(sqlite_archive):
+    root = nested(sqlite_archive, field=False)
+    (root / "vault/acq").mkdir()
+    (root / "vault/acq/f").write_bytes(b"bytes")
+    sqlite_archive.put("field", "acq/g", b"bytes")
+    sqlite_archive.run("node", "scan", "field", "--register-new")
+    result = sqlite_archive.sync()
+    assert result.status == 0 and STOPS in result.err
+    assert sqlite_archive.all("SELECT name FROM archivefile") == [("g",)]
+
+
+# --- 11: a date in the future --------------------------------------------------------------------------------
+
+
+def test_fault_11_a_verification_dated_to_the_future_counts_as_none(archive):
+    archive.node("disk", archive=1, auto_verify=2)
+    ids = [archive.file(f"acq/{name}", None, "disk") for name in "abc"]
+    node_id = archive.id("storagenode", "disk")
+    for file_id, year in zip(ids, (2026, 2999, 2999), strict=True):
+        archive.insert(
+            "sync_verification", file_id=file_id, node_id=node_id, verified=f"{year}-01-01 00:00:00"
+        )
+    (archive.root("disk") / "acq/b").write_bytes(b"rotten")
+    assert "corrupt on disk" in archive.sync().err
+    assert [archive.copy(file_id, "disk") for file_id in ids] == ["YY", "XY", "YY"]
+    assert archive.one("SELECT COUNT(*) FROM sync_verification WHERE verified > '2100-01-01'") == 0
+
+
+def test_fault_11_a_clock_that_was_wrong_once_keeps_no_copy_from_being_read(sqlite_archive):
+    sqlite_archive.node("disk", auto_verify=5)
+    sqlite_archive.file("acq/a", None, "disk")
+    assert sqlite_archive.sync(environ=clock("+3650d")).status == 0
+    assert sqlite_archive.one("SELECT verified FROM sync_verification") > "2030"
+    (sqlite_archive.root("disk") / "acq/a").write_bytes(b"other")
+    assert "corrupt on disk" in sqlite_archive.sync().err
+
+
+def test_fault_11_a_next_attempt_far_ahead_is_not_waited_for(archive):
+    archive.node("disk")
+    file_id = archive.file("acq/a", None, "disk")
+    archive.set_copy(file_id, "disk", "MY")
+    archive.insert(
+        "sync_attempt",
+        kind="check",
+        subject_id=archive.one("SELECT id FROM archivefilecopy"),
+        count=3,
+        last="2026-01-01 00:00:00",
+        next="2999-01-01 00:00:00",
+        blame="unknown",
+        error="could not be read",
+    )
+    archive.synced()
+    assert archive.copy(file_id, "disk") == "YY"
