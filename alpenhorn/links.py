@@ -7,6 +7,13 @@ from typing import NamedTuple
 from alpenhorn.model import NodeFact
 
 
+class Sums(NamedTuple):
+    """Number of copies looked at on a node, and how many of them were missing or unreadable."""
+
+    looked: int = 0
+    lost: int = 0
+
+
 class LookFile(NamedTuple):
     """A good copy; `path` is relative to the root."""
 

@@ -13,6 +13,7 @@ from alpenhorn.coordinator.report import Asked, Notes, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
+from alpenhorn.links import Sums
 from alpenhorn.model import Done, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
@@ -22,11 +23,20 @@ from alpenhorn.scan.topology import Topology, load
 
 
 class Looked:
-    """How many copies of a node this run has read, and how many of them it found missing or unreadable."""
+    """How many copies of a node this run has looked at, and how many of them it found missing or unreadable; `missing`:
+    missing ones only.  `before`: the sums of earlier runs, `kept`: those that the index has now; None when they have
+    not been read."""
 
     def __init__(self) -> None:
         self.copies = 0
         self.lost = 0
+        self.missing = 0
+        self.before: Sums | None = None
+        self.kept: Sums | None = None
+
+    @property
+    def sums(self) -> Sums:
+        return Sums(self.copies, self.lost)
 
 
 class WholeRun:
@@ -35,7 +45,7 @@ class WholeRun:
     `stages`: numbers for stages; a worker that could not be killed may still write where it was.  `searched`:
     nodes that were searched for new files; `verified`: nodes whose good copies were re-read; `deleted`: copies
     deleted from each node; `braked`: nodes on which too much would have been deleted; `relieved`: nodes on which
-    copies were deleted to make room; `looked`: what was read on each.
+    copies were deleted to make room; `looked`: what was looked at on each.
 
     Of nodes with tape behind them: `compared`: copies were compared with the tape; `recalled`: good ones were asked
     back to be read again; `thinned`: some left the disk to make headroom; `lost`: (node id, file id) of what was

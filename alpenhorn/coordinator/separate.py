@@ -14,7 +14,7 @@ from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, Separat
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.checks import loss_told, storage_in_doubt
-from alpenhorn.plan.paths import unsafe
+from alpenhorn.plan.links import look_files
 from alpenhorn.record import separate as records
 from alpenhorn.record.suspect import suspect_good
 from alpenhorn.scan import manifest as scan
@@ -53,15 +53,9 @@ class Separating:
             for rows in scan.good(self.context.index, node.id, PAGE):
                 if node.id in self.context.gone:
                     break
-                yield node, list(self._files(node, rows))
+                yield node, list(look_files(rows))
             else:
                 self._states[node.id].complete = True
-
-    def _files(self, node: NodeFact, rows: Sequence[scan.Row]) -> Iterator[LookFile]:
-        for row in rows:
-            # Of a file without a row, or with a path that leads elsewhere, no copy counts anyway.
-            if row.acq is not None and row.name is not None and not unsafe(row.acq, row.name):
-                yield LookFile(row.copy_id, row.file_id, f"{row.acq}/{row.name}", row.size_b, row.md5sum)
 
     def feed(self) -> list[Task]:
         tasks = self._copying()

@@ -310,3 +310,127 @@ def test_fault_11_a_next_attempt_far_ahead_is_not_waited_for(archive):
     )
     archive.synced()
     assert archive.copy(file_id, "disk") == "YY"
+
+
+# --- 12: a part of a node that is not mounted ------------------------------------------------------------------
+
+
+class Part:
+    """A directory of a node that is a mount point; while nothing is mounted there it is empty."""
+
+    def __init__(self, archive, acq):
+        self.at = archive.root("disk") / acq
+        self.aside = archive.base / "unmounted"
+
+    def unmount(self):
+        self.at.rename(self.aside)
+        self.at.mkdir()
+
+    def mount(self):
+        self.at.rmdir()
+        self.aside.rename(self.at)
+
+
+def states(archive):
+    return dict(archive.all("SELECT has_file, COUNT(*) FROM archivefilecopy GROUP BY has_file"))
+
+
+def whole(archive, number, runs=20):
+    """Runs until nothing is left to be read; then every copy is good again."""
+    for _ in range(runs):
+        archive.sync()
+        if states(archive) == {"Y": number}:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["plain node", "archive node"])
+def test_fault_12_copies_below_a_directory_that_is_not_mounted_never_turn_missing(archive, kind):
+    archive.node("disk", auto_verify=50, archive=kind)
+    archive.files(300, "disk")
+    part = Part(archive, "many")
+    part.unmount()
+    for _ in range(6):
+        result = archive.sync()
+        assert result.status == 1 and len(result.err.splitlines()) == 1, result.err
+        assert "alpenhorn sync --node disk --accept-loss" in result.err
+        assert states(archive) == {"Y": 300} and archive.events("missing") == []
+    part.mount()
+    archive.synced()
+    assert states(archive) == {"Y": 300}
+    assert archive.one("SELECT COUNT(*) FROM sync_verification") == 50
+
+
+def test_fault_12_nor_where_each_run_reads_very_few_and_most_of_the_node_is_there(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("disk", auto_verify=5)
+    archive.files(600, "disk", acq="there")
+    archive.files(200, "disk", acq="many")
+    node_id = archive.id("storagenode", "disk")
+    archive.do(
+        "INSERT INTO sync_verification (file_id, node_id, verified)"
+        " SELECT f.id, ?, '2025-01-01 00:00:00' FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id"
+        " WHERE a.name = 'there'",
+        node_id,
+    )
+    part = Part(archive, "many")
+    part.unmount()
+    for _ in range(4):
+        assert "--accept-loss" in archive.sync().err
+        assert states(archive) == {"Y": 800}
+    part.mount()
+    archive.synced()
+
+
+@pytest.mark.parametrize("number", [3, 60, 400])
+def test_fault_12_one_copy_that_is_lost_is_found_missing_all_the_same(sqlite_archive, number):
+    archive = sqlite_archive
+    archive.node("disk", auto_verify=50)
+    ids = archive.files(number, "disk")
+    (archive.root("disk") / "many/000/00001.dat").unlink()
+    for _ in range(30):
+        result = archive.sync()
+        assert "--accept-loss" not in result.err
+        if archive.copy(ids[1], "disk") == "NY":
+            break
+    assert states(archive) == {"Y": number - 1, "N": 1}
+    # And it stays that: nothing is looked for again and again.
+    for _ in range(3):
+        archive.synced()
+    assert len(archive.events("missing")) == 1
+
+
+def test_fault_12_what_was_believed_of_a_small_node_is_taken_back_when_it_is_whole(archive):
+    """Of a node of fewer copies than the brake looks at, the losses of several runs stop it."""
+    archive.node("disk", auto_verify=10)
+    archive.files(20, "disk", acq="there")
+    archive.files(40, "disk")
+    node_id = archive.id("storagenode", "disk")
+    archive.do(
+        "INSERT INTO sync_verification (file_id, node_id, verified)"
+        " SELECT f.id, ?, '2026-01-01 00:00:00' FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id"
+        " WHERE a.name = 'there'",
+        node_id,
+    )
+    part = Part(archive, "many")
+    part.unmount()
+    assert "missing on disk (10 times)" in archive.sync().err
+    assert states(archive) == {"Y": 50, "N": 10}
+    for _ in range(3):
+        assert "--accept-loss" in archive.sync().err
+        assert states(archive) == {"Y": 50, "N": 10}
+    part.mount()
+    assert whole(archive, 60)
+    archive.synced()
+    assert archive.one("SELECT looked, lost FROM sync_medium WHERE node_id = ?", node_id) == (0, 0)
+
+
+def test_fault_12_accepting_the_loss_ends_the_doubt(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("disk", auto_verify=50)
+    archive.files(150, "disk")
+    Part(archive, "many").unmount()
+    assert "--accept-loss" in archive.sync().err
+    assert archive.sync("--node", "disk", "--accept-loss").status == 1
+    assert states(archive) == {"Y": 100, "N": 50}
+    assert archive.one("SELECT looked, lost FROM sync_medium") == (0, 0)
