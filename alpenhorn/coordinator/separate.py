@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 
-from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.context import Context, Looked
 from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
@@ -162,9 +162,10 @@ class Separating:
             path, why = next(iter(state.lost.values()))
             context.node_gone(node.id, loss_told(node.name, state.looked, len(state.lost), f"{path}: {why}"))
             return False
-        suspect_good(
-            context.index, context.run, node.id, {copy_id: why for copy_id, (_, why) in state.lost.items()}
-        )
+        why = {copy_id: why for copy_id, (_, why) in state.lost.items()}
+        suspect_good(context.index, context.run, node.id, why)
+        # The check that follows reads just those, and is not to think that the whole node is gone.
+        context.whole.looked.setdefault(node.id, Looked()).copies += state.looked - len(why)
         return True
 
 
