@@ -159,10 +159,10 @@ class Separating:
         """Have what is not there checked; False when it is more likely that the storage is not whole."""
         context = self.context
         if not context.asked.accept_loss and storage_in_doubt(state.looked, len(state.lost)):
-            path, why = next(iter(state.lost.values()))
-            context.node_gone(node.id, loss_told(node.name, state.looked, len(state.lost), f"{path}: {why}"))
+            example = ": ".join(next(iter(state.lost.values())))
+            context.node_gone(node.id, loss_told(node.name, state.looked, len(state.lost), example))
             return False
-        why = {copy_id: why for copy_id, (_, why) in state.lost.items()}
+        why = {copy_id: error for copy_id, (_, error) in state.lost.items()}
         suspect_good(context.index, context.run, node.id, why)
         # The check that follows reads just those, and is not to think that the whole node is gone.
         context.whole.looked.setdefault(node.id, Looked()).copies += state.looked - len(why)

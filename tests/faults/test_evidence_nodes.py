@@ -205,6 +205,26 @@ def test_fault_9_roots_that_lie_in_one_another_are_told_by_runs_and_doctor(sqlit
     assert "lies in the root" in sqlite_archive.run("doctor").out
 
 
+def test_fault_9_an_edit_on_this_host_follows_links_and_says_whose_a_root_is(sqlite_archive):
+    archive = sqlite_archive
+    root = archive.node("first")
+    (archive.base / "link").symlink_to(root)
+    archive.node("second", made=False, active=0)
+    refused = archive.run("node", "activate", "second", "--root", str(archive.base / "link"))
+    assert refused.status == 1 and f"is also the root {root} of node first" in refused.err
+    refused = archive.run(
+        "node", "modify", "second", "--root", str(archive.base / "link/inner"), "--activate"
+    )
+    assert refused.status == 1 and f"lies in the root {root} of node first" in refused.err
+    assert archive.one("SELECT active, root FROM storagenode WHERE name = 'second'") == (
+        0,
+        str(archive.root("second")),
+    )
+    archive.run("node", "deactivate", "first")
+    told = archive.run("node", "activate", "second", "--root", str(archive.base / "link"))
+    assert told.status == 0 and "marked as the storage of node first" in told.err
+
+
 # --- 10: a root inside another one -------------------------------------------------------------------------
 
 
@@ -310,6 +330,17 @@ def test_fault_11_a_next_attempt_far_ahead_is_not_waited_for(archive):
     )
     archive.synced()
     assert archive.copy(file_id, "disk") == "YY"
+
+
+def test_fault_11_a_copy_asked_back_from_tape_by_a_clock_that_was_wrong_is_looked_for(sqlite_archive):
+    tape = Tape(sqlite_archive)
+    tape.set(restore_wait=60)
+    request = sqlite_archive.request(tape.file("acq/f", b"content"), "tape", "disk")
+    assert sqlite_archive.sync(environ=clock("+3650d")).status == 0
+    tape.lfs.finish()
+    assert sqlite_archive.one("SELECT next FROM sync_restore") > "2030"
+    sqlite_archive.sync()
+    assert sqlite_archive.state(request) == "done"
 
 
 # --- 12: a part of a node that is not mounted ------------------------------------------------------------------
