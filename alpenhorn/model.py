@@ -68,6 +68,7 @@ class Kind(StrEnum):
     COMPARE = "compare"
     MANIFEST = "manifest"
     IDENTITY = "identity"
+    SEPARATE = "separate"
 
 
 # --- facts: rows as scan read them ---------------------------------------------------------------------
@@ -78,6 +79,7 @@ class NodeFact(NamedTuple):
 
     `manifest`: the token of the manifest on it while somebody vouches that the files there are what they were: "" when
     it could not be written; None: nobody does.  `medium`: the random id of its medium, None when no run has seen it.
+    `separate`: every copy on it is known to have bytes of its own.
     """
 
     id: int
@@ -98,6 +100,7 @@ class NodeFact(NamedTuple):
     auto_verify: int = 0
     manifest: str | None = None
     medium: str | None = None
+    separate: bool = False
 
 
 class Identity(NamedTuple):
@@ -518,10 +521,13 @@ class PullResult(NamedTuple):
 
 
 class CheckResult(NamedTuple):
+    """`linked`: the file has more than one name."""
+
     file: CheckFile
     verdict: Verdict
     space_b: int | None = None
     error: str = ""
+    linked: bool = False
 
 
 class DeleteResult(NamedTuple):
@@ -566,13 +572,15 @@ class Found(NamedTuple):
 class SearchOutcome(NamedTuple):
     """`stamps`: the directories that were listed; `declined`: (path, why) of paths that can never be
     imported; `failed`: (path, why) of those that could not be looked at, and may be another time; `rest`: paths
-    of the job that were not come to, since so many files had been found."""
+    of the job that were not come to, since so many files had been found.  `others`: (path, directory, node) of paths
+    that lie in the root of another node, which is `directory`, or are it; `node`: the name that it is marked with."""
 
     files: tuple[Found, ...] = ()
     stamps: tuple[Stamp, ...] = ()
     declined: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     rest: tuple[str, ...] = ()
+    others: tuple[tuple[str, str, str], ...] = ()
 
 
 class Detected(NamedTuple):
@@ -612,19 +620,23 @@ class ImportedFile(NamedTuple):
 
 
 class ImportResult(NamedTuple):
+    """`linked`: the file has more than one name."""
+
     file: ImportFile
     verdict: Verdict
     size_b: int | None = None
     md5sum: str | None = None
     space_b: int | None = None
     error: str = ""
+    linked: bool = False
 
 
 class ProbeOutcome(NamedTuple):
     """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
     root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none.
     `warning`: what should be told although the node may be worked on.  `manifest`: the token of the manifest that
-    lies there, "" for none.  `identity`: what the identity file there says, None without one."""
+    lies there, "" for none.  `identity`: what the identity file there says, None without one.
+    `place`: device and inode of the root, None where they are not known."""
 
     node_id: int
     free_b: int | None = None
@@ -634,6 +646,7 @@ class ProbeOutcome(NamedTuple):
     warning: str = ""
     manifest: str = ""
     identity: Identity | None = None
+    place: tuple[int, int] | None = None
 
 
 class InitOutcome(NamedTuple):

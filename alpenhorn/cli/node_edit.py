@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ from alpenhorn.cli.options import (
     notes_option,
 )
 from alpenhorn.cli.paths import path_below
+from alpenhorn.errors import NotFound
 from alpenhorn.record import edit_node, import_requests
 from alpenhorn.record.import_requests import ImportRequest
 from alpenhorn.scan import listing_storage as storage
@@ -115,7 +117,8 @@ def create(
     }
     io_settings.require("node", name, values.get("io_class"), values.get("io_config"))
     group_id = names.group(index, group_name).id if group_name else None
-    edit_node.create(index, values, app.stamp(), group_id=group_id, initialise=initialise)
+    real = _real_roots(app, name, values, None)
+    edit_node.create(index, values, app.stamp(), group_id=group_id, initialise=initialise, real=real)
     output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))
     if initialise:
         output.line("The next run on its host initialises it.")
@@ -161,6 +164,7 @@ def modify(
     at_most_one(max_total=properties["max_total"] is not None, no_max_total=no_max_total)
     index = app.index
     found = names.node(index, name)
+    (before,) = storage.nodes(index, node_id=found.id)
     values = {
         **_columns(app, host, **properties),
         **chosen(archive=archive, min_avail_gb=min_avail),
@@ -181,6 +185,7 @@ def modify(
         app.stamp(),
         new_group=found.name if create_group else "",
         initialise=initialise,
+        real=_real_roots(app, name, values, before),
     )
     if create_group:
         output.line(f"Changed node {name}, which is in the new group {name} now.")
@@ -194,6 +199,58 @@ def modify(
         _note_idle(app, found.id)
     if not edits:
         _note_settings(app, found.id)
+    if archive and not before.archive:
+        _note_separate(app, found.id)
+
+
+def _real_roots(
+    app: App, name: str, values: Mapping[str, Any], before: storage.NodeRow | None
+) -> dict[str, str]:
+    """Where the roots of this host's active nodes lead, the edited one's among them; of other hosts nothing is known.
+
+    Says whose storage lies at a root that is given.
+    """
+    if not {"root", "host_id", "active"} & values.keys():
+        return {}
+    rows = storage.nodes(app.index, active=True)
+    here = {row.name: row.root for row in rows if row.host == app.host and row.root and row.name != name}
+    root = values.get("root", before.root if before else None)
+    host_id = values.get("host_id")
+    if "host_id" in values:
+        is_here = bool(host_id) and host_id == _this_host(app)
+    else:
+        is_here = before is not None and before.host == app.host
+    if not root or not is_here:
+        return {}
+    from alpenhorn.coordinator.roots import look_at_roots  # few commands need it
+
+    seen = look_at_roots([root, *here.values()], app.disconnect)
+    at_root = seen.get(root)
+    if at_root and "root" in values and at_root.owner and at_root.owner != name:
+        output.note(f"{root} is marked as the storage of node {at_root.owner}; no run works on it as {name}")
+    elif at_root and "root" in values and at_root.identified and not at_root.owner:
+        output.note(f"{root} has been the storage of a node before: it has a file .alpenhorn/identity")
+    return {path: one.real for path, one in seen.items()}
+
+
+def _this_host(app: App) -> int | None:
+    try:
+        return names.host(app.index, app.host).id
+    except NotFound:
+        return None
+
+
+def _note_separate(app: App, node_id: int) -> None:
+    """Say what a run does before copies that may have other names count as archive copies."""
+    from alpenhorn.scan.manifest import count
+
+    copies = count(app.index, node_id)
+    if copies:
+        each, they = ("it has", "it does") if copies == 1 else ("each of them has", "they do")
+        output.note(
+            f"{output.count(copies, 'copy', 'copies')}: the next run makes sure that {each} bytes of its own; until"
+            f" then {they} not count as archive {'copy' if copies == 1 else 'copies'}"
+        )
 
 
 def _columns(
@@ -253,7 +310,9 @@ def activate(app: App, name: str, host: str | None, root: str | None) -> None:
     """
     found = names.node(app.index, name)
     values = {**_columns(app, host, root=root), "active": True}
-    edited = edit_node.modify(app.index, found.id, values, {}, app.stamp())
+    (before,) = storage.nodes(app.index, node_id=found.id)
+    real = _real_roots(app, name, values, before)
+    edited = edit_node.modify(app.index, found.id, values, {}, app.stamp(), real=real)
     output.line(f"Node {name} is active." if edited.changed else f"No change: node {name} is active already.")
     _note_idle(app, found.id)
     _note_settings(app, found.id)

@@ -10,6 +10,7 @@ from alpenhorn.coordinator.context import Context, Looked
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
+from alpenhorn.links import Sums
 from alpenhorn.model import (
     CheckFact,
     CheckFile,
@@ -23,10 +24,17 @@ from alpenhorn.model import (
     Verdict,
 )
 from alpenhorn.plan.batches import check_tasks
-from alpenhorn.plan.checks import CheckPlan, choose, loss_told, storage_in_doubt
+from alpenhorn.plan.checks import (
+    CheckPlan,
+    choose,
+    kept_sums,
+    loss_in_doubt,
+    loss_told,
+    storage_in_doubt,
+)
 from alpenhorn.plan.pulls import something_else
 from alpenhorn.record import checks
-from alpenhorn.scan.checks import longest_ago, pages, unverified
+from alpenhorn.scan.checks import END, longest_ago, pages, unverified
 
 PAGE = 2000
 FIRST_PAGE = 300  # so that there is something to record while the rest is read
@@ -51,7 +59,10 @@ def turns(
 ) -> Iterator[Turn]:
     """At most `node.auto_verify` good copies, a page at a time: first those that were never verified, then
     those verified longest ago, at least `min_days` before `now`.  `place` as for `unverified`.  `ready`: only those
-    that are, or are not."""
+    that are, or are not.
+
+    A verification in the future was dated by a clock that was wrong, and counts as none.
+    """
     left = node.auto_verify
     limit = min(PAGE, left + SPARE)
     before = naive(max(0.0, now - min_days * DAY))
@@ -60,10 +71,12 @@ def turns(
         return choose((fact for fact in facts if ready is None or fact.ready is ready), now)
 
     never = (Turn(NEVER, chosen(facts), []) for facts in unverified(index, node.id, place, limit))
+    ahead = longest_ago(index, node.id, END, limit, naive(now + DAY))
+    future = (Turn(NEVER, chosen(found.facts), found.stale) for found in ahead)
     again = (
         Turn(AGAIN, chosen(found.facts), found.stale) for found in longest_ago(index, node.id, before, limit)
     )
-    for turn in chain(never, again):
+    for turn in chain(never, future, again):
         del turn.plan.files[left:]
         left -= len(turn.plan.files)
         yield turn
@@ -75,8 +88,8 @@ class Checks:
     """`withdraw` takes queued tasks for which the given function is false out of the pool again.
 
     Results that say that a copy is lost are held back until all that was handed out has been looked at, since a
-    few lost files cannot be told from a storage that is not whole by one of them.  When the run ends before
-    that, they are read again in the next.
+    few lost files cannot be told from a storage that is not whole by one of them, and until some other good copies of
+    the node were looked at.  When the run ends before that, they are read again in the next.
     """
 
     kind = Kind.CHECK
@@ -86,6 +99,7 @@ class Checks:
         self.withdraw = withdraw
         self._open = 0
         self._held: dict[int, list[CheckResult]] = {}
+        self._samples: list[Task] = []
         self._pages = self._all_pages()
 
     def _all_pages(self) -> Iterator[tuple[NodeFact, list[CheckFile]]]:
@@ -143,6 +157,12 @@ class Checks:
             yield turn.plan.files
 
     def feed(self) -> list[Task]:
+        if self._samples:
+            samples, self._samples = self._samples, []
+            tasks = [task for task in samples if task.node_id not in self.context.gone]
+            self._open -= len(samples) - len(tasks)
+            if tasks:
+                return tasks
         if sum(map(len, self._held.values())) > MOST_HELD:
             return []
         for node, files in self._pages:
@@ -164,8 +184,14 @@ class Checks:
 
     def take(self, done: Done) -> None:
         self._open -= 1
-        job = done.task.job
-        assert isinstance(job, CheckJob)
+        if isinstance(done.task.job, CheckJob):
+            self._checked(done, done.task.job)
+        else:
+            self._sampled(done)
+        if not self._open:
+            self._judge_held()
+
+    def _checked(self, done: Done, job: CheckJob) -> None:
         self._used(job)
         node = job.node
         if done.fate is Fate.DONE:
@@ -184,8 +210,6 @@ class Checks:
         else:
             self._settle(node, [result for result in results if not self._doubtful(result)])
             self._judge(node, [result for result in results if result.verdict is not Verdict.FAILED])
-        if not self._open:
-            self._settle_held()
 
     def _not_deleting(self, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
         """A copy that was claimed for deletion meanwhile may be gone by now, and rightly so."""
@@ -213,29 +237,117 @@ class Checks:
     def _judge(self, node: NodeFact, read: Sequence[CheckResult]) -> None:
         """Hold back what is lost, or believe none of it and leave the node alone."""
         lost = [result for result in read if self._doubtful(result)]
-        looked = self.context.whole.looked.setdefault(node.id, Looked())
+        looked = self._looked(node.id)
         looked.copies += sum(1 for result in read if result.file.wants != "N")
         looked.lost += len(lost)
+        looked.missing += sum(1 for result in lost if result.verdict is Verdict.MISSING)
         held = self._held.pop(node.id, []) + lost
         if not held or self._left_alone(node):
             return
+        self._held[node.id] = held
         if storage_in_doubt(looked.copies, looked.lost):
-            example = f"{held[0].file.path}: {held[0].error}"
-            self.context.node_gone(node.id, loss_told(node.name, looked.copies, looked.lost, example))
-            self.withdraw(lambda task: task.node_id != node.id)
-        else:
-            self._held[node.id] = held
+            self._disbelieve(node, looked.copies, looked.lost)
 
-    def _settle_held(self) -> None:
-        for node_id, held in self._held.items():
+    def _looked(self, node_id: int) -> Looked:
+        return self.context.whole.looked.setdefault(node_id, Looked())
+
+    def _disbelieve(self, node: NodeFact, copies: int, lost: int) -> None:
+        """Record nothing of what is held back of a node, and leave the node alone."""
+        first = self._held.pop(node.id)[0]
+        example = f"{first.file.path}: {first.error}"
+        self.context.node_gone(node.id, loss_told(node.name, copies, lost, example))
+        self.withdraw(lambda task: task.node_id != node.id)
+
+    def _judge_held(self) -> None:
+        """All that was handed out was looked at: have a sample of each node's other copies looked at before what is
+        lost is believed, since those few may be all that was read of a directory that is not mounted."""
+        for node_id in list(self._held):
             node = self.context.node(node_id)
-            if not self._left_alone(node):
-                self._settle(node, self._not_deleting(node, held))
-        self._held = {}
+            if self._left_alone(node):
+                del self._held[node_id]
+            else:
+                self._ask_sample(node)
+        if not self._held:
+            self._keep_sums()
+
+    def _ask_sample(self, node: NodeFact) -> None:
+        from alpenhorn.links import LookJob  # most runs find nothing lost
+        from alpenhorn.plan.links import look_files
+        from alpenhorn.scan.sample import sample
+
+        lost = [result.file.copy_id for result in self._held[node.id]]
+        files = list(look_files(sample(self.context.index, node.id, lost)))
+        if not files:
+            self._believe(node)
+            return
+        limits = self.context.limits
+        deadline = limits.deadline(len(files), 0)
+        self._open += 1
+        self._samples.append(
+            Task(Kind.CHECK, node.id, LookJob(node, tuple(files)), len(files), deadline=deadline)
+        )
+
+    def _sampled(self, done: Done) -> None:
+        """A node's sample was looked at: now its losses are judged."""
+        node = done.task.job.node
+        if done.fate is not Fate.DONE:
+            self._held.pop(node.id, None)  # to be read again in the next run
+            self.context.node_gone(node.id, f"its other copies could not be looked at: {done.why}")
+            return
+        outcome = done.outcome
+        looked = self._looked(node.id)
+        looked.copies += outcome.looked
+        looked.lost += len(outcome.lost)
+        looked.missing += len(outcome.lost)
+        if node.id not in self._held:
+            return
+        if self._left_alone(node) or outcome.looked < done.task.files:  # the run is stopping
+            del self._held[node.id]
+        else:
+            self._believe(node)
+
+    def _believe(self, node: NodeFact) -> None:
+        """Record what is lost, unless that is not believed after all."""
+        looked = self._looked(node.id)
+        before = self._before(looked, node.id)
+        if loss_in_doubt(before, looked.sums):
+            alone = storage_in_doubt(*looked.sums)
+            of, lost = looked.sums if alone else (before.looked + looked.copies, before.lost + looked.lost)
+            self._disbelieve(node, of, lost)
+        else:
+            self._settle(node, self._not_deleting(node, self._held.pop(node.id)))
+
+    def _before(self, looked: Looked, node_id: int) -> Sums:
+        if looked.before is None:
+            from alpenhorn.scan.sample import sums  # most runs check nothing
+
+            looked.before = looked.kept = sums(self.context.index, node_id)
+        return looked.before
+
+    def _keep_sums(self) -> None:
+        """Have later runs judge with what this one saw; and have what turned missing while a node was in doubt checked
+        again once the node is whole."""
+        context = self.context
+        for node_id, looked in context.whole.looked.items():
+            before = self._before(looked, node_id)
+            if looked.lost and not looked.missing:
+                continue  # what cannot be read is read again and again, and would be counted each time
+            kept = kept_sums(before, looked.sums)
+            if kept == looked.kept:
+                continue
+            if storage_in_doubt(*before) and not storage_in_doubt(*kept) and looked.kept == before:
+                from alpenhorn.record.suspect import suspect_missing  # nearly no run needs it
+
+                if not context.asked.accept_loss:
+                    suspect_missing(context.index, context.run, node_id, before.lost)
+                    context.changed = True
+            checks.keep_sums(context.index, node_id, kept)
+            looked.kept = kept
 
     def _settle(self, node: NodeFact, results: Sequence[CheckResult]) -> None:
         if not results:
             return
+        self.context.linked(node, any(result.linked for result in results))
         settled = checks.settle(self.context.index, self.context.run, node, results)
         if settled.moved:
             self.context.node_moved(node.id)
@@ -267,8 +379,8 @@ class Checks:
     def withdrawn(self, task: Task) -> None:
         """The copies stay what they are, which is all that there is to say of them."""
         self._open -= 1
-        assert isinstance(task.job, CheckJob)
-        self._used(task.job)
+        if isinstance(task.job, CheckJob):
+            self._used(task.job)
 
     def _used(self, job: CheckJob) -> None:
         if self.context.in_use:

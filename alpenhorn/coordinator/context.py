@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -13,6 +13,7 @@ from alpenhorn.coordinator.report import Asked, Notes, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
+from alpenhorn.links import Sums
 from alpenhorn.model import Done, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
@@ -28,11 +29,20 @@ MOVED = (
 
 
 class Looked:
-    """How many copies of a node this run has read, and how many of them it found missing or unreadable."""
+    """How many copies of a node this run has looked at, and how many of them it found missing or unreadable; `missing`:
+    missing ones only.  `before`: the sums of earlier runs, `kept`: those that the index has now; None when they have
+    not been read."""
 
     def __init__(self) -> None:
         self.copies = 0
         self.lost = 0
+        self.missing = 0
+        self.before: Sums | None = None
+        self.kept: Sums | None = None
+
+    @property
+    def sums(self) -> Sums:
+        return Sums(self.copies, self.lost)
 
 
 class WholeRun:
@@ -41,7 +51,7 @@ class WholeRun:
     `stages`: numbers for stages; a worker that could not be killed may still write where it was.  `searched`:
     nodes that were searched for new files; `verified`: nodes whose good copies were re-read; `deleted`: copies
     deleted from each node; `braked`: nodes on which too much would have been deleted; `relieved`: nodes on which
-    copies were deleted to make room; `looked`: what was read on each.
+    copies were deleted to make room; `looked`: what was looked at on each.
 
     Of nodes with tape behind them: `compared`: copies were compared with the tape; `recalled`: good ones were asked
     back to be read again; `thinned`: some left the disk to make headroom; `lost`: (node id, file id) of what was
@@ -146,6 +156,14 @@ class Context:
             notes.add(f"node {name}: {why}")
             self.planner.node_absent(node_id, why)
 
+    def linked(self, node: NodeFact, any_linked: bool) -> None:
+        """Copies that are about to be recorded as good have other names: no copy on that node counts as an archive copy
+        until a run has looked at them."""
+        if any_linked and node.archive:
+            from alpenhorn.record.separate import forget  # nearly no run needs it
+
+            forget(self.index, [node.id])
+
     def look_at_nodes(self) -> set[int]:
         """Honour what was edited since the round began; returns the nodes that were taken off this host.
 
@@ -153,6 +171,7 @@ class Context:
         roots, and the next round begins with the new rows.
         """
         rows = load(self.index).called_as_in(self.topology).nodes
+        no_longer_separate(self.index, rows.values(), self.config.sync.host)
         off = {
             node_id
             for node_id in self.ios
@@ -173,6 +192,16 @@ class Context:
             and row.host == self.config.sync.host
             and row.root == self.node(row.id).root
         )
+
+
+def no_longer_separate(index: Index, nodes: Iterable[NodeFact], host: str) -> None:
+    """Forget of this host's nodes that are not archive nodes that their copies have bytes of their own: links may be
+    made to them from now on."""
+    linkable = [node.id for node in nodes if node.separate and not node.archive and node.host == host]
+    if linkable:
+        from alpenhorn.record.separate import forget  # nearly no run needs it
+
+        forget(index, linkable)
 
 
 class Worklist(Protocol):

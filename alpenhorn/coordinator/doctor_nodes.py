@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import struct
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.coordinator.doctor_config import user
@@ -21,6 +21,7 @@ from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import GIB, MARKER, Done, Fate, Kind, NodeFact, ProbeJob, ProbeOutcome, Reporter, Task
+from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.run.nodes import probe
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.doctor import Marks
@@ -34,12 +35,14 @@ _HOLDER = re.compile(r"pid (\d+) on \S+ since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) U
 
 class Look(NamedTuple):
     """What a worker saw: `probe` as in a run; `unwritable`: why a run could not write; `locks`: why it could not
-    lock; `holder`: who holds the run lock, "" when nobody does."""
+    lock; `holder`: who holds the run lock, "" when nobody does; `real`: the root without symbolic links, "" unless the
+    node can be worked on."""
 
     probe: ProbeOutcome
     unwritable: str = ""
     locks: str = ""
     holder: str = ""
+    real: str = ""
 
 
 def nodes(
@@ -80,7 +83,31 @@ def nodes(
                 done = seen[node.id]
                 busy = busy or (isinstance(done.outcome, Look) and bool(done.outcome.holder))
                 yield from _node(node, done, marks, media, now)
+    yield from _overlaps(here, {node_id: done.outcome for node_id, done in seen.items()})
     return busy
+
+
+def _overlaps(here: Sequence[NodeFact], seen: Mapping[int, object]) -> Iterator[Finding]:
+    """Roots of active nodes that are one place or lie in one another; `seen`: what the workers saw, by node id."""
+    roots = {node.name: Root(node.name, node.root) for node in here if node.root}
+    real = {
+        node.root: look.real
+        for node in here
+        if node.root and isinstance(look := seen.get(node.id), Look) and look.real
+    }
+    for found in overlaps(roots.values(), real):
+        if found.how == "is":
+            yield Finding(
+                Level.FAIL,
+                f"{found}: each copy there would count twice, so runs leave both out when both look right",
+                f"see whose it is; take the other off: alpenhorn node deactivate {found.one.node}",
+            )
+        else:
+            yield Finding(
+                Level.WARN,
+                f"{found}: searches for new files stop there, and nothing else keeps the two apart",
+                f"alpenhorn node modify {found.one.node} --root DIR, once its files were moved",
+            )
 
 
 def _nowhere(topology: Topology) -> Iterator[Finding]:
@@ -215,7 +242,11 @@ def look(task: Task, report: Reporter) -> Look:
         return Look(found)
     unwritable = _unwritable(node.root)
     return Look(
-        found, unwritable, unwritable or _locks(node.root), _holder(os.path.join(node.root, RUN_LOCK))
+        found,
+        unwritable,
+        unwritable or _locks(node.root),
+        _holder(os.path.join(node.root, RUN_LOCK)),
+        os.path.realpath(node.root),
     )
 
 

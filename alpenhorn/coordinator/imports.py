@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.search_node import NodeSearch
-from alpenhorn.coordinator.searches import Search
+from alpenhorn.coordinator.searches import Search, other_root
 from alpenhorn.model import (
     MARKER,
     DetectJob,
@@ -38,6 +38,7 @@ class RequestSearch(Search):
         paths = ["" if path == "." else path]
         super().__init__(context, number, node, paths, SETTLE_REQUESTED, request.register)
         self.request = request
+        self.asked = tuple(paths)
         self.later = 0
 
     def descend(self, stamp: Stamp) -> list[str]:
@@ -46,6 +47,10 @@ class RequestSearch(Search):
     def looked(self, job: SearchJob, outcome: SearchOutcome, to_do: Iterable[str]) -> None:
         for path, why in outcome.declined:
             self._cannot(path, why)
+        for path, directory, owner in outcome.others:
+            if path in self.asked:
+                where = other_root(self.node, directory, owner)
+                self._cannot(path, f"it is {where}" if path == directory else f"it lies in {where}")
 
     def not_yet(self, path: str, why: str) -> None:
         self.later += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, NotFound, StorageError
@@ -23,6 +23,7 @@ from alpenhorn.model import (
     ProbeOutcome,
     Task,
 )
+from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
@@ -209,6 +210,32 @@ def renamed(index: Index, nodes: Iterable[NodeFact], found: Nodes) -> dict[int, 
     former = {node_id: found.answers[node_id] for node_id, _ in mine}
     found.answers |= {node_id: answer._replace(error="") for node_id, answer in former.items()}
     return former
+
+
+def one_place(nodes: Iterable[NodeFact], found: Nodes) -> None:
+    """Believe none of the nodes whose root is one directory: each copy there would count once for each of them."""
+    at: dict[tuple[int, int], list[NodeFact]] = {}
+    for node in nodes:
+        answer = found.answers[node.id]
+        if answer.place is not None and not answer.error:
+            at.setdefault(answer.place, []).append(node)
+    for same in at.values():
+        for node in same:
+            others = ", ".join(other.name for other in same if other is not node)
+            if others:
+                why = (
+                    f"its root {node.root} is also the root of active node {others}, and each copy would count twice;"
+                    " see whose it is, and: alpenhorn node deactivate NODE"
+                )
+                found.answers[node.id] = found.answers[node.id]._replace(error=why)
+
+
+def tell_nested(nodes: Sequence[NodeFact], report: Report) -> None:
+    """Warn of roots that lie in one another."""
+    roots = [Root(node.name, node.root) for node in nodes if node.root]
+    for found in overlaps(roots, {}):
+        if found.how != "is":
+            report.warnings.add(f"{found}, and each run tells so; see: alpenhorn doctor")
 
 
 def mark_anew(

@@ -35,7 +35,8 @@ class NodeSearch(Search):
     """Looks at the remembered directories, lists those that have changed, and remembers what it found.
 
     `before`: the directories that have changed, as they were remembered; `gone`: those not there any more;
-    `listed`: what is to be remembered instead; `everything`: all that was remembered before is to be forgotten.
+    `listed`: what is to be remembered instead; `everything`: all that was remembered before is to be forgotten;
+    `others`: directories that lie in another node's root by now, to be forgotten.
     """
 
     leave_bad = True
@@ -47,6 +48,7 @@ class NodeSearch(Search):
         self.listed: list[Stamp] = []
         self.parents: set[str] = set()  # of those in `gone`, as far as they were listed
         self.everything = False
+        self.others: set[str] = set()
         self.full = context.posix_now()
         self.detectors: tuple[str, ...] = ()  # those by which what is remembered was named
         self._offset: int | None = 0
@@ -159,7 +161,10 @@ class NodeSearch(Search):
             self._remember(to_list_again(stamp.path, before, stamp) if stamp.path in left else stamp)
             if self.gone:
                 self.parents.add(stamp.path)
-        missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.rest)
+        # The directory that another node's root is was remembered without any below it.
+        inner = {path for path, directory, _ in outcome.others if path != directory}
+        self.others |= inner
+        missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.rest, inner)
         for path in sorted(missed):
             self._remember(to_list_again(path, self.before.get(path)))
 
@@ -184,7 +189,8 @@ class NodeSearch(Search):
         return bool(self.listed or self.everything or self._written or self._forgotten())
 
     def _forgotten(self) -> list[str]:
-        return forgotten(self.gone, self.parents) if self.gone else []
+        gone = forgotten(self.gone, self.parents) if self.gone else []
+        return sorted({*gone, *self.others})
 
     def _write(self) -> Task:
         context = self.context

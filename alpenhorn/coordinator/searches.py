@@ -41,6 +41,7 @@ class Search(ABC):
     """
 
     leave_bad = False
+    asked: tuple[str, ...] = ()  # paths that a request names
 
     def __init__(
         self, context: Context, number: int, node: NodeFact, paths: list[str], settle: float, register: bool
@@ -147,6 +148,11 @@ class Search(ABC):
         self.directories.extend(outcome.rest)
         for stamp in outcome.stamps:
             self.directories.extend(self.descend(stamp))
+        for path, directory, owner in outcome.others:
+            if path == directory and path not in self.asked:
+                context.report.warnings.add(
+                    f"the search of node {node.name} stops at {other_root(node, directory, owner)}"
+                )
         for _, why in outcome.failed:
             self.error = why
             context.report.failures.add(f"the search on {node.name} is not complete", why)
@@ -189,6 +195,7 @@ class Search(ABC):
         if hashed:
             deleting = {file_id for node_id, file_id in context.deleting if node_id == node.id}
             wanted = self.naming.wanted([result.file.path for result in hashed])
+            context.linked(node, any(result.linked for result in hashed))
             outcome = imports.settle(context.index, context.run, node, hashed, deleting, wanted)
             if outcome.moved:
                 context.node_moved(node.id)
@@ -216,3 +223,8 @@ class Search(ABC):
                 self.error = result.error
         if len(results) < len(job.files):
             self.stopped = True
+
+
+def other_root(node: NodeFact, directory: str, owner: str) -> str:
+    """A directory on a node that is marked as a root; `owner`: by which name, "" when that cannot be read."""
+    return f"{node.root}/{directory}, which is the root of {f'node {owner}' if owner else 'another node'}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from alpenhorn.config import Config
 from alpenhorn.coordinator import media
 from alpenhorn.coordinator import nodes as node_steps
-from alpenhorn.coordinator.context import Context, WholeRun, Worklist
+from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import IndexUnusable
@@ -143,6 +143,8 @@ def _prepare(
             pool, found.ios, [node for node in usable if node.id in fresh], tidy=False
         )
     former = node_steps.renamed(index, targets, found)
+    node_steps.one_place(here, found)
+    node_steps.tell_nested(here, report)
     media.strangers(index, here, found)
     node_steps.out_of_sight(index, topology, host, [node.id for node in here if found.answers[node.id].error])
     for node in targets:
@@ -216,6 +218,8 @@ class _Session:
                 manifests.compare(context, self._turn, self._may_go_on)
             if self.asked.manifest:
                 break
+            if first:
+                self._separate(context)
             if self.watcher.interval is not None and self.asked.wants("pull"):
                 files, size_b = pending_total(self.index, context.groups)
                 self.report.expected = (self.report.finished[0] + files, self.report.finished[1] + size_b)
@@ -269,6 +273,17 @@ class _Session:
 
         return Manifests(context, tokens, self.asked.manifest)
 
+    def _separate(self, context: Context) -> None:
+        """Before anything is decided on the copies of a node that has become an archive node."""
+        nodes = [context.node(node_id) for node_id in sorted(context.ios) if node_id not in context.gone]
+        nodes = [node for node in nodes if node.archive and not node.separate]
+        if nodes:
+            from alpenhorn.coordinator.separate import Separating  # most runs need none of it
+
+            separating = Separating(context, nodes)
+            self._turn(context, {Kind.SEPARATE: separating}, self._may_start)
+            separating.finish()
+
     def still_there(self) -> list[NodeFact]:
         return [node for node in self.nodes if node.id not in self.troubles.absent]
 
@@ -276,6 +291,7 @@ class _Session:
         """Rows, objects and reservations as they are now: an edit made meanwhile is honoured."""
         config = self.config
         topology = topologies.load(self.index).called_as_in(self.start)
+        no_longer_separate(self.index, topology.nodes.values(), config.sync.host)
         wanted = {node.id for node in self.still_there()}
         here = [node for node in topology.here(config.sync.host) if node.id in wanted]
         ios = {node.id: self.found.ios[node.id] for node in here}

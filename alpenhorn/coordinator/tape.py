@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from alpenhorn.coordinator.checks import turns
+from alpenhorn.coordinator.checks import DAY, turns
 from alpenhorn.coordinator.context import Context
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
@@ -119,7 +119,8 @@ class Tapes:
         due = [
             row.file
             for row in self._rows(io.node)
-            if (row.state is State.ASKED and row.next <= now)
+            # What is further ahead than it was put was dated by a clock that was wrong.
+            if (row.state is State.ASKED and not now < row.next <= now + io.restore_wait + DAY)
             or (row.state in (State.BACK, State.CHECKED) and row.requested)
         ]
         return _jobs(io, Verb.LOOK, due)

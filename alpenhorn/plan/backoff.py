@@ -36,6 +36,10 @@ def waits(attempt: AttemptFact | None, now: float) -> bool:
     """Whether the next attempt is still to be waited for.
 
     One that was made in the future tells that the clock was put back since: it would be waited for by so much
-    longer, so it is not waited for at all.
+    longer, so it is not waited for at all.  Nor is a next one further ahead than any wait is long.
     """
-    return attempt is not None and now < attempt.next and attempt.last < now + MOST_AHEAD
+    return (
+        attempt is not None
+        and now < attempt.next < now + LONGEST + MOST_AHEAD
+        and attempt.last < now + MOST_AHEAD
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from alpenhorn.links import Sums
 from alpenhorn.model import CheckFact, CheckFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
@@ -54,10 +55,31 @@ def storage_in_doubt(looked: int, lost: int) -> bool:
     return looked >= LEAST_LOOKED and lost >= LOST_SHARE * looked
 
 
+def loss_in_doubt(before: Sums, run: Sums) -> bool:
+    """Whether what a run found lost is not believed.
+
+    A run that looked at enough copies is judged alone.  One that looked at few is judged with the runs `before` it,
+    since the node was last seen whole: otherwise a node of which each run reads a few would be found missing piece by
+    piece while part of its storage is not mounted.
+    """
+    if run.looked >= LEAST_LOOKED:
+        return storage_in_doubt(*run)
+    return storage_in_doubt(before.looked + run.looked, before.lost + run.lost)
+
+
+def kept_sums(before: Sums, run: Sums) -> Sums:
+    """What later runs are judged with.  A look in which nothing is lost shows that the node is whole."""
+    if not run.lost:
+        return Sums() if run.looked else before
+    if run.looked >= LEAST_LOOKED:
+        return run
+    return Sums(before.looked + run.looked, before.lost + run.lost)
+
+
 def loss_told(node: str, looked: int, lost: int, example: str) -> str:
     """What somebody who has to look at that is told: what was seen, and the two ways out."""
     return (
-        f"{lost} of {looked} copies that were read are missing or unreadable, which is recorded of none of them"
+        f"{lost} of {looked} copies that were looked at are missing or unreadable, which is recorded of none of them"
         f" (such as {example}); if its storage is not whole, mend or mount it; if they are lost, record it with:"
         f" alpenhorn sync --node {node} --accept-loss"
     )

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.links import Sums
 from alpenhorn.model import Blame, CheckFile, CheckResult, NodeFact, Verdict
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, file_facts, once_good, verified, with_evidence
@@ -22,6 +23,7 @@ from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 
 STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X", Verdict.UNREADABLE: "M"}
+SUMS = ("node_id", "generation", "separate", "looked", "lost")  # all that have no default in the database
 LEFT_OVER = "released, and not on the node any more"
 
 
@@ -93,6 +95,14 @@ def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
 
     if file_ids:
         index.retry(work)
+
+
+def keep_sums(index: Index, node_id: int, sums: Sums) -> None:
+    """Keep what was looked at on a node since it was last seen whole."""
+    values = (node_id, 0, 0, sums.looked, sums.lost)
+    index.retry(
+        lambda: index.execute(index.upsert("sync_medium", SUMS, SUMS[:1], ("looked", "lost")), values)
+    )
 
 
 def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _Now]:

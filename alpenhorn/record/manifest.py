@@ -12,8 +12,8 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.manifests import Changed
 from alpenhorn.model import NodeFact
-from alpenhorn.record.copies import once_good
-from alpenhorn.record.run import Run, events
+from alpenhorn.record.run import Run
+from alpenhorn.record.suspect import suspect_good
 
 COLUMNS = ("node_id", "compared", "manifest", "host", "root", "event_id", "files")
 
@@ -67,27 +67,5 @@ def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) 
 
     Those that are good, that is: of any other nobody relies on what was seen.  What follows is a check's to say.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
-    why = {one.file.copy_id: one.why for one in changed}
-
-    def work() -> None:
-        turned: list[tuple[int, int, str]] = []
-        for marks, some in in_chunks(list(why)):
-            rows = index.execute(
-                "SELECT id, file_id FROM archivefilecopy"
-                f" WHERE node_id = ? AND has_file = 'Y' AND id IN ({marks}){lock}",
-                (node.id, *some),
-            ).fetchall()
-            once_good(index, node.id, [file_id for _, file_id in rows])
-            turned += [
-                (file_id, node.id, f"node {node.name} came back changed: {why[copy_id]}")
-                for copy_id, file_id in rows
-            ]
-            index.execute(
-                f"UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
-                f" WHERE node_id = ? AND has_file = 'Y' AND id IN ({marks})",
-                (run.now(), node.id, *some),
-            )
-        events(index, run, "suspect", turned)
-
-    index.retry(work)
+    why = {one.file.copy_id: f"node {node.name} came back changed: {one.why}" for one in changed}
+    suspect_good(index, run, node.id, why)

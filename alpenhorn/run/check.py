@@ -103,7 +103,7 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
             why = f"its MD5 sum is {md5sum}, the index says {file.md5sum}"
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
         flusher.add_file(fd, file.path)
-        return CheckResult(file, Verdict.GOOD, node.space_used(status))
+        return CheckResult(file, Verdict.GOOD, node.space_used(status), linked=status.st_nlink > 1)
     except OSError as error:
         return CheckResult(file, Verdict.UNREADABLE, error=_told("read", file, error))
     finally:

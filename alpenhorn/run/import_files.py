@@ -87,7 +87,8 @@ def _hash(
         if node.locked(file.path):
             return ImportResult(file, Verdict.LATER, error="its lock file is there")
         flusher.add_file(fd, file.path)
-        return ImportResult(file, Verdict.HASHED, length, md5sum, node.space_used(after))
+        space_b = node.space_used(after)
+        return ImportResult(file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1)
     except OSError as error:
         return ImportResult(file, Verdict.UNREADABLE, error=f"cannot read it: {error.strerror}")
     finally:

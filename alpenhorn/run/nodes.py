@@ -35,11 +35,13 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
 
 
 def _with_space(node: Node) -> ProbeOutcome:
+    status = os.stat(node.root)
+    place = status.st_dev, status.st_ino
     try:
-        return ProbeOutcome(node.node.id, node.free_bytes())
+        return ProbeOutcome(node.node.id, node.free_bytes(), place=place)
     except StorageError as error:
         # Files can be checked and deleted all the same.
-        return ProbeOutcome(node.node.id, warning=str(error))
+        return ProbeOutcome(node.node.id, warning=str(error), place=place)
 
 
 def _manifest(node: Node) -> str:

@@ -13,6 +13,7 @@ from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome, Stamp
 
 NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # there is no file of that path
+_MARKER_B = 256  # a marker's first line is a name of at most 64 characters
 ENOUGH = 10_000  # files; what has not been looked at by then is left to another job
 
 # A directory's times tell of a change only if it is not of the same tick of the clock as one that was seen;
@@ -28,14 +29,31 @@ class _Findings:
         self.stamps: list[Stamp] = []
         self.declined: list[tuple[str, str]] = []
         self.failed: list[tuple[str, str]] = []
+        self.others: list[tuple[str, str, str]] = []
+        self._owners: dict[str, str | None] = {}  # of directories on the way: the node whose root each is
+
+    def other_root(self, path: str, directory: int, below: Below) -> tuple[str, str] | None:
+        """The topmost directory on the way to `path` that is another node's root, and that node; `path` itself is the
+        open `directory`, or a file (-1)."""
+        elements = path.split("/")
+        for depth in range(1, len(elements)):
+            above = "/".join(elements[:depth])
+            if above not in self._owners:
+                self._owners[above] = _owner_of(above, below)
+            owner = self._owners[above]
+            if owner is not None:
+                return above, owner
+        owner = _owner(directory) if directory >= 0 else None
+        return None if owner is None else (path, owner)
 
 
 def search(job: SearchJob, node: Node) -> SearchOutcome:
     """Look at the paths of the job: files are found; directories listed, their files found and their
     subdirectories told.
 
-    Symbolic links are never followed, and names that start with a dot never looked at.  Raises StorageError
-    when the node itself is gone.
+    Symbolic links are never followed, and names that start with a dot never looked at.  Nothing in the root of another
+    node is looked at: what lies there is that node's, and would be found twice.  Raises StorageError when the node
+    itself is gone.
     """
     node.check()
     findings = _Findings(node)
@@ -58,7 +76,12 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
     # Once more, since a disk that was unmounted meanwhile looks like an empty tree.
     node.check()
     return SearchOutcome(
-        tuple(findings.files), tuple(findings.stamps), tuple(findings.declined), tuple(findings.failed), rest
+        tuple(findings.files),
+        tuple(findings.stamps),
+        tuple(findings.declined),
+        tuple(findings.failed),
+        rest,
+        tuple(findings.others),
     )
 
 
@@ -68,18 +91,55 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
         return
     if path:
         status, directory = _status(below, path)
-        if not stat.S_ISDIR(status.st_mode):
-            if stat.S_ISREG(status.st_mode):
+        try:
+            other = findings.other_root(path, directory, below)
+            if other is not None:
+                findings.others.append((path, *other))
+                if path == other[0]:
+                    # To be listed in each run: that its marker is gone must be noticed.
+                    findings.stamps.append(Stamp(path, 0, 0))
+            elif directory >= 0:
+                _list(path, directory, findings)
+            elif stat.S_ISREG(status.st_mode):
                 findings.files.append(Found(path, status.st_size))
             else:
                 findings.declined.append((path, "it is not a regular file"))
-            return
-    else:
-        directory = os.open(findings.node.root, os.O_RDONLY | os.O_DIRECTORY)
+        finally:
+            if directory >= 0:
+                os.close(directory)
+        return
+    directory = os.open(findings.node.root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _list(path, directory, findings)
     finally:
         os.close(directory)
+
+
+def _owner_of(directory: str, below: Below) -> str | None:
+    try:
+        fd = below.open(directory, os.O_PATH | os.O_DIRECTORY)
+    except (OSError, UnsafePath):
+        return None
+    try:
+        return _owner(fd)
+    finally:
+        os.close(fd)
+
+
+def _owner(directory: int) -> str | None:
+    """The name in the marker of an open directory, "" where it cannot be read; None without a marker."""
+    try:
+        fd = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ""  # whatever it is, the directory is not an ordinary one
+    try:
+        return os.read(fd, _MARKER_B).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
 
 
 def _status(below: Below, path: str) -> tuple[os.stat_result, int]:

@@ -94,6 +94,7 @@ class Worker:
 
 def _seldom(task: Task, node: Node, report: Reporter) -> object:
     """Jobs of whose types the parent knows nothing in most runs."""
+    from alpenhorn.links import LookJob, SeparateJob
     from alpenhorn.manifests import CompareJob, ManifestJob
     from alpenhorn.tape import TapeJob
 
@@ -107,6 +108,14 @@ def _seldom(task: Task, node: Node, report: Reporter) -> object:
             from alpenhorn.run.manifest import compare
 
             return compare(task.job, node, report)
+        case LookJob():
+            from alpenhorn.run.links import look
+
+            return look(task.job, node, report)
+        case SeparateJob():
+            from alpenhorn.run.links import separate
+
+            return separate(task.job, node, task.stage, report)
         case ManifestJob():
             from alpenhorn.run.manifest import write
 

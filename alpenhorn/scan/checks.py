@@ -60,7 +60,7 @@ VERIFIED = f"""
           AND c.has_file = 'Y' AND c.wants_file IN ('Y', 'M') {JOINS}
     ORDER BY v.verified, v.file_id
 """
-BEGINNING = datetime.datetime(1000, 1, 1)  # the earliest that MariaDB knows
+BEGINNING, END = datetime.datetime(1000, 1, 1), datetime.datetime(9999, 12, 31)  # what MariaDB knows
 
 
 class Verified(NamedTuple):
@@ -121,9 +121,12 @@ def _window(index: Index, node_id: int, wants: str, place: float, most: int) -> 
             yield first, end
 
 
-def longest_ago(index: Index, node_id: int, before: datetime.datetime, limit: int) -> Iterator[Verified]:
-    """Good copies that were verified before `before` (naive UTC), in pages made of `limit` rows."""
-    at: Any = BEGINNING
+def longest_ago(
+    index: Index, node_id: int, before: datetime.datetime, limit: int, since: datetime.datetime = BEGINNING
+) -> Iterator[Verified]:
+    """Good copies that were verified before `before`, and not before `since` (naive UTC), in pages made of `limit`
+    rows."""
+    at: Any = since
     file_id = 0
     while rows := index.execute(VERIFIED, (node_id, before, at, at, file_id, limit)).fetchall():
         yield Verified(

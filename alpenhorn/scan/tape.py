@@ -39,7 +39,8 @@ SOURCES = f"""
     JOIN archivefilecopy c ON c.file_id = r.file_id AND c.node_id = r.node_from_id {NAMES}
     LEFT JOIN sync_restore s ON s.node_id = r.node_from_id AND s.file_id = r.file_id
     WHERE r.node_from_id = ? AND r.completed = 0 AND r.cancelled = 0 AND r.id > ?
-      AND c.has_file = 'Y' AND c.ready = 0 AND (s.file_id IS NULL OR (s.state = 'failed' AND s.next <= ?))
+      AND c.has_file = 'Y' AND c.ready = 0
+      AND (s.file_id IS NULL OR (s.state = 'failed' AND (s.next <= ? OR s.next > ?)))
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.id = d.node_id
                       WHERE d.file_id = r.file_id AND n.group_id = r.group_to_id AND d.has_file = 'Y')
     ORDER BY r.id LIMIT ?
@@ -49,7 +50,7 @@ SUSPECT = f"""
     FROM archivefilecopy c {NAMES}
     LEFT JOIN sync_restore s ON s.node_id = c.node_id AND s.file_id = c.file_id
     WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.ready = 0 AND c.id > ?
-      AND (s.file_id IS NULL OR (s.state = 'failed' AND s.next <= ?))
+      AND (s.file_id IS NULL OR (s.state = 'failed' AND (s.next <= ? OR s.next > ?)))
     ORDER BY c.id LIMIT ?
 """
 # A pull that ended is a use of its source, which no column of the copy tells.
@@ -63,6 +64,8 @@ DISPENSABLE = f"""
           AND NOT {REQUESTED.format(file_id="c.file_id", node_id="c.node_id")}
     ) d ORDER BY CASE WHEN pulled > last_update THEN pulled ELSE last_update END, id LIMIT ?
 """
+# No wait after a failure is longer: what is further ahead was dated by a clock that was wrong.
+NO_WAIT = datetime.timedelta(days=2)
 MOST = 50_000  # copies that may leave the disk in one run
 # Of the good copies, one kind after the other, since the index is by both states.
 FROM_ID = f"""
@@ -109,7 +112,7 @@ def _pages(
     index: Index, sql: str, values: tuple[Any, ...], now: datetime.datetime, purpose: Purpose
 ) -> Iterator[Wanted]:
     after = 0
-    while rows := index.execute(sql, (*values, after, now, PAGE)).fetchall():
+    while rows := index.execute(sql, (*values, after, now, now + NO_WAIT, PAGE)).fetchall():
         for row in rows:
             yield Wanted(_file(row[2:]), purpose, row[1])
         after = rows[-1][0]

@@ -12,7 +12,7 @@ from alpenhorn.model import GroupFact, NodeFact
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name, h.username, h.address, n.active, n.archive,
            n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
-           m.medium, s.manifest, s.host, s.root
+           m.medium, COALESCE(m.separate, 0), s.manifest, s.host, s.root
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
     LEFT JOIN sync_medium m ON m.node_id = n.id
 """
@@ -52,7 +52,10 @@ class Topology(NamedTuple):
 
 
 def load(index: Index) -> Topology:
-    nodes = {row[0]: NodeFact._make((*row[:-4], _vouched(row), row[-4])) for row in index.execute(NODES)}
+    nodes = {
+        row[0]: NodeFact._make((*row[:-5], _vouched(row), row[-5], bool(row[-4])))
+        for row in index.execute(NODES)
+    }
     groups = {
         row[0]: GroupFact(*row)
         for row in index.execute("SELECT id, name, io_class, io_config FROM storagegroup")

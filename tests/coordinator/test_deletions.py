@@ -32,6 +32,8 @@ def released(archive: Archive, path: str, *others: str, node: str = "field", sta
 def many(archive: Archive, number: int, gone: int) -> list[int]:
     """So many files on field, which the index has on two archive nodes as well; the first `gone` are released."""
     ids = archive.files(number, "field")
+    for node in ("safe1", "safe2"):
+        shutil.copytree(archive.root("field") / "many", archive.root(node) / "many")
     with archive.index.transaction():
         archive.index.executemany(
             "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, size_b, last_update)"

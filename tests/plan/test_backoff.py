@@ -59,6 +59,8 @@ def test_after_two_deaths_the_file_may_be_what_kills() -> None:
         (NOW + 300, NOW + 360, True),  # by a host whose clock is five minutes ahead
         (NOW + 3600, NOW + 3660, False),  # the clock was put back by an hour
         (NOW + 3600 - DAY / 2, NOW + 3600, True),
+        (NOW - 10, NOW + DAY, True),
+        (NOW - 10, NOW + 2 * DAY, False),  # no wait is that long
     ],
 )
 def test_an_attempt_is_waited_for_unless_it_was_made_in_the_future(

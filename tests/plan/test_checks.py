@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from alpenhorn.links import Sums
 from alpenhorn.model import CheckFact, CheckFile
-from alpenhorn.plan.checks import choose, loss_told, storage_in_doubt
+from alpenhorn.plan.checks import choose, kept_sums, loss_in_doubt, loss_told, storage_in_doubt
 from tests.plan.facts import MD5, NOW, attempt
 
 GOOD = CheckFact(1, 2, 3, "acq", "a/b", 10, MD5)
@@ -64,3 +65,29 @@ def test_what_is_told_of_it_has_both_ways_out() -> None:
     told = loss_told("disk1", 120, 60, "acq/a: it is gone")
     assert "60 of 120" in told and "acq/a" in told
     assert "mount it" in told and "alpenhorn sync --node disk1 --accept-loss" in told
+
+
+@pytest.mark.parametrize(
+    ("before", "run", "doubted"),
+    [
+        ((0, 0), (50, 50), False),
+        ((60, 40), (50, 30), True),
+        ((60, 0), (50, 50), True),
+        ((300, 10), (50, 50), False),
+        # A run that looked at enough is judged alone, whichever way.
+        ((300, 300), (150, 1), False),
+        ((10**6, 0), (150, 50), True),
+    ],
+)
+def test_a_run_that_looked_at_few_copies_is_judged_with_those_before_it(
+    before: tuple[int, int], run: tuple[int, int], doubted: bool
+) -> None:
+    assert loss_in_doubt(Sums(*before), Sums(*run)) is doubted
+
+
+@pytest.mark.parametrize(
+    ("run", "kept"),
+    [((0, 0), (60, 40)), ((1, 0), (0, 0)), ((50, 1), (110, 41)), ((100, 1), (100, 1))],
+)
+def test_what_is_kept_for_later_runs(run: tuple[int, int], kept: tuple[int, int]) -> None:
+    assert kept_sums(Sums(60, 40), Sums(*run)) == kept

@@ -43,7 +43,7 @@ def test_files_are_found_with_their_lengths_and_directories_told(node: Node, roo
     outcome = looked(node, "acq", "")
     assert outcome.files == (Found("acq/a", 3),)
     assert below(outcome) == [("acq", "dir"), ("", "acq")]
-    assert outcome[2:] == ((), (), ())
+    assert outcome[2:] == ((), (), (), ())
 
 
 def test_a_file_may_be_named(node: Node, root: Path) -> None:
@@ -162,3 +162,23 @@ def test_an_absent_node_is_not_an_empty_one(node: Node, root: Path) -> None:
     os.unlink(root / MARKER)
     with pytest.raises(StorageError):
         looked(node, "")
+
+
+def test_a_directory_that_is_another_nodes_root_is_not_looked_into(node: Node, root: Path) -> None:
+    put(root, "acq/vault/inner/f")
+    put(root, f"acq/vault/{MARKER}", b"vault\nnotes\n")
+    put(root, "acq/g")
+    outcome = looked(node, "acq", "acq/vault", "acq/vault/inner", "acq/vault/inner/f")
+    assert found(outcome) == {"acq/g"}
+    assert below(outcome) == [("acq", "vault"), ("acq/vault", "")]
+    assert outcome.stamps[1] == Stamp("acq/vault", 0, 0)  # listed again in each run
+    assert outcome.others == tuple(
+        (path, "acq/vault", "vault") for path in ("acq/vault", "acq/vault/inner", "acq/vault/inner/f")
+    )
+
+
+def test_a_marker_that_cannot_be_read_is_one_all_the_same(node: Node, root: Path) -> None:
+    put(root, "vault/f")
+    os.symlink("nowhere", root / "vault" / MARKER)
+    outcome = looked(node, "vault")
+    assert outcome.others == (("vault", "vault", ""),) and not outcome.files

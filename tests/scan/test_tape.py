@@ -162,3 +162,14 @@ def test_how_far_a_copy_is_that_was_asked_back_is_told_in_words(rows: Rows) -> N
         "it was asked back from tape (2 times), in vain: no such tape; it is tried again after 2026-03-01 01:00:00 UTC",
         "",
     ]
+
+
+def test_a_next_try_further_ahead_than_any_wait_is_not_waited_for(rows: Rows) -> None:
+    waiting, future, suspect = on_tape(rows, "waiting", "future", "suspect")
+    rows.do("UPDATE archivefilecopy SET has_file = 'M' WHERE file_id = ?", suspect)
+    for file_id in (waiting, future):
+        rows.request(file_id, "one", "two")
+    asked(rows, waiting, "failed", NOW + datetime.timedelta(days=1))
+    asked(rows, future, "failed", NOW + datetime.timedelta(days=3650))
+    asked(rows, suspect, "failed", NOW + datetime.timedelta(days=3650))
+    assert wanted(rows) == [(future, "pull", 2), (suspect, "check", 2)]

@@ -1,0 +1,64 @@
+"""Look at roots on this host, in workers, so that a dead mount cannot hang a command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from alpenhorn.fs.placing import PRIVATE
+from alpenhorn.model import MARKER, Fate, Kind, NodeFact, ProbeJob, Reporter, Task
+from alpenhorn.run.pool import Pool
+
+LOOK_SECONDS = 10.0
+MOST_WORKERS = 8
+MARKER_BYTES = 256
+IDENTITY = f"{PRIVATE}/identity"
+
+
+class SeenRoot(NamedTuple):
+    """`real`: the path without symbolic links; `owner`: the name that the root is marked with, "" without a marker;
+    `identified`: whether it has an identity file."""
+
+    real: str
+    owner: str = ""
+    identified: bool = False
+
+
+def look_at_roots(paths: Iterable[str], before_fork: Callable[[], None]) -> dict[str, SeenRoot]:
+    """Look at each path; those that do not answer in time are left out."""
+    found: dict[str, SeenRoot] = {}
+    wanted = list(dict.fromkeys(paths))
+    with Pool(min(len(wanted), MOST_WORKERS) or 1, _look, before_fork=before_fork) as pool:
+        for number, path in enumerate(wanted):
+            pool.submit(Task(Kind.PROBE, number, ProbeJob(_at(path)), files=0, deadline=LOOK_SECONDS))
+        while ended := pool.wait(None):
+            for done in ended:
+                if done.fate is Fate.DONE:
+                    found[wanted[done.task.node_id]] = done.outcome
+    return found
+
+
+def _at(path: str) -> NodeFact:
+    return NodeFact(0, "", path, 0, None, None, None, True, False, None, None, None, 0.0, None)
+
+
+# --- in a worker ---------------------------------------------------------------------------------------
+
+
+def _look(task: Task, report: Reporter) -> SeenRoot:
+    path = task.job.node.root or "/"
+    return SeenRoot(os.path.realpath(path), _owner(path), os.path.lexists(os.path.join(path, IDENTITY)))
+
+
+def _owner(path: str) -> str:
+    try:
+        fd = os.open(os.path.join(path, MARKER), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, MARKER_BYTES).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)

@@ -1,0 +1,173 @@
+"""Give each good copy on archive nodes bytes of its own.
+
+Copies that are two names of one file would count as two, and one accident would take both.  Links are made to copies
+on nodes that are not archive nodes, and a node may become an archive node later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from alpenhorn.coordinator.context import Context, Looked
+from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
+from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.plan.batches import BATCH_FILES, split
+from alpenhorn.plan.checks import loss_told, storage_in_doubt
+from alpenhorn.plan.links import look_files
+from alpenhorn.record import separate as records
+from alpenhorn.record.suspect import suspect_good
+from alpenhorn.scan import manifest as scan
+
+PAGE = 20_000
+
+_log = logging.getLogger(__name__)
+
+
+class _State:
+    """What is known of one node.  `complete`: all its copies were handed out, and each job came back whole; `left`:
+    number of copies that still share their bytes, or may."""
+
+    def __init__(self) -> None:
+        self.looked = 0
+        self.complete = False
+        self.failed = False
+        self.left = 0
+        self.lost: dict[int, tuple[str, str]] = {}  # copy id: path, why
+
+
+class Separating:
+    """Good copies of archive nodes, through the pool and the record; `finish` judges what was found."""
+
+    kind = Kind.SEPARATE
+
+    def __init__(self, context: Context, nodes: Sequence[NodeFact]) -> None:
+        self.context = context
+        self._nodes = {node.id: node for node in nodes}
+        self._states = {node.id: _State() for node in nodes}
+        self._linked: dict[int, list[LookFile]] = {}
+        self._pages = self._all_pages()
+
+    def _all_pages(self) -> Iterator[tuple[NodeFact, list[LookFile]]]:
+        for node in self._nodes.values():
+            for rows in scan.good(self.context.index, node.id, PAGE):
+                if node.id in self.context.gone:
+                    break
+                yield node, list(look_files(rows))
+            else:
+                self._states[node.id].complete = True
+
+    def feed(self) -> list[Task]:
+        tasks = self._copying()
+        if tasks:
+            return tasks
+        for node, files in self._pages:
+            limits = self.context.limits
+            tasks = [
+                Task(
+                    Kind.SEPARATE,
+                    node.id,
+                    LookJob(node, tuple(batch)),
+                    files=len(batch),
+                    deadline=limits.deadline(len(batch), 0),
+                )
+                for batch in split(files, lambda file: 0, BATCH_FILES, limits.workers)
+            ]
+            if tasks:
+                return tasks
+        return []
+
+    def _copying(self) -> list[Task]:
+        limits = self.context.limits
+        linked, self._linked = self._linked, {}
+        tasks = []
+        for node_id, files in linked.items():
+            if node_id in self.context.gone:
+                continue
+            for batch in split(files, _size, BATCH_FILES, limits.workers):
+                size_b = sum(map(_size, batch))
+                job = SeparateJob(self._nodes[node_id], tuple(batch))
+                tasks.append(
+                    Task(
+                        Kind.SEPARATE,
+                        node_id,
+                        job,
+                        files=len(batch),
+                        bytes=size_b,
+                        deadline=limits.deadline(len(batch), size_b),
+                        stage=self.context.stage(),
+                    )
+                )
+        return tasks
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        assert isinstance(job, LookJob | SeparateJob)
+        state = self._states[job.node.id]
+        if done.fate is not Fate.DONE:
+            state.failed = True
+            if done.fate is Fate.BROKEN:
+                self.context.node_gone(job.node.id, done.error)
+            else:
+                self.context.report.failures.add(
+                    f"the copies on {job.node.name} could not be looked at for shared bytes", done.why
+                )
+        elif isinstance(job, LookJob):
+            outcome: LookOutcome = done.outcome
+            state.looked += outcome.looked
+            state.failed |= outcome.looked < len(job.files)
+            state.lost.update((file.copy_id, (file.path, why)) for file, why in outcome.lost)
+            if outcome.linked:
+                self._linked.setdefault(job.node.id, []).extend(outcome.linked)
+        else:
+            self._separated(job, done.outcome)
+
+    def _separated(self, job: SeparateJob, results: Sequence[SeparateResult]) -> None:
+        context, node = self.context, job.node
+        self._states[node.id].failed |= len(results) < len(job.files)
+        wrong = {result.file.copy_id: result.wrong for result in results if result.wrong}
+        if wrong:
+            suspect_good(context.index, context.run, node.id, wrong)
+        done = [result for result in results if not (result.wrong or result.left)]
+        tally = context.report.tally("separate")
+        tally.done += len(done)
+        tally.bytes += sum(_size(result.file) for result in done)
+        for result in results:
+            if result.left:
+                self._states[node.id].left += 1
+                tally.failed += 1
+                context.report.failures.add(
+                    f"copies on {node.name} share their bytes with other names and do not count as archive copies",
+                    f"{result.file.path}: {result.left}",
+                )
+
+    def withdrawn(self, task: Task) -> None:
+        self._states[task.node_id].failed = True
+
+    def finish(self) -> None:
+        """Record what is known of the nodes of which every copy was looked at."""
+        for node in self._nodes.values():
+            state = self._states[node.id]
+            if not state.complete or state.failed or node.id in self._linked or node.id in self.context.gone:
+                continue
+            if state.lost and not self._lost(node, state):
+                continue
+            if not state.left and records.separate(self.context.index, node):
+                _log.info("every copy on %s has bytes of its own: %d looked at", node.name, state.looked)
+
+    def _lost(self, node: NodeFact, state: _State) -> bool:
+        """Have what is not there checked; False when it is more likely that the storage is not whole."""
+        context = self.context
+        if not context.asked.accept_loss and storage_in_doubt(state.looked, len(state.lost)):
+            example = ": ".join(next(iter(state.lost.values())))
+            context.node_gone(node.id, loss_told(node.name, state.looked, len(state.lost), example))
+            return False
+        why = {copy_id: error for copy_id, (_, error) in state.lost.items()}
+        suspect_good(context.index, context.run, node.id, why)
+        # The check that follows reads just those, and is not to think that the whole node is gone.
+        context.whole.looked.setdefault(node.id, Looked()).copies += state.looked - len(why)
+        return True
+
+
+def _size(file: LookFile) -> int:
+    return file.size_b or 0

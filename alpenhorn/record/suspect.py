@@ -1,0 +1,53 @@
+"""Copies in which something was seen that a good copy does not have: suspect until they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alpenhorn.index.bulk import in_chunks
+from alpenhorn.index.connection import Index
+from alpenhorn.record.copies import once_good
+from alpenhorn.record.run import Run, events
+
+
+def suspect_good(index: Index, run: Run, node_id: int, why: Mapping[int, str]) -> None:
+    """Turn copies on a node suspect, by copy id, those that are good; of any other nobody relies on what was seen."""
+    index.retry(lambda: _suspect(index, run, node_id, why, "Y"))
+
+
+def suspect_missing(index: Index, run: Run, node_id: int, most: int) -> None:
+    """Turn the `most` copies on a node that were found missing last suspect again, those that still are missing and
+    wanted: they were found missing while the storage may not have been whole."""
+
+    def work() -> None:
+        # By time, which the index has; a clock that was wrong costs no more than some reading.
+        rows = index.execute(
+            "SELECT c.id FROM (SELECT file_id FROM sync_event WHERE node_id = ? AND what = 'missing'"
+            " ORDER BY at DESC, id DESC LIMIT ?) e"
+            " JOIN archivefilecopy c ON c.file_id = e.file_id AND c.node_id = ? WHERE c.wants_file = 'Y'",
+            (node_id, most, node_id),
+        ).fetchall()
+        why = "the node is whole again; this was found missing when it may not have been"
+        _suspect(index, run, node_id, {row[0]: why for row in rows}, "N")
+
+    index.retry(work)
+
+
+def _suspect(index: Index, run: Run, node_id: int, why: Mapping[int, str], has: str) -> None:
+    lock = "" if index.sqlite else " FOR UPDATE"
+    turned: list[tuple[int, int, str]] = []
+    for marks, some in in_chunks(list(why)):
+        rows = index.execute(
+            "SELECT id, file_id FROM archivefilecopy"
+            f" WHERE node_id = ? AND has_file = ? AND id IN ({marks}){lock}",
+            (node_id, has, *some),
+        ).fetchall()
+        if has == "Y":
+            once_good(index, node_id, [file_id for _, file_id in rows])
+        turned += [(file_id, node_id, why[copy_id]) for copy_id, file_id in rows]
+        index.execute(
+            f"UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
+            f" WHERE node_id = ? AND has_file = ? AND id IN ({marks})",
+            (run.now(), node_id, has, *some),
+        )
+    events(index, run, "suspect", turned)

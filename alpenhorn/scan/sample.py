@@ -1,0 +1,56 @@
+"""Other copies of a node on which copies were found lost: are these gone as well?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+
+from alpenhorn.index.connection import Index
+from alpenhorn.links import Sums
+from alpenhorn.scan.manifest import COLUMNS, Row
+
+NEAR = 50  # copies: those that came just before and after the lost ones, which mostly lie beside them
+PLACES, EACH = 10, 5  # and some at random
+
+WANTED = ("Y", "M")
+FROM = f"""
+    SELECT {COLUMNS} FROM archivefilecopy c
+    LEFT JOIN archivefile f ON f.id = c.file_id LEFT JOIN archiveacq a ON a.id = f.acq_id
+    WHERE c.node_id = ? AND c.has_file = 'Y' AND c.wants_file = ?
+"""
+AFTER = f"{FROM} AND c.id > ? ORDER BY c.id LIMIT ?"
+BEFORE = f"{FROM} AND c.id < ? ORDER BY c.id DESC LIMIT ?"
+# One by one, as in `alpenhorn.scan.checks`.
+FIRST = "SELECT MIN(id) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y' AND wants_file = ?"
+LAST = FIRST.replace("MIN", "MAX")
+
+
+def sample(index: Index, node_id: int, lost: Collection[int]) -> list[Row]:
+    """At most 100 good copies of a node, of each state that they can be wanted in; none of the copies `lost` (ids, at
+    least one)."""
+    found: dict[int, Row] = {}
+    for wants in WANTED:
+        key = (node_id, wants)
+        (first,) = index.execute(FIRST, key).fetchone()
+        (last,) = index.execute(LAST, key).fetchone()
+        if first is None or last is None:
+            continue
+        after = _rows(index, AFTER, (*key, max(lost), NEAR))
+        before = _rows(index, BEFORE, (*key, min(lost), NEAR))
+        half = NEAR // 2
+        near = after[: max(half, NEAR - len(before))] + before[: max(half, NEAR - len(after))]
+        for _ in range(PLACES):
+            start = random.randint(first, last)
+            near += _rows(index, AFTER, (*key, start - 1, EACH))
+        found.update((row.copy_id, row) for row in near if row.copy_id not in lost)
+    return list(found.values())
+
+
+def _rows(index: Index, sql: str, values: tuple[int | str, ...]) -> list[Row]:
+    return [Row._make(row) for row in index.execute(sql, values)]
+
+
+def sums(index: Index, node_id: int) -> Sums:
+    """What was looked at on a node since it was last seen whole."""
+    row = index.execute("SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)).fetchone()
+    return Sums(*row) if row else Sums()

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.plan.roots import Root, first_overlap, overlap, overlaps
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "how"),
+    [
+        ("/a", "/a", "is"),
+        ("/a", "/a/", "is"),
+        ("/a", "/x/../a", "is"),
+        ("/a", "/a/b", "contains"),
+        ("/a/b/c", "/a", "lies in"),
+        ("/", "/a", "contains"),
+        ("/a", "/", "lies in"),
+        ("/a", "/ab", ""),
+        ("/a/b", "/a/c", ""),
+    ],
+)
+def test_how_two_roots_overlap(one: str, other: str, how: str) -> None:
+    found = overlap(Root("x", one), Root("y", other), {})
+    assert (found.how if found else "") == how
+
+
+@pytest.mark.parametrize(
+    ("real", "how"),
+    [
+        ({"/a": "/data", "/b": "/data"}, "is"),
+        ({"/a": "/data/x", "/b": "/data"}, "lies in"),
+        ({"/a": "/b/x"}, "lies in"),
+        ({"/a": "/c"}, ""),
+        ({}, ""),
+    ],
+)
+def test_where_links_lead_counts_as_far_as_it_is_known(real: dict[str, str], how: str) -> None:
+    found = overlap(Root("x", "/a"), Root("y", "/b"), real)
+    assert (found.how if found else "") == how
+
+
+def test_what_is_told_names_both_nodes_and_roots() -> None:
+    roots = [Root("x", "/a"), Root("y", "/b"), Root("z", "/a/c")]
+    assert (
+        str(first_overlap(roots[2], roots[:2], {})) == "the root /a/c of node z lies in the root /a of node x"
+    )
+    assert [str(one) for one in overlaps(roots, {})] == [str(first_overlap(roots[2], roots, {}))]
+    assert first_overlap(roots[0], [roots[1]], {}) is None

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.links import Sums
+from alpenhorn.record.checks import keep_sums
+from alpenhorn.record.run import Run
+from alpenhorn.record.separate import forget, separate
+from alpenhorn.record.suspect import suspect_good, suspect_missing
+from tests.record.rows import Rows
+
+
+def known(rows: Rows, node: str = "one") -> bool:
+    return rows.fact(node).separate
+
+
+def test_a_node_counts_as_separate_once_that_is_recorded_and_until_it_is_forgotten(rows: Rows) -> None:
+    assert not known(rows)
+    assert separate(rows.index, rows.fact("one"))
+    assert separate(rows.index, rows.fact("one"))
+    assert known(rows) and not known(rows, "two")
+    forget(rows.index, [rows.node["one"], rows.node["two"]])
+    assert not known(rows)
+
+
+def test_it_leaves_what_else_is_known_of_the_medium(rows: Rows) -> None:
+    rows.insert(
+        "sync_medium", node_id=rows.node["one"], medium="a" * 32, generation=7, separate=0, looked=5, lost=2
+    )
+    assert separate(rows.index, rows.fact("one"))
+    keep_sums(rows.index, rows.node["one"], Sums(6, 3))
+    row = rows.all("SELECT medium, generation, separate, looked, lost FROM sync_medium")
+    assert row == [("a" * 32, 7, 1, 6, 3)]
+
+
+@pytest.mark.parametrize("edit", ["archive = 0", "root = '/elsewhere'", "host_id = NULL"])
+def test_it_is_not_recorded_of_a_node_that_was_edited_meanwhile(rows: Rows, edit: str) -> None:
+    before = rows.fact("one")
+    rows.do(f"UPDATE storagenode SET {edit} WHERE name = 'one'")
+    assert not separate(rows.index, before)
+    assert not known(rows)
+
+
+def test_only_good_copies_turn_suspect(rows: Rows, run: Run) -> None:
+    ids = {state: rows.copy(rows.file(state), "one", state) for state in ("YY", "XY", "NY")}
+    suspect_good(rows.index, run, rows.node["one"], dict.fromkeys(ids.values(), "why"))
+    assert [row[0] for row in rows.all("SELECT has_file FROM archivefilecopy ORDER BY id")] == ["M", "X", "N"]
+    assert len(rows.events("suspect")) == 1
+
+
+def test_those_found_missing_last_turn_suspect_again_where_they_are_wanted(rows: Rows, run: Run) -> None:
+    files = [rows.file(str(number)) for number in range(4)]
+    for number, (file_id, state) in enumerate(zip(files, ("NY", "NN", "NY", "YY"), strict=True)):
+        rows.copy(file_id, "one", state)
+        rows.insert(
+            "sync_event",
+            at=f"2026-01-01 00:00:0{number}",
+            file_id=file_id,
+            node_id=rows.node["one"],
+            what="missing",
+            why="",
+        )
+    suspect_missing(rows.index, run, rows.node["one"], 3)
+    assert [rows.state(file_id, "one") for file_id in files] == ["NY", "NN", "MY", "YY"]

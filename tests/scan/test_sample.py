@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from alpenhorn.links import Sums
+from alpenhorn.scan.sample import NEAR, sample, sums
+from tests.record.rows import Rows
+
+
+def copies(rows: Rows, number: int, state: str = "YY") -> list[int]:
+    return [rows.copy(rows.file(f"{state}/{i}"), "one", state) for i in range(number)]
+
+
+def sampled(rows: Rows, lost: list[int]) -> list[int]:
+    return [row.copy_id for row in sample(rows.index, rows.node["one"], lost)]
+
+
+def test_of_a_small_node_the_neighbours_are_all_others(rows: Rows) -> None:
+    ids = copies(rows, 20)
+    assert sorted(sampled(rows, ids[5:7])) == ids[:5] + ids[7:]
+    assert sampled(rows, ids) == []
+
+
+def test_of_a_large_one_those_beside_the_lost_ones_and_some_at_random(rows: Rows) -> None:
+    ids = copies(rows, 400)
+    found = set(sampled(rows, ids[100:110]))
+    assert set(ids[75:100] + ids[110:135]) <= found
+    assert 50 <= len(found) <= 100 and not found & set(ids[100:110])
+    # At one end, as many from the other side.
+    assert set(ids[10 : 10 + NEAR]) <= set(sampled(rows, ids[:10]))
+
+
+def test_only_good_copies_of_the_node_that_nobody_wants_gone(rows: Rows) -> None:
+    (lost,) = copies(rows, 1)
+    may_go = copies(rows, 2, "YM")
+    for state in ("YN", "MY", "XY", "NY"):
+        copies(rows, 2, state)
+    rows.copy(rows.file("elsewhere"), "two", "YY")
+    assert sorted(sampled(rows, [lost])) == may_go
+
+
+def test_the_sums_of_a_node_that_has_none_are_none(rows: Rows) -> None:
+    assert sums(rows.index, rows.node["one"]) == Sums(0, 0)
+    rows.insert("sync_medium", node_id=rows.node["one"], generation=0, separate=0, looked=5, lost=2)
+    assert sums(rows.index, rows.node["one"]) == Sums(5, 2)
