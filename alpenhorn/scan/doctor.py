@@ -13,7 +13,8 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import MARKER
-from alpenhorn.scan import names
+from alpenhorn.scan import backups, names
+from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.former_names import former_names
 from alpenhorn.scan.topology import Topology, load
 
@@ -77,6 +78,7 @@ class Facts(NamedTuple):
     sources: frozenset[int]
     served: frozenset[int]
     marks: Marks
+    backups: Backups
 
 
 def facts(index: Index, host: str) -> Facts:
@@ -101,6 +103,7 @@ def _facts(index: Index, host: str) -> Facts:
         _sources(index, [node.id for node in others], mine),
         _sources(index, ids, theirs),
         _marks(index, ids),
+        backups.load(index),
     )
 
 

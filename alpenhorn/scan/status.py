@@ -15,7 +15,9 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import GIB
+from alpenhorn.scan import backups
 from alpenhorn.scan import listing_storage as storage
+from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.states import CONDITIONS
 from alpenhorn.scan.stats import fullness
 
@@ -75,6 +77,7 @@ class Status(NamedTuple):
     lost: Lost | None
     failing: list[Failing]
     failed_runs: list[RunRow]
+    backups: Backups
 
 
 WRONG = """
@@ -154,7 +157,13 @@ def status(index: Index) -> Status:
     ]
     failing = [Failing(*row) for row in index.execute(FAILING)]
     known = {host.name for host in storage.hosts(index)}
-    return Status(nodes, _lost(index, bad), failing, _failed([run for run in runs if run.host in known]))
+    return Status(
+        nodes,
+        _lost(index, bad),
+        failing,
+        _failed([run for run in runs if run.host in known]),
+        backups.load(index),
+    )
 
 
 def no_room(node: storage.NodeRow, full: float | None) -> bool:
