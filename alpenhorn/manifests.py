@@ -8,11 +8,12 @@ from alpenhorn.model import NodeFact
 
 
 class ManifestFile(NamedTuple):
-    """A good copy; `path` is relative to the root."""
+    """A good copy; `path` is relative to the root, its first `acq` characters name the acquisition."""
 
     path: str
     size_b: int
     md5sum: str
+    acq: int
 
 
 class ManifestJob(NamedTuple):

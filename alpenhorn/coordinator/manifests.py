@@ -203,8 +203,8 @@ def _listed(rows: Iterable[scan.Row]) -> Iterator[ManifestFile]:
     """Those that a manifest can tell of."""
     for row in rows:
         if not unfit(row.acq, row.name, row.size_b, row.md5sum):
-            assert row.size_b is not None and row.md5sum is not None
-            yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum)
+            assert row.acq is not None and row.size_b is not None and row.md5sum is not None
+            yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum, len(row.acq))
 
 
 class Draft:

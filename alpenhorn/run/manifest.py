@@ -98,6 +98,8 @@ def _old(root: str, report: Reporter) -> Iterator[manifest.Entry]:
             for number, one in enumerate(manifest.entries(file)):
                 if number % _LOOK_UP == 0 and report.stopping():
                     raise _Stopped
+                if one.acq_b is None:
+                    raise _Unusable("it is of an older version")
                 yield one
     except (ValueError, UnsafePath) as error:
         raise _Unusable(str(error)) from None

@@ -36,7 +36,7 @@ def listed(root):
     found, size = [], None
     for line in (root / MANIFEST).read_bytes().splitlines(keepends=True)[1:]:
         if line.startswith(b"# size "):
-            size = int(line[7:])
+            size = int(line[7:].split()[0])
         elif not line.startswith(b"#"):
             mark, digest, path = re.fullmatch(rb"(\\?)([0-9a-f]{32})  (.*)\n", line, re.DOTALL).groups()
             if mark:
