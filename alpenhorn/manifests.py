@@ -21,7 +21,8 @@ class ManifestJob(NamedTuple):
 
     `token`: what tells this manifest from all others; `heading`: the comment lines at its beginning.  The `first`
     part begins with what stands in the manifest that is there already, less the paths `forget`, unless `anew`.  The
-    `last` one puts it into its place.  `before`: files and bytes in the parts before.
+    `last` one puts it into its place.  `before`: files and bytes in the parts before.  `flush`: have its name on the
+    disk before it is reported as written, for a disk that may be unplugged next.
     """
 
     node: NodeFact
@@ -33,6 +34,7 @@ class ManifestJob(NamedTuple):
     first: bool
     last: bool
     before: tuple[int, int] = (0, 0)
+    flush: bool = False
 
 
 class ManifestOutcome(NamedTuple):
@@ -50,12 +52,13 @@ class ManifestOutcome(NamedTuple):
 
 
 class CompareFile(NamedTuple):
-    """A copy that was good when its node was last seen here."""
+    """A copy that was good when its node was last seen here.  `later`: it came after the manifest was written."""
 
     copy_id: int
     file_id: int
     path: str
     size_b: int | None
+    later: bool = False
 
 
 class CompareJob(NamedTuple):

@@ -5,7 +5,7 @@ on any machine, and `alpenhorn db rebuild` fills an empty index.  Its format, ve
 
     # alpenhorn manifest 2 TOKEN
     # …                              what a reader should know
-    # size LENGTH ACQ                for each file: its length in bytes, how many bytes of its path name its acquisition,
+    # size LENGTH ACQ                for each file: its length, how many bytes of its path name its acquisition,
     MD5  PATH                        its MD5 sum and, below the root, its path
     # end FILES BYTES
 
