@@ -7,6 +7,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.db_backup import backup
+from alpenhorn.cli.db_rebuild import rebuild
 from alpenhorn.cli.db_upgrade import upgrade
 from alpenhorn.coordinator import plugins
 from alpenhorn.errors import DONE, FAILED, Refused
@@ -20,6 +21,7 @@ def db() -> None:
 
 
 db.add_command(backup)
+db.add_command(rebuild)
 db.add_command(upgrade)
 
 

@@ -11,7 +11,9 @@ def event(rows: Rows, file_id: int, node: str = "one") -> int:
 
 
 def keep(rows: Rows, event_id: int, files: int = 0) -> None:
-    rows.insert("sync_node", node_id=rows.node["one"], compared=0, event_id=event_id, files=files)
+    rows.insert(
+        "sync_node", node_id=rows.node["one"], compared=0, host="here", event_id=event_id, files=files
+    )
 
 
 def good(rows: Rows, limit: int = 2) -> list[int]:
