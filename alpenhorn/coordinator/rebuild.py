@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
-from alpenhorn.errors import AlpenhornError, Refused
+from alpenhorn.errors import Refused, StorageError, UnsafePath
 from alpenhorn.fs import manifest
 from alpenhorn.fs.paths import open_below
 from alpenhorn.index.connection import Index
@@ -52,9 +52,9 @@ def look(roots: Sequence[str]) -> tuple[list[Disk], list[str]]:
     for root in dict.fromkeys(os.path.realpath(root) for root in roots):
         try:
             disks.append(_look(root))
-        except AlpenhornError as error:
+        except (Refused, StorageError) as error:
             faults.append(str(error))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, UnsafePath) as error:
             why = error.strerror if isinstance(error, OSError) else error
             faults.append(f"{root}/{MANIFEST}: {why}; nothing was taken from this disk")
     names = [disk.name for disk in disks]
@@ -106,6 +106,8 @@ def adopt_identity(index: Index, disks: Sequence[Disk]) -> None:
 
 
 def _look(root: str) -> Disk:
+    if not os.path.isdir(root):
+        raise Refused(f"{root}: no such directory; is its disk mounted?")
     name = DefaultNode(_anonymous(root), {}).owner()
     if not name:
         raise Refused(f"{root}: no file {MARKER}, so that this is no node's root; nothing was taken from it")
