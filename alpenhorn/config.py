@@ -22,11 +22,12 @@ URL_VARIABLE = "ALPENHORN_DATABASE_URL"
 
 class Database(NamedTuple):
     """`url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file` holds a password alone.
-    `backup_within`: seconds after which the newest backup counts as old."""
+    `backup_within`: seconds after which the newest backup counts as old; `backup_dir`: where backups are written."""
 
     url: str
     password_file: Path | None = None
     backup_within: float = 7 * 86_400.0
+    backup_dir: Path | None = None
 
 
 class DeleteLimit(NamedTuple):
@@ -323,6 +324,7 @@ KEYS: dict[str, dict[str, Kind]] = {
         "url": Kind("sqlite:////absolute/path or mysql://user@host/name", _read_url),
         "password_file": _PATH,
         "backup_within": _duration(above_zero=True),
+        "backup_dir": _PATH,
     },
     "sync": {
         "host": Kind("a name of 1 to 64 characters", _read_host),

@@ -8,11 +8,12 @@ from alpenhorn.model import NodeFact
 
 
 class ManifestFile(NamedTuple):
-    """A good copy; `path` is relative to the root."""
+    """A good copy; `path` is relative to the root, its first `acq` characters name the acquisition."""
 
     path: str
     size_b: int
     md5sum: str
+    acq: int
 
 
 class ManifestJob(NamedTuple):
@@ -20,7 +21,8 @@ class ManifestJob(NamedTuple):
 
     `token`: what tells this manifest from all others; `heading`: the comment lines at its beginning.  The `first`
     part begins with what stands in the manifest that is there already, less the paths `forget`, unless `anew`.  The
-    `last` one puts it into its place.  `before`: files and bytes in the parts before.
+    `last` one puts it into its place.  `before`: files and bytes in the parts before.  `flush`: have its name on the
+    disk before it is reported as written, for a disk that may be unplugged next.
     """
 
     node: NodeFact
@@ -32,6 +34,7 @@ class ManifestJob(NamedTuple):
     first: bool
     last: bool
     before: tuple[int, int] = (0, 0)
+    flush: bool = False
 
 
 class ManifestOutcome(NamedTuple):
@@ -49,12 +52,13 @@ class ManifestOutcome(NamedTuple):
 
 
 class CompareFile(NamedTuple):
-    """A copy that was good when its node was last seen here."""
+    """A copy that was good when its node was last seen here.  `later`: it came after the manifest was written."""
 
     copy_id: int
     file_id: int
     path: str
     size_b: int | None
+    later: bool = False
 
 
 class CompareJob(NamedTuple):

@@ -1,4 +1,4 @@
-"""`alpenhorn db`: create the data index, bring it up to date, and look at what may be wrong with it."""
+"""`alpenhorn db`: create the data index, bring it up to date, back it up, and look at what may be wrong with it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.db_backup import backup
+from alpenhorn.cli.db_rebuild import rebuild
 from alpenhorn.cli.db_upgrade import upgrade
 from alpenhorn.coordinator import plugins
 from alpenhorn.errors import DONE, FAILED, Refused
@@ -15,9 +17,11 @@ from alpenhorn.index import components, schema
 
 @click.group()
 def db() -> None:
-    """The data index itself: create, check and upgrade it."""
+    """The data index itself: create, check, back up, rebuild and upgrade it."""
 
 
+db.add_command(backup)
+db.add_command(rebuild)
 db.add_command(upgrade)
 
 

@@ -20,7 +20,9 @@ COMMANDS = {
     "crontab": Entry(
         "alpenhorn.cli.crontab:crontab", "Print what makes cron, or a systemd timer, run this regularly."
     ),
-    "db": Entry("alpenhorn.cli.db:db", "The data index itself: create, check and upgrade it."),
+    "db": Entry(
+        "alpenhorn.cli.db:db", "The data index itself: create, check, back up, rebuild and upgrade it."
+    ),
     "doctor": Entry(
         "alpenhorn.cli.doctor:doctor",
         "Look at everything that a run on this host needs, and say what to do about what is wrong.",

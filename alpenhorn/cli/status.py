@@ -13,6 +13,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.node_tables import gib_bytes
 from alpenhorn.scan import status as scan
+from alpenhorn.scan.backups import fault
 from alpenhorn.scan.status import NodeStatus, RunRow, Status
 
 
@@ -37,11 +38,12 @@ def status(app: App, as_json: bool) -> None:
       alpenhorn status
     """
     found = scan.status(app.index)
-    attention = list(_attention(found))
+    attention = list(_attention(found, app.config.database.backup_within))
     if as_json:
         output.document(
             {
                 "attention": [{"what": one.what, "command": one.command} for one in attention],
+                "backup": found.backups.newest and found.backups.newest._asdict(),
                 "nodes": [_document(node) for node in found.nodes],
             }
         )
@@ -61,7 +63,7 @@ def status(app: App, as_json: bool) -> None:
     )
 
 
-def _attention(found: Status) -> Iterator[Attention]:
+def _attention(found: Status, backup_within_s: float) -> Iterator[Attention]:
     yield from _media_attention(found)
     if found.lost is not None:
         text = output.count(found.lost.files, "file has", "files have")
@@ -96,6 +98,8 @@ def _attention(found: Status) -> Iterator[Attention]:
             f"the last run on {run.host}, of {output.time(run.started)}, ended with status {run.exit_status}",
             f"alpenhorn history --run {run.id}",
         )
+    if wrong := fault(found.backups, backup_within_s):
+        yield Attention(wrong, "alpenhorn db backup --help")
 
 
 def _media_attention(found: Status) -> Iterator[Attention]:

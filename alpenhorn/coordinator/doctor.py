@@ -22,6 +22,7 @@ from alpenhorn.coordinator import (
 from alpenhorn.coordinator.nodes import make_ios
 from alpenhorn.errors import BUSY, DONE, IndexUnusable
 from alpenhorn.index.check import Finding, Level
+from alpenhorn.index.times import ago
 from alpenhorn.model import Method
 from alpenhorn.scan.doctor import Facts, LastRun
 
@@ -111,12 +112,3 @@ def last_run(run: LastRun | None, host: str, now: datetime.datetime, busy: bool,
         f"{text}, and ended with status {run.exit_status}: something failed",
         f"alpenhorn status; alpenhorn request list --state failing{more}",
     )
-
-
-def ago(span: datetime.timedelta) -> str:
-    """`4 minutes`, `1 hour`, `3 days`: in the largest unit of which it has one."""
-    seconds = max(0, int(span.total_seconds()))
-    units = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-    length, unit = next((one for one in units if seconds >= one[0]), units[-1])
-    number = seconds // length
-    return f"{number} {unit}" + ("" if number == 1 else "s")

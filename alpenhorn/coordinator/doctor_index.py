@@ -13,8 +13,10 @@ from alpenhorn.index import check as checks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
+from alpenhorn.index.times import ago
 from alpenhorn.index.versions import VERSIONS
 from alpenhorn.scan import doctor as scan
+from alpenhorn.scan.backups import Backups, fault
 
 STAT_SECONDS = 10.0
 # Where several machines see one file and its locks, or its memory maps, do not hold among them.
@@ -46,12 +48,13 @@ def index(config: Config) -> Generator[Finding, None, scan.Facts | None]:
     opened = Index.open(url, config.database.password_file)
     try:
         with opened.impatient():
-            return (yield from _look(opened, config.sync.host))
+            return (yield from _look(opened, config))
     finally:
         opened.close()
 
 
-def _look(index: Index, host: str) -> Generator[Finding, None, scan.Facts]:
+def _look(index: Index, config: Config) -> Generator[Finding, None, scan.Facts]:
+    host = config.sync.host
     yield Finding(Level.PASS, f"the index {index.url} can be reached")
     require_current(index)
     versions = ", ".join(f"{component} {version}" for component, version in VERSIONS.items())
@@ -62,6 +65,7 @@ def _look(index: Index, host: str) -> Generator[Finding, None, scan.Facts]:
     yield _writable(index)
     facts = scan.facts(index, host)
     yield _host(facts, host)
+    yield from backup(facts.backups, config.database.backup_within)
     return facts
 
 
@@ -124,6 +128,15 @@ def _writable(index: Index) -> Finding:
     except IndexUnusable as error:
         return Finding(Level.FAIL, str(error))
     return Finding(Level.PASS, "the index can be written")
+
+
+def backup(backups: Backups, within_s: float) -> Iterator[Finding]:
+    """Whether the index has a recent backup; nothing in the first days of an index."""
+    if wrong := fault(backups, within_s):
+        yield Finding(Level.WARN, wrong, "alpenhorn db backup, daily from cron")
+    elif backups.newest is not None and backups.newest.at is not None:
+        age = ago(backups.now - backups.newest.at)
+        yield Finding(Level.PASS, f"the newest backup of the index is {age} old: {backups.newest.path}")
 
 
 def _host(facts: scan.Facts, host: str) -> Finding:

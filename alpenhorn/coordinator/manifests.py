@@ -1,13 +1,17 @@
-"""What a run does about manifests: compares the nodes that were out of sight, and keeps the manifests current."""
+"""What a run does about manifests: compares the nodes that were out of sight, and keeps the manifests current.
+
+Whether there is anything to do: `coordinator.manifest_due`.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from errno import EDQUOT, ENOSPC
 
 from alpenhorn.coordinator.context import Context, Worklist
+from alpenhorn.coordinator.manifest_due import ANEW, fresh
 from alpenhorn.fs.manifest import UNREADABLE
 from alpenhorn.manifests import (
     Changed,
@@ -29,25 +33,21 @@ _log = logging.getLogger(__name__)
 PAGE = 20_000  # entries in one part
 MOST_TOUCHED = 50_000  # files; for more than that a manifest is written anew
 ENTRY_B = 200  # of a manifest, on average
-# So many events of other nodes may be looked through in every run; then it is written down that they were.
-MOST_PASSED = 1000
-# A node with more copies than that is counted in one run out of as many as it has times so many.
-COUNTED = 200_000
-ANEW = -1  # copies of which no manifest tells
 
 Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
 """Does worklists by themselves; begins nothing once the function is false."""
 
 
 class Manifests:
-    """Of one run.  `tokens`: those of the manifests that lie on nodes, "" for none, of each node that has one, should
-    have one, or had one.  `anew`: write them whatever has changed, and keep them from then on.
+    """Of one run.  `tokens`: those of the manifests that lie on nodes, "" for none, of each node that is to have one.
+    `anew`: write them whatever has changed.
     """
 
     def __init__(self, context: Context, tokens: Mapping[int, str], anew: bool) -> None:
         self._tokens = dict(tokens)
         self._anew = anew
         self._before = {node_id: context.node(node_id).manifest for node_id in tokens}
+        self._fresh = fresh(context, tokens)
         self._compared: set[int] = set()
 
     def compare(self, context: Context, turn: Turn, may_go_on: Callable[[], bool]) -> None:
@@ -57,32 +57,28 @@ class Manifests:
             return
         for node in nodes:
             if self._before[node.id] and not self._tokens[node.id]:
-                context.report.warnings.add(self._gone(context, node))
+                context.report.warnings.add(
+                    f"the manifest of node {node.name} is not on it any more: its files are compared with the index,"
+                    " and it is written anew"
+                )
         comparing = Comparing(context, nodes)
         turn(context, {Kind.COMPARE: comparing}, may_go_on)
         self._compared = comparing.complete()
 
     def _vouched(self, node_id: int) -> bool:
-        return self._before[node_id] == self._tokens[node_id]
+        return self._before[node_id] == self._tokens[node_id] or node_id in self._fresh
 
-    def _gone(self, context: Context, node: NodeFact) -> str:
-        if self._anew or context.travels(node.id):
-            then = "its files are compared with the index, and it is written anew"
-        else:
-            then = f"it is not kept any more (alpenhorn node manifest {node.name} writes one again)"
-        return f"the manifest of node {node.name} was removed from it: {then}"
-
-    def keep(self, context: Context, turn: Turn, may_go_on: Callable[[], bool]) -> None:
-        """Write the manifests that are not current."""
+    def keep(self, context: Context, turn: Turn, may_go_on: Callable[[], bool], due: Set[int]) -> None:
+        """Write the manifests of the nodes in `due`, and of those that were compared."""
         drafts = []
-        for node_id, token in self._tokens.items():
+        for node_id in self._tokens:
             compared = node_id in self._compared
             there = node_id in context.ios and node_id not in context.gone
             if not there or not (compared or self._vouched(node_id)):
                 continue
-            if not (token or self._anew or context.travels(node_id)):
-                records.distrust(context.index, [node_id])  # whoever removed it wants none
-            elif draft := self._draft(context, node_id, compared):
+            if (compared or self._anew or node_id in due) and (
+                draft := self._draft(context, node_id, compared)
+            ):
                 drafts.append(draft)
         if drafts:
             turn(context, {Kind.MANIFEST: Writing(context, drafts)}, may_go_on)
@@ -91,22 +87,18 @@ class Manifests:
         """What is to be written, None for nothing."""
         index, node, token = context.index, context.node(node_id), self._tokens[node_id]
         # Before any copy is read, so that what happens to them meanwhile is looked at the next time.
-        kept = None if compared or self._anew or not token else scan.kept(index, node_id)
-        latest = kept.latest if kept else scan.latest_event(index)
-        if kept is None or kept.files == ANEW:
-            wanted = token or self._anew or scan.count(index, node_id)
-            return Draft(context, node, token, latest) if wanted else None
-        if not kept.touched:
-            if context.run.id % (1 + kept.files // COUNTED) or scan.count(index, node_id) == kept.files:
-                if latest - kept.event_id > MOST_PASSED:
-                    records.seen(index, node_id, latest)
-                return None
-            return Draft(context, node, token, latest)
-        touched = scan.touched(index, node_id, kept.event_id, latest, MOST_TOUCHED + 1)
-        rows = scan.files(index, node_id, touched) if len(touched) <= MOST_TOUCHED else []
+        one = scan.kept(index, [node_id]).get(node_id)
+        latest = one.latest if one else scan.latest_event(index)
+        if one is None or one.files == ANEW or compared or self._anew or not token:
+            if token or self._anew or scan.has_good(index, node_id):
+                return Draft(context, node, token, latest)
+            records.vouch(index, node, "", latest, 0)  # or the next run would compare it again
+            return None
+        touched = scan.touched(index, node_id, one.event_id, latest, MOST_TOUCHED + 1) if one.touched else []
+        rows = scan.files(index, node_id, touched) if 0 < len(touched) <= MOST_TOUCHED else []
         # Where a file's row is gone nobody knows any more what its path was.
-        if len(rows) == len(touched) and all(row.acq is not None for row, _ in rows):
-            return Changes(context, node, token, kept, rows)
+        if rows and len(rows) == len(touched) and all(row.acq is not None for row, _ in rows):
+            return Changes(context, node, token, one, rows)
         return Draft(context, node, token, latest)
 
 
@@ -125,12 +117,15 @@ class Comparing:
         self._pages = self._all_pages()
 
     def _all_pages(self) -> Iterator[tuple[NodeFact, list[CompareFile]]]:
+        index = self.context.index
         for node in self._nodes:
+            one = scan.kept(index, [node.id]).get(node.id)
+            later = frozenset(scan.added(index, node.id, one.event_id, MOST_TOUCHED)) if one else frozenset()
             for rows in scan.good(self.context.index, node.id, PAGE):
                 if node.id in self.context.gone:
                     break
                 self._seen[node.id] += len(rows)
-                yield node, list(_comparable(rows))
+                yield node, list(_comparable(rows, later))
             self._left.discard(node.id)
 
     def feed(self) -> list[Task]:
@@ -193,18 +188,20 @@ class Comparing:
         return found
 
 
-def _comparable(rows: Iterable[scan.Row]) -> Iterator[CompareFile]:
+def _comparable(rows: Iterable[scan.Row], later: Set[int]) -> Iterator[CompareFile]:
     for row in rows:
         if row.acq is not None and row.name is not None and not unsafe(row.acq, row.name):
-            yield CompareFile(row.copy_id, row.file_id, f"{row.acq}/{row.name}", row.size_b)
+            yield CompareFile(
+                row.copy_id, row.file_id, f"{row.acq}/{row.name}", row.size_b, row.file_id in later
+            )
 
 
 def _listed(rows: Iterable[scan.Row]) -> Iterator[ManifestFile]:
     """Those that a manifest can tell of."""
     for row in rows:
         if not unfit(row.acq, row.name, row.size_b, row.md5sum):
-            assert row.size_b is not None and row.md5sum is not None
-            yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum)
+            assert row.acq is not None and row.size_b is not None and row.md5sum is not None
+            yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum, len(row.acq))
 
 
 class Draft:
@@ -261,6 +258,7 @@ class Draft:
             first=self._first,
             last=last,
             before=(self.written.files, self.written.bytes),
+            flush=self.context.asked.manifest or self.context.travels(self.node.id),
         )
         self._first = False
         deadline = self.context.limits.deadline(1, ENTRY_B * (len(files) + self.copies))
@@ -366,20 +364,24 @@ class Writing:
         node, report = draft.node, self.context.report
         if report.stopped:
             return
-        if self.context.node(node.id).manifest != draft.old != UNREADABLE:
-            self._vouch(draft, draft.old, 0, ANEW)
+        asked, travels = self.context.asked.manifest, self.context.travels(node.id)
+        kept = scan.kept(self.context.index, [node.id]).get(node.id)
+        if self.context.node(node.id).manifest != draft.old != UNREADABLE or not travels:
+            self._vouch(draft, draft.old, kept.event_id if kept else 0, ANEW)
+        if not (asked or travels) and kept is not None and kept.files == ANEW:
+            _log.info("the manifest of node %s could not be written again: %s", node.name, written.error)
+            return  # once is enough where nobody asked for one
         if written.errno in (ENOSPC, EDQUOT):
             remedy = (
                 f"make room on it, and keep some free: alpenhorn node modify {node.name} --min-avail SIZE"
             )
         else:
             remedy = f"see that whoever runs alpenhorn can write into {node.root}/.alpenhorn"
-        notes = report.failures if self.context.asked.manifest else report.warnings
+        notes = report.failures if asked else report.warnings
         notes.add(f"the manifest of node {node.name} could not be written: {written.error}; {remedy}")
 
     def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
-        if token or self.context.travels(draft.node.id):
-            records.vouch(self.context.index, draft.node, token, event_id, copies)
+        records.vouch(self.context.index, draft.node, token, event_id, copies)
 
     def withdrawn(self, task: Task) -> None:
         """What is there stays as it is."""

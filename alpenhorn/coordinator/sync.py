@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
-from alpenhorn.coordinator import media
+from alpenhorn.coordinator import manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
@@ -214,7 +214,8 @@ class _Session:
             if first:
                 self._adopt(context)
                 self._compare(context)
-            if first and (manifests := self._manifests(context)) is not None:
+            if first and (self.asked.manifest or manifest_due.uncertain(context, self._tokens(context))):
+                manifests = self._manifests(context)
                 manifests.compare(context, self._turn, self._may_go_on)
             if self.asked.manifest:
                 break
@@ -231,9 +232,13 @@ class _Session:
                 self.found.answers[node_id] = answer
                 if answer.error:
                     context.node_gone(node_id, answer.error)
-        if manifests is not None and context is not None:
+        if context is not None:
             if not self.report.stopped:
-                manifests.keep(context, self._turn, self._may_go_on)
+                due = manifest_due.due(context, self._tokens(context))
+                if due and manifests is None:
+                    manifests = self._manifests(context)
+                if manifests is not None:
+                    manifests.keep(context, self._turn, self._may_go_on, due)
             node_steps.out_of_sight(self.index, context.topology, self.config.sync.host, context.gone)
 
     def _adopt(self, context: Context) -> None:
@@ -257,21 +262,14 @@ class _Session:
         self._turn(context, {Kind.COMPARE: comparing}, self._may_go_on)
         compared(self.index, comparing.complete())
 
-    def _manifests(self, context: Context) -> Manifests | None:
-        """None where no node has a manifest, or should have one."""
-        tokens = {
-            node_id: self.found.answers[node_id].manifest
-            for node_id in context.ios
-            if self.asked.manifest
-            or self.found.answers[node_id].manifest
-            or context.node(node_id).manifest
-            or context.travels(node_id)
-        }
-        if not tokens:
-            return None
-        from alpenhorn.coordinator.manifests import Manifests  # most runs need none of it
+    def _tokens(self, context: Context) -> dict[int, str]:
+        found = {node_id: self.found.answers[node_id].manifest for node_id in context.ios}
+        return manifest_due.tokens(context, found)
 
-        return Manifests(context, tokens, self.asked.manifest)
+    def _manifests(self, context: Context) -> Manifests:
+        from alpenhorn.coordinator.manifests import Manifests  # an idle run needs none of it
+
+        return Manifests(context, self._tokens(context), self.asked.manifest)
 
     def _separate(self, context: Context) -> None:
         """Before anything is decided on the copies of a node that has become an archive node."""

@@ -1,4 +1,4 @@
-"""A copy of the whole index in a file, made before its tables are changed.
+"""A copy of the whole index in a file, made before its tables are changed, and as a backup.
 
 SQLite: a database file, page for page, by the backup interface.  SQL text as `iterdump` writes it loses what stands
 behind a NUL in a text, and takes hours to read back where the file is just put into its place.
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +29,8 @@ STATEMENT = 65536  # characters of one INSERT, below every server's max_allowed_
 ROWS = 5000
 BUFFER = 1 << 20
 COMPLETE = "-- complete\n"
+_INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` \(")
+_COUNTED = re.compile(rb"-- rows ([0-9]+) `((?:[^`]|``)+)`\n")
 
 # A text: the client drops a carriage return before a line feed, wherever they stand.
 _TEXT = r"REPLACE(REPLACE(QUOTE({0}), '\n', '\\n'), '\r', '\\r')"
@@ -57,7 +60,7 @@ def default_target(index: Index, when: datetime) -> Path:
         directory, name, suffix = Path.cwd(), f"{index.db.database}.{stamp}", ".sql"
     target = Path(directory, name + suffix)
     number = 1
-    while os.path.lexists(target) or os.path.lexists(_part(target)):
+    while os.path.lexists(target) or os.path.lexists(part_of(target)):
         number += 1
         target = Path(directory, f"{name}-{number}{suffix}")
     return target
@@ -80,31 +83,43 @@ def write(index: Index, target: Path, tables: Sequence[str]) -> None:
     """
     refuse_taken(target)
     require_room(index, target, tables)
-    part = _part(target)
+    with new_file(target, "the dump", "name another with --dump; nothing was changed") as (part, file):
+        if index.sqlite:
+            copy_sqlite(index, part)
+        else:
+            write_text(index, file, tables)
+
+
+@contextmanager
+def new_file(
+    target: Path, what: str, then: str, verify: Callable[[Path], None] = lambda path: None
+) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file, mode 0600, to be written under the name of `part_of(target)`, which is yielded with it open.
+
+    On leaving it is flushed, handed to `verify`, and given its name.  `what` and `then`: what a message calls it, and
+    what the user can do.  Raises Refused, with nothing left behind.
+    """
+    part = part_of(target)
     try:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise Refused(f"{part} is there already, left by a dump that was cut short: remove it") from None
     except OSError as error:
-        raise Refused(
-            f"the dump {part} cannot be written: {error.strerror}; name another with --dump"
-        ) from error
+        raise Refused(f"{what} {part} cannot be written: {error.strerror}; {then}") from error
     try:
         with os.fdopen(fd, "wb", BUFFER) as file:
-            if index.sqlite:
-                _copy_sqlite(index, part)
-            else:
-                _write_text(index, file, tables)
+            yield part, file
             file.flush()
             os.fsync(file.fileno())
+        verify(part)
         _publish(part, target)
     except BaseException as error:
         with suppress(FileNotFoundError):
             part.unlink()
         if isinstance(error, OSError):
-            raise Refused(
-                f"the dump {target} cannot be written: {error.strerror}; nothing was changed"
-            ) from error
+            raise Refused(f"{what} {target} cannot be written: {error.strerror}; {then}") from error
+        if isinstance(error, _SqliteFailed):
+            raise Refused(f"{what} {target} cannot be written: {error}; {then}") from error
         raise
 
 
@@ -118,10 +133,10 @@ def refuse_taken(target: Path) -> None:
 
 def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
     """Raise Refused unless there is room for the dump and, on SQLite, for what the upgrade adds."""
-    needed = [(target.absolute().parent, _size(index, tables))]
+    needed = [(target.absolute().parent, size_b(index, tables))]
     if index.sqlite:
         # New indexes are written twice: into the write-ahead log and into the file.
-        needed.append((index.db.path.absolute().parent, _size(index, tables)))
+        needed.append((index.db.path.absolute().parent, size_b(index, tables)))
     wanted: dict[int, int] = {}
     for directory, size in needed:
         try:
@@ -138,12 +153,12 @@ def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
             )
 
 
-def _part(target: Path) -> Path:
+def part_of(target: Path) -> Path:
     """The dump while it is not complete."""
     return target.with_name(f"{target.name}.part")
 
 
-def _size(index: Index, tables: Collection[str]) -> int:
+def size_b(index: Index, tables: Collection[str]) -> int:
     """Bytes that a dump takes at most, about."""
     if index.sqlite:
         return int(index.db.pragma("page_count")) * int(index.db.pragma("page_size"))
@@ -175,33 +190,63 @@ def _publish(part: Path, target: Path) -> None:
         os.close(directory)
 
 
-def _copy_sqlite(index: Index, part: Path) -> None:
+class _SqliteFailed(Exception):
+    """SQLite could not read the index or write the copy."""
+
+
+def copy_sqlite(index: Index, part: Path, count: bool = False) -> dict[str, int] | None:
+    """Copy the file of the index into the empty file `part`, page for page, while others go on writing.
+
+    With `count`: how many rows each table has in what was copied; None where the file is not in WAL mode, so that
+    others may have written since.  To be called within `new_file`.
+    """
     from sqlite3 import Error, connect  # as in engines: of no use with MariaDB
 
     # By a connection of its own: one that is writing cannot be read from in this way.
-    source = connect(_uri(index.db.path, "ro"), uri=True)
     try:
-        copy = connect(_uri(part, "rw"), uri=True, isolation_level=None)
+        source = connect(uri(index.db.path, "ro"), uri=True, isolation_level=None)
         try:
-            copy.execute("PRAGMA journal_mode = OFF")
-            copy.execute("PRAGMA synchronous = OFF")
-            source.backup(copy, pages=PAGES)
+            wal = source.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            if wal:
+                # One snapshot for all pages.  Without it each commit of another program begins the copy anew,
+                # and where there are many it never ends.  In WAL mode nobody waits for a reader.
+                source.execute("BEGIN")
+                source.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            copy = connect(uri(part, "rw"), uri=True, isolation_level=None)
+            try:
+                copy.execute("PRAGMA journal_mode = OFF")
+                copy.execute("PRAGMA synchronous = OFF")
+                source.backup(copy, pages=PAGES)
+            finally:
+                copy.close()
+            return count_sqlite(source) if wal and count else None
         finally:
-            copy.close()
+            source.close()
     except Error as error:
-        raise Refused(f"the dump {part} cannot be written: {error}; nothing was changed") from error
-    finally:
-        source.close()
+        raise _SqliteFailed(str(error)) from error
 
 
-def _uri(path: Path, mode: str) -> str:
+def count_sqlite(connection: Any) -> dict[str, int]:
+    """How many rows each table has."""
+    tables = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY name"
+    ).fetchall()
+    return {
+        name: connection.execute('SELECT COUNT(*) FROM "{}"'.format(name.replace('"', '""'))).fetchone()[0]
+        for (name,) in tables
+    }
+
+
+def uri(path: Path, mode: str) -> str:
+    """What sqlite3 opens a file by."""
     return f"file:{quote(os.path.abspath(path))}?mode={mode}"
 
 
 # --- MariaDB -------------------------------------------------------------------------------------------
 
 
-def _write_text(index: Index, file: BinaryIO, tables: Sequence[str]) -> None:
+def write_text(index: Index, file: BinaryIO, tables: Sequence[str]) -> None:
+    """Write those of `tables` that are there, as they are at one moment, and at the end how many rows each has."""
     there = set(index.db.get_tables())
     file.write(
         (
@@ -221,9 +266,44 @@ def _write_text(index: Index, file: BinaryIO, tables: Sequence[str]) -> None:
             if table in there:
                 for statement in _table(index, table):
                     file.write(statement.encode())
+        for table in tables:
+            if table in there:
+                (rows,) = index.execute(f"SELECT COUNT(*) FROM {_name(table)}").fetchone()
+                file.write(f"-- rows {rows} {_name(table)}\n".encode())
     finally:
         index.execute("COMMIT")
     file.write(COMPLETE.encode())
+
+
+def read_through(path: Path) -> dict[str, int]:
+    """How many rows of each table stand in a text that `write_text` wrote.
+
+    Raises ValueError when it is not whole; OSError.
+    """
+    found: dict[str, int] = {}
+    said: dict[str, int] = {}
+    table, line = "", b""
+    with path.open("rb", BUFFER) as file:
+        for line in file:
+            if table:
+                # A row has a line of its own, since no literal holds a line feed.
+                found[table] = found.get(table, 0) + 1
+                table = "" if line.endswith(b");\n") else table
+            elif insert := _INSERT.match(line):
+                table = _plain(insert[1])
+            elif counted := _COUNTED.fullmatch(line):
+                said[_plain(counted[2])] = int(counted[1])
+    if line != COMPLETE.encode():
+        raise ValueError("its end is missing")
+    wrong = [name for name in sorted(said.keys() | found.keys()) if said.get(name) != found.get(name, 0)]
+    if wrong:
+        name = wrong[0]
+        raise ValueError(f"it has {found.get(name, 0)} rows of {name}, and says {said.get(name, 0)}")
+    return said
+
+
+def _plain(name: bytes) -> str:
+    return name.decode().replace("``", "`")
 
 
 def _table(index: Index, table: str) -> Iterator[str]:

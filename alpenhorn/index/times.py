@@ -1,4 +1,4 @@
-"""Between the index's datetimes (naive UTC) and POSIX seconds."""
+"""Between the index's datetimes (naive UTC), POSIX seconds, and what a user is shown."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def posix(value: datetime.datetime | str) -> float:
 def naive(seconds: float) -> datetime.datetime:
     """Naive UTC of POSIX seconds, in whole seconds."""
     return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).replace(tzinfo=None)
+
+
+def ago(span: datetime.timedelta) -> str:
+    """`4 minutes`, `1 hour`, `3 days`: in the largest unit of which it has one."""
+    seconds = max(0, int(span.total_seconds()))
+    units = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+    length, unit = next((one for one in units if seconds >= one[0]), units[-1])
+    number = seconds // length
+    return f"{number} {unit}" + ("" if number == 1 else "s")

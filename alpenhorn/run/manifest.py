@@ -34,8 +34,8 @@ class _Stopped(Exception):
 def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> ManifestOutcome:
     """Append a part to what is written aside, in `stage`; the last one is flushed and renamed.
 
-    What was there stays until then, and stays as it is when anything fails.  Only for the holder of the node's run
-    lock.  Raises StorageError when the node itself is gone.
+    What was there stays until then, and stays as it is when anything fails.  The name is flushed only with
+    `job.flush`.  Only for the holder of the node's run lock.  Raises StorageError when the node itself is gone.
     """
     node.check()
     try:
@@ -43,7 +43,7 @@ def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> Manifes
             try:
                 outcome = _append(job, node.root, aside, report)
                 if job.last:
-                    _put(aside)
+                    _put(aside, job.flush)
             except BaseException:
                 with suppress(OSError):
                     aside.clear()  # it may take up the room that is lacking
@@ -98,6 +98,8 @@ def _old(root: str, report: Reporter) -> Iterator[manifest.Entry]:
             for number, one in enumerate(manifest.entries(file)):
                 if number % _LOOK_UP == 0 and report.stopping():
                     raise _Stopped
+                if one.acq_b is None:
+                    raise _Unusable("it is of an older version")
                 yield one
     except (ValueError, UnsafePath) as error:
         raise _Unusable(str(error)) from None
@@ -106,8 +108,12 @@ def _old(root: str, report: Reporter) -> Iterator[manifest.Entry]:
         raise _Unusable(f"it cannot be read: {error.strerror}") from None
 
 
-def _put(aside: Stage) -> None:
+def _put(aside: Stage, flush: bool) -> None:
     os.rename(manifest.NAME, f"../{manifest.NAME}", src_dir_fd=aside.fd, dst_dir_fd=aside.fd)
+    if not flush:
+        # If the power is cut before the name is on the disk, the manifest that stood there, or none, comes back.  The
+        # index has the token of the new one, so that nobody vouches for the node, and the next run compares it.
+        return
     directory = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=aside.fd)
     try:
         os.fsync(directory)
@@ -128,7 +134,7 @@ def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[Changed, ...
         for number, file in enumerate(job.files):
             if number % _LOOK_UP == 0 and report.stopping():
                 break
-            why = _difference(below, file, written)
+            why = _difference(below, file, None if file.later else written)
             if why:
                 changed.append(Changed(file, why))
             report.progress(1, 0)

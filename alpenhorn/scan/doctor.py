@@ -13,7 +13,8 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import MARKER
-from alpenhorn.scan import media, names
+from alpenhorn.scan import backups, media, names
+from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.former_names import former_names
 from alpenhorn.scan.topology import Topology, load
 
@@ -78,6 +79,7 @@ class Facts(NamedTuple):
     sources: frozenset[int]
     served: frozenset[int]
     marks: Marks
+    backups: Backups
     media: media.Known = media.Known()
 
 
@@ -103,6 +105,7 @@ def _facts(index: Index, host: str) -> Facts:
         _sources(index, [node.id for node in others], mine),
         _sources(index, ids, theirs),
         _marks(index, ids),
+        backups.load(index),
         media.load(index),
     )
 

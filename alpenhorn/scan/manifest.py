@@ -28,6 +28,7 @@ SINCE = {
     True: "sync_event e WHERE +e.node_id = ?",
     False: "sync_event e FORCE INDEX (PRIMARY) WHERE e.node_id = ?",
 }
+SINCE_THEN = {sqlite: sql.replace("?", "s.node_id") for sqlite, sql in SINCE.items()}
 
 
 class Row(NamedTuple):
@@ -72,15 +73,24 @@ def latest_event(index: Index) -> int:
     return int(index.execute("SELECT COALESCE(MAX(id), 0) FROM sync_event").fetchone()[0])
 
 
-def kept(index: Index, node_id: int) -> Kept | None:
-    """None where nothing is kept in mind of the node."""
-    row = index.execute(
-        "SELECT s.event_id, s.files, (SELECT COALESCE(MAX(id), 0) FROM sync_event),"
-        f" EXISTS (SELECT 1 FROM {SINCE[index.sqlite]} AND e.id > s.event_id)"
-        " FROM sync_node s WHERE s.node_id = ?",
-        (node_id, node_id),
-    ).fetchone()
-    return Kept._make((*row[:3], bool(row[3]))) if row else None
+def has_good(index: Index, node_id: int) -> bool:
+    """Whether a node has a good copy."""
+    sql = "SELECT 1 FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y' LIMIT 1"
+    return index.execute(sql, (node_id,)).fetchone() is not None
+
+
+def kept(index: Index, node_ids: Sequence[int]) -> dict[int, Kept]:
+    """Of those of the nodes for whose manifest somebody has vouched, be it long ago."""
+    found: dict[int, Kept] = {}
+    for marks, some in in_chunks(node_ids):
+        rows = index.execute(
+            "SELECT s.node_id, s.event_id, s.files, (SELECT COALESCE(MAX(id), 0) FROM sync_event),"
+            f" EXISTS (SELECT 1 FROM {SINCE_THEN[index.sqlite]} AND e.id > s.event_id)"
+            f" FROM sync_node s WHERE s.host IS NOT NULL AND s.node_id IN ({marks})",
+            some,
+        )
+        found |= {row[0]: Kept._make((*row[1:4], bool(row[4]))) for row in rows.fetchall()}
+    return found
 
 
 def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> list[int]:
@@ -89,6 +99,16 @@ def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> l
     rows = index.execute(
         f"SELECT DISTINCT e.file_id FROM {SINCE[index.sqlite]} AND e.id > ? AND e.id <= ? LIMIT ?",
         (node_id, after, until, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def added(index: Index, node_id: int, after: int, limit: int) -> list[int]:
+    """The files that were pulled onto the node or imported there after an event, at most `limit` of them."""
+    rows = index.execute(
+        f"SELECT DISTINCT e.file_id FROM {SINCE[index.sqlite]} AND e.id > ? AND e.what IN ('pulled', 'imported')"
+        " LIMIT ?",
+        (node_id, after, limit),
     )
     return [row[0] for row in rows]
 

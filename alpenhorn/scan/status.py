@@ -15,8 +15,9 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import GIB
+from alpenhorn.scan import backups, media
 from alpenhorn.scan import listing_storage as storage
-from alpenhorn.scan import media
+from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.states import CONDITIONS
 from alpenhorn.scan.stats import fullness
 
@@ -80,6 +81,7 @@ class Status(NamedTuple):
     failed_runs: list[RunRow]
     restored: str
     media: list[media.MediumState]
+    backups: Backups
 
 
 WRONG = """
@@ -166,6 +168,7 @@ def status(index: Index) -> Status:
         _failed([run for run in runs if run.host in known]),
         media.restored(index),
         media.states(index),
+        backups.load(index),
     )
 
 

@@ -549,3 +549,20 @@ def test_a_last_run_that_failed_or_was_killed_is_warned_of(one: Archive) -> None
     with RunLock(one.root("field") / RUN_LOCK):
         result = doctor(one)
     assert wrong(result) == [] and "is still at work" in result.out
+
+
+# --- backups -------------------------------------------------------------------------------------------
+
+
+def test_an_index_without_a_recent_backup_is_warned_of(sound: Archive) -> None:
+    sound.configure()
+    now = sound.index.now().replace(microsecond=0)
+    sound.do("UPDATE sync_run SET started = ? WHERE id = 1", now - datetime.timedelta(days=8))
+    sound.synced()
+    only(doctor(sound), "warn", 0, "the index has no backup", "alpenhorn db backup")
+    sound.insert("sync_index", name="backup", value="/kept/index.db", at=now - datetime.timedelta(days=2))
+    result = doctor(sound)
+    assert wrong(result) == []
+    assert "pass  the newest backup of the index is 2 days old: /kept/index.db" in result.out
+    conf = sound.configure(database={"backup_within": "1d"})
+    only(doctor(sound, conf=conf), "warn", 0, "backup of the index is 2 days old", "alpenhorn db backup")

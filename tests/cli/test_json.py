@@ -24,6 +24,7 @@ ARGUMENTS = {
     "acq files": ["acq", "acq --node dst", "acq --group dst --show-removed"],
     "acq list": ["", "--node dst", "--group dst"],
     "acq show": ["acq", "acq --show-groups --show-nodes"],
+    "db backup": ["", "--keep 1"],
     "db check": [""],
     "doctor": [""],
     "file find": ["", "--corrupt --missing --suspect"],
@@ -81,6 +82,12 @@ def archive(
         made.close()
 
 
+def backups(archive: Archive) -> dict[str, str]:
+    directory = archive.base / "kept"
+    directory.mkdir(exist_ok=True)
+    return {"backup_dir": str(directory)}
+
+
 def said(archive: Archive, command: str, arguments: str) -> str:
     """What a command prints, without a word of anything else."""
     name, _, option = command.partition(" --")
@@ -91,7 +98,7 @@ def said(archive: Archive, command: str, arguments: str) -> str:
         assert done.returncode in (0, 1) and not done.stderr, done
         return done.stdout
     with CliRunner().isolation() as (out, err, _):
-        status = main(["-c", str(archive.configure()), *words])
+        status = main(["-c", str(archive.configure(database=backups(archive))), *words])
         assert status in (0, 1), (words, err.getvalue())
         assert not err.getvalue(), (words, err.getvalue())
         return out.getvalue().decode()

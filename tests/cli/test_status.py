@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from tests.cli.conftest import Archive
@@ -23,10 +24,17 @@ def run_row(archive: Archive, **values: Any) -> int:
 
 
 def seen(archive: Archive) -> None:
-    """Let all nodes have been worked on, with room to spare."""
+    """Let all nodes have been worked on, with room to spare, and the index have a backup."""
+    backup(archive, timedelta())
     archive.index.execute(
         "UPDATE storagenode SET avail_gb = 10, avail_gb_last_checked = '2026-07-22 12:00:00'"
     )
+
+
+def backup(archive: Archive, age: timedelta) -> None:
+    archive.index.execute("DELETE FROM sync_index WHERE name = 'backup'")
+    at = archive.index.now().replace(microsecond=0) - age
+    archive.insert("sync_index", name="backup", value="/kept/index.db", at=at)
 
 
 def attention(archive: Archive) -> list[str]:
@@ -42,7 +50,7 @@ def test_nothing_needs_attention(archive: Archive) -> None:
 
 def test_an_empty_index(empty: Archive) -> None:
     assert empty.ok("status").startswith("No nodes")
-    assert empty("status", "--json").json == {"attention": [], "nodes": []}
+    assert empty("status", "--json").json == {"attention": [], "backup": None, "nodes": []}
 
 
 def test_wrong_copies_come_first_with_the_command_that_lists_them(archive: Archive) -> None:
@@ -174,3 +182,25 @@ def test_the_last_run_of_a_host_that_is_no_more_needs_no_attention(archive: Arch
     run_row(archive, exit_status=1)
     archive.ok("host", "rename", "alp1", "new")
     assert attention(archive) == []
+
+
+def test_an_old_backup_needs_attention(archive: Archive) -> None:
+    seen(archive)
+    assert attention(archive) == []
+    document = archive("status", "--json").json["backup"]
+    assert document["path"] == "/kept/index.db" and document["at"].endswith("Z")
+    backup(archive, timedelta(days=8))
+    assert attention(archive) == ["the newest backup of the index is 8 days old: /kept/index.db"]
+    assert "; see: alpenhorn db backup --help" in archive.ok("status")
+    backup(archive, timedelta(days=-2))
+    assert attention(archive) == ["the newest backup of the index is dated in the future: /kept/index.db"]
+
+
+def test_an_index_without_a_backup_is_left_a_week(archive: Archive) -> None:
+    seen(archive)
+    archive.index.execute("DELETE FROM sync_index")
+    started = archive.index.now().replace(microsecond=0)
+    for age, told in ((timedelta(days=6), []), (timedelta(days=8), ["the index has no backup"])):
+        run_row(archive, started=started - age, ended=started)
+        archive.index.execute("UPDATE sync_run SET started = ?", (started - age,))
+        assert attention(archive) == told

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.config import Transfer
-from alpenhorn.coordinator.doctor import ago, last_run
+from alpenhorn.coordinator.doctor import last_run
 from alpenhorn.coordinator.doctor_hosts import Source, refused, sources
 from alpenhorn.coordinator.doctor_index import network_file_system
 from alpenhorn.coordinator.doctor_tools import tools
 from alpenhorn.index.check import Level
+from alpenhorn.index.times import ago
 from alpenhorn.model import NodeFact
+from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.doctor import Facts, LastRun, Marks
 from alpenhorn.scan.topology import Topology
 from alpenhorn.transfer.rsync import Session
@@ -31,7 +33,7 @@ def node(id_: int, host: str | None, address: str | None = "far.org", active: bo
 
 def facts(nodes: list[NodeFact], used: set[int]) -> Facts:
     topology = Topology({one.id: one for one in nodes}, {})
-    return Facts(topology, "", None, frozenset(used), frozenset(), Marks())
+    return Facts(topology, "", None, frozenset(used), frozenset(), Marks(), Backups(None, None, NOW))
 
 
 @pytest.mark.parametrize(

@@ -90,24 +90,38 @@ def field(archive: Archive) -> Archive:
     return archive
 
 
-def test_a_run_asks_nothing_for_a_node_that_has_none(field: Archive) -> None:
-    with seen() as statements:
-        run(field)
-    assert statements.sql and statements.about("sync_event", "sync_node") == []
-
-
-def test_an_idle_run_asks_two_questions_for_a_manifest_and_writes_nothing(field: Archive) -> None:
+def test_an_idle_run_asks_two_questions_for_all_manifests_and_writes_nothing(field: Archive) -> None:
+    field.node("other")
+    run(field)
+    before = (field.root("field") / MANIFEST).stat().st_ino
     run(field)
     with seen() as statements:
         run(field)
-    without = len(statements.sql)
-    run(field, nodes=("field",), manifest=True)
-    before = (field.root("field") / MANIFEST).stat().st_ino
-    with seen() as statements:
-        run(field)
-    assert len(statements.sql) == without + 2
-    assert len(statements.about("sync_event", "sync_node")) == 1
+    # What was recorded since, and how many copies there are; of a node without copies whether there is one.
+    assert len(statements.about("sync_event", "sync_node")) == 2
     assert (field.root("field") / MANIFEST).stat().st_ino == before
+    assert not (field.root("other") / MANIFEST).exists()
+
+
+def test_a_large_manifest_is_written_now_and_then_and_what_came_meanwhile_is_not_called_changed(
+    field: Archive,
+) -> None:
+    run(field)
+    node_id = field.id("storagenode", "field")
+    field.do("UPDATE sync_node SET files = ?", 2**31 - 1)  # so that a run in 42,950 writes it
+    before = (field.root("field") / MANIFEST).read_bytes()
+    late = field.file("acq/late", b"late", "field")
+    changed = field.file("acq/changed", b"changed", "field")
+    field.insert(
+        "sync_event", at="2026-01-02 03:04:05", file_id=late, node_id=node_id, what="imported", why=""
+    )
+    run(field)
+    assert (field.root("field") / MANIFEST).read_bytes() == before
+    field.do("UPDATE sync_node SET manifest = NULL")
+    report = run(field, only=("pull",))
+    (told,) = report.warnings.lines()
+    assert "acq/changed: it was written to after the manifest was" in told
+    assert (field.copy(late, "field"), field.copy(changed, "field")) == ("YY", "MY")
 
 
 def test_events_of_other_nodes_are_not_gone_through_again_and_again(field: Archive) -> None:
@@ -153,7 +167,8 @@ def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: st
     (told,) = report.failures.lines()
     assert told.startswith("node disk: its files could not be compared with the index")
     assert field.copy(lost, "disk") == "YY" and field.state(request) == "pending"
-    assert not (field.root("disk") / MANIFEST).exists() and field.all("SELECT manifest FROM sync_node") == []
+    assert not (field.root("disk") / MANIFEST).exists()
+    assert field.one("SELECT COUNT(*) FROM sync_node") == 1  # that of the other node
     run(field)
     assert field.copy(lost, "disk") == "NY" and field.state(request) == "done"
 

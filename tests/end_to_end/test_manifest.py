@@ -36,7 +36,7 @@ def listed(root):
     found, size = [], None
     for line in (root / MANIFEST).read_bytes().splitlines(keepends=True)[1:]:
         if line.startswith(b"# size "):
-            size = int(line[7:])
+            size = int(line[7:].split()[0])
         elif not line.startswith(b"#"):
             mark, digest, path = re.fullmatch(rb"(\\?)([0-9a-f]{32})  (.*)\n", line, re.DOTALL).groups()
             if mark:
@@ -193,14 +193,14 @@ def test_one_that_is_garbled_is_written_anew(asked, spoil):
     assert suspects(asked) == []
 
 
-def test_one_that_was_removed_is_told_once_and_kept_no_more(asked):
+def test_one_that_was_removed_is_told_once_and_written_anew_after_a_comparison(asked):
     (asked.root("field") / MANIFEST).unlink()
+    (asked.root("field") / "acq/plain").unlink()
     result = asked.sync()
-    assert result.status == 0 and "the manifest of node field was removed" in result.err
-    assert "alpenhorn node manifest field" in result.err
+    assert "the manifest of node field is not on it any more" in result.err
+    assert len(suspects(asked)) == 1
     asked.synced()
-    assert not (asked.root("field") / MANIFEST).exists() and token(asked, "field") is None
-    assert suspects(asked) == []
+    assert listed(asked.root("field")) == known(asked, "field")
 
 
 def test_the_command_says_why_it_cannot_and_what_to_do(asked):
@@ -231,12 +231,40 @@ def test_the_command_does_not_write_beside_a_run(asked):
         assert waiting.result().status == 0
 
 
-def test_a_node_never_asked_for_has_none(archive):
+def test_every_node_gets_one_without_being_compared(archive):
+    """A large archive that had none is not looked at file by file for that."""
     archive.node("field")
     archive.node("safe", archive=1)
+    archive.node("empty")
     archive.request(archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    unseen = archive.file("acq/unseen", b"bytes", "field")
+    (archive.root("field") / "acq/unseen").unlink()
     archive.synced()
-    assert not (archive.root("safe") / MANIFEST).exists() and archive.all("SELECT * FROM sync_node") == []
+    for node in ("field", "safe"):
+        assert listed(archive.root(node)) == known(archive, node) != []
+    assert not (archive.root("empty") / MANIFEST).exists()
+    assert archive.copy(unseen, "field") == "YY"
+    before = (archive.root("field") / MANIFEST).stat().st_ino
+    archive.synced()
+    assert (archive.root("field") / MANIFEST).stat().st_ino == before
+
+
+def test_one_that_a_power_cut_took_back_vouches_for_nothing(archive):
+    """Its name is not flushed on a disk that does not travel."""
+    archive.node("field")
+    archive.node("safe")
+    first, second = (archive.file(f"acq/{name}", b"bytes", "field") for name in ("first", "second"))
+    archive.request(first, "field", "safe")
+    archive.synced()
+    old = (archive.root("safe") / MANIFEST).read_bytes()
+    archive.request(second, "field", "safe")
+    archive.synced()
+    (archive.root("safe") / MANIFEST).write_bytes(old)
+    (archive.root("safe") / "acq/second").unlink()
+    assert "node safe is not as it was" in archive.sync().err
+    assert archive.copy(second, "safe") == "NY"
+    archive.synced()
+    assert listed(archive.root("safe")) == known(archive, "safe")
 
 
 def test_a_link_in_its_place_is_not_followed(asked):
@@ -430,7 +458,7 @@ def test_another_disk_in_its_place_is_compared_and_what_it_lacks_meets_the_brake
     truck.root("disk").mkdir()
     (truck.root("disk") / MARKER).write_text("disk\n")
     result = truck.sync(host="field")
-    assert result.status == 1 and "the manifest of node disk was removed" in result.err, result
+    assert result.status == 1 and "the manifest of node disk is not on it any more" in result.err, result
     assert set(of(truck, "disk").values()) == {"M"}
     assert not (truck.root("disk") / MANIFEST).exists()
     shutil.rmtree(truck.root("disk"))

@@ -54,6 +54,28 @@ def test_a_disk_too_full_for_a_manifest_is_told_with_the_remedy_and_no_more_come
 
 
 @pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("old", [False, True])
+def test_a_node_that_does_not_travel_and_is_too_full_is_told_once(sqlite_archive, old):
+    archive = sqlite_archive
+    archive.node("plain", made=False)
+    with mounted(archive, "plain", "size=1m") as at:
+        archive.files(40, "plain")
+        if old:
+            archive.synced()
+            archive.do("UPDATE archivefilecopy SET has_file = 'N', wants_file = 'N' WHERE file_id = 1")
+        fill(at)
+        result = archive.sync()
+        assert result.status == 0 and result.err.count("the manifest of node plain could not be written") == 1
+        archive.synced()
+        archive.synced()
+        assert (at / MANIFEST).exists() is old and archive.stray("plain") == []
+        (at / "hog").unlink()
+        archive.synced()
+        assert listed(at) == known(archive, "plain")
+        assert "was compared" not in (archive.base / "here.log").read_text()
+
+
+@pytest.mark.usefixtures("root")
 def test_on_a_full_disk_the_old_one_stays_until_there_is_room(truck):
     with mounted(truck, "disk", "size=1m") as at:
         ids = truck.files(40, "disk")
@@ -142,12 +164,16 @@ def test_a_run_that_was_killed_before_it_could_write_leaves_that_to_the_next(arc
     archive.requests(ids, "field", "safe")
     archive.synced()
     old = (archive.root("safe") / MANIFEST).read_bytes()
-    row = archive.one("SELECT event_id, files FROM sync_node")
+    safe = archive.id("storagenode", "safe")
+    row = archive.one("SELECT event_id, files FROM sync_node WHERE node_id = ?", safe)
     more = archive.files(20, "field", acq="more")
     archive.requests(more, "field", "safe")
     archive.synced()
     # As if that run had been killed after its last pull.
     (archive.root("safe") / MANIFEST).write_bytes(old)
-    archive.do("UPDATE sync_node SET event_id = ?, files = ?, manifest = ?", *row, manifest.token_in(old))
+    archive.do(
+        "UPDATE sync_node SET event_id = ?, files = ?, manifest = ? WHERE node_id = ?",
+        *(*row, manifest.token_in(old), safe),
+    )
     archive.synced()
     assert listed(archive.root("safe")) == known(archive, "safe") and len(known(archive, "safe")) == 50

@@ -52,7 +52,7 @@ def test_md5sum_finds_the_file_of_any_name(tmp_path: Path, name: bytes) -> None:
     os.makedirs(os.path.dirname(at))
     with open(at, "wb"):
         pass
-    file = ManifestFile(os.fsdecode(name), 0, EMPTY)
+    file = ManifestFile(os.fsdecode(name), 0, EMPTY, 1)
     (tmp_path / "m").write_bytes(made(file, lines=("a heading",)))
 
     def check() -> int:
@@ -72,24 +72,41 @@ def test_its_lines_are_those_that_md5sum_writes(tmp_path: Path) -> None:
         with open(at, "wb"):
             pass
     told = subprocess.run(["md5sum", "--", *names], cwd=tmp_path, capture_output=True, check=True).stdout
-    lines = [manifest.entry(ManifestFile(os.fsdecode(name), 0, EMPTY)).split(b"\n", 1)[1] for name in names]
+    lines = [
+        manifest.entry(ManifestFile(os.fsdecode(name), 0, EMPTY, 1)).split(b"\n", 1)[1] for name in names
+    ]
     assert told == b"".join(lines)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name), max_size=5))
 def test_whatever_is_written_is_read_again(names: list[bytes]) -> None:
-    files = [ManifestFile(os.fsdecode(name), number, EMPTY) for number, name in enumerate(names)]
+    files = [ManifestFile(os.fsdecode(name), number, EMPTY, 1) for number, name in enumerate(names)]
     data = made(*files)
     found = read(data)
-    assert [(one.key, one.size_b) for one in found] == [
-        (manifest.key(file.path), file.size_b) for file in files
+    assert [(one.key, one.path, one.size_b, one.md5sum) for one in found] == [
+        (manifest.key(file.path), os.fsencode(file.path), file.size_b, file.md5sum) for file in files
     ]
     assert manifest.heading(TOKEN, ()) + b"".join(one.lines for one in found) == data.rsplit(b"# end", 1)[0]
     assert len({manifest.key(file.path) for file in files}) == len(set(names))
 
 
+def test_the_acquisition_is_told_in_bytes_of_the_path() -> None:
+    for acq in ("plain", "two/parts", "ü\n", "\\"):
+        (found,) = read(made(ManifestFile(f"{acq}/name", 0, EMPTY, len(acq))))
+        assert found.path[: found.acq_b] == os.fsencode(acq) and found.path[found.acq_b :] == b"/name"
+
+
+def test_one_of_version_1_is_read_and_has_no_acquisition() -> None:
+    data = made(ManifestFile("a/b", 3, EMPTY, 1)).replace(b"manifest 2", b"manifest 1")
+    (found,) = read(data.replace(b"# size 3 1", b"# size 3"))
+    assert (found.path, found.size_b, found.md5sum, found.acq_b) == (b"a/b", 3, EMPTY, None)
+    assert manifest.token_in(data[:128]) == TOKEN
+
+
 def test_a_sum_in_capitals_becomes_a_small_one() -> None:
-    assert read(made(ManifestFile("a/b", 0, EMPTY.upper()))) == read(made(ManifestFile("a/b", 0, EMPTY)))
+    assert read(made(ManifestFile("a/b", 0, EMPTY.upper(), 1))) == read(
+        made(ManifestFile("a/b", 0, EMPTY, 1))
+    )
 
 
 @pytest.mark.parametrize("line", ["one\nd41d8cd98f00b204e9800998ecf8427e  x", "a\rb", "\u2028", "\x85", ""])
@@ -103,7 +120,7 @@ def test_the_token_is_that_of_the_first_line() -> None:
     assert manifest.token_in(made()[:128]) == TOKEN
     for other in (
         b"",
-        b"# alpenhorn manifest 2 " + TOKEN.encode() + b"\n",
+        b"# alpenhorn manifest 3 " + TOKEN.encode() + b"\n",
         EMPTY.encode() + b"  x\n",
         made()[1:],
     ):
@@ -111,7 +128,7 @@ def test_the_token_is_that_of_the_first_line() -> None:
 
 
 def test_every_way_to_cut_it_off_is_noticed() -> None:
-    data = made(ManifestFile("a/b", 3, EMPTY), ManifestFile("a/c", 4, EMPTY), lines=("x", "y"))
+    data = made(ManifestFile("a/b", 3, EMPTY, 1), ManifestFile("a/c", 4, EMPTY, 1), lines=("x", "y"))
     assert len(read(data)) == 2
     for length in range(len(data)):
         with pytest.raises(ValueError):
@@ -123,9 +140,11 @@ def test_every_way_to_cut_it_off_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"# size 3\n", b""),
-        (b"# size 3\n", b"# size 4\n"),
-        (b"# size 3\n", b"# size x\n"),
+        (b"# size 3 1\n", b""),
+        (b"# size 3 1\n", b"# size 4 1\n"),
+        (b"# size 3 1\n", b"# size x 1\n"),
+        (b"# size 3 1\n", b"# size 3\n"),
+        (b"manifest 2", b"manifest 1"),
         (b"  a/b", b" a/b"),
         (EMPTY.encode(), b"D" + EMPTY.encode()[1:]),
         (b"# end 1", b"# end 2"),
@@ -133,7 +152,7 @@ def test_every_way_to_cut_it_off_is_noticed() -> None:
     ],
 )
 def test_what_is_not_as_it_was_written_is_noticed(old: bytes, new: bytes) -> None:
-    data = made(ManifestFile("a/b", 3, EMPTY), lines=("x",))
+    data = made(ManifestFile("a/b", 3, EMPTY, 1), lines=("x",))
     assert old in data
     with pytest.raises(ValueError):
         read(data.replace(old, new, 1))
@@ -141,4 +160,4 @@ def test_what_is_not_as_it_was_written_is_noticed(old: bytes, new: bytes) -> Non
 
 def test_a_file_of_one_endless_line_takes_no_memory() -> None:
     with pytest.raises(ValueError):
-        read(manifest.heading(TOKEN, ()) + b"# size 1\n" + b"x" * 2**20)
+        read(manifest.heading(TOKEN, ()) + b"# size 1 1\n" + b"x" * 2**20)

@@ -26,7 +26,7 @@ def node(tmp_path: Path) -> Node:
 
 
 def job(node: Node, *paths: str, token: str = TOKENS[0], anew: bool = True, **changes: object) -> ManifestJob:
-    files = tuple(ManifestFile(path, 1, MD5) for path in paths)
+    files = tuple(ManifestFile(path, 1, MD5, 1) for path in paths)
     plain = ManifestJob(node.node, token, ("heading",), frozenset(), files, anew, first=True, last=True)
     return plain._replace(**changes)  # type: ignore[arg-type]
 

@@ -11,7 +11,9 @@ def event(rows: Rows, file_id: int, node: str = "one") -> int:
 
 
 def keep(rows: Rows, event_id: int, files: int = 0) -> None:
-    rows.insert("sync_node", node_id=rows.node["one"], compared=0, event_id=event_id, files=files)
+    rows.insert(
+        "sync_node", node_id=rows.node["one"], compared=0, host="here", event_id=event_id, files=files
+    )
 
 
 def good(rows: Rows, limit: int = 2) -> list[int]:
@@ -44,17 +46,17 @@ def test_what_was_touched_is_told_by_the_order_of_events_and_not_by_clocks(rows:
     first = event(rows, before)
     keep(rows, first)
     node = rows.node["one"]
-    assert manifest.kept(rows.index, node) == (first, 0, first, False)
+    assert manifest.kept(rows.index, [node])[node] == (first, 0, first, False)
     other = event(rows, there, "two")
-    assert manifest.kept(rows.index, node) == (first, 0, other, False)
+    assert manifest.kept(rows.index, [node])[node] == (first, 0, other, False)
     rows.do("UPDATE sync_event SET at = '2030-01-01 00:00:00'")
     for file_id in (here, again, again):
         last = event(rows, file_id)
-    assert manifest.kept(rows.index, node) == (first, 0, last, True)
+    assert manifest.kept(rows.index, [node])[node] == (first, 0, last, True)
     assert sorted(manifest.touched(rows.index, node, first, last, 10)) == [here, again]
     assert len(manifest.touched(rows.index, node, first, last, 1)) == 1
     assert manifest.touched(rows.index, node, last, last, 10) == []
-    assert manifest.kept(rows.index, rows.node["two"]) is None
+    assert list(manifest.kept(rows.index, list(rows.node.values()))) == [node]
 
 
 @pytest.mark.parametrize("sql", ["kept", "touched"])

@@ -1,0 +1,173 @@
+"""`alpenhorn db rebuild`: an empty index, filled again from the manifests on the disks at hand.
+
+Each manifest is read through before anything is written, and once more to fill the index, both times a page at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
+
+from alpenhorn.errors import Refused, StorageError, UnsafePath
+from alpenhorn.fs import manifest
+from alpenhorn.fs.paths import open_below
+from alpenhorn.index.connection import Index
+from alpenhorn.io.default import DefaultNode
+from alpenhorn.model import MANIFEST, MARKER, NodeFact
+from alpenhorn.plan.imports import detect, splits
+from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
+from alpenhorn.record.rebuild import Filled, Filling, Listed, node_fault, require_empty
+
+PAGE = 5000
+SHOWN = 1000  # paths that are named, of those which cannot be in an index
+Patterns = Sequence[re.Pattern[str]]
+
+
+class Disk(NamedTuple):
+    """A root with a manifest that was read through.  `name`: of its node; `files` and `size_b`: in the manifest;
+    `acqs_named`: whether it says which part of each path is the acquisition."""
+
+    root: str
+    name: str
+    files: int
+    size_b: int
+    acqs_named: bool
+
+
+class Rebuilt(NamedTuple):
+    """`unnamed`: (path, why) of files that no index can have; at most SHOWN of them."""
+
+    filled: Filled
+    unnamed: list[tuple[str, str]]
+
+
+def look(roots: Sequence[str]) -> tuple[list[Disk], list[str]]:
+    """The disks at some roots, and why others cannot be used, a line each."""
+    disks: list[Disk] = []
+    faults: list[str] = []
+    for root in dict.fromkeys(os.path.realpath(root) for root in roots):
+        try:
+            disks.append(_look(root))
+        except (Refused, StorageError) as error:
+            faults.append(str(error))
+        except (OSError, ValueError, UnsafePath) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            faults.append(f"{root}/{MANIFEST}: {why}; nothing was taken from this disk")
+    names = [disk.name for disk in disks]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        where = ", ".join(disk.root for disk in disks if disk.name == name)
+        faults.append(f"node {name}: more than one root is marked as its own: {where}; name one of them")
+    # The acquisitions of the others follow from those that name them.
+    usable = [disk for disk in disks if names.count(disk.name) == 1]
+    return sorted(usable, key=lambda disk: not disk.acqs_named), faults
+
+
+def fill(
+    index: Index,
+    disks: Sequence[Disk],
+    host: str,
+    group: str | None,
+    patterns: Patterns,
+    now: datetime,
+) -> Rebuilt:
+    """Fill the index in one transaction.  `group`: that of the new nodes; by default each has one of its name.
+
+    Raises Refused when the index is not empty, ValueError when a manifest was changed meanwhile.
+    """
+
+    def work() -> Rebuilt:
+        require_empty(index)
+        for disk in disks:
+            if wrong := node_fault(index, disk.name, host, disk.root):
+                raise Refused(f"{disk.root}: {wrong}; nothing was changed")
+        filling = Filling(index, now)
+        unnamed: list[tuple[str, str]] = []
+        for disk in disks:
+            node_id = filling.node(disk.name, host, disk.root, group or disk.name)
+            for page in _pages(disk.root):
+                listed = _listed(page, filling, patterns, unnamed)
+                filling.add(node_id, disk.name, listed)
+        adopt_identity(index, disks)
+        return Rebuilt(filling.filled(), unnamed[:SHOWN])
+
+    return index.retry(work)
+
+
+def adopt_identity(index: Index, disks: Sequence[Disk]) -> None:
+    """MERGE: let the index take over the index id of the disks, and the medium id of each.
+
+    To be filled in once `fs.identity` is there: without it the first run takes the disks for those of another archive.
+    Called within the transaction that fills the index.
+    """
+
+
+def _look(root: str) -> Disk:
+    if not os.path.isdir(root):
+        raise Refused(f"{root}: no such directory; is its disk mounted?")
+    name = DefaultNode(_anonymous(root), {}).owner()
+    if not name:
+        raise Refused(f"{root}: no file {MARKER}, so that this is no node's root; nothing was taken from it")
+    files = size_b = 0
+    acqs_named = True
+    for page in _pages(root):
+        files += len(page)
+        size_b += sum(entry.size_b for entry in page)
+        acqs_named = acqs_named and all(entry.acq_b is not None for entry in page)
+    return Disk(root, name, files, size_b, acqs_named)
+
+
+def _anonymous(root: str) -> NodeFact:
+    return NodeFact(0, root, root, 0, None, None, None, True, False, None, None, None, 0.0, None)
+
+
+def _pages(root: str) -> Iterator[list[manifest.Entry]]:
+    with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        entries = manifest.entries(file)
+        while page := list(islice(entries, PAGE)):
+            yield page
+
+
+def _listed(
+    page: Sequence[manifest.Entry], filling: Filling, patterns: Patterns, unnamed: list[tuple[str, str]]
+) -> list[Listed]:
+    """The files of a page; why others cannot be in an index is added to `unnamed`."""
+    paths = [os.fsdecode(entry.path) for entry in page]
+    open_ones = [path for path, entry in zip(paths, page, strict=True) if entry.acq_b is None]
+    known = filling.known(pair for path in open_ones for pair in splits(path)) if open_ones else set()
+    listed = []
+    for path, entry in zip(paths, page, strict=True):
+        if entry.acq_b is not None:
+            names = _cut(entry)
+        else:
+            names = next((pair for pair in splits(path) if pair in known), None) or detect(path, patterns)
+        if names is None:
+            why = "its path does not say which acquisition it belongs to"
+        else:
+            why = _fault(*names)
+            if not why:
+                listed.append(Listed(*names, entry.size_b, entry.md5sum))
+        if why and len(unnamed) < SHOWN:
+            unnamed.append((path, why))
+    return listed
+
+
+def _cut(entry: manifest.Entry) -> tuple[str, str] | None:
+    path, length = entry.path, entry.acq_b or 0
+    if not 0 < length < len(path) or path[length : length + 1] != b"/":
+        return None
+    return os.fsdecode(path[:length]), os.fsdecode(path[length + 1 :])
+
+
+def _fault(acq: str, name: str) -> str:
+    """Why no index can have a file of these names; "" when it can."""
+    if len(acq) > ACQ_LENGTH or len(name) > NAME_LENGTH:
+        return "its name is too long for the index"
+    try:
+        f"{acq}/{name}".encode()
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8"
+    return unsafe(acq, name)

@@ -1,0 +1,50 @@
+"""Whether there is a recent backup of the index."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import ago, moment
+
+# Between the server's clock when the backup was noted and now: more is no accident of two clocks.
+AHEAD = timedelta(days=1)
+
+
+class Backup(NamedTuple):
+    """`at`: the moment that it shows."""
+
+    path: str
+    at: datetime | None
+
+
+class Backups(NamedTuple):
+    """`newest`: None without any.  `first_run`: when the oldest run that is still known began; `now`: the server's."""
+
+    newest: Backup | None
+    first_run: datetime | None
+    now: datetime
+
+
+def load(index: Index) -> Backups:
+    noted = index.execute("SELECT value, at FROM sync_index WHERE name = 'backup'").fetchone()
+    first = index.execute("SELECT started FROM sync_run ORDER BY id LIMIT 1").fetchone()
+    return Backups(
+        Backup(noted[0], moment(noted[1])) if noted else None,
+        moment(first[0]) if first else None,
+        index.now(),
+    )
+
+
+def fault(backups: Backups, within_s: float) -> str:
+    """Why there is no backup younger than `within_s`; "" when there is one, or the index is younger than that."""
+    within = timedelta(seconds=within_s)
+    newest, first = backups.newest, backups.first_run
+    if newest is None or newest.at is None:
+        return "the index has no backup" if first is not None and backups.now - first > within else ""
+    if newest.at - backups.now > AHEAD:
+        return f"the newest backup of the index is dated in the future: {newest.path}"
+    if backups.now - newest.at > within:
+        return f"the newest backup of the index is {ago(backups.now - newest.at)} old: {newest.path}"
+    return ""
