@@ -196,6 +196,11 @@ class _Session:
         while self._may_start():
             self.report.new_round()
             first, context = context is None, self._context()
+            if self.asked.reconcile is not None:
+                from alpenhorn.coordinator.reconcile import reconcile  # one command's work
+
+                reconcile(context, self.asked.reconcile, self._turn, self._may_start, self._withdraw)
+                break
             if first and (manifests := self._manifests(context)) is not None:
                 manifests.compare(context, self._turn, self._may_go_on)
             if self.asked.manifest:

@@ -88,6 +88,7 @@ class Worker:
 def _seldom(task: Task, node: Node, report: Reporter) -> object:
     """Jobs of whose types the parent knows nothing in most runs."""
     from alpenhorn.manifests import CompareJob, ManifestJob
+    from alpenhorn.reconciling import ReconcileJob
     from alpenhorn.tape import TapeJob
 
     match task.job:
@@ -100,6 +101,10 @@ def _seldom(task: Task, node: Node, report: Reporter) -> object:
             from alpenhorn.run.manifest import compare
 
             return compare(task.job, node, report)
+        case ReconcileJob():
+            from alpenhorn.run.reconcile import reconcile
+
+            return reconcile(task.job, node, report)
         case ManifestJob():
             from alpenhorn.run.manifest import write
 
