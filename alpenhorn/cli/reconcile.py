@@ -110,7 +110,7 @@ def reconcile(
     else:
         _summary(report, app)
         _still_waiting(waiting, restored, app.host)
-    attention(report)
+        attention(report)
     ctx.exit(FAILED if report.left_out else report.exit_status)
 
 
@@ -187,7 +187,7 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
             "suspect": one.suspect,
             "young": one.young,
             "complete": one.complete,
-            "why": one.why,
+            "why": one.why or None,
         }
         click.echo(json.dumps(head)[:-1], nl=False)
         for kind, kept in one.kept.items():
@@ -197,6 +197,8 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
         click.echo("}", nl=False)
     rest = {
         "left_out": [{"node": name, "why": why} for name, why in report.left_out.items()],
+        "failed": report.failures.lines(),
+        "notes": report.warnings.lines(),
         "stopped": report.stopped,
         "waiting": waiting,
         "restored": restored or None,
@@ -217,7 +219,7 @@ def _shaped(kind: str, finding: Finding) -> dict[str, Any]:
     if kind in ("differing", "back", "dark"):
         shaped |= {
             "kind": finding.what or None,
-            "bytes": finding.size_b,
+            "size_b": finding.size_b,
             "changed": None if finding.mtime_ns is None else _moment(finding.mtime_ns),
         }
     if kind == "unread":
