@@ -6,6 +6,7 @@ import datetime
 import os
 import stat
 from collections.abc import Iterable
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from typing import Any
 
 from alpenhorn.errors import UnsafePath
@@ -32,6 +33,7 @@ ENOUGH = 10_000  # findings; directories without any copy are left to another jo
 MOST_ENTRIES = 100_000  # likewise, of entries that were listed: a job has a deadline
 SECOND_NS = 10**9
 NEVER_NS = 2**63  # later than any file's time
+IMPOSSIBLE = "impossible"
 FSCK = "lost+found"  # at the root of a file system, where only root may look
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -70,7 +72,8 @@ class _Findings:
     def __init__(self, job: ReconcileJob, root: str) -> None:
         self.root = root
         self._old_ns = int((storage_now(root) - job.min_age) * SECOND_NS) if job.min_age else NEVER_NS
-        self._now_ns = self._old_ns + int(job.min_age * SECOND_NS)
+        # Behind all that is changed in this moment: a float does not hold nanoseconds.
+        self._now_ns = self._old_ns + int(job.min_age * SECOND_NS) + SECOND_NS
         self._times: dict[Any, int] = {}
         self.looked = 0
         self.young = 0
@@ -269,20 +272,18 @@ class _Tree:
         for name, row in known.items():
             full = prefix + name
             rows = [row, *self._twins.pop(full, ())]
+            if why := _impossible(full):
+                self._no_file(full, rows, why)
+                continue
             try:
-                check_relative(full)
                 # Once more: a file that is being replaced may be in no listing, and some file systems list a name in
                 # another spelling.
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            except FileNotFoundError:
-                self._missing(full, rows, "it is not there")
-            except (OSError, UnsafePath) as error:
-                why = (
-                    str(error)
-                    if isinstance(error, UnsafePath)
-                    else f"it cannot be looked at: {error.strerror}"
-                )
-                self._unread(full, rows, why)
+            except OSError as error:
+                if error.errno in (ENOENT, ENAMETOOLONG):
+                    self._missing(full, rows, "it is not there")
+                else:
+                    self._unread(full, rows, f"it cannot be looked at: {error.strerror}")
             else:
                 for one in rows:
                     self._found.compare(one, full, status)
@@ -292,19 +293,18 @@ class _Tree:
         if path in self._closed:
             self._give_up(path, f"it cannot be listed: {self._closed.pop(path).strerror}", UNREAD)
             return
-        try:
-            check_relative(f"{path}/x" if path else "x")
-        except UnsafePath as error:
-            self._give_up(path, str(error), UNREAD)
+        if why := _impossible(f"{path}/x" if path else "x"):
+            self._give_up(path, why, IMPOSSIBLE)
             return
         try:
             fd = self._opened(path)
         except UnsafePath as error:
             self._give_up(path, str(error), DIFFERING)
-        except (FileNotFoundError, NotADirectoryError):
-            self._give_up(path, "its directory is not there", MISSING)
         except OSError as error:
-            self._give_up(path, f"it cannot be listed: {error.strerror}", UNREAD)
+            if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+                self._give_up(path, "its directory is not there", MISSING)
+            else:
+                self._give_up(path, f"it cannot be listed: {error.strerror}", UNREAD)
         else:
             os.close(fd)
             self._open(path, False)
@@ -320,8 +320,10 @@ class _Tree:
             for name, row in known.items()
             for one in (row, *self._twins.pop(prefix + name, ()))
         ]
-        if kind == UNREAD:
-            self._found.unread(path, why, sum(_good(row) for _, row in pairs))
+        if kind in (UNREAD, IMPOSSIBLE):
+            copies = sum(_good(row) for _, row in pairs)
+            self._found.unread(path, why, copies)
+            self._found.looked += copies if kind == IMPOSSIBLE else 0
         else:
             for full, row in pairs:
                 if row[4] == "Y":
@@ -334,6 +336,11 @@ class _Tree:
             if row[4] == "Y":
                 self._found.looked += 1
                 self._found.found.append(Finding(MISSING, path, row[3], why=why))
+
+    def _no_file(self, path: str, rows: Iterable[Known], why: str) -> None:
+        """No file can have that path, so that nothing is left to be looked at, and nothing to be deleted."""
+        self._unread(path, rows, why)
+        self._found.looked += sum(map(_good, rows))
 
     def _unread(self, path: str, rows: Iterable[Known], why: str) -> None:
         if copies := sum(map(_good, rows)):
@@ -354,6 +361,15 @@ class _Tree:
         first = os.fsencode(path) + b"/"
         behind = first > self._after or self._after.startswith(first)
         return behind and (self._until is None or first <= self._until)
+
+
+def _impossible(path: str) -> str:
+    """Why no file below a root can have that path; "" when one can."""
+    try:
+        check_relative(path)
+    except UnsafePath as error:
+        return f"{error}; correct the row in the index"
+    return ""
 
 
 def _good(row: Known | None) -> int:

@@ -1,7 +1,10 @@
 """The index and the disks compared, both ways, by real runs."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -48,7 +51,8 @@ def distrust(archive, *nodes, why="reconcile"):
 def trust(archive, node):
     """(distrust, looked, lost) of a node."""
     return archive.one(
-        "SELECT m.distrust, m.looked, m.lost FROM sync_medium m JOIN storagenode n ON n.id = m.node_id WHERE n.name = ?",
+        "SELECT m.distrust, m.looked, m.lost FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
+        " WHERE n.name = ?",
         node,
     )
 
@@ -123,7 +127,7 @@ def test_what_differs_is_suspect_until_a_run_has_read_it(disk):
         "short": "XY",
         "changed": "XY",
         "back": "YY",
-        "removed": "MN",  # there are no other copies of it
+        "removed": "YN",  # there are no other copies of it
         "other": "NN",
     }
     assert (root / "acq/other").read_bytes() == b"another one" and (root / "acq/unknown").exists()
@@ -145,7 +149,7 @@ def test_acquisitions_in_one_another_and_those_with_two_names_for_one_path(disk)
     def file(acq, name, content=b"four"):
         rows = disk.all("SELECT id FROM archiveacq WHERE name = ?", acq)
         acq_id = rows[0][0] if rows else disk.insert("archiveacq", name=acq)
-        file_id = disk.file(f"{acq}/{name}", content, acq_id=acq_id)
+        file_id = disk.file(f"{acq}/{name}", content, acq_id=acq_id, name=name)
         disk.put("disk", f"{acq}/{name}", content)
         disk.set_copy(file_id, "disk", "YY")
         return file_id
@@ -282,15 +286,27 @@ def test_a_node_that_is_not_there_stays_distrusted(two_hosts):
 
 
 def test_what_cannot_be_looked_at_keeps_a_node_distrusted(disk):
-    """A directory that leads into itself cannot be told from one that cannot be read, whoever runs this."""
-    disk.file("acq/f", b"four", "disk")
+    """The command is run without root's power to look everywhere."""
+    ids = [disk.file(path, b"four", "disk") for path in ("acq/f", "acq/closed/f", "acq/gone")]
     aged(disk, "disk")
+    (disk.root("disk") / "acq/gone").unlink()
     distrust(disk, "disk")
-    file_id = disk.file("acq/" + "x" * 255 + "y", b"four")
-    disk.set_copy(file_id, "disk", "YY")
-    document = reconciled(disk, status=1)
-    assert set(found(document)) == {"unread"} and not document["nodes"][0]["complete"]
-    assert trust(disk, "disk")[0] == "reconcile" and disk.copy(file_id, "disk") == "YY"
+    closed = disk.root("disk") / "acq/closed"
+    closed.chmod(0)
+    powerless = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    argv = [*powerless, sys.executable, "-m", "alpenhorn", "-c", str(disk.configure()), "reconcile", "--json"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    finally:
+        closed.chmod(0o755)
+    assert done.returncode == 1, done
+    document = json.loads(done.stdout)
+    (node,) = document["nodes"]
+    assert found(document) == {"unread": ["acq/closed"], "missing": ["acq/gone"]}
+    assert "1 of 3 copies could not be looked at" in node["why"] and not node["complete"]
+    assert [disk.copy(file_id, "disk") for file_id in ids] == ["YY", "YY", "MY"]
+    assert trust(disk, "disk")[0] == "reconcile"
+    assert reconciled(disk)["nodes"][0]["complete"] and trust(disk, "disk")[0] is None
 
 
 def test_unknown_files_do_not_keep_a_node_distrusted(disk):

@@ -257,7 +257,13 @@ def test_a_path_that_no_file_can_have_is_not_lost(node: Node, name: str) -> None
     put(Path(node.root), "acq/f", b"four")
     result = outcome(node, Part("acq", (copy(name), copy("f"))))
     assert kinds(result) == {UNREAD} and sum(one.copies for one in result.found) == 1
-    assert result.looked == 1
+    assert result.looked == 2  # nothing of it is left to be looked at
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x" * 256 + "/f"])
+def test_a_file_whose_name_is_too_long_is_not_there(node: Node, name: str) -> None:
+    put(Path(node.root), "acq/f", b"four")
+    assert set(found(outcome(node, Part("acq", (copy(name), copy("f")))), MISSING)) == {f"acq/{name}"}
 
 
 def test_two_copies_at_one_path_are_both_looked_at(node: Node) -> None:
