@@ -72,7 +72,7 @@ def in_pages(
     sql = COPIES.format(join=JOIN[index.sqlite], acq=f"= ? AND {name} > {value} ORDER BY {name} LIMIT ?")
     after = ""
     while rows := index.execute(sql, (node_id, now, acq_id, after, limit)).fetchall():
-        yield rows
+        yield list(rows)  # one of the drivers gives a tuple
         after = rows[-1][1]
         if len(rows) < limit:
             return
