@@ -45,7 +45,7 @@ ARGUMENTS = {
     "plan": ["", "--only pull", "--node odd"],
     "plan --files": [""],
     "plugins": [""],
-    "reconcile": ["--min-age 0", "--min-age 0 --node far --dry-run"],
+    "reconcile": ["--min-age 0 --dry-run"],
     "repair": ["--check", "--force"],
     "request list": ["", "--state failing", "--state done", "--state cancelled"],
     "request show": ["1", "2", "3"],
@@ -84,7 +84,7 @@ def archive(
 
 
 def part(archive: Archive) -> None:
-    """Let the index and the disks part in every way that a reconciliation tells of."""
+    """Let the index and the disks part in every way that a reconciliation shows."""
     for name in ("src", "far"):
         archive.insert(
             "sync_medium",
