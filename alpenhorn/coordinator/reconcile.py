@@ -128,6 +128,8 @@ class Reconciling:
         nodes = [context.node(node_id) for node_id in context.ios]
         self._nodes = {node.id: Compared(node) for node in sorted(nodes, key=lambda node: node.name)}
         self._read = dict.fromkeys(self._nodes, False)  # all its copies were handed out
+        self._good = dict.fromkeys(self._nodes, 0)  # copies as the comparison began
+        self._turned = dict.fromkeys(self._nodes, 0)  # of these, suspect by now
         self._broken: set[int] = set()
         self._more: deque[Task] = deque()
         self._tasks = self._all_tasks()
@@ -152,6 +154,7 @@ class Reconciling:
         """The whole tree of a node, some parts at a time."""
         node, index, report = compared.node, self.context.index, self.context.report
         acqs = []
+        self._good[node.id] = good_copies.count(index, node.id)
         for acq in scan.acquisitions(index, node.id):
             compared.expected += acq.good
             try:
@@ -320,6 +323,8 @@ class Reconciling:
                     compared.why = "the node was moved or taken off this host meanwhile"
                     return
                 compared.suspect += turned
+                if before == HasFile.YES:
+                    self._turned[node.id] += turned
                 context.changed = True
         compared.why = self._incomplete(compared)
         if not compared.why:
@@ -331,8 +336,7 @@ class Reconciling:
             return f"the run was stopped: {max(left, 0)} copies were not looked at"
         if left:
             return f"{left} of {compared.expected} copies could not be looked at"
-        turned = compared.kept[MISSING].count + compared.kept[DIFFERING].count
-        if scan.good(self.context.index, node.id) + turned != compared.expected:
+        if good_copies.count(self.context.index, node.id) + self._turned[node.id] != self._good[node.id]:
             return "its copies were changed in the index meanwhile: compare it once more"
         return ""
 

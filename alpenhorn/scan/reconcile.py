@@ -89,15 +89,6 @@ def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime
     return [row for row in rows if row[1].startswith(prefix)]
 
 
-def good(index: Index, node_id: int) -> int:
-    """How many good copies a node has, of files whose rows are there."""
-    sql = (
-        "SELECT COUNT(*) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
-        " JOIN archiveacq a ON a.id = f.acq_id WHERE c.node_id = ? AND c.has_file = 'Y'"
-    )
-    return int(index.execute(sql, (node_id,)).fetchone()[0])
-
-
 def distrusted(index: Index) -> list[Distrusted]:
     """The nodes whose copies do not count until `alpenhorn reconcile` was run on their hosts, by name."""
     rows = index.execute(

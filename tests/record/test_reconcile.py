@@ -135,7 +135,6 @@ def test_the_acquisitions_of_a_node_with_the_number_of_its_copies(rows: Rows) ->
         (second, "second", 1, 0),
     ]
     assert scan.acquisitions(rows.index, rows.node["field"]) == []
-    assert scan.good(rows.index, rows.node["one"]) == 2
 
 
 def test_copies_come_with_the_last_good_look(rows: Rows) -> None:
