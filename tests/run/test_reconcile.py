@@ -319,6 +319,16 @@ def test_a_node_that_is_gone_tells_nothing_of_its_files(node: Node) -> None:
         outcome(node, Part("acq", (copy("f"), copy("none"))))
 
 
+def test_one_that_comes_while_it_is_looked_at_tells_nothing_of_its_files(node: Node) -> None:
+    class Mounting(Report):
+        def progress(self, files: int, bytes: int) -> None:
+            put(Path(node.root), MARKER, b"disk\n")
+
+    (Path(node.root) / MARKER).unlink()
+    with pytest.raises(StorageError):
+        outcome(node, Part("acq", (copy("none"),)), report=Mounting())
+
+
 def test_one_that_goes_while_it_is_looked_at_tells_nothing_of_its_files(node: Node) -> None:
     class Unmounting(Report):
         def progress(self, files: int, bytes: int) -> None:
