@@ -54,6 +54,10 @@ COMMANDS = {
     "request": Entry(
         "alpenhorn.cli.request:request", "Copy requests: why one is not done, cancel them, try them again."
     ),
+    "reconcile": Entry(
+        "alpenhorn.cli.reconcile:reconcile",
+        "Compare the index with the disks of this host, both ways, and set right what differs.",
+    ),
     "repair": Entry(
         "alpenhorn.cli.repair:repair", "Request a good copy for every one that is corrupt or missing."
     ),

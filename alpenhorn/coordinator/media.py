@@ -23,7 +23,7 @@ from alpenhorn.scan import media as scan
 _log = logging.getLogger(__name__)
 
 # What may change files, or what is known of them.
-CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE})
+CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE, Kind.SEPARATE})
 RECONCILE = "alpenhorn reconcile"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.run.pool import Activity
+
+if TYPE_CHECKING:
+    from alpenhorn.coordinator.reconcile import Compared, Options
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +20,7 @@ class Asked(NamedTuple):
     """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "delete", "pull", "tape"), none for all;
     `time_limit` in seconds; the next two let a run do what it takes for a mistake otherwise: delete a great
     part of a node, record that a great part of it is missing; `manifest`: nothing is done but to write the manifests
-    of those nodes anew."""
+    of those nodes anew; `reconcile`: nothing is done but to compare those nodes with their disks."""
 
     nodes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -26,6 +29,7 @@ class Asked(NamedTuple):
     allow_mass_delete: bool = False
     accept_loss: bool = False
     manifest: bool = False
+    reconcile: Options | None = None
 
     def wants(self, kind: str) -> bool:
         return not self.only or kind in self.only
@@ -88,7 +92,7 @@ class Report:
     run is working on.
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
     was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
-    written, by node name.
+    written, by node name.  `compared`: what a reconciliation found on each node.
     """
 
     def __init__(self) -> None:
@@ -102,6 +106,7 @@ class Report:
         self.finished = (0, 0)
         self.expected = (0, 0)
         self.manifests: dict[str, tuple[int, int]] = {}
+        self.compared: list[Compared] = []
         self.stopped = False
         self.out_of_time = False
         self.run_id: int | None = None

@@ -214,6 +214,11 @@ class _Session:
             if first:
                 self._adopt(context)
                 self._compare(context)
+            if self.asked.reconcile is not None:
+                from alpenhorn.coordinator.reconcile import reconcile  # one command's work
+
+                reconcile(context, self.asked.reconcile, self._turn, self._may_start, self._withdraw)
+                break
             if first and (self.asked.manifest or manifest_due.uncertain(context, self._tokens(context))):
                 manifests = self._manifests(context)
                 manifests.compare(context, self._turn, self._may_go_on)

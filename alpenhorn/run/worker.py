@@ -96,6 +96,7 @@ def _seldom(task: Task, node: Node, report: Reporter) -> object:
     """Jobs of whose types the parent knows nothing in most runs."""
     from alpenhorn.links import LookJob, SeparateJob
     from alpenhorn.manifests import CompareJob, ManifestJob
+    from alpenhorn.reconciling import ReconcileJob
     from alpenhorn.tape import TapeJob
 
     match task.job:
@@ -116,6 +117,10 @@ def _seldom(task: Task, node: Node, report: Reporter) -> object:
             from alpenhorn.run.links import separate
 
             return separate(task.job, node, task.stage, report)
+        case ReconcileJob():
+            from alpenhorn.run.reconcile import reconcile
+
+            return reconcile(task.job, node, report)
         case ManifestJob():
             from alpenhorn.run.manifest import write
 

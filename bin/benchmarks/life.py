@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -144,8 +145,8 @@ class Delete(SmallFiles):
         return _shell(self.base, f"find {self.made.plain.name} -name '*.dat' -print0 | xargs -0 rm")
 
 
-class Search(Case):
-    """A run that searches a tree of 200,000 files in 2,000 directories for new ones, and finds none."""
+class ManyFiles(Case):
+    """A tree of 200,000 files in 2,000 directories, all of them in the index."""
 
     directories, each = 2_000, 100
 
@@ -170,9 +171,6 @@ class Search(Case):
                 f" SELECT id, {node_id}, 'Y', 'Y', 1, 0, '{WHEN}' FROM archivefile"
             )
             index.commit()
-        self.made.alpenhorn("node", "modify", "src", "--auto-import")
-        # The first looks at every file, and remembers the directories.
-        self.made.alpenhorn("sync")
 
     def _make(self) -> Iterable[tuple[Any, ...]]:
         digest = md5(b"", usedforsecurity=False).hexdigest()
@@ -184,6 +182,16 @@ class Search(Case):
                 (directory / name).touch()
                 yield (number - 1) * self.each + file + 1, number, name, 0, digest, WHEN
 
+
+class Search(ManyFiles):
+    """A run that searches the tree for new files, and finds none."""
+
+    def __init__(self, base: Path, at_end: ExitStack) -> None:
+        super().__init__(base, at_end)
+        self.made.alpenhorn("node", "modify", "src", "--auto-import")
+        # The first looks at every file, and remembers the directories.
+        self.made.alpenhorn("sync")
+
     def ours(self) -> Spent:
         return self.made.alpenhorn("sync")
 
@@ -192,6 +200,31 @@ class Search(Case):
 
     def tool(self) -> Spent:
         return _shell(self.base, f"find {self.made.source.name} -type d >/dev/null")
+
+
+class Reconcile(ManyFiles):
+    """A comparison of the tree with the index, which agree, as each copy was read after it was written."""
+
+    def __init__(self, base: Path, at_end: ExitStack) -> None:
+        super().__init__(base, at_end)
+        with closing(sqlite3.connect(self.made.index)) as index:
+            index.execute(
+                "INSERT INTO sync_verification (file_id, node_id, verified)"
+                " SELECT file_id, node_id, datetime('now') FROM archivefilecopy"
+            )
+            index.commit()
+
+    def ours(self) -> Spent:
+        return self.made.alpenhorn("reconcile", "--node", "src", "--json")
+
+    def check(self, spent: Spent) -> None:
+        (node,) = json.loads(spent.output)["nodes"]
+        found = sum(len(value) for value in node.values() if isinstance(value, list))
+        if not node["complete"] or node["looked"] != self.directories * self.each or found:
+            raise BenchFailed(f"{node['looked']} copies were looked at, {found} things found: {node['why']}")
+
+    def tool(self) -> Spent:
+        return _shell(self.base, f"find {self.made.source.name} -printf '%p %s %T@\\n' >/dev/null")
 
 
 def _shell(base: Path, command: str) -> Spent:

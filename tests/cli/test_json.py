@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -45,6 +46,7 @@ ARGUMENTS = {
     "plan": ["", "--only pull", "--node odd"],
     "plan --files": [""],
     "plugins": [""],
+    "reconcile": ["--min-age 0 --dry-run"],
     "repair": ["--check", "--force"],
     "request list": ["", "--state failing", "--state done", "--state cancelled"],
     "request show": ["1", "2", "3"],
@@ -88,6 +90,29 @@ def backups(archive: Archive) -> dict[str, str]:
     return {"backup_dir": str(directory)}
 
 
+def part(archive: Archive) -> None:
+    """Let the index and the disks part in every way that a reconciliation shows."""
+    for name in ("src", "far"):
+        archive.insert(
+            "sync_medium",
+            node_id=archive.id("storagenode", name),
+            generation=0,
+            distrust="reconcile",
+            separate=0,
+            looked=0,
+            lost=0,
+        )
+    archive.insert("sync_index", name="restored", value="the index is older than node src")
+    for path in ("acq/vanished", "acq/returned", "../f"):
+        file_id = archive.file(path, b"f")
+        archive.set_copy(file_id, "dst", "NY" if path == "acq/returned" else "YY")
+    returned = archive.put("dst", "acq/returned", b"f")
+    os.utime(returned, (1_500_000_000, 1_500_000_000))
+    archive.put("dst", "acq/good", b"longer than it was")
+    archive.put("dst", "unknown", b"dark")
+    archive.put("dst", "nested/ALPENHORN_NODE", b"nested\n")
+
+
 def said(archive: Archive, command: str, arguments: str) -> str:
     """What a command prints, without a word of anything else."""
     name, _, option = command.partition(" --")
@@ -109,6 +134,8 @@ def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) ->
     shapes = documented()
     wrong: list[str] = []
     for command, variants in ARGUMENTS.items():
+        if command == "reconcile":
+            part(archive)  # last but a few, since the other documents tell of it too
         shape = shapes.named[command]
         seen: set[str] = set()
         for arguments in variants:

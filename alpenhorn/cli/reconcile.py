@@ -1,0 +1,236 @@
+"""`alpenhorn reconcile`: compare the index with the disks, both ways."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.runs import jobs_option, node_option, workers
+from alpenhorn.cli.times import Duration
+from alpenhorn.errors import FAILED
+
+if TYPE_CHECKING:
+    from alpenhorn.coordinator.reconcile import Compared, Kept
+    from alpenhorn.coordinator.report import Report
+    from alpenhorn.reconciling import Finding
+
+EXAMPLES = 5  # of each kind and node
+EPOCH = datetime(1970, 1, 1)
+NAMES = {
+    "missing": "missing",
+    "differing": "differs",
+    "back": "there again",
+    "dark": "unknown",
+    "unread": "not looked at",
+    "other": "left out",
+}
+
+
+@click.command()
+@node_option
+@click.option("--read", is_flag=True, help="Read all good copies in full afterwards.")
+@click.option(
+    "--min-age",
+    metavar="T",
+    type=Duration(),
+    default="1d",
+    show_default=True,
+    help="Leave out unknown files that changed less than that long ago.",
+)
+@click.option(
+    "--accept-loss", is_flag=True, help="Record what is missing even if it is a great part of a node."
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Only compare; change nothing.")
+@click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
+@jobs_option
+@json_option
+@pass_app
+@click.pass_context
+def reconcile(
+    ctx: click.Context,
+    app: App,
+    nodes: tuple[str, ...],
+    read: bool,
+    min_age: float,
+    accept_loss: bool,
+    dry_run: bool,
+    wait: bool,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Compare the index with the disks of this host, both ways, and set right what differs.
+
+    Run this on each host after the index was restored from a backup.  Each good copy is looked at on the disk: is it
+    there, has it the right length, was it written to since it was last read?  What is missing or differs counts as
+    suspect from then on, so that the next run reads it.  Copies that are recorded as gone and are there again become
+    suspect too.  Files that the index does not know are only listed.
+
+    No file is read without --read.  Nodes that were compared as a whole are trusted again.  The exit status is 0 when
+    index and disks agree, 1 when something was found or could not be looked at.
+
+    \b
+    Examples:
+      alpenhorn reconcile
+      alpenhorn reconcile --node archive1 --dry-run --json
+    """
+    with workers(app, jobs) as pool:
+        # Imported only now: the workers, forked before, need none of it.
+        from alpenhorn.coordinator.reconcile import Options
+        from alpenhorn.coordinator.report import Asked, Unwatched
+        from alpenhorn.coordinator.sync import sync
+        from alpenhorn.run.stopping import StopRequest
+
+        options = Options(min_age, read, dry_run)
+        asked = Asked(nodes, wait=wait, accept_loss=accept_loss, reconcile=options)
+        shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
+        with StopRequest(pool.wakeup) as stopping:
+            if shown:
+                from alpenhorn.cli.progress import Progress
+
+                with Progress() as progress:
+                    report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)
+            else:
+                report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+    from alpenhorn.cli.sync import attention
+    from alpenhorn.scan import reconcile as scan
+
+    waiting = [
+        {"node": one.node, "host": one.host, "active": one.active} for one in scan.distrusted(app.index)
+    ]
+    restored = scan.restored(app.index)
+    if as_json:
+        _document(report, waiting, restored)
+    else:
+        _summary(report, app)
+        _still_waiting(waiting, restored, app.host)
+        attention(report)
+    ctx.exit(FAILED if report.left_out else report.exit_status)
+
+
+def _summary(report: Report, app: App) -> None:
+    from alpenhorn.cli import output
+
+    rows = [
+        (
+            one.node.name,
+            one.looked,
+            *(one.kept[kind].count for kind in ("missing", "differing", "back", "dark", "unread")),
+            output.yes_no(one.complete),
+        )
+        for one in report.compared
+    ]
+    headers = ("node", "copies", "missing", "differ", "back", "unknown", "not looked at", "reconciled")
+    if rows:
+        output.table(headers, rows, right=headers[1:-1])
+    elif not report.left_out and not report.warnings:
+        output.line(f"No active node on host {app.host}.")
+    for one in report.compared:
+        output.lines(_examples(one))
+
+
+def _examples(one: Compared) -> Iterator[str]:
+    from alpenhorn.cli import output
+
+    for kind, kept in one.kept.items():
+        for finding in islice(kept, EXAMPLES):
+            yield f"{NAMES[kind]}: {one.node.name}: {finding.path}{_detail(finding)}"
+        if kept.count > EXAMPLES:
+            yield f"{NAMES[kind]}: {one.node.name}: … and {kept.count - EXAMPLES} more (--json lists all)"
+    if one.young:
+        left_out = output.count(one.young, "unknown file")
+        yield f"{one.node.name}: {left_out} left out, changed less than --min-age ago"
+
+
+def _detail(finding: Finding) -> str:
+    from alpenhorn.cli import output
+
+    details = []
+    if finding.what and finding.what != "file":
+        details.append(finding.what)
+    elif finding.size_b is not None:
+        details.append(output.size(finding.size_b))
+    if finding.why:
+        details.append(finding.why)
+    if finding.copies:
+        details.append(output.count(finding.copies, "copy", "copies"))
+    return f" ({'; '.join(details)})" if details else ""
+
+
+def _still_waiting(waiting: list[dict[str, Any]], restored: str, host: str) -> None:
+    from alpenhorn.cli import output
+
+    for one in waiting:
+        where = "this host" if one["host"] == host else f"host {one['host'] or '(none)'}"
+        inactive = "" if one["active"] else ", once it is active"
+        output.line(f"still to be reconciled: node {one['node']}, on {where}{inactive}")
+    if restored:
+        output.line(f"nothing is deleted on this index: {restored}")
+
+
+def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> None:
+    """One JSON document, written piece by piece: the findings may be more than fit into memory."""
+    click.echo('{"nodes": [', nl=False)
+    for number, one in enumerate(report.compared):
+        click.echo(",\n " if number else "\n ", nl=False)
+        head = {
+            "node": one.node.name,
+            "root": one.node.root,
+            "copies": one.expected,
+            "looked": one.looked,
+            "suspect": one.suspect,
+            "young": one.young,
+            "complete": one.complete,
+            "why": one.why or None,
+        }
+        click.echo(json.dumps(head)[:-1], nl=False)
+        for kind, kept in one.kept.items():
+            click.echo(f',\n  "{kind}": [', nl=False)
+            _array(kind, kept)
+            click.echo("]", nl=False)
+        click.echo("}", nl=False)
+    rest = {
+        "left_out": [{"node": name, "why": why} for name, why in report.left_out.items()],
+        "failed": report.failures.lines(),
+        "notes": report.warnings.lines(),
+        "stopped": report.stopped,
+        "waiting": waiting,
+        "restored": restored or None,
+    }
+    click.echo("],\n " + json.dumps(rest)[1:])
+
+
+def _array(kind: str, kept: Kept) -> None:
+    separator = ""
+    findings = (json.dumps(_shaped(kind, finding)) for finding in kept)
+    while piece := list(islice(findings, 500)):
+        click.echo(separator + ",\n   ".join(piece), nl=False)
+        separator = ",\n   "
+
+
+def _shaped(kind: str, finding: Finding) -> dict[str, Any]:
+    shaped: dict[str, Any] = {"path": finding.path}
+    if kind in ("differing", "back", "dark"):
+        shaped |= {
+            "kind": finding.what or None,
+            "size_b": finding.size_b,
+            "changed": None if finding.mtime_ns is None else _moment(finding.mtime_ns),
+        }
+    if kind == "unread":
+        shaped["copies"] = finding.copies
+    return shaped | {"why": finding.why or None}
+
+
+def _moment(ns: int) -> str | None:
+    """A file's time; None for one that no calendar has."""
+    try:
+        moment = EPOCH + timedelta(seconds=ns // 10**9)
+    except OverflowError:
+        return None
+    return moment.isoformat(timespec="seconds") + "Z"

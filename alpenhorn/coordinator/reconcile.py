@@ -1,0 +1,387 @@
+"""`alpenhorn reconcile`: each node is compared with its disk, both ways, and what differs is set right.
+
+Nothing is recorded before all of a node was looked at, or the run was asked to stop: how many copies are missing can
+be judged only then.  A run that is killed has changed nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
+
+from alpenhorn.coordinator.checks import Checks
+from alpenhorn.coordinator.context import Context, Worklist
+from alpenhorn.errors import UnsafePath
+from alpenhorn.fs.paths import check_relative
+from alpenhorn.model import CheckFact, CheckFile, Done, Fate, HasFile, Kind, NodeFact, Task
+from alpenhorn.plan.batches import BATCH_FILES
+from alpenhorn.plan.checks import choose, storage_in_doubt
+from alpenhorn.plan.reconcile import Place, inside, places
+from alpenhorn.reconciling import (
+    BACK,
+    DIFFERING,
+    KINDS,
+    MISSING,
+    OTHER,
+    UNREAD,
+    Finding,
+    Known,
+    Part,
+    ReconcileJob,
+    ReconcileOutcome,
+)
+from alpenhorn.record import reconcile as records
+from alpenhorn.scan import manifest as good_copies
+from alpenhorn.scan import reconcile as scan
+
+_log = logging.getLogger(__name__)
+
+PAGE = 20_000  # copies that are read at a time; of an acquisition that has more, a part at a time
+FIRST_PAGE = 4_000  # so that the workers have something to do while the rest is read
+JOB_COPIES = 5_000
+RECORDED = 2_000  # copies in one transaction
+IN_MEMORY_B = 2**20  # of the findings of one kind
+READ_PAGE = 2_000
+
+Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
+Withdraw = Callable[[Callable[[Task], bool]], None]
+
+
+class Kept:
+    """Findings of one kind, in the order in which they came: a disk may hold millions of unknown files."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_B, "w+", encoding="ascii")  # noqa: SIM115
+
+    def add(self, finding: Finding) -> None:
+        self.count += 1
+        # In ASCII, with which bytes that are no text come back as they were.
+        self._file.write(json.dumps(finding[1:]) + "\n")
+
+    def __iter__(self) -> Iterator[Finding]:
+        self._file.seek(0)
+        for line in self._file:
+            yield Finding("", *json.loads(line))
+        self._file.seek(0, 2)
+
+
+class Compared:
+    """What is known of one node.
+
+    `expected` and `looked`: its good copies, and how many of them were looked at; `young`: unknown files left out for
+    their age; `suspect`: copies that are suspect from now on.  `complete`: every good copy was looked at, and what
+    differs was recorded; otherwise `why` says what is in the way.
+    """
+
+    def __init__(self, node: NodeFact) -> None:
+        self.node = node
+        self.expected = 0
+        self.looked = 0
+        self.young = 0
+        self.suspect = 0
+        self.complete = False
+        self.why = ""
+        self.kept = {kind: Kept() for kind in KINDS}
+
+    def agrees(self) -> bool:
+        return self.complete and not any(kept.count for kind, kept in self.kept.items() if kind != OTHER)
+
+
+class Options:
+    """`min_age`: seconds for which an unknown file must not have changed to be told; `read`: read all good copies in
+    full afterwards; `dry_run`: record nothing."""
+
+    def __init__(self, min_age: float, read: bool = False, dry_run: bool = False) -> None:
+        self.min_age = min_age
+        self.read = read
+        self.dry_run = dry_run
+
+
+def reconcile(
+    context: Context, options: Options, turn: Turn, may_start: Callable[[], bool], withdraw: Withdraw
+) -> None:
+    """Compare all nodes of the context, record what differs, and leave what was found in the report."""
+    comparing = Reconciling(context, options)
+    turn(context, {Kind.COMPARE: comparing}, may_start)
+    context.report.compared = comparing.settle()
+    if options.read and not options.dry_run and may_start():
+        turn(context, {Kind.CHECK: Reading(context, withdraw)}, may_start)
+
+
+class Reconciling:
+    """All copies of some nodes, and all else on their disks, through the pool and the record."""
+
+    kind = Kind.COMPARE
+
+    def __init__(self, context: Context, options: Options) -> None:
+        self.context = context
+        self._options = options
+        self._now = context.index.now()
+        nodes = [context.node(node_id) for node_id in context.ios]
+        self._nodes = {node.id: Compared(node) for node in sorted(nodes, key=lambda node: node.name)}
+        self._read = dict.fromkeys(self._nodes, False)  # all its copies were handed out
+        self._good = dict.fromkeys(self._nodes, 0)  # copies as the comparison began
+        self._turned = dict.fromkeys(self._nodes, 0)  # of these, suspect by now
+        self._broken: set[int] = set()
+        self._more: deque[Task] = deque()
+        self._tasks = self._all_tasks()
+
+    def feed(self) -> list[Task]:
+        if self._more:
+            tasks = list(self._more)
+            self._more.clear()
+            return tasks
+        return next(self._tasks, [])
+
+    def _all_tasks(self) -> Iterator[list[Task]]:
+        for compared in self._nodes.values():
+            for parts in self._parts(compared):
+                if compared.node.id in self.context.gone:
+                    break
+                yield self._cut(compared.node, parts)
+            else:
+                self._read[compared.node.id] = True
+
+    def _parts(self, compared: Compared) -> Iterator[list[Part]]:
+        """The whole tree of a node, some parts at a time."""
+        node, index, report = compared.node, self.context.index, self.context.report
+        acqs = []
+        self._good[node.id] = good_copies.count(index, node.id)
+        for acq in scan.acquisitions(index, node.id):
+            compared.expected += acq.good
+            try:
+                check_relative(f"{acq.name}/x")
+            except UnsafePath as error:
+                # No such file can be on the disk, nor be deleted: neither keeps the node from being believed.
+                compared.looked += acq.good
+                compared.kept[UNREAD].add(Finding(UNREAD, acq.name, why=str(error), copies=acq.good))
+            else:
+                acqs.append(acq)
+        files, size_b = report.expected
+        report.expected = (files + sum(acq.copies for acq in acqs), size_b)
+        nested = places(acq.name for acq in acqs)
+        outermost = frozenset(acq.name for acq in acqs if not nested.get(acq.name, Place()).above)
+        ids = {acq.name: acq.id for acq in acqs}
+        some: dict[int, str] = {}
+        copies, limit = 0, FIRST_PAGE
+        for acq in acqs:
+            if acq.name in nested or acq.copies > PAGE:
+                yield from self._by_itself(node, acq, nested.get(acq.name, Place()), ids)
+                continue
+            some[acq.id] = acq.name
+            copies += acq.copies
+            if copies >= limit:
+                yield self._together(node, some)
+                some, copies, limit = {}, 0, PAGE
+        if some:
+            yield self._together(node, some)
+        yield [Part("", apart=outermost)]
+
+    def _together(self, node: NodeFact, names: dict[int, str]) -> list[Part]:
+        rows = scan.copies(self.context.index, node.id, list(names), self._now)
+        return [Part(names[acq_id], tuple(known)) for acq_id, known in groupby(rows, itemgetter(0))]
+
+    def _by_itself(
+        self, node: NodeFact, acq: scan.Acquisition, place: Place, ids: dict[str, int]
+    ) -> Iterator[list[Part]]:
+        """An acquisition that has many files, or lies in another one, or has one in it."""
+        index = self.context.index
+        apart = frozenset(place.below)
+        elsewhere = frozenset(name[len(acq.name) + 1 :] for name in place.below)
+        others = [
+            row for name in place.above for row in self._in_here(node, name, ids[name], acq.name, elsewhere)
+        ]
+        after: str | None = None
+        pages = scan.in_pages(index, node.id, acq.id, self._now, PAGE)
+        before: list[Known] = next(pages, [])
+        for page in pages:
+            until = before[-1][1]
+            yield [self._part(acq.name, before, others, elsewhere, apart, after, until)]
+            before, after = page, until
+        yield [self._part(acq.name, before, others, elsewhere, apart, after, None)]
+
+    def _in_here(
+        self, node: NodeFact, name: str, acq_id: int, here: str, elsewhere: frozenset[str]
+    ) -> Iterator[Known]:
+        """The files of an acquisition that lie in the directory of another one inside of it, named from there."""
+        directory = here[len(name) + 1 :]
+        for row in scan.below(self.context.index, node.id, acq_id, directory, self._now):
+            below = row[1][len(directory) + 1 :]
+            if not inside(below, elsewhere):
+                yield (row[0], below, *row[2:])
+
+    def _part(
+        self,
+        path: str,
+        known: Sequence[Known],
+        others: Sequence[Known],
+        elsewhere: frozenset[str],
+        apart: frozenset[str],
+        after: str | None,
+        until: str | None,
+    ) -> Part:
+        if elsewhere:
+            known = [row for row in known if not inside(row[1], elsewhere)]
+        first = b"" if after is None else after.encode(errors="surrogateescape")
+        last = None if until is None else until.encode(errors="surrogateescape")
+        known = [
+            *known,
+            *(
+                row
+                for row in others
+                if (name := row[1].encode(errors="surrogateescape")) > first
+                and (last is None or name <= last)
+            ),
+        ]
+        limits = [None if name is None else f"{path}/{name}" for name in (after, until)]
+        return Part(path, tuple(known), apart, *limits)
+
+    def _cut(self, node: NodeFact, parts: Sequence[Part]) -> list[Task]:
+        tasks: list[Task] = []
+        batch: list[Part] = []
+        copies = 0
+        for part in parts:
+            batch.append(part)
+            copies += len(part.known)
+            if copies >= JOB_COPIES:
+                tasks.append(self._task(node, batch, copies))
+                batch, copies = [], 0
+        if batch:
+            tasks.append(self._task(node, batch, copies))
+        return tasks
+
+    def _task(self, node: NodeFact, parts: Sequence[Part], copies: int) -> Task:
+        return Task(
+            Kind.COMPARE,
+            node.id,
+            ReconcileJob(node, tuple(parts), self._options.min_age),
+            files=copies,
+            deadline=self.context.limits.deadline(max(copies, BATCH_FILES), 0),
+        )
+
+    def take(self, done: Done) -> None:
+        job = done.task.job
+        assert isinstance(job, ReconcileJob)
+        compared = self._nodes[job.node.id]
+        if done.fate is not Fate.DONE:
+            # What nobody has seen must not be relied on.
+            self._broken.add(job.node.id)
+            self.context.node_gone(
+                job.node.id, f"its files could not be compared with the index: {done.error}"
+            )
+            return
+        outcome: ReconcileOutcome = done.outcome
+        compared.looked += outcome.looked
+        compared.young += outcome.young
+        for finding in outcome.found:
+            compared.kept[finding.kind].add(finding)
+        if outcome.stopped:
+            self._broken.add(job.node.id)
+        elif outcome.rest and job.node.id not in self.context.gone:
+            self._more.append(self._task(job.node, outcome.rest, 0))
+
+    def withdrawn(self, task: Task) -> None:
+        self._broken.add(task.node_id)
+
+    def settle(self) -> list[Compared]:
+        """Record what was found on each node, once nothing is under way any more."""
+        for compared in self._nodes.values():
+            self._settle(compared)
+            self._tell(compared)
+        return list(self._nodes.values())
+
+    def _settle(self, compared: Compared) -> None:
+        context, node = self.context, compared.node
+        missing = compared.kept[MISSING]
+        if node.id in context.gone:
+            compared.why = context.gone[node.id]
+            return
+        if storage_in_doubt(compared.looked, missing.count) and not context.asked.accept_loss:
+            compared.why = (
+                f"{missing.count} of {compared.looked} copies that were looked at are missing, and nothing is recorded"
+                f" (such as {next(iter(missing)).path}); if its storage is not whole, mend or mount it; if they are"
+                f" lost, record it with: alpenhorn reconcile --node {node.name} --accept-loss"
+            )
+            return
+        if self._options.dry_run:
+            compared.why = "nothing is recorded in a dry run"
+            return
+        for kind, before in ((MISSING, HasFile.YES), (DIFFERING, HasFile.YES), (BACK, HasFile.NO)):
+            findings = iter(compared.kept[kind])
+            while some := list(islice(findings, RECORDED)):
+                why = {one.copy_id: one.why for one in some}
+                turned = records.suspect(context.index, context.run, node, before, why)
+                if turned is None:
+                    compared.why = "the node was moved or taken off this host meanwhile"
+                    return
+                compared.suspect += turned
+                if before == HasFile.YES:
+                    self._turned[node.id] += turned
+                context.changed = True
+        compared.why = self._incomplete(compared)
+        if not compared.why:
+            compared.complete = records.believed(context.index, node)
+
+    def _incomplete(self, compared: Compared) -> str:
+        node, left = compared.node, compared.expected - compared.looked
+        if node.id in self._broken or not self._read[node.id] or self.context.report.stopped:
+            return f"the run was stopped: {max(left, 0)} copies were not looked at"
+        if left:
+            return f"{left} of {compared.expected} copies could not be looked at"
+        if good_copies.count(self.context.index, node.id) + self._turned[node.id] != self._good[node.id]:
+            return "its copies were changed in the index meanwhile: compare it once more"
+        return ""
+
+    def _tell(self, compared: Compared) -> None:
+        report, name = self.context.report, compared.node.name
+        counts = {kind: compared.kept[kind].count for kind in KINDS}
+        _log.info("node %s was compared: %d copies looked at, %s", name, compared.looked, counts)
+        if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
+            report.failures.add(f"node {name} is not reconciled: {compared.why}")
+        elif not compared.agrees() and compared.node.id not in self.context.gone:
+            report.failures.add(f"node {name} and the index differ")
+
+
+class Reading(Checks):
+    """Every copy that is suspect or good, read in full.  What is on tape is not asked back for that."""
+
+    def _all_pages(self) -> Iterator[tuple[NodeFact, list[CheckFile]]]:
+        nodes = [self.context.node(node_id) for node_id in sorted(self.context.ios)]
+        suspect: set[int] = set()  # they may be good by the time that the good ones are listed
+        for node in nodes:
+            for facts in self._suspects(node):
+                if self._left_alone(node):
+                    break
+                suspect.update(fact.copy_id for fact in facts)
+                yield node, self._suspect(node, facts)
+        now = self.context.posix_now()
+        for node in nodes:
+            if self._ready(node):
+                self.context.report.warnings.add(
+                    f"node {node.name} has tape behind it: its copies are not read"
+                )
+                continue
+            for rows in good_copies.good(self.context.index, node.id, READ_PAGE):
+                if self._left_alone(node):
+                    break
+                facts = [
+                    CheckFact(
+                        row.copy_id,
+                        row.file_id,
+                        node.id,
+                        row.acq,
+                        row.name,
+                        row.size_b,
+                        row.md5sum,
+                        has_file="Y",
+                    )
+                    for row in rows
+                    if row.copy_id not in suspect
+                ]
+                yield node, choose(facts, now).files

@@ -1,0 +1,380 @@
+"""The index and the disks compared, both ways, by real runs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from alpenhorn.model import MARKER
+
+OLD = (1_500_000_000, 1_500_000_000)
+KINDS = ("missing", "differing", "back", "dark", "unread", "other")
+
+
+def aged(archive, *nodes):
+    """As if every file there had been written before the index knew of it."""
+    for node in nodes:
+        for path in archive.root(node).rglob("*"):
+            if path.is_file():
+                os.utime(path, OLD, follow_symlinks=False)
+
+
+def reconciled(archive, *arguments, status=0, host="here"):
+    """The document of a reconciliation, in which no file is too young to be told."""
+    result = archive.run("reconcile", "--min-age", "0", "--json", *arguments, host=host)
+    assert result.status == status and not result.err, result
+    return result.json
+
+
+def found(document, node=0):
+    """What was found on a node, by kind, where anything was."""
+    one = document["nodes"][node]
+    return {kind: sorted(item["path"] for item in one[kind]) for kind in KINDS if one[kind]}
+
+
+def distrust(archive, *nodes, why="reconcile"):
+    for node in nodes:
+        archive.insert(
+            "sync_medium",
+            node_id=archive.id("storagenode", node),
+            generation=0,
+            distrust=why,
+            separate=0,
+            looked=9,
+            lost=4,
+        )
+
+
+def trust(archive, node):
+    """(distrust, looked, lost) of a node."""
+    return archive.one(
+        "SELECT m.distrust, m.looked, m.lost FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
+        " WHERE n.name = ?",
+        node,
+    )
+
+
+def restored(archive):
+    return archive.one("SELECT COUNT(*) FROM sync_index WHERE name = 'restored'")
+
+
+@pytest.fixture
+def disk(archive):
+    archive.node("disk", archive=1)
+    return archive
+
+
+def test_what_agrees_is_told_as_that_and_nothing_is_changed(disk):
+    ids = disk.files(250, "disk")
+    aged(disk, "disk")
+    before, rows = disk.everything("disk"), disk.dump("sync_run", "storagenode")
+    document = reconciled(disk)
+    (node,) = document["nodes"]
+    assert (node["copies"], node["looked"], node["complete"], node["why"]) == (250, 250, True, None)
+    assert found(document) == {} and document["left_out"] == document["waiting"] == []
+    after = disk.everything("disk")
+    new = {path for path in set(after) - set(before) if ".alpenhorn" not in path}
+    assert not new and all(after[path] == entry for path, entry in before.items() if path.endswith(".dat"))
+    assert disk.dump("sync_run", "storagenode") == rows and len(ids) == 250
+    assert disk.one("SELECT exit_status FROM sync_run") == 0
+
+
+def test_what_differs_is_suspect_until_a_run_has_read_it(disk):
+    ids = {
+        name: disk.file(f"acq/{name}", b"four", "disk")
+        for name in ("same", "gone", "short", "changed", "back", "removed", "other")
+    }
+    aged(disk, "disk")
+    root = disk.root("disk")
+    (root / "acq/gone").unlink()
+    (root / "acq/short").write_bytes(b"cut")
+    (root / "acq/changed").write_bytes(b"FOUR")
+    disk.set_copy(ids["back"], "disk", "NY")
+    disk.set_copy(ids["removed"], "disk", "NN")
+    disk.set_copy(ids["other"], "disk", "NN")
+    disk.put("disk", "acq/other", b"another one")
+    disk.put("disk", "acq/unknown", b"dark")
+    document = reconciled(disk, status=1)
+    assert found(document) == {
+        "missing": ["acq/gone"],
+        "differing": ["acq/changed", "acq/short"],
+        "back": ["acq/back", "acq/removed"],
+        "dark": ["acq/other", "acq/unknown"],
+    }
+    assert {name: disk.copy(file_id, "disk") for name, file_id in ids.items()} == {
+        "same": "YY",
+        "gone": "MY",
+        "short": "MY",
+        "changed": "MY",
+        "back": "MY",
+        "removed": "MN",
+        "other": "NN",
+    }
+    (node,) = document["nodes"]
+    assert (node["complete"], node["suspect"]) == (True, 5)
+    assert sorted(file_id for file_id, _ in disk.events("suspect")) == sorted(
+        ids[name] for name in ("gone", "short", "changed", "back", "removed")
+    )
+    why = disk.all("SELECT why FROM sync_event WHERE file_id = ? AND run_id IS NOT NULL", ids["gone"])
+    assert why == [("compared with the disk: it is not there",)]
+    disk.sync()
+    assert {name: disk.copy(file_id, "disk") for name, file_id in ids.items()} == {
+        "same": "YY",
+        "gone": "NY",
+        "short": "XY",
+        "changed": "XY",
+        "back": "YY",
+        "removed": "YN",  # there are no other copies of it
+        "other": "NN",
+    }
+    assert (root / "acq/other").read_bytes() == b"another one" and (root / "acq/unknown").exists()
+    # What the first one said is settled by now.
+    assert found(reconciled(disk, status=1)) == {"dark": ["acq/other", "acq/unknown"]}
+
+
+def test_a_removed_copy_that_is_back_goes_again_where_that_is_safe(disk):
+    for name in ("one", "two"):
+        disk.node(name, archive=1)
+    file_id = disk.file("acq/f", b"four", "disk", "one", "two")
+    aged(disk, "disk", "one", "two")
+    disk.set_copy(file_id, "disk", "NN")
+    assert found(reconciled(disk, "--node", "disk", status=1)) == {"back": ["acq/f"]}
+    assert disk.copy(file_id, "disk") == "MN"
+
+
+def test_acquisitions_in_one_another_and_those_with_two_names_for_one_path(disk):
+    def file(acq, name, content=b"four"):
+        rows = disk.all("SELECT id FROM archiveacq WHERE name = ?", acq)
+        acq_id = rows[0][0] if rows else disk.insert("archiveacq", name=acq)
+        file_id = disk.file(f"{acq}/{name}", content, acq_id=acq_id, name=name)
+        disk.put("disk", f"{acq}/{name}", content)
+        disk.set_copy(file_id, "disk", "YY")
+        return file_id
+
+    for acq, name in [
+        ("2026", "f"),
+        ("2026", "log/f"),
+        ("2026", "log/deep/f"),
+        ("2026/log", "day.txt"),
+        ("2026", "log/day.txt"),
+        ("2026/log/deep", "x"),
+        ("2026-x", "f"),
+        ("a/b", "c/f"),
+    ]:
+        file(acq, name)
+    gone = file("2026", "log/gone")
+    deep = file("2026/log", "deep/gone")
+    # `Archive.file` makes an acquisition of the first element.
+    disk.do(
+        "DELETE FROM archiveacq WHERE NOT EXISTS (SELECT 1 FROM archivefile f WHERE f.acq_id = archiveacq.id)"
+    )
+    disk.put("disk", "a/dark", b"d")
+    disk.put("disk", "2026/log/deep/dark", b"d")
+    aged(disk, "disk")
+    for path in ("2026/log/gone", "2026/log/deep/gone"):
+        (disk.root("disk") / path).unlink()
+    document = reconciled(disk, status=1)
+    assert document["nodes"][0]["looked"] == document["nodes"][0]["copies"] == 10
+    assert found(document) == {
+        "missing": ["2026/log/deep/gone", "2026/log/gone"],
+        "dark": ["2026/log/deep/dark", "a/dark"],
+    }
+    assert disk.copy(gone, "disk") == disk.copy(deep, "disk") == "MY"
+    assert document["nodes"][0]["complete"]
+
+
+MANY = 20_500  # more than are read at a time
+
+
+def test_an_acquisition_with_more_files_than_are_read_at_a_time(disk):
+    disk.files(MANY, "disk")
+    aged(disk, "disk")
+    root = disk.root("disk")
+    for name in ("000/00000", "100/10007", "204/20499"):
+        (root / f"many/{name}.dat").unlink()
+    for name in ("000/0", "100/x", "199/19999.dat.bak", "999", "zzz/z"):
+        disk.put("disk", f"many/{name}", b"dark")
+    document = reconciled(disk, status=1)
+    assert document["nodes"][0]["looked"] == MANY and document["nodes"][0]["complete"]
+    assert found(document) == {
+        "missing": [f"many/{name}.dat" for name in ("000/00000", "100/10007", "204/20499")],
+        "dark": [f"many/{name}" for name in ("000/0", "100/x", "199/19999.dat.bak", "999", "zzz/z")],
+    }
+
+
+def test_a_great_part_that_is_missing_is_not_recorded_unless_that_is_meant(disk):
+    ids = disk.files(150, "disk")
+    aged(disk, "disk")
+    distrust(disk, "disk")
+    root = disk.root("disk")
+    shutil.rmtree(root / "many/000")
+    document = reconciled(disk, status=1)
+    (node,) = document["nodes"]
+    assert len(node["missing"]) == 100 and (node["complete"], node["suspect"]) == (False, 0)
+    for part in ("100 of 150 copies", "alpenhorn reconcile --node disk --accept-loss", "mend or mount"):
+        assert part in node["why"] and part in document["failed"][0]
+    assert {disk.copy(file_id, "disk") for file_id in ids} == {"YY"} and disk.events("suspect") == []
+    assert trust(disk, "disk") == ("reconcile", 9, 4)
+    document = reconciled(disk, "--accept-loss", status=1)
+    assert document["nodes"][0]["complete"] and len(disk.events("suspect")) == 100
+    assert trust(disk, "disk") == (None, 0, 0)
+
+
+def test_a_dry_run_changes_nothing(disk):
+    disk.files(3, "disk")
+    aged(disk, "disk")
+    distrust(disk, "disk")
+    (disk.root("disk") / "many/000/00001.dat").unlink()
+    rows = disk.dump("sync_run", "storagenode")
+    assert found(reconciled(disk, "--dry-run", status=1)) == {"missing": ["many/000/00001.dat"]}
+    assert disk.dump("sync_run", "storagenode") == rows
+
+
+# --- the end of distrust -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_hosts(archive):
+    """An index that was restored, with nodes one and two here and far on another host."""
+    archive.node("one", archive=1)
+    archive.node("two", archive=1)
+    archive.node("far", host="there", archive=1)
+    for name in ("one", "two", "far"):
+        archive.file(f"acq/{name}", b"four", name)
+    aged(archive, "one", "two", "far")
+    distrust(archive, "one", "two", "far")
+    archive.insert("sync_index", name="restored", value="the index is older than node one")
+    return archive
+
+
+def test_the_last_node_to_be_compared_ends_the_distrust_of_the_index(two_hosts):
+    archive = two_hosts
+    document = reconciled(archive, "--node", "one")
+    assert (trust(archive, "one"), trust(archive, "two")) == ((None, 0, 0), ("reconcile", 9, 4))
+    assert document["waiting"] == [
+        {"node": "far", "host": "there", "active": True},
+        {"node": "two", "host": "here", "active": True},
+    ]
+    assert document["restored"] == "the index is older than node one" and restored(archive) == 1
+    said = archive.run("reconcile", "--node", "two")
+    assert said.status == 0 and "still to be reconciled: node far, on host there" in said.out
+    assert "nothing is deleted on this index: the index is older than node one" in said.out
+    assert restored(archive) == 1
+    document = reconciled(archive, host="there")
+    assert document["waiting"] == [] and document["restored"] is None and restored(archive) == 0
+
+
+def test_a_node_that_waits_to_be_compared_counts_again_too(disk):
+    disk.file("acq/f", b"four", "disk")
+    aged(disk, "disk")
+    distrust(disk, "disk", why="compare")
+    reconciled(disk)
+    assert trust(disk, "disk")[0] is None
+
+
+def test_a_node_that_is_not_there_stays_distrusted(two_hosts):
+    archive = two_hosts
+    (archive.root("two") / MARKER).unlink()
+    document = reconciled(archive, status=1)
+    assert [one["node"] for one in document["left_out"]] == ["two"]
+    assert [one["node"] for one in document["nodes"]] == ["one"]
+    assert trust(archive, "one")[0] is None and trust(archive, "two")[0] == "reconcile"
+    assert archive.events("suspect") == []
+
+
+def test_what_cannot_be_looked_at_keeps_a_node_distrusted(disk):
+    """The command is run without root's power to look everywhere."""
+    ids = [disk.file(path, b"four", "disk") for path in ("acq/f", "acq/closed/f", "acq/gone")]
+    aged(disk, "disk")
+    (disk.root("disk") / "acq/gone").unlink()
+    distrust(disk, "disk")
+    closed = disk.root("disk") / "acq/closed"
+    closed.chmod(0)
+    powerless = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    argv = [*powerless, sys.executable, "-m", "alpenhorn", "-c", str(disk.configure()), "reconcile", "--json"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    finally:
+        closed.chmod(0o755)
+    assert done.returncode == 1, done
+    document = json.loads(done.stdout)
+    (node,) = document["nodes"]
+    assert found(document) == {"unread": ["acq/closed"], "missing": ["acq/gone"]}
+    assert "1 of 3 copies could not be looked at" in node["why"] and not node["complete"]
+    assert [disk.copy(file_id, "disk") for file_id in ids] == ["YY", "YY", "MY"]
+    assert trust(disk, "disk")[0] == "reconcile"
+    assert reconciled(disk)["nodes"][0]["complete"] and trust(disk, "disk")[0] is None
+
+
+def test_unknown_files_do_not_keep_a_node_distrusted(disk):
+    disk.file("acq/f", b"four", "disk")
+    aged(disk, "disk")
+    distrust(disk, "disk")
+    disk.put("disk", "acq/dark", b"dark")
+    assert reconciled(disk, status=1)["nodes"][0]["complete"] and trust(disk, "disk")[0] is None
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def test_read_finds_what_cannot_be_seen_from_outside(disk):
+    ids = disk.files(5, "disk")
+    at = disk.root("disk") / "many/000/00002.dat"
+    at.write_bytes(at.read_bytes().upper())
+    aged(disk, "disk")
+    disk.set_copy(ids[3], "disk", "MY")
+    assert found(reconciled(disk)) == {}
+    assert disk.copy(ids[2], "disk") == "YY"
+    document = reconciled(disk, "--read", status=1)
+    assert any("corrupt on disk" in line for line in document["failed"])
+    assert [disk.copy(file_id, "disk") for file_id in ids] == ["YY", "YY", "XY", "YY", "YY"]
+    assert disk.one("SELECT COUNT(*) FROM sync_verification") == 4
+    assert disk.one("SELECT done FROM sync_run ORDER BY id DESC LIMIT 1") == 5
+
+
+# --- who else is at work -------------------------------------------------------------------------------
+
+
+def test_names_that_are_no_text_are_listed_escaped(disk):
+    root = os.fsencode(disk.root("disk"))
+    for name in (b"bad\xff", b"new\nline", b"esc\x1b[31m"):
+        with open(root + b"/" + name, "wb"):
+            pass
+    document = reconciled(disk, status=1)
+    assert {os.fsencode(path) for path in found(document)["dark"]} == {
+        b"bad\xff",
+        b"new\nline",
+        b"esc\x1b[31m",
+    }
+    said = disk.run("reconcile", "--min-age", "0s").out
+    assert "\\udcff" in said and "new\\nline" in said and "\x1b" not in said
+
+
+def test_the_table_gives_counts_and_a_few_of_each(disk):
+    disk.files(12, "disk")
+    aged(disk, "disk")
+    for number in range(8):
+        (disk.root("disk") / f"many/000/{number:05}.dat").unlink()
+    disk.put("disk", "young", b"dark")
+    result = disk.run("reconcile")
+    assert result.status == 1
+    lines = result.out.splitlines()
+    assert lines[0].split()[:3] == ["node", "copies", "missing"]
+    assert lines[2].split() == ["disk", "12", "8", "0", "0", "0", "0", "yes"]
+    assert sum(line.startswith("missing: disk: many/000/") for line in lines) == 5
+    assert "missing: disk: … and 3 more (--json lists all)" in lines
+    assert any("1 unknown file left out" in line for line in lines)
+
+
+def test_no_other_run_works_on_the_node_meanwhile(disk):
+    from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+
+    (disk.root("disk") / ".alpenhorn").mkdir()
+    lock = RunLock(str(disk.root("disk") / RUN_LOCK))
+    assert lock.acquire()
+    result = disk.run("reconcile")
+    lock.release()
+    assert result.status == 75 and "another run" in result.err
