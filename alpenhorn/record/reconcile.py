@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import HasFile, NodeFact
+from alpenhorn.record.copies import once_good
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 
 
@@ -23,7 +25,7 @@ def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mappin
     lock = "" if index.sqlite else " FOR UPDATE"
 
     def work() -> int | None:
-        if not _same_node(index, node):
+        if not still(index, node):
             return None
         turned: list[tuple[int, int, str]] = []
         for marks, some in in_chunks(list(why)):
@@ -32,6 +34,8 @@ def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mappin
                 f" WHERE node_id = ? AND has_file = ? AND id IN ({marks}){lock}",
                 (node.id, before, *some),
             ).fetchall()
+            if before == HasFile.YES:
+                once_good(index, node.id, [file_id for _, file_id in rows])
             turned += [
                 (file_id, node.id, f"compared with the disk: {why[copy_id]}") for copy_id, file_id in rows
             ]
@@ -53,7 +57,7 @@ def believed(index: Index, node: NodeFact) -> bool:
     """
 
     def work() -> bool:
-        if not _same_node(index, node):
+        if not still(index, node):
             return False
         index.execute(
             "UPDATE sync_medium SET distrust = NULL, looked = 0, lost = 0 WHERE node_id = ?", (node.id,)
@@ -67,13 +71,3 @@ def believed(index: Index, node: NodeFact) -> bool:
         return True
 
     return index.retry(work)
-
-
-def _same_node(index: Index, node: NodeFact) -> bool:
-    lock = "" if index.sqlite else " FOR UPDATE"
-    row = index.execute(
-        "SELECT n.active, h.name, n.root FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id"
-        f" WHERE n.id = ?{lock}",
-        (node.id,),
-    ).fetchone()
-    return row is not None and bool(row[0]) and tuple(row[1:]) == (node.host, node.root)
