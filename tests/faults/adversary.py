@@ -1,0 +1,365 @@
+"""A world in which people and machines do to an archive what they do: real hosts, disks, files and runs.
+
+A medium is a directory that moves between a node's root and a shelf, as a disk does.  A file has as many copies as
+there are inodes with its content on all media, plugged in or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+from alpenhorn.fs.placing import PRIVATE
+from alpenhorn.model import MARKER
+from tests.fixtures.archive import Archive, Result, clock
+from tests.fixtures.sshd import Sshd
+
+MINIMUM = 2
+FIELD, ARCHIVES = "field", ("v1", "v2", "v3")
+HOST_OF = {FIELD: "a", "v1": "a", "v2": "b", "v3": "c"}
+HOSTS = ("a", "b", "c")
+
+
+class World:
+    """Node `field` of host a takes in new files; v1, v2 and v3 of the three hosts are archive nodes that get them all.
+
+    `counts`: how often what was done.  `stray`: (medium, path below it) to the content of files that no program has
+    asked for, which must stay.
+    """
+
+    def __init__(self, archive: Archive, server: Sshd, rng: random.Random) -> None:
+        self.archive = archive
+        self.rng = rng
+        self.counts: Counter[str] = Counter()
+        self.files: dict[str, str] = {}  # MD5 sum to path
+        self.stray: dict[tuple[str, str], bytes] = {}
+        self.names = {key: key for key in HOST_OF}
+        self.roots = {key: archive.base / key for key in HOST_OF}
+        self.plugged: dict[str, str | None] = {}
+        self.home: dict[str, str] = {}  # medium to the node that it is of
+        self.backup: dict[str, list[tuple[object, ...]]] | None = None
+        self.shelf = archive.base / "shelf"
+        self.shelf.mkdir()
+        for host in HOSTS:
+            archive.host(host, address=server.address, username=server.username)
+            archive.configure(
+                host,
+                sync={
+                    "archive_copy_count": MINIMUM,
+                    "import_settle": 0,
+                    "auto_verify_min_days": 0,
+                    "delete_limit": 1_000_000,
+                },
+                transfer={"ssh": list(server.ssh)},
+            )
+        for key, host in HOST_OF.items():
+            archive.node(
+                key,
+                host=host,
+                archive=int(key != FIELD),
+                auto_import=int(key == FIELD),
+                auto_verify=0 if key == FIELD else 5,
+            )
+            self._new_medium(key)
+        for key in ARCHIVES:
+            archive.insert(
+                "storagetransferaction",
+                node_from_id=archive.id("storagenode", FIELD),
+                group_to_id=archive.id("storagegroup", key),
+                autosync=1,
+                autoclean=0,
+            )
+
+    # --- what is where ---------------------------------------------------------------------------------
+
+    def at(self, medium: str) -> Path:
+        """The directory of a medium, wherever it is now."""
+        key = next((key for key, here in self.plugged.items() if here == medium), None)
+        return self.shelf / medium if key is None else self.roots[key]
+
+    def copies(self) -> dict[str, int]:
+        """MD5 sum of each file to the number of its physical copies."""
+        found: dict[str, set[tuple[int, int]]] = {md5sum: set() for md5sum in self.files}
+        for medium in self.home:
+            root = self.at(medium)
+            for path in root.rglob("*"):
+                if PRIVATE in path.parts or path.is_symlink() or not path.is_file():
+                    continue
+                md5sum = hashlib.md5(path.read_bytes()).hexdigest()
+                if md5sum in found:
+                    status = path.stat()
+                    found[md5sum].add((status.st_dev, status.st_ino))
+        return {md5sum: len(inodes) for md5sum, inodes in found.items()}
+
+    def lacking(self, before: dict[str, int]) -> list[str]:
+        """What is less than it may be because of us."""
+        now = self.copies()
+        lost = [
+            f"{self.files[md5sum]}: {count} copies before, {now[md5sum]} now"
+            for md5sum, count in before.items()
+            if now[md5sum] < min(MINIMUM, count)
+        ]
+        for (medium, path), content in self.stray.items():
+            at = self.at(medium) / path
+            if not at.is_file() or at.read_bytes() != content:
+                lost.append(f"{path} on {medium}, which nobody had asked for, is gone or changed")
+        return lost
+
+    def wrong_rows(self) -> list[str]:
+        """Rows that call a copy good which is not whole on its disk."""
+        found = []
+        rows = self.archive.all(
+            "SELECT n.root, a.name, f.name, f.md5sum FROM archivefilecopy c"
+            " JOIN storagenode n ON n.id = c.node_id JOIN archivefile f ON f.id = c.file_id"
+            " JOIN archiveacq a ON a.id = f.acq_id WHERE c.has_file = 'Y'"
+        )
+        for root, acq, name, md5sum in rows:
+            path = Path(root, acq, name)
+            if not path.is_file() or hashlib.md5(path.read_bytes()).hexdigest() != md5sum:
+                found.append(str(path.relative_to(self.archive.base)))
+        return found
+
+    def files_on(self, key: str) -> list[Path]:
+        root = self.roots[key]
+        return sorted(
+            path
+            for path in root.rglob("*")
+            if path.is_file()
+            and PRIVATE not in path.parts
+            and not path.name.startswith(".")
+            and path.name != MARKER
+            and (self.plugged[key], str(path.relative_to(root))) not in self.stray
+        )
+
+    # --- what people and machines do -------------------------------------------------------------------
+
+    def _new_medium(self, key: str) -> None:
+        medium = f"{key}-{len(self.home)}"
+        self.home[medium] = key
+        self.plugged[key] = medium
+        self.roots[key].mkdir(exist_ok=True)
+        (self.roots[key] / MARKER).write_text(f"{self.names[key]}\n")
+
+    def new_files(self, number: int) -> None:
+        """New observations arrive."""
+        if self.plugged[FIELD] is None:
+            return
+        for _ in range(number):
+            path = f"day{len(self.files) % 3}/{len(self.files):04}.dat"
+            content = self.rng.randbytes(self.rng.choice((1, 100, 5000)))
+            at = self.roots[FIELD] / path
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.write_bytes(content)
+            self.files[hashlib.md5(content).hexdigest()] = path
+
+    def unplug(self, key: str) -> None:
+        """An empty mount point is left."""
+        if (medium := self.plugged[key]) is None:
+            return
+        self.roots[key].rename(self.shelf / medium)
+        self.plugged[key] = None
+        self.roots[key].mkdir()
+
+    def plug(self, key: str, medium: str | None = None) -> None:
+        """Put a medium of that node in, any of those on the shelf."""
+        shelved = sorted(
+            name for name, of in self.home.items() if of == key and name not in self.plugged.values()
+        )
+        if medium is None and shelved:
+            medium = self.rng.choice(shelved)
+        if medium is None or medium not in shelved:
+            return
+        self.unplug(key)
+        assert not any(self.roots[key].iterdir()), "something was made where no disk was"
+        self.roots[key].rmdir()
+        (self.shelf / medium).rename(self.roots[key])
+        self.plugged[key] = medium
+
+    def exchange(self, key: str) -> None:
+        """A new, empty disk in its place, initialised."""
+        self.unplug(key)
+        self._new_medium(key)
+
+    def snapshot(self, key: str) -> None:
+        """A clone, or a backup, of a disk."""
+        if self.plugged[key] is None:
+            return
+        medium = f"{key}-{len(self.home)}"
+        shutil.copytree(self.roots[key], self.shelf / medium, symlinks=True)
+        self.stray |= {
+            (medium, path): content for (of, path), content in self.stray.items() if of == self.plugged[key]
+        }
+        self.home[medium] = key
+
+    def destroy(self, key: str) -> None:
+        """A disk on the shelf dies."""
+        shelved = sorted(
+            name for name, of in self.home.items() if of == key and name not in self.plugged.values()
+        )
+        if shelved:
+            medium = self.rng.choice(shelved)
+            shutil.rmtree(self.shelf / medium)
+            del self.home[medium]
+            self.stray = {at: content for at, content in self.stray.items() if at[0] != medium}
+
+    def rot(self, key: str) -> None:
+        """A file's bytes change; its length and times stay."""
+        if files := self.files_on(key):
+            path = self.rng.choice(files)
+            status = path.stat()
+            content = bytearray(path.read_bytes())
+            content[0] ^= 255
+            with path.open("r+b") as file:
+                file.write(content)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def lose(self, key: str) -> None:
+        """Somebody removes files."""
+        for path in self.rng.sample(files := self.files_on(key), min(2, len(files))):
+            path.unlink()
+
+    def find(self, key: str) -> None:
+        """Somebody puts a file of their own where one of the archive's may come."""
+        if self.plugged[key] is None or key == FIELD or not self.files:
+            return
+        path = self.rng.choice((*self.files.values(), f"somebody/{len(self.stray)}"))
+        at = self.roots[key] / path
+        if at.exists() or at.parent.is_symlink():
+            return
+        content = b"somebody's " + self.rng.randbytes(8)
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_bytes(content)
+        self.stray[self.plugged[key], path] = content
+
+    def hard_link(self, key: str, other: str) -> None:
+        """Somebody fills a disk from another one with `cp -al`, and has it searched."""
+        if None in (self.plugged[key], self.plugged[other]) or FIELD in (key, other):
+            return
+        for path in self.files_on(key):
+            at = self.roots[other] / path.relative_to(self.roots[key])
+            at.parent.mkdir(parents=True, exist_ok=True)
+            if not at.exists():
+                os.link(path, at)
+        self.command("node", "scan", self.names[other], host=HOST_OF[other])
+
+    def release(self, key: str) -> None:
+        """An admin, or the daemon, wants copies gone."""
+        node_id = self.archive.id("storagenode", self.names[key])
+        ids = [
+            row[0]
+            for row in self.archive.all(
+                "SELECT id FROM archivefilecopy WHERE node_id = ? AND wants_file = 'Y'", node_id
+            )
+        ]
+        for copy_id in self.rng.sample(ids, len(ids) // 2):
+            self.archive.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE id = ?", copy_id)
+
+    def suspect(self, key: str) -> None:
+        """The daemon's `node verify`."""
+        self.archive.do(
+            "UPDATE archivefilecopy SET has_file = 'M' WHERE node_id = ? AND has_file = 'X'",
+            self.archive.id("storagenode", self.names[key]),
+        )
+
+    def rename(self, key: str) -> None:
+        name = f"{key}x{self.counts['renamed']}"
+        self.counts["renamed"] += 1
+        self.command("node", "rename", self.names[key], name)
+        self.names[key] = name
+
+    def move_root(self, key: str) -> None:
+        """The disk is mounted elsewhere from now on."""
+        root = self.archive.base / f"{key}-at-{self.counts['moved']}"
+        self.counts["moved"] += 1
+        self.roots[key].rename(root)
+        self.roots[key] = root
+        self.command("node", "modify", self.names[key], "--root", str(root))
+
+    def switch_archive(self, key: str) -> None:
+        """No archive node for a while, to which hard links may be made."""
+        off = self.archive.one("SELECT archive FROM storagenode WHERE name = ?", self.names[key])
+        self.command("node", "modify", self.names[key], "--no-archive" if off else "--archive")
+
+    def back_up_index(self) -> None:
+        self.backup = self.archive.dump()
+
+    def restore_index(self) -> None:
+        if self.backup is None:
+            return
+        names = {row[1] for row in self.backup["storagenode"]}
+        if names != set(self.names.values()):
+            return  # it would name other nodes than the markers do, which is another story
+        roots = {
+            key: row[2] for row in self.backup["storagenode"] for key in HOST_OF if self.names[key] == row[1]
+        }
+        if roots != {key: str(root) for key, root in self.roots.items()}:
+            return
+        for table, rows in self.backup.items():
+            self.archive.do(f"DELETE FROM {table}")
+            for row in rows:
+                self.archive.do(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", *row)
+        self.counts["restored"] += 1
+
+    # --- runs ------------------------------------------------------------------------------------------
+
+    def command(self, *arguments: str, host: str = "a", offset: str = "") -> Result:
+        result = self.archive.run(*arguments, host=host, environ=clock(offset))
+        assert result.status in (0, 1, 75), result
+        return result
+
+    def sync(self, host: str, offset: str = "", *arguments: str) -> Result:
+        self.counts["runs"] += 1
+        self.archive.forget_attempts()
+        return self.command("sync", *arguments, host=host, offset=offset)
+
+    def killed(self, host: str, seconds: float, number: signal.Signals) -> None:
+        """A run that is killed, or stopped while the other hosts run, at some moment."""
+        self.counts["runs"] += 1
+        self.archive.forget_attempts()
+        running = self.archive.start("sync", host=host)
+        try:
+            running.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.counts[number.name] += 1
+            if number is signal.SIGKILL:
+                running.kill()
+                running.wait_until_nothing_is_left()
+            else:
+                stopped = running.processes()
+                for process in stopped:
+                    process.suspend()
+                for other in HOSTS:
+                    if other != host:
+                        self.sync(other)
+                for process in stopped:
+                    process.resume()
+        if number is signal.SIGKILL:
+            running.end()
+        else:
+            assert running.result().status in (0, 1, 75)
+
+    def deletions(self) -> int:
+        return int(self.archive.one("SELECT COUNT(*) FROM sync_event WHERE what = 'deleted'"))
+
+    def set_right(self) -> None:
+        """What an admin does in the end: everything plugged in, compared, and some runs."""
+        for key in HOST_OF:
+            if self.plugged[key] is None:
+                self.plug(key)
+            if self.plugged[key] is None:
+                self._new_medium(key)
+        for key in ARCHIVES:
+            self.command("node", "modify", self.names[key], "--archive")
+        for _ in range(2):
+            for host in HOSTS:
+                self.command("reconcile", "--accept-loss", host=host)
+                self.sync(host, "", "--accept-loss")
+        for _ in range(3):
+            for host in HOSTS:
+                self.sync(host, "", "--accept-loss")
