@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     def inode(self) -> tuple[int, int]:
         return self.status.st_dev, self.status.st_ino
 
-    def is_name_of(self, other: Entry) -> bool:
+    def is_same_name(self, other: Entry) -> bool:
         """Whether the two are one and the same name, seen by two ways, and not two names of one file."""
         return (self.directory, self.name) == (other.directory, other.name)
 
@@ -124,7 +124,7 @@ class Removal(OpenRoot):
         entry = _look(directory, name, path, size_b)
         decide(entry)
         # Deciding takes its time where other storages have to answer.
-        if decide is not accept and _look(directory, name, path, size_b).inode != entry.inode:
+        if _look(directory, name, path, size_b).inode != entry.inode:
             raise Differs("another file took its place a moment ago")
         os.unlink(name, dir_fd=directory)
         return entry.status

@@ -64,7 +64,7 @@ class Keepers:
                 continue
             if found is None:
                 wrong.append((node_id, why))
-            elif found.is_name_of(going):
+            elif found.is_same_name(going):
                 why = "its copy is the very file that is to be deleted"
             elif found.inode in seen:
                 why = f"its copy is a hard link to that on {seen[found.inode]}"

@@ -165,7 +165,8 @@ def power(sqlite_archive: Archive) -> Iterator[Power]:
         archive.node(name, archive=1)
     at = archive.node("disk", made=False)
     image = Image(archive.base / "image", 96)
-    with image.mounted(at):
+    # Without that, what is not flushed is written after some seconds all the same.
+    with image.mounted(at, "loop,commit=300"):
         (at / MARKER).write_text("disk\n")
         power = Power(archive, image, at, seed=1)
         archive.sync()  # makes what every run finds on a node
