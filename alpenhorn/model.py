@@ -314,7 +314,8 @@ class DeleteFile(NamedTuple):
     brake does not count it.
 
     `keepers`: ids of this host's nodes whose copies were counted; `spare`: of how many of them the copy may be lacking
-    or wrong, so that enough are left all the same."""
+    or wrong, so that enough are left all the same.  `length`: what the keepers must have, None: `size_b`, if that is
+    set."""
 
     copy_id: int
     file_id: int
@@ -324,6 +325,7 @@ class DeleteFile(NamedTuple):
     by_rule: bool = False
     keepers: tuple[int, ...] = ()
     spare: int = 0
+    length: int | None = None
 
 
 class DeleteJob(NamedTuple):
@@ -499,8 +501,8 @@ class DeleteResult(NamedTuple):
 
 
 class DeleteOutcome(NamedTuple):
-    """Files without a result were not touched; `error`: why the node can no longer be worked on.  `expired`: the rest
-    was left alone, since the claims were too old."""
+    """Files without a result were not touched; `error`: why the node can no longer be worked on; `expired`: the claims
+    became too old before all was done."""
 
     results: tuple[DeleteResult, ...] = ()
     error: str = ""

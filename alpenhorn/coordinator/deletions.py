@@ -150,9 +150,8 @@ class Deletions:
         nodes, host = self.context.topology.nodes, self.context.config.sync.host
         counted = keepers(fact, archive)
         here = tuple(id for id in counted if id in nodes and nodes[id].host == host)
-        return _file(fact)._replace(
-            keepers=here, spare=len(counted) - max(self.context.config.sync.archive_copy_count, 1)
-        )
+        spare = len(counted) - max(self.context.config.sync.archive_copy_count, 1)
+        return _file(fact)._replace(keepers=here, spare=spare, length=fact.size_b)
 
     def _deletable(self, node: NodeFact, look: bool = True) -> Deletable:
         """Room is made once in a run: a file system that frees space late must not lose one copy after another."""

@@ -231,7 +231,7 @@ def test_fault_7_a_job_says_when_its_claims_are_too_old_and_which_keepers_of_thi
     (file,) = job.files
     vault = three.id("storagenode", "vault")
     assert [node.id for node in job.keepers] == [vault] == list(file.keepers)
-    assert file.spare == 1
+    assert (file.spare, file.size_b, file.length) == (1, 5, 5)
     assert job.expires is not None
     assert (
         before
