@@ -48,6 +48,12 @@ class _Work:
         self.deletable = deletable
         self.allowed = math.inf
 
+    def look_only_where_it_helps(self, most_go: bool) -> None:
+        """Released copies are decided about in any case when a worker is to have them.  They are looked at before that
+        where much has to wait, since locking it all to find that out would keep others from their work; and where room
+        is lacking, since what stays must not be taken for room that is given."""
+        self.deletable.look = not most_go or self.deletable.lack_b > 0
+
 
 class Deletions:
     kind = Kind.DELETE
@@ -81,8 +87,7 @@ class Deletions:
         if tasks:
             yield tasks
         for work in works:
-            # Most of what is released may go, and is decided about in any case.
-            work.deletable.look = False
+            work.look_only_where_it_helps(True)
             yield from self._candidates(work, work.deletable.rest())
 
     def _begin(self, node_id: int) -> _Work | None:
@@ -145,9 +150,8 @@ class Deletions:
         nodes, host = self.context.topology.nodes, self.context.config.sync.host
         counted = keepers(fact, archive)
         here = tuple(id for id in counted if id in nodes and nodes[id].host == host)
-        return _file(fact)._replace(
-            keepers=here, spare=len(counted) - max(self.context.config.sync.archive_copy_count, 1)
-        )
+        spare = len(counted) - max(self.context.config.sync.archive_copy_count, 1)
+        return _file(fact)._replace(keepers=here, spare=spare, length=fact.size_b)
 
     def _deletable(self, node: NodeFact, look: bool = True) -> Deletable:
         """Room is made once in a run: a file system that frees space late must not lose one copy after another."""
@@ -178,8 +182,7 @@ class Deletions:
         )
         self._tell(node, decided.refused)
         granted = [fact for fact, _ in decided.granted]
-        # Where much has to wait, locking it all to find that out would keep others from their work.
-        work.deletable.look = len(granted) < len(wanted) / 2
+        work.look_only_where_it_helps(len(granted) >= len(wanted) / 2)
         work.allowed -= sum(not fact.by_rule for fact in granted)
         for fact, why in decided.granted:
             self._why[fact.copy_id] = why

@@ -141,6 +141,10 @@ def read(
         if copy.file_id not in own:
             continue
         _, _, has, wants, space_b = own[copy.file_id]
+        if (
+            copy.file_id in twice
+        ):  # which row is this copy's nobody can tell, and it is left alone in any case
+            has, wants = copy.has_file, copy.wants_file
         counted = keepers.counted(good.get(copy.file_id, ()))
         reading.facts.append(
             DeletionFact(

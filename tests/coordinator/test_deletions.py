@@ -332,6 +332,16 @@ def states(archive: Archive, ids: Sequence[int], node: str = "field") -> list[An
     return [archive.copy(id, node) for id in ids]
 
 
+def test_released_copies_that_have_to_stay_are_not_taken_for_room(three: Archive) -> None:
+    stay = [released(three, f"acq/{i}", "safe1") for i in range(3)]
+    ids = removable(three, 5)
+    three.do("UPDATE archivefilecopy SET size_b = ? WHERE wants_file = 'N'", 10 * GIB)
+    lacks(three, 25)
+    three.synced("--only", "delete")
+    assert states(three, stay) == ["YN"] * 3
+    assert states(three, ids) == ["NN", "NN", "NN", "YM", "YM"]
+
+
 def test_removable_copies_go_oldest_first_and_as_many_as_are_needed(three: Archive) -> None:
     ids = removable(three, 5)
     lacks(three, 25)
