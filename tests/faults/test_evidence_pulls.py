@@ -237,7 +237,9 @@ def test_fault_13_files_of_a_disk_that_is_not_mounted_on_another_host_are_not_lo
     ids = [hosts.file(f"acq/{i}", b"%05d" % i + bytes(size - 5), "far") for i in range(count)]
     requests = hosts.requests(ids, "far", "safe")
     sound = hosts.file("acq/sound", b"sound", "other")
-    hosts.set_copy(sound, "safe", "MY")  # is missing, which a check finds out, so that it is pulled late in the run
+    hosts.set_copy(
+        sound, "safe", "MY"
+    )  # is missing, which a check finds out, so that it is pulled late in the run
     later = hosts.request(sound, "other", "safe")
     unmount(hosts, "far")
     if there == "another node":

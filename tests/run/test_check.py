@@ -173,3 +173,16 @@ def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, ro
 
     with pytest.raises(StorageError):
         checked(node, first, file("acq/b"), report=Report(on_bytes=swap))
+
+
+@pytest.mark.parametrize("had", ["Y", "M", "X"])
+def test_what_may_be_something_else_is_told_with_its_length_and_sum(node: Node, root: Path, had: str) -> None:
+    """Of a copy that was good a wrong length is enough, and the file is not read for it."""
+    other = put(root, "acq/a", b"another")
+    report = Report()
+    (result,) = checked(node, file()._replace(had=had), report=report)
+    assert result.verdict is Verdict.CORRUPT and "its length is 7 bytes, the index says 10" in result.error
+    assert (other in result.error) is (had != "Y")
+    same_length = put(root, "acq/a", b"9876543210")
+    (result,) = checked(node, file()._replace(had=had))
+    assert same_length in result.error
