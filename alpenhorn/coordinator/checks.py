@@ -370,7 +370,8 @@ class Checks:
             tally.bytes += result.file.size_b or 0
             if result.verdict is Verdict.CORRUPT and result.file.file_id in never_good:
                 self.context.whole.told.add((node.id, result.file.file_id))
-                report.failures.add(something_else(node.name), f"{result.file.path}: {result.error}")
+                why = f"corrupt on {node.name}: {something_else(node.name)}"
+                report.failures.add(why, f"{result.file.path}: {result.error}")
                 continue
             expected = result.verdict is Verdict.MISSING and result.file.wants == "N"
             if result.verdict is not Verdict.GOOD and not expected:

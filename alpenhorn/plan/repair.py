@@ -67,7 +67,7 @@ class Mender:
                 f"its group has a good copy on {inside[0]}, so that nothing would be pulled; if none is needed on"
                 f" {node.name}: alpenhorn file state FILE {node.name} --set Absent",
             )
-        if copy.has_file == HasFile.CORRUPT and not copy.once_good:
+        if good and copy.has_file == HasFile.CORRUPT and not copy.once_good:
             return Mend(0, something_else(node.name), found=copy.found)
         if copy.requested:
             return Mend(0, "a request is pending already; see: alpenhorn request show ID", under_way=True)

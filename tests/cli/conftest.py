@@ -105,6 +105,15 @@ class Archive:
             )
         return file_id
 
+    def once_good(self, file_id: int, node: str) -> None:
+        """The evidence that a copy was once recorded as good, so that a pull may replace it."""
+        self.insert(
+            "sync_verification",
+            file_id=file_id,
+            node_id=self.id("storagenode", node),
+            verified="2026-07-22 10:00:00",
+        )
+
     def request(self, file_id: int, node: str = "field1", group: str = "offsite", **columns: Any) -> int:
         return self.insert(
             "archivefilecopyrequest",

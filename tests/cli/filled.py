@@ -34,6 +34,7 @@ def fill(archive: Archive) -> None:
         name: archive.file(f"acq/{name}", b"b", "src", "dst") for name in ("bad", "asked", "lost", "doubt")
     }
     archive.set_copy(unwell["bad"], "dst", "XY")
+    archive.once_good(unwell["bad"], "dst")
     archive.set_copy(unwell["asked"], "dst", "NY")
     archive.request(unwell["asked"], "src", "dst")
     archive.set_copy(unwell["lost"], "src", "NN")

@@ -15,7 +15,8 @@ COPY = {"archivefilecopy.has_file", "archivefilecopy.wants_file", "archivefileco
 CHECKED = COPY - {"archivefilecopy.wants_file"}
 RELEASED = COPY - {"archivefilecopy.has_file"}
 REQUESTED = {"+archivefilecopyrequest"}
-FORGOTTEN = {"-sync_attempt", "-sync_claim", "-sync_verification"}
+EVIDENCE = {"+sync_verification"}
+FORGOTTEN = {"-sync_attempt", "-sync_claim", "sync_verification.verified"}
 CANCELLED = {"archivefilecopyrequest.cancelled"}
 
 # Commands on the filled archive, and what they write: a column, + before a table into which rows are put, -
@@ -25,12 +26,12 @@ WRITES: dict[str, set[str]] = {
     "file clean pilot/good --node field1 --now": RELEASED,
     "file create new pilot --size 3 --md5 0123456789abcdef0123456789abcdef": {"+archivefile"},
     "file import pilot/other field1": {"+archivefileimportrequest"},
-    "file modify pilot/good --size 7": {"archivefile.size_b", *CHECKED, *FORGOTTEN},
+    "file modify pilot/good --size 7": {"archivefile.size_b", *CHECKED, *EVIDENCE, *FORGOTTEN},
     "file pin pilot/good": {"+sync_pin"},
-    "file state pilot/good field1 --set Corrupt": {*COPY, "archivefilecopy.ready"},
+    "file state pilot/good field1 --set Corrupt": {*COPY, *EVIDENCE, "archivefilecopy.ready"},
     "file sync pilot/good --from field1 --to offsite": REQUESTED,
     "file unpin pilot/pinned": {"-sync_pin"},
-    "file verify pilot/good field1": CHECKED,
+    "file verify pilot/good field1": CHECKED | EVIDENCE,
     "group autosync offsite field1": {"+storagetransferaction"},
     "group create new": {"+storagegroup"},
     "group modify offsite --notes new": {"storagegroup.notes"},
@@ -87,10 +88,12 @@ OTHERS = {"db init", "db upgrade", "doctor", "node manifest", "plan", "sync"}
 @pytest.fixture
 def filled(archive: Archive) -> Archive:
     archive.index.execute("UPDATE storagehost SET address = 'a', username = 'u'")
-    archive.request(archive.file("asked", field1="YY", off1="XY"), group="spare")
+    asked = archive.file("asked", field1="YY", off1="XY")
+    archive.once_good(asked, "off1")
+    archive.request(asked, group="spare")
     archive.attempt(1)
     archive.file("good", field1="YY")
-    archive.file("bad", field1="XY", off1="YY")
+    archive.once_good(archive.file("bad", field1="XY", off1="YY"), "field1")
     pinned = archive.file("pinned", field1="YY")
     at = "2026-07-22 10:00:00"
     archive.insert("sync_event", at=at, file_id=pinned, node_id=1, what="pulled", why="asked for")

@@ -215,6 +215,7 @@ def listed(sqlite_archive: Archive) -> Archive:
     archive.do("UPDATE storagegroup SET notes = ? WHERE name = '格納庫の組'", LONG)
     file_id = archive.file(f"取得-e\u0301/{LONG}", b"x", "観測所の格納庫", "dst")
     archive.set_copy(file_id, "dst", "XY")
+    archive.once_good(file_id, "dst")
     archive.request(file_id, "観測所の格納庫", "src")
     archive.insert(
         "sync_event", at="2026-07-22 10:00:00", file_id=file_id, node_id=2, what="pulled", why="so"

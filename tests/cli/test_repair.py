@@ -10,6 +10,7 @@ def damaged(archive: Archive) -> Archive:
     """off1 has a corrupt and a missing copy of what field1 has, which is on another host and can be reached."""
     archive.index.execute("UPDATE storagehost SET address = 'a', username = 'u'")
     archive.ids = [archive.file("a", field1="YY", off1="XY"), archive.file("b", field1="YY", off1="NY")]  # type: ignore[attr-defined]
+    archive.once_good(archive.ids[0], "off1")  # type: ignore[attr-defined]
     return archive
 
 
@@ -80,6 +81,23 @@ def test_what_cannot_be_mended_is_told_and_the_rest_is_requested(damaged: Archiv
     assert not left
     text = damaged("repair", "--check")
     assert text.status == 1 and "there is no good copy on any other node" in text.out
+
+
+def test_what_was_never_a_good_copy_is_not_replaced_and_told(damaged: Archive) -> None:
+    file_id = damaged.file("found", field1="YY", off1="XY")
+    damaged.insert(
+        "sync_event",
+        at="2026-07-22 10:00:00",
+        file_id=file_id,
+        node_id=damaged.id("storagenode", "off1"),
+        what="corrupt",
+        why="its length is 3 bytes",
+    )
+    result = damaged("repair", "--force", "--json")
+    assert result.status == 1 and result.json["requested"] == 2
+    (left,) = result.json["left"]
+    assert left["example"] == "pilot/found (its length is 3 bytes)" and not left["under_way"]
+    assert "something else lies at its path on off1" in left["why"]
 
 
 def test_a_host_that_cannot_be_reached_is_told_with_what_is_missing(damaged: Archive) -> None:

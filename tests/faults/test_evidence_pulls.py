@@ -236,7 +236,11 @@ def test_fault_13_files_of_a_disk_that_is_not_mounted_on_another_host_are_not_lo
     count = 20 if size == 5 else 2
     ids = [hosts.file(f"acq/{i}", b"%05d" % i + bytes(size - 5), "far") for i in range(count)]
     requests = hosts.requests(ids, "far", "safe")
-    sound = hosts.request(hosts.file("acq/sound", b"sound", "other"), "other", "safe")
+    sound = hosts.file("acq/sound", b"sound", "other")
+    hosts.set_copy(
+        sound, "safe", "MY"
+    )  # is missing, which a check finds out, so that it is pulled late in the run
+    later = hosts.request(sound, "other", "safe")
     unmount(hosts, "far")
     if there == "another node":
         (hosts.root("far") / MARKER).write_text("stranger\n")
@@ -247,7 +251,7 @@ def test_fault_13_files_of_a_disk_that_is_not_mounted_on_another_host_are_not_lo
     assert result.status == 1 and "node far on host there is not mounted there" in result.err, result
     assert ("stranger" in result.err) is (there == "another node")
     assert {hosts.copy(file_id, "far") for file_id in ids} == {"YY"}
-    assert hosts.state(sound) == "done", "another node of that host serves"
+    assert hosts.state(later) == "done", "another node of that host serves"
     assert {hosts.state(request) for request in requests} == {"pending"} and hosts.claims() == 0
     assert hosts.attempt(requests[0])[0] == "network"
     assert hosts.tree("safe") == {"acq/sound": b"sound"} and hosts.events("suspect") == []

@@ -11,10 +11,12 @@ from alpenhorn.plan.imports import (
     claimed,
     detect,
     detect_tasks,
+    is_new,
     name_detected,
     name_files,
     name_known,
     splits,
+    without_taken,
 )
 from tests.plan.facts import MD5, node
 
@@ -144,6 +146,17 @@ def test_a_search_that_comes_again_leaves_bad_copies_to_checks_and_repairs(
     assert plan.present == (not hashed)
     longer = choose([NAMED], known(has, 11), True, leave_bad=True)
     assert bool(longer.wanted) is (has not in ("M", "X"))
+
+
+def test_a_new_file_at_the_path_of_another_one_is_refused() -> None:
+    other = NAMED._replace(found=Found("acq/b", 10), name="b")
+    plan = choose([NAMED, other], known("N"), True)
+    assert without_taken(plan, {}) == plan
+    left = without_taken(plan, {0: "acq/dir"})
+    assert left.wanted == plan.wanted[1:]
+    ((path, why),) = left.refused
+    assert path == "acq/a" and "acquisition acq/dir at the same path" in why
+    assert [is_new(file) for file, _ in choose([NAMED, other], known("M"), True).wanted] == [False, True]
 
 
 def test_what_has_no_name_is_told() -> None:

@@ -5,6 +5,7 @@ import datetime
 import pytest
 
 from alpenhorn.record import tape
+from alpenhorn.record.copies import with_evidence
 from alpenhorn.record.run import Run
 from alpenhorn.tape import Purpose, TapeFile, TapeResult, Verb, Wanted, Where
 from tests.record.rows import Rows
@@ -124,6 +125,15 @@ def test_what_is_gone_becomes_suspect_and_is_handed_to_the_check(rows: Rows, run
     assert rows.state(file.file_id, "one") == "MY"
     assert waiting(rows) == [("check", "back", 0)]
     assert len(rows.events("suspect")) == 1
+    assert with_evidence(rows.index, rows.node["one"], [file.file_id]) == {file.file_id}
+
+
+def test_nothing_is_recorded_of_a_node_that_was_moved_meanwhile(rows: Rows, run: Run) -> None:
+    file = a_copy(rows, ready=True)
+    node = rows.fact("one")
+    rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE id = ?", node.id)
+    tape.settle(rows.index, run, node, Verb.LOOK, [TapeResult(file, Where.GONE, "")], {}, WAIT)
+    assert rows.state(file.file_id, "one") == "YY" and waiting(rows) == []
 
 
 def test_a_copy_that_was_set_corrupt_meanwhile_does_not_become_suspect(rows: Rows, run: Run) -> None:

@@ -199,3 +199,16 @@ def test_what_cannot_be_flushed_is_neither_good_nor_missing(
         expected = Verdict.CORRUPT if before is Verdict.CORRUPT else Verdict.UNREADABLE
         assert result.verdict is expected
         assert ("cannot be flushed" in result.error) is (expected is Verdict.UNREADABLE)
+
+
+@pytest.mark.parametrize("had", ["Y", "M", "X"])
+def test_what_may_be_something_else_is_told_with_its_length_and_sum(node: Node, root: Path, had: str) -> None:
+    """Of a copy that was good a wrong length is enough, and the file is not read for it."""
+    other = put(root, "acq/a", b"another")
+    report = Report()
+    (result,) = checked(node, file()._replace(had=had), report=report)
+    assert result.verdict is Verdict.CORRUPT and "its length is 7 bytes, the index says 10" in result.error
+    assert (other in result.error) is (had != "Y")
+    same_length = put(root, "acq/a", b"9876543210")
+    (result,) = checked(node, file()._replace(had=had))
+    assert same_length in result.error
