@@ -248,8 +248,8 @@ def _note_separate(app: App, node_id: int) -> None:
     if copies:
         many = copies > 1
         output.note(
-            f"{output.count(copies, 'copy', 'copies')}: the next run makes sure that {'each' if many else 'it'} has bytes"
-            f" of its own; until then {'they do' if many else 'it does'} not count as"
+            f"{output.count(copies, 'copy', 'copies')}: the next run makes sure that {'each' if many else 'it'} has"
+            f" bytes of its own; until then {'they do' if many else 'it does'} not count as"
             f" {'archive copies' if many else 'an archive copy'}"
         )
 
