@@ -246,10 +246,11 @@ def _note_separate(app: App, node_id: int) -> None:
 
     copies = count(app.index, node_id)
     if copies:
-        each, they = ("it has", "it does") if copies == 1 else ("each of them has", "they do")
+        many = copies > 1
         output.note(
-            f"{output.count(copies, 'copy', 'copies')}: the next run makes sure that {each} bytes of its own; until"
-            f" then {they} not count as archive {'copy' if copies == 1 else 'copies'}"
+            f"{output.count(copies, 'copy', 'copies')}: the next run makes sure that {'each' if many else 'it'} has"
+            f" bytes of its own; until then {'they do' if many else 'it does'} not count as"
+            f" {'archive copies' if many else 'an archive copy'}"
         )
 
 

@@ -235,7 +235,7 @@ def tell_nested(nodes: Sequence[NodeFact], report: Report) -> None:
     roots = [Root(node.name, node.root) for node in nodes if node.root]
     for found in overlaps(roots, {}):
         if found.how != "is":
-            report.warnings.add(f"{found}, and each run tells so; see: alpenhorn doctor")
+            report.warnings.add(f"{found}; give one of them another root; see: alpenhorn doctor")
 
 
 def mark_anew(

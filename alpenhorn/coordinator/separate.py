@@ -7,7 +7,7 @@ on nodes that are not archive nodes, and a node may become an archive node later
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from alpenhorn.coordinator.context import Context, Looked
 from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
@@ -37,12 +37,18 @@ class _State:
 
 
 class Separating:
-    """Good copies of archive nodes, through the pool and the record; `finish` judges what was found."""
+    """Good copies of archive nodes, through the pool and the record; `finish` judges what was found.
+
+    All are looked at also when the run's time is up: a look that never came to its end would begin anew in each run.
+    What has bytes of its own stays so, and `may_copy` says whether there is time for more; for some there always is.
+    """
 
     kind = Kind.SEPARATE
 
-    def __init__(self, context: Context, nodes: Sequence[NodeFact]) -> None:
+    def __init__(self, context: Context, nodes: Sequence[NodeFact], may_copy: Callable[[], bool]) -> None:
         self.context = context
+        self._may_copy = may_copy
+        self._begun = False
         self._nodes = {node.id: node for node in nodes}
         self._states = {node.id: _State() for node in nodes}
         self._linked: dict[int, list[LookFile]] = {}
@@ -78,6 +84,9 @@ class Separating:
         return []
 
     def _copying(self) -> list[Task]:
+        if not self._linked or (self._begun and not self._may_copy()):
+            return []
+        self._begun = True
         limits = self.context.limits
         linked, self._linked = self._linked, {}
         tasks = []

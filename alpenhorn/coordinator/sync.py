@@ -283,8 +283,8 @@ class _Session:
         if nodes:
             from alpenhorn.coordinator.separate import Separating  # most runs need none of it
 
-            separating = Separating(context, nodes)
-            self._turn(context, {Kind.SEPARATE: separating}, self._may_start)
+            separating = Separating(context, nodes, self._may_start)
+            self._turn(context, {Kind.SEPARATE: separating}, self._may_go_on)
             separating.finish()
 
     def still_there(self) -> list[NodeFact]:

@@ -35,13 +35,21 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
 
 
 def _with_space(node: Node) -> ProbeOutcome:
-    status = os.stat(node.root)
-    place = status.st_dev, status.st_ino
+    place = _place(node.root)
     try:
         return ProbeOutcome(node.node.id, node.free_bytes(), place=place)
     except StorageError as error:
         # Files can be checked and deleted all the same.
         return ProbeOutcome(node.node.id, warning=str(error), place=place)
+
+
+def _place(root: str) -> tuple[int, int] | None:
+    """None for what is no directory here: the root of a storage class of a package may be anything."""
+    try:
+        status = os.stat(root)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _manifest(node: Node) -> str:

@@ -9,8 +9,11 @@ from alpenhorn.index.connection import Index
 from alpenhorn.links import Sums
 from alpenhorn.scan.manifest import COLUMNS, Row
 
-NEAR = 50  # copies: those that came just before and after the lost ones, which mostly lie beside them
-PLACES, EACH = 10, 5  # and some at random
+# Copies on each side of the lost ones in the order in which they came to the node: these mostly lie beside them.  So
+# many that those on one side are a third of all: where a directory is not mounted, the first copies below it that are
+# read have the copies of another directory on their other side.
+NEAR = 50
+PLACES, EACH = 6, 5  # and some at random
 
 WANTED = ("Y", "M")
 FROM = f"""
@@ -26,7 +29,7 @@ LAST = FIRST.replace("MIN", "MAX")
 
 
 def sample(index: Index, node_id: int, lost: Collection[int]) -> list[Row]:
-    """At most 100 good copies of a node, of each state that they can be wanted in; none of the copies `lost` (ids, at
+    """At most 130 good copies of a node, of each state that they can be wanted in; none of the copies `lost` (ids, at
     least one)."""
     found: dict[int, Row] = {}
     for wants in WANTED:
@@ -35,10 +38,7 @@ def sample(index: Index, node_id: int, lost: Collection[int]) -> list[Row]:
         (last,) = index.execute(LAST, key).fetchone()
         if first is None or last is None:
             continue
-        after = _rows(index, AFTER, (*key, max(lost), NEAR))
-        before = _rows(index, BEFORE, (*key, min(lost), NEAR))
-        half = NEAR // 2
-        near = after[: max(half, NEAR - len(before))] + before[: max(half, NEAR - len(after))]
+        near = _rows(index, AFTER, (*key, max(lost), NEAR)) + _rows(index, BEFORE, (*key, min(lost), NEAR))
         for _ in range(PLACES):
             start = random.randint(first, last)
             near += _rows(index, AFTER, (*key, start - 1, EACH))

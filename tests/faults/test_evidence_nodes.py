@@ -253,6 +253,8 @@ def test_fault_10_a_marker_that_appears_later_is_noticed_and_so_is_its_removal(a
         result = archive.sync()
         assert f"{STOPS} {root}/acq/inner, which is the root of node vault" in result.err
         assert archive.all("SELECT name FROM archivefile ORDER BY id") == [("inner/deep/f",), ("h",)]
+        # Nor is what lies there looked at in each run.
+        assert b"acq/inner/deep" not in (root / ".alpenhorn/searched").read_bytes()
     (root / "acq/inner/ALPENHORN_NODE").unlink()
     archive.synced()
     assert archive.all("SELECT name FROM archivefile ORDER BY id") == [
@@ -334,7 +336,7 @@ def test_fault_11_a_next_attempt_far_ahead_is_not_waited_for(archive):
 
 def test_fault_11_a_copy_asked_back_from_tape_by_a_clock_that_was_wrong_is_looked_for(sqlite_archive):
     tape = Tape(sqlite_archive)
-    tape.set(restore_wait=60)
+    tape.set(restore_wait=60, release_check_count=0)
     request = sqlite_archive.request(tape.file("acq/f", b"content"), "tape", "disk")
     assert sqlite_archive.sync(environ=clock("+3650d")).status == 0
     tape.lfs.finish()

@@ -112,3 +112,17 @@ def test_nothing_is_begun_once_the_run_is_to_stop(node: Node) -> None:
     file = copy(node, "acq/a")
     assert separate(SeparateJob(node.node, (file,)), node, "stage", Stopping()) == ()
     assert names(node, file) == 2
+
+
+def test_what_was_replaced_while_it_was_copied_stays(node: Node) -> None:
+    file = copy(node, "acq/a")
+    at = Path(node.root) / file.path
+
+    class Replacing(Report):
+        def progress(self, files: int, bytes: int) -> None:
+            if files:
+                (at.parent / "new").write_bytes(b"newer")
+                os.replace(at.parent / "new", at)
+
+    (result,) = separate(SeparateJob(node.node, (file,)), node, "stage", Replacing())
+    assert "changed" in result.left and at.read_bytes() == b"newer"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from alpenhorn.links import Sums
-from alpenhorn.scan.sample import NEAR, sample, sums
+from alpenhorn.scan.sample import EACH, NEAR, PLACES, sample, sums
 from tests.record.rows import Rows
 
 
@@ -22,9 +22,8 @@ def test_of_a_small_node_the_neighbours_are_all_others(rows: Rows) -> None:
 def test_of_a_large_one_those_beside_the_lost_ones_and_some_at_random(rows: Rows) -> None:
     ids = copies(rows, 400)
     found = set(sampled(rows, ids[100:110]))
-    assert set(ids[75:100] + ids[110:135]) <= found
-    assert 50 <= len(found) <= 100 and not found & set(ids[100:110])
-    # At one end, as many from the other side.
+    assert set(ids[50:100] + ids[110:160]) <= found
+    assert NEAR * 2 <= len(found) <= NEAR * 2 + PLACES * EACH and not found & set(ids[100:110])
     assert set(ids[10 : 10 + NEAR]) <= set(sampled(rows, ids[:10]))
 
 
