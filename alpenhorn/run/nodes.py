@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.manifest_token import token_in
 from alpenhorn.fs.paths import open_below
 from alpenhorn.io.base import Node
 from alpenhorn.model import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
@@ -53,8 +54,6 @@ def _manifest(node: Node) -> str:
         return ""
     except (OSError, UnsafePath):
         head = b""
-    from alpenhorn.fs.manifest import token_in  # few nodes have one
-
     return token_in(head)
 
 
