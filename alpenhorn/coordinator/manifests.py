@@ -12,7 +12,7 @@ from errno import EDQUOT, ENOSPC
 
 from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
-from alpenhorn.fs.manifest import UNREADABLE
+from alpenhorn.fs.manifest_token import UNREADABLE
 from alpenhorn.manifests import (
     Changed,
     CompareFile,

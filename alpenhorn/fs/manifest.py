@@ -24,13 +24,12 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from alpenhorn.fs.manifest_token import UNREADABLE, token_in
 from alpenhorn.manifests import ManifestFile
 
 NAME = "manifest.md5"
-UNREADABLE = "?"  # stands for the token of what is no manifest, and is none
 _LONGEST_LINE_B = 2**14  # a path has 320 characters at most in the index
 
-_FIRST = re.compile(rb"# alpenhorn manifest ([12]) ([0-9a-f]{32})\n")
 _SIZE = re.compile(rb"# size ([0-9]{1,19})(?: ([0-9]{1,4}))?\n")
 _SUM = re.compile(rb"(\\?)([0-9a-f]{32})  (.+)\n")
 _END = re.compile(rb"# end ([0-9]+) ([0-9]+)\n")
@@ -56,12 +55,6 @@ class Entry(NamedTuple):
         if self.key[:1] != b"\\":
             return self.key
         return _ESCAPE.sub(lambda found: _PLAIN[found[0]], self.key[1:])
-
-
-def token_in(head: bytes) -> str:
-    """The token of the manifest that begins with `head`; UNREADABLE when it is none."""
-    found = _FIRST.match(head)
-    return found[2].decode() if found else UNREADABLE
 
 
 def key(path: str) -> bytes:
@@ -99,10 +92,10 @@ def entries(file: BinaryIO) -> Iterator[Entry]:
 
     Raises ValueError, after some of them perhaps, when it is not as it was written; OSError.
     """
-    first = _FIRST.fullmatch(file.readline(_LONGEST_LINE_B))
-    if not first:
+    first = file.readline(_LONGEST_LINE_B)
+    if token_in(first) == UNREADABLE:
         raise ValueError("it does not begin as one of ours")
-    later = first[1] != b"1"
+    later = not first.startswith(b"# alpenhorn manifest 1 ")
     files = total_b = 0
     while line := file.readline(_LONGEST_LINE_B):
         if size := _SIZE.fullmatch(line):

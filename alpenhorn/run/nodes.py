@@ -6,6 +6,7 @@ import os
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs import identity
+from alpenhorn.fs.manifest_token import token_in
 from alpenhorn.fs.paths import open_below
 from alpenhorn.io.base import Node
 from alpenhorn.model import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
@@ -64,8 +65,6 @@ def _manifest(node: Node) -> str:
         return ""
     except (OSError, UnsafePath):
         head = b""
-    from alpenhorn.fs.manifest import token_in  # few nodes have one
-
     return token_in(head)
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from alpenhorn.model import MANIFEST
 from tests.fixtures.archive import wait_for
 from tests.fixtures.lfs import DIRTY, LOST, ON_TAPE, RELEASED
 from tests.fixtures.tape import Tape
@@ -35,6 +36,16 @@ def test_a_file_on_tape_is_asked_back_and_the_run_ends_and_a_later_one_brings_it
     assert archive.state(request) == "done" and archive.tree("disk") == {"acq/f": b"content"}
     assert tape.ready(file_id) and tape.waiting() == []
     assert archive.attempt(request) is None and archive.violations() == []
+
+
+def test_the_node_gets_no_manifest_which_might_be_left_to_the_tape(sqlite_tape):
+    archive = sqlite_tape.archive
+    archive.request(sqlite_tape.file("acq/f", b"content"), "tape", "disk")
+    archive.synced()
+    sqlite_tape.lfs.finish()
+    archive.synced()
+    assert (archive.root("disk") / MANIFEST).exists()
+    assert not (archive.root("tape") / MANIFEST).exists()
 
 
 def test_files_are_asked_back_in_one_batch_in_the_order_of_their_requests(tape):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -247,6 +248,33 @@ def test_every_node_gets_one_without_being_compared(archive):
     before = (archive.root("field") / MANIFEST).stat().st_ino
     archive.synced()
     assert (archive.root("field") / MANIFEST).stat().st_ino == before
+
+
+def test_a_run_flushes_the_file_once_and_an_idle_one_does_not_load_what_writes_it(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("safe")
+    archive.file("acq/f", b"bytes", "field")
+    archive.synced()
+    archive.request(archive.file("acq/new", b"bytes", "field"), "field", "safe")
+    out = archive.base / "trace"
+    command = [sys.executable, "-m", "alpenhorn", "-c", str(archive.configure()), "sync"]
+    calls = "trace=fsync,fdatasync,syncfs,sync_file_range"
+    environ = {"HOME": str(archive.base), "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
+    traced = ["strace", "-f", "-y", "-qq", "-e", calls, "-o", str(out), *command]
+    assert subprocess.run(traced, env=environ, capture_output=True).returncode == 0
+    flushed = re.findall(r"\w+\(\d+<([^>]*)>", out.read_text())
+    for node in ("field", "safe"):
+        private = str(archive.root(node) / ".alpenhorn")
+        assert len([path for path in flushed if path.startswith(private) and "manifest.md5" in path]) == 1
+        assert private not in flushed
+    idle = subprocess.run(
+        [command[0], "-X", "importtime", *command[1:]], env=environ, capture_output=True, text=True
+    )
+    assert idle.returncode == 0 and "alpenhorn.coordinator.manifest_due" in idle.stderr
+    assert not {"alpenhorn.coordinator.manifests", "alpenhorn.manifests", "alpenhorn.record.manifest"} & set(
+        re.findall(r"[a-z_.]+$", idle.stderr, re.MULTILINE)
+    )
 
 
 def test_one_that_a_power_cut_took_back_vouches_for_nothing(archive):
