@@ -317,7 +317,7 @@ class Reconciling:
         for kind, before in ((MISSING, HasFile.YES), (DIFFERING, HasFile.YES), (BACK, HasFile.NO)):
             findings = iter(compared.kept[kind])
             while some := list(islice(findings, RECORDED)):
-                why = {one.copy_id: one.why for one in some}
+                why = {one.copy_id: f"compared with the disk: {one.why}" for one in some}
                 turned = records.suspect(context.index, context.run, node, before, why)
                 if turned is None:
                     compared.why = "the node was moved or taken off this host meanwhile"

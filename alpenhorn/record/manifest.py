@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.manifests import Changed
-from alpenhorn.model import NodeFact
-from alpenhorn.record.run import Run, events
+from alpenhorn.model import HasFile, NodeFact
+from alpenhorn.record.reconcile import same_node
+from alpenhorn.record.reconcile import suspect as turn_suspect
+from alpenhorn.record.run import Run
 
 COLUMNS = ("node_id", "compared", "manifest", "host", "root", "event_id", "files")
 
@@ -35,15 +37,9 @@ def vouch(index: Index, node: NodeFact, token: str, event_id: int, files: int) -
 
     Not when the node was moved or taken off meanwhile, which is returned: by whoever did it, it was out of sight.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
 
     def work() -> bool:
-        row = index.execute(
-            "SELECT n.active, h.name, n.root FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id"
-            f" WHERE n.id = ?{lock}",
-            (node.id,),
-        ).fetchone()
-        if row is None or not row[0] or tuple(row[1:]) != (node.host, node.root):
+        if not same_node(index, node):
             return False
         index.execute(
             index.upsert("sync_node", COLUMNS, COLUMNS[:1], COLUMNS[2:]),
@@ -66,26 +62,5 @@ def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) 
 
     Those that are good, that is: of any other nobody relies on what was seen.  What follows is a check's to say.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
-    why = {one.file.copy_id: one.why for one in changed}
-
-    def work() -> None:
-        turned: list[tuple[int, int, str]] = []
-        for marks, some in in_chunks(list(why)):
-            rows = index.execute(
-                "SELECT id, file_id FROM archivefilecopy"
-                f" WHERE node_id = ? AND has_file = 'Y' AND id IN ({marks}){lock}",
-                (node.id, *some),
-            ).fetchall()
-            turned += [
-                (file_id, node.id, f"node {node.name} came back changed: {why[copy_id]}")
-                for copy_id, file_id in rows
-            ]
-            index.execute(
-                f"UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
-                f" WHERE node_id = ? AND has_file = 'Y' AND id IN ({marks})",
-                (run.now(), node.id, *some),
-            )
-        events(index, run, "suspect", turned)
-
-    index.retry(work)
+    why = {one.file.copy_id: f"node {node.name} came back changed: {one.why}" for one in changed}
+    turn_suspect(index, run, node, HasFile.YES, why)

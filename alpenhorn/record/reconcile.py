@@ -23,7 +23,7 @@ def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mappin
     lock = "" if index.sqlite else " FOR UPDATE"
 
     def work() -> int | None:
-        if not _same_node(index, node):
+        if not same_node(index, node):
             return None
         turned: list[tuple[int, int, str]] = []
         for marks, some in in_chunks(list(why)):
@@ -32,9 +32,7 @@ def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mappin
                 f" WHERE node_id = ? AND has_file = ? AND id IN ({marks}){lock}",
                 (node.id, before, *some),
             ).fetchall()
-            turned += [
-                (file_id, node.id, f"compared with the disk: {why[copy_id]}") for copy_id, file_id in rows
-            ]
+            turned += [(file_id, node.id, why[copy_id]) for copy_id, file_id in rows]
             index.execute(
                 "UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
                 f" WHERE node_id = ? AND has_file = ? AND id IN ({marks})",
@@ -53,7 +51,7 @@ def believed(index: Index, node: NodeFact) -> bool:
     """
 
     def work() -> bool:
-        if not _same_node(index, node):
+        if not same_node(index, node):
             return False
         index.execute(
             "UPDATE sync_medium SET distrust = NULL, looked = 0, lost = 0 WHERE node_id = ?", (node.id,)
@@ -69,7 +67,8 @@ def believed(index: Index, node: NodeFact) -> bool:
     return index.retry(work)
 
 
-def _same_node(index: Index, node: NodeFact) -> bool:
+def same_node(index: Index, node: NodeFact) -> bool:
+    """Whether a node is active on the host and at the root where it was; it stays so until the transaction ends."""
     lock = "" if index.sqlite else " FOR UPDATE"
     row = index.execute(
         "SELECT n.active, h.name, n.root FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id"

@@ -49,7 +49,7 @@ def test_a_copy_becomes_suspect_and_stays_as_it_is_wanted(
     assert rows.state(file_id, "one") == after
     assert rows.state(file_id, "two") == rows.state(other, "one") == before
     assert rows.all("SELECT file_id, node_id, run_id, why FROM sync_event WHERE what = 'suspect'") == [
-        (file_id, rows.node["one"], run.id, "compared with the disk: why")
+        (file_id, rows.node["one"], run.id, "why")
     ]
 
 
