@@ -274,9 +274,7 @@ class Reconciling:
         if done.fate is not Fate.DONE:
             # What nobody has seen must not be relied on.
             self._broken.add(job.node.id)
-            self.context.node_gone(
-                job.node.id, f"its files could not be compared with the index: {done.error}"
-            )
+            self.context.node_gone(job.node.id, f"comparing its files with the index failed: {done.error}")
             return
         outcome: ReconcileOutcome = done.outcome
         compared.looked += outcome.looked
@@ -306,13 +304,13 @@ class Reconciling:
             return
         if storage_in_doubt(compared.looked, missing.count) and not context.asked.accept_loss:
             compared.why = (
-                f"{missing.count} of {compared.looked} copies that were looked at are missing, and nothing is recorded"
-                f" (such as {next(iter(missing)).path}); if its storage is not whole, mend or mount it; if they are"
-                f" lost, record it with: alpenhorn reconcile --node {node.name} --accept-loss"
+                f"{missing.count} of {compared.looked} copies are missing (such as {next(iter(missing)).path}); nothing"
+                " was recorded; mount or repair the storage, or record the loss with: alpenhorn reconcile"
+                f" --node {node.name} --accept-loss"
             )
             return
         if self._options.dry_run:
-            compared.why = "nothing is recorded in a dry run"
+            compared.why = "dry run; nothing was recorded"
             return
         for kind, before in ((MISSING, HasFile.YES), (DIFFERING, HasFile.YES), (BACK, HasFile.NO)):
             findings = iter(compared.kept[kind])
@@ -320,7 +318,7 @@ class Reconciling:
                 why = {one.copy_id: f"compared with the disk: {one.why}" for one in some}
                 turned = records.suspect(context.index, context.run, node, before, why)
                 if turned is None:
-                    compared.why = "the node was moved or taken off this host meanwhile"
+                    compared.why = "the node was moved or deactivated during the comparison"
                     return
                 compared.suspect += turned
                 if before == HasFile.YES:
@@ -333,11 +331,11 @@ class Reconciling:
     def _incomplete(self, compared: Compared) -> str:
         node, left = compared.node, compared.expected - compared.looked
         if node.id in self._broken or not self._read[node.id] or self.context.report.stopped:
-            return f"the run was stopped: {max(left, 0)} copies were not looked at"
+            return f"the run was stopped; {max(left, 0)} copies were not compared"
         if left:
-            return f"{left} of {compared.expected} copies could not be looked at"
+            return f"{left} of {compared.expected} copies could not be compared"
         if good_copies.count(self.context.index, node.id) + self._turned[node.id] != self._good[node.id]:
-            return "its copies were changed in the index meanwhile: compare it once more"
+            return "its copies changed in the index during the comparison; run it again"
         return ""
 
     def _tell(self, compared: Compared) -> None:
@@ -347,7 +345,7 @@ class Reconciling:
         if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
             report.failures.add(f"node {name} is not reconciled: {compared.why}")
         elif not compared.agrees() and compared.node.id not in self.context.gone:
-            report.failures.add(f"node {name} and the index differ")
+            report.failures.add(f"node {name} differs from the index")
 
 
 class Reading(Checks):
@@ -366,7 +364,7 @@ class Reading(Checks):
         for node in nodes:
             if self._ready(node):
                 self.context.report.warnings.add(
-                    f"node {node.name} has tape behind it: its copies are not read"
+                    f"node {node.name} has tape behind it; its good copies were not read"
                 )
                 continue
             for rows in good_copies.good(self.context.index, node.id, READ_PAGE):
