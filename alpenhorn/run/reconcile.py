@@ -100,7 +100,7 @@ class _Findings:
             if why := self._difference(size_b, moment, status):
                 self.found.append(_finding(DIFFERING, path, status, copy_id, why))
         elif has == "N":
-            if why := self._difference(size_b, moment, status):
+            if why := self._shape(size_b, status) or self._since_gone(moment, status):
                 self.dark(
                     path, status, f"the copy at this path is recorded as gone, and this file is not it: {why}"
                 )
@@ -108,16 +108,28 @@ class _Findings:
                 self.found.append(_finding(BACK, path, status, copy_id, "recorded as gone"))
 
     def _difference(self, size_b: int | None, moment: Any, status: os.stat_result) -> str:
-        if not stat.S_ISREG(status.st_mode):
-            return "not a regular file"
-        if size_b is not None and status.st_size != size_b:
-            return f"length is {status.st_size} bytes, the index says {size_b}"
+        if why := self._shape(size_b, status):
+            return why
         # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
         # writing, such as a link to it, change the time of its status.
         since = self.since(moment)
         if status.st_mtime_ns > since and status.st_ctime_ns > since:
             return f"modified after {moment} UTC, when it was last verified"
         return ""
+
+    def _shape(self, size_b: int | None, status: os.stat_result) -> str:
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        if size_b is not None and status.st_size != size_b:
+            return f"length is {status.st_size} bytes, the index says {size_b}"
+        return ""
+
+    def _since_gone(self, moment: Any, status: os.stat_result) -> str:
+        """Whether somebody may have put another file there since the copy was recorded as gone: what is taken for the
+        copy may be deleted or replaced later.  A directory that was not mounted, or a power cut, changes no times."""
+        if status.st_ctime_ns <= self.since(moment) < NEVER_NS:
+            return ""
+        return f"it appeared after {moment} UTC, when that was recorded"
 
     def dark(self, path: str, status: os.stat_result, why: str = "") -> None:
         """Take note of something that is no copy of this node."""

@@ -1,5 +1,6 @@
 """The index and the disks compared, both ways, by real runs."""
 
+import datetime
 import json
 import os
 import shutil
@@ -33,6 +34,15 @@ def found(document, node=0):
     """What was found on a node, by kind, where anything was."""
     one = document["nodes"][node]
     return {kind: sorted(item["path"] for item in one[kind]) for kind in KINDS if one[kind]}
+
+
+def gone(archive, file_id, node, wants):
+    """A copy that is recorded as gone, as of now, so that what is there has been there before."""
+    archive.set_copy(file_id, node, f"N{wants}")
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None, microsecond=0)
+    archive.do(
+        "UPDATE archivefilecopy SET last_update = ? WHERE file_id = ? AND has_file = 'N'", now, file_id
+    )
 
 
 def distrust(archive, *nodes, why="reconcile"):
@@ -92,9 +102,9 @@ def test_what_differs_is_suspect_until_a_run_has_read_it(disk):
     (root / "acq/gone").unlink()
     (root / "acq/short").write_bytes(b"cut")
     (root / "acq/changed").write_bytes(b"FOUR")
-    disk.set_copy(ids["back"], "disk", "NY")
-    disk.set_copy(ids["removed"], "disk", "NN")
-    disk.set_copy(ids["other"], "disk", "NN")
+    gone(disk, ids["back"], "disk", "Y")
+    gone(disk, ids["removed"], "disk", "N")
+    gone(disk, ids["other"], "disk", "N")
     disk.put("disk", "acq/other", b"another one")
     disk.put("disk", "acq/unknown", b"dark")
     document = reconciled(disk, status=1)
@@ -140,9 +150,19 @@ def test_a_removed_copy_that_is_back_goes_again_where_that_is_safe(disk):
         disk.node(name, archive=1)
     file_id = disk.file("acq/f", b"four", "disk", "one", "two")
     aged(disk, "disk", "one", "two")
-    disk.set_copy(file_id, "disk", "NN")
+    gone(disk, file_id, "disk", "N")
     assert found(reconciled(disk, "--node", "disk", status=1)) == {"back": ["acq/f"]}
     assert disk.copy(file_id, "disk") == "MN"
+
+
+def test_a_file_that_was_put_where_a_copy_was_removed_is_left_alone(disk):
+    """By a program that keeps times, with the same length: only when it appeared gives it away."""
+    file_id = disk.file("acq/f", b"four", "disk")
+    disk.set_copy(file_id, "disk", "NN")  # long ago
+    disk.put("disk", "acq/f", b"mine")
+    aged(disk, "disk")
+    assert found(reconciled(disk, status=1)) == {"dark": ["acq/f"]}
+    assert disk.copy(file_id, "disk") == "NN" and disk.events("suspect") == []
 
 
 def test_acquisitions_in_one_another_and_those_with_two_names_for_one_path(disk):

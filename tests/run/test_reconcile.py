@@ -129,13 +129,14 @@ def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
 
 def test_copies_that_are_recorded_as_gone_and_are_there_are_told(node: Node) -> None:
     root = Path(node.root)
-    for name in ("back", "other", "newer", "suspect", "corrupt"):
+    for name in ("back", "other", "newer", "unknown", "suspect", "corrupt"):
         put(root, f"acq/{name}", b"four")
-    times(root / "acq/newer", 1_000_000_002)
+        times(root / f"acq/{name}", 999_999_999)  # as a copy that keeps times
     known = (
         copy("back", has="N", copy_id=7),
         copy("other", 5, "N"),
         copy("newer", has="N", since=PAST),
+        copy("unknown", has="N", since=None),
         copy("never", has="N"),
         copy("suspect", 5, "M"),
         copy("corrupt", 5, "X"),
@@ -149,7 +150,9 @@ def test_copies_that_are_recorded_as_gone_and_are_there_are_told(node: Node) -> 
         "acq/other": "the copy at this path is recorded as gone, and this file is not it:"
         " length is 4 bytes, the index says 5",
         "acq/newer": "the copy at this path is recorded as gone, and this file is not it:"
-        f" modified after {PAST} UTC, when it was last verified",
+        f" it appeared after {PAST} UTC, when that was recorded",
+        "acq/unknown": "the copy at this path is recorded as gone, and this file is not it:"
+        " it appeared after None UTC, when that was recorded",
     }
 
 
