@@ -284,7 +284,10 @@ class Reconciling:
         if outcome.stopped:
             self._broken.add(job.node.id)
         elif outcome.rest and job.node.id not in self.context.gone:
-            self._more.append(self._task(job.node, outcome.rest, 0))
+            # Shared out, since a disk that the index knows nothing of would be one worker's work otherwise.
+            step = -(-len(outcome.rest) // self.context.limits.workers)
+            for start in range(0, len(outcome.rest), step):
+                self._more.append(self._task(job.node, outcome.rest[start : start + step], 0))
 
     def withdrawn(self, task: Task) -> None:
         self._broken.add(task.node_id)
