@@ -26,10 +26,10 @@ EPOCH = datetime(1970, 1, 1)
 NAMES = {
     "missing": "missing",
     "differing": "differs",
-    "back": "there again",
+    "back": "back",
     "dark": "unknown",
-    "unread": "not looked at",
-    "other": "left out",
+    "unread": "unreadable",
+    "other": "other node",
 }
 
 
@@ -42,10 +42,10 @@ NAMES = {
     type=Duration(),
     default="1d",
     show_default=True,
-    help="Leave out unknown files that changed less than that long ago.",
+    help="Do not list unknown files that changed within this time.",
 )
 @click.option(
-    "--accept-loss", is_flag=True, help="Record what is missing even if it is a great part of a node."
+    "--accept-loss", is_flag=True, help="Record missing copies even if they are a large part of a node."
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Only compare; change nothing.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
@@ -67,13 +67,13 @@ def reconcile(
 ) -> None:
     """Compare the index with the disks of this host, both ways, and set right what differs.
 
-    Run this on each host after the index was restored from a backup.  Each good copy is looked at on the disk: is it
-    there, has it the right length, was it written to since it was last read?  What is missing or differs counts as
-    suspect from then on, so that the next run reads it.  Copies that are recorded as gone and are there again become
-    suspect too.  Files that the index does not know are only listed.
+    Run this on each host after restoring the index from a backup.  It checks that each good copy is on the disk, has
+    the right length, and was not modified after its last verification.  Copies that are missing or differ become
+    suspect, and the next run checks them; so do copies that are recorded as gone and are back.  Files that the index
+    does not know are only listed.
 
-    No file is read without --read.  Nodes that were compared as a whole are trusted again.  The exit status is 0 when
-    index and disks agree, 1 when something was found or could not be looked at.
+    Files are read only with --read.  A node whose copies were all compared is trusted again.  The exit status is 0
+    when index and disks agree, and 1 when anything was found or could not be compared.
 
     \b
     Examples:
@@ -126,7 +126,7 @@ def _summary(report: Report, app: App) -> None:
         )
         for one in report.compared
     ]
-    headers = ("node", "copies", "missing", "differ", "back", "unknown", "not looked at", "reconciled")
+    headers = ("node", "copies", "missing", "differ", "back", "unknown", "unreadable", "reconciled")
     if rows:
         output.table(headers, rows, right=headers[1:-1])
     elif not report.left_out and not report.warnings:
@@ -144,8 +144,8 @@ def _examples(one: Compared) -> Iterator[str]:
         if kept.count > EXAMPLES:
             yield f"{NAMES[kind]}: {one.node.name}: … and {kept.count - EXAMPLES} more (--json lists all)"
     if one.young:
-        left_out = output.count(one.young, "unknown file")
-        yield f"{one.node.name}: {left_out} left out, changed less than --min-age ago"
+        newer = output.count(one.young, "unknown file")
+        yield f"{one.node.name}: {newer} not listed, newer than --min-age"
 
 
 def _detail(finding: Finding) -> str:
@@ -171,7 +171,7 @@ def _still_waiting(waiting: list[dict[str, Any]], restored: str, host: str) -> N
         inactive = "" if one["active"] else ", once it is active"
         output.line(f"still to be reconciled: node {one['node']}, on {where}{inactive}")
     if restored:
-        output.line(f"nothing is deleted on this index: {restored}")
+        output.line(f"deletions are suspended on this index: {restored}")
 
 
 def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> None:

@@ -35,7 +35,8 @@ from alpenhorn.reconciling import (
     ReconcileJob,
     ReconcileOutcome,
 )
-from alpenhorn.record import reconcile as records
+from alpenhorn.record.reconcile import believed
+from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import manifest as good_copies
 from alpenhorn.scan import reconcile as scan
 
@@ -272,9 +273,7 @@ class Reconciling:
         if done.fate is not Fate.DONE:
             # What nobody has seen must not be relied on.
             self._broken.add(job.node.id)
-            self.context.node_gone(
-                job.node.id, f"its files could not be compared with the index: {done.error}"
-            )
+            self.context.node_gone(job.node.id, f"comparing its files with the index failed: {done.error}")
             return
         outcome: ReconcileOutcome = done.outcome
         compared.looked += outcome.looked
@@ -284,7 +283,10 @@ class Reconciling:
         if outcome.stopped:
             self._broken.add(job.node.id)
         elif outcome.rest and job.node.id not in self.context.gone:
-            self._more.append(self._task(job.node, outcome.rest, 0))
+            # Shared out, since a disk that the index knows nothing of would be one worker's work otherwise.
+            step = -(-len(outcome.rest) // self.context.limits.workers)
+            for start in range(0, len(outcome.rest), step):
+                self._more.append(self._task(job.node, outcome.rest[start : start + step], 0))
 
     def withdrawn(self, task: Task) -> None:
         self._broken.add(task.node_id)
@@ -304,21 +306,21 @@ class Reconciling:
             return
         if storage_in_doubt(compared.looked, missing.count) and not context.asked.accept_loss:
             compared.why = (
-                f"{missing.count} of {compared.looked} copies that were looked at are missing, and nothing is recorded"
-                f" (such as {next(iter(missing)).path}); if its storage is not whole, mend or mount it; if they are"
-                f" lost, record it with: alpenhorn reconcile --node {node.name} --accept-loss"
+                f"{missing.count} of {compared.looked} copies are missing (such as {next(iter(missing)).path}); nothing"
+                " was recorded; mount or repair the storage, or record the loss with: alpenhorn reconcile"
+                f" --node {node.name} --accept-loss"
             )
             return
         if self._options.dry_run:
-            compared.why = "nothing is recorded in a dry run"
+            compared.why = "dry run; nothing was recorded"
             return
         for kind, before in ((MISSING, HasFile.YES), (DIFFERING, HasFile.YES), (BACK, HasFile.NO)):
             findings = iter(compared.kept[kind])
             while some := list(islice(findings, RECORDED)):
-                why = {one.copy_id: one.why for one in some}
-                turned = records.suspect(context.index, context.run, node, before, why)
+                why = {one.copy_id: f"compared with the disk: {one.why}" for one in some}
+                turned = suspect(context.index, context.run, node, before, why)
                 if turned is None:
-                    compared.why = "the node was moved or taken off this host meanwhile"
+                    compared.why = "the node was moved or deactivated during the comparison"
                     return
                 compared.suspect += turned
                 if before == HasFile.YES:
@@ -326,16 +328,16 @@ class Reconciling:
                 context.changed = True
         compared.why = self._incomplete(compared)
         if not compared.why:
-            compared.complete = records.believed(context.index, node)
+            compared.complete = believed(context.index, node)
 
     def _incomplete(self, compared: Compared) -> str:
         node, left = compared.node, compared.expected - compared.looked
         if node.id in self._broken or not self._read[node.id] or self.context.report.stopped:
-            return f"the run was stopped: {max(left, 0)} copies were not looked at"
+            return f"the run was stopped; {max(left, 0)} copies were not compared"
         if left:
-            return f"{left} of {compared.expected} copies could not be looked at"
+            return f"{left} of {compared.expected} copies could not be compared"
         if good_copies.count(self.context.index, node.id) + self._turned[node.id] != self._good[node.id]:
-            return "its copies were changed in the index meanwhile: compare it once more"
+            return "its copies changed in the index during the comparison; run it again"
         return ""
 
     def _tell(self, compared: Compared) -> None:
@@ -345,7 +347,7 @@ class Reconciling:
         if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
             report.failures.add(f"node {name} is not reconciled: {compared.why}")
         elif not compared.agrees() and compared.node.id not in self.context.gone:
-            report.failures.add(f"node {name} and the index differ")
+            report.failures.add(f"node {name} differs from the index")
 
 
 class Reading(Checks):
@@ -364,7 +366,7 @@ class Reading(Checks):
         for node in nodes:
             if self._ready(node):
                 self.context.report.warnings.add(
-                    f"node {node.name} has tape behind it: its copies are not read"
+                    f"node {node.name} has tape behind it; its good copies were not read"
                 )
                 continue
             for rows in good_copies.good(self.context.index, node.id, READ_PAGE):

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from alpenhorn.coordinator.context import Context, Looked
 from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
-from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.model import Done, Fate, HasFile, Kind, NodeFact, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.checks import loss_told, storage_in_doubt
 from alpenhorn.plan.links import look_files
 from alpenhorn.record import separate as records
-from alpenhorn.record.suspect import suspect_good
+from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import manifest as scan
 
 PAGE = 20_000
@@ -136,7 +136,7 @@ class Separating:
         self._states[node.id].failed |= len(results) < len(job.files)
         wrong = {result.file.copy_id: result.wrong for result in results if result.wrong}
         if wrong:
-            suspect_good(context.index, context.run, node.id, wrong)
+            suspect(context.index, context.run, node, HasFile.YES, wrong)
         done = [result for result in results if not (result.wrong or result.left)]
         tally = context.report.tally("separate")
         tally.done += len(done)
@@ -172,7 +172,7 @@ class Separating:
             context.node_gone(node.id, loss_told(node.name, state.looked, len(state.lost), example))
             return False
         why = {copy_id: error for copy_id, (_, error) in state.lost.items()}
-        suspect_good(context.index, context.run, node.id, why)
+        suspect(context.index, context.run, node, HasFile.YES, why)
         # The check that follows reads just those, and is not to think that the whole node is gone.
         context.whole.looked.setdefault(node.id, Looked()).copies += state.looked - len(why)
         return True

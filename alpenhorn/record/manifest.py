@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.manifests import Changed
-from alpenhorn.model import NodeFact
+from alpenhorn.model import HasFile, NodeFact
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run
-from alpenhorn.record.suspect import suspect_good
+from alpenhorn.record.suspect import suspect as turn_suspect
 
 COLUMNS = ("node_id", "compared", "manifest", "host", "root", "event_id", "files")
 
@@ -36,15 +37,9 @@ def vouch(index: Index, node: NodeFact, token: str, event_id: int, files: int) -
 
     Not when the node was moved or taken off meanwhile, which is returned: by whoever did it, it was out of sight.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
 
     def work() -> bool:
-        row = index.execute(
-            "SELECT n.active, h.name, n.root FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id"
-            f" WHERE n.id = ?{lock}",
-            (node.id,),
-        ).fetchone()
-        if row is None or not row[0] or tuple(row[1:]) != (node.host, node.root):
+        if not still(index, node):
             return False
         index.execute(
             index.upsert("sync_node", COLUMNS, COLUMNS[:1], COLUMNS[2:]),
@@ -68,4 +63,4 @@ def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) 
     Those that are good, that is: of any other nobody relies on what was seen.  What follows is a check's to say.
     """
     why = {one.file.copy_id: f"node {node.name} came back changed: {one.why}" for one in changed}
-    suspect_good(index, run, node.id, why)
+    turn_suspect(index, run, node, HasFile.YES, why)

@@ -6,13 +6,23 @@ from collections.abc import Mapping
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.model import HasFile, NodeFact
 from alpenhorn.record.copies import once_good
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 
 
-def suspect_good(index: Index, run: Run, node_id: int, why: Mapping[int, str]) -> None:
-    """Turn copies on a node suspect, by copy id, those that are good; of any other nobody relies on what was seen."""
-    index.retry(lambda: _suspect(index, run, node_id, why, "Y"))
+def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mapping[int, str]) -> int | None:
+    """Turn copies on a node suspect, by copy id, those that have `before`; returns how many it was.
+
+    Whether they are wanted stays as it is: a copy that was removed and is there again is for the rule of deletions,
+    one that is missing for a check.  None, and nothing recorded, where the node is not where it was looked at.
+    """
+
+    def work() -> int | None:
+        return _turn(index, run, node.id, before, why) if still(index, node) else None
+
+    return index.retry(work)
 
 
 def suspect_missing(index: Index, run: Run, node_id: int, most: int) -> None:
@@ -28,26 +38,27 @@ def suspect_missing(index: Index, run: Run, node_id: int, most: int) -> None:
             (node_id, most, node_id),
         ).fetchall()
         why = "the node is whole again; this was found missing when it may not have been"
-        _suspect(index, run, node_id, {row[0]: why for row in rows}, "N")
+        _turn(index, run, node_id, HasFile.NO, {row[0]: why for row in rows})
 
     index.retry(work)
 
 
-def _suspect(index: Index, run: Run, node_id: int, why: Mapping[int, str], has: str) -> None:
+def _turn(index: Index, run: Run, node_id: int, before: HasFile, why: Mapping[int, str]) -> int:
     lock = "" if index.sqlite else " FOR UPDATE"
     turned: list[tuple[int, int, str]] = []
     for marks, some in in_chunks(list(why)):
         rows = index.execute(
             "SELECT id, file_id FROM archivefilecopy"
             f" WHERE node_id = ? AND has_file = ? AND id IN ({marks}){lock}",
-            (node_id, has, *some),
+            (node_id, before, *some),
         ).fetchall()
-        if has == "Y":
+        if before == HasFile.YES:
             once_good(index, node_id, [file_id for _, file_id in rows])
         turned += [(file_id, node_id, why[copy_id]) for copy_id, file_id in rows]
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ?"
             f" WHERE node_id = ? AND has_file = ? AND id IN ({marks})",
-            (run.now(), node_id, has, *some),
+            (run.now(), node_id, before, *some),
         )
     events(index, run, "suspect", turned)
+    return len(turned)

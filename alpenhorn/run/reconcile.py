@@ -100,22 +100,36 @@ class _Findings:
             if why := self._difference(size_b, moment, status):
                 self.found.append(_finding(DIFFERING, path, status, copy_id, why))
         elif has == "N":
-            if why := self._difference(size_b, moment, status):
-                self.dark(path, status, f"a copy of that name is recorded as gone, but {why}")
+            if why := self._shape(size_b, status) or self._since_gone(moment, status):
+                self.dark(
+                    path, status, f"the copy at this path is recorded as gone, and this file is not it: {why}"
+                )
             else:
-                self.found.append(_finding(BACK, path, status, copy_id, "it is recorded as gone"))
+                self.found.append(_finding(BACK, path, status, copy_id, "recorded as gone"))
 
     def _difference(self, size_b: int | None, moment: Any, status: os.stat_result) -> str:
-        if not stat.S_ISREG(status.st_mode):
-            return "it is not a regular file"
-        if size_b is not None and status.st_size != size_b:
-            return f"its length is {status.st_size} bytes, the index says {size_b}"
+        if why := self._shape(size_b, status):
+            return why
         # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
         # writing, such as a link to it, change the time of its status.
         since = self.since(moment)
         if status.st_mtime_ns > since and status.st_ctime_ns > since:
-            return f"it was written to after {moment} UTC, when it was last known"
+            return f"modified after {moment} UTC, when it was last verified"
         return ""
+
+    def _shape(self, size_b: int | None, status: os.stat_result) -> str:
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        if size_b is not None and status.st_size != size_b:
+            return f"length is {status.st_size} bytes, the index says {size_b}"
+        return ""
+
+    def _since_gone(self, moment: Any, status: os.stat_result) -> str:
+        """Whether somebody may have put another file there since the copy was recorded as gone: what is taken for the
+        copy may be deleted or replaced later.  A directory that was not mounted, or a power cut, changes no times."""
+        if status.st_ctime_ns <= self.since(moment) < NEVER_NS:
+            return ""
+        return f"it appeared after {moment} UTC, when that was recorded"
 
     def dark(self, path: str, status: os.stat_result, why: str = "") -> None:
         """Take note of something that is no copy of this node."""
@@ -181,7 +195,7 @@ class _Tree:
                 self._look_for(path)
         for path, error in self._closed.items():
             if path != FSCK:
-                self._found.unread(path, f"it cannot be listed: {error.strerror}", 0)
+                self._found.unread(path, f"cannot list the directory: {error.strerror}", 0)
 
     def _open(self, path: str, everything: bool) -> list[str]:
         """List a directory; returns those below it that are to be listed."""
@@ -256,9 +270,9 @@ class _Tree:
         self._gone(path, fd, known)
         self._known.pop(path, None)
         for why, copies in failed.items():
-            found.unread(path, f"what is in it cannot be looked at: {why}", sum(copies))
+            found.unread(path, f"cannot stat files in it: {why}", sum(copies))
         if marked:
-            found.found.append(Finding(OTHER, path, why="it is the root of another node"))
+            found.found.append(Finding(OTHER, path, why="root of another node"))
             directories = []
         else:
             for one, status in dark:
@@ -286,9 +300,9 @@ class _Tree:
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except OSError as error:
                 if error.errno in (ENOENT, ENAMETOOLONG):
-                    self._missing(full, rows, "it is not there")
+                    self._missing(full, rows, "no such file")
                 else:
-                    self._unread(full, rows, f"it cannot be looked at: {error.strerror}")
+                    self._unread(full, rows, f"cannot stat the file: {error.strerror}")
             else:
                 for one in rows:
                     self._found.compare(one, full, status)
@@ -296,7 +310,7 @@ class _Tree:
     def _look_for(self, path: str) -> None:
         """A directory that has copies and was not listed."""
         if path in self._closed:
-            self._give_up(path, f"it cannot be listed: {self._closed.pop(path).strerror}", UNREAD)
+            self._give_up(path, f"cannot list the directory: {self._closed.pop(path).strerror}", UNREAD)
             return
         if why := _impossible(f"{path}/x" if path else "x"):
             self._give_up(path, why, IMPOSSIBLE)
@@ -307,9 +321,9 @@ class _Tree:
             self._give_up(path, str(error), DIFFERING)
         except OSError as error:
             if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
-                self._give_up(path, "its directory is not there", MISSING)
+                self._give_up(path, "no such directory", MISSING)
             else:
-                self._give_up(path, f"it cannot be listed: {error.strerror}", UNREAD)
+                self._give_up(path, f"cannot list the directory: {error.strerror}", UNREAD)
         else:
             os.close(fd)
             self._open(path, False)

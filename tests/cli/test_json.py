@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -103,11 +102,12 @@ def part(archive: Archive) -> None:
             lost=0,
         )
     archive.insert("sync_index", name="restored", value="the index is older than node src")
-    for path in ("acq/vanished", "acq/returned", "../f"):
+    for path in ("acq/vanished", "acq/returned", "acq/another", "../f"):
         file_id = archive.file(path, b"f")
-        archive.set_copy(file_id, "dst", "NY" if path == "acq/returned" else "YY")
-    returned = archive.put("dst", "acq/returned", b"f")
-    os.utime(returned, (1_500_000_000, 1_500_000_000))
+        archive.set_copy(file_id, "dst", "NY" if path in ("acq/returned", "acq/another") else "YY")
+    archive.put("dst", "acq/returned", b"f")
+    archive.put("dst", "acq/another", b"longer")
+    archive.do("UPDATE archivefilecopy SET last_update = '2100-01-01 00:00:00' WHERE has_file = 'N'")
     archive.put("dst", "acq/good", b"longer than it was")
     archive.put("dst", "unknown", b"dark")
     archive.put("dst", "nested/ALPENHORN_NODE", b"nested\n")

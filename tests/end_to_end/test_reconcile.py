@@ -1,5 +1,6 @@
 """The index and the disks compared, both ways, by real runs."""
 
+import datetime
 import json
 import os
 import shutil
@@ -33,6 +34,15 @@ def found(document, node=0):
     """What was found on a node, by kind, where anything was."""
     one = document["nodes"][node]
     return {kind: sorted(item["path"] for item in one[kind]) for kind in KINDS if one[kind]}
+
+
+def gone(archive, file_id, node, wants):
+    """A copy that is recorded as gone, as of now, so that what is there has been there before."""
+    archive.set_copy(file_id, node, f"N{wants}")
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None, microsecond=0)
+    archive.do(
+        "UPDATE archivefilecopy SET last_update = ? WHERE file_id = ? AND has_file = 'N'", now, file_id
+    )
 
 
 def distrust(archive, *nodes, why="reconcile"):
@@ -92,9 +102,9 @@ def test_what_differs_is_suspect_until_a_run_has_read_it(disk):
     (root / "acq/gone").unlink()
     (root / "acq/short").write_bytes(b"cut")
     (root / "acq/changed").write_bytes(b"FOUR")
-    disk.set_copy(ids["back"], "disk", "NY")
-    disk.set_copy(ids["removed"], "disk", "NN")
-    disk.set_copy(ids["other"], "disk", "NN")
+    gone(disk, ids["back"], "disk", "Y")
+    gone(disk, ids["removed"], "disk", "N")
+    gone(disk, ids["other"], "disk", "N")
     disk.put("disk", "acq/other", b"another one")
     disk.put("disk", "acq/unknown", b"dark")
     document = reconciled(disk, status=1)
@@ -119,7 +129,7 @@ def test_what_differs_is_suspect_until_a_run_has_read_it(disk):
         ids[name] for name in ("gone", "short", "changed", "back", "removed")
     )
     why = disk.all("SELECT why FROM sync_event WHERE file_id = ? AND run_id IS NOT NULL", ids["gone"])
-    assert why == [("compared with the disk: it is not there",)]
+    assert why == [("compared with the disk: no such file",)]
     disk.sync()
     assert {name: disk.copy(file_id, "disk") for name, file_id in ids.items()} == {
         "same": "YY",
@@ -140,9 +150,19 @@ def test_a_removed_copy_that_is_back_goes_again_where_that_is_safe(disk):
         disk.node(name, archive=1)
     file_id = disk.file("acq/f", b"four", "disk", "one", "two")
     aged(disk, "disk", "one", "two")
-    disk.set_copy(file_id, "disk", "NN")
+    gone(disk, file_id, "disk", "N")
     assert found(reconciled(disk, "--node", "disk", status=1)) == {"back": ["acq/f"]}
     assert disk.copy(file_id, "disk") == "MN"
+
+
+def test_a_file_that_was_put_where_a_copy_was_removed_is_left_alone(disk):
+    """By a program that keeps times, with the same length: only when it appeared gives it away."""
+    file_id = disk.file("acq/f", b"four", "disk")
+    disk.set_copy(file_id, "disk", "NN")  # long ago
+    disk.put("disk", "acq/f", b"mine")
+    aged(disk, "disk")
+    assert found(reconciled(disk, status=1)) == {"dark": ["acq/f"]}
+    assert disk.copy(file_id, "disk") == "NN" and disk.events("suspect") == []
 
 
 def test_acquisitions_in_one_another_and_those_with_two_names_for_one_path(disk):
@@ -214,7 +234,7 @@ def test_a_great_part_that_is_missing_is_not_recorded_unless_that_is_meant(disk)
     document = reconciled(disk, status=1)
     (node,) = document["nodes"]
     assert len(node["missing"]) == 100 and (node["complete"], node["suspect"]) == (False, 0)
-    for part in ("100 of 150 copies", "alpenhorn reconcile --node disk --accept-loss", "mend or mount"):
+    for part in ("100 of 150 copies", "alpenhorn reconcile --node disk --accept-loss", "mount or repair"):
         assert part in node["why"] and part in document["failed"][0]
     assert {disk.copy(file_id, "disk") for file_id in ids} == {"YY"} and disk.events("suspect") == []
     assert trust(disk, "disk") == ("reconcile", 9, 4)
@@ -261,7 +281,7 @@ def test_the_last_node_to_be_compared_ends_the_distrust_of_the_index(two_hosts):
     assert document["restored"] == "the index is older than node one" and restored(archive) == 1
     said = archive.run("reconcile", "--node", "two")
     assert said.status == 0 and "still to be reconciled: node far, on host there" in said.out
-    assert "nothing is deleted on this index: the index is older than node one" in said.out
+    assert "deletions are suspended on this index: the index is older than node one" in said.out
     assert restored(archive) == 1
     document = reconciled(archive, host="there")
     assert document["waiting"] == [] and document["restored"] is None and restored(archive) == 0
@@ -303,7 +323,7 @@ def test_what_cannot_be_looked_at_keeps_a_node_distrusted(disk):
     document = json.loads(done.stdout)
     (node,) = document["nodes"]
     assert found(document) == {"unread": ["acq/closed"], "missing": ["acq/gone"]}
-    assert "1 of 3 copies could not be looked at" in node["why"] and not node["complete"]
+    assert "1 of 3 copies could not be compared" in node["why"] and not node["complete"]
     assert [disk.copy(file_id, "disk") for file_id in ids] == ["YY", "YY", "MY"]
     assert trust(disk, "disk")[0] == "reconcile"
     assert reconciled(disk)["nodes"][0]["complete"] and trust(disk, "disk")[0] is None
@@ -366,7 +386,7 @@ def test_the_table_gives_counts_and_a_few_of_each(disk):
     assert lines[2].split() == ["disk", "12", "8", "0", "0", "0", "0", "yes"]
     assert sum(line.startswith("missing: disk: many/000/") for line in lines) == 5
     assert "missing: disk: … and 3 more (--json lists all)" in lines
-    assert any("1 unknown file left out" in line for line in lines)
+    assert any("1 unknown file not listed" in line for line in lines)
 
 
 def test_no_other_run_works_on_the_node_meanwhile(disk):

@@ -5,6 +5,7 @@ import pytest
 from alpenhorn.model import HasFile
 from alpenhorn.record import reconcile
 from alpenhorn.record.run import Run
+from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import reconcile as scan
 from tests.record.rows import WHEN, Rows
 
@@ -42,21 +43,18 @@ def test_a_copy_becomes_suspect_and_stays_as_it_is_wanted(
     rows.copy(file_id, "two", before)
     rows.copy(other, "one", before)
     for turned in (1, 0):  # the second time as after a commit whose answer was lost
-        assert (
-            reconcile.suspect(rows.index, run, rows.fact("one"), HasFile(before[0]), {copy_id: "why"})
-            == turned
-        )
+        assert suspect(rows.index, run, rows.fact("one"), HasFile(before[0]), {copy_id: "why"}) == turned
     assert rows.state(file_id, "one") == after
     assert rows.state(file_id, "two") == rows.state(other, "one") == before
     assert rows.all("SELECT file_id, node_id, run_id, why FROM sync_event WHERE what = 'suspect'") == [
-        (file_id, rows.node["one"], run.id, "compared with the disk: why")
+        (file_id, rows.node["one"], run.id, "why")
     ]
 
 
 @pytest.mark.parametrize("state", ["NY", "MY", "XY", "NN"])
 def test_what_another_program_made_of_it_meanwhile_stays(rows: Rows, run: Run, state: str) -> None:
     copy_id = rows.copy(rows.file("f"), "one", state)
-    assert reconcile.suspect(rows.index, run, rows.fact("one"), HasFile.YES, {copy_id: "why"}) == 0
+    assert suspect(rows.index, run, rows.fact("one"), HasFile.YES, {copy_id: "why"}) == 0
     assert rows.state(1, "one") == state and rows.events("suspect") == []
 
 
@@ -67,7 +65,7 @@ def test_nothing_is_recorded_of_a_node_that_is_elsewhere_by_now(rows: Rows, run:
     medium(rows, "one")
     node = rows.fact("one")
     rows.do(f"UPDATE storagenode SET {change} WHERE name = 'one'")
-    assert reconcile.suspect(rows.index, run, node, HasFile.YES, {copy_id: "why"}) is None
+    assert suspect(rows.index, run, node, HasFile.YES, {copy_id: "why"}) is None
     assert not reconcile.believed(rows.index, node)
     assert rows.state(file_id, "one") == "YY" and trusted(rows, "one") == ("reconcile", 9, 4, 3)
 

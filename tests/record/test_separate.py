@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.links import Sums
+from alpenhorn.model import HasFile
 from alpenhorn.record.checks import keep_sums
 from alpenhorn.record.run import Run
 from alpenhorn.record.separate import forget, separate
-from alpenhorn.record.suspect import suspect_good, suspect_missing
+from alpenhorn.record.suspect import suspect, suspect_missing
 from tests.record.rows import Rows
 
 
@@ -43,7 +44,7 @@ def test_it_is_not_recorded_of_a_node_that_was_edited_meanwhile(rows: Rows, edit
 
 def test_only_good_copies_turn_suspect(rows: Rows, run: Run) -> None:
     ids = {state: rows.copy(rows.file(state), "one", state) for state in ("YY", "XY", "NY")}
-    suspect_good(rows.index, run, rows.node["one"], dict.fromkeys(ids.values(), "why"))
+    suspect(rows.index, run, rows.fact("one"), HasFile.YES, dict.fromkeys(ids.values(), "why"))
     assert [row[0] for row in rows.all("SELECT has_file FROM archivefilecopy ORDER BY id")] == ["M", "X", "N"]
     assert len(rows.events("suspect")) == 1
 

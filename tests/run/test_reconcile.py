@@ -83,15 +83,15 @@ def test_every_way_to_differ_is_told(node: Node) -> None:
     differing = found(result, DIFFERING)
     assert "'by' is a symbolic link" in differing.pop("acq/by/f")
     assert differing == {
-        "acq/short": "its length is 4 bytes, the index says 5",
-        "acq/link": "it is not a regular file",
-        "acq/dir": "it is not a regular file",
+        "acq/short": "length is 4 bytes, the index says 5",
+        "acq/link": "not a regular file",
+        "acq/dir": "not a regular file",
     }
     assert found(result, MISSING) == {
-        "acq/none": "it is not there",
-        "acq/under/none": "it is not there",
-        "acq/file/f": "its directory is not there",
-        "acq/gone/f": "its directory is not there",
+        "acq/none": "no such file",
+        "acq/under/none": "no such file",
+        "acq/file/f": "no such directory",
+        "acq/gone/f": "no such directory",
     }
     # What stands in the way of copies is no copy.
     assert set(found(result, DARK)) == {"acq/by", "acq/file"}
@@ -106,9 +106,7 @@ def test_what_was_written_to_since_it_was_last_read_differs_whatever_its_length(
     put(Path(node.root), "acq/f", b"four")
     times(at, 1_000_000_002)
     result = outcome(node, Part("acq", (copy("f", since=PAST),)))
-    assert found(result, DIFFERING) == {
-        "acq/f": f"it was written to after {PAST} UTC, when it was last known"
-    }
+    assert found(result, DIFFERING) == {"acq/f": f"modified after {PAST} UTC, when it was last verified"}
     # In the second in which it was read, and before.
     for mtime in (1_000_000_000, 999_999_999):
         times(at, mtime)
@@ -131,13 +129,14 @@ def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
 
 def test_copies_that_are_recorded_as_gone_and_are_there_are_told(node: Node) -> None:
     root = Path(node.root)
-    for name in ("back", "other", "newer", "suspect", "corrupt"):
+    for name in ("back", "other", "newer", "unknown", "suspect", "corrupt"):
         put(root, f"acq/{name}", b"four")
-    times(root / "acq/newer", 1_000_000_002)
+        times(root / f"acq/{name}", 999_999_999)  # as a copy that keeps times
     known = (
         copy("back", has="N", copy_id=7),
         copy("other", 5, "N"),
         copy("newer", has="N", since=PAST),
+        copy("unknown", has="N", since=None),
         copy("never", has="N"),
         copy("suspect", 5, "M"),
         copy("corrupt", 5, "X"),
@@ -148,9 +147,12 @@ def test_copies_that_are_recorded_as_gone_and_are_there_are_told(node: Node) -> 
     assert [(one.path, one.copy_id) for one in result.found if one.kind == BACK] == [("acq/back", 7)]
     # What lies at their paths may be anybody's.
     assert found(result, DARK) == {
-        "acq/other": "a copy of that name is recorded as gone, but its length is 4 bytes, the index says 5",
-        "acq/newer": "a copy of that name is recorded as gone, but it was written to after"
-        f" {PAST} UTC, when it was last known",
+        "acq/other": "the copy at this path is recorded as gone, and this file is not it:"
+        " length is 4 bytes, the index says 5",
+        "acq/newer": "the copy at this path is recorded as gone, and this file is not it:"
+        f" it appeared after {PAST} UTC, when that was recorded",
+        "acq/unknown": "the copy at this path is recorded as gone, and this file is not it:"
+        " it appeared after None UTC, when that was recorded",
     }
 
 
@@ -213,7 +215,7 @@ def test_another_nodes_root_is_told_and_not_searched(node: Node) -> None:
     for path in ("inner/" + MARKER, "inner/f", "inner/sub/f", "inner/sub/known", "beside/f"):
         put(root, path, b"four")
     result = outcome(node, Part(""))
-    assert found(result, OTHER) == {"inner": "it is the root of another node"}
+    assert found(result, OTHER) == {"inner": "root of another node"}
     assert set(found(result, DARK)) == {"beside/f"}
     # A copy in there is looked at all the same.
     result = outcome(node, Part("inner", (copy("sub/known"), copy("sub/none"))))
