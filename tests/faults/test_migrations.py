@@ -13,7 +13,7 @@ from alpenhorn.index.versions import VERSIONS
 from tests.faults.test_upgrade import KILLS, Upgrading
 from tests.index.earlier import contents, make_earlier_index, versions
 
-EVENTS = 20_000
+EVENTS = 5_000
 
 
 class Migrating(Upgrading):
