@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
 from alpenhorn.errors import Refused, StorageError, UnsafePath
-from alpenhorn.fs import manifest
+from alpenhorn.fs import identity, manifest
 from alpenhorn.fs.paths import open_below
 from alpenhorn.index.connection import Index
 from alpenhorn.io.default import DefaultNode
-from alpenhorn.model import MANIFEST, MARKER, NodeFact
+from alpenhorn.model import MANIFEST, MARKER, Identity, NodeFact
 from alpenhorn.plan.imports import detect, splits
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
+from alpenhorn.record.media import take_over
 from alpenhorn.record.rebuild import Filled, Filling, Listed, node_fault, require_empty
 
 PAGE = 5000
@@ -29,13 +30,15 @@ Patterns = Sequence[re.Pattern[str]]
 
 class Disk(NamedTuple):
     """A root with a manifest that was read through.  `name`: of its node; `files` and `size_b`: in the manifest;
-    `acqs_named`: whether it says which part of each path is the acquisition."""
+    `acqs_named`: whether it says which part of each path is the acquisition; `identity`: what the identity file of the
+    medium says, None without one."""
 
     root: str
     name: str
     files: int
     size_b: int
     acqs_named: bool
+    identity: Identity | None = None
 
 
 class Rebuilt(NamedTuple):
@@ -86,23 +89,27 @@ def fill(
                 raise Refused(f"{disk.root}: {wrong}; nothing was changed")
         filling = Filling(index, now)
         unnamed: list[tuple[str, str]] = []
+        nodes: dict[str, int] = {}
         for disk in disks:
-            node_id = filling.node(disk.name, host, disk.root, group or disk.name)
+            node_id = nodes[disk.name] = filling.node(disk.name, host, disk.root, group or disk.name)
             for page in _pages(disk.root):
                 listed = _listed(page, filling, patterns, unnamed)
                 filling.add(node_id, disk.name, listed)
-        adopt_identity(index, disks)
+        _take_over(index, disks, nodes)
         return Rebuilt(filling.filled(), unnamed[:SHOWN])
 
     return index.retry(work)
 
 
-def adopt_identity(index: Index, disks: Sequence[Disk]) -> None:
-    """MERGE: let the index take over the index id of the disks, and the medium id of each.
-
-    To be filled in once `fs.identity` is there: without it the first run takes the disks for those of another archive.
-    Called within the transaction that fills the index.
-    """
+def _take_over(index: Index, disks: Sequence[Disk], nodes: Mapping[str, int]) -> None:
+    """Let the index take over the index id of the disks: otherwise runs would take them for another archive's."""
+    found = {disk.name: disk.identity for disk in disks if disk.identity is not None}
+    ids = sorted({one.index_id for one in found.values()})
+    if len(ids) > 1:
+        named = ", ".join(f"{name}: {one.index_id[:8]}" for name, one in sorted(found.items()))
+        raise Refused(f"the disks belong to different indexes ({named}); name those of one index only")
+    if ids:
+        take_over(index, ids[0], {nodes[name]: one for name, one in found.items()})
 
 
 def _look(root: str) -> Disk:
@@ -117,7 +124,7 @@ def _look(root: str) -> Disk:
         files += len(page)
         size_b += sum(entry.size_b for entry in page)
         acqs_named = acqs_named and all(entry.acq_b is not None for entry in page)
-    return Disk(root, name, files, size_b, acqs_named)
+    return Disk(root, name, files, size_b, acqs_named, identity.read(root))
 
 
 def _anonymous(root: str) -> NodeFact:

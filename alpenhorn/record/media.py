@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from alpenhorn.errors import Refused
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Identity, NodeFact
@@ -25,6 +26,31 @@ def ensure_identity(index: Index, proposed: str) -> str:
         return str(row[0])
 
     return index.retry(work)
+
+
+def take_over(index: Index, index_id: str, media: Mapping[int, Identity]) -> None:
+    """Let an index that was filled from disks have the id that these know, and expect each medium as it was found;
+    part of the transaction that fills it.
+
+    Raises Refused when runs on this index have given media its own id.
+    """
+    row = index.execute("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,)).fetchone()
+    used = index.execute("SELECT COUNT(*) FROM sync_medium WHERE generation > 0").fetchone()[0]
+    if row is not None and row[0] != index_id and used:
+        raise Refused(
+            "runs on this index have used other disks already, and those at hand belong to another index: begin with a"
+            " new index"
+        )
+    columns = ("name", "value", "at")
+    index.execute(
+        index.upsert("sync_index", columns, ("name",), columns[1:]), (IDENTITY, index_id, _now(index))
+    )
+    for node_id, identity in media.items():
+        _ensure_row(index, node_id)
+        index.execute(
+            "UPDATE sync_medium SET medium = ?, generation = ?, word = ? WHERE node_id = ?",
+            (identity.medium, identity.generation, identity.word, node_id),
+        )
 
 
 def seen(index: Index, node_ids: Iterable[int]) -> None:
