@@ -32,8 +32,8 @@ class Deletable:
     space are lacking, removable ones, oldest first.
 
     `free_b`: the node's free space, None unknown; `now`: POSIX seconds; `run_id`: the run whose own claims do not
-    count; `make_room` off: removable copies are left alone; `look` off: pages of released copies hold them all,
-    unlooked at, for who decides about them in any case.
+    count; `make_room` off: removable copies are left alone.  With `look` off, pages of released copies hold them all,
+    unlooked at, where they are decided about later in any case.
     """
 
     def __init__(
@@ -45,14 +45,13 @@ class Deletable:
         now: float,
         run_id: int,
         make_room: bool = True,
-        look: bool = True,
     ) -> None:
         self.index = index
         self.node = node
         self.evidence = evidence
         self.now = now
         self.run_id = run_id
-        self.look = look
+        self.look = True
         self.released = scan.released(index, node.id)
         self.lack_b = lacking(node, free_b) if make_room else 0.0
 

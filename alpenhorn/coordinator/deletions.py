@@ -127,13 +127,16 @@ class Deletions:
         """Claim what may go at the moment when a worker is to have it; None when that is nothing."""
         context = self.context
         assert isinstance(task.job, DeleteJob)
-        facts = self._unqueued(task.job)
+        facts = [self._queued[file.copy_id] for file in task.job.files]
         work = self._works[task.node_id]
         if work.node.id in context.gone:
+            self._unqueue(task.job)
             return None
         # Before the claim, whose lease begins later.
         expires = time.clock_gettime(time.CLOCK_BOOTTIME) + GOOD_FOR
         archive, granted = self._claim(work, facts)
+        self._unqueue(task.job)
+        context.deleting.update((work.node.id, fact.file_id) for fact in granted)
         if not granted:
             return None
         files = [self._with_keepers(fact, archive) for fact in granted]
@@ -141,9 +144,10 @@ class Deletions:
         job = DeleteJob(work.node, tuple(files), tuple(map(context.node, looked_at)), expires)
         return delete_task(job, context.limits)
 
-    def _unqueued(self, job: DeleteJob) -> list[DeletionFact]:
-        self.context.deleting.difference_update((job.node.id, file.file_id) for file in job.files)
-        return [self._queued.pop(file.copy_id) for file in job.files]
+    def _unqueue(self, job: DeleteJob) -> None:
+        for file in job.files:
+            self.context.deleting.discard((job.node.id, file.file_id))
+            del self._queued[file.copy_id]
 
     def _with_keepers(self, fact: DeletionFact, archive: bool) -> DeleteFile:
         """The worker looks at those keepers that are on this host."""
@@ -153,7 +157,7 @@ class Deletions:
         spare = len(counted) - max(self.context.config.sync.archive_copy_count, 1)
         return _file(fact)._replace(keepers=here, spare=spare, length=fact.size_b)
 
-    def _deletable(self, node: NodeFact, look: bool = True) -> Deletable:
+    def _deletable(self, node: NodeFact) -> Deletable:
         """Room is made once in a run: a file system that frees space late must not lose one copy after another."""
         context = self.context
         return Deletable(
@@ -164,7 +168,6 @@ class Deletions:
             context.posix_now(),
             context.run.id,
             make_room=node.id not in context.whole.relieved,
-            look=look,
         )
 
     def _claim(self, work: _Work, wanted: list[DeletionFact]) -> tuple[bool, list[DeletionFact]]:
@@ -187,7 +190,6 @@ class Deletions:
         for fact, why in decided.granted:
             self._why[fact.copy_id] = why
             self._fences[node.id, fact.file_id] = decided.fences[fact.file_id]
-            context.deleting.add((node.id, fact.file_id))
             if fact.wants_file == WantsFile.MAYBE:
                 context.whole.relieved.add(node.id)
         return decided.archive, granted
@@ -221,7 +223,7 @@ class Deletions:
 
     def withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, DeleteJob)
-        self._unqueued(task.job)
+        self._unqueue(task.job)
 
     def _settle(self, job: DeleteJob, outcome: DeleteOutcome, blame: Blame) -> None:
         context = self.context

@@ -6,6 +6,7 @@ import datetime
 import os
 import pickle
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from alpenhorn.config import load
 from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
+from alpenhorn.index.connection import Index
 from alpenhorn.model import (
     DeleteJob,
     DeleteOutcome,
@@ -199,9 +201,11 @@ class Seeing(Worker):
         return self.answer(task.job)
 
 
-def run(archive: Archive, answer: Any) -> tuple[Report, list[DeleteJob]]:
+def run(
+    archive: Archive, answer: Any, workers: int = 2, **sync_settings: Any
+) -> tuple[Report, list[DeleteJob]]:
     """A run in this process, and the deletions that its workers got."""
-    config = load(archive.configure(), {"HOME": str(archive.base)})
+    config = load(archive.configure(sync=sync_settings), {"HOME": str(archive.base)})
     at = archive.base / "jobs"
     at.unlink(missing_ok=True)
     worker = Seeing(at, answer)
@@ -209,7 +213,7 @@ def run(archive: Archive, answer: Any) -> tuple[Report, list[DeleteJob]]:
     def clock() -> datetime.datetime:
         return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
-    with Pool(2, worker, before_fork=archive.index.disconnect) as pool:
+    with Pool(workers, worker, before_fork=archive.index.disconnect) as pool:
         report = sync(archive.index, pool, config, Asked(only=("delete",)), Unwatched(), clock, lambda: False)
     jobs = []
     if at.exists():
@@ -248,13 +252,40 @@ def test_fault_7_what_a_worker_leaves_since_its_claims_are_too_old_is_decided_an
         if at.exists():
             return DeleteOutcome(tuple(DeleteResult(file, Verdict.DELETED) for file in job.files))
         at.touch()
-        return DeleteOutcome((DeleteResult(job.files[0], Verdict.DELETED),), expired=True)
+        return DeleteOutcome(expired=True)
 
     report, jobs = run(three, answer)
     assert report.exit_status == 0
-    assert [[file.file_id for file in job.files] for job in jobs] == [ids, ids[1:]]
+    assert [[file.file_id for file in job.files] for job in jobs] == [ids, ids]
     assert [three.copy(file_id, "field") for file_id in ids] == ["NN", "NN"]
     assert three.claims() == 0
+
+
+def test_no_more_go_than_the_brake_has_counted_though_more_became_safe_in_the_queue(three: Archive) -> None:
+    """Of 100 released copies 60 may go as the run looks, and all as it comes to the second half."""
+    ids = [released(three, f"acq/{number}", "safe1") for number in range(100)]
+    field, second = three.id("storagenode", "field"), three.id("storagenode", "safe2")
+
+    def good(*file_ids: int) -> None:
+        with closing(Index.open(three.url)) as index:
+            index.executemany(
+                "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, size_b, last_update)"
+                f" VALUES (?, ?, 'Y', 'Y', 1, 0, '{WHEN}')",
+                [(file_id, second) for file_id in file_ids],
+            )
+
+    good(*ids[:60])
+
+    def answer(job: DeleteJob) -> DeleteOutcome:
+        if job.files[0].file_id == ids[0]:
+            good(*ids[60:])
+        return DeleteOutcome(tuple(DeleteResult(file, Verdict.DELETED) for file in job.files))
+
+    report, jobs = run(three, answer, workers=1, delete_limit=60)
+    assert [len(job.files) for job in jobs] == [50, 10]
+    gone = three.one("SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'N'", field)
+    assert gone == 60
+    assert "nothing is deleted on field" in "".join(report.failures.lines())
 
 
 def test_a_copy_that_a_worker_keeps_since_its_keepers_are_wrong_is_told_and_the_keepers_are_suspect(
@@ -372,11 +403,6 @@ def test_fault_17_deletions_of_a_run_that_stood_still_are_recorded_only_where_it
     ids = [released(three, f"acq/{name}") for name in "abc"]
 
     def answer(job: DeleteJob) -> DeleteOutcome:
-        # The worker is a process of its own, whose sessions are, too.
-        from contextlib import closing
-
-        from alpenhorn.index.connection import Index
-
         with closing(Index.open(three.url)) as index:
             index.execute("UPDATE sync_claim SET run_id = 4711, fence = fence + 1")
         deleted, failed, _ = job.files
