@@ -29,7 +29,7 @@ LAST = FIRST.replace("MIN", "MAX")
 
 
 def sample(index: Index, node_id: int, lost: Collection[int]) -> list[Row]:
-    """At most 130 good copies of a node, of each state that they can be wanted in; none of the copies `lost` (ids, at
+    """At most 230 good copies of a node, of each state that they can be wanted in; none of the copies `lost` (ids, at
     least one)."""
     found: dict[int, Row] = {}
     for wants in WANTED:
@@ -38,7 +38,9 @@ def sample(index: Index, node_id: int, lost: Collection[int]) -> list[Row]:
         (last,) = index.execute(LAST, key).fetchone()
         if first is None or last is None:
             continue
-        near = _rows(index, AFTER, (*key, max(lost), NEAR)) + _rows(index, BEFORE, (*key, min(lost), NEAR))
+        near: list[Row] = []
+        for one in {min(lost), max(lost)}:  # they may be the first and the last of the node
+            near += _rows(index, AFTER, (*key, one, NEAR)) + _rows(index, BEFORE, (*key, one, NEAR))
         for _ in range(PLACES):
             start = random.randint(first, last)
             near += _rows(index, AFTER, (*key, start - 1, EACH))

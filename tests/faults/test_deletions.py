@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -363,7 +364,8 @@ def test_paths_that_leave_the_root_are_refused_and_strange_names_are_not(three):
             three.set_copy(file_id, node, "YN" if node == "field" else "YY")
         ids[acq, name] = file_id
         if name in FINE:
-            three.put("field", f"{acq}/{name}", b"bytes")
+            for node in ("field", *SAFE):
+                three.put(node, f"{acq}/{name}", b"bytes")
     result = three.sync("--only", "delete")
     assert result.status == 0 and "no path below a root" in result.err and "correct the row" in result.err
     for (_, name), file_id in ids.items():
@@ -465,8 +467,9 @@ def test_a_run_that_pulls_from_a_released_copy_deletes_it_afterwards(three):
     three.node("dest")
     ids = three.files(50, "field", 100)
     three.requests(ids, "field", "dest")
-    for file_id in ids:
-        for node in SAFE:
+    for node in SAFE:
+        shutil.copytree(three.root("field") / "many", three.root(node) / "many")
+        for file_id in ids:
             three.set_copy(file_id, node, "YY")
     release(three, "field")
     three.sync("--jobs", "2", "--only", "pull", "--only", "delete")

@@ -40,3 +40,8 @@ def test_the_sums_of_a_node_that_has_none_are_none(rows: Rows) -> None:
     assert sums(rows.index, rows.node["one"]) == Sums(0, 0)
     rows.insert("sync_medium", node_id=rows.node["one"], generation=0, separate=0, looked=5, lost=2)
     assert sums(rows.index, rows.node["one"]) == Sums(5, 2)
+
+
+def test_lost_ones_at_both_ends_have_their_neighbours_between(rows: Rows) -> None:
+    ids = copies(rows, 60)
+    assert sorted(sampled(rows, ids[:5] + ids[-5:])) == ids[5:55]
