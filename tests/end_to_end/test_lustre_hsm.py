@@ -1,5 +1,6 @@
 """Runs over a node with tape behind it; `lfs` is a program that keeps the state of its files in a directory."""
 
+import datetime
 import json
 
 import pytest
@@ -242,7 +243,9 @@ def test_a_run_ends_also_where_a_file_is_gone_and_its_check_waits(sqlite_tape):
         subject_id=copy_id,
         count=1,
         last="2026-01-01",
-        next="2099-01-01",
+        next=(datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=12)).strftime(
+            "%Y-%m-%d %H:%M:%S"
+        ),
         blame="unknown",
         error="I/O error",
     )
