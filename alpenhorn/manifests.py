@@ -1,5 +1,5 @@
 """The plain data that the steps of a run hand to one another about manifests of nodes, and about disks that came back;
-as `alpenhorn.model`, apart from it since most nodes have no manifest.
+as `alpenhorn.model`, apart from it since an idle run needs none of it.
 """
 
 from typing import NamedTuple

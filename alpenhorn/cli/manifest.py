@@ -23,9 +23,9 @@ def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
     """Write a list of the files on a node onto it, to check them without the index.
 
     The manifest is the file .alpenhorn/manifest.md5 below the node's root: path, length and MD5 sum of each good
-    copy, in a form that md5sum -c reads on any machine.  This runs on the node's host.  From then on each run keeps it
-    current, and with it notices when the node was out of sight and comes back changed.  Nodes of groups whose media
-    travel (class Transport) have one without being asked.  To have none any more, delete the file.
+    copy, in a form that md5sum -c reads on any machine, and from which alpenhorn db rebuild fills a new index. This
+    runs on the node's host. Runs keep a manifest on every node and with it notice when the node was out of sight and
+    comes back changed; this writes it now. Nodes of class LustreHSM have one only from this command.
 
     \b
     Example:

@@ -151,7 +151,7 @@ def out_of_sight(index: Index, topology: Topology, host: str, gone: Container[in
         if node.manifest is not None and node.host == host and (not node.active or node.id in gone)
     ]
     if lost:
-        from alpenhorn.record.manifest import distrust  # few nodes have a manifest
+        from alpenhorn.record.manifest import distrust  # a node is rarely out of sight
 
         distrust(index, lost)
 

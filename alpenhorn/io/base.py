@@ -69,7 +69,7 @@ class Group(ABC):
     which those are.  Raises StorageError when group and nodes do not go together, or the settings are wrong; the
     group is then left out of the run with that message.
 
-    `travels`: its nodes are carried between hosts, so that each run keeps a manifest on them.  `known`: as in Node.
+    `travels`: its nodes are carried between hosts, so that their manifests are never put off.  `known`: as in Node.
     """
 
     travels = False
