@@ -68,6 +68,7 @@ class Kind(StrEnum):
     COMPARE = "compare"
     MANIFEST = "manifest"
     IDENTITY = "identity"
+    LOOK = "look"
     SEPARATE = "separate"
 
 
@@ -200,7 +201,7 @@ class DeletionFact(NamedTuple):
     acquisition another file lies at the same path; "" when it is not so.  `by_rule`: an autoclean edge releases it.
     `space_b`: what it takes on the medium, if known.  `other_ids` and `released_ids`: the nodes of `others` and
     `released`.  `twice`: the index has more than one row for this copy.  `restored`: why the index is older than the
-    disks, "" when it is not.
+    disks, "" when it is not.  `merely_found`: what lies there is not the file, and never was recorded as a good copy.
     """
 
     copy_id: int
@@ -226,6 +227,7 @@ class DeletionFact(NamedTuple):
     released_ids: tuple[int, ...] = ()
     twice: bool = False
     restored: str = ""
+    merely_found: bool = False
 
 
 class Evidence(NamedTuple):
@@ -296,7 +298,8 @@ class KnownFile(NamedTuple):
 
 
 class PullFile(NamedTuple):
-    """`path` is relative to the roots.  `replace`: the index knows a corrupt copy there, once good, to be replaced."""
+    """`path` is relative to the roots.  `replace`: the index knows a corrupt copy there, once good, to be replaced.
+    `fence`: that of the claim under which it is pulled."""
 
     request_id: int
     file_id: int
@@ -304,6 +307,7 @@ class PullFile(NamedTuple):
     size_b: int
     md5sum: str
     replace: bool = False
+    fence: int = 1
 
 
 class PullJob(NamedTuple):

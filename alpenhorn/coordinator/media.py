@@ -228,6 +228,10 @@ class Media:
         assert self.context is not None
         return Task(Kind.IDENTITY, node.id, job, files=0, deadline=PROBE_SECONDS, stage=self.context.stage())
 
+    def holding(self) -> int:
+        """How many tasks wait for a generation."""
+        return sum(map(len, self._held.values()))
+
     # as a worklist
 
     def feed(self) -> list[Task]:

@@ -134,6 +134,7 @@ class Pulls:
             if decision.fact.request_id not in granted:
                 context.planner.finished(node.group_id, file.file_id, node.id, file.size_b, None)
                 continue
+            file = file._replace(fence=granted[decision.fact.request_id])
             item = (context.node(decision.fact.node_from_id), node, decision.method, file)
             (suspects if _killed_a_worker(decision) else chosen).append(item)
         share = self._limited.share

@@ -71,7 +71,7 @@ class Separating:
             limits = self.context.limits
             tasks = [
                 Task(
-                    Kind.SEPARATE,
+                    Kind.LOOK,
                     node.id,
                     LookJob(node, tuple(batch)),
                     files=len(batch),

@@ -284,7 +284,7 @@ class _Session:
             from alpenhorn.coordinator.separate import Separating  # most runs need none of it
 
             separating = Separating(context, nodes, self._may_start)
-            self._turn(context, {Kind.SEPARATE: separating}, self._may_go_on)
+            self._turn(context, {Kind.LOOK: separating, Kind.SEPARATE: separating}, self._may_go_on)
             separating.finish()
 
     def still_there(self) -> list[NodeFact]:
@@ -295,8 +295,9 @@ class _Session:
         config = self.config
         topology = topologies.load(self.index).called_as_in(self.start)
         no_longer_separate(self.index, topology.nodes.values(), config.sync.host)
-        wanted = {node.id for node in self.still_there()}
-        here = [node for node in topology.here(config.sync.host) if node.id in wanted]
+        # The locks and storage objects are those of the roots that the nodes had as the run began.
+        wanted = {(node.id, node.root) for node in self.still_there()}
+        here = [node for node in topology.here(config.sync.host) if (node.id, node.root) in wanted]
         ios = {node.id: self.found.ios[node.id] for node in here}
         groups = group_ios(topology, here, self.report)
         free_b = {node.id: self.found.answers[node.id].free_b for node in here}
@@ -417,7 +418,7 @@ class _Session:
     def _feed(self, lists: dict[Kind, Worklist]) -> bool:
         """Take a page of each kind if the workers could use it, and no more than that, so that what is planned
         is planned on new rows; tells whether there was any."""
-        if self.pool.queued() >= PER_WORKER * self.config.sync.jobs:
+        if self.pool.queued() + self.media.holding() >= PER_WORKER * self.config.sync.jobs:
             return False
         tasks = [task for worklist in dict.fromkeys(lists.values()) for task in worklist.feed()]
         for task in tasks:

@@ -57,6 +57,11 @@ def wrong(fact: DeletionFact) -> str:
         return "the file's row is gone from the index"
     if fact.size_b is None:
         return "the index has no length for the file, so that nobody can tell whether it is this file that would go"
+    if fact.merely_found:
+        return (
+            "what lies at its path is not the file and never was a good copy of it, so that it may be somebody else's;"
+            " look at it, and remove or move it by hand"
+        )
     if fact.same_path:
         return (
             f"a file of acquisition {fact.same_path} lies at the same path, and would go with it; remove one of the"

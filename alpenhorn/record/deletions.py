@@ -19,6 +19,8 @@ from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, Ha
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, held, release
+from alpenhorn.record.copies import never_good, once_good
+from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.deletions import Reading, read
 
@@ -163,7 +165,7 @@ def settle(
     def work() -> None:
         ours = held(index, run, "delete", node.id, {file.file_id: fences[file.file_id] for file in files})
         _suspect(index, run, results)
-        if not _still_there(index, node):
+        if not still(index, node):
             release(index, run, node.id, sorted(ours), kind="delete")
             return
         gone = [result.file for result in results if result.verdict in GONE]
@@ -173,6 +175,9 @@ def settle(
                 mine.setdefault(result.verdict, []).append(result)
         corrupt = [result.file for result in mine.get(Verdict.CORRUPT, ())]
         left = mine.pop(Verdict.FAILED, []) + mine.pop(Verdict.KEPT, [])
+        # What lies at the path of a copy that is gone is not ours; what is there instead of a good one is.
+        never_good(index, node.id, [file.file_id for file in gone])
+        once_good(index, node.id, [file.file_id for file in corrupt if file.had == HasFile.YES])
         _gone(index, run, [file.copy_id for file in gone])
         _corrupt(index, run, [file.copy_id for file in corrupt])
         as_before = [result.file for result in left]
@@ -194,14 +199,6 @@ def settle(
     index.retry(work)
 
 
-def _still_there(index: Index, node: NodeFact) -> bool:
-    row = index.execute(
-        "SELECT n.root, h.name FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.id = ?",
-        (node.id,),
-    ).fetchone()
-    return row is not None and tuple(row) == (node.root, node.host)
-
-
 def _suspect(index: Index, run: Run, results: Sequence[DeleteResult]) -> None:
     """A keeper that is not what the index says counts no more until it was read; whatever became of our own claim."""
     wrong: dict[int, dict[int, str]] = {}
@@ -216,6 +213,7 @@ def _suspect(index: Index, run: Run, results: Sequence[DeleteResult]) -> None:
                 f" WHERE node_id = ? AND has_file = 'Y' AND file_id IN ({marks}){lock}",
                 (node_id, *some),
             ).fetchall()
+            once_good(index, node_id, sorted({row[1] for row in rows}))
             for copy_marks, copy_ids in in_chunks([row[0] for row in rows]):
                 index.execute(
                     f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({copy_marks})",

@@ -10,7 +10,7 @@ from alpenhorn.index.times import naive
 from alpenhorn.model import Blame, NodeFact, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.claims import release, still_pending
+from alpenhorn.record.claims import held, release, still_pending
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
@@ -63,7 +63,8 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         if not still(index, node):
             release(index, run, node.group_id, file_ids)
             return False
-        held = _held(index, run, node.group_id, file_ids)
+        fences = {result.file.file_id: result.file.fence for result in results}
+        ours = held(index, run, "pull", node.group_id, fences)
         pulled = [result for result in results if result.verdict is Verdict.PULLED]
         occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
         rest = [result for result in results if result.verdict is Verdict.FAILED]
@@ -73,7 +74,7 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         lost: list[PullResult] = []
         for result in pulled:
             same = facts.get(result.file.file_id) == (result.file.size_b, result.file.md5sum)
-            kind = lost if result.file.file_id not in held else verified if same else outdated
+            kind = lost if result.file.file_id not in ours else verified if same else outdated
             kind.append(result)
         good(
             index,
@@ -107,21 +108,6 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         return True
 
     return index.retry(work)
-
-
-def _held(index: Index, run: Run, group_id: int, file_ids: Sequence[int]) -> set[int]:
-    """Those of the files whose claims are still this run's; they stay so until the transaction ends."""
-    lock = "" if index.sqlite else " FOR UPDATE"
-    found: set[int] = set()
-    for marks, some in in_chunks(file_ids):
-        # The + keeps SQLite from going through all claims of the run.
-        rows = index.execute(
-            "SELECT file_id FROM sync_claim"
-            f" WHERE kind = 'pull' AND target_id = ? AND +run_id = ? AND file_id IN ({marks}){lock}",
-            (group_id, run.id, *some),
-        )
-        found.update(row[0] for row in rows)
-    return found
 
 
 def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResult]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
@@ -132,6 +132,7 @@ def read(
         file_id for file_id, at, has, wants, _ in rows if at in cleaners and has == "Y" and wants != "N"
     }
     own, twice, good = _sorted(rows, node_id, keepers.names.keys(), claimed)
+    strange = _merely_found(index, node_id, own)
     requests = _requests(index, file_ids, node_id, keepers.group_id)
     pins = pinned(index, node_id, file_ids, keepers.now)
     attempts = _attempts(index, [copy.copy_id for copy in copies])
@@ -165,6 +166,7 @@ def read(
                 tuple(id for id, _ in counted.released),
                 copy.file_id in twice,
                 keepers.restored,
+                copy.file_id in strange,
             )
         )
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)
@@ -236,6 +238,16 @@ def _claimed_by(
         elif moment(expires) > now:
             found[file_id] = f"{host} (run {holder})"
     return found
+
+
+def _merely_found(index: Index, node_id: int, own: Mapping[int, _Copy]) -> set[int]:
+    """The files of corrupt copies that no program ever recorded as good here: what lies there is somebody else's."""
+    corrupt = sorted(file_id for file_id, row in own.items() if row[2] == "X")
+    once_good: set[int] = set()
+    for marks, some in in_chunks(corrupt):
+        sql = f"SELECT file_id FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})"
+        once_good.update(row[0] for row in index.execute(sql, (node_id, *some)))
+    return set(corrupt) - once_good
 
 
 def _requests(

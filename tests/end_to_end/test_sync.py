@@ -183,7 +183,7 @@ def test_node_leaves_the_other_nodes_alone(field):
     first, second = field.request(file_id, "field", "safe1"), field.request(file_id, "field", "safe2")
     field.synced("--node", "safe2")
     assert (field.state(first), field.state(second)) == ("pending", "done")
-    assert not (field.root("safe1") / ".alpenhorn").exists()
+    assert not (field.root("safe1") / ".alpenhorn/run.lock").exists()
 
 
 def test_after_the_time_limit_nothing_new_is_started(field):

@@ -227,7 +227,7 @@ def test_fault_7_a_job_says_when_its_claims_are_too_old_and_which_keepers_of_thi
     three: Archive,
 ) -> None:
     three.node("vault", archive=1)
-    three.node("dusty", archive=1)
+    three.node("dusty", host="there", archive=1)
     released(three, "acq/f", *SAFE, "vault", "dusty")
     mark_seen(three.index, three.id("storagenode", "dusty"), seen=LONG_AGO)
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
