@@ -95,13 +95,13 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         failures = [
             Failure(result.file.request_id, str(result.blame or Blame.WORKER), result.error)
             for result in rest
-            if result.file.file_id in held
+            if result.file.file_id in ours
         ]
         # What lies there is not looked at again in each run.
         failures += [
             Failure(result.file.request_id, Blame.UNKNOWN, result.error)
             for result in occupied
-            if result.file.file_id in corrupt & held
+            if result.file.file_id in corrupt & ours
         ]
         failed(index, run, "pull", failures)
         release(index, run, node.group_id, file_ids)

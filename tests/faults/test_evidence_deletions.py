@@ -331,7 +331,8 @@ def test_fault_9_a_node_renamed_and_another_created_on_its_root_are_one_copy(arc
     archive.node("safe1", host="there", archive=1)
     file_id = archive.file("acq/f", None, "old", "new", "safe1")
     for name in ("old", "new"):
-        mark_seen(archive.index, archive.id("storagenode", name), medium="m" * 32)
+        root = archive.root(name) if name == "old" else None
+        mark_seen(archive.index, archive.id("storagenode", name), root, medium="c" * 32)
     archive.set_copy(file_id, "old", "YN")
     archive.sync("--only", "delete")
     assert archive.copy(file_id, "old") == "YN" and "acq/f" in archive.tree("old")
