@@ -56,7 +56,7 @@ def blamed(request_id: int, file_id: int, blame: Blame) -> PullResult:
 
 def claimed(rows: Rows, run: Run, request_id: int, file_id: int) -> None:
     want = Wanted(request_id, file_id, rows.group["one"], rows.node["one"], 20)
-    assert claim(rows.index, run, [want]) == {request_id}
+    assert claim(rows.index, run, [want]) == {request_id: 1}
 
 
 def test_a_pulled_file_is_recorded_with_everything_that_follows(rows: Rows, run: Run) -> None:
