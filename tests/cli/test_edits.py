@@ -82,7 +82,17 @@ SHOWS = {
     "status",
 }
 # Creation and runs, each with tests of its own.
-OTHERS = {"db init", "db upgrade", "doctor", "node manifest", "plan", "sync"}
+OTHERS = {
+    "db backup",
+    "db init",
+    "db rebuild",
+    "db upgrade",
+    "doctor",
+    "node manifest",
+    "plan",
+    "reconcile",
+    "sync",
+}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from alpenhorn.index.schema import create
 from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, NodeFact, Verdict
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.claims import drop_dead
+from alpenhorn.record.copies import once_good
 from alpenhorn.record.deletions import CHANGED, claim, decide_all, settle, take
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages, read
@@ -50,9 +51,10 @@ def claimed(rows: Rows, run: Run, node: str = "field") -> list[DeletionFact]:
 
 
 def spread(rows: Rows, name: str = "a", state: str = "YN", others: str = "YY") -> int:
-    """A file with a copy on field, and good ones on two archive nodes."""
+    """A file with a copy on field, which was good once, and good ones on two archive nodes."""
     file_id = rows.file(name)
     rows.copy(file_id, "field", state)
+    once_good(rows.index, rows.node["field"], [file_id])
     for node in ("one", "two"):
         rows.copy(file_id, node, others)
     return file_id
