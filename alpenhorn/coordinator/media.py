@@ -4,6 +4,7 @@ their generations before it changes anything (CONTRIBUTING.md, "The identity of 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 # What may change files, or what is known of them.
 CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE, Kind.SEPARATE})
 RECONCILE = "alpenhorn reconcile"
+_NOTE = re.compile(r"run (\d{1,18}) on (.{1,64}) of index ([0-9a-f]{32})")
 
 
 class Found(NamedTuple):
@@ -115,9 +117,10 @@ def settle(
     by_id = {node.id: node for node in nodes}
     known = judged.known
     right: list[int] = []
+    forgotten = _forgotten_runs(index, run, found, known.identity)
     for node_id, standing in judged.standings.items():
         node, identity = by_id[node_id], found.answers[node_id].identity
-        if standing is Standing.AHEAD:
+        if standing is Standing.AHEAD or (standing is Standing.AS_LEFT and node_id in forgotten):
             assert identity is not None
             _ahead(index, node, identity, report)
         elif standing is Standing.BEHIND:
@@ -147,6 +150,24 @@ def settle(
         or (node_id in known.media and known.media[node_id].distrust == record.COMPARE)
     }
     return [by_id[node_id] for node_id in sorted(compare)]
+
+
+def _forgotten_runs(index: Index, run: Run, found: Nodes, index_id: str) -> set[int]:
+    """The nodes on which a run of this index left a note of itself, and of which the index knows nothing: it was
+    restored, though no generation tells so of a node on which nothing was changed since the backup.
+
+    Leaves the note of this run.
+    """
+    noted: dict[int, tuple[int, str]] = {}
+    for node_id, lock in found.locks.items():
+        match = _NOTE.fullmatch(lock.noted())
+        if match and match[3] == index_id:
+            noted[node_id] = (int(match[1]), match[2])
+    runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else set()
+    for lock in found.locks.values():
+        lock.note(f"run {run.id} on {run.host} of index {index_id}")
+    # A restored index may give the number to this very run.
+    return {node_id for node_id, one in noted.items() if one[0] >= run.id or one not in runs}
 
 
 def _ahead(index: Index, node: NodeFact, identity: Identity, report: Report) -> None:

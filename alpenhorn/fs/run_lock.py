@@ -23,6 +23,8 @@ _TAKE = ofd.exclusive(0)
 
 # The holder's line is padded to this many bytes, so that it is overwritten whole and never truncated.
 _LINE_B = 160
+# Behind it, the note of the last run, padded likewise.
+_NOTE_B = 128
 
 
 class RunLock:
@@ -74,6 +76,21 @@ class RunLock:
         with contextlib.suppress(OSError):
             os.pwrite(self._file.fd, line[: _LINE_B - 1].ljust(_LINE_B - 1) + b"\n", 0)
         return True
+
+    def note(self, text: str) -> None:
+        """Leave a note for the next run that takes the lock; it is not flushed.  Only while the lock is held."""
+        assert self._file is not None
+        line = text.encode()[: _NOTE_B - 1].ljust(_NOTE_B - 1) + b"\n"
+        with contextlib.suppress(OSError):  # as above
+            os.pwrite(self._file.fd, line, _LINE_B)
+
+    def noted(self) -> str:
+        """The note of the last run that left one, "" for none.  Only while the lock is held."""
+        assert self._file is not None
+        try:
+            return os.pread(self._file.fd, _NOTE_B, _LINE_B).decode(errors="replace").strip()
+        except OSError:
+            return ""
 
     def release(self) -> None:
         """Let go of the lock; nothing happens when it is not held, nor in a forked child."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
 from alpenhorn.model import MediumFact
@@ -82,3 +83,11 @@ def restored(index: Index) -> str:
     """Why nothing may be deleted on the index, "" when it may."""
     row = index.execute("SELECT value FROM sync_index WHERE name = ?", (RESTORED,)).fetchone()
     return "" if row is None else str(row[0])
+
+
+def known_runs(index: Index, run_ids: Collection[int]) -> set[tuple[int, str]]:
+    """(id, host) of those of the runs that the index knows."""
+    found: set[tuple[int, str]] = set()
+    for marks, some in in_chunks(sorted(run_ids)):
+        found.update(index.execute(f"SELECT id, host FROM sync_run WHERE id IN ({marks})", some).fetchall())
+    return found

@@ -154,6 +154,29 @@ def test_fault_3_an_index_that_was_restored_is_noticed_and_nothing_is_deleted(pa
     assert pair.one("SELECT COUNT(*) FROM sync_index WHERE name = 'restored'") == 1
 
 
+def test_fault_3_a_restored_index_is_noticed_on_a_host_where_nothing_was_changed_since_the_backup(pair):
+    """Its copies may let others go that were deleted elsewhere since."""
+    backup = pair.dump()
+    pair.synced()
+    restore(pair, backup)
+    result = pair.sync("--only", "pull")
+    assert "the index was restored from a backup" in result.err, result
+    assert medium(pair, "v1")[4] == "reconcile"
+    pair.synced()
+    pair.run("reconcile")
+    assert pair.one("SELECT COUNT(*) FROM sync_index WHERE name = 'restored'") == 0
+    pair.synced()
+    assert states(pair, "v1") == {"Y"}
+
+
+def test_a_note_of_another_index_or_of_nothing_says_nothing(pair):
+    lock = pair.root("v1") / ".alpenhorn/run.lock"
+    raw = lock.read_bytes()
+    for note in (b"", b"run 99999 on here of index " + b"f" * 32, b"\xff\xfe", b"run x"):
+        lock.write_bytes(raw[:160] + note)
+        pair.synced()
+
+
 def test_after_a_restore_every_node_has_to_be_seen_again(pair):
     pair.node("far", host="there", archive=1)
     pair.synced(host="there")
