@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from alpenhorn.model import GIB, MARKER, Evidence
+from alpenhorn.record.copies import once_good
 from tests.fixtures.archive import WHEN, Archive
 
 
@@ -117,11 +118,20 @@ def test_a_suspect_copy_that_may_go_goes_and_one_that_may_not_is_read(three: Arc
     assert on_disk(three, "field") == {"acq/stays"}
 
 
-def test_a_corrupt_copy_that_is_released_goes_whatever_is_there(three: Archive) -> None:
+def test_a_corrupt_copy_that_is_released_goes_where_it_was_good_once(three: Archive) -> None:
     file_id = released(three, "acq/f", "safe1", "safe2", state="XN")
+    once_good(three.index, three.id("storagenode", "field"), [file_id])
     three.put("field", "acq/f", b"something else")
     three.synced()
     assert three.copy(file_id, "field") == "NN" and on_disk(three, "field") == set()
+
+
+def test_what_was_merely_found_stays_though_it_is_released(three: Archive) -> None:
+    file_id = released(three, "acq/f", "safe1", "safe2", state="XN")
+    three.put("field", "acq/f", b"somebody's work")
+    result = three.sync()
+    assert "may be somebody else's" in result.err and "acq/f" in result.err, result
+    assert three.copy(file_id, "field") == "XN" and on_disk(three, "field") == {"acq/f"}
 
 
 def test_what_is_not_the_file_that_was_released_is_left_and_told_once(three: Archive) -> None:

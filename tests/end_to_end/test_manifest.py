@@ -10,7 +10,6 @@ import pytest
 
 from alpenhorn.model import MANIFEST, MARKER
 from tests.fixtures.archive import wait_for
-from tests.fixtures.seen import mark_seen
 
 NAMES = [
     "plain",
@@ -392,7 +391,6 @@ def test_what_was_changed_on_a_disk_while_it_travelled_is_told_and_counts_as_goo
 def test_nothing_that_changed_is_safe_enough_to_delete_another_copy(truck):
     """The copy that is to go needs two others; with the one on the changed disk there would be two."""
     truck.do("UPDATE storagenode SET archive = 1 WHERE name = 'disk'")
-    mark_seen(truck.index, truck.id("storagenode", "disk"))
     ids = {name: truck.one("SELECT id FROM archivefile WHERE name = ?", name) for name in FILES}
     for name, file_id in ids.items():
         truck.put("vault", f"acq/{name}", b"content of " + name.encode())
