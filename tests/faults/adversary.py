@@ -228,9 +228,11 @@ class World:
         """Somebody puts a file of their own where one of the archive's may come."""
         if self.plugged[key] is None or key == FIELD or not self.files:
             return
-        path = self.rng.choice((*self.files.values(), f"somebody/{len(self.stray)}"))
+        self.put_stray(key, self.rng.choice((*self.files.values(), f"somebody/{len(self.stray)}")))
+
+    def put_stray(self, key: str, path: str) -> None:
         at = self.roots[key] / path
-        if at.exists() or at.parent.is_symlink():
+        if at.exists():
             return
         content = b"somebody's " + self.rng.randbytes(8)
         at.parent.mkdir(parents=True, exist_ok=True)
@@ -259,6 +261,13 @@ class World:
         ]
         for copy_id in self.rng.sample(ids, len(ids) // 2):
             self.archive.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE id = ?", copy_id)
+
+    def release_all(self, key: str) -> None:
+        """All copies on a node are released."""
+        self.archive.do(
+            "UPDATE archivefilecopy SET wants_file = 'N' WHERE node_id = ?",
+            self.archive.id("storagenode", self.names[key]),
+        )
 
     def suspect(self, key: str) -> None:
         """The daemon's `node verify`."""

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.faults.adversary import ARCHIVES, HOST_OF, HOSTS, World
+from tests.faults.adversary import ARCHIVES, FIELD, HOST_OF, HOSTS, World
 from tests.fixtures.archive import Archive
 from tests.fixtures.sshd import Sshd
 
@@ -247,3 +247,94 @@ def test_the_adversary_finds_nothing(
     with capsys.disabled():
         print(f"\nadversary: {dict(sorted(counts.items()))}")
     assert counts["games"] and counts["runs"] and counts["deletions"]
+
+
+# --- mutants: what an adversary does that a program without one of the protections does not withstand --------------
+
+
+def disks_that_died(world: World) -> None:
+    """Both disks of other hosts die; their hosts see it, and the copies in the field are released."""
+    for key in ("v2", "v3"):
+        world.unplug(key)
+        world.destroy(key)
+        world.sync(HOST_OF[key])
+    world.release_all(FIELD)
+
+
+def disks_exchanged(world: World) -> None:
+    """Both disks of other hosts are exchanged for empty ones, which nobody has read yet."""
+    for key in ("v2", "v3"):
+        world.exchange(key)
+        world.destroy(key)
+        world.sync(HOST_OF[key], "", "--only", "pull")
+    world.release_all(FIELD)
+
+
+def index_restored(world: World) -> None:
+    """Since the backup one of the copies on other hosts was deleted, and host a has run."""
+    world.back_up_index()
+    world.release_all("v3")
+    for host in ("c", "a"):
+        world.sync(host)
+    world.restore_index()
+    world.release_all(FIELD)
+    world.release_all("v2")
+    world.sync("b")
+
+
+def disk_linked(world: World) -> None:
+    """A new disk was filled from another one with hard links."""
+    world.exchange("v3")
+    world.destroy("v3")
+    world.hard_link("v2", "v3")
+    world.sync("c", "", "--only", "import", "--only", "check")
+    world.release_all(FIELD)
+    world.release_all("v1")
+
+
+def file_found(world: World) -> None:
+    """Somebody's file lies where a file of the archive is to come."""
+    world.new_files(1)
+    path = list(world.files.values())[-1]
+    world.put_stray("v1", path)
+
+
+@pytest.mark.adversary
+@pytest.mark.parametrize("mutant", [None, "its own"])
+@pytest.mark.parametrize(
+    ("name", "prepare"),
+    [
+        ("unseen", disks_that_died),
+        ("exchanged", disks_exchanged),
+        ("restored", index_restored),
+        ("linked", disk_linked),
+        ("found", file_found),
+    ],
+)
+def test_a_program_without_a_protection_is_caught(
+    tmp_path: Path,
+    sqlite_index_url: str,
+    sshd: Sshd,
+    name: str,
+    prepare: Callable[[World], None],
+    mutant: str | None,
+) -> None:
+    archive = Archive(tmp_path, sqlite_index_url)
+    try:
+        world = World(archive, sshd, random.Random(1))
+        world.new_files(4)
+        for host in (*HOSTS, *HOSTS):
+            world.sync(host)
+        if mutant:
+            archive.program = (str(Path(__file__).with_name("mutants.py")), name)
+        before = world.copies()
+        assert set(before.values()) == {4}
+        prepare(world)
+        # What died is not our fault.
+        before = world.copies()
+        for host in ("a", "a", "a"):
+            world.sync(host)
+        lost = world.lacking(before)
+        assert bool(lost) is bool(mutant), lost
+    finally:
+        archive.close()

@@ -1,0 +1,80 @@
+"""`alpenhorn` with one of its protections off, named by the first argument; the adversary must catch each of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def unseen() -> None:
+    """A good archive copy counts, whoever has seen its node, and when."""
+    from alpenhorn.scan import keepers
+
+    keepers._unfit = lambda *state: ""
+
+
+def linked() -> None:
+    """Copies that may share their bytes with another name count."""
+    from alpenhorn.scan import keepers
+
+    right = keepers._unfit
+
+    def unfit(medium, state, *rest):
+        return right(medium, (*state[:-1], 1), *rest)
+
+    keepers._unfit = unfit
+
+
+def exchanged() -> None:
+    """Another medium is taken for the one that was there."""
+    from alpenhorn.plan import media
+
+    right = media.judge
+
+    def judge(*facts):
+        standing = right(*facts)
+        return media.Standing.NEW if standing is media.Standing.EXCHANGED else standing
+
+    media.judge = judge
+    from alpenhorn.coordinator import manifest_due
+
+    manifest_due.uncertain = lambda *facts: False  # which would find that the files are not there
+
+
+def restored() -> None:
+    """An index that is older than the disks is believed."""
+    from alpenhorn.plan import media
+
+    right = media.judge
+
+    def judge(*facts):
+        standing = right(*facts)
+        return media.Standing.AS_LEFT if standing is media.Standing.AHEAD else standing
+
+    media.judge = judge
+    from alpenhorn.coordinator import media as steps
+
+    steps._forgotten_runs = lambda *facts: set()
+
+
+def found() -> None:
+    """What a check calls corrupt is replaced, whatever it is."""
+    from alpenhorn.plan.pulls import PullPlanner
+
+    right = PullPlanner.decide
+
+    def decide(planner, fact, now):
+        return right(planner, fact._replace(once_good=tuple(node_id for node_id, _ in fact.at_group)), now)
+
+    PullPlanner.decide = decide
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    mutant.__name__: mutant for mutant in (unseen, linked, exchanged, restored, found)
+}
+
+if __name__ == "__main__":
+    MUTANTS[sys.argv.pop(1)]()
+    from alpenhorn.cli.main import main
+
+    sys.exit(main())
