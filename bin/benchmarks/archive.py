@@ -20,6 +20,7 @@ from benchmarks.clock import ALPENHORN, BenchFailed, Spent
 HERE = "here"
 THERE = "there"
 MARKER = "ALPENHORN_NODE"  # what makes an empty directory a node's root
+PRIVATE = ".alpenhorn"
 SAMPLE = 200  # files whose bytes are compared after a run
 BLOCK = 2**20
 
@@ -102,14 +103,21 @@ class Archive:
         self.keep()
 
     def keep(self) -> None:
-        """Keep the index as it is now for the runs to come."""
+        """Keep the index, and what runs keep on disks of themselves, as they are now for the runs to come."""
         if self.index.with_name("index.db-wal").exists():
             raise BenchFailed("the index is still in use after the commands that made it")
         shutil.copy(self.index, self.base / "start.db")
+        shutil.rmtree(self.base / "start", ignore_errors=True)
+        for private in self.base.glob(f"*/{PRIVATE}"):
+            shutil.copytree(private, self.base / "start" / private.parent.name)
 
     def restore(self) -> None:
-        """The index as it was kept."""
+        """The index as it was kept, and the disks as they were then: otherwise a run would find the index restored."""
         shutil.copy(self.base / "start.db", self.index)
+        for kept in (self.base / "start").iterdir():
+            private = self.base / kept.name / PRIVATE
+            shutil.rmtree(private, ignore_errors=True)
+            shutil.copytree(kept, private)
 
     def begin_again(self, *, remove: bool) -> None:
         """Both destinations new and empty, the index as `request` left it, the source in the cache.

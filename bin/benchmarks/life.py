@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import clock
-from benchmarks.archive import MARKER, Archive
+from benchmarks.archive import MARKER, PRIVATE, Archive
 from benchmarks.bulk import WHEN
 from benchmarks.cases import Case, found_nothing
 from benchmarks.clock import BenchFailed, Spent
@@ -113,6 +113,10 @@ class Delete(SmallFiles):
                     str(self.base / name),
                 ),
                 *("--init", "--activate", "--archive"),
+            )
+        for name in ("safe1", "safe2"):
+            shutil.copytree(
+                self.made.source, self.base / name, dirs_exist_ok=True, ignore=lambda *_: {PRIVATE, MARKER}
             )
         self.made.initialise()
         self.statements(
