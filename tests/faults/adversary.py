@@ -367,7 +367,7 @@ class World:
             self.command("node", "modify", self.names[key], "--archive")
         for _ in range(2):
             for host in HOSTS:
-                self.command("reconcile", "--accept-loss", host=host)
+                self.command("reconcile", "--read", "--accept-loss", host=host)
                 self.sync(host, "", "--accept-loss")
         for _ in range(3):
             for host in HOSTS:

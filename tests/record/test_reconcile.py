@@ -7,15 +7,14 @@ from alpenhorn.record import reconcile
 from alpenhorn.record.run import Run
 from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import reconcile as scan
+from tests.fixtures.seen import mark_seen
 from tests.record.rows import WHEN, Rows
 
-CHANGES = ["root = '/else'", "active = 0", "host_id = NULL"]
+CHANGES = ["root = '/else'", "host_id = NULL"]
 
 
 def medium(rows: Rows, node: str, why: str | None = "reconcile") -> None:
-    rows.insert(
-        "sync_medium", node_id=rows.node[node], generation=3, distrust=why, separate=0, looked=9, lost=4
-    )
+    mark_seen(rows.index, rows.node[node], generation=3, distrust=why, separate=0, looked=9, lost=4)
 
 
 def trusted(rows: Rows, node: str) -> tuple[object, ...]:
@@ -106,8 +105,9 @@ def test_one_that_is_not_active_is_waited_for(rows: Rows) -> None:
 
 
 def test_a_node_without_a_medium_is_believed_as_before(rows: Rows) -> None:
-    assert reconcile.believed(rows.index, rows.fact("one"))
-    assert rows.all("SELECT * FROM sync_medium") == []
+    before = rows.all("SELECT * FROM sync_medium")
+    assert reconcile.believed(rows.index, rows.fact("field"))
+    assert rows.all("SELECT * FROM sync_medium") == before
 
 
 # --- what is read --------------------------------------------------------------------------------------
