@@ -13,7 +13,7 @@ from alpenhorn.errors import DONE, FAILED, Refused
 @click.command()
 @click.argument("roots", metavar="ROOT...", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "--group", type=NAME, metavar="GROUP", help="Group of the nodes; by default one of each node's name."
+    "--group", type=NAME, metavar="NAME", help="Group of the nodes; by default one of each node's name."
 )
 @pass_app
 def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:

@@ -131,8 +131,10 @@ def _summary(report: Report, app: App) -> None:
         output.table(headers, rows, right=headers[1:-1])
     elif not report.left_out and not report.warnings:
         output.line(f"No active node on host {app.host}.")
-    for one in report.compared:
-        output.lines(_examples(one))
+    examples = [line for one in report.compared for line in _examples(one)]
+    if rows and examples:
+        output.line("")
+    output.lines(examples)
 
 
 def _examples(one: Compared) -> Iterator[str]:

@@ -83,7 +83,7 @@ def look(
         elif standing in (Standing.EXCHANGED, Standing.AHEAD):
             wrong[node.id] = f"its medium is {standing}, and no run has looked at it yet"
     news = {node_id: why for node_id, why in wrong.items() if not _is_known(known, node_id)}
-    if news:
+    if news and not asked.changes_nothing:
         record.wrong(index, news)
     return Found(known, standings)
 

@@ -31,6 +31,11 @@ class Asked(NamedTuple):
     manifest: bool = False
     reconcile: Options | None = None
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether it is a dry run."""
+        return self.reconcile is not None and self.reconcile.dry_run
+
     def wants(self, kind: str) -> bool:
         return not self.only or kind in self.only
 

@@ -77,7 +77,7 @@ def sync(
         report.nodes = [node.name for node in workable]
         _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
         claims.drop_dead(index, run, found.locks)
-        compare = media.settle(index, run, workable, found, judged, report)
+        compare = [] if asked.changes_nothing else media.settle(index, run, workable, found, judged, report)
         session = _Session(
             index,
             pool,
@@ -211,7 +211,7 @@ class _Session:
         while self._may_start():
             self.report.new_round()
             first, context = context is None, self._context()
-            if first:
+            if first and not self.asked.changes_nothing:
                 self._adopt(context)
                 self._compare(context)
             if self.asked.reconcile is not None:
@@ -237,7 +237,7 @@ class _Session:
                 self.found.answers[node_id] = answer
                 if answer.error:
                     context.node_gone(node_id, answer.error)
-        if context is not None:
+        if context is not None and not self.asked.changes_nothing:
             if not self.report.stopped:
                 due = manifest_due.due(context, self._tokens(context))
                 if due and manifests is None:

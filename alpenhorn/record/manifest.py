@@ -39,7 +39,7 @@ def vouch(index: Index, node: NodeFact, token: str, event_id: int, files: int) -
     """
 
     def work() -> bool:
-        if not still(index, node):
+        if not still(index, node, active=True):
             return False
         index.execute(
             index.upsert("sync_node", COLUMNS, COLUMNS[:1], COLUMNS[2:]),

@@ -14,7 +14,7 @@ def believed(index: Index, node: NodeFact) -> bool:
     """
 
     def work() -> bool:
-        if not still(index, node):
+        if not still(index, node, active=True):
             return False
         index.execute(
             "UPDATE sync_medium SET distrust = NULL, looked = 0, lost = 0 WHERE node_id = ?", (node.id,)

@@ -20,7 +20,7 @@ def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mappin
     """
 
     def work() -> int | None:
-        return _turn(index, run, node.id, before, why) if still(index, node) else None
+        return _turn(index, run, node.id, before, why) if still(index, node, active=True) else None
 
     return index.retry(work)
 

@@ -176,7 +176,8 @@ def test_wide_characters_leave_a_table_straight(columns: int) -> None:
 
 LONG = "とても長い名前-" + "long" * 30 + "-e\u0301-末尾"
 MORE = ["file list --details", "history --node dst", "node stats --extra-stats", "repair --check"]
-NO_TABLES = {"db check", "doctor", "file list"}  # a line for each finding, and for each path
+# A line for each finding, for each path, and for what was done.
+NO_TABLES = {"db backup", "db check", "doctor", "file list"}
 COMPLETE = [
     "file find",
     "file list",
@@ -196,11 +197,15 @@ for command in sys.argv[2:]:
 
 
 def lists() -> list[str]:
-    """The commands that show something and need no argument."""
+    """The commands that show something and need no argument; but for those whose work shows in others."""
     found = []
     for name, command in walk(cli, ()):
         shows = any("--json" in parameter.opts for parameter in command.params)
-        if shows and not any(parameter.required for parameter in command.params) and name != "repair":
+        if (
+            shows
+            and not any(parameter.required for parameter in command.params)
+            and name not in ("repair", "reconcile")
+        ):
             found.append(name)
     return [*found, *MORE]
 

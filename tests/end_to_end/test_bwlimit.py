@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from alpenhorn.model import MARKER
 from tests.fixtures.archive import stand_in, wait_for
 
 MB = 10**6
@@ -164,7 +165,9 @@ def test_a_signal_during_a_limited_pull_ends_the_run_within_seconds(hosts, metho
     private = hosts.root("safe") / ".alpenhorn"
 
     def begun():
-        return [path for path in private.glob("part-*/**/*") if path.is_file() and path.stat().st_size]
+        # The marker, by which the source is known, comes first.
+        paths = [path for path in private.glob("part-*/**/*") if path.is_file() and path.name != MARKER]
+        return [path for path in paths if path.stat().st_size]
 
     wait_for(begun, "a file on its way")
     began = time.monotonic()

@@ -1,6 +1,7 @@
 """Nodes that cannot be worked on, hosts that share a group, runs that overlap."""
 
 import os
+import shutil
 import signal
 import subprocess
 
@@ -38,7 +39,7 @@ def remark(archive):
 
 def remove(archive):
     unmark(archive)
-    archive.root("safe").rmdir()
+    shutil.rmtree(archive.root("safe"))
 
 
 def cut(archive):

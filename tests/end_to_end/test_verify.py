@@ -259,5 +259,5 @@ def test_a_node_that_is_in_doubt_is_left_alone_for_the_rest_of_the_run(plain):
     plain.run("node", "scan", "disk", "--register-new")
     assert plain.sync("--jobs", "1").status == 1
     shown = plain.run("status").out
-    assert "the last run on here" in shown and "missing" not in shown
+    assert "the last run on here" in shown and "missing copies on" not in shown
     assert plain.sync("--only", "import").status == 0

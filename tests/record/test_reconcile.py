@@ -10,7 +10,7 @@ from alpenhorn.scan import reconcile as scan
 from tests.fixtures.seen import mark_seen
 from tests.record.rows import WHEN, Rows
 
-CHANGES = ["root = '/else'", "host_id = NULL"]
+CHANGES = ["root = '/else'", "active = 0", "host_id = NULL"]
 
 
 def medium(rows: Rows, node: str, why: str | None = "reconcile") -> None:
