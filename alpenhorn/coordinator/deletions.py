@@ -132,21 +132,26 @@ class Deletions:
         if not granted:
             return None
         files = [self._with_keepers(fact, archive) for fact in granted]
-        looked_at = sorted({node_id for file in files for node_id in file.keepers})
-        job = DeleteJob(work.node, tuple(files), tuple(map(context.node, looked_at)), expires)
-        return delete_task(job, context.limits)
+        nodes = context.topology.nodes
+        looked_at = sorted({node_id for file in files for node_id in file.keepers} & nodes.keys())
+        here = [nodes[id] for id in looked_at if nodes[id].host == context.config.sync.host]
+        remote = [nodes[id] for id in looked_at if nodes[id].host != context.config.sync.host]
+        job = DeleteJob(work.node, tuple(files), tuple(here), expires, tuple(remote))
+        return delete_task(job, context.limits, _seconds(job))
 
     def _unqueued(self, job: DeleteJob) -> list[DeletionFact]:
         self.context.deleting.difference_update((job.node.id, file.file_id) for file in job.files)
         return [self._queued.pop(file.copy_id) for file in job.files]
 
     def _with_keepers(self, fact: DeletionFact, archive: bool) -> DeleteFile:
-        """The worker looks at those keepers that are on this host."""
-        nodes, host = self.context.topology.nodes, self.context.config.sync.host
+        """The worker looks at those keepers that are on this host; with `delete_evidence = "stat"` at all."""
+        nodes, sync = self.context.topology.nodes, self.context.config.sync
         counted = keepers(fact, archive)
-        here = tuple(id for id in counted if id in nodes and nodes[id].host == host)
+        looked_at = counted
+        if sync.delete_evidence != "stat":
+            looked_at = tuple(id for id in counted if id in nodes and nodes[id].host == sync.host)
         return _file(fact)._replace(
-            keepers=here, spare=len(counted) - max(self.context.config.sync.archive_copy_count, 1)
+            keepers=looked_at, spare=len(counted) - max(sync.archive_copy_count, 1), length=fact.size_b
         )
 
     def _deletable(self, node: NodeFact, look: bool = True) -> Deletable:
@@ -261,7 +266,7 @@ class Deletions:
             elif result.verdict is Verdict.KEPT:
                 tally.failed += 1
                 report.failures.add(
-                    f"released copies on {node.name} were left there, since other copies are not what the index says",
+                    f"released copies on {node.name} were left there, since too few other copies are as recorded",
                     f"{result.file.path}: {result.error}",
                 )
             else:
@@ -269,6 +274,15 @@ class Deletions:
                 report.failures.add(
                     f"copies on {node.name} could not be deleted", f"{result.file.path}: {result.error}"
                 )
+
+
+def _seconds(job: DeleteJob) -> float:
+    """The time that a job may take to look at keepers on other hosts, which are asked side by side."""
+    if not job.remote:
+        return 0.0
+    from alpenhorn.transfer import look  # few archives have other hosts asked
+
+    return look.seconds(len(job.files))
 
 
 def _file(fact: DeletionFact) -> DeleteFile:

@@ -55,7 +55,7 @@ class Worker:
             case DeleteJob():
                 from alpenhorn.run.delete import delete
 
-                return delete(job, node, report)
+                return delete(job, node, report, self.transfer.ssh)
             case ImportJob():
                 from alpenhorn.run.import_files import import_files
 

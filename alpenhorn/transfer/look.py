@@ -44,7 +44,7 @@ _SCRIPT = " ".join(
 COMMAND = f"exec env LC_ALL=C xargs -0 sh -c '{_SCRIPT}' look"
 
 BASE_SECONDS = 30.0
-SECONDS_PER_PATH = 0.05
+SECONDS_PER_FILE = 0.05
 
 _STATUS = re.compile(r"s([0-9a-f]{1,8}) ([0-9]{1,20}) ([0-9]{1,20}) ([0-9]{1,20}) (/.*)", re.DOTALL)
 
@@ -118,6 +118,6 @@ def answer(text: str) -> Answer:
     return Answer(markers["b"], markers["a"], found, frozenset(missing))
 
 
-def seconds(paths: int) -> float:
-    """The time that a session which looks at so many paths may take."""
-    return BASE_SECONDS + SECONDS_PER_PATH * paths
+def seconds(files: int) -> float:
+    """The time that a session which looks at the copies of so many files may take."""
+    return BASE_SECONDS + SECONDS_PER_FILE * files
