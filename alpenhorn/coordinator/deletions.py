@@ -231,7 +231,10 @@ class Deletions:
         untouched = [file for file in job.files if file.copy_id not in told]
         why = {file.copy_id: self._why.pop(file.copy_id, "") for file in job.files}
         fences = {file.file_id: self._fences.pop((job.node.id, file.file_id)) for file in job.files}
-        deletions.settle(context.index, context.run, job.node, outcome.results, untouched, why, blame, fences)
+        looked_at = (*job.keepers, *job.remote)
+        deletions.settle(
+            context.index, context.run, job.node, outcome.results, untouched, why, blame, fences, looked_at
+        )
         if outcome.expired:
             context.changed = True  # the rest is decided anew in the next round
             context.report.later.add(

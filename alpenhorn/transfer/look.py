@@ -98,12 +98,12 @@ def question(markers: Iterable[str], paths: Iterable[str]) -> bytes:
 
 
 def answer(text: str) -> Answer:
-    """Parse the standard output of a session.  Anything else in it is ignored, since a shell may print as it starts."""
+    """Parse the standard output of a session; whatever is no answer in it is ignored."""
     found: dict[str, Found] = {}
     missing: set[str] = set()
     markers: dict[str, dict[str, bytes]] = {"b": {}, "a": {}}
-    # What does not end with a NUL was cut off.
-    records = iter(text.split("\0")[:-1])
+    # Before the first NUL is what the shell printed; what does not end with one was cut off.
+    records = iter(text.split("\0")[1:-1])
     for record in records:
         letter, path = record[:1], record[1:]
         if letter in markers:
