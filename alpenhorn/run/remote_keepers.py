@@ -23,13 +23,14 @@ from alpenhorn.io.base import marked_name
 from alpenhorn.model import MARKER, DeleteFile, DeleteJob, NodeFact
 from alpenhorn.run.keepers import Inode, Uncounted, WrongKeeper
 from alpenhorn.transfer import look
-from alpenhorn.transfer.address import root_of
+from alpenhorn.transfer.address import host_spec, root_of
 
 MOST_AT_ONCE = 32  # sessions
 
 
 class _Storage:
-    """A node on another host: `root` without a slash at its end; `witness`: the path of its marker, "" for none."""
+    """A node on another host: `where`: user and address; `root` without a slash at its end; `witness`: the path of its
+    marker, "" for none."""
 
     def __init__(self, node: NodeFact) -> None:
         """Raises StorageError when no other host can reach the node."""
@@ -37,6 +38,7 @@ class _Storage:
         if why := remote.unreachable():
             raise StorageError(why)
         self.node = node
+        self.where = host_spec(node)  # hosts that are one machine under two names have it in common
         self.root = root_of(node).rstrip("/")
         self.witness = f"{self.root}/{remote.witness}" if remote.witness else ""
         self.is_marker = remote.witness == MARKER
@@ -110,8 +112,8 @@ class RemoteKeepers:
         if node_id in self._uncounted:
             raise Uncounted(self._uncounted[node_id])
         storage = self._storages[node_id]
-        host = str(storage.node.host)
-        answer = self._answers[host]
+        host = storage.node.host
+        answer = self._answers[storage.where]
         path = f"{storage.root}/{file.path}"
         if path in answer.missing and storage.witness:
             raise WrongKeeper("its copy is missing")
@@ -129,36 +131,41 @@ class RemoteKeepers:
             raise WrongKeeper("it is not a regular file")
         if size_b is not None and found.size_b != size_b:
             raise WrongKeeper(f"its length is {found.size_b} bytes, the index says {size_b}")
-        return host, found.device, found.inode
+        return storage.where, found.device, found.inode
 
     def _ask(self) -> dict[str, look.Answer]:
-        """The answers by host; fills `_uncounted` with the nodes that cannot be looked at.  Raises Stopped."""
+        """The answers by address; fills `_uncounted` with the nodes that cannot be looked at.  Raises Stopped."""
         # Imported here because only this needs threads.
         from concurrent.futures import ThreadPoolExecutor
 
-        hosts: dict[str, list[_Storage]] = {}
+        by_address: dict[str, list[_Storage]] = {}
         for node in self._nodes.values():
             try:
-                self._storages[node.id] = storage = _Storage(node)
+                storage = _Storage(node)
             except StorageError as error:
                 self._uncounted[node.id] = str(error)
             else:
-                hosts.setdefault(str(node.host), []).append(storage)
-        if not hosts:
+                self._storages[node.id] = storage
+                by_address.setdefault(storage.where, []).append(storage)
+        if not by_address:
             return {}
-        # Side by side: some that do not answer must not use up the time of the job.
-        with ThreadPoolExecutor(min(len(hosts), MOST_AT_ONCE)) as threads:
-            answers = dict(zip(hosts, threads.map(self._session, hosts.values()), strict=True))
-        for host, storages in hosts.items():
-            answer = answers[host]
-            for storage in storages:
-                why = answer if isinstance(answer, str) else storage.unseen(answer)
+        # Side by side: several that do not answer must not use up the time of the job.
+        with ThreadPoolExecutor(min(len(by_address), MOST_AT_ONCE)) as threads:
+            answers = dict(zip(by_address, threads.map(self._session, by_address.values()), strict=True))
+        given: dict[str, look.Answer] = {}
+        for where, answer in answers.items():
+            for storage in by_address[where]:
+                if isinstance(answer, AlpenhornError):
+                    why = f"host {storage.node.host} cannot be asked: {answer}"
+                else:
+                    why = storage.unseen(answer)
+                    given[where] = answer
                 if why:
                     self._uncounted[storage.node.id] = why
-        return {host: answer for host, answer in answers.items() if not isinstance(answer, str)}
+        return given
 
-    def _session(self, storages: Sequence[_Storage]) -> look.Answer | str:
-        """Ask one host; its answer, or why there is none.  Raises Stopped."""
+    def _session(self, storages: Sequence[_Storage]) -> look.Answer | AlpenhornError:
+        """Ask one host; returns its answer, or why there is none.  Raises Stopped."""
         paths = dict.fromkeys(path for storage in storages for path in storage.paths(self._files))
         markers = [storage.witness for storage in storages if storage.witness]
         try:
@@ -171,5 +178,5 @@ class RemoteKeepers:
         except Stopped:
             raise
         except AlpenhornError as error:
-            return f"host {storages[0].node.host} cannot be asked: {error}"
+            return error
         return look.answer(done.stdout)

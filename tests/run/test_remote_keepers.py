@@ -159,12 +159,24 @@ def test_two_keepers_with_one_file_on_one_host_count_once(hosts: Hosts) -> None:
     assert hosts.result(file(spare=1)).verdict is Verdict.DELETED
 
 
-def test_equal_numbers_of_inodes_on_two_hosts_mean_nothing(hosts: Hosts) -> None:
+def test_equal_numbers_of_inodes_count_once_where_the_hosts_have_one_address(hosts: Hosts) -> None:
     gone(hosts.at("v2"))
     os.link(hosts.at("v1"), hosts.at("v2"))
-    elsewhere = hosts.v2._replace(host="elsewhere")
+    twin = hosts.v2._replace(host="twin")
+    found = hosts.result(file(), remote=(hosts.v1, twin))
+    assert found.verdict is Verdict.KEPT and "hard link" in found.error and hosts.sessions == 1
+    hosts.ssh = (*hosts.ssh, f"-oHostKeyAlias=[{hosts.sshd.address}]:{hosts.sshd.port}")
+    elsewhere = hosts.v2._replace(host="elsewhere", address="localhost")
     assert hosts.result(file(), remote=(hosts.v1, elsewhere)).verdict is Verdict.DELETED
-    assert hosts.sessions == 2
+    assert hosts.sessions == 3
+
+
+def test_of_two_hosts_only_one_of_which_answers_the_other_counts(hosts: Hosts) -> None:
+    elsewhere = hosts.v2._replace(host="elsewhere", address="no.such.host.invalid")
+    found = hosts.result(file(), remote=(hosts.v1, elsewhere))
+    assert found.verdict is Verdict.KEPT and found.wrong == ()
+    assert "v2: host elsewhere cannot be asked" in found.error and "v1" not in found.error
+    assert hosts.result(file(spare=1), remote=(hosts.v1, elsewhere)).verdict is Verdict.DELETED
 
 
 @pytest.mark.parametrize(
