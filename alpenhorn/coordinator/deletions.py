@@ -285,7 +285,7 @@ def _seconds(job: DeleteJob) -> float:
         return 0.0
     from alpenhorn.transfer import look  # few archives have other hosts asked
 
-    return look.seconds(len(job.files))
+    return look.seconds(len(job.files)) + look.GRACE_SECONDS
 
 
 def _file(fact: DeletionFact) -> DeleteFile:

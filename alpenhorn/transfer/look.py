@@ -45,6 +45,7 @@ COMMAND = f"exec env LC_ALL=C xargs -0 sh -c '{_SCRIPT}' look"
 
 BASE_SECONDS = 30.0
 SECONDS_PER_FILE = 0.05
+GRACE_SECONDS = 10.0  # for a session that does not end when it should
 
 _STATUS = re.compile(r"s([0-9a-f]{1,8}) ([0-9]{1,20}) ([0-9]{1,20}) ([0-9]{1,20}) (/.*)", re.DOTALL)
 
