@@ -177,3 +177,14 @@ def test_two_keepers_that_are_one_file_there_count_once(sqlite_hosts):
         (archive.root("safe2") / path).unlink()
         (archive.root("safe2") / path).hardlink_to(archive.root("safe1") / path)
     sqlite_hosts.assert_kept(archive.sync(), "safe2: its copy is a hard link to that on safe1")
+
+
+def test_the_keepers_of_a_corrupt_copy_must_have_the_files_length(sqlite_hosts):
+    archive, file_id = sqlite_hosts.archive, sqlite_hosts.ids[0]
+    archive.set_copy(file_id, "field", "XN")
+    archive.put("field", "acq/0", b"spoilt, and known to be")
+    cut_short(archive.root("safe2") / "acq" / "0")
+    result = archive.sync()
+    assert result.status == 1 and "safe2: its length is 0 bytes" in result.err
+    assert archive.copy(file_id, "field") == "XN" and archive.copy(file_id, "safe2") == "MY"
+    assert set(archive.tree("field")) == {"acq/0"}
