@@ -17,7 +17,7 @@ from tests.fixtures.archive import stand_in
 from tests.fixtures.sshd import Sshd
 from tests.io.nodes import Report, put
 from tests.plan.facts import node as node_fact
-from tests.run.test_keepers import WRONG, directory_gone, directory_is_a_file, gone, unmounted
+from tests.run.test_keepers import WRONG, directory_gone, directory_is_a_file, fifo, gone, unmounted
 
 PATH = "acq/dir/f"
 FIRST, SECOND, LOCAL = 11, 12, 13
@@ -116,6 +116,16 @@ def test_a_copy_stays_when_a_keeper_there_is_wrong(hosts: Hosts, spoil: Callable
     assert "v2: " in found.error and "v1" not in found.error
     ((node_id, why),) = found.wrong
     assert node_id == SECOND and why in found.error
+
+
+def test_a_fifo_is_no_empty_file(hosts: Hosts) -> None:
+    for name in ("disk", "v1", "v2"):
+        put(hosts.base, f"{name}/acq/empty", b"")
+    assert hosts.result(file("acq/empty", size_b=0)).verdict is Verdict.DELETED
+    put(hosts.base, "disk/acq/empty", b"")
+    fifo(hosts.at("v2", "acq/empty"))
+    found = hosts.result(file("acq/empty", size_b=0))
+    assert found.verdict is Verdict.KEPT and found.wrong == ((SECOND, "it is not a regular file"),)
 
 
 @pytest.mark.parametrize("spoil", WRONG)
@@ -233,29 +243,32 @@ def test_a_keeper_whose_node_is_not_there_does_not_count_and_is_not_called_wrong
     assert_not_counted(hosts, None, "host there")
 
 
-@pytest.mark.parametrize("go", [unmounted, marker_of_another])
-def test_a_node_that_goes_away_while_its_host_is_asked_is_not_called_wrong(
-    hosts: Hosts, go: Callable[[Path], None]
-) -> None:
-    """The marker was right before: what was seen after it may be of nothing, or of another storage."""
+def with_stat(hosts: Hosts, script: str) -> Path:
+    """Have the other host's stat run `script` the first time, with the real one as `real`; what is there then."""
     done = hosts.base / "done"
-    act = f"rm -rf {hosts.base}/v2/*" if go is unmounted else f"echo another > {hosts.base}/v2/{MARKER}"
-    # The other host's stat, at which nobody looks before the markers were read.
-    stand_in(
-        hosts.base / "there",
-        "stat",
-        f'[ -e {done} ] || {{ {act}; }}; touch {done}; exec {shutil.which("stat")} "$@"',
-    )
-    ssh = stand_in(
-        hosts.base / "bin",
-        "ssh-with-path",
-        f'exec ssh "${{@:1:$#-1}}" "env PATH={hosts.base}/there:$PATH ${{@: -1:1}}"'.replace(
-            "env PATH", "PATH"
-        ),
-    )
+    real = f'real() {{ {shutil.which("stat")} "$@"; }}'
+    once = f'{real}; if [ -e {done} ]; then real "$@"; else touch {done}; {script}; fi'
+    stand_in(hosts.base / "there", "stat", once)
+    command = f'"PATH={hosts.base}/there:$PATH; export PATH; ${{@: -1:1}}"'
+    ssh = stand_in(hosts.base / "bin", "ssh-with-path", f'exec ssh "${{@:1:$#-1}}" {command}')
     hosts.ssh = (str(ssh), *hosts.sshd.ssh[1:])
+    return done
+
+
+@pytest.mark.parametrize("act", ["rm -rf v2/*", f"echo another > v2/{MARKER}"])
+def test_a_node_that_goes_away_while_its_host_is_asked_is_not_called_wrong(hosts: Hosts, act: str) -> None:
+    """Its marker was right before: what was seen after it may be of nothing, or of another storage."""
+    done = with_stat(hosts, f'cd {hosts.base}; {act}; real "$@"')
     found = hosts.result(file())
     assert done.exists()
+    assert found.verdict is Verdict.KEPT and found.wrong == () and "v2: " in found.error
+
+
+def test_a_node_that_comes_while_its_host_is_asked_is_not_called_wrong(hosts: Hosts) -> None:
+    unmounted(hosts.base)
+    done = with_stat(hosts, f'real "$@"; status=$?; echo v2 > {hosts.base}/v2/{MARKER}; exit $status')
+    found = hosts.result(file())
+    assert done.exists() and hosts.at("v2", MARKER).exists()
     assert found.verdict is Verdict.KEPT and found.wrong == () and "v2: " in found.error
 
 
