@@ -27,16 +27,26 @@ class _Expired(Exception):
     """The claims are too old for anything more to be removed."""
 
 
-def delete(job: DeleteJob, node: Node, report: Reporter, ssh: Sequence[str] = ("ssh",)) -> DeleteOutcome:
+def delete(
+    job: DeleteJob,
+    node: Node,
+    report: Reporter,
+    ssh: Sequence[str] = ("ssh",),
+    silent: dict[str, AlpenhornError] | None = None,
+) -> DeleteOutcome:
     """Remove the files one by one, until the run is asked to stop, the storage turns out to be gone, or the claims
-    are too old.  `ssh`: the command with which other hosts are asked about their keepers, if the job names any.
+    are too old.  `ssh`: the command with which other hosts are asked about their keepers, if the job names any;
+    `silent`: the hosts that did not answer, by address, which is filled and used by one job after the other.
 
     Raises nothing for what storage can do, so that what was removed is always told.
     """
     results: list[DeleteResult] = []
     error, expired = "", False
     try:
-        with node.removal() as removal, _keepers(job, report, ssh) as keepers:
+        with (
+            node.removal() as removal,
+            _keepers(job, report, ssh, {} if silent is None else silent) as keepers,
+        ):
             try:
                 error = _remove(job, node, removal, keepers, report, results)
             except _Expired:
@@ -49,13 +59,15 @@ def delete(job: DeleteJob, node: Node, report: Reporter, ssh: Sequence[str] = ("
     return DeleteOutcome(tuple(results), error, expired)
 
 
-def _keepers(job: DeleteJob, report: Reporter, ssh: Sequence[str]) -> Keepers:
+def _keepers(
+    job: DeleteJob, report: Reporter, ssh: Sequence[str], silent: dict[str, AlpenhornError]
+) -> Keepers:
     if not job.remote:
         return Keepers(job.keepers)
     # Imported here because few archives have other hosts asked.
     from alpenhorn.run.remote_keepers import RemoteKeepers
 
-    return Keepers(job.keepers, RemoteKeepers(job, ssh, report.stopping))
+    return Keepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
 
 
 def _remove(

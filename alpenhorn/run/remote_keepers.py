@@ -85,13 +85,24 @@ class _Storage:
 
 
 class RemoteKeepers:
-    """The other hosts' keepers of a job's files.  `ssh`: the configured command; `stopping`: whether to give up."""
+    """The other hosts' keepers of a job's files.
 
-    def __init__(self, job: DeleteJob, ssh: Sequence[str], stopping: Callable[[], bool]) -> None:
+    `ssh`: the configured command; `stopping`: whether to give up; `silent`: addresses that could not be asked, and why,
+    to be filled and not to be asked again: a host that is down must not cost every job the time it takes to notice.
+    """
+
+    def __init__(
+        self,
+        job: DeleteJob,
+        ssh: Sequence[str],
+        stopping: Callable[[], bool],
+        silent: dict[str, AlpenhornError],
+    ) -> None:
         self._files = job.files
         self._nodes = {node.id: node for node in job.remote}
         self._ssh = ssh
         self._stopping = stopping
+        self._silent = silent
         self._storages: dict[int, _Storage] = {}
         self._uncounted: dict[int, str] = {}
         self._answers: dict[str, look.Answer] | None = None
@@ -166,6 +177,9 @@ class RemoteKeepers:
 
     def _session(self, storages: Sequence[_Storage]) -> look.Answer | AlpenhornError:
         """Ask one host; returns its answer, or why there is none.  Raises Stopped."""
+        where = storages[0].where
+        if where in self._silent:
+            return self._silent[where]
         paths = dict.fromkeys(path for storage in storages for path in storage.paths(self._files))
         markers = [storage.witness for storage in storages if storage.witness]
         try:
@@ -178,5 +192,6 @@ class RemoteKeepers:
         except Stopped:
             raise
         except AlpenhornError as error:
+            self._silent[where] = error
             return error
         return look.answer(done.stdout)

@@ -10,9 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.config import Transfer
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.model import MARKER, DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, NodeFact, Verdict
+from alpenhorn.model import (
+    MARKER,
+    DeleteFile,
+    DeleteJob,
+    DeleteOutcome,
+    DeleteResult,
+    Kind,
+    NodeFact,
+    Task,
+    Verdict,
+)
 from alpenhorn.run.delete import delete
+from alpenhorn.run.worker import Worker
 from tests.fixtures.archive import stand_in
 from tests.fixtures.sshd import Sshd
 from tests.io.nodes import Report, put
@@ -275,6 +287,22 @@ def test_a_node_that_comes_while_its_host_is_asked_is_not_called_wrong(hosts: Ho
 def test_a_host_that_refuses_the_connection_does_not_count(hosts: Hosts) -> None:
     hosts.ssh = (*hosts.ssh, "-p", "1")
     assert_not_counted(hosts, None, "host there cannot be asked", "refused")
+
+
+def test_a_worker_asks_a_host_that_does_not_answer_once_and_others_for_each_job(hosts: Hosts) -> None:
+    hosts.add("acq/a")
+    elsewhere = hosts.v2._replace(host="elsewhere", address="no.such.host.invalid")
+    worker = Worker(Transfer(ssh=hosts.ssh))
+    results = []
+    for path in (PATH, "acq/a"):
+        disk = node_fact(10, name="disk", root=str(hosts.base / "disk"))
+        job = DeleteJob(disk, (file(path),), (), None, (hosts.v1, elsewhere))
+        outcome = worker(Task(Kind.DELETE, 10, job), Report())
+        assert isinstance(outcome, DeleteOutcome)
+        results += outcome.results
+    assert [one.verdict for one in results] == [Verdict.KEPT] * 2
+    assert all("v2: host elsewhere cannot be asked: " in one.error and one.wrong == () for one in results)
+    assert hosts.sessions == 3
 
 
 def test_a_host_that_refuses_the_key_does_not_count(hosts: Hosts) -> None:
