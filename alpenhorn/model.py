@@ -344,9 +344,9 @@ class DeleteFile(NamedTuple):
     the length that the file must have to be removed, None for a copy that is known to be corrupt.  `by_rule`: the
     brake does not count it.
 
-    `keepers`: ids of this host's nodes whose copies were counted; `spare`: of how many of them the copy may be lacking
-    or wrong, so that enough are left all the same.  `length`: what the keepers must have, None: `size_b`, if that is
-    set."""
+    `keepers`: ids of the nodes whose copies were counted and are to be looked at before; `spare`: of how many of them
+    the copy may be lacking or wrong, so that enough are left all the same.  `length`: what the keepers must have, None:
+    `size_b`, if that is set."""
 
     copy_id: int
     file_id: int
@@ -361,12 +361,14 @@ class DeleteFile(NamedTuple):
 
 class DeleteJob(NamedTuple):
     """`keepers`: this host's nodes that are named as keepers of any of the files.  `expires`: by CLOCK_BOOTTIME, in
-    seconds, when the claims are too old for anything to be removed on their strength; None: never."""
+    seconds, when the claims are too old for anything to be removed on their strength; None: never.  `remote`: the
+    nodes on other hosts that are named as keepers, which are looked at over ssh."""
 
     node: NodeFact
     files: tuple[DeleteFile, ...]
     keepers: tuple[NodeFact, ...] = ()
     expires: float | None = None
+    remote: tuple[NodeFact, ...] = ()
 
 
 class Stamp(NamedTuple):
@@ -535,8 +537,8 @@ class CheckResult(NamedTuple):
 
 
 class DeleteResult(NamedTuple):
-    """`freed_b`: the space that it took on the medium.  `wrong`: (node id, why) of keepers on this host that are not
-    what the index says."""
+    """`freed_b`: the space that it took on the medium.  `wrong`: (node id, why) of keepers that are not what the
+    index says."""
 
     file: DeleteFile
     verdict: Verdict

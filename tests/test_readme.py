@@ -10,6 +10,7 @@ import click
 import pytest
 
 from alpenhorn.cli.main import cli
+from alpenhorn.config import KEYS
 from tests.cli.test_main import README, walk
 
 PROMPT = re.compile(r"^(?:[a-z]*\$ )?(?:\*\S+ \* \* \* \* (?:\S*/)?)?(?=alpenhorn )")
@@ -97,3 +98,11 @@ def test_every_option_that_a_sentence_names_is_there(span: str, words: list[str]
     found = [command for name, command in walk(cli, ()) if name in commands or name.split()[-1] == words[0]]
     known = {option for command in found for parameter in command.params for option in parameter.opts}
     assert not set(options) - known - {"--json", "--help"}, f"{span}: no such option"
+
+
+def test_every_configuration_key_has_a_line_in_the_table() -> None:
+    section = README.read_text().partition("\n## Configuration\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", section, re.MULTILINE)
+    known = [f"{section}.{key}" for section, keys in KEYS.items() for key in keys]
+    # A pattern is a table of its own, shown with examples.
+    assert sorted(told) == sorted(set(known) - {"import.pattern"})

@@ -136,10 +136,12 @@ def delete_tasks(node: NodeFact, files: Sequence[DeleteFile], limits: Limits) ->
         yield delete_task(DeleteJob(node, tuple(batch)), limits)
 
 
-def delete_task(job: DeleteJob, limits: Limits) -> Task:
-    return Task(
-        Kind.DELETE, job.node.id, job, files=len(job.files), deadline=limits.deadline(len(job.files), 0)
-    )
+def delete_task(job: DeleteJob, limits: Limits, more_s: float = 0.0) -> Task:
+    """`more_s`: seconds that it may take besides."""
+    deadline = limits.deadline(len(job.files), 0)
+    if deadline is not None:
+        deadline += more_s
+    return Task(Kind.DELETE, job.node.id, job, files=len(job.files), deadline=deadline)
 
 
 def import_tasks(

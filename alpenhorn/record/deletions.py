@@ -150,11 +150,13 @@ def settle(
     why: Mapping[int, str],
     blame: str,
     fences: Mapping[int, int],
+    looked_at: Sequence[NodeFact] = (),
 ) -> None:
     """Record what became of claimed copies, and give the claims back.
 
     `untouched`: files at which nobody has even looked; `why`: copy id to the reason of its deletion; `blame`: who
-    failures are put down to; `fences`: file id to the fence of its claim.
+    failures are put down to; `fences`: file id to the fence of its claim; `looked_at`: the nodes of the keepers, as
+    they were when these were looked at.
 
     What this run does not hold any more under that fence is left as it is, since somebody else decides about it now;
     except that a file that is gone is recorded as gone whatever anybody says of it.  Where the node is not where `node`
@@ -164,7 +166,7 @@ def settle(
 
     def work() -> None:
         ours = held(index, run, "delete", node.id, {file.file_id: fences[file.file_id] for file in files})
-        _suspect(index, run, results)
+        _suspect(index, run, results, {keeper.id: keeper for keeper in looked_at})
         if not still(index, node):
             release(index, run, node.id, sorted(ours), kind="delete")
             return
@@ -199,14 +201,20 @@ def settle(
     index.retry(work)
 
 
-def _suspect(index: Index, run: Run, results: Sequence[DeleteResult]) -> None:
-    """A keeper that is not what the index says counts no more until it was read; whatever became of our own claim."""
+def _suspect(
+    index: Index, run: Run, results: Sequence[DeleteResult], looked_at: Mapping[int, NodeFact]
+) -> None:
+    """A keeper that is not what the index says counts no more until it was read; whatever became of our own claim.
+
+    One that was looked at where its node is not any more says nothing."""
     wrong: dict[int, dict[int, str]] = {}
     for result in results:
         for node_id, error in result.wrong:
             wrong.setdefault(node_id, {})[result.file.file_id] = error
     lock = "" if index.sqlite else " FOR UPDATE"
     for node_id, errors in wrong.items():
+        if node_id in looked_at and not still(index, looked_at[node_id]):
+            continue
         for marks, some in in_chunks(sorted(errors)):
             rows = index.execute(
                 "SELECT id, file_id FROM archivefilecopy"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.removal import Differs, Entry, Removal
 from alpenhorn.io.base import Node
 from alpenhorn.model import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, HasFile, Reporter, Verdict
@@ -27,16 +27,26 @@ class _Expired(Exception):
     """The claims are too old for anything more to be removed."""
 
 
-def delete(job: DeleteJob, node: Node, report: Reporter) -> DeleteOutcome:
+def delete(
+    job: DeleteJob,
+    node: Node,
+    report: Reporter,
+    ssh: Sequence[str] = ("ssh",),
+    silent: dict[str, AlpenhornError] | None = None,
+) -> DeleteOutcome:
     """Remove the files one by one, until the run is asked to stop, the storage turns out to be gone, or the claims
-    are too old.
+    are too old.  `ssh`: the command with which other hosts are asked about their keepers, if the job names any;
+    `silent`: the hosts that did not answer, by address, which is filled and used by one job after the other.
 
     Raises nothing for what storage can do, so that what was removed is always told.
     """
     results: list[DeleteResult] = []
     error, expired = "", False
     try:
-        with node.removal() as removal, Keepers(job.keepers) as keepers:
+        with (
+            node.removal() as removal,
+            _keepers(job, report, ssh, {} if silent is None else silent) as keepers,
+        ):
             try:
                 error = _remove(job, node, removal, keepers, report, results)
             except _Expired:
@@ -47,6 +57,17 @@ def delete(job: DeleteJob, node: Node, report: Reporter) -> DeleteOutcome:
     except (StorageError, OSError) as gone:
         error = str(gone)
     return DeleteOutcome(tuple(results), error, expired)
+
+
+def _keepers(
+    job: DeleteJob, report: Reporter, ssh: Sequence[str], silent: dict[str, AlpenhornError]
+) -> Keepers:
+    if not job.remote:
+        return Keepers(job.keepers)
+    # Imported here because few archives have other hosts asked.
+    from alpenhorn.run.remote_keepers import RemoteKeepers
+
+    return Keepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
 
 
 def _remove(
@@ -62,7 +83,10 @@ def _remove(
         if report.stopping():
             break
         _check_age(job)
-        result = _attempt(job, file, node, removal, keepers)
+        try:
+            result = _attempt(job, file, node, removal, keepers)
+        except Stopped:
+            break
         if result.verdict not in (Verdict.DELETED, Verdict.KEPT):
             # An absent disk is not an empty one, and what it says of a file is worth nothing.
             try:

@@ -1,18 +1,24 @@
 """Look at the copies on this host's other nodes because of which a copy may be deleted, just before it is.
 
-An index is a memory: a keeper may have been removed, exchanged or cut short since somebody saw it.
+An index is a memory: a keeper may have been removed, exchanged or cut short since somebody saw it.  Those on other
+hosts: `alpenhorn.run.remote_keepers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.removal import Differs, Entry, OpenRoot
 from alpenhorn.model import DeleteFile, NodeFact
+
+if TYPE_CHECKING:
+    from alpenhorn.run.remote_keepers import RemoteKeepers
+
+Inode = tuple[str, int, int]  # the host, "" for this one, the device and the number
 
 
 class Judgement(NamedTuple):
@@ -22,18 +28,24 @@ class Judgement(NamedTuple):
     wrong: tuple[tuple[int, str], ...]
 
 
-class _Absent(Exception):
-    """The keeper's node cannot be looked at, which says nothing about the copy on it."""
+class Uncounted(Exception):
+    """The keeper does not count for this deletion, which says nothing about the copy."""
+
+
+class WrongKeeper(Exception):
+    """The keeper is not what the index says."""
 
 
 class Keepers:
     """Opens the roots of the nodes when a file first needs them; a context manager.
 
-    The marker is read then, and again when a copy on the node looks wrong.
+    The marker is read then, and again when a copy on the node looks wrong.  `remote`: the keepers on other hosts, None
+    when those are not looked at.
     """
 
-    def __init__(self, nodes: Sequence[NodeFact]) -> None:
+    def __init__(self, nodes: Sequence[NodeFact], remote: RemoteKeepers | None = None) -> None:
         self._nodes = {node.id: node for node in nodes}
+        self._remote = remote
         self._roots: dict[int, OpenRoot] = {}
         self._absent: dict[int, str] = {}
 
@@ -50,38 +62,50 @@ class Keepers:
         """Decide whether the file `going` may be removed.
 
         Of keepers that are names of one file only one counts.  One that shares its bytes with `going` counts, unless
-        it is the same name: the bytes stay when one of two names is removed.
+        it is the same name: the bytes stay when one of two names is removed.  Raises Stopped when the run is asked to
+        stop while other hosts are asked.
         """
         failing: list[str] = []
         wrong: list[tuple[int, str]] = []
-        seen: dict[tuple[int, int], str] = {}
+        seen: dict[Inode, str] = {}
         for node_id in file.keepers:
-            name = self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
+            name = self._name(node_id)
             try:
-                found, why = self._look(node_id, file)
-            except _Absent as absent:
-                failing.append(f"{name}: {absent}")
-                continue
-            if found is None:
-                wrong.append((node_id, why))
-            elif found.is_same_name(going):
-                why = "its copy is the very file that is to be deleted"
-            elif found.inode in seen:
-                why = f"its copy is a hard link to that on {seen[found.inode]}"
-            else:
-                seen[found.inode] = name
-            if why:
+                inode = self._look(node_id, file, going)
+            except Uncounted as why:
                 failing.append(f"{name}: {why}")
+            except WrongKeeper as why:
+                wrong.append((node_id, str(why)))
+                failing.append(f"{name}: {why}")
+            else:
+                if inode in seen:
+                    failing.append(f"{name}: its copy is a hard link to that on {seen[inode]}")
+                else:
+                    seen[inode] = name
         kept = ""
         if len(failing) > file.spare:
             kept = f"too few of the other copies are as recorded: {'; '.join(failing)}"
         return Judgement(kept, tuple(wrong))
 
-    def _look(self, node_id: int, file: DeleteFile) -> tuple[Entry | None, str]:
-        """The keeper, or None and what is wrong with it.  Raises _Absent."""
+    def _name(self, node_id: int) -> str:
+        if self._remote is not None and node_id in self._remote:
+            return self._remote.name(node_id)
+        return self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
+
+    def _look(self, node_id: int, file: DeleteFile, going: Entry) -> Inode:
+        """Raises Uncounted, WrongKeeper, Stopped."""
+        size_b = file.size_b if file.length is None else file.length
+        if self._remote is not None and node_id in self._remote:
+            return self._remote.inode(node_id, file, size_b)
+        entry = self._entry(node_id, file.path, size_b)
+        if entry.is_name_of(going):
+            raise Uncounted("its copy is the very file that is to be deleted")
+        return "", *entry.inode
+
+    def _entry(self, node_id: int, path: str, size_b: int | None) -> Entry:
         root = self._open(node_id)
         try:
-            return root.look(file.path, file.size_b if file.length is None else file.length), ""
+            return root.look(path, size_b)
         except (FileNotFoundError, NotADirectoryError):
             why = "its copy is missing"
         except (Differs, UnsafePath) as error:
@@ -93,8 +117,8 @@ class Keepers:
         except (StorageError, OSError) as gone:
             self._roots.pop(node_id).close()
             self._absent[node_id] = str(gone)
-            raise _Absent(str(gone)) from None
-        return None, why
+            raise Uncounted(str(gone)) from None
+        raise WrongKeeper(why)
 
     def _open(self, node_id: int) -> OpenRoot:
         root = self._roots.get(node_id)
@@ -104,9 +128,9 @@ class Keepers:
             try:
                 root = self._roots[node_id] = node_io(self._nodes[node_id]).open_root()
             except KeyError:
-                self._absent[node_id] = "it is not one of this host's nodes that were to be looked at"
+                self._absent[node_id] = "it is not one of the nodes that were to be looked at"
             except (StorageError, OSError) as error:
                 self._absent[node_id] = str(error)
             else:
                 return root
-        raise _Absent(self._absent[node_id])
+        raise Uncounted(self._absent[node_id])

@@ -6,6 +6,7 @@ That code is imported by the worker that first needs it, and not by the parent, 
 from __future__ import annotations
 
 from alpenhorn.config import Transfer
+from alpenhorn.errors import AlpenhornError
 from alpenhorn.extensions.registry import node_io, remote_io
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import (
@@ -26,10 +27,12 @@ from alpenhorn.model import (
 
 
 class Worker:
-    """Called in a worker with each task it is handed."""
+    """Called in a worker with each task it is handed.  `silent`: the other hosts that did not answer a deletion's look
+    at keepers, and why; they are left alone for the rest of the run."""
 
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
+        self.silent: dict[str, AlpenhornError] = {}
 
     def prepare(self) -> None:
         """Import what nearly every run needs, while the parent is still busy with what it needs itself."""
@@ -55,7 +58,7 @@ class Worker:
             case DeleteJob():
                 from alpenhorn.run.delete import delete
 
-                return delete(job, node, report)
+                return delete(job, node, report, self.transfer.ssh, self.silent)
             case ImportJob():
                 from alpenhorn.run.import_files import import_files
 

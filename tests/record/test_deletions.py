@@ -357,6 +357,21 @@ def test_a_copy_that_was_kept_is_as_it_was_and_waits_and_the_wrong_keepers_are_s
     assert claimed(rows, run) == []
 
 
+@pytest.mark.parametrize("moved", ["root = '/elsewhere'", "host_id = NULL"])
+def test_a_keeper_that_was_looked_at_at_another_place_is_not_suspect(
+    rows: Rows, run: Run, moved: str
+) -> None:
+    file_id = spread(rows)
+    facts = claimed(rows, run)
+    keepers = [rows.fact("one"), rows.fact("two")]
+    wrong = tuple((keeper.id, "it is not there") for keeper in keepers)
+    results = [DeleteResult(files_of(facts)[0], Verdict.KEPT, error="too few", wrong=wrong)]
+    rows.do(f"UPDATE storagenode SET {moved} WHERE id = ?", keepers[0].id)
+    held = fences(rows, run, facts)
+    settle(rows.index, run, rows.fact("field"), results, [], {}, "unknown", held, keepers)
+    assert [rows.state(file_id, node) for node in ("field", "one", "two")] == ["YN", "YY", "MY"]
+
+
 def test_what_was_done_at_another_place_leaves_the_copies_suspect(rows: Rows, run: Run) -> None:
     """Somebody has given the node another disk meanwhile: nobody knows what is there."""
     ids = [spread(rows, name) for name in "abcd"]
