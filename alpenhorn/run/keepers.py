@@ -98,7 +98,7 @@ class Keepers:
         if self._remote is not None and node_id in self._remote:
             return self._remote.inode(node_id, file, size_b)
         entry = self._entry(node_id, file.path, size_b)
-        if entry.is_name_of(going):
+        if entry.is_same_name(going):
             raise Uncounted("its copy is the very file that is to be deleted")
         return "", *entry.inode
 
