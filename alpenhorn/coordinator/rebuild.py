@@ -12,9 +12,11 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
+from alpenhorn.coordinator.media import noted_run
 from alpenhorn.errors import Refused, StorageError, UnsafePath
 from alpenhorn.fs import identity, manifest
 from alpenhorn.fs.paths import open_below
+from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model import MANIFEST, MARKER, Identity, NodeFact
@@ -109,7 +111,9 @@ def _take_over(index: Index, disks: Sequence[Disk], nodes: Mapping[str, int]) ->
         named = ", ".join(f"{name}: {one.index_id[:8]}" for name, one in sorted(found.items()))
         raise Refused(f"the disks belong to different indexes ({named}); name those of one index only")
     if ids:
-        take_over(index, ids[0], {nodes[name]: one for name, one in found.items()})
+        locks = [RunLock(os.path.join(disk.root, RUN_LOCK)) for disk in disks]
+        runs = {run for lock in locks if (run := noted_run(lock, ids[0])) is not None}
+        take_over(index, ids[0], {nodes[name]: one for name, one in found.items()}, runs)
 
 
 def _look(root: str) -> Disk:

@@ -85,10 +85,10 @@ class RunLock:
             os.pwrite(self._file.fd, line, _LINE_B)
 
     def noted(self) -> str:
-        """The note of the last run that left one, "" for none.  Only while the lock is held."""
-        assert self._file is not None
+        """The note of the last run that left one, "" for none."""
         try:
-            return os.pread(self._file.fd, _NOTE_B, _LINE_B).decode(errors="replace").strip()
+            with open(self.path, "rb", opener=_open_to_read) as file:
+                return file.read(_LINE_B + _NOTE_B)[_LINE_B:].decode(errors="replace").strip()
         except OSError:
             return ""
 

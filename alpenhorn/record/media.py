@@ -28,9 +28,14 @@ def ensure_identity(index: Index, proposed: str) -> str:
     return index.retry(work)
 
 
-def take_over(index: Index, index_id: str, media: Mapping[int, Identity]) -> None:
+def take_over(
+    index: Index, index_id: str, media: Mapping[int, Identity], runs: Iterable[tuple[int, str]]
+) -> None:
     """Let an index that was filled from disks have the id that these know, and expect each medium as it was found;
     part of the transaction that fills it.
+
+    `runs`: number and host of the last runs that the disks know; the index knows of them again, so that its own get
+    higher numbers.
 
     Raises Refused when runs on this index have given media its own id.
     """
@@ -45,6 +50,13 @@ def take_over(index: Index, index_id: str, media: Mapping[int, Identity]) -> Non
     index.execute(
         index.upsert("sync_index", columns, ("name",), columns[1:]), (IDENTITY, index_id, _now(index))
     )
+    for number, host in runs:
+        index.execute(
+            index.insert_ignore(
+                "sync_run", ("id", "host", "nodes", "started", "ended", "done", "failed", "bytes")
+            ),
+            (number, host, "", _now(index), _now(index), 0, 0, 0),
+        )
     for node_id, identity in media.items():
         _ensure_row(index, node_id)
         index.execute(
