@@ -17,7 +17,7 @@ from alpenhorn.cli.times import Duration
 from alpenhorn.errors import FAILED
 
 if TYPE_CHECKING:
-    from alpenhorn.coordinator.reconcile import Compared, Kept
+    from alpenhorn.coordinator.compared import Compared, Kept
     from alpenhorn.coordinator.report import Report
     from alpenhorn.reconciling import Finding
 
@@ -82,7 +82,7 @@ def reconcile(
     """
     with workers(app, jobs) as pool:
         # Imported only now: the workers, forked before, need none of it.
-        from alpenhorn.coordinator.reconcile import Options
+        from alpenhorn.coordinator.compared import Options
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync
         from alpenhorn.run.stopping import StopRequest

@@ -9,7 +9,7 @@ from alpenhorn.errors import DONE, FAILED
 from alpenhorn.run.pool import Activity
 
 if TYPE_CHECKING:
-    from alpenhorn.coordinator.reconcile import Compared, Options
+    from alpenhorn.coordinator.compared import Compared, Options
 
 _log = logging.getLogger(__name__)
 

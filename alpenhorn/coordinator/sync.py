@@ -14,11 +14,12 @@ from alpenhorn.coordinator import manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
+from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
-from alpenhorn.model import Done, Fate, Kind, NodeFact, ProbeOutcome, Task
+from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.record import claims
@@ -67,9 +68,7 @@ def sync(
         return report
     found = node_steps.Nodes()
     try:
-        workable = _prepare(index, pool, topology, host, meant, asked, found, report, stopping)
-        judged = media.look(index, topology.here(host), workable, found, asked, report)
-        workable = [node for node in workable if node.id in judged.standings]
+        workable, judged = prepare(index, pool, topology, host, meant, asked, found, report, stopping)
         if not workable:
             return report
         run = runs.begin(index, host, [node.name for node in workable], clock)
@@ -114,52 +113,6 @@ def sync(
     finally:
         found.release()
     return report
-
-
-def _prepare(
-    index: Index,
-    pool: Pool,
-    topology: topologies.Topology,
-    host: str,
-    meant: list[NodeFact],
-    asked: Asked,
-    found: node_steps.Nodes,
-    report: Report,
-    stopping: Callable[[], bool],
-) -> list[NodeFact]:
-    """Probe all nodes of this host (any may be a source), lock and tidy those that are meant."""
-    here = topology.here(host)
-    found.ios, faults = node_steps.make_ios(here)
-    for node in here:
-        if node.id in faults and node in meant:
-            node_steps.leave_out(node, faults[node.id], report, asked)
-    usable = [node for node in here if node.id in found.ios]
-    found.answers = {node_id: ProbeOutcome(node_id, error=why) for node_id, why in faults.items()}
-    found.answers |= node_steps.probe(pool, found.ios, usable, tidy=False)
-    targets = [node for node in meant if node.id in found.ios]
-    fresh = node_steps.initialise(index, pool, targets, found, report)
-    if fresh:
-        found.answers |= node_steps.probe(
-            pool, found.ios, [node for node in usable if node.id in fresh], tidy=False
-        )
-    former = node_steps.renamed(index, targets, found)
-    node_steps.one_place(here, found)
-    node_steps.tell_nested(here, report)
-    media.strangers(index, here, found)
-    node_steps.out_of_sight(index, topology, host, [node.id for node in here if found.answers[node.id].error])
-    for node in targets:
-        if found.answers[node.id].error:
-            node_steps.leave_out(node, found.answers[node.id].error, report, asked)
-    node_steps.lock(targets, found, asked, report, stopping)
-    locked = [node for node in targets if node.id in found.locks]
-    node_steps.mark_anew(pool, former, locked, found, report)
-    found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True)
-    for node in locked:
-        if found.answers[node.id].error:
-            node_steps.leave_out(node, found.answers[node.id].error, report, asked)
-    workable = [node for node in locked if not found.answers[node.id].error]
-    node_steps.tell(workable, found, report)
-    return workable
 
 
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:

@@ -14,11 +14,10 @@ from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.removal import Differs, Entry, OpenRoot
 from alpenhorn.model import DeleteFile, NodeFact
+from alpenhorn.run.uncounted import Inode, Uncounted, WrongKeeper
 
 if TYPE_CHECKING:
     from alpenhorn.run.remote_keepers import RemoteKeepers
-
-Inode = tuple[str, int, int]  # the host, "" for this one, the device and the number
 
 
 class Judgement(NamedTuple):
@@ -26,14 +25,6 @@ class Judgement(NamedTuple):
 
     kept: str
     wrong: tuple[tuple[int, str], ...]
-
-
-class Uncounted(Exception):
-    """The keeper does not count for this deletion, which says nothing about the copy."""
-
-
-class WrongKeeper(Exception):
-    """The keeper is not what the index says."""
 
 
 class Keepers:

@@ -21,7 +21,7 @@ from alpenhorn.fs.command import run
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import marked_name
 from alpenhorn.model import MARKER, DeleteFile, DeleteJob, NodeFact
-from alpenhorn.run.keepers import Inode, Uncounted, WrongKeeper
+from alpenhorn.run.uncounted import Inode, Uncounted, WrongKeeper
 from alpenhorn.transfer import look
 from alpenhorn.transfer.address import host_spec, root_of
 
