@@ -4,7 +4,10 @@ Deletions that rely on such media are in `test_evidence_deletions.py`.
 """
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -387,3 +390,30 @@ def test_doctor_and_status_say_what_is_not_as_the_index_believes(pair, tmp_path)
     pair.root("v1").rename(pair.base / "gone")
     pair.sync()
     assert any("v1 was left out" in one for one in attention(pair))
+
+
+def test_a_run_flushes_twice_for_what_it_keeps_on_a_disk(pair, tmp_path):
+    """Once the generation, before anything is changed there, and once the manifest."""
+    pair.ids.append(pair.file("more/one", b"more", "field"))
+    pair.requests(pair.ids[-1:], "field", "v1")
+    log = tmp_path / "flushes"
+    argv = [
+        "-f",
+        "-qq",
+        "-y",
+        "-e",
+        "trace=fsync,fdatasync,syncfs",
+        "-o",
+        str(log),
+        sys.executable,
+        "-m",
+        "alpenhorn",
+    ]
+    subprocess.run(["strace", *argv, "-c", str(pair.base / "here.toml"), "sync"], check=True)
+    private = str(pair.root("v1") / ".alpenhorn")
+    kept = [
+        os.path.basename(path)
+        for path in re.findall(r"(?:fsync|fdatasync|syncfs)\(\d+<([^>]*)>", log.read_text())
+        if path.startswith(private) and os.path.basename(path) in ("identity", "manifest.md5", ".alpenhorn")
+    ]
+    assert kept == ["identity", "manifest.md5"]
