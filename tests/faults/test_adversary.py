@@ -88,11 +88,11 @@ def machine(
             if self.done("sync"):
                 self.judged(lambda: self.world.sync(host, offset))
 
-        @rule()
-        def run_all(self) -> None:
+        @rule(offset=OFFSETS)
+        def run_all(self, offset: str) -> None:
             if self.done("all sync"):
                 for host in HOSTS:
-                    self.judged(lambda host=host: self.world.sync(host))
+                    self.judged(lambda host=host: self.world.sync(host, offset))
 
         @rule(
             host=HOST, seconds=st.floats(0.05, 1.5), number=st.sampled_from((signal.SIGKILL, signal.SIGSTOP))
@@ -111,11 +111,12 @@ def machine(
             if self.done("release"):
                 self.world.release(key)
 
-        @rule()
-        def release_everywhere(self) -> None:
+        @rule(host=HOST, offset=OFFSETS)
+        def release_everywhere(self, host: str, offset: str) -> None:
             if self.done("release all"):
                 for key in HOST_OF:
                     self.world.release(key)
+                self.judged(lambda: self.world.sync(host, offset))
 
         @rule(number=st.integers(1, 4))
         def arrive(self, number: int) -> None:
@@ -147,15 +148,27 @@ def machine(
             if self.done("destroy"):
                 self.world.destroy(key)
 
-        @rule()
-        def back_up_index(self) -> None:
-            if self.done("back up"):
+        @rule(restore=st.booleans())
+        def index(self, restore: bool) -> None:
+            if restore and self.done("restore"):
+                self.world.restore_index()
+            elif not restore and self.done("back up"):
                 self.world.back_up_index()
 
-        @rule()
-        def restore_index(self) -> None:
-            if self.done("restore"):
-                self.world.restore_index()
+        @rule(key=NODES, everything=st.booleans())
+        def release_and_run(self, key: str, everything: bool) -> None:
+            if self.done("release and run"):
+                (self.world.release_all if everything else self.world.release)(key)
+                for host in HOSTS:
+                    self.judged(lambda host=host: self.world.sync(host))
+
+        @rule(keys=st.lists(NODES, min_size=1, max_size=4, unique=True), seconds=st.floats(0.1, 1.5))
+        def release_and_kill(self, keys: list[str], seconds: float) -> None:
+            if self.done("release and kill"):
+                for key in keys:
+                    self.world.release_all(key)
+                for host in HOSTS:
+                    self.judged(lambda host=host: self.world.killed(host, seconds, signal.SIGKILL))
 
         @rule(key=NODES)
         def rot(self, key: str) -> None:
