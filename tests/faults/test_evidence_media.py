@@ -417,3 +417,9 @@ def test_a_run_flushes_twice_for_what_it_keeps_on_a_disk(pair, tmp_path):
         if path.startswith(private) and os.path.basename(path) in ("identity", "manifest.md5", ".alpenhorn")
     ]
     assert kept == ["identity", "manifest.md5"]
+
+
+def test_doctor_warns_where_copies_that_nobody_has_seen_are_trusted(pair):
+    assert not any("trust_unseen" in text for _, text in doctor(pair))
+    pair.configure(sync={"trust_unseen": True})
+    assert any(level == "warn" and "trust_unseen" in text for level, text in doctor(pair))
