@@ -2,6 +2,8 @@
 
 A medium is a directory that moves between a node's root and a shelf, as a disk does.  A file has as many copies as
 there are inodes with its content on all media, plugged in or not.
+
+What nobody can know without reading every copy is left out: bytes that change while length and times stay.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class World:
         self.roots = {key: archive.base / key for key in HOST_OF}
         self.plugged: dict[str, str | None] = {}
         self.home: dict[str, str] = {}  # medium to the node that it is of
+        # Only then may somebody remove files from disks: that they are gone from another host's cannot be known else.
+        self.looks = rng.random() < 0.5
         self.backup: dict[str, list[tuple[object, ...]]] | None = None
         self.shelf = archive.base / "shelf"
         self.shelf.mkdir()
@@ -55,6 +59,7 @@ class World:
                     "import_settle": 0,
                     "auto_verify_min_days": 0,
                     "delete_limit": 1_000_000,
+                    "delete_evidence": "stat" if self.looks else "index",
                 },
                 transfer={"ssh": list(server.ssh)},
             )
@@ -208,19 +213,10 @@ class World:
             del self.home[medium]
             self.stray = {at: content for at, content in self.stray.items() if at[0] != medium}
 
-    def rot(self, key: str) -> None:
-        """A file's bytes change; its length and times stay."""
-        if files := self.files_on(key):
-            path = self.rng.choice(files)
-            status = path.stat()
-            content = bytearray(path.read_bytes())
-            content[0] ^= 255
-            with path.open("r+b") as file:
-                file.write(content)
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
     def lose(self, key: str) -> None:
         """Somebody removes files."""
+        if not self.looks:
+            return
         for path in self.rng.sample(files := self.files_on(key), min(2, len(files))):
             path.unlink()
 

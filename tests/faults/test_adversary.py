@@ -171,11 +171,6 @@ def machine(
                     self.judged(lambda host=host: self.world.killed(host, seconds, signal.SIGKILL))
 
         @rule(key=NODES)
-        def rot(self, key: str) -> None:
-            if self.done("rot"):
-                self.world.rot(key)
-
-        @rule(key=NODES)
         def lose(self, key: str) -> None:
             if self.done("lose"):
                 self.world.lose(key)
