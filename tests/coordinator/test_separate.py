@@ -17,6 +17,7 @@ context = test_checks.context
 def good(rows: Rows, context: Context) -> Context:
     """A round on node one, an archive node with six good copies."""
     rows.do("UPDATE archivefilecopy SET has_file = 'Y'")
+    rows.do("UPDATE sync_medium SET separate = 0")
     return context
 
 

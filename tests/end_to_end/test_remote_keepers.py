@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from alpenhorn.model import MARKER
+from alpenhorn.record.copies import once_good
 from tests.fixtures.archive import stand_in
 
 
@@ -182,6 +183,7 @@ def test_two_keepers_that_are_one_file_there_count_once(sqlite_hosts):
 def test_the_keepers_of_a_corrupt_copy_must_have_the_files_length(sqlite_hosts):
     archive, file_id = sqlite_hosts.archive, sqlite_hosts.ids[0]
     archive.set_copy(file_id, "field", "XN")
+    once_good(archive.index, archive.id("storagenode", "field"), [file_id])
     archive.put("field", "acq/0", b"spoilt, and known to be")
     cut_short(archive.root("safe2") / "acq" / "0")
     result = archive.sync()

@@ -141,10 +141,11 @@ def test_files_that_cannot_be_flushed_or_placed_are_not_called_good(pair, calls,
     use(pair, "auto")
     pair.root("safe").mkdir()
     (pair.root("safe") / MARKER).write_text("safe\n")
+    adopted(pair)
     ids = pair.files(20, "field", 100)
     requests = pair.requests(ids, "field", "safe")
     pair.requests(ids, "field", "other")
-    stages = [pair.root("safe") / ".alpenhorn" / f"run-1-{number}" for number in range(6)]
+    stages = [pair.root("safe") / ".alpenhorn" / f"run-2-{number}" for number in range(6)]
     result = injected(pair, stages, calls, error)
     assert_destination_trouble(pair, result, ids, requests)
     assert "done" not in [pair.state(request) for request in requests]
@@ -162,7 +163,13 @@ def everything_below(root):
     return [root, *root.rglob("*")]
 
 
+def adopted(archive):
+    """Let the media have their identities by now, which are flushed as well."""
+    archive.sync()
+
+
 def test_copies_that_cannot_be_flushed_stay_suspect(pair, number):
+    adopted(pair)
     ids = pair.files(number, "field", 100)
     for file_id in ids:
         pair.set_copy(file_id, "field", "MY")
@@ -176,6 +183,7 @@ def test_copies_that_cannot_be_flushed_stay_suspect(pair, number):
 
 
 def test_files_that_cannot_be_flushed_are_not_imported(pair, number):
+    adopted(pair)
     for i in range(number):
         pair.put("field", f"acq/{i}", b"new")
     pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
@@ -191,6 +199,7 @@ def test_files_that_cannot_be_flushed_are_not_imported(pair, number):
 
 def test_copies_whose_removal_cannot_be_flushed_are_looked_at_again(pair, number):
     """Those of which an earlier run had removed the file and got no further as well."""
+    adopted(pair)
     pair.node("third", archive=1)
     pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
     ids = [pair.file(f"acq/{i}/f", None, "field", "other", "third") for i in range(number)]

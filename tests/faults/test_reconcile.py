@@ -10,6 +10,7 @@ from alpenhorn.model import MARKER
 from tests.end_to_end.test_reconcile import aged, distrust, found, reconciled, restored, trust
 from tests.faults.test_disks import mount, root  # noqa: F401
 from tests.fixtures.archive import wait_for
+from tests.fixtures.seen import mark_seen
 
 MANY = 4_000
 GONE = [0, 1500, 3999]
@@ -117,6 +118,7 @@ def test_a_disk_that_is_unmounted_meanwhile_has_lost_nothing(sqlite_archive):
         (at / MARKER).write_text("disk\n")
         ids = archive.files(MANY, "disk")
         aged(archive, "disk")
+        mark_seen(archive.index, archive.id("storagenode", "disk"), at)
         distrust(archive, "disk")
         run = begun(archive)
         for worker in run.workers():
