@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 
 import pytest
 
@@ -50,6 +51,7 @@ def fill(archive, kind, settings):
     elif kind == "delete":
         for vault in ("vault1", "vault2"):
             archive.node(vault, archive=1)
+            shutil.copytree(archive.root("disk") / "there", archive.root(vault) / "there")
             archive.do(
                 "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, size_b, last_update)"
                 " SELECT file_id, ?, 'Y', 'Y', 1, size_b, last_update FROM archivefilecopy WHERE node_id = 1",

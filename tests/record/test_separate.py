@@ -8,11 +8,19 @@ from alpenhorn.record.checks import keep_sums
 from alpenhorn.record.run import Run
 from alpenhorn.record.separate import forget, separate
 from alpenhorn.record.suspect import suspect, suspect_missing
+from tests.fixtures.seen import mark_seen
 from tests.record.rows import Rows
 
 
 def known(rows: Rows, node: str = "one") -> bool:
     return rows.fact(node).separate
+
+
+@pytest.fixture
+def rows(rows: Rows) -> Rows:
+    """Of archive nodes whose copies nobody has looked at."""
+    rows.do("UPDATE sync_medium SET separate = 0")
+    return rows
 
 
 def test_a_node_counts_as_separate_once_that_is_recorded_and_until_it_is_forgotten(rows: Rows) -> None:
@@ -25,12 +33,12 @@ def test_a_node_counts_as_separate_once_that_is_recorded_and_until_it_is_forgott
 
 
 def test_it_leaves_what_else_is_known_of_the_medium(rows: Rows) -> None:
-    rows.insert(
-        "sync_medium", node_id=rows.node["one"], medium="a" * 32, generation=7, separate=0, looked=5, lost=2
-    )
+    node_id = rows.node["one"]
+    mark_seen(rows.index, node_id, medium="a" * 32, generation=7, separate=0, looked=5, lost=2)
     assert separate(rows.index, rows.fact("one"))
-    keep_sums(rows.index, rows.node["one"], Sums(6, 3))
-    row = rows.all("SELECT medium, generation, separate, looked, lost FROM sync_medium")
+    keep_sums(rows.index, node_id, Sums(6, 3))
+    sql = "SELECT medium, generation, separate, looked, lost FROM sync_medium WHERE node_id = ?"
+    row = rows.all(sql, node_id)
     assert row == [("a" * 32, 7, 1, 6, 3)]
 
 
