@@ -12,7 +12,7 @@ from tests.faults.test_disks import mount, root  # noqa: F401
 from tests.fixtures.archive import wait_for
 from tests.fixtures.seen import mark_seen
 
-MANY = 4_000
+MANY = 12_000  # so many that a run is still at it when a test comes to stop it
 GONE = [0, 1500, 3999]
 
 
