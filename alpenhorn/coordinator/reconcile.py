@@ -88,6 +88,7 @@ class Reconciling:
 
     def _all_tasks(self) -> Iterator[list[Task]]:
         for compared in self._nodes.values():
+            _log.info("node %s is compared with the index", compared.node.name)
             for parts in self._parts(compared):
                 if compared.node.id in self.context.gone:
                     break

@@ -12,7 +12,7 @@ from tests.faults.test_disks import mount, root  # noqa: F401
 from tests.fixtures.archive import wait_for
 from tests.fixtures.seen import mark_seen
 
-MANY = 12_000  # so many that a run is still at it when a test comes to stop it
+MANY = 6_000  # so many that a run is still at it when a test comes to stop it
 GONE = [0, 1500, 3999]
 
 
@@ -31,11 +31,26 @@ def parted(archive):
 
 
 def begun(archive):
-    """Wait until a reconciliation has begun its run."""
+    """A reconciliation that has begun to compare."""
     run = archive.start("reconcile", "--json", heeding=True)
-    log = archive.base / "here.log"
-    wait_for(lambda: log.exists() and "on disk begins" in log.read_text(), "the beginning of the run")
+    comparing(archive)
     return run
+
+
+def comparing(archive):
+    log = archive.base / "here.log"
+    wait_for(lambda: log.exists() and "disk is compared" in log.read_text(), "the comparison")
+
+
+def suspended(archive):
+    """A reconciliation whose workers were stopped as soon as it had begun to compare, and these workers."""
+    run = archive.start("reconcile", "--json", heeding=True)
+    # Looked for before, since that takes longer than a comparison where many processes run.
+    workers = wait_for(lambda: found if len(found := run.workers()) == 2 else None, "the workers")
+    comparing(archive)
+    for worker in workers:
+        worker.suspend()
+    return run, workers
 
 
 def suspects(archive):
@@ -67,12 +82,10 @@ def test_one_that_is_killed_has_recorded_all_or_nothing_and_the_next_one_ends_it
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_that_is_asked_to_stop_says_so_and_the_distrust_stays(parted, number):
-    run = begun(parted)
-    for worker in run.workers():
-        worker.suspend()
+    run, workers = suspended(parted)
     run.process.send_signal(number)
     wait_for(lambda: "asked to stop" in (parted.base / "here.log").read_text(), "word of the signal")
-    for worker in run.workers():
+    for worker in workers:
         worker.resume()
     result = run.result()
     run.wait_until_nothing_is_left()
@@ -90,10 +103,7 @@ def test_one_that_is_asked_to_stop_says_so_and_the_distrust_stays(parted, number
 
 @pytest.mark.parametrize("victims", ["one", "all"])
 def test_workers_that_are_killed_leave_the_node_uncompared(parted, victims):
-    run = begun(parted)
-    workers = run.workers()
-    for worker in workers:
-        worker.suspend()
+    run, workers = suspended(parted)
     for worker in workers[: 1 if victims == "one" else None]:
         worker.kill()
     for worker in run.workers():
@@ -120,12 +130,10 @@ def test_a_disk_that_is_unmounted_meanwhile_has_lost_nothing(sqlite_archive):
         aged(archive, "disk")
         mark_seen(archive.index, archive.id("storagenode", "disk"), at)
         distrust(archive, "disk")
-        run = begun(archive)
-        for worker in run.workers():
-            worker.suspend()
+        run, workers = suspended(archive)
         subprocess.run(["umount", "-l", str(at)], check=True)
         there = False
-        for worker in run.workers():
+        for worker in workers:
             worker.resume()
         result = run.result()
     finally:
