@@ -106,7 +106,7 @@ def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan
         )
     return (
         f"the medium at {node.root} belongs to another index: mount the right one, or check which index this host uses;"
-        f" where the medium is to belong to this index from now on, remove {file}, and all copies on it are read"
+        f" where the medium is to belong to this index from now on, remove {file}"
     )
 
 

@@ -92,6 +92,7 @@ def backups(archive: Archive) -> dict[str, str]:
 def part(archive: Archive) -> None:
     """Let the index and the disks part in every way that a reconciliation shows."""
     for name in ("src", "far"):
+        archive.do("DELETE FROM sync_medium WHERE node_id = ?", archive.id("storagenode", name))
         archive.insert(
             "sync_medium",
             node_id=archive.id("storagenode", name),

@@ -32,10 +32,10 @@ class World:
     """Node `field` of host a takes in new files; v1, v2 and v3 of the three hosts are archive nodes that get them all.
 
     `counts`: how often what was done.  `stray`: (medium, path below it) to the content of files that no program has
-    asked for, which must stay.
+    asked for, which must stay.  `looks`: keepers on other hosts are looked at; by chance unless given.
     """
 
-    def __init__(self, archive: Archive, server: Sshd, rng: random.Random) -> None:
+    def __init__(self, archive: Archive, server: Sshd, rng: random.Random, looks: bool | None = None) -> None:
         self.archive = archive
         self.rng = rng
         self.counts: Counter[str] = Counter()
@@ -46,7 +46,7 @@ class World:
         self.plugged: dict[str, str | None] = {}
         self.home: dict[str, str] = {}  # medium to the node that it is of
         # Only then may somebody remove files from disks: that they are gone from another host's cannot be known else.
-        self.looks = rng.random() < 0.5
+        self.looks = rng.random() < 0.5 if looks is None else looks
         self.backup: dict[str, list[tuple[object, ...]]] | None = None
         self.shelf = archive.base / "shelf"
         self.shelf.mkdir()
@@ -144,8 +144,12 @@ class World:
 
     # --- what people and machines do -------------------------------------------------------------------
 
+    def _medium_name(self, key: str) -> str:
+        self.counts["media"] += 1
+        return f"{key}-{self.counts['media']}"
+
     def _new_medium(self, key: str) -> None:
-        medium = f"{key}-{len(self.home)}"
+        medium = self._medium_name(key)
         self.home[medium] = key
         self.plugged[key] = medium
         self.roots[key].mkdir(exist_ok=True)
@@ -195,7 +199,7 @@ class World:
         """A clone, or a backup, of a disk."""
         if self.plugged[key] is None:
             return
-        medium = f"{key}-{len(self.home)}"
+        medium = self._medium_name(key)
         shutil.copytree(self.roots[key], self.shelf / medium, symlinks=True)
         self.stray |= {
             (medium, path): content for (of, path), content in self.stray.items() if of == self.plugged[key]

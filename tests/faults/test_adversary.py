@@ -329,7 +329,7 @@ def test_a_program_without_a_protection_is_caught(
 ) -> None:
     archive = Archive(tmp_path, sqlite_index_url)
     try:
-        world = World(archive, sshd, random.Random(1))
+        world = World(archive, sshd, random.Random(1), looks=False)
         world.new_files(4)
         for host in (*HOSTS, *HOSTS):
             world.sync(host)

@@ -11,6 +11,7 @@ from alpenhorn.model import MANIFEST
 from tests.end_to_end.test_manifest import known, listed, md5sum, suspects, token
 from tests.faults.test_disks import mounted, root  # noqa: F401
 from tests.fixtures.archive import wait_for
+from tests.fixtures.seen import mark_seen
 
 MANY = 25_000  # more than stand in one part
 
@@ -34,6 +35,7 @@ def fill(at):
 def test_a_disk_too_full_for_a_manifest_is_told_with_the_remedy_and_no_more_comes_of_it(truck):
     with mounted(truck, "disk", "size=1m") as at:
         ids = truck.files(40, "disk")
+        mark_seen(truck.index, truck.id("storagenode", "disk"), at)
         fill(at)
         for _ in range(2):
             result = truck.sync()
@@ -60,6 +62,7 @@ def test_a_node_that_does_not_travel_and_is_too_full_is_told_once(sqlite_archive
     archive.node("plain", made=False)
     with mounted(archive, "plain", "size=1m") as at:
         archive.files(40, "plain")
+        mark_seen(archive.index, archive.id("storagenode", "plain"), at)
         if old:
             archive.synced()
             archive.do("UPDATE archivefilecopy SET has_file = 'N', wants_file = 'N' WHERE file_id = 1")
