@@ -13,6 +13,7 @@ import pytest
 from alpenhorn.model import MARKER
 from tests.faults.test_disks import READS, injected
 from tests.fixtures.archive import Running, wait_for
+from tests.fixtures.seen import mark_seen
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -115,6 +116,7 @@ def test_a_disk_that_is_unmounted_meanwhile_has_lost_nothing(disk):
     subprocess.run(["mount", "-t", "tmpfs", "none", str(root)], check=True)
     try:
         (root / MARKER).write_text("disk\n")
+        mark_seen(disk.index, disk.id("storagenode", "disk"), root)
         ids = disk.files(200, "disk", 100)
         running = slow_run(disk, root / "many" / "000" / "00000.dat", "--jobs", "1")
         subprocess.run(["umount", "-l", str(root)], check=True)
@@ -154,8 +156,11 @@ def test_reading_that_takes_too_long_leaves_good_copies_good(disk):
     """The worker is stopped, and can be killed."""
     ids = files(disk, 100 * 2**20)
     disk.configure(transfer={"pull_timeout_base": 1, "pull_bytes_per_second": 10**9})
+    disk.sync("--only", "pull")  # so that all media have their identities
+    node_id = disk.id("storagenode", "disk")
     running = disk.start("sync", "--jobs", "1", "--only", "check")
-    wait_for(lambda: disk.all("SELECT id FROM sync_run"), "the run's row")
+    generation = "SELECT generation FROM sync_medium WHERE node_id = ?"
+    wait_for(lambda: disk.one(generation, node_id) > 1, "the run's generation")
     (worker,) = running.workers()
     worker.suspend()
     result = running.result()
