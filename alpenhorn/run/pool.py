@@ -411,6 +411,9 @@ class Pool:
         """
         if fate is Fate.DIED:
             worker.ended(within=0.2)  # its pipes close before it has a status
+        if fate is Fate.TIMED_OUT:
+            # Or it would answer that its program was killed, when that dies before it.
+            worker.signal(signal.SIGSTOP)
         found = _ending(worker.pidfd)
         survivors = processes.kill_tree(worker.pid)
         while self._receive(worker):
