@@ -117,7 +117,6 @@ def settle(
     those whose copies are to be compared with the disk."""
     by_id = {node.id: node for node in nodes}
     known = judged.known
-    right: list[int] = []
     forgotten = _forgotten_runs(index, run, found, known.identity)
     for node_id, standing in judged.standings.items():
         node, identity = by_id[node_id], found.answers[node_id].identity
@@ -137,18 +136,22 @@ def settle(
         elif standing is Standing.EXCHANGED:
             _exchanged(index, run, node, identity, report)
     now = posix(index.now())
-    for node_id, standing in judged.standings.items():
-        if standing in (Standing.AS_LEFT, Standing.BEHIND, Standing.UNCONFIRMED) and (
-            standing is not Standing.AS_LEFT or worth_noting(known.media.get(node_id), now)
-        ):
-            right.append(node_id)
-    if right:
-        record.seen(index, right)
-    compare = {
+    doubtful = {
         node_id
         for node_id, standing in judged.standings.items()
         if standing in (Standing.BEHIND, Standing.UNCONFIRMED)
-        or (node_id in known.media and known.media[node_id].distrust == record.COMPARE)
+    }
+    right = doubtful | {
+        node_id
+        for node_id, standing in judged.standings.items()
+        if standing is Standing.AS_LEFT and worth_noting(known.media.get(node_id), now)
+    }
+    if right:
+        record.seen(index, right)
+    compare = doubtful | {
+        node_id
+        for node_id in judged.standings
+        if node_id in known.media and known.media[node_id].distrust == record.COMPARE
     }
     return [by_id[node_id] for node_id in sorted(compare)]
 

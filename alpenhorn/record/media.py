@@ -190,14 +190,14 @@ def restored(index: Index, why: str) -> None:
     index.retry(work)
 
 
-def compared(index: Index, node_ids: Iterable[int], how: str = COMPARE) -> None:
+def compared(index: Index, node_ids: Iterable[int]) -> None:
     """Every copy of the nodes was compared with the disk: they are believed again."""
 
     def work() -> None:
         for marks, some in in_chunks(list(node_ids)):
             index.execute(
                 f"UPDATE sync_medium SET distrust = NULL WHERE distrust = ? AND node_id IN ({marks})",
-                (how, *some),
+                (COMPARE, *some),
             )
 
     index.retry(work)

@@ -269,13 +269,6 @@ class World:
             self.archive.id("storagenode", self.names[key]),
         )
 
-    def suspect(self, key: str) -> None:
-        """The daemon's `node verify`."""
-        self.archive.do(
-            "UPDATE archivefilecopy SET has_file = 'M' WHERE node_id = ? AND has_file = 'X'",
-            self.archive.id("storagenode", self.names[key]),
-        )
-
     def rename(self, key: str) -> None:
         name = f"{key}x{self.counts['renamed']}"
         self.counts["renamed"] += 1
