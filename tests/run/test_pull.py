@@ -387,7 +387,9 @@ def test_rsync_killed_half_way_keeps_and_verifies_what_came_whole(
     """The remote shell dies once it has passed on half of the bytes."""
     cutter = tmp_path / "cutter.py"
     cutter.write_text(
-        "import os\nleft = 1_500_000\nwhile left > 0 and (data := os.read(0, min(left, 65536))):\n"
+        # rsync hands its remote shell a socket that does not block; a full one would end the cutter at once.
+        "import os\nos.set_blocking(1, True)\nleft = 1_500_000\n"
+        "while left > 0 and (data := os.read(0, min(left, 65536))):\n"
         "    left -= os.write(1, data)\n"
     )
     ssh = " ".join(sshd.ssh)
