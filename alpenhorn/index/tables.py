@@ -165,7 +165,9 @@ class SyncTable(Table):
 
 
 class SyncRun(SyncTable):
-    """One row a run."""
+    """One row a run.  `ending`: why a run ended that did not come to its end, such as the index lost; null: it did, or
+    it died without a word.
+    """
 
     host = pw.CharField(max_length=64)
     nodes = pw.TextField()  # names, separated by blanks
@@ -176,6 +178,8 @@ class SyncRun(SyncTable):
     failed = pw.IntegerField(default=0)
     bytes = pw.BigIntegerField(default=0)
     counts = pw.TextField(null=True)  # JSON: {"pull": {"done": n, "failed": n, "bytes": n}, "check": ...}
+    pid = pw.IntegerField(null=True)
+    ending = pw.TextField(null=True)
 
 
 class SyncClaim(SyncTable):
@@ -209,6 +213,7 @@ class SyncAttempt(SyncTable):
     next = pw.DateTimeField()
     blame = pw.CharField(max_length=16)
     error = pw.TextField()
+    code = pw.CharField(max_length=48, null=True)  # that of the reason in `error`
 
     class Meta:
         indexes = ((("kind", "subject_id"), True),)
@@ -338,6 +343,43 @@ class SyncFileClaim(SyncTable):
     fence = pw.BigIntegerField()
 
 
+class SyncCondition(SyncTable):
+    """What lasts and needs attention, such as a node that does not answer, so that it is reported when it begins,
+    changes and ends, and once a day, and not by each run.
+
+    `host`: that of the runs that meet it; `code`: of the reason; `subject`: the node, host or other thing; `began`,
+    `seen` and `reported`: when it was first met, last met, and last reported.
+    """
+
+    host = pw.CharField(max_length=64)
+    code = pw.CharField(max_length=48)
+    subject = pw.CharField(max_length=255)
+    why = pw.TextField()
+    began = pw.DateTimeField()
+    seen = pw.DateTimeField()
+    reported = pw.DateTimeField(null=True)
+
+    class Meta:
+        indexes = ((("host", "code", "subject"), True),)
+
+
+class SyncBackoff(SyncTable):
+    """Failed attempts to reach a host (kind `host`, the id of its row) or to use a node (kind `node`) from `host`; gone
+    once one succeeds.  Until `next` no work that needs it is tried, and then one piece of work first."""
+
+    host = pw.CharField(max_length=64)
+    kind = pw.CharField(max_length=8)
+    subject_id = pw.IntegerField()
+    count = pw.IntegerField()
+    last = pw.DateTimeField()
+    next = pw.DateTimeField()
+    code = pw.CharField(max_length=48, null=True)
+    error = pw.TextField()
+
+    class Meta:
+        indexes = ((("host", "kind", "subject_id"), True),)
+
+
 class SyncEvent(SyncTable):
     """What happened to which copy, and why.  Only ever added to."""
 
@@ -348,6 +390,7 @@ class SyncEvent(SyncTable):
     node_id = pw.IntegerField()
     what = pw.CharField(max_length=16)
     why = pw.TextField()
+    code = pw.CharField(max_length=48, null=True)  # that of the reason in `why`
 
     class Meta:
         indexes = ((("file_id", "node_id"), False), (("node_id", "at"), False), (("run_id",), False))
@@ -378,4 +421,6 @@ SYNC_TABLES: tuple[type[Table], ...] = (
     SyncIndex,
     SyncMedium,
     SyncFileClaim,
+    SyncCondition,
+    SyncBackoff,
 )

@@ -1,7 +1,7 @@
 """By what an index is known as today's."""
 
 # Of sync: the number of the newest step in alpenhorn.index.migrations.
-VERSIONS = {"alpenhorn": 2, "sync": 2}
+VERSIONS = {"alpenhorn": 2, "sync": 3}
 OURS = (
     "sync_run",
     "sync_claim",
@@ -15,6 +15,8 @@ OURS = (
     "sync_index",
     "sync_medium",
     "sync_file_claim",
+    "sync_condition",
+    "sync_backoff",
 )
 # Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
 OLD_COLUMNS = ("host", "username", "address", "storage_type")

@@ -69,10 +69,12 @@ INDEXES = {
 
 OBSOLETE = "sync_verification_node_id_verified"  # it was there for an hour
 EVIDENCE = ("sync_index", "sync_medium", "sync_file_claim")
+LATER = ("sync_condition", "sync_backoff")  # and columns, which came with version 3
 TAPE = ("sync_restore", "sync_node")
 RENAMES = ("sync_former_name",)
 
-# What each state of main lacked of the above, by the commit that ended it; all of them said version 1.
+# What each state of main lacked of the above, by the commit that ended it; all of them said version 1, but for those in
+# SAID.
 STATES: dict[str, tuple[str, ...]] = {
     "before pins": (
         *EVIDENCE,
@@ -96,6 +98,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "before tape": (*EVIDENCE, *TAPE, OBSOLETE),
     "last of version 1": (*EVIDENCE, OBSOLETE),
     "version 1 with the tables of version 2": (OBSOLETE,),
+    "last of version 2": (OBSOLETE,),
     # A creation on MariaDB went on after each statement, so that a later `db init` may have left any part of it.
     "cut short": (
         "sync_verification",
@@ -107,6 +110,7 @@ STATES: dict[str, tuple[str, ...]] = {
     ),
 }
 LAST = "last of version 1"
+SAID = {"last of version 2": 2}
 
 WHEN = "2026-01-02 03:04:05"
 TEXTS = ("it's", "two\nlines\r\n", "back\\slash", "\N{SATELLITE} café", "")
@@ -159,7 +163,8 @@ def add_our_tables(index: Index, state: str = LAST) -> None:
         unique, on = ("UNIQUE ", text[7:]) if text.startswith("UNIQUE ") else ("", text)
         if name not in lacking and on.split()[0] not in lacking:
             index.execute(f"CREATE {unique}INDEX {name} ON {on}")
-    index.execute("INSERT INTO dataindexversion (component, version) VALUES ('sync', 1)")
+    said = SAID.get(state, 1)
+    index.execute("INSERT INTO dataindexversion (component, version) VALUES ('sync', ?)", (said,))
 
 
 def contents(index: Index) -> dict[str, list[tuple[Any, ...]]]:
