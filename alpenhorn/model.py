@@ -144,7 +144,7 @@ class AttemptFact(NamedTuple):
     last: float
     next: float
     blame: str
-    error: Reason
+    error: str
 
 
 class PullFact(NamedTuple):
@@ -693,8 +693,15 @@ class Done(NamedTuple):
     seconds: float = 0.0
 
     @property
+    def reason(self) -> Reason:
+        """Why it came to nothing."""
+        return self.error or Code.TASK_ENDED(fate=self.fate)
+
+    @property
     def why(self) -> Reason:
         """How it came to nothing, in words."""
         return (
-            within(self.error, f"{self.fate}: {self.error}") if self.error else Code.TASK_ENDED(fate=self.fate)
+            within(self.error, f"{self.fate}: {self.error}")
+            if self.error
+            else Code.TASK_ENDED(fate=self.fate)
         )

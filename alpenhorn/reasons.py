@@ -129,8 +129,8 @@ class Code(_Codes):
     """The settings of the source node are wrong, or its storage class cannot be loaded."""
     SOURCE_UNREACHABLE = "source-unreachable", "source node {node} cannot be reached from here: {why}"
     """The index lacks what other hosts need to reach the source."""
-    SOURCE_HOST_SILENT = "source-host-silent", "host {host}: {why}"
-    """The source's host did not answer in this run."""
+    SOURCE_HOST_SILENT = "source-host-silent", "could not be reached in this run ({why})"
+    """The source's host did not answer earlier in this run, and is left alone until its end."""
     SOURCE_UNMOUNTED = (
         "source-unmounted",
         "node {node} on host {host} is not mounted there, or is another storage: its marker {what}",
@@ -166,7 +166,7 @@ class Code(_Codes):
     """Two requests want the same file in the same group."""
     DESTINATION_ABSENT = "destination-absent", "node {node}: {why}"
     """The destination cannot be worked on."""
-    DESTINATION_TAKES_NO_MORE = "destination-takes-no-more", "{why}"
+    DESTINATION_TAKES_NO_MORE = "destination-takes-no-more", "{node} could not be written in this run"
     """An earlier pull of this run could not write at the destination."""
     DESTINATION_FULL = "destination-full", "no room on {node}: too little free space"
     """The file does not fit into what is free."""
@@ -192,8 +192,60 @@ class Code(_Codes):
     )
     """A file that the index does not know is in the way, and is nobody's to destroy."""
 
+    # --- what happened to copies
+
+    PULLED = "pulled", "request {request}: {method} from {node}"
+    """A copy arrived for a request."""
+    FILE_REGISTERED = "file-registered", "registered"
+    """A new file was imported."""
+    FILE_KNOWN_AND_SAME = "file-known-and-same", "compared with the index, same"
+    """A file that the index knew was found on another node."""
+    COPY_VERIFIED = "copy-verified", "read in full, MD5 equal"
+    """A check found the copy good."""
+    AUTOSYNC = "autosync", "autosync from {node} into {group}"
+    """An edge of the topology requested the copy."""
+    AUTOCLEAN = "autoclean", "autoclean, {group} has it"
+    """An edge of the topology released the copy."""
+    FOUND_AT_ITS_PATH = "found-at-its-path", "found at its path, not in the index"
+    """A pull found something where the file was to be put; a check finds out what it is."""
+    FILE_EDITED_WHILE_PULLED = (
+        "file-edited-while-pulled",
+        "its length or MD5 sum was changed in the index while it was pulled",
+    )
+    """What arrived is to be checked against the new values."""
+    PULLED_UNDER_LOST_CLAIM = (
+        "pulled-under-lost-claim",
+        "pulled under a claim that had run out and is another run's or nobody's by now",
+    )
+    """The run was cut off from the index for too long; what arrived is to be checked."""
+    RELEASED_COPY_GONE = "released-copy-gone", "released, and not on the node any more"
+    """Somebody has removed a copy that was to be deleted."""
+    FOUND_MISSING_IN_DOUBT = (
+        "found-missing-in-doubt",
+        "the node is whole again; this was found missing when it may not have been",
+    )
+    """The copy is looked for once more."""
+    COPY_READY = "copy-ready", "it is on disk and can be read"
+    """A copy came back from tape."""
+    COPY_ON_TAPE_ONLY = "copy-on-tape-only", "it is on tape only"
+    """A copy has left the disk."""
+    LEFT_TO_TAPE = (
+        "left-to-tape",
+        "its space on disk was needed, or it was there only to be checked",
+    )
+    """A run gave a copy's disk space back."""
+    NEITHER_ON_DISK_NOR_TAPE = "neither-on-disk-nor-tape", "it is neither on disk nor on tape"
+    """A copy that the index calls good was not found."""
+    LEFT_DISK_BEFORE_CHECK = (
+        "left-disk-before-check",
+        "it had left the disk again before it was checked",
+    )
+    """It is asked back from tape again."""
+
     # --- deletions
 
+    COPY_STATE_CHANGED = "copy-state-changed", "its state was changed while it was looked at"
+    """The next run decides anew."""
     COPY_RELEASED = "copy-released", "released"
     """The copy is deleted because somebody, or an autoclean edge, let it go."""
     COPY_REMOVED_FOR_ROOM = "copy-removed-for-room", "removed to make room"
@@ -266,6 +318,20 @@ class Code(_Codes):
     )
     """A mass deletion is more often a mistake than a wish."""
 
+    REMOVAL_FAILED = "removal-failed", "cannot remove {path}: {why}"
+    """The file system refused it."""
+    REMOVAL_NOT_FLUSHED = "removal-not-flushed", "the removal cannot be flushed to the disk: {why}"
+    """After a power cut the file may be there again, so it is not recorded as gone."""
+    KEEPERS_NOT_AS_RECORDED = (
+        "keepers-not-as-recorded",
+        "too few of the other copies are as recorded: {failing}",
+    )
+    """The look just before the deletion found other copies missing or changed."""
+    KEEPER_MISSING = "keeper-missing", "its copy is missing"
+    """A copy because of which another one was to be deleted."""
+    KEEPER_NOT_LOOKED_AT = "keeper-not-looked-at", "its copy cannot be looked at: {why}"
+    """A copy because of which another one was to be deleted."""
+
     # --- checks
 
     STORAGE_IN_DOUBT = (
@@ -275,6 +341,37 @@ class Code(_Codes):
         " alpenhorn sync --node {node} --accept-loss",
     )
     """So many copies are lost at once that the storage is more likely not whole."""
+
+    COPY_MISSING = "copy-missing", "there is no such file on the node"
+    """The node is there and the file is not."""
+    FILE_MISSING = "file-missing", "it is missing"
+    """A node came back, and the file is not there any more."""
+    COPY_NOT_REGULAR = "copy-not-regular", "it is not a regular file"
+    """Something else lies at the copy's path."""
+    COPY_IS_SYMBOLIC_LINK = "copy-is-symbolic-link", "it is a symbolic link, which is not followed"
+    """Something else lies at the copy's path."""
+    SYMBOLIC_LINK_ON_PATH = (
+        "symbolic-link-on-path",
+        "{path}: {name} is a symbolic link, which is not followed",
+    )
+    """It may lead out of the node's root."""
+    COPY_LENGTH_WRONG = "copy-length-wrong", "its length is {found} bytes, the index says {expected}"
+    """The copy is corrupt, or it is another file."""
+    COPY_MD5_WRONG = "copy-md5-wrong", "its MD5 sum is {found}, the index says {expected}"
+    """The copy is corrupt, or it is another file."""
+    COPY_UNREADABLE = "copy-unreadable", "cannot {doing} {path}: {why}"
+    """That a copy cannot be read says nothing about its bytes."""
+    COPY_NOT_LOOKED_AT = "copy-not-looked-at", "it cannot be looked at: {why}"
+    """Whether the file is there is not known."""
+    COPY_NOT_FLUSHED = "copy-not-flushed", "it cannot be flushed to the disk: {why}"
+    """What was read may not be on the disk yet."""
+    COPY_CHANGED_MEANWHILE = "copy-changed-meanwhile", "it was changed while it was being copied"
+    """It keeps sharing its bytes for now; the next run tries again."""
+    COPY_NEWER_THAN_MANIFEST = (
+        "copy-newer-than-manifest",
+        "it was written to after the manifest was",
+    )
+    """The node came back, and somebody has changed the file elsewhere."""
 
     # --- repairs
 
@@ -348,6 +445,17 @@ class Code(_Codes):
         "the name is not valid UTF-8, so the index cannot hold it; rename the file",
     )
     """The index holds text, and the name is none."""
+    NAME_TAKEN_FOR_ANOTHER = (
+        "name-taken-for-another",
+        "the index takes its name for that of another acquisition or file, since its collation does not compare byte"
+        " for byte; see: alpenhorn db check",
+    )
+    """The collation of the index folds case or accents."""
+    FILE_ROW_REMOVED_MEANWHILE = (
+        "file-row-removed-meanwhile",
+        "its row was removed from the index meanwhile; the next search takes it for a new file",
+    )
+    """Somebody edited the index while the file was hashed."""
     IMPORT_OF_SHARED_PATH = (
         "import-of-shared-path",
         "the index has a file of acquisition {acq} at the same path on this node; make the import patterns of all"
@@ -355,7 +463,100 @@ class Code(_Codes):
     )
     """The path would be registered twice."""
 
+    FOUND_FILE_GONE = "found-file-gone", "it was gone before it could be read"
+    """Somebody removed the file after the search found it."""
+    FOUND_FILE_GONE_BEFORE_LOOK = (
+        "found-file-gone-before-look",
+        "it was gone before it could be looked at",
+    )
+    """Somebody removed the file after the search found it."""
+    FOUND_FILE_LOCKED = "found-file-locked", "its lock file is there"
+    """Whoever writes the file has marked it as unfinished; it is taken in later."""
+    FOUND_FILE_CHANGED_LATELY = "found-file-changed-lately", "it changed a moment ago"
+    """The file may be unfinished; it is taken in later."""
+    FOUND_FILE_CHANGING = "found-file-changing", "it changed while it was read"
+    """The file is unfinished; it is taken in later."""
+    FOUND_FILE_UNREADABLE = "found-file-unreadable", "cannot {doing} it: {why}"
+    """The user running alpenhorn may not read it, or the disk fails."""
+    FOUND_NOT_REGULAR = "found-not-regular", "it is not a regular file"
+    """Links, sockets and devices are never imported."""
+    SEARCHED_PATH_EMPTY = "searched-path-empty", "there is nothing at that path: {why}"
+    """The request or listing names a path that is not there."""
+    SEARCHED_PATH_UNREADABLE = "searched-path-unreadable", "cannot look at {path}: {why}"
+    """The directory is closed to this user, or the disk fails."""
+    IMPORT_OF_FILE_ON_TAPE = (
+        "import-of-file-on-tape",
+        "it is {where}; bring it back with: lfs hsm_restore {path}",
+    )
+    """No run waits for a tape."""
+    PATH_OF_OTHER_NODE = "path-of-other-node", "it {how} {where}"
+    """Files are imported by the node whose root they lie in."""
+    DETECTORS_UNDECIDED = (
+        "detectors-undecided",
+        "the import detectors ({detectors}) do not tell whose it is: {why}",
+    )
+    """The file is imported once they do."""
+    DETECTORS_HUNG = "detectors-hung", "they hung before, and are asked no more in this search"
+    """Detectors of packages hung or crashed on several files."""
+    DETECTOR_UNUSABLE = "detector-unusable", "the import detector {detector} of {origin}: {why}"
+    """An installed package cannot be loaded."""
+    DETECTOR_FAILED = "detector-failed", "the import detector {detector} failed: {why}"
+    """A package raised an exception."""
+    DETECTOR_GAVE_WRONG_ANSWER = (
+        "detector-gave-wrong-answer",
+        "the import detector {detector} gave {answer}, which is neither None nor a name nor (name, callback)",
+    )
+    """A package is wrong."""
+
+    # --- comparisons of index and disk
+
+    RECORDED_AS_GONE = "recorded-as-gone", "recorded as gone"
+    """The file is there although the index says that it is not."""
+    NOT_THE_COPY_THAT_IS_GONE = (
+        "not-the-copy-that-is-gone",
+        "the copy at this path is recorded as gone, and this file is not it: {why}",
+    )
+    """Another file lies where a copy was."""
+    MODIFIED_AFTER_VERIFICATION = (
+        "modified-after-verification",
+        "modified after {moment} UTC, when it was last verified",
+    )
+    """The file may not be what was verified."""
+    APPEARED_AFTER_RECORD = (
+        "appeared-after-record",
+        "it appeared after {moment} UTC, when that was recorded",
+    )
+    """Somebody put a file there later, so it is not taken for the copy."""
+    DISK_FILE_NOT_REGULAR = "disk-file-not-regular", "not a regular file"
+    """Something else lies at the copy's path."""
+    DISK_FILE_LENGTH_WRONG = "disk-file-length-wrong", "length is {found} bytes, the index says {expected}"
+    """The file is not what the index says."""
+    NO_SUCH_FILE = "no-such-file", "no such file"
+    """The copy is missing on the disk."""
+    NO_SUCH_DIRECTORY = "no-such-directory", "no such directory"
+    """The copy's directory is missing on the disk."""
+    FILES_IN_DIRECTORY_UNREADABLE = "files-in-directory-unreadable", "cannot stat files in it: {why}"
+    """Whether they are what the index says is not known."""
+    FILE_STATUS_UNREADABLE = "file-status-unreadable", "cannot stat the file: {why}"
+    """Whether it is what the index says is not known."""
+    DIRECTORY_UNREADABLE = "directory-unreadable", "cannot list the directory: {why}"
+    """What it holds is not known."""
+    OTHER_NODES_ROOT = "other-nodes-root", "root of another node"
+    """The directory has the marker of a node and is left out."""
+
     # --- tape
+
+    FILE_NOT_ON_DISK_AND_TAPE = "file-not-on-disk-and-tape", "it is {where}"
+    """Only the disk space of a file that is on tape too can be given back."""
+    COPY_STAYS_ON_DISK = (
+        "copy-stays-on-disk",
+        "it was changed since it was brought to tape, or is to stay on disk",
+    )
+    """The file's disk space cannot be given back."""
+    LOST_BY_TAPE = "lost-by-tape", "the tape has lost it, and it is not on disk"
+    """The file is lost on this node."""
+    LFS_REFUSED = "lfs-refused", "{why}"
+    """What the program lfs said."""
 
     TAPE_COPY_DID_NOT_COME = (
         "tape-copy-did-not-come",
@@ -445,10 +646,196 @@ class Code(_Codes):
     BBCP_BROUGHT_NOTHING = "bbcp-brought-nothing", "bbcp brought nothing, and did not say why"
     """bbcp ended well and there is no file."""
 
+    # --- nodes that are left out
+
+    NODE_ON_OTHER_HOST = "node-on-other-host", "it is on host {there}, and this is {here}"
+    """A node that was asked for by name belongs to another host."""
+    NODE_INACTIVE = (
+        "node-inactive",
+        "it is not active; activate it with: alpenhorn node activate {node}",
+    )
+    """A node that was asked for by name is not active."""
+    NODE_LOCKED_BY_RUN = "node-locked-by-run", "another run ({run}) is working on it"
+    """Runs that overlap leave one another's nodes alone."""
+    NODE_TAKEN_OFF = "node-taken-off", "it was taken off this host while the run went on"
+    """Somebody deactivated or moved the node."""
+    NODE_MOVED = (
+        "node-moved",
+        "it was given another host, root or medium while the run went on; what was done at the old place meanwhile is"
+        " not recorded",
+    )
+    """Somebody edited the node."""
+    ROOT_DID_NOT_ANSWER = (
+        "root-did-not-answer",
+        "{root} did not answer within {seconds:g} s: is its server or disk gone?",
+    )
+    """The storage hangs."""
+    ROOT_SHARED = (
+        "root-shared",
+        "its root {root} is also the root of active node {others}, and each copy would count twice;"
+        " see whose it is, and: alpenhorn node deactivate NODE",
+    )
+    """Two nodes have one directory."""
+    COMPARISON_FAILED = "comparison-failed", "comparing its files with the index failed: {why}"
+    """What nobody has seen is not relied on."""
+    MANIFEST_COMPARISON_FAILED = (
+        "manifest-comparison-failed",
+        "its files could not be compared with the index: {why}",
+    )
+    """A node that came back is compared before it is relied on."""
+    SAMPLE_FAILED = "sample-failed", "its other copies could not be looked at: {why}"
+    """Before a loss is believed, some other copies are looked at."""
+    IDENTITY_UNWRITABLE = (
+        "identity-unwritable",
+        "its identity file {file} cannot be written: {why}; without it nothing is changed there:"
+        " make it writable, or give it room",
+    )
+    """The medium is full, read-only, or closed to this user."""
+    INDEX_CHANGED_MEANWHILE = "index-changed-meanwhile", "the index was changed meanwhile"
+    """Another program wrote what this run was about to confirm."""
+    MEDIUM_NOT_LOOKED_AT = (
+        "medium-not-looked-at",
+        "its medium is {standing}, and no run has looked at it yet",
+    )
+    """Its copies do not count until a run has."""
+    MEDIUM_OF_OTHER_NODE = (
+        "medium-of-other-node",
+        "the medium at {root} bears the identity of node {other}: it is a copy of that medium, or that medium"
+        " itself; mount the right one, or, where this is to be a node of its own, remove {file}",
+    )
+    """A cloned disk, or one that is mounted at the wrong place."""
+    MEDIUM_OF_OTHER_INDEX = (
+        "medium-of-other-index",
+        "the medium at {root} belongs to another index: mount the right one, or check which index this host uses;"
+        " where the medium is to belong to this index from now on, remove {file}",
+    )
+    """Another archive's disk, or the configuration names the wrong index."""
+    MEDIUM_BEHIND = (
+        "medium-behind",
+        "the medium of node {node} was {standing}: it is in an older state than the index knows",
+    )
+    """Its copies count once they were compared with the index."""
+    MEDIUM_UNCONFIRMED = "medium-unconfirmed", "a run on node {node} ended before it changed anything"
+    """Its copies count once they were compared with the index."""
+    MEDIUM_AHEAD = (
+        "medium-ahead",
+        "node {node} was changed by runs of which the index knows nothing: the index was restored from a backup,"
+        " or its server lost what it had confirmed",
+    )
+    """Nothing is deleted on the index until `alpenhorn reconcile` has compared its nodes."""
+    MEDIUM_EXCHANGED = (
+        "medium-exchanged",
+        "the medium of node {node} is another one than the index knows, or was initialised anew",
+    )
+    """Its copies are suspect, and are read."""
+
+    # --- what a plan would do
+
+    BY_HARD_LINK = "by-hard-link", "hard link"
+    """The file would be linked."""
+    BY_COPY = "by-copy", "copy"
+    """The file would be copied on this host."""
+    BY_RSYNC = "by-rsync", "rsync"
+    """The file would be copied on this host by rsync."""
+    BY_RSYNC_OVER_SSH = "by-rsync-over-ssh", "rsync over ssh"
+    """The file would be fetched from another host by rsync."""
+    BY_BBCP = "by-bbcp", "bbcp"
+    """The file would be fetched from another host by bbcp."""
+    INITIALISATION_REQUESTED = "initialisation-requested", "initialise"
+    """The node's root would be marked."""
+    IMPORT_REQUESTED = "import-requested", "search and import"
+    """An import request would be served."""
+    AUTO_IMPORT = "auto-import", "search for new files"
+    """The node is searched in each run."""
+    COPY_SUSPECT = "copy-suspect", "read and compare"
+    """The copy would be read in full."""
+    RELEASED_COPY_SUSPECT = "released-copy-suspect", "read and compare, unless it is deleted"
+    """The copy would be deleted, or read in full."""
+    NEVER_VERIFIED = "never-verified", "read again: never verified"
+    """A good copy would be read."""
+    VERIFIED_LONGEST_AGO = "verified-longest-ago", "read again: verified longest ago"
+    """A good copy would be read again."""
+    COPY_MAKES_ROOM = "copy-makes-room", "make room"
+    """The copy would be deleted since its node is too full."""
+    COMING_FROM_TAPE = "coming-from-tape", "on its way back from tape"
+    """The copy was asked for and is looked for later."""
+    ASKED_BACK_FROM_TAPE = "asked-back-from-tape", "ask back from tape, to {purpose}"
+    """The copy would be asked for."""
+    LEAVES_DISK_FOR_ROOM = "leaves-disk-for-room", "leave to tape, to make room on disk"
+    """The copy's disk space would be given back."""
+    NO_ROOM_TO_COME_FROM_TAPE = (
+        "no-room-to-come-from-tape",
+        "its disk has too little room (see the setting headroom)",
+    )
+    """The disk before the tape is too full."""
+    NO_SUCH_REQUEST = "no-such-request", "there is no such request"
+    """It was removed from the index."""
+    REQUEST_NOT_PENDING = "request-not-pending", "it is not pending any more"
+    """It was done or cancelled meanwhile."""
+    GROUP_WITHOUT_NODE_ANYWHERE = (
+        "group-without-node-anywhere",
+        "its group has no active node on any host",
+    )
+    """No run can serve the request."""
+    REQUEST_FOR_OTHER_HOST = (
+        "request-for-other-host",
+        "its group has no active node on this host; a run on {hosts} may serve it",
+    )
+    """Ask there."""
+
+    # --- reconciliations
+
+    DRY_RUN = "dry-run", "dry run; nothing was recorded"
+    """As was asked for."""
+    TOO_MANY_COPIES_MISSING = (
+        "too-many-copies-missing",
+        "{missing} of {looked} copies are missing (such as {example}); nothing"
+        " was recorded; mount or repair the storage, or record the loss with: alpenhorn reconcile"
+        " --node {node} --accept-loss",
+    )
+    """The storage is more likely not whole."""
+    NODE_CHANGED_DURING_COMPARISON = (
+        "node-changed-during-comparison",
+        "the node was moved or deactivated during the comparison",
+    )
+    """Nothing was recorded."""
+    COMPARISON_STOPPED = "comparison-stopped", "the run was stopped; {left} copies were not compared"
+    """The node is not believed yet."""
+    COMPARISON_INCOMPLETE = (
+        "comparison-incomplete",
+        "{left} of {expected} copies could not be compared",
+    )
+    """The node is not believed yet."""
+    INDEX_CHANGED_DURING_COMPARISON = (
+        "index-changed-during-comparison",
+        "its copies changed in the index during the comparison; run it again",
+    )
+    """The node is not believed yet."""
+
     # --- storage, programs and runs
 
+    ROOT_UNREADABLE = "root-unreadable", "{root}: {why}"
+    """A node's root cannot be looked at."""
+    ROOT_NOT_INITIALISED = "root-not-initialised", "{root} cannot be initialised: {why}"
+    """The marker could not be written."""
+    OLD_MANIFEST_UNUSABLE = "old-manifest-unusable", "{why}"
+    """The manifest that is there cannot be gone on with and is written anew."""
+    SYSTEM_ERROR = "system-error", "{why}"
+    """What the operating system said."""
     TASK_ENDED = "task-ended", "{fate}"
     """A worker's task came to nothing."""
+    TASK_TIMED_OUT = "task-timed-out", "it did not end within {seconds:g} s and was killed"
+    """The storage hangs, or is much slower than `timeout` allows."""
+    WORKER_HANGS = "worker-hangs", "its worker hangs and cannot be killed"
+    """It waits in the kernel for storage that does not answer."""
+    WORKER_ENDED = "worker-ended", "its worker {how}"
+    """Somebody, or the system for want of memory, killed it."""
+    WORKER_FAILED = "worker-failed", "{kind}: {why}"
+    """An error in alpenhorn or an extension; the log has its trace."""
+    OUTCOME_NOT_SENT = "outcome-not-sent", "its outcome cannot be sent: {why}"
+    """An extension returned what cannot be sent between processes."""
+    OUTCOME_UNREADABLE = "outcome-unreadable", "its outcome cannot be read: {why}"
+    """An extension returned what cannot be read in another process."""
 
     STORAGE_UNUSABLE = "storage-unusable", "{detail}"
     """A node's storage or settings cannot be used as they are; the text says why."""
@@ -494,10 +881,8 @@ def from_outside(text: str) -> Reason:
     return text if isinstance(text, Reason) else Code.UNKNOWN(detail=text)
 
 
-def recorded(text: str | None, code: str | None) -> Reason | None:
+def recorded(text: str, code: str | None) -> Reason:
     """Return a reason as the index has it; rows of earlier and later versions may have no code that is known."""
-    if text is None:
-        return None
     try:
         return Reason(text, Code(code or ""))
     except ValueError:
