@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
+from alpenhorn.reasons import Reason
 from alpenhorn.run.pool import Activity
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Report:
     def __init__(self) -> None:
         self.tallies: dict[str, Tally] = {}
         self.nodes: list[str] = []
-        self.left_out: dict[str, str] = {}
+        self.left_out: dict[str, Reason] = {}
         self.warnings = Notes(logging.WARNING)
         self.failures = Notes(logging.ERROR)
         self.overlaps = Notes(logging.INFO)

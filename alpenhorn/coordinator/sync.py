@@ -401,7 +401,7 @@ class _Session:
     def _taken(self, worklist: Worklist, done: Done, context: Context) -> None:
         if done.fate is Fate.ABANDONED:
             # A worker that cannot be killed hangs in the storage: whoever comes next would hang there too.
-            context.node_gone(done.task.node_id, done.error)
+            context.node_gone(done.task.node_id, done.reason)
         worklist.take(done)
         files, size_b = self.report.finished
         self.report.finished = (files + done.task.files, size_b + done.task.bytes)

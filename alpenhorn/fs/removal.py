@@ -19,6 +19,7 @@ from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.paths import Below, check_relative
 from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.reasons import Code
 
 PATIENCE = (
     30.0  # seconds to wait for whoever places files, before empty directories are left to the next deletion
@@ -160,10 +161,10 @@ class Removal(OpenRoot):
 def _look(directory: int, name: str, path: str, size_b: int | None) -> Entry:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if stat.S_ISLNK(status.st_mode):
-        raise UnsafePath(f"{path!r}: {name!r} is a symbolic link, which is not followed")
+        raise UnsafePath(Code.SYMBOLIC_LINK_ON_PATH(path=repr(path), name=repr(name)))
     if not stat.S_ISREG(status.st_mode):
-        raise Differs("it is not a regular file")
+        raise Differs(Code.COPY_NOT_REGULAR())
     if size_b is not None and status.st_size != size_b:
-        raise Differs(f"its length is {status.st_size} bytes, the index says {size_b}")
+        raise Differs(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
     parent = os.fstat(directory)
     return Entry(status, (parent.st_dev, parent.st_ino), name)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB
+from alpenhorn.reasons import Why, code_of
 
 FEW = 20  # rows
 
@@ -80,21 +81,22 @@ def write_free_space(index: Index, now: str, free_b: Mapping[int, int | None]) -
             )
 
 
-def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, str]]) -> None:
+def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, Why]]) -> None:
     """Add to the log of what happened to copies; `rows`: (file id, node id, why)."""
     now = run.now()
-    if len(rows) > FEW and len({row[1:] for row in rows}) == 1:
+    if len(rows) > FEW and len({(node_id, why, code_of(why)) for _, node_id, why in rows}) == 1:
         # One text for many files, which the database knows, takes half as long.
         for marks, some in in_chunks([row[0] for row in rows]):
             index.execute(
-                "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why)"
-                f" SELECT ?, ?, id, ?, ?, ? FROM archivefile WHERE id IN ({marks}) ORDER BY id",
-                (now, run.id, rows[0][1], what, rows[0][2], *some),
+                "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code)"
+                f" SELECT ?, ?, id, ?, ?, ?, ? FROM archivefile WHERE id IN ({marks}) ORDER BY id",
+                (now, run.id, rows[0][1], what, rows[0][2], str(code_of(rows[0][2])), *some),
             )
         return
     values: list[tuple[Any, ...]] = [
-        (now, run.id, file_id, node_id, what, why) for file_id, node_id, why in rows
+        (now, run.id, file_id, node_id, what, why, str(code_of(why))) for file_id, node_id, why in rows
     ]
     index.executemany(
-        "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why) VALUES (?, ?, ?, ?, ?, ?)", values
+        "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        values,
     )

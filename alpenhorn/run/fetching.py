@@ -13,6 +13,7 @@ from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.paths import Below, open_below
 from alpenhorn.io.base import MARKER_BYTES, marked_name
 from alpenhorn.model import MARKER, Blame, Method, PullFile
+from alpenhorn.reasons import Code
 from alpenhorn.run.work import READ, Arrived, Work
 from alpenhorn.transfer import bbcp, rsync
 from alpenhorn.transfer.address import remote_path, root_of
@@ -22,7 +23,8 @@ from alpenhorn.transfer.blame import (
     destination_failed,
     mismatch,
     source_failed,
-    wrong_bytes,
+    wrong_length,
+    wrong_md5,
 )
 
 
@@ -41,7 +43,7 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
             rate=work.job.rate,
         )
     except StorageError as error:
-        raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+        raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     doubtful = part and _prepare_part(work, files[0])
     wrong = _sessions(work, argv, files, remote, doubtful)
     # What had been left there was not the beginning of this file.
@@ -93,7 +95,7 @@ def _sessions(
             raise Stopped("the run was asked to stop")
         if unmounted:
             for file in absent:
-                work.fail(file, TransferFailed(Blame.SOURCE, "the source is not there"))
+                work.fail(file, TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_THERE()))
             return wrong
         files = _explain(work, session, absent, remote)
     return wrong
@@ -108,12 +110,12 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
     if not work.witness:
         return False
     node = work.job.source
-    where = f"node {node.name} on host {node.host} is not mounted there, or is another storage: its marker"
     try:
         fd = os.open(work.witness, READ | os.O_NOFOLLOW, dir_fd=work.stage.fd)
     except OSError:
         why = rsync.complaints(session, [work.witness]).get(work.witness) if session is not None else None
-        work.unseen = f"{where} {work.witness} did not arrive{f' ({why})' if why else ''}"
+        did_not_arrive = f"{work.witness} did not arrive{f' ({why})' if why else ''}"
+        work.unseen = Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=did_not_arrive)
         return why is not None
     try:
         name = marked_name(os.read(fd, MARKER_BYTES))
@@ -124,7 +126,9 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
         work.drop(work.witness)
     # What else may mark a storage, an extension knows.
     right = work.witness != MARKER or name == node.name
-    work.unseen = "" if right else f"{where} says {name!r}"
+    work.unseen = (
+        "" if right else Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=f"says {name!r}")
+    )
     return not right
 
 
@@ -159,7 +163,7 @@ def _session(
         except Stopped:
             return None, right
         except (StorageError, UnsafePath) as error:
-            raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+            raise TransferFailed(Blame.UNKNOWN, error.reason) from None
 
 
 def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
@@ -203,7 +207,7 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
             argv = bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh, work.job.rate)
             _bbcp(work, argv, file, name)
         except (StorageError, UnsafePath) as error:
-            raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+            raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     if others:
         by_rsync(work, others)
 
@@ -215,7 +219,7 @@ def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
         if error is None:
             with Below(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
-                    error = TransferFailed(Blame.UNKNOWN, "bbcp brought nothing, and did not say why")
+                    error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
     except TransferFailed as wrong:
         error = wrong
     except BaseException:
@@ -257,7 +261,7 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
         raise destination_failed(error) from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise TransferFailed(Blame.SOURCE, "the source is no regular file")
+            raise TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR())
         length, found = md5_of(fd, file.size_b)
         if (length, found) == (file.size_b, file.md5sum):
             if work.flush_each:
@@ -269,11 +273,7 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
         os.close(fd)
     if work.job.method is Method.RSYNC:
         raise _whose_fault(work, file, found)
-    raise (
-        wrong_bytes("length", str(length), str(file.size_b))
-        if length != file.size_b
-        else wrong_bytes("MD5", found, file.md5sum)
-    )
+    raise (wrong_length(length, file.size_b) if length != file.size_b else wrong_md5(found, file.md5sum))
 
 
 def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:

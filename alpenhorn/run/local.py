@@ -10,6 +10,7 @@ from contextlib import suppress
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.paths import Below
 from alpenhorn.model import Blame, Method, PullFile
+from alpenhorn.reasons import Code
 from alpenhorn.run.work import READ, Arrived, Work
 from alpenhorn.transfer import link
 from alpenhorn.transfer.address import root_of
@@ -140,11 +141,11 @@ def _sources(work: Work) -> Below:
     try:
         return Below(root_of(source))
     except StorageError as error:
-        raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+        raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     except OSError as error:
         raise TransferFailed(
             Blame.UNKNOWN,
-            f"the root {source.root} of the source node {source.name} cannot be opened: {error.strerror}",
+            Code.SOURCE_ROOT_UNREADABLE(root=source.root, node=source.name, why=error.strerror),
         ) from None
 
 

@@ -14,6 +14,7 @@ from alpenhorn.fs.placing import Stage
 from alpenhorn.io.base import Node
 from alpenhorn.manifests import Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
 from alpenhorn.model import MANIFEST, Reporter
+from alpenhorn.reasons import Code, Why
 
 FILE_MODE = 0o644  # whoever may read the files may check them
 _BLOCK_B = 2**18
@@ -53,11 +54,12 @@ def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> Manifes
                     aside.clear()
             return outcome
     except _Unusable as error:
-        return ManifestOutcome(error=str(error), unusable=True)
+        return ManifestOutcome(error=Code.OLD_MANIFEST_UNUSABLE(why=error), unusable=True)
     except _Stopped:
-        return ManifestOutcome(error="the run was asked to stop")
+        return ManifestOutcome(error=Code.RUN_STOPPED())
     except OSError as error:
-        return ManifestOutcome(error=error.strerror or str(error), errno=error.errno or 0)
+        why = Code.SYSTEM_ERROR(why=error.strerror or error)
+        return ManifestOutcome(error=why, errno=error.errno or 0)
 
 
 def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> ManifestOutcome:
@@ -155,21 +157,21 @@ def _status(below: Below, path: str) -> os.stat_result:
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
 
-def _difference(below: Below, file: CompareFile, written: Times | None) -> str:
+def _difference(below: Below, file: CompareFile, written: Times | None) -> Why:
     try:
         status = _status(below, file.path)
     except (FileNotFoundError, NotADirectoryError):
-        return "it is missing"
+        return Code.FILE_MISSING()
     except UnsafePath as error:
-        return str(error)
+        return error.reason
     except OSError as error:
-        return f"it cannot be looked at: {error.strerror}"
+        return Code.COPY_NOT_LOOKED_AT(why=error.strerror)
     if not stat.S_ISREG(status.st_mode):
-        return "it is not a regular file"
+        return Code.COPY_NOT_REGULAR()
     if file.size_b is not None and status.st_size != file.size_b:
-        return f"its length is {status.st_size} bytes, the index says {file.size_b}"
+        return Code.COPY_LENGTH_WRONG(found=status.st_size, expected=file.size_b)
     # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
     # writing, such as a link to it, change the time of its status.
     if written and status.st_mtime_ns > written[0] and status.st_ctime_ns > written[1]:
-        return "it was written to after the manifest was"
+        return Code.COPY_NEWER_THAN_MANIFEST()
     return ""

@@ -16,6 +16,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
+from alpenhorn.reasons import Code, from_outside
 from alpenhorn.run.fetching import by_bbcp, by_rsync
 from alpenhorn.run.local import by_copy, by_link
 from alpenhorn.run.work import Arrived, Work, destination_trouble, failed
@@ -101,14 +102,14 @@ def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> li
         away = out_of_reach(source, [file.path for file in files])
     except (StorageError, OSError) as error:
         raise TransferFailed(
-            Blame.UNKNOWN, f"the source node {source.node.name} cannot be used: {error}"
+            Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
         ) from None
     for file in files:
         if told := away.get(file.path):
             if told.where is None:
-                work.settle(file, TransferFailed(Blame.UNKNOWN, told.error))
+                work.settle(file, TransferFailed(Blame.UNKNOWN, from_outside(told.error)))
             else:
-                work.away(file, f"it is {told.where}")
+                work.away(file, Code.FILE_NOT_ON_DISK(where=told.where))
     return [file for file in files if file.path not in away]
 
 

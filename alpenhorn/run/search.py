@@ -11,6 +11,7 @@ from alpenhorn.fs.paths import Below
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.reasons import Code, Reason
 
 NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # there is no file of that path
 _MARKER_B = 256  # a marker's first line is a name of at most 64 characters
@@ -27,8 +28,8 @@ class _Findings:
         self.settled_ns = int(storage_now(node.root) * 1e9) - TICK_NS
         self.files: list[Found] = []
         self.stamps: list[Stamp] = []
-        self.declined: list[tuple[str, str]] = []
-        self.failed: list[tuple[str, str]] = []
+        self.declined: list[tuple[str, Reason]] = []
+        self.failed: list[tuple[str, Reason]] = []
         self.others: list[tuple[str, str, str]] = []
         self._owners: dict[str, str | None] = {}  # of directories on the way: the node whose root each is
 
@@ -66,13 +67,14 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
             try:
                 _look(path, below, findings)
             except UnsafePath as error:
-                findings.declined.append((path, str(error)))
+                findings.declined.append((path, error.reason))
             except OSError as error:
                 if error.errno in NEVER:
-                    findings.declined.append((path, f"there is nothing at that path: {error.strerror}"))
+                    findings.declined.append((path, Code.SEARCHED_PATH_EMPTY(why=error.strerror)))
                 else:
                     # The other paths of the job are looked at all the same.
-                    findings.failed.append((path, f"cannot look at {path!r}: {error.strerror}"))
+                    why = Code.SEARCHED_PATH_UNREADABLE(path=repr(path), why=error.strerror)
+                    findings.failed.append((path, why))
     # Once more, since a disk that was unmounted meanwhile looks like an empty tree.
     node.check()
     return SearchOutcome(
@@ -87,7 +89,7 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
 
 def _look(path: str, below: Below, findings: _Findings) -> None:
     if any(element.startswith(".") or element == MARKER for element in path.split("/")):
-        findings.declined.append((path, f"names that start with a dot, and {MARKER}, are never imported"))
+        findings.declined.append((path, Code.NAME_NEVER_IMPORTED(marker=MARKER)))
         return
     if path:
         status, directory = _status(below, path)
@@ -103,7 +105,7 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
             elif stat.S_ISREG(status.st_mode):
                 findings.files.append(Found(path, status.st_size))
             else:
-                findings.declined.append((path, "it is not a regular file"))
+                findings.declined.append((path, Code.FOUND_NOT_REGULAR()))
         finally:
             if directory >= 0:
                 os.close(directory)

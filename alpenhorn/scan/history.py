@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
+from alpenhorn.reasons import Reason, recorded
 
 
 class EventRow(NamedTuple):
@@ -27,7 +28,7 @@ class EventRow(NamedTuple):
     node_id: int
     node: str | None
     what: str
-    why: str
+    why: Reason
 
 
 class RunRow(NamedTuple):
@@ -58,7 +59,7 @@ class Old(NamedTuple):
 
 # The newest first, in the order of the index that leads to them; what concerns it is joined to those rows only.
 EVENTS = """
-    SELECT e.at, e.run_id, r.host, e.file_id, a.name, f.name, e.node_id, n.name, e.what, e.why
+    SELECT e.at, e.run_id, r.host, e.file_id, a.name, f.name, e.node_id, n.name, e.what, e.why, e.code
     FROM (SELECT * FROM sync_event WHERE {condition} ORDER BY {order} LIMIT ?) e
     LEFT JOIN archivefile f ON f.id = e.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -144,9 +145,9 @@ def old_runs(index: Index, before: datetime) -> list[int]:
 
 
 def _event(row: Sequence[Any]) -> EventRow:
-    at, run_id, host, file_id, acq, name, node_id, node, what, why = row
+    at, run_id, host, file_id, acq, name, node_id, node, what, why, code = row
     path = None if acq is None or name is None else f"{acq}/{name}"
-    return EventRow(moment(at), run_id, host, file_id, path, node_id, node, what, why)
+    return EventRow(moment(at), run_id, host, file_id, path, node_id, node, what, recorded(why, code))
 
 
 def _run(row: Sequence[Any]) -> RunRow:

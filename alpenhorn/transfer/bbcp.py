@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from alpenhorn.errors import CommandFailed
 from alpenhorn.fs.command import run
 from alpenhorn.model import Blame
-from alpenhorn.transfer.blame import TransferFailed
+from alpenhorn.reasons import Code
+from alpenhorn.transfer.blame import TransferFailed, unwritable
 from alpenhorn.transfer.rsync import ssh_command
 
 LEAST_RATE = 10 * 1024  # bytes per second; what bbcp takes for its option -x
@@ -61,11 +62,11 @@ def failure(error: CommandFailed) -> TransferFailed:
     text = error.stderr.strip()
     last = text.splitlines()[-1] if text else str(error)
     if error.status < 0:
-        return TransferFailed(Blame.UNKNOWN, str(error))
+        return TransferFailed(Blame.UNKNOWN, error.reason)
     if _FULL.search(text):
-        return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {last}", full=True)
+        return unwritable(last, full=True)
     if _DESTINATION.search(text):
-        return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {last}")
+        return unwritable(last)
     if _MISSING.search(text):
-        return TransferFailed(Blame.SOURCE, f"the source is missing: {last}")
-    return TransferFailed(Blame.NETWORK, f"bbcp failed: {last}")
+        return TransferFailed(Blame.SOURCE, Code.SOURCE_MISSING(why=last))
+    return TransferFailed(Blame.NETWORK, Code.BBCP_FAILED(why=last))

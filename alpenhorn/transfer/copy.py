@@ -16,6 +16,7 @@ from collections.abc import Callable
 from alpenhorn.errors import Stopped
 from alpenhorn.fs.syscalls import start_writing
 from alpenhorn.model import Blame
+from alpenhorn.reasons import Code
 from alpenhorn.transfer.behind import HashBehind
 from alpenhorn.transfer.blame import (
     TransferFailed,
@@ -96,7 +97,7 @@ def _copy_small(source: int, fd: int, size_b: int) -> str:
     except OSError as error:
         raise source_failed(error) from None
     if len(data) != size_b:
-        raise TransferFailed(Blame.SOURCE, "the source changed while it was being read")
+        raise TransferFailed(Blame.SOURCE, Code.SOURCE_CHANGED())
     try:
         written = os.pwrite(fd, data, 0)
         while written < size_b:
@@ -164,7 +165,7 @@ def _copy_chunk(source: int, fd: int, offset: int, count: int) -> int:
             raise source_failed(error) from None
         copied = os.pwrite(fd, data, offset)
     if copied == 0:
-        raise TransferFailed(Blame.SOURCE, "the source became shorter while it was being read")
+        raise TransferFailed(Blame.SOURCE, Code.SOURCE_SHRANK())
     return copied
 
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from alpenhorn.errors import CommandFailed
 from alpenhorn.fs.command import run
 from alpenhorn.model import Blame
-from alpenhorn.transfer.blame import TransferFailed
+from alpenhorn.reasons import Code
+from alpenhorn.transfer.blame import TransferFailed, unwritable
 
 CONNECT_TIMEOUT = 30  # seconds
 ALIVE_INTERVAL = 15  # seconds; the connection is given up after four unanswered questions
@@ -162,9 +163,9 @@ def complaints(session: Session, paths: Iterable[str]) -> dict[str, TransferFail
         if path is not None:
             missing = vanished or _number(line) in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
             found[path] = (
-                TransferFailed(Blame.SOURCE, f"the source is missing: {line}")
+                TransferFailed(Blame.SOURCE, Code.SOURCE_MISSING(why=line))
                 if missing
-                else TransferFailed(Blame.UNKNOWN, f"the source cannot be read: {line}")
+                else TransferFailed(Blame.UNKNOWN, Code.SOURCE_UNREADABLE(why=line))
             )
     return found
 
@@ -180,22 +181,20 @@ def failure(session: Session, over_network: bool) -> TransferFailed:
     for line in lines:
         number = _number(line)
         if session.status != 0 and "[sender] change_dir" in line:
-            return TransferFailed(Blame.UNKNOWN, f"the root of the source is not there: {line}")
+            return TransferFailed(Blame.UNKNOWN, Code.SOURCE_ROOT_ABSENT(why=line))
         about_a_file = _HERE.search(line) and _QUOTED.search(line)
         if session.status != 0 and about_a_file and number in _DESTINATION_ERRORS:
-            return TransferFailed(
-                Blame.DESTINATION, f"cannot write at the destination: {line}", number in _FULL
-            )
+            return unwritable(line, number in _FULL)
     text = _telling(lines)
     if session.status == 0:
-        return TransferFailed(Blame.SOURCE, "the source is no regular file: rsync sent nothing for it")
+        return TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_SENT())
     if session.status < 0:
-        return TransferFailed(Blame.UNKNOWN, f"rsync was ended by signal {-session.status}")
+        return TransferFailed(Blame.UNKNOWN, Code.RSYNC_KILLED(signal=-session.status))
     if session.status == 11:
-        return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {text}")
+        return unwritable(text)
     if over_network and session.status in _CONNECTION:
-        return TransferFailed(Blame.NETWORK, f"the connection failed: {text}")
-    return TransferFailed(Blame.UNKNOWN, f"rsync ended with status {session.status}: {text}")
+        return TransferFailed(Blame.NETWORK, Code.CONNECTION_FAILED(why=text))
+    return TransferFailed(Blame.UNKNOWN, Code.RSYNC_FAILED(status=session.status, why=text))
 
 
 def _lines(stderr: str) -> Iterable[str]:
