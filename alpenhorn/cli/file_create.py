@@ -179,8 +179,8 @@ def _unread(path: str, why: str) -> Refused:
 def modify(app: App, path: str, md5sum: str | None, no_reverify: bool, size_b: int | None) -> None:
     """Correct the length or the MD5 sum that the index has of a file.
 
-    What was good by the old values may not be by the new ones: all its good copies count as suspect until they
-    have been read, unless --no-reverify is given.
+    What was good by the old values may not be by the new ones, and the other way round: its good and corrupt copies
+    count as suspect until they have been read, unless --no-reverify is given.
 
     \b
     Example:
