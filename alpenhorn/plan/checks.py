@@ -13,6 +13,11 @@ from alpenhorn.plan.paths import unsafe
 LEAST_LOOKED = 100  # copies; of fewer, a third may be missing without anything being wrong with the node
 LOST_SHARE = 1 / 3
 
+NO_SUM = (
+    "the index has no length or no MD5 sum for the file;"
+    " to compute them: alpenhorn file modify FILE --from-copy NODE"
+)
+
 
 class CheckPlan(NamedTuple):
     """`left`: (fact, why) of what is not checked now."""
@@ -28,7 +33,7 @@ def choose(facts: Iterable[CheckFact], now: float) -> CheckPlan:
         if fact.acq is None or fact.name is None:
             left.append((fact, "the file's row is gone from the index"))
         elif fact.size_b is None or not fact.md5sum:
-            left.append((fact, "the index has no length or no MD5 sum for the file"))
+            left.append((fact, NO_SUM))
         elif bad_path := unsafe(fact.acq, fact.name):
             left.append((fact, bad_path))
         elif waits(fact.attempt, now):

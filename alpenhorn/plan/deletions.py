@@ -56,7 +56,10 @@ def wrong(fact: DeletionFact) -> str:
     if fact.acq is None or fact.name is None:
         return "the file's row is gone from the index"
     if fact.size_b is None:
-        return "the index has no length for the file, so that nobody can tell whether it is this file that would go"
+        return (
+            "the index has no length for the file, so that nobody can tell whether it is this file that would go;"
+            " to compute it: alpenhorn file modify FILE --from-copy NODE"
+        )
     if fact.merely_found:
         return (
             "what lies at its path is not the file and never was a good copy of it, so that it may be somebody else's;"

@@ -304,7 +304,10 @@ def unfit(acq: str | None, name: str | None, size_b: int | None, md5sum: str | N
         return "the file's row is gone from the index"
     if size_b is None or not md5sum:
         missing = "length" if size_b is None else "MD5 sum"
-        return f"the index has no {missing} for the file, so that a copy could not be verified"
+        return (
+            f"the index has no {missing} for the file, so that a copy could not be verified;"
+            " to compute it: alpenhorn file modify FILE --from-copy NODE"
+        )
     if size_b < 0 or not MD5.fullmatch(md5sum):
         return "the index has no valid length and MD5 sum for the file"
     return unsafe(acq, name)

@@ -84,13 +84,15 @@ def modify(
     now: datetime.datetime,
     *,
     reverify: bool = True,
+    known: tuple[int | None, str | None] | None = None,
 ) -> Modified:
     """Set the length (bytes) and the MD5 sum (hex, lower case), where given.
 
     Where one of them differs from before, good and corrupt copies become suspect, unless `reverify` is off; and when
     copies were verified by the old values, and which pulls failed, is forgotten.  That there was a good copy is not:
     one that is not what the new values say is replaced.
-    Raises NotFound when the file is gone.
+    `known`: the length and MD5 sum that the file must have until then.
+    Raises NotFound when the file is gone, and Refused when it has others than those `known`.
     """
     lock = "" if index.sqlite else " FOR UPDATE"
 
@@ -99,6 +101,11 @@ def modify(
         before = index.execute(FACTS + lock, (file_id,)).fetchone()
         if before is None:
             raise NotFound("the file was removed from the index meanwhile; nothing was changed")
+        # Those that are to be set: the same was done by us, when the answer to the commit got lost.
+        if known is not None and tuple(before) not in (known, (size_b, md5sum)):
+            raise Refused(
+                "the file's length or MD5 sum was changed meanwhile; nothing was changed; try again"
+            )
         changed: dict[str, object] = {}
         if size_b not in (None, before[0]):
             changed["size_b"] = size_b
