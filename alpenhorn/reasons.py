@@ -74,17 +74,20 @@ class Code(_Codes):
     """A request or copy names a file that the index does not have."""
     FILE_LENGTH_MISSING = (
         "file-length-missing",
-        "the index has no length for the file, so that a copy could not be verified",
+        "the index has no length for the file, so that a copy could not be verified; to compute it: alpenhorn file"
+        " modify FILE --from-copy NODE",
     )
     """Nothing is pulled that could not be verified afterwards."""
     FILE_MD5_MISSING = (
         "file-md5-missing",
-        "the index has no MD5 sum for the file, so that a copy could not be verified",
+        "the index has no MD5 sum for the file, so that a copy could not be verified; to compute it: alpenhorn file"
+        " modify FILE --from-copy NODE",
     )
     """Nothing is pulled that could not be verified afterwards."""
     FILE_LENGTH_OR_MD5_MISSING = (
         "file-length-or-md5-missing",
-        "the index has no length or no MD5 sum for the file",
+        "the index has no length or no MD5 sum for the file; to compute them: alpenhorn file modify FILE --from-copy"
+        " NODE",
     )
     """A copy cannot be checked without both."""
     FILE_LENGTH_OR_MD5_INVALID = (
@@ -263,7 +266,8 @@ class Code(_Codes):
     """A suspect or corrupt copy is checked or repaired first."""
     DELETION_WITHOUT_LENGTH = (
         "deletion-without-length",
-        "the index has no length for the file, so that nobody can tell whether it is this file that would go",
+        "the index has no length for the file, so that nobody can tell whether it is this file that would go; to"
+        " compute it: alpenhorn file modify FILE --from-copy NODE",
     )
     """A file is deleted only if it has the length that the index knows."""
     DELETION_OF_FOREIGN_FILE = (

@@ -66,7 +66,7 @@ def create(app: App, name: str) -> None:
 @click.argument("name", type=ACQ, metavar="ACQ")
 @click.option("--group", type=GROUP, metavar="GROUP", help="Only files in GROUP, with the best state there.")
 @click.option("--node", type=NODE, metavar="NODE", help="Only files on NODE, with the state there.")
-@click.option("--show-removed", is_flag=True, help="With --node or --group: also files that were there once.")
+@click.option("--show-removed", is_flag=True, help="With --node or --group: also files removed from there.")
 @json_option
 @pass_app
 def files(
@@ -74,7 +74,7 @@ def files(
 ) -> None:
     """List the files of an acquisition.
 
-    A file is on a node when a copy is there, or may be, in whatever state.
+    A file is on a node when a copy is there, may be, or is missing there.
 
     \b
     Examples:

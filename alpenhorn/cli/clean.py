@@ -68,7 +68,7 @@ class Wish(NamedTuple):
     "-d",
     "--days",
     metavar="COUNT",
-    type=click.IntRange(0, LONGEST),
+    type=click.IntRange(1, LONGEST),
     help="Only files registered more than COUNT days ago.",
 )
 @file_list_option
@@ -210,9 +210,9 @@ def _tell_of_the_brake(app: App, node: NodeFact, files: int) -> None:
 
 @click.command("clean")
 @click.argument("path", metavar="FILE")
-@click.option("--archive-ok", is_flag=True, help="Also on archive nodes.")
+@click.option("--archive-ok", is_flag=True, help="Also on an archive node.")
 @click.option("-x", "--cancel", is_flag=True, help="Want released copies again that are still there.")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only the copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="The copy on NODE.")
 @click.option(
     "-n",
     "--now",
@@ -224,11 +224,11 @@ def _tell_of_the_brake(app: App, node: NodeFact, files: int) -> None:
 def file_clean(
     app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | None, at_once: bool
 ) -> None:
-    """Release the good copies of a file for removal.
+    """Release the good copy of a file on a node for removal.
 
-    Those on archive nodes are left unless --archive-ok is given.  Released copies are deleted when room is
-    needed, or with --now by the next run; only when there are good copies enough on archive nodes, and never
-    while they are pinned.  --cancel takes the release back.
+    On an archive node that takes --archive-ok.  A released copy is deleted when room is needed, or with --now
+    by the next run; only when there are good copies enough on archive nodes, and never while it is pinned.
+    --cancel takes the release back: on every node, or with --node on that one.
 
     \b
     Examples:
@@ -236,6 +236,8 @@ def file_clean(
       alpenhorn file clean 20260722T000000Z_pilot/0001.h5 --cancel
     """
     at_most_one(cancel=cancel, now=at_once)
+    if not (node_name or cancel):
+        raise click.UsageError("give --node NODE, or --cancel")
     index = app.index
     only = None if node_name is None else names.node(index, node_name)
     file = names.file(index, path, None if only is None else names.root(index, only))
@@ -253,23 +255,24 @@ def file_clean(
         )
     if cancel:
         _cancel_one(app, file, [nodes[copy.node] for copy in copies])
+    else:
+        (copy,) = copies
+        _release_one(app, file, copy, nodes[copy.node], at_once)
+
+
+def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_once: bool) -> None:
+    if copy.wants_file == "N" or (copy.wants_file == "M" and not at_once):
+        output.line(f"Released already: {file.path} on {node.name}.")
         return
-    for copy in copies:
-        node = nodes[copy.node]
-        if copy.wants_file == "N" or (copy.wants_file == "M" and not at_once):
-            output.line(f"Released already: {file.path} on {node.name}.")
-            continue
-        why = _obstacle(app, file, copy, node, archive_ok)
-        if not why:
-            selection = Selection(node.id, at_once, files=(file.id,))
-            parts = clean_candidates.to_release(selection, index.now())
-            if edit_clean.release(index, parts, selection, app.stamp()):
-                output.line(f"Released: {file.path} on {node.name}. {_next(node, at_once)}")
-                continue
-            why = "it was changed meanwhile; look at it, and try again"
-        if only is not None:
-            raise Refused(f"{file.path} on {node.name} is left as it is: {why}")
-        output.line(f"Left as it is: {file.path} on {node.name}: {why}.")
+    why = _obstacle(app, file, copy, node)
+    if not why:
+        selection = Selection(node.id, at_once, files=(file.id,))
+        parts = clean_candidates.to_release(selection, app.index.now())
+        if edit_clean.release(app.index, parts, selection, app.stamp()):
+            output.line(f"Released: {file.path} on {node.name}. {_next(node, at_once)}")
+            return
+        why = "it was changed meanwhile; look at it, and try again"
+    raise Refused(f"{file.path} on {node.name} is left as it is: {why}")
 
 
 def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
@@ -285,10 +288,8 @@ def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
         output.note(f"a run is deleting {file.path} on {name} at this moment")
 
 
-def _obstacle(app: App, file: FileName, copy: CopyRow, node: NodeFact, archive_ok: bool) -> str:
+def _obstacle(app: App, file: FileName, copy: CopyRow, node: NodeFact) -> str:
     """Why this copy is not released; empty when it can be."""
-    if node.archive and not archive_ok:
-        return "it is an archive node; use --archive-ok to release the copy there, too"
     if copy.has_file != "Y":
         return f"it is {copy.state.lower()}; alpenhorn node clean --include-bad releases such copies, too"
     kept = pins.pinned(app.index, node.id, (file.id,)).get(file.id)

@@ -12,7 +12,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.acq_edit import NEW_FILE
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.complete import ACQ
+from alpenhorn.cli.complete import ACQ, NODE
 from alpenhorn.cli.options import Command
 from alpenhorn.errors import NotFound, Refused, UnsafePath
 from alpenhorn.fs.hashing import md5_of
@@ -174,23 +174,55 @@ def _unread(path: str, why: str) -> Refused:
 @click.command()
 @click.argument("path", metavar="FILE")
 @facts_options
+@click.option(
+    "--from-copy",
+    type=NODE,
+    metavar="NODE",
+    help="Read the length and MD5 sum from the copy on NODE, on this host.",
+)
+@click.option("--force", is_flag=True, help="With --from-copy: replace a length or MD5 sum that is known.")
 @click.option("--no-reverify", is_flag=True, help="Leave its copies as good as they are recorded.")
 @pass_app
-def modify(app: App, path: str, md5sum: str | None, no_reverify: bool, size_b: int | None) -> None:
+def modify(
+    app: App,
+    path: str,
+    from_copy: str | None,
+    force: bool,
+    md5sum: str | None,
+    no_reverify: bool,
+    size_b: int | None,
+) -> None:
     """Correct the length or the MD5 sum that the index has of a file.
 
-    What was good by the old values may not be by the new ones: all its good copies count as suspect until they
-    have been read, unless --no-reverify is given.
+    What was good by the old values may not be by the new ones, and the other way round: its good and corrupt copies
+    count as suspect until they have been read, unless --no-reverify is given.
+
+    A file without a length or an MD5 sum is not copied, since nothing tells whether a copy is right.  --from-copy
+    computes both from a copy that is known to be right.
 
     \b
-    Example:
+    Examples:
       alpenhorn file modify 20260722T000000Z_pilot/0001.h5 --md5 b6d81b360a5672d80c27430f39153e2c
+      alpenhorn file modify 20260722T000000Z_pilot/0001.h5 --from-copy archive1
     """
-    if md5sum is None and size_b is None:
-        raise click.UsageError("give --md5 HASH, --size SIZE, or both")
+    if from_copy is None and md5sum is None and size_b is None:
+        raise click.UsageError("give --md5 HASH, --size SIZE, or both, or --from-copy NODE")
+    if from_copy is not None and not (md5sum is None and size_b is None):
+        raise click.UsageError(
+            "--from-copy reads the length and the MD5 sum; give it without --md5 and --size"
+        )
+    if force and from_copy is None:
+        raise click.UsageError("--force needs --from-copy")
     index = app.index
     file = names.file(index, path)
-    done = edit_file.modify(index, file.id, size_b, md5sum, app.stamp(), reverify=not no_reverify)
+    known = None
+    if from_copy is not None:
+        from alpenhorn.cli.from_copy import read  # only this option needs it
+
+        size_b, md5sum, known = read(app, file, from_copy, force)
+    done = edit_file.modify(
+        index, file.id, size_b, md5sum, app.stamp(), reverify=not no_reverify, known=known
+    )
     if not done.changed:
         output.line("No change.")
         return

@@ -37,7 +37,8 @@ def state(
     """Show or correct the recorded state of a file on a node.
 
     The first word tells what is there: Healthy, Suspect, Corrupt, Missing, Removed, or Absent where nothing
-    is recorded.  Removable, Released and Ready may follow.  Nothing on the node itself is touched.
+    is recorded.  Removable, Released and Ready may follow.  --set keeps Removable, and takes Released away.
+    Nothing on the node itself is touched.
 
     \b
     Examples:

@@ -72,6 +72,13 @@ def _attention(found: Status, backup_within_s: float) -> Iterator[Attention]:
             f"{text} no good copy anywhere{more}: {found.lost.example}",
             f"alpenhorn history --file {quote(found.lost.example)}",
         )
+    if (bare := found.unverifiable) is not None:
+        text = output.count(bare.files, "requested file has", "requested files have")
+        more = "" if bare.files == 1 else ", the first"
+        yield Attention(
+            f"{text} no length or MD5 sum and cannot be copied{more}: {bare.example}",
+            f"alpenhorn file modify {quote(bare.example)} --from-copy {bare.node}",
+        )
     for node in found.nodes:
         if node.mendable:
             text = output.count(node.mendable, "bad copy", "bad copies")

@@ -272,7 +272,8 @@ class Deletions:
                 tally.failed += 1
                 report.failures.add(
                     f"released copies on {node.name} are not what the index says, and were left there as corrupt;"
-                    " look at them, and to delete them all the same: alpenhorn file clean --now",
+                    " look at them, and to delete them all the same:"
+                    f" alpenhorn node clean {node.name} --now --include-bad -F LIST",
                     f"{result.file.path}: {result.error}",
                 )
             elif result.verdict is Verdict.KEPT:

@@ -5,17 +5,31 @@ from __future__ import annotations
 import datetime
 from typing import overload
 
+EPOCH = datetime.datetime(1970, 1, 1)
+
 
 @overload
-def moment(value: datetime.datetime | str) -> datetime.datetime: ...
+def moment(value: datetime.datetime | str | float) -> datetime.datetime: ...
 @overload
 def moment(value: None) -> None: ...
-def moment(value: datetime.datetime | str | None) -> datetime.datetime | None:
-    """A datetime column, naive UTC; SQLite hands them out as text."""
-    return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+def moment(value: datetime.datetime | str | float | None) -> datetime.datetime | None:
+    """Return the naive UTC datetime of a column: text on SQLite, or POSIX seconds where a program wrote a number."""
+    if isinstance(value, str):
+        return datetime.datetime.fromisoformat(value)
+    if isinstance(value, int | float):
+        return _of_number(value)
+    return value
 
 
-def posix(value: datetime.datetime | str) -> float:
+def _of_number(seconds: float) -> datetime.datetime:
+    """Return the datetime of POSIX seconds, the last or the first one there is where they lie beyond it."""
+    try:
+        return EPOCH + datetime.timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        return datetime.datetime.max if seconds > 0 else datetime.datetime.min
+
+
+def posix(value: datetime.datetime | str | float) -> float:
     """POSIX seconds of a datetime column."""
     return moment(value).replace(tzinfo=datetime.UTC).timestamp()
 

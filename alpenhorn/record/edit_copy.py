@@ -11,7 +11,7 @@ from alpenhorn.record.copies import never_good, once_good
 
 COLUMNS = ("has_file", "wants_file", "ready")
 
-# What `file state --set` writes: has_file and wants_file.
+# What `file state --set` writes: has_file and wants_file.  A copy that is there and Removable stays Removable.
 SETTINGS = {
     "Healthy": ("Y", "Y"),
     "Suspect": ("M", "Y"),
@@ -33,7 +33,8 @@ def set_state(
         before = _copy(index, file_id, node_id)
         has, wants, was_ready = before or ("N", "N", 0)
         if state is not None:
-            has, wants = SETTINGS[state]
+            has, wanted = SETTINGS[state]
+            wants = wanted if has == "N" or wants == "N" else wants
         now_ready = bool(was_ready) if ready is None else ready
         if ready and has != "Y":
             raise Refused("only a healthy copy can be ready; nothing was changed")

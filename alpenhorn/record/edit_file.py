@@ -4,6 +4,8 @@ A new length or MD5 sum makes every copy that was good by the old one suspect, w
 are released too, since the rule for deletion counts good copies that are released on archive nodes, and a copy of
 which nobody knows whether it has the right bytes must not be what lets another one go.  What is wanted of a copy
 stays as it is: who released it has not changed their mind, and a suspect one goes as well once that is safe.
+Corrupt copies become suspect too, since they may be what the new values say; those that are released stay corrupt,
+as no check reads them.
 
 A deletion that is under way would give a copy that it could not remove its old state back; so the claims on the
 file's copies are taken away, and what is left there stays suspect until it has been read.
@@ -23,12 +25,12 @@ from alpenhorn.record.copies import NEVER_READ, once_good
 COLUMNS = ("acq_id", "name", "size_b", "md5sum", "registered")
 THERE = "SELECT name, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name = ?"
 FACTS = "SELECT size_b, md5sum FROM archivefile WHERE id = ?"
-COPIES = "SELECT id, node_id, has_file FROM archivefilecopy WHERE file_id = ? ORDER BY node_id"
+COPIES = "SELECT id, node_id, has_file, wants_file FROM archivefilecopy WHERE file_id = ? ORDER BY node_id"
 
 
 class Modified(NamedTuple):
-    """`size_b` and `md5sum` as they are now; `suspect`, `corrupt`: ids of the nodes whose copies became suspect, and
-    of those whose copies are corrupt by the old values."""
+    """`size_b` and `md5sum` as they are now; `suspect`: ids of the nodes whose copies became suspect; `corrupt`: of
+    those whose copies are wanted and still recorded as corrupt, by the old values."""
 
     changed: bool
     size_b: int | None
@@ -82,13 +84,15 @@ def modify(
     now: datetime.datetime,
     *,
     reverify: bool = True,
+    known: tuple[int | None, str | None] | None = None,
 ) -> Modified:
     """Set the length (bytes) and the MD5 sum (hex, lower case), where given.
 
-    Where one of them differs from before, good copies become suspect, unless `reverify` is off; and when copies were
-    verified by the old values, and which pulls failed, is forgotten.  That there was a good copy is not: one that is
-    not what the new values say is replaced.
-    Raises NotFound when the file is gone.
+    Where one of them differs from before, good and corrupt copies become suspect, unless `reverify` is off; and when
+    copies were verified by the old values, and which pulls failed, is forgotten.  That there was a good copy is not:
+    one that is not what the new values say is replaced.
+    `known`: the length and MD5 sum that the file must have until then.
+    Raises NotFound when the file is gone, and Refused when it has others than those `known`.
     """
     lock = "" if index.sqlite else " FOR UPDATE"
 
@@ -97,6 +101,11 @@ def modify(
         before = index.execute(FACTS + lock, (file_id,)).fetchone()
         if before is None:
             raise NotFound("the file was removed from the index meanwhile; nothing was changed")
+        # Those that are to be set: the same was done by us, when the answer to the commit got lost.
+        if known is not None and tuple(before) not in (known, (size_b, md5sum)):
+            raise Refused(
+                "the file's length or MD5 sum was changed meanwhile; nothing was changed; try again"
+            )
         changed: dict[str, object] = {}
         if size_b not in (None, before[0]):
             changed["size_b"] = size_b
@@ -107,16 +116,20 @@ def modify(
         settings = ", ".join(f"{column} = ?" for column in changed)
         index.execute(f"UPDATE archivefile SET {settings} WHERE id = ?", (*changed.values(), file_id))
         copies = index.execute(COPIES + lock, (file_id,)).fetchall()
-        good = [(copy_id, node_id) for copy_id, node_id, has in copies if has == "Y"] if reverify else []
-        _doubt(index, [copy_id for copy_id, _ in good], now)
+        good = [(copy_id, node_id) for copy_id, node_id, has, _ in copies if has == "Y"]
+        corrupt = [
+            (copy_id, node_id) for copy_id, node_id, has, wants in copies if has == "X" and wants != "N"
+        ]
+        suspect = [*good, *corrupt] if reverify else []
+        _doubt(index, [copy_id for copy_id, _ in suspect], now)
         if reverify:
             index.execute("DELETE FROM sync_claim WHERE kind = 'delete' AND file_id = ?", (file_id,))
-        for _, node_id in good:
-            once_good(index, node_id, [file_id])
-        _forget(index, file_id, [node_id for _, node_id, _ in copies])
+            for _, node_id in good:
+                once_good(index, node_id, [file_id])
+        _forget(index, file_id, [node_id for _, node_id, _, _ in copies])
         after_size, after_md5 = index.execute(FACTS, (file_id,)).fetchone()
-        corrupt = [node_id for _, node_id, has in copies if has == "X"]
-        return Modified(True, after_size, after_md5, [node_id for _, node_id in good], corrupt)
+        left = [] if reverify else [node_id for _, node_id in corrupt]
+        return Modified(True, after_size, after_md5, [node_id for _, node_id in suspect], left)
 
     return index.retry(work)
 

@@ -33,10 +33,10 @@ def files(index: Index, acq_id: int) -> Iterator[AcqFile]:
 
 
 def on_node(index: Index, acq_id: int, node_id: int, removed: bool = False) -> Iterator[AcqFile]:
-    """Those that are on the node, or may be; with `removed` also those that were."""
+    """Those that are on the node, may be, or are missing there; with `removed` also those that were removed."""
     sql = FILES.format(details=", c.has_file, c.wants_file", join=ON_NODE)
     for name, size_b, md5sum, has, wants in stream(index, sql, (node_id, acq_id)):
-        if removed or has != "N":
+        if removed or has != "N" or wants == "Y":
             yield AcqFile(name, size_b, md5sum, word(has, wants))
 
 

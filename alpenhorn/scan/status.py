@@ -64,6 +64,14 @@ class Lost(NamedTuple):
     example: str
 
 
+class Unverifiable(NamedTuple):
+    """Files that requests want and of which the index has no length or MD5 sum: the path of one, and its source."""
+
+    files: int
+    example: str
+    node: str
+
+
 class Failing(NamedTuple):
     """Pending requests of which attempts have failed."""
 
@@ -77,6 +85,7 @@ class Status(NamedTuple):
 
     nodes: list[NodeStatus]
     lost: Lost | None
+    unverifiable: Unverifiable | None
     failing: list[Failing]
     failed_runs: list[RunRow]
     restored: str
@@ -118,6 +127,14 @@ FAILING = """
     SELECT t.blame, COUNT(*), MIN(r.id) FROM sync_attempt t
     JOIN archivefilecopyrequest r ON r.id = t.subject_id
     WHERE t.kind = 'pull' AND r.completed = 0 AND r.cancelled = 0 GROUP BY t.blame ORDER BY t.blame
+"""
+UNVERIFIABLE = """
+    SELECT COUNT(DISTINCT r.file_id), MIN(r.id) FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id
+    WHERE r.completed = 0 AND r.cancelled = 0 AND (f.size_b IS NULL OR f.md5sum IS NULL OR f.md5sum = '')
+"""
+REQUESTED = """
+    SELECT a.name, f.name, n.name FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id
+    JOIN archiveacq a ON a.id = f.acq_id JOIN storagenode n ON n.id = r.node_from_id WHERE r.id = ?
 """
 LAST_RUNS = f"""
     SELECT id, host, nodes, started, ended, exit_status, done, failed, bytes FROM sync_run
@@ -164,6 +181,7 @@ def status(index: Index) -> Status:
     return Status(
         nodes,
         _lost(index, bad),
+        _unverifiable(index),
         failing,
         _failed([run for run in runs if run.host in known]),
         media.restored(index),
@@ -209,6 +227,12 @@ def _lost(index: Index, ids: Sequence[int]) -> Lost | None:
         return None
     row = index.execute(PATH, (first,)).fetchone()
     return Lost(files, f"file {first}" if row is None else f"{row[0]}/{row[1]}")
+
+
+def _unverifiable(index: Index) -> Unverifiable | None:
+    files, first = index.execute(UNVERIFIABLE).fetchone()
+    row = index.execute(REQUESTED, (first,)).fetchone() if files else None
+    return None if row is None else Unverifiable(files, f"{row[0]}/{row[1]}", row[2])
 
 
 def _good_bytes(index: Index, ids: Sequence[int]) -> dict[int, int]:

@@ -161,6 +161,11 @@ def empty(index: Index, index_url: str, tmp_path: Path) -> Archive:
 
 @pytest.fixture
 def archive(empty: Archive) -> Archive:
+    return filled_with_storage(empty)
+
+
+def filled_with_storage(empty: Archive) -> Archive:
+    """The same, with the hosts, groups and nodes of an `Archive`."""
     hosts = {name: empty.insert("storagehost", name=name) for name in ("alp1", "alp2")}
     groups = {name: empty.insert("storagegroup", name=name) for name in ("field", "offsite", "spare")}
     for name, group, host, active in (

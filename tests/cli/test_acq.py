@@ -128,11 +128,13 @@ def test_files_in_a_group_have_the_best_state_there(filled: Archive) -> None:
     }
 
 
-def test_a_missing_file_is_not_there_but_was(archive: Archive) -> None:
-    archive.file("a", acq="one", field1="NY")
-    assert listed(archive, "--node", "field1") == {}
-    assert archive.ok("acq", "files", "one", "--node", "field1") == "No files.\n"
-    assert listed(archive, "--node", "field1", "--show-removed") == {"a": "Missing"}
+def test_files_on_a_node_include_what_is_missing_there_and_not_what_was_removed(archive: Archive) -> None:
+    for state in ("NY", "NM", "NN"):
+        archive.file(state, acq="one", field1=state)
+    assert listed(archive, "--node", "field1") == {"NY": "Missing"}
+    assert archive.ok("acq", "files", "one", "--node", "field1").splitlines()[-1].endswith("Missing")
+    removed = {"NY": "Missing", "NM": "Removed", "NN": "Removed"}
+    assert listed(archive, "--node", "field1", "--show-removed") == removed
 
 
 def test_files_refuses_what_it_cannot_list(filled: Archive) -> None:

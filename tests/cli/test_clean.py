@@ -115,7 +115,6 @@ def test_by_acquisition_list_and_age(archive: Archive, tmp_path: Path) -> None:
     assert "release 2 copies" in archive.ok(*check, "--acq", "one")
     assert "release 4 copies" in archive.ok(*check, "--acq", "one", "--acq", "two")
     assert "release 2 copies" in archive.ok(*check, "--days", "2")
-    assert "release 4 copies" in archive.ok(*check, "--days", "0")
     assert "release 2 copies" in archive.ok(*check, "-F", str(listing))
     assert "release 1 copy" in archive.ok(*check, "-F", "-", stdin="one/new\n")
     archive.ok("node", "clean", "field1", "--acq", "one", "-d", "2", "-F", str(listing), "--force")
@@ -296,6 +295,7 @@ def test_it_asks_on_a_terminal(archive: Archive, answer: bytes, status: int, sta
         ("--cancel", "--size", "1"),
         ("--cancel", "--target", "offsite"),
         ("--cancel", "--include-bad"),
+        ("--days", "0"),
         ("--days", "-1"),
         ("--days", "x"),
         ("--days", "99999999999"),
@@ -313,7 +313,7 @@ def test_an_unknown_node_or_file_is_named(archive: Archive) -> None:
     archive.file("a", field1="YY")
     assert "no node called 'feild1'; did you mean 'field1'?" in archive.fails(1, "node", "clean", "feild1")
     assert "no node called" in archive.fails(1, "file", "clean", "pilot/a", "--node", "nix")
-    assert "no file called 'pilot/b'" in archive.fails(1, "file", "clean", "pilot/b")
+    assert "no file called 'pilot/b'" in archive.fails(1, "file", "clean", "pilot/b", "--node", "field1")
     archive.fails(2, "node", "clean")
     archive.fails(2, "file", "clean")
 
@@ -334,16 +334,11 @@ def on(archive: Archive, file_id: int) -> tuple[str | None, ...]:
     return tuple(archive.copy(file_id, node) for node in ("field1", "off1", "off2"))
 
 
-def test_file_clean_leaves_archive_nodes_and_says_so(archive: Archive) -> None:
-    file_id = archive.file("a", field1="YY", off1="YY", off2="NN")
-    text = archive.ok("file", "clean", "pilot/a", "-n")
-    assert on(archive, file_id) == ("YN", "YY", "NN")
-    assert text == (
-        "Released: pilot/a on field1. The next run on alp1 deletes what is safe.\n"
-        "Left as it is: pilot/a on off1: it is an archive node; use --archive-ok to release the copy there, too.\n"
-    )
-    archive.ok("file", "clean", "pilot/a", "--archive-ok")
-    assert on(archive, file_id) == ("YN", "YM", "NN")
+@pytest.mark.parametrize("more", [(), ("--now",), ("--archive-ok",)])
+def test_file_clean_is_refused_without_a_node_or_cancel(archive: Archive, more: tuple[str, ...]) -> None:
+    file_id = archive.file("a", field1="YY", off1="YY")
+    assert "give --node NODE, or --cancel" in archive.fails(2, "file", "clean", "pilot/a", *more)
+    assert on(archive, file_id) == ("YY", "YY", None)
 
 
 def test_file_clean_on_one_node(archive: Archive) -> None:
@@ -366,19 +361,17 @@ def test_file_clean_takes_only_good_copies_that_are_not_released_nor_pinned(arch
     archive.file("released", field1="YM")
     pin(archive, archive.file("pinned", field1="YY"))
     archive.file("nowhere")
-    for where in ((), ("--node", "field1")):
-        text = archive.ok("file", "clean", "pilot/released", *where)
-        assert text == "Released already: pilot/released on field1.\n"
+    text = archive.ok("file", "clean", "pilot/released", "--node", "field1")
+    assert text == "Released already: pilot/released on field1.\n"
     for name, words in (
         ("suspect", "it is suspect; alpenhorn node clean --include-bad"),
         ("pinned", "it is pinned: kept; see: alpenhorn file unpin"),
     ):
         path = f"pilot/{name}"
         before = states(archive)
-        assert f"Left as it is: {path} on field1: {words}" in archive.ok("file", "clean", path)
-        assert states(archive) == before
         assert f"left as it is: {words}" in archive.fails(1, "file", "clean", path, "--node", "field1")
-    assert "no copy of pilot/nowhere;" in archive.fails(1, "file", "clean", "pilot/nowhere")
+        assert states(archive) == before
+    assert "no copy of pilot/nowhere;" in archive.fails(1, "file", "clean", "pilot/nowhere", "-x")
 
 
 def test_file_clean_can_be_cancelled(archive: Archive) -> None:

@@ -149,16 +149,27 @@ def test_state_is_shown_in_words(files: Archive) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
-    [("Healthy", "YY"), ("suspect", "MY"), ("CORRUPT", "XY"), ("Missing", "NY"), ("absent", "NN")],
+    ("before", "word", "state"),
+    [
+        ("YN", "Healthy", "YY"),
+        ("YY", "suspect", "MY"),
+        ("YN", "CORRUPT", "XY"),
+        ("YM", "Missing", "NY"),
+        ("YM", "absent", "NN"),
+        # What may go when room is needed still may.
+        ("XM", "Healthy", "YM"),
+        ("YM", "Suspect", "MM"),
+        ("YM", "Corrupt", "XM"),
+        ("NM", "Healthy", "YM"),
+    ],
 )
-def test_state_set(files: Archive, word: str, state: str) -> None:
-    file_id = files.one("SELECT id FROM archivefile WHERE name = 'removable'")
-    before = files.one("SELECT last_update FROM archivefilecopy WHERE file_id = ?", file_id)
-    assert files.ok("file", "state", "pilot/removable", "field1", "--set", word) == "State changed.\n"
-    assert files.copy(file_id, "field1") == state
-    assert files.one("SELECT last_update FROM archivefilecopy WHERE file_id = ?", file_id) > before
-    assert files.ok("file", "state", "pilot/removable", "field1", "--set", word) == "No change.\n"
+def test_state_set(archive: Archive, before: str, word: str, state: str) -> None:
+    file_id = archive.file("a", field1=before)
+    updated = archive.one("SELECT last_update FROM archivefilecopy WHERE file_id = ?", file_id)
+    assert archive.ok("file", "state", "pilot/a", "field1", "--set", word) == "State changed.\n"
+    assert archive.copy(file_id, "field1") == state
+    assert archive.one("SELECT last_update FROM archivefilecopy WHERE file_id = ?", file_id) > updated
+    assert archive.ok("file", "state", "pilot/a", "field1", "--set", word) == "No change.\n"
 
 
 def test_state_of_a_copy_that_was_not_recorded(files: Archive) -> None:

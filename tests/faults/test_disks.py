@@ -267,11 +267,11 @@ def test_a_source_that_cannot_be_read_is_not_called_bad(pair):
     assert pair.pending() == 0
 
 
-def injected(archive, paths, calls, error="EIO", conf=None):
-    """A run during which those calls on those paths fail."""
+def injected(archive, paths, calls, error="EIO", conf=None, command=("sync",)):
+    """A run, or another command, during which those calls on those paths fail."""
     argv = ["strace", "-f", "-qq", "-o", "/dev/null", *(f"--trace-path={path}" for path in paths)]
     argv += ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
-    argv += [sys.executable, "-m", "alpenhorn", "-c", str(conf or archive.configure()), "sync"]
+    argv += [sys.executable, "-m", "alpenhorn", "-c", str(conf or archive.configure()), *command]
     ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in ended.stderr
     return Result(ended.returncode, ended.stdout, ended.stderr)

@@ -94,6 +94,18 @@ def test_a_node_of_which_a_great_part_cannot_be_read_is_left_alone(disk):
     assert disk.events("suspect") == []
 
 
+def test_a_storage_that_hangs_ends_a_command_that_reads_a_copy(disk):
+    disk.file("acq/a", None, "disk", md5sum=None)
+    conf = disk.configure(transfer={"pull_timeout_base": 1})
+    path = disk.root("disk") / "acq" / "a"
+    command = ["file", "modify", "acq/a", "--from-copy", "disk"]
+    result = injected(disk, [path], READS, "EIO:delay_enter=3000000", conf, command)
+    assert result.status == 1 and "cannot read 'acq/a' on disk" in result.err, result
+    # strace may keep the worker from being killed, as a dead disk would.
+    assert "timed out" in result.err or "abandoned" in result.err, result
+    assert disk.one("SELECT md5sum FROM archivefile") is None
+
+
 # --- the node goes away while it is read ---------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from alpenhorn.index.schema import create as create_index
 from alpenhorn.model import DeleteFile, DeleteResult, Evidence, Verdict
 from alpenhorn.plan.deletions import decide
 from alpenhorn.record import deletions, edit_acq
-from alpenhorn.record.copies import NEVER_READ, verified
+from alpenhorn.record.copies import NEVER_READ, verified, with_evidence
 from alpenhorn.record.edit_file import create, modify
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages, read
@@ -35,7 +35,7 @@ def attempt(rows: Rows, kind: str, subject_id: int) -> None:
     )
 
 
-def test_a_copy_changes_from_good_to_suspect_and_in_nothing_else(rows: Rows) -> None:
+def test_a_copy_changes_from_good_or_corrupt_to_suspect_and_in_nothing_else(rows: Rows) -> None:
     sql = "SELECT * FROM archivefilecopy ORDER BY id"
     file_id, other = rows.file("a"), rows.file("b")
     states = ["".join(pair) for pair in itertools.product("NYMX", "YMN")]
@@ -57,9 +57,10 @@ def test_a_copy_changes_from_good_to_suspect_and_in_nothing_else(rows: Rows) -> 
     before = rows.all(sql)
     done = modify(rows.index, file_id, None, NEW, LATER)
     assert (done.changed, done.size_b, done.md5sum) == (True, 10, NEW)
-    turned = [number for number, state in enumerate(states) if state[0] == "Y"]
-    assert done.suspect == [rows.node[f"n{number}"] for number in turned]
-    assert done.corrupt == [rows.node[f"n{number}"] for number, state in enumerate(states) if state[0] == "X"]
+    # No check reads a corrupt copy that is released.
+    turned = [number for number, state in enumerate(states) if state[0] == "Y" or state in ("XY", "XM")]
+    assert sorted(done.suspect) == [rows.node[f"n{number}"] for number in turned]
+    assert done.corrupt == []
     for old, new in zip(before, rows.all(sql), strict=True):
         differing = [value for was, value in zip(old, new, strict=True) if str(was) != str(value)]
         if old[0] in [copies[number] for number in turned]:
@@ -110,6 +111,15 @@ def test_what_is_remembered_by_the_old_values_is_forgotten(rows: Rows) -> None:
     assert {row[0] for row in read} == {other}
     assert rows.all("SELECT COUNT(*) FROM sync_verification") == [(4,)]
     assert sorted(row[0] for row in rows.attempts("pull")) == sorted(kept)
+
+
+def test_a_corrupt_copy_that_is_checked_by_new_values_becomes_no_evidence_of_a_good_one(rows: Rows) -> None:
+    """What was merely found at the path must not be replaced by a pull, whatever the index says of the file."""
+    file_id = rows.file("a")
+    rows.copy(file_id, "one", "XY")
+    modify(rows.index, file_id, None, NEW, LATER)
+    assert rows.state(file_id, "one") == "MY"
+    assert not with_evidence(rows.index, rows.node["one"], [file_id])
 
 
 @pytest.mark.parametrize("reverify", [True, False])

@@ -1,0 +1,77 @@
+"""`alpenhorn file modify --from-copy`: the length and the MD5 sum of a file, read from a copy of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from alpenhorn.cli.app import App
+from alpenhorn.cli.waiting import Waiting
+from alpenhorn.errors import Refused
+from alpenhorn.model import NodeFact
+from alpenhorn.scan import listing_files as listing
+from alpenhorn.scan import names, topology
+from alpenhorn.scan.names import FileName
+
+
+class Found(NamedTuple):
+    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: those that the index had at that time."""
+
+    size_b: int
+    md5sum: str
+    known: tuple[int | None, str | None]
+
+
+def read(app: App, file: FileName, node_name: str, force: bool) -> Found:
+    """Read the copy on a node of this host.
+
+    Raises Refused where the node or its copy cannot be used, and without `force` where the copy is not what the index
+    knows of the file.
+    """
+    known = listing.details(app.index, file.id)
+    if known.size_b is not None and known.md5sum and not force:
+        raise Refused(
+            f"{file.path} has a length and an MD5 sum already; nothing was changed; to check a copy by them:"
+            f" alpenhorn file verify {file.path} {node_name}; to take those of the copy instead: --force"
+        )
+    node = _node(app, node_name)
+    _require_copy(app, file, node)
+    from alpenhorn.coordinator.one_copy import read_copy  # only this option needs it
+
+    with Waiting(app, f"Reading {file.path} on {node.name}"):
+        found = read_copy(node, file.path, app.config.transfer, app.disconnect)
+    wrong = _difference(known, found.size_b, found.md5sum)
+    if wrong and not force:
+        raise Refused(
+            f"the copy of {file.path} on {node.name} {wrong}; nothing was changed; try the copy on another node, or"
+            " to take those of this one all the same: --force"
+        )
+    return Found(found.size_b, found.md5sum, (known.size_b, known.md5sum))
+
+
+def _node(app: App, name: str) -> NodeFact:
+    node = topology.load(app.index).nodes[names.node(app.index, name).id]
+    if node.host != app.host:
+        where = f"is on host {node.host}; run this command there" if node.host else "is on no host"
+        raise Refused(f"node {name} {where}; nothing was changed")
+    if not node.active:
+        raise Refused(
+            f"node {name} is not active; nothing was changed; first: alpenhorn node activate {name}"
+        )
+    return node
+
+
+def _require_copy(app: App, file: FileName, node: NodeFact) -> None:
+    copy = listing.copy_of(app.index, file.id, node.id)
+    if copy is None or copy.has_file not in ("Y", "M"):
+        state = "no copy" if copy is None or copy.has_file == "N" else "a corrupt copy"
+        raise Refused(
+            f"{node.name} has {state} of {file.path}; nothing was changed; name a node with a good one"
+        )
+
+
+def _difference(known: listing.FileRow, size_b: int, md5sum: str) -> str:
+    if known.size_b not in (None, size_b):
+        return f"has {size_b} bytes, and the index says {known.size_b}"
+    if known.md5sum and known.md5sum.lower() != md5sum:
+        return f"has the MD5 sum {md5sum}, and the index says {known.md5sum}"
+    return ""

@@ -1,0 +1,94 @@
+"""Read one copy on this host in full, in a worker, so that a dead mount cannot hang a command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from alpenhorn.config import Transfer
+from alpenhorn.errors import AlpenhornError, Refused
+from alpenhorn.extensions.registry import node_io
+from alpenhorn.fs.hashing import md5_of
+from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.model import CheckFile, CheckJob, Fate, Kind, NodeFact, Reporter, Task
+from alpenhorn.plan.batches import Limits
+from alpenhorn.run.pool import Pool
+
+
+class ReadCopy(NamedTuple):
+    """`md5sum`: hex, lower case; "" when only the length was asked for.  `error`: why it was not read, else ""."""
+
+    size_b: int = 0
+    md5sum: str = ""
+    error: str = ""
+
+
+def read_copy(node: NodeFact, path: str, transfer: Transfer, before_fork: Callable[[], None]) -> ReadCopy:
+    """Return the length and MD5 sum of the file at `path` on a node of this host.
+
+    The worker is given the time that a pull of that length has.  Raises Refused, which names node and path.
+    """
+    limits = Limits(transfer.pull_timeout_base, transfer.pull_bytes_per_second, workers=1)
+    try:
+        look_s = node_io(node).probe_seconds
+    except AlpenhornError as error:
+        raise Refused(f"{error}; nothing was changed") from None
+    with Pool(1, _work, before_fork=before_fork) as pool:
+        found = _one(pool, Kind.LOOK, node, path, look_s)
+        return _one(pool, Kind.CHECK, node, path, limits.deadline(1, found.size_b))
+
+
+def _one(pool: Pool, kind: Kind, node: NodeFact, path: str, deadline: float | None) -> ReadCopy:
+    job = CheckJob(node, (CheckFile(0, 0, path, None, None),))
+    pool.submit(Task(kind, node.id, job, deadline=deadline))
+    (done,) = pool.wait(None)
+    found: ReadCopy = done.outcome if done.fate is Fate.DONE else ReadCopy(error=done.why)
+    if found.error:
+        raise Refused(f"cannot read {path!r} on {node.name}: {found.error}; nothing was changed")
+    return found
+
+
+# --- in the worker -------------------------------------------------------------------------------------
+
+
+def _work(task: Task, report: Reporter) -> ReadCopy:
+    assert isinstance(task.job, CheckJob)
+    (file,) = task.job.files
+    try:
+        node = node_io(task.job.node)
+        node.check()
+        _require_on_disk(node, file.path)
+        fd = node.open(file.path)
+        try:
+            return ReadCopy(os.fstat(fd).st_size) if task.kind is Kind.LOOK else _read(fd, report)
+        finally:
+            os.close(fd)
+    except AlpenhornError as error:
+        return ReadCopy(error=str(error))
+    except OSError as error:
+        return ReadCopy(error=error.strerror or str(error))
+
+
+def _require_on_disk(node: Node, path: str) -> None:
+    """Reading what is on tape only would wait for the tape."""
+    if not isinstance(node, TapeNode):
+        return
+    from alpenhorn.run.tape import out_of_reach, why_unread  # few nodes have tape
+
+    for told in out_of_reach(node, [path]).values():
+        raise Refused(why_unread(node, path, told))
+
+
+def _read(fd: int, report: Reporter) -> ReadCopy:
+    before = os.fstat(fd)
+    size_b, md5sum = md5_of(fd, before.st_size, report.stopping)
+    after = os.fstat(fd)
+    # The sum of a file that is still being written would make each whole copy of it corrupt.
+    if (
+        size_b != after.st_size
+        or before.st_mtime_ns != after.st_mtime_ns
+        or before.st_ctime_ns != after.st_ctime_ns
+    ):
+        return ReadCopy(error="it changed while it was read")
+    return ReadCopy(size_b, md5sum)
