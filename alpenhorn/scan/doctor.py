@@ -11,7 +11,7 @@ import peewee as pw
 from alpenhorn.errors import IndexUnusable, NotFound
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
+from alpenhorn.index.times import known_moment, moment
 from alpenhorn.model import MARKER
 from alpenhorn.scan import backups, media, names
 from alpenhorn.scan.backups import Backups
@@ -129,7 +129,7 @@ def _unknown(index: Index, host: str) -> str:
 
 def _last_run(index: Index, host: str) -> LastRun | None:
     row = index.execute(LAST_RUN, (host,)).fetchone()
-    return None if row is None else LastRun(moment(row[0]), moment(row[1]), row[2])
+    return None if row is None else LastRun(known_moment(row[0]), moment(row[1]), row[2])
 
 
 def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[int]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
+from alpenhorn.index.times import known_moment, moment
 from alpenhorn.reasons import Reason, recorded
 
 
@@ -147,7 +147,7 @@ def old_runs(index: Index, before: datetime) -> list[int]:
 def _event(row: Sequence[Any]) -> EventRow:
     at, run_id, host, file_id, acq, name, node_id, node, what, why, code = row
     path = None if acq is None or name is None else f"{acq}/{name}"
-    return EventRow(moment(at), run_id, host, file_id, path, node_id, node, what, recorded(why, code))
+    return EventRow(known_moment(at), run_id, host, file_id, path, node_id, node, what, recorded(why, code))
 
 
 def _run(row: Sequence[Any]) -> RunRow:
@@ -156,7 +156,7 @@ def _run(row: Sequence[Any]) -> RunRow:
         id_,
         host,
         nodes,
-        moment(started),
+        known_moment(started),
         moment(ended),
         exit_status,
         done,

@@ -52,7 +52,7 @@ def load(index: Index) -> Known:
     """Two queries; the rows of nodes that are gone from the index are left out."""
     media, names = {}, {}
     for row in index.execute(MEDIA):
-        seen = None if row[6] is None else posix(row[6])
+        seen = None if moment(row[6]) is None else posix(row[6])
         media[row[0]] = MediumFact._make((*row[:6], seen, bool(row[7]), row[8]))
         names[row[0]] = row[9]
     about = dict(index.execute("SELECT name, value FROM sync_index").fetchall())
