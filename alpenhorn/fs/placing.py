@@ -13,8 +13,9 @@ from contextlib import suppress
 from types import TracebackType
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.directories import Parents
-from alpenhorn.fs.syscalls import rename_new, syncfs
+from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 
 PRIVATE = ".alpenhorn"
@@ -49,6 +50,7 @@ class Stage:
                 raise StorageError(f"the root {root} is not there: is its storage mounted?") from None
             self._private = self._keep(_private_directory(self._root, PRIVATE, root))
             self.fd = self._keep(_private_directory(self._private, name, root))
+            self.abilities = Abilities(self._root, self.fd)
         except BaseException:
             self.close()
             raise
@@ -139,8 +141,8 @@ class Stage:
         """Rename a flushed file of the stage into the private directory, in place of what is there, and make its name
         durable, that of the private directory included."""
         os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._private)
-        os.fsync(self._private)
-        os.fsync(self._root)
+        flush(self._private)
+        flush(self._root)
 
     def clear(self) -> None:
         """Remove the stage with all that is left in it, and close it."""

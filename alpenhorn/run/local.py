@@ -45,7 +45,7 @@ def by_copy(work: Work, files: Sequence[PullFile]) -> None:
                 finally:
                     os.close(fd)
             except TransferFailed as error:
-                if error.blame is not Blame.UNKNOWN or not work.stage.keeps_parts:
+                if error.blame is not Blame.UNKNOWN or error.full or not work.stage.keeps_parts:
                     work.drop(name)
                 work.fail(file, error, started)
             else:
@@ -122,7 +122,7 @@ def _link_some(
         changed = set(refused)
         links_wanted = [(one, fd) for one, fd in links if one.file not in changed]
         outcomes = work.stage.link(
-            [(fd, one.file.path, one.file.replace) for one, fd in links_wanted], work.lock
+            [(fd, one.file.path, work.names.replaces(one.file)) for one, fd in links_wanted], work.lock
         )
         for (one, fd), outcome in zip(links_wanted, outcomes, strict=True):
             if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:

@@ -13,6 +13,7 @@ from alpenhorn.fs.placing import Occupied, Stage
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
+from alpenhorn.run.names import Names
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
 from alpenhorn.transfer.pace import Pace
 
@@ -62,6 +63,7 @@ class Work:
         self.unseen = "the marker of the source was not asked for" if self.witness else ""
         self.results = results
         self.lock = TreeLock(node.root)
+        self.names = Names(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW
         self.arrived: list[Arrived] = []
         self.began = time.time()

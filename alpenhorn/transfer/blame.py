@@ -10,10 +10,12 @@ from collections.abc import Callable
 from alpenhorn.errors import AlpenhornError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.model import Blame
+from alpenhorn.reasons import Code
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
 _NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EILSEQ, errno.EEXIST})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OURS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class TransferFailed(AlpenhornError):
@@ -36,6 +38,8 @@ def source_failed(error: OSError | UnsafePath) -> TransferFailed:
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.SOURCE, f"the source is no regular file: {error}")
+    if error.errno in _OURS:
+        return TransferFailed(Blame.UNKNOWN, Code.TOO_MANY_OPEN_FILES())
     if error.errno in _MISSING:
         return TransferFailed(Blame.SOURCE, f"the source is missing: {error.strerror}")
     return TransferFailed(Blame.UNKNOWN, f"the source cannot be read: {error.strerror}")
@@ -48,6 +52,11 @@ def destination_failed(error: OSError | UnsafePath) -> TransferFailed:
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.UNKNOWN, str(error))
+    if error.errno in _OURS:
+        return TransferFailed(Blame.UNKNOWN, Code.TOO_MANY_OPEN_FILES())
+    if error.errno == errno.EFBIG:
+        # Other files are shorter.  What did arrive can never become whole, and takes up room.
+        return TransferFailed(Blame.UNKNOWN, Code.LARGER_THAN_POSSIBLE(), full=True)
     if error.errno in _NAME:
         return TransferFailed(Blame.UNKNOWN, f"there can be no file of that name: {error.strerror}")
     return TransferFailed(

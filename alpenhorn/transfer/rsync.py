@@ -15,7 +15,7 @@ from typing import NamedTuple
 from alpenhorn.errors import CommandFailed
 from alpenhorn.fs.command import run
 from alpenhorn.model import Blame
-from alpenhorn.transfer.blame import TransferFailed
+from alpenhorn.transfer.blame import TransferFailed, destination_failed
 
 CONNECT_TIMEOUT = 30  # seconds
 ALIVE_INTERVAL = 15  # seconds; the connection is given up after four unanswered questions
@@ -26,7 +26,6 @@ _DESTINATION_ERRORS = frozenset(
     {
         errno.ENOSPC,
         errno.EDQUOT,
-        errno.EFBIG,
         errno.EROFS,
         errno.EACCES,
         errno.EPERM,
@@ -35,7 +34,7 @@ _DESTINATION_ERRORS = frozenset(
         errno.ESTALE,
     }
 )
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _ESCAPE = re.compile(rb"\\#([0-7]{3})")
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
@@ -58,17 +57,19 @@ def command(
     ssh: Sequence[str] | None = None,
     part: bool = False,
     rate: int = 0,
+    owners: bool = True,
 ) -> tuple[str, ...]:
     """The argument list that brings the files named on standard input from below `source` to below `stage`.
 
     `source` is an absolute path, or `user@host:/path` together with `ssh`, the remote shell's argument
     list.  `part`: there is one file, written in place, so that an interrupted session leaves a part that
     the next one appends to.  `rate`: the most bytes per second, 0 for no limit; the sending side keeps to it, over
-    the whole session.  Plain files get what `rsync -a` gives them.
+    the whole session.  Plain files get what `rsync -a` gives them; without `owners` only their times, for a file system
+    that has no modes and owners.
     """
     return (
         rsync,
-        "-tpgo",
+        "-tpgo" if owners else "-t",
         "--secluded-args",
         "--files-from=-",
         "--from0",
@@ -182,6 +183,8 @@ def failure(session: Session, over_network: bool) -> TransferFailed:
         if session.status != 0 and "[sender] change_dir" in line:
             return TransferFailed(Blame.UNKNOWN, f"the root of the source is not there: {line}")
         about_a_file = _HERE.search(line) and _QUOTED.search(line)
+        if session.status != 0 and about_a_file and number in (errno.EFBIG, errno.EMFILE, errno.ENFILE):
+            return destination_failed(OSError(number, os.strerror(number)))
         if session.status != 0 and about_a_file and number in _DESTINATION_ERRORS:
             return TransferFailed(
                 Blame.DESTINATION, f"cannot write at the destination: {line}", number in _FULL
