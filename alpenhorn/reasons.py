@@ -31,16 +31,17 @@ class Code(StrEnum):
     """What another program, an extension or an earlier version of this program said."""
     NAME_IMPOSSIBLE = (
         "name-impossible",
-        "the file system of {node} ({kind}) cannot hold a file called {name!r}; rename the file, or keep it elsewhere",
+        "the file system of node {node} ({kind}) cannot hold a file called {name!r}; rename the file, or keep it"
+        " elsewhere",
     )
     NAME_TAKEN = (
         "name-taken",
-        "the file system of {node} ({kind}) takes {path!r} and {other!r} for one name; rename one of the two, or keep"
-        " one of them elsewhere",
+        "the file system of node {node} ({kind}) takes {path!r} and {other!r} for one name; rename one of the two, or"
+        " keep one of them elsewhere",
     )
     FILE_TOO_LARGE = (
         "file-too-large",
-        "the file system of {node} ({kind}) cannot hold a file of {size_b} bytes; keep it elsewhere, or format the"
+        "the file system of node {node} ({kind}) cannot hold a file of {size_b} bytes; keep it elsewhere, or format the"
         " node's disk with exFAT or ext4",
     )
     LARGER_THAN_POSSIBLE = (
@@ -50,7 +51,8 @@ class Code(StrEnum):
     )
     TOO_MANY_OPEN_FILES = (
         "too-many-open-files",
-        "too many open files: raise the limit of the user running alpenhorn (ulimit -n), or of the system (fs.file-max)",
+        "too many open files: raise the limit of the user running alpenhorn (ulimit -n), or of the system"
+        " (fs.file-max)",
     )
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
 

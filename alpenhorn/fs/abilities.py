@@ -15,7 +15,9 @@ from functools import cached_property
 
 from alpenhorn.fs.syscalls import rename_noreplace
 
-POSIX = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "f2fs", "bcachefs", "lustre", "overlay"})
+POSIX = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "f2fs", "bcachefs", "lustre", "overlay"}
+)
 FAT = frozenset({"msdos", "vfat", "fuse.fusefat"})
 TIMELESS = FAT | {"exfat", "fuseblk", "fuse.exfat", "fuse"}
 """Where a directory's times need not tell that a file was added: other systems leave them, and roots have none."""
@@ -26,7 +28,9 @@ UNSUPPORTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINV
 """Errors by which file systems say that they have no such thing as links, modes, owners or times."""
 
 _ODD = re.compile(r'[\x00-\x1f"*:<>?\\|\x7f\ud800-\udfff]|[. ]\Z')
-_NAMES_LONGEST = 120  # characters; a name may take 255 bytes, or 255 UTF-16 units, or fewer in a file of an archive
+_NAMES_LONGEST = (
+    120  # characters; a name may take 255 bytes, or 255 UTF-16 units, or fewer in a file of an archive
+)
 
 
 def kind_of(fd: int) -> str:
@@ -126,7 +130,13 @@ class Abilities:
             return True
         except OSError as error:
             # A full disk, say, is nothing to blame a name for.
-            return error.errno not in (*UNSUPPORTED, errno.ENOENT, errno.EILSEQ, errno.ENAMETOOLONG, errno.EACCES)
+            return error.errno not in (
+                *UNSUPPORTED,
+                errno.ENOENT,
+                errno.EILSEQ,
+                errno.ENAMETOOLONG,
+                errno.EACCES,
+            )
         os.close(fd)
         try:
             os.unlink(name, dir_fd=self._scratch)
@@ -198,7 +208,9 @@ def alias(root: int, path: str, listed: dict[str, frozenset[str]]) -> str:
             names = listed[directory] = _names(root, directory)
         if element not in names:
             folded = element.casefold().rstrip(". ")
-            found = next((name for name in sorted(names) if name.casefold().rstrip(". ") == folded), "another name")
+            found = next(
+                (name for name in sorted(names) if name.casefold().rstrip(". ") == folded), "another name"
+            )
             return f"{directory}/{found}" if directory else found
         directory = here
     return ""

@@ -40,9 +40,7 @@ def flush(fd: int) -> None:
         syncfs(fd)
 
 
-def rename_new(
-    source: str, target: str, source_dir: int = _AT_FDCWD, target_dir: int = _AT_FDCWD
-) -> None:
+def rename_new(source: str, target: str, source_dir: int = _AT_FDCWD, target_dir: int = _AT_FDCWD) -> None:
     """Rename, but never over something: raises FileExistsError when `target` exists.
 
     On a file system that cannot do that, the name is reserved first with an empty file, which a crash may leave.

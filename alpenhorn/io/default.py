@@ -167,8 +167,8 @@ class DefaultNode(Node):
 
     def free_bytes(self) -> int | None:
         space = os.statvfs(self.root)
-        # Old drivers fill in one of the two only.
-        return space.f_bavail * (space.f_frsize or space.f_bsize)
+        # Some drivers, fusefat for one, tell no sizes at all.
+        return space.f_bavail * space.f_frsize if space.f_blocks else None
 
     def tidy(self) -> None:
         try:

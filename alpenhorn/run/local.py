@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs import descriptors
 from alpenhorn.fs.paths import Below
 from alpenhorn.model import Blame, Method, PullFile
 from alpenhorn.run.work import READ, Arrived, Work
@@ -16,7 +17,7 @@ from alpenhorn.transfer.address import root_of
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
 
-LINKS = 500  # files that are open at once while they are linked
+LINKS = 500  # files that are open at once while they are linked; fewer where the limit of open files is low
 
 
 def by_copy(work: Work, files: Sequence[PullFile]) -> None:
@@ -82,8 +83,10 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
                     verified.append((Arrived(file, "", started, Method.LINK), status))
         if verified and not work.flush_each:
             _flush_all(work)
-        for start in range(0, len(verified), LINKS):
-            refused += _link_some(work, sources, verified[start : start + LINKS])
+        # Half of what may be open is left to the directories that they are linked into.
+        most = descriptors.share(LINKS)
+        for start in range(0, len(verified), most):
+            refused += _link_some(work, sources, verified[start : start + most])
     if refused:
         by_copy(work, refused)
 

@@ -99,10 +99,10 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
         return
     if path:
         status, directory = _status(below, path)
-        if findings.folds and (other := _alias(path, findings.node.root)):
+        if findings.folds and (listed := _alias(path, findings.node.root)):
             if directory >= 0:
                 os.close(directory)
-            findings.declined.append((path, f"the file system finds it under another name, {other!r}"))
+            findings.declined.append((path, f"the file system finds it under another name, {listed!r}"))
             return
         try:
             other = findings.other_root(path, directory, below)

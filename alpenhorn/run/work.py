@@ -14,7 +14,7 @@ from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
 from alpenhorn.run.names import Names
-from alpenhorn.transfer.blame import TransferFailed, destination_failed
+from alpenhorn.transfer.blame import TransferFailed, destination_failed, is_ours
 from alpenhorn.transfer.pace import Pace
 
 REPORT_INTERVAL = 0.2  # seconds
@@ -171,4 +171,7 @@ def destination_trouble(error: OSError | AlpenhornError) -> TransferFailed:
         return error
     if isinstance(error, OSError | UnsafePath):
         return destination_failed(error)
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and is_ours(cause):
+        return destination_failed(cause)
     return TransferFailed(Blame.DESTINATION, str(error))

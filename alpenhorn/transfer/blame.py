@@ -31,6 +31,11 @@ class TransferFailed(AlpenhornError):
         return self.error
 
 
+def is_ours(error: OSError) -> bool:
+    """Whether it is a limit of this process or host, so that neither side of a transfer is to blame."""
+    return error.errno in _OURS
+
+
 def source_failed(error: OSError | UnsafePath) -> TransferFailed:
     """The source could not be opened or read.
 
@@ -38,7 +43,7 @@ def source_failed(error: OSError | UnsafePath) -> TransferFailed:
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.SOURCE, f"the source is no regular file: {error}")
-    if error.errno in _OURS:
+    if is_ours(error):
         return TransferFailed(Blame.UNKNOWN, Code.TOO_MANY_OPEN_FILES())
     if error.errno in _MISSING:
         return TransferFailed(Blame.SOURCE, f"the source is missing: {error.strerror}")
@@ -52,7 +57,7 @@ def destination_failed(error: OSError | UnsafePath) -> TransferFailed:
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.UNKNOWN, str(error))
-    if error.errno in _OURS:
+    if is_ours(error):
         return TransferFailed(Blame.UNKNOWN, Code.TOO_MANY_OPEN_FILES())
     if error.errno == errno.EFBIG:
         # Other files are shorter.  What did arrive can never become whole, and takes up room.

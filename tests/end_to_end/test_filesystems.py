@@ -1,15 +1,14 @@
 """The whole life of files on each file system that can be mounted here."""
 
 import os
-import time
 
 import pytest
 
 from alpenhorn.model import MANIFEST
 from tests.end_to_end.test_rebuild import lose, rebuild
-from tests.fixtures.filesystems import ALL, LINKLESS, mounted
+from tests.fixtures.filesystems import ALL, mounted
 
-OLD = 1_500_000_000
+GOOD = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y'"
 
 
 @pytest.fixture(params=ALL)
@@ -88,7 +87,7 @@ def test_situation_08_the_whole_life_on_it(disk):
     disk.sync()
     disk.sync()
     assert (disk.root("disk") / MANIFEST).is_file()
-    good = disk.one("SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y'", disk.id("storagenode", "disk"))
+    good = disk.one(GOOD, disk.id("storagenode", "disk"))
     lose(disk)
     assert rebuild(disk, "disk").status == 0
     disk.synced()
