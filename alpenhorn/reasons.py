@@ -850,6 +850,44 @@ class Code(_Codes):
     RUN_STOPPED = "run-stopped", "the run was asked to stop"
     """SIGINT or SIGTERM; the next run goes on."""
 
+    # --- file systems and limits
+
+    NAME_IMPOSSIBLE = (
+        "name-impossible",
+        "the file system of node {node} ({kind}) cannot hold a file called {name!r}; rename the file, or keep it"
+        " elsewhere",
+    )
+    """FAT, exFAT and NTFS do not take every name."""
+    NAME_TAKEN = (
+        "name-taken",
+        "the file system of node {node} ({kind}) takes {path!r} and {other!r} for one name; rename one of the two, or"
+        " keep one of them elsewhere",
+    )
+    """The file system ignores case, so that one file would overwrite the other."""
+    FILE_TOO_LARGE = (
+        "file-too-large",
+        "the file system of node {node} ({kind}) cannot hold a file of {size_b} bytes; keep it elsewhere, or format the"
+        " node's disk with exFAT or ext4",
+    )
+    """FAT holds files of less than 4 GiB."""
+    FOUND_UNDER_OTHER_NAME = (
+        "found-under-other-name",
+        "the file system finds it under another name, {listed!r}",
+    )
+    """The file system ignores case; the file is imported under the name that it is listed by."""
+    LARGER_THAN_POSSIBLE = (
+        "larger-than-possible",
+        "the destination's file system, or the limit of the user running alpenhorn (ulimit -f), allows no file of that"
+        " length",
+    )
+    """The write failed with EFBIG."""
+    TOO_MANY_OPEN_FILES = (
+        "too-many-open-files",
+        "too many open files: raise the limit of the user running alpenhorn (ulimit -n), or of the system"
+        " (fs.file-max)",
+    )
+    """A limit of this host; neither the source nor the destination is at fault."""
+
 
 class Reason(str):
     """The text of a reason; `code` says which one it is."""

@@ -7,20 +7,23 @@ final: after it the kernel has given up the pages, and a second one that succeed
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.fs import descriptors
+from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.directories import Parents
-from alpenhorn.fs.syscalls import rename_new, syncfs
+from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 
 PRIVATE = ".alpenhorn"
 PARTS = "part-"  # a stage so named holds one big file, and outlives the run
 
-_OPEN_DIRECTORIES = 200  # well below the usual limit of 1,024 descriptors
+_OPEN_DIRECTORIES = 200  # fewer where the limit of open files is low
 
 
 class Occupied(AlpenhornError):
@@ -49,6 +52,7 @@ class Stage:
                 raise StorageError(f"the root {root} is not there: is its storage mounted?") from None
             self._private = self._keep(_private_directory(self._root, PRIVATE, root))
             self.fd = self._keep(_private_directory(self._private, name, root))
+            self.abilities = Abilities(self._root, self.fd)
         except BaseException:
             self.close()
             raise
@@ -122,13 +126,17 @@ class Stage:
         self, paths: Sequence[str], act: Callable[[int, int, str], None], lock: TreeLock
     ) -> list[OSError | UnsafePath | Occupied | None]:
         outcomes: list[OSError | UnsafePath | Occupied | None] = []
+        most = descriptors.share(_OPEN_DIRECTORIES)
         while len(outcomes) < len(paths):
             first = len(outcomes)
             with Parents(self._root) as parents:
                 with lock.up():
-                    while len(outcomes) < len(paths) and len(parents) < _OPEN_DIRECTORIES:
+                    while len(outcomes) < len(paths) and len(parents) <= most:
                         number = len(outcomes)
-                        outcomes.append(_attempt(act, number, paths[number], parents))
+                        outcome = _attempt(act, number, paths[number], parents)
+                        if isinstance(outcome, OSError) and outcome.errno == errno.EMFILE and number > first:
+                            break  # it gets another try with those closed that the files before it needed
+                        outcomes.append(outcome)
                 try:
                     parents.flush()
                 except OSError as error:
@@ -139,8 +147,8 @@ class Stage:
         """Rename a flushed file of the stage into the private directory, in place of what is there, and make its name
         durable, that of the private directory included."""
         os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._private)
-        os.fsync(self._private)
-        os.fsync(self._root)
+        flush(self._private)
+        flush(self._root)
 
     def clear(self) -> None:
         """Remove the stage with all that is left in it, and close it."""

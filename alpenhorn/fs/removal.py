@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.fs.abilities import alias, folds
 from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.paths import Below, check_relative
@@ -106,8 +107,10 @@ class Removal(OpenRoot):
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
         super().__init__(root, check)
         self._directories: dict[str, None] = {}
+        self._listed: dict[str, frozenset[str]] = {}
         try:
             self._flusher = self._at_end.enter_context(Flusher(self._root))
+            self._folds = folds(self._root)
         except BaseException:
             self.close()
             raise
@@ -121,6 +124,8 @@ class Removal(OpenRoot):
         as for `look`, and OSError when the file cannot be removed.
         """
         directory, name = self._below.parent(check_relative(path))
+        if self._folds and (other := alias(self._root, path, self._listed)):
+            raise Differs(f"the file system finds it under another name, {other!r}")
         self._directories[path.rpartition("/")[0]] = None
         entry = _look(directory, name, path, size_b)
         decide(entry)

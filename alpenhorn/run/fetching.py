@@ -41,6 +41,7 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
             ssh=work.transfer.ssh if remote else None,
             part=part,
             rate=work.job.rate,
+            owners=work.stage.abilities.keeps_owners,
         )
     except StorageError as error:
         raise TransferFailed(Blame.UNKNOWN, error.reason) from None

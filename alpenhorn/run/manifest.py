@@ -11,6 +11,7 @@ from alpenhorn.errors import UnsafePath
 from alpenhorn.fs import manifest
 from alpenhorn.fs.paths import Below, open_below
 from alpenhorn.fs.placing import Stage
+from alpenhorn.fs.syscalls import flush as flush_fd
 from alpenhorn.io.base import Node
 from alpenhorn.manifests import Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
 from alpenhorn.model import MANIFEST, Reporter
@@ -69,7 +70,8 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
     forgotten = 0
     with open(fd, "wb", buffering=_BLOCK_B) as file:
         if job.first:
-            os.fchmod(fd, FILE_MODE)
+            with suppress(OSError):  # where modes are those of the mount
+                os.fchmod(fd, FILE_MODE)
             file.write(manifest.heading(job.token, job.heading))
         if job.first and not job.anew:
             forget = {manifest.key(path) for path in job.forget}
@@ -118,7 +120,7 @@ def _put(aside: Stage, flush: bool) -> None:
         return
     directory = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=aside.fd)
     try:
-        os.fsync(directory)
+        flush_fd(directory)
     finally:
         os.close(directory)
 

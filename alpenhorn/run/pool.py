@@ -22,7 +22,7 @@ from typing import NamedTuple, Self
 
 from alpenhorn import logs
 from alpenhorn.errors import StorageError
-from alpenhorn.fs import processes
+from alpenhorn.fs import descriptors, processes
 from alpenhorn.model import Done, Fate, Kind, Reporter, Task
 from alpenhorn.reasons import Code, Why
 from alpenhorn.run.serving import LENGTH, Answer, Progress, live, message, reason_of
@@ -30,6 +30,7 @@ from alpenhorn.run.serving import LENGTH, Answer, Progress, live, message, reaso
 CLOSE_GRACE = 2.0
 FORK_AGAIN = 5.0
 _READ = 64 * 1024
+_DESCRIPTORS = 3  # that the parent holds of each worker
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +114,12 @@ class Pool:
     ) -> None:
         if size < 1:
             raise ValueError("a pool needs at least one worker")
-        self._size = size
+        descriptors.raise_limit()
+        self._size = descriptors.share(size, _DESCRIPTORS)
+        if self._size < size:
+            _log.warning(
+                "only %d of %d workers are started: %s", self._size, size, Code.TOO_MANY_OPEN_FILES()
+            )
         self._work = work
         self._before_fork = before_fork
         self._prepare = prepare
@@ -133,7 +139,7 @@ class Pool:
         self._poll.register(self._woken, select.POLLIN)
         processes.prepare()
         try:
-            for number in range(size):
+            for number in range(self._size):
                 self._start(number)
         except BaseException:
             self.close()

@@ -126,7 +126,10 @@ def _is_free(work: Work, file: PullFile) -> bool:
     """Whether the file may come: a sound path with nothing unknown at it."""
     try:
         check_relative(file.path)
-        occupied = not file.replace and work.node.exists(file.path)
+        if refusal := work.names.refuses(file):
+            work.settle(file, TransferFailed(Blame.UNKNOWN, refusal))
+            return False
+        occupied = not file.replace and work.node.exists(file.path) and not work.names.is_free(file.path)
     except (UnsafePath, OSError) as error:
         work.settle(file, destination_trouble(error))
         return False
@@ -145,7 +148,7 @@ def _place(work: Work) -> None:
             work.stage.flush()
         spaces = _spaces(work, arrived)
         outcomes = work.stage.place(
-            [(one.name, one.file.path, one.file.replace) for one in arrived], work.lock
+            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock
         )
     except (OSError, StorageError) as error:
         for one in arrived:

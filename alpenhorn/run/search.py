@@ -7,6 +7,7 @@ import stat
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 from alpenhorn.errors import UnsafePath
+from alpenhorn.fs.abilities import TIMELESS, alias, folds, kind_of
 from alpenhorn.fs.paths import Below
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
@@ -31,6 +32,13 @@ class _Findings:
         self.declined: list[tuple[str, Reason]] = []
         self.failed: list[tuple[str, Reason]] = []
         self.others: list[tuple[str, str, str]] = []
+        root = os.open(node.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.folds = folds(root)
+            # There a directory's times need not change when a file is added, least of all by other systems.
+            self.timeless = kind_of(root) in TIMELESS
+        finally:
+            os.close(root)
         self._owners: dict[str, str | None] = {}  # of directories on the way: the node whose root each is
 
     def other_root(self, path: str, directory: int, below: Below) -> tuple[str, str] | None:
@@ -93,6 +101,11 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
         return
     if path:
         status, directory = _status(below, path)
+        if findings.folds and (listed := _alias(path, findings.node.root)):
+            if directory >= 0:
+                os.close(directory)
+            findings.declined.append((path, Code.FOUND_UNDER_OTHER_NAME(listed=listed)))
+            return
         try:
             other = findings.other_root(path, directory, below)
             if other is not None:
@@ -113,6 +126,14 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
     directory = os.open(findings.node.root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _list(path, directory, findings)
+    finally:
+        os.close(directory)
+
+
+def _alias(path: str, root: str) -> str:
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return alias(directory, path, {})
     finally:
         os.close(directory)
 
@@ -173,5 +194,9 @@ def _list(path: str, directory: int, findings: _Findings) -> None:
                 continue  # gone between the listing and the look
     times = before.st_mtime_ns, before.st_ctime_ns
     findings.stamps.append(
-        Stamp(path, *(times if max(times) < findings.settled_ns else (0, 0)), "/".join(names))
+        Stamp(
+            path,
+            *(times if max(times) < findings.settled_ns and not findings.timeless else (0, 0)),
+            "/".join(names),
+        )
     )

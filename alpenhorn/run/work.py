@@ -14,7 +14,8 @@ from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
-from alpenhorn.transfer.blame import TransferFailed, destination_failed
+from alpenhorn.run.names import Names
+from alpenhorn.transfer.blame import TransferFailed, destination_failed, is_ours
 from alpenhorn.transfer.pace import Pace
 
 REPORT_INTERVAL = 0.2  # seconds
@@ -63,6 +64,7 @@ class Work:
         self.unseen: Why = Code.SOURCE_MARKER_NOT_ASKED_FOR() if self.witness else ""
         self.results = results
         self.lock = TreeLock(node.root)
+        self.names = Names(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW
         self.arrived: list[Arrived] = []
         self.began = time.time()
@@ -171,4 +173,7 @@ def destination_trouble(error: OSError | AlpenhornError) -> TransferFailed:
         return error
     if isinstance(error, OSError | UnsafePath):
         return destination_failed(error)
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and is_ours(cause):
+        return destination_failed(cause)
     return TransferFailed(Blame.DESTINATION, error.reason)

@@ -14,7 +14,8 @@ from alpenhorn.reasons import Code, Reason
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
 _NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EILSEQ, errno.EEXIST})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OURS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class TransferFailed(AlpenhornError):
@@ -34,6 +35,11 @@ class TransferFailed(AlpenhornError):
         return self.error
 
 
+def is_ours(error: OSError) -> bool:
+    """Whether it is a limit of this process or host, so that neither side of a transfer is to blame."""
+    return error.errno in _OURS
+
+
 def source_failed(error: OSError | UnsafePath) -> TransferFailed:
     """The source could not be opened or read.
 
@@ -41,6 +47,8 @@ def source_failed(error: OSError | UnsafePath) -> TransferFailed:
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR_BECAUSE(why=error))
+    if is_ours(error):
+        return TransferFailed(Blame.UNKNOWN, Code.TOO_MANY_OPEN_FILES())
     if error.errno in _MISSING:
         return TransferFailed(Blame.SOURCE, Code.SOURCE_MISSING(why=error.strerror))
     return TransferFailed(Blame.UNKNOWN, Code.SOURCE_UNREADABLE(why=error.strerror))
@@ -53,6 +61,11 @@ def destination_failed(error: OSError | UnsafePath) -> TransferFailed:
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.UNKNOWN, error.reason)
+    if is_ours(error):
+        return TransferFailed(Blame.UNKNOWN, Code.TOO_MANY_OPEN_FILES())
+    if error.errno == errno.EFBIG:
+        # Other files are shorter.  What did arrive can never become whole, and takes up room.
+        return TransferFailed(Blame.UNKNOWN, Code.LARGER_THAN_POSSIBLE(), full=True)
     if error.errno in _NAME:
         return TransferFailed(Blame.UNKNOWN, Code.FILE_NAME_IMPOSSIBLE(why=error.strerror))
     return unwritable(error.strerror or str(error), error.errno in _FULL)

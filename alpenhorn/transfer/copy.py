@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 
 from alpenhorn.errors import Stopped
+from alpenhorn.fs.abilities import UNSUPPORTED
 from alpenhorn.fs.syscalls import start_writing
 from alpenhorn.model import Blame
 from alpenhorn.reasons import Code
@@ -179,13 +180,24 @@ def _next_data(source: int, offset: int, size_b: int) -> tuple[int, int]:
 
 
 def _finish(fd: int, like: os.stat_result, flush: bool) -> None:
-    """Give the copy the source's mode and times, and owner where we may, and flush it if told to."""
+    """Give the copy the source's mode and times, and owner where we may, and flush it if told to.
+
+    Of these, what the file system does not have is left out: FAT and exFAT have neither modes nor owners.
+    """
     try:
         if os.geteuid() == 0:
-            os.fchown(fd, like.st_uid, like.st_gid)
-        os.fchmod(fd, like.st_mode & 0o7777)
-        os.utime(fd, ns=(like.st_atime_ns, like.st_mtime_ns))
+            _where_supported(os.fchown, fd, like.st_uid, like.st_gid)
+        _where_supported(os.fchmod, fd, like.st_mode & 0o7777)
+        _where_supported(os.utime, fd, ns=(like.st_atime_ns, like.st_mtime_ns))
         if flush:
             os.fsync(fd)
     except OSError as error:
         raise destination_failed(error) from None
+
+
+def _where_supported(change: Callable[..., None], *values: int, **times: tuple[int, int]) -> None:
+    try:
+        change(*values, **times)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise

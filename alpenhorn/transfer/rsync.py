@@ -16,7 +16,7 @@ from alpenhorn.errors import CommandFailed
 from alpenhorn.fs.command import run
 from alpenhorn.model import Blame
 from alpenhorn.reasons import Code
-from alpenhorn.transfer.blame import TransferFailed, unwritable
+from alpenhorn.transfer.blame import TransferFailed, destination_failed, unwritable
 
 CONNECT_TIMEOUT = 30  # seconds
 ALIVE_INTERVAL = 15  # seconds; the connection is given up after four unanswered questions
@@ -27,7 +27,6 @@ _DESTINATION_ERRORS = frozenset(
     {
         errno.ENOSPC,
         errno.EDQUOT,
-        errno.EFBIG,
         errno.EROFS,
         errno.EACCES,
         errno.EPERM,
@@ -36,7 +35,7 @@ _DESTINATION_ERRORS = frozenset(
         errno.ESTALE,
     }
 )
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _ESCAPE = re.compile(rb"\\#([0-7]{3})")
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
@@ -59,17 +58,19 @@ def command(
     ssh: Sequence[str] | None = None,
     part: bool = False,
     rate: int = 0,
+    owners: bool = True,
 ) -> tuple[str, ...]:
     """The argument list that brings the files named on standard input from below `source` to below `stage`.
 
     `source` is an absolute path, or `user@host:/path` together with `ssh`, the remote shell's argument
     list.  `part`: there is one file, written in place, so that an interrupted session leaves a part that
     the next one appends to.  `rate`: the most bytes per second, 0 for no limit; the sending side keeps to it, over
-    the whole session.  Plain files get what `rsync -a` gives them.
+    the whole session.  Plain files get what `rsync -a` gives them; without `owners` only their times, for a file system
+    that has no modes and owners.
     """
     return (
         rsync,
-        "-tpgo",
+        "-tpgo" if owners else "-t",
         "--secluded-args",
         "--files-from=-",
         "--from0",
@@ -183,6 +184,8 @@ def failure(session: Session, over_network: bool) -> TransferFailed:
         if session.status != 0 and "[sender] change_dir" in line:
             return TransferFailed(Blame.UNKNOWN, Code.SOURCE_ROOT_ABSENT(why=line))
         about_a_file = _HERE.search(line) and _QUOTED.search(line)
+        if session.status != 0 and about_a_file and number in (errno.EFBIG, errno.EMFILE, errno.ENFILE):
+            return destination_failed(OSError(number, os.strerror(number)))
         if session.status != 0 and about_a_file and number in _DESTINATION_ERRORS:
             return unwritable(line, number in _FULL)
     text = _telling(lines)
