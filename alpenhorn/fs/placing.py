@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.fs import own
 from alpenhorn.fs.directories import Parents
 from alpenhorn.fs.syscalls import rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 
-PRIVATE = ".alpenhorn"
+PRIVATE = own.PRIVATE
 PARTS = "part-"  # a stage so named holds one big file, and outlives the run
 
 _OPEN_DIRECTORIES = 200  # well below the usual limit of 1,024 descriptors
@@ -47,8 +47,8 @@ class Stage:
                 self._root = self._keep(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
             except FileNotFoundError:
                 raise StorageError(f"the root {root} is not there: is its storage mounted?") from None
-            self._private = self._keep(_private_directory(self._root, PRIVATE, root))
-            self.fd = self._keep(_private_directory(self._private, name, root))
+            self._private = self._keep(own.open_directory(self._root, PRIVATE, root))
+            self.fd = self._keep(own.open_directory(self._private, name, f"{root}/{PRIVATE}"))
         except BaseException:
             self.close()
             raise
@@ -169,14 +169,3 @@ def _attempt(
     except OSError as error:
         return OSError(error.errno, error.strerror, path)
     return None
-
-
-def _private_directory(parent: int, name: str, root: str) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=parent)
-    try:
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-    except NotADirectoryError:
-        raise StorageError(
-            f"{root}: {name!r}, in which files arrive, is not a directory; move away what is there"
-        ) from None

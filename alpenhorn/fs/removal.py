@@ -144,15 +144,15 @@ class Removal(OpenRoot):
             self._flusher.add_name(path)
         self._flusher.flush()
 
-    def prune(self) -> None:
+    def prune(self, stopping: Callable[[], bool] | None = None) -> None:
         """Remove the directories that have become empty by what was removed, or was not there any more.
 
-        Raises LockTimeout, StorageError, UnsafePath and OSError; the next deletion there tries again.
+        Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion there tries again.
         """
         # The lock file too is that of this storage, whatever is mounted at the root by now.
-        lock = TreeLock(f"/proc/self/fd/{self._root}")
+        lock = TreeLock(f"/proc/self/fd/{self._root}", PATIENCE, stopping)
         try:
-            prune(self._root, self._directories, lock, PATIENCE)
+            prune(self._root, self._directories, lock)
         finally:
             lock.close()
 

@@ -10,7 +10,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.placing import Occupied, Stage
-from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.fs.tree_lock import PATIENCE, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
@@ -61,7 +61,7 @@ class Work:
         self.witness = witness if source is None else ""
         self.unseen = "the marker of the source was not asked for" if self.witness else ""
         self.results = results
-        self.lock = TreeLock(node.root)
+        self.lock = TreeLock(node.root, PATIENCE, report.stopping)
         self.flush_each = len(job.files) <= FEW
         self.arrived: list[Arrived] = []
         self.began = time.time()

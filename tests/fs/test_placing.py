@@ -67,7 +67,7 @@ def test_a_relative_root_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_link_planted_in_place_of_the_stage_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / ".alpenhorn").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StorageError, match="not a directory"):
+    with pytest.raises(StorageError, match="is a symbolic link, which is not followed"):
         Stage(str(root), "s1")
     assert os.listdir(tmp_path / "elsewhere") == []
 
