@@ -93,11 +93,12 @@ class Stage:
         def move(number: int, directory: int, name: str) -> None:
             source, _, replace = moves[number]
             if replace:
-                os.rename(source, name, src_dir_fd=self.fd, dst_dir_fd=directory)
+                _replace(source, self.fd, name, directory, paths[number])
             else:
                 rename_new(source, name, self.fd, directory)
 
-        return self._put([path for _, path, _ in moves], move, lock)
+        paths = [path for _, path, _ in moves]
+        return self._put(paths, move, lock)
 
     def link(
         self, links: Sequence[tuple[int, str, bool]], lock: TreeLock
@@ -112,11 +113,12 @@ class Stage:
             if replace:
                 aside = f"link-{number}"
                 os.link(f"/proc/self/fd/{fd}", aside, dst_dir_fd=self.fd)
-                os.rename(aside, name, src_dir_fd=self.fd, dst_dir_fd=directory)
+                _replace(aside, self.fd, name, directory, paths[number])
             else:
                 os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
 
-        return self._put([path for _, path, _ in links], link, lock)
+        paths = [path for _, path, _ in links]
+        return self._put(paths, link, lock)
 
     def _put(
         self, paths: Sequence[str], act: Callable[[int, int, str], None], lock: TreeLock
@@ -169,3 +171,17 @@ def _attempt(
     except OSError as error:
         return OSError(error.errno, error.strerror, path)
     return None
+
+
+def _replace(source: str, source_dir: int, name: str, directory: int, path: str) -> None:
+    """Rename over whatever is there, which is not followed; an empty directory is removed first."""
+    try:
+        os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)
+    except IsADirectoryError:
+        try:
+            os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            raise UnsafePath(
+                f"{path!r} is a directory, which a file cannot replace ({error.strerror}); move it away"
+            ) from None
+        os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)

@@ -8,16 +8,15 @@ there is touched.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import Below, check_relative, kind
 from alpenhorn.fs.tree_lock import TreeLock
 
 PATIENCE = (
@@ -96,7 +95,7 @@ class OpenRoot:
         is not there, Differs when it is something else, UnsafePath, and OSError when it cannot be looked at.
         """
         directory, name = self._below.parent(check_relative(path))
-        return _look(directory, name, path, size_b)
+        return _look(directory, name, size_b)
 
 
 class Removal(OpenRoot):
@@ -121,10 +120,10 @@ class Removal(OpenRoot):
         """
         directory, name = self._below.parent(check_relative(path))
         self._directories[path.rpartition("/")[0]] = None
-        entry = _look(directory, name, path, size_b)
+        entry = _look(directory, name, size_b)
         decide(entry)
         # Deciding takes its time where other storages have to answer.
-        if _look(directory, name, path, size_b).inode != entry.inode:
+        if _look(directory, name, size_b).inode != entry.inode:
             raise Differs("another file took its place a moment ago")
         os.unlink(name, dir_fd=directory)
         return entry.status
@@ -157,12 +156,10 @@ class Removal(OpenRoot):
             lock.close()
 
 
-def _look(directory: int, name: str, path: str, size_b: int | None) -> Entry:
+def _look(directory: int, name: str, size_b: int | None) -> Entry:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if stat.S_ISLNK(status.st_mode):
-        raise UnsafePath(f"{path!r}: {name!r} is a symbolic link, which is not followed")
-    if not stat.S_ISREG(status.st_mode):
-        raise Differs("it is not a regular file")
+    if found := kind(status):
+        raise Differs(f"it is {found}, not a regular file")
     if size_b is not None and status.st_size != size_b:
         raise Differs(f"its length is {status.st_size} bytes, the index says {size_b}")
     parent = os.fstat(directory)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.paths import irregular
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import CheckFile, CheckJob, CheckResult, HasFile, Reporter, Verdict
 
@@ -43,7 +44,9 @@ def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list
             break
         try:
             result = (
-                _unread(file, away[file.path]) if file.path in away else _verdict(file, node, flusher, report)
+                _unread(file, node, away[file.path])
+                if file.path in away
+                else _verdict(file, node, flusher, report)
             )
         except Stopped:
             break
@@ -70,9 +73,9 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
     return tuple(results)
 
 
-def _unread(file: CheckFile, told: Told) -> CheckResult:
+def _unread(file: CheckFile, node: Node, told: Told) -> CheckResult:
     if told.where is None:
-        return CheckResult(file, Verdict.UNREADABLE, error=told.error)
+        return _not_opened(file, node, told.error)
     return CheckResult(file, Verdict.AWAY, error=f"it is {told.where}")
 
 
@@ -85,9 +88,9 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
     except StorageError as error:
         return CheckResult(file, Verdict.CORRUPT, error=str(error))
     except UnsafePath as error:
-        return CheckResult(file, Verdict.UNREADABLE, error=str(error))
+        return _not_opened(file, node, str(error))
     except OSError as error:
-        return CheckResult(file, Verdict.UNREADABLE, error=_told("open", file, error))
+        return _not_opened(file, node, _told("open", file, error))
     try:
         status = os.fstat(fd)
         length = status.st_size
@@ -108,6 +111,14 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
         return CheckResult(file, Verdict.UNREADABLE, error=_told("read", file, error))
     finally:
         os.close(fd)
+
+
+def _not_opened(file: CheckFile, node: Node, error: str) -> CheckResult:
+    """A link, socket or device at the path is not the file, though it cannot be opened either."""
+    if found := irregular(node.root, file.path):
+        why = f"{file.path!r} on node {node.node.name} is {found}, not a regular file"
+        return CheckResult(file, Verdict.CORRUPT, error=why)
+    return CheckResult(file, Verdict.UNREADABLE, error=error)
 
 
 def _told(doing: str, file: CheckFile, error: OSError) -> str:
