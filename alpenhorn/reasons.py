@@ -352,6 +352,13 @@ class Code(_Codes):
     """A node came back, and the file is not there any more."""
     COPY_NOT_REGULAR = "copy-not-regular", "it is not a regular file"
     """Something else lies at the copy's path."""
+    COPY_IRREGULAR = "copy-irregular", "it is {found}, not a regular file"
+    """A link, socket, device, named pipe or directory lies at the copy's path."""
+    COPY_IRREGULAR_ON_NODE = (
+        "copy-irregular-on-node",
+        "{path} on node {node} is {found}, not a regular file",
+    )
+    """A link, socket, device, named pipe or directory lies at the copy's path, so that the copy is corrupt."""
     COPY_IS_SYMBOLIC_LINK = "copy-is-symbolic-link", "it is a symbolic link, which is not followed"
     """Something else lies at the copy's path."""
     SYMBOLIC_LINK_ON_PATH = (

@@ -8,17 +8,16 @@ there is touched.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.fs.abilities import alias, folds
 from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import Below, check_relative, kind
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code
 
@@ -98,7 +97,7 @@ class OpenRoot:
         is not there, Differs when it is something else, UnsafePath, and OSError when it cannot be looked at.
         """
         directory, name = self._below.parent(check_relative(path))
-        return _look(directory, name, path, size_b)
+        return _look(directory, name, size_b)
 
 
 class Removal(OpenRoot):
@@ -127,10 +126,10 @@ class Removal(OpenRoot):
         if self._folds and (other := alias(self._root, path, self._listed)):
             raise Differs(f"the file system finds it under another name, {other!r}")
         self._directories[path.rpartition("/")[0]] = None
-        entry = _look(directory, name, path, size_b)
+        entry = _look(directory, name, size_b)
         decide(entry)
         # Deciding takes its time where other storages have to answer.
-        if _look(directory, name, path, size_b).inode != entry.inode:
+        if _look(directory, name, size_b).inode != entry.inode:
             raise Differs("another file took its place a moment ago")
         os.unlink(name, dir_fd=directory)
         return entry.status
@@ -150,25 +149,23 @@ class Removal(OpenRoot):
             self._flusher.add_name(path)
         self._flusher.flush()
 
-    def prune(self) -> None:
+    def prune(self, stopping: Callable[[], bool] | None = None) -> None:
         """Remove the directories that have become empty by what was removed, or was not there any more.
 
-        Raises LockTimeout, StorageError, UnsafePath and OSError; the next deletion there tries again.
+        Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion there tries again.
         """
         # The lock file too is that of this storage, whatever is mounted at the root by now.
-        lock = TreeLock(f"/proc/self/fd/{self._root}")
+        lock = TreeLock(f"/proc/self/fd/{self._root}", PATIENCE, stopping)
         try:
-            prune(self._root, self._directories, lock, PATIENCE)
+            prune(self._root, self._directories, lock)
         finally:
             lock.close()
 
 
-def _look(directory: int, name: str, path: str, size_b: int | None) -> Entry:
+def _look(directory: int, name: str, size_b: int | None) -> Entry:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if stat.S_ISLNK(status.st_mode):
-        raise UnsafePath(Code.SYMBOLIC_LINK_ON_PATH(path=repr(path), name=repr(name)))
-    if not stat.S_ISREG(status.st_mode):
-        raise Differs(Code.COPY_NOT_REGULAR())
+    if found := kind(status):
+        raise Differs(Code.COPY_IRREGULAR(found=found))
     if size_b is not None and status.st_size != size_b:
         raise Differs(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
     parent = os.fstat(directory)

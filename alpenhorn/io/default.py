@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.errors import StorageError
+from alpenhorn.fs.own import open_directory
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
@@ -111,7 +112,7 @@ class DefaultNode(Node):
             self.check()  # somebody was faster; that is well if it was for this node
 
     def _mark_anew(self) -> None:
-        with open(os.path.join(self.root, MARKER), "rb") as file:
+        with open(open_below(self.root, MARKER, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             notes = file.read().partition(b"\n")[2]
         self._place_marker(notes, os.replace)
 
@@ -171,15 +172,14 @@ class DefaultNode(Node):
         return space.f_bavail * space.f_frsize if space.f_blocks else None
 
     def tidy(self) -> None:
+        root = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         try:
             # Through a symbolic link, what is removed would be somebody else's.
-            private = open_below(self.root, PRIVATE, os.O_RDONLY | os.O_DIRECTORY)
+            private = open_directory(root, PRIVATE, self.root, make=False)
         except FileNotFoundError:
             return
-        except (UnsafePath, NotADirectoryError) as error:
-            raise StorageError(
-                f"{self.root}/{PRIVATE} is not a directory; move away what is there"
-            ) from error
+        finally:
+            os.close(root)
         try:
             with os.scandir(private) as entries:
                 left = [

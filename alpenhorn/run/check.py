@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.paths import irregular
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import CheckFile, CheckJob, CheckResult, HasFile, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why, within
@@ -44,7 +45,9 @@ def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list
             break
         try:
             result = (
-                _unread(file, away[file.path]) if file.path in away else _verdict(file, node, flusher, report)
+                _unread(file, node, away[file.path])
+                if file.path in away
+                else _verdict(file, node, flusher, report)
             )
         except Stopped:
             break
@@ -71,9 +74,9 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
     return tuple(results)
 
 
-def _unread(file: CheckFile, told: Told) -> CheckResult:
+def _unread(file: CheckFile, node: Node, told: Told) -> CheckResult:
     if told.where is None:
-        return CheckResult(file, Verdict.UNREADABLE, error=told.error)
+        return _not_opened(file, node, told.error or Code.COPY_NOT_REGULAR())
     return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=told.where))
 
 
@@ -86,9 +89,9 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
     except StorageError as error:
         return CheckResult(file, Verdict.CORRUPT, error=error.reason)
     except UnsafePath as error:
-        return CheckResult(file, Verdict.UNREADABLE, error=error.reason)
+        return _not_opened(file, node, error.reason)
     except OSError as error:
-        return CheckResult(file, Verdict.UNREADABLE, error=_unreadable("open", file, error))
+        return _not_opened(file, node, _unreadable("open", file, error))
     try:
         status = os.fstat(fd)
         length = status.st_size
@@ -115,3 +118,11 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
 
 def _unreadable(doing: str, file: CheckFile, error: OSError) -> Reason:
     return Code.COPY_UNREADABLE(doing=doing, path=repr(file.path), why=error.strerror or error)
+
+
+def _not_opened(file: CheckFile, node: Node, error: Reason) -> CheckResult:
+    """A link, socket or device at the path is not the file, though it cannot be opened either."""
+    if found := irregular(node.root, file.path):
+        why = Code.COPY_IRREGULAR_ON_NODE(path=repr(file.path), node=node.node.name, found=found)
+        return CheckResult(file, Verdict.CORRUPT, error=why)
+    return CheckResult(file, Verdict.UNREADABLE, error=error)

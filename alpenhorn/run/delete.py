@@ -58,7 +58,7 @@ def delete(
             except _Expired:
                 expired = True
             if not error:
-                _prune(node, removal)
+                _prune(node, removal, report)
             results = _durable(results, removal)
     except (StorageError, OSError) as gone:
         error = _why(gone)
@@ -181,8 +181,8 @@ def _failed(file: DeleteFile, removal: Removal, error: Reason) -> DeleteResult:
     return DeleteResult(file if there else file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error)
 
 
-def _prune(node: Node, removal: Removal) -> None:
+def _prune(node: Node, removal: Removal, report: Reporter) -> None:
     try:
-        removal.prune()
+        removal.prune(report.stopping)
     except (AlpenhornError, OSError) as error:
         _log.warning("on %s, empty directories are left: %s", node.node.name, error)

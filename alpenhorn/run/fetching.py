@@ -54,8 +54,10 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
 def _prepare_part(work: Work, file: PullFile) -> bool:
     """Whether there is a part to go on with; one that is too long is removed."""
     try:
-        length = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False).st_size
-        if length > file.size_b:
+        status = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False)
+        # Through a link, what is written would be another file's.
+        ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if not ours or status.st_size > file.size_b:
             os.unlink(file.path, dir_fd=work.stage.fd)
             return False
         os.chmod(file.path, 0o600, dir_fd=work.stage.fd)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
 from alpenhorn.fs.paths import Below
 from alpenhorn.fs.placing import Stage
-from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.fs.tree_lock import PATIENCE, LockTimeout, TreeLock
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model import Blame, Reporter
@@ -86,7 +86,7 @@ def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tupl
         with node.stage(stage) as aside, Below(node.root) as below:
             try:
                 own = _copies(job.files, node, below, aside, report, results)
-                _place(own, node, below, aside, len(job.files) > _FEW, results)
+                _place(own, node, below, aside, len(job.files) > _FEW, report, results)
             finally:
                 with suppress(OSError):
                     aside.clear()  # it may take up the room that is lacking
@@ -184,6 +184,7 @@ def _place(
     below: Below,
     aside: Stage,
     flush: bool,
+    report: Reporter,
     results: dict[LookFile, SeparateResult],
 ) -> None:
     """Rename the copies over the names of their files; `flush`: none was flushed yet."""
@@ -198,9 +199,14 @@ def _place(
         if not _same(below, one):
             results[one.file] = SeparateResult(one.file, left=_CHANGED)
     moved = [one for one in moved if one.file not in results]
-    lock = TreeLock(node.root)
+    lock = TreeLock(node.root, PATIENCE, report.stopping)
     try:
         outcomes = aside.place([(one.name, one.file.path, True) for one in moved], lock)
+    except Stopped:
+        return
+    except LockTimeout as error:
+        results.update((one.file, SeparateResult(one.file, left=error.reason)) for one in moved)
+        return
     finally:
         lock.close()
     for one, outcome in zip(moved, outcomes, strict=True):

@@ -150,7 +150,9 @@ def _place(work: Work) -> None:
         outcomes = work.stage.place(
             [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock
         )
-    except (OSError, StorageError) as error:
+    except Stopped:  # while it waited for the tree lock; the files are pulled again
+        return
+    except (OSError, AlpenhornError) as error:
         for one in arrived:
             work.placed(one, error, None)
         return

@@ -10,7 +10,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.placing import Occupied, Stage
-from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.fs.tree_lock import PATIENCE, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
@@ -63,7 +63,7 @@ class Work:
         self.witness = witness if source is None else ""
         self.unseen: Why = Code.SOURCE_MARKER_NOT_ASKED_FOR() if self.witness else ""
         self.results = results
-        self.lock = TreeLock(node.root)
+        self.lock = TreeLock(node.root, PATIENCE, report.stopping)
         self.names = Names(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW
         self.arrived: list[Arrived] = []

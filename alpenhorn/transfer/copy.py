@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 
 from alpenhorn.errors import Stopped
@@ -82,6 +83,12 @@ def copy(
 
 
 def _create(stage: int, name: str) -> int:
+    with contextlib.suppress(FileExistsError):
+        return os.open(name, _NEW | os.O_EXCL, 0o600, dir_fd=stage)
+    status = os.stat(name, dir_fd=stage, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        # Through a link, what is written would be another file's.
+        os.unlink(name, dir_fd=stage)
     try:
         return os.open(name, _NEW, 0o600, dir_fd=stage)
     except PermissionError:
