@@ -5,6 +5,7 @@ import pytest
 pytest_plugins = [
     "tests.fixtures.archive",
     "tests.fixtures.index",
+    "tests.fixtures.server",
     "tests.fixtures.galera",
     "tests.fixtures.sshd",
     "tests.fixtures.packages",
