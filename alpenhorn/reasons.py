@@ -31,6 +31,44 @@ class Code(StrEnum):
     """What another program, an extension or an earlier version of this program said."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
 
+    # --- other hosts
+
+    HOST_UNREACHABLE = "host-unreachable", "host {host} cannot be reached: {detail}"
+    """ssh could not connect: the host is down, the address is wrong, or a firewall is in the way."""
+    HOST_KEY_CHANGED = "host-key-changed", "host {host} shows another host key than before: {detail}"
+    """The host was installed anew, or another machine answers at its address."""
+    HOST_KEY_UNKNOWN = "host-key-unknown", "host {host} has a host key that is not known here: {detail}"
+    """Nobody has accepted the host's key for the user running alpenhorn."""
+    HOST_REFUSES_LOGIN = "host-refuses-login", "host {host} refuses the login: {detail}"
+    """The host accepts no key of the user running alpenhorn."""
+    HOST_RESTRICTS_COMMANDS = (
+        "host-restricts-commands",
+        "host {host} does not allow that command with this key: {detail}",
+    )
+    """The key is restricted on the host, as with rrsync, to other commands than the one that was needed."""
+    HOST_WITHOUT_RSYNC = "host-without-rsync", "host {host} has no rsync on the login's PATH: {detail}"
+    """rsync is not installed there, or not where a login without a terminal looks."""
+    HOST_PRINTS_AT_LOGIN = (
+        "host-prints-at-login",
+        "host {host} prints text when a shell starts, which corrupts rsync's data; remove that from the login's"
+        " start-up files ({detail})",
+    )
+    """A start-up file such as .bashrc writes to standard output without a terminal."""
+    HOST_SESSION_FAILED = "host-session-failed", "the session with host {host} failed: {detail}"
+    """ssh or the program that it started ended with an error."""
+    CONNECTION_LOST = "connection-lost", "the connection to host {host} broke: {detail}"
+    """The session ended before all files had arrived."""
+    TRANSFER_STALLED = (
+        "transfer-stalled",
+        "timed out: no data came from host {host} for {seconds:g} s (stall_timeout)",
+    )
+    """The session was ended since nothing had arrived for stall_timeout; what had arrived is kept."""
+    RSYNC_TOO_OLD = (
+        "rsync-too-old",
+        "{rsync} is version {version}, and alpenhorn needs {oldest} or later; install a newer rsync",
+    )
+    """The rsync of this host lacks options that pulls use."""
+
 
 class Reason(str):
     """The text of a reason; `code` says which one it is."""

@@ -106,7 +106,10 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                notes.add(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
+                if decision.why in context.planner.troubles.silent.values():
+                    notes.add(decision.why, _name(decision.fact), files=True)
+                else:
+                    notes.add(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
                 context.report.later.add(f"not pulled yet: {decision.why}", _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
@@ -221,6 +224,10 @@ class Pulls:
                 tally.bytes += result.file.size_b
             elif result.verdict is Verdict.FAILED:
                 tally.failed += 1
+                if result.blame is Blame.NETWORK:
+                    # One line for the host, not one for each pair of nodes.
+                    context.report.failures.add(result.error, result.file.path, files=True)
+                    continue
                 context.report.failures.add(
                     f"pulls from {job.source.name} onto {job.node.name} failed",
                     f"{result.file.path}: {result.error}",
@@ -251,8 +258,7 @@ class Pulls:
             self.context.planner.trouble_at_node(node.id, f"{node.name} could not be written in this run")
             self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
         if Blame.NETWORK in blamed and host is not None:
-            why = f"could not be reached in this run ({blamed[Blame.NETWORK]})"
-            self.context.planner.trouble_with_host(host, why)
+            self.context.planner.trouble_with_host(host, blamed[Blame.NETWORK])
             self._withdraw(lambda task: not _from_host(task, host))
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:

@@ -262,7 +262,7 @@ class PullPlanner:
                 return blocked(f"source node {source.name} cannot be reached from here: {missing}")
             assert source.host is not None
             if source.host in self.troubles.silent:
-                return blocked(f"host {source.host}: {self.troubles.silent[source.host]}")
+                return blocked(self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
                 return blocked(self.troubles.unmounted[source.id])
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
