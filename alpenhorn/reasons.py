@@ -132,8 +132,6 @@ class Code(_Codes):
     """The settings of the source node are wrong, or its storage class cannot be loaded."""
     SOURCE_UNREACHABLE = "source-unreachable", "source node {node} cannot be reached from here: {why}"
     """The index lacks what other hosts need to reach the source."""
-    SOURCE_HOST_SILENT = "source-host-silent", "could not be reached in this run ({why})"
-    """The source's host did not answer earlier in this run, and is left alone until its end."""
     SOURCE_UNMOUNTED = (
         "source-unmounted",
         "node {node} on host {host} is not mounted there, or is another storage: its marker {what}",
@@ -646,14 +644,10 @@ class Code(_Codes):
     """A file that the index does not know lies at the path; a check finds out what it is."""
     FILE_NOT_ON_DISK = "file-not-on-disk", "it is {where}"
     """It is on tape, and no run waits for a tape."""
-    CONNECTION_FAILED = "connection-failed", "the connection failed: {why}"
-    """The source's host could not be reached, or the connection broke."""
     RSYNC_FAILED = "rsync-failed", "rsync ended with status {status}: {why}"
     """rsync(1) explains the status."""
     RSYNC_KILLED = "rsync-killed", "rsync was ended by signal {signal}"
     """Somebody, or the system, killed it."""
-    BBCP_FAILED = "bbcp-failed", "bbcp failed: {why}"
-    """The connection, or the other host's bbcp."""
     BBCP_BROUGHT_NOTHING = "bbcp-brought-nothing", "bbcp brought nothing, and did not say why"
     """bbcp ended well and there is no file."""
 
@@ -894,6 +888,44 @@ class Code(_Codes):
         " (fs.file-max)",
     )
     """A limit of this host; neither the source nor the destination is at fault."""
+
+    # --- other hosts
+
+    HOST_UNREACHABLE = "host-unreachable", "host {host} cannot be reached: {detail}"
+    """ssh could not connect: the host is down, the address is wrong, or a firewall is in the way."""
+    HOST_KEY_CHANGED = "host-key-changed", "host {host} shows another host key than before: {detail}"
+    """The host was installed anew, or another machine answers at its address."""
+    HOST_KEY_UNKNOWN = "host-key-unknown", "host {host} has a host key that is not known here: {detail}"
+    """Nobody has accepted the host's key for the user running alpenhorn."""
+    HOST_REFUSES_LOGIN = "host-refuses-login", "host {host} refuses the login: {detail}"
+    """The host accepts no key of the user running alpenhorn."""
+    HOST_RESTRICTS_COMMANDS = (
+        "host-restricts-commands",
+        "host {host} does not allow that command with this key: {detail}",
+    )
+    """The key is restricted on the host, as with rrsync, to other commands than the one that was needed."""
+    HOST_WITHOUT_RSYNC = "host-without-rsync", "host {host} has no rsync on the login's PATH: {detail}"
+    """rsync is not installed there, or not where a login without a terminal looks."""
+    HOST_PRINTS_AT_LOGIN = (
+        "host-prints-at-login",
+        "host {host} prints text when a shell starts, which corrupts rsync's data; remove that from the login's"
+        " start-up files ({detail})",
+    )
+    """A start-up file such as .bashrc writes to standard output without a terminal."""
+    HOST_SESSION_FAILED = "host-session-failed", "the session with host {host} failed: {detail}"
+    """ssh or the program that it started ended with an error."""
+    CONNECTION_LOST = "connection-lost", "the connection to host {host} broke: {detail}"
+    """The session ended before all files had arrived."""
+    TRANSFER_STALLED = (
+        "transfer-stalled",
+        "timed out: no data came from host {host} for {seconds:g} s (stall_timeout)",
+    )
+    """The session was ended since nothing had arrived for stall_timeout; what had arrived is kept."""
+    RSYNC_TOO_OLD = (
+        "rsync-too-old",
+        "{rsync} is version {version}, and alpenhorn needs {oldest} or later; install a newer rsync",
+    )
+    """The rsync of this host lacks options that pulls use."""
 
 
 class Reason(str):

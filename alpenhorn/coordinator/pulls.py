@@ -107,8 +107,11 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                what = within(decision.why, f"not pulled: {decision.why}")
-                notes.add(what, _name(decision.fact) + decision.in_brackets)
+                if decision.why in context.planner.troubles.silent.values():
+                    notes.add(decision.why, _name(decision.fact), files=True)
+                else:
+                    what = within(decision.why, f"not pulled: {decision.why}")
+                    notes.add(what, _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
                 what = within(decision.why, f"not pulled yet: {decision.why}")
                 context.report.later.add(what, _name(decision.fact))
@@ -224,6 +227,10 @@ class Pulls:
                 tally.bytes += result.file.size_b
             elif result.verdict is Verdict.FAILED:
                 tally.failed += 1
+                if result.blame is Blame.NETWORK:
+                    # One line for the host, not one for each pair of nodes.
+                    context.report.failures.add(result.error, result.file.path, files=True)
+                    continue
                 context.report.failures.add(
                     f"pulls from {job.source.name} onto {job.node.name} failed",
                     f"{result.file.path}: {result.error}",
@@ -253,9 +260,9 @@ class Pulls:
         if Blame.DESTINATION in blamed:
             self.context.planner.trouble_at_node(node.id, Code.DESTINATION_TAKES_NO_MORE(node=node.name))
             self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
-        if Blame.NETWORK in blamed and host is not None:
-            why = Code.SOURCE_HOST_SILENT(why=blamed[Blame.NETWORK])
-            self.context.planner.trouble_with_host(host, why)
+        silent = blamed.get(Blame.NETWORK)
+        if silent and host is not None:
+            self.context.planner.trouble_with_host(host, silent)
             self._withdraw(lambda task: not _from_host(task, host))
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:

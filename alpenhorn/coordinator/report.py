@@ -63,12 +63,21 @@ class Notes:
     def __init__(self, level: int) -> None:
         self._level = level
         self._notes: dict[str, tuple[int, str]] = {}
+        self.files: set[str] = set()  # those that are about the files that are their examples
 
-    def add(self, what: str, example: str = "") -> None:
+    def add(self, what: str, example: str = "", files: bool = False) -> None:
         times, first = self._notes.get(what, (0, example))
         if times < MOST_LOGGED:
             _log.log(self._level, "%s%s", what, f"; {example}" if example else "")
         self._notes[what] = (times + 1, first)
+        if files:
+            self.files.add(what)
+
+    def merge(self, other: Notes) -> None:
+        """Take over what the other one has of the things noted here: for whoever reads it, they are one."""
+        for what in self._notes.keys() & other._notes.keys():
+            times, first = self._notes[what]
+            self._notes[what] = (times + other._notes.pop(what)[0], first)
 
     def __bool__(self) -> bool:
         return bool(self._notes)
@@ -82,7 +91,7 @@ class Notes:
         """One line for each, in the order in which they were first met."""
         lines = []
         for what, (times, example) in self._notes.items():
-            more = f" ({times} times)" if times > 1 else ""
+            more = f" ({times} {'files' if what in self.files else 'times'})" if times > 1 else ""
             lines.append(
                 what + more + (f"; {'the first: ' if times > 1 else ''}{example}" if example else "")
             )

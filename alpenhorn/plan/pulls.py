@@ -17,7 +17,7 @@ from alpenhorn.model import Method, NodeFact, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.space import Space
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why
 
 SAME_PATH_ARRIVING = Code.SAME_PATH_ARRIVING()
 RETRY = "alpenhorn request retry ID"
@@ -265,8 +265,7 @@ class PullPlanner:
                 return blocked(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
             assert source.host is not None
             if source.host in self.troubles.silent:
-                why = self.troubles.silent[source.host]
-                return blocked(within(why, f"host {source.host}: {why}"))
+                return blocked(self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
                 return blocked(self.troubles.unmounted[source.id])
         methods = {node.id: self._method(source, node, here) for node in group.nodes}

@@ -16,7 +16,7 @@ from alpenhorn.model import MARKER, Blame, Method, PullFile
 from alpenhorn.reasons import Code
 from alpenhorn.run.work import READ, Arrived, Work
 from alpenhorn.transfer import bbcp, rsync
-from alpenhorn.transfer.address import remote_path, root_of
+from alpenhorn.transfer.address import login, remote_path, root_of
 from alpenhorn.transfer.blame import (
     TransferFailed,
     check_source,
@@ -39,6 +39,7 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
             remote_path(work.job.source) if remote else root_of(work.job.source),
             work.stage.path,
             ssh=work.transfer.ssh if remote else None,
+            user=login(work.job.source).user if remote else None,
             part=part,
             rate=work.job.rate,
             owners=work.stage.abilities.keeps_owners,
@@ -182,7 +183,7 @@ def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], rem
     if said and rsync.is_partial(session):
         return silent
     for file in silent:
-        error = rsync.failure(session, remote)
+        error = rsync.failure(session, work.job.source.host if remote else None)
         if error.full:
             work.drop(file.path)
         work.fail(file, error)
@@ -202,11 +203,13 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
         name = str(number)
         target = os.path.join(work.stage.path, name)
         try:
-            source = remote_path(work.job.source, file.path)
+            who = login(work.job.source)
+            path = remote_path(work.job.source, file.path).removeprefix(f"{who.host}:")
             trusted = work.job.until is None and bbcp.keeps(work.job.rate)
-            if work.transfer.bbcp is None or not (trusted and bbcp.accepts(source.partition(":")[2], target)):
+            if work.transfer.bbcp is None or not (trusted and bbcp.accepts(str(who), path, target)):
                 others.append(file)
                 continue
+            source = f"{who}:{path}"
             argv = bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh, work.job.rate)
             _bbcp(work, argv, file, name)
         except (StorageError, UnsafePath) as error:
@@ -218,7 +221,7 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
 def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
     try:
-        error = bbcp.fetch(argv, work.stopping)
+        error = bbcp.fetch(argv, work.job.source.host, work.stopping)
         if error is None:
             with Below(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
@@ -243,7 +246,11 @@ def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
 def _ask_for_witness(work: Work) -> None:
     """bbcp brings one file at a time: the marker comes with rsync, and only before a source is blamed."""
     argv = rsync.command(
-        work.transfer.rsync, remote_path(work.job.source), work.stage.path, ssh=work.transfer.ssh
+        work.transfer.rsync,
+        remote_path(work.job.source),
+        work.stage.path,
+        ssh=work.transfer.ssh,
+        user=login(work.job.source).user,
     )
     session, _ = _session(work, argv, [])
     _look_at_witness(work, session)

@@ -24,7 +24,7 @@ from alpenhorn.model import MARKER, DeleteFile, DeleteJob, NodeFact
 from alpenhorn.reasons import Code
 from alpenhorn.run.uncounted import Inode, Uncounted, WrongKeeper
 from alpenhorn.transfer import look
-from alpenhorn.transfer.address import host_spec, root_of
+from alpenhorn.transfer.address import login, root_of
 
 MOST_AT_ONCE = 32  # sessions
 
@@ -39,7 +39,7 @@ class _Storage:
         if why := remote.unreachable():
             raise StorageError(why)
         self.node = node
-        self.where = host_spec(node)  # hosts that are one machine under two names have it in common
+        self.where = str(login(node))  # hosts that are one machine under two names have it in common
         self.root = root_of(node).rstrip("/")
         self.witness = f"{self.root}/{remote.witness}" if remote.witness else ""
         self.is_marker = remote.witness == MARKER
