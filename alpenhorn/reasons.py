@@ -31,6 +31,19 @@ class Code(StrEnum):
     """What another program, an extension or an earlier version of this program said."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
 
+    # How a run ended that did not come to its end, or left something out.
+    RUN_NO_NODE = "run-no-node", "no node of host {host} could be worked on"
+    RUN_NODES_LOST = "run-nodes-lost", "every node was lost while the run went on"
+    RUN_STOPPED = "run-stopped", "stopped as asked"
+    RUN_OUT_OF_TIME = "run-out-of-time", "the time limit was reached"
+    RUN_NO_WORKERS = "run-no-workers", "the worker processes could not be started: {error}"
+    RUN_INDEX_LOST = "run-index-lost", "the index was lost: {error}"
+    RUN_SIGNAL = "run-signal", "ended at once by {signal}"
+    RUN_NO_MEMORY = "run-no-memory", "out of memory"
+    RUN_FAILED = "run-failed", "{error}"
+    RUN_UNHEARD = "run-unheard", "its messages could not be printed: {error}"
+    RUN_NOT_ENDED = "run-not-ended", "did not end: killed or the machine went down"
+
 
 class Reason(str):
     """The text of a reason; `code` says which one it is."""

@@ -24,6 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
+from alpenhorn.reasons import Code
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
@@ -82,6 +83,12 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
             f"this host is called {host!r} here, and the index has no host of that name, so that runs do nothing; see:"
             " alpenhorn doctor"
         )
+
+
+def tell_no_node(host: str, report: Report) -> None:
+    """A run that did nothing at all has failed, whatever kept it from each of the nodes."""
+    report.no_node = True
+    report.failures.add(Code.RUN_NO_NODE(host=host))
 
 
 def leave_out(node: NodeFact, why: str, report: Report, asked: Asked) -> None:

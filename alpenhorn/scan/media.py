@@ -85,9 +85,10 @@ def restored(index: Index) -> str:
     return "" if row is None else str(row[0])
 
 
-def known_runs(index: Index, run_ids: Collection[int]) -> set[tuple[int, str]]:
-    """(id, host) of those of the runs that the index knows."""
-    found: set[tuple[int, str]] = set()
+def known_runs(index: Index, run_ids: Collection[int]) -> dict[tuple[int, str], bool]:
+    """(id, host) of those of the runs that the index knows, and whether their rows hold neither end nor ending."""
+    found: dict[tuple[int, str], bool] = {}
     for marks, some in in_chunks(sorted(run_ids)):
-        found.update(index.execute(f"SELECT id, host FROM sync_run WHERE id IN ({marks})", some).fetchall())
+        sql = f"SELECT id, host, ended IS NULL AND ending IS NULL FROM sync_run WHERE id IN ({marks})"
+        found.update(((row[0], row[1]), bool(row[2])) for row in index.execute(sql, some))
     return found
