@@ -118,7 +118,7 @@ def settle(
     those whose copies are to be compared with the disk."""
     by_id = {node.id: node for node in nodes}
     known = judged.known
-    forgotten = _earlier_runs(index, run, found, known.identity, report)
+    forgotten = _earlier_runs(index, run, found, known, report)
     for node_id, standing in judged.standings.items():
         node, identity = by_id[node_id], found.answers[node_id].identity
         if standing is Standing.AHEAD or (standing is Standing.AS_LEFT and node_id in forgotten):
@@ -157,7 +157,7 @@ def settle(
     return [by_id[node_id] for node_id in sorted(compare)]
 
 
-def _earlier_runs(index: Index, run: Run, found: Nodes, index_id: str, report: Report) -> set[int]:
+def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, report: Report) -> set[int]:
     """The nodes on which a run of this index left a note of itself, and of which the index knows nothing: it was
     restored, though no generation tells so of a node on which nothing was changed since the backup.
 
@@ -166,7 +166,7 @@ def _earlier_runs(index: Index, run: Run, found: Nodes, index_id: str, report: R
     """
     noted: dict[int, tuple[int, str]] = {}
     for node_id, lock in found.locks.items():
-        if one := noted_run(lock, index_id):
+        if one := noted_run(lock, known.identity):
             noted[node_id] = one
     runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else {}
     dead = sorted(one for one in set(noted.values()) if one[0] < run.id and runs.get(one))
@@ -177,9 +177,13 @@ def _earlier_runs(index: Index, run: Run, found: Nodes, index_id: str, report: R
                 f"run {number} on {host} {Code.RUN_NOT_ENDED()}; what it left is finished by this run"
             )
     for lock in found.locks.values():
-        lock.note(f"run {run.id} on {run.host} of index {index_id}")
+        lock.note(f"run {run.id} on {run.host} of index {known.identity}")
     # A restored index may give the number to this very run.
-    return {node_id for node_id, one in noted.items() if one[0] >= run.id or one not in runs}
+    return {
+        node_id
+        for node_id, one in noted.items()
+        if one[0] >= run.id or (one not in runs and one[0] > known.pruned)
+    }
 
 
 def noted_run(lock: RunLock, index_id: str) -> tuple[int, str] | None:
