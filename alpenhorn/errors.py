@@ -14,6 +14,7 @@ FAILED = 1
 USAGE = 2
 UNUSABLE = 3
 BUSY = 75
+INTERRUPTED = 130
 
 
 class AlpenhornError(Exception):

@@ -927,6 +927,29 @@ class Code(_Codes):
     )
     """The rsync of this host lacks options that pulls use."""
 
+    # --- how runs end
+
+    RUN_NO_NODE = "run-no-node", "no node of host {host} could be worked on"
+    """The run did nothing; each node's reason is told beside it."""
+    RUN_NODES_LOST = "run-nodes-lost", "every node was lost while the run went on"
+    """Their storages went away one after the other."""
+    RUN_OUT_OF_TIME = "run-out-of-time", "the time limit was reached"
+    """The rest is left for the next run."""
+    RUN_NO_WORKERS = "run-no-workers", "the worker processes could not be started: {error}"
+    """The system allows no more processes, or has no memory."""
+    RUN_INDEX_LOST = "run-index-lost", "the index was lost: {error}"
+    """What was done since is found by looking in the next run."""
+    RUN_SIGNAL = "run-signal", "ended at once by {signal}"
+    """A second signal, or one that asks for no clean end."""
+    RUN_NO_MEMORY = "run-no-memory", "out of memory"
+    """The run's own process could get no more memory."""
+    RUN_FAILED = "run-failed", "{error}"
+    """An error that nothing else caught; the log has the details."""
+    RUN_UNHEARD = "run-unheard", "its messages could not be printed: {error}"
+    """Standard output or standard error was closed."""
+    RUN_NOT_ENDED = "run-not-ended", "did not end: killed or the machine went down"
+    """Nothing was recorded at its end, and its process is gone."""
+
 
 class Reason(str):
     """The text of a reason; `code` says which one it is."""

@@ -20,7 +20,7 @@ from alpenhorn.model import Done, Fate, Identity, IdentityJob, Kind, NodeFact, T
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
 from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record import media as record
-from alpenhorn.record.run import Run
+from alpenhorn.record.run import Run, not_ended
 from alpenhorn.scan import media as scan
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def settle(
     those whose copies are to be compared with the disk."""
     by_id = {node.id: node for node in nodes}
     known = judged.known
-    forgotten = _forgotten_runs(index, run, found, known.identity)
+    forgotten = _earlier_runs(index, run, found, known, report)
     for node_id, standing in judged.standings.items():
         node, identity = by_id[node_id], found.answers[node_id].identity
         if standing is Standing.AHEAD or (standing is Standing.AS_LEFT and node_id in forgotten):
@@ -149,21 +149,33 @@ def settle(
     return [by_id[node_id] for node_id in sorted(compare)]
 
 
-def _forgotten_runs(index: Index, run: Run, found: Nodes, index_id: str) -> set[int]:
+def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, report: Report) -> set[int]:
     """The nodes on which a run of this index left a note of itself, and of which the index knows nothing: it was
     restored, though no generation tells so of a node on which nothing was changed since the backup.
 
-    Leaves the note of this run.
+    Tells of runs that never came to write down their end, which they cannot any more since their locks were free, and
+    leaves the note of this run.
     """
     noted: dict[int, tuple[int, str]] = {}
     for node_id, lock in found.locks.items():
-        if one := noted_run(lock, index_id):
+        if one := noted_run(lock, known.identity):
             noted[node_id] = one
-    runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else set()
+    runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else {}
+    dead = sorted(one for one in set(noted.values()) if one[0] < run.id and runs.get(one))
+    if dead:
+        not_ended(index, [number for number, _ in dead])
+        for number, host in dead:
+            report.warnings.add(
+                f"run {number} on {host} {Code.RUN_NOT_ENDED()}; what it left is finished by this run"
+            )
     for lock in found.locks.values():
-        lock.note(f"run {run.id} on {run.host} of index {index_id}")
+        lock.note(f"run {run.id} on {run.host} of index {known.identity}")
     # A restored index may give the number to this very run.
-    return {node_id for node_id, one in noted.items() if one[0] >= run.id or one not in runs}
+    return {
+        node_id
+        for node_id, one in noted.items()
+        if one[0] >= run.id or (one not in runs and one[0] > known.pruned)
+    }
 
 
 def noted_run(lock: RunLock, index_id: str) -> tuple[int, str] | None:

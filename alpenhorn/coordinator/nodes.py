@@ -85,6 +85,12 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
         )
 
 
+def tell_no_node(host: str, report: Report) -> None:
+    """A run that did nothing at all has failed, whatever kept it from each of the nodes."""
+    report.no_node = True
+    report.failures.add(Code.RUN_NO_NODE(host=host))
+
+
 def leave_out(node: NodeFact, why: Reason, report: Report, asked: Asked) -> None:
     """A node that was asked for by name and cannot be had is a failure, any other just a warning."""
     report.left_out[node.name] = why

@@ -107,7 +107,8 @@ class Report:
     run is working on.
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
     was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
-    written, by node name.  `compared`: what a reconciliation found on each node.
+    written, by node name.  `compared`: what a reconciliation found on each node.  `no_node`: none could be worked on;
+    `must_have_all`: a node that was left out is a failure, whatever the reason.
     """
 
     def __init__(self) -> None:
@@ -123,6 +124,8 @@ class Report:
         self.manifests: dict[str, tuple[int, int]] = {}
         self.compared: list[Compared] = []
         self.stopped = False
+        self.no_node = False
+        self.must_have_all = False
         self.out_of_time = False
         self.run_id: int | None = None
         self.new_round()
@@ -137,7 +140,8 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        return FAILED if self.failures or self.stopped else DONE
+        left_out = self.must_have_all and self.left_out
+        return FAILED if self.failures or self.stopped or self.no_node or left_out else DONE
 
 
 class Watcher(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB
-from alpenhorn.reasons import Why, code_of
+from alpenhorn.reasons import Code, Why, code_of
 
 FEW = 20  # rows
 
@@ -30,13 +30,19 @@ class Run(NamedTuple):
         return self.clock().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def begin(index: Index, host: str, nodes: Sequence[str], clock: Callable[[], datetime.datetime]) -> Run:
+def begin(
+    index: Index,
+    host: str,
+    nodes: Sequence[str],
+    clock: Callable[[], datetime.datetime],
+    pid: int | None = None,
+) -> Run:
     """Write the run's row before any work is done, since its claims name it."""
 
     def work() -> int:
         cursor = index.execute(
-            "INSERT INTO sync_run (host, nodes, started, done, failed, bytes) VALUES (?, ?, ?, 0, 0, 0)",
-            (host, " ".join(nodes), clock().replace(microsecond=0)),
+            "INSERT INTO sync_run (host, nodes, started, done, failed, bytes, pid) VALUES (?, ?, ?, 0, 0, 0, ?)",
+            (host, " ".join(nodes), clock().replace(microsecond=0), pid),
         )
         return int(cursor.lastrowid)
 
@@ -49,25 +55,52 @@ def end(
     exit_status: int,
     counts: Mapping[str, Mapping[str, int]],
     free_b: Mapping[int, int | None],
+    ending: str | None = None,
 ) -> None:
     """Close the run's row, give its claims back and write down the nodes' free space.
 
-    `counts`: for each kind of work {"done", "failed", "bytes"}; `free_b`: node id to free bytes.
+    `counts`: for each kind of work {"done", "failed", "bytes"}; `free_b`: node id to free bytes; `ending`: why it did
+    not come to its end.
     """
 
     def work() -> None:
         index.execute(
-            "UPDATE sync_run SET ended = ?, exit_status = ?, done = ?, failed = ?, bytes = ?, counts = ? WHERE id = ?",
+            "UPDATE sync_run SET ended = ?, exit_status = ?, done = ?, failed = ?, bytes = ?, counts = ?, ending = ?"
+            " WHERE id = ?",
             (
                 run.now(),
                 exit_status,
                 *(sum(count.get(key, 0) for count in counts.values()) for key in ("done", "failed", "bytes")),
                 json.dumps(counts),
+                ending,
                 run.id,
             ),
         )
         index.execute("DELETE FROM sync_claim WHERE run_id = ?", (run.id,))
         write_free_space(index, run.now(), free_b)
+
+    index.retry(work)
+
+
+def worse(index: Index, run_id: int, exit_status: int, ending: str) -> None:
+    """A run that came to its end could not tell what it had to."""
+    index.retry(
+        lambda: index.execute(
+            "UPDATE sync_run SET exit_status = ?, ending = COALESCE(ending, ?) WHERE id = ?",
+            (exit_status, ending, run_id),
+        )
+    )
+
+
+def not_ended(index: Index, run_ids: Sequence[int]) -> None:
+    """Runs whose rows hold no end, and whose locks are free, will not end any more."""
+
+    def work() -> None:
+        for marks, some in in_chunks(run_ids):
+            index.execute(
+                f"UPDATE sync_run SET ending = ? WHERE ended IS NULL AND id IN ({marks})",
+                (Code.RUN_NOT_ENDED(), *some),
+            )
 
     index.retry(work)
 

@@ -554,7 +554,7 @@ def test_a_last_run_that_failed_or_was_killed_is_warned_of(one: Archive) -> None
     one.do("UPDATE sync_run SET exit_status = 1")
     only(doctor(one), "warn", 0, "ended with status 1", "request list --state failing.*here.log")
     one.do("UPDATE sync_run SET exit_status = NULL, ended = NULL")
-    only(doctor(one), "warn", 0, "was killed", "alpenhorn sync")
+    only(doctor(one), "warn", 0, "did not end: killed or the machine went down", "alpenhorn sync")
     with RunLock(one.root("field") / RUN_LOCK):
         result = doctor(one)
     assert wrong(result) == [] and "is still at work" in result.out
