@@ -41,7 +41,7 @@ else:
         def __call__(cls, code: str) -> Code:
             """Return the member of that code; raises ValueError when there is none."""
             name = code.upper().replace("-", "_")
-            if cls._waiting.get(name, ("",))[0] != code:
+            if name not in cls._waiting or code != cls._waiting[name][0]:
                 raise ValueError(f"{code!r} is not a code")
             return getattr(cls, name)
 
@@ -812,6 +812,122 @@ class Code(_Codes):
     )
     """The node is not believed yet."""
 
+    # --- what `status` tells
+
+    DELETIONS_SUSPENDED = "deletions-suspended", "nothing is deleted on this index: {why}"
+    """The index was restored from a backup, or lost commits; `alpenhorn reconcile` ends it."""
+    NODE_LEFT_OUT = (
+        "node-left-out",
+        "{node} was left out at {since}, and no run has found it right since: {why}",
+    )
+    """Its copies do not count for deletions."""
+    COPIES_TO_BE_COMPARED = (
+        "copies-to-be-compared",
+        "the copies on {node} do not count until they were compared: {why}",
+    )
+    """The node's disk is not as the index left it."""
+    COPIES_TO_BE_READ = "copies-to-be-read", "{copies} still to be read: {why} ({since})"
+    """Runs read them; they count once they were found good."""
+    FILES_WITHOUT_GOOD_COPY = (
+        "files-without-good-copy",
+        "{files} no good copy anywhere{more}: {example}",
+    )
+    """The files are lost unless a suspect or corrupt copy can be mended by hand."""
+    BAD_COPIES_REPLACEABLE = (
+        "bad-copies-replaceable",
+        "{copies} on {node} can be replaced from a good one",
+    )
+    """`alpenhorn repair` requests them."""
+    COPIES_CORRUPT = "copies-corrupt", "{copies} on {node}"
+    """What lies there is not the file."""
+    COPIES_MISSING = "copies-missing", "{copies} on {node}"
+    """They are gone without alpenhorn's doing."""
+    COPIES_SUSPECT = "copies-suspect", "{copies} on {node}"
+    """The next run on the node's host reads them."""
+    REQUESTS_FAILING = "requests-failing", "{requests} failing, put down to: {blame}"
+    """Each is tried again, less and less often."""
+    LAST_RUN_FAILED = (
+        "last-run-failed",
+        "the last run on {host}, of {started}, ended with status {status}",
+    )
+    """`alpenhorn history --run` shows what it did."""
+    REQUESTS_FOR_INACTIVE_NODE = (
+        "requests-for-inactive-node",
+        "{requests} for {node}, which is not active",
+    )
+    """No run serves them before it is."""
+    ACTIVE_NODE_WITHOUT_HOST = "active-node-without-host", "{node} is active and has no host"
+    """No run works on it."""
+    ACTIVE_NODE_WITHOUT_ROOT = "active-node-without-root", "{node} is active and has no root"
+    """No run works on it."""
+    NODE_NOT_WORKED_ON = "node-not-worked-on", "no run has worked on {node} yet"
+    """There is no cron line on its host, or it is new."""
+    NODE_WITHOUT_ROOM = "node-without-room", "{node} has no room for more files"
+    """Nothing is pulled onto it."""
+    BACKUP_MISSING = "backup-missing", "the index has no backup"
+    """`alpenhorn db backup` makes one."""
+    BACKUP_OLD = "backup-old", "the newest backup of the index is {age} old: {path}"
+    """`database.backup_within` is exceeded."""
+    BACKUP_IN_FUTURE = (
+        "backup-in-future",
+        "the newest backup of the index is dated in the future: {path}",
+    )
+    """A clock was wrong."""
+
+    # --- the index
+
+    TABLE_MISSING = "table-missing", "there is no table {table}"
+    """The index was not made, or not upgraded."""
+    COLUMN_MISSING = "column-missing", "the table {table} has no column {columns}"
+    """The index was not upgraded."""
+    INDEX_MISSING = "index-missing", "the table {table} has no {kind} on {columns}"
+    """A query is slow, or a rule is not kept by the database."""
+    EXTRA_INDEX_MISSING = (
+        "extra-index-missing",
+        "the table {table} has no index {index}: every run reads the whole table",
+    )
+    """Runs are slow."""
+    COLLATION_FOLDS_NAMES = (
+        "collation-folds-names",
+        "names that differ only in case, accents or trailing blanks are one name, in {columns}",
+    )
+    """Two files may be taken for one."""
+    COLLATION_IGNORES_BLANKS = (
+        "collation-ignores-blanks",
+        "names that differ only in trailing blanks are one name, in {columns}",
+    )
+    """Two files may be taken for one."""
+    CHARACTER_SET_TOO_SMALL = (
+        "character-set-too-small",
+        "names with some characters are refused, in {columns}",
+    )
+    """The tables are not in utf8mb4."""
+    ROWS_WITHOUT_TARGET = "rows-without-target", "{count} {what}: they are left alone"
+    """Rows of the index point to rows that are gone."""
+    CLOCKS_DIFFER = "clocks-differ", "{detail}"
+    """Leases of claims are judged by the server's clock."""
+
+    # --- what packages bring
+
+    PLUGIN_NAME_TAKEN = (
+        "plugin-name-taken",
+        "{others} offers the same name, so neither is taken: uninstall one of the packages",
+    )
+    """Two installed packages bring a part of one name."""
+    PLUGIN_NAME_BUILT_IN = (
+        "plugin-name-built-in",
+        "alpenhorn has a class of that name itself, and takes its own",
+    )
+    """An installed package brings a storage class of a built-in name."""
+    PLUGIN_NOT_LOADED = "plugin-not-loaded", "it cannot be loaded: {why}"
+    """An installed package fails when it is imported."""
+    PLUGIN_NOT_CALLABLE = "plugin-not-callable", "it is {kind}, and cannot be called"
+    """An import detector must be callable."""
+    PLUGIN_NOT_A_STORAGE_CLASS = "plugin-not-a-storage-class", "{detail}"
+    """The object is not what the entry point promises."""
+    PLUGIN_COMPONENT_UNUSABLE = "plugin-component-unusable", "{detail}"
+    """The tables of a package cannot be used on this index."""
+
     # --- storage, programs and runs
 
     ROOT_UNREADABLE = "root-unreadable", "{root}: {why}"
@@ -869,6 +985,11 @@ Why = Reason | Literal[""]
 def code_of(why: str) -> Code:
     """Return the code of a reason; of plain text, which came from outside, UNKNOWN."""
     return why.code if isinstance(why, Reason) else Code.UNKNOWN
+
+
+def code_in_json(why: str | None) -> str | None:
+    """The code beside a reason in a JSON document, None where there is no reason."""
+    return str(code_of(why)) if why else None
 
 
 def within(why: str, text: str) -> Reason:

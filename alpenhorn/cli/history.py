@@ -11,6 +11,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.options import REQUEST_ID, confirm
 from alpenhorn.cli.times import Duration, When
+from alpenhorn.reasons import code_in_json
 from alpenhorn.record.history import prune as prune_old
 from alpenhorn.scan import history as scan
 from alpenhorn.scan import names
@@ -238,4 +239,5 @@ def _event_document(row: EventRow) -> dict[str, object]:
         "node": row.node,
         "what": row.what,
         "why": row.why,
+        "code": code_in_json(row.why),
     }

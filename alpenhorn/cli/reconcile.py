@@ -15,6 +15,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.runs import jobs_option, node_option, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.errors import FAILED
+from alpenhorn.reasons import code_in_json
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Kept
@@ -190,6 +191,7 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
             "young": one.young,
             "complete": one.complete,
             "why": one.why or None,
+            "code": code_in_json(one.why),
         }
         click.echo(json.dumps(head)[:-1], nl=False)
         for kind, kept in one.kept.items():
@@ -198,7 +200,9 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
             click.echo("]", nl=False)
         click.echo("}", nl=False)
     rest = {
-        "left_out": [{"node": name, "why": why} for name, why in report.left_out.items()],
+        "left_out": [
+            {"node": name, "why": why, "code": code_in_json(why)} for name, why in report.left_out.items()
+        ],
         "failed": report.failures.lines(),
         "notes": report.warnings.lines(),
         "stopped": report.stopped,
@@ -226,7 +230,7 @@ def _shaped(kind: str, finding: Finding) -> dict[str, Any]:
         }
     if kind == "unread":
         shaped["copies"] = finding.copies
-    return shaped | {"why": finding.why or None}
+    return shaped | {"why": finding.why or None, "code": code_in_json(finding.why)}
 
 
 def _moment(ns: int) -> str | None:

@@ -21,6 +21,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Code, Reason, code_of, within
 from alpenhorn.scan.doctor import Facts
 from alpenhorn.transfer import rsync
 from alpenhorn.transfer.address import host_spec, root_of
@@ -127,9 +128,11 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
                 # As rsync names it in a message, so that it is recognised there.
                 witnesses[os.path.normpath(f"{root_of(node)}/{remote.witness}").lstrip("/")] = node
         except StorageError as error:
-            why = str(error)
+            why = error.reason
         if why:
-            findings.append(Finding(source.level, f"node {node.name} on host {source.name}: {why}"))
+            code = code_of(why) if isinstance(why, Reason) else Code.SOURCE_UNREACHABLE
+            text = Reason(f"node {node.name} on host {source.name}: {why}", code)
+            findings.append(Finding(source.level, text))
     end = time.monotonic() + seconds
     argv = rsync.command(transfer.rsync, f"{host_spec(source.nodes[0])}:/", NOWHERE, ssh=transfer.ssh)
     try:
@@ -143,25 +146,24 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
     except Stopped:
         return [*findings, _silent(source, transfer, seconds)]
     except AlpenhornError as error:
-        return [*findings, Finding(source.level, f"host {source.name}: {error}")]
+        return [*findings, Finding(source.level, within(error.reason, f"host {source.name}: {error}"))]
     if session.status != 0 and not rsync.is_partial(session):
         return [*findings, refused(source, transfer, session)]
     who = host_spec(source.nodes[0])
     findings.append(Finding(Level.PASS, f"host {source.name} answers as a source of files ({who})"))
     complaints = rsync.complaints(session, witnesses)
     if session.status and not complaints:
-        findings.append(
-            Finding(source.level, f"host {source.name}: {rsync.failure(session, over_network=True)}")
-        )
+        why = rsync.failure(session, over_network=True).error
+        findings.append(Finding(source.level, within(why, f"host {source.name}: {why}")))
     for path, trouble in complaints.items():
         findings.append(_unready(source, witnesses[path], path, trouble.error))
     return findings
 
 
-def _unready(source: Source, node: NodeFact, path: str, error: str) -> Finding:
+def _unready(source: Source, node: NodeFact, path: str, error: Reason) -> Finding:
     return Finding(
         source.level,
-        f"node {node.name} on host {source.name}: /{path} cannot be had ({error})",
+        within(error, f"node {node.name} on host {source.name}: /{path} cannot be had ({error})"),
         f"on {source.name}: alpenhorn doctor; if it lies elsewhere: alpenhorn node modify {node.name} --root DIR",
     )
 

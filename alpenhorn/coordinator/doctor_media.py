@@ -8,6 +8,7 @@ from alpenhorn.coordinator.media import RECONCILE, stranger
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import Identity, NodeFact
 from alpenhorn.plan.media import Standing, judge
+from alpenhorn.reasons import within
 from alpenhorn.record.media import RECONCILE as UNTIL_RECONCILED
 from alpenhorn.scan.media import Known
 
@@ -18,7 +19,8 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
     standing = judge(fact, identity, known.identity, known.others(node.id))
     if standing in (Standing.FOREIGN, Standing.CLONE):
         assert identity is not None
-        yield Finding(Level.FAIL, f"node {node.name}: {stranger(node, standing, identity, known)}")
+        why = stranger(node, standing, identity, known)
+        yield Finding(Level.FAIL, within(why, f"node {node.name}: {why}"))
     elif standing is Standing.EXCHANGED:
         yield Finding(
             Level.WARN,

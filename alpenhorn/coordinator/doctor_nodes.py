@@ -22,6 +22,7 @@ from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import GIB, MARKER, Done, Fate, Kind, NodeFact, ProbeJob, ProbeOutcome, Reporter, Task
 from alpenhorn.plan.roots import Root, overlaps
+from alpenhorn.reasons import within
 from alpenhorn.run.nodes import probe
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.doctor import Marks
@@ -149,7 +150,7 @@ def _node(
         )
         return
     if done.fate is not Fate.DONE:
-        yield Finding(Level.FAIL, f"node {node.name}: {done.error}")
+        yield Finding(Level.FAIL, within(done.reason, f"node {node.name}: {done.reason}"))
         return
     seen: Look = done.outcome
     initialised_next = node.id in marks.initialised_next
@@ -165,7 +166,7 @@ def _node(
         return
     if seen.probe.error:
         error = seen.probe.error
-        text = error if f"node {node.name}" in error else f"node {node.name}: {error}"
+        text = error if f"node {node.name}" in error else within(error, f"node {node.name}: {error}")
         remedy = f"if it is new: mkdir -p {shlex.quote(node.root)}" if initialised_next and node.root else ""
         yield Finding(Level.FAIL, text, remedy)
         return

@@ -16,6 +16,7 @@ from alpenhorn.extensions import points
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model import GroupFact, NodeFact
+from alpenhorn.reasons import Code, Reason, Why
 
 
 def storage_class(name: str | None) -> StorageClass:
@@ -46,9 +47,7 @@ def _brought(name: str) -> points.Plugin | None:
 def storage_classes() -> list[points.Plugin]:
     """What packages offer, loaded."""
     return [
-        found._replace(loaded=None, error="alpenhorn has a class of that name itself, and takes its own")
-        if found.name in BUILT_IN
-        else found
+        found._replace(loaded=None, error=Code.PLUGIN_NAME_BUILT_IN()) if found.name in BUILT_IN else found
         for found in points.plugins(points.IO, _fault)
     ]
 
@@ -106,18 +105,22 @@ def _words_of(io_class: str | None, owner: str) -> Iterator[None]:
         ) from error
 
 
-def _fault(found: Any) -> str:
+def _fault(found: Any) -> Why:
     """Why an object is no storage class; "" when it is one."""
     if not isinstance(found, StorageClass):
-        return f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass"
+        return _unfit(f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass")
     if found == (None, None, None):
-        return "its StorageClass has neither a node nor a group nor a remote"
+        return _unfit("its StorageClass has neither a node nor a group nor a remote")
     for part, kind in (("node", Node), ("group", Group), ("remote", Remote)):
         cls = getattr(found, part)
         if cls is None:
             continue
         if not (isinstance(cls, type) and issubclass(cls, kind)):
-            return f"its {part} is no subclass of alpenhorn.io.base.{kind.__name__}"
+            return _unfit(f"its {part} is no subclass of alpenhorn.io.base.{kind.__name__}")
         if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
-            return f"its {part} {cls.__name__} lacks {', '.join(lacking)}"
+            return _unfit(f"its {part} {cls.__name__} lacks {', '.join(lacking)}")
     return ""
+
+
+def _unfit(detail: str) -> Reason:
+    return Code.PLUGIN_NOT_A_STORAGE_CLASS(detail=detail)
