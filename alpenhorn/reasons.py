@@ -974,8 +974,8 @@ class Reason(str):
         reason.code = code
         return reason
 
-    def __getnewargs__(self) -> tuple[str, Code]:  # type: ignore[override]
-        return str(self), self.code
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reason, (str(self), self.code)
 
 
 Why = Reason | Literal[""]
