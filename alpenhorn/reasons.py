@@ -783,6 +783,134 @@ class Code(_Codes):
     )
     """Ask there."""
 
+    # --- what a run tells at its end
+
+    PULLS_FAILED = "pulls-failed", "pulls from {source} onto {node} failed"
+    """Each is tried again; `request list --state failing` has the reasons."""
+    SOURCE_ON_TAPE_ONLY = "source-on-tape-only", "not pulled yet: on tape only on {node}"
+    """The copy is asked back."""
+    COPIES_UNREADABLE = "copies-unreadable", "copies on {node} could not be read"
+    """They are suspect until they can be."""
+    FOUND_MISSING = "found-missing", "{verdict} on {node}"
+    """A check found no file."""
+    FOUND_CORRUPT = "found-corrupt", "{verdict} on {node}"
+    """What was read is not the file that the index knows."""
+    DELETION_CLAIMS_TOO_OLD = (
+        "deletion-claims-too-old",
+        "not deleted yet on {node}: the claims were too old when the worker came to the files",
+    )
+    """It is decided anew."""
+    RELEASED_COPIES_GONE = (
+        "released-copies-gone",
+        "released copies on {node} were not there any more",
+    )
+    """Somebody else has removed them."""
+    RELEASED_COPIES_CORRUPT = (
+        "released-copies-corrupt",
+        "released copies on {node} are not what the index says, and were left there as corrupt;"
+        " look at them, and to delete them all the same: alpenhorn file clean --now",
+    )
+    """Only what the index knows is deleted."""
+    RELEASED_COPIES_KEPT = (
+        "released-copies-kept",
+        "released copies on {node} were left there, since too few other copies are as recorded",
+    )
+    """The look just before the deletion found other copies missing or changed."""
+    DELETIONS_FAILED = "deletions-failed", "copies on {node} could not be deleted"
+    """Each is tried again."""
+    NODE_CAME_BACK_CHANGED = (
+        "node-came-back-changed",
+        "node {node} is not as it was when it was last seen here; what has changed on it counts as"
+        " suspect until it was read",
+    )
+    """Somebody changed files while the node was away."""
+    MANIFEST_NOT_WRITTEN = (
+        "manifest-not-written",
+        "the manifest of node {node} could not be written: {why}; {remedy}",
+    )
+    """The next run tries again."""
+    MANIFEST_GONE = (
+        "manifest-gone",
+        "the manifest of node {node} is not on it any more: its files are compared with the index,"
+        " and it is written anew",
+    )
+    """Somebody removed it, or the disk was restored."""
+    NODE_SETTINGS_WARNING = "node-settings-warning", "{detail}"
+    """The node's settings can be used, and are probably not meant so."""
+    GROUP_SETTINGS_WARNING = "group-settings-warning", "{detail}"
+    """The group's settings can be used, and are probably not meant so."""
+    NODE_NOT_INITIALISED = "node-not-initialised", "node {node} could not be initialised: {why}"
+    """The request stays pending."""
+    ROOTS_NESTED = (
+        "roots-nested",
+        "{overlap}; give one of them another root; see: alpenhorn doctor",
+    )
+    """What is on the one node is found on the other."""
+    HOST_NOT_IN_INDEX = (
+        "host-not-in-index",
+        "this host is called {host} here, and the index has no host of that name, so that runs do nothing; see:"
+        " alpenhorn doctor",
+    )
+    """The host was renamed, or `sync.host` is wrong."""
+    NODE_DIFFERS_FROM_INDEX = "node-differs-from-index", "node {node} differs from the index"
+    """`alpenhorn reconcile` has listed how."""
+    COPIES_ON_TAPE_NOT_READ = (
+        "copies-on-tape-not-read",
+        "node {node} has tape behind it; its good copies were not read",
+    )
+    """`--read` asks nothing back from tape."""
+    SEARCH_NOT_REMEMBERED = (
+        "search-not-remembered",
+        "what was searched on {node} cannot be remembered, and is searched again in the next run",
+    )
+    """The node cannot be written."""
+    SEARCH_INCOMPLETE = "search-incomplete", "the search on {node} is not complete"
+    """Some directories could not be looked at; the next run looks again."""
+    SEARCH_STOPS_AT_OTHER_NODE = "search-stops-at-other-node", "the search of node {node} stops at {where}"
+    """Files are imported by the node whose root they lie in."""
+    SHARED_BYTES_NOT_LOOKED_FOR = (
+        "shared-bytes-not-looked-for",
+        "the copies on {node} could not be looked at for shared bytes",
+    )
+    """They do not count as archive copies yet."""
+    COPIES_SHARE_BYTES = (
+        "copies-share-bytes",
+        "copies on {node} share their bytes with other names and do not count as archive copies",
+    )
+    """They could not be given bytes of their own."""
+    CLAIMS_RAN_OUT = (
+        "claims-ran-out",
+        "{claims} claims had run out before they were renewed: the run stood still, or the index was away",
+    )
+    """What was done under them may be another run's by now."""
+    HEADROOM_LACKING = (
+        "headroom-lacking",
+        "node {node} has less free than its headroom, and nothing more can leave its disk now: what"
+        " is there is wanted by pending requests, or not on tape yet",
+    )
+    """The disk before the tape is too full."""
+    COPIES_NEITHER_ON_DISK_NOR_TAPE = (
+        "copies-neither-on-disk-nor-tape",
+        "copies on {node} are neither on disk nor on tape, and are checked",
+    )
+    """They may be lost."""
+    TAPE_LOOK_FAILED = "tape-look-failed", "it cannot be told where files are on {node}"
+    """lfs failed; the next run asks again."""
+    TAPE_RESTORE_FAILED = "tape-restore-failed", "files cannot be had back from tape on {node}"
+    """They are asked for again."""
+    TAPE_LEAVE_FAILED = "tape-leave-failed", "files could not be left to the tape on {node}"
+    """The disk before the tape stays as full as it is."""
+    DETECTOR_CALLBACK_WITHHELD = (
+        "detector-callback-withheld",
+        "nothing was done for imported files by the import detector {detector}: {why}",
+    )
+    """The tables of the package cannot be used."""
+    DETECTOR_CALLBACK_FAILED = (
+        "detector-callback-failed",
+        "{node}: what the import detector {detector} wanted done for imported files failed: {why}",
+    )
+    """A package raised an exception; the files are imported all the same."""
+
     # --- reconciliations
 
     DRY_RUN = "dry-run", "dry run; nothing was recorded"

@@ -8,7 +8,7 @@ import click
 
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
-from alpenhorn.reasons import code_in_json
+from alpenhorn.reasons import code_in_json, code_of
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.preview import Amount, Item, Line, Plan
@@ -104,7 +104,9 @@ def _document(plan: Plan) -> None:
             "left_out": plan.left_out,
             "left_out_codes": {node: code_in_json(why) for node, why in plan.left_out.items()},
             "faults": plan.faults,
+            "fault_codes": list(map(code_of, plan.faults)),
             "notes": plan.notes,
+            "note_codes": list(map(code_of, plan.notes)),
         }
     )
 

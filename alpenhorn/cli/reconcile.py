@@ -15,7 +15,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.runs import jobs_option, node_option, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.errors import FAILED
-from alpenhorn.reasons import code_in_json
+from alpenhorn.reasons import code_in_json, code_of
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Kept
@@ -204,7 +204,9 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
             {"node": name, "why": why, "code": code_in_json(why)} for name, why in report.left_out.items()
         ],
         "failed": report.failures.lines(),
+        "failed_codes": list(map(code_of, report.failures.lines())),
         "notes": report.warnings.lines(),
+        "note_codes": list(map(code_of, report.warnings.lines())),
         "stopped": report.stopped,
         "waiting": waiting,
         "restored": restored or None,

@@ -193,7 +193,7 @@ class Pulls:
         context = self.context
         tape.away(context.index, context.run, job.source.id, [result.file.file_id for result in away])
         for result in away:
-            context.report.later.add(f"not pulled yet: on tape only on {job.source.name}", result.file.path)
+            context.report.later.add(Code.SOURCE_ON_TAPE_ONLY(node=job.source.name), result.file.path)
         context.changed = True
         return tuple(result for result in results if result.verdict is not Verdict.AWAY)
 
@@ -225,7 +225,7 @@ class Pulls:
             elif result.verdict is Verdict.FAILED:
                 tally.failed += 1
                 context.report.failures.add(
-                    f"pulls from {job.source.name} onto {job.node.name} failed",
+                    Code.PULLS_FAILED(source=job.source.name, node=job.node.name),
                     f"{result.file.path}: {result.error}",
                 )
 
