@@ -1058,6 +1058,85 @@ class Code(_Codes):
 
     # --- storage, programs and runs
 
+    ROOT_ABSENT = (
+        "root-absent",
+        "the root {root} of node {node} is not there: mount it, or take the node off with:"
+        " alpenhorn node deactivate {node}",
+    )
+    """There is no such directory."""
+    ROOT_NOT_MARKED = (
+        "root-not-marked",
+        "{root} has no file {marker}: either node {node} is not mounted there, or it was"
+        " never initialised (alpenhorn node init {node})",
+    )
+    """An empty mount point looks like this."""
+    ROOT_OF_OTHER_NODE = (
+        "root-of-other-node",
+        "{root} belongs to node {other}, not to {node}: mount the right storage there, or"
+        " correct the root with: alpenhorn node modify {node} --root DIR",
+    )
+    """The marker names another node."""
+    ROOT_TAKEN = "root-taken", "{root} already belongs to node {other}; {node} needs another root"
+    """A root is initialised for one node only."""
+    MARKER_UNREADABLE = "marker-unreadable", "{file} cannot be read: {why}"
+    """Whose storage it is cannot be told."""
+    MARKER_NOT_REGULAR = "marker-not-regular", "{file} is not a regular file"
+    """Whose storage it is cannot be told."""
+    PATH_NOT_REGULAR = "path-not-regular", "{path} on node {node} is not a regular file"
+    """Something else lies at a file's path."""
+    NODE_WITHOUT_ROOT = (
+        "node-without-root",
+        "node {node} has no root; set it with: alpenhorn node modify {node} --root DIR",
+    )
+    """Nothing is known of where the node's files are."""
+    SETTINGS_WRONG = "settings-wrong", "{detail}"
+    """The io_config of a node or group cannot be used."""
+    GROUP_WITH_SEVERAL_NODES = (
+        "group-with-several-nodes",
+        "group {group} has more than one active node on this host ({nodes}): deactivate all but one"
+        " with: alpenhorn node deactivate NODE",
+    )
+    """It could not be told which one is to receive a file."""
+    GROUP_NODES_WRONG = (
+        "group-nodes-wrong",
+        "group {group} needs exactly one active {name} node and one of another class on this host, and"
+        " has {found}: see to that with: alpenhorn node activate NODE, alpenhorn node deactivate"
+        " NODE",
+    )
+    """Large files go to the one, small ones to the other."""
+    STORAGE_CLASS_UNKNOWN = (
+        "storage-class-unknown",
+        "there is no storage class {name}: this version knows {known}; install the package that brings it",
+    )
+    """The package is not installed on this host, or the name is misspelt."""
+    STORAGE_CLASS_UNUSABLE = (
+        "storage-class-unusable",
+        "the storage class {name} of {origin} cannot be used: {why}",
+    )
+    """An installed package cannot be loaded."""
+    STORAGE_CLASS_FOR_GROUPS = (
+        "storage-class-for-groups",
+        "the storage class {name} of node {node} is one for groups only",
+    )
+    """The node needs another class."""
+    STORAGE_CLASS_FOR_NODES = (
+        "storage-class-for-nodes",
+        "the storage class {name} of group {group} is one for nodes only",
+    )
+    """The group needs another class."""
+    STORAGE_CLASS_REFUSES = (
+        "storage-class-refuses",
+        "the storage class {name} refuses {owner}: {why}",
+    )
+    """A package raised an exception."""
+    QUOTA_UNKNOWN = "quota-unknown", "the quota of node {node} cannot be had: {why}"
+    """The program lfs failed."""
+    QUOTA_IS_DEFAULT = (
+        "quota-is-default",
+        "the quota of node {node} is Lustre's default, of which lfs does not tell the limit; set it"
+        " with: alpenhorn node modify {node} --io-var fixed_quota=KIB",
+    )
+    """Space that is not known is not used."""
     ROOT_UNREADABLE = "root-unreadable", "{root}: {why}"
     """A node's root cannot be looked at."""
     ROOT_NOT_INITIALISED = "root-not-initialised", "{root} cannot be initialised: {why}"

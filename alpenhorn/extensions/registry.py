@@ -29,12 +29,9 @@ def storage_class(name: str | None) -> StorageClass:
         return built_in(name)
     found = _brought(name)
     if found is None:
-        raise StorageError(
-            f"there is no storage class {name!r}: this version knows {', '.join(BUILT_IN)}; install the package"
-            " that brings it"
-        )
+        raise StorageError(Code.STORAGE_CLASS_UNKNOWN(name=repr(name), known=", ".join(BUILT_IN)))
     if found.loaded is None:
-        raise StorageError(f"the storage class {name} of {found.origin} cannot be used: {found.error}")
+        raise StorageError(Code.STORAGE_CLASS_UNUSABLE(name=name, origin=found.origin, why=found.error))
     loaded: StorageClass = found.loaded
     return loaded
 
@@ -56,7 +53,7 @@ def node_io(node: NodeFact) -> Node:
     """Raises StorageError for an unknown class or wrong settings."""
     cls = storage_class(node.io_class).node
     if cls is None:
-        raise StorageError(f"the storage class {node.io_class} of node {node.name} is one for groups only")
+        raise StorageError(Code.STORAGE_CLASS_FOR_GROUPS(name=node.io_class, node=node.name))
     owner = f"node {node.name}"
     with _words_of(node.io_class, owner):
         return cls(node, parse_settings(owner, node.io_config))
@@ -88,7 +85,7 @@ def remote_io(node: NodeFact) -> Remote:
 def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
     cls = storage_class(group.io_class).group
     if cls is None:
-        raise StorageError(f"the storage class {group.io_class} of group {group.name} is one for nodes only")
+        raise StorageError(Code.STORAGE_CLASS_FOR_NODES(name=group.io_class, group=group.name))
     return cls, parse_settings(f"group {group.name}", group.io_config)
 
 
@@ -100,9 +97,8 @@ def _words_of(io_class: str | None, owner: str) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
-        raise StorageError(
-            f"the storage class {io_class} refuses {owner}: {points.in_words(error)}"
-        ) from error
+        why = points.in_words(error)
+        raise StorageError(Code.STORAGE_CLASS_REFUSES(name=io_class, owner=owner, why=why)) from error
 
 
 def _fault(found: Any) -> Why:
