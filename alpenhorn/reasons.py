@@ -1002,8 +1002,162 @@ class Code(_Codes):
     )
     """A clock was wrong."""
 
+    # --- what `doctor` finds
+
+    CONFIGURATION_WRONG = "configuration-wrong", "{detail}"
+    """A configuration file cannot be used."""
+    UNSEEN_NODES_TRUSTED = (
+        "unseen-nodes-trusted",
+        "trust_unseen = true in [sync]: copies on nodes that no run has seen let others be deleted",
+    )
+    """Meant for the time of a migration."""
+    PASSWORD_READABLE = "password-readable", "the password file {file} can be read by others"
+    """Any user of the host can change the index."""
+    PASSWORD_IN_READABLE_FILE = (
+        "password-in-readable-file",
+        "{file} holds the password of the index and can be read by others",
+    )
+    """Any user of the host can change the index."""
+    LOG_FILE_IS_DIRECTORY = "log-file-is-directory", "the log file {file} is a directory"
+    """Runs cannot begin."""
+    LOG_FILE_UNWRITABLE = "log-file-unwritable", "the log file {file} cannot be written"
+    """Runs cannot begin."""
+    LOG_DIRECTORY_MISSING = (
+        "log-directory-missing",
+        "the log file {file} cannot be made: there is no directory {directory}",
+    )
+    """Runs cannot begin."""
+    LOG_DIRECTORY_UNWRITABLE = (
+        "log-directory-unwritable",
+        "the log file {file} cannot be made in its directory",
+    )
+    """Runs cannot begin."""
+    SYSTEM_LOG_UNUSABLE = "system-log-unusable", "the system log {path} cannot be opened: {why}"
+    """No system logger runs."""
+    TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
+    """A program that runs need is not installed."""
+    TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not tell its version within {seconds:g} s"
+    """A program that runs need does not answer."""
+    TOOL_TOO_OLD = "tool-too-old", "{tool} does not take the options that pulls use: {said}"
+    """A newer version is needed."""
+    TOOL_FAILS = "tool-fails", "{tool} ({path}): {why}"
+    """A program that runs need cannot be run."""
+    INDEX_NOT_CONFIGURED = (
+        "index-not-configured",
+        "no index is configured, and the default one, {path}, is not there yet",
+    )
+    """The first command that needs it makes it."""
+    INDEX_ON_NETWORK_FILE_SYSTEM = (
+        "index-on-network-file-system",
+        "the index {path} is on a network file system ({kind}), where SQLite's locks may not hold",
+    )
+    """Two hosts that write at once may damage it."""
+    THIS_HOST_NOT_IN_INDEX = "this-host-not-in-index", "{detail}"
+    """Runs on this host do nothing."""
+    HOST_WITHOUT_ACTIVE_NODE = (
+        "host-without-active-node",
+        "host {host} has no active node, so runs here do nothing",
+    )
+    """There is nothing to work on."""
+    NO_RUN_KNOWN = "no-run-known", "no run on {host} is known yet"
+    """There is no cron line, or it is new."""
+    LAST_RUN_LONG_AGO = "last-run-long-ago", "{detail}"
+    """The cron line does not work any more."""
+    LAST_RUN_KILLED = "last-run-killed", "{run}, and was killed; the next one finishes what it left"
+    """Somebody, or the system, killed it, or the host went down."""
+    LAST_RUN_ENDED_WITH_FAILURES = (
+        "last-run-ended-with-failures",
+        "{run}, and ended with status {status}: something failed",
+    )
+    """`alpenhorn history --run` shows what it did."""
+    HOSTS_NOT_ASKED = "hosts-not-asked", "not asked for want of rsync or ssh: {hosts}"
+    """Whether files can be fetched from them is not known."""
+    HOST_CANNOT_BE_REACHED = "host-cannot-be-reached", "{lacks}, so nothing can be fetched from it"
+    """The index does not know where it is."""
+    THIS_HOST_CANNOT_BE_REACHED = (
+        "this-host-cannot-be-reached",
+        "other hosts are to fetch files from this one, and {lacks}",
+    )
+    """The index does not tell them where it is."""
+    HOST_DID_NOT_ANSWER = "host-did-not-answer", "host {host} did not answer within {seconds:g} s"
+    """It is down, or something in its login shell waits."""
+    HOST_REFUSES = "host-refuses", "{host} {detail}"
+    """ssh or rsync there does not work; the text says which and why."""
+    HOST_SENDS_NO_FILES = "host-sends-no-files", "{host} sends no files: {why}"
+    """rsync there ended with an error."""
+    NODE_MEDIUM_EXCHANGED = (
+        "node-medium-exchanged",
+        "node {node}: its medium is another one than the index knows, or was initialised anew",
+    )
+    """The next run makes its copies suspect and reads them."""
+    NODE_MEDIUM_AHEAD = (
+        "node-medium-ahead",
+        "node {node}: the index is older than the disk: it knows nothing of the last runs on it",
+    )
+    """The index was restored from a backup, or lost commits."""
+    NODE_MEDIUM_BEHIND = (
+        "node-medium-behind",
+        "node {node}: its medium is in an older state than the index knows; the next run compares it",
+    )
+    """The disk was restored or cloned."""
+    NODE_NOT_RECONCILED = (
+        "node-not-reconciled",
+        "node {node}: its copies do not count until they were compared with the index",
+    )
+    """`alpenhorn reconcile` does that."""
+    ROOTS_ALIKE = (
+        "roots-alike",
+        "{overlap}: each copy there would count twice, so runs leave both out when both look right",
+    )
+    """Two nodes have one directory."""
+    ROOT_INSIDE_ROOT = (
+        "root-inside-root",
+        "{overlap}: searches for new files stop there, and nothing else keeps the two apart",
+    )
+    """One node lies in another one."""
+    NODE_ON_NO_HOST = "node-on-no-host", "node {node} is active and on no host, so no run works on it"
+    """The node was taken off its host and not deactivated."""
+    GROUP_ROW_MISSING = "group-row-missing", "the group of node {nodes} is not in the index"
+    """The group was removed from the index."""
+    NODE_DID_NOT_ANSWER = (
+        "node-did-not-answer",
+        "node {node}: {root} did not answer within {seconds:g} s; runs leave the node out",
+    )
+    """The storage hangs."""
+    ROOT_HAS_FORMER_NAME = (
+        "root-has-former-name",
+        "node {node}: {root} still bears its former name {former}; the next run mends that",
+    )
+    """The node was renamed."""
+    NODE_UNWRITABLE = "node-unwritable", "node {node}: {why}"
+    """The user running alpenhorn cannot write there."""
+    NODE_WITHOUT_LOCKS = "node-without-locks", "node {node}: {why}"
+    """The file system cannot lock files as runs need it."""
+    ROOT_NOT_MARKED_YET = (
+        "root-not-marked-yet",
+        "node {node}: {root} is not marked yet; the next run does that",
+    )
+    """A request to initialise the node is pending."""
+    ROOT_WITHOUT_MARKER = (
+        "root-without-marker",
+        "node {node}: {root} has no file {marker}, so it is not believed to be that node",
+    )
+    """An empty mount point looks like this."""
+    NODE_TAKES_NO_MORE_FILES = (
+        "node-takes-no-more-files",
+        "node {node} has {free:.2f} GiB free{limit}: it takes no more files",
+    )
+    """Nothing is pulled onto it."""
+    NODE_LOCKED_FOR_LONG = (
+        "node-locked-for-long",
+        "{detail}, for more than a day: every other run leaves the node out",
+    )
+    """A run hangs, or is very long."""
+
     # --- the index
 
+    INDEX_UNUSABLE = "index-unusable", "{detail}"
+    """The index is missing, cannot be reached, or is of another version."""
     TABLE_MISSING = "table-missing", "there is no table {table}"
     """The index was not made, or not upgraded."""
     COLUMN_MISSING = "column-missing", "the table {table} has no column {columns}"

@@ -24,6 +24,7 @@ from alpenhorn.errors import BUSY, DONE, IndexUnusable
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.times import ago
 from alpenhorn.model import Method
+from alpenhorn.reasons import Code
 from alpenhorn.scan.doctor import Facts, LastRun
 
 IDLE_WARN = datetime.timedelta(days=1)
@@ -59,7 +60,7 @@ class Doctor:
                 facts = yield from doctor_index.index(config)
             except IndexUnusable as error:
                 self.unusable = True
-                yield Finding(Level.FAIL, str(error))
+                yield Finding(Level.FAIL, error.reason)
         if config is None or facts is None:
             transfer = Transfer() if config is None else config.transfer
             yield from doctor_tools.tools(transfer, needed=False)
@@ -94,21 +95,19 @@ def last_run(run: LastRun | None, host: str, now: datetime.datetime, busy: bool,
     """When the last run of a host with active nodes was, and how it ended; `busy`: one is under way."""
     regularly = "to run regularly: alpenhorn crontab; to run now: alpenhorn sync"
     if run is None:
-        return Finding(Level.WARN, f"no run on {host} is known yet", regularly)
+        return Finding(Level.WARN, Code.NO_RUN_KNOWN(host=host), regularly)
     text = f"the last run on {host} began {run.started.isoformat(' ', 'seconds')} UTC, {ago(now - run.started)} ago"
     if now - run.started > IDLE_WARN:
-        return Finding(Level.WARN, text, regularly)
+        return Finding(Level.WARN, Code.LAST_RUN_LONG_AGO(detail=text), regularly)
     if run.ended is None and busy:
         return Finding(Level.PASS, f"{text}, and is still at work")
     if run.ended is None:
-        return Finding(
-            Level.WARN, f"{text}, and was killed; the next one finishes what it left", "alpenhorn sync"
-        )
+        return Finding(Level.WARN, Code.LAST_RUN_KILLED(run=text), "alpenhorn sync")
     if run.exit_status in (DONE, BUSY):
         return Finding(Level.PASS, f"{text}, and ended well")
     more = "" if log is None else f", and the log {log}"
     return Finding(
         Level.WARN,
-        f"{text}, and ended with status {run.exit_status}: something failed",
+        Code.LAST_RUN_ENDED_WITH_FAILURES(run=text, status=run.exit_status),
         f"alpenhorn status; alpenhorn request list --state failing{more}",
     )

@@ -75,9 +75,7 @@ def hosts(
         return
     if not usable.issuperset({"rsync", "ssh"}):
         names = ", ".join(source.name for source in ready)
-        yield Finding(
-            Level.WARN, f"not asked for want of rsync or ssh: {names}", "mend that first, see above"
-        )
+        yield Finding(Level.WARN, Code.HOSTS_NOT_ASKED(hosts=names), "mend that first, see above")
         return
     # Imported here because only this needs threads.
     from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -97,11 +95,11 @@ def _unaddressed(source: Source) -> Finding | None:
     node = source.nodes[0]
     lacks, remedy = _lacks(node)
     if lacks:
-        return Finding(source.level, f"{lacks}, so nothing can be fetched from it", remedy)
+        return Finding(source.level, Code.HOST_CANNOT_BE_REACHED(lacks=lacks), remedy)
     try:
         host_spec(node)
     except StorageError as error:
-        return Finding(source.level, str(error))
+        return Finding(source.level, error.reason)
     return None
 
 
@@ -175,7 +173,7 @@ def _ignore(_: object) -> None:
 def _silent(source: Source, transfer: Transfer, seconds: float) -> Finding:
     return Finding(
         source.level,
-        f"host {source.name} did not answer within {seconds:g} s",
+        Code.HOST_DID_NOT_ANSWER(host=source.name, seconds=seconds),
         f"perhaps its shell waits for something when it starts; try it: {_by_hand(source, transfer)}",
     )
 
@@ -236,8 +234,8 @@ def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Findi
         ),
     ):
         if re.search(pattern, said, re.IGNORECASE):
-            return Finding(source.level, f"{who} {text}", remedy)
-    return Finding(source.level, f"{who} sends no files: {last}", f"try it: {try_it}")
+            return Finding(source.level, Code.HOST_REFUSES(host=who, detail=text), remedy)
+    return Finding(source.level, Code.HOST_SENDS_NO_FILES(host=who, why=last), f"try it: {try_it}")
 
 
 def own_address(facts: Facts, host: str) -> Iterator[Finding]:
@@ -245,4 +243,4 @@ def own_address(facts: Facts, host: str) -> Iterator[Finding]:
     served = [node for node in facts.topology.here(host) if node.id in facts.served]
     lacks, remedy = _lacks(served[0]) if served else ("", "")
     if lacks:
-        yield Finding(Level.WARN, f"other hosts are to fetch files from this one, and {lacks}", remedy)
+        yield Finding(Level.WARN, Code.THIS_HOST_CANNOT_BE_REACHED(lacks=lacks), remedy)

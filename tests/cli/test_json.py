@@ -146,6 +146,8 @@ def without_code(document: Any) -> Iterator[str]:
             code = {"in_a_run_now": "in_a_run_now_code"}.get(key, "code")
             if key in ("why", "error", "in_a_run_now") and (document[code] in CODES) != (value is not None):
                 yield f"{value!r} has the code {document[code]!r}"
+            if key == "level" and (document["code"] is None) != (value == "pass"):
+                yield f"{document['text']!r} has the code {document['code']!r}"
             if key == "code" and value is not None and value not in CODES:
                 yield f"{value!r} is no code"
             if key.endswith("_codes"):
