@@ -36,6 +36,7 @@ class ConfigError(AlpenhornError):
     """The configuration cannot be used.  `faults` holds one line for each fault found."""
 
     exit_status = UNUSABLE
+    code = Code.CONFIGURATION_WRONG
 
     def __init__(self, *faults: str) -> None:
         super().__init__(*faults)
@@ -49,6 +50,7 @@ class IndexUnusable(AlpenhornError):
     """The data index is missing, cannot be reached, or has a version that this program does not know."""
 
     exit_status = UNUSABLE
+    code = Code.INDEX_UNUSABLE
 
 
 class NotFound(AlpenhornError):

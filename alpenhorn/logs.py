@@ -2,8 +2,9 @@
 
 One record is one line, in UTC:
 
-    2025-11-22T11:19:33.123Z INFO [4711] alpenhorn.run.pool: message
+    2025-11-22T11:19:33.123Z INFO [4711] alpenhorn.run.pool: message [code]
 
+where the code is that of the reason that the message gives, if it gives one (`alpenhorn.reasons`).
 Control characters, line ends included, are shown as escapes: a file name cannot forge a line.
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from alpenhorn.errors import ConfigError
+from alpenhorn.reasons import Reason
 
 ROOT = "alpenhorn"
 
@@ -35,6 +37,7 @@ class Record(NamedTuple):
     pid: int
     message: str
     trace: str
+    code: str = ""
 
 
 def configure(
@@ -80,6 +83,7 @@ def replay(record: Record) -> None:
                 "process": record.pid,
                 "msg": record.message,
                 "exc_text": record.trace or None,
+                "reason": record.code,
             }
         )
     )
@@ -106,7 +110,7 @@ def _log_file(path: str) -> logging.Handler:
         raise ConfigError(
             f"log file {path} cannot be opened: {reason}; make it writable, or set another in [log] file"
         ) from None
-    formatter = _OneLine("%(asctime)s.%(msecs)03dZ %(levelname)s [%(process)d] %(name)s: %(message)s")
+    formatter = _OneLine("%(asctime)s.%(msecs)03dZ %(levelname)s [%(process)d] %(name)s: %(message)s%(code)s")
     formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
     handler.setFormatter(formatter)
     return handler
@@ -126,7 +130,7 @@ def _system_log() -> logging.Handler:
         raise ConfigError(
             f"the system log, /dev/log, cannot be opened: {error.strerror}; set syslog = false in [log]"
         ) from None
-    handler.setFormatter(_OneLine("alpenhorn[%(process)d]: %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_OneLine("alpenhorn[%(process)d]: %(levelname)s %(name)s: %(message)s%(code)s"))
     return handler
 
 
@@ -171,7 +175,16 @@ class _OneLine(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
+        code = _code(record)
+        record.code = f" [{code}]" if code else ""
         return super().format(record).translate(_ESCAPES)
+
+
+def _code(record: logging.LogRecord) -> str:
+    """The code of the reason that a record gives, "" for none."""
+    said = record.args if isinstance(record.args, tuple) else ()
+    reasons = (one.code for one in (record.msg, *said) if isinstance(one, Reason))
+    return str(next(reasons, getattr(record, "reason", "")))
 
 
 class _Brief(logging.Formatter):
@@ -197,6 +210,7 @@ class _Forward(_SaysOnce):
                     os.getpid(),
                     record.getMessage(),
                     trace or record.exc_text or "",
+                    _code(record),
                 )
             )
         except (TypeError, ValueError):  # a message that does not fit its arguments must not end a job

@@ -41,7 +41,7 @@ else:
         def __call__(cls, code: str) -> Code:
             """Return the member of that code; raises ValueError when there is none."""
             name = code.upper().replace("-", "_")
-            if cls._waiting.get(name, ("",))[0] != code:
+            if name not in cls._waiting or code != cls._waiting[name][0]:
                 raise ValueError(f"{code!r} is not a code")
             return getattr(cls, name)
 
@@ -788,6 +788,134 @@ class Code(_Codes):
     )
     """Ask there."""
 
+    # --- what a run tells at its end
+
+    PULLS_FAILED = "pulls-failed", "pulls from {source} onto {node} failed"
+    """Each is tried again; `request list --state failing` has the reasons."""
+    SOURCE_ON_TAPE_ONLY = "source-on-tape-only", "not pulled yet: on tape only on {node}"
+    """The copy is asked back."""
+    COPIES_UNREADABLE = "copies-unreadable", "copies on {node} could not be read"
+    """They are suspect until they can be."""
+    FOUND_MISSING = "found-missing", "{verdict} on {node}"
+    """A check found no file."""
+    FOUND_CORRUPT = "found-corrupt", "{verdict} on {node}"
+    """What was read is not the file that the index knows."""
+    DELETION_CLAIMS_TOO_OLD = (
+        "deletion-claims-too-old",
+        "not deleted yet on {node}: the claims were too old when the worker came to the files",
+    )
+    """It is decided anew."""
+    RELEASED_COPIES_GONE = (
+        "released-copies-gone",
+        "released copies on {node} were not there any more",
+    )
+    """Somebody else has removed them."""
+    RELEASED_COPIES_CORRUPT = (
+        "released-copies-corrupt",
+        "released copies on {node} are not what the index says, and were left there as corrupt;"
+        " look at them, and to delete them all the same: alpenhorn node clean {node} --now --include-bad -F LIST",
+    )
+    """Only what the index knows is deleted."""
+    RELEASED_COPIES_KEPT = (
+        "released-copies-kept",
+        "released copies on {node} were left there, since too few other copies are as recorded",
+    )
+    """The look just before the deletion found other copies missing or changed."""
+    DELETIONS_FAILED = "deletions-failed", "copies on {node} could not be deleted"
+    """Each is tried again."""
+    NODE_CAME_BACK_CHANGED = (
+        "node-came-back-changed",
+        "node {node} is not as it was when it was last seen here; what has changed on it counts as"
+        " suspect until it was read",
+    )
+    """Somebody changed files while the node was away."""
+    MANIFEST_NOT_WRITTEN = (
+        "manifest-not-written",
+        "the manifest of node {node} could not be written: {why}; {remedy}",
+    )
+    """The next run tries again."""
+    MANIFEST_GONE = (
+        "manifest-gone",
+        "the manifest of node {node} is not on it any more: its files are compared with the index,"
+        " and it is written anew",
+    )
+    """Somebody removed it, or the disk was restored."""
+    NODE_SETTINGS_WARNING = "node-settings-warning", "{detail}"
+    """The node's settings can be used, and are probably not meant so."""
+    GROUP_SETTINGS_WARNING = "group-settings-warning", "{detail}"
+    """The group's settings can be used, and are probably not meant so."""
+    NODE_NOT_INITIALISED = "node-not-initialised", "node {node} could not be initialised: {why}"
+    """The request stays pending."""
+    ROOTS_NESTED = (
+        "roots-nested",
+        "{overlap}; give one of them another root; see: alpenhorn doctor",
+    )
+    """What is on the one node is found on the other."""
+    HOST_NOT_IN_INDEX = (
+        "host-not-in-index",
+        "this host is called {host} here, and the index has no host of that name, so that runs do nothing; see:"
+        " alpenhorn doctor",
+    )
+    """The host was renamed, or `sync.host` is wrong."""
+    NODE_DIFFERS_FROM_INDEX = "node-differs-from-index", "node {node} differs from the index"
+    """`alpenhorn reconcile` has listed how."""
+    COPIES_ON_TAPE_NOT_READ = (
+        "copies-on-tape-not-read",
+        "node {node} has tape behind it; its good copies were not read",
+    )
+    """`--read` asks nothing back from tape."""
+    SEARCH_NOT_REMEMBERED = (
+        "search-not-remembered",
+        "what was searched on {node} cannot be remembered, and is searched again in the next run",
+    )
+    """The node cannot be written."""
+    SEARCH_INCOMPLETE = "search-incomplete", "the search on {node} is not complete"
+    """Some directories could not be looked at; the next run looks again."""
+    SEARCH_STOPS_AT_OTHER_NODE = "search-stops-at-other-node", "the search of node {node} stops at {where}"
+    """Files are imported by the node whose root they lie in."""
+    SHARED_BYTES_NOT_LOOKED_FOR = (
+        "shared-bytes-not-looked-for",
+        "the copies on {node} could not be looked at for shared bytes",
+    )
+    """They do not count as archive copies yet."""
+    COPIES_SHARE_BYTES = (
+        "copies-share-bytes",
+        "copies on {node} share their bytes with other names and do not count as archive copies",
+    )
+    """They could not be given bytes of their own."""
+    CLAIMS_RAN_OUT = (
+        "claims-ran-out",
+        "{claims} claims had run out before they were renewed: the run stood still, or the index was away",
+    )
+    """What was done under them may be another run's by now."""
+    HEADROOM_LACKING = (
+        "headroom-lacking",
+        "node {node} has less free than its headroom, and nothing more can leave its disk now: what"
+        " is there is wanted by pending requests, or not on tape yet",
+    )
+    """The disk before the tape is too full."""
+    COPIES_NEITHER_ON_DISK_NOR_TAPE = (
+        "copies-neither-on-disk-nor-tape",
+        "copies on {node} are neither on disk nor on tape, and are checked",
+    )
+    """They may be lost."""
+    TAPE_LOOK_FAILED = "tape-look-failed", "it cannot be told where files are on {node}"
+    """lfs failed; the next run asks again."""
+    TAPE_RESTORE_FAILED = "tape-restore-failed", "files cannot be had back from tape on {node}"
+    """They are asked for again."""
+    TAPE_LEAVE_FAILED = "tape-leave-failed", "files could not be left to the tape on {node}"
+    """The disk before the tape stays as full as it is."""
+    DETECTOR_CALLBACK_WITHHELD = (
+        "detector-callback-withheld",
+        "nothing was done for imported files by the import detector {detector}: {why}",
+    )
+    """The tables of the package cannot be used."""
+    DETECTOR_CALLBACK_FAILED = (
+        "detector-callback-failed",
+        "{node}: what the import detector {detector} wanted done for imported files failed: {why}",
+    )
+    """A package raised an exception; the files are imported all the same."""
+
     # --- reconciliations
 
     DRY_RUN = "dry-run", "dry run; nothing was recorded"
@@ -817,8 +945,365 @@ class Code(_Codes):
     )
     """The node is not believed yet."""
 
+    # --- what `status` tells
+
+    DELETIONS_SUSPENDED = "deletions-suspended", "nothing is deleted on this index: {why}"
+    """The index was restored from a backup, or lost commits; `alpenhorn reconcile` ends it."""
+    NODE_LEFT_OUT = (
+        "node-left-out",
+        "{node} was left out at {since}, and no run has found it right since: {why}",
+    )
+    """Its copies do not count for deletions."""
+    COPIES_TO_BE_COMPARED = (
+        "copies-to-be-compared",
+        "the copies on {node} do not count until they were compared: {why}",
+    )
+    """The node's disk is not as the index left it."""
+    COPIES_TO_BE_READ = "copies-to-be-read", "{copies} still to be read: {why} ({since})"
+    """Runs read them; they count once they were found good."""
+    FILES_WITHOUT_GOOD_COPY = (
+        "files-without-good-copy",
+        "{files} no good copy anywhere{more}: {example}",
+    )
+    """The files are lost unless a suspect or corrupt copy can be mended by hand."""
+    BAD_COPIES_REPLACEABLE = (
+        "bad-copies-replaceable",
+        "{copies} on {node} can be replaced from a good one",
+    )
+    """`alpenhorn repair` requests them."""
+    COPIES_CORRUPT = "copies-corrupt", "{copies} on {node}"
+    """What lies there is not the file."""
+    COPIES_MISSING = "copies-missing", "{copies} on {node}"
+    """They are gone without alpenhorn's doing."""
+    COPIES_SUSPECT = "copies-suspect", "{copies} on {node}"
+    """The next run on the node's host reads them."""
+    REQUESTS_FAILING = "requests-failing", "{requests} failing, put down to: {blame}"
+    """Each is tried again, less and less often."""
+    LAST_RUN_FAILED = (
+        "last-run-failed",
+        "the last run on {host}, of {started}, {how}",
+    )
+    """`alpenhorn history --run` shows what it did."""
+    REQUESTED_FILES_UNVERIFIABLE = (
+        "requested-files-unverifiable",
+        "{files} no length or MD5 sum and cannot be copied{more}: {example}",
+    )
+    """The command beside it computes them from a copy."""
+    REQUESTS_FOR_INACTIVE_NODE = (
+        "requests-for-inactive-node",
+        "{requests} for {node}, which is not active",
+    )
+    """No run serves them before it is."""
+    ACTIVE_NODE_WITHOUT_HOST = "active-node-without-host", "{node} is active and has no host"
+    """No run works on it."""
+    ACTIVE_NODE_WITHOUT_ROOT = "active-node-without-root", "{node} is active and has no root"
+    """No run works on it."""
+    NODE_NOT_WORKED_ON = "node-not-worked-on", "no run has worked on {node} yet"
+    """There is no cron line on its host, or it is new."""
+    NODE_WITHOUT_ROOM = "node-without-room", "{node} has no room for more files"
+    """Nothing is pulled onto it."""
+    BACKUP_MISSING = "backup-missing", "the index has no backup"
+    """`alpenhorn db backup` makes one."""
+    BACKUP_OLD = "backup-old", "the newest backup of the index is {age} old: {path}"
+    """`database.backup_within` is exceeded."""
+    BACKUP_IN_FUTURE = (
+        "backup-in-future",
+        "the newest backup of the index is dated in the future: {path}",
+    )
+    """A clock was wrong."""
+
+    # --- what `doctor` finds
+
+    CONFIGURATION_WRONG = "configuration-wrong", "{detail}"
+    """A configuration file cannot be used."""
+    UNSEEN_NODES_TRUSTED = (
+        "unseen-nodes-trusted",
+        "trust_unseen = true in [sync]: copies on nodes that no run has seen let others be deleted",
+    )
+    """Meant for the time of a migration."""
+    PASSWORD_READABLE = "password-readable", "the password file {file} can be read by others"
+    """Any user of the host can change the index."""
+    PASSWORD_IN_READABLE_FILE = (
+        "password-in-readable-file",
+        "{file} holds the password of the index and can be read by others",
+    )
+    """Any user of the host can change the index."""
+    LOG_FILE_IS_DIRECTORY = "log-file-is-directory", "the log file {file} is a directory"
+    """Runs cannot begin."""
+    LOG_FILE_UNWRITABLE = "log-file-unwritable", "the log file {file} cannot be written"
+    """Runs cannot begin."""
+    LOG_DIRECTORY_MISSING = (
+        "log-directory-missing",
+        "the log file {file} cannot be made: there is no directory {directory}",
+    )
+    """Runs cannot begin."""
+    LOG_DIRECTORY_UNWRITABLE = (
+        "log-directory-unwritable",
+        "the log file {file} cannot be made in its directory",
+    )
+    """Runs cannot begin."""
+    SYSTEM_LOG_UNUSABLE = "system-log-unusable", "the system log {path} cannot be opened: {why}"
+    """No system logger runs."""
+    TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
+    """A program that runs need is not installed."""
+    TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not tell its version within {seconds:g} s"
+    """A program that runs need does not answer."""
+    TOOL_TOO_OLD = "tool-too-old", "{tool} does not take the options that pulls use: {said}"
+    """A newer version is needed."""
+    TOOL_FAILS = "tool-fails", "{tool} ({path}): {why}"
+    """A program that runs need cannot be run."""
+    INDEX_NOT_CONFIGURED = (
+        "index-not-configured",
+        "no index is configured, and the default one, {path}, is not there yet",
+    )
+    """The first command that needs it makes it."""
+    INDEX_ON_NETWORK_FILE_SYSTEM = (
+        "index-on-network-file-system",
+        "the index {path} is on a network file system ({kind}), where SQLite's locks may not hold",
+    )
+    """Two hosts that write at once may damage it."""
+    THIS_HOST_NOT_IN_INDEX = "this-host-not-in-index", "{detail}"
+    """Runs on this host do nothing."""
+    HOST_WITHOUT_ACTIVE_NODE = (
+        "host-without-active-node",
+        "host {host} has no active node, so runs here do nothing",
+    )
+    """There is nothing to work on."""
+    NO_RUN_KNOWN = "no-run-known", "no run on {host} is known yet"
+    """There is no cron line, or it is new."""
+    LAST_RUN_LONG_AGO = "last-run-long-ago", "{detail}"
+    """The cron line does not work any more."""
+    LAST_RUN_KILLED = (
+        "last-run-killed",
+        "{run}, and did not end: killed or the machine went down; the next one finishes what it left",
+    )
+    """Somebody, or the system, killed it, or the host went down."""
+    LAST_RUN_ENDED_WITH_FAILURES = (
+        "last-run-ended-with-failures",
+        "{run}, and ended with status {status}: {why}",
+    )
+    """`alpenhorn history --run` shows what it did."""
+    HOSTS_NOT_ASKED = "hosts-not-asked", "not asked for want of rsync or ssh: {hosts}"
+    """Whether files can be fetched from them is not known."""
+    HOST_CANNOT_BE_REACHED = "host-cannot-be-reached", "{lacks}, so nothing can be fetched from it"
+    """The index does not know where it is."""
+    THIS_HOST_CANNOT_BE_REACHED = (
+        "this-host-cannot-be-reached",
+        "other hosts are to fetch files from this one, and {lacks}",
+    )
+    """The index does not tell them where it is."""
+    HOST_DID_NOT_ANSWER = "host-did-not-answer", "host {host} did not answer within {seconds:g} s"
+    """It is down, or something in its login shell waits."""
+    HOST_REFUSES = "host-refuses", "{host} {detail}"
+    """ssh or rsync there does not work; the text says which and why."""
+    HOST_SENDS_NO_FILES = "host-sends-no-files", "{host} sends no files: {why}"
+    """rsync there ended with an error."""
+    NODE_MEDIUM_EXCHANGED = (
+        "node-medium-exchanged",
+        "node {node}: its medium is another one than the index knows, or was initialised anew",
+    )
+    """The next run makes its copies suspect and reads them."""
+    NODE_MEDIUM_AHEAD = (
+        "node-medium-ahead",
+        "node {node}: the index is older than the disk: it knows nothing of the last runs on it",
+    )
+    """The index was restored from a backup, or lost commits."""
+    NODE_MEDIUM_BEHIND = (
+        "node-medium-behind",
+        "node {node}: its medium is in an older state than the index knows; the next run compares it",
+    )
+    """The disk was restored or cloned."""
+    NODE_NOT_RECONCILED = (
+        "node-not-reconciled",
+        "node {node}: its copies do not count until they were compared with the index",
+    )
+    """`alpenhorn reconcile` does that."""
+    ROOTS_ALIKE = (
+        "roots-alike",
+        "{overlap}: each copy there would count twice, so runs leave both out when both look right",
+    )
+    """Two nodes have one directory."""
+    ROOT_INSIDE_ROOT = (
+        "root-inside-root",
+        "{overlap}: searches for new files stop there, and nothing else keeps the two apart",
+    )
+    """One node lies in another one."""
+    NODE_ON_NO_HOST = "node-on-no-host", "node {node} is active and on no host, so no run works on it"
+    """The node was taken off its host and not deactivated."""
+    GROUP_ROW_MISSING = "group-row-missing", "the group of node {nodes} is not in the index"
+    """The group was removed from the index."""
+    NODE_DID_NOT_ANSWER = (
+        "node-did-not-answer",
+        "node {node}: {root} did not answer within {seconds:g} s; runs leave the node out",
+    )
+    """The storage hangs."""
+    ROOT_HAS_FORMER_NAME = (
+        "root-has-former-name",
+        "node {node}: {root} still bears its former name {former}; the next run mends that",
+    )
+    """The node was renamed."""
+    NODE_UNWRITABLE = "node-unwritable", "node {node}: {why}"
+    """The user running alpenhorn cannot write there."""
+    NODE_WITHOUT_LOCKS = "node-without-locks", "node {node}: {why}"
+    """The file system cannot lock files as runs need it."""
+    ROOT_NOT_MARKED_YET = (
+        "root-not-marked-yet",
+        "node {node}: {root} is not marked yet; the next run does that",
+    )
+    """A request to initialise the node is pending."""
+    ROOT_WITHOUT_MARKER = (
+        "root-without-marker",
+        "node {node}: {root} has no file {marker}, so it is not believed to be that node",
+    )
+    """An empty mount point looks like this."""
+    NODE_TAKES_NO_MORE_FILES = (
+        "node-takes-no-more-files",
+        "node {node} has {free:.2f} GiB free{limit}: it takes no more files",
+    )
+    """Nothing is pulled onto it."""
+    NODE_LOCKED_FOR_LONG = (
+        "node-locked-for-long",
+        "{detail}, for more than a day: every other run leaves the node out",
+    )
+    """A run hangs, or is very long."""
+
+    # --- the index
+
+    INDEX_UNUSABLE = "index-unusable", "{detail}"
+    """The index is missing, cannot be reached, or is of another version."""
+    TABLE_MISSING = "table-missing", "there is no table {table}"
+    """The index was not made, or not upgraded."""
+    COLUMN_MISSING = "column-missing", "the table {table} has no column {columns}"
+    """The index was not upgraded."""
+    INDEX_MISSING = "index-missing", "the table {table} has no {kind} on {columns}"
+    """A query is slow, or a rule is not kept by the database."""
+    EXTRA_INDEX_MISSING = (
+        "extra-index-missing",
+        "the table {table} has no index {index}: every run reads the whole table",
+    )
+    """Runs are slow."""
+    COLLATION_FOLDS_NAMES = (
+        "collation-folds-names",
+        "names that differ only in case, accents or trailing blanks are one name, in {columns}",
+    )
+    """Two files may be taken for one."""
+    COLLATION_IGNORES_BLANKS = (
+        "collation-ignores-blanks",
+        "names that differ only in trailing blanks are one name, in {columns}",
+    )
+    """Two files may be taken for one."""
+    CHARACTER_SET_TOO_SMALL = (
+        "character-set-too-small",
+        "names with some characters are refused, in {columns}",
+    )
+    """The tables are not in utf8mb4."""
+    ROWS_WITHOUT_TARGET = "rows-without-target", "{count} {what}: they are left alone"
+    """Rows of the index point to rows that are gone."""
+    CLOCKS_DIFFER = "clocks-differ", "{detail}"
+    """Leases of claims are judged by the server's clock."""
+
+    # --- what packages bring
+
+    PLUGIN_NAME_TAKEN = (
+        "plugin-name-taken",
+        "{others} offers the same name, so neither is taken: uninstall one of the packages",
+    )
+    """Two installed packages bring a part of one name."""
+    PLUGIN_NAME_BUILT_IN = (
+        "plugin-name-built-in",
+        "alpenhorn has a class of that name itself, and takes its own",
+    )
+    """An installed package brings a storage class of a built-in name."""
+    PLUGIN_NOT_LOADED = "plugin-not-loaded", "it cannot be loaded: {why}"
+    """An installed package fails when it is imported."""
+    PLUGIN_NOT_CALLABLE = "plugin-not-callable", "it is {kind}, and cannot be called"
+    """An import detector must be callable."""
+    PLUGIN_NOT_A_STORAGE_CLASS = "plugin-not-a-storage-class", "{detail}"
+    """The object is not what the entry point promises."""
+    PLUGIN_COMPONENT_UNUSABLE = "plugin-component-unusable", "{detail}"
+    """The tables of a package cannot be used on this index."""
+
     # --- storage, programs and runs
 
+    ROOT_ABSENT = (
+        "root-absent",
+        "the root {root} of node {node} is not there: mount it, or take the node off with:"
+        " alpenhorn node deactivate {node}",
+    )
+    """There is no such directory."""
+    ROOT_NOT_MARKED = (
+        "root-not-marked",
+        "{root} has no file {marker}: either node {node} is not mounted there, or it was"
+        " never initialised (alpenhorn node init {node})",
+    )
+    """An empty mount point looks like this."""
+    ROOT_OF_OTHER_NODE = (
+        "root-of-other-node",
+        "{root} belongs to node {other}, not to {node}: mount the right storage there, or"
+        " correct the root with: alpenhorn node modify {node} --root DIR",
+    )
+    """The marker names another node."""
+    ROOT_TAKEN = "root-taken", "{root} already belongs to node {other}; {node} needs another root"
+    """A root is initialised for one node only."""
+    MARKER_UNREADABLE = "marker-unreadable", "{file} cannot be read: {why}"
+    """Whose storage it is cannot be told."""
+    MARKER_NOT_REGULAR = "marker-not-regular", "{file} is not a regular file"
+    """Whose storage it is cannot be told."""
+    PATH_NOT_REGULAR = "path-not-regular", "{path} on node {node} is not a regular file"
+    """Something else lies at a file's path."""
+    NODE_WITHOUT_ROOT = (
+        "node-without-root",
+        "node {node} has no root; set it with: alpenhorn node modify {node} --root DIR",
+    )
+    """Nothing is known of where the node's files are."""
+    SETTINGS_WRONG = "settings-wrong", "{detail}"
+    """The io_config of a node or group cannot be used."""
+    GROUP_WITH_SEVERAL_NODES = (
+        "group-with-several-nodes",
+        "group {group} has more than one active node on this host ({nodes}): deactivate all but one"
+        " with: alpenhorn node deactivate NODE",
+    )
+    """It could not be told which one is to receive a file."""
+    GROUP_NODES_WRONG = (
+        "group-nodes-wrong",
+        "group {group} needs exactly one active {name} node and one of another class on this host, and"
+        " has {found}: see to that with: alpenhorn node activate NODE, alpenhorn node deactivate"
+        " NODE",
+    )
+    """Large files go to the one, small ones to the other."""
+    STORAGE_CLASS_UNKNOWN = (
+        "storage-class-unknown",
+        "there is no storage class {name}: this version knows {known}; install the package that brings it",
+    )
+    """The package is not installed on this host, or the name is misspelt."""
+    STORAGE_CLASS_UNUSABLE = (
+        "storage-class-unusable",
+        "the storage class {name} of {origin} cannot be used: {why}",
+    )
+    """An installed package cannot be loaded."""
+    STORAGE_CLASS_FOR_GROUPS = (
+        "storage-class-for-groups",
+        "the storage class {name} of node {node} is one for groups only",
+    )
+    """The node needs another class."""
+    STORAGE_CLASS_FOR_NODES = (
+        "storage-class-for-nodes",
+        "the storage class {name} of group {group} is one for nodes only",
+    )
+    """The group needs another class."""
+    STORAGE_CLASS_REFUSES = (
+        "storage-class-refuses",
+        "the storage class {name} refuses {owner}: {why}",
+    )
+    """A package raised an exception."""
+    QUOTA_UNKNOWN = "quota-unknown", "the quota of node {node} cannot be had: {why}"
+    """The program lfs failed."""
+    QUOTA_IS_DEFAULT = (
+        "quota-is-default",
+        "the quota of node {node} is Lustre's default, of which lfs does not tell the limit; set it"
+        " with: alpenhorn node modify {node} --io-var fixed_quota=KIB",
+    )
+    """Space that is not known is not used."""
     ROOT_UNREADABLE = "root-unreadable", "{root}: {why}"
     """A node's root cannot be looked at."""
     ROOT_NOT_INITIALISED = "root-not-initialised", "{root} cannot be initialised: {why}"
@@ -947,6 +1432,11 @@ class Code(_Codes):
     """An error that nothing else caught; the log has the details."""
     RUN_UNHEARD = "run-unheard", "its messages could not be printed: {error}"
     """Standard output or standard error was closed."""
+    EARLIER_RUN_NOT_ENDED = (
+        "earlier-run-not-ended",
+        "run {run} on {host} did not end: killed or the machine went down; what it left is finished by this run",
+    )
+    """Nothing was recorded at its end, and its process is gone."""
     RUN_NOT_ENDED = "run-not-ended", "did not end: killed or the machine went down"
     """Nothing was recorded at its end, and its process is gone."""
 
@@ -962,8 +1452,8 @@ class Reason(str):
         reason.code = code
         return reason
 
-    def __getnewargs__(self) -> tuple[str, Code]:  # type: ignore[override]
-        return str(self), self.code
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reason, (str(self), self.code)
 
 
 Why = Reason | Literal[""]
@@ -973,6 +1463,11 @@ Why = Reason | Literal[""]
 def code_of(why: str) -> Code:
     """Return the code of a reason; of plain text, which came from outside, UNKNOWN."""
     return why.code if isinstance(why, Reason) else Code.UNKNOWN
+
+
+def code_in_json(why: str | None) -> str | None:
+    """The code beside a reason in a JSON document, None where there is no reason."""
+    return str(code_of(why)) if why else None
 
 
 def within(why: str, text: str) -> Reason:

@@ -10,6 +10,7 @@ import pytest
 
 from alpenhorn import logs
 from alpenhorn.errors import ConfigError
+from alpenhorn.reasons import Code
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) \[(\d+)\] ([\w.]+): (.*)")
 log = logging.getLogger("alpenhorn.test")
@@ -200,6 +201,32 @@ def test_a_forwarded_record_is_logged_by_the_parent_as_it_was(file):
     [(level, pid, name, text)] = lines(file)
     assert (level, pid, name) == ("ERROR", "4711", "alpenhorn.test")
     assert text.startswith(r"failed twice\nTraceback") and text.endswith("LookupError: inside")
+
+
+def test_a_line_that_gives_a_reason_ends_with_its_code(file, capsys):
+    reason = Code.SOURCE_INACTIVE(node="a")
+    logs.configure("info", str(file), stderr_level="info")
+    log.info("not pulled: %s; %s", reason, "acq/f")
+    log.info(reason)
+    log.info("no reason: %s", str(reason))
+    try:
+        raise LookupError
+    except LookupError:
+        log.exception("%s", reason)
+    sent = []
+    logs.forward(sent.append)
+    log.warning("%s", reason)
+    logs.configure("info", str(file))
+    logs.replay(sent[0])
+    texts = [text for *_, text in lines(file)]
+    assert texts[:3] == [
+        "not pulled: source node a is not active; acq/f [source-inactive]",
+        "source node a is not active [source-inactive]",
+        "no reason: source node a is not active",
+    ]
+    assert texts[3].startswith(r"source node a is not active [source-inactive]\nTraceback")
+    assert texts[4] == "source node a is not active [source-inactive]"
+    assert "[source-inactive]" not in capsys.readouterr().err
 
 
 def test_a_message_that_does_not_fit_its_arguments_does_not_end_a_job(capsys):

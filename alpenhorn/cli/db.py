@@ -85,7 +85,7 @@ def check(app: App, as_json: bool) -> int:
     index = app.open_index()
     findings = [*checks.check(index), *plugins.findings(index)]
     if as_json:
-        output.document([finding._asdict() for finding in findings])
+        output.document([finding.document() for finding in findings])
     else:
         for finding in findings:
             output.line(f"{finding.level}  {finding.text}")

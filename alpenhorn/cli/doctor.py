@@ -56,7 +56,7 @@ def doctor(app: App, as_json: bool) -> int:
                 output.line(f"{INDENT}{finding.remedy}")
     failures, warnings = (sum(finding.level == level for finding in found) for level in ("fail", "warn"))
     if as_json:
-        output.document([finding._asdict() for finding in found])
+        output.document([finding.document() for finding in found])
     else:
         more = "; nodes and other hosts could not be looked at" if doctor.unusable else ""
         output.line(f"{output.count(warnings, 'warning')}, {output.count(failures, 'failure')}{more}")

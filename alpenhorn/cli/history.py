@@ -13,6 +13,7 @@ from alpenhorn.cli.options import REQUEST_ID, confirm
 from alpenhorn.cli.run_rows import ending, run_document
 from alpenhorn.cli.times import Duration, When
 from alpenhorn.coordinator.run_states import RunState, run_states
+from alpenhorn.reasons import code_in_json
 from alpenhorn.record.history import prune as prune_old
 from alpenhorn.scan import history as scan
 from alpenhorn.scan import names
@@ -243,4 +244,5 @@ def _event_document(row: EventRow) -> dict[str, object]:
         "node": row.node,
         "what": row.what,
         "why": row.why,
+        "code": code_in_json(row.why),
     }

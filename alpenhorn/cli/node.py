@@ -19,6 +19,7 @@ from alpenhorn.cli.sync_requests import node_sync
 from alpenhorn.cli.verify import node_verify
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB, MARKER
+from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan import names
 from alpenhorn.scan.stats import fullness, of_nodes
@@ -157,7 +158,9 @@ def show(
     if as_json:
         document = tables.node_document(row, counted)
         if requests is not None:
-            document["imports"] = [request._asdict() for request in requests]
+            document["imports"] = [
+                request._asdict() | {"code": code_in_json(request.error)} for request in requests
+            ]
         if pending is not None:
             document["transfers"] = [
                 {"group": one.group, "files": one.files, "size_b": one.bytes} for one in pending

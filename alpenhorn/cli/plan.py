@@ -8,6 +8,7 @@ import click
 
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
+from alpenhorn.reasons import code_in_json, code_of
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.preview import Amount, Item, Line, Plan
@@ -86,6 +87,7 @@ def _line(line: Line) -> dict[str, Any]:
         "source": line.source or None,
         "planned": line.planned,
         "why": line.why,
+        "code": code_in_json(line.why),
     }
 
 
@@ -96,7 +98,17 @@ def _document(plan: Plan) -> None:
         _line(line) | {"files": amount.files, "size_b": amount.bytes, "example": amount.example}
         for line, amount in plan.lines.items()
     ]
-    output.document({"lines": lines, "left_out": plan.left_out, "faults": plan.faults, "notes": plan.notes})
+    output.document(
+        {
+            "lines": lines,
+            "left_out": plan.left_out,
+            "left_out_codes": {node: code_in_json(why) for node, why in plan.left_out.items()},
+            "faults": plan.faults,
+            "fault_codes": list(map(code_of, plan.faults)),
+            "notes": plan.notes,
+            "note_codes": list(map(code_of, plan.notes)),
+        }
+    )
 
 
 def _show(plan: Plan, listed: bool) -> None:

@@ -10,6 +10,7 @@ from alpenhorn import __version__
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.errors import DONE, FAILED, AlpenhornError
+from alpenhorn.reasons import code_in_json
 
 if TYPE_CHECKING:
     from alpenhorn.extensions.points import Plugin
@@ -45,6 +46,7 @@ def plugins(app: App, as_json: bool) -> int:
                     "version": one.version,
                     "value": one.value or None,
                     "error": one.error or None,
+                    "code": code_in_json(one.error),
                 }
                 for one in found
             ]

@@ -14,6 +14,7 @@ import click
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.runs import heard, jobs_option, node_option, workers
 from alpenhorn.cli.times import Duration
+from alpenhorn.reasons import code_in_json, code_of
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Kept
@@ -190,6 +191,7 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
             "young": one.young,
             "complete": one.complete,
             "why": one.why or None,
+            "code": code_in_json(one.why),
         }
         click.echo(json.dumps(head)[:-1], nl=False)
         for kind, kept in one.kept.items():
@@ -198,9 +200,13 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
             click.echo("]", nl=False)
         click.echo("}", nl=False)
     rest = {
-        "left_out": [{"node": name, "why": why} for name, why in report.left_out.items()],
+        "left_out": [
+            {"node": name, "why": why, "code": code_in_json(why)} for name, why in report.left_out.items()
+        ],
         "failed": report.failures.lines(),
+        "failed_codes": list(map(code_of, report.failures.lines())),
         "notes": report.warnings.lines(),
+        "note_codes": list(map(code_of, report.warnings.lines())),
         "stopped": report.stopped,
         "waiting": waiting,
         "restored": restored or None,
@@ -226,7 +232,7 @@ def _shaped(kind: str, finding: Finding) -> dict[str, Any]:
         }
     if kind == "unread":
         shaped["copies"] = finding.copies
-    return shaped | {"why": finding.why or None}
+    return shaped | {"why": finding.why or None, "code": code_in_json(finding.why)}
 
 
 def _moment(ns: int) -> str | None:

@@ -12,6 +12,7 @@ from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
 from alpenhorn.plan.repair import Mender, Repairs
+from alpenhorn.reasons import code_in_json
 from alpenhorn.record.edit_requests import create_for
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
@@ -133,6 +134,7 @@ def _document(topology: Topology, repairs: Repairs, requested: int | None) -> No
                 {
                     "node": nodes[node].name,
                     "why": why,
+                    "code": code_in_json(why),
                     "under_way": under_way,
                     "files": amount.files,
                     "size_b": amount.bytes,

@@ -11,6 +11,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import REQUEST_ID
 from alpenhorn.cli.runs import workers
+from alpenhorn.reasons import Reason, Why, code_in_json
 from alpenhorn.record import edit_requests
 from alpenhorn.scan import listing_requests as listing
 from alpenhorn.scan import names
@@ -22,7 +23,7 @@ def request() -> None:
     """Copy requests: why one is not done, cancel them, try them again."""
 
 
-def in_a_run_now(app: App, request_id: int) -> str:
+def in_a_run_now(app: App, request_id: int) -> Reason:
     """What a run on this host would do about a pending request, and why."""
     with workers(app, 1) as pool:
         # Imported only now: the worker, forked before, needs none of it.
@@ -97,9 +98,10 @@ def show(app: App, request_id: int, as_json: bool) -> None:
     """
     row = listing.request(app.index, request_id)
     pending = row.state in (RequestState.PENDING, RequestState.FAILING)
-    why = in_a_run_now(app, request_id) if pending else ""
+    why: Why = in_a_run_now(app, request_id) if pending else ""
     if as_json:
-        output.document({**_document(row), "in_a_run_now": why or None})
+        now = {"in_a_run_now": why or None, "in_a_run_now_code": code_in_json(why)}
+        output.document(_document(row) | now)
         return
     output.fields(
         (
@@ -185,4 +187,5 @@ def _document(row: RequestRow) -> dict[str, object]:
         "next_attempt": row.next_attempt,
         "blame": row.blame,
         "error": row.error,
+        "code": code_in_json(row.error),
     }

@@ -15,17 +15,23 @@ from alpenhorn.cli.node_tables import gib_bytes
 from alpenhorn.cli.run_rows import run_document
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason, code_in_json
 from alpenhorn.scan import status as scan
 from alpenhorn.scan.backups import fault
 from alpenhorn.scan.runs import RunRow
 from alpenhorn.scan.status import NodeStatus, Status
 
+NOT_WELL = {
+    "corrupt": Code.COPIES_CORRUPT,
+    "missing": Code.COPIES_MISSING,
+    "suspect": Code.COPIES_SUSPECT,
+}
+
 
 class Attention(NamedTuple):
     """Something that a human should look at, and the command to begin with."""
 
-    what: str
+    what: Reason
     command: str
 
 
@@ -48,7 +54,10 @@ def status(app: App, as_json: bool) -> None:
     if as_json:
         output.document(
             {
-                "attention": [{"what": one.what, "command": one.command} for one in attention],
+                "attention": [
+                    {"what": one.what, "code": code_in_json(one.what), "command": one.command}
+                    for one in attention
+                ],
                 "backup": found.backups.newest and found.backups.newest._asdict(),
                 "nodes": [_document(node, states) for node in found.nodes],
             }
@@ -75,21 +84,21 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
         text = output.count(found.lost.files, "file has", "files have")
         more = "" if found.lost.files == 1 else ", the first"
         yield Attention(
-            f"{text} no good copy anywhere{more}: {found.lost.example}",
+            Code.FILES_WITHOUT_GOOD_COPY(files=text, more=more, example=found.lost.example),
             f"alpenhorn history --file {quote(found.lost.example)}",
         )
     if (bare := found.unverifiable) is not None:
         text = output.count(bare.files, "requested file has", "requested files have")
         more = "" if bare.files == 1 else ", the first"
         yield Attention(
-            f"{text} no length or MD5 sum and cannot be copied{more}: {bare.example}",
+            Code.REQUESTED_FILES_UNVERIFIABLE(files=text, more=more, example=bare.example),
             f"alpenhorn file modify {quote(bare.example)} --from-copy {bare.node}",
         )
     for node in found.nodes:
         if node.mendable:
             text = output.count(node.mendable, "bad copy", "bad copies")
             yield Attention(
-                f"{text} on {node.node.name} can be replaced from a good one",
+                Code.BAD_COPIES_REPLACEABLE(copies=text, node=node.node.name),
                 f"alpenhorn repair --node {node.node.name}",
             )
     for wrong in ("corrupt", "missing", "suspect"):
@@ -98,11 +107,13 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
             if copies:
                 name = node.node.name
                 text = output.count(copies, f"{wrong} copy", f"{wrong} copies")
-                yield Attention(f"{text} on {name}", f"alpenhorn file find --node {name} --{wrong}")
+                what = NOT_WELL[wrong](copies=text, node=name)
+                yield Attention(what, f"alpenhorn file find --node {name} --{wrong}")
     for failing in found.failing:
         text = output.count(failing.requests, "request is", "requests are")
         yield Attention(
-            f"{text} failing, put down to: {failing.blame}", f"alpenhorn request show {failing.example}"
+            Code.REQUESTS_FAILING(requests=text, blame=failing.blame),
+            f"alpenhorn request show {failing.example}",
         )
     for node in found.nodes:
         yield from _node_attention(node)
@@ -111,7 +122,7 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
         if run.ended is not None and run.ending:
             how += f": {run.ending}"
         yield Attention(
-            f"the last run on {run.host}, of {output.time(run.started)}, {how}",
+            Code.LAST_RUN_FAILED(host=run.host, started=output.time(run.started), how=how),
             f"alpenhorn history --run {run.id}",
         )
     if wrong := fault(found.backups, backup_within_s):
@@ -133,23 +144,23 @@ def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]
 
 def _media_attention(found: Status) -> Iterator[Attention]:
     if found.restored:
-        yield Attention(f"nothing is deleted on this index: {found.restored}", "alpenhorn reconcile --help")
+        yield Attention(Code.DELETIONS_SUSPENDED(why=found.restored), "alpenhorn reconcile --help")
     suspect = {node.node.id: node.suspect for node in found.nodes}
     for one in found.media:
         if one.wrong is not None:
             yield Attention(
-                f"{one.name} was left out at {output.time(one.wrong)}, and no run has found it right since: {one.why}",
+                Code.NODE_LEFT_OUT(node=one.name, since=output.time(one.wrong), why=one.why),
                 f"alpenhorn doctor, on host {one.host}",
             )
         elif one.distrust is not None:
             yield Attention(
-                f"the copies on {one.name} do not count until they were compared: {one.changed_why}",
+                Code.COPIES_TO_BE_COMPARED(node=one.name, why=one.changed_why),
                 f"alpenhorn reconcile --node {one.name}, on host {one.host}",
             )
         elif one.changed is not None and suspect.get(one.node_id):
             text = output.count(suspect[one.node_id], "copy is", "copies are")
             yield Attention(
-                f"{text} still to be read: {one.changed_why} ({output.time(one.changed)})",
+                Code.COPIES_TO_BE_READ(copies=text, why=one.changed_why, since=output.time(one.changed)),
                 f"alpenhorn file find --node {one.name} --suspect",
             )
 
@@ -160,16 +171,17 @@ def _node_attention(status: NodeStatus) -> Iterator[Attention]:
         if status.outgoing[0]:
             waits = output.count(status.outgoing[0], "request waits", "requests wait")
             yield Attention(
-                f"{waits} for {node.name}, which is not active", f"alpenhorn node show {node.name}"
+                Code.REQUESTS_FOR_INACTIVE_NODE(requests=waits, node=node.name),
+                f"alpenhorn node show {node.name}",
             )
         return
     if not node.host or not node.root:
-        lacks = "host" if not node.host else "root"
-        yield Attention(f"{node.name} is active and has no {lacks}", f"alpenhorn node show {node.name}")
+        lacks = Code.ACTIVE_NODE_WITHOUT_ROOT if node.host else Code.ACTIVE_NODE_WITHOUT_HOST
+        yield Attention(lacks(node=node.name), f"alpenhorn node show {node.name}")
     elif node.avail_gb_last_checked is None:
-        yield Attention(f"no run has worked on {node.name} yet", f"alpenhorn plan --node {node.name}")
+        yield Attention(Code.NODE_NOT_WORKED_ON(node=node.name), f"alpenhorn plan --node {node.name}")
     if scan.no_room(node, status.full):
-        yield Attention(f"{node.name} has no room for more files", f"alpenhorn node show {node.name} --stats")
+        yield Attention(Code.NODE_WITHOUT_ROOM(node=node.name), f"alpenhorn node show {node.name} --stats")
 
 
 def _cells(status: NodeStatus, states: Mapping[int, RunState]) -> tuple[object, ...]:

@@ -145,7 +145,7 @@ def _later(report: Report) -> None:
 def attention(report: Report) -> None:
     """Tell what failed, and what somebody should know."""
     report.failures.merge(report.waiting)
-    lines = [(line, True) for line in report.failures.lines()]
+    lines: list[tuple[str, bool]] = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
     if report.stopped:
         lines.append(

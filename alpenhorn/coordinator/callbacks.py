@@ -16,6 +16,7 @@ from alpenhorn.errors import IndexUnusable
 from alpenhorn.extensions import points
 from alpenhorn.extensions.points import in_words
 from alpenhorn.model import Detected, ImportedFile, NodeFact
+from alpenhorn.reasons import Code
 
 
 class Callbacks:
@@ -41,7 +42,7 @@ class Callbacks:
             by, callback = wanted[one.path]
             if by in self._withheld:
                 self.context.report.warnings.add(
-                    f"nothing was done for imported files by the import detector {by}: {self._withheld[by]}",
+                    Code.DETECTOR_CALLBACK_WITHHELD(detector=by, why=self._withheld[by]),
                     one.path,
                 )
             else:
@@ -54,8 +55,8 @@ class Callbacks:
             with index.transaction():
                 pickle.loads(callback)(imported, index)
         except (Exception, SystemExit) as error:
-            what = f"{self.node.name}: what the import detector {by} wanted done for imported files failed"
-            self.context.report.failures.add(f"{what}: {in_words(error)}", imported.path)
+            what = Code.DETECTOR_CALLBACK_FAILED(node=self.node.name, detector=by, why=in_words(error))
+            self.context.report.failures.add(what, imported.path)
             if isinstance(error, IndexUnusable):
                 index.disconnect()
         # In one that it left open nothing that follows would be committed.

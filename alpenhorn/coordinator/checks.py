@@ -44,6 +44,7 @@ SPARE = 100  # copies that may be passed over before the next page is asked for
 DAY = 86_400.0
 NEVER = Code.NEVER_VERIFIED()
 AGAIN = Code.VERIFIED_LONGEST_AGO()
+FOUND_WRONG = {Verdict.MISSING: Code.FOUND_MISSING, Verdict.CORRUPT: Code.FOUND_CORRUPT}
 LOST = (Verdict.MISSING, Verdict.UNREADABLE)
 
 
@@ -364,19 +365,21 @@ class Checks:
             if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED):
                 tally.failed += 1
                 report.failures.add(
-                    f"copies on {node.name} could not be read", f"{result.file.path}: {result.error}"
+                    Code.COPIES_UNREADABLE(node=node.name), f"{result.file.path}: {result.error}"
                 )
                 continue
             tally.done += 1
             tally.bytes += result.file.size_b or 0
             if result.verdict is Verdict.CORRUPT and result.file.file_id in never_good:
                 self.context.whole.told.add((node.id, result.file.file_id))
-                why = f"corrupt on {node.name}: {something_else(node.name)}"
+                why = something_else(node.name)
+                why = within(why, f"corrupt on {node.name}: {why}")
                 report.failures.add(why, f"{result.file.path}: {result.error}")
                 continue
             expected = result.verdict is Verdict.MISSING and result.file.wants == "N"
             if result.verdict is not Verdict.GOOD and not expected:
-                report.failures.add(f"{result.verdict} on {node.name}", f"{result.file.path}: {result.error}")
+                what = FOUND_WRONG[result.verdict](verdict=result.verdict, node=node.name)
+                report.failures.add(what, f"{result.file.path}: {result.error}")
 
     def withdrawn(self, task: Task) -> None:
         """The copies stay what they are, which is all that there is to say of them."""

@@ -30,7 +30,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
-from alpenhorn.reasons import Reason, within
+from alpenhorn.reasons import Code, Reason, within
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
@@ -246,9 +246,7 @@ class Deletions:
         )
         if outcome.expired:
             context.changed = True  # the rest is decided anew in the next round
-            context.report.later.add(
-                f"not deleted yet on {job.node.name}: the claims were too old when the worker came to the files"
-            )
+            context.report.later.add(Code.DELETION_CLAIMS_TOO_OLD(node=job.node.name))
         if outcome.results:
             context.changed = True
             self._count(job.node, outcome.results)
@@ -265,27 +263,23 @@ class Deletions:
                 tally.done += 1
                 # What a killed run has deleted is suspect, and expected to be gone.
                 if result.file.had == HasFile.YES:
-                    report.warnings.add(
-                        f"released copies on {node.name} were not there any more", result.file.path
-                    )
+                    report.warnings.add(Code.RELEASED_COPIES_GONE(node=node.name), result.file.path)
             elif result.verdict is Verdict.CORRUPT:
                 tally.failed += 1
                 report.failures.add(
-                    f"released copies on {node.name} are not what the index says, and were left there as corrupt;"
-                    " look at them, and to delete them all the same:"
-                    f" alpenhorn node clean {node.name} --now --include-bad -F LIST",
+                    Code.RELEASED_COPIES_CORRUPT(node=node.name),
                     f"{result.file.path}: {result.error}",
                 )
             elif result.verdict is Verdict.KEPT:
                 tally.failed += 1
                 report.failures.add(
-                    f"released copies on {node.name} were left there, since too few other copies are as recorded",
+                    Code.RELEASED_COPIES_KEPT(node=node.name),
                     f"{result.file.path}: {result.error}",
                 )
             else:
                 tally.failed += 1
                 report.failures.add(
-                    f"copies on {node.name} could not be deleted", f"{result.file.path}: {result.error}"
+                    Code.DELETIONS_FAILED(node=node.name), f"{result.file.path}: {result.error}"
                 )
 
 

@@ -62,7 +62,7 @@ class Doctor:
                 facts = yield from doctor_index.index(config)
             except IndexUnusable as error:
                 self.unusable = True
-                yield Finding(Level.FAIL, str(error))
+                yield Finding(Level.FAIL, error.reason)
         if config is None or facts is None:
             transfer = Transfer() if config is None else config.transfer
             yield from doctor_tools.tools(transfer, needed=False)
@@ -97,23 +97,21 @@ def last_run(run: RunRow | None, host: str, now: datetime.datetime, busy: bool, 
     """When the last run of a host with active nodes was, and how it ended; `busy`: one is under way."""
     regularly = "to run regularly: alpenhorn crontab; to run now: alpenhorn sync"
     if run is None:
-        return Finding(Level.WARN, f"no run on {host} is known yet", regularly)
+        return Finding(Level.WARN, Code.NO_RUN_KNOWN(host=host), regularly)
     text = f"the last run on {host} began {run.started.isoformat(' ', 'seconds')} UTC, {ago(now - run.started)} ago"
     if now - run.started > IDLE_WARN:
-        return Finding(Level.WARN, text, regularly)
+        return Finding(Level.WARN, Code.LAST_RUN_LONG_AGO(detail=text), regularly)
     if run.ended is None and (busy or run_states([run], host)[run.id] is RunState.RUNNING):
         return Finding(Level.PASS, f"{text}, and is still at work")
     if run.ended is None:
-        return Finding(
-            Level.WARN,
-            f"{text}, and {Code.RUN_NOT_ENDED()}; the next one finishes what it left",
-            "alpenhorn sync",
-        )
+        return Finding(Level.WARN, Code.LAST_RUN_KILLED(run=text), "alpenhorn sync")
     if run.exit_status in (DONE, BUSY):
         return Finding(Level.PASS, f"{text}, and ended well")
     more = "" if log is None else f", and the log {log}"
     return Finding(
         Level.WARN,
-        f"{text}, and ended with status {run.exit_status}: {run.ending or 'something failed'}",
+        Code.LAST_RUN_ENDED_WITH_FAILURES(
+            run=text, status=run.exit_status, why=run.ending or "something failed"
+        ),
         f"alpenhorn status; alpenhorn request list --state failing{more}",
     )

@@ -12,6 +12,7 @@ from alpenhorn import address
 from alpenhorn.config import URL_VARIABLE, Config, Database, load, search_path
 from alpenhorn.errors import ConfigError
 from alpenhorn.index.check import Finding, Level
+from alpenhorn.reasons import Code
 
 SYSTEM_LOG = "/dev/log"
 
@@ -33,14 +34,14 @@ def configuration(
         elif not required:
             yield Finding(Level.PASS, f"no configuration file {path}, which need not be there")
     for fault in faults:
-        yield Finding(Level.FAIL, fault)
+        yield Finding(Level.FAIL, Code.CONFIGURATION_WRONG(detail=fault))
     if config is not None:
         yield from _host_name(config)
         yield from _password(config, environ)
         if config.sync.trust_unseen:
             yield Finding(
                 Level.WARN,
-                "trust_unseen = true in [sync]: copies on nodes that no run has seen let others be deleted",
+                Code.UNSEEN_NODES_TRUSTED(),
                 "set it to false once a run of alpenhorn serves every archive node",
             )
         yield from _log_file(config.log.file)
@@ -73,15 +74,13 @@ def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
     file = config.database.password_file
     if file is not None:
         if _others_may(file):
-            yield Finding(
-                Level.WARN, f"the password file {file} can be read by others", f"chmod o-rwx {file}"
-            )
+            yield Finding(Level.WARN, Code.PASSWORD_READABLE(file=file), f"chmod o-rwx {file}")
         return
     source = None if environ.get(URL_VARIABLE) else _origin(config, "database", "url")
     if source is not None and address.server(config.database.url).password and _others_may(source):
         yield Finding(
             Level.WARN,
-            f"{source} holds the password of the index and can be read by others",
+            Code.PASSWORD_IN_READABLE_FILE(file=source),
             "put the password alone into a file that only you can read, name it in [database] password_file,"
             " and take it out of the URL",
         )
@@ -118,22 +117,22 @@ def _log_file(file: Path | None) -> Iterator[Finding]:
         return
     remedy = f"make it writable for {user()}, or set another in [log] file"
     if file.is_dir():
-        yield Finding(Level.FAIL, f"the log file {file} is a directory", "set a file in [log] file")
+        yield Finding(Level.FAIL, Code.LOG_FILE_IS_DIRECTORY(file=file), "set a file in [log] file")
     elif file.exists():
         if os.access(file, os.W_OK):
             yield Finding(Level.PASS, f"the log file {file} can be written")
         else:
-            yield Finding(Level.FAIL, f"the log file {file} cannot be written", remedy)
+            yield Finding(Level.FAIL, Code.LOG_FILE_UNWRITABLE(file=file), remedy)
     elif not file.parent.is_dir():
         yield Finding(
             Level.FAIL,
-            f"the log file {file} cannot be made: there is no directory {file.parent}",
+            Code.LOG_DIRECTORY_MISSING(file=file, directory=file.parent),
             f"mkdir -p {file.parent}",
         )
     elif os.access(file.parent, os.W_OK | os.X_OK):
         yield Finding(Level.PASS, f"the log file {file} can be made, and will be by the next run")
     else:
-        yield Finding(Level.FAIL, f"the log file {file} cannot be made in its directory", remedy)
+        yield Finding(Level.FAIL, Code.LOG_DIRECTORY_UNWRITABLE(file=file), remedy)
 
 
 def _system_log() -> Finding:
@@ -149,7 +148,7 @@ def _system_log() -> Finding:
     assert error is not None
     return Finding(
         Level.FAIL,
-        f"the system log {SYSTEM_LOG} cannot be opened: {error.strerror}",
+        Code.SYSTEM_LOG_UNUSABLE(path=SYSTEM_LOG, why=error.strerror),
         "set syslog = false in [log]",
     )
 

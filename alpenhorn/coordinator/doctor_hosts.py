@@ -21,7 +21,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import NodeFact
-from alpenhorn.reasons import Code, code_of
+from alpenhorn.reasons import Code, Reason, code_of, within
 from alpenhorn.scan.doctor import Facts
 from alpenhorn.transfer import rsync, ssh
 from alpenhorn.transfer.address import login, root_of
@@ -75,9 +75,7 @@ def hosts(
         return
     if not usable.issuperset({"rsync", "ssh"}):
         names = ", ".join(source.name for source in ready)
-        yield Finding(
-            Level.WARN, f"not asked for want of rsync or ssh: {names}", "mend that first, see above"
-        )
+        yield Finding(Level.WARN, Code.HOSTS_NOT_ASKED(hosts=names), "mend that first, see above")
         return
     # Imported here because only this needs threads.
     from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -97,11 +95,11 @@ def _unaddressed(source: Source) -> Finding | None:
     node = source.nodes[0]
     lacks, remedy = _lacks(node)
     if lacks:
-        return Finding(source.level, f"{lacks}, so nothing can be fetched from it", remedy)
+        return Finding(source.level, Code.HOST_CANNOT_BE_REACHED(lacks=lacks), remedy)
     try:
         login(node)
     except StorageError as error:
-        return Finding(source.level, str(error))
+        return Finding(source.level, error.reason)
     return None
 
 
@@ -128,9 +126,11 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
                 # As rsync names it in a message, so that it is recognised there.
                 witnesses[os.path.normpath(f"{root_of(node)}/{remote.witness}").lstrip("/")] = node
         except StorageError as error:
-            why = str(error)
+            why = error.reason
         if why:
-            findings.append(Finding(source.level, f"node {node.name} on host {source.name}: {why}"))
+            code = code_of(why) if isinstance(why, Reason) else Code.SOURCE_UNREACHABLE
+            text = Reason(f"node {node.name} on host {source.name}: {why}", code)
+            findings.append(Finding(source.level, text))
     end = time.monotonic() + seconds
     who = login(source.nodes[0])
     argv = rsync.command(transfer.rsync, f"{who.host}:/", NOWHERE, ssh=transfer.ssh, user=who.user)
@@ -145,22 +145,23 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
     except Stopped:
         return [*findings, _silent(source, transfer, seconds)]
     except AlpenhornError as error:
-        return [*findings, Finding(source.level, f"host {source.name}: {error}")]
+        return [*findings, Finding(source.level, within(error.reason, f"host {source.name}: {error}"))]
     if session.status != 0 and not rsync.is_partial(session):
         return [*findings, refused(source, transfer, session)]
     findings.append(Finding(Level.PASS, f"host {source.name} answers as a source of files ({who})"))
     complaints = rsync.complaints(session, witnesses)
     if session.status and not complaints:
-        findings.append(Finding(source.level, f"host {source.name}: {rsync.failure(session, source.name)}"))
+        why = rsync.failure(session, source.name).error
+        findings.append(Finding(source.level, within(why, f"host {source.name}: {why}")))
     for path, trouble in complaints.items():
         findings.append(_unready(source, witnesses[path], path, trouble.error))
     return findings
 
 
-def _unready(source: Source, node: NodeFact, path: str, error: str) -> Finding:
+def _unready(source: Source, node: NodeFact, path: str, error: Reason) -> Finding:
     return Finding(
         source.level,
-        f"node {node.name} on host {source.name}: /{path} cannot be had ({error})",
+        within(error, f"node {node.name} on host {source.name}: /{path} cannot be had ({error})"),
         f"on {source.name}: alpenhorn doctor; if it lies elsewhere: alpenhorn node modify {node.name} --root DIR",
     )
 
@@ -172,7 +173,7 @@ def _ignore(_: object) -> None:
 def _silent(source: Source, transfer: Transfer, seconds: float) -> Finding:
     return Finding(
         source.level,
-        f"host {source.name} did not answer within {seconds:g} s",
+        Code.HOST_DID_NOT_ANSWER(host=source.name, seconds=seconds),
         f"perhaps its shell waits for something when it starts; try it: {_by_hand(source, transfer)}",
     )
 
@@ -203,7 +204,9 @@ def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Findi
         Code.HOST_RESTRICTS_COMMANDS: "allow rsync to read files with this key, in ~/.ssh/authorized_keys there:"
         ' command="rrsync -ro /",restrict ssh-ed25519 …',
     }
-    return Finding(source.level, f"{why} ({who})", remedies.get(code_of(why), f"try it: {try_it}"))
+    return Finding(
+        source.level, within(why, f"{why} ({who})"), remedies.get(code_of(why), f"try it: {try_it}")
+    )
 
 
 def own_address(facts: Facts, host: str) -> Iterator[Finding]:
@@ -211,4 +214,4 @@ def own_address(facts: Facts, host: str) -> Iterator[Finding]:
     served = [node for node in facts.topology.here(host) if node.id in facts.served]
     lacks, remedy = _lacks(served[0]) if served else ("", "")
     if lacks:
-        yield Finding(Level.WARN, f"other hosts are to fetch files from this one, and {lacks}", remedy)
+        yield Finding(Level.WARN, Code.THIS_HOST_CANNOT_BE_REACHED(lacks=lacks), remedy)

@@ -15,6 +15,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
 from alpenhorn.index.times import ago
 from alpenhorn.index.versions import VERSIONS
+from alpenhorn.reasons import Code
 from alpenhorn.scan import doctor as scan
 from alpenhorn.scan.backups import Backups, fault
 
@@ -38,7 +39,7 @@ def index(config: Config) -> Generator[Finding, None, scan.Facts | None]:
         if config.embedded and not path.exists():
             yield Finding(
                 Level.WARN,
-                f"no index is configured, and the default one, {path}, is not there yet",
+                Code.INDEX_NOT_CONFIGURED(path=path),
                 "set [database] url, or let the default one be made by the first command that needs it: alpenhorn"
                 " db init",
             )
@@ -95,7 +96,7 @@ def _file_system(path: Path) -> Iterator[Finding]:
         return
     yield Finding(
         Level.WARN,
-        f"the index {path} is on a network file system ({kind}), where SQLite's locks may not hold",
+        Code.INDEX_ON_NETWORK_FILE_SYSTEM(path=path, kind=kind),
         "keep it on a local disk, or use MariaDB where several hosts share it",
     )
     try:
@@ -126,7 +127,7 @@ def _writable(index: Index) -> Finding:
     try:
         scan.try_to_write(index)
     except IndexUnusable as error:
-        return Finding(Level.FAIL, str(error))
+        return Finding(Level.FAIL, error.reason)
     return Finding(Level.PASS, "the index can be written")
 
 
@@ -143,7 +144,7 @@ def _host(facts: scan.Facts, host: str) -> Finding:
     if facts.unknown:
         return Finding(
             Level.FAIL,
-            facts.unknown,
+            Code.THIS_HOST_NOT_IN_INDEX(detail=facts.unknown),
             f"alpenhorn host create {host}, or, if the index calls this host something else, set that as [sync] host",
         )
     here = facts.topology.here(host)
@@ -153,7 +154,7 @@ def _host(facts: scan.Facts, host: str) -> Finding:
     off = sorted(node.name for node in facts.topology.nodes.values() if node.host == host)
     return Finding(
         Level.WARN,
-        f"host {host} has no active node, so runs here do nothing",
+        Code.HOST_WITHOUT_ACTIVE_NODE(host=host),
         f"alpenhorn node activate {off[0]}"
         if off
         else f"alpenhorn node create NAME --host {host} --root DIR --init --activate --create-group",

@@ -8,6 +8,7 @@ from alpenhorn.coordinator.media import RECONCILE, stranger
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import Identity, NodeFact
 from alpenhorn.plan.media import Standing, judge
+from alpenhorn.reasons import Code, within
 from alpenhorn.record.media import RECONCILE as UNTIL_RECONCILED
 from alpenhorn.scan.media import Known
 
@@ -18,29 +19,30 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
     standing = judge(fact, identity, known.identity, known.others(node.id))
     if standing in (Standing.FOREIGN, Standing.CLONE):
         assert identity is not None
-        yield Finding(Level.FAIL, f"node {node.name}: {stranger(node, standing, identity, known)}")
+        why = stranger(node, standing, identity, known)
+        yield Finding(Level.FAIL, within(why, f"node {node.name}: {why}"))
     elif standing is Standing.EXCHANGED:
         yield Finding(
             Level.WARN,
-            f"node {node.name}: its medium is another one than the index knows, or was initialised anew",
+            Code.NODE_MEDIUM_EXCHANGED(node=node.name),
             "mount the right one, or have every copy on it read: alpenhorn sync",
         )
     elif standing is Standing.AHEAD:
         yield Finding(
             Level.FAIL,
-            f"node {node.name}: the index is older than the disk: it knows nothing of the last runs on it",
+            Code.NODE_MEDIUM_AHEAD(node=node.name),
             f"{RECONCILE}; nothing is deleted until then",
         )
     elif standing is Standing.BEHIND:
         yield Finding(
             Level.WARN,
-            f"node {node.name}: its medium is in an older state than the index knows; the next run compares it",
+            Code.NODE_MEDIUM_BEHIND(node=node.name),
             "alpenhorn sync",
         )
     if fact is not None and fact.distrust == UNTIL_RECONCILED:
         yield Finding(
             Level.FAIL,
-            f"node {node.name}: its copies do not count until they were compared with the index",
+            Code.NODE_NOT_RECONCILED(node=node.name),
             f"{RECONCILE} --node {node.name}",
         )
 
@@ -48,6 +50,4 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
 def index(known: Known) -> Iterator[Finding]:
     """What the index says of itself."""
     if known.restored:
-        yield Finding(
-            Level.FAIL, f"nothing is deleted on this index: {known.restored}", f"on each host: {RECONCILE}"
-        )
+        yield Finding(Level.FAIL, Code.DELETIONS_SUSPENDED(why=known.restored), f"on each host: {RECONCILE}")

@@ -22,6 +22,7 @@ from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import GIB, MARKER, Done, Fate, Kind, NodeFact, ProbeJob, ProbeOutcome, Reporter, Task
 from alpenhorn.plan.roots import Root, overlaps
+from alpenhorn.reasons import Code, within
 from alpenhorn.run.nodes import probe
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.doctor import Marks
@@ -99,13 +100,13 @@ def _overlaps(here: Sequence[NodeFact], seen: Mapping[int, object]) -> Iterator[
         if found.how == "is":
             yield Finding(
                 Level.FAIL,
-                f"{found}: each copy there would count twice, so runs leave both out when both look right",
+                Code.ROOTS_ALIKE(overlap=found),
                 f"see whose it is; take the other off: alpenhorn node deactivate {found.one.node}",
             )
         else:
             yield Finding(
                 Level.WARN,
-                f"{found}: searches for new files stop there, and nothing else keeps the two apart",
+                Code.ROOT_INSIDE_ROOT(overlap=found),
                 f"alpenhorn node modify {found.one.node} --root DIR, once its files were moved",
             )
 
@@ -115,7 +116,7 @@ def _nowhere(topology: Topology) -> Iterator[Finding]:
         if node.active and node.host is None:
             yield Finding(
                 Level.WARN,
-                f"node {node.name} is active and on no host, so no run works on it",
+                Code.NODE_ON_NO_HOST(node=node.name),
                 f"alpenhorn node modify {node.name} --host HOST, or alpenhorn node deactivate {node.name}",
             )
 
@@ -128,14 +129,14 @@ def _groups(topology: Topology, here: Sequence[NodeFact]) -> Iterator[Finding]:
             names = ", ".join(node.name for node in members)
             yield Finding(
                 Level.FAIL,
-                f"the group of node {names} is not in the index",
+                Code.GROUP_ROW_MISSING(nodes=names),
                 f"alpenhorn node modify {members[0].name} --group GROUP",
             )
             continue
         try:
             group_io(group, members)
         except StorageError as error:
-            yield Finding(Level.FAIL, str(error))
+            yield Finding(Level.FAIL, error.reason)
 
 
 def _node(
@@ -144,12 +145,12 @@ def _node(
     if done.fate in (Fate.TIMED_OUT, Fate.ABANDONED):
         yield Finding(
             Level.FAIL,
-            f"node {node.name}: {node.root} did not answer within {done.task.deadline:g} s; runs leave the node out",
+            Code.NODE_DID_NOT_ANSWER(node=node.name, root=node.root, seconds=done.task.deadline),
             f"see whether its disk or file server is gone; until it is back: alpenhorn node deactivate {node.name}",
         )
         return
     if done.fate is not Fate.DONE:
-        yield Finding(Level.FAIL, f"node {node.name}: {done.error}")
+        yield Finding(Level.FAIL, within(done.reason, f"node {node.name}: {done.reason}"))
         return
     seen: Look = done.outcome
     initialised_next = node.id in marks.initialised_next
@@ -159,13 +160,13 @@ def _node(
     if (node.id, seen.probe.owner) in marks.former_names:
         yield Finding(
             Level.WARN,
-            f"node {node.name}: {node.root} still bears its former name {seen.probe.owner!r}; the next run mends that",
+            Code.ROOT_HAS_FORMER_NAME(node=node.name, root=node.root, former=repr(seen.probe.owner)),
             "alpenhorn sync",
         )
         return
     if seen.probe.error:
         error = seen.probe.error
-        text = error if f"node {node.name}" in error else f"node {node.name}: {error}"
+        text = error if f"node {node.name}" in error else within(error, f"node {node.name}: {error}")
         remedy = f"if it is new: mkdir -p {shlex.quote(node.root)}" if initialised_next and node.root else ""
         yield Finding(Level.FAIL, text, remedy)
         return
@@ -173,11 +174,11 @@ def _node(
     if seen.unwritable:
         yield Finding(
             Level.FAIL,
-            f"node {node.name}: {seen.unwritable}",
+            Code.NODE_UNWRITABLE(node=node.name, why=seen.unwritable),
             f"make all of it writable for {user()}, as whom runs work; or alpenhorn node deactivate {node.name}",
         )
     elif seen.locks:
-        yield Finding(Level.FAIL, f"node {node.name}: {seen.locks}")
+        yield Finding(Level.FAIL, Code.NODE_WITHOUT_LOCKS(node=node.name, why=seen.locks))
     else:
         yield Finding(
             Level.PASS,
@@ -195,12 +196,12 @@ def _unmarked(node: NodeFact, initialised_next: bool) -> Finding:
     if initialised_next:
         return Finding(
             Level.WARN,
-            f"node {node.name}: {node.root} is not marked yet; the next run does that",
+            Code.ROOT_NOT_MARKED_YET(node=node.name, root=node.root),
             "alpenhorn sync",
         )
     return Finding(
         Level.FAIL,
-        f"node {node.name}: {node.root} has no file {MARKER}, so it is not believed to be that node",
+        Code.ROOT_WITHOUT_MARKER(node=node.name, root=node.root, marker=MARKER),
         f"if its storage is not mounted there, mount it; if it is new: alpenhorn node init {node.name}",
     )
 
@@ -213,7 +214,7 @@ def _room(node: NodeFact, free_b: int | None) -> Iterator[Finding]:
         limit = f", and its min_avail is {node.min_avail_gb:g} GiB" if least else ""
         yield Finding(
             Level.WARN,
-            f"node {node.name} has {free_b / GIB:.2f} GiB free{limit}: it takes no more files",
+            Code.NODE_TAKES_NO_MORE_FILES(node=node.name, free=free_b / GIB, limit=limit),
             f"alpenhorn node clean {node.name}, or alpenhorn node modify {node.name} --min-avail SIZE",
         )
 
@@ -225,7 +226,7 @@ def _run_lock(node: NodeFact, holder: str, now: datetime.datetime) -> Finding:
         return Finding(Level.PASS, text)
     return Finding(
         Level.WARN,
-        f"{text}, for more than a day: every other run leaves the node out",
+        Code.NODE_LOCKED_FOR_LONG(detail=text),
         f"look whether it still does anything: ps -o pid,etime,args -p {match[1]}",
     )
 

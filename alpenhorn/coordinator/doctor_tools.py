@@ -10,6 +10,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, CommandFailed, CommandTimedOut
 from alpenhorn.fs.command import run
 from alpenhorn.index.check import Finding, Level
+from alpenhorn.reasons import Code
 from alpenhorn.transfer import rsync
 
 TOOL_SECONDS = 10.0
@@ -49,7 +50,7 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
         }[tool]
         return Finding(
             bad,
-            f"{tool} ({program}) {where}: {purpose}",
+            Code.TOOL_MISSING(tool=tool, program=program, where=where, purpose=purpose),
             f"install {tool}, or set its path in [transfer] {tool}",
         )
     try:
@@ -58,7 +59,7 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
     except CommandTimedOut:
         return Finding(
             bad,
-            f"{tool} ({path}) did not tell its version within {seconds:g} s",
+            Code.TOOL_HANGS(tool=tool, path=path, seconds=seconds),
             f"find out what it waits for: {path} {arguments[-1]}",
         )
     except CommandFailed as error:
@@ -68,13 +69,15 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
                 return _too_old(bad, path, found)
             return Finding(
                 bad,
-                f"rsync {found} ({path}) does not take the options that pulls use: {_first(error.stderr)}",
+                Code.TOOL_TOO_OLD(tool=f"rsync {found} ({path})", said=_first(error.stderr)),
                 "install a newer rsync",
             )
         said = error.stderr
     except AlpenhornError as error:
         return Finding(
-            bad, f"{tool} ({path}): {error}", f"install {tool} anew, or set another in [transfer] {tool}"
+            bad,
+            Code.TOOL_FAILS(tool=tool, path=path, why=error),
+            f"install {tool} anew, or set another in [transfer] {tool}",
         )
     version = _NUMBER.search(_first(said))
     if tool == "rsync" and version and rsync.too_old(version[0]):

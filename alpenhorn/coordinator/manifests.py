@@ -58,10 +58,7 @@ class Manifests:
             return
         for node in nodes:
             if self._before[node.id] and not self._tokens[node.id]:
-                context.report.warnings.add(
-                    f"the manifest of node {node.name} is not on it any more: its files are compared with the index,"
-                    " and it is written anew"
-                )
+                context.report.warnings.add(Code.MANIFEST_GONE(node=node.name))
         comparing = Comparing(context, nodes)
         turn(context, {Kind.COMPARE: comparing}, may_go_on)
         self._compared = comparing.complete()
@@ -158,10 +155,7 @@ class Comparing:
         if changed and job.node.id not in self.context.gone:
             records.suspect(self.context.index, self.context.run, job.node, changed)
             self._turned[job.node.id] += len(changed)
-            what = (
-                f"node {job.node.name} is not as it was when it was last seen here; what has changed on it counts as"
-                " suspect until it was read"
-            )
+            what = Code.NODE_CAME_BACK_CHANGED(node=job.node.name)
             for one in changed:
                 self.context.report.warnings.add(what, f"{one.file.path}: {one.why}")
 
@@ -377,7 +371,7 @@ class Writing:
         else:
             remedy = f"see that whoever runs alpenhorn can write into {node.root}/.alpenhorn"
         notes = report.failures if asked else report.warnings
-        notes.add(f"the manifest of node {node.name} could not be written: {written.error}; {remedy}")
+        notes.add(Code.MANIFEST_NOT_WRITTEN(node=node.name, why=written.error, remedy=remedy))
 
     def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
         records.vouch(self.context.index, draft.node, token, event_id, copies)

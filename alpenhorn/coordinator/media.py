@@ -165,9 +165,7 @@ def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, repor
     if dead:
         not_ended(index, [number for number, _ in dead])
         for number, host in dead:
-            report.warnings.add(
-                f"run {number} on {host} {Code.RUN_NOT_ENDED()}; what it left is finished by this run"
-            )
+            report.warnings.add(Code.EARLIER_RUN_NOT_ENDED(run=number, host=host))
     for lock in found.locks.values():
         lock.note(f"run {run.id} on {run.host} of index {known.identity}")
     # A restored index may give the number to this very run.

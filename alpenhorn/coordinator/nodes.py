@@ -79,10 +79,7 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
     try:
         names.host(index, host)
     except NotFound:
-        report.warnings.add(
-            f"this host is called {host!r} here, and the index has no host of that name, so that runs do nothing; see:"
-            " alpenhorn doctor"
-        )
+        report.warnings.add(Code.HOST_NOT_IN_INDEX(host=repr(host)))
 
 
 def tell_no_node(host: str, report: Report) -> None:
@@ -106,9 +103,9 @@ def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
     """What does not keep a node from being worked on and should be known all the same."""
     for node in nodes:
         for warning in found.ios[node.id].warnings:
-            report.warnings.add(warning)
-        if found.answers[node.id].warning:
-            report.warnings.add(found.answers[node.id].warning)
+            report.warnings.add(Code.NODE_SETTINGS_WARNING(detail=warning))
+        if told := found.answers[node.id].warning:
+            report.warnings.add(told)
 
 
 def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reason]]:
@@ -199,7 +196,8 @@ def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[Ini
             assert isinstance(done.task.job, InitJob)
             error = done.error if done.fate is not Fate.DONE else done.outcome.error
             if error:
-                report.failures.add(f"node {done.task.job.node.name} could not be initialised: {error}")
+                name = done.task.job.node.name
+                report.failures.add(Code.NODE_NOT_INITIALISED(node=name, why=error))
             else:
                 report.tally("init").done += 1
                 yield done.task.job
@@ -239,7 +237,7 @@ def tell_nested(nodes: Sequence[NodeFact], report: Report) -> None:
     roots = [Root(node.name, node.root) for node in nodes if node.root]
     for found in overlaps(roots, {}):
         if found.how != "is":
-            report.warnings.add(f"{found}; give one of them another root; see: alpenhorn doctor")
+            report.warnings.add(Code.ROOTS_NESTED(overlap=found))
 
 
 def mark_anew(

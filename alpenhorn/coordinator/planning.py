@@ -14,6 +14,7 @@ from alpenhorn.io.base import Group, Node, Remote, parse_settings
 from alpenhorn.model import NodeFact
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
+from alpenhorn.reasons import Code
 from alpenhorn.scan.pulls import reserved_by_others
 from alpenhorn.scan.topology import Topology, stored_bytes
 
@@ -28,15 +29,15 @@ def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> 
         group = topology.groups.get(group_id)
         if group is None:
             names = ", ".join(node.name for node in nodes if node.group_id == group_id)
-            report.failures.add(f"the group of node {names} is not in the index; put it into another one")
+            report.failures.add(Code.GROUP_NOT_IN_INDEX(node=names))
             continue
         try:
             groups[group_id] = group_io(group, [node for node in nodes if node.group_id == group_id])
         except StorageError as error:
-            report.failures.add(str(error))
+            report.failures.add(error.reason)
             continue
         for warning in groups[group_id].warnings:
-            report.warnings.add(warning)
+            report.warnings.add(Code.GROUP_SETTINGS_WARNING(detail=warning))
     return groups
 
 

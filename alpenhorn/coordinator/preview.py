@@ -83,8 +83,8 @@ class Plan:
 
     lines: dict[Line, Amount] = field(default_factory=dict)
     left_out: dict[str, Reason] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    faults: list[Reason] = field(default_factory=list)
+    notes: list[Reason] = field(default_factory=list)
     exit_status: int = 0
 
     def add(self, item: Item) -> None:

@@ -107,7 +107,7 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                if decision.why in context.planner.troubles.silent.values():
+                if decision.why and decision.why in context.planner.troubles.silent.values():
                     notes.add(decision.why, _name(decision.fact), files=True)
                 else:
                     what = within(decision.why, f"not pulled: {decision.why}")
@@ -196,7 +196,7 @@ class Pulls:
         context = self.context
         tape.away(context.index, context.run, job.source.id, [result.file.file_id for result in away])
         for result in away:
-            context.report.later.add(f"not pulled yet: on tape only on {job.source.name}", result.file.path)
+            context.report.later.add(Code.SOURCE_ON_TAPE_ONLY(node=job.source.name), result.file.path)
         context.changed = True
         return tuple(result for result in results if result.verdict is not Verdict.AWAY)
 
@@ -227,12 +227,12 @@ class Pulls:
                 tally.bytes += result.file.size_b
             elif result.verdict is Verdict.FAILED:
                 tally.failed += 1
-                if result.blame is Blame.NETWORK:
+                if result.blame is Blame.NETWORK and result.error:
                     # One line for the host, not one for each pair of nodes.
                     context.report.failures.add(result.error, result.file.path, files=True)
                     continue
                 context.report.failures.add(
-                    f"pulls from {job.source.name} onto {job.node.name} failed",
+                    Code.PULLS_FAILED(source=job.source.name, node=job.node.name),
                     f"{result.file.path}: {result.error}",
                 )
 

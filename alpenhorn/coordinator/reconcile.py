@@ -297,7 +297,7 @@ class Reconciling:
         if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
             report.failures.add(within(compared.why, f"node {name} is not reconciled: {compared.why}"))
         elif not compared.agrees() and compared.node.id not in self.context.gone:
-            report.failures.add(f"node {name} differs from the index")
+            report.failures.add(Code.NODE_DIFFERS_FROM_INDEX(node=name))
 
 
 class Reading(Checks):
@@ -315,9 +315,7 @@ class Reading(Checks):
         now = self.context.posix_now()
         for node in nodes:
             if self._ready(node):
-                self.context.report.warnings.add(
-                    f"node {node.name} has tape behind it; its good copies were not read"
-                )
+                self.context.report.warnings.add(Code.COPIES_ON_TAPE_NOT_READ(node=node.name))
                 continue
             for rows in good_copies.good(self.context.index, node.id, READ_PAGE):
                 if self._left_alone(node):

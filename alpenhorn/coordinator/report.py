@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
-from alpenhorn.reasons import Reason
+from alpenhorn.reasons import Reason, within
 from alpenhorn.run.pool import Activity
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ class Notes:
 
     def __init__(self, level: int) -> None:
         self._level = level
-        self._notes: dict[str, tuple[int, str]] = {}
+        self._notes: dict[Reason, tuple[int, str]] = {}
         self.files: set[str] = set()  # those that are about the files that are their examples
 
-    def add(self, what: str, example: str = "", files: bool = False) -> None:
+    def add(self, what: Reason, example: str = "", files: bool = False) -> None:
         times, first = self._notes.get(what, (0, example))
         if times < MOST_LOGGED:
             _log.log(self._level, "%s%s", what, f"; {example}" if example else "")
@@ -87,14 +87,13 @@ class Notes:
             if times > MOST_LOGGED:
                 _log.log(self._level, "%s (%d times)", what, times)
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Reason]:
         """One line for each, in the order in which they were first met."""
         lines = []
         for what, (times, example) in self._notes.items():
             more = f" ({times} {'files' if what in self.files else 'times'})" if times > 1 else ""
-            lines.append(
-                what + more + (f"; {'the first: ' if times > 1 else ''}{example}" if example else "")
-            )
+            first = f"; {'the first: ' if times > 1 else ''}{example}" if example else ""
+            lines.append(within(what, what + more + first))
         return lines
 
 

@@ -21,7 +21,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
-from alpenhorn.reasons import Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.scan.imports import written_by
 
 MOST_CHANGED = 50_000  # directories; if more have changed all are listed, and none held
@@ -83,7 +83,7 @@ class NodeSearch(Search):
         elif isinstance(job, RememberJob) and done.outcome:
             self._final = True
             self.context.report.warnings.add(
-                f"what was searched on {self.node.name} cannot be remembered, and is searched again in the next run",
+                Code.SEARCH_NOT_REMEMBERED(node=self.node.name),
                 done.outcome,
             )
 

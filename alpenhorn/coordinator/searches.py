@@ -24,7 +24,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
 from alpenhorn.plan.imports import choose, is_new, without_taken
-from alpenhorn.reasons import Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
@@ -125,7 +125,7 @@ class Search(ABC):
             if done.fate is Fate.BROKEN:
                 self.context.node_gone(self.node.id, done.reason)
             else:
-                self.context.report.failures.add(f"the search on {self.node.name} is not complete", error)
+                self.context.report.failures.add(Code.SEARCH_INCOMPLETE(node=self.node.name), error)
         elif isinstance(job, SearchJob):
             self._found(job, done.outcome)
         elif isinstance(job, ImportJob):
@@ -152,11 +152,11 @@ class Search(ABC):
         for path, directory, owner in outcome.others:
             if path == directory and path not in self.asked:
                 context.report.warnings.add(
-                    f"the search of node {node.name} stops at {other_root(node, directory, owner)}"
+                    Code.SEARCH_STOPS_AT_OTHER_NODE(node=node.name, where=other_root(node, directory, owner))
                 )
         for _, why in outcome.failed:
             self.error = why
-            context.report.failures.add(f"the search on {node.name} is not complete", why)
+            context.report.failures.add(Code.SEARCH_INCOMPLETE(node=node.name), why)
         listing = self.naming.begin(job, outcome)
         if not listing.open:
             self._named(listing)
@@ -207,7 +207,8 @@ class Search(ABC):
             tally.failed += len(outcome.differ) + len(outcome.refused)
             tally.bytes += sum(result.size_b or 0 for result in hashed)
             for path, difference in outcome.differ:
-                report.failures.add(f"corrupt on {node.name}", f"{path}: {difference}")
+                what = Code.FOUND_CORRUPT(verdict=Verdict.CORRUPT, node=node.name)
+                report.failures.add(what, f"{path}: {difference}")
             for path, why in outcome.refused:
                 report.failures.add(within(why, f"cannot be imported from {node.name}: {why}"), path)
             if wanted:

@@ -15,7 +15,7 @@ from alpenhorn.model import Done, Fate, HasFile, Kind, NodeFact, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.checks import loss_told, storage_in_doubt
 from alpenhorn.plan.links import look_files
-from alpenhorn.reasons import Reason
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import separate as records
 from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import manifest as scan
@@ -120,7 +120,7 @@ class Separating:
                 self.context.node_gone(job.node.id, done.reason)
             else:
                 self.context.report.failures.add(
-                    f"the copies on {job.node.name} could not be looked at for shared bytes", done.why
+                    Code.SHARED_BYTES_NOT_LOOKED_FOR(node=job.node.name), done.why
                 )
         elif isinstance(job, LookJob):
             outcome: LookOutcome = done.outcome
@@ -147,7 +147,7 @@ class Separating:
                 self._states[node.id].left += 1
                 tally.failed += 1
                 context.report.failures.add(
-                    f"copies on {node.name} share their bytes with other names and do not count as archive copies",
+                    Code.COPIES_SHARE_BYTES(node=node.name),
                     f"{result.file.path}: {result.left}",
                 )
 

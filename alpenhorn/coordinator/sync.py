@@ -23,6 +23,7 @@ from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
+from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import run as runs
 from alpenhorn.run.pool import Pool
@@ -415,7 +416,5 @@ class _Session:
     def _renew(self) -> None:
         if time.monotonic() - self.renewed >= RENEW_EVERY:
             if late := claims.renew(self.index, self.run):
-                self.report.warnings.add(
-                    f"{late} claims had run out before they were renewed: the run stood still, or the index was away"
-                )
+                self.report.warnings.add(Code.CLAIMS_RAN_OUT(claims=late))
             self.renewed = time.monotonic()

@@ -14,7 +14,7 @@ from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan import tape as plan
-from alpenhorn.reasons import Code, Reason
+from alpenhorn.reasons import Code, Reason, within
 from alpenhorn.record import tape as record
 from alpenhorn.scan import tape as scan
 from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeJob, TapeResult, Verb, Wanted, Where
@@ -23,9 +23,9 @@ FILES = 1000  # in one job
 AT_ONCE = 200  # copies that leave the disk before it is looked whether that was enough
 NO_ROOM = Code.NO_ROOM_TO_COME_FROM_TAPE()
 FAILED = {
-    Verb.LOOK: "it cannot be told where files are",
-    Verb.RESTORE: "files cannot be had back from tape",
-    Verb.LEAVE: "files could not be left to the tape",
+    Verb.LOOK: Code.TAPE_LOOK_FAILED,
+    Verb.RESTORE: Code.TAPE_RESTORE_FAILED,
+    Verb.LEAVE: Code.TAPE_LEAVE_FAILED,
 }
 
 
@@ -134,7 +134,8 @@ class Tapes:
         free_b = context.free_b.get(node.id)
         found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
-            context.report.waiting.add(f"not asked back from tape on {node.name}: {NO_ROOM}", one.file.path)
+            what = within(NO_ROOM, f"not asked back from tape on {node.name}: {NO_ROOM}")
+            context.report.waiting.add(what, one.file.path)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
         return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
 
@@ -167,10 +168,7 @@ class Tapes:
         while (lack_b := io.headroom_b - free_b - self._left_b.get(node.id, 0)) > 0:
             some = plan.enough(islice(files, AT_ONCE), lack_b)
             if not some:
-                context.report.waiting.add(
-                    f"node {node.name} has less free than its headroom, and nothing more can leave its disk now: what"
-                    " is there is wanted by pending requests, or not on tape yet"
-                )
+                context.report.waiting.add(Code.HEADROOM_LACKING(node=node.name))
                 return
             yield from self._leave(io, some)
 
@@ -192,7 +190,7 @@ class Tapes:
             if done.fate is Fate.BROKEN:
                 context.node_gone(node.id, done.reason)
             else:
-                context.report.failures.add(f"{FAILED[job.verb]} on {node.name}", why)
+                context.report.failures.add(FAILED[job.verb](node=node.name), why)
             return
         # What was claimed for deletion meanwhile may be gone by now, and rightly so.
         told: Sequence[TapeResult] = done.outcome
@@ -219,14 +217,10 @@ class Tapes:
                 # Once: what its check cannot settle now would be looked at, and be found gone, in round after round.
                 context.whole.lost.add((node.id, file.file_id))
                 context.changed = True
-                context.report.warnings.add(
-                    f"copies on {node.name} are neither on disk nor on tape, and are checked", file.path
-                )
+                context.report.warnings.add(Code.COPIES_NEITHER_ON_DISK_NOR_TAPE(node=node.name), file.path)
             if result.error:
                 tally.failed += 1
-                context.report.failures.add(
-                    f"{FAILED[job.verb]} on {node.name}", f"{file.path}: {result.error}"
-                )
+                context.report.failures.add(FAILED[job.verb](node=node.name), f"{file.path}: {result.error}")
             elif result.where is DONE.get(job.verb):
                 tally.done += 1
                 tally.bytes += file.held_b

@@ -109,5 +109,5 @@ def _detected(found: Found, plugin: Plugin, answer: Any) -> Detected:
     return Detected(found, acq, plugin.name, b"" if callback is None else pickle.dumps(callback))
 
 
-def _fault(found: Any) -> str:
-    return "" if callable(found) else f"it is {type(found).__name__}, and cannot be called"
+def _fault(found: Any) -> Why:
+    return "" if callable(found) else Code.PLUGIN_NOT_CALLABLE(kind=type(found).__name__)

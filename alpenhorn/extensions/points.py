@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alpenhorn.reasons import Code, Why
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -27,7 +29,7 @@ class Plugin(NamedTuple):
     version: str
     value: str
     loaded: Any = None
-    error: str = ""
+    error: Why = ""
 
     @property
     def origin(self) -> str:
@@ -43,12 +45,12 @@ def offered(point: str) -> tuple[EntryPoint, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def plugins(point: str, fault: Callable[[Any], str]) -> list[Plugin]:
+def plugins(point: str, fault: Callable[[Any], Why]) -> list[Plugin]:
     """Load all that is offered at a point, by name.  `fault`: why a loaded object is of no use, "" when it is."""
     return [_plugin(point, one, fault) for one in offered(point)]
 
 
-def named(point: str, name: str, fault: Callable[[Any], str]) -> Plugin | None:
+def named(point: str, name: str, fault: Callable[[Any], Why]) -> Plugin | None:
     """Load what is offered by that name; None when nothing is."""
     for one in offered(point):
         if one.name == name:
@@ -56,20 +58,18 @@ def named(point: str, name: str, fault: Callable[[Any], str]) -> Plugin | None:
     return None
 
 
-def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], str]) -> Plugin:
+def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], Why]) -> Plugin:
     version = one.dist.version if one.dist else "-"
     found = Plugin(point, one.name, _package(one), version, one.value)
     others = [other for other in offered(point) if other.name == one.name and other is not one]
     if others:
         also = ", ".join(sorted({_package(other) for other in others}))
-        return found._replace(
-            error=f"{also} offers the same name, so neither is taken: uninstall one of the packages"
-        )
+        return found._replace(error=Code.PLUGIN_NAME_TAKEN(others=also))
     try:
         loaded = one.load()
         error = fault(loaded)
     except (Exception, SystemExit) as raised:
-        return found._replace(error=f"it cannot be loaded: {in_words(raised)}")
+        return found._replace(error=Code.PLUGIN_NOT_LOADED(why=in_words(raised)))
     return found._replace(error=error) if error else found._replace(loaded=loaded)
 
 

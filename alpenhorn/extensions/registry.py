@@ -16,6 +16,7 @@ from alpenhorn.extensions import points
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model import GroupFact, NodeFact
+from alpenhorn.reasons import Code, Reason, Why
 
 
 def storage_class(name: str | None) -> StorageClass:
@@ -28,12 +29,9 @@ def storage_class(name: str | None) -> StorageClass:
         return built_in(name)
     found = _brought(name)
     if found is None:
-        raise StorageError(
-            f"there is no storage class {name!r}: this version knows {', '.join(BUILT_IN)}; install the package"
-            " that brings it"
-        )
+        raise StorageError(Code.STORAGE_CLASS_UNKNOWN(name=repr(name), known=", ".join(BUILT_IN)))
     if found.loaded is None:
-        raise StorageError(f"the storage class {name} of {found.origin} cannot be used: {found.error}")
+        raise StorageError(Code.STORAGE_CLASS_UNUSABLE(name=name, origin=found.origin, why=found.error))
     loaded: StorageClass = found.loaded
     return loaded
 
@@ -46,9 +44,7 @@ def _brought(name: str) -> points.Plugin | None:
 def storage_classes() -> list[points.Plugin]:
     """What packages offer, loaded."""
     return [
-        found._replace(loaded=None, error="alpenhorn has a class of that name itself, and takes its own")
-        if found.name in BUILT_IN
-        else found
+        found._replace(loaded=None, error=Code.PLUGIN_NAME_BUILT_IN()) if found.name in BUILT_IN else found
         for found in points.plugins(points.IO, _fault)
     ]
 
@@ -57,7 +53,7 @@ def node_io(node: NodeFact) -> Node:
     """Raises StorageError for an unknown class or wrong settings."""
     cls = storage_class(node.io_class).node
     if cls is None:
-        raise StorageError(f"the storage class {node.io_class} of node {node.name} is one for groups only")
+        raise StorageError(Code.STORAGE_CLASS_FOR_GROUPS(name=node.io_class, node=node.name))
     owner = f"node {node.name}"
     with _words_of(node.io_class, owner):
         return cls(node, parse_settings(owner, node.io_config))
@@ -89,7 +85,7 @@ def remote_io(node: NodeFact) -> Remote:
 def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
     cls = storage_class(group.io_class).group
     if cls is None:
-        raise StorageError(f"the storage class {group.io_class} of group {group.name} is one for nodes only")
+        raise StorageError(Code.STORAGE_CLASS_FOR_NODES(name=group.io_class, group=group.name))
     return cls, parse_settings(f"group {group.name}", group.io_config)
 
 
@@ -101,23 +97,26 @@ def _words_of(io_class: str | None, owner: str) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
-        raise StorageError(
-            f"the storage class {io_class} refuses {owner}: {points.in_words(error)}"
-        ) from error
+        why = points.in_words(error)
+        raise StorageError(Code.STORAGE_CLASS_REFUSES(name=io_class, owner=owner, why=why)) from error
 
 
-def _fault(found: Any) -> str:
+def _fault(found: Any) -> Why:
     """Why an object is no storage class; "" when it is one."""
     if not isinstance(found, StorageClass):
-        return f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass"
+        return _unfit(f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass")
     if found == (None, None, None):
-        return "its StorageClass has neither a node nor a group nor a remote"
+        return _unfit("its StorageClass has neither a node nor a group nor a remote")
     for part, kind in (("node", Node), ("group", Group), ("remote", Remote)):
         cls = getattr(found, part)
         if cls is None:
             continue
         if not (isinstance(cls, type) and issubclass(cls, kind)):
-            return f"its {part} is no subclass of alpenhorn.io.base.{kind.__name__}"
+            return _unfit(f"its {part} is no subclass of alpenhorn.io.base.{kind.__name__}")
         if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
-            return f"its {part} {cls.__name__} lacks {', '.join(lacking)}"
+            return _unfit(f"its {part} {cls.__name__} lacks {', '.join(lacking)}")
     return ""
+
+
+def _unfit(detail: str) -> Reason:
+    return Code.PLUGIN_NOT_A_STORAGE_CLASS(detail=detail)

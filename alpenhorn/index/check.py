@@ -12,6 +12,7 @@ from alpenhorn.index.migrations.ddl import IndexOn
 from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, absent, declared_indexes
 from alpenhorn.index.tables import Table
 from alpenhorn.index.versions import VERSIONS
+from alpenhorn.reasons import Code, Reason, code_in_json
 
 CLOCK_WARN = 5.0  # seconds
 CLOCK_FAIL = 60.0
@@ -29,6 +30,11 @@ class Finding(NamedTuple):
     level: Level
     text: str
     remedy: str = ""
+
+    def document(self) -> dict[str, str | None]:
+        """For JSON: with the code of the reason that the text gives, None where it gives none."""
+        code = code_in_json(self.text) if isinstance(self.text, Reason) else None
+        return {**self._asdict(), "code": code}
 
 
 # What the paths of files are made of, and the names that commands are given.
@@ -81,7 +87,7 @@ def structure(index: Index) -> list[Finding]:
     for component, table in ((name, table) for name, tables in COMPONENTS.items() for table in tables):
         name = table._meta.table_name
         if name not in existing:
-            findings.append(Finding(Level.FAIL, f"there is no table {name}", "run `alpenhorn db init`"))
+            findings.append(Finding(Level.FAIL, Code.TABLE_MISSING(table=name), "run `alpenhorn db init`"))
             continue
         present = {column.name for column in index.db.get_columns(name)}
         columns = [column for column in table._meta.columns if column not in present]
@@ -89,7 +95,7 @@ def structure(index: Index) -> list[Finding]:
             findings.append(
                 Finding(
                     Level.FAIL,
-                    f"the table {name} has no column {', '.join(columns)}",
+                    Code.COLUMN_MISSING(table=name, columns=", ".join(columns)),
                     "run `alpenhorn db init`"
                     if component == "sync"
                     else "restore the index from a backup, or migrate it with the program that made it",
@@ -100,8 +106,11 @@ def structure(index: Index) -> list[Finding]:
             findings.append(
                 Finding(
                     Level.FAIL if missing.unique else Level.WARN,
-                    f"the table {name} has no {'unique ' if missing.unique else ''}index on "
-                    + ", ".join(missing.columns),
+                    Code.INDEX_MISSING(
+                        table=name,
+                        kind="unique index" if missing.unique else "index",
+                        columns=", ".join(missing.columns),
+                    ),
                     missing.ddl,
                 )
             )
@@ -110,7 +119,7 @@ def structure(index: Index) -> list[Finding]:
             findings.append(
                 Finding(
                     Level.WARN,
-                    f"the table {extra.table} has no index {extra.name}: every run reads the whole table",
+                    Code.EXTRA_INDEX_MISSING(table=extra.table, index=extra.name),
                     "run `alpenhorn db init`",
                 )
             )
@@ -148,8 +157,7 @@ def collation(index: Index) -> list[Finding]:
         findings.append(
             Finding(
                 Level.WARN,
-                "names that differ only in case, accents or trailing blanks are one name, in "
-                + _columns_of(folding),
+                Code.COLLATION_FOLDS_NAMES(columns=_columns_of(folding)),
                 "do without such names, or, with a backup at hand and nothing running: "
                 + "; ".join(
                     f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
@@ -161,7 +169,7 @@ def collation(index: Index) -> list[Finding]:
         findings.append(
             Finding(
                 Level.WARN,
-                f"names that differ only in trailing blanks are one name, in {_columns_of(padding)}",
+                Code.COLLATION_IGNORES_BLANKS(columns=_columns_of(padding)),
                 "do without such names",
             )
         )
@@ -169,7 +177,7 @@ def collation(index: Index) -> list[Finding]:
         findings.append(
             Finding(
                 Level.WARN,
-                f"names with some characters are refused, in {_columns_of(narrow)}",
+                Code.CHARACTER_SET_TOO_SMALL(columns=_columns_of(narrow)),
                 "do without such names, or convert the tables to utf8mb4",
             )
         )
@@ -189,7 +197,7 @@ def orphans(index: Index) -> list[Finding]:
             findings.append(
                 Finding(
                     Level.WARN,
-                    f"{count} {what}: they are left alone",
+                    Code.ROWS_WITHOUT_TARGET(count=count, what=what),
                     f"restore what they point to, or delete them; they are: SELECT r.* {rows}",
                 )
             )
@@ -209,7 +217,9 @@ def clock(index: Index) -> Finding:
     if seconds < CLOCK_WARN:
         return Finding(Level.PASS, text)
     level = Level.WARN if seconds < CLOCK_FAIL else Level.FAIL
-    return Finding(level, text, "keep both hosts' clocks right, by NTP for example")
+    return Finding(
+        level, Reason(text, Code.CLOCKS_DIFFER), "keep both hosts' clocks right, by NTP for example"
+    )
 
 
 def _columns_of(rows: list[tuple[str, str, str, str]]) -> str:

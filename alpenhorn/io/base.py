@@ -17,7 +17,7 @@ from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
-from alpenhorn.reasons import Reason, Why
+from alpenhorn.reasons import Code, Reason, Why
 
 if TYPE_CHECKING:
     from alpenhorn.tape import Told
@@ -32,6 +32,8 @@ class WrongSettings(StorageError):
 
     `owner` is "node x" or "group x"; `fault` says what is wrong; `option` is what sets it right.
     """
+
+    code = Code.SETTINGS_WRONG
 
     def __init__(self, owner: str, fault: str, option: str) -> None:
         super().__init__(owner, fault, option)
@@ -122,9 +124,7 @@ class Node(ABC):
     @property
     def root(self) -> str:
         if not self.node.root:
-            raise StorageError(
-                f"node {self.node.name} has no root; set it with: alpenhorn node modify {self.node.name} --root DIR"
-            )
+            raise StorageError(Code.NODE_WITHOUT_ROOT(node=self.node.name))
         return self.node.root
 
     @abstractmethod

@@ -28,6 +28,7 @@ from alpenhorn.io.base import (
     wrong_setting,
 )
 from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
+from alpenhorn.reasons import Code
 
 METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}
 MOST_RESERVED = 1000  # times a file's length
@@ -79,14 +80,10 @@ class DefaultNode(Node):
 
     def _check(self, found: str | None) -> None:
         if found is None:
-            raise StorageError(
-                f"{self.root} has no file {MARKER}: either node {self.node.name} is not mounted there, or it was"
-                f" never initialised (alpenhorn node init {self.node.name})"
-            )
+            raise StorageError(Code.ROOT_NOT_MARKED(root=self.root, marker=MARKER, node=self.node.name))
         if found != self.node.name:
             raise StorageError(
-                f"{self.root} belongs to node {found!r}, not to {self.node.name}: mount the right storage there, or"
-                f" correct the root with: alpenhorn node modify {self.node.name} --root DIR"
+                Code.ROOT_OF_OTHER_NODE(root=self.root, other=repr(found), node=self.node.name)
             )
 
     def owner(self) -> str | None:
@@ -100,9 +97,7 @@ class DefaultNode(Node):
             self._mark_anew()
             return
         if found is not None:
-            raise StorageError(
-                f"{self.root} already belongs to node {found!r}; {self.node.name} needs another root"
-            )
+            raise StorageError(Code.ROOT_TAKEN(root=self.root, other=repr(found), node=self.node.name))
         probe_locks(self.root)
         self._remove_reservation()
         try:
@@ -148,17 +143,16 @@ class DefaultNode(Node):
         Reading the marker is what proves a mount: statvfs still answers where the storage is gone.
         """
         if directory is None and not os.path.isdir(self.root):
-            raise StorageError(
-                f"the root {self.root} of node {self.node.name} is not there: mount it, or take the node off with:"
-                f" alpenhorn node deactivate {self.node.name}"
-            )
+            raise StorageError(Code.ROOT_ABSENT(root=self.root, node=self.node.name))
         try:
             path = MARKER if directory is not None else os.path.join(self.root, MARKER)
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageError(f"{self.root}/{MARKER} cannot be read: {error.strerror}") from None
+            raise StorageError(
+                Code.MARKER_UNREADABLE(file=f"{self.root}/{MARKER}", why=error.strerror)
+            ) from None
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise StorageError(f"{self.root}/{MARKER} is not a regular file")
@@ -212,7 +206,7 @@ class DefaultNode(Node):
         fd = open_below(self.root, path, os.O_RDONLY | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise StorageError(f"{path!r} on node {self.node.name} is not a regular file")
+            raise StorageError(Code.PATH_NOT_REGULAR(path=repr(path), node=self.node.name))
         return fd
 
     def exists(self, path: str) -> bool:
@@ -235,10 +229,7 @@ class DefaultGroup(Group):
         super().__init__(group, nodes, settings)
         if len(nodes) > 1:
             names = ", ".join(sorted(node.name for node in nodes))
-            raise StorageError(
-                f"group {group.name} has more than one active node on this host ({names}): deactivate all but one"
-                " with: alpenhorn node deactivate NODE"
-            )
+            raise StorageError(Code.GROUP_WITH_SEVERAL_NODES(group=group.name, nodes=names))
 
     def choose(self, pull: PullFact, room: Room) -> int | Misfit:
         node = self.nodes[0]

@@ -16,7 +16,7 @@ from alpenhorn.io.base import Group, Misfit, Room, StorageClass, TapeNode, wrong
 from alpenhorn.io.default import DefaultRemote, is_number
 from alpenhorn.io.lustre_quota import LustreQuotaNode
 from alpenhorn.model import GroupFact, NodeFact, PullFact
-from alpenhorn.reasons import Code, Why, from_outside
+from alpenhorn.reasons import Code, Why, from_outside, within
 from alpenhorn.tape import Told, Where
 
 NAME = "LustreHSM"
@@ -99,7 +99,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
             # Nothing else tells Lustre from the empty directory that is there while it is not mounted.
             self.quota()
         except StorageError as error:
-            raise StorageError(f"{error}; is Lustre mounted at {self.root}?") from error
+            raise StorageError(within(error.reason, f"{error}; is Lustre mounted at {self.root}?")) from error
 
     def _check_directory(self, directory: int) -> None:
         self.check()
@@ -272,11 +272,7 @@ class LustreHSMGroup(Group):
         small = [node for node in nodes if node.io_class != NAME]
         if len(large) != 1 or len(small) != 1:
             found = ", ".join(sorted(f"{node.name} ({node.io_class or 'Default'})" for node in nodes))
-            raise StorageError(
-                f"group {group.name} needs exactly one active {NAME} node and one of another class on this host, and"
-                f" has {found or 'none'}: see to that with: alpenhorn node activate NODE, alpenhorn node deactivate"
-                " NODE"
-            )
+            raise StorageError(Code.GROUP_NODES_WRONG(group=group.name, name=NAME, found=found or "none"))
         self.large, self.small = large[0], small[0]
         self.threshold_b = int(settings.get("threshold", THRESHOLD_B))
 

@@ -11,6 +11,7 @@ from alpenhorn.io.base import StorageClass
 from alpenhorn.io.default import DefaultNode, is_number
 from alpenhorn.io.lfs import FLAGS, Quota, parse_quota, quota_argv
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Code
 
 MOST_SECONDS = 3600
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
@@ -75,17 +76,14 @@ class LustreQuotaNode(DefaultNode):
             argv = quota_argv(self.lfs, self.quota_type, self.quota_id, self.root)
             return parse_quota(command.run(argv, timeout=self.lfs_timeout).stdout, self.root)
         except AlpenhornError as error:
-            raise StorageError(f"the quota of node {self.node.name} cannot be had: {error}") from error
+            raise StorageError(Code.QUOTA_UNKNOWN(node=self.node.name, why=error)) from error
 
     def free_bytes(self) -> int | None:
         there = super().free_bytes()
         quota = self.quota()
         limit = quota.limit if self.fixed_quota is None else self.fixed_quota
         if limit is None:
-            raise StorageError(
-                f"the quota of node {self.node.name} is Lustre's default, of which lfs does not tell the limit; set it"
-                f" with: alpenhorn node modify {self.node.name} --io-var fixed_quota=KIB"
-            )
+            raise StorageError(Code.QUOTA_IS_DEFAULT(node=self.node.name))
         if limit == 0:
             return there
         left = max(0, (limit - quota.used) * 1024)

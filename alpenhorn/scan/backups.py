@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import ago, moment
+from alpenhorn.reasons import Code, Why
 
 # Between the server's clock when the backup was noted and now: more is no accident of two clocks.
 AHEAD = timedelta(days=1)
@@ -37,14 +38,14 @@ def load(index: Index) -> Backups:
     )
 
 
-def fault(backups: Backups, within_s: float) -> str:
+def fault(backups: Backups, within_s: float) -> Why:
     """Why there is no backup younger than `within_s`; "" when there is one, or the index is younger than that."""
     within = timedelta(seconds=within_s)
     newest, first = backups.newest, backups.first_run
     if newest is None or newest.at is None:
-        return "the index has no backup" if first is not None and backups.now - first > within else ""
+        return Code.BACKUP_MISSING() if first is not None and backups.now - first > within else ""
     if newest.at - backups.now > AHEAD:
-        return f"the newest backup of the index is dated in the future: {newest.path}"
+        return Code.BACKUP_IN_FUTURE(path=newest.path)
     if backups.now - newest.at > within:
-        return f"the newest backup of the index is {ago(backups.now - newest.at)} old: {newest.path}"
+        return Code.BACKUP_OLD(age=ago(backups.now - newest.at), path=newest.path)
     return ""

@@ -31,6 +31,9 @@ def fill(archive: Archive) -> None:
     cancelled = archive.request(archive.file("acq/not", b"n", "src"), "src", "dst")
     archive.do("UPDATE archivefilecopyrequest SET cancelled = 1 WHERE id = ?", cancelled)
     assert pending == 2
+    # What `db check` tells of with a code.
+    gone = archive.request(good, "src", "dst")
+    archive.do("UPDATE archivefilecopyrequest SET cancelled = 1, file_id = 999999 WHERE id = ?", gone)
     unwell = {
         name: archive.file(f"acq/{name}", b"b", "src", "dst") for name in ("bad", "asked", "lost", "doubt")
     }

@@ -135,7 +135,7 @@ def test_json_is_one_document_of_the_same_findings(one: Archive) -> None:
     (one.root("field") / MARKER).write_text("other\n")
     result = doctor(one, "--json")
     assert result.status == 1
-    assert {frozenset(finding) for finding in result.json} == {frozenset({"level", "text", "remedy"})}
+    assert {frozenset(finding) for finding in result.json} == {frozenset({"level", "text", "remedy", "code"})}
     assert [finding["level"] for finding in result.json].count("fail") == 1
     shown = lines(doctor(one))
     assert [(f["level"], f["remedy"]) for f in result.json] == [(line.level, line.remedy) for line in shown]

@@ -72,6 +72,7 @@ def test_what_happened_to_a_file(told: Archive) -> None:
         "node": "off1",
         "what": "corrupt",
         "why": "its length is 3 bytes, the index says 1000",
+        "code": "unknown",  # as an earlier version recorded it
     }
     assert told.ok("history", "--file", "pilot/b", "--since", "2026-07-23").startswith("Nothing")
 

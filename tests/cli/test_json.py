@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from alpenhorn.cli.main import cli, main
+from alpenhorn.reasons import Code
 from tests.cli.filled import fill
 from tests.cli.json_shapes import Shapes, faults, leaves
 from tests.cli.test_main import README, walk
@@ -52,6 +54,9 @@ ARGUMENTS = {
     "rules check": ["", "--apply --force"],
     "status": [""],
 }
+
+
+CODES = {str(code) for code in Code}
 
 
 def documented() -> Shapes:
@@ -130,6 +135,28 @@ def said(archive: Archive, command: str, arguments: str) -> str:
         return out.getvalue().decode()
 
 
+def without_code(document: Any) -> Iterator[str]:
+    """The reasons in a document that have no code, or one that the enumeration has not."""
+    if isinstance(document, list):
+        for one in document:
+            yield from without_code(one)
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            yield from without_code(value)
+            code = {"in_a_run_now": "in_a_run_now_code"}.get(key, "code")
+            if key in ("why", "error", "in_a_run_now") and (document[code] in CODES) != (value is not None):
+                yield f"{value!r} has the code {document[code]!r}"
+            if key == "level" and (document["code"] is None) != (value == "pass"):
+                yield f"{document['text']!r} has the code {document['code']!r}"
+            if key == "code" and value is not None and value not in CODES:
+                yield f"{value!r} is no code"
+            if key.endswith("_codes"):
+                codes = value.values() if isinstance(value, dict) else value
+                texts = document.get(f"{key[:-6]}s", document.get(key[:-6]))
+                if len(codes) != len(texts) or not CODES.issuperset(codes):
+                    yield f"{key}: {value!r}"
+
+
 @pytest.mark.timeout(120)
 def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) -> None:
     shapes = documented()
@@ -142,7 +169,9 @@ def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) ->
         for arguments in variants:
             text = said(archive, command, arguments)
             assert text.isascii()
-            wrong += (f"{command} {arguments}: {fault}" for fault in faults(shape, json.loads(text), seen))
+            document = json.loads(text)
+            wrong += (f"{command} {arguments}: {fault}" for fault in faults(shape, document, seen))
+            wrong += (f"{command} {arguments}: {fault}" for fault in without_code(document))
         # A shape of which something was never seen is not tested; nor is a key that may be absent and never was.
         wrong += (f"{command}: {leaf} has never had a value" for leaf in leaves(shape) if leaf not in seen)
         optional = {f"{part}?" for leaf in leaves(shape) for part in leaf.split("?")[:-1]}

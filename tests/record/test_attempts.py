@@ -6,8 +6,10 @@ import pytest
 
 from alpenhorn.index.times import posix
 from alpenhorn.model import Blame
+from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH, Failure, failed, succeeded
 from alpenhorn.record.run import Run
+from alpenhorn.scan.listing_requests import requests
 from tests.record.rows import WHEN, Rows
 
 
@@ -57,3 +59,22 @@ def test_the_time_of_an_attempt_is_that_of_the_run(rows: Rows, run: Run) -> None
     fail(rows, run, Failure(1, Blame.NETWORK, ""))
     ((last,),) = rows.all("SELECT last FROM sync_attempt")
     assert datetime.datetime.fromisoformat(str(last)) == WHEN
+
+
+def test_an_attempt_keeps_the_code_of_its_last_reason(rows: Rows, run: Run) -> None:
+    file_id = rows.file("a")
+    request_id = rows.request(file_id)
+    for reason in (Code.CONNECTION_FAILED(why="no route"), Code.SOURCE_MISSING(why="gone")):
+        fail(rows, run, Failure(request_id, Blame.NETWORK, reason))
+        assert rows.all("SELECT error, code FROM sync_attempt") == [(str(reason), str(reason.code))]
+        (read,) = requests(rows.index)
+        assert read.error == reason and read.error.code is reason.code
+
+
+def test_an_attempt_of_an_earlier_or_later_version_has_no_known_code(rows: Rows, run: Run) -> None:
+    request_id = rows.request(rows.file("a"))
+    fail(rows, run, Failure(request_id, Blame.NETWORK, Code.CONNECTION_FAILED(why="no route")))
+    for code in (None, "", "from-the-future"):
+        rows.do("UPDATE sync_attempt SET code = ?", code)
+        (read,) = requests(rows.index)
+        assert read.error == "the connection failed: no route" and read.error.code is Code.UNKNOWN

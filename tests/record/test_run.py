@@ -4,8 +4,10 @@ import datetime
 import json
 
 from alpenhorn.model import GIB
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import run as runs
 from alpenhorn.record.claims import Wanted, claim
+from alpenhorn.scan.history import events
 from tests.record.rows import HERE, WHEN, Rows
 
 
@@ -66,3 +68,38 @@ def test_events_are_only_added(rows: Rows) -> None:
         (3, 4, "", run.id),
         (1, 2, "again", run.id),
     ]
+
+
+def test_events_keep_the_code_of_their_reason_few_and_many(rows: Rows) -> None:
+    run = rows.begin()
+    file_ids = [rows.file(f"f{number}") for number in range(runs.FEW + 5)]
+    runs.events(rows.index, run, "suspect", [(file_ids[0], 2, Code.SOURCE_MISSING(why="gone"))])
+    runs.events(rows.index, run, "good", [(file_id, 2, Code.COPY_VERIFIED()) for file_id in file_ids])
+    runs.events(
+        rows.index,
+        run,
+        "pulled",
+        [(file_id, 2, Code.PULLED(request=file_id, method="copy", node="one")) for file_id in file_ids],
+    )
+    found = rows.all("SELECT what, why, code FROM sync_event ORDER BY id")
+    assert found[0] == ("suspect", "the source is missing: gone", "source-missing")
+    assert found[1 : 1 + len(file_ids)] == [("good", "read in full, MD5 equal", "copy-verified")] * len(
+        file_ids
+    )
+    assert [row[2] for row in found[1 + len(file_ids) :]] == ["pulled"] * len(file_ids)
+    read = events(rows.index, 1000)
+    assert [(row.what, row.why, row.why.code) for row in read] == found
+
+
+def test_events_of_one_text_and_two_codes_keep_both(rows: Rows) -> None:
+    run = rows.begin()
+    file_ids = [rows.file(f"f{number}") for number in range(2 * runs.FEW)]
+    codes = [Code.SOURCE_CHANGED, Code.SOURCE_SHRANK]
+    runs.events(
+        rows.index,
+        run,
+        "suspect",
+        [(file_id, 2, Reason("it changed", codes[number % 2])) for number, file_id in enumerate(file_ids)],
+    )
+    found = [row[0] for row in rows.all("SELECT code FROM sync_event ORDER BY id")]
+    assert found == ["source-changed", "source-shrank"] * runs.FEW

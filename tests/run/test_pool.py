@@ -16,6 +16,7 @@ from alpenhorn import logs
 from alpenhorn.errors import Refused, StorageError
 from alpenhorn.fs.command import run
 from alpenhorn.model import Fate, Kind, NodeFact, ProbeJob, Task
+from alpenhorn.reasons import Code
 from alpenhorn.run.pool import Pool
 
 SOON = 30
@@ -318,6 +319,24 @@ def test_what_a_job_raises_is_told_and_its_worker_goes_on(error, text):
         before, broken, after = all_done(pool)
     assert (broken.fate, broken.error, broken.outcome) == (Fate.BROKEN, text, None)
     assert before.outcome == after.outcome
+
+
+def test_reasons_keep_their_codes_on_the_way_from_a_worker():
+    def work(task, reporter):
+        if task.stage == "refused":
+            raise StorageError(Code.ROOT_UNREADABLE(root="/r", why="no"))
+        if task.stage == "dead":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return (Code.SOURCE_MISSING(why="gone"), {1: Code.COPY_MISSING()})
+
+    with Pool(1, work) as pool:
+        for name in ("good", "refused", "dead"):
+            pool.submit(task(name))
+        good, refused, dead = all_done(pool)
+    assert good.outcome[0].code is Code.SOURCE_MISSING and good.outcome[1][1].code is Code.COPY_MISSING
+    assert refused.error.code is refused.why.code is Code.ROOT_UNREADABLE
+    assert refused.why == "broken: /r: no"
+    assert dead.error.code is dead.why.code is Code.WORKER_ENDED
 
 
 def test_an_outcome_that_does_not_pickle_is_told():

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from alpenhorn.errors import NotFound
+from alpenhorn.reasons import Code
 from alpenhorn.record.run import Run
 from alpenhorn.scan import history
 from alpenhorn.scan.history import EventRow
@@ -157,3 +158,9 @@ def test_a_run_is_told_with_its_counts(rows: Rows) -> None:
 def test_a_run_that_is_not_there(rows: Rows) -> None:
     with pytest.raises(NotFound, match="77"):
         history.run(rows.index, 77)
+
+
+def test_an_event_of_an_earlier_version_has_a_reason_without_a_known_code(rows: Rows) -> None:
+    event(rows, 1)
+    (found,) = history.events(rows.index, 10)
+    assert found.why == "1" and found.why.code is Code.UNKNOWN
