@@ -1,5 +1,6 @@
 """The start of the command `alpenhorn`, and of `python -m alpenhorn`, which is the same."""
 
+import contextlib
 import gc
 import os
 import sys
@@ -14,7 +15,8 @@ def main() -> NoReturn:
     from alpenhorn.cli.main import main as run
 
     status = run()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # or the status would not be the one that was meant
+        sys.stderr.flush()
     # Everything is closed and written by now; to take a thousand modules apart would be a tenth of the time of a
     # run that has nothing to do.
     os._exit(status)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from alpenhorn import address
 from alpenhorn.errors import ConfigError
 
 SYSTEM_FILE = Path("/etc/alpenhorn/alpenhorn.toml")
@@ -22,12 +23,31 @@ URL_VARIABLE = "ALPENHORN_DATABASE_URL"
 
 class Database(NamedTuple):
     """`url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file` holds a password alone.
+    `ssl_mode`: one of SSL_MODES, or "" for what follows from the others (`tls`).  `read_default_file` and
+    `read_default_group`: an option file of MariaDB's clients, such as ~/.my.cnf, and a group in it.
     `backup_within`: seconds after which the newest backup counts as old; `backup_dir`: where backups are written."""
 
     url: str
     password_file: Path | None = None
+    ssl_ca: Path | None = None
+    ssl_cert: Path | None = None
+    ssl_key: Path | None = None
+    ssl_mode: str = ""
+    read_default_file: Path | None = None
+    read_default_group: str = ""
     backup_within: float = 7 * 86_400.0
     backup_dir: Path | None = None
+
+    @property
+    def credentials(self) -> bool:
+        """Whether the password, or what takes its place, is outside of the URL."""
+        return bool(self.password_file or self.ssl_cert or self.read_default_file or self.read_default_group)
+
+    @property
+    def tls(self) -> str:
+        """The one of SSL_MODES that is meant, "" for none."""
+        implied = "VERIFY_IDENTITY" if self.ssl_ca else "REQUIRED" if self.ssl_cert else ""
+        return self.ssl_mode or implied
 
 
 class DeleteLimit(NamedTuple):
@@ -121,6 +141,7 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
             f"{origin['sync', 'archive_copy_count']}: sync.archive_copy_count = {sync['archive_copy_count']}:"
             " expected 2 or more, or the explicit switch allow_single_copy = true beside it"
         )
+    _pair_of_certificate_and_key(values["database"], origin, faults)
     embedded = ("database", "url") not in origin
     if embedded:
         values["database"]["url"] = _embedded_url(environ, faults)
@@ -137,6 +158,14 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
         sources=tuple(sources),
         embedded=embedded,
     )
+
+
+def _pair_of_certificate_and_key(
+    database: Mapping[str, Any], origin: Mapping[tuple[str, str], str], faults: list[str]
+) -> None:
+    for one, other in (("ssl_cert", "ssl_key"), ("ssl_key", "ssl_cert")):
+        if one in database and other not in database:
+            faults.append(f"{origin['database', one]}: database.{one}: expected database.{other} as well")
 
 
 def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple[Path, bool]]:
@@ -254,9 +283,23 @@ def _read_host(value: Any) -> str:
 
 
 def _read_url(value: Any) -> str:
-    if not re.fullmatch(r"sqlite:////.+|(mysql|mariadb)://[^/?]*/[^/?]+(\?.*)?", _read_text(value)):
+    url = _read_text(value)
+    try:
+        path = address.sqlite_path(url)
+        if path is None:
+            address.server(url)
+    except ValueError as error:
+        raise ValueError(f": the URL {error}; expected {address.EXPECTED}") from None
+    # cron starts commands in a directory of its own, as in `_read_path`.
+    if path is not None and not path.startswith("/"):
+        raise ValueError(f": the path is not absolute; expected {address.EXPECTED}")
+    return url
+
+
+def _read_ssl_mode(value: Any) -> str:
+    if not isinstance(value, str) or value.upper() not in SSL_MODES:
         raise ValueError
-    return str(value)
+    return value.upper()
 
 
 def _read_level(value: Any) -> str:
@@ -314,6 +357,8 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
 
 
 EVIDENCE = ("index", "stat")
+# PREFERRED is not among them: with MariaDB's client library it would quietly mean none.
+SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _TEXT = Kind("a text that is not empty", _read_text)
 _SWITCH = Kind("true or false", _read_switch)
@@ -321,8 +366,14 @@ _PATH = Kind("an absolute path, or one that starts with ~/", _read_path)
 
 KEYS: dict[str, dict[str, Kind]] = {
     "database": {
-        "url": Kind("sqlite:////absolute/path or mysql://user@host/name", _read_url),
+        "url": Kind(address.EXPECTED, _read_url),
         "password_file": _PATH,
+        "ssl_ca": _PATH,
+        "ssl_cert": _PATH,
+        "ssl_key": _PATH,
+        "ssl_mode": Kind(f"one of {', '.join(SSL_MODES)}", _read_ssl_mode),
+        "read_default_file": _PATH,
+        "read_default_group": _TEXT,
         "backup_within": _duration(above_zero=True),
         "backup_dir": _PATH,
     },
@@ -366,7 +417,8 @@ def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] 
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         if required:
-            faults.append(f"{path}: there is no such file, and it was named explicitly")
+            named = f"the file named with -c or {FILE_VARIABLE}" if address.may_be_secret(str(path)) else path
+            faults.append(f"{named}: there is no such file, and it was named explicitly")
         return None
     except OSError as error:
         faults.append(f"{path}: cannot be read: {error.strerror}")
@@ -380,7 +432,8 @@ def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] 
         line = content.count(b"\n", 0, error.start) + 1
         faults.append(f"{path}: line {line}: expected UTF-8, found the byte 0x{content[error.start]:02x}")
     except tomllib.TOMLDecodeError as error:
-        faults.append(f"{path}: is not TOML: {error}")
+        # Of what it quotes, only a key's name may be long enough to be a URL.
+        faults.append(f"{path}: is not TOML: {_harmless(str(error))}")
     except RecursionError:
         faults.append(f"{path}: is nested too deeply")
     return None
@@ -397,7 +450,7 @@ def _take(
     for section, content in document.items():
         known = KEYS.get(section)
         if known is None:
-            faults.append(f"{source}: {section}: {_unknown(section)}")
+            faults.append(f"{source}: {_harmless(section)}: {_unknown(section)}")
             continue
         if not isinstance(content, dict):
             faults.append(f"{source}: {section} = {_show(content)}: expected a table, headed [{section}]")
@@ -405,15 +458,17 @@ def _take(
         for key, value in content.items():
             kind = known.get(key)
             if kind is None:
-                faults.append(f"{source}: {section}.{key}: unknown key; {_nearest(key, known)}")
+                faults.append(f"{source}: {section}.{_harmless(key)}: unknown key; {_nearest(key, known)}")
                 continue
             try:
                 values[section][key] = kind.read(value)
                 origin[section, key] = source
             except ValueError as error:
+                # A password is put where a path to it belongs.
+                shown = "" if key in ("url", "password_file") else f" = {_show(value)}"
                 faults += [
                     f"{source}: {section}.{key}{fault}"
-                    for fault in error.args or (f" = {_show(value)}: expected {kind.expected}",)
+                    for fault in error.args or (f"{shown}: expected {kind.expected}",)
                 ]
 
 
@@ -433,13 +488,15 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _show(value: Any) -> str:
-    """A value as it is told to a user: short, on one line, and without the password of a URL."""
+    """A value as it is told to a user: short, on one line, and nothing of what may be a URL with a password."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        value = re.sub(r"(://[^/:@]*):.*@", r"\1:***@", value, flags=re.DOTALL)
-    shown = repr(value)
+    shown = _harmless(repr(value))
     return shown if len(shown) <= 80 else shown[:77] + "…"
+
+
+def _harmless(text: str) -> str:
+    return address.NOT_SHOWN if address.may_be_secret(text) else text
 
 
 # --- defaults that depend on the surroundings ----------------------------------------------------------

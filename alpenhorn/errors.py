@@ -7,17 +7,29 @@ they cross from the workers to the parent.
 
 from __future__ import annotations
 
+from alpenhorn.reasons import Code, Reason
+
 DONE = 0
 FAILED = 1
 USAGE = 2
 UNUSABLE = 3
 BUSY = 75
+INTERRUPTED = 130
 
 
 class AlpenhornError(Exception):
-    """Something failed that a user should know of; the message says what, and what to do about it."""
+    """Something failed that a user should know of; the message says what, and what to do about it.
+
+    `code`: which reason it is where it is the reason for something else, unless its message is a reason itself.
+    """
 
     exit_status = FAILED
+    code = Code.UNKNOWN
+
+    @property
+    def reason(self) -> Reason:
+        said = self.args[0] if self.args else ""
+        return said if isinstance(said, Reason) else Reason(str(self), self.code)
 
 
 class ConfigError(AlpenhornError):
@@ -56,9 +68,13 @@ class Busy(AlpenhornError):
 class StorageError(AlpenhornError):
     """A node's storage cannot be used as it is: no root, another node's marker, no file locks."""
 
+    code = Code.STORAGE_UNUSABLE
+
 
 class UnsafePath(AlpenhornError):
     """A path from the index or from a user that does not stay below its root."""
+
+    code = Code.PATH_UNSAFE
 
 
 class CommandFailed(AlpenhornError):
@@ -67,6 +83,8 @@ class CommandFailed(AlpenhornError):
     `status` is its exit status (negative: the signal that ended it), `stderr` the last lines it wrote, `stdout` what
     it had answered by then.
     """
+
+    code = Code.PROGRAM_FAILED
 
     def __init__(self, program: str, status: int, stderr: str = "", stdout: str = "") -> None:
         super().__init__(program, status, stderr, stdout)
@@ -86,6 +104,8 @@ class CommandFailed(AlpenhornError):
 class CommandTimedOut(AlpenhornError):
     """A program that we ran did not end in time and was killed with all its children."""
 
+    code = Code.PROGRAM_TIMED_OUT
+
     def __init__(self, program: str, seconds: float) -> None:
         super().__init__(program, seconds)
         self.program = program
@@ -97,3 +117,5 @@ class CommandTimedOut(AlpenhornError):
 
 class Stopped(AlpenhornError):
     """The run was asked to stop (SIGINT, SIGTERM) and this piece of work was left where it was."""
+
+    code = Code.RUN_STOPPED

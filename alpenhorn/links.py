@@ -5,6 +5,7 @@ about copies with more than one name; as `alpenhorn.model`, apart from it since 
 from typing import NamedTuple
 
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Reason, Why
 
 
 class Sums(NamedTuple):
@@ -36,7 +37,7 @@ class LookOutcome(NamedTuple):
     or cannot be looked at; `linked`: those with more than one name."""
 
     looked: int
-    lost: tuple[tuple[LookFile, str], ...] = ()
+    lost: tuple[tuple[LookFile, Reason], ...] = ()
     linked: tuple[LookFile, ...] = ()
 
 
@@ -52,5 +53,5 @@ class SeparateResult(NamedTuple):
     bytes of its own."""
 
     file: LookFile
-    wrong: str = ""
-    left: str = ""
+    wrong: Why = ""
+    left: Why = ""

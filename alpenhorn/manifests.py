@@ -5,6 +5,7 @@ as `alpenhorn.model`, apart from it since an idle run needs none of it.
 from typing import NamedTuple
 
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Reason, Why
 
 
 class ManifestFile(NamedTuple):
@@ -46,7 +47,7 @@ class ManifestOutcome(NamedTuple):
     files: int = 0
     bytes: int = 0
     forgotten: int = 0
-    error: str = ""
+    error: Why = ""
     errno: int = 0
     unusable: bool = False
 
@@ -72,4 +73,4 @@ class Changed(NamedTuple):
     """A file that is not what it was; `why` says by what that is seen."""
 
     file: CompareFile
-    why: str
+    why: Reason

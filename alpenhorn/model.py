@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from alpenhorn.reasons import Code, Reason, Why, within
+
 MARKER = "ALPENHORN_NODE"
 MANIFEST = ".alpenhorn/manifest.md5"
 GIB = 2**30
@@ -241,7 +243,7 @@ class Evidence(NamedTuple):
     minimum: int = 2
     seen_within: float = 7 * 86_400.0
     trust_unseen: bool = False
-    absent: Mapping[int, str] = {}
+    absent: Mapping[int, Reason] = {}
 
 
 class GoodCopy(NamedTuple):
@@ -522,7 +524,7 @@ class PullResult(NamedTuple):
     space_b: int | None = None
     method: Method | None = None
     blame: Blame | None = None
-    error: str = ""
+    error: Why = ""
     unmounted: bool = False
 
 
@@ -532,7 +534,7 @@ class CheckResult(NamedTuple):
     file: CheckFile
     verdict: Verdict
     space_b: int | None = None
-    error: str = ""
+    error: Why = ""
     linked: bool = False
 
 
@@ -543,8 +545,8 @@ class DeleteResult(NamedTuple):
     file: DeleteFile
     verdict: Verdict
     freed_b: int = 0
-    error: str = ""
-    wrong: tuple[tuple[int, str], ...] = ()
+    error: Why = ""
+    wrong: tuple[tuple[int, Reason], ...] = ()
 
 
 class DeleteOutcome(NamedTuple):
@@ -552,7 +554,7 @@ class DeleteOutcome(NamedTuple):
     became too old before all was done."""
 
     results: tuple[DeleteResult, ...] = ()
-    error: str = ""
+    error: Why = ""
     expired: bool = False
 
 
@@ -583,8 +585,8 @@ class SearchOutcome(NamedTuple):
 
     files: tuple[Found, ...] = ()
     stamps: tuple[Stamp, ...] = ()
-    declined: tuple[tuple[str, str], ...] = ()
-    failed: tuple[tuple[str, str], ...] = ()
+    declined: tuple[tuple[str, Reason], ...] = ()
+    failed: tuple[tuple[str, Reason], ...] = ()
     rest: tuple[str, ...] = ()
     others: tuple[tuple[str, str, str], ...] = ()
 
@@ -598,7 +600,7 @@ class Detected(NamedTuple):
     acq: str = ""
     by: str = ""
     callback: bytes = b""
-    error: str = ""
+    error: Why = ""
     later: bool = False
 
 
@@ -633,7 +635,7 @@ class ImportResult(NamedTuple):
     size_b: int | None = None
     md5sum: str | None = None
     space_b: int | None = None
-    error: str = ""
+    error: Why = ""
     linked: bool = False
 
 
@@ -648,8 +650,8 @@ class ProbeOutcome(NamedTuple):
     free_b: int | None = None
     uninitialised: bool = False
     owner: str = ""
-    error: str = ""
-    warning: str = ""
+    error: Why = ""
+    warning: Why = ""
     manifest: str = ""
     identity: Identity | None = None
     place: tuple[int, int] | None = None
@@ -657,7 +659,7 @@ class ProbeOutcome(NamedTuple):
 
 class InitOutcome(NamedTuple):
     request_id: int | None
-    error: str = ""
+    error: Why = ""
 
 
 class Reporter(Protocol):
@@ -687,10 +689,19 @@ class Done(NamedTuple):
     task: Task
     fate: Fate
     outcome: Any = None
-    error: str = ""
+    error: Why = ""
     seconds: float = 0.0
 
     @property
-    def why(self) -> str:
+    def reason(self) -> Reason:
+        """Why it came to nothing."""
+        return self.error or Code.TASK_ENDED(fate=self.fate)
+
+    @property
+    def why(self) -> Reason:
         """How it came to nothing, in words."""
-        return f"{self.fate}: {self.error}" if self.error else str(self.fate)
+        return (
+            within(self.error, f"{self.fate}: {self.error}")
+            if self.error
+            else Code.TASK_ENDED(fate=self.fate)
+        )

@@ -6,30 +6,949 @@ index and into JSON, where `why` is the text and `code` the member of the enumer
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from enum import StrEnum as _Codes
+else:
+
+    class _Kind(type):
+        """Makes members when they are asked for: enum would take 2 ms for so many at each start."""
+
+        def __new__(kind, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> type:
+            waiting = {key: value for key, value in space.items() if type(value) is tuple}
+            made = super().__new__(kind, name, bases, {k: v for k, v in space.items() if k not in waiting})
+            made._waiting = waiting
+            return made
+
+        def __getattr__(cls, name: str) -> Code:
+            try:
+                code, text = cls._waiting[name]
+            except KeyError:
+                raise AttributeError(f"{cls.__name__} has no member {name}") from None
+            member = str.__new__(cls, code)
+            member.name, member.value, member.text = name, code, text
+            type.__setattr__(cls, name, member)
+            return member
+
+        def __iter__(cls) -> Iterator[Code]:
+            return (getattr(cls, name) for name in cls._waiting)
+
+        def __len__(cls) -> int:
+            return len(cls._waiting)
+
+        def __call__(cls, code: str) -> Code:
+            """Return the member of that code; raises ValueError when there is none."""
+            name = code.upper().replace("-", "_")
+            if cls._waiting.get(name, ("",))[0] != code:
+                raise ValueError(f"{code!r} is not a code")
+            return getattr(cls, name)
+
+    class _Codes(str, metaclass=_Kind):
+        def __reduce__(self) -> tuple[Any, ...]:
+            return type(self), (str(self),)
 
 
-class Code(StrEnum):
-    """The value is the code that scripts see and never changes; `text` is what people read.
+class Code(_Codes):
+    """The value is the code that scripts see and never changes; `text` is what people read; the line below each member
+    says what it means, for `alpenhorn/docs/reasons.md`.  The name is the value in capitals.
 
     Call a member with the values that its text names, to get the reason: `Code.SOURCE_INACTIVE(node="a")`.
     """
 
     text: str
 
-    def __new__(cls, code: str, text: str) -> Code:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.text = text
-        return member
-
     def __call__(self, **details: object) -> Reason:
         """Raises KeyError when a value is missing that the text names."""
         return Reason(self.text.format(**details), self)
 
+    # --- text from outside
+
     UNKNOWN = "unknown", "{detail}"
-    """What another program, an extension or an earlier version of this program said."""
+    """Text of another program, an extension, or an earlier version of this program."""
+
+    # --- what the index says of a file
+
+    FILE_ROW_GONE = "file-row-gone", "the file's row is gone from the index"
+    """A request or copy names a file that the index does not have."""
+    FILE_LENGTH_MISSING = (
+        "file-length-missing",
+        "the index has no length for the file, so that a copy could not be verified; to compute it: alpenhorn file"
+        " modify FILE --from-copy NODE",
+    )
+    """Nothing is pulled that could not be verified afterwards."""
+    FILE_MD5_MISSING = (
+        "file-md5-missing",
+        "the index has no MD5 sum for the file, so that a copy could not be verified; to compute it: alpenhorn file"
+        " modify FILE --from-copy NODE",
+    )
+    """Nothing is pulled that could not be verified afterwards."""
+    FILE_LENGTH_OR_MD5_MISSING = (
+        "file-length-or-md5-missing",
+        "the index has no length or no MD5 sum for the file; to compute them: alpenhorn file modify FILE --from-copy"
+        " NODE",
+    )
+    """A copy cannot be checked without both."""
+    FILE_LENGTH_OR_MD5_INVALID = (
+        "file-length-or-md5-invalid",
+        "the index has no valid length and MD5 sum for the file",
+    )
+    """The file's row holds values that no file can have."""
+    PATH_UNSAFE = "path-unsafe", "{detail}"
+    """The path leaves its root, crosses a symbolic link, or is one of alpenhorn's own."""
+    PATH_UNSAFE_IN_INDEX = "path-unsafe-in-index", "{detail}; correct the row in the index"
+    """The index holds a name that cannot be a file's path below a root."""
+    PATH_ELEMENT_TOO_LONG = (
+        "path-element-too-long",
+        "{path} has an element longer than {most} bytes",
+    )
+    """File systems cannot hold such a name."""
+    SAME_PATH_AS_OTHER_FILE = (
+        "same-path-as-other-file",
+        "a file of acquisition {acq} lies at the same path on {node}, and would be overwritten; cancel the request, or"
+        " remove one of the two files from the index",
+    )
+    """Two files of the index have the same path, and one of them is there already."""
+    SAME_PATH_ARRIVING = (
+        "same-path-arriving",
+        "a file of another acquisition is being brought to the same path",
+    )
+    """Two files of the index have the same path, and the run brings the other one."""
+
+    # --- requests
+
+    WAITS_AFTER_FAILURE = "waits-after-failure", "waits after a failed attempt"
+    """The time of the next attempt has not come; `request retry` ends the wait."""
+    PULLED_BY_OTHER_RUN = "pulled-by-other-run", "being pulled by {run}"
+    """Another run holds the claim on the file."""
+    SOURCE_NOT_IN_INDEX = "source-not-in-index", "the source node is not in the index"
+    """The request names a node that was removed."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
+    """Nothing is pulled from a node that is not active."""
+    SOURCE_ABSENT = "source-absent", "source node {node}: {why}"
+    """The source is on this host and cannot be used."""
+    SOURCE_UNUSABLE = "source-unusable", "source node {node}: {why}"
+    """The settings of the source node are wrong, or its storage class cannot be loaded."""
+    SOURCE_UNREACHABLE = "source-unreachable", "source node {node} cannot be reached from here: {why}"
+    """The index lacks what other hosts need to reach the source."""
+    SOURCE_UNMOUNTED = (
+        "source-unmounted",
+        "node {node} on host {host} is not mounted there, or is another storage: its marker {what}",
+    )
+    """The source's host answers, and the node's storage is not there."""
+    SOURCE_NOT_READY = (
+        "source-not-ready",
+        "not ready to be read on {node} yet (a run on {host} sees to that)",
+    )
+    """The source copy is on tape."""
+    SOURCE_COPY_SUSPECT = "source-copy-suspect", "the copy on {node} is to be checked first"
+    """The request waits for the check of its source."""
+    SOURCE_COPY_CORRUPT = "source-copy-corrupt", "the copy on {node} is corrupt"
+    """The request is cancelled."""
+    SOURCE_COPY_ABSENT = "source-copy-absent", "{node} does not have the file"
+    """The request is cancelled."""
+    GROUP_HAS_FILE = "group-has-file", "the group has the file already"
+    """The request is cancelled, as there is nothing to do."""
+    GROUP_COPY_SUSPECT = "group-copy-suspect", "the group's copy is to be checked first"
+    """The request waits for the check of the copy in its group."""
+    GROUP_WITHOUT_NODE = "group-without-node", "the group has no node on this host that can be worked on"
+    """The request is for another host, or the group's node was left out."""
+    GROUP_WITHOUT_DISK = "group-without-disk", "group {group} has no disk on this host"
+    """No medium of a Transport group is here."""
+    GROUP_TAKES_OWN_HOST_ONLY = (
+        "group-takes-own-host-only",
+        "group {group} takes files from its own host's nodes only, and {node} is on {host}",
+    )
+    """A Transport group is filled on the host of the source."""
+    NO_NODE_TAKES_FILE = "no-node-takes-file", "{detail}"
+    """Several nodes of the group could take the file, and each has its obstacle."""
+    OTHER_REQUEST_BRINGS_FILE = "other-request-brings-file", "another request brings the same file"
+    """Two requests want the same file in the same group."""
+    DESTINATION_ABSENT = "destination-absent", "node {node}: {why}"
+    """The destination cannot be worked on."""
+    DESTINATION_TAKES_NO_MORE = "destination-takes-no-more", "{node} could not be written in this run"
+    """An earlier pull of this run could not write at the destination."""
+    DESTINATION_FULL = "destination-full", "no room on {node}: too little free space"
+    """The file does not fit into what is free."""
+    DESTINATION_ABOVE_MAX_TOTAL = (
+        "destination-above-max-total",
+        "no room on {node}: it would have more than its max_total",
+    )
+    """The file does not fit into the node's max_total."""
+    DESTINATION_BELOW_MIN_AVAIL = (
+        "destination-below-min-avail",
+        "no room on {node}: it would have less free space than its min_avail",
+    )
+    """The file does not fit above the node's min_avail."""
+    DESTINATION_SPACE_UNKNOWN = (
+        "destination-space-unknown",
+        "no room on {node}: its free space is not known",
+    )
+    """Space that is not known is not used."""
+    FOREIGN_FILE_AT_PATH = (
+        "foreign-file-at-path",
+        "something else lies at its path on {node}, never recorded there as a good copy of the file, and is left"
+        " alone; move it away or delete it, then: {then}",
+    )
+    """A file that the index does not know is in the way, and is nobody's to destroy."""
+
+    # --- what happened to copies
+
+    PULLED = "pulled", "request {request}: {method} from {node}"
+    """A copy arrived for a request."""
+    FILE_REGISTERED = "file-registered", "registered"
+    """A new file was imported."""
+    FILE_KNOWN_AND_SAME = "file-known-and-same", "compared with the index, same"
+    """A file that the index knew was found on another node."""
+    COPY_VERIFIED = "copy-verified", "read in full, MD5 equal"
+    """A check found the copy good."""
+    AUTOSYNC = "autosync", "autosync from {node} into {group}"
+    """An edge of the topology requested the copy."""
+    AUTOCLEAN = "autoclean", "autoclean, {group} has it"
+    """An edge of the topology released the copy."""
+    FOUND_AT_ITS_PATH = "found-at-its-path", "found at its path, not in the index"
+    """A pull found something where the file was to be put; a check finds out what it is."""
+    FILE_EDITED_WHILE_PULLED = (
+        "file-edited-while-pulled",
+        "its length or MD5 sum was changed in the index while it was pulled",
+    )
+    """What arrived is to be checked against the new values."""
+    PULLED_UNDER_LOST_CLAIM = (
+        "pulled-under-lost-claim",
+        "pulled under a claim that had run out and is another run's or nobody's by now",
+    )
+    """The run was cut off from the index for too long; what arrived is to be checked."""
+    RELEASED_COPY_GONE = "released-copy-gone", "released, and not on the node any more"
+    """Somebody has removed a copy that was to be deleted."""
+    FOUND_MISSING_IN_DOUBT = (
+        "found-missing-in-doubt",
+        "the node is whole again; this was found missing when it may not have been",
+    )
+    """The copy is looked for once more."""
+    COPY_READY = "copy-ready", "it is on disk and can be read"
+    """A copy came back from tape."""
+    COPY_ON_TAPE_ONLY = "copy-on-tape-only", "it is on tape only"
+    """A copy has left the disk."""
+    LEFT_TO_TAPE = (
+        "left-to-tape",
+        "its space on disk was needed, or it was there only to be checked",
+    )
+    """A run gave a copy's disk space back."""
+    NEITHER_ON_DISK_NOR_TAPE = "neither-on-disk-nor-tape", "it is neither on disk nor on tape"
+    """A copy that the index calls good was not found."""
+    LEFT_DISK_BEFORE_CHECK = (
+        "left-disk-before-check",
+        "it had left the disk again before it was checked",
+    )
+    """It is asked back from tape again."""
+
+    # --- deletions
+
+    COPY_STATE_CHANGED = "copy-state-changed", "its state was changed while it was looked at"
+    """The next run decides anew."""
+    COPY_RELEASED = "copy-released", "released"
+    """The copy is deleted because somebody, or an autoclean edge, let it go."""
+    COPY_REMOVED_FOR_ROOM = "copy-removed-for-room", "removed to make room"
+    """The copy is removable, and its node has less free space than its min_avail."""
+    COPY_GONE = "copy-gone", "it is not there any more"
+    """There is nothing to delete."""
+    COPY_WANTED = "copy-wanted", "it is wanted"
+    """The copy was neither released nor made removable."""
+    ARCHIVE_COPY_NOT_RELEASED = (
+        "archive-copy-not-released",
+        "from an archive node only what is released is deleted (alpenhorn file clean --now --archive-ok)",
+    )
+    """A removable copy never leaves an archive node."""
+    COPY_NOT_GOOD = "copy-not-good", "only a good copy is deleted to make room"
+    """A suspect or corrupt copy is checked or repaired first."""
+    DELETION_WITHOUT_LENGTH = (
+        "deletion-without-length",
+        "the index has no length for the file, so that nobody can tell whether it is this file that would go; to"
+        " compute it: alpenhorn file modify FILE --from-copy NODE",
+    )
+    """A file is deleted only if it has the length that the index knows."""
+    DELETION_OF_FOREIGN_FILE = (
+        "deletion-of-foreign-file",
+        "what lies at its path is not the file and never was a good copy of it, so that it may be somebody else's;"
+        " look at it, and remove or move it by hand",
+    )
+    """Only what once was a good copy is deleted."""
+    DELETION_OF_SHARED_PATH = (
+        "deletion-of-shared-path",
+        "a file of acquisition {acq} lies at the same path, and would go with it; remove one of the"
+        " two rows from the index",
+    )
+    """Two files of the index have the same path."""
+    COPY_ROWS_DOUBLED = (
+        "copy-rows-doubled",
+        "the index has more than one row for this copy, so that the file would go and a row stay; remove all but"
+        " one of them from the index",
+    )
+    """The index has two copies of one file on one node."""
+    INDEX_OLDER_THAN_DISKS = (
+        "index-older-than-disks",
+        "the index is older than the disks ({restored}), so that nothing is deleted until they have been"
+        " compared (run: alpenhorn reconcile)",
+    )
+    """The index was restored from a backup, or lost commits."""
+    DELETED_BY_OTHER_RUN = "deleted-by-other-run", "it is being deleted by {run}"
+    """Another run holds the claim on the copy."""
+    COPY_PINNED = "copy-pinned", "{pinned} (release it with: alpenhorn file unpin)"
+    """Somebody asked to keep the copy."""
+    COPY_IS_SOURCE_OF_REQUEST = (
+        "copy-is-source-of-request",
+        "a pending request is still to pull from it (see: alpenhorn request list)",
+    )
+    """The copy goes when the request is done or cancelled."""
+    COPY_WANTED_BY_REQUEST = (
+        "copy-wanted-by-request",
+        "a pending request wants the file in this node's group (see: alpenhorn request list)",
+    )
+    """What is deleted here would be brought again."""
+    TOO_FEW_ARCHIVE_COPIES = (
+        "too-few-archive-copies",
+        "needs {needed} other good archive copies; has {left}{remedy}",
+    )
+    """Copies that count are good, and on distinct archive media that were lately seen to be right."""
+    DELETE_LIMIT_EXCEEDED = (
+        "delete-limit-exceeded",
+        "nothing is deleted on {node}: more than {allowed:,} of its {copies:,} copies ({released:,} are released)"
+        " could go now, and delete_limit lets one run delete no more; if that is meant:"
+        " alpenhorn sync --node {node} --allow-mass-delete; if it is a mistake:"
+        " alpenhorn node clean {node} --cancel",
+    )
+    """A mass deletion is more often a mistake than a wish."""
+
+    REMOVAL_FAILED = "removal-failed", "cannot remove {path}: {why}"
+    """The file system refused it."""
+    REMOVAL_NOT_FLUSHED = "removal-not-flushed", "the removal cannot be flushed to the disk: {why}"
+    """After a power cut the file may be there again, so it is not recorded as gone."""
+    KEEPERS_NOT_AS_RECORDED = (
+        "keepers-not-as-recorded",
+        "too few of the other copies are as recorded: {failing}",
+    )
+    """The look just before the deletion found other copies missing or changed."""
+    KEEPER_MISSING = "keeper-missing", "its copy is missing"
+    """A copy because of which another one was to be deleted."""
+    KEEPER_NOT_LOOKED_AT = "keeper-not-looked-at", "its copy cannot be looked at: {why}"
+    """A copy because of which another one was to be deleted."""
+
+    # --- checks
+
+    STORAGE_IN_DOUBT = (
+        "storage-in-doubt",
+        "{lost} of {looked} copies that were looked at are missing or unreadable, which is recorded of none of them"
+        " (such as {example}); if its storage is not whole, mend or mount it; if they are lost, record it with:"
+        " alpenhorn sync --node {node} --accept-loss",
+    )
+    """So many copies are lost at once that the storage is more likely not whole."""
+
+    COPY_MISSING = "copy-missing", "there is no such file on the node"
+    """The node is there and the file is not."""
+    FILE_MISSING = "file-missing", "it is missing"
+    """A node came back, and the file is not there any more."""
+    COPY_NOT_REGULAR = "copy-not-regular", "it is not a regular file"
+    """Something else lies at the copy's path."""
+    COPY_IRREGULAR = "copy-irregular", "it is {found}, not a regular file"
+    """A link, socket, device, named pipe or directory lies at the copy's path."""
+    COPY_IRREGULAR_ON_NODE = (
+        "copy-irregular-on-node",
+        "{path} on node {node} is {found}, not a regular file",
+    )
+    """A link, socket, device, named pipe or directory lies at the copy's path, so that the copy is corrupt."""
+    COPY_IS_SYMBOLIC_LINK = "copy-is-symbolic-link", "it is a symbolic link, which is not followed"
+    """Something else lies at the copy's path."""
+    SYMBOLIC_LINK_ON_PATH = (
+        "symbolic-link-on-path",
+        "{path}: {name} is a symbolic link, which is not followed",
+    )
+    """It may lead out of the node's root."""
+    COPY_LENGTH_WRONG = "copy-length-wrong", "its length is {found} bytes, the index says {expected}"
+    """The copy is corrupt, or it is another file."""
+    COPY_MD5_WRONG = "copy-md5-wrong", "its MD5 sum is {found}, the index says {expected}"
+    """The copy is corrupt, or it is another file."""
+    COPY_UNREADABLE = "copy-unreadable", "cannot {doing} {path}: {why}"
+    """That a copy cannot be read says nothing about its bytes."""
+    COPY_NOT_LOOKED_AT = "copy-not-looked-at", "it cannot be looked at: {why}"
+    """Whether the file is there is not known."""
+    COPY_NOT_FLUSHED = "copy-not-flushed", "it cannot be flushed to the disk: {why}"
+    """What was read may not be on the disk yet."""
+    COPY_CHANGED_MEANWHILE = "copy-changed-meanwhile", "it was changed while it was being copied"
+    """It keeps sharing its bytes for now; the next run tries again."""
+    COPY_NEWER_THAN_MANIFEST = (
+        "copy-newer-than-manifest",
+        "it was written to after the manifest was",
+    )
+    """The node came back, and somebody has changed the file elsewhere."""
+
+    # --- repairs
+
+    GROUP_HAS_GOOD_COPY = (
+        "group-has-good-copy",
+        "its group has a good copy on {other}, so that nothing would be pulled; if none is needed on"
+        " {node}: alpenhorn file state FILE {node} --set Absent",
+    )
+    """A group needs only one good copy."""
+    REQUEST_PENDING = "request-pending", "a request is pending already; see: alpenhorn request show ID"
+    """The repair is under way."""
+    NO_GOOD_COPY = "no-good-copy", "there is no good copy on any other node"
+    """The copy cannot be repaired."""
+    NO_GOOD_COPY_IN_REACH = "no-good-copy-in-reach", "no good copy can be read now: {why}"
+    """There are good copies, and each has its obstacle."""
+    GOOD_COPY_NODE_INACTIVE = "good-copy-node-inactive", "{node} is not active"
+    """An obstacle to a repair."""
+    GOOD_COPY_NODE_UNREACHABLE = (
+        "good-copy-node-unreachable",
+        "{node} cannot be reached from {host}: {why}",
+    )
+    """An obstacle to a repair."""
+    GROUP_NOT_IN_INDEX = (
+        "group-not-in-index",
+        "the group of node {node} is not in the index; put it into another one",
+    )
+    """The group's row was removed."""
+    DESTINATION_INACTIVE = (
+        "destination-inactive",
+        "{node} is not active, so that nothing is pulled onto it: alpenhorn node activate {node}",
+    )
+    """Nothing is pulled onto a node that is not active."""
+    DESTINATION_WITHOUT_HOST = (
+        "destination-without-host",
+        "{node} is on no host: alpenhorn node modify {node} --host HOST",
+    )
+    """No run works on a node without a host."""
+
+    # --- imports
+
+    FILE_NOT_REGISTERED = (
+        "file-not-registered",
+        "it is not registered in the index, and new files were not asked for",
+    )
+    """The import was not asked to register new files."""
+    NO_IMPORT_PATTERN_MATCHES = "no-import-pattern-matches", "no import pattern matches"
+    """None of the configured patterns names an acquisition."""
+    NO_ACQUISITION_DIRECTORY = "no-acquisition-directory", "it is in no acquisition directory"
+    """Without patterns the first directory is the acquisition."""
+    NO_IMPORT_DETECTOR_CLAIMS_IT = "no-import-detector-claims-it", "no import detector claims it"
+    """All detectors of installed packages declined."""
+    DETECTOR_GAVE_WRONG_ACQUISITION = (
+        "detector-gave-wrong-acquisition",
+        "the import detector {detector} gave an acquisition that its path does not begin with",
+    )
+    """A package is wrong."""
+    NAME_NEVER_IMPORTED = (
+        "name-never-imported",
+        "names that start with a dot, and {marker}, are never imported",
+    )
+    """Hidden files and our own are not data."""
+    ACQUISITION_NAME_TOO_LONG = (
+        "acquisition-name-too-long",
+        "the acquisition's name is longer than {most} characters",
+    )
+    """The index cannot hold it."""
+    FILE_NAME_TOO_LONG = "file-name-too-long", "the file's name is longer than {most} characters"
+    """The index cannot hold it."""
+    NAME_NOT_UTF8 = (
+        "name-not-utf8",
+        "the name is not valid UTF-8, so the index cannot hold it; rename the file",
+    )
+    """The index holds text, and the name is none."""
+    NAME_TAKEN_FOR_ANOTHER = (
+        "name-taken-for-another",
+        "the index takes its name for that of another acquisition or file, since its collation does not compare byte"
+        " for byte; see: alpenhorn db check",
+    )
+    """The collation of the index folds case or accents."""
+    FILE_ROW_REMOVED_MEANWHILE = (
+        "file-row-removed-meanwhile",
+        "its row was removed from the index meanwhile; the next search takes it for a new file",
+    )
+    """Somebody edited the index while the file was hashed."""
+    IMPORT_OF_SHARED_PATH = (
+        "import-of-shared-path",
+        "the index has a file of acquisition {acq} at the same path on this node; make the import patterns of all"
+        " hosts agree on the acquisition",
+    )
+    """The path would be registered twice."""
+
+    FOUND_FILE_GONE = "found-file-gone", "it was gone before it could be read"
+    """Somebody removed the file after the search found it."""
+    FOUND_FILE_GONE_BEFORE_LOOK = (
+        "found-file-gone-before-look",
+        "it was gone before it could be looked at",
+    )
+    """Somebody removed the file after the search found it."""
+    FOUND_FILE_LOCKED = "found-file-locked", "its lock file is there"
+    """Whoever writes the file has marked it as unfinished; it is taken in later."""
+    FOUND_FILE_CHANGED_LATELY = "found-file-changed-lately", "it changed a moment ago"
+    """The file may be unfinished; it is taken in later."""
+    FOUND_FILE_CHANGING = "found-file-changing", "it changed while it was read"
+    """The file is unfinished; it is taken in later."""
+    FOUND_FILE_UNREADABLE = "found-file-unreadable", "cannot {doing} it: {why}"
+    """The user running alpenhorn may not read it, or the disk fails."""
+    FOUND_NOT_REGULAR = "found-not-regular", "it is not a regular file"
+    """Links, sockets and devices are never imported."""
+    SEARCHED_PATH_EMPTY = "searched-path-empty", "there is nothing at that path: {why}"
+    """The request or listing names a path that is not there."""
+    SEARCHED_PATH_UNREADABLE = "searched-path-unreadable", "cannot look at {path}: {why}"
+    """The directory is closed to this user, or the disk fails."""
+    IMPORT_OF_FILE_ON_TAPE = (
+        "import-of-file-on-tape",
+        "it is {where}; bring it back with: lfs hsm_restore {path}",
+    )
+    """No run waits for a tape."""
+    PATH_OF_OTHER_NODE = "path-of-other-node", "it {how} {where}"
+    """Files are imported by the node whose root they lie in."""
+    DETECTORS_UNDECIDED = (
+        "detectors-undecided",
+        "the import detectors ({detectors}) do not tell whose it is: {why}",
+    )
+    """The file is imported once they do."""
+    DETECTORS_HUNG = "detectors-hung", "they hung before, and are asked no more in this search"
+    """Detectors of packages hung or crashed on several files."""
+    DETECTOR_UNUSABLE = "detector-unusable", "the import detector {detector} of {origin}: {why}"
+    """An installed package cannot be loaded."""
+    DETECTOR_FAILED = "detector-failed", "the import detector {detector} failed: {why}"
+    """A package raised an exception."""
+    DETECTOR_GAVE_WRONG_ANSWER = (
+        "detector-gave-wrong-answer",
+        "the import detector {detector} gave {answer}, which is neither None nor a name nor (name, callback)",
+    )
+    """A package is wrong."""
+
+    # --- comparisons of index and disk
+
+    RECORDED_AS_GONE = "recorded-as-gone", "recorded as gone"
+    """The file is there although the index says that it is not."""
+    NOT_THE_COPY_THAT_IS_GONE = (
+        "not-the-copy-that-is-gone",
+        "the copy at this path is recorded as gone, and this file is not it: {why}",
+    )
+    """Another file lies where a copy was."""
+    MODIFIED_AFTER_VERIFICATION = (
+        "modified-after-verification",
+        "modified after {moment} UTC, when it was last verified",
+    )
+    """The file may not be what was verified."""
+    APPEARED_AFTER_RECORD = (
+        "appeared-after-record",
+        "it appeared after {moment} UTC, when that was recorded",
+    )
+    """Somebody put a file there later, so it is not taken for the copy."""
+    DISK_FILE_NOT_REGULAR = "disk-file-not-regular", "not a regular file"
+    """Something else lies at the copy's path."""
+    DISK_FILE_LENGTH_WRONG = "disk-file-length-wrong", "length is {found} bytes, the index says {expected}"
+    """The file is not what the index says."""
+    NO_SUCH_FILE = "no-such-file", "no such file"
+    """The copy is missing on the disk."""
+    NO_SUCH_DIRECTORY = "no-such-directory", "no such directory"
+    """The copy's directory is missing on the disk."""
+    FILES_IN_DIRECTORY_UNREADABLE = "files-in-directory-unreadable", "cannot stat files in it: {why}"
+    """Whether they are what the index says is not known."""
+    FILE_STATUS_UNREADABLE = "file-status-unreadable", "cannot stat the file: {why}"
+    """Whether it is what the index says is not known."""
+    DIRECTORY_UNREADABLE = "directory-unreadable", "cannot list the directory: {why}"
+    """What it holds is not known."""
+    OTHER_NODES_ROOT = "other-nodes-root", "root of another node"
+    """The directory has the marker of a node and is left out."""
+
+    # --- tape
+
+    FILE_NOT_ON_DISK_AND_TAPE = "file-not-on-disk-and-tape", "it is {where}"
+    """Only the disk space of a file that is on tape too can be given back."""
+    COPY_STAYS_ON_DISK = (
+        "copy-stays-on-disk",
+        "it was changed since it was brought to tape, or is to stay on disk",
+    )
+    """The file's disk space cannot be given back."""
+    LOST_BY_TAPE = "lost-by-tape", "the tape has lost it, and it is not on disk"
+    """The file is lost on this node."""
+    LFS_REFUSED = "lfs-refused", "{why}"
+    """What the program lfs said."""
+
+    TAPE_COPY_DID_NOT_COME = (
+        "tape-copy-did-not-come",
+        "it was asked back from tape and did not come",
+    )
+    """It is asked for again later."""
+
+    # --- transfers
+
+    SOURCE_MISSING = "source-missing", "the source is missing: {why}"
+    """There is no file at the source; its copy becomes suspect."""
+    SOURCE_NOT_THERE = "source-not-there", "the source is not there"
+    """There is no file at the source; its copy becomes suspect."""
+    SOURCE_NOT_REGULAR = "source-not-regular", "the source is no regular file"
+    """Something else lies at the source's path; its copy becomes suspect."""
+    SOURCE_NOT_REGULAR_BECAUSE = (
+        "source-not-regular-because",
+        "the source is no regular file: {why}",
+    )
+    """Something else lies at the source's path; its copy becomes suspect."""
+    SOURCE_NOT_SENT = (
+        "source-not-sent",
+        "the source is no regular file: rsync sent nothing for it",
+    )
+    """rsync leaves out what is no regular file; the source's copy becomes suspect."""
+    SOURCE_UNREADABLE = "source-unreadable", "the source cannot be read: {why}"
+    """That a file cannot be read says nothing about its bytes; tried again later."""
+    SOURCE_LENGTH_WRONG = (
+        "source-length-wrong",
+        "the length of the source is {found}, not {expected} as in the index",
+    )
+    """The source's copy becomes suspect."""
+    SOURCE_MD5_WRONG = (
+        "source-md5-wrong",
+        "the MD5 of the source is {found}, not {expected} as in the index",
+    )
+    """The source's copy becomes suspect."""
+    SOURCE_CHANGED = "source-changed", "the source changed while it was being read"
+    """Somebody writes to the source; its copy becomes suspect."""
+    SOURCE_SHRANK = "source-shrank", "the source became shorter while it was being read"
+    """Somebody writes to the source; its copy becomes suspect."""
+    SOURCE_ROOT_ABSENT = "source-root-absent", "the root of the source is not there: {why}"
+    """The storage of the source is not mounted on its host."""
+    SOURCE_ROOT_UNREADABLE = (
+        "source-root-unreadable",
+        "the root {root} of the source node {node} cannot be opened: {why}",
+    )
+    """The storage of the source is not mounted on this host, or closed to this user."""
+    SOURCE_NODE_UNUSABLE = "source-node-unusable", "the source node cannot be used: {why}"
+    """A file is called missing only where its node is there."""
+    SOURCE_NODE_UNUSABLE_HERE = (
+        "source-node-unusable-here",
+        "the source node {node} cannot be used: {why}",
+    )
+    """Where the source's files are cannot be told."""
+    SOURCE_MARKER_NOT_ASKED_FOR = (
+        "source-marker-not-asked-for",
+        "the marker of the source was not asked for",
+    )
+    """It is not known whether the storage of the source is mounted on its host."""
+    DESTINATION_UNWRITABLE = "destination-unwritable", "cannot write at the destination: {why}"
+    """The node gets no more pulls in this run."""
+    DESTINATION_OUT_OF_SPACE = (
+        "destination-out-of-space",
+        "cannot write at the destination: {why}",
+    )
+    """The disk, or a quota, is full; the node gets no more pulls in this run."""
+    ARRIVED_MD5_WRONG = (
+        "arrived-md5-wrong",
+        "the source is right, but the bytes that arrived have the MD5 {found}",
+    )
+    """The destination stores other bytes than it was given."""
+    FILE_NAME_IMPOSSIBLE = "file-name-impossible", "there can be no file of that name: {why}"
+    """The destination's file system cannot hold the name."""
+    PATH_OCCUPIED = "path-occupied", "something is at {path} already"
+    """A file that the index does not know lies at the path; a check finds out what it is."""
+    FILE_NOT_ON_DISK = "file-not-on-disk", "it is {where}"
+    """It is on tape, and no run waits for a tape."""
+    RSYNC_FAILED = "rsync-failed", "rsync ended with status {status}: {why}"
+    """rsync(1) explains the status."""
+    RSYNC_KILLED = "rsync-killed", "rsync was ended by signal {signal}"
+    """Somebody, or the system, killed it."""
+    BBCP_BROUGHT_NOTHING = "bbcp-brought-nothing", "bbcp brought nothing, and did not say why"
+    """bbcp ended well and there is no file."""
+
+    # --- nodes that are left out
+
+    NODE_ON_OTHER_HOST = "node-on-other-host", "it is on host {there}, and this is {here}"
+    """A node that was asked for by name belongs to another host."""
+    NODE_INACTIVE = (
+        "node-inactive",
+        "it is not active; activate it with: alpenhorn node activate {node}",
+    )
+    """A node that was asked for by name is not active."""
+    NODE_LOCKED_BY_RUN = "node-locked-by-run", "another run ({run}) is working on it"
+    """Runs that overlap leave one another's nodes alone."""
+    NODE_TAKEN_OFF = "node-taken-off", "it was taken off this host while the run went on"
+    """Somebody deactivated or moved the node."""
+    NODE_MOVED = (
+        "node-moved",
+        "it was given another host, root or medium while the run went on; what was done at the old place meanwhile is"
+        " not recorded",
+    )
+    """Somebody edited the node."""
+    ROOT_DID_NOT_ANSWER = (
+        "root-did-not-answer",
+        "{root} did not answer within {seconds:g} s: is its server or disk gone?",
+    )
+    """The storage hangs."""
+    ROOT_SHARED = (
+        "root-shared",
+        "its root {root} is also the root of active node {others}, and each copy would count twice;"
+        " see whose it is, and: alpenhorn node deactivate NODE",
+    )
+    """Two nodes have one directory."""
+    COMPARISON_FAILED = "comparison-failed", "comparing its files with the index failed: {why}"
+    """What nobody has seen is not relied on."""
+    MANIFEST_COMPARISON_FAILED = (
+        "manifest-comparison-failed",
+        "its files could not be compared with the index: {why}",
+    )
+    """A node that came back is compared before it is relied on."""
+    SAMPLE_FAILED = "sample-failed", "its other copies could not be looked at: {why}"
+    """Before a loss is believed, some other copies are looked at."""
+    IDENTITY_UNWRITABLE = (
+        "identity-unwritable",
+        "its identity file {file} cannot be written: {why}; without it nothing is changed there:"
+        " make it writable, or give it room",
+    )
+    """The medium is full, read-only, or closed to this user."""
+    INDEX_CHANGED_MEANWHILE = "index-changed-meanwhile", "the index was changed meanwhile"
+    """Another program wrote what this run was about to confirm."""
+    MEDIUM_NOT_LOOKED_AT = (
+        "medium-not-looked-at",
+        "its medium is {standing}, and no run has looked at it yet",
+    )
+    """Its copies do not count until a run has."""
+    MEDIUM_OF_OTHER_NODE = (
+        "medium-of-other-node",
+        "the medium at {root} bears the identity of node {other}: it is a copy of that medium, or that medium"
+        " itself; mount the right one, or, where this is to be a node of its own, remove {file}",
+    )
+    """A cloned disk, or one that is mounted at the wrong place."""
+    MEDIUM_OF_OTHER_INDEX = (
+        "medium-of-other-index",
+        "the medium at {root} belongs to another index: mount the right one, or check which index this host uses;"
+        " where the medium is to belong to this index from now on, remove {file}",
+    )
+    """Another archive's disk, or the configuration names the wrong index."""
+    MEDIUM_BEHIND = (
+        "medium-behind",
+        "the medium of node {node} was {standing}: it is in an older state than the index knows",
+    )
+    """Its copies count once they were compared with the index."""
+    MEDIUM_UNCONFIRMED = "medium-unconfirmed", "a run on node {node} ended before it changed anything"
+    """Its copies count once they were compared with the index."""
+    MEDIUM_AHEAD = (
+        "medium-ahead",
+        "node {node} was changed by runs of which the index knows nothing: the index was restored from a backup,"
+        " or its server lost what it had confirmed",
+    )
+    """Nothing is deleted on the index until `alpenhorn reconcile` has compared its nodes."""
+    MEDIUM_EXCHANGED = (
+        "medium-exchanged",
+        "the medium of node {node} is another one than the index knows, or was initialised anew",
+    )
+    """Its copies are suspect, and are read."""
+
+    # --- what a plan would do
+
+    BY_HARD_LINK = "by-hard-link", "hard link"
+    """The file would be linked."""
+    BY_COPY = "by-copy", "copy"
+    """The file would be copied on this host."""
+    BY_RSYNC = "by-rsync", "rsync"
+    """The file would be copied on this host by rsync."""
+    BY_RSYNC_OVER_SSH = "by-rsync-over-ssh", "rsync over ssh"
+    """The file would be fetched from another host by rsync."""
+    BY_BBCP = "by-bbcp", "bbcp"
+    """The file would be fetched from another host by bbcp."""
+    INITIALISATION_REQUESTED = "initialisation-requested", "initialise"
+    """The node's root would be marked."""
+    IMPORT_REQUESTED = "import-requested", "search and import"
+    """An import request would be served."""
+    AUTO_IMPORT = "auto-import", "search for new files"
+    """The node is searched in each run."""
+    COPY_SUSPECT = "copy-suspect", "read and compare"
+    """The copy would be read in full."""
+    RELEASED_COPY_SUSPECT = "released-copy-suspect", "read and compare, unless it is deleted"
+    """The copy would be deleted, or read in full."""
+    NEVER_VERIFIED = "never-verified", "read again: never verified"
+    """A good copy would be read."""
+    VERIFIED_LONGEST_AGO = "verified-longest-ago", "read again: verified longest ago"
+    """A good copy would be read again."""
+    COPY_MAKES_ROOM = "copy-makes-room", "make room"
+    """The copy would be deleted since its node is too full."""
+    COMING_FROM_TAPE = "coming-from-tape", "on its way back from tape"
+    """The copy was asked for and is looked for later."""
+    ASKED_BACK_FROM_TAPE = "asked-back-from-tape", "ask back from tape, to {purpose}"
+    """The copy would be asked for."""
+    LEAVES_DISK_FOR_ROOM = "leaves-disk-for-room", "leave to tape, to make room on disk"
+    """The copy's disk space would be given back."""
+    NO_ROOM_TO_COME_FROM_TAPE = (
+        "no-room-to-come-from-tape",
+        "its disk has too little room (see the setting headroom)",
+    )
+    """The disk before the tape is too full."""
+    NO_SUCH_REQUEST = "no-such-request", "there is no such request"
+    """It was removed from the index."""
+    REQUEST_NOT_PENDING = "request-not-pending", "it is not pending any more"
+    """It was done or cancelled meanwhile."""
+    GROUP_WITHOUT_NODE_ANYWHERE = (
+        "group-without-node-anywhere",
+        "its group has no active node on any host",
+    )
+    """No run can serve the request."""
+    REQUEST_FOR_OTHER_HOST = (
+        "request-for-other-host",
+        "its group has no active node on this host; a run on {hosts} may serve it",
+    )
+    """Ask there."""
+
+    # --- reconciliations
+
+    DRY_RUN = "dry-run", "dry run; nothing was recorded"
+    """As was asked for."""
+    TOO_MANY_COPIES_MISSING = (
+        "too-many-copies-missing",
+        "{missing} of {looked} copies are missing (such as {example}); nothing"
+        " was recorded; mount or repair the storage, or record the loss with: alpenhorn reconcile"
+        " --node {node} --accept-loss",
+    )
+    """The storage is more likely not whole."""
+    NODE_CHANGED_DURING_COMPARISON = (
+        "node-changed-during-comparison",
+        "the node was moved or deactivated during the comparison",
+    )
+    """Nothing was recorded."""
+    COMPARISON_STOPPED = "comparison-stopped", "the run was stopped; {left} copies were not compared"
+    """The node is not believed yet."""
+    COMPARISON_INCOMPLETE = (
+        "comparison-incomplete",
+        "{left} of {expected} copies could not be compared",
+    )
+    """The node is not believed yet."""
+    INDEX_CHANGED_DURING_COMPARISON = (
+        "index-changed-during-comparison",
+        "its copies changed in the index during the comparison; run it again",
+    )
+    """The node is not believed yet."""
+
+    # --- storage, programs and runs
+
+    ROOT_UNREADABLE = "root-unreadable", "{root}: {why}"
+    """A node's root cannot be looked at."""
+    ROOT_NOT_INITIALISED = "root-not-initialised", "{root} cannot be initialised: {why}"
+    """The marker could not be written."""
+    OLD_MANIFEST_UNUSABLE = "old-manifest-unusable", "{why}"
+    """The manifest that is there cannot be gone on with and is written anew."""
+    SYSTEM_ERROR = "system-error", "{why}"
+    """What the operating system said."""
+    TASK_ENDED = "task-ended", "{fate}"
+    """A worker's task came to nothing."""
+    TASK_TIMED_OUT = "task-timed-out", "it did not end within {seconds:g} s and was killed"
+    """The storage hangs, or is much slower than `timeout` allows."""
+    WORKER_HANGS = "worker-hangs", "its worker hangs and cannot be killed"
+    """It waits in the kernel for storage that does not answer."""
+    WORKER_ENDED = "worker-ended", "its worker {how}"
+    """Somebody, or the system for want of memory, killed it."""
+    WORKER_FAILED = "worker-failed", "{kind}: {why}"
+    """An error in alpenhorn or an extension; the log has its trace."""
+    OUTCOME_NOT_SENT = "outcome-not-sent", "its outcome cannot be sent: {why}"
+    """An extension returned what cannot be sent between processes."""
+    OUTCOME_UNREADABLE = "outcome-unreadable", "its outcome cannot be read: {why}"
+    """An extension returned what cannot be read in another process."""
+
+    STORAGE_UNUSABLE = "storage-unusable", "{detail}"
+    """A node's storage or settings cannot be used as they are; the text says why."""
+    PROGRAM_FAILED = "program-failed", "{detail}"
+    """A program that alpenhorn ran ended with an error."""
+    PROGRAM_TIMED_OUT = "program-timed-out", "{detail}"
+    """A program that alpenhorn ran did not end in time and was killed."""
+    RUN_STOPPED = "run-stopped", "the run was asked to stop"
+    """SIGINT or SIGTERM; the next run goes on."""
+
+    # --- file systems and limits
+
+    NAME_IMPOSSIBLE = (
+        "name-impossible",
+        "the file system of node {node} ({kind}) cannot hold a file called {name!r}; rename the file, or keep it"
+        " elsewhere",
+    )
+    """FAT, exFAT and NTFS do not take every name."""
+    NAME_TAKEN = (
+        "name-taken",
+        "the file system of node {node} ({kind}) takes {path!r} and {other!r} for one name; rename one of the two, or"
+        " keep one of them elsewhere",
+    )
+    """The file system ignores case, so that one file would overwrite the other."""
+    FILE_TOO_LARGE = (
+        "file-too-large",
+        "the file system of node {node} ({kind}) cannot hold a file of {size_b} bytes; keep it elsewhere, or format the"
+        " node's disk with exFAT or ext4",
+    )
+    """FAT holds files of less than 4 GiB."""
+    FOUND_UNDER_OTHER_NAME = (
+        "found-under-other-name",
+        "the file system finds it under another name, {listed!r}",
+    )
+    """The file system ignores case; the file is imported under the name that it is listed by."""
+    LARGER_THAN_POSSIBLE = (
+        "larger-than-possible",
+        "the destination's file system, or the limit of the user running alpenhorn (ulimit -f), allows no file of that"
+        " length",
+    )
+    """The write failed with EFBIG."""
+    TOO_MANY_OPEN_FILES = (
+        "too-many-open-files",
+        "too many open files: raise the limit of the user running alpenhorn (ulimit -n), or of the system"
+        " (fs.file-max)",
+    )
+    """A limit of this host; neither the source nor the destination is at fault."""
+
+    # --- other hosts
+
+    HOST_UNREACHABLE = "host-unreachable", "host {host} cannot be reached: {detail}"
+    """ssh could not connect: the host is down, the address is wrong, or a firewall is in the way."""
+    HOST_KEY_CHANGED = "host-key-changed", "host {host} shows another host key than before: {detail}"
+    """The host was installed anew, or another machine answers at its address."""
+    HOST_KEY_UNKNOWN = "host-key-unknown", "host {host} has a host key that is not known here: {detail}"
+    """Nobody has accepted the host's key for the user running alpenhorn."""
+    HOST_REFUSES_LOGIN = "host-refuses-login", "host {host} refuses the login: {detail}"
+    """The host accepts no key of the user running alpenhorn."""
+    HOST_RESTRICTS_COMMANDS = (
+        "host-restricts-commands",
+        "host {host} does not allow that command with this key: {detail}",
+    )
+    """The key is restricted on the host, as with rrsync, to other commands than the one that was needed."""
+    HOST_WITHOUT_RSYNC = "host-without-rsync", "host {host} has no rsync on the login's PATH: {detail}"
+    """rsync is not installed there, or not where a login without a terminal looks."""
+    HOST_PRINTS_AT_LOGIN = (
+        "host-prints-at-login",
+        "host {host} prints text when a shell starts, which corrupts rsync's data; remove that from the login's"
+        " start-up files ({detail})",
+    )
+    """A start-up file such as .bashrc writes to standard output without a terminal."""
+    HOST_SESSION_FAILED = "host-session-failed", "the session with host {host} failed: {detail}"
+    """ssh or the program that it started ended with an error."""
+    CONNECTION_LOST = "connection-lost", "the connection to host {host} broke: {detail}"
+    """The session ended before all files had arrived."""
+    TRANSFER_STALLED = (
+        "transfer-stalled",
+        "timed out: no data came from host {host} for {seconds:g} s (stall_timeout)",
+    )
+    """The session was ended since nothing had arrived for stall_timeout; what had arrived is kept."""
+    RSYNC_TOO_OLD = (
+        "rsync-too-old",
+        "{rsync} is version {version}, and alpenhorn needs {oldest} or later; install a newer rsync",
+    )
+    """The rsync of this host lacks options that pulls use."""
+
+    # --- how runs end
+
+    RUN_NO_NODE = "run-no-node", "no node of host {host} could be worked on"
+    """The run did nothing; each node's reason is told beside it."""
+    RUN_NODES_LOST = "run-nodes-lost", "every node was lost while the run went on"
+    """Their storages went away one after the other."""
+    RUN_OUT_OF_TIME = "run-out-of-time", "the time limit was reached"
+    """The rest is left for the next run."""
+    RUN_NO_WORKERS = "run-no-workers", "the worker processes could not be started: {error}"
+    """The system allows no more processes, or has no memory."""
+    RUN_INDEX_LOST = "run-index-lost", "the index was lost: {error}"
+    """What was done since is found by looking in the next run."""
+    RUN_SIGNAL = "run-signal", "ended at once by {signal}"
+    """A second signal, or one that asks for no clean end."""
+    RUN_NO_MEMORY = "run-no-memory", "out of memory"
+    """The run's own process could get no more memory."""
+    RUN_FAILED = "run-failed", "{error}"
+    """An error that nothing else caught; the log has the details."""
+    RUN_UNHEARD = "run-unheard", "its messages could not be printed: {error}"
+    """Standard output or standard error was closed."""
+    RUN_NOT_ENDED = "run-not-ended", "did not end: killed or the machine went down"
+    """Nothing was recorded at its end, and its process is gone."""
 
 
 class Reason(str):
@@ -47,6 +966,28 @@ class Reason(str):
         return str(self), self.code
 
 
+Why = Reason | Literal[""]
+"""A reason, or "" where there is none.  A type checker refuses other text, so that no reason lacks its code."""
+
+
 def code_of(why: str) -> Code:
     """Return the code of a reason; of plain text, which came from outside, UNKNOWN."""
     return why.code if isinstance(why, Reason) else Code.UNKNOWN
+
+
+def within(why: str, text: str) -> Reason:
+    """The same reason in a longer text, which says of what it is the reason."""
+    return Reason(text, code_of(why))
+
+
+def from_outside(text: str) -> Reason:
+    """Return text that may be a reason, and may come from an extension, as a reason."""
+    return text if isinstance(text, Reason) else Code.UNKNOWN(detail=text)
+
+
+def recorded(text: str, code: str | None) -> Reason:
+    """Return a reason as the index has it; rows of earlier and later versions may have no code that is known."""
+    try:
+        return Reason(text, Code(code or ""))
+    except ValueError:
+        return Reason(text, Code.UNKNOWN)

@@ -5,6 +5,7 @@
 from typing import Any, NamedTuple
 
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Why
 
 Known = tuple[int, str, int | None, int, str, Any]
 """A copy as the index has it: acquisition id, name below the directory of its part, length in bytes, copy id,
@@ -58,7 +59,7 @@ class Finding(NamedTuple):
     what: str = ""
     size_b: int | None = None
     mtime_ns: int | None = None
-    why: str = ""
+    why: Why = ""
     copies: int = 0
 
 

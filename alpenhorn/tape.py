@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Why
 
 
 class Where(StrEnum):
@@ -30,7 +31,7 @@ class Told(NamedTuple):
     """
 
     where: Where | None
-    error: str = ""
+    error: Why = ""
     held: bool = False
 
 
@@ -64,7 +65,7 @@ class TapeResult(NamedTuple):
 
     file: TapeFile
     where: Where | None
-    error: str = ""
+    error: Why = ""
 
 
 class Purpose(StrEnum):

@@ -5,6 +5,7 @@ import pytest
 pytest_plugins = [
     "tests.fixtures.index",
     "tests.fixtures.archive",
+    "tests.fixtures.server",
     "tests.fixtures.galera",
     "tests.fixtures.sshd",
     "tests.fixtures.packages",

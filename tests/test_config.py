@@ -142,7 +142,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log",
         f"{third}: jobs: not a section; the key jobs belongs below [sync]",
         f"{third}: log.level = 'loud': expected one of debug, info, warning, error, critical",
-        "ALPENHORN_DATABASE_URL: database.url = 'mysql://me:***@':"
+        "ALPENHORN_DATABASE_URL: database.url: the URL names no database;"
         " expected sqlite:////absolute/path or mysql://user@host/name",
     )
 
@@ -150,11 +150,9 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("database.url", "3"),
-        ("database.url", "'sqlite:///relative.db'"),
-        ("database.url", "'postgres://h/n'"),
-        ("database.url", "'mysql://host'"),
-        ("database.password_file", "'relative'"),
+        ("database.ssl_ca", "'relative'"),
+        ("database.ssl_mode", "'PREFERRED'"),
+        ("database.read_default_group", "''"),
         ("sync.host", "''"),
         ("sync.host", f"'{'x' * 65}'"),
         ("sync.jobs", "0"),
@@ -191,6 +189,40 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_expected(
     assert fault.startswith(f"{key} = ")
     assert fault.endswith(f": expected {KEYS[section][name].expected}")
     assert len(fault) < 300
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("url", "3"),
+        ("url", "'sqlite:///relative.db'"),
+        ("url", "'postgres://h/n'"),
+        ("url", "'mysql://host'"),
+        ("password_file", "'relative'"),
+    ],
+)
+def test_what_may_be_a_password_is_not_shown(tmp_path: Path, key: str, value: str) -> None:
+    (fault,) = faults(tmp_path, f"[database]\n{key} = {value}\n")
+    assert fault.startswith(f"database.{key}: ") and value.strip("'") not in fault
+    assert fault.endswith(f"expected {KEYS['database'][key].expected}")
+
+
+def test_tls_follows_from_the_files_that_are_given(tmp_path: Path) -> None:
+    def tls(text: str) -> str:
+        path = write(tmp_path / "tls.toml", f"[database]\nurl = 'mysql://u@h/n'\n{text}")
+        return load(path, {}).database.tls
+
+    pair = "ssl_cert = '/c'\nssl_key = '/k'\n"
+    assert tls("") == ""
+    assert tls("ssl_ca = '/ca'\n") == "VERIFY_IDENTITY"
+    assert tls(pair) == "REQUIRED"
+    assert tls(pair + "ssl_ca = '/ca'\nssl_mode = 'verify_ca'\n") == "VERIFY_CA"
+
+
+def test_a_client_certificate_needs_its_key(tmp_path: Path) -> None:
+    assert faults(tmp_path, "[database]\nssl_cert = '/c'\n") == [
+        "database.ssl_cert: expected database.ssl_key as well"
+    ]
 
 
 def test_a_single_archive_copy_needs_the_switch(tmp_path: Path) -> None:

@@ -64,8 +64,7 @@ class App:
         """
         from alpenhorn.index.connection import Index
 
-        database = self.config.database
-        index = Index.open(database.url, database.password_file, create=create)
+        index = Index.configured(self.config.database, create=create)
         self._opened.append(index)
         return index
 

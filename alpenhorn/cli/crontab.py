@@ -9,10 +9,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import click
 
+from alpenhorn import address
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.errors import Refused
@@ -63,7 +63,8 @@ def crontab(app: App, every: int, systemd: bool) -> None:
     path = SYSTEMD_PATH if systemd else CRON_PATH
     transfer = app.config.transfer
     programs = (transfer.rsync, transfer.ssh[0], *([transfer.bbcp] if transfer.bbcp else []))
-    command = _command(app.conf, os.environ, sys.argv[0], programs, path)
+    credentials = app.config.database.credentials
+    command = _command(app.conf, os.environ, sys.argv[0], programs, path, credentials)
     click.echo(_units(command, every) if systemd else _cron(command, every))
     if command.secret:
         output.note(f"the password in {URL} is not printed: {_SECRET}")
@@ -92,15 +93,20 @@ def schedule(every: int) -> str:
 
 
 def _command(
-    conf: str | None, environ: Mapping[str, str], started_as: str, programs: tuple[str, ...], path: str
+    conf: str | None,
+    environ: Mapping[str, str],
+    started_as: str,
+    programs: tuple[str, ...],
+    path: str,
+    credentials: bool,
 ) -> Command:
-    """`path`: where programs are looked for when nobody says otherwise."""
+    """`path`: where programs are looked for when nobody says otherwise; `credentials`: as in `address.printable`."""
     kept = {name: environ[name] for name in PLACES if environ.get(name)}
     if FILE in kept:
         kept[FILE] = os.path.abspath(kept[FILE])
     secret = False
     if URL in kept:
-        plain = without_password(kept[URL])
+        plain = address.printable(kept[URL], credentials)
         secret = plain != kept[URL]
         kept[URL] = plain
     argv = _program(started_as)
@@ -134,18 +140,6 @@ def _importable(kept: dict[str, str]) -> None:
     home = str(Path(str(alpenhorn.__file__)).parents[1])
     if home == os.getcwd() and home not in kept.get("PYTHONPATH", "").split(":"):
         kept["PYTHONPATH"] = ":".join(filter(None, (home, kept.get("PYTHONPATH"))))
-
-
-def without_password(url: str) -> str:
-    """The URL of an index without the password in it; of one that cannot be read nothing but its scheme."""
-    if url.startswith("sqlite:"):
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition("://")[0] + "://"
-    user, at, place = parts.netloc.rpartition("@")
-    return url.replace(parts.netloc, user.partition(":")[0] + at + place, 1)
 
 
 # --- cron ----------------------------------------------------------------------------------------------

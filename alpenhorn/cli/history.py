@@ -10,11 +10,14 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.options import REQUEST_ID, confirm
+from alpenhorn.cli.run_rows import ending, run_document
 from alpenhorn.cli.times import Duration, When
+from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.record.history import prune as prune_old
 from alpenhorn.scan import history as scan
 from alpenhorn.scan import names
-from alpenhorn.scan.history import EventRow, Old, RunRow
+from alpenhorn.scan.history import EventRow, Old
+from alpenhorn.scan.runs import RunRow, after
 
 EVENTS = 200
 RUNS = 20
@@ -95,8 +98,9 @@ def _moment(app: App, since: datetime | timedelta | None) -> datetime | None:
 
 def _runs(app: App, limit: int, since: datetime | None, as_json: bool) -> None:
     rows = scan.runs(app.index, limit, since)
+    states = run_states(rows, app.host)
     if as_json:
-        output.documents(_run_document(row) for row in rows)
+        output.documents(run_document(row, states[row.id]) for row in rows)
         return
     output.table(
         ("Run", "Host", "Nodes", "Began", "Took", "Status", "Done", "Failed", "Size"),
@@ -106,7 +110,7 @@ def _runs(app: App, limit: int, since: datetime | None, as_json: bool) -> None:
                 row.host,
                 row.nodes,
                 output.time(row.started),
-                _took(row),
+                _took(row, states[row.id]),
                 row.exit_status,
                 row.done,
                 row.failed,
@@ -133,6 +137,9 @@ def _events(
     root = None if node is None else names.root(index, node)
     file = None if path is None else names.file(index, path, root)
     run = None if run_id is None else scan.run(index, run_id)
+    state = RunState.ENDED
+    if run is not None and run.ended is None:
+        state = run_states([run], app.host, after(index, run.id))[run.id]
     rows = scan.events(
         index,
         limit + 1,  # one more tells whether there are more
@@ -148,10 +155,10 @@ def _events(
         if run is None:
             output.documents(events)
         else:
-            output.document({**_run_document(run), "events": events})
+            output.document({**run_document(run, state), "events": events})
         return
     if run is not None:
-        _show_run(run)
+        _show_run(run, state)
     if left_out:
         output.note(
             f"older events are left out; show more of them with --limit, such as --limit {10 * limit}"
@@ -159,7 +166,8 @@ def _events(
     _show_events(rows, with_file=file is None, with_node=node is None, with_run=run is None)
 
 
-def _show_run(run: RunRow) -> None:
+def _show_run(run: RunRow, state: RunState) -> None:
+    why = ending(run, state)
     output.fields(
         (
             ("Run", run.id),
@@ -167,8 +175,9 @@ def _show_run(run: RunRow) -> None:
             ("Nodes", run.nodes),
             ("Began", output.time(run.started)),
             ("Ended", output.time(run.ended)),
-            ("Took", _took(run)),
+            ("Took", _took(run, state)),
             ("Status", run.exit_status),
+            *((("Ending", why),) if why else ()),
         )
     )
     if run.counts:
@@ -204,8 +213,8 @@ def _show_events(rows: Sequence[EventRow], with_file: bool, with_node: bool, wit
     )
 
 
-def _took(run: RunRow) -> str:
-    return "not ended" if run.seconds is None else f"{run.seconds:.0f} s"
+def _took(run: RunRow, state: RunState) -> str:
+    return state.said if run.seconds is None else f"{run.seconds:.0f} s"
 
 
 def _prune(app: App, age: float, force: bool) -> None:
@@ -223,10 +232,6 @@ def _prune(app: App, age: float, force: bool) -> None:
 
 def _told(found: Old) -> str:
     return f"{output.count(found.events, 'event')} and {output.count(found.runs, 'run')}"
-
-
-def _run_document(run: RunRow) -> dict[str, object]:
-    return {**run._asdict(), "nodes": run.nodes.split(), "seconds": run.seconds}
 
 
 def _event_document(row: EventRow) -> dict[str, object]:

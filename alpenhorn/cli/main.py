@@ -11,9 +11,7 @@ import click
 from alpenhorn import __version__
 from alpenhorn.cli.app import App
 from alpenhorn.cli.lazy import Entry, LazyGroup
-from alpenhorn.errors import DONE, FAILED, AlpenhornError
-
-INTERRUPTED = 130
+from alpenhorn.errors import DONE, FAILED, INTERRUPTED, AlpenhornError
 
 COMMANDS = {
     "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: create, list and show them."),
@@ -152,8 +150,9 @@ def _run(app: App, arguments: list[str] | None) -> int:
 
 
 def _tell(message: str, status: int) -> int:
-    for line in message.splitlines():
-        click.echo(f"Error: {line}", err=True)
+    with suppress(OSError):  # where standard error takes nothing, the status must still tell
+        for line in message.splitlines():
+            click.echo(f"Error: {line}", err=True)
     return status
 
 

@@ -9,7 +9,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
-from alpenhorn.cli.runs import workers
+from alpenhorn.cli.runs import heard, workers
 from alpenhorn.errors import Refused
 from alpenhorn.model import MANIFEST
 
@@ -31,7 +31,7 @@ def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
     Example:
       alpenhorn node manifest archive1
     """
-    with workers(app, None) as pool:
+    with workers(app, None, for_run=True) as pool:
         # Imported only now: the workers, forked before, need none of it.
         from alpenhorn.cli.sync import attention
         from alpenhorn.coordinator.nodes import left_out_told
@@ -46,11 +46,12 @@ def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
         if name in report.left_out:
             raise Refused(f"{left_out_told(name, report.left_out[name])}; no manifest was written")
         root = topology.load(app.index).named([name])[0].root or ""
-    if name in report.manifests:
-        files, size_b = report.manifests[name]
-        output.line(
-            f"{root}/{MANIFEST} tells of {output.count(files, 'file')}, {output.size(size_b)}. To check them:"
-        )
-        output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
-    attention(report)
+    with heard(app, report):
+        if name in report.manifests:
+            files, size_b = report.manifests[name]
+            output.line(
+                f"{root}/{MANIFEST} tells of {output.count(files, 'file')}, {output.size(size_b)}. To check them:"
+            )
+            output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
+        attention(report)
     ctx.exit(report.exit_status)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.runs import jobs_option, node_option, workers
+from alpenhorn.cli.runs import heard, jobs_option, node_option, workers
 from alpenhorn.cli.times import Duration
-from alpenhorn.errors import FAILED
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Kept
@@ -80,7 +79,7 @@ def reconcile(
       alpenhorn reconcile
       alpenhorn reconcile --node archive1 --dry-run --json
     """
-    with workers(app, jobs) as pool:
+    with workers(app, jobs, for_run=True) as pool:
         # Imported only now: the workers, forked before, need none of it.
         from alpenhorn.coordinator.compared import Options
         from alpenhorn.coordinator.report import Asked, Unwatched
@@ -105,13 +104,14 @@ def reconcile(
         {"node": one.node, "host": one.host, "active": one.active} for one in scan.distrusted(app.index)
     ]
     restored = scan.restored(app.index)
-    if as_json:
-        _document(report, waiting, restored)
-    else:
-        _summary(report, app)
-        _still_waiting(waiting, restored, app.host)
-        attention(report)
-    ctx.exit(FAILED if report.left_out else report.exit_status)
+    with heard(app, report):
+        if as_json:
+            _document(report, waiting, restored)
+        else:
+            _summary(report, app)
+            _still_waiting(waiting, restored, app.host)
+            attention(report)
+    ctx.exit(report.exit_status)
 
 
 def _summary(report: Report, app: App) -> None:

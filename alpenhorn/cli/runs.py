@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import NODE
 
 if TYPE_CHECKING:
+    from alpenhorn.coordinator.report import Report
     from alpenhorn.run.pool import Pool
 
 KINDS = ("import", "check", "delete", "pull", "tape")
@@ -37,8 +39,11 @@ jobs_option = click.option(
 
 
 @contextmanager
-def workers(app: App, jobs: int | None) -> Iterator[Pool]:
-    """The pool, made before the index is opened, since a connection must never cross a fork."""
+def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Pool]:
+    """The pool, made before the index is opened, since a connection must never cross a fork.
+
+    `for_run`: when it cannot be made, that is written down as a run that failed.
+    """
     from alpenhorn import logs
     from alpenhorn.run.pool import Pool
     from alpenhorn.run.worker import Worker
@@ -51,8 +56,30 @@ def workers(app: App, jobs: int | None) -> Iterator[Pool]:
         log.level, None if log.file is None else str(log.file), log.syslog, _stderr_level(app.verbosity)
     )
     worker = Worker(config.transfer)
-    with Pool(config.sync.jobs, worker, before_fork=app.disconnect, prepare=worker.prepare) as pool:
+    try:
+        pool = Pool(config.sync.jobs, worker, before_fork=app.disconnect, prepare=worker.prepare)
+    except Exception as error:
+        if for_run:
+            from alpenhorn.coordinator.endings import without_workers  # as good as never
+
+            without_workers(app.index, app.host, app.now, error)
+        raise
+    with pool:
         yield pool
+
+
+@contextmanager
+def heard(app: App, report: Report) -> Iterator[None]:
+    """Around what tells of a run: where it cannot be printed the run's row says so, as the exit status does."""
+    try:
+        yield
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        from alpenhorn.coordinator.endings import unheard  # as good as never
+
+        unheard(app.index, report.run_id, error)
+        raise
 
 
 def _stderr_level(verbosity: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from shlex import quote
 from typing import NamedTuple
@@ -12,9 +12,14 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.node_tables import gib_bytes
+from alpenhorn.cli.run_rows import run_document
+from alpenhorn.coordinator.run_states import RunState, run_states
+from alpenhorn.errors import BUSY, DONE
+from alpenhorn.reasons import Code
 from alpenhorn.scan import status as scan
 from alpenhorn.scan.backups import fault
-from alpenhorn.scan.status import NodeStatus, RunRow, Status
+from alpenhorn.scan.runs import RunRow
+from alpenhorn.scan.status import NodeStatus, Status
 
 
 class Attention(NamedTuple):
@@ -38,13 +43,14 @@ def status(app: App, as_json: bool) -> None:
       alpenhorn status
     """
     found = scan.status(app.index)
-    attention = list(_attention(found, app.config.database.backup_within))
+    states = run_states(found.runs, app.host)
+    attention = list(_attention(found, states, app.config.database.backup_within))
     if as_json:
         output.document(
             {
                 "attention": [{"what": one.what, "command": one.command} for one in attention],
                 "backup": found.backups.newest and found.backups.newest._asdict(),
-                "nodes": [_document(node) for node in found.nodes],
+                "nodes": [_document(node, states) for node in found.nodes],
             }
         )
         return
@@ -58,12 +64,12 @@ def status(app: App, as_json: bool) -> None:
         output.line("")
     output.table(
         ("Node", "Group", "Host", "Active", "Full", "Free", "In", "Out", "Imports", "Not well", "Last run"),
-        (_cells(node) for node in found.nodes),
+        (_cells(node, states) for node in found.nodes),
         right=("Full", "Free", "In", "Out", "Imports"),
     )
 
 
-def _attention(found: Status, backup_within_s: float) -> Iterator[Attention]:
+def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: float) -> Iterator[Attention]:
     yield from _media_attention(found)
     if found.lost is not None:
         text = output.count(found.lost.files, "file has", "files have")
@@ -100,13 +106,29 @@ def _attention(found: Status, backup_within_s: float) -> Iterator[Attention]:
         )
     for node in found.nodes:
         yield from _node_attention(node)
-    for run in found.failed_runs:
+    for run in _bad_runs(found, states):
+        how = Code.RUN_NOT_ENDED() if run.ended is None else f"ended with status {run.exit_status}"
+        if run.ended is not None and run.ending:
+            how += f": {run.ending}"
         yield Attention(
-            f"the last run on {run.host}, of {output.time(run.started)}, ended with status {run.exit_status}",
+            f"the last run on {run.host}, of {output.time(run.started)}, {how}",
             f"alpenhorn history --run {run.id}",
         )
     if wrong := fault(found.backups, backup_within_s):
         yield Attention(wrong, "alpenhorn db backup --help")
+
+
+def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]:
+    """The last run of each host of which it is known how it ended, where that was badly."""
+    told: set[str] = set()
+    for run in found.runs:
+        if run.host not in found.hosts or run.host in told:
+            continue
+        if states[run.id] in (RunState.RUNNING, RunState.UNKNOWN):
+            continue
+        told.add(run.host)
+        if run.ended is None or run.exit_status not in (DONE, BUSY):
+            yield run
 
 
 def _media_attention(found: Status) -> Iterator[Attention]:
@@ -150,7 +172,7 @@ def _node_attention(status: NodeStatus) -> Iterator[Attention]:
         yield Attention(f"{node.name} has no room for more files", f"alpenhorn node show {node.name} --stats")
 
 
-def _cells(status: NodeStatus) -> tuple[object, ...]:
+def _cells(status: NodeStatus, states: Mapping[int, RunState]) -> tuple[object, ...]:
     node = status.node
     wrong = ", ".join(
         f"{copies} {word}"
@@ -172,7 +194,7 @@ def _cells(status: NodeStatus) -> tuple[object, ...]:
         _work(status.outgoing),
         status.imports or "-",
         wrong or "-",
-        _run(status.last_run),
+        _run(status.last_run, states),
     )
 
 
@@ -181,11 +203,11 @@ def _work(work: tuple[int, int]) -> str:
     return f"{files} ({output.size(bytes_)})" if files else "-"
 
 
-def _run(run: RunRow | None) -> str:
+def _run(run: RunRow | None, states: Mapping[int, RunState]) -> str:
     if run is None:
         return "-"
     if run.ended is None:
-        return f"{_minute(run.started)}, not ended"
+        return f"{_minute(run.started)}, {states[run.id].said}"
     failed = f", {run.failed} failed" if run.failed else ""
     return _minute(run.started) + failed
 
@@ -194,7 +216,7 @@ def _minute(moment: datetime | None) -> str:
     return output.time(moment)[:16]  # without the seconds
 
 
-def _document(status: NodeStatus) -> dict[str, object]:
+def _document(status: NodeStatus, states: Mapping[int, RunState]) -> dict[str, object]:
     node, run = status.node, status.last_run
     return {
         "name": node.name,
@@ -211,5 +233,5 @@ def _document(status: NodeStatus) -> dict[str, object]:
         "missing": status.missing,
         "suspect": status.suspect,
         "mendable": status.mendable,
-        "last_run": None if run is None else {**run._asdict(), "nodes": run.nodes.split()},
+        "last_run": None if run is None else run_document(run, states[run.id]),
     }

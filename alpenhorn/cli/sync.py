@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
+from alpenhorn.cli.runs import heard, jobs_option, mass_delete_option, node_option, only_option, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.errors import Busy
 
@@ -78,7 +78,7 @@ def sync(
             as_json=False,
         )
         return
-    with workers(app, jobs) as pool:
+    with workers(app, jobs, for_run=True) as pool:
         # Imported only now: the workers, forked before, need none of it.
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync as run
@@ -96,10 +96,11 @@ def sync(
                     report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
             else:
                 report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
-    if shown or app.verbosity > 0:
-        _summary(report, time.monotonic() - started, app)
-        _later(report)
-    attention(report)
+    with heard(app, report):
+        if shown or app.verbosity > 0:
+            _summary(report, time.monotonic() - started, app)
+            _later(report)
+        attention(report)
     ctx.exit(report.exit_status)
 
 
@@ -143,6 +144,7 @@ def _later(report: Report) -> None:
 
 def attention(report: Report) -> None:
     """Tell what failed, and what somebody should know."""
+    report.failures.merge(report.waiting)
     lines = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
     if report.stopped:

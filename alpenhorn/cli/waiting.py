@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App
-from alpenhorn.cli.main import INTERRUPTED
+from alpenhorn.errors import INTERRUPTED
 from alpenhorn.index.bulk import Interrupter
 from alpenhorn.scan.sync_candidates import Part, Piece
 

@@ -33,6 +33,7 @@ from alpenhorn.plan.checks import (
     storage_in_doubt,
 )
 from alpenhorn.plan.pulls import something_else
+from alpenhorn.reasons import Code, Reason, within
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
 
@@ -41,15 +42,15 @@ FIRST_PAGE = 300  # so that there is something to record while the rest is read
 MOST_HELD = 10_000  # results
 SPARE = 100  # copies that may be passed over before the next page is asked for
 DAY = 86_400.0
-NEVER = "read again: never verified"
-AGAIN = "read again: verified longest ago"
+NEVER = Code.NEVER_VERIFIED()
+AGAIN = Code.VERIFIED_LONGEST_AGO()
 LOST = (Verdict.MISSING, Verdict.UNREADABLE)
 
 
 class Turn(NamedTuple):
     """Good copies whose turn to be read again has come; `stale` as in `alpenhorn.scan.checks.Verified`."""
 
-    why: str
+    why: Reason
     plan: CheckPlan
     stale: list[int]
 
@@ -137,7 +138,7 @@ class Checks:
         for fact, why in plan.left:
             if fact.attempt is None and fact.wants_file != "N":
                 self.context.report.waiting.add(
-                    f"not checked on {node.name}: {why}", f"{fact.acq}/{fact.name}"
+                    within(why, f"not checked on {node.name}: {why}"), f"{fact.acq}/{fact.name}"
                 )
         return plan.files
 
@@ -206,7 +207,7 @@ class Checks:
             # The attempts count all the same: a file that breaks its job must not do so in every run.
             if checks.settle(self.context.index, self.context.run, node, results).moved:
                 self.context.node_moved(node.id)
-            self.context.node_gone(node.id, done.error)
+            self.context.node_gone(node.id, done.reason)
         else:
             self._settle(node, [result for result in results if not self._doubtful(result)])
             self._judge(node, [result for result in results if result.verdict is not Verdict.FAILED])
@@ -292,7 +293,7 @@ class Checks:
         node = done.task.job.node
         if done.fate is not Fate.DONE:
             self._held.pop(node.id, None)  # to be read again in the next run
-            self.context.node_gone(node.id, f"its other copies could not be looked at: {done.why}")
+            self.context.node_gone(node.id, Code.SAMPLE_FAILED(why=done.why))
             return
         outcome = done.outcome
         looked = self._looked(node.id)

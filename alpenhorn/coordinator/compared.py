@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Code, Reason, Why, code_of
 from alpenhorn.reconciling import KINDS, OTHER, Finding
 
 IN_MEMORY_B = 2**20  # of the findings of one kind
@@ -22,12 +23,15 @@ class Kept:
     def add(self, finding: Finding) -> None:
         self.count += 1
         # In ASCII, with which bytes that are no text come back as they were.
-        self._file.write(json.dumps(finding[1:]) + "\n")
+        code = code_of(finding.why) if finding.why else ""
+        self._file.write(json.dumps((*finding[1:], code)) + "\n")
 
     def __iter__(self) -> Iterator[Finding]:
         self._file.seek(0)
         for line in self._file:
-            yield Finding("", *json.loads(line))
+            *values, code = json.loads(line)
+            finding = Finding("", *values)
+            yield finding._replace(why=Reason(finding.why, Code(code))) if code else finding
         self._file.seek(0, 2)
 
 
@@ -46,7 +50,7 @@ class Compared:
         self.young = 0
         self.suspect = 0
         self.complete = False
-        self.why = ""
+        self.why: Why = ""
         self.kept = {kind: Kept() for kind in KINDS}
 
     def agrees(self) -> bool:

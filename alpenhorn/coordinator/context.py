@@ -18,14 +18,12 @@ from alpenhorn.model import Done, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
+from alpenhorn.reasons import Code, Reason, within
 from alpenhorn.record.media import wrong
 from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
 
-MOVED = (
-    "it was given another host, root or medium while the run went on; what was done at the old place meanwhile is not"
-    " recorded"
-)
+MOVED = Code.NODE_MOVED()
 
 
 class Looked:
@@ -108,7 +106,7 @@ class Context:
     changed: bool = False
 
     @property
-    def gone(self) -> dict[int, str]:
+    def gone(self) -> dict[int, Reason]:
         """The nodes of this host that are not worked on, and why."""
         return self.planner.troubles.absent
 
@@ -127,7 +125,7 @@ class Context:
         """A name for a job's stage that no other job of any run has."""
         return f"run-{self.run.id}-{next(self.whole.stages)}"
 
-    def node_gone(self, node_id: int, why: str) -> None:
+    def node_gone(self, node_id: int, why: Reason) -> None:
         """A node stopped answering, or is not what it was: leave it alone for the rest of the run, and let no host
         rely on it."""
         if node_id not in self.gone:
@@ -136,7 +134,7 @@ class Context:
 
     def node_taken_off(self, node_id: int) -> None:
         """Somebody wants no more work on it: leave it alone for the rest of the run."""
-        self._leave_alone(node_id, "it was taken off this host while the run went on", self.report.warnings)
+        self._leave_alone(node_id, Code.NODE_TAKEN_OFF(), self.report.warnings)
 
     def node_moved(self, node_id: int) -> None:
         """What was done on a node was not recorded, since its row names another host, root or medium by now."""
@@ -144,16 +142,16 @@ class Context:
             return
         self.whole.moved.add(node_id)
         name = self.node(node_id).name
-        self.report.warnings.add(f"node {name}: {MOVED}")
+        self.report.warnings.add(within(MOVED, f"node {name}: {MOVED}"))
         self.report.left_out.setdefault(name, MOVED)
         if node_id not in self.gone:
             self.planner.node_absent(node_id, MOVED)
 
-    def _leave_alone(self, node_id: int, why: str, notes: Notes) -> None:
+    def _leave_alone(self, node_id: int, why: Reason, notes: Notes) -> None:
         if node_id not in self.gone:
             name = self.node(node_id).name
             self.report.left_out[name] = why
-            notes.add(f"node {name}: {why}")
+            notes.add(within(why, f"node {name}: {why}"))
             self.planner.node_absent(node_id, why)
 
     def linked(self, node: NodeFact, any_linked: bool) -> None:

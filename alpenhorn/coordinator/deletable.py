@@ -10,6 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model import DeletionFact, Evidence, NodeFact
 from alpenhorn.plan import brake
 from alpenhorn.plan.deletions import decide, enough, frees, lacking
+from alpenhorn.reasons import Reason, Why
 from alpenhorn.scan import deletions as scan
 
 PAGE = 2500
@@ -19,10 +20,10 @@ class Page(NamedTuple):
     """`left`: (copy, why it stays) of copies that are wanted gone."""
 
     may: list[DeletionFact]
-    left: list[tuple[DeletionFact, str]]
+    left: list[tuple[DeletionFact, Reason]]
 
 
-def evidence(sync: Sync, absent: Mapping[int, str]) -> Evidence:
+def evidence(sync: Sync, absent: Mapping[int, Reason]) -> Evidence:
     """What this host's deletions rely on; `absent`: nodes that the run knows not to answer, and why."""
     return Evidence(sync.archive_copy_count, sync.keeper_seen_within, sync.trust_unseen, absent)
 
@@ -113,7 +114,7 @@ class Brake(NamedTuple):
     """`line`: why nothing is deleted on the node; "": `allowed` copies may be, None for any number."""
 
     allowed: int | None
-    line: str = ""
+    line: Why = ""
 
 
 def put_brake(deletable: Deletable, sync: Sync, deleted: int) -> Brake:

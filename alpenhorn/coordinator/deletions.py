@@ -30,6 +30,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
+from alpenhorn.reasons import Reason, within
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
@@ -62,7 +63,7 @@ class Deletions:
         self.context = context
         self._works: dict[int, _Work] = {}
         self._queued: dict[int, DeletionFact] = {}  # by copy id, as they were when they were queued
-        self._why: dict[int, str] = {}
+        self._why: dict[int, Reason] = {}
         self._fences: dict[tuple[int, int], int] = {}  # by node id and file id
         self._tasks = self._all_tasks()
 
@@ -200,12 +201,14 @@ class Deletions:
                 context.whole.relieved.add(node.id)
         return decided.archive, granted
 
-    def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, str]]) -> None:
+    def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, Reason]]) -> None:
         for fact, why_not in left:
             if fact.wants_file == WantsFile.NO and wrong(fact):
-                self.context.report.waiting.add(f"not deleted on {node.name}: {why_not}", _name(fact))
+                what = within(why_not, f"not deleted on {node.name}: {why_not}")
+                self.context.report.waiting.add(what, _name(fact))
             elif fact.wants_file == WantsFile.NO:
-                self.context.report.later.add(f"not deleted yet on {node.name}: {why_not}", _name(fact))
+                what = within(why_not, f"not deleted yet on {node.name}: {why_not}")
+                self.context.report.later.add(what, _name(fact))
 
     def take(self, done: Done) -> None:
         job = done.task.job
@@ -235,7 +238,7 @@ class Deletions:
         context = self.context
         told = {result.file.copy_id for result in outcome.results}
         untouched = [file for file in job.files if file.copy_id not in told]
-        why = {file.copy_id: self._why.pop(file.copy_id, "") for file in job.files}
+        why = {file.copy_id: self._why.pop(file.copy_id) for file in job.files if file.copy_id in self._why}
         fences = {file.file_id: self._fences.pop((job.node.id, file.file_id)) for file in job.files}
         looked_at = (*job.keepers, *job.remote)
         deletions.settle(

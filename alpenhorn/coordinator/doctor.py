@@ -20,11 +20,14 @@ from alpenhorn.coordinator import (
     doctor_tools,
 )
 from alpenhorn.coordinator.nodes import make_ios
+from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE, IndexUnusable
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.times import ago
 from alpenhorn.model import Method
-from alpenhorn.scan.doctor import Facts, LastRun
+from alpenhorn.reasons import Code
+from alpenhorn.scan.doctor import Facts
+from alpenhorn.scan.runs import RunRow
 
 IDLE_WARN = datetime.timedelta(days=1)
 
@@ -90,7 +93,7 @@ def _tools_needed(config: Config, facts: Facts) -> bool:
     return bool(facts.sources) or any(io.local_method is Method.RSYNC for io in ios.values())
 
 
-def last_run(run: LastRun | None, host: str, now: datetime.datetime, busy: bool, log: Path | None) -> Finding:
+def last_run(run: RunRow | None, host: str, now: datetime.datetime, busy: bool, log: Path | None) -> Finding:
     """When the last run of a host with active nodes was, and how it ended; `busy`: one is under way."""
     regularly = "to run regularly: alpenhorn crontab; to run now: alpenhorn sync"
     if run is None:
@@ -98,17 +101,19 @@ def last_run(run: LastRun | None, host: str, now: datetime.datetime, busy: bool,
     text = f"the last run on {host} began {run.started.isoformat(' ', 'seconds')} UTC, {ago(now - run.started)} ago"
     if now - run.started > IDLE_WARN:
         return Finding(Level.WARN, text, regularly)
-    if run.ended is None and busy:
+    if run.ended is None and (busy or run_states([run], host)[run.id] is RunState.RUNNING):
         return Finding(Level.PASS, f"{text}, and is still at work")
     if run.ended is None:
         return Finding(
-            Level.WARN, f"{text}, and was killed; the next one finishes what it left", "alpenhorn sync"
+            Level.WARN,
+            f"{text}, and {Code.RUN_NOT_ENDED()}; the next one finishes what it left",
+            "alpenhorn sync",
         )
     if run.exit_status in (DONE, BUSY):
         return Finding(Level.PASS, f"{text}, and ended well")
     more = "" if log is None else f", and the log {log}"
     return Finding(
         Level.WARN,
-        f"{text}, and ended with status {run.exit_status}: something failed",
+        f"{text}, and ended with status {run.exit_status}: {run.ending or 'something failed'}",
         f"alpenhorn status; alpenhorn request list --state failing{more}",
     )

@@ -7,9 +7,9 @@ import socket
 import stat
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from alpenhorn.config import URL_VARIABLE, Config, load, search_path
+from alpenhorn import address
+from alpenhorn.config import URL_VARIABLE, Config, Database, load, search_path
 from alpenhorn.errors import ConfigError
 from alpenhorn.index.check import Finding, Level
 
@@ -69,6 +69,7 @@ def _origin(config: Config, section: str, key: str) -> Path | None:
 def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
     if config.database.url.startswith("sqlite:"):
         return
+    yield from _client(config.database)
     file = config.database.password_file
     if file is not None:
         if _others_may(file):
@@ -77,7 +78,7 @@ def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
             )
         return
     source = None if environ.get(URL_VARIABLE) else _origin(config, "database", "url")
-    if source is not None and _has_password(config.database.url) and _others_may(source):
+    if source is not None and address.server(config.database.url).password and _others_may(source):
         yield Finding(
             Level.WARN,
             f"{source} holds the password of the index and can be read by others",
@@ -86,11 +87,22 @@ def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _has_password(url: str) -> bool:
-    try:
-        return bool(urlsplit(url).password)
-    except ValueError:  # told when the index is opened
-        return False
+def _client(database: Database) -> Iterator[Finding]:
+    """What the session with the server is set to."""
+    if tls := database.tls:
+        files = [(key, getattr(database, key)) for key in ("ssl_ca", "ssl_cert", "ssl_key")]
+        said = "".join(f"; {key} {path}" for key, path in files if path is not None)
+        yield Finding(Level.PASS, f"TLS to the server of the index: ssl_mode {tls}{said}")
+    if database.ssl_key is not None and _others_may(database.ssl_key):
+        key = database.ssl_key
+        yield Finding(Level.WARN, f"the private key {key} can be read by others", f"chmod o-rwx {key}")
+    if database.read_default_file is not None or database.read_default_group:
+        file = database.read_default_file or "the client library's own ones"
+        group = f", group {database.read_default_group}" if database.read_default_group else ""
+        yield Finding(Level.PASS, f"option file for the server of the index: {file}{group}")
+    if database.read_default_file is not None and _others_may(database.read_default_file):
+        file = database.read_default_file
+        yield Finding(Level.WARN, f"the option file {file} can be read by others", f"chmod o-rwx {file}")
 
 
 def _others_may(path: Path) -> bool:

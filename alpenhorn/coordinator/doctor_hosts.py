@@ -21,11 +21,12 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Code, code_of
 from alpenhorn.scan.doctor import Facts
-from alpenhorn.transfer import rsync
-from alpenhorn.transfer.address import host_spec, root_of
+from alpenhorn.transfer import rsync, ssh
+from alpenhorn.transfer.address import login, root_of
 
-HOST_SECONDS = rsync.CONNECT_TIMEOUT + 15.0
+HOST_SECONDS = ssh.CONNECT_TIMEOUT + 15.0
 MOST_AT_ONCE = 32
 NOWHERE = "/nonexistent"  # rsync wants a destination, and in a dry run never looks for it
 
@@ -98,7 +99,7 @@ def _unaddressed(source: Source) -> Finding | None:
     if lacks:
         return Finding(source.level, f"{lacks}, so nothing can be fetched from it", remedy)
     try:
-        host_spec(node)
+        login(node)
     except StorageError as error:
         return Finding(source.level, str(error))
     return None
@@ -131,7 +132,8 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
         if why:
             findings.append(Finding(source.level, f"node {node.name} on host {source.name}: {why}"))
     end = time.monotonic() + seconds
-    argv = rsync.command(transfer.rsync, f"{host_spec(source.nodes[0])}:/", NOWHERE, ssh=transfer.ssh)
+    who = login(source.nodes[0])
+    argv = rsync.command(transfer.rsync, f"{who.host}:/", NOWHERE, ssh=transfer.ssh, user=who.user)
     try:
         session = rsync.fetch(
             (argv[0], "--dry-run", *argv[1:]),
@@ -146,13 +148,10 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
         return [*findings, Finding(source.level, f"host {source.name}: {error}")]
     if session.status != 0 and not rsync.is_partial(session):
         return [*findings, refused(source, transfer, session)]
-    who = host_spec(source.nodes[0])
     findings.append(Finding(Level.PASS, f"host {source.name} answers as a source of files ({who})"))
     complaints = rsync.complaints(session, witnesses)
     if session.status and not complaints:
-        findings.append(
-            Finding(source.level, f"host {source.name}: {rsync.failure(session, over_network=True)}")
-        )
+        findings.append(Finding(source.level, f"host {source.name}: {rsync.failure(session, source.name)}"))
     for path, trouble in complaints.items():
         findings.append(_unready(source, witnesses[path], path, trouble.error))
     return findings
@@ -180,62 +179,31 @@ def _silent(source: Source, transfer: Transfer, seconds: float) -> Finding:
 
 def _by_hand(source: Source, transfer: Transfer) -> str:
     """A command that shows what a pull meets."""
-    node = source.nodes[0]
-    return shlex.join((*transfer.ssh, "-l", str(node.username), str(node.address), "rsync", "--version"))
+    who = login(source.nodes[0])
+    return shlex.join((*transfer.ssh, "-T", "-l", who.user, who.address, "rsync", "--version"))
 
 
 def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Finding:
-    """Why a session came to nothing, from what ssh and rsync said (ssh(1), rsync(1))."""
-    node = source.nodes[0]
-    said = session.stderr
-    who = f"host {source.name} ({host_spec(node)})"
-    last = str(rsync.failure(session, over_network=True)).rpartition("the connection failed: ")[2]
-    forget = re.search(r"ssh-keygen -f .+", said)
+    """Why a session came to nothing, and what to do about it."""
+    who = login(source.nodes[0])
+    why = rsync.failure(session, source.name).error
+    forget = re.search(r"ssh-keygen -f .+", session.stderr)
     try_it = _by_hand(source, transfer)
     address = f"alpenhorn host modify {source.name} --address ADDRESS"
-    for pattern, text, remedy in (
-        (
-            "IDENTIFICATION HAS CHANGED",
-            "shows another host key than before: it was installed anew, or it is not that host",
-            "once you know why: "
-            + (forget[0].strip() if forget else f"ssh-keygen -R {node.address}")
-            + f"; then, to accept the new one: {try_it}",
-        ),
-        (
-            "Host key verification failed",
-            "has a host key that is not known here yet",
-            f"as {user()}, comparing the key before you say yes: {try_it}",
-        ),
-        (
-            r"Permission denied \(",
-            "refuses our key",
-            f"as {user()}, with a key that needs no password: ssh-copy-id {node.username}@{node.address}",
-        ),
-        ("Could not resolve hostname", "has an address that no name server knows", address),
-        (
-            "Connection refused",
-            "runs no ssh server where we ask for one",
-            f"start sshd there, or correct the address: {address}",
-        ),
-        (
-            "timed out|No route to host|Network is unreachable",
-            f"cannot be reached: {last}",
-            f"see whether it is up; if the address is wrong: {address}",
-        ),
-        (
-            "rsync: (command )?not found|command not found: rsync|Unknown command:? .?rsync",
-            "has no rsync on the PATH of that user",
-            f"install rsync there, and try it: {try_it}",
-        ),
-        (
-            "is your shell clean",
-            "prints something when that user's shell starts, which rsync stumbles over",
-            f"mend that shell's start-up files until this begins with the version: {try_it}",
-        ),
-    ):
-        if re.search(pattern, said, re.IGNORECASE):
-            return Finding(source.level, f"{who} {text}", remedy)
-    return Finding(source.level, f"{who} sends no files: {last}", f"try it: {try_it}")
+    remedies = {
+        Code.HOST_KEY_CHANGED: "once you know why: "
+        + (forget[0].strip() if forget else f"ssh-keygen -R {who.address}")
+        + f"; then, to accept the new one: {try_it}",
+        Code.HOST_KEY_UNKNOWN: f"as {user()}, comparing the key before you say yes: {try_it}",
+        Code.HOST_REFUSES_LOGIN: f"as {user()}, with a key that needs no password: ssh-copy-id {who}",
+        Code.HOST_UNREACHABLE: f"see whether it is up and runs sshd; if the address is wrong: {address}",
+        Code.HOST_WITHOUT_RSYNC: f"install rsync there, and try it: {try_it}",
+        Code.HOST_PRINTS_AT_LOGIN: "correct the start-up files of that user's shell until this begins with the"
+        f" version: {try_it}",
+        Code.HOST_RESTRICTS_COMMANDS: "allow rsync to read files with this key, in ~/.ssh/authorized_keys there:"
+        ' command="rrsync -ro /",restrict ssh-ed25519 …',
+    }
+    return Finding(source.level, f"{why} ({who})", remedies.get(code_of(why), f"try it: {try_it}"))
 
 
 def own_address(facts: Facts, host: str) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ def index(config: Config) -> Generator[Finding, None, scan.Facts | None]:
             return None
     else:
         yield _driver()
-    opened = Index.open(url, config.database.password_file)
+    opened = Index.configured(config.database)
     try:
         with opened.impatient():
             return (yield from _look(opened, config))

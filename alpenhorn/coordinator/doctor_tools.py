@@ -63,9 +63,12 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
         )
     except CommandFailed as error:
         if tool == "rsync":
+            found = rsync.version(path)
+            if found and rsync.too_old(found):
+                return _too_old(bad, path, found)
             return Finding(
                 bad,
-                f"{_named(tool, path, seconds)} does not take the options that pulls use: {_first(error.stderr)}",
+                f"rsync {found} ({path}) does not take the options that pulls use: {_first(error.stderr)}",
                 "install a newer rsync",
             )
         said = error.stderr
@@ -73,14 +76,18 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
         return Finding(
             bad, f"{tool} ({path}): {error}", f"install {tool} anew, or set another in [transfer] {tool}"
         )
+    version = _NUMBER.search(_first(said))
+    if tool == "rsync" and version and rsync.too_old(version[0]):
+        return _too_old(bad, path, version[0])
     return Finding(Level.PASS, _with_version(tool, path, said))
 
 
-def _named(tool: str, path: str, seconds: float) -> str:
-    try:
-        return _with_version(tool, path, run((path, "--version"), timeout=seconds).stdout)
-    except AlpenhornError:
-        return f"{tool} ({path})"
+def _too_old(bad: Level, path: str, version: str) -> Finding:
+    return Finding(
+        bad,
+        f"rsync {version} ({path}) is too old: alpenhorn needs {rsync.OLDEST} or later",
+        "install a newer rsync, or set its path in [transfer] rsync",
+    )
 
 
 def _with_version(tool: str, path: str, said: str) -> str:

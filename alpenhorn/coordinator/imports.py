@@ -24,6 +24,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.backoff import waits
 from alpenhorn.plan.searches import subdirectories
+from alpenhorn.reasons import Code, Why, within
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import requests
 
@@ -50,18 +51,21 @@ class RequestSearch(Search):
         for path, directory, owner in outcome.others:
             if path in self.asked:
                 where = other_root(self.node, directory, owner)
-                self._cannot(path, f"it is {where}" if path == directory else f"it lies in {where}")
+                how = "is" if path == directory else "lies in"
+                self._cannot(path, Code.PATH_OF_OTHER_NODE(how=how, where=where))
 
-    def not_yet(self, path: str, why: str) -> None:
+    def not_yet(self, path: str, why: Why) -> None:
         self.later += 1
-        self.context.report.warnings.add(f"not imported yet from {self.node.name}: {why}", path)
+        self.context.report.warnings.add(within(why, f"not imported yet from {self.node.name}: {why}"), path)
 
-    def vanished(self, path: str, why: str) -> None:
+    def vanished(self, path: str, why: Why) -> None:
         self.context.report.tally("import").failed += 1
         self._cannot(path, why)
 
-    def _cannot(self, path: str, why: str) -> None:
-        self.context.report.failures.add(f"cannot be imported from {self.node.name}: {why}", path)
+    def _cannot(self, path: str, why: Why) -> None:
+        self.context.report.failures.add(
+            within(why, f"cannot be imported from {self.node.name}: {why}"), path
+        )
 
     def close(self) -> None:
         context, request_id = self.context, self.request.request_id

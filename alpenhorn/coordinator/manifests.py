@@ -25,6 +25,7 @@ from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.pulls import unfit
+from alpenhorn.reasons import Code
 from alpenhorn.record import manifest as records
 from alpenhorn.scan import manifest as scan
 
@@ -151,9 +152,7 @@ class Comparing:
         if done.fate is not Fate.DONE:
             # What nobody has seen must not be relied on.
             self._failed.add(job.node.id)
-            self.context.node_gone(
-                job.node.id, f"its files could not be compared with the index: {done.error}"
-            )
+            self.context.node_gone(job.node.id, Code.MANIFEST_COMPARISON_FAILED(why=done.error))
             return
         changed: tuple[Changed, ...] = done.outcome
         if changed and job.node.id not in self.context.gone:
@@ -328,7 +327,7 @@ class Writing:
         assert isinstance(job, ManifestJob)
         draft = self._drafts[job.node.id]
         if done.fate is Fate.BROKEN:
-            self.context.node_gone(job.node.id, done.error)
+            self.context.node_gone(job.node.id, done.reason)
             return
         written: ManifestOutcome = (
             done.outcome if done.fate is Fate.DONE else ManifestOutcome(error=done.error)

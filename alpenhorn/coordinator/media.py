@@ -18,8 +18,9 @@ from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
 from alpenhorn.model import Done, Fate, Identity, IdentityJob, Kind, NodeFact, Task
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
+from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record import media as record
-from alpenhorn.record.run import Run
+from alpenhorn.record.run import Run, not_ended
 from alpenhorn.scan import media as scan
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def look(
     # After the probes: what another run has written to its disk meanwhile, it had noted in the index before.
     known = strangers(index, here, found)
     standings: dict[int, Standing] = {}
-    wrong: dict[int, str] = {}
+    wrong: dict[int, Reason] = {}
     for node in here:
         answer = found.answers[node.id]
         standing = judge(known.media.get(node.id), answer.identity, known.identity, {})
@@ -82,7 +83,7 @@ def look(
         elif node in workable:
             standings[node.id] = standing
         elif standing in (Standing.EXCHANGED, Standing.AHEAD):
-            wrong[node.id] = f"its medium is {standing}, and no run has looked at it yet"
+            wrong[node.id] = Code.MEDIUM_NOT_LOOKED_AT(standing=standing)
     news = {node_id: why for node_id, why in wrong.items() if not _is_known(known, node_id)}
     if news and not asked.changes_nothing:
         record.wrong(index, news)
@@ -95,19 +96,13 @@ def _is_known(known: scan.Known, node_id: int) -> bool:
     return fact is not None and fact.wrong
 
 
-def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.Known) -> str:
+def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.Known) -> Reason:
     """Why a medium of another index or node is not worked on, and what to do."""
     file = f"{node.root}/{PATH}"
     if standing is Standing.CLONE:
         other = known.others(node.id)[identity.medium]
-        return (
-            f"the medium at {node.root} bears the identity of node {other}: it is a copy of that medium, or that medium"
-            f" itself; mount the right one, or, where this is to be a node of its own, remove {file}"
-        )
-    return (
-        f"the medium at {node.root} belongs to another index: mount the right one, or check which index this host uses;"
-        f" where the medium is to belong to this index from now on, remove {file}"
-    )
+        return Code.MEDIUM_OF_OTHER_NODE(root=node.root, other=other, file=file)
+    return Code.MEDIUM_OF_OTHER_INDEX(root=node.root, file=file)
 
 
 def settle(
@@ -117,20 +112,18 @@ def settle(
     those whose copies are to be compared with the disk."""
     by_id = {node.id: node for node in nodes}
     known = judged.known
-    forgotten = _forgotten_runs(index, run, found, known.identity)
+    forgotten = _earlier_runs(index, run, found, known, report)
     for node_id, standing in judged.standings.items():
         node, identity = by_id[node_id], found.answers[node_id].identity
         if standing is Standing.AHEAD or (standing is Standing.AS_LEFT and node_id in forgotten):
             assert identity is not None
             _ahead(index, node, identity, report)
         elif standing is Standing.BEHIND:
-            why = (
-                f"the medium of node {node.name} was {standing}: it is in an older state than the index knows"
-            )
-            report.warnings.add(f"{why}; its copies are compared with the index")
+            why = Code.MEDIUM_BEHIND(node=node.name, standing=standing)
+            report.warnings.add(within(why, f"{why}; its copies are compared with the index"))
             record.distrust(index, node_id, record.COMPARE, why)
         elif standing is Standing.UNCONFIRMED:
-            why = f"a run on node {node.name} ended before it changed anything"
+            why = Code.MEDIUM_UNCONFIRMED(node=node.name)
             _log.info("%s; its copies are compared with the index", why)
             record.distrust(index, node_id, record.COMPARE, why, identity)
         elif standing is Standing.EXCHANGED:
@@ -156,21 +149,33 @@ def settle(
     return [by_id[node_id] for node_id in sorted(compare)]
 
 
-def _forgotten_runs(index: Index, run: Run, found: Nodes, index_id: str) -> set[int]:
+def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, report: Report) -> set[int]:
     """The nodes on which a run of this index left a note of itself, and of which the index knows nothing: it was
     restored, though no generation tells so of a node on which nothing was changed since the backup.
 
-    Leaves the note of this run.
+    Tells of runs that never came to write down their end, which they cannot any more since their locks were free, and
+    leaves the note of this run.
     """
     noted: dict[int, tuple[int, str]] = {}
     for node_id, lock in found.locks.items():
-        if one := noted_run(lock, index_id):
+        if one := noted_run(lock, known.identity):
             noted[node_id] = one
-    runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else set()
+    runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else {}
+    dead = sorted(one for one in set(noted.values()) if one[0] < run.id and runs.get(one))
+    if dead:
+        not_ended(index, [number for number, _ in dead])
+        for number, host in dead:
+            report.warnings.add(
+                f"run {number} on {host} {Code.RUN_NOT_ENDED()}; what it left is finished by this run"
+            )
     for lock in found.locks.values():
-        lock.note(f"run {run.id} on {run.host} of index {index_id}")
+        lock.note(f"run {run.id} on {run.host} of index {known.identity}")
     # A restored index may give the number to this very run.
-    return {node_id for node_id, one in noted.items() if one[0] >= run.id or one not in runs}
+    return {
+        node_id
+        for node_id, one in noted.items()
+        if one[0] >= run.id or (one not in runs and one[0] > known.pruned)
+    }
 
 
 def noted_run(lock: RunLock, index_id: str) -> tuple[int, str] | None:
@@ -180,23 +185,26 @@ def noted_run(lock: RunLock, index_id: str) -> tuple[int, str] | None:
 
 
 def _ahead(index: Index, node: NodeFact, identity: Identity, report: Report) -> None:
-    why = (
-        f"node {node.name} was changed by runs of which the index knows nothing: the index was restored from a backup,"
-        " or its server lost what it had confirmed"
-    )
+    why = Code.MEDIUM_AHEAD(node=node.name)
     record.distrust(index, node.id, record.RECONCILE, why, identity)
     record.restored(index, why)
     report.warnings.add(
-        f"{why}; nothing is deleted on this index until its nodes were compared with it: run `{RECONCILE}` on each host"
+        within(
+            why,
+            f"{why}; nothing is deleted on this index until its nodes were compared with it: run `{RECONCILE}` on each"
+            " host",
+        )
     )
 
 
 def _exchanged(index: Index, run: Run, node: NodeFact, identity: Identity | None, report: Report) -> None:
-    why = f"the medium of node {node.name} is another one than the index knows, or was initialised anew"
+    why = Code.MEDIUM_EXCHANGED(node=node.name)
     medium = identity.medium if identity is not None else new_id()
     intended = Identity("", medium, next_generation(None, identity), new_word())
     suspect = record.exchanged(index, run, node, intended, why)
-    report.warnings.add(f"{why}; its {suspect} copies are suspect, and count once they were read")
+    report.warnings.add(
+        within(why, f"{why}; its {suspect} copies are suspect, and count once they were read")
+    )
 
 
 class Media:
@@ -271,9 +279,9 @@ class Media:
         job = done.task.job
         assert isinstance(job, IdentityJob) and self.context is not None
         node, held = job.node, self._held.pop(job.node.id, [])
-        error = done.outcome if done.fate is Fate.DONE else done.why
+        error: Why = done.outcome if done.fate is Fate.DONE else done.why
         if not error and not record.confirm(self._index, node.id, job.identity):
-            error = "the index was changed meanwhile"
+            error = Code.INDEX_CHANGED_MEANWHILE()
         if not error:
             self._moved.add(node.id)
             if job.anew:
@@ -282,19 +290,18 @@ class Media:
                 self._submit(task)
             return
         if done.fate is Fate.BROKEN:
-            self.context.node_gone(node.id, done.error)
+            self.context.node_gone(node.id, done.reason)
         elif node.id not in self.context.gone:
             self._refused(node, error)
         for task in held:
             self._drop(task)
 
-    def _refused(self, node: NodeFact, error: str) -> None:
+    def _refused(self, node: NodeFact, error: Reason) -> None:
         """Without a generation of its own this run changes nothing there."""
         assert self.context is not None
         self.context.node_gone(
             node.id,
-            f"its identity file {node.root}/{PATH} cannot be written: {error}; without it nothing is changed there:"
-            " make it writable, or give it room",
+            Code.IDENTITY_UNWRITABLE(file=f"{node.root}/{PATH}", why=error),
         )
 
     def withdrawn(self, task: Task) -> None:

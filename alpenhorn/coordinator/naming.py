@@ -27,6 +27,7 @@ from alpenhorn.plan.imports import (
     name_known,
     splits,
 )
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan.imports import known
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Listing:
         self.job = job
         self.outcome = outcome
         self.named: list[Named] = []
-        self.undecided: list[tuple[str, str]] = []
-        self.later: list[tuple[str, str]] = []
+        self.undecided: list[tuple[str, Reason]] = []
+        self.later: list[tuple[str, Reason]] = []
         self.open = 0
 
 
@@ -129,7 +130,7 @@ class Naming:
             self._answered(job, done.outcome)
         elif alone or self._hung >= MOST_HUNG:
             self._hung += alone
-            self._undecided(job, f"{done.fate}: {done.error}")
+            self._undecided(job, done.why)
         else:
             self._alone += reversed(
                 detect_tasks(self.node, self.number, job.listing, self.settle, job.files, most=1)
@@ -137,7 +138,7 @@ class Naming:
         if self._hung >= MOST_HUNG:
             for task in (*self._alone, *self._tasks):
                 assert isinstance(task.job, DetectJob)
-                self._undecided(task.job, "they hung before, and are asked no more in this search")
+                self._undecided(task.job, Code.DETECTORS_HUNG())
             self.drop()
         ended = {number: listing for number, listing in self._listings.items() if not listing.open}
         for number in ended:
@@ -171,9 +172,9 @@ class Naming:
                 self.callbacks.keep(one)
         self._asked(listing, len(results))
 
-    def _undecided(self, job: DetectJob, why: str) -> None:
+    def _undecided(self, job: DetectJob, why: Reason) -> None:
         listing = self._listings[job.listing]
-        said = f"the import detectors ({', '.join(self.detectors)}) do not tell whose it is: {why}"
+        said = Code.DETECTORS_UNDECIDED(detectors=", ".join(self.detectors), why=why)
         listing.undecided += [(file.path, said) for file in job.files]
         self._asked(listing, len(job.files))
 

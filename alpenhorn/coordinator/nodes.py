@@ -24,6 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
+from alpenhorn.reasons import Code, Reason, within
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
@@ -59,9 +60,9 @@ def meant(topology: Topology, host: str, asked: Asked, report: Report) -> list[N
     chosen = []
     for node in topology.named(asked.nodes):
         if node.host != host:
-            why = f"it is on host {node.host or '(none)'}, and this is {host}"
+            why = Code.NODE_ON_OTHER_HOST(there=node.host or "(none)", here=host)
         elif not node.active:
-            why = f"it is not active; activate it with: alpenhorn node activate {node.name}"
+            why = Code.NODE_INACTIVE(node=node.name)
         else:
             chosen.append(node)
             continue
@@ -84,15 +85,21 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
         )
 
 
-def leave_out(node: NodeFact, why: str, report: Report, asked: Asked) -> None:
+def tell_no_node(host: str, report: Report) -> None:
+    """A run that did nothing at all has failed, whatever kept it from each of the nodes."""
+    report.no_node = True
+    report.failures.add(Code.RUN_NO_NODE(host=host))
+
+
+def leave_out(node: NodeFact, why: Reason, report: Report, asked: Asked) -> None:
     """A node that was asked for by name and cannot be had is a failure, any other just a warning."""
     report.left_out[node.name] = why
     notes = report.failures if node.name in asked.nodes else report.warnings
     notes.add(left_out_told(node.name, why))
 
 
-def left_out_told(name: str, why: str) -> str:
-    return f"node {name} is left out: {why}"
+def left_out_told(name: str, why: str) -> Reason:
+    return within(why, f"node {name} is left out: {why}")
 
 
 def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
@@ -104,15 +111,15 @@ def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
             report.warnings.add(found.answers[node.id].warning)
 
 
-def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, str]]:
+def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reason]]:
     """The storage objects by node id, and why there is none for the others."""
     ios: dict[int, Node] = {}
-    faults: dict[int, str] = {}
+    faults: dict[int, Reason] = {}
     for node in nodes:
         try:
             ios[node.id] = node_io(node)
         except StorageError as error:
-            faults[node.id] = str(error)
+            faults[node.id] = error.reason
     return ios, faults
 
 
@@ -138,7 +145,7 @@ def _answer(done: Done) -> ProbeOutcome:
         root = done.task.job.node.root
         return ProbeOutcome(
             done.task.node_id,
-            error=f"{root} did not answer within {done.task.deadline:g} s: is its server or disk gone?",
+            error=Code.ROOT_DID_NOT_ANSWER(root=root, seconds=done.task.deadline),
         )
     return ProbeOutcome(done.task.node_id, error=done.error)
 
@@ -223,10 +230,7 @@ def one_place(nodes: Iterable[NodeFact], found: Nodes) -> None:
         for node in same:
             others = ", ".join(other.name for other in same if other is not node)
             if others:
-                why = (
-                    f"its root {node.root} is also the root of active node {others}, and each copy would count twice;"
-                    " see whose it is, and: alpenhorn node deactivate NODE"
-                )
+                why = Code.ROOT_SHARED(root=node.root, others=others)
                 found.answers[node.id] = found.answers[node.id]._replace(error=why)
 
 
@@ -267,13 +271,13 @@ def lock(
             while not taken and asked.wait and not stopping():
                 taken = run_lock.acquire(wait=True, timeout=WAIT_SLICE)
         except StorageError as error:
-            leave_out(node, str(error), report, asked)
+            leave_out(node, error.reason, report, asked)
             continue
         if taken:
             found.locks[node.id] = run_lock
         else:
             busy.append(node)
-            why = f"another run ({run_lock.holder()}) is working on it"
+            why = Code.NODE_LOCKED_BY_RUN(run=run_lock.holder())
             report.left_out[node.name] = why
             # Runs that overlap are no reason for cron to send a mail.
             notes = report.failures if node.name in asked.nodes else report.overlaps

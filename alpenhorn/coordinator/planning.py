@@ -62,7 +62,7 @@ def make_planner(
         try:
             bwlimit_of(io.node)
         except StorageError as error:
-            troubles.unwritable[io.node.id] = str(error)
+            troubles.unwritable[io.node.id] = error.reason
     return PullPlanner(
         host=config.sync.host,
         nodes=topology.nodes,

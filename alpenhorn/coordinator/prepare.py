@@ -49,15 +49,15 @@ def prepare(
     media.strangers(index, here, found)
     node_steps.out_of_sight(index, topology, host, [node.id for node in here if found.answers[node.id].error])
     for node in targets:
-        if found.answers[node.id].error:
-            node_steps.leave_out(node, found.answers[node.id].error, report, asked)
+        if error := found.answers[node.id].error:
+            node_steps.leave_out(node, error, report, asked)
     node_steps.lock(targets, found, asked, report, stopping)
     locked = [node for node in targets if node.id in found.locks]
     node_steps.mark_anew(pool, former, locked, found, report)
     found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True)
     for node in locked:
-        if found.answers[node.id].error:
-            node_steps.leave_out(node, found.answers[node.id].error, report, asked)
+        if error := found.answers[node.id].error:
+            node_steps.leave_out(node, error, report, asked)
     workable = [node for node in locked if not found.answers[node.id].error]
     judged = media.look(index, here, workable, found, asked, report)
     workable = [node for node in workable if node.id in judged.standings]

@@ -16,11 +16,12 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Node, TapeNode
-from alpenhorn.model import MARKER, DeletionFact, NodeFact, ProbeOutcome, PullFact
+from alpenhorn.model import MARKER, DeletionFact, Method, NodeFact, ProbeOutcome, PullFact, WantsFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
+from alpenhorn.reasons import Code, Reason, within
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan import checks, imports, pulls
 from alpenhorn.scan import topology as topologies
@@ -28,6 +29,13 @@ from alpenhorn.scan.tape import progress as tape_progress
 
 PAGE = 2000
 NO_RUN = 0  # no run has this id, so every live claim is somebody else's
+METHODS = {
+    Method.LINK: Code.BY_HARD_LINK,
+    Method.COPY: Code.BY_COPY,
+    Method.RSYNC: Code.BY_RSYNC,
+    Method.RSYNC_SSH: Code.BY_RSYNC_OVER_SSH,
+    Method.BBCP: Code.BY_BBCP,
+}
 
 
 class Line(NamedTuple):
@@ -41,7 +49,7 @@ class Line(NamedTuple):
     node: str
     source: str
     planned: bool
-    why: str
+    why: Reason
 
 
 @dataclass
@@ -74,7 +82,7 @@ class Plan:
     and `notes`: what is wrong, or should be known, beside that."""
 
     lines: dict[Line, Amount] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, Reason] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     exit_status: int = 0
@@ -165,11 +173,11 @@ def items(
 
 def why(
     index: Index, pool: Pool, config: Config, clock: Callable[[], datetime.datetime], request_id: int
-) -> str:
+) -> Reason:
     """What a run on this host would do about one pending request if it were the only one, and why."""
     group_id = pulls.group_of(index, request_id)
     if group_id is None:
-        return "there is no such request"
+        return Code.NO_SUCH_REQUEST()
     found = look(index, pool, config, Asked())
     if group_id not in {node.group_id for node in found.meant}:
         hosts = sorted(
@@ -180,20 +188,20 @@ def why(
             }
         )
         if not hosts:
-            return "its group has no active node on any host"
-        return f"its group has no active node on this host; a run on {' or '.join(hosts)} may serve it"
+            return Code.GROUP_WITHOUT_NODE_ANYWHERE()
+        return Code.REQUEST_FOR_OTHER_HOST(hosts=" or ".join(hosts))
     facts = pulls.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
     if not facts or facts[0].request_id != request_id:
-        return "it is not pending any more"
+        return Code.REQUEST_NOT_PENDING()
     decision = found.planner.decide(facts[0], posix(clock()))
     if decision.choice is Choice.PULL:
-        return (
-            f"it would be pulled now onto {found.topology.nodes[decision.node_id].name} ({decision.method})"
-        )
+        node = found.topology.nodes[decision.node_id].name
+        return within(METHODS[decision.method](), f"it would be pulled now onto {node} ({decision.method})")
     if decision.choice is Choice.CANCEL:
-        return f"it would be cancelled now: {decision.why}"
+        return within(decision.why, f"it would be cancelled now: {decision.why}")
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
-    return f"it is not done now: {decision.why}{decision.in_brackets}{f'; {progress}' if progress else ''}"
+    more = f"{decision.in_brackets}{f'; {progress}' if progress else ''}"
+    return within(decision.why, f"it is not done now: {decision.why}{more}")
 
 
 def _kept(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
@@ -206,7 +214,7 @@ def _imports(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
     for node in nodes:
         for request in imports.requests(index, node.id):
             waiting = waits(request.attempt, now)
-            what = "initialise" if request.path == MARKER else "search and import"
+            what = Code.INITIALISATION_REQUESTED() if request.path == MARKER else Code.IMPORT_REQUESTED()
             line = Line("import", node.name, "", not waiting, WAITS if waiting else what)
             yield Item(line, request.path, None, request.request_id)
 
@@ -214,7 +222,7 @@ def _imports(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
 def _searches(nodes: list[NodeFact]) -> Iterator[Item]:
     for node in nodes:
         if node.auto_import:
-            yield Item(Line("import", node.name, "", True, "search for new files"), ".", None, None)
+            yield Item(Line("import", node.name, "", True, Code.AUTO_IMPORT()), ".", None, None)
 
 
 def _tapes(index: Index, found: Prospect, now: float, min_days: float) -> Iterator[Item]:
@@ -233,7 +241,7 @@ def _checks(index: Index, found: Prospect, now: float, min_days: float) -> Itera
         ready = True if isinstance(found.ios[node.id], TapeNode) else None
         for facts in checks.pages(index, node.id, PAGE, ready=ready):
             released = facts[0].wants_file == "N"
-            why = "read and compare, unless it is deleted" if released else "read and compare"
+            why = Code.RELEASED_COPY_SUSPECT() if released else Code.COPY_SUSPECT()
             yield from _check_items(node, why, choose_checks(facts, now))
         if node.auto_verify > 0:
             import random  # as the run does
@@ -242,7 +250,7 @@ def _checks(index: Index, found: Prospect, now: float, min_days: float) -> Itera
                 yield from _check_items(node, turn.why, turn.plan)
 
 
-def _check_items(node: NodeFact, why: str, plan: CheckPlan) -> Iterator[Item]:
+def _check_items(node: NodeFact, why: Reason, plan: CheckPlan) -> Iterator[Item]:
     planned = Line("check", node.name, "", True, why)
     for file in plan.files:
         yield Item(planned, file.path, file.size_b, None)
@@ -261,24 +269,25 @@ def _deletions(index: Index, found: Prospect, config: Config, asked: Asked, now:
         for page in chosen.pages():
             chosen.going(page.may)
             for fact in page.may:
-                why = braked or ("released" if fact.wants_file == "N" else "make room")
+                released = fact.wants_file == WantsFile.NO
+                why = braked or (Code.COPY_RELEASED() if released else Code.COPY_MAKES_ROOM())
                 yield _delete_item(node, fact, not braked, why)
             for fact, obstacle in page.left:
                 yield _delete_item(node, fact, False, obstacle)
 
 
-def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: str) -> Item:
+def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason) -> Item:
     line = Line("delete", node.name, "", planned, why)
     return Item(line, f"{fact.acq}/{fact.name}", fact.size_b, None)
 
 
 def _pulls(index: Index, found: Prospect, now: float) -> Iterator[Item]:
-    lines: dict[tuple[int, int, int, Choice, str], Line] = {}
+    lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
     for group_id in sorted({node.group_id for node in found.meant}):
         for facts in pulls.pages(index, group_id, PAGE, NO_RUN, index.now()):
             for fact in facts:
                 decision = found.planner.decide(fact, now)
-                why = decision.method.value if decision.choice is Choice.PULL else decision.why
+                why = decision.why or METHODS[decision.method]()
                 key = (fact.node_from_id, fact.group_to_id, decision.node_id, decision.choice, why)
                 line = lines.get(key)
                 if line is None:
@@ -286,7 +295,7 @@ def _pulls(index: Index, found: Prospect, now: float) -> Iterator[Item]:
                 yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
 
 
-def _pull_line(topology: topologies.Topology, decision: PullDecision, why: str) -> Line:
+def _pull_line(topology: topologies.Topology, decision: PullDecision, why: Reason) -> Line:
     fact: PullFact = decision.fact
     source = topology.nodes.get(fact.node_from_id)
     if decision.choice is Choice.PULL:

@@ -22,6 +22,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
+from alpenhorn.reasons import Code, Why, within
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
@@ -106,9 +107,14 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                notes.add(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
+                if decision.why in context.planner.troubles.silent.values():
+                    notes.add(decision.why, _name(decision.fact), files=True)
+                else:
+                    what = within(decision.why, f"not pulled: {decision.why}")
+                    notes.add(what, _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
-                context.report.later.add(f"not pulled yet: {decision.why}", _name(decision.fact))
+                what = within(decision.why, f"not pulled yet: {decision.why}")
+                context.report.later.add(what, _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:
             return []
@@ -221,6 +227,10 @@ class Pulls:
                 tally.bytes += result.file.size_b
             elif result.verdict is Verdict.FAILED:
                 tally.failed += 1
+                if result.blame is Blame.NETWORK:
+                    # One line for the host, not one for each pair of nodes.
+                    context.report.failures.add(result.error, result.file.path, files=True)
+                    continue
                 context.report.failures.add(
                     f"pulls from {job.source.name} onto {job.node.name} failed",
                     f"{result.file.path}: {result.error}",
@@ -242,17 +252,17 @@ class Pulls:
             if result.blame is not None and not result.unmounted
         }
         node, host = job.node, job.source.host
-        unmounted = next((result.error for result in results if result.unmounted), "")
+        unmounted: Why = next((result.error for result in results if result.unmounted), "")
         if unmounted:
             source_id = job.source.id
             self.context.planner.trouble_with_source(source_id, unmounted)
             self._withdraw(lambda task: not _from_node(task, source_id))
         if Blame.DESTINATION in blamed:
-            self.context.planner.trouble_at_node(node.id, f"{node.name} could not be written in this run")
+            self.context.planner.trouble_at_node(node.id, Code.DESTINATION_TAKES_NO_MORE(node=node.name))
             self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
-        if Blame.NETWORK in blamed and host is not None:
-            why = f"could not be reached in this run ({blamed[Blame.NETWORK]})"
-            self.context.planner.trouble_with_host(host, why)
+        silent = blamed.get(Blame.NETWORK)
+        if silent and host is not None:
+            self.context.planner.trouble_with_host(host, silent)
             self._withdraw(lambda task: not _from_host(task, host))
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:

@@ -21,6 +21,7 @@ from alpenhorn.model import CheckFact, CheckFile, Done, Fate, HasFile, Kind, Nod
 from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.checks import choose, storage_in_doubt
 from alpenhorn.plan.reconcile import Place, inside, places
+from alpenhorn.reasons import Code, Why, within
 from alpenhorn.reconciling import (
     BACK,
     DIFFERING,
@@ -108,7 +109,7 @@ class Reconciling:
             except UnsafePath as error:
                 # No such file can be on the disk, nor be deleted: neither keeps the node from being believed.
                 compared.looked += acq.good
-                compared.kept[UNREAD].add(Finding(UNREAD, acq.name, why=str(error), copies=acq.good))
+                compared.kept[UNREAD].add(Finding(UNREAD, acq.name, why=error.reason, copies=acq.good))
             else:
                 acqs.append(acq)
         files, size_b = report.expected
@@ -220,7 +221,8 @@ class Reconciling:
         if done.fate is not Fate.DONE:
             # What nobody has seen must not be relied on.
             self._broken.add(job.node.id)
-            self.context.node_gone(job.node.id, f"comparing its files with the index failed: {done.error}")
+            why = Code.COMPARISON_FAILED(why=done.error)
+            self.context.node_gone(job.node.id, why)
             return
         outcome: ReconcileOutcome = done.outcome
         compared.looked += outcome.looked
@@ -252,22 +254,23 @@ class Reconciling:
             compared.why = context.gone[node.id]
             return
         if storage_in_doubt(compared.looked, missing.count) and not context.asked.accept_loss:
-            compared.why = (
-                f"{missing.count} of {compared.looked} copies are missing (such as {next(iter(missing)).path}); nothing"
-                " was recorded; mount or repair the storage, or record the loss with: alpenhorn reconcile"
-                f" --node {node.name} --accept-loss"
+            compared.why = Code.TOO_MANY_COPIES_MISSING(
+                missing=missing.count,
+                looked=compared.looked,
+                example=next(iter(missing)).path,
+                node=node.name,
             )
             return
         if self._options.dry_run:
-            compared.why = "dry run; nothing was recorded"
+            compared.why = Code.DRY_RUN()
             return
         for kind, before in ((MISSING, HasFile.YES), (DIFFERING, HasFile.YES), (BACK, HasFile.NO)):
             findings = iter(compared.kept[kind])
             while some := list(islice(findings, RECORDED)):
-                why = {one.copy_id: f"compared with the disk: {one.why}" for one in some}
+                why = {one.copy_id: within(one.why, f"compared with the disk: {one.why}") for one in some}
                 turned = suspect(context.index, context.run, node, before, why)
                 if turned is None:
-                    compared.why = "the node was moved or deactivated during the comparison"
+                    compared.why = Code.NODE_CHANGED_DURING_COMPARISON()
                     return
                 compared.suspect += turned
                 if before == HasFile.YES:
@@ -277,14 +280,14 @@ class Reconciling:
         if not compared.why:
             compared.complete = believed(context.index, node)
 
-    def _incomplete(self, compared: Compared) -> str:
+    def _incomplete(self, compared: Compared) -> Why:
         node, left = compared.node, compared.expected - compared.looked
         if node.id in self._broken or not self._read[node.id] or self.context.report.stopped:
-            return f"the run was stopped; {max(left, 0)} copies were not compared"
+            return Code.COMPARISON_STOPPED(left=max(left, 0))
         if left:
-            return f"{left} of {compared.expected} copies could not be compared"
+            return Code.COMPARISON_INCOMPLETE(left=left, expected=compared.expected)
         if good_copies.count(self.context.index, node.id) + self._turned[node.id] != self._good[node.id]:
-            return "its copies changed in the index during the comparison; run it again"
+            return Code.INDEX_CHANGED_DURING_COMPARISON()
         return ""
 
     def _tell(self, compared: Compared) -> None:
@@ -292,7 +295,7 @@ class Reconciling:
         counts = {kind: compared.kept[kind].count for kind in KINDS}
         _log.info("node %s was compared: %d copies looked at, %s", name, compared.looked, counts)
         if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
-            report.failures.add(f"node {name} is not reconciled: {compared.why}")
+            report.failures.add(within(compared.why, f"node {name} is not reconciled: {compared.why}"))
         elif not compared.agrees() and compared.node.id not in self.context.gone:
             report.failures.add(f"node {name} differs from the index")
 

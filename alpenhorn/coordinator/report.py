@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
+from alpenhorn.reasons import Reason
 from alpenhorn.run.pool import Activity
 
 if TYPE_CHECKING:
@@ -62,12 +63,21 @@ class Notes:
     def __init__(self, level: int) -> None:
         self._level = level
         self._notes: dict[str, tuple[int, str]] = {}
+        self.files: set[str] = set()  # those that are about the files that are their examples
 
-    def add(self, what: str, example: str = "") -> None:
+    def add(self, what: str, example: str = "", files: bool = False) -> None:
         times, first = self._notes.get(what, (0, example))
         if times < MOST_LOGGED:
             _log.log(self._level, "%s%s", what, f"; {example}" if example else "")
         self._notes[what] = (times + 1, first)
+        if files:
+            self.files.add(what)
+
+    def merge(self, other: Notes) -> None:
+        """Take over what the other one has of the things noted here: for whoever reads it, they are one."""
+        for what in self._notes.keys() & other._notes.keys():
+            times, first = self._notes[what]
+            self._notes[what] = (times + other._notes.pop(what)[0], first)
 
     def __bool__(self) -> bool:
         return bool(self._notes)
@@ -81,7 +91,7 @@ class Notes:
         """One line for each, in the order in which they were first met."""
         lines = []
         for what, (times, example) in self._notes.items():
-            more = f" ({times} times)" if times > 1 else ""
+            more = f" ({times} {'files' if what in self.files else 'times'})" if times > 1 else ""
             lines.append(
                 what + more + (f"; {'the first: ' if times > 1 else ''}{example}" if example else "")
             )
@@ -97,13 +107,14 @@ class Report:
     run is working on.
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
     was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
-    written, by node name.  `compared`: what a reconciliation found on each node.
+    written, by node name.  `compared`: what a reconciliation found on each node.  `no_node`: none could be worked on;
+    `must_have_all`: a node that was left out is a failure, whatever the reason.
     """
 
     def __init__(self) -> None:
         self.tallies: dict[str, Tally] = {}
         self.nodes: list[str] = []
-        self.left_out: dict[str, str] = {}
+        self.left_out: dict[str, Reason] = {}
         self.warnings = Notes(logging.WARNING)
         self.failures = Notes(logging.ERROR)
         self.overlaps = Notes(logging.INFO)
@@ -113,6 +124,8 @@ class Report:
         self.manifests: dict[str, tuple[int, int]] = {}
         self.compared: list[Compared] = []
         self.stopped = False
+        self.no_node = False
+        self.must_have_all = False
         self.out_of_time = False
         self.run_id: int | None = None
         self.new_round()
@@ -127,7 +140,8 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        return FAILED if self.failures or self.stopped else DONE
+        left_out = self.must_have_all and self.left_out
+        return FAILED if self.failures or self.stopped or self.no_node or left_out else DONE
 
 
 class Watcher(Protocol):

@@ -21,6 +21,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
+from alpenhorn.reasons import Reason, Why, within
 from alpenhorn.scan.imports import written_by
 
 MOST_CHANGED = 50_000  # directories; if more have changed all are listed, and none held
@@ -90,7 +91,7 @@ class NodeSearch(Search):
         super().withdrawn()
         self._final = True
 
-    def give_up(self, error: str) -> None:
+    def give_up(self, error: Reason) -> None:
         super().give_up(error)
         self._offset = None
         self._final = True
@@ -172,10 +173,10 @@ class NodeSearch(Search):
         if stamp != self.before.get(stamp.path):
             self.listed.append(stamp)
 
-    def not_yet(self, path: str, why: str) -> None:
-        self.context.report.later.add(f"not imported yet from {self.node.name}: {why}", path)
+    def not_yet(self, path: str, why: Why) -> None:
+        self.context.report.later.add(within(why, f"not imported yet from {self.node.name}: {why}"), path)
 
-    def vanished(self, path: str, why: str) -> None:
+    def vanished(self, path: str, why: Why) -> None:
         _log.debug("not imported from %s: %s; %s", self.node.name, path, why)
 
     # --- what is remembered ----------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
 from alpenhorn.plan.imports import choose, is_new, without_taken
+from alpenhorn.reasons import Reason, Why, within
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
@@ -59,7 +60,7 @@ class Search(ABC):
         self.waiting = 0
         self.begun = False
         self.stopped = False
-        self.error = ""
+        self.error: Why = ""
 
     # --- what the two kinds do differently -------------------------------------------------------------
 
@@ -72,11 +73,11 @@ class Search(ABC):
         """What else follows from a listing.  `to_do`: paths of files in it with which something is left to do."""
 
     @abstractmethod
-    def not_yet(self, path: str, why: str) -> None:
+    def not_yet(self, path: str, why: Why) -> None:
         """A file is locked or still changing."""
 
     @abstractmethod
-    def vanished(self, path: str, why: str) -> None:
+    def vanished(self, path: str, why: Why) -> None:
         """What was found is not there any more, or is no file now."""
 
     @abstractmethod
@@ -122,7 +123,7 @@ class Search(ABC):
             error = done.why
             self.give_up(error)
             if done.fate is Fate.BROKEN:
-                self.context.node_gone(self.node.id, done.error)
+                self.context.node_gone(self.node.id, done.reason)
             else:
                 self.context.report.failures.add(f"the search on {self.node.name} is not complete", error)
         elif isinstance(job, SearchJob):
@@ -135,7 +136,7 @@ class Search(ABC):
         self.open -= 1
         self.stopped = True
 
-    def give_up(self, error: str) -> None:
+    def give_up(self, error: Reason) -> None:
         """Look no further; what was found already is still hashed unless its node is gone."""
         self.error = error
         self.directories = []
@@ -165,7 +166,7 @@ class Search(ABC):
         for path, why in listing.undecided:
             self.error = why
             context.report.tally("import").failed += 1
-            context.report.failures.add(f"cannot be imported from {node.name}: {why}", path)
+            context.report.failures.add(within(why, f"cannot be imported from {node.name}: {why}"), path)
         for path, why in listing.later:
             self.not_yet(path, why)
         named = listing.named
@@ -174,7 +175,7 @@ class Search(ABC):
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
-            context.report.warnings.add(f"not imported from {node.name}: {why}", path)
+            context.report.warnings.add(within(why, f"not imported from {node.name}: {why}"), path)
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
@@ -208,7 +209,7 @@ class Search(ABC):
             for path, difference in outcome.differ:
                 report.failures.add(f"corrupt on {node.name}", f"{path}: {difference}")
             for path, why in outcome.refused:
-                report.failures.add(f"cannot be imported from {node.name}: {why}", path)
+                report.failures.add(within(why, f"cannot be imported from {node.name}: {why}"), path)
             if wanted:
                 self.naming.callbacks.call(wanted, outcome.told)
         for result in results:
@@ -219,7 +220,8 @@ class Search(ABC):
                 self.vanished(path, result.error)
             elif result.verdict is Verdict.UNREADABLE:
                 tally.failed += 1
-                report.failures.add(f"cannot be imported from {node.name}: {result.error}", path)
+                unread = result.error
+                report.failures.add(within(unread, f"cannot be imported from {node.name}: {unread}"), path)
                 self.error = result.error
         if len(results) < len(job.files):
             self.stopped = True

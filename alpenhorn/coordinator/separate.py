@@ -15,6 +15,7 @@ from alpenhorn.model import Done, Fate, HasFile, Kind, NodeFact, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.checks import loss_told, storage_in_doubt
 from alpenhorn.plan.links import look_files
+from alpenhorn.reasons import Reason
 from alpenhorn.record import separate as records
 from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import manifest as scan
@@ -33,7 +34,7 @@ class _State:
         self.complete = False
         self.failed = False
         self.left = 0
-        self.lost: dict[int, tuple[str, str]] = {}  # copy id: path, why
+        self.lost: dict[int, tuple[str, Reason]] = {}  # copy id: path, why
 
 
 class Separating:
@@ -116,7 +117,7 @@ class Separating:
         if done.fate is not Fate.DONE:
             state.failed = True
             if done.fate is Fate.BROKEN:
-                self.context.node_gone(job.node.id, done.error)
+                self.context.node_gone(job.node.id, done.reason)
             else:
                 self.context.report.failures.add(
                     f"the copies on {job.node.name} could not be looked at for shared bytes", done.why

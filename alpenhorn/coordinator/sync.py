@@ -13,6 +13,7 @@ from alpenhorn.config import Config
 from alpenhorn.coordinator import manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
+from alpenhorn.coordinator.endings import Row
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
@@ -59,57 +60,51 @@ def sync(
     another run holds every node that was meant, IndexUnusable when the index is lost for good.
     """
     report = Report()
+    report.must_have_all = asked.manifest or asked.reconcile is not None
     started = time.monotonic()
     topology = topologies.load(index)
     host = config.sync.host
     meant = node_steps.meant(topology, host, asked, report)
-    if not meant:
+    if not meant and not report.left_out:
         node_steps.tell_unknown_host(index, host, asked, report)
         return report
     found = node_steps.Nodes()
     try:
-        workable, judged = prepare(index, pool, topology, host, meant, asked, found, report, stopping)
-        if not workable:
-            return report
-        run = runs.begin(index, host, [node.name for node in workable], clock)
-        report.run_id = run.id
-        report.nodes = [node.name for node in workable]
-        _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
-        claims.drop_dead(index, run, found.locks)
-        compare = [] if asked.changes_nothing else media.settle(index, run, workable, found, judged, report)
-        session = _Session(
-            index,
-            pool,
-            config,
-            asked,
-            watcher,
-            clock,
-            stopping,
-            report,
-            run,
-            started,
-            topology,
-            workable,
-            found,
-            judged,
-            compare,
-        )
-        free_b: dict[int, int | None] = {}
-        try:
+        with Row(index, host, clock, report) as row:
+            workable, judged = prepare(index, pool, topology, host, meant, asked, found, report, stopping)
+            if not workable:
+                node_steps.tell_no_node(host, report)
+                row.end({})
+                return report
+            run = row.begin([node.name for node in workable])
+            report.nodes = [node.name for node in workable]
+            _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
+            claims.drop_dead(index, run, found.locks)
+            compare = (
+                [] if asked.changes_nothing else media.settle(index, run, workable, found, judged, report)
+            )
+            session = _Session(
+                index,
+                pool,
+                config,
+                asked,
+                watcher,
+                clock,
+                stopping,
+                report,
+                run,
+                started,
+                topology,
+                workable,
+                found,
+                judged,
+                compare,
+            )
             session.rounds()
             free_b = _free_space(pool, session)
-        finally:
-            # Also when the index was lost or the work failed: what is known is written down if it can be.
-            counts = {kind: tally.as_dict() for kind, tally in report.tallies.items()}
-            runs.end(index, run, report.exit_status, counts, free_b)
-        for notes in (report.warnings, report.waiting, report.later, report.failures):
-            notes.log_counts()
-        told = "; ".join(
-            f"{kind}: {tally.done} done, {tally.failed} failed" for kind, tally in report.tallies.items()
-        )
-        _log.info(
-            "run %d ends with status %d; %s", run.id, report.exit_status, told or "there was nothing to do"
-        )
+            for notes in (report.warnings, report.waiting, report.later, report.failures):
+                notes.log_counts()
+            row.end(free_b)
     finally:
         found.release()
     return report
@@ -401,7 +396,7 @@ class _Session:
     def _taken(self, worklist: Worklist, done: Done, context: Context) -> None:
         if done.fate is Fate.ABANDONED:
             # A worker that cannot be killed hangs in the storage: whoever comes next would hang there too.
-            context.node_gone(done.task.node_id, done.error)
+            context.node_gone(done.task.node_id, done.reason)
         worklist.take(done)
         files, size_b = self.report.finished
         self.report.finished = (files + done.task.files, size_b + done.task.bytes)

@@ -14,13 +14,14 @@ from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan import tape as plan
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import tape as record
 from alpenhorn.scan import tape as scan
 from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeJob, TapeResult, Verb, Wanted, Where
 
 FILES = 1000  # in one job
 AT_ONCE = 200  # copies that leave the disk before it is looked whether that was enough
-NO_ROOM = "its disk has too little room (see the setting headroom)"
+NO_ROOM = Code.NO_ROOM_TO_COME_FROM_TAPE()
 FAILED = {
     Verb.LOOK: "it cannot be told where files are",
     Verb.RESTORE: "files cannot be had back from tape",
@@ -51,20 +52,20 @@ def restores(
 
 def prospect(
     index: Index, io: TapeNode, free_b: int | None, now: float, min_days: float
-) -> Iterator[tuple[bool, str, TapeFile]]:
+) -> Iterator[tuple[bool, Reason, TapeFile]]:
     """What a run would do, and what it would leave: whether it would be done, how or why not, and the file."""
     rows = scan.asked_back(index, io.node.id)
     for row in rows:
         if row.state is State.ASKED:
-            yield False, "on its way back from tape", row.file
+            yield False, Code.COMING_FROM_TAPE(), row.file
     found = restores(index, io, rows, free_b, now, min_days, verify=True)
     for one in found.chosen:
-        yield True, f"ask back from tape, to {one.purpose}", one.file
+        yield True, Code.ASKED_BACK_FROM_TAPE(purpose=one.purpose), one.file
     for one in found.later:
         yield False, NO_ROOM, one.file
     if free_b is not None and free_b < io.headroom_b:
         for file in plan.enough(_dispensable(index, io.node), io.headroom_b - free_b):
-            yield True, "leave to tape, to make room on disk", file
+            yield True, Code.LEAVES_DISK_FOR_ROOM(), file
 
 
 def _to_verify(
@@ -189,7 +190,7 @@ class Tapes:
             # Whatever came of it, the next look at the files tells.
             why = done.why
             if done.fate is Fate.BROKEN:
-                context.node_gone(node.id, done.error)
+                context.node_gone(node.id, done.reason)
             else:
                 context.report.failures.add(f"{FAILED[job.verb]} on {node.name}", why)
             return

@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, in_words, offered, plugins
 from alpenhorn.io.base import Node
 from alpenhorn.model import Detected, Found, ImportedFile
+from alpenhorn.reasons import Code, Why
 
 Callback = Callable[[ImportedFile, Any], None]
 
@@ -83,25 +84,28 @@ def ask(found: Found, view: NodeView) -> Detected:
 
     That one of them cannot be used is told only where no other claims the file.
     """
-    unusable = ""
+    unusable: Why = ""
     for plugin in detectors():
         if plugin.loaded is None:
-            unusable = unusable or f"the import detector {plugin.name} of {plugin.origin}: {plugin.error}"
+            unusable = unusable or Code.DETECTOR_UNUSABLE(
+                detector=plugin.name, origin=plugin.origin, why=plugin.error
+            )
             continue
         try:
             answer = plugin.loaded(found.path, view)
             if answer is not None:
                 return _detected(found, plugin, answer)
         except (Exception, SystemExit) as error:  # a stranger's
-            return Detected(found, error=f"the import detector {plugin.name} failed: {in_words(error)}")
+            return Detected(found, error=Code.DETECTOR_FAILED(detector=plugin.name, why=in_words(error)))
     return Detected(found, error=unusable)
 
 
 def _detected(found: Found, plugin: Plugin, answer: Any) -> Detected:
     acq, callback = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
     if not isinstance(acq, str) or not (callback is None or callable(callback)):
-        wrong = f"gave {answer!r}, which is neither None nor a name nor (name, callback)"
-        return Detected(found, error=f"the import detector {plugin.name} {wrong}")
+        return Detected(
+            found, error=Code.DETECTOR_GAVE_WRONG_ANSWER(detector=plugin.name, answer=repr(answer))
+        )
     return Detected(found, acq, plugin.name, b"" if callback is None else pickle.dumps(callback))
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import Below, check_relative, not_followed
+from alpenhorn.fs.syscalls import flush
 from alpenhorn.fs.tree_lock import TreeLock
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -76,7 +77,7 @@ class Parents:
         Directories that were there are flushed too: somebody else may have made them a moment ago.
         """
         for fd in self._open.values():
-            os.fsync(fd)
+            flush(fd)
 
 
 def prune(

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.paths import Below
-from alpenhorn.fs.syscalls import syncfs
+from alpenhorn.fs.syscalls import flush, syncfs
 
 FEW = 8  # files that are flushed one by one; more are flushed with one call for the file system
 FEW_DIRECTORIES = 2 * FEW
@@ -108,17 +108,17 @@ class Flusher:
     def _flush_each(self, directories: list[str]) -> None:
         """Deepest directories first: one that is removed meanwhile is missed by the flush of the one above then."""
         for fd in self._first:
-            _fsync(fd)
+            flush(fd)
         for directory in directories:
             if not directory:
-                _fsync(self._root)
+                flush(self._root)
                 continue
             try:
                 fd = self._below.open(directory, _DIRECTORY)
             except _NOT_THERE:
                 continue  # the directory above has lost its name
             try:
-                _fsync(fd)
+                flush(fd)
             finally:
                 os.close(fd)
 
@@ -157,16 +157,6 @@ def _chain(directory: str) -> list[str]:
         directory = directory.rpartition("/")[0]
         chain.append(directory)
     return chain
-
-
-def _fsync(fd: int) -> None:
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        # File systems that are never written to, and a few that are far away, have no such call for directories.
-        if error.errno != errno.EINVAL:
-            raise
-        syncfs(fd)
 
 
 def _read_only(fd: int) -> bool:

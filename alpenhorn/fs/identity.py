@@ -16,8 +16,10 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import suppress
 
 from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.own import open_own
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE, Stage
 from alpenhorn.model import Identity
@@ -67,10 +69,7 @@ def write(root: str, identity: Identity) -> None:
 
     Raises StorageError when the file is damaged or is no more that of this medium and index; OSError.
     """
-    try:
-        fd = open_below(root, PATH, os.O_RDWR | os.O_NONBLOCK)
-    except UnsafePath as error:
-        raise _damaged(root, str(error)) from None
+    fd = open_own(root, PATH, os.O_RDWR)
     try:
         found, slot = _newest(root, _read(root, fd))
         if (found.index_id, found.medium) != (identity.index_id, identity.medium):
@@ -85,7 +84,11 @@ def write(root: str, identity: Identity) -> None:
 
 def create(stage: Stage, identity: Identity) -> None:
     """Put a new file in place of whatever is there, durably; it is written in `stage`.  Raises OSError."""
-    fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
+    with suppress(
+        FileNotFoundError
+    ):  # of a run that was killed; it may have another name, whose file is not ours
+        os.unlink(NAME, dir_fd=stage.fd)
+    fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
     try:
         os.write(fd, _slot(identity) + _EMPTY)
         os.fsync(fd)

@@ -12,12 +12,13 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 import struct
 import time
 import weakref
+from collections.abc import Callable
 
-from alpenhorn.errors import StorageError
+from alpenhorn.errors import Stopped, StorageError
+from alpenhorn.fs.own import open_own
 
 # struct flock of fcntl(2): type, whence, start, length (0: to the end of all offsets), pid (must be 0).
 _FLOCK = struct.Struct("@hhqqi4x")
@@ -25,6 +26,9 @@ _FLOCK = struct.Struct("@hhqqi4x")
 # Pauses of a wait with a deadline, in seconds.
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.008
+
+# Seconds that a wait goes on when the run is to stop: others hold a lock for a moment, and what waits for it is done.
+_STOP_GRACE = 1.0
 
 _REOPENINGS = 100
 
@@ -54,24 +58,22 @@ class LockFile:
     """An open lock file; it is made when missing, and never truncated or unlinked.
 
     Unlinking is what would let two processes hold one lock, on two files of the same name.  One object is
-    for one thread.  Raises StorageError when the file cannot be opened or is not a regular file.
+    for one thread.  `root`: where the file lies, or the directory above the file's when that is our own; nothing
+    below it is followed.  Raises StorageError when the file cannot be opened or is not a file of ours.
     """
 
     __slots__ = ("__weakref__", "fd", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, root: str | None = None) -> None:
         self.path = path
         self.fd = -1
         # Before the file is opened, so that no fork can come between its opening and its being known.
         _lock_files.add(self)
+        root = os.path.dirname(path) if root is None else root
         try:
-            # Whoever works on the tree must be able to lock it: what others may do is left to the umask.
-            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            self.fd = open_own(root, os.path.relpath(path, root), os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise StorageError(_why_not_opened(path, error)) from error
-        if not stat.S_ISREG(os.fstat(self.fd).st_mode):
-            self.close()
-            raise StorageError(f"{path} is no regular file: remove it, alpenhorn makes its lock file itself")
+            raise StorageError(_why_not_opened(path, root, error)) from error
 
     def __del__(self) -> None:
         self.close()
@@ -81,21 +83,31 @@ class LockFile:
         """True after `close`, and in a child that was forked since the file was opened."""
         return self.fd < 0
 
-    def take(self, request: bytes, deadline: float | None) -> bool:
+    def take(
+        self, request: bytes, deadline: float | None, stopping: Callable[[], bool] | None = None
+    ) -> bool:
         """Lock as `request` says; False when somebody else still had it at `deadline`.
 
         `deadline` is a time of time.monotonic(); one that has passed means one try, None means to wait as
-        long as it takes.  Signal handlers run meanwhile, and the wait goes on unless they raise.
-        Raises StorageError when the file system has no such locks, or fails.
+        long as it takes.  Signal handlers run meanwhile, and the wait goes on unless they raise, or make
+        `stopping` true, which leaves it a moment.  Raises Stopped then, and StorageError when the file system has no
+        such locks, or fails.
         """
-        if deadline is None:
+        if deadline is None and stopping is None:
             return self._call(fcntl.F_OFD_SETLKW, request)
         # The kernel's wait has no time limit, and an alarm to end it would belong to somebody else.
         pause = _FIRST_PAUSE
+        end = float("inf") if deadline is None else deadline
+        stop = float("inf")
         while not self._call(fcntl.F_OFD_SETLK, request):
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= end:
                 return False
+            if now >= stop:
+                raise Stopped(f"the run was asked to stop while it waited for the lock {self.path}")
+            if stopping is not None and stop == float("inf") and stopping():
+                stop = now + _STOP_GRACE
+            left = min(end, stop) - now
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
         return True
@@ -148,18 +160,26 @@ class LockFile:
         return True
 
 
-def take_current(path: str, request: bytes, deadline: float | None, file: LockFile | None) -> LockFile | None:
+def take_current(
+    path: str,
+    request: bytes,
+    deadline: float | None,
+    file: LockFile | None,
+    root: str | None = None,
+    stopping: Callable[[], bool] | None = None,
+) -> LockFile | None:
     """Lock as `request` says the file that stands at `path` once the lock is taken.
 
-    `file` is the one that was opened earlier, if any; it is closed when another one is at `path` now.
+    `file` is the one that was opened earlier, if any; it is closed when another one is at `path` now.  `root`: as for
+    `LockFile`.
     Returns the locked file, or None (with nothing left open) when `deadline` passed.  Raises as `LockFile`
     and its `take`, with nothing left open.
     """
     try:
         for _ in range(_REOPENINGS):
             if file is None or file.closed:
-                file = LockFile(path)
-            if not file.take(request, deadline):
+                file = LockFile(path, root)
+            if not file.take(request, deadline, stopping):
                 file.close()
                 return None
             # Without this, a holder of a file that was replaced excludes nobody.
@@ -180,14 +200,21 @@ def deadline_after(timeout: float | None, blocking: bool) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _why_not_opened(path: str, error: OSError) -> str:
+def byte_of(request: bytes) -> int:
+    """The byte that a lock request is for."""
+    start: int = _FLOCK.unpack(request)[2]
+    return start
+
+
+def _why_not_opened(path: str, root: str, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"{os.path.dirname(path)} is not there: is it mounted, and is the node's root right?"
-    if error.errno in (errno.ELOOP, errno.EISDIR):
-        return f"{path} is no regular file: remove it, alpenhorn makes its lock file itself"
+        return f"{root} is not there: is it mounted, and is the node's root right?"
     remedy = ""
     if error.errno in _DENIED:
-        remedy = "; who runs alpenhorn on this node must be able to write to this file and its directory"
+        remedy = (
+            "; the user running alpenhorn must be able to write to this file and its directory: give the root to a"
+            " group in which all of them are, and make it writable for that group"
+        )
     return f"cannot open the lock file {path}: {error.strerror}{remedy}"
 
 

@@ -128,3 +128,28 @@ def not_followed(directory: int, name: str, path: str) -> UnsafePath | None:
     except OSError:
         return None
     return UnsafePath(f"{path!r}: {name!r} is a symbolic link, which is not followed") if link else None
+
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def irregular(root: str, path: str) -> str:
+    """Return what lies at a path instead of a regular file; "" for a regular file, and where that cannot be told."""
+    try:
+        with Below(root) as below:
+            directory, name = below.parent(path)
+            return kind(os.stat(name, dir_fd=directory, follow_symlinks=False))
+    except (OSError, UnsafePath):
+        return ""
+
+
+def kind(status: os.stat_result) -> str:
+    """Return what it is the status of; "" for a regular file."""
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "")

@@ -7,20 +7,22 @@ final: after it the kernel has given up the pages, and a second one that succeed
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.fs import descriptors, own
+from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.directories import Parents
-from alpenhorn.fs.syscalls import rename_new, syncfs
+from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 
-PRIVATE = ".alpenhorn"
+PRIVATE = own.PRIVATE
 PARTS = "part-"  # a stage so named holds one big file, and outlives the run
 
-_OPEN_DIRECTORIES = 200  # well below the usual limit of 1,024 descriptors
+_OPEN_DIRECTORIES = 200  # fewer where the limit of open files is low
 
 
 class Occupied(AlpenhornError):
@@ -47,8 +49,9 @@ class Stage:
                 self._root = self._keep(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
             except FileNotFoundError:
                 raise StorageError(f"the root {root} is not there: is its storage mounted?") from None
-            self._private = self._keep(_private_directory(self._root, PRIVATE, root))
-            self.fd = self._keep(_private_directory(self._private, name, root))
+            self._private = self._keep(own.open_directory(self._root, PRIVATE, root))
+            self.fd = self._keep(own.open_directory(self._private, name, f"{root}/{PRIVATE}"))
+            self.abilities = Abilities(self._root, self.fd)
         except BaseException:
             self.close()
             raise
@@ -93,11 +96,12 @@ class Stage:
         def move(number: int, directory: int, name: str) -> None:
             source, _, replace = moves[number]
             if replace:
-                os.rename(source, name, src_dir_fd=self.fd, dst_dir_fd=directory)
+                _replace(source, self.fd, name, directory, paths[number])
             else:
                 rename_new(source, name, self.fd, directory)
 
-        return self._put([path for _, path, _ in moves], move, lock)
+        paths = [path for _, path, _ in moves]
+        return self._put(paths, move, lock)
 
     def link(
         self, links: Sequence[tuple[int, str, bool]], lock: TreeLock
@@ -112,23 +116,28 @@ class Stage:
             if replace:
                 aside = f"link-{number}"
                 os.link(f"/proc/self/fd/{fd}", aside, dst_dir_fd=self.fd)
-                os.rename(aside, name, src_dir_fd=self.fd, dst_dir_fd=directory)
+                _replace(aside, self.fd, name, directory, paths[number])
             else:
                 os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory)
 
-        return self._put([path for _, path, _ in links], link, lock)
+        paths = [path for _, path, _ in links]
+        return self._put(paths, link, lock)
 
     def _put(
         self, paths: Sequence[str], act: Callable[[int, int, str], None], lock: TreeLock
     ) -> list[OSError | UnsafePath | Occupied | None]:
         outcomes: list[OSError | UnsafePath | Occupied | None] = []
+        most = descriptors.share(_OPEN_DIRECTORIES)
         while len(outcomes) < len(paths):
             first = len(outcomes)
             with Parents(self._root) as parents:
                 with lock.up():
-                    while len(outcomes) < len(paths) and len(parents) < _OPEN_DIRECTORIES:
+                    while len(outcomes) < len(paths) and len(parents) <= most:
                         number = len(outcomes)
-                        outcomes.append(_attempt(act, number, paths[number], parents))
+                        outcome = _attempt(act, number, paths[number], parents)
+                        if isinstance(outcome, OSError) and outcome.errno == errno.EMFILE and number > first:
+                            break  # it gets another try with those closed that the files before it needed
+                        outcomes.append(outcome)
                 try:
                     parents.flush()
                 except OSError as error:
@@ -139,8 +148,8 @@ class Stage:
         """Rename a flushed file of the stage into the private directory, in place of what is there, and make its name
         durable, that of the private directory included."""
         os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._private)
-        os.fsync(self._private)
-        os.fsync(self._root)
+        flush(self._private)
+        flush(self._root)
 
     def clear(self) -> None:
         """Remove the stage with all that is left in it, and close it."""
@@ -171,12 +180,15 @@ def _attempt(
     return None
 
 
-def _private_directory(parent: int, name: str, root: str) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=parent)
+def _replace(source: str, source_dir: int, name: str, directory: int, path: str) -> None:
+    """Rename over whatever is there, which is not followed; an empty directory is removed first."""
     try:
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-    except NotADirectoryError:
-        raise StorageError(
-            f"{root}: {name!r}, in which files arrive, is not a directory; move away what is there"
-        ) from None
+        os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)
+    except IsADirectoryError:
+        try:
+            os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            raise UnsafePath(
+                f"{path!r} is a directory, which a file cannot replace ({error.strerror}); move it away"
+            ) from None
+        os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)

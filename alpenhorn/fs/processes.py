@@ -135,3 +135,17 @@ def _reaped(process: psutil.Process) -> bool:
         return os.waitpid(process.pid, os.WNOHANG)[0] != 0
     except ChildProcessError:  # not our child: its own parent reaps it, sooner or later
         return _gone(process)
+
+
+def began(pid: int) -> float | None:
+    """When a process began, in POSIX seconds; None when there is none of that id, or only what is left of it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        with open("/proc/stat", "rb") as file:
+            (booted,) = (int(line.split()[1]) for line in file if line.startswith(b"btime "))
+    except (OSError, ValueError):
+        return None
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -8,17 +8,18 @@ there is touched.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
+from alpenhorn.errors import AlpenhornError, StorageError
+from alpenhorn.fs.abilities import alias, folds
 from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import Below, check_relative, kind
 from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.reasons import Code
 
 PATIENCE = (
     30.0  # seconds to wait for whoever places files, before empty directories are left to the next deletion
@@ -96,7 +97,7 @@ class OpenRoot:
         is not there, Differs when it is something else, UnsafePath, and OSError when it cannot be looked at.
         """
         directory, name = self._below.parent(check_relative(path))
-        return _look(directory, name, path, size_b)
+        return _look(directory, name, size_b)
 
 
 class Removal(OpenRoot):
@@ -105,8 +106,10 @@ class Removal(OpenRoot):
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
         super().__init__(root, check)
         self._directories: dict[str, None] = {}
+        self._listed: dict[str, frozenset[str]] = {}
         try:
             self._flusher = self._at_end.enter_context(Flusher(self._root))
+            self._folds = folds(self._root)
         except BaseException:
             self.close()
             raise
@@ -120,11 +123,13 @@ class Removal(OpenRoot):
         as for `look`, and OSError when the file cannot be removed.
         """
         directory, name = self._below.parent(check_relative(path))
+        if self._folds and (other := alias(self._root, path, self._listed)):
+            raise Differs(f"the file system finds it under another name, {other!r}")
         self._directories[path.rpartition("/")[0]] = None
-        entry = _look(directory, name, path, size_b)
+        entry = _look(directory, name, size_b)
         decide(entry)
         # Deciding takes its time where other storages have to answer.
-        if _look(directory, name, path, size_b).inode != entry.inode:
+        if _look(directory, name, size_b).inode != entry.inode:
             raise Differs("another file took its place a moment ago")
         os.unlink(name, dir_fd=directory)
         return entry.status
@@ -144,26 +149,24 @@ class Removal(OpenRoot):
             self._flusher.add_name(path)
         self._flusher.flush()
 
-    def prune(self) -> None:
+    def prune(self, stopping: Callable[[], bool] | None = None) -> None:
         """Remove the directories that have become empty by what was removed, or was not there any more.
 
-        Raises LockTimeout, StorageError, UnsafePath and OSError; the next deletion there tries again.
+        Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion there tries again.
         """
         # The lock file too is that of this storage, whatever is mounted at the root by now.
-        lock = TreeLock(f"/proc/self/fd/{self._root}")
+        lock = TreeLock(f"/proc/self/fd/{self._root}", PATIENCE, stopping)
         try:
-            prune(self._root, self._directories, lock, PATIENCE)
+            prune(self._root, self._directories, lock)
         finally:
             lock.close()
 
 
-def _look(directory: int, name: str, path: str, size_b: int | None) -> Entry:
+def _look(directory: int, name: str, size_b: int | None) -> Entry:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if stat.S_ISLNK(status.st_mode):
-        raise UnsafePath(f"{path!r}: {name!r} is a symbolic link, which is not followed")
-    if not stat.S_ISREG(status.st_mode):
-        raise Differs("it is not a regular file")
+    if found := kind(status):
+        raise Differs(Code.COPY_IRREGULAR(found=found))
     if size_b is not None and status.st_size != size_b:
-        raise Differs(f"its length is {status.st_size} bytes, the index says {size_b}")
+        raise Differs(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
     parent = os.fstat(directory)
     return Entry(status, (parent.st_dev, parent.st_ino), name)

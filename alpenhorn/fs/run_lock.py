@@ -16,8 +16,9 @@ from types import TracebackType
 
 from alpenhorn.errors import Busy, StorageError
 from alpenhorn.fs import ofd
+from alpenhorn.fs.own import PRIVATE, open_own
 
-RUN_LOCK = ".alpenhorn/run.lock"
+RUN_LOCK = f"{PRIVATE}/run.lock"
 
 _TAKE = ofd.exclusive(0)
 
@@ -30,14 +31,15 @@ _NOTE_B = 128
 class RunLock:
     """The run lock of one node, whose file is `path` (ROOT/.alpenhorn/run.lock).
 
-    The file's directory is made, with mode 0700, when it is missing; the root is not.  The file must not be
-    removed while anybody may run, tidying included.  One object is for one thread.  As a context manager it
+    The file and its directory are made when missing, for those who can write to the root; the root is not.  The file
+    must not be removed while anybody may run, tidying included.  One object is for one thread.  As a context manager it
     takes the lock without a wait, unless it has it already, raises Busy when another run has it, and
     releases it at the end.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        self._root = os.path.dirname(os.path.dirname(self.path))
         self._file: ofd.LockFile | None = None
 
     @property
@@ -55,19 +57,8 @@ class RunLock:
         """
         if self.held:
             return True
-        try:
-            os.mkdir(os.path.dirname(self.path), 0o700)
-        except FileExistsError:
-            pass
-        except FileNotFoundError as error:
-            root = os.path.dirname(os.path.dirname(self.path))
-            raise StorageError(f"{root} is not there: is it mounted, is the node's root right?") from error
-        except OSError as error:
-            raise StorageError(
-                f"cannot make {os.path.dirname(self.path)}: {error.strerror}; "
-                "who runs alpenhorn on this node must be able to write to its root"
-            ) from error
-        self._file = ofd.take_current(self.path, _TAKE, ofd.deadline_after(timeout, blocking=wait), None)
+        deadline = ofd.deadline_after(timeout, blocking=wait)
+        self._file = ofd.take_current(self.path, _TAKE, deadline, None, self._root)
         if self._file is None:
             return False
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
@@ -87,9 +78,8 @@ class RunLock:
     def noted(self) -> str:
         """The note of the last run that left one, "" for none."""
         try:
-            with open(self.path, "rb", opener=_open_to_read) as file:
-                return file.read(_LINE_B + _NOTE_B)[_LINE_B:].decode(errors="replace").strip()
-        except OSError:
+            return self._read()[_LINE_B:].decode(errors="replace").strip()
+        except (OSError, StorageError):
             return ""
 
     def release(self) -> None:
@@ -100,11 +90,17 @@ class RunLock:
     def holder(self) -> str:
         """Who took the lock last: "pid N on HOST since T".  For messages only, no proof that it is held."""
         try:
-            with open(self.path, "rb", opener=_open_to_read) as file:
-                line = file.read(_LINE_B).decode(errors="replace").strip()
-        except OSError:
+            line = self._read()[:_LINE_B].decode(errors="replace").strip()
+        except (OSError, StorageError):
             line = ""
         return line or "it left no name"
+
+    def _read(self) -> bytes:
+        fd = open_own(self._root, RUN_LOCK, os.O_RDONLY)
+        try:
+            return os.read(fd, _LINE_B + _NOTE_B)
+        finally:
+            os.close(fd)
 
     def __enter__(self) -> RunLock:
         if not self.acquire():
@@ -115,7 +111,3 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def _open_to_read(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)

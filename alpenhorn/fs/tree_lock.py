@@ -13,6 +13,7 @@ To leave: let go of the state's byte.  The kernel lets go of everything when a p
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import ofd
 
 LOCK_NAME = ".alpenhorn.lock"
+
+# Seconds that a worker waits for the lock: others hold it for some renames, and a pull's deadline is longer.
+PATIENCE = 60.0
 
 _GATE, _UP, _DOWN, _PROBE = range(4)
 
@@ -46,21 +50,27 @@ class LockOrderError(AlpenhornError):
 
 
 class LockTimeout(AlpenhornError):
-    """The tree could not be had in time.  `seconds` is 0 when there was to be no wait at all."""
+    """The tree could not be had in time.  `seconds` is 0 when there was to be no wait at all; `holders`: the processes
+    that are known to be in the way."""
 
-    def __init__(self, root: str, state: str, seconds: float) -> None:
-        super().__init__(root, state, seconds)
+    def __init__(self, root: str, state: str, seconds: float, holders: Sequence[str] = ()) -> None:
+        super().__init__(root, state, seconds, holders)
         self.root = root
         self.state = state
         self.seconds = seconds
+        self.holders = holders
 
     def __str__(self) -> str:
-        waited = f" after {self.seconds:g} s" if self.seconds > 0 else ""
-        return (
-            f"{self.root}: cannot have the directory tree {self.state}{waited}, because another alpenhorn "
-            f"process is using it; try again when that has ended (`fuser -v {self.root}/{LOCK_NAME}` lists "
-            "such processes, on each host that mounts the node)"
-        )
+        path = f"{self.root}/{LOCK_NAME}"
+        waited = f" within {self.seconds:g} s" if self.seconds > 0 else ""
+        if self.holders:
+            held = f"held by {', '.join(self.holders)}; try again when that has ended"
+        else:
+            held = (
+                "held by a process on another host, or of another user; try again when it has ended"
+                f" (as root, on each host that mounts the node: fuser -v {path})"
+            )
+        return f"{self.root}: cannot lock the directory tree ({self.state}){waited}: {path} is {held}"
 
 
 class TreeLock:
@@ -74,11 +84,19 @@ class TreeLock:
     a state holds nothing: it may use the object, as a holder of its own.  Who waits for one node's lock while
     holding another's can wait for ever: hold one at a time, or give a timeout.
 
-    The file is opened when first needed and stays open until `close`, or the end of the object.
+    The file is opened when first needed and stays open until `close`, or the end of the object.  `seconds`: the
+    timeout where none is given.  `stopping`: ends a wait with Stopped, soon after it has become true.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        seconds: float | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> None:
         self.root = os.fspath(root)
+        self.seconds = seconds
+        self.stopping = stopping
         self.path = os.path.join(self.root, LOCK_NAME)
         self._file: ofd.LockFile | None = None
         self._state: State | None = None
@@ -87,7 +105,7 @@ class TreeLock:
     def up(self, timeout: float | None = None, blocking: bool = True) -> Entry:
         """A context in which directories may be made and files be placed in them.
 
-        `timeout` bounds the whole wait, in seconds; None waits as long as it takes.  With `blocking` off
+        `timeout` bounds the whole wait, in seconds; None: the object's.  With `blocking` off
         there is one try, which also fails while another holder, of either state, is just entering.
         Entering raises LockTimeout, LockOrderError (at once, when this holder has it down), and StorageError
         when the lock file cannot be opened or locked; nothing is held then.
@@ -116,11 +134,16 @@ class TreeLock:
         return file
 
     def _take(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
+        timeout = self.seconds if timeout is None else timeout
         deadline = ofd.deadline_after(timeout, blocking)
-        file = ofd.take_current(self.path, _TAKE_GATE, deadline, self._file)
+        file = ofd.take_current(self.path, _TAKE_GATE, deadline, self._file, stopping=self.stopping)
+        waited_for = _TAKE_GATE
         if file is not None:
             try:
-                if file.take(state.own, deadline) and file.take(state.drain, deadline):
+                for waited_for in (state.own, state.drain):
+                    if not file.take(waited_for, deadline, self.stopping):
+                        break
+                else:
                     file.drop(state.drained)
                     file.drop(_DROP_GATE)
                     return file
@@ -128,7 +151,16 @@ class TreeLock:
                 file.close()
                 raise
             file.close()
-        raise LockTimeout(self.root, state.name, (timeout or 0.0) if blocking else 0.0)
+        seconds = (timeout or 0.0) if blocking else 0.0
+        raise LockTimeout(self.root, state.name, seconds, self._holders(waited_for) if seconds else ())
+
+    def _holders(self, request: bytes) -> list[str]:
+        from alpenhorn.fs.holders import holders  # for a message only
+
+        try:
+            return holders(os.stat(self.path, follow_symlinks=False), LOCK_NAME, ofd.byte_of(request))
+        except OSError:
+            return []
 
     def _leave(self, file: ofd.LockFile, state: State) -> None:
         if file.closed:

@@ -20,41 +20,71 @@ from typing import Any, TypeVar
 
 import peewee as pw
 
+from alpenhorn.config import Database
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.engines import IndexInterrupted, database, database_for
 
 T = TypeVar("T")
 
 PATIENCE = 60.0
+# Seconds for a statement that reads or writes a few rows, while other work waits for this process.
+QUICK_ANSWER = 10.0
+# Seconds between two looks at whether the run is to stop, while a lost index is waited for.
+LOOK_EVERY = 0.2
 
 # What may stand in SQL text and holds or is a mark: a quoted string, a mark, a per cent sign.
 _MARKS = re.compile(r"'(?:[^'\\]|''|\\.)*'|\?|%")
 
 
 class Index:
-    """The open index.  `url` is that of the configuration, without its password."""
+    """The open index.  `url` is that of the configuration, without its password.
+
+    `patience`: seconds for which a lost index is waited for, and longer while `hold_on` says that something would be
+    lost by giving up.  `stopping`: once true, it is waited for no more.
+    """
 
     def __init__(self, db: Any, url: str) -> None:
         self.db = db
         self.url = url
         self.patience = PATIENCE
+        self.hold_on: Callable[[], bool] = lambda: False
+        self._stopping: Callable[[], bool] = lambda: False
+        self._abandoned: IndexUnusable | None = None
         self._galera: bool | None = None
         _open.add(self)
 
     @classmethod
-    def open(cls, url: str, password_file: Path | None = None, *, create: bool = False) -> Index:
-        """Connect to the index at `url`, and let the models of `alpenhorn.index.tables` use it.
+    def configured(cls, wanted: Database, *, create: bool = False) -> Index:
+        """Connect to the index that is `wanted`, and let the models of `alpenhorn.index.tables` use it.
 
-        `url` is `sqlite:///PATH` (all that follows is the path as it stands; four slashes make it absolute)
-        or `mysql://USER[:PASSWORD]@[HOST[:PORT]]/DATABASE[?unix_socket=PATH]`, each part percent-encoded.
         `create` makes a missing SQLite file and its directory; a MariaDB database must be there.
         Raises IndexUnusable.
         """
-        db, shown = database_for(url, password_file, create)
+        db, shown = database_for(wanted, create)
         with db.explained():
             db.connect()
         database.initialize(db)
         return cls(db, shown)
+
+    @classmethod
+    def open(cls, url: str, password_file: Path | None = None, *, create: bool = False) -> Index:
+        """As `configured`, with no more than a URL and where the password is.
+
+        `url` is `sqlite:///PATH` (all that follows is the path as it stands; four slashes make it absolute)
+        or `mysql://USER[:PASSWORD]@[HOST[:PORT]]/DATABASE[?unix_socket=PATH]`, each part percent-encoded.
+        A port means TCP to that port, also on localhost.
+        """
+        return cls.configured(Database(url, password_file), create=create)
+
+    @property
+    def stopping(self) -> Callable[[], bool]:
+        return self._stopping
+
+    @stopping.setter
+    def stopping(self, asked: Callable[[], bool]) -> None:
+        self._stopping = asked
+        if not self.sqlite:
+            self.db.hurry = asked
 
     @property
     def sqlite(self) -> bool:
@@ -99,23 +129,56 @@ class Index:
     def impatient(self) -> Iterator[None]:
         """Within it nothing is waited for that is gone: IndexUnusable is raised at once."""
         before, self.patience = self.patience, 0.0
+        hold_on, self.hold_on = self.hold_on, lambda: False
         try:
             yield
         finally:
-            self.patience = before
+            self.patience, self.hold_on = before, hold_on
+
+    @contextmanager
+    def answering_within(self, seconds: float | None) -> Iterator[None]:
+        """Within it a server's answer to one statement may take that long; None: as long as it takes.
+
+        For what is small, and must not wait for a server that stands still; and for what works through whole tables.
+        """
+        if self.sqlite:
+            yield
+            return
+        before, self.db.answer_within = self.db.answer_within, seconds
+        try:
+            yield
+        finally:
+            self.db.answer_within = before
 
     def _persist(self, attempt: Callable[[], T]) -> T:
-        give_up = time.monotonic() + self.patience
+        if self._abandoned is not None and self._stopping():
+            raise self._abandoned
+        started = time.monotonic()
         pause = 0.05
         while True:
             try:
                 return attempt()
             except IndexInterrupted as error:
                 self.disconnect()
-                if time.monotonic() + pause > give_up:
-                    raise IndexUnusable(f"{error}; gave up after {self.patience:g} s") from error
-            time.sleep(pause)
+                if self._gives_up(started, pause):
+                    seconds = self.patience if not self._stopping() else time.monotonic() - started
+                    gone = IndexUnusable(f"{error}; gave up after {seconds:.3g} s")
+                    if self._stopping():
+                        # What follows, such as the record of the run's end, must not wait once more.
+                        self._abandoned = gone
+                    raise gone from error
             pause = min(2 * pause, 5.0)
+
+    def _gives_up(self, started: float, pause: float) -> bool:
+        """Wait for the next attempt, unless it is not worth it."""
+        end = time.monotonic() + pause
+        if end > started + self.patience and not self.hold_on():
+            return True
+        while (left := end - time.monotonic()) > 0:
+            if self._stopping():
+                return True
+            time.sleep(min(left, LOOK_EVERY))
+        return self._stopping()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement and return its cursor.  `sql` has a ? for each of `params` on both engines.

@@ -1,4 +1,5 @@
-"""The two database engines of the index, opened by URL, with their troubles put into words for the user."""
+"""The database engines of the index, opened by URL: SQLite here, MariaDB and MySQL in `mariadb`; their troubles are put
+into words for the user."""
 
 from __future__ import annotations
 
@@ -7,31 +8,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote
 
 import peewee as pw
 
+from alpenhorn import address
+from alpenhorn.config import Database
 from alpenhorn.errors import IndexUnusable
 
 # What the models of `alpenhorn.index.tables` use; here, since runs do without those.
 database = pw.DatabaseProxy()
 
 SQLITE_BUSY_TIMEOUT = 30.0
-CONNECT_TIMEOUT = 10
-MARIADB_LOCK_WAIT = 20
-
-# Codes of MariaDB and MySQL, client and server.
-_LOST = {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055}
-# The last: a savepoint is gone because a deadlock rolled back its whole transaction.
-_PASSING = _LOST | {1020, 1040, 1203, 1205, 1213, 1305}
-_MISTAKEN = {1054, 1091}  # OperationalErrors that a wrong statement causes
 
 
 class IndexInterrupted(IndexUnusable):
     """The index was lost or locked for a moment; `Index.retry` runs the work again."""
 
 
-class _Explained:
+class Explained:
     """Mixed into peewee's databases: their troubles become IndexUnusable, wherever a query was made."""
 
     where: str
@@ -80,7 +75,7 @@ class _Explained:
             self.dispose()  # type: ignore[attr-defined]
 
 
-class _Sqlite(_Explained, pw.SqliteDatabase):
+class _Sqlite(Explained, pw.SqliteDatabase):
     """A file in WAL mode, every commit flushed.
 
     Foreign keys are not enforced: the alpenhorn daemon does not enforce them either, and an index that it
@@ -150,161 +145,31 @@ class _Sqlite(_Explained, pw.SqliteDatabase):
         return "this user must be able to read the file and to write to its directory"
 
 
-class _MariaDB(_Explained, pw.MySQLDatabase):
-    """A session through mysqlclient, also where PyMySQL, which peewee prefers, is installed.
-
-    READ COMMITTED: a scan of many pages sees what others have settled meanwhile, and the rows that an UPDATE
-    looks at without changing them are not left locked.  What must not change is read with FOR UPDATE.
-    """
-
-    def __init__(self, name: str, where: str, parameters: dict[str, Any]) -> None:
-        self.where = f"the index {where}"
-        super().__init__(
-            name,
-            connect_timeout=CONNECT_TIMEOUT,
-            init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            **parameters,
-        )
-
-    def _connect(self) -> Any:
-        try:
-            import MySQLdb  # an extra, and of no use with SQLite
-        except ImportError as error:
-            raise IndexUnusable(
-                f"{self.where} needs the Python package mysqlclient ({error}): "
-                "run `pip install 'alpenhorn[mysql]'`"
-            ) from error
-        try:
-            connection = MySQLdb.connect(database=self.database, autocommit=True, **self.connect_params)
-            try:
-                # Our own, whatever the server's settings are: a name that is too long must be refused and
-                # not cut off, and a lock that another session keeps must not hold this one for a day.
-                connection.query(
-                    f"SET SESSION sql_mode = 'TRADITIONAL', lock_wait_timeout = {MARIADB_LOCK_WAIT}, "
-                    f"innodb_lock_wait_timeout = {MARIADB_LOCK_WAIT}"
-                )
-                self._notice_dead_peer(connection)
-            except BaseException:
-                connection.close()
-                raise
-        except MySQLdb.Error as error:
-            explanation = self.explain(error)
-            if explanation is None:
-                explanation = IndexUnusable(f"{self.where} cannot be opened: {error}")
-            raise explanation from error
-        return connection
-
-    def _notice_dead_peer(self, connection: Any) -> None:
-        """Let a session whose server lost power end within about two minutes, and not never."""
-        if "unix_socket" in self.connect_params:
-            return
-        import socket
-
-        with socket.socket(fileno=os.dup(connection.fileno())) as peer:
-            if peer.family in (socket.AF_INET, socket.AF_INET6):
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
-
-    def explain(self, error: Exception) -> IndexUnusable | None:
-        code = error.args[0] if error.args else None
-        text = error.args[1] if len(error.args) > 1 else str(error)
-        kind = type(error).__name__
-        if code in (1045, 1698):
-            return IndexUnusable(
-                f"{self.where}: access denied; check the user name in [database] url and the password in "
-                f"[database] password_file ({text})"
-            )
-        if code in (1044, 1142, 1143, 1227, 1370):
-            return IndexUnusable(f"{self.where}: this user lacks a right there; GRANT it ({text})")
-        if code == 1049:
-            return IndexUnusable(
-                f"{self.where}: there is no such database; its administrator creates it with "
-                f"CREATE DATABASE {self.database} CHARACTER SET utf8mb4"
-            )
-        if code in (2002, 2003, 2005):
-            wrong = (
-                f"{self.where} cannot be reached: is the server running, and is the address right? ({text})"
-            )
-            return IndexUnusable(wrong) if code == 2005 else IndexInterrupted(wrong)
-        if code in _LOST or (kind == "InterfaceError" and code in (0, None)):
-            return IndexInterrupted(f"{self.where} was lost: the server ended the session ({text or code})")
-        if code in _PASSING:
-            return IndexInterrupted(f"{self.where} is busy ({text})")
-        if code in (1290, 1836):
-            return IndexUnusable(f"{self.where} cannot be written: the server is read-only ({text})")
-        if kind in ("OperationalError", "InternalError") and code not in _MISTAKEN:
-            return IndexUnusable(f"{self.where} does not work: {text} (error {code})")
-        return None
-
-
-def database_for(url: str, password_file: Path | None, create: bool) -> tuple[Any, str]:
-    """Return the database that `url` means, not yet connected, and the URL without its password.
+def database_for(wanted: Database, create: bool) -> tuple[Any, str]:
+    """Return the database that is `wanted`, not yet connected, and its URL without its password.
 
     Raises IndexUnusable.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
-        return _sqlite(rest, create), url
-    if scheme in ("mysql", "mariadb"):
-        return _mariadb(url, password_file)
-    fault = f"begins with {scheme}" if "://" in url else "has no scheme"
-    raise IndexUnusable(f"the index URL {fault}: use sqlite:////absolute/path or mysql://user@host/database")
-
-
-def _sqlite(rest: str, create: bool) -> _Sqlite:
-    if not rest.startswith("/") or rest == "/":
+    try:
+        path = address.sqlite_path(wanted.url)
+        server = None if path is not None else address.server(wanted.url)
+    except ValueError as error:
         raise IndexUnusable(
-            f"the index URL sqlite://{rest} names no file: "
-            "use sqlite:////absolute/path (four slashes) or sqlite:///relative/path (three)"
-        )
-    path = Path(rest[1:])
+            f"the index URL {error}: use sqlite:////absolute/path or mysql://user@host:port/database"
+        ) from None
+    if path is not None:
+        return _sqlite(Path(path), create), wanted.url
+    from alpenhorn.index.mariadb import MariaDB  # of no use with SQLite
+
+    assert server is not None
+    shown = server.shown(wanted.credentials)
+    return MariaDB(server, shown, wanted), shown
+
+
+def _sqlite(path: Path, create: bool) -> _Sqlite:
     if create:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise IndexUnusable(f"the directory of the index {path} cannot be created: {error}") from error
     return _Sqlite(path, create)
-
-
-def _mariadb(url: str, password_file: Path | None) -> tuple[_MariaDB, str]:
-    """Return the database for `url`, and the URL without its password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        # Neither the URL nor the error is shown: a password may be anywhere in them.
-        raise IndexUnusable(
-            "the index URL cannot be read: use mysql://user@host:port/database, "
-            "with a number as port and special characters percent-encoded"
-        ) from None
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    if parts.username:
-        shown = shown.replace("://", f"://{parts.username}@", 1)
-    if parts.query:
-        shown += f"?{parts.query}"
-    name = unquote(parts.path[1:])
-    if not name or "/" in name:
-        raise IndexUnusable(f"the index URL {shown} names no database: use mysql://user@host/database")
-    query = dict(parse_qsl(parts.query))
-    unknown = sorted(set(query) - {"unix_socket"})
-    if unknown:
-        raise IndexUnusable(
-            f"the index URL {shown} has the unknown option {', '.join(unknown)}: only unix_socket is known"
-        )
-    parameters: dict[str, Any] = dict(query)
-    if parts.hostname:
-        parameters["host"] = unquote(parts.hostname)
-    if port:
-        parameters["port"] = port
-    if parts.username:
-        parameters["user"] = unquote(parts.username)
-    if password_file is not None:
-        try:
-            parameters["password"] = password_file.read_text().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise IndexUnusable(f"the password file {password_file} cannot be read: {error}") from error
-    elif parts.password:
-        parameters["password"] = unquote(parts.password)
-    return _MariaDB(name, shown, parameters), shown

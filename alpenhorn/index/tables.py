@@ -297,7 +297,7 @@ class SyncIndex(SyncTable):
 
     `identity`: the random id by which media know to which index they belong.  `restored`: why the index is older
     than the disks, so that nothing may be deleted; no row when it is not.  `backup`: the path of the newest backup, and
-    when it was made.
+    when it was made.  `pruned`: the highest number of a run that was removed from the history.
     """
 
     name = pw.CharField(max_length=32, unique=True)

@@ -1,37 +1,51 @@
-"""Between the index's datetimes (naive UTC), POSIX seconds, and what a user is shown."""
+"""Between the index's datetimes (naive UTC), POSIX seconds, and what a user is shown.
+
+This is the one door for dates: SQLite keeps whatever is written into a column, and other programs write integers,
+dates with a zone, and text that is no date.
+"""
 
 from __future__ import annotations
 
 import datetime
-from typing import overload
 
 EPOCH = datetime.datetime(1970, 1, 1)
 
 
-@overload
-def moment(value: datetime.datetime | str | float) -> datetime.datetime: ...
-@overload
-def moment(value: None) -> None: ...
-def moment(value: datetime.datetime | str | float | None) -> datetime.datetime | None:
-    """Return the naive UTC datetime of a column: text on SQLite, or POSIX seconds where a program wrote a number."""
+def moment(value: object) -> datetime.datetime | None:
+    """Return a datetime column as naive UTC; None for null, and for what is no date.
+
+    SQLite gives text; a number there is POSIX seconds.  Raises nothing.
+    """
     if isinstance(value, str):
-        return datetime.datetime.fromisoformat(value)
+        try:
+            value = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime.datetime):
+        return value if value.tzinfo is None else _without_zone(value)
     if isinstance(value, int | float):
-        return _of_number(value)
-    return value
+        try:
+            return EPOCH + datetime.timedelta(seconds=value)
+        except (OverflowError, ValueError):  # too far away, or not a number
+            return None
+    return None
 
 
-def _of_number(seconds: float) -> datetime.datetime:
-    """Return the datetime of POSIX seconds, the last or the first one there is where they lie beyond it."""
+def _without_zone(value: datetime.datetime) -> datetime.datetime | None:
     try:
-        return EPOCH + datetime.timedelta(seconds=seconds)
-    except (OverflowError, ValueError):
-        return datetime.datetime.max if seconds > 0 else datetime.datetime.min
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
+    except OverflowError:  # its year in UTC is 0 or 10000
+        return None
 
 
-def posix(value: datetime.datetime | str | float) -> float:
-    """POSIX seconds of a datetime column."""
-    return moment(value).replace(tzinfo=datetime.UTC).timestamp()
+def known_moment(value: object) -> datetime.datetime:
+    """As `moment`, for a column that is never null: 1970 for what is no date."""
+    return moment(value) or EPOCH
+
+
+def posix(value: object) -> float:
+    """Return the POSIX seconds of a datetime column; 0 for null, and for what is no date."""
+    return known_moment(value).replace(tzinfo=datetime.UTC).timestamp()
 
 
 def naive(seconds: float) -> datetime.datetime:

@@ -17,6 +17,7 @@ from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
+from alpenhorn.reasons import Reason, Why
 
 if TYPE_CHECKING:
     from alpenhorn.tape import Told
@@ -46,14 +47,14 @@ class WrongSettings(StorageError):
 class Misfit(NamedTuple):
     """Why no node of a group takes a file now.  `waits`: that is as it should be, and nobody need be told."""
 
-    reason: str
+    reason: Reason
     waits: bool = False
 
 
 class Room(Protocol):
     """What a group may ask of its nodes."""
 
-    def obstacle(self, node_id: int, size_b: int) -> str:
+    def obstacle(self, node_id: int, size_b: int) -> Why:
         """Why a file of that length cannot be put there now, with the node's name; "" when it can."""
         ...
 

@@ -6,12 +6,15 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.errors import StorageError
+from alpenhorn.fs.own import open_directory
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
+from alpenhorn.fs.syscalls import flush, rename_new
 from alpenhorn.fs.tree_lock import probe_locks
 from alpenhorn.io.base import (
     MARKER_BYTES,
@@ -101,14 +104,15 @@ class DefaultNode(Node):
                 f"{self.root} already belongs to node {found!r}; {self.node.name} needs another root"
             )
         probe_locks(self.root)
+        self._remove_reservation()
         try:
-            # A link fails where there is a marker, so that two hosts cannot both believe that the root is theirs.
-            self._place_marker(b"", os.link)
+            # Fails where there is a marker, so that two hosts cannot both believe that the root is theirs.
+            self._place_marker(b"", rename_new)
         except FileExistsError:
             self.check()  # somebody was faster; that is well if it was for this node
 
     def _mark_anew(self) -> None:
-        with open(os.path.join(self.root, MARKER), "rb") as file:
+        with open(open_below(self.root, MARKER, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             notes = file.read().partition(b"\n")[2]
         self._place_marker(notes, os.replace)
 
@@ -126,9 +130,17 @@ class DefaultNode(Node):
                 os.unlink(aside)
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(root)
+            flush(root)
         finally:
             os.close(root)
+
+    def _remove_reservation(self) -> None:
+        """Remove the empty marker that a crash left where a new name is reserved before it is filled."""
+        path = os.path.join(self.root, MARKER)
+        with suppress(OSError):
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+                os.unlink(path)
 
     def _marked_name(self, directory: int | None = None) -> str | None:
         """The node whose storage is at the root, or in an open directory; None without a marker.
@@ -150,24 +162,24 @@ class DefaultNode(Node):
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise StorageError(f"{self.root}/{MARKER} is not a regular file")
-            return marked_name(os.read(fd, MARKER_BYTES))
+            return marked_name(os.read(fd, MARKER_BYTES)) or None
         finally:
             os.close(fd)
 
     def free_bytes(self) -> int | None:
         space = os.statvfs(self.root)
-        return space.f_bavail * space.f_frsize
+        # Some drivers, fusefat for one, tell no sizes at all.
+        return space.f_bavail * space.f_frsize if space.f_blocks else None
 
     def tidy(self) -> None:
+        root = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         try:
             # Through a symbolic link, what is removed would be somebody else's.
-            private = open_below(self.root, PRIVATE, os.O_RDONLY | os.O_DIRECTORY)
+            private = open_directory(root, PRIVATE, self.root, make=False)
         except FileNotFoundError:
             return
-        except (UnsafePath, NotADirectoryError) as error:
-            raise StorageError(
-                f"{self.root}/{PRIVATE} is not a directory; move away what is there"
-            ) from error
+        finally:
+            os.close(root)
         try:
             with os.scandir(private) as entries:
                 left = [

@@ -16,6 +16,7 @@ from alpenhorn.io.base import Group, Misfit, Room, StorageClass, TapeNode, wrong
 from alpenhorn.io.default import DefaultRemote, is_number
 from alpenhorn.io.lustre_quota import LustreQuotaNode
 from alpenhorn.model import GroupFact, NodeFact, PullFact
+from alpenhorn.reasons import Code, Why, from_outside
 from alpenhorn.tape import Told, Where
 
 NAME = "LustreHSM"
@@ -24,7 +25,7 @@ THRESHOLD_B = 1_000_000_000
 CALLS = (
     5  # of lfs for a batch of files, those included that are looked at once more before they leave the disk
 )
-LOST = "the tape has lost it, and it is not on disk"
+LOST = Code.LOST_BY_TAPE()
 
 
 class _Call(NamedTuple):
@@ -114,7 +115,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     def where(self, paths: Sequence[str]) -> dict[str, Told]:
         unsafe = self._unsafe(paths)
-        told = {path: Told(None, why) for path, why in unsafe.items()}
+        told = {path: Told(None, from_outside(why)) for path, why in unsafe.items()}
         released: list[str] = []
         for path, answer in self._tell("hsm_state", [p for p in paths if p not in unsafe], lfs.STATE):
             if isinstance(answer, str):
@@ -154,12 +155,12 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
                     directory, name = below.parent(check_relative(path))
                     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 except UnsafePath as error:
-                    found[path] = str(error)
+                    found[path] = error.reason
                 except OSError:
                     continue  # lfs will say what there is to be said
                 else:
                     if stat.S_ISLNK(status.st_mode):
-                        found[path] = "it is a symbolic link, which is not followed"
+                        found[path] = Code.COPY_IS_SYMBOLIC_LINK()
         return found
 
     # --- what lfs is asked -----------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
             calls = [call] if len(some) == 1 else [self._call(verb, [path]) for path in some]
             for path, one in zip(some, calls, strict=True):
                 if one.failed is not None:
-                    failed[names[path]] = str(one.failed)
+                    failed[names[path]] = one.failed.reason
         return failed
 
     def _names(self, paths: Sequence[str]) -> dict[str, str]:
@@ -230,7 +231,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
 
 def _refused(reason: str) -> Told:
-    return Told(Where.GONE) if lfs.is_gone(reason) else Told(None, reason)
+    return Told(Where.GONE) if lfs.is_gone(reason) else Told(None, Code.LFS_REFUSED(why=reason))
 
 
 def _on_disk(words: set[str]) -> Told:
@@ -239,13 +240,13 @@ def _on_disk(words: set[str]) -> Told:
     return Told(Where.BOTH if on_tape else Where.DISK, held=held)
 
 
-def _must_stay(told: Told) -> str:
+def _must_stay(told: Told) -> Why:
     """Why a file's disk space cannot be given back; "" when it can, or was."""
     if told.where is None:
         return told.error
     if told.where is Where.BOTH and told.held:
-        return "it was changed since it was brought to tape, or is to stay on disk"
-    return "" if told.where in (Where.BOTH, Where.TAPE) else f"it is {told.where}"
+        return Code.COPY_STAYS_ON_DISK()
+    return "" if told.where in (Where.BOTH, Where.TAPE) else Code.FILE_NOT_ON_DISK_AND_TAPE(where=told.where)
 
 
 class LustreHSMRemote(DefaultRemote):

@@ -7,6 +7,7 @@ from typing import Any
 
 from alpenhorn.io.base import Group, Misfit, Room, StorageClass
 from alpenhorn.model import GroupFact, NodeFact, PullFact
+from alpenhorn.reasons import Code, Reason, code_of
 
 
 class TransportGroup(Group):
@@ -34,11 +35,10 @@ class TransportGroup(Group):
     def refuses(self, source: NodeFact) -> Misfit | None:
         if source.host in self._hosts:
             return None
-        return Misfit(
-            f"group {self.group.name} takes files from its own host's nodes only, and {source.name} is on"
-            f" {source.host or 'no host'}",
-            waits=True,
+        why = Code.GROUP_TAKES_OWN_HOST_ONLY(
+            group=self.group.name, node=source.name, host=source.host or "no host"
         )
+        return Misfit(why, waits=True)
 
     def choose(self, pull: PullFact, room: Room) -> int | Misfit:
         size_b = pull.size_b or 0
@@ -48,7 +48,13 @@ class TransportGroup(Group):
             return min(
                 fitting, key=lambda node_id: (_last_if_unknown(room.left_b(node_id)), self._names[node_id])
             )
-        return Misfit("; ".join(obstacles.values()) or f"group {self.group.name} has no disk on this host")
+        return Misfit(self._none_takes([why for why in obstacles.values() if why]))
+
+    def _none_takes(self, obstacles: Sequence[Reason]) -> Reason:
+        if not obstacles:
+            return Code.GROUP_WITHOUT_DISK(group=self.group.name)
+        codes = {code_of(why) for why in obstacles}
+        return Reason("; ".join(obstacles), codes.pop() if len(codes) == 1 else Code.NO_NODE_TAKES_FILE)
 
 
 def _last_if_unknown(left_b: int | None) -> float:

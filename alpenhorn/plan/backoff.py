@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alpenhorn.model import AttemptFact, Blame
+from alpenhorn.reasons import Code
 
 if TYPE_CHECKING:
     import random
@@ -13,7 +14,7 @@ FIRST = 60.0  # seconds
 LONGEST = 86_400.0
 FREE_DEATHS = 2
 MOST_AHEAD = 900.0  # seconds that one host's clock may be ahead of another's
-WAITS = "waits after a failed attempt"
+WAITS = Code.WAITS_AFTER_FAILURE()
 
 
 def next_attempt(count: int, blame: str, now: float, rng: random.Random) -> float:

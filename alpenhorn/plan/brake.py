@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alpenhorn.config import DeleteLimit
+from alpenhorn.reasons import Code, Reason
 
 FEW = 1000  # on a node with no more files a share would stop ordinary work
 
@@ -20,11 +21,6 @@ def least(limit: DeleteLimit) -> int:
     return int(FEW * limit.share) if limit.files is None else limit.files
 
 
-def told(node: str, copies: int, released: int, allowed: int) -> str:
+def told(node: str, copies: int, released: int, allowed: int) -> Reason:
     """What the user is told: how many of how many, and what to do in either case."""
-    return (
-        f"nothing is deleted on {node}: more than {allowed:,} of its {copies:,} copies ({released:,} are released)"
-        " could go now, and delete_limit lets one run delete no more; if that is meant:"
-        f" alpenhorn sync --node {node} --allow-mass-delete; if it is a mistake:"
-        f" alpenhorn node clean {node} --cancel"
-    )
+    return Code.DELETE_LIMIT_EXCEEDED(node=node, copies=copies, released=released, allowed=allowed)

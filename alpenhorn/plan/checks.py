@@ -9,31 +9,27 @@ from alpenhorn.links import Sums
 from alpenhorn.model import CheckFact, CheckFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
+from alpenhorn.reasons import Code, Reason
 
 LEAST_LOOKED = 100  # copies; of fewer, a third may be missing without anything being wrong with the node
 LOST_SHARE = 1 / 3
-
-NO_SUM = (
-    "the index has no length or no MD5 sum for the file;"
-    " to compute them: alpenhorn file modify FILE --from-copy NODE"
-)
 
 
 class CheckPlan(NamedTuple):
     """`left`: (fact, why) of what is not checked now."""
 
     files: list[CheckFile]
-    left: list[tuple[CheckFact, str]]
+    left: list[tuple[CheckFact, Reason]]
 
 
 def choose(facts: Iterable[CheckFact], now: float) -> CheckPlan:
     files: list[CheckFile] = []
-    left: list[tuple[CheckFact, str]] = []
+    left: list[tuple[CheckFact, Reason]] = []
     for fact in facts:
         if fact.acq is None or fact.name is None:
-            left.append((fact, "the file's row is gone from the index"))
+            left.append((fact, Code.FILE_ROW_GONE()))
         elif fact.size_b is None or not fact.md5sum:
-            left.append((fact, NO_SUM))
+            left.append((fact, Code.FILE_LENGTH_OR_MD5_MISSING()))
         elif bad_path := unsafe(fact.acq, fact.name):
             left.append((fact, bad_path))
         elif waits(fact.attempt, now):
@@ -81,10 +77,6 @@ def kept_sums(before: Sums, run: Sums) -> Sums:
     return Sums(before.looked + run.looked, before.lost + run.lost)
 
 
-def loss_told(node: str, looked: int, lost: int, example: str) -> str:
+def loss_told(node: str, looked: int, lost: int, example: str) -> Reason:
     """What somebody who has to look at that is told: what was seen, and the two ways out."""
-    return (
-        f"{lost} of {looked} copies that were looked at are missing or unreadable, which is recorded of none of them"
-        f" (such as {example}); if its storage is not whole, mend or mount it; if they are lost, record it with:"
-        f" alpenhorn sync --node {node} --accept-loss"
-    )
+    return Code.STORAGE_IN_DOUBT(node=node, looked=looked, lost=lost, example=example)

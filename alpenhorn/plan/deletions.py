@@ -20,11 +20,12 @@ from collections.abc import Iterable
 from alpenhorn.model import GIB, DeletionFact, HasFile, NodeFact, WantsFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
+from alpenhorn.reasons import Code, Reason, Why, within
 
 MOST_TOLD = 3  # copies that do not count, each with its reason
 
 
-def decide(fact: DeletionFact, archive: bool, minimum: int, now: float) -> str:
+def decide(fact: DeletionFact, archive: bool, minimum: int, now: float) -> Why:
     """Why a copy may not be deleted now; "" when it may.
 
     `archive`: whether its node is an archive node; `minimum`: good archive copies that must be left; `now`:
@@ -35,72 +36,56 @@ def decide(fact: DeletionFact, archive: bool, minimum: int, now: float) -> str:
     )
 
 
-def _not_meant(fact: DeletionFact, archive: bool) -> str:
+def _not_meant(fact: DeletionFact, archive: bool) -> Why:
     if fact.has_file == HasFile.NO:
-        return "it is not there any more"
+        return Code.COPY_GONE()
     if fact.wants_file == WantsFile.NO:
         return ""
     if fact.wants_file != WantsFile.MAYBE:
-        return "it is wanted"
+        return Code.COPY_WANTED()
     if archive:
-        return (
-            "from an archive node only what is released is deleted (alpenhorn file clean --now --archive-ok)"
-        )
+        return Code.ARCHIVE_COPY_NOT_RELEASED()
     if fact.has_file != HasFile.YES:
-        return "only a good copy is deleted to make room"
+        return Code.COPY_NOT_GOOD()
     return ""
 
 
-def wrong(fact: DeletionFact) -> str:
+def wrong(fact: DeletionFact) -> Why:
     """What is wrong with a file's rows, so that somebody must mend them before any copy is deleted; "" if nothing."""
     if fact.acq is None or fact.name is None:
-        return "the file's row is gone from the index"
+        return Code.FILE_ROW_GONE()
     if fact.size_b is None:
-        return (
-            "the index has no length for the file, so that nobody can tell whether it is this file that would go;"
-            " to compute it: alpenhorn file modify FILE --from-copy NODE"
-        )
+        return Code.DELETION_WITHOUT_LENGTH()
     if fact.merely_found:
-        return (
-            "what lies at its path is not the file and never was a good copy of it, so that it may be somebody else's;"
-            " look at it, and remove or move it by hand"
-        )
+        return Code.DELETION_OF_FOREIGN_FILE()
     if fact.same_path:
-        return (
-            f"a file of acquisition {fact.same_path} lies at the same path, and would go with it; remove one of the"
-            " two rows from the index"
-        )
+        return Code.DELETION_OF_SHARED_PATH(acq=fact.same_path)
     if fact.twice:
-        return (
-            "the index has more than one row for this copy, so that the file would go and a row stay; remove all but"
-            " one of them from the index"
-        )
+        return Code.COPY_ROWS_DOUBLED()
     return unsafe(fact.acq, fact.name)
 
 
-def _not_now(fact: DeletionFact, now: float) -> str:
+def _not_now(fact: DeletionFact, now: float) -> Why:
     if fact.restored:
-        return (
-            f"the index is older than the disks ({fact.restored}), so that nothing is deleted until they have been"
-            " compared (run: alpenhorn reconcile)"
-        )
+        return Code.INDEX_OLDER_THAN_DISKS(restored=fact.restored)
     if fact.claimed_by:
-        return f"it is being deleted by {fact.claimed_by}"
+        return Code.DELETED_BY_OTHER_RUN(run=fact.claimed_by)
     if waits(fact.attempt, now):
         return WAITS
     return ""
 
 
-def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> str:
+def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> Why:
     if fact.pinned:
-        return f"{fact.pinned} (release it with: alpenhorn file unpin)"
+        return Code.COPY_PINNED(pinned=fact.pinned)
     if fact.source_of:
-        return "a pending request is still to pull from it (see: alpenhorn request list)"
+        return Code.COPY_IS_SOURCE_OF_REQUEST()
     if fact.wanted_by:
-        return "a pending request wants the file in this node's group (see: alpenhorn request list)"
+        return Code.COPY_WANTED_BY_REQUEST()
     left = len(keepers(fact, archive))
     if left < max(minimum, 1):
-        return f"needs {max(minimum, 1)} other good archive copies; has {left}{_remedy(fact, archive)}"
+        needed, remedy = max(minimum, 1), _remedy(fact, archive)
+        return Code.TOO_FEW_ARCHIVE_COPIES(needed=needed, left=left, remedy=remedy)
     return ""
 
 
@@ -123,14 +108,15 @@ def _remedy(fact: DeletionFact, archive: bool) -> str:
     return f"; does not count: {'; '.join(uncounted[:MOST_TOLD])}{more}"
 
 
-def reason(fact: DeletionFact) -> str:
+def reason(fact: DeletionFact) -> Reason:
     """Why a copy goes, as it is told later: what was wished, and which copies are left."""
-    why = "released" if fact.wants_file == WantsFile.NO else "removed to make room"
+    why = Code.COPY_RELEASED() if fact.wants_file == WantsFile.NO else Code.COPY_REMOVED_FOR_ROOM()
+    text = str(why)
     if fact.others:
-        why += f"; good archive copies are on {', '.join(fact.others)}"
+        text += f"; good archive copies are on {', '.join(fact.others)}"
     if fact.released:
-        why += f"; good archive copies that are released as well are on {', '.join(fact.released)}"
-    return why
+        text += f"; good archive copies that are released as well are on {', '.join(fact.released)}"
+    return within(why, text)
 
 
 def lacking(node: NodeFact, free_b: int | None) -> float:

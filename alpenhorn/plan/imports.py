@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from alpenhorn.model import MARKER, Detected, DetectJob, Found, ImportFile, Kind, KnownFile, NodeFact, Task
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
+from alpenhorn.reasons import Code, Reason, Why
 
 
 @cache  # which takes a millisecond, and most runs find no file
@@ -18,7 +19,7 @@ def _plain() -> re.Pattern[str]:
     return re.compile(rf"{element}(?:/{element})+")
 
 
-UNREGISTERED = "it is not registered in the index, and new files were not asked for"
+UNREGISTERED = Code.FILE_NOT_REGISTERED()
 DETECT_FILES = 100  # of a job
 DETECT_BASE = 20.0  # seconds for a job; a detector that reads a file's beginning needs a fraction of one
 DETECT_PER_FILE = 0.5
@@ -30,7 +31,7 @@ class Named(NamedTuple):
     found: Found
     acq: str
     name: str
-    refused: str = ""
+    refused: Why = ""
 
 
 def detect(path: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str] | None:
@@ -63,7 +64,7 @@ def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> l
     for file in found:
         names = detect(file.path, patterns)
         if names is None:
-            why = "no import pattern matches" if patterns else "it is in no acquisition directory"
+            why = Code.NO_IMPORT_PATTERN_MATCHES() if patterns else Code.NO_ACQUISITION_DIRECTORY()
             named.append(Named(file, "", "", why))
         else:
             named.append(Named(file, *names, refused=unimportable(*names)))
@@ -130,29 +131,28 @@ def name_detected(detected: Detected) -> Named:
     """The names that follow from what a detector said."""
     found, acq = detected.found, detected.acq
     if not acq:
-        return Named(found, "", "", "no import detector claims it")
+        return Named(found, "", "", Code.NO_IMPORT_DETECTOR_CLAIMS_IT())
     name = found.path.removeprefix(f"{acq}/")
     if name == found.path:
-        why = f"the import detector {detected.by} gave an acquisition that its path does not begin with"
-        return Named(found, "", "", why)
+        return Named(found, "", "", Code.DETECTOR_GAVE_WRONG_ACQUISITION(detector=detected.by))
     return Named(found, acq, name, refused=unimportable(acq, name))
 
 
-def unimportable(acq: str, name: str) -> str:
+def unimportable(acq: str, name: str) -> Why:
     """Why no file of these names can be imported, whatever it is; empty when one can."""
     path = f"{acq}/{name}"
     if len(acq) <= ACQ_LENGTH and len(name) <= NAME_LENGTH and _plain().fullmatch(path):
         return ""  # which spares a million files the questions below
     if any(element.startswith(".") or element == MARKER for element in path.split("/")):
-        return f"names that start with a dot, and {MARKER}, are never imported"
+        return Code.NAME_NEVER_IMPORTED(marker=MARKER)
     if len(acq) > ACQ_LENGTH:
-        return f"the acquisition's name is longer than {ACQ_LENGTH} characters"
+        return Code.ACQUISITION_NAME_TOO_LONG(most=ACQ_LENGTH)
     if len(name) > NAME_LENGTH:
-        return f"the file's name is longer than {NAME_LENGTH} characters"
+        return Code.FILE_NAME_TOO_LONG(most=NAME_LENGTH)
     try:
         path.encode()
     except UnicodeEncodeError:
-        return "the name is not valid UTF-8, so the index cannot hold it; rename the file"
+        return Code.NAME_NOT_UTF8()
     return unsafe(acq, name)
 
 
@@ -162,7 +162,7 @@ class ImportPlan(NamedTuple):
 
     wanted: list[tuple[ImportFile, int]]
     present: int
-    refused: list[tuple[str, str]]
+    refused: list[tuple[str, Reason]]
 
 
 def choose(
@@ -178,7 +178,7 @@ def choose(
     left to checks and repairs; a search that comes again and again would hash them each time.
     """
     wanted: list[tuple[ImportFile, int]] = []
-    refused: list[tuple[str, str]] = []
+    refused: list[tuple[str, Reason]] = []
     present = 0
     for file in named:
         if file.refused:
@@ -199,12 +199,9 @@ def is_new(file: ImportFile) -> bool:
     return file.known is None or file.known.has_file in (None, "N")
 
 
-def same_path(acq: str) -> str:
+def same_path(acq: str) -> Reason:
     """Why a file is not imported at whose path the index has a file of the acquisition `acq` on the node."""
-    return (
-        f"the index has a file of acquisition {acq} at the same path on this node; make the import patterns of all"
-        " hosts agree on the acquisition"
-    )
+    return Code.IMPORT_OF_SHARED_PATH(acq=acq)
 
 
 def without_taken(plan: ImportPlan, taken: Mapping[int, str]) -> ImportPlan:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import check_relative
+from alpenhorn.reasons import Code, Why
 
 ACQ_LENGTH = 64
 NAME_LENGTH = 255
 ELEMENT_BYTES = 255  # the longest name that the usual file systems take
 
 
-def unsafe(acq: str, name: str) -> str:
+def unsafe(acq: str, name: str) -> Why:
     """Why `acq/name` cannot be a file's path below a root; an empty string when it can."""
     path = f"{acq}/{name}"
     try:
         check_relative(path)
     except UnsafePath as error:
-        return f"{error}; correct the row in the index"
+        return Code.PATH_UNSAFE_IN_INDEX(detail=error)
     if len(path) > ELEMENT_BYTES or not path.isascii():
         longest = max(len(element.encode(errors="surrogateescape")) for element in path.split("/"))
         if longest > ELEMENT_BYTES:
-            return f"{path!r} has an element longer than {ELEMENT_BYTES} bytes"
+            return Code.PATH_ELEMENT_TOO_LONG(path=repr(path), most=ELEMENT_BYTES)
     return ""

@@ -17,8 +17,9 @@ from alpenhorn.model import Method, NodeFact, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.space import Space
+from alpenhorn.reasons import Code, Reason, Why
 
-SAME_PATH_ARRIVING = "a file of another acquisition is being brought to the same path"
+SAME_PATH_ARRIVING = Code.SAME_PATH_ARRIVING()
 RETRY = "alpenhorn request retry ID"
 MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -36,7 +37,7 @@ class PullDecision(NamedTuple):
 
     fact: PullFact
     choice: Choice
-    why: str
+    why: Why
     node_id: int = 0
     method: Method = Method.COPY
     reserved_b: int = 0
@@ -79,11 +80,11 @@ class Troubles:
     was not seen there.
     """
 
-    def __init__(self, absent: dict[int, str] | None = None) -> None:
+    def __init__(self, absent: dict[int, Reason] | None = None) -> None:
         self.absent = {} if absent is None else absent
-        self.unwritable: dict[int, str] = {}
-        self.silent: dict[str, str] = {}
-        self.unmounted: dict[int, str] = {}
+        self.unwritable: dict[int, Reason] = {}
+        self.silent: dict[str, Reason] = {}
+        self.unmounted: dict[int, Reason] = {}
 
 
 class PullPlanner:
@@ -120,14 +121,14 @@ class PullPlanner:
         self._routes: dict[tuple[int, int], Route] = {}
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
-        choice, why = self._settled_by_states(fact)
-        if choice is not None:
-            return PullDecision(fact, choice, why)
+        settled = self._settled_by_states(fact)
+        if settled is not None:
+            return PullDecision(fact, *settled)
         wrong = unfit(fact.acq, fact.name, fact.size_b, fact.md5sum)
         if wrong:
             return PullDecision(fact, Choice.SKIP, wrong)
         if fact.claimed_by:
-            return PullDecision(fact, Choice.WAIT, f"being pulled by {fact.claimed_by}")
+            return PullDecision(fact, Choice.WAIT, Code.PULLED_BY_OTHER_RUN(run=fact.claimed_by))
         if waits(fact.attempt, now):
             for at, found in fact.found:
                 if at in self.nodes and self.nodes[at].host == self.host:
@@ -142,11 +143,11 @@ class PullPlanner:
         assert route.source is not None and route.remote is not None and route.group is not None
         if not route.remote.ready(fact):
             source = route.source
-            why = f"not ready to be read on {source.name} yet (a run on {source.host} sees to that)"
+            why = Code.SOURCE_NOT_READY(node=source.name, host=source.host)
             return PullDecision(fact, Choice.WAIT, why)
         under_way = self._under_way.setdefault(fact.group_to_id, {})
         if fact.file_id in under_way:
-            return PullDecision(fact, Choice.WAIT, "another request brings the same file")
+            return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
         node_id = route.group.choose(fact, self)
         if isinstance(node_id, Misfit):
             return PullDecision(fact, Choice.WAIT if node_id.waits else Choice.SKIP, node_id.reason)
@@ -163,14 +164,15 @@ class PullPlanner:
         reserved = self.space.reserve(node_id, fact.size_b)
         return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
 
-    def obstacle(self, node_id: int, size_b: int) -> str:
+    def obstacle(self, node_id: int, size_b: int) -> Why:
         """As a group asks it: why a file cannot be put there now, for want of room or for what was met before."""
         if node_id in self.troubles.absent:
-            return f"node {self.nodes[node_id].name}: {self.troubles.absent[node_id]}"
+            why = self.troubles.absent[node_id]
+            return Code.DESTINATION_ABSENT(node=self.nodes[node_id].name, why=why)
         if node_id in self.troubles.unwritable:
             return self.troubles.unwritable[node_id]
-        why = self.space.obstacle(node_id, size_b)
-        return f"no room on {self.nodes[node_id].name}: {why}" if why else ""
+        lacking = self.space.obstacle(node_id, size_b)
+        return lacking(node=self.nodes[node_id].name) if lacking else ""
 
     def left_b(self, node_id: int) -> int | None:
         return self.space.left_b(node_id)
@@ -182,16 +184,16 @@ class PullPlanner:
             self._paths[node_id].discard(path)
         self.space.settle(node_id, size_b, used_b)
 
-    def trouble_at_node(self, node_id: int, why: str) -> None:
+    def trouble_at_node(self, node_id: int, why: Reason) -> None:
         """No more pulls onto that node in this run."""
         self.troubles.unwritable[node_id] = why
 
-    def trouble_with_host(self, host: str, why: str) -> None:
+    def trouble_with_host(self, host: str, why: Reason) -> None:
         """No more pulls from that host in this run."""
         self.troubles.silent[host] = why
         self._routes.clear()
 
-    def trouble_with_source(self, node_id: int, why: str) -> None:
+    def trouble_with_source(self, node_id: int, why: Reason) -> None:
         """No more pulls from that node of another host in this run."""
         self.troubles.unmounted[node_id] = why
         self._routes.clear()
@@ -201,31 +203,31 @@ class PullPlanner:
         self.nodes = nodes
         self._routes.clear()
 
-    def node_absent(self, node_id: int, why: str) -> None:
+    def node_absent(self, node_id: int, why: Reason) -> None:
         """A node of this host that cannot be worked on: nothing is pulled from it or onto it."""
         self.troubles.absent[node_id] = why
         self._routes.clear()
 
-    def _settled_by_states(self, fact: PullFact) -> tuple[Choice | None, str]:
+    def _settled_by_states(self, fact: PullFact) -> tuple[Choice, Reason] | None:
         """What the states at the destination, then at the source, decide before anything else."""
         if fact.at_group:
             states = {has for _, has in fact.at_group}
             if "Y" in states:
-                return Choice.CANCEL, "the group has the file already"
+                return Choice.CANCEL, Code.GROUP_HAS_FILE()
             if "M" in states:
-                return Choice.WAIT, "the group's copy is to be checked first"
+                return Choice.WAIT, Code.GROUP_COPY_SUSPECT()
         if fact.source_has == "Y":
-            return None, ""
+            return None
         source = self.nodes.get(fact.node_from_id)
         if source is None:
-            return Choice.SKIP, "the source node is not in the index"
+            return Choice.SKIP, Code.SOURCE_NOT_IN_INDEX()
         if not source.active:
-            return Choice.SKIP, f"source node {source.name} is not active"
+            return Choice.SKIP, Code.SOURCE_INACTIVE(node=source.name)
         if fact.source_has == "M":
-            return Choice.WAIT, f"the copy on {source.name} is to be checked first"
+            return Choice.WAIT, Code.SOURCE_COPY_SUSPECT(node=source.name)
         if fact.source_has == "X":
-            return Choice.CANCEL, f"the copy on {source.name} is corrupt"
-        return Choice.CANCEL, f"{source.name} does not have the file"
+            return Choice.CANCEL, Code.SOURCE_COPY_CORRUPT(node=source.name)
+        return Choice.CANCEL, Code.SOURCE_COPY_ABSENT(node=source.name)
 
     def _route(self, node_from_id: int, group_to_id: int) -> Route:
         key = (node_from_id, group_to_id)
@@ -235,34 +237,35 @@ class PullPlanner:
         return route
 
     def _make_route(self, node_from_id: int, group_to_id: int) -> Route:
-        def blocked(why: str) -> Route:
+        def blocked(why: Reason) -> Route:
             return Route(None, None, None, {}, Misfit(why))
 
         source = self.nodes.get(node_from_id)
         if source is None:
-            return blocked("the source node is not in the index")
+            return blocked(Code.SOURCE_NOT_IN_INDEX())
         if not source.active:
-            return blocked(f"source node {source.name} is not active")
+            return blocked(Code.SOURCE_INACTIVE(node=source.name))
         if source.id in self.troubles.absent:
-            return blocked(f"source node {source.name}: {self.troubles.absent[source.id]}")
+            why = self.troubles.absent[source.id]
+            return blocked(Code.SOURCE_ABSENT(node=source.name, why=why))
         group = self.groups.get(group_to_id)
         if group is None:
-            return blocked("the group has no node on this host that can be worked on")
+            return blocked(Code.GROUP_WITHOUT_NODE())
         misfit = group.refuses(source)
         if misfit is not None:
             return Route(None, None, None, {}, misfit)
         try:
             remote = self.remote(source)
         except StorageError as error:
-            return blocked(f"source node {source.name}: {error}")
+            return blocked(Code.SOURCE_UNUSABLE(node=source.name, why=error))
         here = source.host == self.host
         if not here:
             missing = remote.unreachable()
             if missing:
-                return blocked(f"source node {source.name} cannot be reached from here: {missing}")
+                return blocked(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
             assert source.host is not None
             if source.host in self.troubles.silent:
-                return blocked(f"host {source.host}: {self.troubles.silent[source.host]}")
+                return blocked(self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
                 return blocked(self.troubles.unmounted[source.id])
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
@@ -279,35 +282,27 @@ class PullPlanner:
         return wanted
 
 
-def something_else(node: str, then: str = "") -> str:
+def something_else(node: str, then: str = "") -> Reason:
     """Why a file is not brought to a node, and the way out; `then`: the command for when it is cleared."""
-    return (
-        f"something else lies at its path on {node}, never recorded there as a good copy of the file, and is left"
-        f" alone; move it away or delete it, then: {then or f'alpenhorn file verify FILE {node}'}"
-    )
+    return Code.FOREIGN_FILE_AT_PATH(node=node, then=then or f"alpenhorn file verify FILE {node}")
 
 
-def same_path(acq: str, node: str) -> str:
-    return (
-        f"a file of acquisition {acq} lies at the same path on {node}, and would be overwritten; cancel the request, or"
-        " remove one of the two files from the index"
-    )
+def same_path(acq: str, node: str) -> Reason:
+    return Code.SAME_PATH_AS_OTHER_FILE(acq=acq, node=node)
 
 
 def in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
 
 
-def unfit(acq: str | None, name: str | None, size_b: int | None, md5sum: str | None) -> str:
+def unfit(acq: str | None, name: str | None, size_b: int | None, md5sum: str | None) -> Why:
     """Why a file cannot be pulled from anywhere, by what the index says of it; "" when it can."""
     if acq is None or name is None:
-        return "the file's row is gone from the index"
-    if size_b is None or not md5sum:
-        missing = "length" if size_b is None else "MD5 sum"
-        return (
-            f"the index has no {missing} for the file, so that a copy could not be verified;"
-            " to compute it: alpenhorn file modify FILE --from-copy NODE"
-        )
+        return Code.FILE_ROW_GONE()
+    if size_b is None:
+        return Code.FILE_LENGTH_MISSING()
+    if not md5sum:
+        return Code.FILE_MD5_MISSING()
     if size_b < 0 or not MD5.fullmatch(md5sum):
-        return "the index has no valid length and MD5 sum for the file"
+        return Code.FILE_LENGTH_OR_MD5_INVALID()
     return unsafe(acq, name)

@@ -10,6 +10,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Remote
 from alpenhorn.model import BadCopy, GoodCopy, GroupFact, HasFile, NodeFact, PullFact, WantsFile
 from alpenhorn.plan.pulls import in_brackets, something_else, unfit
+from alpenhorn.reasons import Code, Why
 
 
 class Mend(NamedTuple):
@@ -20,7 +21,7 @@ class Mend(NamedTuple):
     """
 
     source_id: int
-    why: str = ""
+    why: Why = ""
     under_way: bool = False
     found: str = ""
 
@@ -30,7 +31,7 @@ class _Source(NamedTuple):
 
     node: NodeFact
     remote: Remote | None
-    obstacle: str
+    obstacle: Why
     rank: tuple[bool, bool, str]
 
 
@@ -62,17 +63,13 @@ class Mender:
             self.nodes[one.node_id].name for one in good if self.nodes[one.node_id].group_id == node.group_id
         )
         if inside:
-            return Mend(
-                0,
-                f"its group has a good copy on {inside[0]}, so that nothing would be pulled; if none is needed on"
-                f" {node.name}: alpenhorn file state FILE {node.name} --set Absent",
-            )
+            return Mend(0, Code.GROUP_HAS_GOOD_COPY(other=inside[0], node=node.name))
         if good and copy.has_file == HasFile.CORRUPT and not copy.once_good:
             return Mend(0, something_else(node.name), found=copy.found)
         if copy.requested:
-            return Mend(0, "a request is pending already; see: alpenhorn request show ID", under_way=True)
+            return Mend(0, Code.REQUEST_PENDING(), under_way=True)
         if not good:
-            return Mend(0, "there is no good copy on any other node")
+            return Mend(0, Code.NO_GOOD_COPY())
         best: tuple[tuple[bool, bool, bool, bool, str], int] | None = None
         obstacles = set()
         for one in good:
@@ -86,17 +83,17 @@ class Mender:
             if best is None or rank < best[0]:
                 best = (rank, source.node.id)
         if best is None:
-            return Mend(0, f"no good copy can be read now: {'; '.join(sorted(obstacles))}")
+            return Mend(0, Code.NO_GOOD_COPY_IN_REACH(why="; ".join(sorted(obstacles))))
         return Mend(best[1])
 
-    def _trouble(self, node: NodeFact) -> str:
+    def _trouble(self, node: NodeFact) -> Why:
         """Why nothing can be brought to a node."""
         if node.group_id not in self.groups:
-            return f"the group of node {node.name} is not in the index; put it into another one"
+            return Code.GROUP_NOT_IN_INDEX(node=node.name)
         if not node.active:
-            return f"{node.name} is not active, so that nothing is pulled onto it: alpenhorn node activate {node.name}"
+            return Code.DESTINATION_INACTIVE(node=node.name)
         if not node.host:
-            return f"{node.name} is on no host: alpenhorn node modify {node.name} --host HOST"
+            return Code.DESTINATION_WITHOUT_HOST(node=node.name)
         return ""
 
     def _source(self, source_id: int, node: NodeFact) -> _Source:
@@ -110,16 +107,16 @@ class Mender:
         near = source.host == node.host
         rank = (not near, not source.archive, source.name)
         if not source.active:
-            return _Source(source, None, f"{source.name} is not active", rank)
+            return _Source(source, None, Code.GOOD_COPY_NODE_INACTIVE(node=source.name), rank)
         try:
             remote = self.remote(source)
         except StorageError as error:
-            return _Source(source, None, str(error), rank)
+            return _Source(source, None, error.reason, rank)
         missing = "" if near else remote.unreachable()
         return _Source(
             source,
             remote,
-            f"{source.name} cannot be reached from {node.host}: {missing}" if missing else "",
+            Code.GOOD_COPY_NODE_UNREACHABLE(node=source.name, host=node.host, why=missing) if missing else "",
             rank,
         )
 
@@ -160,7 +157,7 @@ class Repairs:
 
     requests: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     wanted: dict[tuple[int, int], Amount] = field(default_factory=dict)
-    left: dict[tuple[int, str, bool], Amount] = field(default_factory=dict)
+    left: dict[tuple[int, Why, bool], Amount] = field(default_factory=dict)
 
     def add(self, copy: BadCopy, mend: Mend) -> None:
         if mend.source_id:

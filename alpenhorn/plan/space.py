@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alpenhorn.model import GIB, NodeFact
+from alpenhorn.reasons import Code
 
 
 @dataclass(eq=False, repr=False)
@@ -43,20 +44,20 @@ class Space:
             free_b, node.min_avail_gb * GIB, total_b, limit, reserve, reserved_b=claimed_b
         )
 
-    def obstacle(self, node_id: int, size_b: int) -> str:
-        """Why a file of that length does not fit; an empty string when it does."""
+    def obstacle(self, node_id: int, size_b: int) -> Code | None:
+        """Why a file of that length does not fit; None when it does."""
         room = self._rooms[node_id]
         if room.limit_b is not None and room.total_b + room.coming_b + size_b > room.limit_b:
-            return "it would have more than its max_total"
+            return Code.DESTINATION_ABOVE_MAX_TOTAL
         # A storage class that sets nothing aside takes everything; an empty file does not tell.
         if room.reserve(1) == 0:
-            return ""
+            return None
         if room.free_b is None:
-            return "its free space is not known"
+            return Code.DESTINATION_SPACE_UNKNOWN
         # Not the other way round: no number is less than a limit that is none (NaN).
         if room.free_b - room.reserved_b - room.reserve(size_b) >= room.floor_b:
-            return ""
-        return "it would have less free space than its min_avail" if room.floor_b else "too little free space"
+            return None
+        return Code.DESTINATION_BELOW_MIN_AVAIL if room.floor_b else Code.DESTINATION_FULL
 
     def left_b(self, node_id: int) -> int | None:
         """Bytes that may still come, by whichever of the limits is the nearer; None when that is not known."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from alpenhorn.reasons import Code, Why
 from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
 
-DID_NOT_COME = "it was asked back from tape and did not come"
+DID_NOT_COME = Code.TAPE_COPY_DID_NOT_COME()
 
 
 class Restores(NamedTuple):
@@ -35,7 +36,7 @@ class After(NamedTuple):
     ready: bool | None
     suspect: bool
     state: State | None
-    error: str = ""
+    error: Why = ""
     as_it_is: bool = False
 
 

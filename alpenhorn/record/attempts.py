@@ -9,9 +9,10 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
 from alpenhorn.plan.backoff import next_attempt
+from alpenhorn.reasons import Why, code_of
 from alpenhorn.record.run import Run
 
-COLUMNS = ("kind", "subject_id", "count", "last", "next", "blame", "error")
+COLUMNS = ("kind", "subject_id", "count", "last", "next", "blame", "error", "code")
 ERROR_LENGTH = 2000
 
 
@@ -20,7 +21,7 @@ class Failure(NamedTuple):
 
     subject_id: int
     blame: str
-    error: str
+    error: Why
 
 
 def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> None:
@@ -39,9 +40,8 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
     for failure in failures:
         count = counts.get(failure.subject_id, 0) + 1
         later = naive(next_attempt(count, failure.blame, posix(now), rng))
-        rows.append(
-            (kind, failure.subject_id, count, now, later, failure.blame, failure.error[:ERROR_LENGTH])
-        )
+        error, code = failure.error[:ERROR_LENGTH], str(code_of(failure.error))
+        rows.append((kind, failure.subject_id, count, now, later, failure.blame, error, code))
     index.executemany(index.upsert("sync_attempt", COLUMNS, COLUMNS[:2], COLUMNS[2:]), rows)
 
 

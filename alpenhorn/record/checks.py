@@ -17,6 +17,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.links import Sums
 from alpenhorn.model import Blame, CheckFile, CheckResult, NodeFact, Verdict
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, file_facts, once_good, verified, with_evidence
 from alpenhorn.record.place import still
@@ -24,7 +25,7 @@ from alpenhorn.record.run import Run, events
 
 STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X", Verdict.UNREADABLE: "M"}
 SUMS = ("node_id", "generation", "separate", "looked", "lost")  # all that have no default in the database
-LEFT_OVER = "released, and not on the node any more"
+LEFT_OVER = Code.RELEASED_COPY_GONE()
 
 
 class Settled(NamedTuple):
@@ -144,10 +145,10 @@ def _turn(
     events(index, run, what, [(one.file.file_id, node.id, _why(one, now)) for one in turned])
 
 
-def _why(result: CheckResult, now: dict[int, _Now]) -> str:
+def _why(result: CheckResult, now: dict[int, _Now]) -> Reason:
     if result.verdict is Verdict.MISSING and now[result.file.copy_id].wants_file == "N":
         return LEFT_OVER
-    return result.error or "read in full, MD5 equal"
+    return result.error or Code.COPY_VERIFIED()
 
 
 def _write_space(index: Index, results: Sequence[CheckResult], now: dict[int, _Now]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import NodeFact
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.rules import Edge, edges_at, held_by_group, unrequested
 
@@ -32,7 +33,7 @@ def good(
     node: NodeFact,
     copies: Sequence[tuple[int, int | None]],
     what: str,
-    why: Sequence[str],
+    why: Sequence[Reason],
     update: Sequence[str] = COPY[2:],
 ) -> None:
     """Record copies as Y/Y; to be called inside a transaction.
@@ -144,7 +145,7 @@ def _request(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> Non
             " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp) VALUES (?, ?, ?, 0, 0, ?)",
             [(file_id, edge.group_id, edge.node_id, now) for file_id in wanted],
         )
-        why = f"autosync from {edge.node} into {edge.group}"
+        why = Code.AUTOSYNC(node=edge.node, group=edge.group)
         events(index, run, "requested", [(file_id, edge.node_id, why) for file_id in wanted])
 
 
@@ -158,5 +159,5 @@ def _release(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> Non
                 f" WHERE wants_file <> 'N' AND id IN ({marks})",
                 (now, *some),
             )
-        why = f"autoclean, {edge.group} has it"
+        why = Code.AUTOCLEAN(group=edge.group)
         events(index, run, "released", [(file_id, edge.node_id, why) for _, file_id in held])

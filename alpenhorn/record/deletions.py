@@ -17,6 +17,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, HasFile, NodeFact, Verdict
 from alpenhorn.plan.deletions import decide, reason
+from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import COLUMNS, LEASE, held, release
 from alpenhorn.record.copies import never_good, once_good
@@ -25,7 +26,7 @@ from alpenhorn.record.run import Run, events
 from alpenhorn.scan.deletions import Reading, read
 
 GONE = (Verdict.DELETED, Verdict.MISSING)
-CHANGED = "its state was changed while it was looked at"
+CHANGED = Code.COPY_STATE_CHANGED()
 
 
 class Decided(NamedTuple):
@@ -33,8 +34,8 @@ class Decided(NamedTuple):
     it stays for now); `undone`: those of them that this run had claimed before.  `fences`: those of the claims on what
     is granted, by file id.  `archive`: whether the node is an archive node."""
 
-    granted: list[tuple[DeletionFact, str]]
-    refused: list[tuple[DeletionFact, str]]
+    granted: list[tuple[DeletionFact, Reason]]
+    refused: list[tuple[DeletionFact, Reason]]
     undone: list[DeletionFact]
     fences: dict[int, int]
     archive: bool = False
@@ -80,7 +81,7 @@ def decide_all(
         if claimed and fact.has_file == HasFile.MAYBE:
             fact = fact._replace(has_file=before.has_file)
         if (fact.has_file, fact.wants_file) != (before.has_file, before.wants_file):
-            why_not = CHANGED
+            why_not: Why = CHANGED
         else:
             why_not = decide(fact, reading.archive, minimum, now)
         if why_not:
@@ -147,7 +148,7 @@ def settle(
     node: NodeFact,
     results: Sequence[DeleteResult],
     untouched: Sequence[DeleteFile],
-    why: Mapping[int, str],
+    why: Mapping[int, Reason],
     blame: str,
     fences: Mapping[int, int],
     looked_at: Sequence[NodeFact] = (),
@@ -186,9 +187,9 @@ def settle(
         as_before += [file for file in untouched if file.file_id in ours]
         _put_back(index, run, [(file.copy_id, file.had) for file in as_before])
         for verdict, some in mine.items():
-            texts: dict[str, list[int]] = {}
+            texts: dict[Why, list[int]] = {}
             for result in some:
-                text = result.error or why.get(result.file.copy_id, "")
+                text: Why = result.error or why.get(result.file.copy_id, "")
                 texts.setdefault(text, []).append(result.file.file_id)
             for text, file_ids in texts.items():
                 events(index, run, str(verdict), [(file_id, node.id, text) for file_id in file_ids])
@@ -207,7 +208,7 @@ def _suspect(
     """A keeper that is not what the index says counts no more until it was read; whatever became of our own claim.
 
     One that was looked at where its node is not any more says nothing."""
-    wrong: dict[int, dict[int, str]] = {}
+    wrong: dict[int, dict[int, Reason]] = {}
     for result in results:
         for node_id, error in result.wrong:
             wrong.setdefault(node_id, {})[result.file.file_id] = error

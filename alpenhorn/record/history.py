@@ -10,6 +10,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.scan import history
 from alpenhorn.scan.history import Old
+from alpenhorn.scan.media import PRUNED
 
 PIECE = 2000  # rows in one transaction
 
@@ -25,9 +26,23 @@ def prune(index: Index, before: datetime) -> Old:
     while ids := history.old_events(index, before, PIECE):
         events += _remove(index, "sync_event", ids)
     ids = history.old_runs(index, before)
+    if ids:
+        # Before any is removed: a disk may still bear a note of it, and a run that the index does not know would mean
+        # that the index was restored.
+        index.retry(lambda: _note_pruned(index, max(ids)))
     for start in range(0, len(ids), PIECE):
         runs += _remove(index, "sync_run", ids[start : start + PIECE])
     return Old(events, runs)
+
+
+def _note_pruned(index: Index, highest: int) -> None:
+    columns = ("name", "value", "at")
+    row = index.execute("SELECT value FROM sync_index WHERE name = ?", (PRUNED,)).fetchone()
+    value = max(highest, int(row[0]) if row else 0)
+    index.execute(
+        index.upsert("sync_index", columns, ("name",), columns[1:]),
+        (PRUNED, str(value), index.now().replace(microsecond=0)),
+    )
 
 
 def _remove(index: Index, table: str, ids: Sequence[int]) -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Blame, ImportedFile, ImportResult, KnownFile, NodeFact
 from alpenhorn.plan.imports import is_new, same_path
+from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import still
@@ -18,12 +19,9 @@ from alpenhorn.scan.same_path import sharing
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 KEPT = ("has_file", "ready", "size_b", "last_update")
 HELD = ("Y", "M", "X")
-NEW = "registered"
-FOLDED = (
-    "the index takes its name for that of another acquisition or file, since its collation does not compare byte for"
-    " byte; see: alpenhorn db check"
-)
-REMOVED = "its row was removed from the index meanwhile; the next search takes it for a new file"
+NEW = Code.FILE_REGISTERED()
+FOLDED = Code.NAME_TAKEN_FOR_ANOTHER()
+REMOVED = Code.FILE_ROW_REMOVED_MEANWHILE()
 
 
 class Imported(NamedTuple):
@@ -33,8 +31,8 @@ class Imported(NamedTuple):
 
     new: int
     same: int
-    differ: list[tuple[str, str]]
-    refused: list[tuple[str, str]]
+    differ: list[tuple[str, Reason]]
+    refused: list[tuple[str, Reason]]
     told: tuple[ImportedFile, ...] = ()
     moved: bool = False
 
@@ -80,8 +78,8 @@ def settle(
             ],
         )
         rows = {(row.acq, row.name): row for row in _known(index, node, results)}
-        fine: list[tuple[KnownFile, int | None, str]] = []
-        differ: list[tuple[KnownFile, int | None, str]] = []
+        fine: list[tuple[KnownFile, int | None, Reason]] = []
+        differ: list[tuple[KnownFile, int | None, Reason]] = []
         for result in results:
             row = rows.get((result.file.acq, result.file.name))
             if row is None:
@@ -91,7 +89,7 @@ def settle(
             elif difference := _difference(result, row.size_b, row.md5sum):
                 differ.append((row, result.space_b, difference))
             else:
-                why = NEW if row.file_id > last else "compared with the index, same"
+                why = NEW if row.file_id > last else Code.FILE_KNOWN_AND_SAME()
                 fine.append((row, result.space_b, why))
         # A copy that the index knows keeps its wish: who released it has not changed their mind.
         for update, held in ((COPY[2:], False), (KEPT, True)):
@@ -142,12 +140,12 @@ def complete(index: Index, request_id: int) -> None:
     index.retry(work)
 
 
-def postpone(index: Index, run: Run, request_id: int, error: str) -> None:
+def postpone(index: Index, run: Run, request_id: int, error: Reason) -> None:
     """An import request could not be served; it is tried again after a while."""
     index.retry(lambda: failed(index, run, "import", [Failure(request_id, Blame.UNKNOWN, error)]))
 
 
-def _taken(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> list[tuple[str, str]]:
+def _taken(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> list[tuple[str, Reason]]:
     """(path, why) of the files at whose path the index has another one on the node by now."""
     new = {number: result.file for number, result in enumerate(results) if is_new(result.file)}
     shared = sharing(index, node.id, [(number, file.acq, file.name) for number, file in new.items()])
@@ -179,9 +177,10 @@ def _acq_ids(index: Index, names: set[str]) -> dict[str, int]:
     return found
 
 
-def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> str:
+def _difference(result: ImportResult, size_b: int | None, md5sum: str | None) -> Why:
     if size_b != result.size_b:
-        return f"its length is {result.size_b} bytes, the index says {size_b}; its MD5 sum is {result.md5sum}"
+        wrong = Code.COPY_LENGTH_WRONG(found=result.size_b, expected=size_b)
+        return within(wrong, f"{wrong}; its MD5 sum is {result.md5sum}")
     if (md5sum or "").lower() != result.md5sum:
-        return f"its MD5 sum is {result.md5sum}, the index says {md5sum}"
+        return Code.COPY_MD5_WRONG(found=result.md5sum, expected=md5sum)
     return ""

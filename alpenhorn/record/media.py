@@ -8,6 +8,7 @@ from alpenhorn.errors import Refused
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import Identity, NodeFact
+from alpenhorn.reasons import Reason, code_of
 from alpenhorn.record.run import Run
 from alpenhorn.scan.media import IDENTITY, RESTORED
 
@@ -79,7 +80,7 @@ def seen(index: Index, node_ids: Iterable[int]) -> None:
     index.retry(work)
 
 
-def wrong(index: Index, why: Mapping[int, str]) -> None:
+def wrong(index: Index, why: Mapping[int, Reason]) -> None:
     """Note, for all hosts, which nodes cannot be relied on, and why.  Since when is kept from the first time."""
 
     def work() -> None:
@@ -123,7 +124,7 @@ def confirm(index: Index, node_id: int, identity: Identity) -> bool:
     return index.retry(work)
 
 
-def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: str) -> int:
+def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: Reason) -> int:
     """The node has another medium: its good copies are suspect, and nothing that was seen on the old one says
     anything of the new one.  Returns how many copies are suspect now.
 
@@ -132,10 +133,10 @@ def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: s
 
     def work() -> int:
         index.execute(
-            "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why)"
-            " SELECT ?, ?, file_id, node_id, 'suspect', ? FROM archivefilecopy"
+            "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code)"
+            " SELECT ?, ?, file_id, node_id, 'suspect', ?, ? FROM archivefilecopy"
             " WHERE node_id = ? AND has_file = 'Y'",
-            (run.now(), run.id, why, node.id),
+            (run.now(), run.id, why, str(code_of(why)), node.id),
         )
         index.execute(
             "UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE node_id = ? AND has_file = 'Y'",

@@ -9,15 +9,16 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.model import Blame, NodeFact, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
+from alpenhorn.reasons import Code, Reason, within
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import held, release, still_pending
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 
-FOUND = "found at its path, not in the index"
-OUTDATED = "its length or MD5 sum was changed in the index while it was pulled"
-LOST = "pulled under a claim that had run out and is another run's or nobody's by now"
+FOUND = Code.FOUND_AT_ITS_PATH()
+OUTDATED = Code.FILE_EDITED_WHILE_PULLED()
+LOST = Code.PULLED_UNDER_LOST_CLAIM()
 
 
 def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
@@ -35,7 +36,7 @@ def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
             (
                 decision.fact.file_id,
                 decision.fact.node_from_id,
-                f"request {decision.fact.request_id}: {decision.why}",
+                within(decision.why, f"request {decision.fact.request_id}: {decision.why}"),
             )
             for decision in decisions
             if decision.fact.request_id in pending
@@ -82,7 +83,10 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
             node,
             [(result.file.file_id, result.space_b) for result in verified],
             "pulled",
-            [f"request {result.file.request_id}: {result.method} from {source.name}" for result in verified],
+            [
+                Code.PULLED(request=result.file.request_id, method=result.method, node=source.name)
+                for result in verified
+            ],
         )
         _complete(index, verified)
         succeeded(index, "pull", [result.file.request_id for result in verified])
@@ -152,7 +156,7 @@ def _complete(index: Index, pulled: Sequence[PullResult]) -> None:
 
 
 def _suspect(
-    index: Index, run: Run, node: NodeFact, results: Sequence[PullResult], why: str, ours: bool = False
+    index: Index, run: Run, node: NodeFact, results: Sequence[PullResult], why: Reason, ours: bool = False
 ) -> None:
     """Something is at the path that the index does not know of: let the check find out what it is.
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB
+from alpenhorn.reasons import Code, Why, code_of
 
 FEW = 20  # rows
 
@@ -29,13 +30,19 @@ class Run(NamedTuple):
         return self.clock().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def begin(index: Index, host: str, nodes: Sequence[str], clock: Callable[[], datetime.datetime]) -> Run:
+def begin(
+    index: Index,
+    host: str,
+    nodes: Sequence[str],
+    clock: Callable[[], datetime.datetime],
+    pid: int | None = None,
+) -> Run:
     """Write the run's row before any work is done, since its claims name it."""
 
     def work() -> int:
         cursor = index.execute(
-            "INSERT INTO sync_run (host, nodes, started, done, failed, bytes) VALUES (?, ?, ?, 0, 0, 0)",
-            (host, " ".join(nodes), clock().replace(microsecond=0)),
+            "INSERT INTO sync_run (host, nodes, started, done, failed, bytes, pid) VALUES (?, ?, ?, 0, 0, 0, ?)",
+            (host, " ".join(nodes), clock().replace(microsecond=0), pid),
         )
         return int(cursor.lastrowid)
 
@@ -48,25 +55,52 @@ def end(
     exit_status: int,
     counts: Mapping[str, Mapping[str, int]],
     free_b: Mapping[int, int | None],
+    ending: str | None = None,
 ) -> None:
     """Close the run's row, give its claims back and write down the nodes' free space.
 
-    `counts`: for each kind of work {"done", "failed", "bytes"}; `free_b`: node id to free bytes.
+    `counts`: for each kind of work {"done", "failed", "bytes"}; `free_b`: node id to free bytes; `ending`: why it did
+    not come to its end.
     """
 
     def work() -> None:
         index.execute(
-            "UPDATE sync_run SET ended = ?, exit_status = ?, done = ?, failed = ?, bytes = ?, counts = ? WHERE id = ?",
+            "UPDATE sync_run SET ended = ?, exit_status = ?, done = ?, failed = ?, bytes = ?, counts = ?, ending = ?"
+            " WHERE id = ?",
             (
                 run.now(),
                 exit_status,
                 *(sum(count.get(key, 0) for count in counts.values()) for key in ("done", "failed", "bytes")),
                 json.dumps(counts),
+                ending,
                 run.id,
             ),
         )
         index.execute("DELETE FROM sync_claim WHERE run_id = ?", (run.id,))
         write_free_space(index, run.now(), free_b)
+
+    index.retry(work)
+
+
+def worse(index: Index, run_id: int, exit_status: int, ending: str) -> None:
+    """A run that came to its end could not tell what it had to."""
+    index.retry(
+        lambda: index.execute(
+            "UPDATE sync_run SET exit_status = ?, ending = COALESCE(ending, ?) WHERE id = ?",
+            (exit_status, ending, run_id),
+        )
+    )
+
+
+def not_ended(index: Index, run_ids: Sequence[int]) -> None:
+    """Runs whose rows hold no end, and whose locks are free, will not end any more."""
+
+    def work() -> None:
+        for marks, some in in_chunks(run_ids):
+            index.execute(
+                f"UPDATE sync_run SET ending = ? WHERE ended IS NULL AND id IN ({marks})",
+                (Code.RUN_NOT_ENDED(), *some),
+            )
 
     index.retry(work)
 
@@ -80,21 +114,22 @@ def write_free_space(index: Index, now: str, free_b: Mapping[int, int | None]) -
             )
 
 
-def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, str]]) -> None:
+def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, Why]]) -> None:
     """Add to the log of what happened to copies; `rows`: (file id, node id, why)."""
     now = run.now()
-    if len(rows) > FEW and len({row[1:] for row in rows}) == 1:
+    if len(rows) > FEW and len({(node_id, why, code_of(why)) for _, node_id, why in rows}) == 1:
         # One text for many files, which the database knows, takes half as long.
         for marks, some in in_chunks([row[0] for row in rows]):
             index.execute(
-                "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why)"
-                f" SELECT ?, ?, id, ?, ?, ? FROM archivefile WHERE id IN ({marks}) ORDER BY id",
-                (now, run.id, rows[0][1], what, rows[0][2], *some),
+                "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code)"
+                f" SELECT ?, ?, id, ?, ?, ?, ? FROM archivefile WHERE id IN ({marks}) ORDER BY id",
+                (now, run.id, rows[0][1], what, rows[0][2], str(code_of(rows[0][2])), *some),
             )
         return
     values: list[tuple[Any, ...]] = [
-        (now, run.id, file_id, node_id, what, why) for file_id, node_id, why in rows
+        (now, run.id, file_id, node_id, what, why, str(code_of(why))) for file_id, node_id, why in rows
     ]
     index.executemany(
-        "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why) VALUES (?, ?, ?, ?, ?, ?)", values
+        "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        values,
     )

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import HasFile, NodeFact
+from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 
 
-def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mapping[int, str]) -> int | None:
+def suspect(index: Index, run: Run, node: NodeFact, before: HasFile, why: Mapping[int, Reason]) -> int | None:
     """Turn copies on a node suspect, by copy id, those that have `before`; returns how many it was.
 
     Whether they are wanted stays as it is: a copy that was removed and is there again is for the rule of deletions,
@@ -37,15 +38,15 @@ def suspect_missing(index: Index, run: Run, node_id: int, most: int) -> None:
             " JOIN archivefilecopy c ON c.file_id = e.file_id AND c.node_id = ? WHERE c.wants_file = 'Y'",
             (node_id, most, node_id),
         ).fetchall()
-        why = "the node is whole again; this was found missing when it may not have been"
+        why = Code.FOUND_MISSING_IN_DOUBT()
         _turn(index, run, node_id, HasFile.NO, {row[0]: why for row in rows})
 
     index.retry(work)
 
 
-def _turn(index: Index, run: Run, node_id: int, before: HasFile, why: Mapping[int, str]) -> int:
+def _turn(index: Index, run: Run, node_id: int, before: HasFile, why: Mapping[int, Reason]) -> int:
     lock = "" if index.sqlite else " FOR UPDATE"
-    turned: list[tuple[int, int, str]] = []
+    turned: list[tuple[int, int, Why]] = []
     for marks, some in in_chunks(list(why)):
         rows = index.execute(
             "SELECT id, file_id FROM archivefilecopy"

@@ -16,6 +16,7 @@ from alpenhorn.index.times import naive, posix
 from alpenhorn.model import Blame, NodeFact
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.plan.tape import After, after
+from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.place import still
@@ -24,9 +25,9 @@ from alpenhorn.scan.tape import asked_back
 from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
 
 COLUMNS = ("node_id", "file_id", "purpose", "state", "tries", "asked", "next", "error")
-LEFT = "its space on disk was needed, or it was there only to be checked"
-NOT_FOUND = "it is neither on disk nor on tape"
-LEFT_EARLY = "it had left the disk again before it was checked"
+LEFT = Code.LEFT_TO_TAPE()
+NOT_FOUND = Code.NEITHER_ON_DISK_NOR_TAPE()
+LEFT_EARLY = Code.LEFT_DISK_BEFORE_CHECK()
 
 
 class _Now(NamedTuple):
@@ -160,7 +161,7 @@ def _now(index: Index, copy_ids: Sequence[int]) -> dict[int, _Now]:
 
 def _turn(index: Index, run: Run, node: NodeFact, files: Sequence[TapeFile], ready: bool) -> None:
     _set_ready(index, run, files, ready)
-    why = "it is on disk and can be read" if ready else "it is on tape only"
+    why = Code.COPY_READY() if ready else Code.COPY_ON_TAPE_ONLY()
     events(index, run, "ready" if ready else "not ready", [(file.file_id, node.id, why) for file in files])
 
 

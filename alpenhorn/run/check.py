@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.paths import irregular
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import CheckFile, CheckJob, CheckResult, HasFile, Reporter, Verdict
+from alpenhorn.reasons import Code, Reason, Why, within
 
 if TYPE_CHECKING:
     from alpenhorn.tape import Told
@@ -43,7 +45,9 @@ def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list
             break
         try:
             result = (
-                _unread(file, away[file.path]) if file.path in away else _verdict(file, node, flusher, report)
+                _unread(file, node, away[file.path])
+                if file.path in away
+                else _verdict(file, node, flusher, report)
             )
         except Stopped:
             break
@@ -60,7 +64,7 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
         flusher.flush()
     except OSError as error:
         node.check()
-        why = f"it cannot be flushed to the disk: {error.strerror or error}"
+        why = Code.COPY_NOT_FLUSHED(why=error.strerror or error)
         return tuple(
             CheckResult(result.file, Verdict.UNREADABLE, error=why)
             if result.verdict in (Verdict.GOOD, Verdict.MISSING)
@@ -70,10 +74,10 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
     return tuple(results)
 
 
-def _unread(file: CheckFile, told: Told) -> CheckResult:
+def _unread(file: CheckFile, node: Node, told: Told) -> CheckResult:
     if told.where is None:
-        return CheckResult(file, Verdict.UNREADABLE, error=told.error)
-    return CheckResult(file, Verdict.AWAY, error=f"it is {told.where}")
+        return _not_opened(file, node, told.error or Code.COPY_NOT_REGULAR())
+    return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=told.where))
 
 
 def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) -> CheckResult:
@@ -81,34 +85,44 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
         fd = node.open(file.path)
     except (FileNotFoundError, NotADirectoryError):
         flusher.add_name(file.path)
-        return CheckResult(file, Verdict.MISSING, error="there is no such file on the node")
+        return CheckResult(file, Verdict.MISSING, error=Code.COPY_MISSING())
     except StorageError as error:
-        return CheckResult(file, Verdict.CORRUPT, error=str(error))
+        return CheckResult(file, Verdict.CORRUPT, error=error.reason)
     except UnsafePath as error:
-        return CheckResult(file, Verdict.UNREADABLE, error=str(error))
+        return _not_opened(file, node, error.reason)
     except OSError as error:
-        return CheckResult(file, Verdict.UNREADABLE, error=_told("open", file, error))
+        return _not_opened(file, node, _unreadable("open", file, error))
     try:
         status = os.fstat(fd)
         length = status.st_size
-        wrong = f"its length is {length} bytes, the index says {file.size_b}" if length != file.size_b else ""
+        wrong: Why = ""
+        if length != file.size_b:
+            wrong = Code.COPY_LENGTH_WRONG(found=length, expected=file.size_b)
         if wrong and file.had == HasFile.YES:
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), wrong)
         _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
         if wrong:
             # It may be something else that was found there, and is to be told apart from other things.
-            why = f"{wrong}; its MD5 sum is {md5sum}"
+            why = within(wrong, f"{wrong}; its MD5 sum is {md5sum}")
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
         if md5sum != (file.md5sum or "").lower():
-            why = f"its MD5 sum is {md5sum}, the index says {file.md5sum}"
+            why = Code.COPY_MD5_WRONG(found=md5sum, expected=file.md5sum)
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
         flusher.add_file(fd, file.path)
         return CheckResult(file, Verdict.GOOD, node.space_used(status), linked=status.st_nlink > 1)
     except OSError as error:
-        return CheckResult(file, Verdict.UNREADABLE, error=_told("read", file, error))
+        return CheckResult(file, Verdict.UNREADABLE, error=_unreadable("read", file, error))
     finally:
         os.close(fd)
 
 
-def _told(doing: str, file: CheckFile, error: OSError) -> str:
-    return f"cannot {doing} {file.path!r}: {error.strerror or error}"
+def _unreadable(doing: str, file: CheckFile, error: OSError) -> Reason:
+    return Code.COPY_UNREADABLE(doing=doing, path=repr(file.path), why=error.strerror or error)
+
+
+def _not_opened(file: CheckFile, node: Node, error: Reason) -> CheckResult:
+    """A link, socket or device at the path is not the file, though it cannot be opened either."""
+    if found := irregular(node.root, file.path):
+        why = Code.COPY_IRREGULAR_ON_NODE(path=repr(file.path), node=node.node.name, found=found)
+        return CheckResult(file, Verdict.CORRUPT, error=why)
+    return CheckResult(file, Verdict.UNREADABLE, error=error)

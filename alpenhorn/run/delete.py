@@ -14,6 +14,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.removal import Differs, Entry, Removal
 from alpenhorn.io.base import Node
 from alpenhorn.model import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, HasFile, Reporter, Verdict
+from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.run.keepers import Judgement, Keepers
 
 _log = logging.getLogger(__name__)
@@ -21,6 +22,10 @@ _log = logging.getLogger(__name__)
 
 class _Kept(Exception):
     """The file has to stay."""
+
+    def __init__(self, why: Reason) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class _Expired(Exception):
@@ -41,7 +46,8 @@ def delete(
     Raises nothing for what storage can do, so that what was removed is always told.
     """
     results: list[DeleteResult] = []
-    error, expired = "", False
+    error: Why = ""
+    expired = False
     try:
         with (
             node.removal() as removal,
@@ -52,10 +58,10 @@ def delete(
             except _Expired:
                 expired = True
             if not error:
-                _prune(node, removal)
+                _prune(node, removal, report)
             results = _durable(results, removal)
     except (StorageError, OSError) as gone:
-        error = str(gone)
+        error = _why(gone)
     return DeleteOutcome(tuple(results), error, expired)
 
 
@@ -77,7 +83,7 @@ def _remove(
     keepers: Keepers,
     report: Reporter,
     results: list[DeleteResult],
-) -> str:
+) -> Why:
     """Fill `results`; returns why the node cannot be used any more, "" when it can.  Raises _Expired."""
     for file in job.files:
         if report.stopping():
@@ -94,7 +100,7 @@ def _remove(
             except (StorageError, OSError) as gone:
                 if result.verdict is Verdict.FAILED:
                     results.append(result)
-                return str(gone)
+                return _why(gone)
         results.append(result)
         report.progress(1, 0)
     return ""
@@ -124,13 +130,14 @@ def _attempted(
     except (FileNotFoundError, NotADirectoryError):
         return DeleteResult(file, Verdict.MISSING)
     except Differs as error:
-        return DeleteResult(file, Verdict.CORRUPT, error=str(error))
+        return DeleteResult(file, Verdict.CORRUPT, error=error.reason)
     except UnsafePath as error:
-        return DeleteResult(file, Verdict.FAILED, error=str(error))
+        return DeleteResult(file, Verdict.FAILED, error=error.reason)
     except OSError as error:
-        return _failed(file, removal, f"cannot remove {file.path!r}: {error.strerror or error}")
+        why = Code.REMOVAL_FAILED(path=repr(file.path), why=error.strerror or error)
+        return _failed(file, removal, why)
     except _Kept as kept:
-        return DeleteResult(file, Verdict.KEPT, error=str(kept))
+        return DeleteResult(file, Verdict.KEPT, error=kept.why)
     # As long as the file has another name, its space is not free.
     freed_b = node.space_used(status) if status.st_nlink == 1 else 0
     return DeleteResult(file, Verdict.DELETED, freed_b)
@@ -149,7 +156,7 @@ def _durable(results: list[DeleteResult], removal: Removal) -> list[DeleteResult
         # A missing file may have been removed by a run that was killed before it could flush.
         removal.flush(result.file.path for result in results if result.verdict in gone)
     except OSError as failure:
-        error = f"the removal cannot be flushed to the disk: {failure.strerror or failure}"
+        error = Code.REMOVAL_NOT_FLUSHED(why=failure.strerror or failure)
         return [
             DeleteResult(
                 result.file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
@@ -161,7 +168,11 @@ def _durable(results: list[DeleteResult], removal: Removal) -> list[DeleteResult
     return results
 
 
-def _failed(file: DeleteFile, removal: Removal, error: str) -> DeleteResult:
+def _why(error: StorageError | OSError) -> Reason:
+    return error.reason if isinstance(error, StorageError) else Code.SYSTEM_ERROR(why=error)
+
+
+def _failed(file: DeleteFile, removal: Removal, error: Reason) -> DeleteResult:
     """A file that cannot be seen to be there still may be gone all the same."""
     try:
         there = removal.exists(file.path)
@@ -170,8 +181,8 @@ def _failed(file: DeleteFile, removal: Removal, error: str) -> DeleteResult:
     return DeleteResult(file if there else file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error)
 
 
-def _prune(node: Node, removal: Removal) -> None:
+def _prune(node: Node, removal: Removal, report: Reporter) -> None:
     try:
-        removal.prune()
+        removal.prune(report.stopping)
     except (AlpenhornError, OSError) as error:
         _log.warning("on %s, empty directories are left: %s", node.node.name, error)

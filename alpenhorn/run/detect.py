@@ -9,6 +9,7 @@ from alpenhorn.extensions.detectors import NodeView, ask
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import Detected, DetectJob, Found, Reporter
+from alpenhorn.reasons import Code, Why
 
 
 def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]:
@@ -20,7 +21,7 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     node.check()
     now = storage_now(node.root) if job.settle else 0.0
     view = NodeView(node)
-    away: dict[str, str] = {}
+    away: dict[str, Why] = {}
     if isinstance(node, TapeNode):
         from alpenhorn.run.tape import out_of_reach, why_unread  # few nodes have tape
 
@@ -37,16 +38,16 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     return tuple(results)
 
 
-def _unfinished(found: Found, node: Node, settle: float, now: float) -> str:
+def _unfinished(found: Found, node: Node, settle: float, now: float) -> Why:
     if node.locked(found.path):
-        return "its lock file is there"
+        return Code.FOUND_FILE_LOCKED()
     try:
         fd = node.open(found.path)
     except FileNotFoundError:
-        return "it was gone before it could be looked at"
+        return Code.FOUND_FILE_GONE_BEFORE_LOOK()
     except (OSError, UnsafePath, StorageError):
         return ""  # what is to be said of that is said by whoever hashes it
     try:
-        return "" if settled(os.fstat(fd), settle, now) else "it changed a moment ago"
+        return "" if settled(os.fstat(fd), settle, now) else Code.FOUND_FILE_CHANGED_LATELY()
     finally:
         os.close(fd)

@@ -13,16 +13,18 @@ from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.paths import Below, open_below
 from alpenhorn.io.base import MARKER_BYTES, marked_name
 from alpenhorn.model import MARKER, Blame, Method, PullFile
+from alpenhorn.reasons import Code
 from alpenhorn.run.work import READ, Arrived, Work
 from alpenhorn.transfer import bbcp, rsync
-from alpenhorn.transfer.address import remote_path, root_of
+from alpenhorn.transfer.address import login, remote_path, root_of
 from alpenhorn.transfer.blame import (
     TransferFailed,
     check_source,
     destination_failed,
     mismatch,
     source_failed,
-    wrong_bytes,
+    wrong_length,
+    wrong_md5,
 )
 
 
@@ -37,11 +39,13 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
             remote_path(work.job.source) if remote else root_of(work.job.source),
             work.stage.path,
             ssh=work.transfer.ssh if remote else None,
+            user=login(work.job.source).user if remote else None,
             part=part,
             rate=work.job.rate,
+            owners=work.stage.abilities.keeps_owners,
         )
     except StorageError as error:
-        raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+        raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     doubtful = part and _prepare_part(work, files[0])
     wrong = _sessions(work, argv, files, remote, doubtful)
     # What had been left there was not the beginning of this file.
@@ -51,8 +55,10 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
 def _prepare_part(work: Work, file: PullFile) -> bool:
     """Whether there is a part to go on with; one that is too long is removed."""
     try:
-        length = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False).st_size
-        if length > file.size_b:
+        status = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False)
+        # Through a link, what is written would be another file's.
+        ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if not ours or status.st_size > file.size_b:
             os.unlink(file.path, dir_fd=work.stage.fd)
             return False
         os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
@@ -93,7 +99,7 @@ def _sessions(
             raise Stopped("the run was asked to stop")
         if unmounted:
             for file in absent:
-                work.fail(file, TransferFailed(Blame.SOURCE, "the source is not there"))
+                work.fail(file, TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_THERE()))
             return wrong
         files = _explain(work, session, absent, remote)
     return wrong
@@ -108,12 +114,12 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
     if not work.witness:
         return False
     node = work.job.source
-    where = f"node {node.name} on host {node.host} is not mounted there, or is another storage: its marker"
     try:
         fd = os.open(work.witness, READ | os.O_NOFOLLOW, dir_fd=work.stage.fd)
     except OSError:
         why = rsync.complaints(session, [work.witness]).get(work.witness) if session is not None else None
-        work.unseen = f"{where} {work.witness} did not arrive{f' ({why})' if why else ''}"
+        did_not_arrive = f"{work.witness} did not arrive{f' ({why})' if why else ''}"
+        work.unseen = Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=did_not_arrive)
         return why is not None
     try:
         name = marked_name(os.read(fd, MARKER_BYTES))
@@ -124,7 +130,9 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
         work.drop(work.witness)
     # What else may mark a storage, an extension knows.
     right = work.witness != MARKER or name == node.name
-    work.unseen = "" if right else f"{where} says {name!r}"
+    work.unseen = (
+        "" if right else Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=f"says {name!r}")
+    )
     return not right
 
 
@@ -159,7 +167,7 @@ def _session(
         except Stopped:
             return None, right
         except (StorageError, UnsafePath) as error:
-            raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+            raise TransferFailed(Blame.UNKNOWN, error.reason) from None
 
 
 def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
@@ -175,7 +183,7 @@ def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], rem
     if said and rsync.is_partial(session):
         return silent
     for file in silent:
-        error = rsync.failure(session, remote)
+        error = rsync.failure(session, work.job.source.host if remote else None)
         if error.full:
             work.drop(file.path)
         work.fail(file, error)
@@ -195,15 +203,17 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
         name = str(number)
         target = os.path.join(work.stage.path, name)
         try:
-            source = remote_path(work.job.source, file.path)
+            who = login(work.job.source)
+            path = remote_path(work.job.source, file.path).removeprefix(f"{who.host}:")
             trusted = work.job.until is None and bbcp.keeps(work.job.rate)
-            if work.transfer.bbcp is None or not (trusted and bbcp.accepts(source.partition(":")[2], target)):
+            if work.transfer.bbcp is None or not (trusted and bbcp.accepts(str(who), path, target)):
                 others.append(file)
                 continue
+            source = f"{who}:{path}"
             argv = bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh, work.job.rate)
             _bbcp(work, argv, file, name)
         except (StorageError, UnsafePath) as error:
-            raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+            raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     if others:
         by_rsync(work, others)
 
@@ -211,11 +221,11 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
 def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
     try:
-        error = bbcp.fetch(argv, work.stopping)
+        error = bbcp.fetch(argv, work.job.source.host, work.stopping)
         if error is None:
             with Below(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
-                    error = TransferFailed(Blame.UNKNOWN, "bbcp brought nothing, and did not say why")
+                    error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
     except TransferFailed as wrong:
         error = wrong
     except BaseException:
@@ -236,7 +246,11 @@ def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
 def _ask_for_witness(work: Work) -> None:
     """bbcp brings one file at a time: the marker comes with rsync, and only before a source is blamed."""
     argv = rsync.command(
-        work.transfer.rsync, remote_path(work.job.source), work.stage.path, ssh=work.transfer.ssh
+        work.transfer.rsync,
+        remote_path(work.job.source),
+        work.stage.path,
+        ssh=work.transfer.ssh,
+        user=login(work.job.source).user,
     )
     session, _ = _session(work, argv, [])
     _look_at_witness(work, session)
@@ -257,7 +271,7 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
         raise destination_failed(error) from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise TransferFailed(Blame.SOURCE, "the source is no regular file")
+            raise TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR())
         length, found = md5_of(fd, file.size_b)
         if (length, found) == (file.size_b, file.md5sum):
             if work.flush_each:
@@ -269,11 +283,7 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
         os.close(fd)
     if work.job.method is Method.RSYNC:
         raise _whose_fault(work, file, found)
-    raise (
-        wrong_bytes("length", str(length), str(file.size_b))
-        if length != file.size_b
-        else wrong_bytes("MD5", found, file.md5sum)
-    )
+    raise (wrong_length(length, file.size_b) if length != file.size_b else wrong_md5(found, file.md5sum))
 
 
 def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:

@@ -6,9 +6,10 @@ from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import identity
 from alpenhorn.io.base import Node
 from alpenhorn.model import IdentityJob
+from alpenhorn.reasons import Code, Why
 
 
-def write(job: IdentityJob, node: Node, stage: str) -> str:
+def write(job: IdentityJob, node: Node, stage: str) -> Why:
     """Write what the identity file is to say, durably; returns why that failed, "" when it did not.
 
     Raises StorageError when the node itself is gone.
@@ -24,7 +25,7 @@ def write(job: IdentityJob, node: Node, stage: str) -> str:
         else:
             identity.write(node.root, job.identity)
     except OSError as error:
-        return error.strerror or str(error)
+        return Code.SYSTEM_ERROR(why=error.strerror or error)
     except AlpenhornError as error:
-        return str(error)
+        return error.reason
     return ""

@@ -10,6 +10,7 @@ from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import ImportFile, ImportJob, ImportResult, Reporter, Verdict
+from alpenhorn.reasons import Code
 
 
 def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportResult, ...]:
@@ -25,7 +26,7 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
             flusher.flush()
         except OSError as error:
             node.check()
-            why = f"it cannot be flushed to the disk: {error.strerror or error}"
+            why = Code.COPY_NOT_FLUSHED(why=error.strerror or error)
             return tuple(
                 ImportResult(result.file, Verdict.UNREADABLE, error=why)
                 if result.verdict is Verdict.HASHED
@@ -68,29 +69,33 @@ def _hash(
     try:
         fd = node.open(file.path)
     except (UnsafePath, StorageError) as error:
-        return ImportResult(file, Verdict.DECLINED, error=str(error))
+        return ImportResult(file, Verdict.DECLINED, error=error.reason)
     except (FileNotFoundError, NotADirectoryError):
         node.check()
-        return ImportResult(file, Verdict.DECLINED, error="it was gone before it could be read")
+        return ImportResult(file, Verdict.DECLINED, error=Code.FOUND_FILE_GONE())
     except OSError as error:
-        return ImportResult(file, Verdict.UNREADABLE, error=f"cannot open it: {error.strerror}")
+        return ImportResult(
+            file, Verdict.UNREADABLE, error=Code.FOUND_FILE_UNREADABLE(doing="open", why=error.strerror)
+        )
     try:
         before = os.fstat(fd)
         if node.locked(file.path):
-            return ImportResult(file, Verdict.LATER, error="its lock file is there")
+            return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         if not settled(before, settle, now):
-            return ImportResult(file, Verdict.LATER, error="it changed a moment ago")
+            return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGED_LATELY())
         length, md5sum = md5_of(fd, before.st_size, report.stopping, lambda count: report.progress(0, count))
         after = os.fstat(fd)
         if length != after.st_size or _times(before) != _times(after):
-            return ImportResult(file, Verdict.LATER, error="it changed while it was read")
+            return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_CHANGING())
         if node.locked(file.path):
-            return ImportResult(file, Verdict.LATER, error="its lock file is there")
+            return ImportResult(file, Verdict.LATER, error=Code.FOUND_FILE_LOCKED())
         flusher.add_file(fd, file.path)
         space_b = node.space_used(after)
         return ImportResult(file, Verdict.HASHED, length, md5sum, space_b, linked=after.st_nlink > 1)
     except OSError as error:
-        return ImportResult(file, Verdict.UNREADABLE, error=f"cannot read it: {error.strerror}")
+        return ImportResult(
+            file, Verdict.UNREADABLE, error=Code.FOUND_FILE_UNREADABLE(doing="read", why=error.strerror)
+        )
     finally:
         os.close(fd)
 

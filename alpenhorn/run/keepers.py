@@ -14,6 +14,7 @@ from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.removal import Differs, Entry, OpenRoot
 from alpenhorn.model import DeleteFile, NodeFact
+from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.run.uncounted import Inode, Uncounted, WrongKeeper
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Judgement(NamedTuple):
     """`kept`: why the file has to stay, "" when it may go; `wrong`: as in DeleteResult."""
 
-    kept: str
-    wrong: tuple[tuple[int, str], ...]
+    kept: Why
+    wrong: tuple[tuple[int, Reason], ...]
 
 
 class Keepers:
@@ -57,7 +58,7 @@ class Keepers:
         stop while other hosts are asked.
         """
         failing: list[str] = []
-        wrong: list[tuple[int, str]] = []
+        wrong: list[tuple[int, Reason]] = []
         seen: dict[Inode, str] = {}
         for node_id in file.keepers:
             name = self._name(node_id)
@@ -66,16 +67,16 @@ class Keepers:
             except Uncounted as why:
                 failing.append(f"{name}: {why}")
             except WrongKeeper as why:
-                wrong.append((node_id, str(why)))
+                wrong.append((node_id, why.reason))
                 failing.append(f"{name}: {why}")
             else:
                 if inode in seen:
                     failing.append(f"{name}: its copy is a hard link to that on {seen[inode]}")
                 else:
                     seen[inode] = name
-        kept = ""
+        kept: Why = ""
         if len(failing) > file.spare:
-            kept = f"too few of the other copies are as recorded: {'; '.join(failing)}"
+            kept = Code.KEEPERS_NOT_AS_RECORDED(failing="; ".join(failing))
         return Judgement(kept, tuple(wrong))
 
     def _name(self, node_id: int) -> str:
@@ -98,11 +99,11 @@ class Keepers:
         try:
             return root.look(path, size_b)
         except (FileNotFoundError, NotADirectoryError):
-            why = "its copy is missing"
+            why = Code.KEEPER_MISSING()
         except (Differs, UnsafePath) as error:
-            why = str(error)
+            why = error.reason
         except OSError as error:
-            why = f"its copy cannot be looked at: {error.strerror or error}"
+            why = Code.KEEPER_NOT_LOOKED_AT(why=error.strerror or error)
         try:
             root.check()
         except (StorageError, OSError) as gone:

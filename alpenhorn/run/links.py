@@ -12,19 +12,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from alpenhorn.errors import Stopped, UnsafePath
+from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
 from alpenhorn.fs.paths import Below
 from alpenhorn.fs.placing import Stage
-from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.fs.tree_lock import PATIENCE, LockTimeout, TreeLock
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model import Blame, Reporter
+from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
 
 _FEW = 8  # files that are flushed one by one; more with one call for the file system
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a fifo that stands where a file should be must not hang the worker
-_CHANGED = "it was changed while it was being copied"
+_CHANGED = Code.COPY_CHANGED_MEANWHILE()
 
 
 class _Own(NamedTuple):
@@ -42,7 +43,7 @@ def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
     """
     node.check()
     looked = 0
-    lost: list[tuple[LookFile, str]] = []
+    lost: list[tuple[LookFile, Reason]] = []
     linked: list[LookFile] = []
     with Below(node.root) as below:
         for file in job.files:
@@ -52,14 +53,14 @@ def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
             try:
                 status = _status(below, file.path)
             except (FileNotFoundError, NotADirectoryError):
-                lost.append((file, "there is no such file on the node"))
+                lost.append((file, Code.COPY_MISSING()))
             except UnsafePath as error:
-                lost.append((file, str(error)))
+                lost.append((file, error.reason))
             except OSError as error:
-                lost.append((file, f"it cannot be looked at: {error.strerror}"))
+                lost.append((file, Code.COPY_NOT_LOOKED_AT(why=error.strerror)))
             else:
                 if not stat.S_ISREG(status.st_mode):
-                    lost.append((file, "it is not a regular file"))
+                    lost.append((file, Code.COPY_NOT_REGULAR()))
                 elif status.st_nlink > 1:
                     linked.append(file)
             report.progress(1, 0)
@@ -85,12 +86,12 @@ def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tupl
         with node.stage(stage) as aside, Below(node.root) as below:
             try:
                 own = _copies(job.files, node, below, aside, report, results)
-                _place(own, node, below, aside, len(job.files) > _FEW, results)
+                _place(own, node, below, aside, len(job.files) > _FEW, report, results)
             finally:
                 with suppress(OSError):
                     aside.clear()  # it may take up the room that is lacking
     except OSError as error:
-        left = str(destination_failed(error))
+        left = destination_failed(error).reason
         for file in job.files:
             results.setdefault(file, SeparateResult(file, left=left))
     node.check()
@@ -108,7 +109,7 @@ def _copies(
     """The copies that are verified; why there is none of a file goes to `results`."""
     away = _away(node, files)
     own: list[_Own] = []
-    full = ""
+    full: Why = ""
     for number, file in enumerate(files):
         if report.stopping():
             break
@@ -126,25 +127,27 @@ def _copies(
             break
         except TransferFailed as error:
             if error.blame is Blame.SOURCE:
-                results[file] = SeparateResult(file, wrong=str(error))
+                results[file] = SeparateResult(file, wrong=error.reason)
             else:
-                results[file] = SeparateResult(file, left=str(error))
+                results[file] = SeparateResult(file, left=error.reason)
             if error.blame is Blame.DESTINATION:
-                full = str(error)
+                full = error.reason
                 with suppress(OSError):
                     os.unlink(name, dir_fd=aside.fd)
         report.progress(1, 0)
     return own
 
 
-def _away(node: Node, files: Sequence[LookFile]) -> dict[str, str]:
+def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
     """Files on tape only, which no run waits for, and what is known of them."""
     if not isinstance(node, TapeNode):
         return {}
     from alpenhorn.run.tape import out_of_reach  # few nodes have tape
 
     told = out_of_reach(node, [file.path for file in files])
-    return {path: f"it is {one.where}" if one.where else one.error for path, one in told.items()}
+    return {
+        path: Code.FILE_NOT_ON_DISK(where=one.where) if one.where else one.error for path, one in told.items()
+    }
 
 
 def _copy(
@@ -152,7 +155,7 @@ def _copy(
 ) -> os.stat_result:
     """The status of the file that was copied, or that had only one name after all."""
     if file.size_b is None or not file.md5sum:
-        raise TransferFailed(Blame.UNKNOWN, "the index has no length or no MD5 sum for the file")
+        raise TransferFailed(Blame.UNKNOWN, Code.FILE_LENGTH_OR_MD5_MISSING())
     try:
         fd = below.open(file.path, _READ)
     except (OSError, UnsafePath) as error:
@@ -181,6 +184,7 @@ def _place(
     below: Below,
     aside: Stage,
     flush: bool,
+    report: Reporter,
     results: dict[LookFile, SeparateResult],
 ) -> None:
     """Rename the copies over the names of their files; `flush`: none was flushed yet."""
@@ -195,13 +199,24 @@ def _place(
         if not _same(below, one):
             results[one.file] = SeparateResult(one.file, left=_CHANGED)
     moved = [one for one in moved if one.file not in results]
-    lock = TreeLock(node.root)
+    lock = TreeLock(node.root, PATIENCE, report.stopping)
     try:
         outcomes = aside.place([(one.name, one.file.path, True) for one in moved], lock)
+    except Stopped:
+        return
+    except LockTimeout as error:
+        results.update((one.file, SeparateResult(one.file, left=error.reason)) for one in moved)
+        return
     finally:
         lock.close()
     for one, outcome in zip(moved, outcomes, strict=True):
-        results[one.file] = SeparateResult(one.file, left=str(outcome) if outcome else "")
+        results[one.file] = SeparateResult(one.file, left=_why(outcome) if outcome else "")
+
+
+def _why(outcome: OSError | AlpenhornError) -> Reason:
+    if isinstance(outcome, AlpenhornError):
+        return outcome.reason
+    return Code.DESTINATION_UNWRITABLE(why=outcome)
 
 
 def _same(below: Below, one: _Own) -> bool:

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs import descriptors
 from alpenhorn.fs.paths import Below
 from alpenhorn.model import Blame, Method, PullFile
+from alpenhorn.reasons import Code
 from alpenhorn.run.work import READ, Arrived, Work
 from alpenhorn.transfer import link
 from alpenhorn.transfer.address import root_of
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
 
-LINKS = 500  # files that are open at once while they are linked
+LINKS = 500  # files that are open at once while they are linked; fewer where the limit of open files is low
 
 
 def by_copy(work: Work, files: Sequence[PullFile]) -> None:
@@ -45,7 +47,7 @@ def by_copy(work: Work, files: Sequence[PullFile]) -> None:
                 finally:
                     os.close(fd)
             except TransferFailed as error:
-                if error.blame is not Blame.UNKNOWN or not work.stage.keeps_parts:
+                if error.blame is not Blame.UNKNOWN or error.full or not work.stage.keeps_parts:
                     work.drop(name)
                 work.fail(file, error, started)
             else:
@@ -82,8 +84,10 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
                     verified.append((Arrived(file, "", started, Method.LINK), status))
         if verified and not work.flush_each:
             _flush_all(work)
-        for start in range(0, len(verified), LINKS):
-            refused += _link_some(work, sources, verified[start : start + LINKS])
+        # Half of what may be open is left to the directories that they are linked into.
+        most = descriptors.share(LINKS)
+        for start in range(0, len(verified), most):
+            refused += _link_some(work, sources, verified[start : start + most])
     if refused:
         by_copy(work, refused)
 
@@ -122,7 +126,7 @@ def _link_some(
         changed = set(refused)
         links_wanted = [(one, fd) for one, fd in links if one.file not in changed]
         outcomes = work.stage.link(
-            [(fd, one.file.path, one.file.replace) for one, fd in links_wanted], work.lock
+            [(fd, one.file.path, work.names.replaces(one.file)) for one, fd in links_wanted], work.lock
         )
         for (one, fd), outcome in zip(links_wanted, outcomes, strict=True):
             if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
@@ -140,11 +144,11 @@ def _sources(work: Work) -> Below:
     try:
         return Below(root_of(source))
     except StorageError as error:
-        raise TransferFailed(Blame.UNKNOWN, str(error)) from None
+        raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     except OSError as error:
         raise TransferFailed(
             Blame.UNKNOWN,
-            f"the root {source.root} of the source node {source.name} cannot be opened: {error.strerror}",
+            Code.SOURCE_ROOT_UNREADABLE(root=source.root, node=source.name, why=error.strerror),
         ) from None
 
 

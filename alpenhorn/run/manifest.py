@@ -11,9 +11,11 @@ from alpenhorn.errors import UnsafePath
 from alpenhorn.fs import manifest
 from alpenhorn.fs.paths import Below, open_below
 from alpenhorn.fs.placing import Stage
+from alpenhorn.fs.syscalls import flush as flush_fd
 from alpenhorn.io.base import Node
 from alpenhorn.manifests import Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
 from alpenhorn.model import MANIFEST, Reporter
+from alpenhorn.reasons import Code, Why
 
 FILE_MODE = 0o644  # whoever may read the files may check them
 _BLOCK_B = 2**18
@@ -53,11 +55,12 @@ def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> Manifes
                     aside.clear()
             return outcome
     except _Unusable as error:
-        return ManifestOutcome(error=str(error), unusable=True)
+        return ManifestOutcome(error=Code.OLD_MANIFEST_UNUSABLE(why=error), unusable=True)
     except _Stopped:
-        return ManifestOutcome(error="the run was asked to stop")
+        return ManifestOutcome(error=Code.RUN_STOPPED())
     except OSError as error:
-        return ManifestOutcome(error=error.strerror or str(error), errno=error.errno or 0)
+        why = Code.SYSTEM_ERROR(why=error.strerror or error)
+        return ManifestOutcome(error=why, errno=error.errno or 0)
 
 
 def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> ManifestOutcome:
@@ -67,7 +70,8 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
     forgotten = 0
     with open(fd, "wb", buffering=_BLOCK_B) as file:
         if job.first:
-            os.fchmod(fd, FILE_MODE)
+            with suppress(OSError):  # where modes are those of the mount
+                os.fchmod(fd, FILE_MODE)
             file.write(manifest.heading(job.token, job.heading))
         if job.first and not job.anew:
             forget = {manifest.key(path) for path in job.forget}
@@ -116,7 +120,7 @@ def _put(aside: Stage, flush: bool) -> None:
         return
     directory = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=aside.fd)
     try:
-        os.fsync(directory)
+        flush_fd(directory)
     finally:
         os.close(directory)
 
@@ -155,21 +159,21 @@ def _status(below: Below, path: str) -> os.stat_result:
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
 
-def _difference(below: Below, file: CompareFile, written: Times | None) -> str:
+def _difference(below: Below, file: CompareFile, written: Times | None) -> Why:
     try:
         status = _status(below, file.path)
     except (FileNotFoundError, NotADirectoryError):
-        return "it is missing"
+        return Code.FILE_MISSING()
     except UnsafePath as error:
-        return str(error)
+        return error.reason
     except OSError as error:
-        return f"it cannot be looked at: {error.strerror}"
+        return Code.COPY_NOT_LOOKED_AT(why=error.strerror)
     if not stat.S_ISREG(status.st_mode):
-        return "it is not a regular file"
+        return Code.COPY_NOT_REGULAR()
     if file.size_b is not None and status.st_size != file.size_b:
-        return f"its length is {status.st_size} bytes, the index says {file.size_b}"
+        return Code.COPY_LENGTH_WRONG(found=status.st_size, expected=file.size_b)
     # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
     # writing, such as a link to it, change the time of its status.
     if written and status.st_mtime_ns > written[0] and status.st_ctime_ns > written[1]:
-        return "it was written to after the manifest was"
+        return Code.COPY_NEWER_THAN_MANIFEST()
     return ""

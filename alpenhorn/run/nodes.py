@@ -10,6 +10,7 @@ from alpenhorn.fs.manifest_token import token_in
 from alpenhorn.fs.paths import open_below
 from alpenhorn.io.base import Node
 from alpenhorn.model import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
+from alpenhorn.reasons import Code
 
 HEAD_B = 128  # more than the first line of a manifest has
 
@@ -22,17 +23,17 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
         except StorageError as error:
             owner = node.owner()
             if owner is None:
-                return ProbeOutcome(job.node.id, uninitialised=True, error=str(error))
+                return ProbeOutcome(job.node.id, uninitialised=True, error=error.reason)
             if owner == job.node.name:
-                return ProbeOutcome(job.node.id, error=str(error))
-            return _with_space(node)._replace(owner=owner, error=str(error))
+                return ProbeOutcome(job.node.id, error=error.reason)
+            return _with_space(node)._replace(owner=owner, error=error.reason)
         if job.tidy:
             node.tidy()
         return _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
     except StorageError as error:
-        return ProbeOutcome(job.node.id, error=str(error))
+        return ProbeOutcome(job.node.id, error=error.reason)
     except OSError as error:
-        return ProbeOutcome(job.node.id, error=f"{job.node.root}: {error.strerror}")
+        return ProbeOutcome(job.node.id, error=Code.ROOT_UNREADABLE(root=job.node.root, why=error.strerror))
 
 
 def _with_space(node: Node) -> ProbeOutcome:
@@ -41,7 +42,7 @@ def _with_space(node: Node) -> ProbeOutcome:
         return ProbeOutcome(node.node.id, node.free_bytes(), place=place)
     except StorageError as error:
         # Files can be checked and deleted all the same.
-        return ProbeOutcome(node.node.id, warning=str(error), place=place)
+        return ProbeOutcome(node.node.id, warning=error.reason, place=place)
 
 
 def _place(root: str) -> tuple[int, int] | None:
@@ -72,7 +73,8 @@ def initialise(job: InitJob, node: Node) -> InitOutcome:
     try:
         node.initialise(job.formerly)
     except StorageError as error:
-        return InitOutcome(job.request_id, str(error))
+        return InitOutcome(job.request_id, error.reason)
     except OSError as error:
-        return InitOutcome(job.request_id, f"{job.node.root} cannot be initialised: {error.strerror}")
+        why = Code.ROOT_NOT_INITIALISED(root=job.node.root, why=error.strerror)
+        return InitOutcome(job.request_id, why)
     return InitOutcome(job.request_id)

@@ -22,13 +22,15 @@ from typing import NamedTuple, Self
 
 from alpenhorn import logs
 from alpenhorn.errors import StorageError
-from alpenhorn.fs import processes
+from alpenhorn.fs import descriptors, processes
 from alpenhorn.model import Done, Fate, Kind, Reporter, Task
-from alpenhorn.run.serving import LENGTH, Answer, Progress, in_words, live, message
+from alpenhorn.reasons import Code, Why
+from alpenhorn.run.serving import LENGTH, Answer, Progress, live, message, reason_of
 
 CLOSE_GRACE = 2.0
 FORK_AGAIN = 5.0
 _READ = 64 * 1024
+_DESCRIPTORS = 3  # that the parent holds of each worker
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +114,12 @@ class Pool:
     ) -> None:
         if size < 1:
             raise ValueError("a pool needs at least one worker")
-        self._size = size
+        descriptors.raise_limit()
+        self._size = descriptors.share(size, _DESCRIPTORS)
+        if self._size < size:
+            _log.warning(
+                "only %d of %d workers are started: %s", self._size, size, Code.TOO_MANY_OPEN_FILES()
+            )
         self._work = work
         self._before_fork = before_fork
         self._prepare = prepare
@@ -132,7 +139,7 @@ class Pool:
         self._poll.register(self._woken, select.POLLIN)
         processes.prepare()
         try:
-            for number in range(size):
+            for number in range(self._size):
                 self._start(number)
         except BaseException:
             self.close()
@@ -388,7 +395,7 @@ class Pool:
         try:
             said = pickle.loads(message)
         except Exception as error:  # a class of the worker's that we do not have
-            said = Answer(Fate.BROKEN, None, f"its outcome cannot be read: {in_words(error)}", False)
+            said = Answer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
         if isinstance(said, Progress):
             worker.progress = said
         elif isinstance(said, logs.Record):
@@ -397,7 +404,7 @@ class Pool:
             worker.leaving = said.leaving
             self._finish(worker, said.fate, said.outcome, said.error)
 
-    def _finish(self, worker: _Worker, fate: Fate, outcome: object, error: str) -> None:
+    def _finish(self, worker: _Worker, fate: Fate, outcome: object, error: Why) -> None:
         task, worker.task = worker.task, None
         if task is not None:
             self._running[task.node_id] -= 1
@@ -424,11 +431,11 @@ class Pool:
         del self._workers[worker.number]
         if survivors:
             self._abandoned += survivors
-            fate, error = Fate.ABANDONED, "its worker hangs and cannot be killed"
+            fate, error = Fate.ABANDONED, Code.WORKER_HANGS()
         elif fate is Fate.TIMED_OUT and worker.task is not None:
-            error = f"it did not end within {worker.task.deadline:g} s and was killed"
+            error = Code.TASK_TIMED_OUT(seconds=worker.task.deadline)
         else:
-            error = f"its worker {found or 'was killed'}"
+            error = Code.WORKER_ENDED(how=found or "was killed")
         self._finish(worker, fate, None, error)
 
     def _start(self, number: int) -> _Worker:

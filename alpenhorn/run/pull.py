@@ -16,6 +16,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
+from alpenhorn.reasons import Code, from_outside
 from alpenhorn.run.fetching import by_bbcp, by_rsync
 from alpenhorn.run.local import by_copy, by_link
 from alpenhorn.run.work import Arrived, Work, destination_trouble, failed
@@ -101,14 +102,14 @@ def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> li
         away = out_of_reach(source, [file.path for file in files])
     except (StorageError, OSError) as error:
         raise TransferFailed(
-            Blame.UNKNOWN, f"the source node {source.node.name} cannot be used: {error}"
+            Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
         ) from None
     for file in files:
         if told := away.get(file.path):
             if told.where is None:
-                work.settle(file, TransferFailed(Blame.UNKNOWN, told.error))
+                work.settle(file, TransferFailed(Blame.UNKNOWN, from_outside(told.error)))
             else:
-                work.away(file, f"it is {told.where}")
+                work.away(file, Code.FILE_NOT_ON_DISK(where=told.where))
     return [file for file in files if file.path not in away]
 
 
@@ -125,7 +126,10 @@ def _is_free(work: Work, file: PullFile) -> bool:
     """Whether the file may come: a sound path with nothing unknown at it."""
     try:
         check_relative(file.path)
-        occupied = not file.replace and work.node.exists(file.path)
+        if refusal := work.names.refuses(file):
+            work.settle(file, TransferFailed(Blame.UNKNOWN, refusal))
+            return False
+        occupied = not file.replace and work.node.exists(file.path) and not work.names.is_free(file.path)
     except (UnsafePath, OSError) as error:
         work.settle(file, destination_trouble(error))
         return False
@@ -144,9 +148,11 @@ def _place(work: Work) -> None:
             work.stage.flush()
         spaces = _spaces(work, arrived)
         outcomes = work.stage.place(
-            [(one.name, one.file.path, one.file.replace) for one in arrived], work.lock
+            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock
         )
-    except (OSError, StorageError) as error:
+    except Stopped:  # while it waited for the tree lock; the files are pulled again
+        return
+    except (OSError, AlpenhornError) as error:
         for one in arrived:
             work.placed(one, error, None)
         return

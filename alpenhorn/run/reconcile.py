@@ -15,6 +15,7 @@ from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, Reporter
+from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.reconciling import (
     BACK,
     DARK,
@@ -101,37 +102,35 @@ class _Findings:
                 self.found.append(_finding(DIFFERING, path, status, copy_id, why))
         elif has == "N":
             if why := self._shape(size_b, status) or self._since_gone(moment, status):
-                self.dark(
-                    path, status, f"the copy at this path is recorded as gone, and this file is not it: {why}"
-                )
+                self.dark(path, status, Code.NOT_THE_COPY_THAT_IS_GONE(why=why))
             else:
-                self.found.append(_finding(BACK, path, status, copy_id, "recorded as gone"))
+                self.found.append(_finding(BACK, path, status, copy_id, Code.RECORDED_AS_GONE()))
 
-    def _difference(self, size_b: int | None, moment: Any, status: os.stat_result) -> str:
+    def _difference(self, size_b: int | None, moment: Any, status: os.stat_result) -> Why:
         if why := self._shape(size_b, status):
             return why
         # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
         # writing, such as a link to it, change the time of its status.
         since = self.since(moment)
         if status.st_mtime_ns > since and status.st_ctime_ns > since:
-            return f"modified after {moment} UTC, when it was last verified"
+            return Code.MODIFIED_AFTER_VERIFICATION(moment=moment)
         return ""
 
-    def _shape(self, size_b: int | None, status: os.stat_result) -> str:
+    def _shape(self, size_b: int | None, status: os.stat_result) -> Why:
         if not stat.S_ISREG(status.st_mode):
-            return "not a regular file"
+            return Code.DISK_FILE_NOT_REGULAR()
         if size_b is not None and status.st_size != size_b:
-            return f"length is {status.st_size} bytes, the index says {size_b}"
+            return Code.DISK_FILE_LENGTH_WRONG(found=status.st_size, expected=size_b)
         return ""
 
-    def _since_gone(self, moment: Any, status: os.stat_result) -> str:
+    def _since_gone(self, moment: Any, status: os.stat_result) -> Why:
         """Whether somebody may have put another file there since the copy was recorded as gone: what is taken for the
         copy may be deleted or replaced later.  A directory that was not mounted, or a power cut, changes no times."""
         if status.st_ctime_ns <= self.since(moment) < NEVER_NS:
             return ""
-        return f"it appeared after {moment} UTC, when that was recorded"
+        return Code.APPEARED_AFTER_RECORD(moment=moment)
 
-    def dark(self, path: str, status: os.stat_result, why: str = "") -> None:
+    def dark(self, path: str, status: os.stat_result, why: Why = "") -> None:
         """Take note of something that is no copy of this node."""
         changed = status.st_ctime_ns if status.st_ctime_ns <= self._now_ns else status.st_mtime_ns
         # A time in the future says nothing of the age, and must not hide the file for years.
@@ -140,7 +139,7 @@ class _Findings:
         else:
             self.found.append(_finding(DARK, path, status, 0, why))
 
-    def unread(self, path: str, why: str, copies: int) -> None:
+    def unread(self, path: str, why: Reason, copies: int) -> None:
         self.found.append(Finding(UNREAD, path, why=why, copies=copies))
 
 
@@ -195,7 +194,7 @@ class _Tree:
                 self._look_for(path)
         for path, error in self._closed.items():
             if path != FSCK:
-                self._found.unread(path, f"cannot list the directory: {error.strerror}", 0)
+                self._found.unread(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), 0)
 
     def _open(self, path: str, everything: bool) -> list[str]:
         """List a directory; returns those below it that are to be listed."""
@@ -270,9 +269,9 @@ class _Tree:
         self._gone(path, fd, known)
         self._known.pop(path, None)
         for why, copies in failed.items():
-            found.unread(path, f"cannot stat files in it: {why}", sum(copies))
+            found.unread(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
         if marked:
-            found.found.append(Finding(OTHER, path, why="root of another node"))
+            found.found.append(Finding(OTHER, path, why=Code.OTHER_NODES_ROOT()))
             directories = []
         else:
             for one, status in dark:
@@ -300,9 +299,9 @@ class _Tree:
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except OSError as error:
                 if error.errno in (ENOENT, ENAMETOOLONG):
-                    self._missing(full, rows, "no such file")
+                    self._missing(full, rows, Code.NO_SUCH_FILE())
                 else:
-                    self._unread(full, rows, f"cannot stat the file: {error.strerror}")
+                    self._unread(full, rows, Code.FILE_STATUS_UNREADABLE(why=error.strerror))
             else:
                 for one in rows:
                     self._found.compare(one, full, status)
@@ -310,7 +309,7 @@ class _Tree:
     def _look_for(self, path: str) -> None:
         """A directory that has copies and was not listed."""
         if path in self._closed:
-            self._give_up(path, f"cannot list the directory: {self._closed.pop(path).strerror}", UNREAD)
+            self._give_up(path, Code.DIRECTORY_UNREADABLE(why=self._closed.pop(path).strerror), UNREAD)
             return
         if why := _impossible(f"{path}/x" if path else "x"):
             self._give_up(path, why, IMPOSSIBLE)
@@ -318,19 +317,19 @@ class _Tree:
         try:
             fd = self._opened(path)
         except UnsafePath as error:
-            self._give_up(path, str(error), DIFFERING)
+            self._give_up(path, error.reason, DIFFERING)
         except OSError as error:
             if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
-                self._give_up(path, "no such directory", MISSING)
+                self._give_up(path, Code.NO_SUCH_DIRECTORY(), MISSING)
             else:
-                self._give_up(path, f"cannot list the directory: {error.strerror}", UNREAD)
+                self._give_up(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), UNREAD)
         else:
             os.close(fd)
             self._open(path, False)
             if path in self._closed:
                 self._look_for(path)
 
-    def _give_up(self, path: str, why: str, kind: str) -> None:
+    def _give_up(self, path: str, why: Reason, kind: str) -> None:
         """Say the same of all copies in a directory."""
         prefix = f"{path}/" if path else ""
         known = self._known.pop(path)
@@ -350,18 +349,18 @@ class _Tree:
                     self._found.found.append(Finding(kind, full, row[3], why=why))
         self._report.progress(len(pairs), 0)
 
-    def _missing(self, path: str, rows: Iterable[Known], why: str) -> None:
+    def _missing(self, path: str, rows: Iterable[Known], why: Reason) -> None:
         for row in rows:
             if row[4] == "Y":
                 self._found.looked += 1
                 self._found.found.append(Finding(MISSING, path, row[3], why=why))
 
-    def _no_file(self, path: str, rows: Iterable[Known], why: str) -> None:
+    def _no_file(self, path: str, rows: Iterable[Known], why: Reason) -> None:
         """No file can have that path, so that nothing is left to be looked at, and nothing to be deleted."""
         self._unread(path, rows, why)
         self._found.looked += sum(map(_good, rows))
 
-    def _unread(self, path: str, rows: Iterable[Known], why: str) -> None:
+    def _unread(self, path: str, rows: Iterable[Known], why: Reason) -> None:
         if copies := sum(map(_good, rows)):
             self._found.unread(path, why, copies)
 
@@ -382,12 +381,12 @@ class _Tree:
         return behind and (self._until is None or first <= self._until)
 
 
-def _impossible(path: str) -> str:
+def _impossible(path: str) -> Why:
     """Why no file below a root can have that path; "" when one can."""
     try:
         check_relative(path)
     except UnsafePath as error:
-        return f"{error}; correct the row in the index"
+        return Code.PATH_UNSAFE_IN_INDEX(detail=error)
     return ""
 
 
@@ -410,7 +409,7 @@ def _ours(path: str, name: str) -> bool:
     return not path and (name == MARKER or name.startswith((PRIVATE, f".{MARKER}")))
 
 
-def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: str) -> Finding:
+def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> Finding:
     what = _WHAT.get(stat.S_IFMT(status.st_mode), "other")
     return Finding(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
 

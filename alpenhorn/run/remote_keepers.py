@@ -21,9 +21,10 @@ from alpenhorn.fs.command import run
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import marked_name
 from alpenhorn.model import MARKER, DeleteFile, DeleteJob, NodeFact
+from alpenhorn.reasons import Code
 from alpenhorn.run.uncounted import Inode, Uncounted, WrongKeeper
 from alpenhorn.transfer import look
-from alpenhorn.transfer.address import host_spec, root_of
+from alpenhorn.transfer.address import login, root_of
 
 MOST_AT_ONCE = 32  # sessions
 
@@ -38,7 +39,7 @@ class _Storage:
         if why := remote.unreachable():
             raise StorageError(why)
         self.node = node
-        self.where = host_spec(node)  # hosts that are one machine under two names have it in common
+        self.where = str(login(node))  # hosts that are one machine under two names have it in common
         self.root = root_of(node).rstrip("/")
         self.witness = f"{self.root}/{remote.witness}" if remote.witness else ""
         self.is_marker = remote.witness == MARKER
@@ -127,7 +128,7 @@ class RemoteKeepers:
         answer = self._answers[storage.where]
         path = f"{storage.root}/{file.path}"
         if path in answer.missing and storage.witness:
-            raise WrongKeeper("its copy is missing")
+            raise WrongKeeper(Code.KEEPER_MISSING())
         if path in answer.missing:
             raise Uncounted(f"its copy is missing on host {host}, or its storage is not mounted there")
         if path not in answer.found:
@@ -137,11 +138,11 @@ class RemoteKeepers:
             if name not in answer.found:
                 raise Uncounted(f"its copy cannot be looked at on host {host}")
             if answer.found[name].is_link:
-                raise WrongKeeper(f"{file.path!r}: {name!r} is a symbolic link, which is not followed")
+                raise WrongKeeper(Code.SYMBOLIC_LINK_ON_PATH(path=repr(file.path), name=repr(name)))
         if not found.is_file:
-            raise WrongKeeper("it is not a regular file")
+            raise WrongKeeper(Code.COPY_NOT_REGULAR())
         if size_b is not None and found.size_b != size_b:
-            raise WrongKeeper(f"its length is {found.size_b} bytes, the index says {size_b}")
+            raise WrongKeeper(Code.COPY_LENGTH_WRONG(found=found.size_b, expected=size_b))
         return storage.where, found.device, found.inode
 
     def _ask(self) -> dict[str, look.Answer]:

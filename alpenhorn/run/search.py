@@ -7,10 +7,12 @@ import stat
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 from alpenhorn.errors import UnsafePath
+from alpenhorn.fs.abilities import TIMELESS, alias, folds, kind_of
 from alpenhorn.fs.paths import Below
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
 from alpenhorn.model import MARKER, Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.reasons import Code, Reason
 
 NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # there is no file of that path
 _MARKER_B = 256  # a marker's first line is a name of at most 64 characters
@@ -27,9 +29,16 @@ class _Findings:
         self.settled_ns = int(storage_now(node.root) * 1e9) - TICK_NS
         self.files: list[Found] = []
         self.stamps: list[Stamp] = []
-        self.declined: list[tuple[str, str]] = []
-        self.failed: list[tuple[str, str]] = []
+        self.declined: list[tuple[str, Reason]] = []
+        self.failed: list[tuple[str, Reason]] = []
         self.others: list[tuple[str, str, str]] = []
+        root = os.open(node.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.folds = folds(root)
+            # There a directory's times need not change when a file is added, least of all by other systems.
+            self.timeless = kind_of(root) in TIMELESS
+        finally:
+            os.close(root)
         self._owners: dict[str, str | None] = {}  # of directories on the way: the node whose root each is
 
     def other_root(self, path: str, directory: int, below: Below) -> tuple[str, str] | None:
@@ -66,13 +75,14 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
             try:
                 _look(path, below, findings)
             except UnsafePath as error:
-                findings.declined.append((path, str(error)))
+                findings.declined.append((path, error.reason))
             except OSError as error:
                 if error.errno in NEVER:
-                    findings.declined.append((path, f"there is nothing at that path: {error.strerror}"))
+                    findings.declined.append((path, Code.SEARCHED_PATH_EMPTY(why=error.strerror)))
                 else:
                     # The other paths of the job are looked at all the same.
-                    findings.failed.append((path, f"cannot look at {path!r}: {error.strerror}"))
+                    why = Code.SEARCHED_PATH_UNREADABLE(path=repr(path), why=error.strerror)
+                    findings.failed.append((path, why))
     # Once more, since a disk that was unmounted meanwhile looks like an empty tree.
     node.check()
     return SearchOutcome(
@@ -87,10 +97,15 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
 
 def _look(path: str, below: Below, findings: _Findings) -> None:
     if any(element.startswith(".") or element == MARKER for element in path.split("/")):
-        findings.declined.append((path, f"names that start with a dot, and {MARKER}, are never imported"))
+        findings.declined.append((path, Code.NAME_NEVER_IMPORTED(marker=MARKER)))
         return
     if path:
         status, directory = _status(below, path)
+        if findings.folds and (listed := _alias(path, findings.node.root)):
+            if directory >= 0:
+                os.close(directory)
+            findings.declined.append((path, Code.FOUND_UNDER_OTHER_NAME(listed=listed)))
+            return
         try:
             other = findings.other_root(path, directory, below)
             if other is not None:
@@ -103,7 +118,7 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
             elif stat.S_ISREG(status.st_mode):
                 findings.files.append(Found(path, status.st_size))
             else:
-                findings.declined.append((path, "it is not a regular file"))
+                findings.declined.append((path, Code.FOUND_NOT_REGULAR()))
         finally:
             if directory >= 0:
                 os.close(directory)
@@ -111,6 +126,14 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
     directory = os.open(findings.node.root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _list(path, directory, findings)
+    finally:
+        os.close(directory)
+
+
+def _alias(path: str, root: str) -> str:
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return alias(directory, path, {})
     finally:
         os.close(directory)
 
@@ -171,5 +194,9 @@ def _list(path: str, directory: int, findings: _Findings) -> None:
                 continue  # gone between the listing and the look
     times = before.st_mtime_ns, before.st_ctime_ns
     findings.stamps.append(
-        Stamp(path, *(times if max(times) < findings.settled_ns else (0, 0)), "/".join(names))
+        Stamp(
+            path,
+            *(times if max(times) < findings.settled_ns and not findings.timeless else (0, 0)),
+            "/".join(names),
+        )
     )

@@ -22,6 +22,7 @@ from alpenhorn import logs
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import processes
 from alpenhorn.model import Fate, Reporter, Task
+from alpenhorn.reasons import Code, Reason, Why
 
 PROGRESS_EVERY = 0.1
 LENGTH = struct.Struct("=Q")
@@ -39,7 +40,7 @@ class Answer(NamedTuple):
 
     fate: Fate
     outcome: Any
-    error: str
+    error: Why
     leaving: bool
 
 
@@ -48,8 +49,10 @@ def message(content: object) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
-def in_words(error: BaseException) -> str:
-    return str(error) if isinstance(error, AlpenhornError) else f"{type(error).__name__}: {error}"
+def reason_of(error: BaseException) -> Reason:
+    if isinstance(error, AlpenhornError):
+        return error.reason
+    return Code.WORKER_FAILED(kind=type(error).__name__, why=error)
 
 
 def live(
@@ -119,20 +122,20 @@ def _serve(
         except BrokenPipeError:
             raise
         except Exception as problem:
-            error = f"its outcome cannot be sent: {in_words(problem)}"
-            voice.send(Answer(Fate.BROKEN, None, error, leaving))
+            unsent = Code.OUTCOME_NOT_SENT(why=reason_of(problem))
+            voice.send(Answer(Fate.BROKEN, None, unsent, leaving))
         if leaving:
             return
 
 
-def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]) -> tuple[Fate, object, str]:
+def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]) -> tuple[Fate, object, Why]:
     try:
         return Fate.DONE, work(task, reporter), ""
     except AlpenhornError as error:
-        return Fate.BROKEN, None, in_words(error)
+        return Fate.BROKEN, None, reason_of(error)
     except BaseException as error:
         _log.exception("%s job on node %d failed", task.kind, task.node_id)
-        return Fate.BROKEN, None, in_words(error)
+        return Fate.BROKEN, None, reason_of(error)
 
 
 def _next_task(fd: int) -> Task | None:

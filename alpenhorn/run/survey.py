@@ -11,6 +11,7 @@ from alpenhorn.fs import remembered
 from alpenhorn.fs.remembered import Entry, Memory
 from alpenhorn.io.base import Node
 from alpenhorn.model import RememberJob, Stamp, SurveyJob, SurveyOutcome
+from alpenhorn.reasons import Code, Why
 
 DIRECTORIES = 20_000  # looked at in one job
 FILE_MODE = 0o600
@@ -63,7 +64,7 @@ def _look(memory: Memory, offset: int, root: str) -> SurveyOutcome:
     return SurveyOutcome(memory.heading, tuple(changed), tuple(gone), seen, next=offset if entries else None)
 
 
-def remember(job: RememberJob, node: Node, stage: str) -> str:
+def remember(job: RememberJob, node: Node, stage: str) -> Why:
     """Write the memory anew, aside, and rename it; return why that failed, "" when it did not.
 
     Only for the holder of the node's run lock.  Raises StorageError when the node itself is gone.
@@ -72,7 +73,7 @@ def remember(job: RememberJob, node: Node, stage: str) -> str:
     try:
         _write(job, node, stage)
     except OSError as error:
-        return f"{error.strerror}"
+        return Code.SYSTEM_ERROR(why=error.strerror)
     return ""
 
 

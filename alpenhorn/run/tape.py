@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Reporter
+from alpenhorn.reasons import Code, Why, from_outside
 from alpenhorn.tape import TapeFile, TapeJob, TapeResult, Told, Verb, Where
 
 AT_ONCE = 100  # between two looks at whether the run is to stop
@@ -42,11 +43,11 @@ def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, Told]:
     }
 
 
-def why_unread(node: TapeNode, path: str, told: Told) -> str:
+def why_unread(node: TapeNode, path: str, told: Told) -> Why:
     """Why a file out of reach is not imported, and the remedy."""
     if told.where is None:
         return told.error
-    return f"it is {told.where}; bring it back with: lfs hsm_restore {shlex.quote(os.path.join(node.root, path))}"
+    return Code.IMPORT_OF_FILE_ON_TAPE(where=told.where, path=shlex.quote(os.path.join(node.root, path)))
 
 
 def _some(verb: Verb, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:
@@ -66,4 +67,6 @@ def _done(
     """Do it with the files that are there and may go; returns where those are now."""
     begun = [path for path, one in told.items() if one.where is where and not one.held]
     failed = act(begun) if begun else {}
-    return {path: Told(where, failed[path]) if path in failed else Told(becomes) for path in begun}
+    return {
+        path: Told(where, from_outside(failed[path])) if path in failed else Told(becomes) for path in begun
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from alpenhorn.reasons import Reason
+
 Inode = tuple[str, int, int]  # the host, "" for this one, the device and the number
 
 
@@ -11,3 +13,7 @@ class Uncounted(Exception):
 
 class WrongKeeper(Exception):
     """The keeper is not what the index says."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason

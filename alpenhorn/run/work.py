@@ -10,10 +10,12 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.placing import Occupied, Stage
-from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.fs.tree_lock import PATIENCE, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
-from alpenhorn.transfer.blame import TransferFailed, destination_failed
+from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.run.names import Names
+from alpenhorn.transfer.blame import TransferFailed, destination_failed, is_ours
 from alpenhorn.transfer.pace import Pace
 
 REPORT_INTERVAL = 0.2  # seconds
@@ -59,9 +61,10 @@ class Work:
         self.report = report
         self.source = source
         self.witness = witness if source is None else ""
-        self.unseen = "the marker of the source was not asked for" if self.witness else ""
+        self.unseen: Why = Code.SOURCE_MARKER_NOT_ASKED_FOR() if self.witness else ""
         self.results = results
-        self.lock = TreeLock(node.root)
+        self.lock = TreeLock(node.root, PATIENCE, report.stopping)
+        self.names = Names(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW
         self.arrived: list[Arrived] = []
         self.began = time.time()
@@ -88,8 +91,9 @@ class Work:
         """Record a failure."""
         if error.blame is Blame.SOURCE:
             error = self._if_source_is_there(error)
-        unmounted = error.blame is Blame.SOURCE and bool(self.unseen)
-        if unmounted:
+        unmounted = False
+        if error.blame is Blame.SOURCE and self.unseen:
+            unmounted = True
             error = TransferFailed(Blame.NETWORK, self.unseen)
         result = failed(self.job, file, error, self.began if started is None else started)
         self.results[file] = result._replace(unmounted=unmounted)
@@ -101,7 +105,7 @@ class Work:
             try:
                 self.source.check()
             except (StorageError, OSError) as gone:
-                return TransferFailed(Blame.UNKNOWN, f"the source node cannot be used: {gone}")
+                return TransferFailed(Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE(why=gone))
         return error
 
     def give_up(self, error: TransferFailed) -> None:
@@ -124,11 +128,11 @@ class Work:
 
     def occupied(self, file: PullFile, started: float) -> None:
         self.results[file] = PullResult(
-            file, Verdict.OCCUPIED, started, time.time(), error=f"something is at {file.path!r} already"
+            file, Verdict.OCCUPIED, started, time.time(), error=Code.PATH_OCCUPIED(path=repr(file.path))
         )
         self.tell(files=1)
 
-    def away(self, file: PullFile, error: str) -> None:
+    def away(self, file: PullFile, error: Reason) -> None:
         """Record that the source was not read, since that would wait for the tape."""
         self.results[file] = PullResult(file, Verdict.AWAY, self.began, time.time(), error=error)
         self.tell(files=1)
@@ -159,7 +163,7 @@ def failed(job: PullJob, file: PullFile, error: TransferFailed, started: float) 
         time.time(),
         method=job.method,
         blame=error.blame,
-        error=str(error),
+        error=error.reason,
     )
 
 
@@ -169,4 +173,7 @@ def destination_trouble(error: OSError | AlpenhornError) -> TransferFailed:
         return error
     if isinstance(error, OSError | UnsafePath):
         return destination_failed(error)
-    return TransferFailed(Blame.DESTINATION, str(error))
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and is_ours(cause):
+        return destination_failed(cause)
+    return TransferFailed(Blame.DESTINATION, error.reason)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
+from alpenhorn.index.times import known_moment
 from alpenhorn.model import AttemptFact, DeletionFact, Evidence
 from alpenhorn.scan.attempts import attempt_fact
 from alpenhorn.scan.keepers import Good, Keepers
@@ -235,7 +235,7 @@ def _claimed_by(
         reading.fences[file_id] = fence
         if holder == run_id:
             reading.ours.add(file_id)
-        elif moment(expires) > now:
+        elif known_moment(expires) > now:
             found[file_id] = f"{host} (run {holder})"
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 import peewee as pw
@@ -11,11 +10,11 @@ import peewee as pw
 from alpenhorn.errors import IndexUnusable, NotFound
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
 from alpenhorn.model import MARKER
 from alpenhorn.scan import backups, media, names
 from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.former_names import former_names
+from alpenhorn.scan.runs import COLUMNS, RunRow, run_row
 from alpenhorn.scan.topology import Topology, load
 
 EARLIER = 1000  # finished requests of each group that tell where its files come from
@@ -34,7 +33,7 @@ FINISHED = f"""
     ) l
 """
 LAST_RUN = f"""
-    SELECT started, ended, exit_status FROM sync_run
+    SELECT {COLUMNS} FROM sync_run
     WHERE host = ? AND id > (SELECT MAX(id) FROM sync_run) - {RUNS} ORDER BY id DESC LIMIT 1
 """
 INITIALISED = (
@@ -46,14 +45,6 @@ WRITES = (
     "DELETE FROM sync_claim WHERE 1 = 0",
     "INSERT INTO dataindexversion (component, version) SELECT component, version FROM dataindexversion WHERE 1 = 0",
 )
-
-
-class LastRun(NamedTuple):
-    """`ended` None: it is still going, or was killed."""
-
-    started: datetime
-    ended: datetime | None
-    exit_status: int | None
 
 
 class Marks(NamedTuple):
@@ -75,7 +66,7 @@ class Facts(NamedTuple):
 
     topology: Topology
     unknown: str
-    last_run: LastRun | None
+    last_run: RunRow | None
     sources: frozenset[int]
     served: frozenset[int]
     marks: Marks
@@ -127,9 +118,9 @@ def _unknown(index: Index, host: str) -> str:
     return ""
 
 
-def _last_run(index: Index, host: str) -> LastRun | None:
+def _last_run(index: Index, host: str) -> RunRow | None:
     row = index.execute(LAST_RUN, (host,)).fetchone()
-    return None if row is None else LastRun(moment(row[0]), moment(row[1]), row[2])
+    return None if row is None else run_row(row)
 
 
 def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[int]:

@@ -6,14 +6,15 @@ asked for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
+from alpenhorn.index.times import known_moment
+from alpenhorn.reasons import Reason, recorded
+from alpenhorn.scan.runs import COLUMNS, RunRow, run_row
 
 
 class EventRow(NamedTuple):
@@ -27,26 +28,7 @@ class EventRow(NamedTuple):
     node_id: int
     node: str | None
     what: str
-    why: str
-
-
-class RunRow(NamedTuple):
-    """`ended` None: still running, or killed.  `counts`: kind of work to {"done", "failed", "bytes"}."""
-
-    id: int
-    host: str
-    nodes: str
-    started: datetime
-    ended: datetime | None
-    exit_status: int | None
-    done: int
-    failed: int
-    bytes: int
-    counts: dict[str, dict[str, int]]
-
-    @property
-    def seconds(self) -> float | None:
-        return None if self.ended is None else (self.ended - self.started).total_seconds()
+    why: Reason
 
 
 class Old(NamedTuple):
@@ -58,7 +40,7 @@ class Old(NamedTuple):
 
 # The newest first, in the order of the index that leads to them; what concerns it is joined to those rows only.
 EVENTS = """
-    SELECT e.at, e.run_id, r.host, e.file_id, a.name, f.name, e.node_id, n.name, e.what, e.why
+    SELECT e.at, e.run_id, r.host, e.file_id, a.name, f.name, e.node_id, n.name, e.what, e.why, e.code
     FROM (SELECT * FROM sync_event WHERE {condition} ORDER BY {order} LIMIT ?) e
     LEFT JOIN archivefile f ON f.id = e.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -66,9 +48,9 @@ EVENTS = """
     LEFT JOIN sync_run r ON r.id = e.run_id
     ORDER BY {order_after}
 """
-RUNS = """
-    SELECT id, host, nodes, started, ended, exit_status, done, failed, bytes, counts FROM sync_run
-    WHERE {condition} ORDER BY id DESC LIMIT ?
+RUNS = f"""
+    SELECT {COLUMNS} FROM sync_run
+    WHERE {{condition}} ORDER BY id DESC LIMIT ?
 """
 # A run that holds no end may still be going, and the last run of a host is what `status` shows of it.
 OLD_RUNS = """
@@ -113,7 +95,7 @@ def runs(index: Index, limit: int, since: datetime | None = None) -> list[RunRow
     """The last `limit` runs, those that began at `since` or later, newest last."""
     condition, values = ("1 = 1", ()) if since is None else ("started >= ?", (since,))
     rows = index.execute(RUNS.format(condition=condition), (*values, limit)).fetchall()
-    return [_run(row) for row in reversed(rows)]
+    return [run_row(row) for row in reversed(rows)]
 
 
 def run(index: Index, run_id: int) -> RunRow:
@@ -121,7 +103,7 @@ def run(index: Index, run_id: int) -> RunRow:
     row = index.execute(RUNS.format(condition="id = ?"), (run_id, 1)).fetchone()
     if row is None:
         raise NotFound(f"no run has the number {run_id}; see: alpenhorn history")
-    return _run(row)
+    return run_row(row)
 
 
 def old(index: Index, before: datetime) -> Old:
@@ -144,22 +126,6 @@ def old_runs(index: Index, before: datetime) -> list[int]:
 
 
 def _event(row: Sequence[Any]) -> EventRow:
-    at, run_id, host, file_id, acq, name, node_id, node, what, why = row
+    at, run_id, host, file_id, acq, name, node_id, node, what, why, code = row
     path = None if acq is None or name is None else f"{acq}/{name}"
-    return EventRow(moment(at), run_id, host, file_id, path, node_id, node, what, why)
-
-
-def _run(row: Sequence[Any]) -> RunRow:
-    id_, host, nodes, started, ended, exit_status, done, failed, bytes_, counts = row
-    return RunRow(
-        id_,
-        host,
-        nodes,
-        moment(started),
-        moment(ended),
-        exit_status,
-        done,
-        failed,
-        bytes_,
-        json.loads(counts or "{}"),
-    )
+    return EventRow(known_moment(at), run_id, host, file_id, path, node_id, node, what, recorded(why, code))

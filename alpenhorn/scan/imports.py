@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
+from alpenhorn.index.times import known_moment
 from alpenhorn.model import ImportRequestFact, KnownFile
 from alpenhorn.scan.attempts import attempt_fact
 
@@ -53,4 +53,4 @@ def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[
 def written_by(index: Index, run_id: int) -> tuple[int, str, str] | None:
     """What the index knows of a run: its id, its host, and when it started, as text; None: it knows of none."""
     row = index.execute("SELECT id, host, started FROM sync_run WHERE id = ?", (run_id,)).fetchone()
-    return None if row is None else (row[0], row[1], moment(row[2]).isoformat(" "))
+    return None if row is None else (row[0], row[1], known_moment(row[2]).isoformat(" "))

@@ -119,9 +119,10 @@ def _unfit(
     if medium is None:
         # Its copies may share their bytes with anything: that is what is trusted then.
         return "" if evidence.trust_unseen else f"never seen by a run{remedy}"
-    if seen is None:
+    last = moment(seen)
+    if last is None:
         return f"not seen yet{remedy}"
-    ago = (now - moment(seen)).total_seconds()
+    ago = (now - last).total_seconds()
     if ago < 0:
         return f"seen at {_told(seen)}, which is in the future{remedy}"
     if ago > evidence.seen_within:
@@ -131,5 +132,7 @@ def _unfit(
     return ""
 
 
-def _told(value: datetime.datetime | str) -> str:
-    return f"{moment(value):%Y-%m-%d %H:%M} UTC"
+def _told(value: object) -> str:
+    when = moment(value)
+    # Not strftime, which leaves the zeros of a year before 1000 out.
+    return f"an unknown time ({value!r})" if when is None else f"{when.isoformat(' ', 'minutes')} UTC"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
+from alpenhorn.reasons import Reason, recorded
 from alpenhorn.scan.values import stream
 
 
@@ -46,7 +47,7 @@ class RequestRow(NamedTuple):
     last_attempt: datetime | None
     next_attempt: datetime | None
     blame: str | None
-    error: str | None
+    error: Reason | None
 
     @property
     def path(self) -> str:
@@ -59,7 +60,7 @@ class RequestRow(NamedTuple):
 
 REQUESTS = """
     SELECT r.id, a.name, f.name, n.name, g.name, r.completed, r.cancelled, r.timestamp,
-           r.transfer_started, r.transfer_completed, f.size_b, t.count, t.last, t.next, t.blame, t.error
+           r.transfer_started, r.transfer_completed, f.size_b, t.count, t.last, t.next, t.blame, t.error, t.code
     FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id LEFT JOIN storagenode n ON n.id = r.node_from_id
     LEFT JOIN storagegroup g ON g.id = r.group_to_id
@@ -109,7 +110,7 @@ def request(index: Index, request_id: int) -> RequestRow:
 
 
 def _request(row: tuple[Any, ...]) -> RequestRow:
-    found = RequestRow(*row)
+    found = RequestRow(*row[:-1])
     return found._replace(
         completed=bool(found.completed),
         cancelled=bool(found.cancelled),
@@ -119,4 +120,5 @@ def _request(row: tuple[Any, ...]) -> RequestRow:
         attempts=found.attempts or 0,
         last_attempt=moment(found.last_attempt),
         next_attempt=moment(found.next_attempt),
+        error=None if found.error is None else recorded(found.error, row[-1]),
     )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
+from alpenhorn.reasons import Reason, recorded
 
 
 class HostRow(NamedTuple):
@@ -67,7 +68,7 @@ class ImportRow(NamedTuple):
     recurse: bool
     register: bool
     timestamp: datetime | None
-    error: str | None
+    error: Reason | None
 
 
 class TransferRow(NamedTuple):
@@ -103,7 +104,7 @@ ACTIONS = """
     WHERE (t.autosync = 1 OR t.autoclean = 1) {and_where} ORDER BY n.name, g.name
 """
 IMPORTS = """
-    SELECT i.id, i.path, i.recurse, i.register, i.timestamp, t.error
+    SELECT i.id, i.path, i.recurse, i.register, i.timestamp, t.error, t.code
     FROM archivefileimportrequest i LEFT JOIN sync_attempt t ON t.kind = 'import' AND t.subject_id = i.id
     WHERE i.node_id = ? AND i.completed = 0 ORDER BY i.id
 """
@@ -163,8 +164,15 @@ def actions(index: Index, *, node_id: int | None = None, group_id: int | None = 
 
 def pending_imports(index: Index, node_id: int) -> list[ImportRow]:
     return [
-        ImportRow(id_, path, bool(recurse), bool(register), moment(at), error)
-        for id_, path, recurse, register, at, error in index.execute(IMPORTS, (node_id,))
+        ImportRow(
+            id_,
+            path,
+            bool(recurse),
+            bool(register),
+            moment(at),
+            None if error is None else recorded(error, code),
+        )
+        for id_, path, recurse, register, at, error, code in index.execute(IMPORTS, (node_id,))
     ]
 
 

@@ -13,6 +13,7 @@ from alpenhorn.model import MediumFact
 
 IDENTITY = "identity"
 RESTORED = "restored"
+PRUNED = "pruned"
 
 MEDIA = """
     SELECT m.node_id, m.medium, m.generation, m.word, m.next_generation, m.next_word, m.seen,
@@ -32,12 +33,14 @@ STATES = """
 
 class Known(NamedTuple):
     """`media`: by node id; `names`: of these nodes; `identity`: the index's random id, "" before any run;
-    `restored`: why nothing may be deleted on this index, "" when it may."""
+    `restored`: why nothing may be deleted on this index, "" when it may; `pruned`: runs up to that number may have been
+    removed from the history."""
 
     media: Mapping[int, MediumFact] = {}
     names: Mapping[int, str] = {}
     identity: str = ""
     restored: str = ""
+    pruned: int = 0
 
     def others(self, node_id: int) -> dict[str, str]:
         """The media of all nodes but that one, with the names of their nodes."""
@@ -52,11 +55,11 @@ def load(index: Index) -> Known:
     """Two queries; the rows of nodes that are gone from the index are left out."""
     media, names = {}, {}
     for row in index.execute(MEDIA):
-        seen = None if row[6] is None else posix(row[6])
+        seen = None if moment(row[6]) is None else posix(row[6])
         media[row[0]] = MediumFact._make((*row[:6], seen, bool(row[7]), row[8]))
         names[row[0]] = row[9]
     about = dict(index.execute("SELECT name, value FROM sync_index").fetchall())
-    return Known(media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""))
+    return Known(media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""), int(about.get(PRUNED, "0")))
 
 
 class MediumState(NamedTuple):
@@ -85,9 +88,10 @@ def restored(index: Index) -> str:
     return "" if row is None else str(row[0])
 
 
-def known_runs(index: Index, run_ids: Collection[int]) -> set[tuple[int, str]]:
-    """(id, host) of those of the runs that the index knows."""
-    found: set[tuple[int, str]] = set()
+def known_runs(index: Index, run_ids: Collection[int]) -> dict[tuple[int, str], bool]:
+    """(id, host) of those of the runs that the index knows, and whether their rows hold neither end nor ending."""
+    found: dict[tuple[int, str], bool] = {}
     for marks, some in in_chunks(sorted(run_ids)):
-        found.update(index.execute(f"SELECT id, host FROM sync_run WHERE id IN ({marks})", some).fetchall())
+        sql = f"SELECT id, host, ended IS NULL AND ending IS NULL FROM sync_run WHERE id IN ({marks})"
+        found.update(((row[0], row[1]), bool(row[2])) for row in index.execute(sql, some))
     return found

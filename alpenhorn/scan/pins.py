@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
+from alpenhorn.index.times import known_moment, moment
 
 EVERY_NODE = 0  # as the node of a pin
 IN_FORCE = "(p.until IS NULL OR p.until > ?)"  # its value: the index's own time
@@ -59,6 +59,11 @@ def of_file(index: Index, file_id: int) -> list[PinRow]:
         (file_id, index.now()),
     )
     return [
-        PinRow(None if node_id == EVERY_NODE else name or "(gone)", reason, moment(pinned_at), moment(until))
+        PinRow(
+            None if node_id == EVERY_NODE else name or "(gone)",
+            reason,
+            known_moment(pinned_at),
+            moment(until),
+        )
         for name, node_id, reason, pinned_at, until in rows
     ]

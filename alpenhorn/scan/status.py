@@ -7,36 +7,20 @@ summed on nodes where that tells how full they are.  Whether wrong ones can be m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
-from alpenhorn.errors import BUSY, DONE
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import moment
 from alpenhorn.model import GIB
 from alpenhorn.scan import backups, media
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan.backups import Backups
+from alpenhorn.scan.runs import COLUMNS, RunRow, run_row
 from alpenhorn.scan.states import CONDITIONS
 from alpenhorn.scan.stats import fullness
 
 BAD = (CONDITIONS["corrupt"], CONDITIONS["missing"])
 RUNS = 1000  # the runs looked at to find each node's last one
-
-
-class RunRow(NamedTuple):
-    """`ended` None: still running, or killed."""
-
-    id: int
-    host: str
-    nodes: str
-    started: datetime | None
-    ended: datetime | None
-    exit_status: int | None
-    done: int
-    failed: int
-    bytes: int
 
 
 class NodeStatus(NamedTuple):
@@ -81,13 +65,15 @@ class Failing(NamedTuple):
 
 
 class Status(NamedTuple):
-    """`restored`: why nothing is deleted on this index, "" when it is; `media`: of nodes that were not as believed."""
+    """`runs`: the last ones, of all hosts, newest first; `hosts`: their names, as the index has them.  `restored`: why
+    nothing is deleted on this index, "" when it is; `media`: of nodes that were not as believed."""
 
     nodes: list[NodeStatus]
     lost: Lost | None
     unverifiable: Unverifiable | None
     failing: list[Failing]
-    failed_runs: list[RunRow]
+    runs: list[RunRow]
+    hosts: set[str]
     restored: str
     media: list[media.MediumState]
     backups: Backups
@@ -137,7 +123,7 @@ REQUESTED = """
     JOIN archiveacq a ON a.id = f.acq_id JOIN storagenode n ON n.id = r.node_from_id WHERE r.id = ?
 """
 LAST_RUNS = f"""
-    SELECT id, host, nodes, started, ended, exit_status, done, failed, bytes FROM sync_run
+    SELECT {COLUMNS} FROM sync_run
     ORDER BY id DESC LIMIT {RUNS}
 """
 IMPORTS = "SELECT node_id, COUNT(*) FROM archivefileimportrequest WHERE completed = 0 GROUP BY node_id"
@@ -157,10 +143,7 @@ def status(index: Index) -> Status:
         for sums, name in ((outgoing, transfer.node), (incoming, transfer.group)):
             files, bytes_ = sums.get(name, (0, 0))
             sums[name] = (files + transfer.files, bytes_ + transfer.bytes)
-    runs = [
-        RunRow(id_, host, nodes, moment(started), moment(ended), *rest)
-        for id_, host, nodes, started, ended, *rest in index.execute(LAST_RUNS)
-    ]
+    runs = [run_row(row) for row in index.execute(LAST_RUNS).fetchall()]
     nodes = [
         NodeStatus(
             node=node,
@@ -183,7 +166,8 @@ def status(index: Index) -> Status:
         _lost(index, bad),
         _unverifiable(index),
         failing,
-        _failed([run for run in runs if run.host in known]),
+        runs,
+        known,
         media.restored(index),
         media.states(index),
         backups.load(index),
@@ -241,12 +225,3 @@ def _good_bytes(index: Index, ids: Sequence[int]) -> dict[int, int]:
         for node_id, bytes_ in index.execute(GOOD.format(marks=marks(some)), tuple(some)):
             found[node_id] = int(bytes_ or 0)
     return found
-
-
-def _failed(runs: Sequence[RunRow]) -> list[RunRow]:
-    """The last run of each host, where that failed; one that holds no end may still be going."""
-    last: dict[str, RunRow] = {}
-    for run in runs:
-        if run.ended is not None:
-            last.setdefault(run.host, run)
-    return [run for run in last.values() if run.exit_status not in (DONE, BUSY)]

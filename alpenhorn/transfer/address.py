@@ -1,44 +1,98 @@
 """How a file on another host is named to rsync, ssh and bbcp.
 
 User and host names come from the index and stand where a program may read an option or a second host, so
-only characters that cannot mean anything else are let through.
+only characters that cannot mean anything else are let through; the same rules hold when a host is edited.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.model import NodeFact
 
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# A directory service's logins have a realm behind an @, or a domain before a backslash.  ssh itself refuses a backslash
+# at the end.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*(?:\\[A-Za-z0-9_][A-Za-z0-9_.@+-]*)?")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _IPV6 = re.compile(r"(?=.*:.*:)[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?")
+_PORT = re.compile(r"(?:([A-Za-z0-9_.-]+)|\[([^\]]+)\]):([0-9]+)")
 
 
-def host_spec(node: NodeFact) -> str:
-    """`user@address` of a node's host, an IPv6 address in brackets; raises StorageError when it has none."""
-    for what, value in (("username", node.username), ("address", node.address)):
+class Login(NamedTuple):
+    """Whom to log in as, and where; `address` as ssh takes it."""
+
+    user: str
+    address: str
+
+    @property
+    def host(self) -> str:
+        """The address as it stands before a path: an IPv6 address in brackets."""
+        return f"[{self.address}]" if ":" in self.address else self.address
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}"
+
+
+def login(node: NodeFact) -> Login:
+    """How to log in on a node's host; raises StorageError when it has no address or login, or one that cannot work."""
+    for what, value in (("address", node.address), ("username", node.username)):
         if not value:
             raise StorageError(
                 f"host {node.host} of node {node.name} has no {what}; set it with:"
                 f" alpenhorn host modify {node.host} --{what} …"
             )
     user, address = node.username or "", node.address or ""
-    if not _USER.fullmatch(user):
-        raise _refused(node, "username", user)
-    if _IPV6.fullmatch(address):
-        return f"{user}@[{address}]"
-    if not _HOST.fullmatch(address):
-        raise _refused(node, "address", address)
-    return f"{user}@{address}"
+    for what, fault in (("username", wrong_user(user)), ("address", wrong_address(address))):
+        if fault:
+            raise StorageError(
+                f"host {node.host}: {fault}; correct it with: alpenhorn host modify {node.host} --{what} …"
+            )
+    return Login(user, address)
 
 
-def _refused(node: NodeFact, what: str, value: str) -> StorageError:
-    return StorageError(
-        f"the {what} {value!r} of host {node.host} holds characters not allowed there; correct it with:"
-        f" alpenhorn host modify {node.host} --{what} …"
+def wrong_user(user: str) -> str:
+    """Why nobody can log in under that name, "" when it can be used."""
+    if _USER.fullmatch(user):
+        return ""
+    return (
+        f"the username {user!r} holds characters that are not allowed; allowed are letters, digits and . _ - + @,"
+        " and one backslash between a domain and a user"
     )
+
+
+def wrong_address(address: str) -> str:
+    """Why no host can have that address, and what to use instead; "" when it can be used."""
+    if _HOST.fullmatch(address) or _is_ipv6(address):
+        return ""
+    if match := _PORT.fullmatch(address):
+        host, port = match[1] or match[2], match[3]
+        return (
+            f"the address {address!r} holds a port; use {host} as the address, and set the port in ssh's configuration"
+            f' (Host {host}, Port {port}) or in [transfer] ssh = ["ssh", "-p", "{port}"]'
+        )
+    if address[:1] == "[" and address[-1:] == "]" and _is_ipv6(address[1:-1]):
+        return f"the address {address!r} is in brackets; use {address[1:-1]}"
+    user, at, host = address.rpartition("@")
+    if at and not wrong_address(host) and not wrong_user(user):
+        return f"the address {address!r} holds a user name; use the address {host} and the username {user}"
+    return (
+        f"the address {address!r} is not a host name or an IP address; the characters allowed in it are letters, digits"
+        " and . _ -"
+    )
+
+
+def _is_ipv6(address: str) -> bool:
+    if not _IPV6.fullmatch(address):
+        return False
+    import socket  # few addresses are of that kind
+
+    try:
+        socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    except OSError:
+        return False
+    return True
 
 
 def root_of(node: NodeFact) -> str:
@@ -52,5 +106,5 @@ def root_of(node: NodeFact) -> str:
 
 
 def remote_path(node: NodeFact, path: str = "") -> str:
-    """`user@address:/root/path`; without a path the root itself, with a slash at its end."""
-    return f"{host_spec(node)}:{root_of(node).rstrip('/')}/{path}"
+    """`address:/root/path`; without a path the root itself, with a slash at its end."""
+    return f"{login(node).host}:{root_of(node).rstrip('/')}/{path}"

@@ -12,23 +12,25 @@ from collections.abc import Callable, Sequence
 from alpenhorn.errors import CommandFailed
 from alpenhorn.fs.command import run
 from alpenhorn.model import Blame
-from alpenhorn.transfer.blame import TransferFailed
-from alpenhorn.transfer.rsync import ssh_command
+from alpenhorn.reasons import Code
+from alpenhorn.transfer import ssh as remote_shell
+from alpenhorn.transfer.blame import TransferFailed, unwritable
 
 LEAST_RATE = 10 * 1024  # bytes per second; what bbcp takes for its option -x
 MOST_RATE = 2**30
 
 # bbcp hands paths to a shell on the other host, so others than these are left to rsync.
 _PLAIN = re.compile(r"/[A-Za-z0-9_./+=,@%-]*")
+_LOGIN = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+")
 
 _FULL = re.compile(r"no space left|quota exceeded|file too large", re.IGNORECASE)
 _DESTINATION = re.compile(r"read-only file system", re.IGNORECASE)
 _MISSING = re.compile(r"no such file|does not exist", re.IGNORECASE)
 
 
-def accepts(*paths: str) -> bool:
-    """Whether bbcp can be given these absolute paths."""
-    return all(_PLAIN.fullmatch(path) for path in paths)
+def accepts(login: str, *paths: str) -> bool:
+    """Whether bbcp can be given these absolute paths, and that login (`user@address`)."""
+    return _LOGIN.fullmatch(login) is not None and all(_PLAIN.fullmatch(path) for path in paths)
 
 
 def keeps(rate: int) -> bool:
@@ -43,29 +45,32 @@ def command(bbcp: str, source: str, target: str, ssh: Sequence[str], rate: int =
     the connection (its ports are those that a firewall knows), -W and -s set window and streams, -S is
     how the other host's bbcp is started (%I identity, %U user, %H host), -x the most bytes per second (0: no limit).
     """
-    remote = f"{shlex.join(ssh_command(ssh))} -x -a %I -l %U %H bbcp"
+    remote = f"{shlex.join(remote_shell.command(ssh))} -x -a %I -l %U %H bbcp"
     limit = ("-x", str(min(rate, MOST_RATE))) if rate else ()
     return (bbcp, "-f", "-p", "-z", "-W", "4M", "-s", "16", *limit, "-S", remote, source, target)
 
 
-def fetch(argv: Sequence[str], stopping: Callable[[], bool]) -> TransferFailed | None:
-    """Run it; returns why nothing came, or None.  Raises Stopped, StorageError when it cannot be started."""
+def fetch(argv: Sequence[str], host: str | None, stopping: Callable[[], bool]) -> TransferFailed | None:
+    """Run it, `host` being the other one; returns why nothing came, or None.
+
+    Raises Stopped, StorageError when it cannot be started.
+    """
     try:
         run(argv, timeout=None, stopping=stopping)
     except CommandFailed as error:
-        return failure(error)
+        return failure(error, host)
     return None
 
 
-def failure(error: CommandFailed) -> TransferFailed:
+def failure(error: CommandFailed, host: str | None) -> TransferFailed:
     text = error.stderr.strip()
     last = text.splitlines()[-1] if text else str(error)
     if error.status < 0:
-        return TransferFailed(Blame.UNKNOWN, str(error))
+        return TransferFailed(Blame.UNKNOWN, error.reason)
     if _FULL.search(text):
-        return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {last}", full=True)
+        return unwritable(last, full=True)
     if _DESTINATION.search(text):
-        return TransferFailed(Blame.DESTINATION, f"cannot write at the destination: {last}")
+        return unwritable(last)
     if _MISSING.search(text):
-        return TransferFailed(Blame.SOURCE, f"the source is missing: {last}")
-    return TransferFailed(Blame.NETWORK, f"bbcp failed: {last}")
+        return TransferFailed(Blame.SOURCE, Code.SOURCE_MISSING(why=last))
+    return TransferFailed(Blame.NETWORK, remote_shell.failed(host, text or str(error)))

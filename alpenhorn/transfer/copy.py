@@ -11,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 
 from alpenhorn.errors import Stopped
+from alpenhorn.fs.abilities import UNSUPPORTED
 from alpenhorn.fs.syscalls import start_writing
 from alpenhorn.model import Blame
+from alpenhorn.reasons import Code
 from alpenhorn.transfer.behind import HashBehind
 from alpenhorn.transfer.blame import (
     TransferFailed,
@@ -80,6 +83,12 @@ def copy(
 
 
 def _create(stage: int, name: str) -> int:
+    with contextlib.suppress(FileExistsError):
+        return os.open(name, _NEW | os.O_EXCL, 0o600, dir_fd=stage)
+    status = os.stat(name, dir_fd=stage, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        # Through a link, what is written would be another file's.
+        os.unlink(name, dir_fd=stage)
     try:
         return os.open(name, _NEW, 0o600, dir_fd=stage)
     except PermissionError:
@@ -96,7 +105,7 @@ def _copy_small(source: int, fd: int, size_b: int) -> str:
     except OSError as error:
         raise source_failed(error) from None
     if len(data) != size_b:
-        raise TransferFailed(Blame.SOURCE, "the source changed while it was being read")
+        raise TransferFailed(Blame.SOURCE, Code.SOURCE_CHANGED())
     try:
         written = os.pwrite(fd, data, 0)
         while written < size_b:
@@ -164,7 +173,7 @@ def _copy_chunk(source: int, fd: int, offset: int, count: int) -> int:
             raise source_failed(error) from None
         copied = os.pwrite(fd, data, offset)
     if copied == 0:
-        raise TransferFailed(Blame.SOURCE, "the source became shorter while it was being read")
+        raise TransferFailed(Blame.SOURCE, Code.SOURCE_SHRANK())
     return copied
 
 
@@ -178,13 +187,24 @@ def _next_data(source: int, offset: int, size_b: int) -> tuple[int, int]:
 
 
 def _finish(fd: int, like: os.stat_result, flush: bool) -> None:
-    """Give the copy the source's mode and times, and owner where we may, and flush it if told to."""
+    """Give the copy the source's mode and times, and owner where we may, and flush it if told to.
+
+    Of these, what the file system does not have is left out: FAT and exFAT have neither modes nor owners.
+    """
     try:
         if os.geteuid() == 0:
-            os.fchown(fd, like.st_uid, like.st_gid)
-        os.fchmod(fd, like.st_mode & 0o7777)
-        os.utime(fd, ns=(like.st_atime_ns, like.st_mtime_ns))
+            _where_supported(os.fchown, fd, like.st_uid, like.st_gid)
+        _where_supported(os.fchmod, fd, like.st_mode & 0o7777)
+        _where_supported(os.utime, fd, ns=(like.st_atime_ns, like.st_mtime_ns))
         if flush:
             os.fsync(fd)
     except OSError as error:
         raise destination_failed(error) from None
+
+
+def _where_supported(change: Callable[..., None], *values: int, **times: tuple[int, int]) -> None:
+    try:
+        change(*values, **times)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise

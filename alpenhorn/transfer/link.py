@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from alpenhorn.fs.hashing import md5_of
-from alpenhorn.transfer.blame import check_source, source_failed, wrong_bytes
+from alpenhorn.transfer.blame import check_source, source_failed, wrong_length, wrong_md5
 
 REFUSED = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOENT})
 """Errors of link(2) that say no more than that it has to be a copy.
@@ -33,9 +33,9 @@ def verify(
     except OSError as error:
         raise source_failed(error) from None
     if length != size_b:
-        raise wrong_bytes("length", str(length), str(size_b))
+        raise wrong_length(length, size_b)
     if found != md5sum:
-        raise wrong_bytes("MD5", found, md5sum)
+        raise wrong_md5(found, md5sum)
     return status
 
 

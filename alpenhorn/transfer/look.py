@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from alpenhorn.model import NodeFact
-from alpenhorn.transfer.address import host_spec
-from alpenhorn.transfer.rsync import ssh_command
+from alpenhorn.transfer import ssh as remote
+from alpenhorn.transfer.address import login
 
 # xargs calls the script with as many words as fit, in order.  A word is a path to look at, or a marker's path behind a
 # letter; b: it is read before this call's paths are looked at, a: after that.  Every answer ends with a NUL and begins
@@ -83,8 +83,8 @@ class Answer(NamedTuple):
 
 def command(ssh: Sequence[str], node: NodeFact) -> tuple[str, ...]:
     """The argument list of a session with a node's host; raises StorageError when it has no usable address."""
-    user, _, address = host_spec(node).rpartition("@")
-    return (*ssh_command(ssh), "-T", "-l", user, "--", address.strip("[]"), COMMAND)
+    user, address = login(node)
+    return (*remote.command(ssh, user), "--", address, COMMAND)
 
 
 def question(markers: Iterable[str], paths: Iterable[str]) -> bytes:

@@ -23,6 +23,7 @@ def fill(archive: Archive) -> None:
     archive.do("UPDATE archiveacq SET comment = 'of the test'")
     archive.request(pulled, "src", "dst")
     archive.synced("--node", "src", "--node", "dst")
+    archive.do("UPDATE sync_run SET ending = 'the time limit was reached'")
 
     good = archive.file("acq/good", b"g", "src")
     pending = archive.request(good, "src", "dst")

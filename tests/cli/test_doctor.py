@@ -20,6 +20,7 @@ from alpenhorn.coordinator.doctor_config import user
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.model import MARKER
 from tests.fixtures.archive import Archive, Result, stand_in
+from tests.fixtures.rsync import KNOWN, old_rsync
 from tests.index.daemon import make_daemon_index
 
 
@@ -390,15 +391,23 @@ def test_a_node_that_copies_with_rsync_needs_it_too(one: Archive) -> None:
     only(doctor(one, environ=without(one, "rsync")), "fail", 1, "rsync .* not on PATH")
 
 
-def test_an_rsync_that_is_too_old_is_told_with_its_version(one: Archive) -> None:
-    old = stand_in(
-        one.base / "tools",
-        "rsync",
-        'case "$*" in *secluded*) echo "rsync: --secluded-args: unknown option" >&2; exit 1;; esac\n'
-        'echo "rsync  version 3.1.2  protocol version 31"',
+def test_situation_06_an_rsync_that_is_too_old_is_told_with_its_version(one: Archive) -> None:
+    old = old_rsync(
+        one.base / "tools", "3.0.9", KNOWN.replace("|--info=progress2", "").replace("|--outbuf=*", "")
     )
     conf = one.configure(transfer={"rsync": str(old)})
-    only(doctor(one, conf=conf), "warn", 0, "rsync 3.1.2 .*--secluded-args: unknown option", "newer rsync")
+    only(doctor(one, conf=conf), "warn", 0, "rsync 3.0.9 .* is too old: .* 3.1.3 or later", "newer rsync")
+    conf = one.configure(transfer={"rsync": str(old_rsync(one.base / "tools", "3.1.2"))})
+    only(doctor(one, conf=conf), "warn", 0, "rsync 3.1.2 .* is too old: .* 3.1.3 or later", "newer rsync")
+    conf = one.configure(transfer={"rsync": str(old_rsync(one.base / "tools"))})
+    assert "pass  rsync 3.1.3" in doctor(one, conf=conf).out
+    assert wrong(doctor(one, conf=conf)) == []
+
+
+def test_an_rsync_without_an_option_that_pulls_use(one: Archive) -> None:
+    odd = old_rsync(one.base / "tools", "3.2.3", KNOWN.replace("|--from0", ""))
+    conf = one.configure(transfer={"rsync": str(odd)})
+    only(doctor(one, conf=conf), "warn", 0, "rsync 3.2.3 .*--from0: unknown option", "newer rsync")
 
 
 def test_bbcp_is_looked_for_only_where_it_is_configured(one: Archive) -> None:
@@ -545,7 +554,7 @@ def test_a_last_run_that_failed_or_was_killed_is_warned_of(one: Archive) -> None
     one.do("UPDATE sync_run SET exit_status = 1")
     only(doctor(one), "warn", 0, "ended with status 1", "request list --state failing.*here.log")
     one.do("UPDATE sync_run SET exit_status = NULL, ended = NULL")
-    only(doctor(one), "warn", 0, "was killed", "alpenhorn sync")
+    only(doctor(one), "warn", 0, "did not end: killed or the machine went down", "alpenhorn sync")
     with RunLock(one.root("field") / RUN_LOCK):
         result = doctor(one)
     assert wrong(result) == [] and "is still at work" in result.out

@@ -17,7 +17,8 @@ from alpenhorn.index.check import Level
 from alpenhorn.index.times import ago
 from alpenhorn.model import NodeFact
 from alpenhorn.scan.backups import Backups
-from alpenhorn.scan.doctor import Facts, LastRun, Marks
+from alpenhorn.scan.doctor import Facts, Marks
+from alpenhorn.scan.runs import RunRow
 from alpenhorn.scan.topology import Topology
 from alpenhorn.transfer.rsync import Session
 from tests.fixtures.archive import stand_in
@@ -60,7 +61,7 @@ def test_a_span_is_told_in_its_largest_unit(seconds: int, told: str) -> None:
 )
 def test_the_last_run_must_be_a_good_one_of_the_last_day(hours: int, status: int, level: Level) -> None:
     began = NOW - datetime.timedelta(hours=hours)
-    found = last_run(LastRun(began, began, status), "here", NOW, False, None)
+    found = last_run(RunRow(1, "here", "field", began, began, status, 0, 0, 0, {}), "here", NOW, False, None)
     assert found.level is level and bool(found.remedy) is (level is not Level.PASS)
 
 

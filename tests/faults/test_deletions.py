@@ -320,7 +320,7 @@ def test_what_is_no_file_or_leads_elsewhere_is_left_and_the_others_go(three):
     assert {name: three.copy(file_id, "field") for name, file_id in ids.items()} == {
         "a": "NN",
         "dir": "XM",
-        "link": "YN",
+        "link": "XM",
         "fifo": "XM",
         "parent": "YN",
     }

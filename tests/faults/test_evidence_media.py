@@ -423,3 +423,14 @@ def test_doctor_warns_where_copies_that_nobody_has_seen_are_trusted(pair):
     assert not any("trust_unseen" in text for _, text in doctor(pair))
     pair.configure(sync={"trust_unseen": True})
     assert any(level == "warn" and "trust_unseen" in text for level, text in doctor(pair))
+
+
+def test_a_run_that_was_pruned_from_the_history_is_no_sign_of_a_restored_index(pair):
+    pair.do("UPDATE storagenode SET active = 0 WHERE name = 'v1'")
+    pair.synced()
+    pair.do("UPDATE sync_run SET started = '2026-01-01 00:00:00', ended = '2026-01-01 00:01:00'")
+    assert pair.run("history", "--prune", "1d", "--force").status == 0
+    assert [row[0] for row in pair.all("SELECT id FROM sync_run")] == [2]
+    pair.do("UPDATE storagenode SET active = 1 WHERE name = 'v1'")
+    pair.synced()
+    assert pair.one("SELECT COUNT(*) FROM sync_index WHERE name = 'restored'") == 0

@@ -11,7 +11,7 @@ import pytest
 from alpenhorn.index.connection import Index
 from alpenhorn.index.versions import VERSIONS
 from tests.faults.test_upgrade import KILLS, Upgrading
-from tests.index.earlier import contents, make_earlier_index, versions
+from tests.index.earlier import as_wide_as, contents, make_earlier_index, versions, widths
 
 EVENTS = 5_000
 
@@ -24,6 +24,7 @@ class Migrating(Upgrading):
 
     def note(self):
         self.rows = self.without_versions(self.index)
+        self.width = {table: wide for table, wide in widths(self.index).items() if table in self.rows}
 
     @staticmethod
     def without_versions(index):
@@ -34,7 +35,7 @@ class Migrating(Upgrading):
     def check(self):
         """What must hold at any moment; returns the version."""
         found = self.without_versions(self.index)
-        assert {table: found[table] for table in self.rows} == self.rows
+        assert as_wide_as(found, self.width) == self.rows
         if self.index.sqlite:
             assert self.index.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         version = versions(self.index)["sync"]

@@ -67,7 +67,7 @@ def test_a_relative_root_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_link_planted_in_place_of_the_stage_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / ".alpenhorn").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StorageError, match="not a directory"):
+    with pytest.raises(StorageError, match="is a symbolic link, which is not followed"):
         Stage(str(root), "s1")
     assert os.listdir(tmp_path / "elsewhere") == []
 
@@ -88,7 +88,7 @@ def test_a_name_that_is_taken_is_left_alone_unless_it_is_to_be_replaced(
     for name in ("kept", "replaced"):
         (root / "acq" / name).write_text("old")
     (root / "acq" / "dangling").symlink_to("nowhere")
-    (root / "acq" / "directory").mkdir()
+    (root / "acq" / "directory" / "in it").mkdir(parents=True)
     fill(stage, "0", "1", "2", "3", "4")
     outcomes = stage.place(
         [
@@ -101,7 +101,10 @@ def test_a_name_that_is_taken_is_left_alone_unless_it_is_to_be_replaced(
         lock,
     )
     assert isinstance(outcomes[0], Occupied) and isinstance(outcomes[2], Occupied)
-    assert isinstance(outcomes[3], IsADirectoryError)
+    assert isinstance(outcomes[3], UnsafePath)
+    assert "is a directory, which a file cannot replace (Directory not empty); move it away" in str(
+        outcomes[3]
+    )
     assert outcomes[1] is None and outcomes[4] is None
     assert (root / "acq" / "kept").read_text() == "old"
     assert (root / "acq" / "replaced").read_text() == "1"

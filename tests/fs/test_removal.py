@@ -72,7 +72,7 @@ def test_links_are_neither_removed_nor_followed(root: Path, removal: Removal) ->
     (root / "acq" / "nowhere").symlink_to(root / "not there")
     (root / "parent").symlink_to(outside.parent)
     for path in ("acq/link", "acq/nowhere", "parent/f"):
-        with pytest.raises(UnsafePath, match="symbolic link"):
+        with pytest.raises(UnsafePath if path == "parent/f" else Differs, match="symbolic link"):
             removal.remove(path, None)
     removal.prune()
     assert outside.exists() and (root / "acq" / "link").is_symlink() and (root / "parent").is_symlink()

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from alpenhorn.errors import AlpenhornError, StorageError
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.fs import ofd
 from alpenhorn.fs.tree_lock import LOCK_NAME, Entry, LockOrderError, LockTimeout, TreeLock, probe_locks
 from tests.fs.hammer import NO_SUCH_LOCKS, PATIENCE, child, hold, refuse_ofd_locks, until, waiters
@@ -101,8 +102,7 @@ def test_a_timeout_bounds_the_wait_for_holders_to_leave(tmp_path: Path, state: s
             pass
         assert 0.2 <= time.monotonic() - began < 5
         assert str(tmp_path) in str(caught.value)
-        assert "another alpenhorn process" in str(caught.value)
-        assert "after 0.2 s" in str(caught.value)
+        assert f"within 0.2 s: {lock.path} is held by pid {holder.process.pid} (user " in str(caught.value)
         # Nothing was kept of what was taken on the way: not the gate, not the state's byte.
         assert can(tmp_path, state)
         holder.pipe.send("leave")
@@ -155,7 +155,7 @@ def test_two_objects_in_one_process_are_two_holders(tmp_path: Path) -> None:
     with first.up():
         with pytest.raises(LockTimeout) as caught, second.down(blocking=False):
             pass
-        assert "after" not in str(caught.value)
+        assert "within" not in str(caught.value)
         second.close()
         assert not can(tmp_path, "down")
 
@@ -210,6 +210,63 @@ def test_a_wait_goes_on_after_a_signal(tmp_path: Path, timeout: float | None) ->
         assert not can(tmp_path, "up")
         held.close()
         assert waiter.tell() == "in"
+
+
+def wait_to_stop(pipe: Connection, root: str) -> None:
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+    pipe.send("ready")
+    try:
+        with TreeLock(root, PATIENCE, lambda: bool(asked)).up():
+            pipe.send("in")
+    except Stopped as stopped:
+        pipe.send(str(stopped))
+
+
+def test_situation_22_a_wait_ends_when_the_run_is_to_stop(tmp_path: Path) -> None:
+    with TreeLock(tmp_path).down(), child(wait_to_stop, str(tmp_path)) as waiter:
+        assert waiter.tell() == "ready"
+        began = time.monotonic()
+        waiter.process.terminate()
+        assert f"waited for the lock {tmp_path}/{LOCK_NAME}" in waiter.tell()
+        assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_situation_22_a_lock_that_is_free_is_had_though_the_run_is_to_stop(tmp_path: Path) -> None:
+    with TreeLock(tmp_path, PATIENCE, lambda: True).up():
+        assert not can(tmp_path, "down")
+
+
+def test_situation_22_a_stranger_who_only_reads_the_file_is_named(tmp_path: Path) -> None:
+    """A shared lock takes no permission to write, and one byte of it is enough."""
+    probe_locks(tmp_path)
+    program = (
+        "import fcntl, os, struct, sys\n"
+        "file = open(sys.argv[1], 'rb')\n"
+        "fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack('@hhqqi4x', fcntl.F_RDLCK, 0, 0, 1, 0))\n"
+        "print('locked', flush=True); sys.stdin.read()\n"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / LOCK_NAME)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout is not None and stranger.stdout.readline() == b"locked\n"
+        with pytest.raises(LockTimeout) as caught, TreeLock(tmp_path, 0.1).up():
+            pass
+        stranger.communicate()
+    assert f"{tmp_path}/{LOCK_NAME} is held by pid {stranger.pid} (user " in str(caught.value)
+    assert pickle.loads(pickle.dumps(caught.value)).holders == caught.value.holders
+
+
+@pytest.mark.parametrize(("root_mode", "file_mode"), [(0o755, 0o600), (0o2775, 0o660)])
+def test_situation_22_the_lock_file_is_for_those_who_can_write_to_the_root(
+    tmp_path: Path, root_mode: int, file_mode: int
+) -> None:
+    tmp_path.chmod(root_mode)
+    for before in (None, 0o644, 0o666):
+        if before is not None:
+            (tmp_path / LOCK_NAME).chmod(before)
+        with TreeLock(tmp_path).up():
+            pass
+        assert (tmp_path / LOCK_NAME).stat().st_mode & 0o7777 == (0o660 if before == 0o666 else file_mode)
 
 
 # --- forks ---------------------------------------------------------------------------------------------
@@ -296,14 +353,9 @@ def test_a_program_that_is_started_inherits_no_descriptor(tmp_path: Path) -> Non
 # --- the file ------------------------------------------------------------------------------------------
 
 
-def test_the_file_is_for_all_that_the_umask_lets_in_and_keeps_its_content(tmp_path: Path) -> None:
-    mask = os.umask(0o002)
-    try:
-        assert can(tmp_path, "up")
-    finally:
-        os.umask(mask)
+def test_the_file_keeps_its_content(tmp_path: Path) -> None:
     path = tmp_path / LOCK_NAME
-    assert path.stat().st_mode & 0o777 == 0o664
+    assert can(tmp_path, "up")
     path.write_text("kept")
     before = path.stat().st_ino
     assert can(tmp_path, "down")
@@ -349,8 +401,9 @@ def test_a_thing_at_the_files_place_that_is_no_file_is_refused(tmp_path: Path, k
         path.mkdir()
     else:
         os.mkfifo(path)
+    found = "a symbolic link, which is not followed" if kind == "link" else "not a regular file"
     with (
-        pytest.raises(StorageError, match=f"{LOCK_NAME} is no regular file: remove it"),
+        pytest.raises(StorageError, match=f"{LOCK_NAME} is {found}; find out who made it, and move it away"),
         TreeLock(tmp_path).up(),
     ):
         pass
@@ -370,9 +423,13 @@ def test_a_root_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
 def test_a_root_that_cannot_be_written_to_is_named() -> None:
     # A file system on which nobody can make a file, root included.
     root = "/sys"
-    with pytest.raises(StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; who runs"):
+    with pytest.raises(
+        StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; the user running"
+    ):
         probe_locks(root)
-    with pytest.raises(StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; who runs"):
+    with pytest.raises(
+        StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; the user running"
+    ):
         TreeLock(root).up().__enter__()
 
 

@@ -172,5 +172,17 @@ def contents(index: Index) -> dict[str, list[tuple[Any, ...]]]:
     return {table: sorted(rows(index, f"SELECT * FROM {table}"), key=repr) for table in index.db.get_tables()}
 
 
+def widths(index: Index) -> dict[str, int]:
+    """The number of columns of each table."""
+    return {table: len(index.db.get_columns(table)) for table in index.db.get_tables()}
+
+
+def as_wide_as(
+    found: dict[str, list[tuple[Any, ...]]], width: dict[str, int]
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Those rows without the columns that were added at the ends of the tables; tables that were added are left out."""
+    return {table: sorted((row[:wide] for row in found[table]), key=repr) for table, wide in width.items()}
+
+
 def versions(index: Index) -> dict[str, int]:
     return dict(rows(index, "SELECT component, version FROM dataindexversion"))

@@ -303,9 +303,9 @@ def test_one_file_may_go_into_two_groups_at_once() -> None:
 def test_a_host_that_cannot_be_reached_is_left_alone_for_the_rest_of_the_run() -> None:
     plan = planner(remote(), node(), node(SIBLING, group_id=30))
     assert plan.decide(fact(1), NOW).choice is Choice.PULL
-    plan.trouble_with_host("there", "could not be reached")
+    plan.trouble_with_host("there", "host there cannot be reached")
     decision = plan.decide(fact(2), NOW)
-    assert (decision.choice, decision.why) == (Choice.SKIP, "host there: could not be reached")
+    assert (decision.choice, decision.why) == (Choice.SKIP, "host there cannot be reached")
     assert plan.decide(fact(3, node_from_id=SIBLING), NOW).choice is Choice.PULL
 
 

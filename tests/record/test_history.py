@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 
 from alpenhorn.record import history
+from alpenhorn.scan import media
 from alpenhorn.scan.history import Old, old
 from tests.record.rows import Rows
 from tests.scan.test_history import DAY, START, event, run_row
@@ -50,3 +51,12 @@ def test_more_than_one_piece_is_removed_whole(rows: Rows) -> None:
         )
     assert history.prune(rows.index, at(1)) == Old(count, 0)
     assert left(rows, "sync_event") == []
+
+
+def test_the_highest_run_that_was_removed_is_kept_in_mind(rows: Rows) -> None:
+    first, second, *_ = [run_row(rows, day) for day in (1, 2, 3)]
+    assert media.load(rows.index).pruned == 0
+    history.prune(rows.index, at(3))
+    assert media.load(rows.index).pruned == second > first
+    history.prune(rows.index, at(9))
+    assert media.load(rows.index).pruned == second

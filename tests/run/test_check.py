@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -85,7 +87,27 @@ def test_a_symbolic_link_to_the_right_bytes_is_not_the_file(node: Node, root: Pa
     put(tmp_path, "outside", CONTENT)
     (root / "acq").mkdir()
     (root / "acq/a").symlink_to(tmp_path / "outside")
+    found = checked(node, file())[0]
+    assert found.verdict is Verdict.CORRUPT
+    assert found.error == "'acq/a' on node disk is a symbolic link, not a regular file"
+
+
+def test_situation_11_a_link_on_the_way_to_a_copy_says_nothing_of_the_copy(
+    node: Node, root: Path, tmp_path: Path
+) -> None:
+    put(tmp_path, "outside/a", CONTENT)
+    (root / "acq").symlink_to(tmp_path / "outside")
     assert verdict(node, file()) is Verdict.UNREADABLE
+
+
+def test_situation_11_a_socket_or_a_device_is_not_the_file(node: Node, root: Path) -> None:
+    (root / "acq").mkdir()
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(root / "acq/socket"))
+    os.mknod(root / "acq/device", stat.S_IFCHR | 0o600, os.makedev(240, 99))  # no driver has that one
+    for name, kind in (("socket", "a socket"), ("device", "a device")):
+        found = checked(node, file(f"acq/{name}"))[0]
+        assert found.verdict is Verdict.CORRUPT and f"is {kind}, not a regular file" in found.error
 
 
 def test_a_fifo_or_a_directory_is_not_the_file_and_hangs_nobody(node: Node, root: Path) -> None:

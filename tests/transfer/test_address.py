@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.model import NodeFact
-from alpenhorn.transfer.address import host_spec, remote_path
+from alpenhorn.transfer.address import login, remote_path, wrong_address, wrong_user
 
 
 def node(
@@ -24,7 +26,8 @@ def node(
     ],
 )
 def test_names_and_both_kinds_of_ip_address(address: str, spec: str) -> None:
-    assert host_spec(node(address=address)) == spec
+    assert str(login(node(address=address))) == spec
+    assert wrong_address(address) == ""
 
 
 BAD = [
@@ -40,29 +43,60 @@ BAD = [
     "h:module",
     "h::module",
     "`x`",
-    "a@b",
+    "a\\",
+    "\\a",
+    "a\\b\\c",
+    "@a",
 ]
 
 
 @pytest.mark.parametrize("value", BAD)
 def test_what_could_be_an_option_a_command_or_another_host_is_refused(value: str) -> None:
+    with pytest.raises(StorageError, match="host modify h --address"):
+        login(node(address=value))
     with pytest.raises(StorageError, match="not allowed"):
-        host_spec(node(address=value))
-    with pytest.raises(StorageError, match="not allowed"):
-        host_spec(node(username=value))
+        login(node(username=value))
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_what_is_missing_is_named_with_the_remedy(value: str | None) -> None:
     with pytest.raises(StorageError, match=r"no address.*host modify h --address"):
-        host_spec(node(address=value))
+        login(node(address=value))
     with pytest.raises(StorageError, match=r"no username.*host modify h --username"):
-        host_spec(node(username=value))
+        login(node(username=value))
 
 
 def test_a_path_always_begins_with_a_slash_behind_the_host() -> None:
-    assert remote_path(node(), "acq/a:b") == "alice@store1:/data/acq/a:b"
-    assert remote_path(node(root="/")) == "alice@store1:/"
+    assert remote_path(node(), "acq/a:b") == "store1:/data/acq/a:b"
+    assert remote_path(node(root="/")) == "store1:/"
     for root in (None, "", "data", "-rf", "x:/y", "/a\0b"):
         with pytest.raises(StorageError, match="not an absolute path"):
             remote_path(node(root=root))
+
+
+@pytest.mark.parametrize(
+    "user", ["DOM\\alice", "alice@corp.example.org", "svc-data_1.x", "CORP.EXAMPLE.ORG\\a.b"]
+)
+def test_situation_13_logins_of_a_directory_service_are_kept_apart_from_the_host(user: str) -> None:
+    assert wrong_user(user) == ""
+    assert login(node(username=user)) == (user, "store1")
+    assert remote_path(node(username=user)) == "store1:/data/"
+
+
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [
+        ("1.2.3.4:99", r"use 1\.2\.3\.4 .*Port 99.*\[transfer\] ssh"),
+        ("store1.example.org:22", r"use store1\.example\.org .*Port 22"),
+        ("[::1]:2222", r"use ::1 .*Port 2222"),
+        ("[fe80::1%eth0]", r"use fe80::1%eth0"),
+        ("alice@store1", r"address store1 and the username alice"),
+        ("1:2:3", "not a host name or an IP address"),
+        ("ssh://store1", "not a host name or an IP address"),
+    ],
+)
+def test_situation_13_an_address_that_cannot_work_names_one_that_can(address: str, remedy: str) -> None:
+    fault = wrong_address(address)
+    assert re.search(remedy, fault), fault
+    with pytest.raises(StorageError, match=r"host h: the address .* host modify h --address"):
+        login(node(address=address))

@@ -25,14 +25,15 @@ def test_a_rate_is_passed_in_bytes_where_bbcp_can_keep_it() -> None:
     "path", ["/data/acq/f.h5", "/data/2026-01-01T00:00".replace(":", "_"), "/a=b,c@d%e+f"]
 )
 def test_plain_paths_are_taken(path: str) -> None:
-    assert accepts(path)
+    assert accepts("alice@store1", path)
+    assert not accepts("DOM\\alice@store1", path) and not accepts("alice@[::1]", path)
 
 
 @pytest.mark.parametrize(
     "path", ["data/f", "/a b", "/a;b", "/a:b", "/a'b", "/$(x)", "/a\nb", "/é", "/a*", "-/a"]
 )
 def test_paths_that_a_shell_could_read_are_left_to_rsync(path: str) -> None:
-    assert not accepts("/good", path)
+    assert not accepts("alice@store1", "/good", path)
 
 
 @pytest.mark.parametrize(
@@ -46,4 +47,4 @@ def test_paths_that_a_shell_could_read_are_left_to_rsync(path: str) -> None:
     ],
 )
 def test_who_is_to_blame(status: int, stderr: str, blame: Blame) -> None:
-    assert failure(CommandFailed("bbcp", status, stderr)).blame is blame
+    assert failure(CommandFailed("bbcp", status, stderr), "store1").blame is blame

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from alpenhorn.model import Blame
-from alpenhorn.transfer.rsync import Session, command, complaints, failure, remote_shell, ssh_command
+from alpenhorn.transfer.rsync import Session, command, complaints, failure, remote_shell, too_old
+from alpenhorn.transfer.ssh import command as ssh_command
 
 
 def test_paths_stand_last_behind_the_end_of_options() -> None:
-    argv = command("rsync", "alice@store1:/data", "/node/.alpenhorn/s", ssh=("ssh",))
-    assert argv[-3:] == ("--", "alice@store1:/data/", "/node/.alpenhorn/s/")
+    argv = command("rsync", "store1:/data", "/node/.alpenhorn/s", ssh=("ssh",), user="alice")
+    assert argv[-3:] == ("--", "store1:/data/", "/node/.alpenhorn/s/")
     assert argv[0] == "rsync" and all(option.startswith("-") for option in argv[1:-4])
-    for option in ("--secluded-args", "--files-from=-", "--from0", "--whole-file", "-tpgo"):
+    for option in ("--no-s", "--files-from=-", "--from0", "--whole-file", "-tpgo"):
         assert option in argv
 
 
@@ -47,6 +50,11 @@ def test_blanks_and_quotes_in_the_remote_shell_survive_rsyncs_splitting() -> Non
     assert "'/a b/c''d' '' " in remote_shell(("ssh", "/a b/c'd", ""))
 
 
+def _without_roles(text: str) -> str:
+    """What rsync before 3.2.0 wrote, which did not say from which side a message is."""
+    return re.sub(r"^rsync: \[\w+\] ", "rsync: ", text, flags=re.MULTILINE)
+
+
 SENDER = 'rsync: [sender] link_stat "/data/acq/a" failed: No such file or directory (2)'
 
 
@@ -70,6 +78,8 @@ SENDER = 'rsync: [sender] link_stat "/data/acq/a" failed: No such file or direct
 )
 def test_what_the_sender_says_of_a_file(line: str, path: str, blame: Blame) -> None:
     found = complaints(Session(23, f"noise\n{line}\nrsync error: some (code 23)"), [path, "acq/other"])
+    assert {name: error.blame for name, error in found.items()} == {path: blame}
+    found = complaints(Session(23, f"noise\n{_without_roles(line)}\nrsync error: some (code 23)"), [path])
     assert {name: error.blame for name, error in found.items()} == {path: blame}
 
 
@@ -113,9 +123,33 @@ def test_what_the_sender_says_of_a_file(line: str, path: str, blame: Blame) -> N
     ],
 )
 def test_who_is_to_blame_for_a_session(status: int, stderr: str, remote: bool, blame: Blame) -> None:
-    assert failure(Session(status, stderr), remote).blame is blame
+    assert failure(Session(status, stderr), "there" if remote else None).blame is blame
+    # As 3.1.3 says it.
+    assert failure(Session(status, _without_roles(stderr)), "there" if remote else None).blame is blame
 
 
 def test_the_message_is_what_ssh_said() -> None:
     stderr = "ssh: connect to host h port 22: Connection refused\nrsync: closed\nrsync error: unexplained (code 255)"
-    assert "Connection refused" in str(failure(Session(255, stderr), True))
+    assert "Connection refused" in str(failure(Session(255, stderr), "there"))
+
+
+def test_only_a_path_that_a_shell_would_change_takes_an_option_that_restricted_keys_do_not_allow() -> None:
+    for plain in ("/data", "store1:/data/2026-01_a.b", "[fe80::1%eth0]:/data", "10.0.0.7:/a=b,c@d%e+f"):
+        assert "--no-s" in command("rsync", plain, "/node/s", ssh=("ssh",))
+    for odd in ("store1:/da ta", "/é", "store1:/a;b", "store1:/$x", "store1:/a'b", "store1:/~", "store1:/a*"):
+        assert "-s" in command("rsync", odd, "/node/s", ssh=("ssh",))
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [
+        ("3.1.2", True),
+        ("3.0.9", True),
+        ("2.6.9", True),
+        ("3.1.3", False),
+        ("3.2.0pre1", False),
+        ("3.5", False),
+    ],
+)
+def test_which_versions_are_too_old(version: str, old: bool) -> None:
+    assert too_old(version) is old

@@ -41,9 +41,16 @@ def missing(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> list[
                     for column in table.columns
                     if column.name not in columns(table.name)
                 ]
-        parts += [
-            AddColumn(name, column) for name, column in migration.columns if column.name not in columns(name)
-        ]
+        for name, column in migration.columns:
+            made = next(
+                (part for part in parts if isinstance(part, CreateTable) and part.table.name == name), None
+            )
+            if made is not None and column.default is None:
+                # A table that is made now gets it at once.
+                whole = made.table._replace(columns=(*made.table.columns, column))
+                parts[parts.index(made)] = CreateTable(whole, made.indexes)
+            elif column.name not in columns(name):
+                parts.append(AddColumn(name, column))
         parts += [AddIndex(one) for one in lacking if one.table not in created]
     return parts
 

@@ -1,0 +1,138 @@
+"""How a run ends, and what its row says of that: the one place that writes both.
+
+A run that dies writes down why, once and without waiting, since the index may be what it died of.  Where even that
+cannot be done its row holds no end, and whoever looks at it finds that nobody is left who could write one
+(`alpenhorn.coordinator.run_states`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+from alpenhorn.coordinator.report import Report
+from alpenhorn.errors import FAILED, INTERRUPTED, AlpenhornError, Busy, IndexUnusable
+from alpenhorn.index.connection import Index
+from alpenhorn.reasons import Code, Reason
+from alpenhorn.record import run as runs
+from alpenhorn.run.stopping import SIGNALS
+
+_log = logging.getLogger(__name__)
+
+LONGEST = 500  # characters of an error in a row
+_SIGNALS = {128 + number: number.name for number in SIGNALS}
+
+
+class Ending(NamedTuple):
+    """`why` None: the run came to its end."""
+
+    exit_status: int
+    why: Reason | None
+
+
+def came_to(report: Report, host: str) -> Ending:
+    """That of a run which nothing broke off."""
+    if report.no_node:
+        why: Reason | None = Code.RUN_NO_NODE(host=host)
+    elif report.stopped:
+        why = Code.RUN_STOPPED()
+    elif report.nodes and report.failures and all(name in report.left_out for name in report.nodes):
+        why = Code.RUN_NODES_LOST()
+    elif report.out_of_time:
+        why = Code.RUN_OUT_OF_TIME()
+    else:
+        why = None
+    return Ending(report.exit_status, why)
+
+
+def died_of(error: BaseException) -> Ending:
+    """The exit status with which the process will end (as `alpenhorn.cli.main` gives it), and why."""
+    if isinstance(error, IndexUnusable):
+        return Ending(error.exit_status, Code.RUN_INDEX_LOST(error=_line(error)))
+    if isinstance(error, AlpenhornError):
+        return Ending(error.exit_status, Code.RUN_FAILED(error=_line(error)))
+    if isinstance(error, KeyboardInterrupt):
+        return Ending(INTERRUPTED, Code.RUN_SIGNAL(signal="SIGINT"))
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else FAILED
+        return Ending(status, Code.RUN_SIGNAL(signal=_SIGNALS.get(status, f"status {status}")))
+    if isinstance(error, MemoryError):
+        return Ending(FAILED, Code.RUN_NO_MEMORY())
+    return Ending(FAILED, Code.RUN_FAILED(error=f"{type(error).__name__}: {_line(error)}"))
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:LONGEST]
+
+
+class Row:
+    """The row of one run.  As a context manager it writes down what the run died of, unless that was that others
+    are at work on all nodes (Busy), which is no run at all."""
+
+    def __init__(
+        self, index: Index, host: str, clock: Callable[[], datetime.datetime], report: Report
+    ) -> None:
+        self._index = index
+        self._host = host
+        self._clock = clock
+        self._report = report
+        self._run: runs.Run | None = None
+
+    def begin(self, nodes: Sequence[str]) -> runs.Run:
+        self._run = runs.begin(self._index, self._host, nodes, self._clock, os.getpid())
+        self._report.run_id = self._run.id
+        return self._run
+
+    def end(self, free_b: Mapping[int, int | None]) -> None:
+        self._write(came_to(self._report, self._host), free_b)
+
+    def _write(self, ending: Ending, free_b: Mapping[int, int | None]) -> None:
+        run = self._run or self.begin([])
+        counts = {kind: tally.as_dict() for kind, tally in self._report.tallies.items()}
+        runs.end(self._index, run, ending.exit_status, counts, free_b, ending.why)
+        _log.info(
+            "run %d ends with status %d; %s%s",
+            run.id,
+            ending.exit_status,
+            "; ".join(
+                f"{kind}: {count['done']} done, {count['failed']} failed" for kind, count in counts.items()
+            )
+            or "there was nothing to do",
+            f"; {ending.why}" if ending.why else "",
+        )
+
+    def __enter__(self) -> Row:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, Busy):
+            return
+        # Nothing that goes wrong here may hide what the run died of.
+        with contextlib.suppress(Exception), self._index.impatient():
+            # A statement may have been broken off in the middle, and its session be of no more use.
+            self._index.disconnect()
+            self._write(died_of(error), {})
+
+
+def unheard(index: Index, run_id: int | None, error: OSError) -> None:
+    """What a run had to tell could not be printed, and nobody would know of it."""
+    if run_id is not None:
+        with contextlib.suppress(Exception):
+            runs.worse(index, run_id, FAILED, Code.RUN_UNHEARD(error=error.strerror or error))
+
+
+def without_workers(
+    index: Index, host: str, clock: Callable[[], datetime.datetime], error: BaseException
+) -> None:
+    """Write down a run that could not even begin, since its workers could not be started."""
+    status = died_of(error).exit_status
+    with contextlib.suppress(Exception), index.impatient():
+        run = runs.begin(index, host, [], clock, os.getpid())
+        runs.end(index, run, status, {}, {}, Code.RUN_NO_WORKERS(error=_line(error)))

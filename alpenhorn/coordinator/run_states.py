@@ -1,0 +1,53 @@
+"""What became of runs whose rows hold no end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from alpenhorn.fs.processes import began
+from alpenhorn.index.times import posix
+from alpenhorn.scan.runs import RunRow
+
+# Seconds by which a process may seem to have begun after its own row was written: clocks are set.
+SLACK = 5.0
+
+
+class RunState(StrEnum):
+    ENDED = "ended"
+    RUNNING = "running"
+    DEAD = "dead"  # it was killed, or the machine went down
+    UNKNOWN = "unknown"  # only the host on which it ran could tell
+
+    @property
+    def said(self) -> str:
+        return {"dead": "did not end", "unknown": "not ended"}.get(self.value, self.value)
+
+
+def run_states(rows: Iterable[RunRow], host: str, later: Iterable[RunRow] = ()) -> dict[int, RunState]:
+    """The state of each run, by its id, as seen from `host`; `later`: other runs that began after them.
+
+    A run is dead when its process is gone from this host, and also when a later run began on one of its nodes, which
+    takes the node's run lock.
+    """
+    states: dict[int, RunState] = {}
+    taken: set[str] = set()
+    for row in sorted({row.id: row for row in (*later, *rows)}.values(), key=lambda row: -row.id):
+        nodes = set(row.nodes.split())
+        states[row.id] = _state(row, host, bool(nodes & taken))
+        taken |= nodes
+    return {row.id: states[row.id] for row in rows}
+
+
+def _state(row: RunRow, host: str, overtaken: bool) -> RunState:
+    if row.ended is not None:
+        return RunState.ENDED
+    if row.ending is not None or overtaken:
+        return RunState.DEAD
+    if row.host != host or row.pid is None:
+        return RunState.UNKNOWN
+    since = began(row.pid)
+    # The number may have been given to another process since.
+    if since is None or since > posix(row.started) + SLACK:
+        return RunState.DEAD
+    return RunState.RUNNING

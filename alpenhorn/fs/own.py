@@ -1,0 +1,162 @@
+"""Our own directory and small files below a root: opened so that nothing else is ever written through them.
+
+A local user who can write to the root can put a symbolic or hard link where one of them should be, or a directory of
+his own.  So every element is opened below the root's descriptor and follows no link, and what is found there has to be
+a regular file with one name, whose owner was entitled to make it.  They are made for those who can write to the root,
+and for nobody else: whoever can open a lock file can hold its lock.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+from alpenhorn.errors import StorageError
+
+PRIVATE = ".alpenhorn"
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_GROUP = stat.S_IRWXG | stat.S_ISGID
+
+
+def open_own(root: str, path: str, flags: int) -> int:
+    """Open one of our own small files: `path`, at the root or in our directory.
+
+    With O_CREAT, it and our directory are made when missing, and the mode of one that this user owns is set right.
+    Raises StorageError when something else is there, and OSError.
+    """
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        directory, _, name = path.rpartition("/")
+        make = bool(flags & os.O_CREAT)
+        at = open_directory(root_fd, directory, root, make) if directory else root_fd
+        try:
+            return _open_file(at, name, flags, os.fstat(root_fd), f"{root}/{path}")
+        finally:
+            if at != root_fd:
+                os.close(at)
+    finally:
+        os.close(root_fd)
+
+
+def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
+    """Open one of our own directories, `name` in the directory `parent`; with `make` it is made when missing.
+
+    `root`: where `parent` is, for messages.  Raises StorageError when something else is there, and OSError.
+    """
+    path, above = f"{root}/{name}", os.fstat(parent)
+    shared = bool(above.st_mode & stat.S_IWGRP)
+    if make:
+        try:
+            os.mkdir(name, 0o770 if shared else 0o700, dir_fd=parent)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise StorageError(
+                f"cannot make {path}: {error.strerror}; the user running alpenhorn must be able to write to {root}"
+            ) from error
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+    except NotADirectoryError:
+        raise _something_else(parent, name, path, "directory") from None
+    try:
+        status = os.fstat(fd)
+        _check_owner(status, above, path)
+        wanted = stat.S_IMODE(status.st_mode) & ~stat.S_IWOTH
+        if make:
+            _set_mode(fd, status, above, wanted, _GROUP)
+        if os.fstat(fd).st_mode & stat.S_IWOTH and not above.st_mode & stat.S_IWOTH:
+            raise StorageError(f"{path} can be written by every user; run: chmod o-w {path}")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _open_file(directory: int, name: str, flags: int, root: os.stat_result, path: str) -> int:
+    shared = bool(root.st_mode & stat.S_IWGRP)
+    opening = flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a fifo must not make it wait
+    try:
+        fd = os.open(name, opening, 0o660 if shared else 0o600, dir_fd=directory)
+    except OSError:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                raise _something_else(directory, name, path, "regular file") from None
+        raise
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise _something_else(directory, name, path, "regular file")
+        if status.st_nlink > 1:
+            raise StorageError(
+                f"{path} has {status.st_nlink} names (hard links), and writing to it would change the file of that"
+                f" other name; find out who made them, and run: rm {path}"
+            )
+        _check_owner(status, root, path)
+        if flags & os.O_CREAT:
+            mode = stat.S_IMODE(status.st_mode)
+            _set_mode(fd, status, root, 0o660 if mode & stat.S_IWGRP else 0o600, 0o060)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def closed_to_others(status: os.stat_result) -> bool:
+    """Whether a lock file can be opened, and so locked, by its owner and group only."""
+    return not status.st_mode & stat.S_IRWXO
+
+
+def entitled(status: os.stat_result, root: os.stat_result) -> bool:
+    """Whether the owner of what lies below a root could have made it with the consent of the root's owner."""
+    if status.st_uid in (os.geteuid(), 0, root.st_uid):
+        return True
+    if not root.st_mode & stat.S_IWGRP:
+        return False
+    # By the group or by an access control list, which shows as the group's permissions.
+    if not root.st_mode & stat.S_IWOTH:
+        return True
+    # With set-group-id the group is that of the root, whoever made it.
+    return status.st_gid == root.st_gid and not root.st_mode & stat.S_ISGID
+
+
+def _check_owner(status: os.stat_result, root: os.stat_result, path: str) -> None:
+    if not entitled(status, root):
+        raise StorageError(
+            f"{path} belongs to user {user_name(status.st_uid)}, to whom the root does not; find out who made it, and"
+            f" run: rm -r {path} (or, when it is right: chown {user_name(os.geteuid())} {path})"
+        )
+
+
+def _set_mode(fd: int, status: os.stat_result, above: os.stat_result, wanted: int, group: int) -> None:
+    """Set the mode of what is ours; where it lies in a directory for a group, it is for that group."""
+    if status.st_uid != os.geteuid():
+        return
+    with suppress(OSError):  # a file system without modes; or a group in which this user is not
+        if above.st_mode & stat.S_IWGRP and status.st_gid != above.st_gid:
+            os.fchown(fd, -1, above.st_gid)
+            status = os.fstat(fd)
+    if above.st_mode & stat.S_IWGRP and status.st_gid == above.st_gid:
+        wanted |= group
+    with suppress(OSError):
+        if stat.S_IMODE(status.st_mode) != wanted:
+            os.fchmod(fd, wanted)
+
+
+def _something_else(directory: int, name: str, path: str, wanted: str) -> StorageError:
+    try:
+        link = stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except OSError:
+        link = False
+    found = "a symbolic link, which is not followed" if link else f"not a {wanted}"
+    return StorageError(f"{path} is {found}; find out who made it, and move it away")
+
+
+def user_name(uid: int) -> str:
+    import pwd  # only for messages
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

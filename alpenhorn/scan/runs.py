@@ -1,0 +1,61 @@
+"""Rows of runs, for all who show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import known_moment, moment
+
+LATER = 1000  # runs after one that are looked at for one on the same nodes
+COLUMNS = "id, host, nodes, started, ended, exit_status, done, failed, bytes, counts, pid, ending"
+AFTER = f"SELECT {COLUMNS} FROM sync_run WHERE id > ? ORDER BY id LIMIT {LATER}"
+
+
+class RunRow(NamedTuple):
+    """`ended` None: still running, or dead (`alpenhorn.coordinator.run_states`).  `counts`: kind of work to
+    {"done", "failed", "bytes"}; `pid`: of its process, None for a run of an earlier version; `ending`: why it did not
+    come to its end."""
+
+    id: int
+    host: str
+    nodes: str
+    started: datetime
+    ended: datetime | None
+    exit_status: int | None
+    done: int
+    failed: int
+    bytes: int
+    counts: dict[str, dict[str, int]]
+    pid: int | None = None
+    ending: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.ended is None else (self.ended - self.started).total_seconds()
+
+
+def run_row(row: Sequence[Any]) -> RunRow:
+    """From COLUMNS."""
+    id_, host, nodes, started, ended, exit_status, done, failed, bytes_, counts, pid, ending = row
+    return RunRow(
+        id_,
+        host,
+        nodes,
+        known_moment(started),
+        moment(ended),
+        exit_status,
+        done,
+        failed,
+        bytes_,
+        json.loads(counts or "{}"),
+        pid,
+        ending,
+    )
+
+
+def after(index: Index, run_id: int) -> list[RunRow]:
+    return [run_row(row) for row in index.execute(AFTER, (run_id,)).fetchall()]

@@ -1,0 +1,84 @@
+"""Sessions with other hosts over ssh: the command, and the reason for one that failed, in the index's names.
+
+ssh(1) and ssh_config(5) describe the options; what the programs say in which case was collected from OpenSSH 8.0 to
+9.9, rsync 3.1.3 to 3.5.0 and rrsync.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from alpenhorn.reasons import Code, Reason
+
+CONNECT_TIMEOUT = 30  # seconds
+ALIVE_INTERVAL = 15  # seconds; the connection is given up after four unanswered questions
+
+# The first that matches what a session wrote to standard error tells why it failed.
+_CAUSES = tuple(
+    (re.compile(pattern, re.IGNORECASE), code)
+    for pattern, code in (
+        ("IDENTIFICATION HAS CHANGED", Code.HOST_KEY_CHANGED),
+        ("Host key verification failed", Code.HOST_KEY_UNKNOWN),
+        (r"Permission denied \(|Too many authentication failures", Code.HOST_REFUSES_LOGIN),
+        (
+            # rrsync, and sshd where internal-sftp or nologin stands in its place.
+            r"SSH_ORIGINAL_COMMAND does not|has been disabled on this server|rsync-command syntax"
+            r"|--server option is not|allows sftp connections only|account is currently not available",
+            Code.HOST_RESTRICTS_COMMANDS,
+        ),
+        (
+            r"rsync: (command )?not found|command not found: rsync|Unknown command:? .?rsync"
+            r"|exec: .?rsync.?: not found|rsync: No such file",
+            Code.HOST_WITHOUT_RSYNC,
+        ),
+        (r"is your shell clean|protocol version mismatch", Code.HOST_PRINTS_AT_LOGIN),
+        (
+            "connect to host|Could not resolve|Name or service not known|No route to host|Network is unreachable"
+            "|Connection refused|banner exchange|kex_exchange_identification|Connection timed out",
+            Code.HOST_UNREACHABLE,
+        ),
+        (
+            r"client_loop|Timeout, server|Broken pipe|Connection reset|closed by remote host|unexpectedly closed"
+            r"|error in rsync protocol data stream|timeout in data send",
+            Code.CONNECTION_LOST,
+        ),
+    )
+)
+_CONNECT = re.compile(r"ssh: connect to host (\S+) port (\S+): (.+)")
+_NO_CAUSE = re.compile(r"rsync error: |\(see the rsync man|\s*$")
+
+
+def command(ssh: Sequence[str], user: str | None = None) -> tuple[str, ...]:
+    """The configured ssh, as `user` where one is given: it never asks anything, never makes a terminal, whose line
+    discipline would change bytes, runs our command whatever its configuration says, and gives up on a host that does
+    not answer."""
+    return (
+        ssh[0],
+        "-oBatchMode=yes",
+        *ssh[1:],
+        "-T",
+        "-oRemoteCommand=none",
+        f"-oConnectTimeout={CONNECT_TIMEOUT}",
+        f"-oServerAliveInterval={ALIVE_INTERVAL}",
+        "-oServerAliveCountMax=4",
+        *(("-l", user) if user is not None else ()),
+    )
+
+
+def failed(host: str | None, stderr: str) -> Reason:
+    """Why a session with that host, or its use of ssh, came to nothing."""
+    detail = cause(stderr.splitlines())
+    code = next((code for pattern, code in _CAUSES if pattern.search(stderr)), Code.HOST_SESSION_FAILED)
+    return code(host=host, detail=detail)
+
+
+def cause(lines: Iterable[str]) -> str:
+    """The line that says most: what ssh or the other side's shell said last, else rsync's own words before its summing
+    up."""
+    said = [line.strip() for line in lines if not _NO_CAUSE.match(line)]
+    line = next((line for line in reversed(said) if not line.startswith("rsync")), said[0] if said else "")
+    if match := _CONNECT.fullmatch(line):
+        address, port, why = match.groups()
+        return f"{why} (address {address}, port {port})"
+    return line.removeprefix("ssh: ") or "no message"
