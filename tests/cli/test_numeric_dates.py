@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alpenhorn.index.connection import Index
-from alpenhorn.index.schema import create
 from tests.cli.conftest import Archive, filled_with_storage
+from tests.fixtures.index import open_empty
 
 WHEN = 1784714400  # 2026-07-22 10:00:00
 COLUMNS = (
@@ -25,9 +24,7 @@ COLUMNS = (
 @pytest.fixture
 def numeric(sqlite_index_url: str, tmp_path: Path) -> Archive:
     """An index of which every date that the daemon keeps is a number."""
-    index = Index.open(sqlite_index_url, create=True)
-    create(index)
-    archive = filled_with_storage(Archive(index, sqlite_index_url, tmp_path))
+    archive = filled_with_storage(Archive(open_empty(sqlite_index_url), sqlite_index_url, tmp_path))
     file_id = archive.file("a", field1="YY", off1="XM", off2="NY")
     archive.request(file_id, completed=1)
     archive.request(file_id)

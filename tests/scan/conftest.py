@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.schema import create
 from alpenhorn.record.run import Run
+from tests.fixtures.index import open_empty
 from tests.record.rows import Rows
 
 
@@ -22,7 +22,6 @@ def run(rows: Rows) -> Run:
 
 @pytest.fixture
 def sqlite_rows(sqlite_index_url: str) -> Iterator[Rows]:
-    index = Index.open(sqlite_index_url, create=True)
-    create(index)
+    index = open_empty(sqlite_index_url)
     yield Rows(index)
     index.close()
