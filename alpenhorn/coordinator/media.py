@@ -12,7 +12,6 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.nodes import Nodes, leave_out
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.fs.identity import PATH, new_id, new_word
-from alpenhorn.fs.run_lock import RunLock
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
@@ -164,7 +163,7 @@ def _forgotten_runs(index: Index, run: Run, found: Nodes, index_id: str) -> set[
     """
     noted: dict[int, tuple[int, str]] = {}
     for node_id, lock in found.locks.items():
-        if one := noted_run(lock, index_id):
+        if one := noted_run(lock.noted(), index_id):
             noted[node_id] = one
     runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else set()
     for lock in found.locks.values():
@@ -173,9 +172,9 @@ def _forgotten_runs(index: Index, run: Run, found: Nodes, index_id: str) -> set[
     return {node_id for node_id, one in noted.items() if one[0] >= run.id or one not in runs}
 
 
-def noted_run(lock: RunLock, index_id: str) -> tuple[int, str] | None:
-    """Number and host of the last run of an index on a node; None where none has left a note."""
-    match = _NOTE.fullmatch(lock.noted())
+def noted_run(note: str, index_id: str) -> tuple[int, str] | None:
+    """Number and host of the last run of an index on a node, from the note in its run lock; None without one."""
+    match = _NOTE.fullmatch(note)
     return (int(match[1]), match[2]) if match and match[3] == index_id else None
 
 

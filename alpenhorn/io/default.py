@@ -160,6 +160,8 @@ class DefaultNode(Node):
         return space.f_bavail * space.f_frsize
 
     def tidy(self) -> None:
+        # A lock that hangs is found here, where it is waited for a short time, and not by the first pull.
+        probe_locks(self.root)
         root = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         try:
             # Through a symbolic link, what is removed would be somebody else's.

@@ -189,7 +189,9 @@ def test_node_leaves_the_other_nodes_alone(field):
 def test_after_the_time_limit_nothing_new_is_started(field):
     ids = [field.file(f"acq/{i}", os.urandom(2**20) * 70, "field") for i in range(5)]
     field.requests(ids, "field", "safe1")
-    result = field.sync("--time-limit", "0.2s", "--jobs", "1")
+    field.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe1'", '{"bwlimit": "50M"}')
+    result = field.sync("--time-limit", "2s", "--jobs", "1")
+    field.do("UPDATE storagenode SET io_config = NULL WHERE name = 'safe1'")
     assert result.status == 0
     assert "time limit" in result.err and "next run" in result.err
     assert 1 <= field.pending() < 5
