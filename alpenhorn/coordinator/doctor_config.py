@@ -7,13 +7,14 @@ import socket
 import stat
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from alpenhorn.config import URL_VARIABLE, Config, load, search_path
 from alpenhorn.errors import ConfigError
 from alpenhorn.index.check import Finding, Level
 
 SYSTEM_LOG = "/dev/log"
+_SECRET = frozenset({"password", "passwd"})
 
 
 def configuration(
@@ -88,7 +89,8 @@ def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _has_password(url: str) -> bool:
     try:
-        return bool(urlsplit(url).password)
+        parts = urlsplit(url)
+        return bool(parts.password) or any(key in _SECRET for key, _ in parse_qsl(parts.query))
     except ValueError:  # told when the index is opened
         return False
 

@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
+from errno import ELOOP
 from typing import Any
 
 from alpenhorn.errors import StorageError
@@ -147,7 +148,11 @@ class DefaultNode(Node):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageError(f"{self.root}/{MARKER} cannot be read: {error.strerror}") from None
+            if error.errno == ELOOP:
+                why = "is a symbolic link, which is not followed; put a file in its place"
+            else:
+                why = f"cannot be read: {error.strerror}"
+            raise StorageError(f"{self.root}/{MARKER} {why}") from None
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise StorageError(f"{self.root}/{MARKER} is not a regular file")
