@@ -24,6 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
+from alpenhorn.reasons import reason_of
 from alpenhorn.run.lock_holder import LockHolder, release
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
@@ -277,7 +278,7 @@ def lock(
                 taken = run_lock.answer(seconds, stopping)
         except StorageError as error:
             run_lock.release()
-            leave_out(node, str(error), report, asked)
+            leave_out(node, reason_of(error), report, asked)
             continue
         if taken:
             found.locks[node.id] = run_lock
@@ -306,7 +307,7 @@ def _holders(nodes: Iterable[NodeFact], asked: Asked, report: Report) -> dict[in
         try:
             holders[node.id] = LockHolder(os.path.join(node.root, RUN_LOCK))
         except StorageError as error:
-            leave_out(node, str(error), report, asked)
+            leave_out(node, reason_of(error), report, asked)
     if not asked.wait:
         for holder in holders.values():
             holder.ask()

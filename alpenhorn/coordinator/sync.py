@@ -22,6 +22,7 @@ from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
+from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import run as runs
 from alpenhorn.run.pool import Pool
@@ -348,7 +349,7 @@ class _Session:
             self._withdraw(lambda task: task.node_id not in off)
         for node_id, lock in self.found.locks.items():
             if lock.lost and node_id not in context.gone:
-                context.node_gone(node_id, f"the process that held its run lock {lock.path} was killed")
+                context.node_gone(node_id, Code.LOCK_LOST(path=lock.path))
                 self._withdraw(lambda task, gone=node_id: task.node_id != gone)  # type: ignore[misc]
 
     def _halt(self) -> None:

@@ -21,6 +21,7 @@ from typing import NamedTuple, NoReturn
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import processes
 from alpenhorn.fs.run_lock import RunLock
+from alpenhorn.reasons import Code, reason_of
 from alpenhorn.run.serving import in_words, settle
 
 NAME = "alpenhorn-lock"  # of the processes, for ps; the kernel keeps 15 bytes
@@ -96,16 +97,13 @@ class LockHolder:
                 continue
             self.release(0)
             if late:
-                raise StorageError(
-                    f"its run lock {self.path} could not be taken within {seconds:g} s: its storage answers reads and"
-                    " no writes; see whether its disk or file server is in order"
-                )
+                raise StorageError(Code.LOCK_HANGS(path=self.path, seconds=seconds))
             raise StorageError(f"its run lock {self.path} had not been taken when the run was asked to stop")
         try:
             answer: _Taken = pickle.loads(self._socket.recv(_ANSWER_B))
         except (OSError, EOFError, pickle.UnpicklingError):
             self.release(0)
-            raise StorageError(f"the process that was to hold the run lock {self.path} was killed") from None
+            raise StorageError(Code.LOCK_LOST(path=self.path)) from None
         if answer.error:
             raise StorageError(answer.error)
         self._said = answer.said
@@ -194,5 +192,7 @@ def _take(lock: RunLock, wait: float | None) -> _Taken:
         if lock.acquire(wait=wait is not None, timeout=wait):
             return _Taken(True, lock.noted())
         return _Taken(False, lock.holder())
+    except StorageError as error:
+        return _Taken(False, "", reason_of(error))
     except Exception as error:
         return _Taken(False, "", in_words(error))
