@@ -1247,6 +1247,11 @@ class Code(_Codes):
     """A root is initialised for one node only."""
     MARKER_UNREADABLE = "marker-unreadable", "{file} cannot be read: {why}"
     """Whose storage it is cannot be told."""
+    MARKER_IS_SYMBOLIC_LINK = (
+        "marker-is-symbolic-link",
+        "{file} is a symbolic link, which is not followed; put a file in its place",
+    )
+    """Whose storage it is cannot be told."""
     MARKER_NOT_REGULAR = "marker-not-regular", "{file} is not a regular file"
     """Whose storage it is cannot be told."""
     PATH_NOT_REGULAR = "path-not-regular", "{path} on node {node} is not a regular file"
@@ -1439,6 +1444,38 @@ class Code(_Codes):
     """Nothing was recorded at its end, and its process is gone."""
     RUN_NOT_ENDED = "run-not-ended", "did not end: killed or the machine went down"
     """Nothing was recorded at its end, and its process is gone."""
+
+    # --- locks and our own files
+
+    OWN_LINK = (
+        "own-link",
+        "{path} is a symbolic link, which is not followed; find out who made it, and move it away",
+    )
+    """What it leads to is somebody else's."""
+    OWN_OTHER = "own-other", "{path} is not a {wanted}; find out who made it, and move it away"
+    """One of alpenhorn's own files or directories is something else."""
+    OWN_NAMES = (
+        "own-names",
+        "{path} has {names} names (hard links), and writing to it would change the file of that other name; find out"
+        " who made them, and run: rm {path}",
+    )
+    """A hard link may be another user's trap."""
+    OWN_STRANGER = (
+        "own-stranger",
+        "{path} belongs to user {user}, to whom the root does not; find out who made it, and run: rm -r {path} (or,"
+        " when it is right: chown {me} {path})",
+    )
+    """Its owner could change what runs believe."""
+    OWN_OPEN = "own-open", "{path} can be written by every user; run: chmod o-w {path}"
+    """Every user could change what runs believe."""
+    LOCK_HANGS = (
+        "lock-hangs",
+        "its run lock {path} could not be taken within {seconds:g} s: its storage answers reads and no writes; see"
+        " whether its disk or file server is in order",
+    )
+    """The node is left out of the run."""
+    LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
+    """The node is left out of the run."""
 
 
 class Reason(str):

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.coordinator.doctor_config import user
+from alpenhorn.coordinator.doctor_dangers import Danger, dangers
 from alpenhorn.coordinator.doctor_media import medium
 from alpenhorn.coordinator.nodes import make_ios
 from alpenhorn.errors import StorageError
@@ -37,13 +38,14 @@ _HOLDER = re.compile(r"pid (\d+) on \S+ since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) U
 class Look(NamedTuple):
     """What a worker saw: `probe` as in a run; `unwritable`: why a run could not write; `locks`: why it could not
     lock; `holder`: who holds the run lock, "" when nobody does; `real`: the root without symbolic links, "" unless the
-    node can be worked on."""
+    node can be worked on.  `dangers`: what other users could do there, and what would be done to it by a run."""
 
     probe: ProbeOutcome
     unwritable: str = ""
     locks: str = ""
     holder: str = ""
     real: str = ""
+    dangers: tuple[Danger, ...] = ()
 
 
 def nodes(
@@ -153,6 +155,11 @@ def _node(
         yield Finding(Level.FAIL, within(done.reason, f"node {node.name}: {done.reason}"))
         return
     seen: Look = done.outcome
+    for danger in seen.dangers:
+        level = Level.FAIL if danger.refused else Level.WARN
+        yield Finding(level, f"node {node.name}: {danger.text}", danger.remedy)
+    if any(danger.refused for danger in seen.dangers):
+        return
     initialised_next = node.id in marks.initialised_next
     if seen.probe.uninitialised:
         yield _unmarked(node, initialised_next)
@@ -239,8 +246,9 @@ def look(task: Task, report: Reporter) -> Look:
     node = task.job.node
     assert isinstance(task.job, ProbeJob)
     found = probe(task.job, node_io(node))
+    risks = dangers(node.root) if node.root is not None else ()
     if found.error or node.root is None:
-        return Look(found)
+        return Look(found, dangers=risks)
     unwritable = _unwritable(node.root)
     return Look(
         found,
@@ -248,6 +256,7 @@ def look(task: Task, report: Reporter) -> Look:
         unwritable or _locks(node.root),
         _holder(os.path.join(node.root, RUN_LOCK)),
         os.path.realpath(node.root),
+        risks,
     )
 
 

@@ -12,7 +12,6 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.nodes import Nodes, leave_out
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.fs.identity import PATH, new_id, new_word
-from alpenhorn.fs.run_lock import RunLock
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
@@ -158,7 +157,7 @@ def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, repor
     """
     noted: dict[int, tuple[int, str]] = {}
     for node_id, lock in found.locks.items():
-        if one := noted_run(lock, known.identity):
+        if one := noted_run(lock.noted(), known.identity):
             noted[node_id] = one
     runs = scan.known_runs(index, {number for number, _ in noted.values()}) if noted else {}
     dead = sorted(one for one in set(noted.values()) if one[0] < run.id and runs.get(one))
@@ -176,9 +175,9 @@ def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, repor
     }
 
 
-def noted_run(lock: RunLock, index_id: str) -> tuple[int, str] | None:
-    """Number and host of the last run of an index on a node; None where none has left a note."""
-    match = _NOTE.fullmatch(lock.noted())
+def noted_run(note: str, index_id: str) -> tuple[int, str] | None:
+    """Number and host of the last run of an index on a node, from the note in its run lock; None without one."""
+    match = _NOTE.fullmatch(note)
     return (int(match[1]), match[2]) if match and match[3] == index_id else None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, NotFound, StorageError
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import PROBE_SECONDS, Node
 from alpenhorn.model import (
@@ -25,6 +25,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.run.lock_holder import LockHolder, release
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
@@ -42,11 +43,11 @@ class Nodes:
     ) -> None:
         self.ios = {} if ios is None else ios
         self.answers = {} if answers is None else answers
-        self.locks: dict[int, RunLock] = {}
+        self.locks: dict[int, LockHolder] = {}
 
     def release(self) -> None:
-        for lock in self.locks.values():
-            lock.release()
+        for held in release(self.locks.values()):
+            _log.warning("the run lock %s may still be held: the process that has it hangs", held.path)
         self.locks.clear()
 
 
@@ -261,20 +262,30 @@ def lock(
     busy = []
     wanted = [node for node in nodes if not found.answers[node.id].error]
     # In one order, so that two runs that wait for each other's nodes do not wait for ever.
-    for node in sorted(wanted, key=lambda node: node.id):
-        assert node.root is not None
-        run_lock = RunLock(os.path.join(node.root, RUN_LOCK))
+    wanted.sort(key=lambda node: node.id)
+    holders = _holders(wanted, asked, report)
+    for node in wanted:
+        run_lock = holders.get(node.id)
+        if run_lock is None:
+            continue
+        io = found.ios.get(node.id)
+        seconds = PROBE_SECONDS if io is None else io.probe_seconds
         try:
-            taken = run_lock.acquire()
+            if asked.wait:
+                run_lock.ask()
+            taken = run_lock.answer(seconds, stopping)
             while not taken and asked.wait and not stopping():
-                taken = run_lock.acquire(wait=True, timeout=WAIT_SLICE)
+                run_lock.ask(WAIT_SLICE)
+                taken = run_lock.answer(seconds, stopping)
         except StorageError as error:
+            run_lock.release()
             leave_out(node, error.reason, report, asked)
             continue
         if taken:
             found.locks[node.id] = run_lock
         else:
             busy.append(node)
+            run_lock.release()
             why = Code.NODE_LOCKED_BY_RUN(run=run_lock.holder())
             report.left_out[node.name] = why
             # Runs that overlap are no reason for cron to send a mail.
@@ -286,3 +297,19 @@ def lock(
             f"another run is working on {', '.join(node.name for node in busy)}; nothing was done"
             " (--wait waits for it)"
         )
+
+
+def _holders(nodes: Iterable[NodeFact], asked: Asked, report: Report) -> dict[int, LockHolder]:
+    """A process for each node's run lock, by node id.  All take it side by side, so that one that hangs delays no
+    other; but where each waits for other runs they do so one after the other."""
+    holders: dict[int, LockHolder] = {}
+    for node in nodes:
+        assert node.root is not None
+        try:
+            holders[node.id] = LockHolder(os.path.join(node.root, RUN_LOCK))
+        except StorageError as error:
+            leave_out(node, error.reason, report, asked)
+    if not asked.wait:
+        for holder in holders.values():
+            holder.ask()
+    return holders

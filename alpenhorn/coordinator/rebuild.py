@@ -112,7 +112,7 @@ def _take_over(index: Index, disks: Sequence[Disk], nodes: Mapping[str, int]) ->
         raise Refused(f"the disks belong to different indexes ({named}); name those of one index only")
     if ids:
         locks = [RunLock(os.path.join(disk.root, RUN_LOCK)) for disk in disks]
-        runs = {run for lock in locks if (run := noted_run(lock, ids[0])) is not None}
+        runs = {run for lock in locks if (run := noted_run(lock.noted(), ids[0])) is not None}
         take_over(index, ids[0], {nodes[name]: one for name, one in found.items()}, runs)
 
 

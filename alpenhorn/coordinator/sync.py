@@ -342,6 +342,10 @@ class _Session:
             return
         if off:
             self._withdraw(lambda task: task.node_id not in off)
+        for node_id, lock in self.found.locks.items():
+            if lock.lost and node_id not in context.gone:
+                context.node_gone(node_id, Code.LOCK_LOST(path=lock.path))
+                self._withdraw(lambda task, gone=node_id: task.node_id != gone)  # type: ignore[misc]
 
     def _halt(self) -> None:
         """Start nothing new; and when the run is to stop, tell those at work."""

@@ -13,6 +13,7 @@ import stat
 from contextlib import suppress
 
 from alpenhorn.errors import StorageError
+from alpenhorn.reasons import Code
 
 PRIVATE = ".alpenhorn"
 
@@ -67,7 +68,7 @@ def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
         if make:
             _set_mode(fd, status, above, wanted, _GROUP)
         if os.fstat(fd).st_mode & stat.S_IWOTH and not above.st_mode & stat.S_IWOTH:
-            raise StorageError(f"{path} can be written by every user; run: chmod o-w {path}")
+            raise StorageError(Code.OWN_OPEN(path=path))
     except BaseException:
         os.close(fd)
         raise
@@ -89,10 +90,7 @@ def _open_file(directory: int, name: str, flags: int, root: os.stat_result, path
         if not stat.S_ISREG(status.st_mode):
             raise _something_else(directory, name, path, "regular file")
         if status.st_nlink > 1:
-            raise StorageError(
-                f"{path} has {status.st_nlink} names (hard links), and writing to it would change the file of that"
-                f" other name; find out who made them, and run: rm {path}"
-            )
+            raise StorageError(Code.OWN_NAMES(path=path, names=status.st_nlink))
         _check_owner(status, root, path)
         if flags & os.O_CREAT:
             mode = stat.S_IMODE(status.st_mode)
@@ -123,10 +121,8 @@ def entitled(status: os.stat_result, root: os.stat_result) -> bool:
 
 def _check_owner(status: os.stat_result, root: os.stat_result, path: str) -> None:
     if not entitled(status, root):
-        raise StorageError(
-            f"{path} belongs to user {user_name(status.st_uid)}, to whom the root does not; find out who made it, and"
-            f" run: rm -r {path} (or, when it is right: chown {user_name(os.geteuid())} {path})"
-        )
+        me = user_name(os.geteuid())
+        raise StorageError(Code.OWN_STRANGER(path=path, user=user_name(status.st_uid), me=me))
 
 
 def _set_mode(fd: int, status: os.stat_result, above: os.stat_result, wanted: int, group: int) -> None:
@@ -149,8 +145,7 @@ def _something_else(directory: int, name: str, path: str, wanted: str) -> Storag
         link = stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
     except OSError:
         link = False
-    found = "a symbolic link, which is not followed" if link else f"not a {wanted}"
-    return StorageError(f"{path} is {found}; find out who made it, and move it away")
+    return StorageError(Code.OWN_LINK(path=path) if link else Code.OWN_OTHER(path=path, wanted=wanted))
 
 
 def user_name(uid: int) -> str:

@@ -34,11 +34,12 @@ class RunLock:
     The file and its directory are made when missing, for those who can write to the root; the root is not.  The file
     must not be removed while anybody may run, tidying included.  One object is for one thread.  As a context manager it
     takes the lock without a wait, unless it has it already, raises Busy when another run has it, and
-    releases it at the end.
+    releases it at the end.  `pid`: the process that works under the lock, None for this one.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], pid: int | None = None) -> None:
         self.path = os.fspath(path)
+        self._pid = pid
         self._root = os.path.dirname(os.path.dirname(self.path))
         self._file: ofd.LockFile | None = None
 
@@ -62,7 +63,7 @@ class RunLock:
         if self._file is None:
             return False
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-        line = f"pid {os.getpid()} on {os.uname().nodename} since {since}".encode()
+        line = f"pid {os.getpid() if self._pid is None else self._pid} on {os.uname().nodename} since {since}".encode()
         # A full disk must not keep a run from the node; the line is only for messages.
         with contextlib.suppress(OSError):
             os.pwrite(self._file.fd, line[: _LINE_B - 1].ljust(_LINE_B - 1) + b"\n", 0)

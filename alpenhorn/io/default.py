@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from errno import ELOOP
 from typing import Any
 
 from alpenhorn.errors import StorageError
@@ -150,12 +151,13 @@ class DefaultNode(Node):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageError(
-                Code.MARKER_UNREADABLE(file=f"{self.root}/{MARKER}", why=error.strerror)
-            ) from None
+            file = f"{self.root}/{MARKER}"
+            if error.errno == ELOOP:
+                raise StorageError(Code.MARKER_IS_SYMBOLIC_LINK(file=file)) from None
+            raise StorageError(Code.MARKER_UNREADABLE(file=file, why=error.strerror)) from None
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise StorageError(f"{self.root}/{MARKER} is not a regular file")
+                raise StorageError(Code.MARKER_NOT_REGULAR(file=f"{self.root}/{MARKER}"))
             return marked_name(os.read(fd, MARKER_BYTES)) or None
         finally:
             os.close(fd)
@@ -166,6 +168,8 @@ class DefaultNode(Node):
         return space.f_bavail * space.f_frsize if space.f_blocks else None
 
     def tidy(self) -> None:
+        # A lock that hangs is found here, where it is waited for a short time, and not by the first pull.
+        probe_locks(self.root)
         root = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         try:
             # Through a symbolic link, what is removed would be somebody else's.

@@ -70,7 +70,7 @@ def live(
         processes.die_with_parent(parent)
         voice = _Voice(answers)
         logs.forward(voice.send)
-        _settle(tasks, answers)
+        settle(tasks, answers)
         _serve(tasks, voice, work, unblocked, prepare)
         status = 0
     except BrokenPipeError:  # the parent has no use for us any more
@@ -81,7 +81,7 @@ def live(
         os._exit(status)
 
 
-def _settle(*pipes: int) -> None:
+def settle(*pipes: int) -> None:
     """Be a process of its own: session, descriptors, nothing of the parent's that could act here."""
     os.setsid()
     gc.freeze()  # an object of the parent's, collected here, would close a number that is ours by then

@@ -1,0 +1,196 @@
+"""The run lock of a node, held by a process of its own.
+
+On storage that answers reads and no writes, whoever takes the lock, writes into its file or closes it waits in the
+kernel for ever, and may not even be killed.  So the run itself never opens that file: a process for each node does,
+which the run gives up when it does not answer in time.  The lock goes when that process ends, and the kernel ends it
+with the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, NoReturn
+
+from alpenhorn.errors import StorageError
+from alpenhorn.fs import processes
+from alpenhorn.fs.run_lock import RunLock
+from alpenhorn.reasons import Code
+from alpenhorn.run.serving import reason_of, settle
+
+NAME = "alpenhorn-lock"  # of the processes, for ps; the kernel keeps 15 bytes
+RELEASE_SECONDS = 5.0
+_SLICE = 0.5  # seconds between two looks at whether the run is to stop
+_ANSWER_B = 16 * 1024
+
+
+class _Acquire(NamedTuple):
+    """`wait`: seconds, None for one try."""
+
+    wait: float | None
+
+
+class _Note(NamedTuple):
+    text: str
+
+
+class _Taken(NamedTuple):
+    """`said`: the note of the last run when the lock was taken, otherwise who holds it.  `error`: why it could not be
+    taken at all."""
+
+    taken: bool
+    said: str
+    error: str = ""
+
+
+class LockHolder:
+    """The run lock whose file is `path`, as the run sees it; used as `RunLock` is, from one thread.
+
+    No call waits for the storage longer than it says.  Raises StorageError when no process can be started.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._said = ""
+        self._ended = False
+        processes.prepare()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A signal that came between the fork and the child's own handlers would run the parent's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        parent = os.getpid()
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                _live(parent, theirs, path)
+            self._pidfd = os.pidfd_open(self._pid)
+        except OSError as error:
+            ours.close()
+            raise StorageError(f"no process can be started for the run lock: {error.strerror}") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+        self._socket = ours
+
+    def ask(self, wait: float | None = None) -> None:
+        """Begin to take the lock; `wait`: for so many seconds while another run has it.  `answer` tells the outcome."""
+        with contextlib.suppress(OSError):  # the process has ended, which `answer` tells
+            self._socket.send(pickle.dumps(_Acquire(wait)))
+
+    def answer(self, seconds: float, stopping: Callable[[], bool]) -> bool:
+        """Return whether the lock was taken.
+
+        Raises StorageError when it cannot be taken, when there is no answer within `seconds`, and when the run is to
+        stop meanwhile; the process is given up then.
+        """
+        end = time.monotonic() + seconds
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not poll.poll(max(0.0, min(_SLICE, end - time.monotonic())) * 1000):
+            late = time.monotonic() >= end
+            if not late and not stopping():
+                continue
+            self.release(0)
+            if late:
+                raise StorageError(Code.LOCK_HANGS(path=self.path, seconds=seconds))
+            raise StorageError(f"its run lock {self.path} had not been taken when the run was asked to stop")
+        try:
+            answer: _Taken = pickle.loads(self._socket.recv(_ANSWER_B))
+        except (OSError, EOFError, pickle.UnpicklingError):
+            self.release(0)
+            raise StorageError(Code.LOCK_LOST(path=self.path)) from None
+        if answer.error:
+            raise StorageError(answer.error)
+        self._said = answer.said
+        return answer.taken
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process that holds the lock was killed, so that another run may have it by now."""
+        return self._ended or _has_ended(self._pidfd, 0)
+
+    def noted(self) -> str:
+        """The note of the last run that left one, "" for none."""
+        return self._said
+
+    def holder(self) -> str:
+        """Who has the lock, when it could not be taken."""
+        return self._said
+
+    def note(self, text: str) -> None:
+        """Leave a note for the next run that takes the lock."""
+        with contextlib.suppress(OSError):
+            self._socket.send(pickle.dumps(_Note(text)), socket.MSG_DONTWAIT)
+
+    def release(self, seconds: float = RELEASE_SECONDS) -> bool:
+        """Let go of the lock; False when it may still be held, since its process hangs and cannot be killed."""
+        self.let_go()
+        if self._ended:
+            return True
+        self._ended = True
+        try:
+            if _has_ended(self._pidfd, seconds):
+                os.waitpid(self._pid, 0)
+                return True
+            return not processes.kill_tree(self._pid)
+        finally:
+            os.close(self._pidfd)
+
+    def let_go(self) -> None:
+        """Begin to let go of the lock."""
+        self._socket.close()
+
+
+def release(locks: Iterable[LockHolder]) -> list[LockHolder]:
+    """Let go of locks side by side; returns those that may still be held."""
+    locks = list(locks)
+    for lock in locks:
+        lock.let_go()
+    end = time.monotonic() + RELEASE_SECONDS
+    return [lock for lock in locks if not lock.release(max(0.0, end - time.monotonic()))]
+
+
+def _has_ended(pidfd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+# --- in the process that holds the lock ----------------------------------------------------------------
+
+
+def _live(parent: int, channel: socket.socket, path: str) -> NoReturn:
+    """Never returns into the parent's code."""
+    try:
+        processes.die_with_parent(parent)
+        # All signals stay blocked: whatever ends the run (Ctrl-C, a service manager), the lock is held to its end.
+        settle(channel.fileno())
+        with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
+            file.write(NAME)
+        _serve(channel, RunLock(path, parent))
+    finally:
+        os._exit(0)
+
+
+def _serve(channel: socket.socket, lock: RunLock) -> None:
+    while message := channel.recv(_ANSWER_B):
+        wish = pickle.loads(message)
+        if isinstance(wish, _Note):
+            lock.note(wish.text)
+        else:
+            channel.send(pickle.dumps(_take(lock, wish.wait)))
+    lock.release()
+
+
+def _take(lock: RunLock, wait: float | None) -> _Taken:
+    try:
+        if lock.acquire(wait=wait is not None, timeout=wait):
+            return _Taken(True, lock.noted())
+        return _Taken(False, lock.holder())
+    except Exception as error:
+        return _Taken(False, "", reason_of(error))
