@@ -49,6 +49,11 @@ class Code(StrEnum):
         "the destination's file system, or the limit of the user running alpenhorn (ulimit -f), allows no file of that"
         " length",
     )
+    NO_INODES = (
+        "no-inodes",
+        "no room on {node}: its file system has {left} free inodes, of which each file and directory takes one; delete"
+        " or pack small files there, or make the file system anew with more inodes (mke2fs -i)",
+    )
     TOO_MANY_OPEN_FILES = (
         "too-many-open-files",
         "too many open files: raise the limit of the user running alpenhorn (ulimit -n), or of the system"

@@ -12,6 +12,8 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.node_tables import gib_bytes
+from alpenhorn.plan.inodes import SPARE
+from alpenhorn.reasons import Code
 from alpenhorn.scan import status as scan
 from alpenhorn.scan.backups import fault
 from alpenhorn.scan.status import NodeStatus, RunRow, Status
@@ -141,6 +143,9 @@ def _node_attention(status: NodeStatus) -> Iterator[Attention]:
         yield Attention(f"no run has worked on {node.name} yet", f"alpenhorn plan --node {node.name}")
     if scan.no_room(node, status.full):
         yield Attention(f"{node.name} has no room for more files", f"alpenhorn node show {node.name} --stats")
+    if status.free_inodes is not None and status.free_inodes <= SPARE:
+        why = Code.NO_INODES(node=node.name, left=status.free_inodes)
+        yield Attention(why, f"alpenhorn node show {node.name}")
 
 
 def _cells(status: NodeStatus) -> tuple[object, ...]:

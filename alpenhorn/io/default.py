@@ -170,6 +170,11 @@ class DefaultNode(Node):
         # Some drivers, fusefat for one, tell no sizes at all.
         return space.f_bavail * space.f_frsize if space.f_blocks else None
 
+    def free_files(self) -> int | None:
+        space = os.statvfs(self.root)
+        # Btrfs and others, which make inodes as they are needed, say 0 of 0; FAT has none, and tells its clusters.
+        return space.f_favail if space.f_files else None
+
     def tidy(self) -> None:
         try:
             # Through a symbolic link, what is removed would be somebody else's.

@@ -38,7 +38,7 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
 def _with_space(node: Node) -> ProbeOutcome:
     place = _place(node.root)
     try:
-        return ProbeOutcome(node.node.id, node.free_bytes(), place=place)
+        return ProbeOutcome(node.node.id, node.free_bytes(), place=place, free_files=node.free_files())
     except StorageError as error:
         # Files can be checked and deleted all the same.
         return ProbeOutcome(node.node.id, warning=str(error), place=place)

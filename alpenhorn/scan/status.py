@@ -15,7 +15,7 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import GIB
-from alpenhorn.scan import backups, media
+from alpenhorn.scan import backups, inodes, media
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.states import CONDITIONS
@@ -42,7 +42,7 @@ class RunRow(NamedTuple):
 class NodeStatus(NamedTuple):
     """`full` is a fraction, None when unknown.  `incoming` are the requests into the node's group,
     `outgoing` those with the node as their source, as (files, bytes).  `mendable`: how many of the corrupt and
-    missing copies could be requested from a good one, and are not yet."""
+    missing copies could be requested from a good one, and are not yet.  `free_inodes`: None unless they are few."""
 
     node: storage.NodeRow
     full: float | None
@@ -54,6 +54,7 @@ class NodeStatus(NamedTuple):
     suspect: int
     mendable: int
     last_run: RunRow | None
+    free_inodes: int | None = None
 
 
 class Lost(NamedTuple):
@@ -144,6 +145,7 @@ def status(index: Index) -> Status:
         RunRow(id_, host, nodes, moment(started), moment(ended), *rest)
         for id_, host, nodes, started, ended, *rest in index.execute(LAST_RUNS)
     ]
+    few = inodes.load(index, rows)
     nodes = [
         NodeStatus(
             node=node,
@@ -156,6 +158,7 @@ def status(index: Index) -> Status:
             suspect=wrong.get((node.id, "M"), 0),
             mendable=mendable.get(node.id, 0),
             last_run=next((run for run in runs if f" {node.name} " in f" {run.nodes} "), None),
+            free_inodes=few.get(node.id),
         )
         for node in rows
     ]
