@@ -6,10 +6,10 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
@@ -95,6 +95,9 @@ class DefaultNode(Node):
         found = self.owner()
         if found == self.node.name:
             return
+        if found == "" and self._was_reserved():
+            os.unlink(os.path.join(self.root, MARKER))
+            found = None
         if found is not None and found == formerly:
             self._mark_anew()
             return
@@ -103,7 +106,6 @@ class DefaultNode(Node):
                 f"{self.root} already belongs to node {found!r}; {self.node.name} needs another root"
             )
         probe_locks(self.root)
-        self._remove_reservation()
         try:
             # Fails where there is a marker, so that two hosts cannot both believe that the root is theirs.
             self._place_marker(b"", rename_new)
@@ -133,13 +135,13 @@ class DefaultNode(Node):
         finally:
             os.close(root)
 
-    def _remove_reservation(self) -> None:
-        """Remove the empty marker that a crash left where a new name is reserved before it is filled."""
-        path = os.path.join(self.root, MARKER)
-        with suppress(OSError):
-            status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode) and status.st_size == 0:
-                os.unlink(path)
+    def _was_reserved(self) -> bool:
+        """Whether the marker is what a crash leaves where a new name is reserved before it is filled."""
+        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return Abilities(root, root).left_reserved(MARKER)
+        finally:
+            os.close(root)
 
     def _marked_name(self, directory: int | None = None) -> str | None:
         """The node whose storage is at the root, or in an open directory; None without a marker.
@@ -161,7 +163,7 @@ class DefaultNode(Node):
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise StorageError(f"{self.root}/{MARKER} is not a regular file")
-            return marked_name(os.read(fd, MARKER_BYTES)) or None
+            return marked_name(os.read(fd, MARKER_BYTES))
         finally:
             os.close(fd)
 
