@@ -49,6 +49,12 @@ class Code(StrEnum):
         "the destination's file system, or the limit of the user running alpenhorn (ulimit -f), allows no file of that"
         " length",
     )
+    NOT_SHARED = (
+        "not-shared",
+        "{path}: permission denied; where several users run alpenhorn on one root, all of them need a common"
+        " group that may write to it (chgrp -R GROUP {root}; chmod -R g+rwX {root}; find {root} -type d -exec chmod g+s"
+        " {{}} +)",
+    )
     NO_INODES = (
         "no-inodes",
         "no room on {node}: its file system has {left} free inodes, of which each file and directory takes one; delete"

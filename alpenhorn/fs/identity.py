@@ -21,6 +21,7 @@ from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE, Stage
 from alpenhorn.model import Identity
+from alpenhorn.reasons import Code
 
 NAME = "identity"
 PATH = f"{PRIVATE}/{NAME}"
@@ -71,6 +72,8 @@ def write(root: str, identity: Identity) -> None:
         fd = open_below(root, PATH, os.O_RDWR | os.O_NONBLOCK)
     except UnsafePath as error:
         raise _damaged(root, str(error)) from None
+    except PermissionError:
+        raise StorageError(Code.NOT_SHARED(path=f"{root}/{PATH}", root=root)) from None
     try:
         found, slot = _newest(root, _read(root, fd))
         if (found.index_id, found.medium) != (identity.index_id, identity.medium):
@@ -88,6 +91,7 @@ def create(stage: Stage, identity: Identity) -> None:
     fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
     try:
         os.write(fd, _slot(identity) + _EMPTY)
+        stage.share(fd)  # the next generation is written in place, by whichever user's run
         os.fsync(fd)
     finally:
         os.close(fd)

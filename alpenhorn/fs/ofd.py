@@ -18,6 +18,7 @@ import time
 import weakref
 
 from alpenhorn.errors import StorageError
+from alpenhorn.fs.sharing import share_path
 
 # struct flock of fcntl(2): type, whence, start, length (0: to the end of all offsets), pid (must be 0).
 _FLOCK = struct.Struct("@hhqqi4x")
@@ -72,6 +73,10 @@ class LockFile:
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             self.close()
             raise StorageError(f"{path} is no regular file: remove it, alpenhorn makes its lock file itself")
+
+        if os.fstat(self.fd).st_uid == os.geteuid():
+            with contextlib.suppress(OSError):
+                share_path(path)
 
     def __del__(self) -> None:
         self.close()
@@ -187,7 +192,10 @@ def _why_not_opened(path: str, error: OSError) -> str:
         return f"{path} is no regular file: remove it, alpenhorn makes its lock file itself"
     remedy = ""
     if error.errno in _DENIED:
-        remedy = "; who runs alpenhorn on this node must be able to write to this file and its directory"
+        remedy = (
+            "; the user running alpenhorn must be able to write to this file and its directory: give the root to a"
+            " group in which all of them are, and make it writable for that group"
+        )
     return f"cannot open the lock file {path}: {error.strerror}{remedy}"
 
 

@@ -17,6 +17,7 @@ from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
 from alpenhorn.fs import descriptors
 from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.directories import Parents
+from alpenhorn.fs.sharing import share
 from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 
@@ -150,6 +151,10 @@ class Stage:
         flush(self._private)
         flush(self._root)
 
+    def share(self, fd: int) -> None:
+        """Let the root's group write to an open file of the stage, where the group may write to the root."""
+        share(fd, self._root)
+
     def clear(self) -> None:
         """Remove the stage with all that is left in it, and close it."""
         for _, directories, files, fd in os.fwalk(".", topdown=False, dir_fd=self.fd):
@@ -180,11 +185,16 @@ def _attempt(
 
 
 def _private_directory(parent: int, name: str, root: str) -> int:
+    made = False
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent)
+        made = True
     try:
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     except NotADirectoryError:
         raise StorageError(
             f"{root}: {name!r}, in which files arrive, is not a directory; move away what is there"
         ) from None
+    if made:
+        share(fd, parent)
+    return fd

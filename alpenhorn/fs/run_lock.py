@@ -16,6 +16,7 @@ from types import TracebackType
 
 from alpenhorn.errors import Busy, StorageError
 from alpenhorn.fs import ofd
+from alpenhorn.fs.sharing import share_path
 
 RUN_LOCK = ".alpenhorn/run.lock"
 
@@ -57,6 +58,7 @@ class RunLock:
             return True
         try:
             os.mkdir(os.path.dirname(self.path), 0o700)
+            share_path(os.path.dirname(self.path))
         except FileExistsError:
             pass
         except FileNotFoundError as error:

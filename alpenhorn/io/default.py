@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from alpenhorn.errors import StorageError, UnsafePath
@@ -124,6 +125,10 @@ class DefaultNode(Node):
             with open(aside, "xb") as file:
                 file.write(self.node.name.encode() + b"\n" + notes)
                 file.flush()
+                with suppress(OSError):  # where modes are those of the mount
+                    os.fchmod(
+                        file.fileno(), 0o644
+                    )  # whatever the umask: other users and hosts have to read it
                 os.fsync(file.fileno())
             place(aside, os.path.join(self.root, MARKER))
         finally:

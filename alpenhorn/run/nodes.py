@@ -10,6 +10,7 @@ from alpenhorn.fs.manifest_token import token_in
 from alpenhorn.fs.paths import open_below
 from alpenhorn.io.base import Node
 from alpenhorn.model import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
+from alpenhorn.reasons import Code
 
 HEAD_B = 128  # more than the first line of a manifest has
 
@@ -31,6 +32,10 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
         return _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
     except StorageError as error:
         return ProbeOutcome(job.node.id, error=str(error))
+    except PermissionError as error:
+        return ProbeOutcome(
+            job.node.id, error=Code.NOT_SHARED(path=error.filename or node.root, root=node.root)
+        )
     except OSError as error:
         return ProbeOutcome(job.node.id, error=f"{job.node.root}: {error.strerror}")
 
