@@ -370,9 +370,13 @@ def test_a_root_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
 def test_a_root_that_cannot_be_written_to_is_named() -> None:
     # A file system on which nobody can make a file, root included.
     root = "/sys"
-    with pytest.raises(StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; who runs"):
+    with pytest.raises(
+        StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; the user running"
+    ):
         probe_locks(root)
-    with pytest.raises(StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; who runs"):
+    with pytest.raises(
+        StorageError, match=f"cannot open the lock file /sys/{LOCK_NAME}: .*; the user running"
+    ):
         TreeLock(root).up().__enter__()
 
 
