@@ -644,7 +644,8 @@ class ProbeOutcome(NamedTuple):
     root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none.
     `warning`: what should be told although the node may be worked on.  `manifest`: the token of the manifest that
     lies there, "" for none.  `identity`: what the identity file there says, None without one.
-    `place`: device and inode of the root, None where they are not known."""
+    `place`: device and inode of the root, None where they are not known.  `free_files`: free inodes, None where there
+    is no limit."""
 
     node_id: int
     free_b: int | None = None
@@ -655,6 +656,7 @@ class ProbeOutcome(NamedTuple):
     manifest: str = ""
     identity: Identity | None = None
     place: tuple[int, int] | None = None
+    free_files: int | None = None
 
 
 class InitOutcome(NamedTuple):

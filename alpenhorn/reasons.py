@@ -1477,6 +1477,22 @@ class Code(_Codes):
     LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
     """The node is left out of the run."""
 
+    # --- shared roots and inodes
+
+    NOT_SHARED = (
+        "not-shared",
+        "{path}: permission denied; where several users run alpenhorn on one root, all of them need a common"
+        " group that may write to it (chgrp -R GROUP {root}; chmod -R g+rwX {root}; find {root} -type d -exec chmod g+s"
+        " {{}} +)",
+    )
+    """What another user's run made cannot be read or written by this one."""
+    NO_INODES = (
+        "no-inodes",
+        "no room on {node}: its file system has {left} free inodes, of which each file and directory takes one; delete"
+        " or pack small files there, or make the file system anew with more inodes (mke2fs -i)",
+    )
+    """A file system with room for bytes may have none for further files."""
+
 
 class Reason(str):
     """The text of a reason; `code` says which one it is."""

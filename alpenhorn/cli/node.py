@@ -20,8 +20,8 @@ from alpenhorn.cli.verify import node_verify
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB, MARKER
 from alpenhorn.reasons import code_in_json
+from alpenhorn.scan import inodes, names
 from alpenhorn.scan import listing_storage as storage
-from alpenhorn.scan import names
 from alpenhorn.scan.stats import fullness, of_nodes
 
 
@@ -151,12 +151,13 @@ def show(
     index = app.index
     found = names.node(index, name)
     (row,) = storage.nodes(index, node_id=found.id)
+    few = inodes.load(index, [row]).get(row.id)
     counted = of_nodes(index, [row.id])[row.id] if with_stats or all_ else None
     requests = storage.pending_imports(index, row.id) if imports or all_ else None
     pending = storage.pending_transfers(index, node_id=row.id) if transfers or all_ else None
     edges = storage.actions(index, node_id=row.id) if actions or all_ else None
     if as_json:
-        document = tables.node_document(row, counted)
+        document = {**tables.node_document(row, counted), "free_inodes": few}
         if requests is not None:
             document["imports"] = [
                 request._asdict() | {"code": code_in_json(request.error)} for request in requests
@@ -172,7 +173,7 @@ def show(
             ]
         output.document(document)
         return
-    _print_node(row)
+    _print_node(row, few)
     if counted is not None:
         output.heading("Files:")
         output.fields(
@@ -202,7 +203,7 @@ def show(
         )
 
 
-def _print_node(row: storage.NodeRow) -> None:
+def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
     output.fields(
         (
             ("Node", row.name),
@@ -219,6 +220,7 @@ def _print_node(row: storage.NodeRow) -> None:
             ("Max total", output.size(tables.gib_bytes(row.max_total_gb))),
             ("Min avail", output.size(row.min_avail_gb * GIB) if row.min_avail_gb else None),
             ("Available", output.size(tables.gib_bytes(row.avail_gb))),
+            ("Free inodes", free_inodes),
             ("Last checked", output.time(row.avail_gb_last_checked)),
             ("Notes", row.notes),
         )

@@ -15,6 +15,7 @@ from alpenhorn.cli.node_tables import gib_bytes
 from alpenhorn.cli.run_rows import run_document
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE
+from alpenhorn.plan.inodes import SPARE
 from alpenhorn.reasons import Code, Reason, code_in_json
 from alpenhorn.scan import status as scan
 from alpenhorn.scan.backups import fault
@@ -182,6 +183,9 @@ def _node_attention(status: NodeStatus) -> Iterator[Attention]:
         yield Attention(Code.NODE_NOT_WORKED_ON(node=node.name), f"alpenhorn plan --node {node.name}")
     if scan.no_room(node, status.full):
         yield Attention(Code.NODE_WITHOUT_ROOM(node=node.name), f"alpenhorn node show {node.name} --stats")
+    if status.free_inodes is not None and status.free_inodes <= SPARE:
+        why = Code.NO_INODES(node=node.name, left=status.free_inodes)
+        yield Attention(why, f"alpenhorn node show {node.name}")
 
 
 def _cells(status: NodeStatus, states: Mapping[int, RunState]) -> tuple[object, ...]:

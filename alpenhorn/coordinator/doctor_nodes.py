@@ -22,6 +22,7 @@ from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import GIB, MARKER, Done, Fate, Kind, NodeFact, ProbeJob, ProbeOutcome, Reporter, Task
+from alpenhorn.plan.inodes import SPARE
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, within
 from alpenhorn.run.nodes import probe
@@ -195,6 +196,8 @@ def _node(
         yield Finding(Level.WARN, seen.probe.warning)
     yield from medium(node, seen.probe.identity, media)
     yield from _room(node, seen.probe.free_b)
+    if seen.probe.free_files is not None and seen.probe.free_files <= SPARE:
+        yield Finding(Level.WARN, Code.NO_INODES(node=f"node {node.name}", left=seen.probe.free_files))
     if seen.holder:
         yield _run_lock(node, seen.holder, now)
 

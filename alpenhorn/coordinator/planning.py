@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
@@ -11,7 +11,8 @@ from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import Group, Node, Remote, parse_settings
-from alpenhorn.model import NodeFact
+from alpenhorn.model import NodeFact, ProbeOutcome
+from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code
@@ -51,6 +52,13 @@ def open_space(index: Index, ios: Mapping[int, Node], free_b: Mapping[int, int |
     return space
 
 
+def open_inodes(answers: Mapping[int, ProbeOutcome], nodes: Iterable[int]) -> Inodes:
+    inodes = Inodes()
+    for node_id in nodes:
+        inodes.open(node_id, answers[node_id].free_files)
+    return inodes
+
+
 def make_planner(
     topology: Topology,
     config: Config,
@@ -58,6 +66,7 @@ def make_planner(
     groups: Mapping[int, Group],
     space: Space,
     troubles: Troubles,
+    inodes: Inodes,
 ) -> PullPlanner:
     for io in ios.values():
         try:
@@ -73,6 +82,7 @@ def make_planner(
         space=space,
         bbcp=_installed(config.transfer.bbcp),
         troubles=troubles,
+        inodes=inodes,
     )
 
 

@@ -14,7 +14,7 @@ from alpenhorn.coordinator import manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.endings import Row
-from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
+from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import IndexUnusable
@@ -25,6 +25,7 @@ from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
+from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan import topology as topologies
@@ -115,6 +116,9 @@ def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     if session.report.stopped:
         return {}
     answers = node_steps.probe(pool, session.found.ios, session.still_there(), tidy=False)
+    inode_notes.note(
+        session.index, session.run, {node_id: one.free_files for node_id, one in answers.items()}
+    )
     return {node_id: answer.free_b for node_id, answer in answers.items()}
 
 
@@ -251,7 +255,8 @@ class _Session:
         groups = group_ios(topology, here, self.report)
         free_b = {node.id: self.found.answers[node.id].free_b for node in here}
         space = open_space(self.index, ios, free_b, self.run.id)
-        planner = make_planner(topology, config, ios, groups, space, self.troubles)
+        inodes = open_inodes(self.found.answers, ios)
+        planner = make_planner(topology, config, ios, groups, space, self.troubles, inodes)
         limits = Limits(
             config.transfer.pull_timeout_base, config.transfer.pull_bytes_per_second, config.sync.jobs
         )

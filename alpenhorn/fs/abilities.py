@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import cached_property
 
 from alpenhorn.fs.syscalls import rename_noreplace
+from alpenhorn.model import MARKER
 
 POSIX = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "f2fs", "bcachefs", "lustre", "overlay"}
@@ -186,12 +187,14 @@ class _Scratch:
 
 
 def folds(root: int) -> bool:
-    """Whether names below an open root that differ in case only are one; our own directory is there to be found."""
-    try:
-        os.stat(".ALPENHORN", dir_fd=root, follow_symlinks=False)
-    except OSError:
-        return False
-    return ".ALPENHORN" not in _names(root, "")
+    """Whether names below an open root that differ in case only are one; our own names are there to be found."""
+    for name in (".ALPENHORN", MARKER.lower()):
+        try:
+            os.stat(name, dir_fd=root, follow_symlinks=False)
+        except OSError:
+            continue
+        return name not in _names(root, "")
+    return False
 
 
 def alias(root: int, path: str, listed: dict[str, frozenset[str]]) -> str:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import Below, check_relative, not_followed
+from alpenhorn.fs.sharing import share
 from alpenhorn.fs.syscalls import flush
 from alpenhorn.fs.tree_lock import TreeLock
 
@@ -62,9 +63,13 @@ class Parents:
         try:
             fd = os.open(name, _DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
+            made = False
             with suppress(FileExistsError):  # another worker was faster
                 os.mkdir(name, dir_fd=parent)
+                made = True
             fd = os.open(name, _DIRECTORY, dir_fd=parent)
+            if made:
+                share(fd, parent)
         except OSError as error:
             link = not_followed(parent, name, directory) if error.errno in (ELOOP, ENOTDIR) else None
             raise link or OSError(error.errno, error.strerror, directory) from None

@@ -23,6 +23,7 @@ from alpenhorn.fs.own import open_own
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE, Stage
 from alpenhorn.model import Identity
+from alpenhorn.reasons import Code
 
 NAME = "identity"
 PATH = f"{PRIVATE}/{NAME}"
@@ -69,7 +70,10 @@ def write(root: str, identity: Identity) -> None:
 
     Raises StorageError when the file is damaged or is no more that of this medium and index; OSError.
     """
-    fd = open_own(root, PATH, os.O_RDWR)
+    try:
+        fd = open_own(root, PATH, os.O_RDWR)
+    except PermissionError:
+        raise StorageError(Code.NOT_SHARED(path=f"{root}/{PATH}", root=root)) from None
     try:
         found, slot = _newest(root, _read(root, fd))
         if (found.index_id, found.medium) != (identity.index_id, identity.medium):
@@ -91,6 +95,7 @@ def create(stage: Stage, identity: Identity) -> None:
     fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
     try:
         os.write(fd, _slot(identity) + _EMPTY)
+        stage.share(fd)  # the next generation is written in place, by whichever user's run
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -167,6 +167,10 @@ class Node(ABC):
         """Bytes that may still be written here; None when that is not known.  Raises StorageError with the reason
         for which it cannot be told."""
 
+    def free_files(self) -> int | None:
+        """Files and directories that may still be made here; None when there is no limit, or it is not known."""
+        return None
+
     @abstractmethod
     def tidy(self) -> None:
         """Remove what killed runs left behind.  Only for the holder of the node's run lock."""

@@ -11,6 +11,7 @@ from errno import ELOOP
 from typing import Any
 
 from alpenhorn.errors import StorageError
+from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.own import open_directory
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
@@ -94,13 +95,15 @@ class DefaultNode(Node):
         found = self.owner()
         if found == self.node.name:
             return
+        if found == "" and self._was_reserved():
+            os.unlink(os.path.join(self.root, MARKER))
+            found = None
         if found is not None and found == formerly:
             self._mark_anew()
             return
         if found is not None:
             raise StorageError(Code.ROOT_TAKEN(root=self.root, other=repr(found), node=self.node.name))
         probe_locks(self.root)
-        self._remove_reservation()
         try:
             # Fails where there is a marker, so that two hosts cannot both believe that the root is theirs.
             self._place_marker(b"", rename_new)
@@ -119,6 +122,10 @@ class DefaultNode(Node):
             with open(aside, "xb") as file:
                 file.write(self.node.name.encode() + b"\n" + notes)
                 file.flush()
+                with suppress(OSError):  # where modes are those of the mount
+                    os.fchmod(
+                        file.fileno(), 0o644
+                    )  # whatever the umask: other users and hosts have to read it
                 os.fsync(file.fileno())
             place(aside, os.path.join(self.root, MARKER))
         finally:
@@ -130,13 +137,13 @@ class DefaultNode(Node):
         finally:
             os.close(root)
 
-    def _remove_reservation(self) -> None:
-        """Remove the empty marker that a crash left where a new name is reserved before it is filled."""
-        path = os.path.join(self.root, MARKER)
-        with suppress(OSError):
-            status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode) and status.st_size == 0:
-                os.unlink(path)
+    def _was_reserved(self) -> bool:
+        """Whether the marker is what a crash leaves where a new name is reserved before it is filled."""
+        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return Abilities(root, root).left_reserved(MARKER)
+        finally:
+            os.close(root)
 
     def _marked_name(self, directory: int | None = None) -> str | None:
         """The node whose storage is at the root, or in an open directory; None without a marker.
@@ -166,6 +173,11 @@ class DefaultNode(Node):
         space = os.statvfs(self.root)
         # Some drivers, fusefat for one, tell no sizes at all.
         return space.f_bavail * space.f_frsize if space.f_blocks else None
+
+    def free_files(self) -> int | None:
+        space = os.statvfs(self.root)
+        # Btrfs and others, which make inodes as they are needed, say 0 of 0; FAT has none, and tells its clusters.
+        return space.f_favail if space.f_files else None
 
     def tidy(self) -> None:
         # A lock that hangs is found here, where it is waited for a short time, and not by the first pull.

@@ -15,6 +15,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Misfit, Remote
 from alpenhorn.model import Method, NodeFact, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
+from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, Why
@@ -107,7 +108,10 @@ class PullPlanner:
         space: Space,
         bbcp: bool,
         troubles: Troubles,
+        inodes: Inodes | None = None,
     ) -> None:
+        self.inodes = Inodes() if inodes is None else inodes
+        self._path = ""  # of the file that is being decided on
         self.host = host
         self.nodes = nodes
         self.groups = groups
@@ -148,13 +152,13 @@ class PullPlanner:
         under_way = self._under_way.setdefault(fact.group_to_id, {})
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
+        self._path = path = f"{fact.acq}/{fact.name}"
         node_id = route.group.choose(fact, self)
         if isinstance(node_id, Misfit):
             return PullDecision(fact, Choice.WAIT if node_id.waits else Choice.SKIP, node_id.reason)
         shared = next((acq for id_, acq in fact.same_path if id_ == node_id), "")
         if shared:
             return PullDecision(fact, Choice.SKIP, same_path(shared, self.nodes[node_id].name), node_id)
-        path = f"{fact.acq}/{fact.name}"
         arriving = self._paths.setdefault(node_id, set())
         if path in arriving:
             return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node_id)
@@ -162,6 +166,7 @@ class PullPlanner:
         under_way[fact.file_id] = path
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
+        self.inodes.reserve(node_id, path)
         return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
 
     def obstacle(self, node_id: int, size_b: int) -> Why:
@@ -171,6 +176,9 @@ class PullPlanner:
             return Code.DESTINATION_ABSENT(node=self.nodes[node_id].name, why=why)
         if node_id in self.troubles.unwritable:
             return self.troubles.unwritable[node_id]
+        left = self.inodes.short(node_id, self._path)
+        if left is not None:
+            return Code.NO_INODES(node=self.nodes[node_id].name, left=left)
         lacking = self.space.obstacle(node_id, size_b)
         return lacking(node=self.nodes[node_id].name) if lacking else ""
 
@@ -182,6 +190,7 @@ class PullPlanner:
         path = self._under_way[group_id].pop(file_id, None)
         if path is not None:
             self._paths[node_id].discard(path)
+            self.inodes.settle(node_id, path, used_b is not None)
         self.space.settle(node_id, size_b, used_b)
 
     def trouble_at_node(self, node_id: int, why: Reason) -> None:

@@ -62,6 +62,9 @@ def _prepare_part(work: Work, file: PullFile) -> bool:
             os.unlink(file.path, dir_fd=work.stage.fd)
             return False
         os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
+    except PermissionError:
+        work.drop(file.path)  # another user's run left it
+        return False
     except OSError:
         return False
     return True

@@ -32,6 +32,10 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
         return _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
     except StorageError as error:
         return ProbeOutcome(job.node.id, error=error.reason)
+    except PermissionError as error:
+        return ProbeOutcome(
+            job.node.id, error=Code.NOT_SHARED(path=error.filename or node.root, root=node.root)
+        )
     except OSError as error:
         return ProbeOutcome(job.node.id, error=Code.ROOT_UNREADABLE(root=job.node.root, why=error.strerror))
 
@@ -39,7 +43,7 @@ def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
 def _with_space(node: Node) -> ProbeOutcome:
     place = _place(node.root)
     try:
-        return ProbeOutcome(node.node.id, node.free_bytes(), place=place)
+        return ProbeOutcome(node.node.id, node.free_bytes(), place=place, free_files=node.free_files())
     except StorageError as error:
         # Files can be checked and deleted all the same.
         return ProbeOutcome(node.node.id, warning=error.reason, place=place)

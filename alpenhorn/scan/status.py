@@ -12,7 +12,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB
-from alpenhorn.scan import backups, media
+from alpenhorn.scan import backups, inodes, media
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.runs import COLUMNS, RunRow, run_row
@@ -26,7 +26,7 @@ RUNS = 1000  # the runs looked at to find each node's last one
 class NodeStatus(NamedTuple):
     """`full` is a fraction, None when unknown.  `incoming` are the requests into the node's group,
     `outgoing` those with the node as their source, as (files, bytes).  `mendable`: how many of the corrupt and
-    missing copies could be requested from a good one, and are not yet."""
+    missing copies could be requested from a good one, and are not yet.  `free_inodes`: None unless they are few."""
 
     node: storage.NodeRow
     full: float | None
@@ -38,6 +38,7 @@ class NodeStatus(NamedTuple):
     suspect: int
     mendable: int
     last_run: RunRow | None
+    free_inodes: int | None = None
 
 
 class Lost(NamedTuple):
@@ -144,6 +145,7 @@ def status(index: Index) -> Status:
             files, bytes_ = sums.get(name, (0, 0))
             sums[name] = (files + transfer.files, bytes_ + transfer.bytes)
     runs = [run_row(row) for row in index.execute(LAST_RUNS).fetchall()]
+    few = inodes.load(index, rows)
     nodes = [
         NodeStatus(
             node=node,
@@ -156,6 +158,7 @@ def status(index: Index) -> Status:
             suspect=wrong.get((node.id, "M"), 0),
             mendable=mendable.get(node.id, 0),
             last_run=next((run for run in runs if f" {node.name} " in f" {run.nodes} "), None),
+            free_inodes=few.get(node.id),
         )
         for node in rows
     ]

@@ -83,9 +83,18 @@ def archive(
     made = Archive(tmp_path, index_url)
     try:
         fill(made)
+        few_inodes(made)
         yield made
     finally:
         made.close()
+
+
+def few_inodes(archive: Archive) -> None:
+    node_id = archive.id("storagenode", "src")
+    archive.do(
+        "UPDATE storagenode SET avail_gb_last_checked = ? WHERE id = ?", "2026-01-02 03:04:05", node_id
+    )
+    archive.insert("sync_index", name=f"inodes {node_id}", value="17", at="2026-01-02 03:04:05")
 
 
 def backups(archive: Archive) -> dict[str, str]:

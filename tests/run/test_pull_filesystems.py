@@ -12,10 +12,13 @@ import pytest
 from alpenhorn.config import Transfer
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import identity
+from alpenhorn.fs.placing import Occupied
+from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.default import DefaultNode
-from alpenhorn.model import Blame, Method, NodeFact, PullFile, PullJob, PullResult, Verdict
+from alpenhorn.model import Blame, Method, NodeFact, PullFile, PullJob, PullResult, SearchJob, Verdict
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.run.pull import pull
+from alpenhorn.run.search import search
 from tests.fixtures.filesystems import LINKLESS, mounted
 from tests.run.test_pull import Report
 
@@ -72,6 +75,8 @@ def test_situation_08_files_come_whole_under_new_names_only(disk: Disk, method: 
     files.append(disk.put("acq/big", os.urandom(2**21 + 5)))
     os.chmod(disk.home / "acq/deep/0", 0o440)
     os.chown(disk.home / "acq/deep/0", 1, 1)
+    os.utime(disk.home / "acq/deep/1", (0, 0))  # before the first day of FAT, and after its last
+    os.utime(disk.home / "acq/deep/2", (2**33, 2**33))
     results = disk.pull(method, *files)
     assert why(results) == dict.fromkeys(file.path for file in files)
     for file in files:
@@ -98,10 +103,46 @@ def test_situation_08_a_name_reserved_before_a_crash_is_taken_for_free(disk: Dis
     assert (disk.root / "acq/f").read_bytes() == (b"content" if reserves else b"")
     # So is a marker.
     (disk.root / "ALPENHORN_NODE").write_bytes(b"")
-    with pytest.raises(StorageError, match="has no file ALPENHORN_NODE"):
+    with pytest.raises(StorageError, match="belongs to node ''"):
         disk.node.check()
-    disk.node.initialise()
-    disk.node.check()
+    if reserves:
+        disk.node.initialise()
+        disk.node.check()
+
+
+def test_situation_08_of_many_that_place_one_name_one_wins(disk: Disk) -> None:
+    """The mutant: a plain rename, of which each would win, and the last one's bytes stay."""
+    children = []
+    for number in range(6):
+        child = os.fork()
+        if child == 0:
+            status = 9
+            with disk.node.stage(f"s{number}") as stage:
+                (Path(stage.path) / "f").write_bytes(b"%d" % number)
+                (outcome,) = stage.place([("f", "acq/f", False)], TreeLock(disk.root))
+                status = 0 if outcome is None else 1 if isinstance(outcome, Occupied) else 2
+            os._exit(status)
+        children.append(child)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert sorted(statuses) == [0, 1, 1, 1, 1, 1]
+    assert (disk.root / "acq/f").read_bytes() == b"%d" % statuses.index(0)
+
+
+def test_situation_08_a_reservation_goes_when_nothing_can_be_put_there(disk: Disk) -> None:
+    with disk.node.stage("s1") as stage:
+        (outcome,) = stage.place([("missing", "acq/f", False)], TreeLock(disk.root))
+        assert isinstance(outcome, OSError) and os.listdir(disk.root / "acq") == []
+
+
+def test_situation_08_directories_there_are_listed_in_each_search(disk: Disk) -> None:
+    (disk.root / "acq").mkdir()
+    (disk.root / "acq/f").write_bytes(b"data")
+    for path in ("acq/f", "acq"):
+        os.utime(disk.root / path, (1_500_000_000, 1_500_000_000))
+    found = search(SearchJob(disk.facts[1], 1, ("acq", "acq/F")), disk.node)
+    assert [(one.path, one.size_b) for one in found.files] == [("acq/f", 4)]
+    assert [(one.path, one.mtime_ns) for one in found.stamps] == [("acq", 0)]
+    assert [path for path, _ in found.declined] == ["acq/F"]
 
 
 @pytest.mark.parametrize("method", LOCAL)
