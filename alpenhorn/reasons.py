@@ -63,6 +63,8 @@ class Code(StrEnum):
         "timed out: no data came from host {host} for {seconds:g} s (stall_timeout)",
     )
     """The session was ended since nothing had arrived for stall_timeout; what had arrived is kept."""
+    PULL_TIMED_OUT = "pull-timed-out", "timed out: the pull from host {host} did not end within {seconds:g} s"
+    """The session was ended at the deadline of its job (pull_timeout_base, pull_bytes_per_second)."""
     RSYNC_TOO_OLD = (
         "rsync-too-old",
         "{rsync} is version {version}, and alpenhorn needs {oldest} or later; install a newer rsync",

@@ -106,7 +106,7 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                if decision.why in context.planner.troubles.silent.values():
+                if any(decision.why == silent.reason for silent in context.planner.troubles.silent.values()):
                     notes.add(decision.why, _name(decision.fact), files=True)
                 else:
                     notes.add(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
@@ -222,7 +222,7 @@ class Pulls:
             if result.verdict is Verdict.PULLED:
                 tally.done += 1
                 tally.bytes += result.file.size_b
-            elif result.verdict is Verdict.FAILED:
+            elif result.verdict is Verdict.FAILED and not result.advanced:
                 tally.failed += 1
                 if result.blame is Blame.NETWORK:
                     # One line for the host, not one for each pair of nodes.
@@ -258,7 +258,8 @@ class Pulls:
             self.context.planner.trouble_at_node(node.id, f"{node.name} could not be written in this run")
             self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
         if Blame.NETWORK in blamed and host is not None:
-            self.context.planner.trouble_with_host(host, blamed[Blame.NETWORK])
+            goes_on = all(result.advanced for result in results if result.blame is Blame.NETWORK)
+            self.context.planner.trouble_with_host(host, blamed[Blame.NETWORK], goes_on)
             self._withdraw(lambda task: not _from_host(task, host))
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:

@@ -82,7 +82,7 @@ class Troubles:
     def __init__(self, absent: dict[int, str] | None = None) -> None:
         self.absent = {} if absent is None else absent
         self.unwritable: dict[int, str] = {}
-        self.silent: dict[str, str] = {}
+        self.silent: dict[str, Misfit] = {}
         self.unmounted: dict[int, str] = {}
 
 
@@ -186,9 +186,9 @@ class PullPlanner:
         """No more pulls onto that node in this run."""
         self.troubles.unwritable[node_id] = why
 
-    def trouble_with_host(self, host: str, why: str) -> None:
-        """No more pulls from that host in this run."""
-        self.troubles.silent[host] = why
+    def trouble_with_host(self, host: str, why: str, goes_on: bool = False) -> None:
+        """No more pulls from that host in this run; `goes_on`: the next run needs nobody's attention to go on."""
+        self.troubles.silent[host] = Misfit(why, goes_on)
         self._routes.clear()
 
     def trouble_with_source(self, node_id: int, why: str) -> None:
@@ -262,7 +262,7 @@ class PullPlanner:
                 return blocked(f"source node {source.name} cannot be reached from here: {missing}")
             assert source.host is not None
             if source.host in self.troubles.silent:
-                return blocked(self.troubles.silent[source.host])
+                return Route(None, None, None, {}, self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
                 return blocked(self.troubles.unmounted[source.id])
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
