@@ -15,7 +15,7 @@ from alpenhorn.io.base import Node
 from alpenhorn.model import Blame, Method, PullFile, PullJob, PullResult, Reporter, Verdict
 from alpenhorn.transfer.blame import TransferFailed, destination_failed
 from alpenhorn.transfer.pace import Pace
-from alpenhorn.transfer.patience import DEADLINE_SHARE, Patience, length_below
+from alpenhorn.transfer.patience import Patience, length_below, session_seconds
 
 REPORT_INTERVAL = 0.2  # seconds
 LEAST_ADVANCE = 2**20  # bytes; what brings less in each run may as well back off
@@ -87,7 +87,7 @@ class Work:
     def patience(self) -> Patience:
         """For a session with another host."""
         limit = self._deadline
-        end = None if limit is None else self._started + DEADLINE_SHARE * limit
+        end = None if limit is None else self._started + session_seconds(limit)
         return Patience(
             self.job.source.host,
             self.transfer.stall_timeout,

@@ -14,7 +14,15 @@ from alpenhorn.reasons import Code, Reason
 
 LOOKS = 8  # at what has arrived, within the time that a stall may take
 START_SECONDS = 60.0  # at least, for connecting, logging in and the first bytes, however short a stall may be
-DEADLINE_SHARE = 0.9  # of a job's time; the rest is for placing what has arrived, before the worker is killed
+PLACING_SHARE = 0.1  # of a job's time, for placing what has arrived before the worker is killed
+PLACING_SECONDS = (
+    10.0  # at least, as ending programs that do not heed SIGTERM takes some; of short times the half
+)
+
+
+def session_seconds(limit: float) -> float:
+    """How much of the seconds that a job has may be spent on sessions."""
+    return limit - max(PLACING_SHARE * limit, min(PLACING_SECONDS, limit / 2))
 
 
 class Patience:
