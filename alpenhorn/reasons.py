@@ -46,6 +46,12 @@ class Code(StrEnum):
         "host {host} does not allow that command with this key: {detail}",
     )
     """The key is restricted on the host, as with rrsync, to other commands than the one that was needed."""
+    HOST_RESTRICTS_LOOK = (
+        "host-restricts-look",
+        'host {host} allows only rsync with this key, so that its copies cannot be looked at (delete_evidence = "stat"'
+        " takes a key that may run commands): {detail}",
+    )
+    """The key is restricted on the host, and looking at copies before a deletion takes a shell there."""
     HOST_WITHOUT_RSYNC = "host-without-rsync", "host {host} has no rsync on the login's PATH: {detail}"
     """rsync is not installed there, or not where a login without a terminal looks."""
     HOST_PRINTS_AT_LOGIN = (
