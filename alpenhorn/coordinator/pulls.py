@@ -22,6 +22,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
+from alpenhorn.reasons import Code
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
@@ -199,12 +200,12 @@ class Pulls:
 
     def _all_failed(self, job: PullJob, done: Done) -> tuple[PullResult, ...]:
         now = self.context.posix_now()
-        blame = Blame.WORKER
+        blame, error = Blame.WORKER, done.why
         if done.fate is Fate.TIMED_OUT and job.method in NETWORK_METHODS:
             blame = Blame.NETWORK
+            error = Code.PULL_TIMED_OUT(host=job.source.host, seconds=done.task.deadline or 0.0)
         elif done.fate is Fate.TIMED_OUT:
             blame = Blame.DESTINATION
-        error = done.why
         return tuple(
             PullResult(file, Verdict.FAILED, now - done.seconds, now, blame=blame, error=error)
             for file in job.files
