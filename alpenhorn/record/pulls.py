@@ -68,7 +68,7 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         pulled = [result for result in results if result.verdict is Verdict.PULLED]
         occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
         rest = [result for result in results if result.verdict is Verdict.FAILED and not result.advanced]
-        advanced = [result for result in results if result.advanced]
+        advanced = [result for result in results if result.advanced and result.file.file_id in ours]
         facts = file_facts(index, [result.file.file_id for result in pulled])
         verified: list[PullResult] = []
         outdated: list[PullResult] = []
