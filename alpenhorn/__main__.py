@@ -3,8 +3,20 @@
 import contextlib
 import gc
 import os
+import signal
 import sys
 from typing import NoReturn
+
+
+def _forget_the_launcher() -> None:
+    """Undo what a launcher has left that would make programs fail, and look as if they had not."""
+    # While it is ignored the kernel reaps children itself, and each program would seem to end with status 0.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        os.getcwd()
+    except OSError:  # it was removed; rsync and ssh do not start in such a directory
+        os.chdir("/")
 
 
 def main() -> NoReturn:
@@ -12,6 +24,7 @@ def main() -> NoReturn:
     # What is made at start-up lives to the end, and a plan of a million requests makes no cycles: looking
     # through it all again and again took a tenth of a short command's time.  Set before anything is imported.
     gc.set_threshold(50_000)
+    _forget_the_launcher()
     from alpenhorn.cli.main import main as run
 
     status = run()

@@ -79,7 +79,8 @@ class Sync(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """`pull_timeout_base` in seconds; `pull_bytes_per_second` 0: pulls have no deadline.  `bwlimit`: the limits for
+    """`pull_timeout_base` in seconds; `pull_bytes_per_second` 0: pulls have no deadline.  `stall_timeout`: seconds
+    after which a session with another host that brings nothing is ended, 0: never.  `bwlimit`: the limits for
     what is fetched from other hosts, as (second of the local day from which on, bytes per second, 0: none)."""
 
     pull_timeout_base: float = 300.0
@@ -88,6 +89,7 @@ class Transfer(NamedTuple):
     rsync: str = "rsync"
     bbcp: str | None = None
     bwlimit: tuple[tuple[int, int], ...] = ()
+    stall_timeout: float = 600.0
 
 
 class Import(NamedTuple):
@@ -397,6 +399,7 @@ KEYS: dict[str, dict[str, Kind]] = {
         "rsync": _TEXT,
         "bbcp": _TEXT,
         "bwlimit": Kind("a bandwidth limit", _read_bwlimit),
+        "stall_timeout": _duration(above_zero=False),
     },
     "import": {
         "pattern": Kind("tables, each headed [[import.pattern]]", _read_patterns),

@@ -47,7 +47,8 @@ def configure(
 
     `level` holds for file and syslog.  The file is appended to, and opened anew when it was renamed or
     removed meanwhile (logrotate).  `stderr_level` None: nothing goes to the standard error; what goes
-    there has no traceback.  Raises ConfigError when the file or the system log cannot be opened.
+    there has no traceback.  Raises ConfigError when the file cannot be opened; a system log that is not there is told
+    once, as runs are worth more than their log.
     """
     handlers: list[logging.Handler] = []
     if file is not None:
@@ -120,16 +121,9 @@ def _system_log() -> logging.Handler:
     from logging.handlers import SysLogHandler  # not at the top: 6 ms, and few use it
 
     class SystemLog(_SaysOnce, SysLogHandler):
-        what = "system log /dev/log"
+        what = "the system log, /dev/log, cannot be written (set syslog = false in [log])"
 
-    handler = SystemLog("/dev/log")
-    try:
-        # The handler itself does not tell whether it was connected.
-        handler.socket.getpeername()  # type: ignore[attr-defined]
-    except OSError as error:
-        raise ConfigError(
-            f"the system log, /dev/log, cannot be opened: {error.strerror}; set syslog = false in [log]"
-        ) from None
+    handler = SystemLog("/dev/log")  # where there is none, each record is an attempt to connect
     handler.setFormatter(_OneLine("alpenhorn[%(process)d]: %(levelname)s %(name)s: %(message)s%(code)s"))
     return handler
 

@@ -515,7 +515,8 @@ class Verdict(StrEnum):
 
 class PullResult(NamedTuple):
     """`space_b` is what the file takes on the medium; `blame` and `error` are set when it failed.  `unmounted`: it
-    failed since the source's storage was not seen on its host."""
+    failed since the source's storage was not seen on its host.  `advanced`: the connection ended before its turn, or
+    within it, and something of the job had arrived, so that the next run goes on from there."""
 
     file: PullFile
     verdict: Verdict
@@ -526,6 +527,7 @@ class PullResult(NamedTuple):
     blame: Blame | None = None
     error: Why = ""
     unmounted: bool = False
+    advanced: bool = False
 
 
 class CheckResult(NamedTuple):

@@ -1394,6 +1394,12 @@ class Code(_Codes):
         "host {host} does not allow that command with this key: {detail}",
     )
     """The key is restricted on the host, as with rrsync, to other commands than the one that was needed."""
+    HOST_RESTRICTS_LOOK = (
+        "host-restricts-look",
+        'host {host} allows only rsync with this key, so that its copies cannot be looked at (delete_evidence = "stat"'
+        " takes a key that may run commands): {detail}",
+    )
+    """The key is restricted on the host, and looking at copies before a deletion takes a shell there."""
     HOST_WITHOUT_RSYNC = "host-without-rsync", "host {host} has no rsync on the login's PATH: {detail}"
     """rsync is not installed there, or not where a login without a terminal looks."""
     HOST_PRINTS_AT_LOGIN = (
@@ -1411,6 +1417,8 @@ class Code(_Codes):
         "timed out: no data came from host {host} for {seconds:g} s (stall_timeout)",
     )
     """The session was ended since nothing had arrived for stall_timeout; what had arrived is kept."""
+    PULL_TIMED_OUT = "pull-timed-out", "timed out: the pull from host {host} did not end within {seconds:g} s"
+    """The session was ended at the deadline of its job (pull_timeout_base, pull_bytes_per_second)."""
     RSYNC_TOO_OLD = (
         "rsync-too-old",
         "{rsync} is version {version}, and alpenhorn needs {oldest} or later; install a newer rsync",

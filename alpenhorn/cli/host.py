@@ -11,6 +11,7 @@ from alpenhorn.cli.host_delete import delete
 from alpenhorn.cli.node_tables import node_documents, print_nodes
 from alpenhorn.cli.options import NAME, Command, Text, chosen, notes_option
 from alpenhorn.cli.rename import host_rename
+from alpenhorn.errors import Refused
 from alpenhorn.record import edit_host
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan import names
@@ -54,6 +55,7 @@ def create(app: App, name: str, address: str | None, username: str | None, notes
     Example:
       alpenhorn host create archive1 --address archive1.example.org --username alpenhorn
     """
+    _refuse_useless(address, username)
     edit_host.create(app.index, {"name": name, **chosen(address=address, username=username, notes=notes)})
     output.line(f"Created host {name}.")
 
@@ -69,6 +71,7 @@ def modify(app: App, name: str, address: str | None, username: str | None, notes
     Example:
       alpenhorn host modify archive1 --address 10.0.0.7
     """
+    _refuse_useless(address, username)
     found = names.host(app.index, name)
     changed = edit_host.modify(app.index, found.id, chosen(address=address, username=username, notes=notes))
     output.line(f"Changed host {name}." if changed else "No change.")
@@ -120,6 +123,15 @@ def show(app: App, name: str, node_details: bool, node_stats: bool, as_json: boo
         (("Host", row.name), ("Address", row.address), ("User", row.username), ("Notes", row.notes))
     )
     print_nodes(nodes, stats, details=node_details)
+
+
+def _refuse_useless(address: str | None, username: str | None) -> None:
+    """Raise Refused for an address or a login with which every pull would fail."""
+    from alpenhorn.transfer.address import wrong_address, wrong_user  # only edits need them
+
+    for fault in (address and wrong_address(address), username and wrong_user(username)):
+        if fault:
+            raise Refused(f"{fault}; nothing was changed")
 
 
 def _document(row: storage.HostRow) -> dict[str, object]:

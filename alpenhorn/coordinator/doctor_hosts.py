@@ -181,7 +181,7 @@ def _silent(source: Source, transfer: Transfer, seconds: float) -> Finding:
 def _by_hand(source: Source, transfer: Transfer) -> str:
     """A command that shows what a pull meets."""
     who = login(source.nodes[0])
-    return shlex.join((*transfer.ssh, "-T", "-l", who.user, who.address, "rsync", "--version"))
+    return shlex.join((*transfer.ssh, "-l", who.user, who.address, "rsync", "--version"))
 
 
 def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Finding:

@@ -107,7 +107,8 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                if decision.why and decision.why in context.planner.troubles.silent.values():
+                silent = {misfit.reason for misfit in context.planner.troubles.silent.values()}
+                if decision.why and decision.why in silent:
                     notes.add(decision.why, _name(decision.fact), files=True)
                 else:
                     what = within(decision.why, f"not pulled: {decision.why}")
@@ -202,12 +203,12 @@ class Pulls:
 
     def _all_failed(self, job: PullJob, done: Done) -> tuple[PullResult, ...]:
         now = self.context.posix_now()
-        blame = Blame.WORKER
+        blame, error = Blame.WORKER, done.why
         if done.fate is Fate.TIMED_OUT and job.method in NETWORK_METHODS:
             blame = Blame.NETWORK
+            error = Code.PULL_TIMED_OUT(host=job.source.host, seconds=done.task.deadline or 0.0)
         elif done.fate is Fate.TIMED_OUT:
             blame = Blame.DESTINATION
-        error = done.why
         return tuple(
             PullResult(file, Verdict.FAILED, now - done.seconds, now, blame=blame, error=error)
             for file in job.files
@@ -225,7 +226,7 @@ class Pulls:
             if result.verdict is Verdict.PULLED:
                 tally.done += 1
                 tally.bytes += result.file.size_b
-            elif result.verdict is Verdict.FAILED:
+            elif result.verdict is Verdict.FAILED and not result.advanced:
                 tally.failed += 1
                 if result.blame is Blame.NETWORK and result.error:
                     # One line for the host, not one for each pair of nodes.
@@ -262,7 +263,8 @@ class Pulls:
             self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
         silent = blamed.get(Blame.NETWORK)
         if silent and host is not None:
-            self.context.planner.trouble_with_host(host, silent)
+            goes_on = all(result.advanced for result in results if result.blame is Blame.NETWORK)
+            self.context.planner.trouble_with_host(host, silent, goes_on)
             self._withdraw(lambda task: not _from_host(task, host))
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:

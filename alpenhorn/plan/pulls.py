@@ -84,7 +84,7 @@ class Troubles:
     def __init__(self, absent: dict[int, Reason] | None = None) -> None:
         self.absent = {} if absent is None else absent
         self.unwritable: dict[int, Reason] = {}
-        self.silent: dict[str, Reason] = {}
+        self.silent: dict[str, Misfit] = {}
         self.unmounted: dict[int, Reason] = {}
 
 
@@ -197,9 +197,9 @@ class PullPlanner:
         """No more pulls onto that node in this run."""
         self.troubles.unwritable[node_id] = why
 
-    def trouble_with_host(self, host: str, why: Reason) -> None:
-        """No more pulls from that host in this run."""
-        self.troubles.silent[host] = why
+    def trouble_with_host(self, host: str, why: Reason, goes_on: bool = False) -> None:
+        """No more pulls from that host in this run; `goes_on`: the next run needs nobody's attention to go on."""
+        self.troubles.silent[host] = Misfit(why, goes_on)
         self._routes.clear()
 
     def trouble_with_source(self, node_id: int, why: Reason) -> None:
@@ -274,7 +274,7 @@ class PullPlanner:
                 return blocked(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
             assert source.host is not None
             if source.host in self.troubles.silent:
-                return blocked(self.troubles.silent[source.host])
+                return Route(None, None, None, {}, self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
                 return blocked(self.troubles.unmounted[source.id])
         methods = {node.id: self._method(source, node, here) for node in group.nodes}

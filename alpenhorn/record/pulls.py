@@ -68,7 +68,8 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         ours = held(index, run, "pull", node.group_id, fences)
         pulled = [result for result in results if result.verdict is Verdict.PULLED]
         occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
-        rest = [result for result in results if result.verdict is Verdict.FAILED]
+        rest = [result for result in results if result.verdict is Verdict.FAILED and not result.advanced]
+        advanced = [result for result in results if result.advanced and result.file.file_id in ours]
         facts = file_facts(index, [result.file.file_id for result in pulled])
         verified: list[PullResult] = []
         outdated: list[PullResult] = []
@@ -89,7 +90,7 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
             ],
         )
         _complete(index, verified)
-        succeeded(index, "pull", [result.file.request_id for result in verified])
+        succeeded(index, "pull", [result.file.request_id for result in (*verified, *advanced)])
         _suspect(index, run, node, occupied, FOUND)
         _suspect(index, run, node, outdated, OUTDATED, ours=True)
         _suspect(index, run, node, lost, LOST, ours=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
@@ -26,6 +27,7 @@ from alpenhorn.transfer.blame import (
     wrong_length,
     wrong_md5,
 )
+from alpenhorn.transfer.patience import Patience
 
 
 def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
@@ -157,7 +159,13 @@ def _session(
         work.drop(work.witness)  # an earlier session's says nothing
         asked.append(work.witness)
     right: set[str] = set()
+    patience = work.patience() if work.job.method is not Method.RSYNC else None
     with Below(work.stage.fd) as below:
+
+        def on_bytes(count: int) -> None:
+            if count and patience is not None:
+                patience.moved()
+            work.tell_bytes(count)
 
         def on_file(path: str) -> None:
             # Read while others are on their way; whatever goes wrong here is looked at afterwards.
@@ -166,11 +174,18 @@ def _session(
                     right.add(path)
 
         try:
-            return rsync.fetch(argv, asked, work.tell_bytes, on_file, work.stopping), right
+            return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, patience)), right
         except Stopped:
+            if patience is not None and patience.why is not None:
+                return rsync.Session(-signal.SIGTERM, "", patience.why), right
             return None, right
         except (StorageError, UnsafePath) as error:
             raise TransferFailed(Blame.UNKNOWN, error.reason) from None
+
+
+def _until(work: Work, patience: Patience | None) -> Callable[[], bool]:
+    """What a session asks whether it is to be ended."""
+    return lambda: work.stopping() or (patience is not None and patience.over())
 
 
 def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
@@ -223,14 +238,20 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
 
 def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
+    patience = work.patience()
     try:
-        error = bbcp.fetch(argv, work.job.source.host, work.stopping)
+        error = bbcp.fetch(argv, work.job.source.host, _until(work, patience))
         if error is None:
             with Below(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
                     error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
     except TransferFailed as wrong:
         error = wrong
+    except Stopped:
+        if patience.why is None:
+            work.drop(name)
+            raise
+        error = TransferFailed(Blame.NETWORK, patience.why)
     except BaseException:
         work.drop(name)
         raise

@@ -45,12 +45,14 @@ def pull(
     report: Reporter,
     source: Node | None = None,
     witness: str = "",
+    deadline: float | None = None,
 ) -> tuple[PullResult, ...]:
     """Pull the files of a job onto `node`, in the order of the job; `stage` names the directory to work in.
 
     `source` is the source's node when that is on this host: it is asked whether it is still there before a
     file is called missing.  `witness` is the file that marks the storage of a source on another host, "" for a
-    class that has none: it is looked at in the session that brings the files.  Raises nothing for what storage,
+    class that has none: it is looked at in the session that brings the files.  `deadline`: seconds after which the
+    worker is killed; sessions with another host are ended before that.  Raises nothing for what storage,
     programs and networks do: that is in the results, where `method` is how the file really came.  Files that are
     left out were not begun, or were dropped, because the run is stopping or another bandwidth limit has begun.
     """
@@ -59,7 +61,7 @@ def pull(
     try:
         node.check()
         with node.stage(stage) as place:
-            work = Work(job, node, place, transfer, report, source, witness, results)
+            work = Work(job, node, place, transfer, report, source, witness, results, deadline)
             try:
                 _run(work)
             finally:

@@ -15,15 +15,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.errors import AlpenhornError, CommandFailed, Stopped, StorageError, UnsafePath
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.fs.command import run
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import marked_name
 from alpenhorn.model import MARKER, DeleteFile, DeleteJob, NodeFact
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.run.uncounted import Inode, Uncounted, WrongKeeper
-from alpenhorn.transfer import look
+from alpenhorn.transfer import look, ssh
 from alpenhorn.transfer.address import login, root_of
 
 MOST_AT_ONCE = 32  # sessions
@@ -168,7 +168,7 @@ class RemoteKeepers:
         for where, answer in answers.items():
             for storage in by_address[where]:
                 if isinstance(answer, AlpenhornError):
-                    why = f"host {storage.node.host} cannot be asked: {answer}"
+                    why = str(answer)
                 else:
                     why = storage.unseen(answer)
                     given[where] = answer
@@ -193,6 +193,15 @@ class RemoteKeepers:
         except Stopped:
             raise
         except AlpenhornError as error:
-            self._silent[where] = error
-            return error
+            self._silent[where] = why = StorageError(_why_silent(storages[0].node.host, error))
+            return why
         return look.answer(done.stdout)
+
+
+def _why_silent(host: str | None, error: AlpenhornError) -> Reason:
+    if not isinstance(error, CommandFailed):
+        return Code.HOST_SESSION_FAILED(host=host, detail=error)
+    why = ssh.failed(host, error.stderr or str(error))
+    if why.code is Code.HOST_RESTRICTS_COMMANDS:
+        return Code.HOST_RESTRICTS_LOOK(host=host, detail=ssh.cause(error.stderr.splitlines()))
+    return why

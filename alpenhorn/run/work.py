@@ -17,8 +17,10 @@ from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.run.names import Names
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, is_ours
 from alpenhorn.transfer.pace import Pace
+from alpenhorn.transfer.patience import Patience, length_below, session_seconds
 
 REPORT_INTERVAL = 0.2  # seconds
+LEAST_ADVANCE = 2**20  # bytes; what brings less in each run may as well back off
 
 # O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
 READ = os.O_RDONLY | os.O_NONBLOCK
@@ -53,6 +55,7 @@ class Work:
         source: Node | None,
         witness: str,
         results: dict[PullFile, PullResult],
+        deadline: float | None = None,
     ) -> None:
         self.job = job
         self.node = node
@@ -69,9 +72,12 @@ class Work:
         self.arrived: list[Arrived] = []
         self.began = time.time()
         self.pace = Pace(job.rate, self.stopping) if job.rate else None
+        self._deadline = deadline
+        self._part_b = length_below(stage.fd) if source is None and stage.keeps_parts else 0
+        self._pulled = False
         self._files = 0
         self._bytes = 0
-        self._told = time.monotonic()
+        self._told = self._started = time.monotonic()
 
     def stopping(self) -> bool:
         """Whether to leave the rest: for good, or since it is to be planned anew for another bandwidth limit."""
@@ -80,6 +86,24 @@ class Work:
     def check_stopping(self) -> None:
         if self.stopping():
             raise Stopped("the run was asked to stop")
+
+    def patience(self) -> Patience:
+        """For a session with another host."""
+        limit = self._deadline
+        end = None if limit is None else self._started + session_seconds(limit)
+        return Patience(
+            self.job.source.host,
+            self.transfer.stall_timeout,
+            lambda: length_below(self.stage.fd),
+            end,
+            limit or 0.0,
+        )
+
+    def advanced(self) -> bool:
+        """Whether a later run has less to bring than this one had: files have arrived, or more of a part."""
+        if self.arrived or self._pulled:
+            return True
+        return self.stage.keeps_parts and length_below(self.stage.fd) - self._part_b >= LEAST_ADVANCE
 
     def fail(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
         """Record a failure; trouble at the destination, which the next file would meet too, is raised."""
@@ -96,7 +120,8 @@ class Work:
             unmounted = True
             error = TransferFailed(Blame.NETWORK, self.unseen)
         result = failed(self.job, file, error, self.began if started is None else started)
-        self.results[file] = result._replace(unmounted=unmounted)
+        advanced = error.blame is Blame.NETWORK and not unmounted and self.advanced()
+        self.results[file] = result._replace(unmounted=unmounted, advanced=advanced)
         self.tell(files=1)
 
     def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:
@@ -121,6 +146,7 @@ class Work:
         elif outcome is not None:
             self.settle(one.file, destination_trouble(outcome), one.started)
         else:
+            self._pulled = True
             self.results[one.file] = PullResult(
                 one.file, Verdict.PULLED, one.started, time.time(), space_b, one.method
             )

@@ -50,7 +50,9 @@ class Worker:
                 if job.source.host == job.node.host:
                     return pull(job, node, task.stage, self.transfer, report, node_io(job.source))
                 witness = remote_io(job.source).witness
-                return pull(job, node, task.stage, self.transfer, report, witness=witness)
+                return pull(
+                    job, node, task.stage, self.transfer, report, witness=witness, deadline=task.deadline
+                )
             case CheckJob():
                 from alpenhorn.run.check import check
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from alpenhorn.errors import AlpenhornError, CommandFailed
 from alpenhorn.fs.command import run
 from alpenhorn.model import Blame
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import ssh as remote
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, unwritable
 
@@ -53,10 +53,12 @@ _PLAIN = re.compile(r"(?:[A-Za-z0-9_.:%-]+:|\[[A-Za-z0-9_.:%-]+\]:)?/[A-Za-z0-9_
 
 
 class Session(NamedTuple):
-    """How a session ended: rsync's exit status (negative: a signal) and what it wrote to standard error."""
+    """How a session ended: rsync's exit status (negative: a signal), what it wrote to standard error, and why we ended
+    it if we did."""
 
     status: int
     stderr: str
+    given_up: Reason | None = None
 
 
 def command(
@@ -200,6 +202,8 @@ def is_partial(session: Session) -> bool:
 
 def failure(session: Session, host: str | None) -> TransferFailed:
     """Why a file did not arrive of which the session says nothing in particular; `host`: the other one, if any."""
+    if session.given_up is not None:
+        return TransferFailed(Blame.NETWORK, session.given_up)
     lines = list(_lines(session.stderr))
     for line in lines:
         number = _number(line)

@@ -49,6 +49,19 @@ def test_what_waits_is_counted_anew_in_each_round() -> None:
     assert report.waiting.lines() == ["not pulled; acq/a"]
 
 
+def test_situation_20_what_failed_and_what_waits_for_the_same_reason_is_one_line_with_the_number_of_files() -> (
+    None
+):
+    failures, waiting = Notes(logging.ERROR), Notes(logging.WARNING)
+    failures.add("host b cannot be reached", "acq/a", files=True)
+    waiting.add("no room", "acq/b")
+    for name in ("c", "d"):
+        waiting.add("host b cannot be reached", f"acq/{name}", files=True)
+    failures.merge(waiting)
+    assert failures.lines() == ["host b cannot be reached (3 files); the first: acq/a"]
+    assert waiting.lines() == ["no room; acq/b"]
+
+
 def test_one_fault_is_told_with_its_thing() -> None:
     notes = Notes(logging.WARNING)
     notes.add("corrupt on disk", "acq/a")

@@ -133,7 +133,7 @@ def test_another_nodes_disk_there_keeps_the_copies_and_nobody_is_blamed(sqlite_h
 def test_without_an_ssh_server_there_the_copies_stay_and_nobody_is_blamed(sqlite_hosts):
     sqlite_hosts.configure(ssh=[*sqlite_hosts.ssh, "-p", "1"])
     result = sqlite_hosts.archive.sync()
-    sqlite_hosts.assert_kept(result, "safe1: host there cannot be asked", "refused")
+    sqlite_hosts.assert_kept(result, "safe1: host there cannot be reached", "refused")
     # Nothing is said, and no host asked, until the next attempt is due.
     before = sqlite_hosts.sessions
     sqlite_hosts.archive.synced()
@@ -168,7 +168,7 @@ def test_a_host_that_never_answers_is_given_up_and_the_copies_stay(sqlite_hosts)
     result = run.result(120)
     run.wait_until_nothing_is_left()
     assert len(pids.read_text().split()) == 2
-    sqlite_hosts.assert_kept(result, "host there cannot be asked", "did not end within 30")
+    sqlite_hosts.assert_kept(result, "the session with host there failed", "did not end within 30")
     assert archive.state(request) == "done"
 
 

@@ -399,3 +399,27 @@ def test_what_was_found_has_no_evidence_whatever_was_there_before(rows: Rows, ru
         once_good(rows.index, rows.node["one"], [file_id])
         pulled(rows, run, result(rows.request(file_id), file_id, Verdict.OCCUPIED, error="there"))
         assert rows.state(file_id, "one") == "MY" and not has_evidence(rows, file_id)
+
+
+def test_situation_15_a_pull_that_brought_something_is_no_failure_and_ends_the_earlier_ones(
+    rows: Rows, run: Run
+) -> None:
+    first, second = rows.file("a"), rows.file("b")
+    ids = [rows.request(first), rows.request(second)]
+    pulled(
+        rows,
+        run,
+        *(
+            blamed(request_id, file_id, Blame.NETWORK)
+            for request_id, file_id in zip(ids, (first, second), strict=True)
+        ),
+    )
+    assert rows.all("SELECT count FROM sync_attempt") == [(1,), (1,)]
+    pulled(
+        rows,
+        run,
+        blamed(ids[0], first, Blame.NETWORK)._replace(advanced=True),
+        blamed(ids[1], second, Blame.NETWORK),
+    )
+    assert rows.all("SELECT subject_id, count FROM sync_attempt") == [(ids[1], 2)]
+    assert rows.claims() == []

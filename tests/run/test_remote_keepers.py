@@ -197,7 +197,7 @@ def test_of_two_hosts_only_one_of_which_answers_the_other_counts(hosts: Hosts) -
     elsewhere = hosts.v2._replace(host="elsewhere", address="no.such.host.invalid")
     found = hosts.result(file(), remote=(hosts.v1, elsewhere))
     assert found.verdict is Verdict.KEPT and found.wrong == ()
-    assert "v2: host elsewhere cannot be asked" in found.error and "v1" not in found.error
+    assert "v2: host elsewhere cannot be reached" in found.error and "v1" not in found.error
     assert hosts.result(file(spare=1), remote=(hosts.v1, elsewhere)).verdict is Verdict.DELETED
 
 
@@ -286,7 +286,7 @@ def test_a_node_that_comes_while_its_host_is_asked_is_not_called_wrong(hosts: Ho
 
 def test_a_host_that_refuses_the_connection_does_not_count(hosts: Hosts) -> None:
     hosts.ssh = (*hosts.ssh, "-p", "1")
-    assert_not_counted(hosts, None, "host there cannot be asked", "refused")
+    assert_not_counted(hosts, None, "host there cannot be reached", "refused")
 
 
 def test_a_worker_asks_a_host_that_does_not_answer_once_and_others_for_each_job(hosts: Hosts) -> None:
@@ -301,7 +301,7 @@ def test_a_worker_asks_a_host_that_does_not_answer_once_and_others_for_each_job(
         assert isinstance(outcome, DeleteOutcome)
         results += outcome.results
     assert [one.verdict for one in results] == [Verdict.KEPT] * 2
-    assert all("v2: host elsewhere cannot be asked: " in one.error and one.wrong == () for one in results)
+    assert all("v2: host elsewhere cannot be reached: " in one.error and one.wrong == () for one in results)
     assert hosts.sessions == 3
 
 
@@ -310,7 +310,7 @@ def test_a_host_that_refuses_the_key_does_not_count(hosts: Hosts) -> None:
     kept = allowed.read_text()
     allowed.write_text("")
     try:
-        assert_not_counted(hosts, None, "host there cannot be asked", "Permission denied")
+        assert_not_counted(hosts, None, "host there refuses the login", "Permission denied")
     finally:
         allowed.write_text(kept)
 

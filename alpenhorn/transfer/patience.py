@@ -1,0 +1,78 @@
+"""Giving up a session with another host that brings nothing any more, or takes too long.
+
+rsync's own --timeout does not help: what it sends itself to keep the connection alive counts as movement there, and
+a stalled connection takes many such messages before it is full.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from alpenhorn.reasons import Code, Reason
+
+LOOKS = 8  # at what has arrived, within the time that a stall may take
+START_SECONDS = 60.0  # at least, for connecting, logging in and the first bytes, however short a stall may be
+PLACING_SHARE = 0.1  # of a job's time, for placing what has arrived before the worker is killed
+PLACING_SECONDS = (
+    10.0  # at least, as ending programs that do not heed SIGTERM takes some; of short times the half
+)
+
+
+def session_seconds(limit: float) -> float:
+    """How much of the seconds that a job has may be spent on sessions."""
+    return limit - max(PLACING_SHARE * limit, min(PLACING_SECONDS, limit / 2))
+
+
+class Patience:
+    """Ask `over` again and again while a session goes on; `why` is set once it is to be ended.
+
+    `stall`: seconds within which something must arrive, 0 for no limit.  `size_b`: the length of all that has arrived,
+    asked rarely, for programs that do not tell as they go.  `end`: by time.monotonic(), when the session must end since
+    the job has `limit` seconds; None for no limit.
+    """
+
+    def __init__(
+        self, host: str | None, stall: float, size_b: Callable[[], int], end: float | None, limit: float
+    ) -> None:
+        self.why: Reason | None = None
+        self._host = host
+        self._stall = stall
+        self._size_b = size_b
+        self._end = end
+        self._limit = limit
+        self._arrived = size_b()
+        self._most = max(stall, START_SECONDS)
+        self._moved = self._looked = time.monotonic()
+
+    def moved(self) -> None:
+        """Something has arrived."""
+        self._most = self._stall
+        self._moved = time.monotonic()
+
+    def over(self) -> bool:
+        now = time.monotonic()
+        if self._end is not None and now >= self._end:
+            self.why = Code.PULL_TIMED_OUT(host=self._host, seconds=self._limit)
+        elif self._stall and now - max(self._looked, self._moved) >= self._stall / LOOKS:
+            self._looked = now
+            arrived = self._size_b()
+            if arrived != self._arrived:
+                self._arrived = arrived
+                self.moved()
+            elif now - self._moved >= self._most:
+                self.why = Code.TRANSFER_STALLED(host=self._host, seconds=self._most)
+        return self.why is not None
+
+
+def length_below(directory: int) -> int:
+    """The length of all files below an open directory, in bytes."""
+    total = 0
+    for _, _, names, fd in os.fwalk(".", dir_fd=directory, onerror=None):
+        for name in names:
+            try:
+                total += os.stat(name, dir_fd=fd, follow_symlinks=False).st_size
+            except OSError:  # renamed since it was listed
+                continue
+    return total
