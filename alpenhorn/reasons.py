@@ -31,6 +31,12 @@ class Code(StrEnum):
     """What another program, an extension or an earlier version of this program said."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
 
+    NAME_NOT_HELD = (
+        "name-not-held",
+        "the tables of the index cannot hold some character of its name; run `alpenhorn db upgrade`, which converts"
+        " the tables to utf8mb4",
+    )
+
 
 class Reason(str):
     """The text of a reason; `code` says which one it is."""

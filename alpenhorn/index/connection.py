@@ -13,7 +13,7 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ class Index:
         self.hold_on: Callable[[], bool] = lambda: False
         self._stopping: Callable[[], bool] = lambda: False
         self._abandoned: IndexUnusable | None = None
+        self._given_up = False
         self._galera: bool | None = None
         _open.add(self)
 
@@ -136,19 +137,23 @@ class Index:
             self.patience, self.hold_on = before, hold_on
 
     @contextmanager
-    def answering_within(self, seconds: float | None) -> Iterator[None]:
-        """Within it a server's answer to one statement may take that long; None: as long as it takes.
-
-        For what is small, and must not wait for a server that stands still; and for what works through whole tables.
-        """
-        if self.sqlite:
-            yield
-            return
-        before, self.db.answer_within = self.db.answer_within, seconds
+    def glancing(self) -> Iterator[None]:
+        """As `impatient`, for a few rows, and also where the server stands still: other work waits meanwhile."""
+        before = self.answer_within(QUICK_ANSWER)
         try:
-            yield
+            with self.impatient():
+                yield
         finally:
-            self.db.answer_within = before
+            self.answer_within(before)
+
+    def answer_within(self, seconds: float | None) -> float | None:
+        """Let a server's answer to one statement take that long, and return how long it could take before; None: as
+        long as it takes, for what works through whole tables."""
+        if self.sqlite:
+            return None
+        before: float | None = self.db.answer_within
+        self.db.answer_within = seconds
+        return before
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         if self._abandoned is not None and self._stopping():
@@ -157,12 +162,22 @@ class Index:
         pause = 0.05
         while True:
             try:
-                return attempt()
+                found = attempt()
+                self._given_up = False
+                return found
+            except (KeyboardInterrupt, SystemExit):
+                # Asked to end at once: what follows must not wait for a server that stands still once more.
+                if not self.sqlite and self.db.stalled:
+                    self._abandoned = IndexUnusable(f"the index {self.url} did not answer")
+                raise
             except IndexInterrupted as error:
                 self.disconnect()
                 if self._gives_up(started, pause):
-                    seconds = self.patience if not self._stopping() else time.monotonic() - started
+                    waited = time.monotonic() - started
+                    patient = not (self._given_up or self._stopping())
+                    seconds = max(waited, self.patience) if patient else waited
                     gone = IndexUnusable(f"{error}; gave up after {seconds:.3g} s")
+                    self._given_up = self._given_up or self.patience > 0
                     if self._stopping():
                         # What follows, such as the record of the run's end, must not wait once more.
                         self._abandoned = gone
@@ -172,7 +187,9 @@ class Index:
     def _gives_up(self, started: float, pause: float) -> bool:
         """Wait for the next attempt, unless it is not worth it."""
         end = time.monotonic() + pause
-        if end > started + self.patience and not self.hold_on():
+        # Who has waited in vain, and still has something to record, tries it once more and does not wait once more.
+        patience = 0.0 if self._given_up else self.patience
+        if end > started + patience and not self.hold_on():
             return True
         while (left := end - time.monotonic()) > 0:
             if self._stopping():
@@ -231,6 +248,10 @@ class Index:
             return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {settings}"
         settings = ", ".join(f"{column} = VALUES({column})" for column in update)
         return f"{insert} ON DUPLICATE KEY UPDATE {settings}"
+
+    def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
+        """Those of some names that have a character which the tables of the index cannot hold."""
+        return frozenset() if self.sqlite else self.db.cannot_hold(texts)
 
     def now(self) -> datetime.datetime:
         """Return the naive UTC time of the index's server (SQLite: of this machine)."""
