@@ -29,6 +29,8 @@ T = TypeVar("T")
 PATIENCE = 60.0
 # Seconds for a statement that reads or writes a few rows, while other work waits for this process.
 QUICK_ANSWER = 10.0
+# Seconds for which a lost index is waited for once the run is to stop.
+STOP_PATIENCE = 5.0
 # Seconds between two looks at whether the run is to stop, while a lost index is waited for.
 LOOK_EVERY = 0.2
 
@@ -40,7 +42,7 @@ class Index:
     """The open index.  `url` is that of the configuration, without its password.
 
     `patience`: seconds for which a lost index is waited for, and longer while `hold_on` says that something would be
-    lost by giving up.  `stopping`: once true, it is waited for no more.
+    lost by giving up.  `stopping`: once true, it is waited for a few seconds at most.
     """
 
     def __init__(self, db: Any, url: str) -> None:
@@ -174,8 +176,8 @@ class Index:
                 self.disconnect()
                 if self._gives_up(started, pause):
                     waited = time.monotonic() - started
-                    patient = not (self._given_up or self._stopping())
-                    seconds = max(waited, self.patience) if patient else waited
+                    as_usual = not (self._given_up or self._stopping()) and waited < self.patience + 60
+                    seconds = self.patience if as_usual else waited
                     gone = IndexUnusable(f"{error}; gave up after {seconds:.3g} s")
                     self._given_up = self._given_up or self.patience > 0
                     if self._stopping():
@@ -189,13 +191,17 @@ class Index:
         end = time.monotonic() + pause
         # Who has waited in vain, and still has something to record, tries it once more and does not wait once more.
         patience = 0.0 if self._given_up else self.patience
-        if end > started + patience and not self.hold_on():
-            return True
-        while (left := end - time.monotonic()) > 0:
+        while True:
             if self._stopping():
+                # Long enough for another session's lock, and for a deadlock: what was finished is to be recorded.
+                if end > started + min(patience, STOP_PATIENCE):
+                    return True
+            elif end > started + patience and not self.hold_on():
                 return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
             time.sleep(min(left, LOOK_EVERY))
-        return self._stopping()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement and return its cursor.  `sql` has a ? for each of `params` on both engines.

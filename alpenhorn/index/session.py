@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at whether the run is to stop, and that it waits for an answer then.
 LOOK_EVERY = 0.5
-HURRIED = 3.0
+HURRIED = 5.0
 STALLED = 1.0
 
 
