@@ -92,7 +92,8 @@ class MariaDB(Explained, pw.MySQLDatabase):
             explanation = self.explain(error)
             if explanation is None:
                 explanation = IndexUnusable(f"{self.where} cannot be opened: {self._text(error)}")
-            raise explanation from error
+            # A traceback shows what the server said as well.
+            raise explanation from (None if self._hidden else error)
         return connection
 
     def _notice_dead_peer(self, connection: Any) -> None:

@@ -206,6 +206,23 @@ def test_situation_04_doctor_shows_what_is_set(far: Far, tmp_path: Path) -> None
     assert "has no tables yet" in said
 
 
+# --- situation 26 ---------------------------------------------------------------------------------------
+
+
+def test_situation_26_a_refused_login_does_not_show_what_may_be_a_password(
+    network_server: NetworkServer, network_database: str
+) -> None:
+    url = network_server.tcp(network_database, user="userS3CRET")
+    done = subprocess.run(
+        [sys.executable, "-m", "alpenhorn", "-vv", "db", "check"],
+        env={**os.environ, "ALPENHORN_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3 and "access denied" in done.stderr and "Traceback" in done.stderr
+    assert "S3CRET" not in done.stdout + done.stderr
+
+
 # --- situation 19 --------------------------------------------------------------------------------------
 
 
