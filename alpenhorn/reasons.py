@@ -1192,9 +1192,15 @@ class Code(_Codes):
         "names that differ only in trailing blanks are one name, in {columns}",
     )
     """Two files may be taken for one."""
+    NAME_NOT_HELD = (
+        "name-not-held",
+        "the tables of the index cannot hold some character of its name; run `alpenhorn db upgrade`, which converts"
+        " the tables to utf8mb4",
+    )
+    """The tables are in latin1 or utf8mb3; only that file is left out."""
     CHARACTER_SET_TOO_SMALL = (
         "character-set-too-small",
-        "names with some characters are refused, in {columns}",
+        "names with some characters are refused, and others may be one name though they differ, in {columns}",
     )
     """The tables are not in utf8mb4."""
     ROWS_WITHOUT_TARGET = "rows-without-target", "{count} {what}: they are left alone"

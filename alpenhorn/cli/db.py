@@ -13,6 +13,7 @@ from alpenhorn.coordinator import plugins
 from alpenhorn.errors import DONE, FAILED, Refused
 from alpenhorn.index import check as checks
 from alpenhorn.index import components, schema
+from alpenhorn.index.durability import durability
 
 
 @click.group()
@@ -50,6 +51,7 @@ def init(app: App, only: str | None) -> None:
         known = ", ".join((*schema.COMPONENTS, *named))
         raise click.BadParameter(f"there is no component {only!r}; known are {known}", param_hint="--only")
     index = app.open_index(create=True)
+    index.answer_within(None)  # an index on a large table takes its time
     added = [] if only in named else schema.create(index, only)
     if only is None or only in named:
         wanted = [one.loaded for name, one in named.items() if only in (None, name)]
@@ -73,7 +75,7 @@ def init(app: App, only: str | None) -> None:
 @json_option
 @pass_app
 def check(app: App, as_json: bool) -> int:
-    """Look for what may be wrong with the index: version, indexes, collation, orphan rows, clocks.
+    """Look for what may be wrong with the index: version, indexes, collation, orphan rows, clocks, server.
 
     Nothing is changed. Each line says pass, warn or fail, and what to do; exits 1 when one says fail. On a
     large index this reads every row and takes a while.
@@ -83,7 +85,8 @@ def check(app: App, as_json: bool) -> int:
       alpenhorn db check
     """
     index = app.open_index()
-    findings = [*checks.check(index), *plugins.findings(index)]
+    index.answer_within(None)  # whole tables are gone through
+    findings = [*checks.check(index), *durability(index), *plugins.findings(index)]
     if as_json:
         output.document([finding.document() for finding in findings])
     else:

@@ -44,6 +44,7 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
     from alpenhorn.record import backup as records
 
     index = app.index
+    index.answer_within(None)  # whole tables are read
     made = backups.write(index, _directory(app, directory), _tables(), keep)
     try:
         records.made(index, made.path, made.at)

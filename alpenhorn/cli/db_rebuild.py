@@ -34,6 +34,7 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
     from alpenhorn.coordinator import rebuild as rebuilding
 
     index = app.index
+    index.answer_within(None)  # whole tables are filled
     disks, faults = rebuilding.look(roots)
     for fault in faults:
         output.note(fault)

@@ -26,6 +26,8 @@ from alpenhorn.errors import Refused
 def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
     """Bring an index up to date that an older version made: 2.0.0rc1, 2.0.0rc2, or an earlier one of this program.
 
+    Tables of MariaDB with another character set than utf8mb4, as servers with the default latin1 or utf8mb3 make them,
+    are converted, so that names may have any character.
     Says what it found and what it will do, and asks; then writes a dump, with which one can go back, and does it.
     Stop everything that uses the index first, the alpenhorn daemons of all hosts too. With SQLite it is all done or
     nothing. With MariaDB each step stays done; run the command again if it was cut short, and it does the rest.
@@ -41,6 +43,7 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
     from alpenhorn.index.shapes import Shape
 
     index = app.open_index()
+    index.answer_within(None)  # a large table is altered for hours
     shape, why, planned = upgrades.prepare(index)
     if planned is None:
         output.line(

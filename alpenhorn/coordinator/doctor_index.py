@@ -13,6 +13,7 @@ from alpenhorn.index import check as checks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
+from alpenhorn.index.durability import durability
 from alpenhorn.index.times import ago
 from alpenhorn.index.versions import VERSIONS
 from alpenhorn.reasons import Code
@@ -62,6 +63,7 @@ def _look(index: Index, config: Config) -> Generator[Finding, None, scan.Facts]:
     yield Finding(Level.PASS, f"the index has the tables that this program knows: {versions}")
     yield from checks.structure(index)
     yield from checks.collation(index)
+    yield from durability(index)
     yield checks.clock(index)
     yield _writable(index)
     facts = scan.facts(index, host)

@@ -8,6 +8,7 @@ from itertools import chain
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.naming import Listing, Naming
+from alpenhorn.index.charset import UNHELD
 from alpenhorn.model import (
     DetectJob,
     Done,
@@ -23,7 +24,7 @@ from alpenhorn.model import (
     Verdict,
 )
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
-from alpenhorn.plan.imports import choose, is_new, without_taken
+from alpenhorn.plan.imports import Named, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
@@ -169,7 +170,7 @@ class Search(ABC):
             context.report.failures.add(within(why, f"cannot be imported from {node.name}: {why}"), path)
         for path, why in listing.later:
             self.not_yet(path, why)
-        named = listing.named
+        named = self._holdable(listing)
         rows = known(context.index, node.id, [(file.acq, file.name) for file in named if not file.refused])
         plan = choose(named, rows, self.register, self.leave_bad)
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
@@ -179,8 +180,24 @@ class Search(ABC):
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
-        undecided = (path for path, _ in (*listing.undecided, *listing.later))
+        # A name that cannot be held is looked at again, since an upgrade of the index makes it good.
+        unheld = [(file.found.path, file.refused) for file in named if file.refused == UNHELD]
+        undecided = (path for path, _ in (*listing.undecided, *listing.later, *unheld))
         self.looked(listing.job, listing.outcome, chain((file.path for file, _ in plan.wanted), undecided))
+
+    def _holdable(self, listing: Listing) -> list[Named]:
+        """The named files of a listing; those are refused whose names the index cannot hold."""
+        unheld = self.context.index.cannot_hold(
+            name for file in listing.named if not file.refused for name in (file.acq, file.name)
+        )
+        if not unheld:
+            return listing.named
+        return [
+            file._replace(refused=UNHELD)
+            if not file.refused and not unheld.isdisjoint((file.acq, file.name))
+            else file
+            for file in listing.named
+        ]
 
     def _shares(self, wanted: list[tuple[ImportFile, int]]) -> list[list[tuple[ImportFile, int]]]:
         """The very first ones are few, so that there is something to record while the rest is hashed."""

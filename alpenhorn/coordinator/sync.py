@@ -6,6 +6,7 @@ import datetime
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-RENEW_EVERY = claims.LEASE.total_seconds() / 3
+LEASE = claims.LEASE.total_seconds()
+RENEW_EVERY = LEASE / 3
 # Seconds between two looks at the nodes' rows, so that one that is deactivated is left alone by the next job.
 LOOK_EVERY = 2.0
 LOOK_TO_PLAN = 0.2  # before more is planned
-LOOK_AGAIN = 60.0  # where the index did not answer
+AGAIN = 20.0  # where the index did not answer
 # Tasks handed out or queued for each worker; what waits longer is planned later, on newer rows.
 PER_WORKER = 2
 
@@ -64,6 +66,7 @@ def sync(
     report = Report()
     report.must_have_all = asked.manifest or asked.reconcile is not None
     started = time.monotonic()
+    index.stopping = stopping
     topology = topologies.load(index)
     host = config.sync.host
     meant = node_steps.meant(topology, host, asked, report)
@@ -109,7 +112,12 @@ def sync(
             row.end(free_b)
     finally:
         found.release()
+        index.stopping = index.hold_on = _never
     return report
+
+
+def _never() -> bool:
+    return False
 
 
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
@@ -143,12 +151,17 @@ class _Session:
     compare: list[NodeFact] = field(default_factory=list)
     troubles: Troubles = field(default_factory=Troubles)
     renewed: float = field(default_factory=time.monotonic)
+    renew_at: float = field(default_factory=lambda: time.monotonic() + RENEW_EVERY)
+    lease: float = LEASE
+    recording: bool = False
+    away: bool = False  # the index, when it was last looked at
     looked: float = field(default_factory=time.monotonic)
     whole: WholeRun = field(default_factory=WholeRun)
     halted: bool = False
     lists: dict[Kind, Worklist] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.index.hold_on = self._holds_on
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
 
     def rounds(self) -> None:
@@ -284,14 +297,17 @@ class _Session:
             fed = False
             if may_start():
                 self._look_again(context, LOOK_TO_PLAN)
-                fed = self._feed(lists)
+                # While the index is away what is under way goes on, and nothing new is begun.
+                fed = (not self.away or not self._busy()) and self._feed(lists)
             else:
                 self._halt()
-            if not self.pool.queued() and not self.pool.running():
+            if not self._busy():
                 return
             # What was just fed is handed out before more is planned.
             for done in self.pool.wait(0 if fed else self._pause()):
+                self.recording = True
                 self._taken(self._list_of(done.task), done, context)
+                self.recording = False
             self._renew()
             self._look_again(context, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity())
@@ -339,12 +355,14 @@ class _Session:
             return
         self.looked = time.monotonic()
         try:
-            with self.index.impatient():
+            with self.index.glancing():
                 off = context.look_at_nodes()
         except IndexUnusable:
             # A server that is away while a long copy goes on may be back when there is something to record.
-            self.looked += LOOK_AGAIN
+            self.away = True
+            self.looked = time.monotonic() + AGAIN
             return
+        self.away = False
         if off:
             self._withdraw(lambda task: task.node_id not in off)
         for node_id, lock in self.found.locks.items():
@@ -416,14 +434,32 @@ class _Session:
         self.report.planned = (before[0] + files, before[1] + size_b)
 
     def _pause(self) -> float:
-        left = self.renewed + RENEW_EVERY - time.monotonic()
+        left = self.renew_at - time.monotonic()
         if self.asked.time_limit is not None and not self.report.out_of_time:
             left = min(left, self.started + self.asked.time_limit - time.monotonic())
         left = min(left, self.looked + LOOK_EVERY - time.monotonic())
         return max(0.05, min(left, self.watcher.interval or left))
 
+    def _busy(self) -> bool:
+        return bool(self.pool.queued() or self.pool.running())
+
+    def _holds_on(self) -> bool:
+        """Whether the index is waited for however long it is away: while there is work whose outcome can still be
+        recorded, since no other run can have taken over its claims."""
+        return (self.recording or self._busy()) and time.monotonic() < self.renewed + self.lease
+
     def _renew(self) -> None:
-        if time.monotonic() - self.renewed >= RENEW_EVERY:
-            if late := claims.renew(self.index, self.run):
-                self.report.warnings.add(Code.CLAIMS_RAN_OUT(claims=late))
-            self.renewed = time.monotonic()
+        if time.monotonic() < self.renew_at:
+            return
+        began, holds_on = time.monotonic(), self._holds_on()
+        try:
+            with self.index.glancing() if holds_on else nullcontext():
+                late = claims.renew(self.index, self.run)
+        except IndexUnusable:
+            if not holds_on:
+                raise
+            self.renew_at = time.monotonic() + AGAIN
+            return
+        if late:
+            self.report.warnings.add(Code.CLAIMS_RAN_OUT(claims=late))
+        self.renewed, self.renew_at = began, began + RENEW_EVERY

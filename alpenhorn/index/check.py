@@ -6,9 +6,10 @@ import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from alpenhorn.index.charset import NAMES
 from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
-from alpenhorn.index.migrations.ddl import IndexOn
+from alpenhorn.index.migrations.ddl import IndexOn, binary_collation
 from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, absent, declared_indexes
 from alpenhorn.index.tables import Table
 from alpenhorn.index.versions import VERSIONS
@@ -36,17 +37,6 @@ class Finding(NamedTuple):
         code = code_in_json(self.text) if isinstance(self.text, Reason) else None
         return {**self._asdict(), "code": code}
 
-
-# What the paths of files are made of, and the names that commands are given.
-_NAMES = (
-    ("archiveacq", "name"),
-    ("archivefile", "name"),
-    ("archivefileimportrequest", "path"),
-    ("storagegroup", "name"),
-    ("storagehost", "name"),
-    ("storagenode", "name"),
-    ("storagenode", "root"),
-)
 
 # Which rows point to which: (table, column, table pointed to, what the rows are).
 _REFERENCES = (
@@ -145,12 +135,14 @@ def collation(index: Index) -> list[Finding]:
         "FROM information_schema.columns WHERE table_schema = DATABASE() AND collation_name IS NOT NULL "
         "ORDER BY table_name, column_name"
     ).fetchall()
-    names = [row for row in rows if (row[0], row[1]) in _NAMES]
+    names = [row for row in rows if (row[0], row[1]) in NAMES]
+    # These are converted by an upgrade, to a collation that compares bytes.
+    narrow = [row for row in names if row[2] != "utf8mb4"]
+    names = [row for row in names if row not in narrow]
     folding = [row for row in names if not row[3].endswith("_bin")]
     padding = [
         row for row in names if row[3].endswith("_bin") and not row[3].endswith(("nopad_bin", "0900_bin"))
     ]
-    narrow = [row for row in names if row[2] != "utf8mb4"]
     findings = []
     if folding:
         tables = sorted({row[0] for row in folding})
@@ -160,7 +152,7 @@ def collation(index: Index) -> list[Finding]:
                 Code.COLLATION_FOLDS_NAMES(columns=_columns_of(folding)),
                 "do without such names, or, with a backup at hand and nothing running: "
                 + "; ".join(
-                    f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+                    f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE {binary_collation(index)}"
                     for table in tables
                 ),
             )
@@ -178,7 +170,7 @@ def collation(index: Index) -> list[Finding]:
             Finding(
                 Level.WARN,
                 Code.CHARACTER_SET_TOO_SMALL(columns=_columns_of(narrow)),
-                "do without such names, or convert the tables to utf8mb4",
+                "run `alpenhorn db upgrade`, which converts the tables to utf8mb4",
             )
         )
     return findings or [Finding(Level.PASS, "names are compared byte for byte")]

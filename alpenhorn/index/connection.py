@@ -13,7 +13,7 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,8 @@ T = TypeVar("T")
 PATIENCE = 60.0
 # Seconds for a statement that reads or writes a few rows, while other work waits for this process.
 QUICK_ANSWER = 10.0
+# Seconds for which a lost index is waited for once the run is to stop.
+STOP_PATIENCE = 5.0
 # Seconds between two looks at whether the run is to stop, while a lost index is waited for.
 LOOK_EVERY = 0.2
 
@@ -40,7 +42,7 @@ class Index:
     """The open index.  `url` is that of the configuration, without its password.
 
     `patience`: seconds for which a lost index is waited for, and longer while `hold_on` says that something would be
-    lost by giving up.  `stopping`: once true, it is waited for no more.
+    lost by giving up.  `stopping`: once true, it is waited for a few seconds at most.
     """
 
     def __init__(self, db: Any, url: str) -> None:
@@ -50,6 +52,7 @@ class Index:
         self.hold_on: Callable[[], bool] = lambda: False
         self._stopping: Callable[[], bool] = lambda: False
         self._abandoned: IndexUnusable | None = None
+        self._given_up = False
         self._galera: bool | None = None
         _open.add(self)
 
@@ -136,19 +139,23 @@ class Index:
             self.patience, self.hold_on = before, hold_on
 
     @contextmanager
-    def answering_within(self, seconds: float | None) -> Iterator[None]:
-        """Within it a server's answer to one statement may take that long; None: as long as it takes.
-
-        For what is small, and must not wait for a server that stands still; and for what works through whole tables.
-        """
-        if self.sqlite:
-            yield
-            return
-        before, self.db.answer_within = self.db.answer_within, seconds
+    def glancing(self) -> Iterator[None]:
+        """As `impatient`, for a few rows, and also where the server stands still: other work waits meanwhile."""
+        before = self.answer_within(QUICK_ANSWER)
         try:
-            yield
+            with self.impatient():
+                yield
         finally:
-            self.db.answer_within = before
+            self.answer_within(before)
+
+    def answer_within(self, seconds: float | None) -> float | None:
+        """Let a server's answer to one statement take that long, and return how long it could take before; None: as
+        long as it takes, for what works through whole tables."""
+        if self.sqlite:
+            return None
+        before: float | None = self.db.answer_within
+        self.db.answer_within = seconds
+        return before
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         if self._abandoned is not None and self._stopping():
@@ -157,12 +164,22 @@ class Index:
         pause = 0.05
         while True:
             try:
-                return attempt()
+                found = attempt()
+                self._given_up = False
+                return found
+            except (KeyboardInterrupt, SystemExit):
+                # Asked to end at once: what follows must not wait for a server that stands still once more.
+                if not self.sqlite and self.db.stalled:
+                    self._abandoned = IndexUnusable(f"the index {self.url} did not answer")
+                raise
             except IndexInterrupted as error:
                 self.disconnect()
                 if self._gives_up(started, pause):
-                    seconds = self.patience if not self._stopping() else time.monotonic() - started
+                    waited = time.monotonic() - started
+                    as_usual = not (self._given_up or self._stopping()) and waited < self.patience + 60
+                    seconds = self.patience if as_usual else waited
                     gone = IndexUnusable(f"{error}; gave up after {seconds:.3g} s")
+                    self._given_up = self._given_up or self.patience > 0
                     if self._stopping():
                         # What follows, such as the record of the run's end, must not wait once more.
                         self._abandoned = gone
@@ -172,13 +189,19 @@ class Index:
     def _gives_up(self, started: float, pause: float) -> bool:
         """Wait for the next attempt, unless it is not worth it."""
         end = time.monotonic() + pause
-        if end > started + self.patience and not self.hold_on():
-            return True
-        while (left := end - time.monotonic()) > 0:
+        # Who has waited in vain, and still has something to record, tries it once more and does not wait once more.
+        patience = 0.0 if self._given_up else self.patience
+        while True:
             if self._stopping():
+                # Long enough for another session's lock, and for a deadlock: what was finished is to be recorded.
+                if end > started + min(patience, STOP_PATIENCE):
+                    return True
+            elif end > started + patience and not self.hold_on():
                 return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
             time.sleep(min(left, LOOK_EVERY))
-        return self._stopping()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement and return its cursor.  `sql` has a ? for each of `params` on both engines.
@@ -231,6 +254,10 @@ class Index:
             return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {settings}"
         settings = ", ".join(f"{column} = VALUES({column})" for column in update)
         return f"{insert} ON DUPLICATE KEY UPDATE {settings}"
+
+    def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
+        """Those of some names that have a character which the tables of the index cannot hold."""
+        return frozenset() if self.sqlite else self.db.cannot_hold(texts)
 
     def now(self) -> datetime.datetime:
         """Return the naive UTC time of the index's server (SQLite: of this machine)."""

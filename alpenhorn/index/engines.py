@@ -14,7 +14,7 @@ import peewee as pw
 
 from alpenhorn import address
 from alpenhorn.config import Database
-from alpenhorn.errors import IndexUnusable
+from alpenhorn.errors import AlpenhornError, IndexUnusable
 
 # What the models of `alpenhorn.index.tables` use; here, since runs do without those.
 database = pw.DatabaseProxy()
@@ -27,11 +27,12 @@ class IndexInterrupted(IndexUnusable):
 
 
 class Explained:
-    """Mixed into peewee's databases: their troubles become IndexUnusable, wherever a query was made."""
+    """Mixed into peewee's databases: their troubles become errors of ours, mostly IndexUnusable, wherever a query was
+    made."""
 
     where: str
 
-    def explain(self, error: Exception) -> IndexUnusable | None:
+    def explain(self, error: Exception) -> AlpenhornError | None:
         raise NotImplementedError
 
     @contextmanager

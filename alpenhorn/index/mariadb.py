@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,21 @@ import peewee as pw
 
 from alpenhorn.address import Server
 from alpenhorn.config import Database
-from alpenhorn.errors import IndexUnusable
+from alpenhorn.errors import AlpenhornError, IndexUnusable
+from alpenhorn.index import charset
 from alpenhorn.index.engines import Explained, IndexInterrupted
 
 CONNECT_TIMEOUT = 10
 LOCK_WAIT = 20
 # Seconds for the first byte of an answer, and then for each further part of it: a server that was stopped keeps its
-# connections open, and the kernel answers for it.  `MariaDB.answer_within` changes the first one.
-ANSWER_WITHIN = 600.0
+# connections open, and the kernel answers for it.  Generous, since a statement may go through a large table, and since
+# signals are honoured meanwhile.  `MariaDB.answer_within` changes the first one.
+ANSWER_WITHIN = 1800.0
 READ_TIMEOUT = 300
 WRITE_TIMEOUT = 60
 
 # Codes of MariaDB and MySQL, client and server.
-_LOST = {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055}
+_LOST = {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 # The last: a savepoint is gone because a deadlock rolled back its whole transaction.
 _PASSING = _LOST | {1020, 1040, 1203, 1205, 1213, 1305}
 _MISTAKEN = {1054, 1091}  # OperationalErrors that a wrong statement causes
@@ -40,12 +43,14 @@ class MariaDB(Explained, pw.MySQLDatabase):
 
     `answer_within`: seconds after which a statement that is not answered counts as lost; None: never.
     `hurry`: asked while an answer is waited for; true cuts the waiting to a few seconds.
+    `stalled`: the last statement that was given up had waited for its answer for longer than one that is merely slow.
     """
 
     def __init__(self, server: Server, shown: str, wanted: Database) -> None:
         self.where = f"the index {shown}"
         self.answer_within: float | None = ANSWER_WITHIN
         self.hurry: Callable[[], bool] = lambda: False
+        self.stalled = False
         self._hidden = "" if server.user_is_sure(wanted.credentials) else server.user
         self._tls = wanted.tls
         self._certificate = wanted.ssl_cert is not None
@@ -87,7 +92,8 @@ class MariaDB(Explained, pw.MySQLDatabase):
             explanation = self.explain(error)
             if explanation is None:
                 explanation = IndexUnusable(f"{self.where} cannot be opened: {self._text(error)}")
-            raise explanation from error
+            # A traceback shows what the server said as well.
+            raise explanation from (None if self._hidden else error)
         return connection
 
     def _notice_dead_peer(self, connection: Any) -> None:
@@ -103,15 +109,38 @@ class MariaDB(Explained, pw.MySQLDatabase):
                 peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
                 peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
 
+    @cached_property
+    def _narrow(self) -> tuple[str, ...]:
+        return charset.narrow(self)
+
+    def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
+        """Those of the texts that have a character which the tables lack; no question for ASCII."""
+        strange = [text for text in texts if not text.isascii()]
+        return charset.cannot_hold(self, self._narrow, strange) if strange else frozenset()
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """A SELECT that asks for a name which the tables cannot hold finds none, as for any other that is not there."""
+        try:
+            return super().execute_sql(sql, params)
+        except charset.CannotCompare:
+            if not params or not sql.lstrip().startswith("SELECT"):
+                raise
+            unheld = self.cannot_hold(value for value in params if isinstance(value, str))
+            if not unheld:
+                raise
+            return super().execute_sql(sql, tuple(charset.comparable(params, unheld)))
+
     def _text(self, error: Exception) -> str:
         """What the server or the library says, without what may be a password."""
         text = str(error.args[1] if len(error.args) > 1 else error)
         return text.replace(f"'{self._hidden}'", "'…'") if self._hidden else text
 
-    def explain(self, error: Exception) -> IndexUnusable | None:
+    def explain(self, error: Exception) -> AlpenhornError | None:
         code = error.args[0] if error.args else None
         text = self._text(error)
         kind = type(error).__name__
+        if unheld := charset.explained(self.where, code, text):
+            return unheld
         if code in (1045, 1698):
             return IndexUnusable(
                 f"{self.where}: access denied; check the user name in [database] url and the password in "

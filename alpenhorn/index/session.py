@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at whether the run is to stop, and that it waits for an answer then.
 LOOK_EVERY = 0.5
-HURRIED = 3.0
+HURRIED = 5.0
+STALLED = 1.0
 
 
 class Session(Connection):
@@ -31,9 +32,11 @@ class Session(Connection):
     def query(self, query: bytes | bytearray | str) -> None:
         """Send a statement and wait until its result begins."""
         self.send_query(bytes(query) if isinstance(query, bytearray) else query)
+        began = time.monotonic()
         try:
             self._await()
         except BaseException:
+            self._owner.stalled = time.monotonic() - began > STALLED
             # An answer that is still to come would be taken for that to the next statement.
             self.close()
             raise

@@ -1,6 +1,6 @@
-"""An index of an older release, or with an older version of our own tables, is brought up to date: all of it or nothing
-on SQLite; on MariaDB, where each step commits by itself, in an order in which an upgrade that is cut short is finished
-by the next one.
+"""An index of an older release, with an older version of our own tables, or with a character set that lacks characters,
+is brought up to date: all of it or nothing on SQLite; on MariaDB, where each step commits by itself, in an order in
+which an upgrade that is cut short is finished by the next one.
 
 The DDL is written here.  `playhouse.migrate` would set a new column's default by an UPDATE of all rows, followed by
 a rebuilt table, and takes names of constraints by guess; an ADD COLUMN with a default touches no row.
@@ -16,7 +16,7 @@ from pathlib import Path
 import peewee as pw
 
 from alpenhorn.errors import IndexUnusable, Refused
-from alpenhorn.index import dump
+from alpenhorn.index import charset, dump
 from alpenhorn.index.check import unserved
 from alpenhorn.index.connection import Index
 from alpenhorn.index.current import other_version, refuse_other_versions
@@ -36,6 +36,7 @@ from alpenhorn.index.shapes import (
 from alpenhorn.index.upgrade_plan import (
     AddColumn,
     AddHosts,
+    ConvertTable,
     CreateTable,
     DropIndex,
     DropOldColumns,
@@ -51,6 +52,10 @@ from alpenhorn.index.upgrade_plan import (
 from alpenhorn.index.versions import OLD_COLUMNS, OURS, VERSIONS
 
 TABLES = (*MODELS, *OURS)
+_CONVERTED = (
+    "names that differ only in case, accents or trailing blanks are different names afterwards; a conversion copies the"
+    " whole table, and takes as much room again while it goes on"
+)
 DROP_COLUMN = (3, 35, 0)  # the first SQLite that has it
 
 
@@ -68,26 +73,40 @@ def prepare(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> tuple
     if shape in UPGRADABLE:
         return shape, why, plan(_facts(index, found, needed, migrations))
     if shape is Shape.CURRENT:
+        narrow = _narrow(index, found)
         # Without any version `db init` adds our tables, as to an index of the daemon.
-        if versions.get("sync", needed["sync"]) == needed["sync"]:
-            return shape, why, None
-        why = other_version("sync", versions["sync"], needed["sync"])
-        return shape, why, _plan_of_ours(index, needed["sync"], migrations)
+        if versions.get("sync", needed["sync"]) != needed["sync"]:
+            why = other_version("sync", versions["sync"], needed["sync"])
+            parts = missing(index, migrations)
+            steps = (*parts, RecordVersion("sync", needed["sync"]), *narrow)
+            return shape, why, Plan(steps, _trigger_notes(index), tuple(problems(parts)))
+        if narrow:
+            sets = ", ".join(sorted({step.sets for step in narrow}))
+            why = f"has tables whose character set ({sets}) lacks characters that names of files have"
+            return shape, why, Plan(narrow, (_CONVERTED, *_trigger_notes(index)), ())
+        return shape, why, None
     raise IndexUnusable(
         complaint(found, index.url) or f"the index {index.url} has no tables yet: run `alpenhorn db init`"
     )
 
 
-def _plan_of_ours(index: Index, version: int, migrations: Sequence[Migration]) -> Plan:
-    parts = missing(index, migrations)
-    notes = []
-    if not index.sqlite:
-        notes = [
-            f"the dump does not contain the trigger {name} of the table {table}"
-            for name, table in sorted(_triggers(index))
-            if table in TABLES
-        ]
-    return Plan((*parts, RecordVersion("sync", version)), tuple(notes), tuple(problems(parts)))
+def _narrow(index: Index, found: Found) -> tuple[ConvertTable, ...]:
+    """The conversions of the tables that cannot hold all characters, in one statement each."""
+    if index.sqlite:
+        return ()
+    tables = charset.narrow_tables(index.db, (name for name in TABLES if name in found.tables))
+    collation = ddl.binary_collation(index) if tables else ""
+    return tuple(ConvertTable(table, sets, collation) for table, sets in tables)
+
+
+def _trigger_notes(index: Index) -> tuple[str, ...]:
+    if index.sqlite:
+        return ()
+    return tuple(
+        f"the dump does not contain the trigger {name} of the table {table}"
+        for name, table in sorted(_triggers(index))
+        if table in TABLES
+    )
 
 
 def upgrade(
@@ -146,6 +165,7 @@ def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Se
         indexes=_missing_indexes(index, found),
         components=[one for one in needed.items() if one not in (found.versions or {}).items()],
         ours=missing(index, migrations),
+        narrow=_narrow(index, found),
     )
 
 
@@ -216,6 +236,8 @@ def do(index: Index, step: Step) -> None:
             _add_column(index, table, column)
         case ddl.CreateTable() | ddl.AddColumn() | AddIndex():
             ddl.apply(index, step)
+        case ConvertTable(table, _, collation):
+            index.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}")
         case AddHosts(hosts):
             _add_hosts(index, hosts)
         case FillNodes(nodes):

@@ -51,7 +51,8 @@ class Facts(NamedTuple):
     `hosts`: rows of storagehost, where an upgrade was begun; `folded`: names of hosts that differ and that the server
     takes for one; `triggers`: (trigger, table); `views`: those that may show an old column; `over_old`: (index, its
     columns) that have an old column; `components`: (component, version to record); `ours`: missing parts of our own
-    tables; the rest: what today's index has and this one has not.
+    tables; `narrow`: the conversions of tables that cannot hold all characters; the rest: what today's index has and
+    this one has not.
     """
 
     nodes: Sequence[OldNode]
@@ -65,6 +66,7 @@ class Facts(NamedTuple):
     indexes: Sequence[IndexOn] = ()
     components: Sequence[tuple[str, int]] = ()
     ours: Sequence[ddl.Part] = ()
+    narrow: Sequence[ConvertTable] = ()
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,32 @@ class DropOldColumns:
         return f"drop the columns {', '.join(OLD_COLUMNS)} of the table storagenode"
 
 
+@dataclass(frozen=True)
+class ConvertTable:
+    """`sets`: the character sets of its texts."""
+
+    table: str
+    sets: str
+    collation: str
+
+    def __str__(self) -> str:
+        return (
+            f"convert the table {self.table} from the character set {self.sets} to utf8mb4, {self.collation}"
+        )
+
+
 # Those of `ddl` are for our own tables; CreateTable and AddColumn here are for the daemon's, by their models.
-Step = CreateTable | AddColumn | AddHosts | FillNodes | RecordVersion | DropIndex | DropOldColumns | ddl.Part
+Step = (
+    CreateTable
+    | AddColumn
+    | AddHosts
+    | FillNodes
+    | RecordVersion
+    | DropIndex
+    | DropOldColumns
+    | ConvertTable
+    | ddl.Part
+)
 
 
 @dataclass(frozen=True)
@@ -177,6 +203,8 @@ def plan(facts: Facts) -> Plan:
     steps += [RecordVersion(*component) for component in facts.components]
     steps += [DropIndex(name, columns) for name, columns in facts.over_old]
     steps.append(DropOldColumns(nodes))
+    # Last: as long as they are not all done, the next upgrade finds the rest.
+    steps += facts.narrow
     return Plan(tuple(steps), (*notes, *_notes(facts)), (*_problems(facts), *problems(facts.ours)))
 
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import datetime
 import time
+from typing import Any
+
+import pytest
 
 from alpenhorn.config import load
 from alpenhorn.coordinator.nodes import Nodes
@@ -17,24 +20,42 @@ def clock() -> datetime.datetime:
     return datetime.datetime(2026, 11, 22, 12, 0, 0)
 
 
+def session(index: Index, pool: Pool, **more: Any) -> _Session:
+    return _Session(
+        index=index,
+        pool=pool,
+        config=load(None, {"HOME": "/"}),
+        asked=Asked(),
+        watcher=Unwatched(),
+        clock=clock,
+        stopping=lambda: False,
+        report=Report(),
+        run=runs.begin(index, "here", [], clock),
+        started=time.monotonic(),
+        start=topology.load(index),
+        nodes=[],
+        found=Nodes(),
+        **more,
+    )
+
+
 def test_no_two_jobs_of_a_run_share_a_stage_though_they_are_of_different_rounds(index: Index) -> None:
     """A worker that hangs in a write, and is abandoned, must not wake up in another job's file."""
-    run = runs.begin(index, "here", [], clock)
     with Pool(1, lambda task, report: None) as pool:
-        session = _Session(
-            index=index,
-            pool=pool,
-            config=load(None, {"HOME": "/"}),
-            asked=Asked(),
-            watcher=Unwatched(),
-            clock=clock,
-            stopping=lambda: False,
-            report=Report(),
-            run=run,
-            started=time.monotonic(),
-            start=topology.load(index),
-            nodes=[],
-            found=Nodes(),
-        )
-        names = [context.stage() for context in (session._context(), session._context()) for _ in range(3)]
+        one = session(index, pool)
+        names = [context.stage() for context in (one._context(), one._context()) for _ in range(3)]
     assert len(set(names)) == 6
+
+
+@pytest.mark.parametrize(
+    ("lease", "busy", "waits"), [(900.0, True, True), (900.0, False, False), (0.0, True, False)]
+)
+def test_situation_16_a_lost_index_is_waited_for_while_claims_are_valid_and_something_is_under_way(
+    index: Index, lease: float, busy: bool, waits: bool
+) -> None:
+    with Pool(1, lambda task, report: None) as pool:
+        one = session(index, pool, lease=lease)
+        one.recording = busy
+        assert index.hold_on() is waits
+        with index.glancing():
+            assert not index.hold_on()

@@ -13,7 +13,10 @@ import pytest
 
 from alpenhorn.config import Database
 from alpenhorn.errors import IndexUnusable
+from alpenhorn.index import schema
+from alpenhorn.index.check import Level
 from alpenhorn.index.connection import Index
+from alpenhorn.index.durability import durability
 from tests.fixtures.index import MariaDBServer
 from tests.fixtures.server import NetworkServer
 
@@ -201,3 +204,96 @@ def test_situation_04_doctor_shows_what_is_set(far: Far, tmp_path: Path) -> None
     assert f"TLS to the server of the index: ssl_mode VERIFY_IDENTITY; ssl_ca {far.server.pem('ca')}" in said
     assert f"the private key {key} can be read by others" in said
     assert "has no tables yet" in said
+
+
+# --- situation 26 ---------------------------------------------------------------------------------------
+
+
+def test_situation_26_a_refused_login_does_not_show_what_may_be_a_password(
+    network_server: NetworkServer, network_database: str
+) -> None:
+    url = network_server.tcp(network_database, user="userS3CRET")
+    done = subprocess.run(
+        [sys.executable, "-m", "alpenhorn", "-vv", "db", "check"],
+        env={**os.environ, "ALPENHORN_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3 and "access denied" in done.stderr and "Traceback" in done.stderr
+    assert "S3CRET" not in done.stdout + done.stderr
+
+
+# --- situation 19 --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def made(network_server: NetworkServer, network_database: str) -> Iterator[Index]:
+    index = Index.open(network_server.tcp(network_database))
+    schema.create(index)
+    yield index
+    index.close()
+    network_server.run(
+        "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
+        "SET GLOBAL sync_binlog = 1",
+        "SET GLOBAL read_only = OFF",
+    )
+
+
+def test_situation_19_a_server_that_keeps_what_it_is_told(made: Index) -> None:
+    assert [finding.level for finding in durability(made)] == [Level.PASS]
+
+
+@pytest.mark.parametrize(
+    ("statement", "level", "said", "remedy"),
+    [
+        (
+            "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
+            Level.WARN,
+            "may call copies good that were deleted in the last second",
+            "innodb_flush_log_at_trx_commit = 1",
+        ),
+        (
+            "SET GLOBAL sync_binlog = 0",
+            Level.WARN,
+            "replicas and point-in-time restores lack",
+            "sync_binlog = 1",
+        ),
+        (
+            "SET GLOBAL read_only = ON",
+            Level.FAIL,
+            "deletions would rest on copies that are gone",
+            "primary server",
+        ),
+        (
+            "ALTER TABLE far.sync_claim ENGINE=MyISAM",
+            Level.FAIL,
+            "sync_claim (MyISAM); two hosts that delete copies of a file at the same time may remove the last ones",
+            "ALTER TABLE sync_claim ENGINE=InnoDB",
+        ),
+    ],
+)
+def test_situation_19_what_a_setting_means_for_deletions_is_told(
+    made: Index, network_server: NetworkServer, statement: str, level: Level, said: str, remedy: str
+) -> None:
+    network_server.run(statement)
+    (finding,) = durability(made)
+    assert (finding.level, said in finding.text, remedy in finding.remedy) == (level, True, True), finding
+
+
+def test_situation_19_both_commands_tell_it(
+    made: Index, network_server: NetworkServer, tmp_path: Path
+) -> None:
+    network_server.run("SET GLOBAL innodb_flush_log_at_trx_commit = 0", "SET GLOBAL read_only = ON")
+    conf = tmp_path / "alpenhorn.toml"
+    conf.write_text(f'[database]\nurl = "{network_server.tcp("far")}"\n')
+    for command in (["db", "check"], ["doctor"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "alpenhorn", "-c", str(conf), *command],
+            env={name: value for name, value in os.environ.items() if not name.startswith("ALPENHORN_")},
+            capture_output=True,
+            text=True,
+        )
+        said = " ".join(done.stdout.split())
+        assert "innodb_flush_log_at_trx_commit = 0" in said and "the server is read-only (read_only)" in said
+        assert done.returncode == 1
+    assert made.execute("SELECT 1").fetchone() == (1,)
