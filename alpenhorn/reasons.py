@@ -31,6 +31,14 @@ class Code(StrEnum):
     """What another program, an extension or an earlier version of this program said."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
 
+    # What lasts, and how it ends.
+    NODE_LEFT_OUT = "node-left-out", "node {node} is left out: {why}"
+    NODE_LOST = "node-lost", "node {node}: {why}"
+    NODE_BACK = "node-back", "node {node} is back, after {span}"
+    HOST_SILENT = "host-silent", "host {host} could not be reached ({error})"
+    HOST_BACK = "host-back", "host {host} answers again, after {span}"
+    OVER = "over", "no longer, after {span}: {why}"
+
     # How a run ended that did not come to its end, or left something out.
     RUN_NO_NODE = "run-no-node", "no node of host {host} could be worked on"
     RUN_NODES_LOST = "run-nodes-lost", "every node was lost while the run went on"

@@ -114,6 +114,6 @@ def _show(plan: Plan, listed: bool) -> None:
     if left:
         click.echo("\nPending, and not done now:\n")
         output.table(LEFT_HEADERS, left, right=("files", "size"))
-    told = [left_out_told(name, why) for name, why in plan.left_out.items()]
+    told: list[str] = [left_out_told(name, why) for name, why in plan.left_out.items()]
     told += [*plan.faults, *plan.notes]
     output.lines(["", *told] if told else [])

@@ -18,6 +18,7 @@ from alpenhorn.model import Done, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
+from alpenhorn.reasons import Code
 from alpenhorn.record.media import wrong
 from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
@@ -153,7 +154,7 @@ class Context:
         if node_id not in self.gone:
             name = self.node(node_id).name
             self.report.left_out[name] = why
-            notes.add(f"node {name}: {why}")
+            notes.lasting(Code.NODE_LOST(node=name, why=why), subject=name)
             self.planner.node_absent(node_id, why)
 
     def linked(self, node: NodeFact, any_linked: bool) -> None:

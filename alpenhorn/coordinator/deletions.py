@@ -104,7 +104,7 @@ class Deletions:
             brake = put_brake(self._deletable(node), context.config.sync, deleted)
             if brake.line:
                 context.whole.braked.add(node_id)
-                context.report.failures.add(brake.line)
+                context.report.failures.lasting(brake.line)
                 return None
             if brake.allowed is not None:
                 work.allowed = brake.allowed
@@ -203,7 +203,7 @@ class Deletions:
     def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, str]]) -> None:
         for fact, why_not in left:
             if fact.wants_file == WantsFile.NO and wrong(fact):
-                self.context.report.waiting.add(f"not deleted on {node.name}: {why_not}", _name(fact))
+                self.context.report.waiting.lasting(f"not deleted on {node.name}: {why_not}", _name(fact))
             elif fact.wants_file == WantsFile.NO:
                 self.context.report.later.add(f"not deleted yet on {node.name}: {why_not}", _name(fact))
 

@@ -54,7 +54,7 @@ class RequestSearch(Search):
 
     def not_yet(self, path: str, why: str) -> None:
         self.later += 1
-        self.context.report.warnings.add(f"not imported yet from {self.node.name}: {why}", path)
+        self.context.report.warnings.lasting(f"not imported yet from {self.node.name}: {why}", path)
 
     def vanished(self, path: str, why: str) -> None:
         self.context.report.tally("import").failed += 1

@@ -378,7 +378,7 @@ class Writing:
         else:
             remedy = f"see that whoever runs alpenhorn can write into {node.root}/.alpenhorn"
         notes = report.failures if asked else report.warnings
-        notes.add(f"the manifest of node {node.name} could not be written: {written.error}; {remedy}")
+        notes.lasting(f"the manifest of node {node.name} could not be written: {written.error}; {remedy}")
 
     def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
         records.vouch(self.context.index, draft.node, token, event_id, copies)

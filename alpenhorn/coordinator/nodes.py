@@ -24,7 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
@@ -79,7 +79,7 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
     try:
         names.host(index, host)
     except NotFound:
-        report.warnings.add(
+        report.warnings.lasting(
             f"this host is called {host!r} here, and the index has no host of that name, so that runs do nothing; see:"
             " alpenhorn doctor"
         )
@@ -88,27 +88,27 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
 def tell_no_node(host: str, report: Report) -> None:
     """A run that did nothing at all has failed, whatever kept it from each of the nodes."""
     report.no_node = True
-    report.failures.add(Code.RUN_NO_NODE(host=host))
+    report.failures.lasting(Code.RUN_NO_NODE(host=host), subject=host)
 
 
 def leave_out(node: NodeFact, why: str, report: Report, asked: Asked) -> None:
     """A node that was asked for by name and cannot be had is a failure, any other just a warning."""
     report.left_out[node.name] = why
     notes = report.failures if node.name in asked.nodes else report.warnings
-    notes.add(left_out_told(node.name, why))
+    notes.lasting(left_out_told(node.name, why), subject=node.name)
 
 
-def left_out_told(name: str, why: str) -> str:
-    return f"node {name} is left out: {why}"
+def left_out_told(name: str, why: str) -> Reason:
+    return Code.NODE_LEFT_OUT(node=name, why=why)
 
 
 def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
     """What does not keep a node from being worked on and should be known all the same."""
     for node in nodes:
         for warning in found.ios[node.id].warnings:
-            report.warnings.add(warning)
+            report.warnings.lasting(warning)
         if found.answers[node.id].warning:
-            report.warnings.add(found.answers[node.id].warning)
+            report.warnings.lasting(found.answers[node.id].warning)
 
 
 def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, str]]:
@@ -199,7 +199,7 @@ def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[Ini
             assert isinstance(done.task.job, InitJob)
             error = done.error if done.fate is not Fate.DONE else done.outcome.error
             if error:
-                report.failures.add(f"node {done.task.job.node.name} could not be initialised: {error}")
+                report.failures.lasting(f"node {done.task.job.node.name} could not be initialised: {error}")
             else:
                 report.tally("init").done += 1
                 yield done.task.job
@@ -242,7 +242,7 @@ def tell_nested(nodes: Sequence[NodeFact], report: Report) -> None:
     roots = [Root(node.name, node.root) for node in nodes if node.root]
     for found in overlaps(roots, {}):
         if found.how != "is":
-            report.warnings.add(f"{found}; give one of them another root; see: alpenhorn doctor")
+            report.warnings.lasting(f"{found}; give one of them another root; see: alpenhorn doctor")
 
 
 def mark_anew(

@@ -28,15 +28,15 @@ def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> 
         group = topology.groups.get(group_id)
         if group is None:
             names = ", ".join(node.name for node in nodes if node.group_id == group_id)
-            report.failures.add(f"the group of node {names} is not in the index; put it into another one")
+            report.failures.lasting(f"the group of node {names} is not in the index; put it into another one")
             continue
         try:
             groups[group_id] = group_io(group, [node for node in nodes if node.group_id == group_id])
         except StorageError as error:
-            report.failures.add(str(error))
+            report.failures.lasting(str(error))
             continue
         for warning in groups[group_id].warnings:
-            report.warnings.add(warning)
+            report.warnings.lasting(warning)
     return groups
 
 

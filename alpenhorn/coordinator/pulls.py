@@ -106,7 +106,7 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                notes.add(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
+                notes.lasting(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
                 context.report.later.add(f"not pulled yet: {decision.why}", _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]

@@ -81,7 +81,7 @@ class NodeSearch(Search):
             self._surveyed(job, done.outcome)
         elif isinstance(job, RememberJob) and done.outcome:
             self._final = True
-            self.context.report.warnings.add(
+            self.context.report.warnings.lasting(
                 f"what was searched on {self.node.name} cannot be remembered, and is searched again in the next run",
                 done.outcome,
             )

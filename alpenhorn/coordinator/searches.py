@@ -124,7 +124,7 @@ class Search(ABC):
             if done.fate is Fate.BROKEN:
                 self.context.node_gone(self.node.id, done.error)
             else:
-                self.context.report.failures.add(f"the search on {self.node.name} is not complete", error)
+                self.context.report.failures.lasting(f"the search on {self.node.name} is not complete", error)
         elif isinstance(job, SearchJob):
             self._found(job, done.outcome)
         elif isinstance(job, ImportJob):
@@ -150,12 +150,12 @@ class Search(ABC):
             self.directories.extend(self.descend(stamp))
         for path, directory, owner in outcome.others:
             if path == directory and path not in self.asked:
-                context.report.warnings.add(
+                context.report.warnings.lasting(
                     f"the search of node {node.name} stops at {other_root(node, directory, owner)}"
                 )
         for _, why in outcome.failed:
             self.error = why
-            context.report.failures.add(f"the search on {node.name} is not complete", why)
+            context.report.failures.lasting(f"the search on {node.name} is not complete", why)
         listing = self.naming.begin(job, outcome)
         if not listing.open:
             self._named(listing)
@@ -174,7 +174,7 @@ class Search(ABC):
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
-            context.report.warnings.add(f"not imported from {node.name}: {why}", path)
+            context.report.warnings.lasting(f"not imported from {node.name}: {why}", path)
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)

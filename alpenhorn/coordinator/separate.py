@@ -118,7 +118,7 @@ class Separating:
             if done.fate is Fate.BROKEN:
                 self.context.node_gone(job.node.id, done.error)
             else:
-                self.context.report.failures.add(
+                self.context.report.failures.lasting(
                     f"the copies on {job.node.name} could not be looked at for shared bytes", done.why
                 )
         elif isinstance(job, LookJob):
@@ -145,7 +145,7 @@ class Separating:
             if result.left:
                 self._states[node.id].left += 1
                 tally.failed += 1
-                context.report.failures.add(
+                context.report.failures.lasting(
                     f"copies on {node.name} share their bytes with other names and do not count as archive copies",
                     f"{result.file.path}: {result.left}",
                 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
-from alpenhorn.coordinator import manifest_due, media
+from alpenhorn.coordinator import conditions, manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.endings import Row
@@ -67,6 +67,7 @@ def sync(
     meant = node_steps.meant(topology, host, asked, report)
     if not meant and not report.left_out:
         node_steps.tell_unknown_host(index, host, asked, report)
+        conditions.settle(index, config, asked, report)
         return report
     found = node_steps.Nodes()
     try:
@@ -74,6 +75,7 @@ def sync(
             workable, judged = prepare(index, pool, topology, host, meant, asked, found, report, stopping)
             if not workable:
                 node_steps.tell_no_node(host, report)
+                conditions.settle(index, config, asked, report)
                 row.end({})
                 return report
             run = row.begin([node.name for node in workable])
@@ -102,6 +104,7 @@ def sync(
             )
             session.rounds()
             free_b = _free_space(pool, session)
+            conditions.settle(index, config, asked, report)
             for notes in (report.warnings, report.waiting, report.later, report.failures):
                 notes.log_counts()
             row.end(free_b)

@@ -133,7 +133,9 @@ class Tapes:
         free_b = context.free_b.get(node.id)
         found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
-            context.report.waiting.add(f"not asked back from tape on {node.name}: {NO_ROOM}", one.file.path)
+            context.report.waiting.lasting(
+                f"not asked back from tape on {node.name}: {NO_ROOM}", one.file.path
+            )
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
         return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
 
@@ -166,7 +168,7 @@ class Tapes:
         while (lack_b := io.headroom_b - free_b - self._left_b.get(node.id, 0)) > 0:
             some = plan.enough(islice(files, AT_ONCE), lack_b)
             if not some:
-                context.report.waiting.add(
+                context.report.waiting.lasting(
                     f"node {node.name} has less free than its headroom, and nothing more can leave its disk now: what"
                     " is there is wanted by pending requests, or not on tape yet"
                 )

@@ -54,6 +54,15 @@ def fill(archive: Archive) -> None:
             error="was not to be had",
         )
     archive.insert(
+        "sync_condition",
+        host="here",
+        code="node-left-out",
+        subject="gone",
+        why="node gone is left out: it has no root",
+        began="2026-07-22 10:00:00",
+        seen="2026-07-22 12:00:00",
+    )
+    archive.insert(
         "sync_pin",
         file_id=good,
         node_id=archive.id("storagenode", "src"),
