@@ -40,7 +40,8 @@ class DeleteLimit(NamedTuple):
 
 class Sync(NamedTuple):
     """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit.  `remind_after`: seconds after
-    which what lasts is reported again, 0: by each run.
+    which what lasts is reported again, 0: by each run; `stuck_after`: seconds after which a run that still holds nodes
+    is reported by the others.
 
     What a deletion may rely on: `keeper_seen_within`: seconds since a node was last found right; `trust_unseen`: count
     copies also on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to have the keepers on other
@@ -58,6 +59,7 @@ class Sync(NamedTuple):
     trust_unseen: bool = False
     delete_evidence: str = "index"
     remind_after: float = 86_400.0
+    stuck_after: float = 6 * 3600.0
 
 
 class Transfer(NamedTuple):
@@ -341,6 +343,7 @@ KEYS: dict[str, dict[str, Kind]] = {
         "trust_unseen": _SWITCH,
         "delete_evidence": Kind('"index" or "stat"', _read_evidence),
         "remind_after": _duration(above_zero=False),
+        "stuck_after": _duration(above_zero=True),
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),

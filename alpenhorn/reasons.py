@@ -36,8 +36,29 @@ class Code(StrEnum):
     NODE_LOST = "node-lost", "node {node}: {why}"
     NODE_BACK = "node-back", "node {node} is back, after {span}"
     HOST_SILENT = "host-silent", "host {host} could not be reached ({error})"
+    SOURCE_UNSEEN = "source-unseen", "{error}"
+    STUCK = (
+        "stuck",
+        "another run has held {nodes} for {age} ({holder}); see there what it does, and end it if it hangs",
+    )
     HOST_BACK = "host-back", "host {host} answers again, after {span}"
     OVER = "over", "no longer, after {span}: {why}"
+
+    # Back-off by host and by node.
+    HOST_WAITS = (
+        "host-waits",
+        "host {host} could not be reached: {tries} failed attempts, the last at {last} UTC ({error}); next attempt at"
+        " {next} UTC",
+    )
+    SOURCE_WAITS = (
+        "source-waits",
+        "node {node} was not found on its host {host}: {tries} failed attempts, the last at {last} UTC; next attempt at"
+        " {next} UTC",
+    )
+    SOURCE_PROBED = (
+        "source-probed",
+        "{source} did not answer before; another request tries first whether it does",
+    )
 
     # How a run ended that did not come to its end, or left something out.
     RUN_NO_NODE = "run-no-node", "no node of host {host} could be worked on"

@@ -112,6 +112,10 @@ def _without_mail(ctx: click.Context, nodes: Sequence[str], told: bool) -> Itera
     try:
         yield
     except Busy as busy:
+        for line in busy.notes:
+            from alpenhorn.cli import output  # most runs have nothing to tell
+
+            click.echo(output.harmless(f"note: {line}"), err=True)
         if nodes or told:
             raise
         ctx.exit(busy.exit_status)

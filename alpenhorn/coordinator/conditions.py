@@ -35,6 +35,8 @@ def _looked(condition: Condition, asked: Asked, report: Report) -> bool:
     """Whether a run would have met the condition if it were still so."""
     if asked.nodes or asked.only or report.stopped or report.out_of_time or report.no_node:
         return False
+    if condition.key in report.unknown:
+        return False
     # What is so on a node that was not worked on is not known.
     return not any(name in condition.why for name in report.left_out)
 

@@ -35,7 +35,8 @@ WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to st
 
 
 class Nodes:
-    """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id."""
+    """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id;
+    `busy`: those that other runs hold, by node name."""
 
     def __init__(
         self, ios: dict[int, Node] | None = None, answers: dict[int, ProbeOutcome] | None = None
@@ -43,6 +44,7 @@ class Nodes:
         self.ios = {} if ios is None else ios
         self.answers = {} if answers is None else answers
         self.locks: dict[int, RunLock] = {}
+        self.busy: dict[str, RunLock] = {}
 
     def release(self) -> None:
         for lock in self.locks.values():
@@ -280,6 +282,7 @@ def lock(
             found.locks[node.id] = run_lock
         else:
             busy.append(node)
+            found.busy[node.name] = run_lock
             why = f"another run ({run_lock.holder()}) is working on it"
             report.left_out[node.name] = why
             # Runs that overlap are no reason for cron to send a mail.

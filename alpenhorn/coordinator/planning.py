@@ -14,6 +14,7 @@ from alpenhorn.io.base import Group, Node, Remote, parse_settings
 from alpenhorn.model import NodeFact
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
+from alpenhorn.scan import backoff
 from alpenhorn.scan.pulls import reserved_by_others
 from alpenhorn.scan.topology import Topology, stored_bytes
 
@@ -73,6 +74,15 @@ def make_planner(
         bbcp=_installed(config.transfer.bbcp),
         troubles=troubles,
     )
+
+
+def hold_back(index: Index, host: str, troubles: Troubles) -> None:
+    """Let the planner know which hosts and nodes earlier runs could not reach."""
+    held = backoff.of_host(index, host)
+    for name, why in held.hosts.items():
+        troubles.held[name] = why
+    for node_id, why in held.nodes.items():
+        troubles.held[node_id] = why
 
 
 def bwlimit_of(node: NodeFact) -> Rates:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import NETWORK_METHODS, Limited
+from alpenhorn.coordinator.sources import Sources
 from alpenhorn.model import (
     Blame,
     Done,
@@ -22,6 +23,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
+from alpenhorn.reasons import Reason
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
@@ -38,6 +40,7 @@ class Pulls:
         self.context = context
         self.withdraw = withdraw
         self._limited = Limited(context)
+        self._sources = Sources(context)
         self._planned: dict[int, int] = {}  # the last request of each group that was looked at
         self._most_b = BATCH_BYTES * context.limits.workers
         self._pages = {group_id: self._pages_of(group_id) for group_id in sorted(context.groups)}
@@ -108,6 +111,7 @@ class Pulls:
                 notes = context.report.later if told else context.report.waiting
                 notes.lasting(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
+                self._sources.waited_for(decision)
                 context.report.later.add(f"not pulled yet: {decision.why}", _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:
@@ -174,10 +178,13 @@ class Pulls:
             self.context.changed = True  # another bandwidth limit began; the rest is planned for that
         if not results:
             return
-        if not pulls.settle(self.context.index, self.context.run, job.source, job.node, results):
+        silent = self._sources.take(job, results, timed_out=done.fate is Fate.TIMED_OUT)
+        if not pulls.settle(
+            self.context.index, self.context.run, job.source, job.node, results, silent.spared
+        ):
             self._not_recorded(job, results)
             return
-        self._count(job, results)
+        self._count(job, results, silent.said)
         self._trouble(job, results)
 
     def _not_away(self, job: PullJob, results: tuple[PullResult, ...]) -> tuple[PullResult, ...]:
@@ -207,7 +214,8 @@ class Pulls:
             for file in job.files
         )
 
-    def _count(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
+    def _count(self, job: PullJob, results: tuple[PullResult, ...], silent: Mapping[int, Reason]) -> None:
+        """`silent`: what is to be said of requests whose source could not be reached, by their ids."""
         context = self.context
         tally = context.report.tally("pull")
         context.changed = True
@@ -221,6 +229,10 @@ class Pulls:
                 tally.bytes += result.file.size_b
             elif result.verdict is Verdict.FAILED:
                 tally.failed += 1
+                if why := silent.get(result.file.request_id):
+                    subject = job.source.name if result.unmounted else str(job.source.host)
+                    context.report.failures.lasting(why, result.file.path, subject=subject)
+                    continue
                 context.report.failures.add(
                     f"pulls from {job.source.name} onto {job.node.name} failed",
                     f"{result.file.path}: {result.error}",

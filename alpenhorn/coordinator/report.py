@@ -125,7 +125,7 @@ class Report:
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
     was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
     written, by node name.  `compared`: what a reconciliation found on each node.  `no_node`: none could be worked on;
-    `over`: what lasted and is over;
+    `over`: what lasted and is over; `unknown`: of what lasted it was not tried whether it does;
     `must_have_all`: a node that was left out is a failure, whatever the reason.
     """
 
@@ -147,6 +147,7 @@ class Report:
         self.out_of_time = False
         self.run_id: int | None = None
         self.over: list[Reason] = []
+        self.unknown: set[Key] = set()
         self.new_round()
 
     def new_round(self) -> None:

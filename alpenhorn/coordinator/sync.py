@@ -17,7 +17,7 @@ from alpenhorn.coordinator.endings import Row
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_space
 from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
-from alpenhorn.errors import IndexUnusable
+from alpenhorn.errors import Busy, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
@@ -73,6 +73,8 @@ def sync(
     try:
         with Row(index, host, clock, report) as row:
             workable, judged = prepare(index, pool, topology, host, meant, asked, found, report, stopping)
+            if found.busy:
+                _tell_stuck(index, config, found, clock, report)
             if not workable:
                 node_steps.tell_no_node(host, report)
                 conditions.settle(index, config, asked, report)
@@ -108,9 +110,27 @@ def sync(
             for notes in (report.warnings, report.waiting, report.later, report.failures):
                 notes.log_counts()
             row.end(free_b)
+    except Busy as busy:
+        if _tell_stuck(index, config, found, clock, report):
+            report.no_node = True
+            conditions.settle(index, config, asked, report)
+            busy.notes = tuple(report.warnings.lines())
+        raise
     finally:
         found.release()
     return report
+
+
+def _tell_stuck(
+    index: Index,
+    config: Config,
+    found: node_steps.Nodes,
+    clock: Callable[[], datetime.datetime],
+    report: Report,
+) -> bool:
+    from alpenhorn.coordinator import stuck  # most runs find no other
+
+    return stuck.tell(index, config, found.busy, clock(), report)
 
 
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:

@@ -54,6 +54,16 @@ def fill(archive: Archive) -> None:
             error="was not to be had",
         )
     archive.insert(
+        "sync_backoff",
+        host="here",
+        kind="host",
+        subject_id=archive.id("storagehost", "there"),
+        count=2,
+        last="2026-07-22 12:00:00",
+        next="2026-07-22 13:00:00",
+        error="no route",
+    )
+    archive.insert(
         "sync_condition",
         host="here",
         code="node-left-out",

@@ -59,6 +59,7 @@ def test_the_json_of_a_failing_request(archive: Archive, ids: dict[str, int]) ->
         "next_attempt": "2026-07-22T12:30:00Z",
         "blame": "destination",
         "error": "no space on\ndevice",
+        "waits": None,
         "in_a_run_now": archive("request", "show", str(ids["failing"]), "--json").json["in_a_run_now"],
     }
 

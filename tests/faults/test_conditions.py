@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
+from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from tests.fixtures.archive import Archive
 
 ALL = "node v1 is left out"
@@ -120,3 +123,74 @@ def test_a_configuration_may_have_each_run_tell_all(pair: Archive) -> None:
     for _ in range(2):
         assert ALL in pair.sync().err
     assert pair.all("SELECT * FROM sync_condition") == []
+
+
+# --- runs that hang ------------------------------------------------------------------------------------
+
+
+def held(archive: Archive, since: str, run: int | None = None) -> list[RunLock]:
+    """The locks of both nodes, as a run holds them that took them then."""
+    locks = [RunLock(archive.root(name) / RUN_LOCK) for name in ("field", "v1")]
+    index_id = archive.one("SELECT value FROM sync_index WHERE name = 'identity'")
+    for lock in locks:
+        assert lock.acquire()
+        with open(lock.path, "r+b") as file:
+            file.write(f"pid 4711 on here since {since} UTC".encode().ljust(159) + b"\n")
+        if run is not None:
+            lock.note(f"run {run} on here of index {index_id}")
+    return locks
+
+
+def test_situation_17_a_run_that_hangs_is_told_of_by_those_that_find_its_nodes_taken(pair: Archive) -> None:
+    back(pair)
+    run = pair.insert(
+        "sync_run",
+        host="here",
+        nodes="field v1",
+        started="2026-01-02 00:00:00",
+        pid=815,
+        done=0,
+        failed=0,
+        bytes=0,
+    )
+    locks = held(pair, "2026-01-01 00:00:00", run)
+    first = pair.sync()
+    assert first.status == 75
+    assert first.err.startswith("note: another run has held field, v1 for "), first
+    assert f"(run {run}, process 815 on host here)" in first.err
+    second = pair.sync()
+    assert second.status == 75 and second.silent
+    assert "another run has held" in pair.run("status").out
+    assert len(pair.all("SELECT * FROM sync_run")) == 2
+    for lock in locks:
+        lock.release()
+    result = pair.sync()
+    assert result.status == 0 and "note: no longer, after " in result.err and "field, v1" in result.err
+    pair.synced()
+
+
+def test_situation_17_where_the_index_knows_nothing_of_it_the_lock_does(pair: Archive) -> None:
+    back(pair)
+    locks = held(pair, "2026-01-01 00:00:00")
+    assert "(process 4711 on host here)" in pair.sync().err
+    for lock in locks:
+        lock.release()
+
+
+def test_a_run_that_is_at_work_is_no_reason_for_a_mail(pair: Archive) -> None:
+    back(pair)
+    locks = held(pair, f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}")
+    result = pair.sync()
+    assert result.status == 75 and result.silent
+    for lock in locks:
+        lock.release()
+
+
+def test_a_node_that_is_held_while_others_are_free_is_told_too(pair: Archive) -> None:
+    back(pair)
+    field, v1 = held(pair, "2026-01-01 00:00:00")
+    field.release()
+    result = pair.sync()
+    assert result.status == 0 and "another run has held v1 for" in result.err
+    pair.synced()
+    v1.release()

@@ -305,7 +305,7 @@ def test_a_host_that_cannot_be_reached_is_left_alone_for_the_rest_of_the_run() -
     assert plan.decide(fact(1), NOW).choice is Choice.PULL
     plan.trouble_with_host("there", "could not be reached")
     decision = plan.decide(fact(2), NOW)
-    assert (decision.choice, decision.why) == (Choice.SKIP, "host there: could not be reached")
+    assert (decision.choice, decision.why) == (Choice.WAIT, "host there: could not be reached")
     assert plan.decide(fact(3, node_from_id=SIBLING), NOW).choice is Choice.PULL
 
 
