@@ -59,7 +59,9 @@ class DeleteLimit(NamedTuple):
 
 
 class Sync(NamedTuple):
-    """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit.
+    """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit.  `remind_after`: seconds after
+    which what lasts is reported again, 0: by each run; `stuck_after`: seconds after which a run that still holds nodes
+    is reported by the others.
 
     What a deletion may rely on: `keeper_seen_within`: seconds since a node was last found right; `trust_unseen`: count
     copies also on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to have the keepers on other
@@ -76,6 +78,8 @@ class Sync(NamedTuple):
     keeper_seen_within: float = 7 * 86_400.0
     trust_unseen: bool = False
     delete_evidence: str = "index"
+    remind_after: float = 86_400.0
+    stuck_after: float = 6 * 3600.0
 
 
 class Transfer(NamedTuple):
@@ -391,6 +395,8 @@ KEYS: dict[str, dict[str, Kind]] = {
         "keeper_seen_within": _duration(above_zero=True),
         "trust_unseen": _SWITCH,
         "delete_evidence": Kind('"index" or "stat"', _read_evidence),
+        "remind_after": _duration(above_zero=False),
+        "stuck_after": _duration(above_zero=True),
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),

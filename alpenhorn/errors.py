@@ -62,9 +62,10 @@ class Refused(AlpenhornError):
 
 
 class Busy(AlpenhornError):
-    """Another run holds every node that was asked for."""
+    """Another run holds every node that was asked for; `notes`: what somebody should know of it all the same."""
 
     exit_status = BUSY
+    notes: tuple[str, ...] = ()
 
 
 class StorageError(AlpenhornError):

@@ -949,8 +949,10 @@ class Code(_Codes):
 
     DELETIONS_SUSPENDED = "deletions-suspended", "nothing is deleted on this index: {why}"
     """The index was restored from a backup, or lost commits; `alpenhorn reconcile` ends it."""
-    NODE_LEFT_OUT = (
-        "node-left-out",
+    NODE_LEFT_OUT = "node-left-out", "node {node} is left out: {why}"
+    """The run does nothing on it."""
+    NODE_LEFT_OUT_SINCE = (
+        "node-left-out-since",
         "{node} was left out at {since}, and no run has found it right since: {why}",
     )
     """Its copies do not count for deletions."""
@@ -1506,6 +1508,43 @@ class Code(_Codes):
         " or pack small files there, or make the file system anew with more inodes (mke2fs -i)",
     )
     """A file system with room for bytes may have none for further files."""
+
+    # --- what lasts, and hosts and nodes that are tried again
+
+    NODE_LOST = "node-lost", "node {node}: {why}"
+    """The node was worked on, and went away or was taken away meanwhile."""
+    NODE_BACK = "node-back", "node {node} is back, after {span}"
+    """The node is worked on again."""
+    HOST_SILENT = "host-silent", "{error}"
+    """Nothing could be fetched from the host in this run."""
+    SOURCE_UNSEEN = "source-unseen", "{error}"
+    """The host answers, and the node's storage is not there."""
+    STUCK = (
+        "stuck",
+        "another run has held {nodes} for {age} ({holder}); see there what it does, and end it if it hangs",
+    )
+    """A run that hangs keeps all others from these nodes."""
+    HOST_BACK = "host-back", "host {host} answers again, after {span}"
+    """Files are fetched from the host again."""
+    OVER = "over", "no longer, after {span}: {why}"
+    """What lasted is no longer so."""
+    HOST_WAITS = (
+        "host-waits",
+        "host {host} could not be reached: {tries} failed attempts, the last at {last} UTC ({error}); next attempt at"
+        " {next} UTC",
+    )
+    """No request tries the host before that; `request retry` ends the wait."""
+    SOURCE_WAITS = (
+        "source-waits",
+        "node {node} was not found on its host {host}: {tries} failed attempts, the last at {last} UTC; next attempt at"
+        " {next} UTC",
+    )
+    """No request tries the node before that; `request retry` ends the wait."""
+    SOURCE_PROBED = (
+        "source-probed",
+        "{source} did not answer before; another request tries first whether it does",
+    )
+    """All others wait for the outcome."""
 
 
 class Reason(str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -12,9 +12,10 @@ from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import REQUEST_ID
 from alpenhorn.cli.runs import workers
 from alpenhorn.reasons import Reason, Why, code_in_json
-from alpenhorn.record import edit_requests
+from alpenhorn.record import backoff, edit_requests
 from alpenhorn.scan import listing_requests as listing
 from alpenhorn.scan import names
+from alpenhorn.scan.backoff import by_source
 from alpenhorn.scan.listing_requests import RequestRow, RequestState
 
 
@@ -61,8 +62,9 @@ def list_(app: App, node: str | None, group: str | None, acq: str | None, state:
         group_id=names.group(index, group).id if group else None,
         acq_id=names.acq(index, acq).id if acq else None,
     )
+    held = by_source(index)
     if as_json:
-        output.documents(_document(row) for row in rows)
+        output.documents(_document(row, held) for row in rows)
         return
     output.table(
         ("ID", "File", "From node", "Into group", "Size", "State", "Requested", "Attempts", "Last error"),
@@ -76,7 +78,7 @@ def list_(app: App, node: str | None, group: str | None, acq: str | None, state:
                 row.state,
                 output.time(row.timestamp),
                 row.attempts,
-                row.error,
+                row.error or _waits(row, held),
             )
             for row in rows
         ),
@@ -101,7 +103,7 @@ def show(app: App, request_id: int, as_json: bool) -> None:
     why: Why = in_a_run_now(app, request_id) if pending else ""
     if as_json:
         now = {"in_a_run_now": why or None, "in_a_run_now_code": code_in_json(why)}
-        output.document(_document(row) | now)
+        output.document(_document(row, by_source(app.index)) | now)
         return
     output.fields(
         (
@@ -164,14 +166,24 @@ def retry(app: App, ids: Sequence[int], all_: bool) -> None:
     """
     if bool(ids) == all_:
         raise click.UsageError("give the IDs of requests, or --all")
-    forgotten = edit_requests.forget_attempts(app.index, None if all_ else list(dict.fromkeys(ids)))
+    wanted = None if all_ else list(dict.fromkeys(ids))
+    forgotten = edit_requests.forget_attempts(app.index, wanted)
+    sources = backoff.forget(app.index, wanted)
+    if sources:
+        output.line(f"The next run tries {output.count(sources, 'host or node', 'hosts or nodes')} again.")
     if forgotten:
         output.line(f"The next run tries {output.count(forgotten, 'request')} again.")
-    else:
+    elif not sources:
         output.line("No failed attempts to forget.")
 
 
-def _document(row: RequestRow) -> dict[str, object]:
+def _waits(row: RequestRow, held: Mapping[str, str]) -> str | None:
+    """Why a request waits for its source; None where it does not."""
+    pending = row.state in (RequestState.PENDING, RequestState.FAILING)
+    return held.get(row.node) if pending and row.node is not None else None
+
+
+def _document(row: RequestRow, held: Mapping[str, str]) -> dict[str, object]:
     return {
         "id": row.id,
         "path": None if row.name is None else row.path,
@@ -188,4 +200,5 @@ def _document(row: RequestRow) -> dict[str, object]:
         "blame": row.blame,
         "error": row.error,
         "code": code_in_json(row.error),
+        "waits": _waits(row, held),
     }

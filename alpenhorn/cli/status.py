@@ -13,10 +13,12 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.node_tables import gib_bytes
 from alpenhorn.cli.run_rows import run_document
+from alpenhorn.conditions import Condition
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE
+from alpenhorn.index.times import naive
 from alpenhorn.plan.inodes import SPARE
-from alpenhorn.reasons import Code, Reason, code_in_json
+from alpenhorn.reasons import Code, Reason, code_in_json, within
 from alpenhorn.scan import status as scan
 from alpenhorn.scan.backups import fault
 from alpenhorn.scan.runs import RunRow
@@ -59,6 +61,7 @@ def status(app: App, as_json: bool) -> None:
                     {"what": one.what, "code": code_in_json(one.what), "command": one.command}
                     for one in attention
                 ],
+                "conditions": [_condition_document(host, one) for host, one in found.conditions],
                 "backup": found.backups.newest and found.backups.newest._asdict(),
                 "nodes": [_document(node, states) for node in found.nodes],
             }
@@ -118,6 +121,7 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
         )
     for node in found.nodes:
         yield from _node_attention(node)
+    yield from _conditions(found)
     for run in _bad_runs(found, states):
         how = Code.RUN_NOT_ENDED() if run.ended is None else f"ended with status {run.exit_status}"
         if run.ended is not None and run.ending:
@@ -128,6 +132,31 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
         )
     if wrong := fault(found.backups, backup_within_s):
         yield Attention(wrong, "alpenhorn db backup --help")
+
+
+def _conditions(found: Status) -> Iterator[Attention]:
+    """What is not told of already, by the media or by the last run."""
+    wrong = {one.name for one in found.media if one.wrong is not None}
+    for host, one in found.conditions:
+        if one.code == Code.RUN_NO_NODE or (
+            one.subject in wrong and one.code in (Code.NODE_LEFT_OUT, Code.NODE_LOST)
+        ):
+            continue
+        yield Attention(
+            within(one.why, f"{one.why} (on host {host}, since {output.time(naive(one.began))})"),
+            f"alpenhorn doctor, on host {host}",
+        )
+
+
+def _condition_document(host: str, one: Condition) -> dict[str, object]:
+    return {
+        "host": host,
+        "code": one.code,
+        "subject": one.subject,
+        "why": one.why,
+        "began": naive(one.began),
+        "seen": naive(one.seen),
+    }
 
 
 def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]:
@@ -150,7 +179,7 @@ def _media_attention(found: Status) -> Iterator[Attention]:
     for one in found.media:
         if one.wrong is not None:
             yield Attention(
-                Code.NODE_LEFT_OUT(node=one.name, since=output.time(one.wrong), why=one.why),
+                Code.NODE_LEFT_OUT_SINCE(node=one.name, since=output.time(one.wrong), why=one.why),
                 f"alpenhorn doctor, on host {one.host}",
             )
         elif one.distrust is not None:

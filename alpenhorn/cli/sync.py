@@ -57,7 +57,8 @@ def sync(
     rounds, until nothing more can be done now.  Only one run works on a node at a time.
 
     On a terminal the progress is shown, and a summary at the end.  Without one, as from cron, nothing is
-    printed unless something failed or needs attention.  Ctrl-C stops cleanly; a second one at once.
+    printed unless something failed or needs attention; what lasts is told when it begins or changes, once a day, and
+    when it is over.  Ctrl-C stops cleanly; a second one at once.
 
     \b
     Examples:
@@ -85,9 +86,10 @@ def sync(
         from alpenhorn.run.stopping import StopRequest
 
         limit = time_limit if time_limit is not None else app.config.sync.time_limit
-        asked = Asked(nodes, only, limit, wait, allow_mass_delete, accept_loss)
-        started = time.monotonic()
         shown = sys.stdout.isatty() and app.verbosity >= 0
+        unwatched = not shown and app.verbosity <= 0
+        asked = Asked(nodes, only, limit, wait, allow_mass_delete, accept_loss, unwatched=unwatched)
+        started = time.monotonic()
         with StopRequest(pool.wakeup) as stopping, _without_mail(ctx, nodes, shown or app.verbosity > 0):
             if shown:
                 from alpenhorn.cli.progress import Progress
@@ -110,6 +112,10 @@ def _without_mail(ctx: click.Context, nodes: Sequence[str], told: bool) -> Itera
     try:
         yield
     except Busy as busy:
+        for line in busy.notes:
+            from alpenhorn.cli import output  # most runs have nothing to tell
+
+            click.echo(output.harmless(f"note: {line}"), err=True)
         if nodes or told:
             raise
         ctx.exit(busy.exit_status)
@@ -147,6 +153,7 @@ def attention(report: Report) -> None:
     report.failures.merge(report.waiting)
     lines: list[tuple[str, bool]] = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
+    lines += [(line, False) for line in report.over]
     if report.stopped:
         lines.append(
             ("stopped as asked; what was finished is recorded, the rest is left for the next run", True)

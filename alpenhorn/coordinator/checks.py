@@ -138,7 +138,7 @@ class Checks:
         plan = choose(facts, self.context.posix_now())
         for fact, why in plan.left:
             if fact.attempt is None and fact.wants_file != "N":
-                self.context.report.waiting.add(
+                self.context.report.waiting.lasting(
                     within(why, f"not checked on {node.name}: {why}"), f"{fact.acq}/{fact.name}"
                 )
         return plan.files

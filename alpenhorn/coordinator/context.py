@@ -56,7 +56,8 @@ class WholeRun:
     found neither on disk nor on tape.
 
     `moved`: nodes of which it was told that what was done there was not recorded; `told`: (node id, file id) of the
-    files at whose path a check found something that was never recorded as good there.
+    files at whose path a check found something that was never recorded as good there.  `reached`: hosts from which
+    something came; `held_back`: it is known which hosts earlier runs could not reach.
     """
 
     def __init__(self) -> None:
@@ -73,6 +74,8 @@ class WholeRun:
         self.lost: set[tuple[int, int]] = set()
         self.moved: set[int] = set()
         self.told: set[tuple[int, int]] = set()
+        self.reached: set[str] = set()
+        self.held_back = False
 
 
 @dataclass(eq=False, repr=False)  # neither is used, and both take time at every start
@@ -151,7 +154,7 @@ class Context:
         if node_id not in self.gone:
             name = self.node(node_id).name
             self.report.left_out[name] = why
-            notes.add(within(why, f"node {name}: {why}"))
+            notes.lasting(Code.NODE_LOST(node=name, why=why), subject=name)
             self.planner.node_absent(node_id, why)
 
     def linked(self, node: NodeFact, any_linked: bool) -> None:

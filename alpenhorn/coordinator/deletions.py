@@ -105,7 +105,7 @@ class Deletions:
             brake = put_brake(self._deletable(node), context.config.sync, deleted)
             if brake.line:
                 context.whole.braked.add(node_id)
-                context.report.failures.add(brake.line)
+                context.report.failures.lasting(brake.line)
                 return None
             if brake.allowed is not None:
                 work.allowed = brake.allowed
@@ -205,7 +205,7 @@ class Deletions:
         for fact, why_not in left:
             if fact.wants_file == WantsFile.NO and wrong(fact):
                 what = within(why_not, f"not deleted on {node.name}: {why_not}")
-                self.context.report.waiting.add(what, _name(fact))
+                self.context.report.waiting.lasting(what, _name(fact))
             elif fact.wants_file == WantsFile.NO:
                 what = within(why_not, f"not deleted yet on {node.name}: {why_not}")
                 self.context.report.later.add(what, _name(fact))

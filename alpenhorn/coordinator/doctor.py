@@ -83,6 +83,9 @@ class Doctor:
             yield Looking(f"asking {', '.join(source.name for source in sources)} by ssh")
         yield from doctor_hosts.hosts(sources, config.transfer, usable)
         yield from doctor_hosts.own_address(facts, host)
+        for one in facts.conditions:
+            since = f"{datetime.datetime.fromtimestamp(int(one.began), datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+            yield Finding(Level.WARN, f"runs on {host} report since {since}: {one.why}", "alpenhorn plan")
         if here:
             yield last_run(facts.last_run, host, self._now, busy, config.log.file)
 

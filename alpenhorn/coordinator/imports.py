@@ -56,7 +56,9 @@ class RequestSearch(Search):
 
     def not_yet(self, path: str, why: Why) -> None:
         self.later += 1
-        self.context.report.warnings.add(within(why, f"not imported yet from {self.node.name}: {why}"), path)
+        self.context.report.warnings.lasting(
+            within(why, f"not imported yet from {self.node.name}: {why}"), path
+        )
 
     def vanished(self, path: str, why: Why) -> None:
         self.context.report.tally("import").failed += 1

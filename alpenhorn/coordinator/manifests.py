@@ -371,7 +371,7 @@ class Writing:
         else:
             remedy = f"see that whoever runs alpenhorn can write into {node.root}/.alpenhorn"
         notes = report.failures if asked else report.warnings
-        notes.add(Code.MANIFEST_NOT_WRITTEN(node=node.name, why=written.error, remedy=remedy))
+        notes.lasting(Code.MANIFEST_NOT_WRITTEN(node=node.name, why=written.error, remedy=remedy))
 
     def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
         records.vouch(self.context.index, draft.node, token, event_id, copies)

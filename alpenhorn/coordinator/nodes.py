@@ -24,7 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.run.lock_holder import LockHolder, release
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
@@ -36,7 +36,8 @@ WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to st
 
 
 class Nodes:
-    """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id."""
+    """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id;
+    `busy`: those that other runs hold, by node name."""
 
     def __init__(
         self, ios: dict[int, Node] | None = None, answers: dict[int, ProbeOutcome] | None = None
@@ -44,6 +45,7 @@ class Nodes:
         self.ios = {} if ios is None else ios
         self.answers = {} if answers is None else answers
         self.locks: dict[int, LockHolder] = {}
+        self.busy: dict[str, LockHolder] = {}
 
     def release(self) -> None:
         for held in release(self.locks.values()):
@@ -80,33 +82,33 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
     try:
         names.host(index, host)
     except NotFound:
-        report.warnings.add(Code.HOST_NOT_IN_INDEX(host=repr(host)))
+        report.warnings.lasting(Code.HOST_NOT_IN_INDEX(host=repr(host)))
 
 
 def tell_no_node(host: str, report: Report) -> None:
     """A run that did nothing at all has failed, whatever kept it from each of the nodes."""
     report.no_node = True
-    report.failures.add(Code.RUN_NO_NODE(host=host))
+    report.failures.lasting(Code.RUN_NO_NODE(host=host), subject=host)
 
 
 def leave_out(node: NodeFact, why: Reason, report: Report, asked: Asked) -> None:
     """A node that was asked for by name and cannot be had is a failure, any other just a warning."""
     report.left_out[node.name] = why
     notes = report.failures if node.name in asked.nodes else report.warnings
-    notes.add(left_out_told(node.name, why))
+    notes.lasting(left_out_told(node.name, why), subject=node.name)
 
 
 def left_out_told(name: str, why: str) -> Reason:
-    return within(why, f"node {name} is left out: {why}")
+    return Code.NODE_LEFT_OUT(node=name, why=why)
 
 
 def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
     """What does not keep a node from being worked on and should be known all the same."""
     for node in nodes:
         for warning in found.ios[node.id].warnings:
-            report.warnings.add(Code.NODE_SETTINGS_WARNING(detail=warning))
+            report.warnings.lasting(Code.NODE_SETTINGS_WARNING(detail=warning))
         if told := found.answers[node.id].warning:
-            report.warnings.add(told)
+            report.warnings.lasting(told)
 
 
 def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reason]]:
@@ -198,7 +200,7 @@ def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[Ini
             error = done.error if done.fate is not Fate.DONE else done.outcome.error
             if error:
                 name = done.task.job.node.name
-                report.failures.add(Code.NODE_NOT_INITIALISED(node=name, why=error))
+                report.failures.lasting(Code.NODE_NOT_INITIALISED(node=name, why=error))
             else:
                 report.tally("init").done += 1
                 yield done.task.job
@@ -238,7 +240,7 @@ def tell_nested(nodes: Sequence[NodeFact], report: Report) -> None:
     roots = [Root(node.name, node.root) for node in nodes if node.root]
     for found in overlaps(roots, {}):
         if found.how != "is":
-            report.warnings.add(Code.ROOTS_NESTED(overlap=found))
+            report.warnings.lasting(Code.ROOTS_NESTED(overlap=found))
 
 
 def mark_anew(
@@ -286,6 +288,7 @@ def lock(
         else:
             busy.append(node)
             run_lock.release()
+            found.busy[node.name] = run_lock
             why = Code.NODE_LOCKED_BY_RUN(run=run_lock.holder())
             report.left_out[node.name] = why
             # Runs that overlap are no reason for cron to send a mail.

@@ -16,6 +16,7 @@ from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code
+from alpenhorn.scan import backoff
 from alpenhorn.scan.pulls import reserved_by_others
 from alpenhorn.scan.topology import Topology, stored_bytes
 
@@ -30,15 +31,15 @@ def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> 
         group = topology.groups.get(group_id)
         if group is None:
             names = ", ".join(node.name for node in nodes if node.group_id == group_id)
-            report.failures.add(Code.GROUP_NOT_IN_INDEX(node=names))
+            report.failures.lasting(Code.GROUP_NOT_IN_INDEX(node=names))
             continue
         try:
             groups[group_id] = group_io(group, [node for node in nodes if node.group_id == group_id])
         except StorageError as error:
-            report.failures.add(error.reason)
+            report.failures.lasting(error.reason)
             continue
         for warning in groups[group_id].warnings:
-            report.warnings.add(Code.GROUP_SETTINGS_WARNING(detail=warning))
+            report.warnings.lasting(Code.GROUP_SETTINGS_WARNING(detail=warning))
     return groups
 
 
@@ -84,6 +85,15 @@ def make_planner(
         troubles=troubles,
         inodes=inodes,
     )
+
+
+def hold_back(index: Index, host: str, troubles: Troubles) -> None:
+    """Let the planner know which hosts and nodes earlier runs could not reach."""
+    held = backoff.of_host(index, host)
+    for name, why in held.hosts.items():
+        troubles.held[name] = why
+    for node_id, why in held.nodes.items():
+        troubles.held[node_id] = why
 
 
 def bwlimit_of(node: NodeFact) -> Rates:

@@ -11,7 +11,7 @@ from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.checks import turns
 from alpenhorn.coordinator.deletable import Deletable, evidence, put_brake
-from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes, open_space
+from alpenhorn.coordinator.planning import group_ios, hold_back, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
@@ -129,7 +129,9 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     free_b = {node.id: answers[node.id].free_b for node in workable}
     space = open_space(index, ios, free_b, NO_RUN)
     inodes = open_inodes(answers, ios)
-    planner = make_planner(topology, config, ios, groups, space, Troubles(absent=faults), inodes)
+    troubles = Troubles(absent=faults)
+    hold_back(index, config.sync.host, troubles)
+    planner = make_planner(topology, config, ios, groups, space, troubles, inodes)
     return Prospect(topology, planner, meant, workable, ios, free_b, report)
 
 

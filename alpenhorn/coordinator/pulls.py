@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import NETWORK_METHODS, Limited
+from alpenhorn.coordinator.sources import Sources
 from alpenhorn.model import (
     Blame,
     Done,
@@ -22,7 +23,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
-from alpenhorn.reasons import Code, Why, within
+from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
@@ -39,6 +40,7 @@ class Pulls:
         self.context = context
         self.withdraw = withdraw
         self._limited = Limited(context)
+        self._sources = Sources(context)
         self._planned: dict[int, int] = {}  # the last request of each group that was looked at
         self._most_b = BATCH_BYTES * context.limits.workers
         self._pages = {group_id: self._pages_of(group_id) for group_id in sorted(context.groups)}
@@ -109,11 +111,12 @@ class Pulls:
                 notes = context.report.later if told else context.report.waiting
                 silent = {misfit.reason for misfit in context.planner.troubles.silent.values()}
                 if decision.why and decision.why in silent:
-                    notes.add(decision.why, _name(decision.fact), files=True)
+                    self._sources.silent(decision, notes, _name(decision.fact))
                 else:
                     what = within(decision.why, f"not pulled: {decision.why}")
-                    notes.add(what, _name(decision.fact) + decision.in_brackets)
+                    notes.lasting(what, _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
+                self._sources.waited_for(decision)
                 what = within(decision.why, f"not pulled yet: {decision.why}")
                 context.report.later.add(what, _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
@@ -181,10 +184,13 @@ class Pulls:
             self.context.changed = True  # another bandwidth limit began; the rest is planned for that
         if not results:
             return
-        if not pulls.settle(self.context.index, self.context.run, job.source, job.node, results):
+        silent = self._sources.take(job, results, timed_out=done.fate is Fate.TIMED_OUT)
+        if not pulls.settle(
+            self.context.index, self.context.run, job.source, job.node, results, silent.spared
+        ):
             self._not_recorded(job, results)
             return
-        self._count(job, results)
+        self._count(job, results, silent.said)
         self._trouble(job, results)
 
     def _not_away(self, job: PullJob, results: tuple[PullResult, ...]) -> tuple[PullResult, ...]:
@@ -214,7 +220,8 @@ class Pulls:
             for file in job.files
         )
 
-    def _count(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
+    def _count(self, job: PullJob, results: tuple[PullResult, ...], silent: Mapping[int, Reason]) -> None:
+        """`silent`: what is to be said of requests whose source could not be reached, by their ids."""
         context = self.context
         tally = context.report.tally("pull")
         context.changed = True
@@ -228,9 +235,10 @@ class Pulls:
                 tally.bytes += result.file.size_b
             elif result.verdict is Verdict.FAILED and not result.advanced:
                 tally.failed += 1
-                if result.blame is Blame.NETWORK and result.error:
+                if why := silent.get(result.file.request_id):
                     # One line for the host, not one for each pair of nodes.
-                    context.report.failures.add(result.error, result.file.path, files=True)
+                    subject = job.source.name if result.unmounted else str(job.source.host)
+                    context.report.failures.lasting(why, result.file.path, subject=subject, files=True)
                     continue
                 context.report.failures.add(
                     Code.PULLS_FAILED(source=job.source.name, node=job.node.name),
@@ -264,7 +272,7 @@ class Pulls:
         silent = blamed.get(Blame.NETWORK)
         if silent and host is not None:
             goes_on = all(result.advanced for result in results if result.blame is Blame.NETWORK)
-            self.context.planner.trouble_with_host(host, silent, goes_on)
+            self.context.planner.trouble_with_host(host, Code.HOST_SILENT(error=silent), goes_on)
             self._withdraw(lambda task: not _from_host(task, host))
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:

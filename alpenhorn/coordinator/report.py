@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from alpenhorn.conditions import Key
 from alpenhorn.errors import DONE, FAILED
-from alpenhorn.reasons import Reason, within
+from alpenhorn.plan.conditions import essence
+from alpenhorn.reasons import Reason, code_of, within
 from alpenhorn.run.pool import Activity
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ class Asked(NamedTuple):
     """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "delete", "pull", "tape"), none for all;
     `time_limit` in seconds; the next two let a run do what it takes for a mistake otherwise: delete a great
     part of a node, record that a great part of it is missing; `manifest`: nothing is done but to write the manifests
-    of those nodes anew; `reconcile`: nothing is done but to compare those nodes with their disks."""
+    of those nodes anew; `reconcile`: nothing is done but to compare those nodes with their disks; `unwatched`: nobody
+    looks on, and what lasts is reported only now and then."""
 
     nodes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -31,6 +35,7 @@ class Asked(NamedTuple):
     accept_loss: bool = False
     manifest: bool = False
     reconcile: Options | None = None
+    unwatched: bool = False
 
     @property
     def changes_nothing(self) -> bool:
@@ -64,6 +69,25 @@ class Notes:
         self._level = level
         self._notes: dict[Reason, tuple[int, str]] = {}
         self.files: set[str] = set()  # those that are about the files that are their examples
+        self._lasting: dict[Reason, Key] = {}
+        self._left_out: set[Key] = set()
+
+    def lasting(self, what: Reason, example: str = "", subject: str = "", files: bool = False) -> None:
+        """Add what will be met again by each run until somebody does something about it.
+
+        `subject`: the node, host or other thing that is concerned, of which there is one such condition at a time;
+        without it another text is another condition.
+        """
+        self._lasting[what] = (code_of(what).value, subject or essence(what))
+        self.add(what, example, files)
+
+    def conditions(self) -> dict[Key, Reason]:
+        """The texts of what lasts."""
+        return {key: what for what, key in self._lasting.items()}
+
+    def leave_out(self, keys: Collection[Key]) -> None:
+        """Those were reported lately, and are no lines any more."""
+        self._left_out.update(keys)
 
     def add(self, what: Reason, example: str = "", files: bool = False) -> None:
         times, first = self._notes.get(what, (0, example))
@@ -91,6 +115,8 @@ class Notes:
         """One line for each, in the order in which they were first met."""
         lines = []
         for what, (times, example) in self._notes.items():
+            if self._lasting.get(what) in self._left_out:
+                continue
             more = f" ({times} {'files' if what in self.files else 'times'})" if times > 1 else ""
             first = f"; {'the first: ' if times > 1 else ''}{example}" if example else ""
             lines.append(within(what, what + more + first))
@@ -107,6 +133,7 @@ class Report:
     `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
     was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
     written, by node name.  `compared`: what a reconciliation found on each node.  `no_node`: none could be worked on;
+    `over`: what lasted and is over; `unknown`: of what lasted it was not tried whether it does;
     `must_have_all`: a node that was left out is a failure, whatever the reason.
     """
 
@@ -127,12 +154,26 @@ class Report:
         self.must_have_all = False
         self.out_of_time = False
         self.run_id: int | None = None
+        self.over: list[Reason] = []
+        self.unknown: set[Key] = set()
         self.new_round()
 
     def new_round(self) -> None:
         """What was left before may be done by now, and is counted anew."""
         self.waiting = Notes(logging.WARNING)
         self.later = Notes(logging.DEBUG)
+
+    def lasting(self) -> dict[Key, str]:
+        """What this run met that lasts."""
+        return {key: what for notes in self._all() for key, what in notes.conditions().items()}
+
+    def leave_out(self, keys: Collection[Key]) -> None:
+        """Report nothing of those that last and were reported lately; they count for the exit status all the same."""
+        for notes in self._all():
+            notes.leave_out(keys)
+
+    def _all(self) -> tuple[Notes, ...]:
+        return self.warnings, self.waiting, self.failures
 
     def tally(self, kind: str) -> Tally:
         return self.tallies.setdefault(kind, Tally())

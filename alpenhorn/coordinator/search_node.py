@@ -82,7 +82,7 @@ class NodeSearch(Search):
             self._surveyed(job, done.outcome)
         elif isinstance(job, RememberJob) and done.outcome:
             self._final = True
-            self.context.report.warnings.add(
+            self.context.report.warnings.lasting(
                 Code.SEARCH_NOT_REMEMBERED(node=self.node.name),
                 done.outcome,
             )

@@ -126,7 +126,7 @@ class Search(ABC):
             if done.fate is Fate.BROKEN:
                 self.context.node_gone(self.node.id, done.reason)
             else:
-                self.context.report.failures.add(Code.SEARCH_INCOMPLETE(node=self.node.name), error)
+                self.context.report.failures.lasting(Code.SEARCH_INCOMPLETE(node=self.node.name), error)
         elif isinstance(job, SearchJob):
             self._found(job, done.outcome)
         elif isinstance(job, ImportJob):
@@ -152,12 +152,12 @@ class Search(ABC):
             self.directories.extend(self.descend(stamp))
         for path, directory, owner in outcome.others:
             if path == directory and path not in self.asked:
-                context.report.warnings.add(
+                context.report.warnings.lasting(
                     Code.SEARCH_STOPS_AT_OTHER_NODE(node=node.name, where=other_root(node, directory, owner))
                 )
         for _, why in outcome.failed:
             self.error = why
-            context.report.failures.add(Code.SEARCH_INCOMPLETE(node=node.name), why)
+            context.report.failures.lasting(Code.SEARCH_INCOMPLETE(node=node.name), why)
         listing = self.naming.begin(job, outcome)
         if not listing.open:
             self._named(listing)
@@ -176,7 +176,7 @@ class Search(ABC):
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
-            context.report.warnings.add(within(why, f"not imported from {node.name}: {why}"), path)
+            context.report.warnings.lasting(within(why, f"not imported from {node.name}: {why}"), path)
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)

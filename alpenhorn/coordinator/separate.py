@@ -119,7 +119,7 @@ class Separating:
             if done.fate is Fate.BROKEN:
                 self.context.node_gone(job.node.id, done.reason)
             else:
-                self.context.report.failures.add(
+                self.context.report.failures.lasting(
                     Code.SHARED_BYTES_NOT_LOOKED_FOR(node=job.node.name), done.why
                 )
         elif isinstance(job, LookJob):
@@ -146,7 +146,7 @@ class Separating:
             if result.left:
                 self._states[node.id].left += 1
                 tally.failed += 1
-                context.report.failures.add(
+                context.report.failures.lasting(
                     Code.COPIES_SHARE_BYTES(node=node.name),
                     f"{result.file.path}: {result.left}",
                 )

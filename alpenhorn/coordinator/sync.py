@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
-from alpenhorn.coordinator import manifest_due, media
+from alpenhorn.coordinator import conditions, manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.endings import Row
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.prepare import prepare
 from alpenhorn.coordinator.report import Asked, Report, Watcher
-from alpenhorn.errors import IndexUnusable
+from alpenhorn.errors import Busy, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
@@ -72,13 +72,17 @@ def sync(
     meant = node_steps.meant(topology, host, asked, report)
     if not meant and not report.left_out:
         node_steps.tell_unknown_host(index, host, asked, report)
+        conditions.settle(index, config, asked, report)
         return report
     found = node_steps.Nodes()
     try:
         with Row(index, host, clock, report) as row:
             workable, judged = prepare(index, pool, topology, host, meant, asked, found, report, stopping)
+            if found.busy:
+                _tell_stuck(index, config, found, clock, report)
             if not workable:
                 node_steps.tell_no_node(host, report)
+                conditions.settle(index, config, asked, report)
                 row.end({})
                 return report
             run = row.begin([node.name for node in workable])
@@ -107,9 +111,16 @@ def sync(
             )
             session.rounds()
             free_b = _free_space(pool, session)
+            conditions.settle(index, config, asked, report)
             for notes in (report.warnings, report.waiting, report.later, report.failures):
                 notes.log_counts()
             row.end(free_b)
+    except Busy as busy:
+        if _tell_stuck(index, config, found, clock, report):
+            report.no_node = True
+            conditions.settle(index, config, asked, report)
+            busy.notes = tuple(report.warnings.lines())
+        raise
     finally:
         found.release()
         index.stopping = index.hold_on = _never
@@ -118,6 +129,18 @@ def sync(
 
 def _never() -> bool:
     return False
+
+
+def _tell_stuck(
+    index: Index,
+    config: Config,
+    found: node_steps.Nodes,
+    clock: Callable[[], datetime.datetime],
+    report: Report,
+) -> bool:
+    from alpenhorn.coordinator import stuck  # most runs find no other
+
+    return stuck.tell(index, config, found.busy, clock(), report)
 
 
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:

@@ -135,7 +135,7 @@ class Tapes:
         found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
             what = within(NO_ROOM, f"not asked back from tape on {node.name}: {NO_ROOM}")
-            context.report.waiting.add(what, one.file.path)
+            context.report.waiting.lasting(what, one.file.path)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
         return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
 
@@ -168,7 +168,7 @@ class Tapes:
         while (lack_b := io.headroom_b - free_b - self._left_b.get(node.id, 0)) > 0:
             some = plan.enough(islice(files, AT_ONCE), lack_b)
             if not some:
-                context.report.waiting.add(Code.HEADROOM_LACKING(node=node.name))
+                context.report.waiting.lasting(Code.HEADROOM_LACKING(node=node.name))
                 return
             yield from self._leave(io, some)
 

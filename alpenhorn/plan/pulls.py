@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Misfit, Remote
-from alpenhorn.model import Method, NodeFact, PullFact, PullFile
+from alpenhorn.model import AttemptFact, Method, NodeFact, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import unsafe
@@ -78,7 +78,8 @@ class Troubles:
 
     `absent`: ids of this host's nodes that cannot be worked on; `unwritable`: ids of nodes that take no more
     pulls; `silent`: names of hosts that could not be reached; `unmounted`: ids of nodes of other hosts whose storage
-    was not seen there.
+    was not seen there.  `held`: by the name of another host or the id of a node there, the failed attempts of earlier
+    runs, and what is said while the next one is waited for.
     """
 
     def __init__(self, absent: dict[int, Reason] | None = None) -> None:
@@ -86,6 +87,7 @@ class Troubles:
         self.unwritable: dict[int, Reason] = {}
         self.silent: dict[str, Misfit] = {}
         self.unmounted: dict[int, Reason] = {}
+        self.held: dict[str | int, tuple[AttemptFact, Reason]] = {}
 
 
 class PullPlanner:
@@ -123,6 +125,7 @@ class PullPlanner:
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
         self._paths: dict[int, set[str]] = {}  # node id: paths at which files are arriving
         self._routes: dict[tuple[int, int], Route] = {}
+        self._probes: dict[str | int, int] = {}  # the file with which a host or node is tried again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
         settled = self._settled_by_states(fact)
@@ -149,6 +152,9 @@ class PullPlanner:
             source = route.source
             why = Code.SOURCE_NOT_READY(node=source.name, host=source.host)
             return PullDecision(fact, Choice.WAIT, why)
+        held = self._held_back(route.source, now)
+        if held:
+            return PullDecision(fact, Choice.WAIT, held)
         under_way = self._under_way.setdefault(fact.group_to_id, {})
         if fact.file_id in under_way:
             return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
@@ -164,10 +170,36 @@ class PullPlanner:
             return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node_id)
         arriving.add(path)
         under_way[fact.file_id] = path
+        for doubtful in self._doubtful(route.source):
+            self._probes[doubtful] = fact.file_id
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
         return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
+
+    def _doubtful(self, source: NodeFact) -> list[str | int]:
+        """The host and the node of a source, where earlier attempts failed."""
+        if source.host == self.host or source.host is None or not self.troubles.held:
+            return []
+        return [one for one in (source.host, source.id) if one in self.troubles.held]
+
+    def _held_back(self, source: NodeFact, now: float) -> Why:
+        """Why nothing is tried there now; "" when it is.  One request goes first, so that a host that is gone costs one
+        attempt and not one for each request."""
+        doubtful = self._doubtful(source)
+        for one in doubtful:
+            attempt, why = self.troubles.held[one]
+            if waits(attempt, now):
+                return why
+        for one in doubtful:
+            if one in self._probes:
+                name = f"host {one}" if isinstance(one, str) else f"node {source.name}"
+                return Code.SOURCE_PROBED(source=name)
+        return ""
+
+    def answered(self, source: str | int) -> bool:
+        """A host or node can be used after all; returns whether that was in doubt."""
+        return self.troubles.held.pop(source, None) is not None
 
     def obstacle(self, node_id: int, size_b: int) -> Why:
         """As a group asks it: why a file cannot be put there now, for want of room or for what was met before."""
@@ -187,6 +219,7 @@ class PullPlanner:
 
     def finished(self, group_id: int, file_id: int, node_id: int, size_b: int, used_b: int | None) -> None:
         """A planned pull has ended (`used_b`: space taken) or did not come about (None)."""
+        self._probes = {source: probe for source, probe in self._probes.items() if probe != file_id}
         path = self._under_way[group_id].pop(file_id, None)
         if path is not None:
             self._paths[node_id].discard(path)
@@ -276,7 +309,7 @@ class PullPlanner:
             if source.host in self.troubles.silent:
                 return Route(None, None, None, {}, self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
-                return blocked(self.troubles.unmounted[source.id])
+                return Route(None, None, None, {}, Misfit(self.troubles.unmounted[source.id], waits=True))
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
         return Route(source, remote, group, methods)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
@@ -47,13 +47,22 @@ def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
     index.retry(work)
 
 
-def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Sequence[PullResult]) -> bool:
+def settle(
+    index: Index,
+    run: Run,
+    source: NodeFact,
+    node: NodeFact,
+    results: Sequence[PullResult],
+    silent: Collection[int] = (),
+) -> bool:
     """Record a job's results: copies, requests, blame, attempts; and give the claims back.
 
     What was pulled was verified by what the index said of the file when it was handed out.  Where it says
     something else by now the copy is suspect, and the request waits for its check.  Likewise where the claim is not
     this run's any more: the request is left to the run that took it over, which may have brought the file to another
     node of the group.
+
+    `silent`: requests whose source could not be reached, for which that is counted instead.
 
     Returns whether the node is still where the files were brought.  If not, only the claims are given back: what was
     done elsewhere says nothing about the node, and the requests are no nearer to being done.
@@ -100,7 +109,7 @@ def settle(index: Index, run: Run, source: NodeFact, node: NodeFact, results: Se
         failures = [
             Failure(result.file.request_id, str(result.blame or Blame.WORKER), result.error)
             for result in rest
-            if result.file.file_id in ours
+            if result.file.file_id in ours and result.file.request_id not in silent
         ]
         # What lies there is not looked at again in each run.
         failures += [

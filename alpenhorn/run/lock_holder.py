@@ -41,11 +41,13 @@ class _Note(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """`said`: the note of the last run when the lock was taken, otherwise who holds it.  `error`: why it could not be
-    taken at all."""
+    """`noted`: the note of the last run that left one; `holder`: who has the lock, when it was not taken; `changed`:
+    when its file was last written, POSIX seconds.  `error`: why it could not be taken at all."""
 
     taken: bool
-    said: str
+    noted: str = ""
+    holder: str = ""
+    changed: float | None = None
     error: str = ""
 
 
@@ -57,7 +59,7 @@ class LockHolder:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._said = ""
+        self._answer = _Taken(False)
         self._ended = False
         processes.prepare()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -106,7 +108,7 @@ class LockHolder:
             raise StorageError(Code.LOCK_LOST(path=self.path)) from None
         if answer.error:
             raise StorageError(answer.error)
-        self._said = answer.said
+        self._answer = answer
         return answer.taken
 
     @property
@@ -116,11 +118,16 @@ class LockHolder:
 
     def noted(self) -> str:
         """The note of the last run that left one, "" for none."""
-        return self._said
+        return self._answer.noted
+
+    @property
+    def changed(self) -> float | None:
+        """When the file of a lock that could not be taken was last written, POSIX seconds."""
+        return self._answer.changed
 
     def holder(self) -> str:
         """Who has the lock, when it could not be taken."""
-        return self._said
+        return self._answer.holder
 
     def note(self, text: str) -> None:
         """Leave a note for the next run that takes the lock."""
@@ -187,10 +194,17 @@ def _serve(channel: socket.socket, lock: RunLock) -> None:
     lock.release()
 
 
+def _changed(path: str) -> float | None:
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime
+    except OSError:
+        return None
+
+
 def _take(lock: RunLock, wait: float | None) -> _Taken:
     try:
         if lock.acquire(wait=wait is not None, timeout=wait):
             return _Taken(True, lock.noted())
-        return _Taken(False, lock.holder())
+        return _Taken(False, lock.noted(), lock.holder(), _changed(lock.path))
     except Exception as error:
-        return _Taken(False, "", reason_of(error))
+        return _Taken(False, error=reason_of(error))

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import peewee as pw
 
+from alpenhorn.conditions import Condition
 from alpenhorn.errors import IndexUnusable, NotFound
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import MARKER
-from alpenhorn.scan import backups, media, names
+from alpenhorn.scan import backups, conditions, media, names
 from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.former_names import former_names
 from alpenhorn.scan.runs import COLUMNS, RunRow, run_row
@@ -61,7 +62,7 @@ class Facts(NamedTuple):
     `unknown`: why the host is none of the index's, with near names; "" when it is one.  `sources`: the ids of
     nodes on other hosts from which this one's groups get files.  `served`: the ids of this host's nodes from
     which groups on other hosts get files.
-    `media`: what it knows of the media of all nodes.
+    `media`: what it knows of the media of all nodes; `conditions`: what lasts, as the host's runs met it.
     """
 
     topology: Topology
@@ -72,6 +73,7 @@ class Facts(NamedTuple):
     marks: Marks
     backups: Backups
     media: media.Known = media.Known()
+    conditions: tuple[Condition, ...] = ()
 
 
 def facts(index: Index, host: str) -> Facts:
@@ -98,6 +100,7 @@ def _facts(index: Index, host: str) -> Facts:
         _marks(index, ids),
         backups.load(index),
         media.load(index),
+        tuple(conditions.of_host(index, host)),
     )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from alpenhorn.conditions import Condition
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB
-from alpenhorn.scan import backups, inodes, media
+from alpenhorn.scan import backups, conditions, inodes, media
 from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan.backups import Backups
 from alpenhorn.scan.runs import COLUMNS, RunRow, run_row
@@ -67,7 +68,8 @@ class Failing(NamedTuple):
 
 class Status(NamedTuple):
     """`runs`: the last ones, of all hosts, newest first; `hosts`: their names, as the index has them.  `restored`: why
-    nothing is deleted on this index, "" when it is; `media`: of nodes that were not as believed."""
+    nothing is deleted on this index, "" when it is; `media`: of nodes that were not as believed; `conditions`: what
+    lasts, with the hosts whose runs met it."""
 
     nodes: list[NodeStatus]
     lost: Lost | None
@@ -78,6 +80,7 @@ class Status(NamedTuple):
     restored: str
     media: list[media.MediumState]
     backups: Backups
+    conditions: list[tuple[str, Condition]]
 
 
 WRONG = """
@@ -174,6 +177,7 @@ def status(index: Index) -> Status:
         media.restored(index),
         media.states(index),
         backups.load(index),
+        conditions.of_all(index),
     )
 
 

@@ -57,6 +57,25 @@ def fill(archive: Archive) -> None:
             error="was not to be had",
         )
     archive.insert(
+        "sync_backoff",
+        host="here",
+        kind="host",
+        subject_id=archive.id("storagehost", "there"),
+        count=2,
+        last="2026-07-22 12:00:00",
+        next="2026-07-22 13:00:00",
+        error="no route",
+    )
+    archive.insert(
+        "sync_condition",
+        host="here",
+        code="node-left-out",
+        subject="gone",
+        why="node gone is left out: it has no root",
+        began="2026-07-22 10:00:00",
+        seen="2026-07-22 12:00:00",
+    )
+    archive.insert(
         "sync_pin",
         file_id=good,
         node_id=archive.id("storagenode", "src"),

@@ -60,6 +60,7 @@ def test_the_json_of_a_failing_request(archive: Archive, ids: dict[str, int]) ->
         "blame": "destination",
         "error": "no space on\ndevice",
         "code": "unknown",  # as an earlier version recorded it
+        "waits": None,
         "in_a_run_now": "its group has no active node on any host",
         "in_a_run_now_code": "group-without-node-anywhere",
     }

@@ -50,7 +50,7 @@ def test_nothing_needs_attention(archive: Archive) -> None:
 
 def test_an_empty_index(empty: Archive) -> None:
     assert empty.ok("status").startswith("No nodes")
-    assert empty("status", "--json").json == {"attention": [], "backup": None, "nodes": []}
+    assert empty("status", "--json").json == {"attention": [], "backup": None, "conditions": [], "nodes": []}
 
 
 def test_wrong_copies_come_first_with_the_command_that_lists_them(archive: Archive) -> None:

@@ -77,21 +77,23 @@ def test_missing_and_rotten_files_at_the_other_host_are_the_sources_fault_and_th
     assert [hosts.copy(file_id, "far") for file_id in ids] == ["YY", "NY", "XY", "XY"]
 
 
-def assert_network_trouble(archive, result):
+def assert_network_trouble(archive, result, late=False):
+    """`late`: it timed out, which counts against the request as well, since it may have been too large."""
     assert result.status == 1, result
     assert archive.state(archive.local) == "done"
     assert archive.state(archive.pull) == "pending"
     assert archive.copy(1, "far") == "YY" and archive.copy(1, "safe") is None
-    blame, error, count = archive.attempt(archive.pull)
-    assert (blame, count) == ("network", 1), error
-    assert error in archive.run("request", "show", str(archive.pull), "--json").out.encode().decode(
-        "unicode_escape"
-    )
-    assert archive.one("SELECT next > last FROM sync_attempt") == 1
+    assert (archive.attempt(archive.pull) is not None) == late
+    ((kind, count, error),) = archive.held_back()
+    assert (kind, count) == ("host", 1) and error in result.err
+    document = archive.run("request", "show", str(archive.pull), "--json").json
+    assert error in document["waits"]
+    assert late or "host there could not be reached" in document["in_a_run_now"]
+    assert archive.one("SELECT next > last FROM sync_backoff") == 1
     assert archive.claims() == 0
     # It waits, and a run that finds nothing else to do says nothing.
     archive.synced()
-    assert archive.attempt(archive.pull) == (blame, error, 1)
+    assert archive.held_back() == [(kind, 1, error)]
     assert archive.stray("safe") == []
     assert archive.run("request", "retry", str(archive.pull)).status == 0
 
@@ -199,7 +201,7 @@ def test_a_session_that_never_answers_is_killed_with_its_group_and_blamed_on_the
     run.wait_until_nothing_is_left()
     assert len(pids.read_text().split()) >= 2
     assert "1 s" in result.err
-    assert_network_trouble(sqlite_hosts, result)
+    assert_network_trouble(sqlite_hosts, result, late=True)
 
 
 def test_bbcp_brings_the_files_where_it_is_configured(sqlite_hosts):

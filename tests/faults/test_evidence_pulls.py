@@ -257,7 +257,8 @@ def test_fault_13_files_of_a_disk_that_is_not_mounted_on_another_host_are_not_lo
     assert {hosts.copy(file_id, "far") for file_id in ids} == {"YY"}
     assert hosts.state(later) == "done", "another node of that host serves"
     assert {hosts.state(request) for request in requests} == {"pending"} and hosts.claims() == 0
-    assert hosts.attempt(requests[0])[0] == "network"
+    assert hosts.attempt(requests[0]) is None
+    assert [row[:2] for row in hosts.held_back()] == [("node", 1)]
     assert hosts.tree("safe") == {"acq/sound": b"sound"} and hosts.events("suspect") == []
     mount(hosts, "far")
     hosts.forget_attempts()

@@ -1,0 +1,23 @@
+"""What lasts and needs attention, such as a node that is not there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Key = tuple[str, str]
+"""Code of the reason, and the node, host or other thing that it is about."""
+
+
+class Condition(NamedTuple):
+    """Times in POSIX seconds; `reported` None: not yet."""
+
+    code: str
+    subject: str
+    why: str
+    began: float
+    seen: float
+    reported: float | None
+
+    @property
+    def key(self) -> Key:
+        return self.code, self.subject

@@ -1,0 +1,50 @@
+"""What lasts, through one run: what it met is compared with what earlier runs reported."""
+
+from __future__ import annotations
+
+from alpenhorn.conditions import Condition
+from alpenhorn.config import Config
+from alpenhorn.coordinator.report import Asked, Report
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import posix
+from alpenhorn.plan.conditions import decide, span
+from alpenhorn.reasons import Code, Reason
+from alpenhorn.record import conditions as record
+from alpenhorn.scan import conditions as scan
+
+
+def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
+    """Let the report leave out what was reported lately, and tell what is over.  One query where nothing lasts."""
+    remind = config.sync.remind_after
+    if not remind or asked.manifest or asked.reconcile is not None:
+        return
+    host = config.sync.host
+    stored = scan.of_host(index, host)
+    met = report.lasting()
+    if not (stored or met):
+        return
+    now = posix(index.now())
+    decided = decide(stored, met, now, remind, asked.unwatched, lambda one: _looked(one, asked, report))
+    record.write(index, host, decided.written, decided.removed)
+    report.over = [over(one, now) for one in decided.over]
+    if asked.unwatched:
+        report.leave_out(met.keys() - decided.told)
+
+
+def _looked(condition: Condition, asked: Asked, report: Report) -> bool:
+    """Whether a run would have met the condition if it were still so."""
+    if asked.nodes or asked.only or report.stopped or report.out_of_time or report.no_node:
+        return False
+    if condition.key in report.unknown:
+        return False
+    # What is so on a node that was not worked on is not known.
+    return not any(name in condition.why for name in report.left_out)
+
+
+def over(condition: Condition, now: float) -> Reason:
+    after = span(now - condition.began)
+    if condition.code == Code.NODE_LEFT_OUT:
+        return Code.NODE_BACK(node=condition.subject, span=after)
+    if condition.code == Code.HOST_SILENT:
+        return Code.HOST_BACK(host=condition.subject, span=after)
+    return Code.OVER(why=condition.why, span=after)

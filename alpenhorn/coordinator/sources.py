@@ -1,0 +1,110 @@
+"""Hosts and nodes from which files are pulled: whether they answer, through one run.
+
+A host that cannot be reached is counted once and not with each of its requests, which would all try it by themselves:
+while its next attempt is waited for nothing is asked of it, and then one request goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import NamedTuple
+
+from alpenhorn.coordinator.context import Context
+from alpenhorn.coordinator.planning import hold_back
+from alpenhorn.coordinator.report import Notes
+from alpenhorn.model import Blame, PullJob, PullResult, Verdict
+from alpenhorn.plan.pulls import PullDecision
+from alpenhorn.reasons import Code, Reason, code_of
+
+
+class Silent(NamedTuple):
+    """Requests whose source could not be reached: `spared`: the ids of those for which nothing is counted; `said`:
+    what is to be said of each, by its id."""
+
+    spared: frozenset[int] = frozenset()
+    said: Mapping[int, Reason] = {}
+
+
+class Sources:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        if not context.whole.held_back:
+            context.whole.held_back = True
+            hold_back(context.index, context.config.sync.host, context.planner.troubles)
+
+    def waited_for(self, decision: PullDecision) -> None:
+        """What is not tried in this run lasts as far as anybody knows."""
+        source = self._context.topology.nodes.get(decision.fact.node_from_id)
+        if source is None or source.host is None:
+            return
+        report, code = self._context.report, code_of(decision.why)
+        if code in (Code.HOST_WAITS, Code.SOURCE_PROBED):
+            report.unknown.add((str(Code.HOST_SILENT), source.host))
+        if code in (Code.SOURCE_WAITS, Code.SOURCE_PROBED, Code.HOST_WAITS):
+            report.unknown.add((str(Code.SOURCE_UNSEEN), source.name))
+
+    def silent(self, decision: PullDecision, notes: Notes, name: str) -> None:
+        """Count one more file that is to come from a host that could not be reached in this run."""
+        source = self._context.topology.nodes[decision.fact.node_from_id]
+        assert decision.why
+        notes.lasting(decision.why, name, subject=str(source.host), files=True)
+
+    def take(self, job: PullJob, results: tuple[PullResult, ...], timed_out: bool) -> Silent:
+        """Record what the results of a job say of its source.
+
+        Where something came from the host in this run it is the request that failed.  One that timed out, or with
+        which the host was tried again, counts against itself as well, so that next time another one is tried: it may
+        be too large, or what ends the connection.
+        """
+        context, source = self._context, job.source
+        if source.host is None or source.host == context.config.sync.host:
+            return Silent()
+        host, whole, troubles = source.host, context.whole, context.planner.troubles
+        probe = host in troubles.held or source.id in troubles.held
+        found = any(
+            result.verdict is Verdict.PULLED or (result.blame is Blame.SOURCE and not result.unmounted)
+            for result in results
+        )
+        unmounted = [result for result in results if result.unmounted]
+        # A pull that came further goes on in the next run, and says nothing against its host.
+        lost = [
+            result
+            for result in results
+            if result.blame is Blame.NETWORK and not (result.unmounted or result.advanced)
+        ]
+        if found or unmounted:
+            whole.reached.add(host)
+            self._answered(job, host, found)
+        said: dict[int, Reason] = {}
+        if unmounted:
+            said |= {
+                result.file.request_id: Code.SOURCE_UNSEEN(error=unmounted[0].error) for result in unmounted
+            }
+            if source.id not in troubles.unmounted:
+                backoff().node_failed(context.index, context.run, source, unmounted[0].error)
+        if lost and host not in whole.reached:
+            if host not in troubles.silent:
+                backoff().host_failed(context.index, context.run, source, lost[0].error)
+            if not timed_out:
+                why = Code.HOST_SILENT(error=lost[0].error)
+                said |= {result.file.request_id: why for result in lost}
+        return Silent(frozenset() if probe else frozenset(said), said)
+
+    def _answered(self, job: PullJob, host: str, found: bool) -> None:
+        context = self._context
+        context.report.unknown.discard((str(Code.HOST_SILENT), host))
+        if context.planner.answered(host):
+            backoff().host_answered(context.index, context.run, job.source)
+            context.changed = True  # all else that is to come from it waits for this
+        if found:
+            context.report.unknown.discard((str(Code.SOURCE_UNSEEN), job.source.name))
+        if found and context.planner.answered(job.source.id):
+            backoff().node_found(context.index, context.run, job.source)
+            context.changed = True
+
+
+def backoff() -> ModuleType:
+    from alpenhorn.record import backoff  # most runs reach all hosts
+
+    return backoff

@@ -1,0 +1,87 @@
+"""What lasts, and when it is reported: when it begins, when it changes, once a day, and when it is over.
+
+A run that is started every five minutes meets the same conditions again and again, and nobody reads a mail that comes
+288 times a day.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from alpenhorn.conditions import Condition, Key
+
+SUBJECT = 255  # characters
+SEEN_EVERY = 3600.0  # seconds; a condition that lasts costs no write in each run
+AHEAD = 900.0  # seconds by which a clock may have been put back
+
+# A number with its unit, a time, a process: what differs from run to run while the condition is the same.
+_NUMBER = re.compile(r"\d[\d.,:/-]*(?: ?[kKMGTPE]i?B\b| ?%| (?:second|minute|hour|day)s?\b)?")
+
+
+class Decided(NamedTuple):
+    """`told`: which of those met are to be reported now; `written` and `removed`: rows; `over`: what is to be reported
+    as ended."""
+
+    told: frozenset[Key]
+    written: tuple[Condition, ...]
+    removed: tuple[Condition, ...]
+    over: tuple[Condition, ...]
+
+
+def essence(text: str) -> str:
+    """A text without what differs from run to run, short enough for a subject."""
+    return _NUMBER.sub("#", text)[:SUBJECT]
+
+
+def decide(
+    stored: Sequence[Condition],
+    met: Mapping[Key, str],
+    now: float,
+    remind: float,
+    mailed: bool,
+    looked: Callable[[Condition], bool],
+) -> Decided:
+    """`met`: what this run met, with its text; `remind`: seconds after which what lasts is reported again; `mailed`:
+    nobody is watching the run, so that what it reports is all that anybody gets; `looked`: whether the run looked where
+    it would have met a condition that it did not meet."""
+    known = {condition.key: condition for condition in stored}
+    subjects = {subject for _, subject in met}
+    told, written, removed, over = set(), [], [], []
+    for key, why in met.items():
+        old = known.get(key)
+        if old is None:
+            told.add(key)
+            written.append(Condition(*key, why, now, now, now if mailed else None))
+            continue
+        changed = essence(old.why) != essence(why)
+        due = changed or old.reported is None or not now - remind < old.reported < now + AHEAD
+        if due:
+            told.add(key)
+        if (due and mailed) or changed or now - old.seen >= SEEN_EVERY:
+            reported = now if due and mailed else old.reported
+            written.append(old._replace(why=why, seen=now, reported=reported))
+    for key, old in known.items():
+        if key in met or not looked(old):
+            continue
+        if old.subject in subjects:
+            removed.append(old)  # it became another one, which is reported
+        elif mailed or old.reported is None:
+            removed.append(old)
+            over.append(old)
+        # Otherwise whoever got the mail of its beginning is to get that of its end.
+    return Decided(frozenset(told), tuple(written), tuple(removed), tuple(over))
+
+
+def span(seconds: float) -> str:
+    """`3 h 20 min`, in the two largest units of which it has one."""
+    left = max(0, int(seconds))
+    parts: list[str] = []
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        number, left = divmod(left, length)
+        if number or parts:
+            parts.append(f"{number} {unit}" if number else "")
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if part) or "0 s"

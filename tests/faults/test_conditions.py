@@ -1,0 +1,196 @@
+"""What lasts is mailed when it begins, when it changes, once a day, and when it is over (situation 17)."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+from tests.fixtures.archive import Archive
+
+ALL = "node v1 is left out"
+
+
+@pytest.fixture
+def pair(sqlite_archive: Archive) -> Archive:
+    """Nodes field and v1, the latter of which is not there, with a configuration as most have it."""
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("v1", archive=1)
+    archive.configure(sync={"remind_after": "1d"})
+    archive.synced()
+    archive.root("v1").rename(archive.base / "away")
+    return archive
+
+
+def back(archive: Archive) -> None:
+    (archive.base / "away").rename(archive.root("v1"))
+
+
+def age(archive: Archive, hours: int) -> None:
+    """Let that time go by for what lasts."""
+    for column in ("began", "seen", "reported"):
+        ((value,),) = archive.all(f"SELECT {column} FROM sync_condition")
+        archive.do(f"UPDATE sync_condition SET {column} = datetime(?, ?)", value, f"-{hours} hours")
+
+
+def test_situation_17_a_node_that_is_away_is_mailed_once_a_day_and_when_it_is_back(pair: Archive) -> None:
+    first = pair.sync()
+    assert first.status == 0 and ALL in first.err
+    for _ in range(3):
+        pair.synced()
+    age(pair, 3)
+    pair.synced()
+    age(pair, 22)
+    assert ALL in pair.sync().err
+    pair.synced()
+    back(pair)
+    result = pair.sync()
+    assert result.status == 0 and result.err.startswith("note: node v1 is back, after 1 d 1 h"), result
+    assert pair.all("SELECT * FROM sync_condition") == []
+    pair.synced()
+
+
+def test_situation_17_another_reason_is_mailed_at_once(pair: Archive) -> None:
+    pair.sync()
+    pair.root("v1").mkdir()
+    result = pair.sync()
+    assert ALL in result.err and "is back" not in result.err
+    pair.synced()
+
+
+def test_situation_17_a_run_that_leaves_out_every_node_fails_and_status_wants_attention(
+    pair: Archive,
+) -> None:
+    pair.root("field").rename(pair.base / "field-away")
+    first = pair.sync()
+    assert first.status == 1 and ALL in first.err and "node field is left out" in first.err
+    # cron mails what is printed; what looks at the exit status still sees that nothing is done.
+    second = pair.sync()
+    assert second.status == 1 and second.silent
+    assert "no node of host here could be worked on" in pair.run("status").out
+    assert "no node of host here could be worked on" in pair.run("doctor").out
+
+
+def test_situation_17_who_looks_on_sees_everything_and_takes_nothing_from_the_mail(pair: Archive) -> None:
+    for _ in range(2):
+        result = pair.start("-v", "sync").result()
+        assert ALL in result.err
+    assert ALL in pair.sync().err
+    assert ALL in pair.start("-v", "sync").result().err
+    pair.synced()
+
+
+def test_situation_17_only_a_run_that_looked_tells_that_it_is_over(pair: Archive) -> None:
+    pair.sync()
+    back(pair)
+    pair.synced("--node", "field")
+    pair.synced("--only", "pull")
+    assert "node v1 is back" in pair.sync().err
+
+
+def test_situation_17_status_and_doctor_tell_since_when(pair: Archive) -> None:
+    pair.sync()
+    (began,) = (row[0] for row in pair.all("SELECT began FROM sync_condition"))
+    assert f"runs on here report since {began} UTC: node v1 is left out" in pair.run("doctor").out
+    (document,) = pair.run("status", "--json").json["conditions"]
+    assert (document["host"], document["code"], document["subject"]) == ("here", "node-left-out", "v1")
+    # The medium of a node that is away is told of already.
+    assert pair.run("status").out.count("v1 was left out") == 1
+
+
+def test_situation_17_each_hosts_cron_knows_what_its_own_runs_have_reported(pair: Archive) -> None:
+    pair.sync()
+    pair.do("UPDATE storagenode SET host_id = ? WHERE name = 'v1'", pair.host("there"))
+    pair.configure("there", sync={"remind_after": "1d"})
+    assert ALL in pair.sync(host="there").err
+    result = pair.sync(host="there")
+    assert result.status == 1 and result.silent
+
+
+def test_situation_17_what_happens_is_mailed_each_time(pair: Archive) -> None:
+    """A copy that is corrupt is an event, not a condition."""
+    back(pair)
+    for name in ("one", "two"):
+        pair.set_copy(pair.file(f"acq/{name}", b"x", "field"), "field", "MY")
+        pair.put("field", f"acq/{name}", b"y")
+        assert f"acq/{name}" in pair.sync().err
+
+
+def test_a_configuration_may_have_each_run_tell_all(pair: Archive) -> None:
+    pair.configure(sync={"remind_after": 0})
+    for _ in range(2):
+        assert ALL in pair.sync().err
+    assert pair.all("SELECT * FROM sync_condition") == []
+
+
+# --- runs that hang ------------------------------------------------------------------------------------
+
+
+def held(archive: Archive, since: str, run: int | None = None) -> list[RunLock]:
+    """The locks of both nodes, as a run holds them that took them then."""
+    locks = [RunLock(archive.root(name) / RUN_LOCK) for name in ("field", "v1")]
+    index_id = archive.one("SELECT value FROM sync_index WHERE name = 'identity'")
+    for lock in locks:
+        assert lock.acquire()
+        with open(lock.path, "r+b") as file:
+            file.write(f"pid 4711 on here since {since} UTC".encode().ljust(159) + b"\n")
+        if run is not None:
+            lock.note(f"run {run} on here of index {index_id}")
+    return locks
+
+
+def test_situation_17_a_run_that_hangs_is_told_of_by_those_that_find_its_nodes_taken(pair: Archive) -> None:
+    back(pair)
+    run = pair.insert(
+        "sync_run",
+        host="here",
+        nodes="field v1",
+        started="2026-01-02 00:00:00",
+        pid=815,
+        done=0,
+        failed=0,
+        bytes=0,
+    )
+    locks = held(pair, "2026-01-01 00:00:00", run)
+    first = pair.sync()
+    assert first.status == 75
+    assert first.err.startswith("note: another run has held field, v1 for "), first
+    assert f"(run {run}, process 815 on host here)" in first.err
+    second = pair.sync()
+    assert second.status == 75 and second.silent
+    assert "another run has held" in pair.run("status").out
+    assert len(pair.all("SELECT * FROM sync_run")) == 2
+    for lock in locks:
+        lock.release()
+    result = pair.sync()
+    assert result.status == 0 and "note: no longer, after " in result.err and "field, v1" in result.err
+    pair.synced()
+
+
+def test_situation_17_where_the_index_knows_nothing_of_it_the_lock_does(pair: Archive) -> None:
+    back(pair)
+    locks = held(pair, "2026-01-01 00:00:00")
+    assert "(process 4711 on host here)" in pair.sync().err
+    for lock in locks:
+        lock.release()
+
+
+def test_a_run_that_is_at_work_is_no_reason_for_a_mail(pair: Archive) -> None:
+    back(pair)
+    locks = held(pair, f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}")
+    result = pair.sync()
+    assert result.status == 75 and result.silent
+    for lock in locks:
+        lock.release()
+
+
+def test_a_node_that_is_held_while_others_are_free_is_told_too(pair: Archive) -> None:
+    back(pair)
+    field, v1 = held(pair, "2026-01-01 00:00:00")
+    field.release()
+    result = pair.sync()
+    assert result.status == 0 and "another run has held v1 for" in result.err
+    pair.synced()
+    v1.release()

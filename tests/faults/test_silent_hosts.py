@@ -1,0 +1,132 @@
+"""A host that cannot be reached costs one attempt and one mail, however many requests wait for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.archive import Archive, Result, stand_in
+from tests.fixtures.sshd import Sshd
+
+
+class Hosts(Archive):
+    """A host `there` with node `far`, behind an ssh that fails while the file `down` is there, and notes its calls."""
+
+    def set_up(self, sshd: Sshd) -> None:
+        self.host("there", address=sshd.address, username=sshd.username)
+        self.node("far", host="there")
+        self.node("safe", archive=1)
+        self.calls = self.base / "calls"
+        self.down = self.base / "down"
+        ssh = stand_in(
+            self.base / "bin",
+            "ssh",
+            f"echo >> {self.calls}\n[ -e {self.down} ] && {{ echo 'ssh: no route' >&2; exit 255; }}\n"
+            'exec /usr/bin/ssh "$@"',
+        )
+        self.configure(transfer={"ssh": [str(ssh), *sshd.ssh[1:]]}, sync={"jobs": 2, "remind_after": "1d"})
+
+    def sessions(self) -> int:
+        return len(self.calls.read_text().splitlines()) if self.calls.exists() else 0
+
+    def later(self) -> None:
+        """The time of the next attempts has come."""
+        for table in ("sync_backoff", "sync_attempt"):
+            self.do(f"UPDATE {table} SET next = last")
+
+
+@pytest.fixture
+def hosts(sqlite_archive: Archive, sshd: Sshd) -> Hosts:
+    sqlite_archive.__class__ = Hosts
+    assert isinstance(sqlite_archive, Hosts)
+    sqlite_archive.set_up(sshd)
+    return sqlite_archive
+
+
+def counts(hosts: Hosts) -> list[tuple[str, int]]:
+    return [row[:2] for row in hosts.held_back()]
+
+
+def test_situation_17_a_host_that_is_down_is_tried_by_one_request_and_mailed_once(hosts: Hosts) -> None:
+    hosts.requests(hosts.files(202, "far"), "far", "safe")
+    hosts.down.touch()
+    first = hosts.sync()
+    assert first.status == 1 and len(first.err.splitlines()) <= 2, first
+    assert "host there could not be reached (" in first.err and "no route" in first.err
+    assert counts(hosts) == [("host", 1)] and hosts.all("SELECT * FROM sync_attempt") == []
+    sessions = hosts.sessions()
+    for _ in range(2):
+        hosts.synced()
+    assert hosts.sessions() == sessions
+    # Its time has come: one request tries.
+    hosts.later()
+    result = hosts.sync()
+    assert result.status == 1 and result.silent, result
+    assert counts(hosts) == [("host", 2)] and hosts.one("SELECT COUNT(*) FROM sync_attempt") == 1
+    assert hosts.claims() == 0
+    # It is back: that is said, and all that waited comes in the same run.
+    hosts.down.unlink()
+    hosts.later()
+    result = hosts.sync()
+    assert result.status == 0 and "note: host there answers again, after " in result.err, result
+    assert counts(hosts) == [] and hosts.pending() == 0 and hosts.tree("safe") == hosts.tree("far")
+    hosts.synced()
+
+
+def test_while_it_waits_plan_list_and_show_say_so_and_retry_ends_it(hosts: Hosts) -> None:
+    requests = hosts.requests(hosts.files(3, "far"), "far", "safe")
+    hosts.down.touch()
+    hosts.sync()
+    hosts.down.unlink()
+    why = "host there could not be reached: 1 failed attempts"
+    assert why in hosts.run("plan").out
+    assert [why in row["waits"] for row in hosts.run("request", "list", "--json").json] == [True] * 3
+    assert hosts.run("request", "show", str(requests[1]), "--json").json["in_a_run_now"].endswith("UTC")
+    assert "host there" in hosts.run("status").out
+    assert "1 host or node" in hosts.run("request", "retry", str(requests[1])).out
+    assert counts(hosts) == []
+    assert hosts.sync().status == 0 and hosts.pending() == 0
+
+
+def test_retry_all_forgets_hosts_too(hosts: Hosts) -> None:
+    hosts.requests(hosts.files(3, "far"), "far", "safe")
+    hosts.down.touch()
+    hosts.sync()
+    assert "1 host or node" in hosts.run("request", "retry", "--all").out
+    assert counts(hosts) == []
+    assert "No failed attempts" in hosts.run("request", "retry", "--all").out
+
+
+def test_a_request_that_ends_the_connection_holds_up_no_other_for_ever(hosts: Hosts) -> None:
+    """It is the first of all, and a probe by it alone would never come through."""
+    ids = hosts.files(3, "far")
+    hosts.requests(ids, "far", "safe")
+    hosts.down.touch()
+    hosts.sync()
+    hosts.later()
+    hosts.sync()
+    hosts.down.unlink()
+    hosts.do("UPDATE sync_backoff SET next = last")  # of the host, and not that of the first request
+    hosts.sync()
+    assert counts(hosts) == [] and hosts.pending() == 1
+
+
+def test_a_node_that_is_not_mounted_there_is_tried_by_one_request(hosts: Hosts) -> None:
+    hosts.node("other", host="there")
+    requests = hosts.requests(hosts.files(30, "far"), "far", "safe")
+    sound = hosts.request(hosts.file("acq/sound", None, "other"), "other", "safe")
+    far = hosts.root("far")
+    far.rename(hosts.base / "away")
+    far.mkdir()
+    first = hosts.sync()
+    assert first.status == 1 and "node far on host there is not mounted there" in first.err, first
+    assert counts(hosts) == [("node", 1)] and hosts.state(sound) == "done"
+    hosts.synced()
+    hosts.later()
+    assert hosts.sync().silent
+    assert counts(hosts) == [("node", 2)]
+    far.rmdir()
+    (hosts.base / "away").rename(far)
+    hosts.later()
+    result: Result = hosts.sync()
+    assert result.status == 0 and hosts.pending() == 0, result
+    assert counts(hosts) == [] and {hosts.state(request) for request in requests} == {"done"}

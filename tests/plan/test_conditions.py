@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.conditions import Condition
+from alpenhorn.plan.conditions import SEEN_EVERY, decide, essence, span
+
+DAY = 86_400.0
+NOW = 1_800_000_000.0
+KEY = ("node-left-out", "v1")
+WHY = "node v1 is left out: /v1 did not answer within 30 s"
+
+
+def stored(reported: float | None = NOW - 600, seen: float = NOW - 600, why: str = WHY) -> Condition:
+    return Condition(*KEY, why, NOW - 2 * DAY, seen, reported)
+
+
+def told(one: Condition | None, why: str = WHY, mailed: bool = True) -> bool:
+    return KEY in decide([one] if one else [], {KEY: why}, NOW, DAY, mailed, lambda _: True).told
+
+
+def test_what_begins_is_told_and_what_was_told_lately_is_not() -> None:
+    assert told(None)
+    assert not told(stored())
+
+
+def test_what_lasts_is_told_once_a_day() -> None:
+    assert not told(stored(reported=NOW - DAY + 1))
+    assert told(stored(reported=NOW - DAY))
+
+
+def test_another_text_is_told_and_another_number_in_it_is_not() -> None:
+    assert told(stored(), "node v1 is left out: it has no marker")
+    assert not told(stored(), WHY.replace("30 s", "31.5 s"))
+
+
+def test_what_only_somebody_who_looked_on_has_seen_is_still_to_be_mailed() -> None:
+    found = decide([], {KEY: WHY}, NOW, DAY, False, lambda _: True)
+    (row,) = found.written
+    assert found.told and row.reported is None
+    assert told(row)
+
+
+def test_a_clock_that_was_put_back_silences_nothing() -> None:
+    assert told(stored(reported=NOW + DAY))
+
+
+def test_a_condition_that_lasts_costs_no_write_in_each_run() -> None:
+    assert decide([stored()], {KEY: WHY}, NOW, DAY, True, lambda _: True).written == ()
+    (row,) = decide([stored(seen=NOW - SEEN_EVERY)], {KEY: WHY}, NOW, DAY, True, lambda _: True).written
+    assert (row.seen, row.began, row.reported) == (NOW, NOW - 2 * DAY, NOW - 600)
+
+
+def test_what_was_not_met_where_the_run_looked_is_over() -> None:
+    found = decide([stored()], {}, NOW, DAY, True, lambda _: True)
+    assert found.over == found.removed == (stored(),)
+    found = decide([stored()], {}, NOW, DAY, True, lambda _: False)
+    assert found.over == found.removed == ()
+
+
+def test_who_was_mailed_of_its_beginning_is_mailed_of_its_end() -> None:
+    assert decide([stored()], {}, NOW, DAY, False, lambda _: True).removed == ()
+    assert decide([stored(reported=None)], {}, NOW, DAY, False, lambda _: True).over
+
+
+def test_what_became_another_condition_of_the_same_thing_is_not_called_over() -> None:
+    found = decide([stored()], {("node-lost", "v1"): "node v1: gone"}, NOW, DAY, True, lambda _: True)
+    assert found.told == {("node-lost", "v1")} and found.removed == (stored(),) and found.over == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("no room on v1: 12.5 GB free", "no room on v1: 980 MB free"),
+        (
+            "another run (pid 12 on here since 2026-01-01 00:00:00 UTC)",
+            "another run (pid 7 on here since 2026-02-03 10:20:30 UTC)",
+        ),
+        ("needs 2, has 1", "needs 2, has 0"),
+        ("seen 3 hours ago", "seen 2 days ago"),
+    ],
+)
+def test_numbers_are_not_the_essence(one: str, other: str) -> None:
+    assert essence(one) == essence(other)
+
+
+def test_names_are_the_essence() -> None:
+    assert essence("node v is left out") != essence("node w is left out")
+    assert len(essence("x" * 1000)) == 255
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (59, "59 s"),
+        (3600, "1 h"),
+        (12_000, "3 h 20 min"),
+        (86_400 + 120, "1 d"),
+        (200_000, "2 d 7 h"),
+    ],
+)
+def test_a_span(seconds: float, text: str) -> None:
+    assert span(seconds) == text
