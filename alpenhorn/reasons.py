@@ -53,6 +53,11 @@ class Code(StrEnum):
         "its run lock {path} could not be taken within {seconds:g} s: its storage answers reads and no writes; see"
         " whether its disk or file server is in order",
     )
+    LOCK_STUCK = (
+        "lock-stuck",
+        "process {pid} of an earlier run still hangs on its run lock {path} and cannot be killed: its storage answers"
+        " reads and no writes; see whether its disk or file server is in order",
+    )
     LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
 
 

@@ -24,7 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import reason_of
+from alpenhorn.reasons import Code, code_of, reason_of
 from alpenhorn.run.lock_holder import LockHolder, release
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
@@ -278,7 +278,11 @@ def lock(
                 taken = run_lock.answer(seconds, stopping)
         except StorageError as error:
             run_lock.release()
-            leave_out(node, reason_of(error), report, asked)
+            why = reason_of(error)
+            if code_of(why) in (Code.LOCK_HANGS, Code.LOCK_STUCK):
+                # Nor is it read from, or relied on by any host: what reads it may be the next to hang.
+                found.answers[node.id] = found.answers[node.id]._replace(error=why)
+            leave_out(node, why, report, asked)
             continue
         if taken:
             found.locks[node.id] = run_lock
