@@ -28,6 +28,9 @@ from alpenhorn.run.serving import in_words, settle
 
 NAME = "alpenhorn-lock"  # of the processes, for ps; the kernel keeps 15 bytes
 RELEASE_SECONDS = 5.0
+STOP_SECONDS = (
+    2.0  # that storage has to answer in any case, so that a run that is to stop says what it would find
+)
 _SLICE = 0.5  # seconds between two looks at whether the run is to stop
 _ANSWER_B = 16 * 1024
 STUCK_SECONDS = 1.0  # longer than a process that was killed takes to end, where it can
@@ -93,12 +96,14 @@ class LockHolder:
         Raises StorageError when it cannot be taken, when there is no answer within `seconds`, and when the run is to
         stop meanwhile; the process is given up then.
         """
-        end = time.monotonic() + seconds
+        began = time.monotonic()
+        end = began + seconds
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         while not poll.poll(max(0.0, min(_SLICE, end - time.monotonic())) * 1000):
-            late = time.monotonic() >= end
-            if not late and not stopping():
+            now = time.monotonic()
+            late = now >= end
+            if not late and not (now >= began + STOP_SECONDS and stopping()):
                 continue
             self.release(0)
             if late:
