@@ -1490,6 +1490,12 @@ class Code(_Codes):
         " whether its disk or file server is in order",
     )
     """The node is left out of the run."""
+    LOCK_STUCK = (
+        "lock-stuck",
+        "process {pid} of an earlier run still hangs on its run lock {path} and cannot be killed: its storage answers"
+        " reads and no writes; see whether its disk or file server is in order",
+    )
+    """Each further run would leave one more."""
     LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
     """The node is left out of the run."""
 

@@ -24,7 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import Code, Reason
+from alpenhorn.reasons import Code, Reason, code_of
 from alpenhorn.run.lock_holder import LockHolder, release
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
@@ -281,6 +281,9 @@ def lock(
                 taken = run_lock.answer(seconds, stopping)
         except StorageError as error:
             run_lock.release()
+            if code_of(error.reason) in (Code.LOCK_HANGS, Code.LOCK_STUCK):
+                # Nor is it read from, or relied on by any host: what reads it may be the next to hang.
+                found.answers[node.id] = found.answers[node.id]._replace(error=error.reason)
             leave_out(node, error.reason, report, asked)
             continue
         if taken:

@@ -101,11 +101,6 @@ def _open_file(directory: int, name: str, flags: int, root: os.stat_result, path
     return fd
 
 
-def closed_to_others(status: os.stat_result) -> bool:
-    """Whether a lock file can be opened, and so locked, by its owner and group only."""
-    return not status.st_mode & stat.S_IRWXO
-
-
 def entitled(status: os.stat_result, root: os.stat_result) -> bool:
     """Whether the owner of what lies below a root could have made it with the consent of the root's owner."""
     if status.st_uid in (os.geteuid(), 0, root.st_uid):

@@ -14,8 +14,10 @@ import pickle
 import select
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterable
+from hashlib import md5
 from typing import NamedTuple, NoReturn
 
 from alpenhorn.errors import StorageError
@@ -26,8 +28,14 @@ from alpenhorn.run.serving import reason_of, settle
 
 NAME = "alpenhorn-lock"  # of the processes, for ps; the kernel keeps 15 bytes
 RELEASE_SECONDS = 5.0
+STOP_SECONDS = (
+    2.0  # that storage has to answer in any case, so that a run that is to stop says what it would find
+)
 _SLICE = 0.5  # seconds between two looks at whether the run is to stop
 _ANSWER_B = 16 * 1024
+STUCK_SECONDS = 1.0  # longer than a process that was killed takes to end, where it can
+_CALLERS = 4096  # nobody takes their calls, so that they stay in the queue
+_PEER = struct.Struct("@iII")  # struct ucred of unix(7)
 
 
 class _Acquire(NamedTuple):
@@ -90,12 +98,14 @@ class LockHolder:
         Raises StorageError when it cannot be taken, when there is no answer within `seconds`, and when the run is to
         stop meanwhile; the process is given up then.
         """
-        end = time.monotonic() + seconds
+        began = time.monotonic()
+        end = began + seconds
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         while not poll.poll(max(0.0, min(_SLICE, end - time.monotonic())) * 1000):
-            late = time.monotonic() >= end
-            if not late and not stopping():
+            now = time.monotonic()
+            late = now >= end
+            if not late and not (now >= began + STOP_SECONDS and stopping()):
                 continue
             self.release(0)
             if late:
@@ -179,18 +189,21 @@ def _live(parent: int, channel: socket.socket, path: str) -> NoReturn:
         settle(channel.fileno())
         with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
             file.write(NAME)
-        _serve(channel, RunLock(path, parent))
+        claim, stuck = _claim(path)
+        _serve(channel, RunLock(path, parent), stuck)
+        del claim
     finally:
         os._exit(0)
 
 
-def _serve(channel: socket.socket, lock: RunLock) -> None:
+def _serve(channel: socket.socket, lock: RunLock, stuck: str) -> None:
     while message := channel.recv(_ANSWER_B):
         wish = pickle.loads(message)
         if isinstance(wish, _Note):
             lock.note(wish.text)
         else:
-            channel.send(pickle.dumps(_take(lock, wish.wait)))
+            answer = _Taken(False, "", stuck) if stuck else _take(lock, wish.wait)
+            channel.send(pickle.dumps(answer))
     lock.release()
 
 
@@ -208,3 +221,50 @@ def _take(lock: RunLock, wait: float | None) -> _Taken:
         return _Taken(False, lock.noted(), lock.holder(), _changed(lock.path))
     except Exception as error:
         return _Taken(False, error=reason_of(error))
+
+
+def _claim(path: str) -> tuple[socket.socket, str]:
+    """Show this host, without touching any storage, that a process goes for that lock; returns what shows it, and why
+    none may: one of an earlier run hangs there, and each further run would leave one more.
+
+    It is shown by an abstract socket (unix(7)), whose name goes with the process, however it ends.
+    """
+    name = f"\0{NAME} {os.geteuid()} {md5(os.fsencode(path), usedforsecurity=False).hexdigest()}"
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    end = time.monotonic() + STUCK_SECONDS
+    pid = 0
+    while True:
+        try:
+            claim.bind(name)
+            claim.listen(_CALLERS)
+            return claim, ""
+        except OSError:
+            pid = pid or _claimant(name)
+        if not pid or not _was_killed(pid):
+            return claim, ""  # another run is at work, as the lock itself will tell
+        if time.monotonic() >= end:
+            return claim, Code.LOCK_STUCK(pid=pid, path=path)
+        time.sleep(0.05)
+
+
+def _claimant(name: str) -> int:
+    """The process of this user that has a socket of that name, 0 when that is not known."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.setblocking(False)
+            caller.connect(name)
+            peer = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    except OSError:
+        return 0
+    pid, uid, _ = _PEER.unpack(peer)
+    return pid if uid == os.geteuid() else 0
+
+
+def _was_killed(pid: int) -> bool:
+    """Whether a process that is still there was sent SIGKILL."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            pending = [int(line.split()[1], 16) for line in file if line.startswith(("SigPnd:", "ShdPnd:"))]
+    except (OSError, ValueError, IndexError):
+        return False
+    return any(mask & 1 << (signal.SIGKILL - 1) for mask in pending)

@@ -15,10 +15,12 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.fs import ofd
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
+from alpenhorn.io.base import Node
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model import NodeFact, ProbeOutcome
 from tests.fixtures.archive import Archive, Running, wait_for
 from tests.fixtures.fuse import mounted
+from tests.fixtures.process import Children
 from tests.plan.facts import node
 
 
@@ -61,10 +63,14 @@ class Hasty(DefaultNode):
     probe_seconds = 1.0
 
 
-def take(tmp_path: Path, *names: str) -> tuple[Nodes, Report, list[NodeFact]]:
+def take(tmp_path: Path, *names: str, seconds: float = 1) -> tuple[Nodes, Report, list[NodeFact]]:
     """Take the run locks of nodes whose roots have those names."""
     nodes = [node(number, root=str(tmp_path / name)) for number, name in enumerate(names, 1)]
-    found = Nodes({one.id: Hasty(one, {}) for one in nodes}, {one.id: ProbeOutcome(one.id) for one in nodes})
+    ios: dict[int, Node] = {one.id: Hasty(one, {}) for one in nodes}
+    for io in ios.values():
+        assert isinstance(io, Hasty)
+        io.probe_seconds = seconds
+    found = Nodes(ios, {one.id: ProbeOutcome(one.id) for one in nodes})
     report = Report()
     lock(nodes, found, Asked(), report, lambda: False)
     return found, report, nodes
@@ -73,7 +79,9 @@ def take(tmp_path: Path, *names: str) -> tuple[Nodes, Report, list[NodeFact]]:
 HANGS = ("make .alpenhorn", "lock run.lock", "write run.lock")
 
 
-def test_situation_21_run_locks_that_hang_leave_out_their_nodes_alone(tmp_path: Path) -> None:
+def test_situation_21_run_locks_that_hang_leave_out_their_nodes_alone(
+    tmp_path: Path, children: Children
+) -> None:
     (tmp_path / "sound").mkdir()
     with ExitStack() as mounts:
         for hang in HANGS:
@@ -89,8 +97,15 @@ def test_situation_21_run_locks_that_hang_leave_out_their_nodes_alone(tmp_path: 
                 "could not be taken within 1 s: its storage answers reads and no writes"
                 in report.left_out[one.name]
             )
+            assert found.answers[one.id].error == report.left_out[one.name]
         assert not RunLock(tmp_path / "sound" / RUN_LOCK).acquire()
         found.release()
+        # The next runs leave no more processes behind that hang there.
+        hanging = len(children())
+        found, report, nodes = take(tmp_path, *HANGS, "sound", seconds=20)
+        assert all("still hangs on its run lock" in report.left_out[one.name] for one in nodes[:-1])
+        found.release()
+        assert len(children()) == hanging
         assert RunLock(tmp_path / "sound" / RUN_LOCK).acquire()
 
 
