@@ -29,6 +29,8 @@ class Code(StrEnum):
 
     UNKNOWN = "unknown", "{detail}"
     """What another program, an extension or an earlier version of this program said."""
+    ODD_VALUE = "odd-value", "{place}: {column} holds {value} instead of {kind}; correct the row in the index"
+    """A row of the index whose column has a value of the wrong type, which SQLite keeps."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
 
 

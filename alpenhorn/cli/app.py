@@ -76,7 +76,12 @@ class App:
 
     def close(self) -> None:
         while self._opened:
-            self._opened.pop().close()
+            index = self._opened.pop()
+            for reason in index.odd:
+                from alpenhorn.cli import output  # hardly any index has such rows
+
+                output.note(reason)
+            index.close()
 
     def now(self) -> datetime:
         """Naive UTC, as the index has it."""

@@ -93,6 +93,11 @@ class Imports:
                 continue
             node = context.node(node_id)
             for request in requests(context.index, node_id):
+                if request.fault:
+                    context.report.warnings.add(
+                        f"an import request of {node.name} is left alone: {request.fault}"
+                    )
+                    continue
                 if request.path == MARKER or waits(request.attempt, now):
                     continue
                 self._begin(RequestSearch(context, self._next(), node, request))

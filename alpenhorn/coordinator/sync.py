@@ -97,6 +97,7 @@ def sync(
         free_b: dict[int, int | None] = {}
         try:
             session.rounds()
+            _name_odd_rows(index, report)
             free_b = _free_space(pool, session)
         finally:
             # Also when the index was lost or the work failed: what is known is written down if it can be.
@@ -113,6 +114,17 @@ def sync(
     finally:
         found.release()
     return report
+
+
+def _name_odd_rows(index: Index, report: Report) -> None:
+    """Warn of rows that could not be read as they are, unless a reason in the report names them."""
+    told = "\n".join(
+        line for notes in (report.warnings, report.waiting, report.failures) for line in notes.lines()
+    )
+    for reason in index.odd:
+        if reason not in told:
+            report.warnings.add(reason)
+    index.odd.clear()
 
 
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:

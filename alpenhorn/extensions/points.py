@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alpenhorn.outside import text
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -76,7 +78,7 @@ def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], str]) -> Plugin:
 def in_words(error: BaseException) -> str:
     """An exception of a stranger's, whose text may itself be broken, in one line."""
     try:
-        return repr(error)
+        return text(repr(error))
     except Exception:
         return type(error).__name__
 

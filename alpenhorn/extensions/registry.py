@@ -55,6 +55,7 @@ def storage_classes() -> list[points.Plugin]:
 
 def node_io(node: NodeFact) -> Node:
     """Raises StorageError for an unknown class or wrong settings."""
+    _refuse(node.fault)
     cls = storage_class(node.io_class).node
     if cls is None:
         raise StorageError(f"the storage class {node.io_class} of node {node.name} is one for groups only")
@@ -79,6 +80,7 @@ def check_group(group: GroupFact) -> None:
 
 def remote_io(node: NodeFact) -> Remote:
     """Raises StorageError for an unknown class or wrong settings."""
+    _refuse(node.fault)
     cls = storage_class(node.io_class).remote or built_in("Default").remote
     assert cls is not None
     owner = f"node {node.name}"
@@ -86,7 +88,13 @@ def remote_io(node: NodeFact) -> Remote:
         return cls(node, parse_settings(owner, node.io_config))
 
 
+def _refuse(fault: str) -> None:
+    if fault:
+        raise StorageError(fault)
+
+
 def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
+    _refuse(group.fault)
     cls = storage_class(group.io_class).group
     if cls is None:
         raise StorageError(f"the storage class {group.io_class} of group {group.name} is one for nodes only")

@@ -70,6 +70,12 @@ class Index:
             self._galera = row is not None and row[1] == "ON"
         return self._galera
 
+    @property
+    def odd(self) -> dict[str, None]:
+        """Rows that were read and have a value of the wrong type, each named once; see `alpenhorn.index.rows`."""
+        found: dict[str, None] = getattr(self.db, "odd", {})
+        return found
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing.  Within another one: a savepoint.
@@ -141,7 +147,8 @@ class Index:
             self.db.executemany_sql(self._marked(sql), rows)
 
     def _marked(self, sql: str) -> str:
-        return sql if self.sqlite else _percent_marks(sql)
+        # SQLite's SUM fails on lengths near 2^63, of which one row is enough; its TOTAL adds up anything.
+        return sql.replace("SUM(", "TOTAL(") if self.sqlite else _percent_marks(sql)
 
     def insert_ignore(self, table: str, columns: Sequence[str]) -> str:
         """Return an INSERT with a ? a column that leaves a row alone which is there already.

@@ -25,7 +25,9 @@ def choose(facts: Iterable[CheckFact], now: float) -> CheckPlan:
     files: list[CheckFile] = []
     left: list[tuple[CheckFact, str]] = []
     for fact in facts:
-        if fact.acq is None or fact.name is None:
+        if fact.fault:
+            left.append((fact, fact.fault))
+        elif fact.acq is None or fact.name is None:
             left.append((fact, "the file's row is gone from the index"))
         elif fact.size_b is None or not fact.md5sum:
             left.append((fact, "the index has no length or no MD5 sum for the file"))

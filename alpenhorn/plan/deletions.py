@@ -53,6 +53,8 @@ def _not_meant(fact: DeletionFact, archive: bool) -> str:
 
 def wrong(fact: DeletionFact) -> str:
     """What is wrong with a file's rows, so that somebody must mend them before any copy is deleted; "" if nothing."""
+    if fact.fault:
+        return fact.fault
     if fact.acq is None or fact.name is None:
         return "the file's row is gone from the index"
     if fact.size_b is None:

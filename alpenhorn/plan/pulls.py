@@ -120,6 +120,8 @@ class PullPlanner:
         self._routes: dict[tuple[int, int], Route] = {}
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
+        if fact.fault:
+            return PullDecision(fact, Choice.SKIP, fact.fault)
         choice, why = self._settled_by_states(fact)
         if choice is not None:
             return PullDecision(fact, choice, why)

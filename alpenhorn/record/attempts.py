@@ -8,6 +8,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
+from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.record.run import Run
 
@@ -40,7 +41,7 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
         count = counts.get(failure.subject_id, 0) + 1
         later = naive(next_attempt(count, failure.blame, posix(now), rng))
         rows.append(
-            (kind, failure.subject_id, count, now, later, failure.blame, failure.error[:ERROR_LENGTH])
+            (kind, failure.subject_id, count, now, later, failure.blame, text(failure.error, ERROR_LENGTH))
         )
     index.executemany(index.upsert("sync_attempt", COLUMNS, COLUMNS[:2], COLUMNS[2:]), rows)
 

@@ -22,6 +22,7 @@ from alpenhorn import logs
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import processes
 from alpenhorn.model import Fate, Reporter, Task
+from alpenhorn.outside import exception, text
 
 PROGRESS_EVERY = 0.1
 LENGTH = struct.Struct("=Q")
@@ -49,7 +50,7 @@ def message(content: object) -> bytes:
 
 
 def in_words(error: BaseException) -> str:
-    return str(error) if isinstance(error, AlpenhornError) else f"{type(error).__name__}: {error}"
+    return text(str(error)) if isinstance(error, AlpenhornError) else exception(error)
 
 
 def live(

@@ -6,7 +6,6 @@ asked for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment, moment
+from alpenhorn.outside import parsed
 
 
 class EventRow(NamedTuple):
@@ -161,5 +161,17 @@ def _run(row: Sequence[Any]) -> RunRow:
         done,
         failed,
         bytes_,
-        json.loads(counts or "{}"),
+        _counts(counts),
     )
+
+
+def _counts(text: str | None) -> dict[str, dict[str, int]]:
+    """By kind of work; nothing where the column has something else."""
+    try:
+        found = parsed(text or "{}")
+        return {
+            str(kind): {str(key): int(number) for key, number in count.items()}
+            for kind, count in found.items()
+        }
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return {}

@@ -13,6 +13,11 @@ def whole(value: object) -> int | None:
     return None if value is None else int(str(value))
 
 
+def fault(row: Sequence[Any]) -> str:
+    """Why a row cannot be relied on: it has a value of the wrong type, see `alpenhorn.index.rows`; "" when it can."""
+    return "" if type(row) is tuple else getattr(row, "fault", "")
+
+
 def stream(index: Index, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of a query that may have millions of them, as they come."""
     # Not `yield from`: that would close the cursor when a reader stops early, after the index was closed.
