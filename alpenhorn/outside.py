@@ -1,12 +1,13 @@
-"""The doors for text from outside: what programs, file systems and extensions say, and JSON that others wrote.
+"""The doors for text from outside: what programs, file systems and extensions say, JSON that others wrote, and on the
+way out whatever is printed or logged.
 
 Python keeps bytes that are not UTF-8 as lone surrogates, which neither a database nor a log can store.  One such byte
-in a message must not end a run.
+in a message must not end a run.  Names may hold what moves a terminal's cursor, forges a line or turns the direction of
+reading, and are never printed as they are.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 MOST = 4000  # characters; a TEXT column of MariaDB holds 65,535 bytes
@@ -59,9 +60,21 @@ def exception(error: BaseException) -> str:
 
 def parsed(document: str | bytes) -> Any:
     """Return what a JSON document means.  Raises ValueError for whatever is wrong with it."""
+    import json  # help and --version do without
+
     try:
         return json.loads(document)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except TypeError as error:  # it is no text at all
         raise ValueError(str(error)) from None
+
+
+def harmless(text: str) -> str:
+    """Return `text` with all that is not printable escaped as in a Python string: control characters, line ends, marks
+    of direction, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from alpenhorn.outside import harmless
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -53,7 +55,7 @@ class App:
             from alpenhorn.index import schema  # 3 ms, and only the first command needs it
 
             schema.create(index)
-            click.echo(f"Nothing is configured, so a new index was made: {path}", err=True)
+            click.echo(harmless(f"Nothing is configured, so a new index was made: {path}"), err=True)
         current.require_current(index)
         return index
 
