@@ -53,7 +53,9 @@ class Callbacks:
             # All or nothing of what it writes.
             with index.transaction():
                 pickle.loads(callback)(imported, index)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             what = f"{self.node.name}: what the import detector {by} wanted done for imported files failed"
             self.context.report.failures.add(f"{what}: {in_words(error)}", imported.path)
             if isinstance(error, IndexUnusable):

@@ -70,7 +70,9 @@ def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], str]) -> Plugin:
     try:
         loaded = one.load()
         error = fault(loaded)
-    except (Exception, SystemExit) as raised:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:
         return found._replace(error=f"it cannot be loaded: {in_words(raised)}")
     return found._replace(error=error) if error else found._replace(loaded=loaded)
 
@@ -79,7 +81,7 @@ def in_words(error: BaseException) -> str:
     """An exception of a stranger's, whose text may itself be broken, in one line."""
     try:
         return text(repr(error))
-    except Exception:
+    except BaseException:
         return type(error).__name__
 
 

@@ -6,16 +6,18 @@ that `io_class` holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions import points
+from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, is_ours, strangers
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model import GroupFact, NodeFact
+
+REFUSES = "refuses"
 
 
 def storage_class(name: str | None) -> StorageClass:
@@ -60,21 +62,25 @@ def node_io(node: NodeFact) -> Node:
     if cls is None:
         raise StorageError(f"the storage class {node.io_class} of node {node.name} is one for groups only")
     owner = f"node {node.name}"
-    with _words_of(node.io_class, owner):
-        return cls(node, parse_settings(owner, node.io_config))
+    with strangers(node.io_class, owner, REFUSES):
+        made = cls(node, parse_settings(owner, node.io_config))
+        if not is_ours(cls):
+            check_node(made)
+        return made
 
 
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
     """`nodes`: the group's active nodes on this host.  Raises StorageError."""
     cls, settings = _group_class(group)
-    with _words_of(group.io_class, f"group {group.name}"):
-        return cls(group, nodes, settings)
+    with strangers(group.io_class, f"group {group.name}", REFUSES):
+        made = cls(group, nodes, settings)
+        return made if is_ours(cls) else GuardedGroup(made)
 
 
 def check_group(group: GroupFact) -> None:
     """Raises StorageError for an unknown class or wrong settings, whatever nodes the group has."""
     cls, settings = _group_class(group)
-    with _words_of(group.io_class, f"group {group.name}"):
+    with strangers(group.io_class, f"group {group.name}", REFUSES):
         cls.check_settings(group, settings)
 
 
@@ -84,8 +90,9 @@ def remote_io(node: NodeFact) -> Remote:
     cls = storage_class(node.io_class).remote or built_in("Default").remote
     assert cls is not None
     owner = f"node {node.name}"
-    with _words_of(node.io_class, owner):
-        return cls(node, parse_settings(owner, node.io_config))
+    with strangers(node.io_class, owner, REFUSES):
+        made = cls(node, parse_settings(owner, node.io_config))
+        return made if is_ours(cls) else GuardedRemote(made)
 
 
 def _refuse(fault: str) -> None:
@@ -99,19 +106,6 @@ def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
     if cls is None:
         raise StorageError(f"the storage class {group.io_class} of group {group.name} is one for nodes only")
     return cls, parse_settings(f"group {group.name}", group.io_config)
-
-
-@contextmanager
-def _words_of(io_class: str | None, owner: str) -> Iterator[None]:
-    """Whatever a stranger's class raises becomes a StorageError, which does not stop the other nodes and groups."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except Exception as error:
-        raise StorageError(
-            f"the storage class {io_class} refuses {owner}: {points.in_words(error)}"
-        ) from error
 
 
 def _fault(found: Any) -> str:

@@ -122,6 +122,12 @@ class PullPlanner:
     def decide(self, fact: PullFact, now: float) -> PullDecision:
         if fact.fault:
             return PullDecision(fact, Choice.SKIP, fact.fault)
+        try:
+            return self._decide(fact, now)
+        except StorageError as error:  # a package's storage class failed
+            return PullDecision(fact, Choice.SKIP, str(error))
+
+    def _decide(self, fact: PullFact, now: float) -> PullDecision:
         choice, why = self._settled_by_states(fact)
         if choice is not None:
             return PullDecision(fact, choice, why)
