@@ -7,6 +7,7 @@ they cross from the workers to the parent.
 
 from __future__ import annotations
 
+from alpenhorn.outside import text
 from alpenhorn.reasons import Code, Reason
 
 DONE = 0
@@ -101,7 +102,7 @@ class CommandFailed(AlpenhornError):
             f"was ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
         )
         detail = self.stderr.strip().splitlines()
-        return f"{self.program} {ended}" + (f": {detail[-1]}" if detail else "")
+        return f"{self.program} {ended}" + (f": {text(detail[-1])}" if detail else "")
 
 
 class CommandTimedOut(AlpenhornError):

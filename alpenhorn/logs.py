@@ -5,7 +5,7 @@ One record is one line, in UTC:
     2025-11-22T11:19:33.123Z INFO [4711] alpenhorn.run.pool: message [code]
 
 where the code is that of the reason that the message gives, if it gives one (`alpenhorn.reasons`).
-Control characters, line ends included, are shown as escapes: a file name cannot forge a line.
+Whatever is not printable, line ends included, is shown escaped: a file name cannot forge a line.
 """
 
 from __future__ import annotations
@@ -19,13 +19,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from alpenhorn.errors import ConfigError
+from alpenhorn.outside import harmless
 from alpenhorn.reasons import Reason
 
 ROOT = "alpenhorn"
-
-_ESCAPES = {
-    code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029) if code != 9
-}
 
 
 class Record(NamedTuple):
@@ -137,7 +134,7 @@ class _SaysOnce(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:
         if not self._failing and sys.stderr is not None:
             self._failing = True
-            print(f"alpenhorn: {self.what}: {sys.exc_info()[1]}", file=sys.stderr)
+            print(harmless(f"alpenhorn: {self.what}: {sys.exc_info()[1]}"), file=sys.stderr)
 
 
 class _LogFile(_SaysOnce, logging.FileHandler):
@@ -171,7 +168,7 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         code = _code(record)
         record.code = f" [{code}]" if code else ""
-        return super().format(record).translate(_ESCAPES)
+        return harmless(super().format(record))
 
 
 def _code(record: logging.LogRecord) -> str:
@@ -183,7 +180,7 @@ def _code(record: logging.LogRecord) -> str:
 
 class _Brief(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"alpenhorn: {record.levelname.lower()}: {record.getMessage()}".translate(_ESCAPES)
+        return f"alpenhorn: {record.levelname.lower()}: {harmless(record.getMessage())}"
 
 
 class _Forward(_SaysOnce):

@@ -82,7 +82,7 @@ class NodeFact(NamedTuple):
 
     `manifest`: the token of the manifest on it while somebody vouches that the files there are what they were: "" when
     it could not be written; None: nobody does.  `medium`: the random id of its medium, None when no run has seen it.
-    `separate`: every copy on it is known to have bytes of its own.
+    `separate`: every copy on it is known to have bytes of its own.  `fault`: why the row cannot be relied on, or "".
     """
 
     id: int
@@ -104,6 +104,7 @@ class NodeFact(NamedTuple):
     manifest: str | None = None
     medium: str | None = None
     separate: bool = False
+    fault: Why = ""
 
 
 class Identity(NamedTuple):
@@ -131,10 +132,13 @@ class MediumFact(NamedTuple):
 
 
 class GroupFact(NamedTuple):
+    """`fault`: why its row cannot be relied on, "" when it can."""
+
     id: int
     name: str
     io_class: str | None
     io_config: str | None
+    fault: Why = ""
 
 
 class AttemptFact(NamedTuple):
@@ -155,7 +159,7 @@ class PullFact(NamedTuple):
     `claimed_by` names host and run when another run holds a live claim.  `once_good`: ids of the nodes of `at_group`
     whose corrupt copy was once recorded as good, so that it may be replaced; `found`: (node id, what the check said) of
     those whose corrupt copy never was.  `same_path`: (node id, acquisition) of another file that is, or may be, at
-    the same path on a node of the group.
+    the same path on a node of the group.  `fault`: why the rows cannot be relied on, "" when they can.
     """
 
     request_id: int
@@ -174,10 +178,14 @@ class PullFact(NamedTuple):
     once_good: tuple[int, ...] = ()
     found: tuple[tuple[int, str], ...] = ()
     same_path: tuple[tuple[int, str], ...] = ()
+    fault: Why = ""
 
 
 class CheckFact(NamedTuple):
-    """One copy on a node of this host that is to be read: a suspect one, or one whose turn has come."""
+    """One copy on a node of this host that is to be read: a suspect one, or one whose turn has come.
+
+    `fault`: why its rows cannot be relied on, "" when they can.
+    """
 
     copy_id: int
     file_id: int
@@ -190,6 +198,7 @@ class CheckFact(NamedTuple):
     has_file: str = "M"
     wants_file: str = "Y"
     ready: bool = True
+    fault: Why = ""
 
 
 class DeletionFact(NamedTuple):
@@ -204,6 +213,7 @@ class DeletionFact(NamedTuple):
     `space_b`: what it takes on the medium, if known.  `other_ids` and `released_ids`: the nodes of `others` and
     `released`.  `twice`: the index has more than one row for this copy.  `restored`: why the index is older than the
     disks, "" when it is not.  `merely_found`: what lies there is not the file, and never was recorded as a good copy.
+    `fault`: why its rows cannot be relied on, "" when they can.
     """
 
     copy_id: int
@@ -230,6 +240,7 @@ class DeletionFact(NamedTuple):
     twice: bool = False
     restored: str = ""
     merely_found: bool = False
+    fault: Why = ""
 
 
 class Evidence(NamedTuple):
@@ -277,12 +288,15 @@ class BadCopy(NamedTuple):
 
 
 class ImportRequestFact(NamedTuple):
+    """`fault`: why its row cannot be relied on, "" when it can."""
+
     request_id: int
     node_id: int
     path: str
     recurse: bool
     register: bool
     attempt: AttemptFact | None = None
+    fault: Why = ""
 
 
 class KnownFile(NamedTuple):

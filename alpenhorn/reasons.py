@@ -1309,6 +1309,8 @@ class Code(_Codes):
         "the storage class {name} refuses {owner}: {why}",
     )
     """A package raised an exception."""
+    STORAGE_CLASS_FAILS = "storage-class-fails", "the storage class {name} fails for {owner}: {why}"
+    """A package raised an exception, or gave an answer of the wrong type."""
     QUOTA_UNKNOWN = "quota-unknown", "the quota of node {node} cannot be had: {why}"
     """The program lfs failed."""
     QUOTA_IS_DEFAULT = (
@@ -1333,7 +1335,7 @@ class Code(_Codes):
     """It waits in the kernel for storage that does not answer."""
     WORKER_ENDED = "worker-ended", "its worker {how}"
     """Somebody, or the system for want of memory, killed it."""
-    WORKER_FAILED = "worker-failed", "{kind}: {why}"
+    WORKER_FAILED = "worker-failed", "{why}"
     """An error in alpenhorn or an extension; the log has its trace."""
     OUTCOME_NOT_SENT = "outcome-not-sent", "its outcome cannot be sent: {why}"
     """An extension returned what cannot be sent between processes."""
@@ -1551,6 +1553,11 @@ class Code(_Codes):
         "{source} did not answer before; another request tries first whether it does",
     )
     """All others wait for the outcome."""
+
+    # --- rows of the index and extensions
+
+    ODD_VALUE = "odd-value", "{place}: {column} holds {value} instead of {kind}; correct the row in the index"
+    """A row of the index whose column has a value of the wrong type, which SQLite keeps."""
 
 
 class Reason(str):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from alpenhorn.outside import harmless
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -53,7 +55,7 @@ class App:
             from alpenhorn.index import schema  # 3 ms, and only the first command needs it
 
             schema.create(index)
-            click.echo(f"Nothing is configured, so a new index was made: {path}", err=True)
+            click.echo(harmless(f"Nothing is configured, so a new index was made: {path}"), err=True)
         current.require_current(index)
         return index
 
@@ -75,7 +77,12 @@ class App:
 
     def close(self) -> None:
         while self._opened:
-            self._opened.pop().close()
+            index = self._opened.pop()
+            for reason in index.odd:
+                from alpenhorn.cli import output  # hardly any index has such rows
+
+                output.note(reason)
+            index.close()
 
     def now(self) -> datetime:
         """Naive UTC, as the index has it."""

@@ -43,7 +43,9 @@ class Existing(click.ParamType[str]):
             # The shell has not read the line yet.
             app = App(None if conf is None else os.path.expanduser(conf))
             found = names.beginning(app.open_index(), self.name, incomplete)
-            return [CompletionItem(_as_typed(name)) for name in found if not _cut(name)]
+            return [
+                CompletionItem(_as_typed(name)) for name in found if name.isprintable() and not _cut(name)
+            ]
         return []
 
 

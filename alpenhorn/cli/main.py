@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -12,6 +13,7 @@ from alpenhorn import __version__
 from alpenhorn.cli.app import App
 from alpenhorn.cli.lazy import Entry, LazyGroup
 from alpenhorn.errors import DONE, FAILED, INTERRUPTED, AlpenhornError
+from alpenhorn.outside import exception, harmless
 
 COMMANDS = {
     "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: create, list and show them."),
@@ -100,6 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     A command's status is what it passes to `ctx.exit`, or the int that it returns.
     """
     _open_standard_streams()
+    _print_anything()
     app = App()
     status = _run(app, arguments)
     try:
@@ -123,11 +126,31 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(fd, "r" if fd == 0 else "w"))  # noqa: SIM115
 
 
+def _print_anything() -> None:
+    """Print a letter that the output's encoding lacks as an escape.
+
+    In UTF-8 mode a terminal still wants the encoding of its locale.  A pipe or a file gets names as they are on disk.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        encoding = None
+        if sys.flags.utf8_mode and "PYTHONIOENCODING" not in os.environ and stream.isatty():
+            import locale  # 2 ms that nearly no locale needs
+
+            encoding = locale.getencoding()
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
 def _run(app: App, arguments: list[str] | None) -> int:
     try:
         result = cli.main(arguments, prog_name="alpenhorn", standalone_mode=False, obj=app)
     except click.ClickException as error:
-        error.show()
+        # What click says quotes what was typed.
+        said = io.StringIO()
+        error.show(said)
+        for line in said.getvalue().removesuffix("\n").split("\n"):
+            click.echo(harmless(line), err=True)
         return error.exit_code
     except click.Abort as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
@@ -144,15 +167,15 @@ def _run(app: App, arguments: list[str] | None) -> int:
         if isinstance(error, OSError) and error.strerror:
             what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         else:
-            what = f"{type(error).__name__}: {error}"
+            what = exception(error)
         return _tell(what + hint, FAILED)
     return result if isinstance(result, int) else DONE
 
 
 def _tell(message: str, status: int) -> int:
     with suppress(OSError):  # where standard error takes nothing, the status must still tell
-        for line in message.splitlines():
-            click.echo(f"Error: {line}", err=True)
+        for line in message.split("\n"):
+            click.echo(f"Error: {harmless(line)}", err=True)
     return status
 
 
@@ -161,4 +184,5 @@ def _trace(app: App) -> None:
         # Imported here because it is only needed for a message.
         import traceback
 
-        traceback.print_exc()
+        for line in traceback.format_exc().removesuffix("\n").split("\n"):
+            click.echo(harmless(line), err=True)

@@ -20,6 +20,7 @@ from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.output import harmless
 from alpenhorn.cli.waiting import Waiting
 from alpenhorn.errors import Refused
+from alpenhorn.outside import parsed
 from alpenhorn.record.rows import TextEdit
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.sync_candidates import Counted, Part, Total
@@ -222,7 +223,7 @@ def io_edits(owner: str, io_config: dict[str, Any] | None, io_vars: dict[str, An
         config = io_config
         if config is None:
             try:
-                config = json.loads(before or "{}")
+                config = parsed(before or "{}")
             except ValueError:
                 config = None
             if not isinstance(config, dict):
@@ -241,7 +242,7 @@ def io_edits(owner: str, io_config: dict[str, Any] | None, io_vars: dict[str, An
 def _parsed(text: str | None) -> Any:
     """The settings in a column, for a comparison and for showing; the text itself when it is not JSON."""
     try:
-        return json.loads(text) if text else {}
+        return parsed(text) if text else {}
     except ValueError:
         return text
 

@@ -1,7 +1,7 @@
 """How results are shown: tables that fit the terminal, JSON, sizes, times, and names made harmless.
 
 Names come from an index that others write to; whatever could move a terminal's cursor or break a line is
-shown escaped.  Through a pipe nothing is cut and nothing coloured.  JSON is ASCII, so it needs no such care.
+shown escaped (`alpenhorn.outside.harmless`).  Through a pipe nothing is cut and nothing coloured.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import click
 
+from alpenhorn.outside import harmless as harmless
+
 PIECE = 500  # lines written at a time
 PAGE = 5000  # rows that share their column widths; bounds the memory of a long list
 NARROWEST = 8  # no column is cut below so many characters
@@ -23,15 +25,6 @@ UNITS = ("B", "kiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 LEFT = "left"
 RIGHT = "right"
-
-
-def harmless(text: str) -> str:
-    """`text` with everything that is not printable escaped as in a Python string."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
 
 
 def size(bytes_: int | float | None) -> str:
@@ -88,7 +81,7 @@ def lines(texts: Iterable[str]) -> None:
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
     """Print one thing's properties, a line each, names right aligned."""
-    shown = [(name, "-" if value in (None, "") else harmless(str(value))) for name, value in pairs]
+    shown = [(harmless(name), "-" if value in (None, "") else harmless(str(value))) for name, value in pairs]
     widest = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         click.echo(f"{name:>{widest}}: {value}")
@@ -118,7 +111,7 @@ def table(
     remaining = iter(rows)
     page = _page(remaining)
     if not page and empty:
-        click.echo(empty)
+        line(empty)
     first = True
     while page:
         widths = _fit(headers, page, align)
@@ -182,16 +175,22 @@ def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) ->
     return widths if sum(widths) <= room else []
 
 
+def as_json(value: object, indent: int | None = None) -> str:
+    """One JSON value, all of it printable ASCII."""
+    # The one control character that JSON in ASCII leaves as it is.
+    return json.dumps(value, indent=indent, default=_encode).replace("\x7f", "\\u007f")
+
+
 def document(value: object) -> None:
     """Print one JSON document; times become ISO 8601 in UTC with a Z."""
-    click.echo(json.dumps(value, indent=2, default=_encode))
+    click.echo(as_json(value, indent=2))
 
 
 def documents(values: Iterable[object]) -> None:
     """Print one JSON array without holding it in memory, an element a line."""
     remaining = iter(values)
     separator = "[\n "
-    while piece := [json.dumps(value, default=_encode) for value in islice(remaining, PIECE)]:
+    while piece := [as_json(value) for value in islice(remaining, PIECE)]:
         click.echo(separator + ",\n ".join(piece), nl=False)
         separator = ",\n "
     click.echo("[]" if separator == "[\n " else "\n]")

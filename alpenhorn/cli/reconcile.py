@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -179,6 +178,8 @@ def _still_waiting(waiting: list[dict[str, Any]], restored: str, host: str) -> N
 
 def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> None:
     """One JSON document, written piece by piece: the findings may be more than fit into memory."""
+    from alpenhorn.cli import output
+
     click.echo('{"nodes": [', nl=False)
     for number, one in enumerate(report.compared):
         click.echo(",\n " if number else "\n ", nl=False)
@@ -193,7 +194,7 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
             "why": one.why or None,
             "code": code_in_json(one.why),
         }
-        click.echo(json.dumps(head)[:-1], nl=False)
+        click.echo(output.as_json(head)[:-1], nl=False)
         for kind, kept in one.kept.items():
             click.echo(f',\n  "{kind}": [', nl=False)
             _array(kind, kept)
@@ -211,12 +212,14 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
         "waiting": waiting,
         "restored": restored or None,
     }
-    click.echo("],\n " + json.dumps(rest)[1:])
+    click.echo("],\n " + output.as_json(rest)[1:])
 
 
 def _array(kind: str, kept: Kept) -> None:
+    from alpenhorn.cli import output
+
     separator = ""
-    findings = (json.dumps(_shaped(kind, finding)) for finding in kept)
+    findings = (output.as_json(_shaped(kind, finding)) for finding in kept)
     while piece := list(islice(findings, 500)):
         click.echo(separator + ",\n   ".join(piece), nl=False)
         separator = ",\n   "

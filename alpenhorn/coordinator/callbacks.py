@@ -54,7 +54,9 @@ class Callbacks:
             # All or nothing of what it writes.
             with index.transaction():
                 pickle.loads(callback)(imported, index)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             what = Code.DETECTOR_CALLBACK_FAILED(node=self.node.name, detector=by, why=in_words(error))
             self.context.report.failures.add(what, imported.path)
             if isinstance(error, IndexUnusable):

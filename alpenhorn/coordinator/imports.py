@@ -99,6 +99,10 @@ class Imports:
                 continue
             node = context.node(node_id)
             for request in requests(context.index, node_id):
+                if request.fault:
+                    text = f"an import request of {node.name} is left alone: {request.fault}"
+                    context.report.warnings.lasting(within(request.fault, text))
+                    continue
                 if request.path == MARKER or waits(request.attempt, now):
                     continue
                 self._begin(RequestSearch(context, self._next(), node, request))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Report
 from alpenhorn.errors import StorageError
+from alpenhorn.extensions.guard import reserved
 from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import Group, Node, Remote, parse_settings
@@ -49,7 +50,7 @@ def open_space(index: Index, ios: Mapping[int, Node], free_b: Mapping[int, int |
     for node_id, io in ios.items():
         # Summing up a node costs a look at each of its copies; only a limit makes it worth that.
         total = stored_bytes(index, node_id) if io.node.max_total_gb is not None else 0
-        space.open(io.node, free_b.get(node_id), total, claimed.get(node_id, 0), io.reserved_bytes)
+        space.open(io.node, free_b.get(node_id), total, claimed.get(node_id, 0), reserved(io))
     return space
 
 

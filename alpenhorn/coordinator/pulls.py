@@ -299,7 +299,8 @@ class Pulls:
 
 
 def _name(fact: PullFact) -> str:
-    return f"{fact.acq}/{fact.name}" if fact.name is not None else f"request {fact.request_id}"
+    known = fact.acq is not None and fact.name is not None
+    return f"{fact.acq}/{fact.name}" if known else f"request {fact.request_id}"
 
 
 def _killed_a_worker(decision: PullDecision) -> bool:

@@ -110,6 +110,7 @@ def sync(
                 compare,
             )
             session.rounds()
+            _name_odd_rows(index, report)
             free_b = _free_space(pool, session)
             conditions.settle(index, config, asked, report)
             for notes in (report.warnings, report.waiting, report.later, report.failures):
@@ -141,6 +142,17 @@ def _tell_stuck(
     from alpenhorn.coordinator import stuck  # most runs find no other
 
     return stuck.tell(index, config, found.busy, clock(), report)
+
+
+def _name_odd_rows(index: Index, report: Report) -> None:
+    """Warn of rows that could not be read as they are, unless a reason in the report names them."""
+    told = "\n".join(
+        line for notes in (report.warnings, report.waiting, report.failures) for line in notes.lines()
+    )
+    for reason in index.odd:
+        if reason not in told:
+            report.warnings.lasting(reason)
+    index.odd.clear()
 
 
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:

@@ -95,7 +95,7 @@ def ask(found: Found, view: NodeView) -> Detected:
             answer = plugin.loaded(found.path, view)
             if answer is not None:
                 return _detected(found, plugin, answer)
-        except (Exception, SystemExit) as error:  # a stranger's
+        except BaseException as error:  # a stranger's, in a worker that nobody interrupts by an exception
             return Detected(found, error=Code.DETECTOR_FAILED(detector=plugin.name, why=in_words(error)))
     return Detected(found, error=unusable)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alpenhorn.outside import text
 from alpenhorn.reasons import Code, Why
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], Why]) -> Plugin:
     try:
         loaded = one.load()
         error = fault(loaded)
-    except (Exception, SystemExit) as raised:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:
         return found._replace(error=Code.PLUGIN_NOT_LOADED(why=in_words(raised)))
     return found._replace(error=error) if error else found._replace(loaded=loaded)
 
@@ -76,8 +79,8 @@ def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], Why]) -> Plugin:
 def in_words(error: BaseException) -> str:
     """An exception of a stranger's, whose text may itself be broken, in one line."""
     try:
-        return repr(error)
-    except Exception:
+        return text(repr(error))
+    except BaseException:
         return type(error).__name__
 
 

@@ -6,13 +6,13 @@ that `io_class` holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions import points
+from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, is_ours, strangers
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model import GroupFact, NodeFact
@@ -51,54 +51,55 @@ def storage_classes() -> list[points.Plugin]:
 
 def node_io(node: NodeFact) -> Node:
     """Raises StorageError for an unknown class or wrong settings."""
+    _refuse(node.fault)
     cls = storage_class(node.io_class).node
     if cls is None:
         raise StorageError(Code.STORAGE_CLASS_FOR_GROUPS(name=node.io_class, node=node.name))
     owner = f"node {node.name}"
-    with _words_of(node.io_class, owner):
-        return cls(node, parse_settings(owner, node.io_config))
+    with strangers(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
+        made = cls(node, parse_settings(owner, node.io_config))
+        if not is_ours(cls):
+            check_node(made)
+        return made
 
 
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
     """`nodes`: the group's active nodes on this host.  Raises StorageError."""
     cls, settings = _group_class(group)
-    with _words_of(group.io_class, f"group {group.name}"):
-        return cls(group, nodes, settings)
+    with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
+        made = cls(group, nodes, settings)
+        return made if is_ours(cls) else GuardedGroup(made)
 
 
 def check_group(group: GroupFact) -> None:
     """Raises StorageError for an unknown class or wrong settings, whatever nodes the group has."""
     cls, settings = _group_class(group)
-    with _words_of(group.io_class, f"group {group.name}"):
+    with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
         cls.check_settings(group, settings)
 
 
 def remote_io(node: NodeFact) -> Remote:
     """Raises StorageError for an unknown class or wrong settings."""
+    _refuse(node.fault)
     cls = storage_class(node.io_class).remote or built_in("Default").remote
     assert cls is not None
     owner = f"node {node.name}"
-    with _words_of(node.io_class, owner):
-        return cls(node, parse_settings(owner, node.io_config))
+    with strangers(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
+        made = cls(node, parse_settings(owner, node.io_config))
+        return made if is_ours(cls) else GuardedRemote(made)
+
+
+def _refuse(fault: Why) -> None:
+    if fault:
+        raise StorageError(fault)
 
 
 def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
+    _refuse(group.fault)
     cls = storage_class(group.io_class).group
     if cls is None:
         raise StorageError(Code.STORAGE_CLASS_FOR_NODES(name=group.io_class, group=group.name))
     return cls, parse_settings(f"group {group.name}", group.io_config)
-
-
-@contextmanager
-def _words_of(io_class: str | None, owner: str) -> Iterator[None]:
-    """Whatever a stranger's class raises becomes a StorageError, which does not stop the other nodes and groups."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except Exception as error:
-        why = points.in_words(error)
-        raise StorageError(Code.STORAGE_CLASS_REFUSES(name=io_class, owner=owner, why=why)) from error
 
 
 def _fault(found: Any) -> Why:

@@ -23,6 +23,7 @@ import peewee as pw
 from alpenhorn.config import Database
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.engines import IndexInterrupted, database, database_for
+from alpenhorn.reasons import Reason
 
 T = TypeVar("T")
 
@@ -102,6 +103,12 @@ class Index:
             row = None if self.sqlite else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchone()
             self._galera = row is not None and row[1] == "ON"
         return self._galera
+
+    @property
+    def odd(self) -> dict[Reason, None]:
+        """Rows that were read and have a value of the wrong type, each named once; see `alpenhorn.index.rows`."""
+        found: dict[Reason, None] = getattr(self.db, "odd", {})
+        return found
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -227,7 +234,8 @@ class Index:
             self.db.executemany_sql(self._marked(sql), rows)
 
     def _marked(self, sql: str) -> str:
-        return sql if self.sqlite else _percent_marks(sql)
+        # SQLite's SUM fails on lengths near 2^63, of which one row is enough; its TOTAL adds up anything.
+        return sql.replace("SUM(", "TOTAL(") if self.sqlite else _percent_marks(sql)
 
     def insert_ignore(self, table: str, columns: Sequence[str]) -> str:
         """Return an INSERT with a ? a column that leaves a row alone which is there already.

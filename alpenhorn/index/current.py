@@ -96,6 +96,11 @@ def refuse_other_versions(
     """
     for component, number in needed.items():
         found = versions.get(component, number)
+        if type(found) is not int:
+            raise IndexUnusable(
+                f"the index {index.url} has no number as the version of the component {component}: correct its row in"
+                " the table dataindexversion"
+            )
         if found == number or (upgrading and component == "sync" and found < number):
             continue
         if found > number:

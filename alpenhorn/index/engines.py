@@ -14,7 +14,9 @@ import peewee as pw
 
 from alpenhorn import address
 from alpenhorn.config import Database
-from alpenhorn.errors import AlpenhornError, IndexUnusable
+from alpenhorn.errors import AlpenhornError, IndexUnusable, Refused
+from alpenhorn.outside import encodable, text
+from alpenhorn.reasons import Reason
 
 # What the models of `alpenhorn.index.tables` use; here, since runs do without those.
 database = pw.DatabaseProxy()
@@ -24,6 +26,17 @@ SQLITE_BUSY_TIMEOUT = 30.0
 
 class IndexInterrupted(IndexUnusable):
     """The index was lost or locked for a moment; `Index.retry` runs the work again."""
+
+
+def _storable(sql: str, params: Any) -> tuple[Any, ...]:
+    """`params` with what is not UTF-8 in texts shown as escapes, so that a message is stored whatever it quotes.
+
+    Only in our own tables, which hold messages: a name in those of the daemon must not become another one.
+    """
+    if " sync_" not in sql:
+        shown = ", ".join(ascii(value) for value in params if isinstance(value, str) and not encodable(value))
+        raise Refused(f"the index cannot hold text that is not UTF-8: {shown}")
+    return tuple(text(value, len(value) * 4) if isinstance(value, str) else value for value in params)
 
 
 class Explained:
@@ -39,6 +52,8 @@ class Explained:
     def explained(self) -> Iterator[None]:
         try:
             yield
+        except OverflowError as error:
+            raise Refused(f"a number is larger than the index can hold ({error})") from None
         except pw.PeeweeException as error:
             explanation = self.explain(getattr(error, "orig", None) or error)
             if explanation is None:
@@ -47,10 +62,16 @@ class Explained:
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         with self.explained():
-            return super().execute_sql(sql, params)  # type: ignore[misc]
+            try:
+                return super().execute_sql(sql, params)  # type: ignore[misc]
+            except UnicodeEncodeError:
+                return super().execute_sql(sql, _storable(sql, params))  # type: ignore[misc]
 
     def executemany_sql(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         with self.explained(), pw.__exception_wrapper__:  # type: ignore[attr-defined]
+            # Asked before, since SQLite would have written the rows before one that cannot be stored.
+            if any(not encodable(value) for row in rows for value in row if isinstance(value, str)):
+                rows = [_storable(sql, row) for row in rows]
             self.cursor().executemany(sql, rows)  # type: ignore[attr-defined]
 
     def begin(self, *args: Any) -> None:
@@ -86,11 +107,13 @@ class _Sqlite(Explained, pw.SqliteDatabase):
     def __init__(self, path: Path, create: bool) -> None:
         self.path = path
         self.where = f"the index {path}"
+        self.odd: dict[Reason, None] = {}  # rows with values that fit no column, each named once
         mode = "rwc" if create else "rw"
         super().__init__(
             f"file:{quote(os.path.abspath(path))}?mode={mode}",
             uri=True,
             timeout=SQLITE_BUSY_TIMEOUT,
+            factory=_connection,
             pragmas=(("synchronous", "FULL"), ("foreign_keys", "OFF"), ("cache_size", -32000)),
         )
 
@@ -99,6 +122,7 @@ class _Sqlite(Explained, pw.SqliteDatabase):
 
         try:
             connection = super()._connect()  # type: ignore[misc]
+            connection.explain, connection.odd = self._explain_fetching, self.odd
             try:
                 # Reads the file, so that one which is no database is found out here.
                 (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -115,6 +139,11 @@ class _Sqlite(Explained, pw.SqliteDatabase):
                 explanation = IndexUnusable(f"{self.where} cannot be opened: {error}")
             raise explanation from error
         return connection
+
+    def _explain_fetching(self, error: Exception) -> IndexUnusable:
+        return self.explain(error) or IndexUnusable(
+            f"{self.where} cannot be read ({error}): run `alpenhorn db check`"
+        )
 
     def explain(self, error: Exception) -> IndexUnusable | None:
         name = getattr(error, "sqlite_errorname", None) or ""
@@ -144,6 +173,14 @@ class _Sqlite(Explained, pw.SqliteDatabase):
         if not self.path.exists():
             return "there is no such file; run `alpenhorn db init` to create the index"
         return "this user must be able to read the file and to write to its directory"
+
+
+def _connection(*args: Any, **options: Any) -> Any:
+    from alpenhorn.index import rows  # of no use with MariaDB
+
+    connection = rows.Connection(*args, **options)
+    connection.text_factory = rows.text
+    return connection
 
 
 def database_for(wanted: Database, create: bool) -> tuple[Any, str]:

@@ -26,7 +26,9 @@ def choose(facts: Iterable[CheckFact], now: float) -> CheckPlan:
     files: list[CheckFile] = []
     left: list[tuple[CheckFact, Reason]] = []
     for fact in facts:
-        if fact.acq is None or fact.name is None:
+        if fact.fault:
+            left.append((fact, fact.fault))
+        elif fact.acq is None or fact.name is None:
             left.append((fact, Code.FILE_ROW_GONE()))
         elif fact.size_b is None or not fact.md5sum:
             left.append((fact, Code.FILE_LENGTH_OR_MD5_MISSING()))

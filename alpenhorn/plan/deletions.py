@@ -52,6 +52,8 @@ def _not_meant(fact: DeletionFact, archive: bool) -> Why:
 
 def wrong(fact: DeletionFact) -> Why:
     """What is wrong with a file's rows, so that somebody must mend them before any copy is deleted; "" if nothing."""
+    if fact.fault:
+        return fact.fault
     if fact.acq is None or fact.name is None:
         return Code.FILE_ROW_GONE()
     if fact.size_b is None:

@@ -128,6 +128,14 @@ class PullPlanner:
         self._probes: dict[str | int, int] = {}  # the file with which a host or node is tried again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
+        if fact.fault:
+            return PullDecision(fact, Choice.SKIP, fact.fault)
+        try:
+            return self._decide(fact, now)
+        except StorageError as error:  # a package's storage class failed
+            return PullDecision(fact, Choice.SKIP, error.reason)
+
+    def _decide(self, fact: PullFact, now: float) -> PullDecision:
         settled = self._settled_by_states(fact)
         if settled is not None:
             return PullDecision(fact, *settled)

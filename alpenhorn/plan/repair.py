@@ -78,7 +78,11 @@ class Mender:
                 obstacles.add(source.obstacle)
                 continue
             # One that is about to be deleted is the last resort; one that is on tape comes back for the request.
-            ready = source.remote is not None and source.remote.ready(_pull(copy, one, node))
+            try:
+                ready = source.remote is not None and source.remote.ready(_pull(copy, one, node))
+            except StorageError as error:  # a package's storage class failed
+                obstacles.add(error.reason)
+                continue
             rank = (one.wants_file == WantsFile.NO, not ready, *source.rank)
             if best is None or rank < best[0]:
                 best = (rank, source.node.id)
@@ -110,9 +114,9 @@ class Mender:
             return _Source(source, None, Code.GOOD_COPY_NODE_INACTIVE(node=source.name), rank)
         try:
             remote = self.remote(source)
+            missing = "" if near else remote.unreachable()
         except StorageError as error:
             return _Source(source, None, error.reason, rank)
-        missing = "" if near else remote.unreachable()
         return _Source(
             source,
             remote,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
+from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.reasons import Why, code_of
 from alpenhorn.record.run import Run
@@ -40,7 +41,7 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
     for failure in failures:
         count = counts.get(failure.subject_id, 0) + 1
         later = naive(next_attempt(count, failure.blame, posix(now), rng))
-        error, code = failure.error[:ERROR_LENGTH], str(code_of(failure.error))
+        error, code = text(failure.error, ERROR_LENGTH), str(code_of(failure.error))
         rows.append((kind, failure.subject_id, count, now, later, failure.blame, error, code))
     index.executemany(index.upsert("sync_attempt", COLUMNS, COLUMNS[:2], COLUMNS[2:]), rows)
 

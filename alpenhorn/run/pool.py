@@ -140,7 +140,11 @@ class Pool:
         processes.prepare()
         try:
             for number in range(self._size):
-                self._start(number)
+                try:
+                    self._start(number)
+                except OSError as error:
+                    self._start_later(error)
+                    break
         except BaseException:
             self.close()
             raise
@@ -306,11 +310,17 @@ class Pool:
         try:
             return self._start(number)
         except OSError as error:
-            if not self._workers:
-                raise StorageError(f"no worker process can be started: {error.strerror}") from None
-            _log.warning("a worker process cannot be started: %s; going on with the others", error.strerror)
-            self._fork_after = time.monotonic() + FORK_AGAIN
+            self._start_later(error)
             return None
+
+    def _start_later(self, error: OSError) -> None:
+        if not self._workers:
+            raise StorageError(
+                f"no worker process can be started: {error.strerror}; raise the limit on this user's processes"
+                " (ulimit -u)"
+            ) from None
+        _log.warning("a worker process cannot be started: %s; going on with the others", error.strerror)
+        self._fork_after = time.monotonic() + FORK_AGAIN
 
     def _hand(self, worker: _Worker, task: Task) -> None:
         worker.task = task

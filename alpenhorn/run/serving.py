@@ -22,7 +22,8 @@ from alpenhorn import logs
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import processes
 from alpenhorn.model import Fate, Reporter, Task
-from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.outside import exception, text
+from alpenhorn.reasons import Code, Reason, Why, within
 
 PROGRESS_EVERY = 0.1
 LENGTH = struct.Struct("=Q")
@@ -51,8 +52,8 @@ def message(content: object) -> bytes:
 
 def reason_of(error: BaseException) -> Reason:
     if isinstance(error, AlpenhornError):
-        return error.reason
-    return Code.WORKER_FAILED(kind=type(error).__name__, why=error)
+        return within(error.reason, text(error.reason))
+    return Code.WORKER_FAILED(why=exception(error))
 
 
 def live(

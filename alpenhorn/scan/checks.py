@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.model import CheckFact
 from alpenhorn.scan.attempts import attempt_fact
+from alpenhorn.scan.values import fault
 
 WINDOW = 20_000
 WANTED = ("Y", "M")
@@ -130,7 +131,7 @@ def longest_ago(
     file_id = 0
     while rows := index.execute(VERIFIED, (node_id, before, at, at, file_id, limit)).fetchall():
         yield Verified(
-            [check_fact(row[2:]) for row in rows if row[2] is not None],
+            [check_fact(row[2:])._replace(fault=fault(row)) for row in rows if row[2] is not None],
             [row[1] for row in rows if row[2] is None],
         )
         at, file_id = rows[-1][:2]
@@ -139,4 +140,4 @@ def longest_ago(
 def check_fact(row: Sequence[Any]) -> CheckFact:
     """`row`: COLUMNS."""
     attempt = attempt_fact(tuple(row[10:])) if row[10] else None
-    return CheckFact._make((*row[:7], attempt, row[7], row[8], bool(row[9])))
+    return CheckFact._make((*row[:7], attempt, row[7], row[8], bool(row[9]), fault(row)))

@@ -14,6 +14,7 @@ from alpenhorn.scan.attempts import attempt_fact
 from alpenhorn.scan.keepers import Good, Keepers
 from alpenhorn.scan.pins import pinned
 from alpenhorn.scan.same_path import sharing
+from alpenhorn.scan.values import fault
 
 COPIES = """
     SELECT c.id, c.file_id, c.node_id, a.name, f.name, f.size_b, c.size_b, c.has_file, c.wants_file
@@ -96,7 +97,7 @@ def pages(index: Index, node_id: int, has: str, wants: str, limit: int) -> Itera
     while rows := index.execute(COPIES, (node_id, has, wants, after, limit)).fetchall():
         after = rows[-1][0]
         shared = sharing(index, node_id, [(row[1], row[3], row[4]) for row in rows])
-        copies = [DeletionFact(*row) for row in rows]
+        copies = [DeletionFact(*row)._replace(fault=fault(row)) for row in rows]
         if shared:
             copies = [copy._replace(same_path=shared.get(copy.file_id, "")) for copy in copies]
         yield copies
@@ -167,6 +168,7 @@ def read(
                 copy.file_id in twice,
                 keepers.restored,
                 copy.file_id in strange,
+                copy.fault,
             )
         )
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)

@@ -9,6 +9,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
 from alpenhorn.model import ImportRequestFact, KnownFile
 from alpenhorn.scan.attempts import attempt_fact
+from alpenhorn.scan.values import fault
 
 REQUESTS = """
     SELECT i.id, i.node_id, i.path, i.recurse, i.register, t.count, t.last, t.next, t.blame, t.error
@@ -27,7 +28,13 @@ def requests(index: Index, node_id: int) -> list[ImportRequestFact]:
     """The pending import requests of a node, oldest first."""
     return [
         ImportRequestFact(
-            row[0], row[1], row[2], bool(row[3]), bool(row[4]), attempt_fact(row[5:]) if row[5] else None
+            row[0],
+            row[1],
+            row[2],
+            bool(row[3]),
+            bool(row[4]),
+            attempt_fact(row[5:]) if row[5] else None,
+            fault(row),
         )
         for row in index.execute(REQUESTS, (node_id,))
     ]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.model import Evidence
+from alpenhorn.scan.values import fault
 
 # The node itself, whatever it is, and all nodes that may hold keepers; with why the index is older than the disks.
 NODES = """
@@ -57,7 +58,9 @@ class Keepers:
         self.restored = ""
         rows = index.execute(NODES, (node_id,)).fetchall()
         self.now = index.now()
-        for id, name, group_id, active, archive, root, host, restored, medium, *state in rows:
+        for row in rows:
+            id, name, group_id, active, archive, root, host, restored, medium, *state = row
+            name = name or f"({id})"
             if id == node_id:
                 self.active, self.archive, self.group_id = bool(active), bool(archive), group_id
                 self.host, self.root = host, root
@@ -66,8 +69,10 @@ class Keepers:
             else:
                 self.names[id] = name
                 self._media[id] = medium
-                self._unfit[id] = evidence.absent.get(id, "") or _unfit(
-                    medium, state, host, self.now, evidence
+                self._unfit[id] = (
+                    evidence.absent.get(id, "")
+                    or fault(row)
+                    or _unfit(medium, state, host, self.now, evidence)
                 )
 
     def counted(self, good: Good) -> Counted:

@@ -94,7 +94,7 @@ NODES = """
     SELECT n.id, n.name, g.name, h.name, n.root, n.active, n.archive, n.io_class, n.io_config,
            n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
            n.avail_gb_last_checked, n.notes, h.username, h.address
-    FROM storagenode n JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
+    FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
     {where} ORDER BY n.name
 """
 ACTIONS = """
@@ -148,6 +148,7 @@ def nodes(
 def _node(row: tuple[Any, ...]) -> NodeRow:
     node = NodeRow(*row)
     return node._replace(
+        group=node.group or "(gone)",
         active=bool(node.active),
         archive=bool(node.archive),
         auto_import=bool(node.auto_import),

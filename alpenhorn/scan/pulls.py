@@ -11,6 +11,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model import PullFact
 from alpenhorn.scan.attempts import attempt_fact
 from alpenhorn.scan.same_path import sharing_in_group
+from alpenhorn.scan.values import fault
 
 PENDING = "r.completed = 0 AND r.cancelled = 0 AND r.group_to_id = ?"
 RANGE = f"{PENDING} AND r.id > ? AND r.id <= ?"
@@ -84,7 +85,9 @@ def page(
         row[0]: attempt_fact(row[1:]) for row in index.execute(ATTEMPTS, (after, rows[-1][0], group_id))
     }
     claims = {row[0]: f"{row[1]} (run {row[2]})" for row in index.execute(CLAIMS, (run_id, now, *bounds))}
-    facts = [PullFact(*row) for row in rows]
+    facts = [
+        PullFact(*row) if type(row) is tuple else PullFact(*row)._replace(fault=fault(row)) for row in rows
+    ]
     if not (at_group or attempts or claims or same_path):
         return facts
     return [

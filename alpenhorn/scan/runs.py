@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment, moment
+from alpenhorn.outside import parsed
 
 LATER = 1000  # runs after one that are looked at for one on the same nodes
 COLUMNS = "id, host, nodes, started, ended, exit_status, done, failed, bytes, counts, pid, ending"
@@ -51,7 +51,7 @@ def run_row(row: Sequence[Any]) -> RunRow:
         done,
         failed,
         bytes_,
-        json.loads(counts or "{}"),
+        _counts(counts),
         pid,
         ending,
     )
@@ -59,3 +59,15 @@ def run_row(row: Sequence[Any]) -> RunRow:
 
 def after(index: Index, run_id: int) -> list[RunRow]:
     return [run_row(row) for row in index.execute(AFTER, (run_id,)).fetchall()]
+
+
+def _counts(text: str | None) -> dict[str, dict[str, int]]:
+    """By kind of work; nothing where the column has something else."""
+    try:
+        found = parsed(text or "{}")
+        return {
+            str(kind): {str(key): int(number) for key, number in count.items()}
+            for kind, count in found.items()
+        }
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return {}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GroupFact, NodeFact
+from alpenhorn.scan.values import fault
 
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name, h.username, h.address, n.active, n.archive,
@@ -52,15 +53,25 @@ class Topology(NamedTuple):
 
 
 def load(index: Index) -> Topology:
-    nodes = {
-        row[0]: NodeFact._make((*row[:-5], _vouched(row), row[-5], bool(row[-4])))
-        for row in index.execute(NODES)
-    }
+    nodes = {row[0]: _node(row) for row in index.execute(NODES)}
     groups = {
-        row[0]: GroupFact(*row)
+        row[0]: GroupFact(row[0], row[1] or f"({row[0]})", row[2], row[3], fault(row))
         for row in index.execute("SELECT id, name, io_class, io_config FROM storagegroup")
     }
     return Topology(nodes, groups)
+
+
+def _node(row: Sequence[Any]) -> NodeFact:
+    node = NodeFact._make((*row[:-5], _vouched(row), row[-5], bool(row[-4]), fault(row)))
+    if node.fault:
+        # Nothing is done with it, but all nodes are sorted, added up and named.
+        node = node._replace(
+            name=node.name or f"({node.id})",
+            group_id=node.group_id or 0,
+            min_avail_gb=node.min_avail_gb or 0.0,
+            auto_verify=node.auto_verify or 0,
+        )
+    return node
 
 
 def _vouched(row: Sequence[Any]) -> str | None:

@@ -6,11 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from alpenhorn.index.connection import Index
+from alpenhorn.reasons import Why
 
 
 def whole(value: object) -> int | None:
     """A SUM of integers; None where there was nothing to add."""
     return None if value is None else int(str(value))
+
+
+def fault(row: Sequence[Any]) -> Why:
+    """Why a row cannot be relied on: it has a value of the wrong type, see `alpenhorn.index.rows`; "" when it can."""
+    if type(row) is tuple:
+        return ""
+    found: Why = getattr(row, "fault", "")
+    return found
 
 
 def stream(index: Index, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

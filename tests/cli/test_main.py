@@ -60,6 +60,7 @@ def test_help_and_version_import_nothing_but_click(flag: str) -> None:
         "alpenhorn.cli",
         "alpenhorn.cli.app",
         "alpenhorn.cli.lazy",
+        "alpenhorn.outside",
         "alpenhorn.cli.main",
         "alpenhorn.errors",
     }

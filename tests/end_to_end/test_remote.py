@@ -256,3 +256,29 @@ def test_a_node_on_two_hosts_is_only_worked_on_by_its_own(sqlite_hosts):
     assert sqlite_hosts.one("SELECT completed FROM archivefileimportrequest") == 0
     sqlite_hosts.synced(host="there")
     assert sqlite_hosts.one("SELECT completed FROM archivefileimportrequest") == 1
+
+
+def test_situation_01_a_message_in_another_encoding_costs_its_pull_only(archive, sshd):
+    archive.host("there", address=sshd.address, username=sshd.username)
+    for name in ("far", "near", "safe"):
+        archive.node(name, host="there" if name == "far" else "here", archive=int(name == "safe"))
+    archive.configure(transfer={"ssh": sshd.ssh})
+    far = archive.request(archive.file("acq/f", b"bytes", "far"), "far", "safe")
+    near = archive.request(archive.file("acq/g", b"local", "near"), "near", "safe")
+    keys = sshd.base / "authorized_keys"
+    before = keys.read_text()
+    # In ISO-8859-1, with a control character and a NUL.
+    says = stand_in(archive.base / "remote", "says", r"printf 'ferm\351 \033[31m\000 ici\n' >&2; exit 5")
+    keys.write_text(f'command="{says}" {before}')
+    try:
+        result = archive.sync()
+    finally:
+        keys.write_text(before)
+    assert result.status == 1, result
+    assert archive.state(near) == "done" and archive.state(far) == "pending"
+    _, error, count = archive.attempt(far)
+    assert count == 1 and "ferm\\xe9" in error, error
+    assert "ferm\\" in result.err and "\x1b" not in result.err
+    assert archive.one("SELECT exit_status FROM sync_run") == 1
+    shown = archive.run("request", "show", str(far))
+    assert "ferm\\xe9" in shown.out and "\x1b" not in shown.out

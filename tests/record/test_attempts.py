@@ -43,7 +43,8 @@ def test_subjects_and_kinds_are_counted_apart(rows: Rows, run: Run) -> None:
 )
 def test_any_error_text_is_kept_as_far_as_it_fits(rows: Rows, run: Run, error: str) -> None:
     fail(rows, run, Failure(1, Blame.WORKER, error))
-    assert rows.attempts("pull")[0][3] == error[:ERROR_LENGTH]
+    kept = error if len(error) <= ERROR_LENGTH else f"{error[: ERROR_LENGTH - 1]}…"
+    assert rows.attempts("pull")[0][3] == kept
 
 
 def test_many_failures_are_counted_together(rows: Rows, run: Run) -> None:

@@ -1,0 +1,127 @@
+"""What a stranger's storage class says to the process that plans: whatever is wrong with it is a StorageError.
+
+In workers a class that fails costs its job.  In the process that plans it would end the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from alpenhorn.errors import StorageError
+from alpenhorn.extensions.points import in_words
+from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, TapeNode
+from alpenhorn.model import Method, NodeFact, PullFact
+from alpenhorn.reasons import Code
+
+
+@contextmanager
+def strangers(io_class: str | None, owner: str, code: Code = Code.STORAGE_CLASS_FAILS) -> Iterator[None]:
+    """Within it whatever is raised becomes a StorageError, which stops no other node and group."""
+    try:
+        yield
+    except (StorageError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # also SystemExit
+        raise StorageError(code(name=io_class, owner=owner, why=in_words(error))) from error
+
+
+def is_ours(cls: type) -> bool:
+    return cls.__module__.startswith("alpenhorn.")
+
+
+def check_node(node: Node) -> None:
+    """Ask what the process that plans asks of a node.  Raises TypeError for an answer of the wrong type."""
+    jobs, seconds = node.jobs, node.probe_seconds
+    _expect(jobs is None or (type(jobs) is int and jobs > 0), "jobs", jobs, "a number of workers or None")
+    _expect(node.local_method in (Method.COPY, Method.RSYNC), "local_method", node.local_method, "a Method")
+    _expect(_is_time(seconds) and seconds > 0, "probe_seconds", seconds, "a number of seconds")
+    _expect(_are_texts(node.warnings), "warnings", node.warnings, "a tuple of texts")
+    if isinstance(node, TapeNode):
+        for name in ("headroom_b", "restore_limit", "release_check_count"):
+            value = getattr(node, name)
+            _expect(type(value) is int and value >= 0, name, value, "a whole number")
+        _expect(_is_time(node.restore_wait), "restore_wait", node.restore_wait, "a number of seconds")
+
+
+def reserved(node: Node) -> Callable[[int], int]:
+    """Return what tells the room to set aside for a file on a node.  What it returns raises StorageError."""
+    if is_ours(type(node)):
+        return node.reserved_bytes
+
+    def ask(size_b: int) -> int:
+        with strangers(node.node.io_class, f"node {node.node.name}"):
+            found = node.reserved_bytes(size_b)
+            _expect(type(found) is int and found >= 0, "reserved_bytes", found, "a number of bytes")
+            return found
+
+    return ask
+
+
+class GuardedGroup(Group):
+    """A stranger's group.  All of it raises StorageError only."""
+
+    def __init__(self, inner: Group) -> None:
+        _expect(_are_texts(inner.warnings), "warnings", inner.warnings, "a tuple of texts")
+        self._inner = inner
+        self.group = inner.group
+        self.nodes = tuple(inner.nodes)
+        self.settings = inner.settings
+        self.warnings = inner.warnings
+        self.travels = bool(inner.travels)
+        self.known = inner.known
+
+    def refuses(self, source: NodeFact) -> Misfit | None:
+        with self._strangers():
+            found = self._inner.refuses(source)
+            _expect(found is None or _is_misfit(found), "refuses", found, "a Misfit or None")
+            return found
+
+    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+        with self._strangers():
+            found = self._inner.choose(pull, room)
+            fits = _is_misfit(found) or (type(found) is int and found in {node.id for node in self.nodes})
+            _expect(fits, "choose", found, "the id of one of its nodes or a Misfit")
+            return found
+
+    def _strangers(self) -> AbstractContextManager[None]:
+        return strangers(self.group.io_class, f"group {self.group.name}")
+
+
+class GuardedRemote(Remote):
+    """A stranger's remote.  All of it raises StorageError only."""
+
+    def __init__(self, inner: Remote) -> None:
+        _expect(isinstance(inner.witness, str), "witness", inner.witness, "a path")
+        self._inner = inner
+        self.node = inner.node
+        self.settings = inner.settings
+        self.witness = inner.witness
+
+    def ready(self, pull: PullFact) -> bool:
+        with strangers(self.node.io_class, f"node {self.node.name}"):
+            return bool(self._inner.ready(pull))
+
+    def unreachable(self) -> str:
+        with strangers(self.node.io_class, f"node {self.node.name}"):
+            found = self._inner.unreachable()
+            _expect(isinstance(found, str), "unreachable", found, "a text")
+            return found
+
+
+def _is_misfit(found: object) -> bool:
+    return isinstance(found, Misfit) and isinstance(found.reason, str)
+
+
+def _are_texts(found: object) -> bool:
+    return isinstance(found, list | tuple) and all(isinstance(one, str) for one in found)
+
+
+def _is_time(found: object) -> bool:
+    return isinstance(found, int | float) and math.isfinite(found)
+
+
+def _expect(right: bool, what: str, found: object, wanted: str) -> None:
+    if not right:
+        raise TypeError(f"{what} is {found!r}, not {wanted}")

@@ -1,0 +1,247 @@
+"""The one door for rows of an SQLite index, which keeps any type in any column and text that is not UTF-8.
+
+Every row that is read passes it.  A value that its column cannot mean is unknown to the program: it reads as None, or
+as the stand-in that changes nothing.  Such a row is a `Mended`, which says why, and is named in `Connection.odd`, so
+that somebody can correct it.  Without the door a text where a length should be ends a run by a TypeError.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from alpenhorn.reasons import Code, Reason
+
+MOST_NAMED = 100  # rows; of more, the rest goes unnamed
+MOST_KEPT = 500  # statements whose columns are remembered
+UNPLACED = "a row"  # one that was read without its id
+MOST_SHOWN = 40  # characters of a value
+
+
+def _names(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+# A column's name means the same kind of value in every table; a test compares these with the models.
+INTEGERS = _names(
+    "id version host_id group_id active auto_import auto_verify archive acq_id size_b file_id node_id ready"
+    " group_to_id node_from_id completed cancelled recurse register autosync autoclean exit_status done failed bytes"
+    " pid target_id reserved_b run_id fence subject_id count tries compared event_id files generation"
+    " next_generation separate looked lost"
+)
+FLOATS = _names("max_total_gb min_avail_gb avail_gb")
+TEXTS = _names(
+    "component name username address notes io_class io_config root comment md5sum has_file wants_file path host nodes"
+    " counts ending kind blame error code reason purpose state manifest what why value medium word next_word distrust"
+    " changed_why subject"
+)
+DATES = _names(
+    "avail_gb_last_checked registered last_update timestamp transfer_started transfer_completed started ended expires"
+    " last next verified pinned until renamed asked at seen wrong changed began reported"
+)
+
+# What keeps a copy where it is: one in an unknown state is to be checked first, and nobody wants it gone.
+STAND_INS: dict[str, Any] = {
+    "has_file": "M",
+    "wants_file": "Y",
+    "generation": 0,
+    "looked": 0,
+    "lost": 0,
+    "compared": 0,
+}
+
+_NAMED = {
+    **dict.fromkeys(INTEGERS, "an integer"),
+    **dict.fromkeys(FLOATS, "a finite number"),
+    **dict.fromkeys(TEXTS, "text in UTF-8"),
+    **dict.fromkeys(DATES, "a date"),
+}
+_FITTING: dict[str, tuple[type, ...]] = {
+    "an integer": (int,),
+    "a finite number": (int, float),
+    "text in UTF-8": (str,),
+    "a date": (str, int, float),
+}
+# An expression that gives values of its first column.
+_FIRST = re.compile(r"(?:COALESCE|MIN|MAX)\((?:\w+\.)?(\w+)")
+_SUM = "TOTAL("
+_LARGEST = 2**63 - 1
+
+
+class Mended(tuple[Any, ...]):
+    """A row in which values were replaced; `fault`: the first of them, as a reason that names the row."""
+
+    fault: Reason
+
+
+class Connection(sqlite3.Connection):
+    """`explain` makes an error of the driver one for the user, or None; `odd`: reasons, each once, in order."""
+
+    explain: Callable[[Exception], Exception | None]
+    odd: dict[Reason, None]
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(Cursor if factory is None else factory)
+
+    def name(self, column: str, value: object, row: Sequence[Any]) -> Reason:
+        """Say from which row of which table `value` came, and note it in `odd`; `row`: what was read with it."""
+        more = len(self.odd) < MOST_NAMED
+        place = self._place(column, value, [cell for cell in row if type(cell) is int]) if more else UNPLACED
+        reason = Code.ODD_VALUE(place=place, column=column, value=_shown(value), kind=_NAMED[column])
+        if more and (
+            place != UNPLACED or not any(str(one).endswith(reason[len(place) :]) for one in self.odd)
+        ):
+            self.odd[reason] = None
+        return reason
+
+    def _place(self, column: str, value: object, ids: Iterable[int]) -> str:
+        tables = self._raw(
+            "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) p"
+            " WHERE m.type = 'table' AND p.name = ? ORDER BY m.name",
+            (column,),
+        )
+        same, given = f"{column} = ?", value
+        if isinstance(value, str | bytes):
+            same, given = f"CAST({column} AS BLOB) = ?", value if isinstance(value, bytes) else value.encode()
+        for id in dict.fromkeys(ids):
+            for (table,) in tables:
+                if self._raw(f'SELECT 1 FROM "{table}" WHERE rowid = ? AND {same}', (id, given)):
+                    return f"row {id} of {table}"
+        return UNPLACED
+
+    def _raw(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        try:
+            return super().cursor(sqlite3.Cursor).execute(sql, values).fetchall()
+        except sqlite3.Error:  # a table without row ids
+            return []
+
+
+def _shown(value: object) -> str:
+    kind = {str: "the text ", bytes: "the bytes ", float: "the number "}.get(type(value), "")
+    shown = repr(value)
+    return kind + (shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…")
+
+
+def text(stored: bytes) -> str | bytes:
+    """Read a value of the type text; what is not UTF-8 stays bytes, which fit no column."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+class _Door:
+    """That of one statement.  `known`: the types of rows that may pass as they are, so that a row costs one look."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = [_column(name) for name in columns]
+        self.sums = [name.startswith(_SUM) for name in columns]
+        self.known: set[tuple[type, ...]] = set()
+
+    def mend(self, connection: Connection, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the row with what may be believed of it."""
+        cells: list[Any] = []
+        faults: list[Reason] = []
+        for column, is_sum, cell in zip(self.columns, self.sums, row, strict=True):
+            if cell is None:
+                cells.append(None)
+            elif is_sum:
+                cells.append(_whole(cell))
+            elif column not in _NAMED or _fits(column, cell):
+                cells.append(cell)
+            elif column in INTEGERS and type(cell) is float and cell.is_integer():
+                cells.append(int(cell))
+            else:
+                faults.append(connection.name(column, cell, row))
+                cells.append(STAND_INS.get(column))
+        if faults:
+            mended = Mended(cells)
+            mended.fault = faults[0]
+            return mended
+        same = tuple(cells)
+        signature = tuple(map(type, row))
+        if signature == tuple(map(type, same)):
+            self.known.add(signature)
+        return same
+
+
+def _fits(column: str, cell: object) -> bool:
+    return type(cell) in _FITTING[_NAMED[column]] and not (column in FLOATS and not math.isfinite(cell))  # type: ignore[arg-type]
+
+
+def _column(name: str) -> str:
+    first = _FIRST.match(name)
+    return first[1] if first else name
+
+
+def _whole(total: float) -> int:
+    """A sum as an integer, also one that no index can mean."""
+    if math.isnan(total):
+        return 0
+    return int(max(-_LARGEST, min(total, _LARGEST)))
+
+
+_doors: dict[str, _Door] = {}
+
+
+class Cursor(sqlite3.Cursor):
+    """Gives rows through the door, and its errors explained: a damaged page is often met only while rows are read."""
+
+    connection: Connection
+    _door: _Door | None = None
+
+    def execute(self, sql: str, parameters: Any = ()) -> Cursor:
+        self._door = None
+        super().execute(sql, parameters)
+        if self.description is not None:
+            door = _doors.get(sql)
+            if door is None:
+                if len(_doors) >= MOST_KEPT:
+                    _doors.clear()
+                door = _doors[sql] = _Door([column[0] for column in self.description])
+            self._door = door
+        return self
+
+    def _through(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        door = self._door
+        if door is None or tuple(map(type, row)) in door.known:
+            return row
+        return door.mend(self.connection, row)
+
+    def __next__(self) -> Any:
+        try:
+            row = super().__next__()
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        return self._through(row)
+
+    def fetchone(self) -> Any:
+        try:
+            row = super().fetchone()
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        return None if row is None else self._through(row)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        try:
+            rows = super().fetchmany(self.arraysize if size is None else size)
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        return [self._through(row) for row in rows]
+
+    def fetchall(self) -> list[Any]:
+        try:
+            rows = super().fetchall()
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        door = self._door
+        if door is None:
+            return rows
+        known, mend, connection = door.known, door.mend, self.connection
+        return [row if tuple(map(type, row)) in known else mend(connection, row) for row in rows]
+
+    def _explained(self, error: sqlite3.Error) -> Exception:
+        return self.connection.explain(error) or error

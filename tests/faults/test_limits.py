@@ -1,0 +1,67 @@
+"""What a run says that may not start processes, or whose index turns out to be damaged."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+RIGHTS = "+dac_read_search,+dac_override"
+# Of a user of its own, since root has no such limit; with the right to read this Python wherever it lies.
+AS_SOMEBODY = (
+    () if os.geteuid() else ("setpriv", "--reuid=65531", f"--inh-caps={RIGHTS}", f"--ambient-caps={RIGHTS}")
+)
+
+
+def limited(archive, processes):
+    argv = [*AS_SOMEBODY, "prlimit", f"--nproc={processes}:{processes}", sys.executable, "-m", "alpenhorn"]
+    return subprocess.run(
+        [*argv, "-c", str(archive.configure()), "sync"],
+        env=os.environ | {"HOME": str(archive.base)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_situation_27_a_user_who_may_start_no_process_is_told(sqlite_archive):
+    sqlite_archive.node("field")
+    sqlite_archive.node("safe")
+    request = sqlite_archive.request(sqlite_archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    done = limited(sqlite_archive, 1)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "Error: no worker process can be started: Resource temporarily unavailable; raise the limit on this user's"
+        " processes (ulimit -u)\n"
+    )
+    if AS_SOMEBODY:  # anybody else has an unknown number of processes already
+        done = limited(sqlite_archive, 2)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sqlite_archive.state(request) == "done"
+
+
+def test_situation_27_an_index_that_turns_out_to_be_damaged_is_told(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("safe")
+    archive.requests(archive.files(20, "field"), "field", "safe")
+    archive.index.executemany(
+        "INSERT INTO archivefile (acq_id, name, registered) VALUES (1, ?, 5)",
+        [(f"{n:0200}",) for n in range(3000)],
+    )
+    archive.do(
+        "INSERT INTO archivefilecopyrequest (file_id, node_from_id, group_to_id, completed, cancelled)"
+        " SELECT id, 1, 2, 0, 0 FROM archivefile"
+    )
+    archive.index.disconnect()
+    path = archive.url.removeprefix("sqlite:///")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    size = os.path.getsize(path)
+    with open(path, "r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xa5" * (size // 4))
+    result = archive.sync()
+    assert result.status == 3, result
+    assert "is damaged" in result.err and "restore it from a backup" in result.err
+    listed = archive.run("file", "list", "--details")
+    assert listed.status == 3 and "is damaged" in listed.err
