@@ -1096,10 +1096,6 @@ class Code(_Codes):
     """The index does not tell them where it is."""
     HOST_DID_NOT_ANSWER = "host-did-not-answer", "host {host} did not answer within {seconds:g} s"
     """It is down, or something in its login shell waits."""
-    HOST_REFUSES = "host-refuses", "{host} {detail}"
-    """ssh or rsync there does not work; the text says which and why."""
-    HOST_SENDS_NO_FILES = "host-sends-no-files", "{host} sends no files: {why}"
-    """rsync there ended with an error."""
     NODE_MEDIUM_EXCHANGED = (
         "node-medium-exchanged",
         "node {node}: its medium is another one than the index knows, or was initialised anew",

@@ -165,7 +165,7 @@ class DefaultNode(Node):
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise StorageError(Code.MARKER_NOT_REGULAR(file=f"{self.root}/{MARKER}"))
-            return marked_name(os.read(fd, MARKER_BYTES)) or None
+            return marked_name(os.read(fd, MARKER_BYTES))
         finally:
             os.close(fd)
 

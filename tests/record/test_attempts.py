@@ -65,7 +65,7 @@ def test_the_time_of_an_attempt_is_that_of_the_run(rows: Rows, run: Run) -> None
 def test_an_attempt_keeps_the_code_of_its_last_reason(rows: Rows, run: Run) -> None:
     file_id = rows.file("a")
     request_id = rows.request(file_id)
-    for reason in (Code.CONNECTION_FAILED(why="no route"), Code.SOURCE_MISSING(why="gone")):
+    for reason in (Code.HOST_SILENT(error="no route"), Code.SOURCE_MISSING(why="gone")):
         fail(rows, run, Failure(request_id, Blame.NETWORK, reason))
         assert rows.all("SELECT error, code FROM sync_attempt") == [(str(reason), str(reason.code))]
         (read,) = requests(rows.index)
@@ -74,7 +74,7 @@ def test_an_attempt_keeps_the_code_of_its_last_reason(rows: Rows, run: Run) -> N
 
 def test_an_attempt_of_an_earlier_or_later_version_has_no_known_code(rows: Rows, run: Run) -> None:
     request_id = rows.request(rows.file("a"))
-    fail(rows, run, Failure(request_id, Blame.NETWORK, Code.CONNECTION_FAILED(why="no route")))
+    fail(rows, run, Failure(request_id, Blame.NETWORK, Code.HOST_SILENT(error="no route")))
     for code in (None, "", "from-the-future"):
         rows.do("UPDATE sync_attempt SET code = ?", code)
         (read,) = requests(rows.index)

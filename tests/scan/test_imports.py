@@ -16,7 +16,7 @@ def test_pending_requests_are_found_oldest_first(rows: Rows, run: Run) -> None:
     rows.do("UPDATE archivefileimportrequest SET completed = 1 WHERE path = 'done'")
     first, second = requests(rows.index, rows.node["one"])
     assert first == ImportRequestFact(first.request_id, rows.node["one"], "b", True, False)
-    assert second[2:] == ("a", False, True, None)
+    assert second[2:] == ("a", False, True, None, "")
     failed(rows.index, run, "import", [Failure(second.request_id, Blame.DESTINATION, "EIO")])
     first, second = requests(rows.index, rows.node["one"])
     assert first.attempt is None
