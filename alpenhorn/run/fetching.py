@@ -57,7 +57,11 @@ def _prepare_part(work: Work, file: PullFile) -> bool:
         if not ours or status.st_size > file.size_b:
             os.unlink(file.path, dir_fd=work.stage.fd)
             return False
-        os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
+        try:
+            os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
+        except PermissionError:
+            os.unlink(file.path, dir_fd=work.stage.fd)  # of another user of the root's group
+            return False
     except OSError:
         return False
     return True

@@ -90,8 +90,11 @@ def _create(stage: int, name: str) -> int:
     try:
         return os.open(name, _NEW, 0o600, dir_fd=stage)
     except PermissionError:
-        # A finished part has the source's mode already, which may forbid writing.
-        os.chmod(name, 0o600, dir_fd=stage)
+        try:
+            # A finished part has the source's mode already, which may forbid writing.
+            os.chmod(name, 0o600, dir_fd=stage)
+        except PermissionError:
+            os.unlink(name, dir_fd=stage)  # of another user of the root's group
         return os.open(name, _NEW, 0o600, dir_fd=stage)
 
 
