@@ -211,7 +211,7 @@ def test_a_private_directory_that_is_a_symbolic_link_is_refused(root: Path, tmp_
     put(tmp_path, "home/precious/file")
     node = make(root)
     (root / ".alpenhorn").symlink_to(tmp_path / "home")
-    with pytest.raises(StorageError, match="move away"):
+    with pytest.raises(StorageError, match="move it away"):
         node.tidy()
     assert (tmp_path / "home/precious/file").exists()
 
