@@ -101,6 +101,12 @@ def _open_file(directory: int, name: str, flags: int, root: os.stat_result, path
     return fd
 
 
+def share(fd: int, directory: int) -> None:
+    """Let the group write to a file of ours as well, where it lies in a directory for a group."""
+    status, above = os.fstat(fd), os.fstat(directory)
+    _set_mode(fd, status, above, stat.S_IMODE(status.st_mode), 0o060)
+
+
 def entitled(status: os.stat_result, root: os.stat_result) -> bool:
     """Whether the owner of what lies below a root could have made it with the consent of the root's owner."""
     if status.st_uid in (os.geteuid(), 0, root.st_uid):

@@ -17,7 +17,7 @@ from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PARTS, PRIVATE, Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
 from alpenhorn.fs.syscalls import flush, rename_new
-from alpenhorn.fs.tree_lock import probe_locks
+from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.io.base import (
     MARKER_BYTES,
     Group,
@@ -181,7 +181,8 @@ class DefaultNode(Node):
 
     def tidy(self) -> None:
         # A lock that hangs is found here, where it is waited for a short time, and not by the first pull.
-        probe_locks(self.root)
+        if os.path.lexists(os.path.join(self.root, LOCK_NAME)):
+            probe_locks(self.root)
         root = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         try:
             # Through a symbolic link, what is removed would be somebody else's.

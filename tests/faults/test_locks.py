@@ -159,6 +159,7 @@ def test_situation_21_a_run_goes_on_where_a_lock_of_one_node_hangs(
     sick = archive.node("sick", made=False, io_class="Hasty")
     with mounted(sick, archive.base / "hangs"):
         (sick / "ALPENHORN_NODE").write_text("sick\n")
+        probe_locks(sick)
         archive.synced(environ=environ)  # it is all right as yet
         first = archive.file("acq/f", b"bytes", "field")
         requests = [archive.request(first, "field", group) for group in ("safe", "sick")]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
+import traceback
 from collections.abc import Callable
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,8 @@ from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, TreeLock
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model import MARKER, Identity, NodeFact
+from alpenhorn.transfer.copy import copy
+from tests.io.nodes import public_directory
 
 STRANGER = 54321
 CONTENT = b"precious\n"
@@ -209,10 +214,6 @@ def test_they_are_made_for_those_who_can_write_to_the_root(
 
 
 def test_situation_23_a_part_with_a_second_name_is_not_gone_on_with(tmp_path: Path) -> None:
-    from hashlib import md5
-
-    from alpenhorn.transfer.copy import copy
-
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"new")
     target.write_bytes(CONTENT)
@@ -227,3 +228,61 @@ def test_situation_23_a_part_with_a_second_name_is_not_gone_on_with(tmp_path: Pa
     os.close(stage)
     os.close(fd)
     assert state(target) == before
+
+
+SHARED = 54000
+
+
+def as_member(uid: int, act: Callable[[], None]) -> None:
+    """Do something as a user whose own group is another one, and who is in the group SHARED."""
+    for name in ("ctypes", "shutil", "pwd"):  # that user may not be able to read the interpreter's files
+        importlib.import_module(name)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([SHARED])
+            os.setgid(uid)
+            os.setuid(uid)
+            os.umask(0o002)
+            act()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_users_of_different_groups_take_turns_on_a_root_of_a_group_of_theirs() -> None:
+    with public_directory() as root:
+        os.chown(root, 54001, SHARED)
+        root.chmod(0o2770)
+        source = root / "source"
+        source.write_bytes(bytes(2**21))
+        source.chmod(0o644)
+        number = iter(range(1, 10))
+
+        def turn() -> None:
+            take_run_lock(root)
+            enter_tree(root)
+            tidy(root)
+            with Stage(str(root), "run-1") as stage:
+                current = identity.read(str(root))
+                if current is None:
+                    identity.create(stage, ONE)
+                else:
+                    identity.write(str(root), ONE._replace(generation=current.generation + 1))
+                stage.clear()
+            with Stage(str(root), "part-1") as stage:
+                fd = os.open(source, os.O_RDONLY)
+                copy(fd, stage.fd, "f", 2**21, md5(bytes(2**21)).hexdigest(), flush=False)
+                os.close(fd)
+            Stage(str(root), "run-2").close()  # left by a run that was killed
+            (root / ".alpenhorn/run-2/acq").mkdir()
+            (root / ".alpenhorn/run-2/acq/f").touch()
+
+        for uid in (54001, 54002, 54003, 54001):
+            next(number)
+            as_member(uid, turn)
+        found = identity.read(str(root))
+        assert found is not None and found.generation == next(number) - 1

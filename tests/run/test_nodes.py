@@ -50,7 +50,7 @@ def test_only_who_asks_for_it_tidies(tmp_path: Path) -> None:
 def test_what_cannot_be_tidied_is_told_and_not_raised(tmp_path: Path) -> None:
     node = make(tmp_path / "root").node
     (tmp_path / "root/.alpenhorn").symlink_to(tmp_path)
-    assert "not a directory" in probed(node, tidy=True).error
+    assert "is a symbolic link" in probed(node, tidy=True).error
 
 
 def test_nothing_is_tidied_on_another_nodes_disk(tmp_path: Path) -> None:
