@@ -27,9 +27,9 @@ WRITE_TIMEOUT = 60
 
 # Codes of MariaDB and MySQL, client and server.
 _LOST = {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
-# The last: a savepoint is gone because a deadlock rolled back its whole transaction.
-_PASSING = _LOST | {1020, 1040, 1203, 1205, 1213, 1305}
-_MISTAKEN = {1054, 1091}  # OperationalErrors that a wrong statement causes
+_PASSING = _LOST | {1020, 1040, 1203, 1205, 1213}
+_NO_SUCH = 1305  # function, or savepoint: a deadlock rolled back its whole transaction
+_MISTAKEN = {1054, 1091, _NO_SUCH}  # OperationalErrors that a wrong statement causes
 _TLS_WANTED = {3159}
 _TLS_FAILED = {2026}
 _PLUGIN = {2059, 2061}
@@ -176,7 +176,7 @@ class MariaDB(Explained, pw.MySQLDatabase):
             return IndexInterrupted(
                 f"{self.where} was lost: the connection to the server broke off ({text or code})"
             )
-        if code in _PASSING:
+        if code in _PASSING or (code == _NO_SUCH and "SAVEPOINT" in text):
             return IndexInterrupted(f"{self.where} is busy ({text})")
         if code in (1290, 1836):
             return IndexUnusable(f"{self.where} cannot be written: the server is read-only ({text})")

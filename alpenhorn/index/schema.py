@@ -131,7 +131,8 @@ def alone(index: Index) -> Iterator[None]:
         with index.transaction():
             yield
         return
-    name = "CONCAT('alpenhorn:', MD5(DATABASE()))"
+    # A name has 64 characters at most, and MySQL has no MD5 any more.
+    name = "CONCAT('alpenhorn:', LEFT(SHA2(DATABASE(), 256), 32))"
     (granted,) = index.execute(f"SELECT GET_LOCK({name}, ?)", (CREATION_TIMEOUT,)).fetchone()
     if not granted:
         raise IndexUnusable(
