@@ -31,6 +31,8 @@ class Code(StrEnum):
     """What another program, an extension or an earlier version of this program said."""
     ODD_VALUE = "odd-value", "{place}: {column} holds {value} instead of {kind}; correct the row in the index"
     """A row of the index whose column has a value of the wrong type, which SQLite keeps."""
+    STORAGE_CLASS_FAILED = "storage-class-failed", "the storage class {io_class} {did} {owner}: {detail}"
+    """What a package's storage class raised, or answered, is no answer."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
 
 
@@ -47,6 +49,12 @@ class Reason(str):
 
     def __getnewargs__(self) -> tuple[str, Code]:  # type: ignore[override]
         return str(self), self.code
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says, with its code where it has one."""
+    said = error.args[0] if error.args else ""
+    return said if isinstance(said, Reason) else str(error)
 
 
 def code_of(why: str) -> Code:

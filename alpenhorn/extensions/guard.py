@@ -13,6 +13,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.extensions.points import in_words
 from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, TapeNode
 from alpenhorn.model import Method, NodeFact, PullFact
+from alpenhorn.reasons import Code
 
 
 @contextmanager
@@ -23,7 +24,9 @@ def strangers(io_class: str | None, owner: str, did: str = "fails for") -> Itera
     except (StorageError, KeyboardInterrupt):
         raise
     except BaseException as error:  # also SystemExit
-        raise StorageError(f"the storage class {io_class} {did} {owner}: {in_words(error)}") from error
+        raise StorageError(
+            Code.STORAGE_CLASS_FAILED(io_class=io_class, did=did, owner=owner, detail=in_words(error))
+        ) from error
 
 
 def is_ours(cls: type) -> bool:

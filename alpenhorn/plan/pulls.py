@@ -17,6 +17,7 @@ from alpenhorn.model import Method, NodeFact, PullFact, PullFile
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.space import Space
+from alpenhorn.reasons import reason_of
 
 SAME_PATH_ARRIVING = "a file of another acquisition is being brought to the same path"
 RETRY = "alpenhorn request retry ID"
@@ -125,7 +126,7 @@ class PullPlanner:
         try:
             return self._decide(fact, now)
         except StorageError as error:  # a package's storage class failed
-            return PullDecision(fact, Choice.SKIP, str(error))
+            return PullDecision(fact, Choice.SKIP, reason_of(error))
 
     def _decide(self, fact: PullFact, now: float) -> PullDecision:
         choice, why = self._settled_by_states(fact)
