@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+UNREADABLE = (
+    "\0unreadable"  # in place of a name in the index that is no text; no file and no row is called that
+)
 MOST = 4000  # characters; a TEXT column of MariaDB holds 65,535 bytes
 
 

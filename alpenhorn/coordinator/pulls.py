@@ -21,6 +21,7 @@ from alpenhorn.model import (
     Task,
     Verdict,
 )
+from alpenhorn.outside import UNREADABLE
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.reasons import Code, Reason, Why, within
@@ -299,7 +300,7 @@ class Pulls:
 
 
 def _name(fact: PullFact) -> str:
-    known = fact.acq is not None and fact.name is not None
+    known = fact.acq not in (None, UNREADABLE) and fact.name not in (None, UNREADABLE)
     return f"{fact.acq}/{fact.name}" if known else f"request {fact.request_id}"
 
 

@@ -239,7 +239,7 @@ def count_sqlite(connection: Any) -> dict[str, int]:
 
 def uri(path: Path, mode: str) -> str:
     """What sqlite3 opens a file by."""
-    return f"file:{quote(os.path.abspath(path))}?mode={mode}"
+    return f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode={mode}"
 
 
 # --- MariaDB -------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class _Sqlite(Explained, pw.SqliteDatabase):
         self.odd: dict[Reason, None] = {}  # rows with values that fit no column, each named once
         mode = "rwc" if create else "rw"
         super().__init__(
-            f"file:{quote(os.path.abspath(path))}?mode={mode}",
+            f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode={mode}",
             uri=True,
             timeout=SQLITE_BUSY_TIMEOUT,
             factory=_connection,

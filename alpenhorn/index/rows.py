@@ -1,7 +1,7 @@
 """The one door for rows of an SQLite index, which keeps any type in any column and text that is not UTF-8.
 
 Every row that is read passes it.  A value that its column cannot mean is unknown to the program: it reads as None, or
-as the stand-in that changes nothing.  Such a row is a `Mended`, which says why, and is named in `Connection.odd`, so
+as a stand-in that changes nothing.  Such a row is a `Mended`, which says why, and is named in `Connection.odd`, so
 that somebody can correct it.  Without the door a text where a length should be ends a run by a TypeError.
 """
 
@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from alpenhorn.outside import UNREADABLE
 from alpenhorn.reasons import Code, Reason
 
 MOST_NAMED = 100  # rows; of more, the rest goes unnamed
@@ -43,14 +44,17 @@ DATES = _names(
     " last next verified pinned until renamed asked at seen wrong changed began reported"
 )
 
-# What keeps a copy where it is: one in an unknown state is to be checked first, and nobody wants it gone.
+# For what is sorted, added up or named everywhere.  A copy in an unknown state is to be checked first, and nobody wants
+# it gone; a name that cannot be read is no path and no row's name.
 STAND_INS: dict[str, Any] = {
     "has_file": "M",
     "wants_file": "Y",
+    **dict.fromkeys(("name", "path"), UNREADABLE),
+    **dict.fromkeys(_names("blame error what why kind state purpose value nodes"), ""),
+    **dict.fromkeys(
+        _names("count fence tries reserved_b event_id files done failed bytes looked lost compared"), 0
+    ),
     "generation": 0,
-    "looked": 0,
-    "lost": 0,
-    "compared": 0,
 }
 
 _NAMED = {
@@ -163,7 +167,8 @@ class _Door:
             return mended
         same = tuple(cells)
         signature = tuple(map(type, row))
-        if signature == tuple(map(type, same)):
+        # Of numbers the type alone does not tell whether they are finite.
+        if signature == tuple(map(type, same)) and not FLOATS.intersection(self.columns):
             self.known.add(signature)
         return same
 

@@ -36,7 +36,7 @@ class Selection(NamedTuple):
 
 
 THERE = "has_file IN ('Y', 'M', 'X')"
-SIZE = "CASE WHEN f.size_b > 0 THEN f.size_b ELSE 0 END"
+SIZE = "CASE WHEN f.size_b > 0 THEN f.size_b + 0 ELSE 0 END"
 COPIES = "FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id WHERE c.node_id = ? AND {state}"
 PINNED = f"""EXISTS (SELECT 1 FROM sync_pin p
     WHERE p.file_id = c.file_id AND p.node_id IN ({EVERY_NODE}, c.node_id) AND {IN_FORCE})"""
@@ -124,7 +124,7 @@ def cut(index: Index, selection: Selection, now: datetime, bytes_: int) -> Cut |
         for part in parts
         for row in index.execute(f"SELECT f.registered, f.id, {SIZE} {part.sql}", part.values)
     ]
-    for registered, file_id, size_b in sorted(files):
+    for registered, file_id, size_b in sorted(files, key=lambda row: (isinstance(row[0], str), *row[:2])):
         bytes_ -= size_b
         if bytes_ <= 0:
             return Cut(registered, file_id)

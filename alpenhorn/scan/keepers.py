@@ -60,7 +60,6 @@ class Keepers:
         self.now = index.now()
         for row in rows:
             id, name, group_id, active, archive, root, host, restored, medium, *state = row
-            name = name or f"({id})"
             if id == node_id:
                 self.active, self.archive, self.group_id = bool(active), bool(archive), group_id
                 self.host, self.root = host, root

@@ -123,7 +123,7 @@ def _suggestion(index: Index, table: str, name: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question after the names that are most like a wrong one; empty when there are none."""
-    close = get_close_matches(name, [one for one in known if one], n=3)
+    close = get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
 
 

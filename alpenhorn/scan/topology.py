@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GroupFact, NodeFact
+from alpenhorn.outside import UNREADABLE
 from alpenhorn.scan.values import fault
 
 NODES = """
@@ -55,7 +56,7 @@ class Topology(NamedTuple):
 def load(index: Index) -> Topology:
     nodes = {row[0]: _node(row) for row in index.execute(NODES)}
     groups = {
-        row[0]: GroupFact(row[0], row[1] or f"({row[0]})", row[2], row[3], fault(row))
+        row[0]: GroupFact(row[0], _called(row[0], row[1]), row[2], row[3], fault(row))
         for row in index.execute("SELECT id, name, io_class, io_config FROM storagegroup")
     }
     return Topology(nodes, groups)
@@ -66,12 +67,16 @@ def _node(row: Sequence[Any]) -> NodeFact:
     if node.fault:
         # Nothing is done with it, but all nodes are sorted, added up and named.
         node = node._replace(
-            name=node.name or f"({node.id})",
+            name=_called(node.id, node.name),
             group_id=node.group_id or 0,
             min_avail_gb=node.min_avail_gb or 0.0,
             auto_verify=node.auto_verify or 0,
         )
     return node
+
+
+def _called(id: int, name: str) -> str:
+    return f"({id})" if name == UNREADABLE else name
 
 
 def _vouched(row: Sequence[Any]) -> str | None:
