@@ -14,7 +14,7 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.planning import hold_back
 from alpenhorn.model import Blame, PullJob, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
-from alpenhorn.reasons import Code, Reason, code_of
+from alpenhorn.reasons import Code, Reason
 
 
 class Silent(NamedTuple):
@@ -32,16 +32,16 @@ class Sources:
             context.whole.held_back = True
             hold_back(context.index, context.config.sync.host, context.planner.troubles)
 
-    def waited_for(self, decision: PullDecision) -> None:
-        """What is not tried in this run lasts as far as anybody knows."""
-        source = self._context.topology.nodes.get(decision.fact.node_from_id)
-        if source is None or source.host is None:
+    def decided(self, decision: PullDecision) -> None:
+        """As long as something is wanted from a source that did not answer, and it was not reached, that lasts."""
+        context = self._context
+        source = context.topology.nodes.get(decision.fact.node_from_id)
+        if source is None or source.host is None or not context.planner.troubles.held:
             return
-        report, code = self._context.report, code_of(decision.why)
-        if code in (Code.HOST_WAITS, Code.SOURCE_PROBED):
-            report.unknown.add((Code.HOST_SILENT.value, source.host))
-        if code in (Code.SOURCE_WAITS, Code.SOURCE_PROBED, Code.HOST_WAITS):
-            report.unknown.add((Code.SOURCE_UNSEEN.value, source.name))
+        if source.host in context.planner.troubles.held:
+            context.report.unknown.add((Code.HOST_SILENT.value, source.host))
+        if source.id in context.planner.troubles.held:
+            context.report.unknown.add((Code.SOURCE_UNSEEN.value, source.name))
 
     def take(self, job: PullJob, results: tuple[PullResult, ...], timed_out: bool) -> Silent:
         """Record what the results of a job say of its source.
@@ -53,7 +53,7 @@ class Sources:
         context, source = self._context, job.source
         if source.host is None or source.host == context.config.sync.host:
             return Silent()
-        host, whole, troubles = source.host, context.whole, context.planner.troubles
+        host, report, troubles = source.host, context.report, context.planner.troubles
         probe = host in troubles.held or source.id in troubles.held
         found = any(
             result.verdict is Verdict.PULLED or (result.blame is Blame.SOURCE and not result.unmounted)
@@ -62,7 +62,7 @@ class Sources:
         unmounted = [result for result in results if result.unmounted]
         lost = [result for result in results if result.blame is Blame.NETWORK and not result.unmounted]
         if found or unmounted:
-            whole.reached.add(host)
+            report.reached.add(host)
             self._answered(job, host, found)
         said: dict[int, Reason] = {}
         if unmounted:
@@ -71,7 +71,8 @@ class Sources:
             }
             if source.id not in troubles.unmounted:
                 backoff().node_failed(context.index, context.run, source, unmounted[0].error)
-        if lost and host not in whole.reached:
+        if lost and host not in report.reached:
+            report.unknown.add((Code.HOST_SILENT.value, host))
             if host not in troubles.silent:
                 backoff().host_failed(context.index, context.run, source, lost[0].error)
             if not timed_out:
