@@ -30,6 +30,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
+from alpenhorn.reasons import code_of
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
@@ -203,7 +204,9 @@ class Deletions:
     def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, str]]) -> None:
         for fact, why_not in left:
             if fact.wants_file == WantsFile.NO and wrong(fact):
-                self.context.report.waiting.lasting(f"not deleted on {node.name}: {why_not}", _name(fact))
+                self.context.report.waiting.lasting(
+                    f"not deleted on {node.name}: {why_not}", _name(fact), code=code_of(why_not)
+                )
             elif fact.wants_file == WantsFile.NO:
                 self.context.report.later.add(f"not deleted yet on {node.name}: {why_not}", _name(fact))
 

@@ -23,7 +23,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
-from alpenhorn.reasons import Reason
+from alpenhorn.reasons import Reason, code_of
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
@@ -110,7 +110,11 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                notes.lasting(f"not pulled: {decision.why}", _name(decision.fact) + decision.in_brackets)
+                notes.lasting(
+                    f"not pulled: {decision.why}",
+                    _name(decision.fact) + decision.in_brackets,
+                    code=code_of(decision.why),
+                )
             elif decision.choice is Choice.WAIT:
                 context.report.later.add(f"not pulled yet: {decision.why}", _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from alpenhorn.conditions import Key
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.plan.conditions import essence
-from alpenhorn.reasons import Reason, code_of
+from alpenhorn.reasons import Code, Reason, code_of
 from alpenhorn.run.pool import Activity
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ class Notes:
         self._lasting: dict[str, Key] = {}
         self._left_out: set[Key] = set()
 
-    def lasting(self, what: str, example: str = "", subject: str = "") -> None:
+    def lasting(self, what: str, example: str = "", subject: str = "", code: Code | None = None) -> None:
         """Add what will be met again by each run until somebody does something about it.
 
-        `subject`: the node, host or other thing that is concerned, of which there is one such condition at a time;
-        without it another text is another condition.
+        `code`: where `what` is more than the reason and has none itself.  `subject`: the node, host or other thing that
+        is concerned, of which there is one such condition at a time; without it another text is another condition.
         """
-        self._lasting[what] = (code_of(what).value, subject or essence(what))
+        self._lasting[what] = ((code or code_of(what)).value, subject or essence(what))
         self.add(what, example)
 
     def conditions(self) -> dict[Key, str]:
