@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -62,7 +62,8 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
         if for_run:
             from alpenhorn.coordinator.endings import without_workers  # as good as never
 
-            without_workers(app.index, app.host, app.now, error)
+            with suppress(Exception):  # an index that cannot be opened is not what this is about
+                without_workers(app.index, app.host, app.now, error)
         raise
     with pool:
         yield pool

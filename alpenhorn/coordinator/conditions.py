@@ -26,7 +26,8 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     now = posix(index.now())
     decided = decide(stored, met, now, remind, asked.unwatched, lambda one: _looked(one, asked, report))
     record.write(index, host, decided.written, decided.removed)
-    report.over = [over(one, now) for one in decided.over]
+    # That the nodes are back is said of each.
+    report.over = [_over(one, now, report) for one in decided.over if one.code != Code.RUN_NO_NODE]
     if asked.unwatched:
         report.leave_out(met.keys() - decided.told)
 
@@ -41,10 +42,10 @@ def _looked(condition: Condition, asked: Asked, report: Report) -> bool:
     return not any(name in condition.why for name in report.left_out)
 
 
-def over(condition: Condition, now: float) -> Reason:
+def _over(condition: Condition, now: float, report: Report) -> Reason:
     after = span(now - condition.began)
     if condition.code == Code.NODE_LEFT_OUT:
         return Code.NODE_BACK(node=condition.subject, span=after)
-    if condition.code == Code.HOST_SILENT:
+    if condition.code == Code.HOST_SILENT and condition.subject in report.reached:
         return Code.HOST_BACK(host=condition.subject, span=after)
     return Code.OVER(why=condition.why, span=after)

@@ -56,8 +56,8 @@ class WholeRun:
     found neither on disk nor on tape.
 
     `moved`: nodes of which it was told that what was done there was not recorded; `told`: (node id, file id) of the
-    files at whose path a check found something that was never recorded as good there.  `reached`: hosts from which
-    something came; `held_back`: it is known which hosts earlier runs could not reach.
+    files at whose path a check found something that was never recorded as good there.
+    `held_back`: it is known which hosts earlier runs could not reach.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,6 @@ class WholeRun:
         self.lost: set[tuple[int, int]] = set()
         self.moved: set[int] = set()
         self.told: set[tuple[int, int]] = set()
-        self.reached: set[str] = set()
         self.held_back = False
 
 

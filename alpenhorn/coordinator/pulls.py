@@ -107,6 +107,7 @@ class Pulls:
             pulls.cancel(context.index, context.run, cancelled)
             context.changed = True
         for decision in decisions:
+            self._sources.decided(decision)
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
@@ -117,7 +118,6 @@ class Pulls:
                     what = within(decision.why, f"not pulled: {decision.why}")
                     notes.lasting(what, _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
-                self._sources.waited_for(decision)
                 what = within(decision.why, f"not pulled yet: {decision.why}")
                 context.report.later.add(what, _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]

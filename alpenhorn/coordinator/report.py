@@ -78,7 +78,7 @@ class Notes:
         `subject`: the node, host or other thing that is concerned, of which there is one such condition at a time;
         without it another text is another condition.
         """
-        self._lasting[what] = (code_of(what).value, subject or essence(what))
+        self._lasting[what] = (str(code_of(what)), subject or essence(what))
         self.add(what, example, files)
 
     def conditions(self) -> dict[Key, Reason]:
@@ -134,6 +134,7 @@ class Report:
     was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
     written, by node name.  `compared`: what a reconciliation found on each node.  `no_node`: none could be worked on;
     `over`: what lasted and is over; `unknown`: of what lasted it was not tried whether it does;
+    `reached`: hosts from which something came;
     `must_have_all`: a node that was left out is a failure, whatever the reason.
     """
 
@@ -156,6 +157,7 @@ class Report:
         self.run_id: int | None = None
         self.over: list[Reason] = []
         self.unknown: set[Key] = set()
+        self.reached: set[str] = set()
         self.new_round()
 
     def new_round(self) -> None:

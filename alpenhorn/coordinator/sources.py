@@ -15,7 +15,7 @@ from alpenhorn.coordinator.planning import hold_back
 from alpenhorn.coordinator.report import Notes
 from alpenhorn.model import Blame, PullJob, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
-from alpenhorn.reasons import Code, Reason, code_of
+from alpenhorn.reasons import Code, Reason
 
 
 class Silent(NamedTuple):
@@ -33,16 +33,16 @@ class Sources:
             context.whole.held_back = True
             hold_back(context.index, context.config.sync.host, context.planner.troubles)
 
-    def waited_for(self, decision: PullDecision) -> None:
-        """What is not tried in this run lasts as far as anybody knows."""
-        source = self._context.topology.nodes.get(decision.fact.node_from_id)
-        if source is None or source.host is None:
+    def decided(self, decision: PullDecision) -> None:
+        """As long as something is wanted from a source that did not answer, and it was not reached, that lasts."""
+        context = self._context
+        source = context.topology.nodes.get(decision.fact.node_from_id)
+        if source is None or source.host is None or not context.planner.troubles.held:
             return
-        report, code = self._context.report, code_of(decision.why)
-        if code in (Code.HOST_WAITS, Code.SOURCE_PROBED):
-            report.unknown.add((str(Code.HOST_SILENT), source.host))
-        if code in (Code.SOURCE_WAITS, Code.SOURCE_PROBED, Code.HOST_WAITS):
-            report.unknown.add((str(Code.SOURCE_UNSEEN), source.name))
+        if source.host in context.planner.troubles.held:
+            context.report.unknown.add((str(Code.HOST_SILENT), source.host))
+        if source.id in context.planner.troubles.held:
+            context.report.unknown.add((str(Code.SOURCE_UNSEEN), source.name))
 
     def silent(self, decision: PullDecision, notes: Notes, name: str) -> None:
         """Count one more file that is to come from a host that could not be reached in this run."""
@@ -60,7 +60,7 @@ class Sources:
         context, source = self._context, job.source
         if source.host is None or source.host == context.config.sync.host:
             return Silent()
-        host, whole, troubles = source.host, context.whole, context.planner.troubles
+        host, report, troubles = source.host, context.report, context.planner.troubles
         probe = host in troubles.held or source.id in troubles.held
         found = any(
             result.verdict is Verdict.PULLED or (result.blame is Blame.SOURCE and not result.unmounted)
@@ -74,7 +74,7 @@ class Sources:
             if result.blame is Blame.NETWORK and not (result.unmounted or result.advanced)
         ]
         if found or unmounted:
-            whole.reached.add(host)
+            report.reached.add(host)
             self._answered(job, host, found)
         said: dict[int, Reason] = {}
         if unmounted:
@@ -83,7 +83,8 @@ class Sources:
             }
             if source.id not in troubles.unmounted:
                 backoff().node_failed(context.index, context.run, source, unmounted[0].error)
-        if lost and host not in whole.reached:
+        if lost and host not in report.reached:
+            report.unknown.add((str(Code.HOST_SILENT), host))
             if host not in troubles.silent:
                 backoff().host_failed(context.index, context.run, source, lost[0].error)
             if not timed_out:

@@ -313,7 +313,7 @@ def test_the_next_run_says_once_that_the_last_one_did_not_end(sqlite_archive: Ar
     first, _ = sqlite_archive.run("history", "--json", host="there").json
     assert first["state"] == "dead" and first["ending"] == Code.RUN_NOT_ENDED()
     assert "the last run" not in sqlite_archive.run("status").out
-    sqlite_archive.synced()
+    assert sqlite_archive.sync().err == ""
 
 
 def test_a_run_that_goes_on_is_not_called_dead_and_a_number_that_was_given_again_is_no_run(

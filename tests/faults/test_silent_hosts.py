@@ -130,3 +130,27 @@ def test_a_node_that_is_not_mounted_there_is_tried_by_one_request(hosts: Hosts) 
     result: Result = hosts.sync()
     assert result.status == 0 and hosts.pending() == 0, result
     assert counts(hosts) == [] and {hosts.state(request) for request in requests} == {"done"}
+
+
+def test_a_host_of_which_nothing_is_wanted_any_more_is_no_condition(hosts: Hosts) -> None:
+    pull = hosts.request(hosts.file("acq/f", None, "far"), "far", "safe")
+    hosts.down.touch()
+    hosts.sync()
+    assert hosts.run("request", "cancel", str(pull)).status == 0
+    result = hosts.sync()
+    assert result.status == 0 and result.err.startswith("note: no longer, after "), result
+    hosts.synced()
+
+
+def test_a_host_that_hangs_is_not_said_to_answer_again(hosts: Hosts) -> None:
+    """The one request that tries it is killed when its time is up."""
+    hosts.request(hosts.file("acq/f", None, "far"), "far", "safe")
+    hosts.down.touch()
+    hosts.sync()
+    stand_in(hosts.base / "bin", "ssh", "exec sleep 1000")
+    settings = {"ssh": [str(hosts.base / "bin" / "ssh")], "pull_timeout_base": 1}
+    hosts.configure(transfer=settings, sync={"jobs": 2, "remind_after": "1d"})
+    hosts.later()
+    result = hosts.sync()
+    assert result.status == 1 and "answers again" not in result.err, result
+    assert counts(hosts) == [("host", 2)]
