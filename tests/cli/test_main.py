@@ -62,6 +62,7 @@ def test_help_and_version_import_nothing_but_click(flag: str) -> None:
         "alpenhorn.cli.lazy",
         "alpenhorn.cli.main",
         "alpenhorn.errors",
+        "alpenhorn.reasons",
     }
     plain = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import click"], capture_output=True, text=True
