@@ -57,6 +57,8 @@ def test_a_server_that_stops_half_way_is_network_trouble_and_the_source_is_not_t
     assert result.status == 1
     assert part.stat().st_size < BIG
     assert hosts.attempt(pull)[0] == "network"
+    shown = hosts.run("request", "show", str(pull), "--json").json
+    assert shown["code"] == "connection-failed" and shown["in_a_run_now_code"] == "waits-after-failure"
     assert {hosts.copy(file_id, "far") for file_id in [big, *small]} == {"YY"}
     assert hosts.state(pull) == "pending" and hosts.claims() == 0 and hosts.violations() == []
     # It waits, unless somebody says that the server is back.
