@@ -78,6 +78,7 @@ def test_check_as_json_tells_a_fault_and_exits_1(index_url: str) -> None:
         "level": "fail",
         "text": "the table archiveacq has no unique index on name",
         "remedy": "CREATE UNIQUE INDEX archiveacq_name ON archiveacq (name)",
+        "code": "index-missing",
     }
 
 

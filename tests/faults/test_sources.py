@@ -59,6 +59,8 @@ def test_a_server_that_stops_half_way_is_network_trouble_and_the_source_is_not_t
     assert hosts.attempt(pull) is None
     ((kind, count, _),) = hosts.held_back()
     assert (kind, count) == ("host", 1)
+    shown = hosts.run("request", "show", str(pull), "--json").json
+    assert shown["in_a_run_now_code"] == "host-waits"
     assert {hosts.copy(file_id, "far") for file_id in [big, *small]} == {"YY"}
     assert hosts.state(pull) == "pending" and hosts.claims() == 0 and hosts.violations() == []
     # It waits, unless somebody says that the server is back.
