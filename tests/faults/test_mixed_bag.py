@@ -119,4 +119,5 @@ def test_one_bad_thing_costs_itself(bag):
     assert "Traceback" not in log and "\x1b" not in log and "\nFORGED" not in log
     for command in ("plan --files", "status", "request list", "file list --details", "node list", "history"):
         shown = bag.run(*command.split())
-        assert shown.status in (0, 1) and "\x1b" not in shown.out + shown.err, (command, shown)
+        assert shown.status in (0, 1) and "Error:" not in shown.err, (command, shown)
+        assert "\x1b" not in shown.out + shown.err, (command, shown)
