@@ -16,13 +16,15 @@ LOOKS = 8  # at what has arrived, within the time that a stall may take
 START_SECONDS = 60.0  # at least, for connecting, logging in and the first bytes, however short a stall may be
 PLACING_SHARE = 0.1  # of a job's time, for placing what has arrived before the worker is killed
 PLACING_SECONDS = (
-    10.0  # at least, as ending programs that do not heed SIGTERM takes some; of short times the half
+    3.0  # at least, since ending a program may take that long, unless the job has only SHORT_SECONDS
 )
+SHORT_SECONDS = 10.0
 
 
 def session_seconds(limit: float) -> float:
     """How much of the seconds that a job has may be spent on sessions."""
-    return limit - max(PLACING_SHARE * limit, min(PLACING_SECONDS, limit / 2))
+    least = PLACING_SECONDS if limit > SHORT_SECONDS else 0.0
+    return limit - max(PLACING_SHARE * limit, least)
 
 
 class Patience:

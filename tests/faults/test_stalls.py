@@ -100,7 +100,7 @@ def test_situation_15_a_pull_that_is_not_done_by_its_deadline_keeps_what_came(
 ) -> None:
     content = os.urandom(70 * 2**20)
     request = hosts.request(hosts.file("acq/big", content, "far"), "far", "safe")
-    result = stalling(hosts, sshd, 40 * 2**20, stall_timeout=0, pull_timeout_base=10)
+    result = stalling(hosts, sshd, 40 * 2**20, stall_timeout=0, pull_timeout_base=8)
     assert result.status == 0, result
     assert "later: not pulled yet: timed out: the pull from host there did not end within" in result.out
     assert hosts.attempt(request) is None and hosts.stray("safe") != []
