@@ -70,6 +70,7 @@ def test_doctor_tells_each_with_its_remedy(sqlite_archive: Archive) -> None:
     archive.synced()
     archive.root("open").chmod(0o777)
     lock = archive.root("linked") / LOCK_NAME
+    probe_locks(archive.root("linked"))
     (archive.root("linked") / "second").hardlink_to(lock)
     before = lock.stat()
     result = archive.run("doctor")
