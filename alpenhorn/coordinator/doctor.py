@@ -25,7 +25,7 @@ from alpenhorn.errors import BUSY, DONE, IndexUnusable
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.times import ago
 from alpenhorn.model import Method
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, recorded
 from alpenhorn.scan.doctor import Facts
 from alpenhorn.scan.runs import RunRow
 
@@ -85,7 +85,8 @@ class Doctor:
         yield from doctor_hosts.own_address(facts, host)
         for one in facts.conditions:
             since = f"{datetime.datetime.fromtimestamp(int(one.began), datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
-            yield Finding(Level.WARN, f"runs on {host} report since {since}: {one.why}", "alpenhorn plan")
+            text = recorded(f"runs on {host} report since {since}: {one.why}", one.code)
+            yield Finding(Level.WARN, text, "alpenhorn plan")
         if here:
             yield last_run(facts.last_run, host, self._now, busy, config.log.file)
 

@@ -203,7 +203,8 @@ class Cursor(sqlite3.Cursor):
         super().execute(sql, parameters)
         if self.description is not None:
             door = _doors.get(sql)
-            if door is None:
+            # `SELECT *` has other columns once one was added to the table.
+            if door is None or len(door.columns) != len(self.description):
                 if len(_doors) >= MOST_KEPT:
                     _doors.clear()
                 door = _doors[sql] = _Door([column[0] for column in self.description])

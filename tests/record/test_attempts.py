@@ -78,4 +78,4 @@ def test_an_attempt_of_an_earlier_or_later_version_has_no_known_code(rows: Rows,
     for code in (None, "", "from-the-future"):
         rows.do("UPDATE sync_attempt SET code = ?", code)
         (read,) = requests(rows.index)
-        assert read.error == "the connection failed: no route" and read.error.code is Code.UNKNOWN
+        assert read.error == "no route" and read.error.code is Code.UNKNOWN
