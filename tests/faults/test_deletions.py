@@ -15,6 +15,7 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model import MARKER
+from alpenhorn.run import lock_holder
 from tests.fixtures.archive import WHEN, Running, ended_within, stand_in, wait_for
 
 MINIMUM = 2
@@ -116,7 +117,8 @@ def the_run(running):
 
 
 def the_worker(running):
-    (found,) = [process for process in running.processes() if process.ppid() == the_run(running).pid]
+    run = the_run(running).pid
+    (found,) = [p for p in running.processes() if p.ppid() == run and p.name() != lock_holder.NAME]
     return found
 
 

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from alpenhorn.model import MARKER
+from alpenhorn.run import lock_holder
 from tests.faults.test_disks import READS, injected
 from tests.fixtures.archive import Running, wait_for
 from tests.fixtures.seen import mark_seen
@@ -161,7 +162,8 @@ def test_a_worker_that_is_killed_over_good_copies_leaves_them_good(disk):
 def is_worker(running, process):
     """Whether its parent is the run, whose own parent is strace."""
     parent = process.parent()
-    return parent is not None and parent.ppid() == running.process.pid
+    ours = parent is not None and parent.ppid() == running.process.pid
+    return ours and process.name() != lock_holder.NAME
 
 
 def test_reading_that_takes_too_long_leaves_good_copies_good(disk):
