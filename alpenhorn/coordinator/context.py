@@ -57,7 +57,8 @@ class WholeRun:
 
     `moved`: nodes of which it was told that what was done there was not recorded; `told`: (node id, file id) of the
     files at whose path a check found something that was never recorded as good there.
-    `held_back`: it is known which hosts earlier runs could not reach.
+    `held_back`: it is known which hosts earlier runs could not reach; `unreached`: requests that were reported as
+    those of a host that could not be reached.
     """
 
     def __init__(self) -> None:
@@ -75,6 +76,7 @@ class WholeRun:
         self.moved: set[int] = set()
         self.told: set[tuple[int, int]] = set()
         self.held_back = False
+        self.unreached: set[int] = set()
 
 
 @dataclass(eq=False, repr=False)  # neither is used, and both take time at every start

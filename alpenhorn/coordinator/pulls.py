@@ -240,6 +240,7 @@ class Pulls:
                     # One line for the host, not one for each pair of nodes.
                     subject = job.source.name if result.unmounted else str(job.source.host)
                     context.report.failures.lasting(why, result.file.path, subject=subject, files=True)
+                    context.whole.unreached.add(result.file.request_id)
                     continue
                 context.report.failures.add(
                     Code.PULLS_FAILED(source=job.source.name, node=job.node.name),

@@ -47,6 +47,8 @@ class Sources:
     def silent(self, decision: PullDecision, notes: Notes, name: str) -> None:
         """Count one more file that is to come from a host that could not be reached in this run."""
         source = self._context.topology.nodes[decision.fact.node_from_id]
+        if decision.fact.request_id in self._context.whole.unreached:
+            return
         assert decision.why
         notes.lasting(decision.why, name, subject=str(source.host), files=True)
 

@@ -487,7 +487,7 @@ def test_what_a_run_could_not_write_is_named(one: Archive) -> None:
     """The classic: a run by root, and then cron as another user."""
     root = one.root("field")
     tree_lock = root / ".alpenhorn.lock"
-    tree_lock.touch()
+    tree_lock.touch(0o600)
     for path in (root, root / ".alpenhorn", root / RUN_LOCK, tree_lock):
         mode = path.stat().st_mode
         path.chmod(mode & ~0o222)

@@ -276,7 +276,7 @@ def test_situation_01_a_message_in_another_encoding_costs_its_pull_only(archive,
         keys.write_text(before)
     assert result.status == 1, result
     assert archive.state(near) == "done" and archive.state(far) == "pending"
-    _, error, count = archive.attempt(far)
+    ((_, count, error),) = archive.held_back()
     assert count == 1 and "ferm\\xe9" in error, error
     assert "ferm\\" in result.err and "\x1b" not in result.err
     assert archive.one("SELECT exit_status FROM sync_run") == 1

@@ -41,9 +41,10 @@ def attention(result: Result) -> list[str]:
 
 
 def why(archive: Archive) -> str:
-    """The one reason that is recorded of all attempts."""
-    ((error,),) = archive.all("SELECT DISTINCT error FROM sync_attempt WHERE blame = 'network'")
-    return str(error)
+    """Why the host is waited for."""
+    ((kind, _, error),) = archive.held_back()
+    assert kind == "host"
+    return error
 
 
 # --- rsync ---------------------------------------------------------------------------------------------

@@ -343,7 +343,7 @@ def test_doctor_ends_though_a_mount_hangs(sqlite_archive: Archive) -> None:
 @pytest.mark.usefixtures("nothing_is_left")
 def test_a_read_only_mount_is_told(sqlite_archive: Archive) -> None:
     root = sqlite_archive.node("field")
-    subprocess.run(["mount", "-t", "tmpfs", "none", str(root)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "none", str(root)], check=True)
     try:
         (root / MARKER).write_text("field\n")
         subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)

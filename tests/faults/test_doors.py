@@ -24,7 +24,8 @@ from alpenhorn.outside import exception, parsed, text
 from alpenhorn.plan import searches
 from alpenhorn.plan.imports import unimportable
 from alpenhorn.plan.pulls import Choice, unfit
-from alpenhorn.scan.history import _counts
+from alpenhorn.reasons import from_outside
+from alpenhorn.scan.runs import _counts
 from alpenhorn.transfer import bbcp, look, rsync
 from alpenhorn.transfer.blame import TransferFailed
 from tests.plan.facts import GROUP_TO, NOW, GroupFact, fact, node, planner
@@ -47,10 +48,10 @@ DEEP = st.sampled_from(["[" * 100_000, '{"a":' * 100_000, "1" * 5000, "", "null"
 @given(AS_READ, st.integers(-64, 300))
 def test_what_a_program_says_becomes_a_message_that_can_be_stored(said, status):
     failures = [
-        TransferFailed(Blame.UNKNOWN, said),
-        rsync.failure(rsync.Session(status, said), over_network=True),
+        TransferFailed(Blame.UNKNOWN, from_outside(said)),
+        rsync.failure(rsync.Session(status, said), "there"),
         *rsync.complaints(rsync.Session(status, said), ["acq/f"]).values(),
-        bbcp.failure(CommandFailed("bbcp", status, said)),
+        bbcp.failure(CommandFailed("bbcp", status, said), "there"),
         CommandFailed("lfs", status, said),
     ]
     for failed in failures:

@@ -15,7 +15,7 @@ AS_SOMEBODY = (
 def limited(archive, processes):
     argv = [*AS_SOMEBODY, "prlimit", f"--nproc={processes}:{processes}", sys.executable, "-m", "alpenhorn"]
     return subprocess.run(
-        [*argv, "-c", str(archive.configure()), "sync"],
+        [*argv, "-c", str(archive.configure(sync={"jobs": 1})), "sync"],
         env=os.environ | {"HOME": str(archive.base)},
         capture_output=True,
         text=True,
@@ -33,7 +33,7 @@ def test_situation_27_a_user_who_may_start_no_process_is_told(sqlite_archive):
         " processes (ulimit -u)\n"
     )
     if AS_SOMEBODY:  # anybody else has an unknown number of processes already
-        done = limited(sqlite_archive, 2)
+        done = limited(sqlite_archive, 4)  # the run, a worker, and a holder of the lock of each node
         assert (done.returncode, done.stderr) == (0, "")
         assert sqlite_archive.state(request) == "done"
 

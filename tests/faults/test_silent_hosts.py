@@ -51,7 +51,7 @@ def test_situation_17_a_host_that_is_down_is_tried_by_one_request_and_mailed_onc
     hosts.down.touch()
     first = hosts.sync()
     assert first.status == 1 and len(first.err.splitlines()) <= 2, first
-    assert "host there could not be reached (" in first.err and "no route" in first.err
+    assert "the session with host there failed: no route (202 files)" in first.err
     assert counts(hosts) == [("host", 1)] and hosts.all("SELECT * FROM sync_attempt") == []
     sessions = hosts.sessions()
     for _ in range(2):
