@@ -87,7 +87,9 @@ class Sources:
                 backoff().node_failed(context.index, context.run, source, unmounted[0].error)
         if lost and host not in report.reached:
             report.unknown.add((str(Code.HOST_SILENT), host))
-            if host not in troubles.silent:
+            silent = troubles.silent.get(host)
+            # One that waits is that of a pull which came further before the host was lost.
+            if silent is None or silent.waits:
                 backoff().host_failed(context.index, context.run, source, lost[0].error)
             if not timed_out:
                 why = Code.HOST_SILENT(error=lost[0].error)

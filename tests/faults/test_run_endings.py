@@ -25,6 +25,7 @@ from alpenhorn.coordinator import sync as coordinator
 from alpenhorn.errors import Busy, IndexUnusable, NotFound
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.reasons import Code, code_of
+from tests.faults.test_limits import AS_SOMEBODY
 from tests.fixtures.archive import Archive, Result, Running, stand_in, wait_for
 
 PACKAGE = Path(coordinator.__file__).parents[1]
@@ -185,7 +186,7 @@ def shell(archive: Archive, script: str) -> Result:
 
 def no_workers(archive: Archive) -> Result:
     pair(archive)
-    return shell(archive, "ulimit -n 50; $RUN --jobs 100")
+    return shell(archive, f"{' '.join(AS_SOMEBODY)} prlimit --nproc=1:1 $RUN")
 
 
 def unheard(archive: Archive) -> Result:

@@ -90,8 +90,9 @@ def test_situation_15_a_host_that_sends_hardly_anything_is_blamed_and_tried_agai
     result = stalling(hosts, sshd, 2**19)
     assert result.status == 1
     assert f"failed: timed out: no data came from host there for {STALL} s" in result.err
-    blame, error, count = hosts.attempt(request) or ("", "", 0)
-    assert (blame, count) == ("network", 1) and error.startswith("timed out: ")
+    ((kind, count, error),) = hosts.held_back()
+    assert (kind, count) == ("host", 1) and error.startswith("timed out: ")
+    assert hosts.attempt(request) is None
     assert hosts.copy(1, "far") == "YY"
 
 
