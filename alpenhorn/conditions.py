@@ -1,6 +1,6 @@
 """What lasts and needs attention, such as a node that is not there."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`, as in `alpenhorn.model`.
 
 from typing import NamedTuple
 

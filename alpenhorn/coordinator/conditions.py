@@ -7,9 +7,7 @@ from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
-from alpenhorn.plan.conditions import decide, span
 from alpenhorn.reasons import Code, Reason
-from alpenhorn.record import conditions as record
 from alpenhorn.scan import conditions as scan
 
 
@@ -23,6 +21,10 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     met = report.lasting()
     if not (stored or met):
         return
+    # In most runs nothing lasts.
+    from alpenhorn.plan.conditions import decide
+    from alpenhorn.record import conditions as record
+
     now = posix(index.now())
     decided = decide(stored, met, now, remind, asked.unwatched, lambda one: _looked(one, asked, report))
     record.write(index, host, decided.written, decided.removed)
@@ -43,6 +45,8 @@ def _looked(condition: Condition, asked: Asked, report: Report) -> bool:
 
 
 def _over(condition: Condition, now: float, report: Report) -> Reason:
+    from alpenhorn.plan.conditions import span  # as above
+
     after = span(now - condition.began)
     if condition.code == Code.NODE_LEFT_OUT:
         return Code.NODE_BACK(node=condition.subject, span=after)

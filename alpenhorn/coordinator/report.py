@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.conditions import Key
 from alpenhorn.errors import DONE, FAILED
-from alpenhorn.plan.conditions import essence
 from alpenhorn.reasons import Reason, code_of, within
 from alpenhorn.run.pool import Activity
 
@@ -78,7 +77,11 @@ class Notes:
         `subject`: the node, host or other thing that is concerned, of which there is one such condition at a time;
         without it another text is another condition.
         """
-        self._lasting[what] = (str(code_of(what)), subject or essence(what))
+        if not subject:
+            from alpenhorn.plan.conditions import essence  # an idle run has nothing to report
+
+            subject = essence(what)
+        self._lasting[what] = (str(code_of(what)), subject)
         self.add(what, example, files)
 
     def conditions(self) -> dict[Key, Reason]:

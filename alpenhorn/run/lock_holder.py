@@ -16,8 +16,8 @@ import signal
 import socket
 import struct
 import time
+from binascii import crc32  # hashlib takes 2 ms to import
 from collections.abc import Callable, Iterable
-from hashlib import md5
 from typing import NamedTuple, NoReturn
 
 from alpenhorn.errors import StorageError
@@ -229,7 +229,7 @@ def _claim(path: str) -> tuple[socket.socket, str]:
 
     It is shown by an abstract socket (unix(7)), whose name goes with the process, however it ends.
     """
-    name = f"\0{NAME} {os.geteuid()} {md5(os.fsencode(path), usedforsecurity=False).hexdigest()}"
+    name = f"\0{NAME} {os.geteuid()} {crc32(os.fsencode(path)):08x}"
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     end = time.monotonic() + STUCK_SECONDS
     pid = 0
