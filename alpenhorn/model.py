@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, headed
 
 MARKER = "ALPENHORN_NODE"
 MANIFEST = ".alpenhorn/manifest.md5"
@@ -718,8 +718,4 @@ class Done(NamedTuple):
     @property
     def why(self) -> Reason:
         """How it came to nothing, in words."""
-        return (
-            within(self.error, f"{self.fate}: {self.error}")
-            if self.error
-            else Code.TASK_ENDED(fate=self.fate)
-        )
+        return headed(f"{self.fate}", self.error) if self.error else Code.TASK_ENDED(fate=self.fate)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from alpenhorn import outside
+
 if TYPE_CHECKING:
     from enum import StrEnum as _Codes
 else:
@@ -1588,6 +1590,17 @@ def code_in_json(why: str | None) -> str | None:
 def within(why: str, text: str) -> Reason:
     """The same reason in a longer text, which says of what it is the reason."""
     return Reason(text, code_of(why))
+
+
+def headed(head: str, why: str) -> Reason:
+    """The same reason after what it is the reason for."""
+    return within(why, f"{head}: {why}")
+
+
+def storable(why: Reason) -> Reason:
+    """The same reason in text that a log and an index can hold, whatever it quotes."""
+    said = outside.text(why)
+    return why if said is why else within(why, said)
 
 
 def from_outside(text: str) -> Reason:

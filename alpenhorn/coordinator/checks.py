@@ -33,7 +33,7 @@ from alpenhorn.plan.checks import (
     storage_in_doubt,
 )
 from alpenhorn.plan.pulls import something_else
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
 
@@ -139,7 +139,7 @@ class Checks:
         for fact, why in plan.left:
             if fact.attempt is None and fact.wants_file != "N":
                 self.context.report.waiting.lasting(
-                    within(why, f"not checked on {node.name}: {why}"), f"{fact.acq}/{fact.name}"
+                    headed(f"not checked on {node.name}", why), f"{fact.acq}/{fact.name}"
                 )
         return plan.files
 
@@ -373,7 +373,7 @@ class Checks:
             if result.verdict is Verdict.CORRUPT and result.file.file_id in never_good:
                 self.context.whole.told.add((node.id, result.file.file_id))
                 why = something_else(node.name)
-                why = within(why, f"corrupt on {node.name}: {why}")
+                why = headed(f"corrupt on {node.name}", why)
                 report.failures.add(why, f"{result.file.path}: {result.error}")
                 continue
             expected = result.verdict is Verdict.MISSING and result.file.wants == "N"

@@ -18,7 +18,7 @@ from alpenhorn.model import Done, Kind, NodeFact, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record.media import wrong
 from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
@@ -146,7 +146,7 @@ class Context:
             return
         self.whole.moved.add(node_id)
         name = self.node(node_id).name
-        self.report.warnings.add(within(MOVED, f"node {name}: {MOVED}"))
+        self.report.warnings.add(headed(f"node {name}", MOVED))
         self.report.left_out.setdefault(name, MOVED)
         if node_id not in self.gone:
             self.planner.node_absent(node_id, MOVED)

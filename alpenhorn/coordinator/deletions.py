@@ -30,7 +30,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
@@ -204,10 +204,10 @@ class Deletions:
     def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, Reason]]) -> None:
         for fact, why_not in left:
             if fact.wants_file == WantsFile.NO and wrong(fact):
-                what = within(why_not, f"not deleted on {node.name}: {why_not}")
+                what = headed(f"not deleted on {node.name}", why_not)
                 self.context.report.waiting.lasting(what, _name(fact))
             elif fact.wants_file == WantsFile.NO:
-                what = within(why_not, f"not deleted yet on {node.name}: {why_not}")
+                what = headed(f"not deleted yet on {node.name}", why_not)
                 self.context.report.later.add(what, _name(fact))
 
     def take(self, done: Done) -> None:

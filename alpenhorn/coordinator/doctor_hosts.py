@@ -21,7 +21,7 @@ from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import NodeFact
-from alpenhorn.reasons import Code, Reason, code_of, within
+from alpenhorn.reasons import Code, Reason, code_of, headed, within
 from alpenhorn.scan.doctor import Facts
 from alpenhorn.transfer import rsync, ssh
 from alpenhorn.transfer.address import login, root_of
@@ -152,7 +152,7 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
     complaints = rsync.complaints(session, witnesses)
     if session.status and not complaints:
         why = rsync.failure(session, source.name).error
-        findings.append(Finding(source.level, within(why, f"host {source.name}: {why}")))
+        findings.append(Finding(source.level, headed(f"host {source.name}", why)))
     for path, trouble in complaints.items():
         findings.append(_unready(source, witnesses[path], path, trouble.error))
     return findings

@@ -8,7 +8,7 @@ from alpenhorn.coordinator.media import RECONCILE, stranger
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import Identity, NodeFact
 from alpenhorn.plan.media import Standing, judge
-from alpenhorn.reasons import Code, within
+from alpenhorn.reasons import Code, headed
 from alpenhorn.record.media import RECONCILE as UNTIL_RECONCILED
 from alpenhorn.scan.media import Known
 
@@ -20,7 +20,7 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
     if standing in (Standing.FOREIGN, Standing.CLONE):
         assert identity is not None
         why = stranger(node, standing, identity, known)
-        yield Finding(Level.FAIL, within(why, f"node {node.name}: {why}"))
+        yield Finding(Level.FAIL, headed(f"node {node.name}", why))
     elif standing is Standing.EXCHANGED:
         yield Finding(
             Level.WARN,

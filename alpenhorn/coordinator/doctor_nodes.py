@@ -24,7 +24,7 @@ from alpenhorn.index.check import Finding, Level
 from alpenhorn.model import GIB, MARKER, Done, Fate, Kind, NodeFact, ProbeJob, ProbeOutcome, Reporter, Task
 from alpenhorn.plan.inodes import SPARE
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import Code, within
+from alpenhorn.reasons import Code, headed
 from alpenhorn.run.nodes import probe
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.doctor import Marks
@@ -153,7 +153,7 @@ def _node(
         )
         return
     if done.fate is not Fate.DONE:
-        yield Finding(Level.FAIL, within(done.reason, f"node {node.name}: {done.reason}"))
+        yield Finding(Level.FAIL, headed(f"node {node.name}", done.reason))
         return
     seen: Look = done.outcome
     for danger in seen.dangers:
@@ -174,7 +174,7 @@ def _node(
         return
     if seen.probe.error:
         error = seen.probe.error
-        text = error if f"node {node.name}" in error else within(error, f"node {node.name}: {error}")
+        text = error if f"node {node.name}" in error else headed(f"node {node.name}", error)
         remedy = f"if it is new: mkdir -p {shlex.quote(node.root)}" if initialised_next and node.root else ""
         yield Finding(Level.FAIL, text, remedy)
         return

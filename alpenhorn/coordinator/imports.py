@@ -24,7 +24,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.backoff import waits
 from alpenhorn.plan.searches import subdirectories
-from alpenhorn.reasons import Code, Why, within
+from alpenhorn.reasons import Code, Why, headed, within
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import requests
 
@@ -56,18 +56,14 @@ class RequestSearch(Search):
 
     def not_yet(self, path: str, why: Why) -> None:
         self.later += 1
-        self.context.report.warnings.lasting(
-            within(why, f"not imported yet from {self.node.name}: {why}"), path
-        )
+        self.context.report.warnings.lasting(headed(f"not imported yet from {self.node.name}", why), path)
 
     def vanished(self, path: str, why: Why) -> None:
         self.context.report.tally("import").failed += 1
         self._cannot(path, why)
 
     def _cannot(self, path: str, why: Why) -> None:
-        self.context.report.failures.add(
-            within(why, f"cannot be imported from {self.node.name}: {why}"), path
-        )
+        self.context.report.failures.add(headed(f"cannot be imported from {self.node.name}", why), path)
 
     def close(self) -> None:
         context, request_id = self.context, self.request.request_id

@@ -11,7 +11,7 @@ from alpenhorn.index import components
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.components import Component
 from alpenhorn.index.connection import Index
-from alpenhorn.reasons import Code, Why, within
+from alpenhorn.reasons import Code, Why, headed
 
 
 def offered_components() -> list[Plugin]:
@@ -48,7 +48,7 @@ def on_index(index: Index, plugin: Plugin) -> Plugin:
 def findings(index: Index) -> list[Finding]:
     """The components of packages, for `db check`."""
     return [
-        Finding(Level.WARN, within(one.error, f"tables of {one.origin}: {one.error}"))
+        Finding(Level.WARN, headed(f"tables of {one.origin}", one.error))
         if one.error
         else Finding(Level.PASS, f"tables of {one.origin}: {one.loaded.name} {one.loaded.version}")
         for one in (on_index(index, found) for found in offered_components())

@@ -21,7 +21,7 @@ from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason, headed, within
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan import checks, imports, pulls
 from alpenhorn.scan import topology as topologies
@@ -201,7 +201,7 @@ def why(
         node = found.topology.nodes[decision.node_id].name
         return within(METHODS[decision.method](), f"it would be pulled now onto {node} ({decision.method})")
     if decision.choice is Choice.CANCEL:
-        return within(decision.why, f"it would be cancelled now: {decision.why}")
+        return headed("it would be cancelled now", decision.why)
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
     more = f"{decision.in_brackets}{f'; {progress}' if progress else ''}"
     return within(decision.why, f"it is not done now: {decision.why}{more}")

@@ -24,7 +24,7 @@ from alpenhorn.model import (
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
@@ -115,10 +115,10 @@ class Pulls:
                 if decision.why and decision.why in silent:
                     self._sources.silent(decision, notes, _name(decision.fact))
                 else:
-                    what = within(decision.why, f"not pulled: {decision.why}")
+                    what = headed("not pulled", decision.why)
                     notes.lasting(what, _name(decision.fact) + decision.in_brackets)
             elif decision.choice is Choice.WAIT:
-                what = within(decision.why, f"not pulled yet: {decision.why}")
+                what = headed("not pulled yet", decision.why)
                 context.report.later.add(what, _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:

@@ -21,7 +21,7 @@ from alpenhorn.model import CheckFact, CheckFile, Done, Fate, HasFile, Kind, Nod
 from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.checks import choose, storage_in_doubt
 from alpenhorn.plan.reconcile import Place, inside, places
-from alpenhorn.reasons import Code, Why, within
+from alpenhorn.reasons import Code, Why, headed
 from alpenhorn.reconciling import (
     BACK,
     DIFFERING,
@@ -267,7 +267,7 @@ class Reconciling:
         for kind, before in ((MISSING, HasFile.YES), (DIFFERING, HasFile.YES), (BACK, HasFile.NO)):
             findings = iter(compared.kept[kind])
             while some := list(islice(findings, RECORDED)):
-                why = {one.copy_id: within(one.why, f"compared with the disk: {one.why}") for one in some}
+                why = {one.copy_id: headed("compared with the disk", one.why) for one in some}
                 turned = suspect(context.index, context.run, node, before, why)
                 if turned is None:
                     compared.why = Code.NODE_CHANGED_DURING_COMPARISON()
@@ -295,7 +295,7 @@ class Reconciling:
         counts = {kind: compared.kept[kind].count for kind in KINDS}
         _log.info("node %s was compared: %d copies looked at, %s", name, compared.looked, counts)
         if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
-            report.failures.add(within(compared.why, f"node {name} is not reconciled: {compared.why}"))
+            report.failures.add(headed(f"node {name} is not reconciled", compared.why))
         elif not compared.agrees() and compared.node.id not in self.context.gone:
             report.failures.add(Code.NODE_DIFFERS_FROM_INDEX(node=name))
 

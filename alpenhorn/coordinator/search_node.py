@@ -21,7 +21,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.scan.imports import written_by
 
 MOST_CHANGED = 50_000  # directories; if more have changed all are listed, and none held
@@ -174,7 +174,7 @@ class NodeSearch(Search):
             self.listed.append(stamp)
 
     def not_yet(self, path: str, why: Why) -> None:
-        self.context.report.later.add(within(why, f"not imported yet from {self.node.name}: {why}"), path)
+        self.context.report.later.add(headed(f"not imported yet from {self.node.name}", why), path)
 
     def vanished(self, path: str, why: Why) -> None:
         _log.debug("not imported from %s: %s; %s", self.node.name, path, why)

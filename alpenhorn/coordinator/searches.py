@@ -25,7 +25,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
 from alpenhorn.plan.imports import Named, choose, is_new, without_taken
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
@@ -167,7 +167,7 @@ class Search(ABC):
         for path, why in listing.undecided:
             self.error = why
             context.report.tally("import").failed += 1
-            context.report.failures.add(within(why, f"cannot be imported from {node.name}: {why}"), path)
+            context.report.failures.add(headed(f"cannot be imported from {node.name}", why), path)
         for path, why in listing.later:
             self.not_yet(path, why)
         named = self._holdable(listing)
@@ -176,7 +176,7 @@ class Search(ABC):
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
-            context.report.warnings.lasting(within(why, f"not imported from {node.name}: {why}"), path)
+            context.report.warnings.lasting(headed(f"not imported from {node.name}", why), path)
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
@@ -227,7 +227,7 @@ class Search(ABC):
                 what = Code.FOUND_CORRUPT(verdict=Verdict.CORRUPT, node=node.name)
                 report.failures.add(what, f"{path}: {difference}")
             for path, why in outcome.refused:
-                report.failures.add(within(why, f"cannot be imported from {node.name}: {why}"), path)
+                report.failures.add(headed(f"cannot be imported from {node.name}", why), path)
             if wanted:
                 self.naming.callbacks.call(wanted, outcome.told)
         for result in results:
@@ -239,7 +239,7 @@ class Search(ABC):
             elif result.verdict is Verdict.UNREADABLE:
                 tally.failed += 1
                 unread = result.error
-                report.failures.add(within(unread, f"cannot be imported from {node.name}: {unread}"), path)
+                report.failures.add(headed(f"cannot be imported from {node.name}", unread), path)
                 self.error = result.error
         if len(results) < len(job.files):
             self.stopped = True

@@ -14,7 +14,7 @@ from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
 from alpenhorn.plan import tape as plan
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import tape as record
 from alpenhorn.scan import tape as scan
 from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeJob, TapeResult, Verb, Wanted, Where
@@ -134,7 +134,7 @@ class Tapes:
         free_b = context.free_b.get(node.id)
         found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
-            what = within(NO_ROOM, f"not asked back from tape on {node.name}: {NO_ROOM}")
+            what = headed(f"not asked back from tape on {node.name}", NO_ROOM)
             context.report.waiting.lasting(what, one.file.path)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
         return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])

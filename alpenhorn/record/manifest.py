@@ -12,7 +12,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.manifests import Changed
 from alpenhorn.model import HasFile, NodeFact
-from alpenhorn.reasons import within
+from alpenhorn.reasons import headed
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run
 from alpenhorn.record.suspect import suspect as turn_suspect
@@ -63,7 +63,5 @@ def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) 
 
     Those that are good, that is: of any other nobody relies on what was seen.  What follows is a check's to say.
     """
-    why = {
-        one.file.copy_id: within(one.why, f"node {node.name} came back changed: {one.why}") for one in changed
-    }
+    why = {one.file.copy_id: headed(f"node {node.name} came back changed", one.why) for one in changed}
     turn_suspect(index, run, node, HasFile.YES, why)

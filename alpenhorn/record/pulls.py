@@ -9,7 +9,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.model import Blame, NodeFact, PullResult, Verdict
 from alpenhorn.plan.pulls import PullDecision
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.claims import held, release, still_pending
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
@@ -36,7 +36,7 @@ def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
             (
                 decision.fact.file_id,
                 decision.fact.node_from_id,
-                within(decision.why, f"request {decision.fact.request_id}: {decision.why}"),
+                headed(f"request {decision.fact.request_id}", decision.why),
             )
             for decision in decisions
             if decision.fact.request_id in pending

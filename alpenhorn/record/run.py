@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model import GIB
-from alpenhorn.outside import text
-from alpenhorn.reasons import Code, Why, code_of, within
+from alpenhorn.reasons import Code, Why, code_of, storable
 
 FEW = 20  # rows
 
@@ -118,7 +117,7 @@ def write_free_space(index: Index, now: str, free_b: Mapping[int, int | None]) -
 def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, Why]]) -> None:
     """Add to the log of what happened to copies; `rows`: (file id, node id, why)."""
     now = run.now()
-    rows = [(file_id, node_id, within(why, text(why)) if why else why) for file_id, node_id, why in rows]
+    rows = [(file_id, node_id, storable(why) if why else why) for file_id, node_id, why in rows]
     if len(rows) > FEW and len({(node_id, why, code_of(why)) for _, node_id, why in rows}) == 1:
         # One text for many files, which the database knows, takes half as long.
         for marks, some in in_chunks([row[0] for row in rows]):

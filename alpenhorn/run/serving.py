@@ -22,8 +22,8 @@ from alpenhorn import logs
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import processes
 from alpenhorn.model import Fate, Reporter, Task
-from alpenhorn.outside import exception, text
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.outside import exception
+from alpenhorn.reasons import Code, Reason, Why, storable
 
 PROGRESS_EVERY = 0.1
 LENGTH = struct.Struct("=Q")
@@ -52,7 +52,7 @@ def message(content: object) -> bytes:
 
 def reason_of(error: BaseException) -> Reason:
     if isinstance(error, AlpenhornError):
-        return within(error.reason, text(error.reason))
+        return storable(error.reason)
     return Code.WORKER_FAILED(why=exception(error))
 
 

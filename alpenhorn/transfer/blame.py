@@ -10,8 +10,7 @@ from collections.abc import Callable
 from alpenhorn.errors import AlpenhornError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.model import Blame
-from alpenhorn.outside import text
-from alpenhorn.reasons import Code, Reason, within
+from alpenhorn.reasons import Code, Reason, storable
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
 _NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EILSEQ, errno.EEXIST})
@@ -25,7 +24,7 @@ class TransferFailed(AlpenhornError):
     def __init__(self, blame: Blame, error: Reason, full: bool = False) -> None:
         super().__init__(blame, error, full)
         self.blame = blame
-        self.error = within(error, text(error))  # with words of programs and names of files in it
+        self.error = storable(error)  # with words of programs and names of files in it
         self.full = full
 
     def __str__(self) -> str:
