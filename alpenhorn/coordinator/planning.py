@@ -17,7 +17,6 @@ from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code
-from alpenhorn.scan import backoff
 from alpenhorn.scan.pulls import reserved_by_others
 from alpenhorn.scan.topology import Topology, stored_bytes
 
@@ -90,6 +89,8 @@ def make_planner(
 
 def hold_back(index: Index, host: str, troubles: Troubles) -> None:
     """Let the planner know which hosts and nodes earlier runs could not reach."""
+    from alpenhorn.scan import backoff  # a run without pulls needs none of it
+
     held = backoff.of_host(index, host)
     for name, why in held.hosts.items():
         troubles.held[name] = why

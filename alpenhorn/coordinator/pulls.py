@@ -24,7 +24,7 @@ from alpenhorn.model import (
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
-from alpenhorn.reasons import Code, Reason, Why, headed
+from alpenhorn.reasons import Code, Reason, Why, code_of, headed
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
 
@@ -111,8 +111,7 @@ class Pulls:
             if decision.choice is Choice.SKIP:
                 told = (decision.node_id, decision.fact.file_id) in context.whole.told
                 notes = context.report.later if told else context.report.waiting
-                silent = {misfit.reason for misfit in context.planner.troubles.silent.values()}
-                if decision.why and decision.why in silent:
+                if code_of(decision.why) == Code.HOST_SILENT:
                     self._sources.silent(decision, notes, _name(decision.fact))
                 else:
                     what = headed("not pulled", decision.why)

@@ -146,6 +146,8 @@ def _tell_stuck(
 
 def _name_odd_rows(index: Index, report: Report) -> None:
     """Warn of rows that could not be read as they are, unless a reason in the report names them."""
+    if not index.odd:
+        return
     told = "\n".join(
         line for notes in (report.warnings, report.waiting, report.failures) for line in notes.lines()
     )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 SPARE = 16  # left for stages, manifests and what the file system's owner does meanwhile
 
 
-@dataclass(eq=False, repr=False)
 class _Stock:
-    free: int
-    # Whether they are there already is not known here; where it matters, an inode too many is set aside for each.
-    directories: set[str] = field(default_factory=set)
-    reserved: dict[str, int] = field(default_factory=dict)  # by path
-    total: int = 0  # of those
+    def __init__(self, free: int) -> None:
+        self.free = free
+        # Whether they are there already is not known here; where it matters, an inode too many is set aside for each.
+        self.directories: set[str] = set()
+        self.reserved: dict[str, int] = {}  # by path
+        self.total = 0  # of those
 
 
 class Inodes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
-from alpenhorn.scan.listing_storage import NodeRow
+
+if TYPE_CHECKING:
+    from alpenhorn.scan.listing_storage import NodeRow  # of commands; runs do without
 
 FEW = 100_000  # more are never noted
 _NAME = "inodes "
