@@ -18,17 +18,6 @@ PATIENCE = 0.3
 
 
 @contextmanager
-def stopped(server: MariaDBServer) -> Iterator[None]:
-    """The server stands still; its kernel still takes what is sent to it."""
-    assert server.process is not None
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.process.send_signal(signal.SIGCONT)
-
-
-@contextmanager
 def shut_down(server: MariaDBServer) -> Iterator[None]:
     server.stop()
     try:
@@ -92,7 +81,7 @@ sys.exit(report.exit_status)
 """
 
 
-@pytest.mark.parametrize("away", [stopped, shut_down])
+@pytest.mark.parametrize("away", [MariaDBServer.stopped, shut_down])
 def test_situation_16_a_copy_outlasts_an_index_that_is_away_for_longer_than_its_patience(
     slow: Slow, mariadb: MariaDBServer, away: object
 ) -> None:
@@ -115,7 +104,7 @@ def test_situation_16_what_was_placed_and_not_recorded_is_not_copied_again(
     slow: Slow, mariadb: MariaDBServer
 ) -> None:
     run = slow.started()
-    with stopped(mariadb):
+    with mariadb.stopped():
         slow.open()
         wait_for(slow.place.exists, "the file at its place")
         run.kill()
@@ -132,7 +121,7 @@ def test_situation_25_a_signal_ends_a_run_whose_server_stands_still(
     slow: Slow, mariadb: MariaDBServer, number: signal.Signals
 ) -> None:
     run = slow.started()
-    with stopped(mariadb):
+    with mariadb.stopped():
         slow.open()
         wait_for(slow.place.exists, "the file at its place")
         began = time.monotonic()
@@ -147,7 +136,7 @@ def test_situation_25_a_signal_ends_a_run_whose_server_stands_still(
 def test_situation_25_a_second_signal_ends_it_at_once(slow: Slow, mariadb: MariaDBServer) -> None:
     run = slow.started()
     log = slow.archive.base / "here.log"
-    with stopped(mariadb):
+    with mariadb.stopped():
         slow.open()
         wait_for(slow.place.exists, "the file at its place")
         run.process.send_signal(signal.SIGTERM)
@@ -168,7 +157,7 @@ def test_situation_25_ctrl_c_ends_any_command(mariadb_archive: Archive, mariadb:
     try:
         run = archive.start("node", "list", heeding=True)
         wait_for(lambda: waiting(mariadb), "the statement")
-        with stopped(mariadb):
+        with mariadb.stopped():
             began = time.monotonic()
             run.process.send_signal(signal.SIGINT)
             assert run.result().status == 130
