@@ -12,7 +12,7 @@ from alpenhorn.scan import conditions as scan
 
 
 def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
-    """Let the report leave out what was reported lately, and tell what is over.  One query where nothing lasts."""
+    """Suppress conditions that were reported recently, and report those that have ended.  Without any: one query."""
     remind = config.sync.remind_after
     if not remind or asked.manifest or asked.reconcile is not None:
         return

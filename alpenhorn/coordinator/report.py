@@ -101,7 +101,7 @@ class Notes:
             self.files.add(what)
 
     def merge(self, other: Notes) -> None:
-        """Take over what the other one has of the things noted here: for whoever reads it, they are one."""
+        """Move the counts of notes that stand in both from `other` into these, so that each is one line."""
         for what in self._notes.keys() & other._notes.keys():
             times, first = self._notes[what]
             self._notes[what] = (times + other._notes.pop(what)[0], first)
