@@ -16,31 +16,31 @@ from alpenhorn.errors import DONE, FAILED, INTERRUPTED, AlpenhornError
 from alpenhorn.outside import exception, harmless
 
 COMMANDS = {
-    "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: create, list and show them."),
+    "acq": Entry("alpenhorn.cli.acq.list:acq", "Acquisitions: create, list and show them."),
     "crontab": Entry(
         "alpenhorn.cli.crontab:crontab", "Print what makes cron, or a systemd timer, run this regularly."
     ),
     "db": Entry(
-        "alpenhorn.cli.db:db", "The data index itself: create, check, back up, rebuild and upgrade it."
+        "alpenhorn.cli.db.check:db", "The data index itself: create, check, back up, rebuild and upgrade it."
     ),
     "doctor": Entry(
         "alpenhorn.cli.doctor:doctor",
         "Look at everything that a run on this host needs, and say what to do about what is wrong.",
     ),
     "file": Entry(
-        "alpenhorn.cli.file:file",
+        "alpenhorn.cli.file.list:file",
         "Files and their copies: create, find, import, check, copy, release and pin them.",
     ),
     "group": Entry(
-        "alpenhorn.cli.group:group",
+        "alpenhorn.cli.group.show:group",
         "Storage groups, to which data are sent: create, change, show and fill them.",
     ),
     "history": Entry("alpenhorn.cli.history:history", "Show what happened to files and why, newest last."),
     "host": Entry(
-        "alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change, show and delete them."
+        "alpenhorn.cli.host.show:host", "Hosts, on which nodes live: create, change, show and delete them."
     ),
     "node": Entry(
-        "alpenhorn.cli.node:node",
+        "alpenhorn.cli.node.show:node",
         "Storage nodes, which hold copies of files: create, change, show, copy from and clean them.",
     ),
     "plan": Entry(
@@ -52,7 +52,8 @@ COMMANDS = {
         "Show what installed packages bring, and why what cannot be used cannot.",
     ),
     "request": Entry(
-        "alpenhorn.cli.request:request", "Copy requests: why one is not done, cancel them, try them again."
+        "alpenhorn.cli.request.list:request",
+        "Copy requests: why one is not done, cancel them, try them again.",
     ),
     "reconcile": Entry(
         "alpenhorn.cli.reconcile:reconcile",
@@ -62,7 +63,7 @@ COMMANDS = {
         "alpenhorn.cli.repair:repair", "Request a good copy for every one that is corrupt or missing."
     ),
     "rules": Entry(
-        "alpenhorn.cli.rules:rules",
+        "alpenhorn.cli.rules.check:rules",
         "Replication by rule: what autosync and autoclean should have done and did not.",
     ),
     "status": Entry(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from alpenhorn.cli import output
-from alpenhorn.cli.acq_edit import NEW_FILE
+from alpenhorn.cli.acq.files import NEW_FILE
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import ACQ, NODE
 from alpenhorn.cli.options import Command

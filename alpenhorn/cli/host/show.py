@@ -7,7 +7,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import HOST
-from alpenhorn.cli.host_delete import delete
+from alpenhorn.cli.host.delete import delete
 from alpenhorn.cli.node_tables import node_documents, print_nodes
 from alpenhorn.cli.options import NAME, Command, Text, chosen, notes_option
 from alpenhorn.cli.rename import host_rename

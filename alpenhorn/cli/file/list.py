@@ -6,9 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from alpenhorn.cli import clean, file_create, file_edit, output, pin
+from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.file import create as file_create
+from alpenhorn.cli.file import pin
+from alpenhorn.cli.file import state as file_edit
+from alpenhorn.cli.node import clean
 from alpenhorn.cli.options import Command, acq_option
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import files as listing

@@ -9,14 +9,14 @@ import click
 from alpenhorn.cli import node_edit, output
 from alpenhorn.cli import node_tables as tables
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.clean import node_clean
 from alpenhorn.cli.complete import GROUP, HOST, NODE
 from alpenhorn.cli.edges import autoclean
-from alpenhorn.cli.manifest import node_manifest
+from alpenhorn.cli.node.clean import node_clean
+from alpenhorn.cli.node.manifest import node_manifest
+from alpenhorn.cli.node.verify import node_verify
 from alpenhorn.cli.options import Command
 from alpenhorn.cli.rename import node_rename
 from alpenhorn.cli.sync_requests import node_sync
-from alpenhorn.cli.verify import node_verify
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import storage
 from alpenhorn.listings.stats import fullness, of_nodes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import acq_edit, output
+from alpenhorn.cli import output
+from alpenhorn.cli.acq import files as acq_edit
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import at_most_one

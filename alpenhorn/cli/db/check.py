@@ -6,9 +6,9 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.db_backup import backup
-from alpenhorn.cli.db_rebuild import rebuild
-from alpenhorn.cli.db_upgrade import upgrade
+from alpenhorn.cli.db.backup import backup
+from alpenhorn.cli.db.rebuild import rebuild
+from alpenhorn.cli.db.upgrade import upgrade
 from alpenhorn.coordinator import plugins
 from alpenhorn.errors import DONE, FAILED, Refused
 from alpenhorn.index import check as checks
