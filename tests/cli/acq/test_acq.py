@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.conftest import Archive
-from tests.cli.test_file_create import BAD_NAMES
+from tests.cli.file.test_create import BAD_NAMES
 
 
 def test_list_counts_files(archive: Archive) -> None:
