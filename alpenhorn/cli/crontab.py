@@ -46,11 +46,9 @@ class Command(NamedTuple):
 @click.option("--systemd", is_flag=True, help="Print a service and a timer for systemd instead.")
 @pass_app
 def crontab(app: App, every: int, systemd: bool) -> None:
-    """Print what makes cron, or a systemd timer, run this regularly.
-
-    Nothing is installed: the comments in what is printed say how to. The line has this program, the file given
-    with -c, and what the environment says of configuration and index. It is for the user who installs it, who
-    must be able to read the configuration and to write to the nodes.
+    """Nothing is installed: comments in the output say how to do it.  The output names this program, the file
+    given with -c, and the configuration and index that the environment names.  The user who installs it must
+    be able to read the configuration and to write to the nodes.
 
     \b
     Examples:

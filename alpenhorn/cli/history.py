@@ -57,13 +57,11 @@ def history(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show what happened to files and why, newest last.
+    """Without --file, --node or --run: the last runs.  Several options are combined.  Checks that found a copy
+    still good are not listed; the counts of a run include them.
 
-    Without --file, --node or --run: the last runs.  Options are narrowed down together.  A good copy that was
-    read again and is still good is not in it, as that would be most of it; a run's counts have it.
-
-    --prune removes events older than that and runs that ended before it, but never a run that is not ended or the
-    last one of a host.  It may be left half-way, and begun again.
+    --prune removes events older than AGE and runs that ended before then, but never a run that has not ended
+    or the last one of a host.  It may be interrupted and repeated.
 
     \b
     Examples:

@@ -36,9 +36,7 @@ def plan(
     files: bool,
     as_json: bool,
 ) -> None:
-    """Show what a run would do now, and for everything pending that it would not, why.
-
-    Touches nothing.  Like things are shown on one line; --files lists each file.
+    """Nothing is changed.  Similar work is shown on one line; --files lists each file.
 
     \b
     Examples:

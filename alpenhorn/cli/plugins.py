@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 @json_option
 @pass_app
 def plugins(app: App, as_json: bool) -> int:
-    """Show what installed packages bring, and why what cannot be used cannot.
-
-    Packages bring storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and tables of their own
-    in the index (alpenhorn.index). The storage classes that come with alpenhorn are shown as well. All of it is
-    loaded for that. Exits 1 when something cannot be used.
+    """Packages provide storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and tables of
+    their own in the index (alpenhorn.index).  The storage classes that come with alpenhorn are listed as
+    well.  All of them are loaded.  The exit status is 1 when something cannot be used.
 
     \b
     Example:

@@ -64,15 +64,13 @@ def reconcile(
     jobs: int | None,
     as_json: bool,
 ) -> None:
-    """Compare the index with the disks of this host, both ways, and set right what differs.
+    """Run this on each host after restoring the index from a backup.  It checks that each good copy is on the
+    disk, has the right length, and was not modified after its last verification.  Copies that are missing or
+    differ become suspect, and the next run checks them; so do copies that are recorded as gone and are
+    present again.  Files that are not in the index are only listed.
 
-    Run this on each host after restoring the index from a backup.  It checks that each good copy is on the disk, has
-    the right length, and was not modified after its last verification.  Copies that are missing or differ become
-    suspect, and the next run checks them; so do copies that are recorded as gone and are back.  Files that the index
-    does not know are only listed.
-
-    Files are read only with --read.  A node whose copies were all compared is trusted again.  The exit status is 0
-    when index and disks agree, and 1 when anything was found or could not be compared.
+    Files are read only with --read.  A node whose copies were all compared is trusted again.  The exit status
+    is 0 when index and disks agree, and 1 when anything was found or could not be compared.
 
     \b
     Examples:

@@ -33,13 +33,10 @@ PAGE = 2000
 def repair(
     ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, as_json: bool
 ) -> None:
-    """Request a good copy for every one that is corrupt or missing.
-
-    Each is requested from the best good copy that can be read, into the group of its node; the next run there
-    brings it.  A corrupt copy stays in place until what replaces it has been verified.  What cannot be mended is
-    told with the reason, and makes the exit status 1; what is requested already does not.  In JSON: {"requests":
-    [{"node", "source", "files", "size_b", "example"}], "left": [{"node", "why", "under_way", "files", "size_b",
-    "example", "request"}], "requested": null or how many}.
+    """Each file is requested from the best good copy that can be read, into the group of its node; the next run
+    there pulls it.  A corrupt copy stays in place until its replacement has been verified.  Copies that
+    cannot be repaired are listed with the reason, and make the exit status 1, unless a request is already
+    pending.
 
     \b
     Examples:

@@ -11,8 +11,8 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.node_tables import gib_bytes
 from alpenhorn.cli.run_rows import run_document
+from alpenhorn.cli.storage_rows import gib_bytes
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE
 from alpenhorn.index.times import naive
@@ -42,10 +42,8 @@ class Attention(NamedTuple):
 @json_option
 @pass_app
 def status(app: App, as_json: bool) -> None:
-    """Show every node on one screen, what needs attention first.
-
-    For each node: how full it is, what waits to be copied to its group (in) and from it (out), import
-    requests, copies that are not well, and the last run that worked on it.
+    """For each node: how full it is, files waiting to be copied to its group (in) and from it (out), import
+    requests, copies that are not good, and the last run that worked on it.  What needs attention comes first.
 
     \b
     Example:

@@ -50,15 +50,13 @@ def sync(
     allow_mass_delete: bool,
     accept_loss: bool,
 ) -> None:
-    """Do what is to be done on this host, and exit.
-
-    New files and files asked for are imported, suspect copies and those whose turn has come are read, released
-    copies are deleted where that is safe, and requested files are pulled to the active nodes of this host, in
+    """New and requested files are imported, suspect copies and those due for a check are read, released copies
+    are deleted where that is safe, and requested files are pulled to the active nodes of this host, in
     rounds, until nothing more can be done now.  Only one run works on a node at a time.
 
-    On a terminal the progress is shown, and a summary at the end.  Without one, as from cron, nothing is
-    printed unless something failed or needs attention; what lasts is told when it begins or changes, once a day, and
-    when it is over.  Ctrl-C stops cleanly; a second one at once.
+    On a terminal the progress is shown, and a summary at the end.  Otherwise, as from cron, nothing is
+    printed unless something failed or needs attention; a lasting problem is reported when it begins or
+    changes, once a day, and when it is over.  Ctrl-C stops cleanly; a second one at once.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`alpenhorn node sync` and `alpenhorn group sync`: many files requested, or their requests cancelled.
+"""What `alpenhorn node sync` and `alpenhorn group sync` share: many files requested, or their requests cancelled.
 
 The two are one command with its arguments the other way round.
 """
@@ -6,13 +6,13 @@ The two are one command with its arguments the other way round.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from alpenhorn.cli import output
-from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.app import App
+from alpenhorn.cli.complete import GROUP
 from alpenhorn.cli.options import (
     Command,
     acq_option,
@@ -33,7 +33,7 @@ from alpenhorn.scan.names import Named
 from alpenhorn.scan.sync_candidates import Part, Selection
 
 
-class Wish(NamedTuple):
+class SyncOptions(NamedTuple):
     """What was given beside node and group; named as the parameters of `sync_options`."""
 
     acqs: Sequence[str]
@@ -72,71 +72,7 @@ def sync_options(command: Command) -> Command:
     return command
 
 
-@click.command("sync")
-@click.argument("node_name", type=NODE, metavar="NODE")
-@click.argument("group_name", type=GROUP, metavar="GROUP", required=False)
-@sync_options
-@pass_app
-def node_sync(
-    app: App,
-    /,
-    node_name: str,
-    group_name: str | None,
-    **options: Any,
-) -> None:
-    """Request that the files of a node be copied into a group.
-
-    Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
-    pending requests from NODE into GROUP, or with --all into any group, are cancelled instead.  A path in a
-    file list may also be one below the node's root.
-
-    \b
-    Examples:
-      alpenhorn node sync field1 offsite
-      alpenhorn node sync field1 offsite --acq 20260722T000000Z_pilot --check
-      alpenhorn node sync field1 --cancel --all
-    """
-    wish = Wish(**options)
-    if group_name is None and not wish.all_:
-        raise click.UsageError("give a GROUP, or --all with --cancel")
-    if group_name is not None and wish.all_:
-        raise click.UsageError("--all cannot be used with a GROUP")
-    _sync(app, node_name, group_name, wish)
-
-
-@click.command("sync")
-@click.argument("group_name", type=GROUP, metavar="GROUP")
-@click.argument("node_name", type=NODE, metavar="NODE", required=False)
-@sync_options
-@pass_app
-def group_sync(
-    app: App,
-    /,
-    group_name: str,
-    node_name: str | None,
-    **options: Any,
-) -> None:
-    """Request that a group get the files of a node.
-
-    Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
-    pending requests from NODE, or with --all from any node, into GROUP are cancelled instead.  A path in a
-    file list may also be one below the node's root.
-
-    \b
-    Examples:
-      alpenhorn group sync offsite field1
-      alpenhorn group sync offsite field1 --file-list wanted.txt --force
-      alpenhorn group sync offsite --cancel --all
-    """
-    wish = Wish(**options)
-    if node_name is None and not wish.all_:
-        raise click.UsageError("give a NODE, or --all with --cancel")
-    if node_name is not None and wish.all_:
-        raise click.UsageError("--all cannot be used with a NODE")
-    _sync(app, node_name, group_name, wish)
-
-
-def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -> None:
+def request_or_cancel(app: App, node_name: str | None, group_name: str | None, wish: SyncOptions) -> None:
     at_most_one(check=wish.check, force=wish.force)
     at_most_one(cancel=wish.cancel, target=wish.targets)
     if wish.all_ and not wish.cancel:

@@ -27,12 +27,11 @@ KEEP = 10
 @json_option
 @pass_app
 def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
-    """Write a backup of the index into DIR while other programs go on using the index.
-
-    The backup shows the index at one moment. It is flushed and read through before it gets its name,
-    alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only then are older backups removed. Use one
-    directory for each index. DIR is by default [database] backup_dir or, with SQLite, the directory backups beside
-    the index. Run this daily, for example from cron; with -q it prints nothing when it succeeds.
+    """The backup shows the index at one moment, while other programs go on using it.  It is flushed and read
+    through before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only then
+    are older backups removed.  Use one directory for each index.  DIR is by default [database] backup_dir or,
+    with SQLite, the directory backups beside the index.  Run this daily, for example from cron; with -q it
+    prints nothing when it succeeds.
 
     \b
     Examples:

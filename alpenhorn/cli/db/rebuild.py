@@ -17,12 +17,11 @@ from alpenhorn.errors import DONE, FAILED, Refused
 )
 @pass_app
 def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
-    """Fill an empty index from the manifests on disks, when the index and all its backups are lost.
-
-    Each ROOT is the root of a node, on this host. Its marker names the node and its manifest, which runs keep in
-    .alpenhorn/manifest.md5, lists its files. The nodes are created on this host, active; all their copies are suspect
-    until a run has read them. A disk whose manifest is missing or damaged is left out, and so is each file of which
-    two manifests differ in length or MD5 sum; both are listed, and the exit status is 1.
+    """Use this when the index and all its backups are lost.  Each ROOT is the root of a node, on this host.  Its
+    marker names the node; its manifest, which runs keep in .alpenhorn/manifest.md5, lists its files.  The
+    nodes are created on this host, active; all their copies are suspect until a run has read them.  A disk
+    whose manifest is missing or damaged is left out, and so is each file for which two manifests differ in
+    length or MD5 sum; both are listed, and the exit status is 1.
 
     \b
     Example:

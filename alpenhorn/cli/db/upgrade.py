@@ -24,13 +24,14 @@ from alpenhorn.errors import Refused
 @options.force_option
 @pass_app
 def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
-    """Bring an index up to date that an older version made: 2.0.0rc1, 2.0.0rc2, or an earlier one of this program.
+    """Known versions are 2.0.0rc1, 2.0.0rc2, and earlier ones of this program.  MariaDB tables with another
+    character set than utf8mb4, which servers with the default latin1 or utf8mb3 make, are converted, so that
+    names may have any character.
 
-    Tables of MariaDB with another character set than utf8mb4, as servers with the default latin1 or utf8mb3 make them,
-    are converted, so that names may have any character.
-    Says what it found and what it will do, and asks; then writes a dump, with which one can go back, and does it.
-    Stop everything that uses the index first, the alpenhorn daemons of all hosts too. With SQLite it is all done or
-    nothing. With MariaDB each step stays done; run the command again if it was cut short, and it does the rest.
+    The command shows what it found and what it will do, and asks; then it writes a dump, with which one can
+    go back, and upgrades.  Stop everything that uses the index first, including the alpenhorn daemons of all
+    hosts.  With SQLite all of it is done or nothing.  With MariaDB each step stays done; if the upgrade was
+    cut short, run the command again to do the rest.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`alpenhorn file pin` and `alpenhorn file unpin`: copies kept from deletion, whoever releases them."""
+"""`alpenhorn file pin`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alpenhorn.cli.options import Text
 from alpenhorn.cli.times import When
 from alpenhorn.edits import pins as edit_pins
 from alpenhorn.errors import Refused
-from alpenhorn.scan import clean_candidates, names, pins
+from alpenhorn.scan import clean_candidates, names
 from alpenhorn.scan.pins import EVERY_NODE
 
 LONGEST_REASON = 1000
@@ -33,10 +33,8 @@ LONGEST_REASON = 1000
 def pin(
     app: App, path: str, node_name: str | None, reason: str | None, until: datetime | timedelta | None
 ) -> None:
-    """Keep the copies of a file from deletion.
-
-    No run deletes a pinned copy, and the clean commands leave it out.  Without --until the pin lasts until
-    it is taken away.  A second pin of the same replaces the first, its reason and its time.
+    """No run deletes a pinned copy, and the clean commands leave it out.  Without --until the pin lasts until it
+    is removed.  A second pin for the same file and node replaces the first, its reason and its time.
 
     \b
     Examples:
@@ -65,30 +63,3 @@ def _end(until: datetime | timedelta | None, now: datetime) -> datetime | None:
         return now + until
     except OverflowError:
         raise click.UsageError("--until lies after the year 9999; leave it out to pin for good") from None
-
-
-@click.command()
-@click.argument("path", metavar="FILE")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Take away the pin of the copy on NODE.")
-@pass_app
-def unpin(app: App, path: str, node_name: str | None) -> None:
-    """Take the pin of a file away.
-
-    Without --node that is the pin on every node; pins of its copies on single nodes stay.
-
-    \b
-    Examples:
-      alpenhorn file unpin 20260722T000000Z_pilot/0001.h5
-      alpenhorn file unpin 20260722T000000Z_pilot/0001.h5 --node archive1
-    """
-    index = app.index
-    node = None if node_name is None else names.node(index, node_name)
-    file = names.file(index, path, None if node is None else names.root(index, node))
-    where = "every node" if node is None else node.name
-    if edit_pins.unpin(index, file.id, EVERY_NODE if node is None else node.id):
-        output.line(f"Unpinned {file.path} on {where}.")
-    else:
-        output.line(f"{file.path} was not pinned on {where}.")
-    for row in pins.of_file(index, file.id):
-        place = "on every node" if row.node is None else f"on {row.node}"
-        output.note(f"still {pins.words(row.reason, row.until)} ({place})")

@@ -26,10 +26,8 @@ NAMED = 5  # nodes
 @click.option("--remove-nodes", is_flag=True, help="Take the nodes that are on it off it.")
 @pass_app
 def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) -> None:
-    """Delete a host from the index.
-
-    Refused while nodes are on it.  With --remove-nodes they stay in the index, with all that is known of their
-    files, but are on no host, so that no run works on them.
+    """A host with nodes is refused.  With --remove-nodes its nodes stay in the index, with everything known of
+    their files, but are on no host, so that no run works on them.
 
     \b
     Examples:

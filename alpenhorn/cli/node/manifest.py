@@ -14,18 +14,17 @@ from alpenhorn.errors import Refused
 from alpenhorn.model.manifests import MANIFEST
 
 
-@click.command("manifest")
+@click.command()
 @click.argument("name", type=NODE, metavar="NODE")
 @click.option("--wait", is_flag=True, help="Wait for a run that is working on the node.")
 @pass_app
 @click.pass_context
-def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
-    """Write a list of the files on a node onto it, to check them without the index.
-
-    The manifest is the file .alpenhorn/manifest.md5 below the node's root: path, length and MD5 sum of each good
-    copy, in a form that md5sum -c reads on any machine, and from which alpenhorn db rebuild fills a new index. This
-    runs on the node's host. Runs keep a manifest on every node and with it notice when the node was out of sight and
-    comes back changed; this writes it now. Nodes of class LustreHSM have one only from this command.
+def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
+    """With the manifest, files can be checked without the index.  It is the file .alpenhorn/manifest.md5 below
+    the node's root: path, length and MD5 sum of each good copy, in a form that md5sum -c reads on any
+    machine, and from which alpenhorn db rebuild fills a new index.  This command runs on the node's host.
+    Runs keep a manifest on every node, which shows them whether a node that was away comes back changed; this
+    command writes it now.  Nodes of class LustreHSM have one only from this command.
 
     \b
     Example:

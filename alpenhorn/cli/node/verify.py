@@ -1,4 +1,4 @@
-"""`alpenhorn node verify`: copies to be checked by runs, or taken to be in some state without a check."""
+"""`alpenhorn node verify`: copies to be checked by runs, or recorded in some state without a check."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ TAKEN = {
 }
 
 
-class Wish(NamedTuple):
-    """What was given beside the node; named as the parameters of `node_verify`."""
+class VerifyOptions(NamedTuple):
+    """What was given beside the node; named as the parameters of `verify`."""
 
     acqs: Sequence[str]
     all_: bool
@@ -58,7 +58,7 @@ class Wish(NamedTuple):
         return frozenset(state for state, given in chosen.items() if given)
 
 
-@click.command("verify")
+@click.command()
 @click.argument("node_name", type=NODE, metavar="NODE")
 @acq_option
 @click.option(
@@ -72,13 +72,11 @@ class Wish(NamedTuple):
 @click.option("--healthy", is_flag=True, help="Good copies.  With --cancel: they are good.")
 @click.option("--missing", is_flag=True, help="Missing copies.  With --cancel: they are missing.")
 @pass_app
-def node_verify(app: App, /, node_name: str, **options: Any) -> None:
-    """Ask for the copies on a node to be checked.
-
-    The next runs read them in full; until then they are suspect, and count for nothing.  Corrupt and missing
-    copies are checked, or those that the options choose, which may be combined; never released ones.  --cancel
-    ends the wait: all suspect copies, but those that a run is deleting, are then taken to be corrupt, or what
-    the option chooses, without having been read.
+def verify(app: App, /, node_name: str, **options: Any) -> None:
+    """The next runs read the copies in full; until then they are suspect and do not count.  Corrupt and missing
+    copies are checked, or those that the options choose, which may be combined; never released ones.
+    --cancel ends the wait: all suspect copies, except those that a run is deleting, are recorded as corrupt,
+    or as what the option chooses, without a check.
 
     \b
     Examples:
@@ -86,7 +84,7 @@ def node_verify(app: App, /, node_name: str, **options: Any) -> None:
       alpenhorn node verify archive1 --all --acq 20260722T000000Z_pilot --check
       alpenhorn node verify archive1 --cancel --healthy --file-list seen.txt
     """
-    wish = Wish(**options)
+    wish = VerifyOptions(**options)
     at_most_one(check=wish.check, force=wish.force)
     at_most_one(cancel=wish.cancel, all=wish.all_)
     if wish.cancel:
@@ -107,7 +105,7 @@ def node_verify(app: App, /, node_name: str, **options: Any) -> None:
         _request(app, node, selection, wish)
 
 
-def _request(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None:
+def _request(app: App, node: NodeFact, selection: Selection, wish: VerifyOptions) -> None:
     kinds = _or([state.name.lower() for state in State if state in selection.states])
     found = counted(app, f"{kinds} copies on {node.name}", verify_candidates.to_check(selection), "c.id")
     if not found.total.files:
@@ -130,7 +128,7 @@ def _request(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None
     output.line(f"Marked {output.count(done, 'copy', 'copies')} to be checked. {_next(node)}")
 
 
-def _cancel(app: App, node: NodeFact, selection: Selection, state: State, wish: Wish) -> None:
+def _cancel(app: App, node: NodeFact, selection: Selection, state: State, wish: VerifyOptions) -> None:
     found = counted(app, f"suspect copies on {node.name}", verify_candidates.to_cancel(selection), "c.id")
     if not found.total.files:
         output.line(f"No suspect copies on {node.name} whose check could be cancelled.")

@@ -1,4 +1,4 @@
-"""`alpenhorn rules`: whether the edges of replication by rule have done all that they should have."""
+"""`alpenhorn rules check`: whether the rules of replication have been applied to every copy."""
 
 from __future__ import annotations
 
@@ -17,26 +17,18 @@ from alpenhorn.scan.rules import Action, Owed
 VERBS = {Action.AUTOSYNC: "request", Action.AUTOCLEAN: "release"}
 
 
-@click.group()
-def rules() -> None:
-    """Replication by rule: what autosync and autoclean should have done and did not."""
-
-
-@rules.command()
+@click.command()
 @click.option("--apply", "apply_", is_flag=True, help="File the requests, and release the copies.")
 @click.option("--force", is_flag=True, help="With --apply: do not ask.")
 @json_option
 @pass_app
 @click.pass_context
 def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool) -> None:
-    """Find copies that an edge should have acted on and did not, and make up for it.
-
-    An edge acts when a copy is recorded.  Copies that were there before the edge was made, or that another
-    program recorded, are found here: those on an autosync node that the group has not and that nobody requested,
-    and those on an autoclean node that the group has.  With --apply they are requested and released; copies
-    released are removed by the next run on their host once that is safe.  The exit status is 1 when something was
-    found and not applied.  In JSON: {"owed": [{"node", "group", "action", "files", "size_b"}], "applied": null or
-    {"requested", "released"}}.
+    """A rule applies when a copy is recorded.  Copies that existed before the rule, or that another program
+    recorded, are found here: those on an autosync node that the group does not have and that nobody
+    requested, and those on an autoclean node that the group has.  With --apply they are requested and
+    released; the next run on their host deletes released copies once that is safe.  The exit status is 1 when
+    something was found and not applied.
 
     \b
     Examples:

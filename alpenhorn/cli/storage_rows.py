@@ -1,18 +1,23 @@
-"""Nodes as `node list`, `node stats`, `host show` and `group show` present them."""
+"""Hosts, groups and nodes as commands list and show them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import click
+
 from alpenhorn.cli import output
-from alpenhorn.cli.options import settings
+from alpenhorn.cli.complete import GROUP, HOST
+from alpenhorn.cli.options import Command, settings
+from alpenhorn.index.connection import Index
+from alpenhorn.listings import storage
 from alpenhorn.listings.stats import NodeStats, fullness
 from alpenhorn.listings.status import no_room
 from alpenhorn.listings.storage import NodeRow
 from alpenhorn.model.nodes import GIB
+from alpenhorn.scan import names
 
 Stats = Mapping[int, NodeStats]
-
 DETAILS = ("Group", "Host", "Active", "Archive", "Class", "Root")
 STATS = ("Files", "Size", "Full")
 EXTRA = ("Corrupt", "Suspect", "Missing", "Released")
@@ -121,3 +126,44 @@ def print_settings(io_config: str | None) -> None:
             output.line(f"  {key}: {value}")
     else:
         output.line(f"  INVALID, not a JSON object: {io_config}")
+
+
+def filter_options(command: Command) -> Command:
+    for decorate in (
+        click.option("--host", type=HOST, metavar="HOST", help="Only nodes on HOST."),
+        click.option("--group", type=GROUP, metavar="GROUP", help="Only nodes in GROUP."),
+        click.option("--active/--inactive", default=None, help="Only nodes that are (in)active."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def chosen_nodes(
+    index: Index, active: bool | None, group: str | None, host: str | None
+) -> list[storage.NodeRow]:
+    return storage.nodes(
+        index,
+        active=active,
+        group_id=names.group(index, group).id if group else None,
+        host_id=names.host(index, host).id if host else None,
+    )
+
+
+def group_document(row: storage.GroupRow) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "io_class": row.io_class or "Default",
+        "io_config": settings(row.io_config),
+        "notes": row.notes,
+        "node_count": row.nodes,
+    }
+
+
+def host_document(row: storage.HostRow) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "address": row.address,
+        "username": row.username,
+        "notes": row.notes,
+        "node_count": row.nodes,
+    }

@@ -1,0 +1,134 @@
+"""What the commands on files share: options, filters, and how rows are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.options import Command
+from alpenhorn.index.connection import Index
+from alpenhorn.listings import files as listing
+from alpenhorn.listings.files import FileFilter
+from alpenhorn.scan import names
+
+
+def state_options(command: Command) -> Command:
+    for state in ("suspect", "missing", "healthy", "corrupt"):
+        command = click.option(f"--{state}", is_flag=True, help=f"Choose {state} copies.")(command)
+    return command
+
+
+def place_options(command: Command) -> Command:
+    command = click.option(
+        "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="On NODE; may be repeated."
+    )(command)
+    return click.option(
+        "--group", "groups", type=GROUP, metavar="GROUP", multiple=True, help="In GROUP; may be repeated."
+    )(command)
+
+
+def chosen_states(**flags: bool) -> tuple[str, ...]:
+    return tuple(state for state, given in flags.items() if given)
+
+
+def ids(found: Sequence[names.Named]) -> tuple[int, ...]:
+    return tuple(row.id for row in found)
+
+
+def file_filter(
+    index: Index, acqs: Sequence[str], nodes: Sequence[str], groups: Sequence[str], states: tuple[str, ...]
+) -> FileFilter:
+    return FileFilter(
+        acqs=ids(names.acqs(index, acqs)),
+        nodes=ids(names.nodes(index, nodes)),
+        groups=ids(names.groups(index, groups)),
+        states=states,
+    )
+
+
+def file_document(row: listing.FileRow) -> dict[str, object]:
+    document: dict[str, object] = {
+        "path": row.path,
+        "acq": row.acq,
+        "name": row.name,
+        "size_b": row.size_b,
+        "md5sum": row.md5sum,
+        "registered": row.registered,
+    }
+    if row.state is not None:
+        document["state"] = row.state
+    return document
+
+
+def copy_document(copy: listing.CopyRow) -> dict[str, object]:
+    return {
+        "node": copy.node,
+        "group": copy.group,
+        "state": copy.state,
+        "has_file": copy.has_file,
+        "wants_file": copy.wants_file,
+        "ready": copy.ready,
+        "size_b": copy.size_b,
+        "space_b": copy.space_b,
+        "last_update": copy.last_update,
+    }
+
+
+MOST_BYTES = 2**63 - 1  # what a BIGINT column holds
+
+
+class Md5(click.ParamType[str]):
+    """An MD5 sum, made lower case."""
+
+    name = "md5"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # Imported here because all `file` commands would pay for it.
+        from alpenhorn.plan.pulls import MD5
+
+        text = str(value)
+        if not MD5.fullmatch(text):
+            self.fail(f"{text[:80]!a} is no MD5 sum, which has 32 hexadecimal digits", param, ctx)
+        return text.lower()
+
+
+class Bytes(click.ParamType[int]):
+    """A length in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MOST_BYTES:
+            self.fail(f"{text[:80]!a} is no number of bytes from 0 to {MOST_BYTES}", param, ctx)
+        return int(text)
+
+
+def facts_options(command: Command) -> Command:
+    command = click.option(
+        "--size",
+        "size_b",
+        metavar="SIZE",
+        type=Bytes(),
+        help="The file's length in bytes.",
+    )(command)
+    return click.option(
+        "--md5", "md5sum", metavar="HASH", type=Md5(), help="The file's MD5 sum: 32 hexadecimal digits."
+    )(command)
+
+
+def state_words(copy: listing.CopyRow | None) -> str:
+    """What is there, and then what is to become of it."""
+    if copy is None:
+        return "Absent"
+    if copy.has_file == "N":
+        return copy.state
+    words = [{"Y": "Healthy", "M": "Suspect", "X": "Corrupt"}[copy.has_file]]
+    if copy.wants_file != "Y":
+        words.append("Removable" if copy.wants_file == "M" else "Released")
+    if copy.ready:
+        words.append("Ready")
+    return " ".join(words)

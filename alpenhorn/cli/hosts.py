@@ -1,0 +1,31 @@
+"""What the commands on hosts share."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli.options import Command, Text, notes_option
+from alpenhorn.errors import Refused
+
+
+def host_options(command: Command) -> Command:
+    """The properties of a host, as for `create` and `modify`."""
+    command = notes_option(command)
+    command = click.option(
+        "--username",
+        metavar="USER",
+        type=Text(64),
+        help="The user to log in as, for other hosts' pulls; '' removes it.",
+    )(command)
+    return click.option(
+        "--address", metavar="ADDR", type=Text(255), help="The address for other hosts' pulls; '' removes it."
+    )(command)
+
+
+def refuse_useless(address: str | None, username: str | None) -> None:
+    """Raise Refused for an address or a login with which every pull would fail."""
+    from alpenhorn.transfer.address import wrong_address, wrong_user  # only edits need them
+
+    for fault in (address and wrong_address(address), username and wrong_user(username)):
+        if fault:
+            raise Refused(f"{fault}; nothing was changed")
