@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alpenhorn.config import Config
     from alpenhorn.index.connection import Index
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 
 class App:
@@ -103,6 +103,6 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
-def json_option(command: Command) -> Command:
+def json_option(command: CommandFunction) -> CommandFunction:
     """Give a command the flag --json, as the parameter `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

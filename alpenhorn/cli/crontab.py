@@ -26,7 +26,7 @@ DAY = 24 * 60
 PLACES = (FILE, URL, "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPATH")
 
 
-class Command(NamedTuple):
+class RunCommand(NamedTuple):
     """The command of a run, with what it needs in its environment; `secret`: a password was left out of a URL."""
 
     argv: tuple[str, ...]
@@ -97,7 +97,7 @@ def _command(
     programs: tuple[str, ...],
     path: str,
     credentials: bool,
-) -> Command:
+) -> RunCommand:
     """`path`: where programs are looked for when nobody says otherwise; `credentials`: as in `address.printable`."""
     kept = {name: environ[name] for name in PLACES if environ.get(name)}
     if FILE in kept:
@@ -120,7 +120,7 @@ def _command(
     for text in (*argv, *kept.values()):
         if not text.isprintable():
             raise Refused(f"{text!a} cannot stand in a line for cron or systemd; give it another name")
-    return Command(argv, kept, secret)
+    return RunCommand(argv, kept, secret)
 
 
 def _program(started_as: str) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ def cron_word(text: str) -> str:
     return shlex.quote(text).replace("\\%", "\\''%").replace("%", "\\%")
 
 
-def _cron(command: Command, every: int) -> str:
+def _cron(command: RunCommand, every: int) -> str:
     variables = [f"{name}={value}" for name, value in command.environ.items()]
     words = [*(["env", *variables] if variables else []), *command.argv]
     return "\n".join(
@@ -180,7 +180,7 @@ def unit_word(text: str, *, command: bool) -> str:
     return f'"{escaped}"'
 
 
-def _units(command: Command, every: int) -> str:
+def _units(command: RunCommand, every: int) -> str:
     import pwd
 
     user = pwd.getpwuid(os.geteuid()).pw_name

@@ -7,21 +7,21 @@ from typing import Any
 
 import click
 
+from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.cli.options import Command
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import files as listing
 from alpenhorn.listings.files import FileFilter
 from alpenhorn.scan import names
 
 
-def state_options(command: Command) -> Command:
+def state_options(command: CommandFunction) -> CommandFunction:
     for state in ("suspect", "missing", "healthy", "corrupt"):
         command = click.option(f"--{state}", is_flag=True, help=f"Choose {state} copies.")(command)
     return command
 
 
-def place_options(command: Command) -> Command:
+def place_options(command: CommandFunction) -> CommandFunction:
     command = click.option(
         "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="On NODE; may be repeated."
     )(command)
@@ -107,7 +107,7 @@ class Bytes(click.ParamType[int]):
         return int(text)
 
 
-def facts_options(command: Command) -> Command:
+def facts_options(command: CommandFunction) -> CommandFunction:
     command = click.option(
         "--size",
         "size_b",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli.options import Command, Text, notes_option
+from alpenhorn.cli.app import CommandFunction
+from alpenhorn.cli.options import Text, notes_option
 from alpenhorn.errors import Refused
 
 
-def host_options(command: Command) -> Command:
+def host_options(command: CommandFunction) -> CommandFunction:
     """The properties of a host, as for `create` and `modify`."""
     command = notes_option(command)
     command = click.option(

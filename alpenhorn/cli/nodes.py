@@ -8,18 +8,9 @@ from typing import Any
 import click
 
 from alpenhorn.cli import io_settings, output
-from alpenhorn.cli.app import App
+from alpenhorn.cli.app import App, CommandFunction
 from alpenhorn.cli.complete import HOST
-from alpenhorn.cli.options import (
-    MOST_COUNT,
-    Command,
-    Gib,
-    Root,
-    chosen,
-    class_option,
-    io_options,
-    notes_option,
-)
+from alpenhorn.cli.options import MOST_COUNT, Gib, Root, chosen, class_option, io_options, notes_option
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.errors import NotFound
@@ -32,7 +23,7 @@ host_option = click.option(
 root_option = click.option("--root", metavar="ROOT", type=Root(), help="The node's directory on its host.")
 
 
-def node_options(command: Command) -> Command:
+def node_options(command: CommandFunction) -> CommandFunction:
     """The properties of a node that both `create` and `modify` set."""
     for decorate in (
         root_option,

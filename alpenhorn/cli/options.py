@@ -9,23 +9,17 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App
+from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.output import harmless
-from alpenhorn.cli.waiting import Waiting
 from alpenhorn.edits.rows import TextEdit
 from alpenhorn.errors import Refused
 from alpenhorn.outside import parsed
-from alpenhorn.scan import names, sync_candidates
-from alpenhorn.scan.sync_candidates import Counted, Part, Total
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 MOST_GIB = 1e15  # what a FLOAT column holds is more, what anybody stores is less
 MOST_COUNT = 2**31 - 1
@@ -148,7 +142,7 @@ def chosen(**values: object) -> dict[str, Any]:
 # --- io_config -----------------------------------------------------------------------------------------
 
 
-def io_options(command: Command) -> Command:
+def io_options(command: CommandFunction) -> CommandFunction:
     """Give a command --io-config and --io-var, as `io_config` and `io_vars`."""
     command = click.option(
         "--io-var",
@@ -255,7 +249,7 @@ def settings(io_config: str | None) -> Any:
 # --- lists of files and questions ----------------------------------------------------------------------
 
 
-def file_list_option(command: Command) -> Command:
+def file_list_option(command: CommandFunction) -> CommandFunction:
     return click.option(
         "-F",
         "--file-list",
@@ -263,51 +257,6 @@ def file_list_option(command: Command) -> Command:
         type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
         help="Only the files listed in PATH, one ACQUISITION/NAME a line; - reads standard input.",
     )(command)
-
-
-def read_file_list(path: str) -> Iterator[tuple[int, str]]:
-    """(line number, path) of a list; blank lines and comments are left out.
-
-    Bytes that are no UTF-8 come as surrogates, which no name in the index has.
-    """
-    with click.open_file(path, encoding="utf-8", errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, 1):
-            text = line.strip()
-            if text and not text.startswith("#"):
-                yield number, text
-
-
-def listed(app: App, file_list: str | None, node: names.Named | None) -> Sequence[int] | None:
-    """The ids of the files in the list that was given, with paths below the node's root taken too; None: no
-    list was given.  Raises NotFound."""
-    if file_list is None:
-        return None
-    source = "standard input" if file_list == "-" else file_list
-    root = None if node is None else names.root(app.index, node)
-    with Waiting(app, f"Looking up the files in {source}"):
-        return names.files(app.index, read_file_list(file_list), root, source)
-
-
-def counted(app: App, what: str, parts: Sequence[Part], row: str) -> Counted:
-    """What a selection comes to, and the pieces in which it is changed; `row` as for `sync_candidates.counted`."""
-    with Waiting(app, f"Counting the {what}") as waiting:
-        return sync_candidates.counted(app.index, parts, row, waiting.at)
-
-
-def total_size(found: Total) -> str:
-    """`1.00 GiB, 2 of unknown size`."""
-    unsized = f", {found.unsized} of unknown size" if found.unsized else ""
-    return f"{output.size(found.bytes)}{unsized}"
-
-
-def some_copies(found: Total) -> str:
-    """`3 copies (1.00 GiB, 2 of unknown size)`."""
-    return f"{output.count(found.files, 'copy', 'copies')} ({total_size(found)})"
-
-
-def propose(verb: str, what: str, *, check: bool, force: bool) -> None:
-    """Print what is about to be done, or would be done."""
-    output.line(f"Would {verb} {what}." if check or not force else f"To {verb}: {what}.")
 
 
 def confirm(question: str, force: bool, *, stdin_taken: bool = False) -> None:

@@ -6,7 +6,7 @@ from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import NodeFact
 
 
-def refuse_archive(node: NodeFact) -> Refused:
+def archive_refusal(node: NodeFact) -> Refused:
     return Refused(
         f"{node.name} is an archive node; nothing was changed; to release copies on it all the same use --archive-ok"
     )

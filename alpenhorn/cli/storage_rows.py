@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import click
 
 from alpenhorn.cli import output
+from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.complete import GROUP, HOST
-from alpenhorn.cli.options import Command, settings
+from alpenhorn.cli.options import settings
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import storage
 from alpenhorn.listings.stats import NodeStats, fullness
@@ -128,7 +129,7 @@ def print_settings(io_config: str | None) -> None:
         output.line(f"  INVALID, not a JSON object: {io_config}")
 
 
-def filter_options(command: Command) -> Command:
+def filter_options(command: CommandFunction) -> CommandFunction:
     for decorate in (
         click.option("--host", type=HOST, metavar="HOST", help="Only nodes on HOST."),
         click.option("--group", type=GROUP, metavar="GROUP", help="Only nodes in GROUP."),

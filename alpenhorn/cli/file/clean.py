@@ -10,7 +10,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import at_most_one
-from alpenhorn.cli.releases import next_step, refuse_archive
+from alpenhorn.cli.releases import archive_refusal, next_step
 from alpenhorn.edits import clean as edit_clean
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
@@ -23,15 +23,15 @@ from alpenhorn.scan.names import FileName
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--archive-ok", is_flag=True, help="Also on an archive node.")
-@click.option("-x", "--cancel", is_flag=True, help="Want released copies again that are still there.")
+@click.option("--archive-ok", is_flag=True, help="Allow this on an archive node.")
+@click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
 @click.option("--node", "node_name", type=NODE, metavar="NODE", help="The copy on NODE.")
 @click.option(
     "-n",
     "--now",
     "at_once",
     is_flag=True,
-    help="Have it deleted as soon as that is safe, not when room is needed.",
+    help="Delete it as soon as that is safe, not when room is needed.",
 )
 @pass_app
 def clean(app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | None, at_once: bool) -> None:
@@ -52,7 +52,7 @@ def clean(app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | 
     file = names.file(index, path, None if only is None else names.root(index, only))
     nodes = {node.name: node for node in topology.load(index).nodes.values()}
     if only is not None and nodes[only.name].archive and not (cancel or archive_ok):
-        raise refuse_archive(nodes[only.name])
+        raise archive_refusal(nodes[only.name])
     copies = [
         copy
         for copy in listing.copies_of(index, file.id)

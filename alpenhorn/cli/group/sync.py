@@ -33,9 +33,9 @@ def sync(
       alpenhorn group sync offsite field1 --file-list wanted.txt --force
       alpenhorn group sync offsite --cancel --all
     """
-    wish = SyncOptions(**options)
-    if node_name is None and not wish.all_:
+    given = SyncOptions(**options)
+    if node_name is None and not given.all_:
         raise click.UsageError("give a NODE, or --all with --cancel")
-    if node_name is not None and wish.all_:
+    if node_name is not None and given.all_:
         raise click.UsageError("--all cannot be used with a NODE")
-    request_or_cancel(app, node_name, group_name, wish)
+    request_or_cancel(app, node_name, group_name, given)

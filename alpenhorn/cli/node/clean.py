@@ -11,30 +11,19 @@ from typing import Any, NamedTuple
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import bulk, output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
 from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.cli.options import (
-    Gib,
-    acq_option,
-    at_most_one,
-    check_option,
-    confirm,
-    counted,
-    file_list_option,
-    force_option,
-    listed,
-    propose,
-    some_copies,
-)
-from alpenhorn.cli.releases import next_step, refuse_archive
-from alpenhorn.cli.waiting import Waiting, in_pieces
+from alpenhorn.cli.long_work import LongWork
+from alpenhorn.cli.options import Gib, acq_option, at_most_one
+from alpenhorn.cli.releases import archive_refusal, next_step
 from alpenhorn.edits import clean as edit_clean
 from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.plan.brake import most
 from alpenhorn.scan import clean_candidates, deletions, names, topology
 from alpenhorn.scan.clean_candidates import Selection
-from alpenhorn.scan.sync_candidates import total
+from alpenhorn.scan.sync_candidates import Total, total
 
 LONGEST = 36500  # days
 
@@ -58,9 +47,8 @@ class CleanOptions(NamedTuple):
 @click.command()
 @click.argument("node_name", type=NODE, metavar="NODE")
 @acq_option
-@click.option("--archive-ok", is_flag=True, help="Also on an archive node.")
-@click.option("-x", "--cancel", is_flag=True, help="Want released copies again that are still there.")
-@check_option
+@click.option("--archive-ok", is_flag=True, help="Allow this on an archive node.")
+@click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
 @click.option(
     "-d",
     "--days",
@@ -68,22 +56,21 @@ class CleanOptions(NamedTuple):
     type=click.IntRange(1, LONGEST),
     help="Only files registered more than COUNT days ago.",
 )
-@file_list_option
-@force_option
-@click.option("--include-bad", is_flag=True, help="Suspect and corrupt copies, too.")
+@bulk_options
+@click.option("--include-bad", is_flag=True, help="Include suspect and corrupt copies.")
 @click.option(
     "-n",
     "--now",
     "at_once",
     is_flag=True,
-    help="Have them deleted as soon as that is safe, not when room is needed.",
+    help="Delete them as soon as that is safe, not when room is needed.",
 )
 @click.option(
     "-s",
     "--size",
     metavar="SIZE",
     type=Gib(positive=True),
-    help="Take files in order of registration until SIZE GiB are released, earlier releases counted in.",
+    help="Release the oldest registered files until SIZE GiB are released, including earlier releases.",
 )
 @click.option(
     "--target",
@@ -91,7 +78,7 @@ class CleanOptions(NamedTuple):
     type=GROUP,
     metavar="GROUP",
     multiple=True,
-    help="Only files with another good copy in GROUP; may be repeated, and then in each of them.",
+    help="Only files with another good copy in GROUP; may be repeated, to require one in each.",
 )
 @pass_app
 def clean(app: App, /, node_name: str, **options: Any) -> None:
@@ -105,97 +92,89 @@ def clean(app: App, /, node_name: str, **options: Any) -> None:
       alpenhorn node clean field1 --now --size 500 --check
       alpenhorn node clean field1 --cancel --acq 20260722T000000Z_pilot
     """
-    wish = CleanOptions(**options)
-    at_most_one(check=wish.check, force=wish.force)
+    given = CleanOptions(**options)
+    at_most_one(check=given.check, force=given.force)
     for name in ("at_once", "size", "targets", "include_bad"):
         shown = {"at_once": "now", "targets": "target"}.get(name, name)
-        at_most_one(cancel=wish.cancel, **{shown: getattr(wish, name)})
+        at_most_one(cancel=given.cancel, **{shown: getattr(given, name)})
     index = app.index
     named = names.node(index, node_name)
     node = topology.load(index).nodes[named.id]
-    if node.archive and not (wish.cancel or wish.archive_ok):
-        raise refuse_archive(node)
+    if node.archive and not (given.cancel or given.archive_ok):
+        raise archive_refusal(node)
     selection = Selection(
         node=node.id,
-        at_once=wish.at_once,
-        bad=wish.include_bad,
-        acqs=tuple(acq.id for acq in names.acqs(index, wish.acqs)),
-        targets=tuple(target.id for target in names.groups(index, wish.targets)),
-        files=listed(app, wish.file_list, named),
-        before=None if wish.days is None else app.stamp() - datetime.timedelta(days=wish.days),
+        at_once=given.at_once,
+        bad=given.include_bad,
+        acqs=tuple(acq.id for acq in names.acqs(index, given.acqs)),
+        targets=tuple(target.id for target in names.groups(index, given.targets)),
+        files=listed_files(app, given.file_list, named),
+        before=None if given.days is None else app.stamp() - datetime.timedelta(days=given.days),
     )
-    if wish.cancel:
-        _cancel(app, node, selection, wish)
+    if given.cancel:
+        _cancel(app, node, selection, given)
     else:
-        _release(app, node, selection, wish)
+        _release(app, node, selection, given)
 
 
-def _release(app: App, node: NodeFact, selection: Selection, wish: CleanOptions) -> None:
+def _release(app: App, node: NodeFact, selection: Selection, options: CleanOptions) -> None:
     index = app.index
     now = index.now()
-    if wish.size is not None:
+    if options.size is not None:
         before = clean_candidates.scheduled(index, selection, now)
-        wanted = int(wish.size * GIB) - before
+        wanted = int(options.size * GIB) - before
         if wanted <= 0:
             output.line(f"Nothing to release on {node.name}: {output.size(before)} are released already.")
             return
-        with Waiting(app, f"Looking for the first {output.size(wanted)} on {node.name}"):
+        with LongWork(app, f"Looking for the first {output.size(wanted)} on {node.name}"):
             selection = selection._replace(cut=clean_candidates.cut(index, selection, now, wanted))
-    found = counted(
-        app, f"copies to release on {node.name}", clean_candidates.to_release(selection, now), "c.id"
-    )
-    with Waiting(app, f"Counting the pinned copies on {node.name}"):
+    with LongWork(app, f"Counting the pinned copies on {node.name}"):
         kept = total(index, clean_candidates.kept_by_pins(selection, now))
     if kept.files:
-        output.line(f"Left out, as they are pinned: {some_copies(kept)}.")
-    if not found.total.files:
-        output.line(f"Nothing to release on {node.name}.")
-        return
-    way = f"on {node.name}, to be deleted {'as soon as that is safe' if wish.at_once else 'when room is needed'}"
-    what = f"{some_copies(found.total)} {way}"
-    propose("release", what, check=wish.check, force=wish.force)
-    if wish.at_once:
-        _tell_of_the_brake(app, node, found.total.files)
-    if wish.check:
-        return
-    confirm(f"Release {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    stamp = app.stamp()
-    done = in_pieces(
-        app,
-        f"Releasing {some_copies(found.total)} on {node.name}",
-        found.pieces,
-        lambda piece: edit_clean.release(index, piece, selection, stamp),
+        output.line(f"Left out, as they are pinned: {bulk.some_copies(kept)}.")
+    release = BulkEdit(
+        clean_candidates.to_release(selection, now),
+        "c.id",
+        counting=f"copies to release on {node.name}",
+        nothing=f"Nothing to release on {node.name}.",
+        verb="release",
+        doing="Releasing",
+        subject=lambda found: f"{bulk.some_copies(found)} on {node.name}",
+        consequence=f", to be deleted {'as soon as that is safe' if options.at_once else 'when room is needed'}",
+        change=lambda parts, stamp: edit_clean.release(index, parts, selection, stamp),
+        done=lambda copies: (
+            f"Released {output.count(copies, 'copy', 'copies')}. {next_step(node, options.at_once)}"
+        ),
     )
-    output.line(f"Released {output.count(done, 'copy', 'copies')}. {next_step(node, wish.at_once)}")
+    bulk.run(
+        app, release, options, lambda found: _warn_of_brake(app, node, found) if options.at_once else None
+    )
 
 
-def _cancel(app: App, node: NodeFact, selection: Selection, wish: CleanOptions) -> None:
+def _cancel(app: App, node: NodeFact, selection: Selection, options: CleanOptions) -> None:
     index = app.index
-    parts = clean_candidates.to_cancel(selection)
-    found = counted(app, f"released copies on {node.name}", parts, "c.id")
-    if not found.total.files:
-        output.line(f"No released copies on {node.name} to want again.")
-        return
-    what = f"the release of {some_copies(found.total)} on {node.name}"
-    propose("cancel", what, check=wish.check, force=wish.force)
-    if wish.check:
-        return
-    confirm(f"Cancel {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    stamp = app.stamp()
-    done = in_pieces(
-        app, f"Cancelling {what}", found.pieces, lambda piece: edit_clean.cancel(index, piece, stamp)
+    cancel = BulkEdit(
+        clean_candidates.to_cancel(selection),
+        "c.id",
+        counting=f"released copies on {node.name}",
+        nothing=f"No released copies on {node.name} to want again.",
+        verb="cancel",
+        doing="Cancelling",
+        subject=lambda found: f"the release of {bulk.some_copies(found)} on {node.name}",
+        change=lambda parts, stamp: edit_clean.cancel(index, parts, stamp),
+        done=lambda copies: f"Cancelled the release of {output.count(copies, 'copy', 'copies')}.",
     )
-    output.line(f"Cancelled the release of {output.count(done, 'copy', 'copies')}.")
-    for count in clean_candidates.being_deleted(index, node_id=node.id).values():
-        output.note(
-            f"a run is deleting {output.count(count, 'copy', 'copies')} on {node.name} at this moment"
-        )
+    if bulk.run(app, cancel, options):
+        for count in clean_candidates.being_deleted(index, node_id=node.id).values():
+            output.note(
+                f"a run is deleting {output.count(count, 'copy', 'copies')} on {node.name} at this moment"
+            )
 
 
-def _tell_of_the_brake(app: App, node: NodeFact, files: int) -> None:
+def _warn_of_brake(app: App, node: NodeFact, found: Total) -> None:
     copies = deletions.present(app.index, node.id)
     allowed = most(copies, app.config.sync.delete_limit)
-    released = sum(deletions.released(app.index, node.id).values()) + files
+    released = sum(deletions.released(app.index, node.id).values()) + found.files
     if allowed is not None and released > allowed:
         output.line(
             f"With these {released} of the {copies} copies on {node.name} are released. A run deletes at most {allowed}"

@@ -33,9 +33,9 @@ def sync(
       alpenhorn node sync field1 offsite --acq 20260722T000000Z_pilot --check
       alpenhorn node sync field1 --cancel --all
     """
-    wish = SyncOptions(**options)
-    if group_name is None and not wish.all_:
+    given = SyncOptions(**options)
+    if group_name is None and not given.all_:
         raise click.UsageError("give a GROUP, or --all with --cancel")
-    if group_name is not None and wish.all_:
+    if group_name is not None and given.all_:
         raise click.UsageError("--all cannot be used with a GROUP")
-    request_or_cancel(app, node_name, group_name, wish)
+    request_or_cancel(app, node_name, group_name, given)

@@ -7,22 +7,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import bulk, output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
 from alpenhorn.cli.complete import NODE
-from alpenhorn.cli.options import (
-    acq_option,
-    at_most_one,
-    check_option,
-    confirm,
-    counted,
-    file_list_option,
-    force_option,
-    listed,
-    propose,
-    some_copies,
-)
-from alpenhorn.cli.waiting import in_pieces
+from alpenhorn.cli.options import acq_option, at_most_one
 from alpenhorn.edits import verify as edit_verify
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.scan import names, topology, verify_candidates
@@ -62,13 +51,15 @@ class VerifyOptions(NamedTuple):
 @click.argument("node_name", type=NODE, metavar="NODE")
 @acq_option
 @click.option(
-    "-a", "--all", "all_", is_flag=True, help="Copies in whatever state: --corrupt, --healthy and --missing."
+    "-a",
+    "--all",
+    "all_",
+    is_flag=True,
+    help="Copies in any of these states: --corrupt, --healthy and --missing.",
 )
-@click.option("--cancel", is_flag=True, help="Take suspect copies to be as chosen, and check them no more.")
-@check_option
+@click.option("--cancel", is_flag=True, help="Cancel the checks; record suspect copies as chosen.")
 @click.option("--corrupt", is_flag=True, help="Corrupt copies.  With --cancel: they are corrupt (default).")
-@file_list_option
-@force_option
+@bulk_options
 @click.option("--healthy", is_flag=True, help="Good copies.  With --cancel: they are good.")
 @click.option("--missing", is_flag=True, help="Missing copies.  With --cancel: they are missing.")
 @pass_app
@@ -84,72 +75,62 @@ def verify(app: App, /, node_name: str, **options: Any) -> None:
       alpenhorn node verify archive1 --all --acq 20260722T000000Z_pilot --check
       alpenhorn node verify archive1 --cancel --healthy --file-list seen.txt
     """
-    wish = VerifyOptions(**options)
-    at_most_one(check=wish.check, force=wish.force)
-    at_most_one(cancel=wish.cancel, all=wish.all_)
-    if wish.cancel:
-        at_most_one(corrupt=wish.corrupt, healthy=wish.healthy, missing=wish.missing)
+    given = VerifyOptions(**options)
+    at_most_one(check=given.check, force=given.force)
+    at_most_one(cancel=given.cancel, all=given.all_)
+    if given.cancel:
+        at_most_one(corrupt=given.corrupt, healthy=given.healthy, missing=given.missing)
     index = app.index
     named = names.node(index, node_name)
     node = topology.load(index).nodes[named.id]
     selection = Selection(
         node.id,
-        wish.states or frozenset({State.CORRUPT, State.MISSING}),
-        tuple(acq.id for acq in names.acqs(index, wish.acqs)),
-        listed(app, wish.file_list, named),
+        given.states or frozenset({State.CORRUPT, State.MISSING}),
+        tuple(acq.id for acq in names.acqs(index, given.acqs)),
+        listed_files(app, given.file_list, named),
     )
-    if wish.cancel:
-        (state,) = wish.states or {State.CORRUPT}
-        _cancel(app, node, selection, state, wish)
+    if given.cancel:
+        (state,) = given.states or {State.CORRUPT}
+        _cancel(app, node, selection, state, given)
     else:
-        _request(app, node, selection, wish)
+        _request(app, node, selection, given)
 
 
-def _request(app: App, node: NodeFact, selection: Selection, wish: VerifyOptions) -> None:
+def _request(app: App, node: NodeFact, selection: Selection, options: VerifyOptions) -> None:
     kinds = _or([state.name.lower() for state in State if state in selection.states])
-    found = counted(app, f"{kinds} copies on {node.name}", verify_candidates.to_check(selection), "c.id")
-    if not found.total.files:
-        output.line(f"No {kinds} copies on {node.name} to check.")
-        return
-    what = f"{some_copies(found.total)} on {node.name} to be checked"
-    if State.HEALTHY in selection.states:
-        what += "; until then none of them counts as good"
-    propose("mark", what, check=wish.check, force=wish.force)
-    if wish.check:
-        return
-    confirm(f"Mark {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    stamp = app.stamp()
-    done = in_pieces(
-        app,
-        f"Marking {some_copies(found.total)} on {node.name}",
-        found.pieces,
-        lambda piece: edit_verify.request(app.index, piece, selection, stamp),
+    distrusts = "; until then none of them counts as good" if State.HEALTHY in selection.states else ""
+    mark = BulkEdit(
+        verify_candidates.to_check(selection),
+        "c.id",
+        counting=f"{kinds} copies on {node.name}",
+        nothing=f"No {kinds} copies on {node.name} to check.",
+        verb="mark",
+        doing="Marking",
+        subject=lambda found: f"{bulk.some_copies(found)} on {node.name}",
+        consequence=f" to be checked{distrusts}",
+        change=lambda parts, stamp: edit_verify.request(app.index, parts, selection, stamp),
+        done=lambda copies: f"Marked {output.count(copies, 'copy', 'copies')} to be checked. {_next(node)}",
     )
-    output.line(f"Marked {output.count(done, 'copy', 'copies')} to be checked. {_next(node)}")
+    bulk.run(app, mark, options)
 
 
-def _cancel(app: App, node: NodeFact, selection: Selection, state: State, wish: VerifyOptions) -> None:
-    found = counted(app, f"suspect copies on {node.name}", verify_candidates.to_cancel(selection), "c.id")
-    if not found.total.files:
-        output.line(f"No suspect copies on {node.name} whose check could be cancelled.")
-        return
-    what = f"the check of {some_copies(found.total)} on {node.name}"
-    taken = f"{what}; they are then taken to be {TAKEN[state]}"
-    propose("cancel", taken, check=wish.check, force=wish.force)
-    if wish.check:
-        return
-    confirm(f"Cancel {taken}?", wish.force, stdin_taken=wish.file_list == "-")
-    stamp = app.stamp()
-    done = in_pieces(
-        app,
-        f"Cancelling {what}",
-        found.pieces,
-        lambda piece: edit_verify.cancel(app.index, piece, state, stamp),
+def _cancel(app: App, node: NodeFact, selection: Selection, state: State, options: VerifyOptions) -> None:
+    cancel = BulkEdit(
+        verify_candidates.to_cancel(selection),
+        "c.id",
+        counting=f"suspect copies on {node.name}",
+        nothing=f"No suspect copies on {node.name} whose check could be cancelled.",
+        verb="cancel",
+        doing="Cancelling",
+        subject=lambda found: f"the check of {bulk.some_copies(found)} on {node.name}",
+        consequence=f"; they are then taken to be {TAKEN[state]}",
+        change=lambda parts, stamp: edit_verify.cancel(app.index, parts, state, stamp),
+        done=lambda copies: (
+            f"Cancelled the check of {output.count(copies, 'copy', 'copies')}:"
+            f" {'it is' if copies == 1 else 'they are'} recorded as {state.name.lower()}."
+        ),
     )
-    output.line(
-        f"Cancelled the check of {output.count(done, 'copy', 'copies')}:"
-        f" {'it is' if done == 1 else 'they are'} recorded as {state.name.lower()}."
-    )
+    bulk.run(app, cancel, options)
 
 
 def _next(node: NodeFact) -> str:

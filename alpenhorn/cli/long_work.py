@@ -1,7 +1,7 @@
-"""What a user sees, and can stop, while many files are counted or changed.
+"""Work on the index that takes long: its progress on a terminal, and how Ctrl-C ends it.
 
-On a terminal a line tells what is done, how far it has come and the time it has taken; it is gone afterwards.
-Ctrl-C ends the statement at work, whose transaction is then rolled back.
+A line shows what is done, how far it has come and the time it has taken; it is erased afterwards.  Ctrl-C ends the
+statement that is running, and its transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App
 from alpenhorn.errors import INTERRUPTED
 from alpenhorn.index.bulk import Interrupter
-from alpenhorn.scan.sync_candidates import Part, Piece
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -33,11 +31,11 @@ GRACE = 3.0  # what cannot be ended within that is left to the database, which u
 END = 0  # no signal has that number
 
 
-class Waiting:
-    """To be entered around what may take long.  `doing`: in words, as "Counting the copies on field1".
+class LongWork:
+    """A context manager around work that may take long.  `doing` describes it, as "Counting the copies on field1".
 
-    `changing`: what is done changes the index.  Then Ctrl-C only ends the statement at work, and KeyboardInterrupt is
-    raised when it is known whether that was done; otherwise at once.  The second Ctrl-C ends the process.
+    `changing`: the work changes the index.  Then Ctrl-C only ends the running statement, and KeyboardInterrupt is
+    raised once it is known whether that was done; otherwise at once.  A second Ctrl-C ends the process.
     A thread draws and interrupts, since this one is busy inside the database's library.
     """
 
@@ -52,12 +50,12 @@ class Waiting:
         self._before: Any = None
 
     def at(self, done: int, of: int) -> None:
-        """Tell how many of how many are done.  Raises KeyboardInterrupt when it is to be stopped here."""
+        """Report how many of how many are done.  Raises KeyboardInterrupt after Ctrl-C."""
         if self._stopped:
             raise KeyboardInterrupt
         self._at = (done, of)
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> LongWork:
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         # Where Ctrl-C is ignored, or somebody else's, it stays so; a thread cannot have it.
         ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -117,7 +115,7 @@ class Waiting:
                 progress.stop()
         # It waits for a lock on SQLite, or for a server that does not answer.
         done, of = self._at
-        output.note(_stopped(done, of) if self._changing else NOTHING)
+        output.note(stopped_after(done, of) if self._changing else NOTHING)
         os._exit(INTERRUPTED)
 
     def _begin(self) -> Progress:
@@ -142,27 +140,5 @@ class Waiting:
         return progress
 
 
-def in_pieces(
-    app: App, doing: str, pieces: Sequence[Piece], change: Callable[[tuple[Part, ...]], int]
-) -> int:
-    """Change piece after piece, each in a transaction, and return the sum of what `change` returns.
-
-    What was stopped in between is told before the error is raised; done again, the same command does the rest.
-    """
-    of = sum(piece.files for piece in pieces)
-    at, done = 0, 0
-    try:
-        with Waiting(app, doing, changing=True) as waiting:
-            for piece in pieces:
-                waiting.at(at, of)
-                done += change(piece.parts)
-                at += piece.files
-    except (KeyboardInterrupt, Exception) as error:
-        if done or isinstance(error, KeyboardInterrupt):
-            output.note(_stopped(done, of))
-        raise
-    return done
-
-
-def _stopped(done: int, of: int) -> str:
+def stopped_after(done: int, of: int) -> str:
     return f"stopped after {done} of {of}; the same command does the rest" if done else NOTHING
