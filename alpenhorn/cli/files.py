@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from alpenhorn.cli.app import CommandFunction
+from alpenhorn.cli.columns import column, size, time
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import files as listing
@@ -49,32 +50,38 @@ def file_filter(
     )
 
 
-def file_document(row: listing.FileRow) -> dict[str, object]:
-    document: dict[str, object] = {
-        "path": row.path,
-        "acq": row.acq,
-        "name": row.name,
-        "size_b": row.size_b,
-        "md5sum": row.md5sum,
-        "registered": row.registered,
-    }
-    if row.state is not None:
-        document["state"] = row.state
-    return document
-
-
-def copy_document(copy: listing.CopyRow) -> dict[str, object]:
-    return {
-        "node": copy.node,
-        "group": copy.group,
-        "state": copy.state,
-        "has_file": copy.has_file,
-        "wants_file": copy.wants_file,
-        "ready": copy.ready,
-        "size_b": copy.size_b,
-        "space_b": copy.space_b,
-        "last_update": copy.last_update,
-    }
+FILE_COLUMNS = (
+    column("path", "File"),
+    column("acq"),
+    column("name"),
+    size("size_b", "Size"),
+    column("md5sum", "MD5 sum"),
+    time("registered", "Registered"),
+)
+COPY_COLUMNS = (
+    column("node", "Node"),
+    column("group", "Group"),
+    column("state", "State"),
+    column("has_file"),
+    column("wants_file"),
+    column("ready"),
+    size("size_b"),
+    size("space_b", "Space used"),
+    time("last_update", "Last update"),
+)
+# A copy among those of many files.
+FOUND_COPY_COLUMNS = (
+    column("path", "File"),
+    column("node", "Node"),
+    column("group"),
+    column("state", "State"),
+    column("has_file"),
+    column("wants_file"),
+    column("ready"),
+    size("size_b", "Size"),
+    column("space_b"),
+    column("last_update"),
+)
 
 
 MOST_BYTES = 2**63 - 1  # what a BIGINT column holds

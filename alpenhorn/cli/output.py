@@ -196,6 +196,15 @@ def documents(values: Iterable[object]) -> None:
     click.echo("[]" if separator == "[\n " else "\n]")
 
 
+def csv_field(value: object) -> str:
+    """A value as a field of CSV: text without what could move a cursor or break the line, all else as in JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return harmless(str(value))
+    return as_json(value).strip('"') if isinstance(value, datetime) else as_json(value)
+
+
 def _encode(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds") + "Z"

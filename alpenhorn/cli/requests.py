@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from alpenhorn.cli.columns import Column, column, number, size, time
 from alpenhorn.listings.requests import RequestRow, RequestState
 from alpenhorn.reasons import code_in_json
 
@@ -14,22 +15,23 @@ def waits_for(row: RequestRow, held: Mapping[str, str]) -> str | None:
     return held.get(row.node) if pending and row.node is not None else None
 
 
-def request_document(row: RequestRow, held: Mapping[str, str]) -> dict[str, object]:
-    return {
-        "id": row.id,
-        "path": None if row.name is None else row.path,
-        "node": row.node,
-        "group": row.group,
-        "size_b": row.size_b,
-        "state": row.state.value,
-        "requested": row.timestamp,
-        "started": row.started,
-        "ended": row.ended,
-        "attempts": row.attempts,
-        "last_attempt": row.last_attempt,
-        "next_attempt": row.next_attempt,
-        "blame": row.blame,
-        "error": row.error,
-        "code": code_in_json(row.error),
-        "waits": waits_for(row, held),
-    }
+def request_columns(held: Mapping[str, str]) -> tuple[Column, ...]:
+    """Of a RequestRow; `held`: names of nodes to why requests wait for them."""
+    return (
+        number("id", "ID"),
+        column("path", "File", lambda row: None if row.name is None else row.path, cell="path"),
+        column("node", "From node"),
+        column("group", "Into group"),
+        size("size_b", "Size"),
+        column("state", "State", lambda row: row.state.value),
+        time("requested", "Requested", "timestamp"),
+        column("started"),
+        column("ended"),
+        number("attempts", "Attempts"),
+        column("last_attempt"),
+        column("next_attempt"),
+        column("blame"),
+        column("error", "Last error", cell=lambda row: row.error or waits_for(row, held)),
+        column("code", value=lambda row: code_in_json(row.error)),
+        column("waits", value=lambda row: waits_for(row, held)),
+    )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, format_option, size
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.listings import acq_files as listing
 from alpenhorn.scan import names
+
+COLUMNS = (column("name", "Name"), size("size_b", "Size"), column("md5sum", "MD5 sum"))
+STATE = column("state", "State")
 
 
 @click.command()
@@ -17,11 +21,9 @@ from alpenhorn.scan import names
 @click.option("--group", type=GROUP, metavar="GROUP", help="Only files in GROUP, with the best state there.")
 @click.option("--node", type=NODE, metavar="NODE", help="Only files on NODE, with the state there.")
 @click.option("--show-removed", is_flag=True, help="With --node or --group: also files removed from there.")
-@json_option
+@format_option
 @pass_app
-def files(
-    app: App, name: str, group: str | None, node: str | None, show_removed: bool, as_json: bool
-) -> None:
+def files(app: App, name: str, group: str | None, node: str | None, show_removed: bool, form: Format) -> None:
     """With --node or --group: the files of which a copy there is good, suspect, corrupt or missing.
 
     \b
@@ -40,21 +42,4 @@ def files(
         rows = listing.in_group(index, found.id, names.group(index, group).id, show_removed)
     else:
         rows = listing.files(index, found.id)
-    placed = bool(node or group)
-    if as_json:
-        output.documents(
-            {
-                "name": row.name,
-                "size_b": row.size_b,
-                "md5sum": row.md5sum,
-                **({"state": row.state} if placed else {}),
-            }
-            for row in rows
-        )
-        return
-    output.table(
-        ("Name", "Size", "MD5 sum", *(("State",) if placed else ())),
-        ((row.name, output.size(row.size_b), row.md5sum, *((row.state,) if placed else ())) for row in rows),
-        right=("Size",),
-        empty="No files.",
-    )
+    columns.show(form, (*COLUMNS, *((STATE,) if node or group else ())), rows, empty="No files.")

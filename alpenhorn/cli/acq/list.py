@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, format_option, number, size
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.listings import acqs as listing_acqs
 from alpenhorn.scan import names
 
+COLUMNS = (column("name", "Name"), number("files", "Files"), size("size_b", "Size", "bytes"))
+
 
 @click.command()
 @click.option("--group", type=GROUP, metavar="GROUP", help="Only acquisitions, and files, that are in GROUP.")
 @click.option("--node", type=NODE, metavar="NODE", help="Only acquisitions, and files, that are on NODE.")
-@json_option
+@format_option
 @pass_app
-def list_(app: App, group: str | None, node: str | None, as_json: bool) -> None:
+def list_(app: App, group: str | None, node: str | None, form: Format) -> None:
     """\b
     Example:
       alpenhorn acq list --node archive1
@@ -28,12 +31,4 @@ def list_(app: App, group: str | None, node: str | None, as_json: bool) -> None:
         node_id=names.node(app.index, node).id if node else None,
         group_id=names.group(app.index, group).id if group else None,
     )
-    if as_json:
-        output.documents({"name": row.name, "files": row.files, "size_b": row.bytes} for row in rows)
-        return
-    output.table(
-        ("Name", "Files", "Size"),
-        ((row.name, row.files, output.size(row.bytes)) for row in rows),
-        right=("Files", "Size"),
-        empty="No acquisitions.",
-    )
+    columns.show(form, COLUMNS, rows, empty="No acquisitions.")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import column, number, size
 from alpenhorn.cli.complete import ACQ
 from alpenhorn.listings import acqs as listing_acqs
 from alpenhorn.scan import names
+
+COUNTS = (number("files", "Files"), size("size_b", "Size", "bytes"))
+GROUPS = (column("name", "Group", "group"), *COUNTS)
+NODES = (column("name", "Node", "node"), column("group", "Group"), *COUNTS)
 
 
 @click.command()
@@ -36,14 +41,9 @@ def show(app: App, name: str, show_groups: bool, show_nodes: bool, as_json: bool
             "comment": comment,
         }
         if groups is not None:
-            document["groups"] = [
-                {"name": row.group, "files": row.files, "size_b": row.bytes} for row in groups
-            ]
+            document["groups"] = columns.documents(GROUPS, groups)
         if nodes is not None:
-            document["nodes"] = [
-                {"name": row.node, "group": row.group, "files": row.files, "size_b": row.bytes}
-                for row in nodes
-            ]
+            document["nodes"] = columns.documents(NODES, nodes)
         output.document(document)
         return
     output.fields(
@@ -51,17 +51,7 @@ def show(app: App, name: str, show_groups: bool, show_nodes: bool, as_json: bool
     )
     if groups is not None:
         output.heading("In groups:")
-        output.table(
-            ("Group", "Files", "Size"),
-            ((row.group, row.files, output.size(row.bytes)) for row in groups),
-            right=("Files", "Size"),
-            empty="  none",
-        )
+        columns.table(GROUPS, groups, empty="  none")
     if nodes is not None:
         output.heading("On nodes:")
-        output.table(
-            ("Node", "Group", "Files", "Size"),
-            ((row.node, row.group, row.files, output.size(row.bytes)) for row in nodes),
-            right=("Files", "Size"),
-            empty="  none",
-        )
+        columns.table(NODES, nodes, empty="  none")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.files import chosen_states, copy_document, file_filter, place_options, state_options
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.files import FOUND_COPY_COLUMNS, chosen_states, file_filter, place_options, state_options
 from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 
@@ -17,7 +18,7 @@ from alpenhorn.listings import files as listing
 @acq_option
 @place_options
 @state_options
-@json_option
+@format_option
 @pass_app
 def find(
     app: App,
@@ -28,7 +29,7 @@ def find(
     healthy: bool,
     missing: bool,
     suspect: bool,
-    as_json: bool,
+    form: Format,
 ) -> None:
     """Each line is one copy: its file, node and state.  Without state options healthy copies are listed.
 
@@ -39,12 +40,4 @@ def find(
     """
     states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
     rows = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states))
-    if as_json:
-        output.documents({"path": row.path, **copy_document(row)} for row in rows)
-        return
-    output.table(
-        ("File", "Node", "State", "Size"),
-        ((row.path, row.node, row.state, output.size(row.size_b)) for row in rows),
-        right=("Size",),
-        empty="No such copies.",
-    )
+    columns.show(form, FOUND_COPY_COLUMNS, rows, empty="No such copies.")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, format_option
 from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.cli.files import chosen_states, file_document, file_filter, ids, place_options, state_options
+from alpenhorn.cli.files import FILE_COLUMNS, chosen_states, file_filter, ids, place_options, state_options
 from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 from alpenhorn.scan import names
@@ -43,7 +44,7 @@ from alpenhorn.scan import names
 @click.option(
     "--details", is_flag=True, help="Show size, MD5 sum and time, and the state on a single node or group."
 )
-@json_option
+@format_option
 @pass_app
 def list_(
     app: App,
@@ -60,7 +61,7 @@ def list_(
     from_: str | None,
     to: str | None,
     details: bool,
-    as_json: bool,
+    form: Format,
 ) -> None:
     """Without options all files are listed.  With places (--node, --group, --absent-node, --absent-group) those
     that fit any of them, or with --all all of them.  A file is on a node or in a group when a healthy copy is
@@ -90,33 +91,9 @@ def list_(
     node_id = chosen.nodes[0] if len(chosen.nodes) == 1 and not chosen.groups else 0
     group_id = chosen.groups[0] if len(chosen.groups) == 1 and not chosen.nodes else 0
     rows = listing.files(index, chosen, node_id=node_id, group_id=group_id)
-    if as_json:
-        output.documents(file_document(row) for row in rows)
-    elif details:
-        _print_details(rows, bool(node_id), bool(group_id))
-    else:
+    if form is Format.TABLE and not details:
         output.lines(row.path for row in rows)
-
-
-def _print_details(rows: Iterator[listing.FileRow], on_node: bool, in_group: bool) -> None:
-    headers = ["File", "Size", "MD5 sum", "Registered"]
-    if on_node or in_group:
-        headers.append("State")
-    if on_node:
-        headers.append("Space used")
-    output.table(
-        headers,
-        (
-            (
-                row.path,
-                output.size(row.size_b),
-                row.md5sum,
-                output.time(row.registered),
-                *((row.state,) if on_node or in_group else ()),
-                *((output.size(row.space_b),) if on_node else ()),
-            )
-            for row in rows
-        ),
-        right=("Size", "Space used"),
-        empty="No files.",
-    )
+        return
+    state = (column("state", "State"),) if node_id or group_id else ()
+    space = (column("", "Space used", "space_b", output.size, right=True),) if node_id else ()
+    columns.show(form, (*FILE_COLUMNS, *state, *space), rows, empty="No files.")

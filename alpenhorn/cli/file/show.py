@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.files import copy_document, file_document
+from alpenhorn.cli.columns import column, number, time
+from alpenhorn.cli.files import COPY_COLUMNS, FILE_COLUMNS
 from alpenhorn.listings import files as listing
 from alpenhorn.scan import names, pins
+
+TRANSFERS = (
+    number("id", "ID"),
+    column("node", "From node"),
+    column("group", "Into group"),
+    column("state", "State"),
+    time("requested", "Requested", "timestamp"),
+    time("started", "Started"),
+    time("ended", "Done"),
+)
 
 
 @click.command()
@@ -36,14 +45,14 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
     requests = listing.transfers_of(index, found.id) if transfers or all_ else None
     kept = pins.of_file(index, found.id)
     if as_json:
-        document = file_document(row)
+        document = columns.document(FILE_COLUMNS, row)
         document["pins"] = [one._asdict() for one in kept]
         if states is not None:
             document["groups"] = [{"group": group, "state": state} for group, state in states]
         if copies is not None:
-            document["copies"] = [copy_document(copy) for copy in copies]
+            document["copies"] = columns.documents(COPY_COLUMNS, copies)
         if requests is not None:
-            document["transfers"] = [_transfer_document(request) for request in requests]
+            document["transfers"] = columns.documents(TRANSFERS, requests)
         output.document(document)
         return
     output.fields(
@@ -63,47 +72,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
         output.table(("Group", "State"), states, empty="  none")
     if copies is not None:
         output.heading("Copies:")
-        output.table(
-            ("Node", "Group", "State", "Space used", "Last update"),
-            (
-                (copy.node, copy.group, copy.state, output.size(copy.space_b), output.time(copy.last_update))
-                for copy in copies
-            ),
-            right=("Space used",),
-            empty="  none",
-        )
+        columns.table(COPY_COLUMNS, copies, empty="  none")
     if requests is not None:
-        _print_transfers(requests)
-
-
-def _print_transfers(requests: Sequence[listing.TransferRow]) -> None:
-    output.heading("Copy requests:")
-    output.table(
-        ("ID", "From node", "Into group", "State", "Requested", "Started", "Done"),
-        (
-            (
-                request.id,
-                request.node,
-                request.group,
-                request.state,
-                output.time(request.timestamp),
-                output.time(request.started),
-                output.time(request.ended),
-            )
-            for request in requests
-        ),
-        right=("ID",),
-        empty="  none",
-    )
-
-
-def _transfer_document(request: listing.TransferRow) -> dict[str, object]:
-    return {
-        "id": request.id,
-        "node": request.node,
-        "group": request.group,
-        "state": request.state,
-        "requested": request.timestamp,
-        "started": request.started,
-        "ended": request.ended,
-    }
+        output.heading("Copy requests:")
+        columns.table(TRANSFERS, requests, empty="  none")

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.storage_rows import group_document
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.storage_columns import GROUP_COLUMNS
 from alpenhorn.listings import storage
 
 
 @click.command()
-@json_option
+@format_option
 @pass_app
-def list_(app: App, as_json: bool) -> None:
+def list_(app: App, form: Format) -> None:
     """\b
     Example:
       alpenhorn group list
     """
-    rows = storage.groups(app.index)
-    if as_json:
-        output.document([group_document(row) for row in rows])
-        return
-    output.table(
-        ("Name", "Class", "Nodes", "Notes"),
-        ((row.name, row.io_class or "Default", row.nodes, row.notes) for row in rows),
-        right=("Nodes",),
+    columns.show(
+        form,
+        GROUP_COLUMNS,
+        storage.groups(app.index),
         empty="No groups; create one with: alpenhorn group create NAME",
     )

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import column
 from alpenhorn.cli.complete import GROUP
-from alpenhorn.cli.storage_rows import group_document, node_documents, print_nodes, print_settings
+from alpenhorn.cli.storage_columns import (
+    ACTIONS,
+    GROUP_COLUMNS,
+    PENDING,
+    node_document,
+    node_lines,
+    print_nodes,
+    print_settings,
+)
 from alpenhorn.listings import storage
 from alpenhorn.listings.stats import of_nodes
 from alpenhorn.scan import names
+
+TRANSFERS = (column("node", "Source node"), *PENDING)
+NODE_ACTIONS = (column("node", "Node"), *ACTIONS)
 
 
 @click.command()
@@ -44,42 +54,22 @@ def show(
     nodes = storage.nodes(index, group_id=found.id)
     stats = of_nodes(index, [node.id for node in nodes]) if node_stats or all_ else None
     pending = storage.pending_transfers(index, group_id=found.id) if transfers or all_ else None
-    edges = storage.actions(index, group_id=found.id) if actions or all_ else None
+    actions_ = storage.actions(index, group_id=found.id) if actions or all_ else None
+    lines = node_lines(nodes, stats)
     if as_json:
-        document = {**group_document(row), "nodes": node_documents(nodes, stats)}
+        document = {**columns.document(GROUP_COLUMNS, row), "nodes": list(map(node_document, lines))}
         if pending is not None:
-            document["transfers"] = [
-                {"node": one.node, "files": one.files, "size_b": one.bytes} for one in pending
-            ]
-        if edges is not None:
-            document["actions"] = [
-                {"node": edge.node, "autosync": edge.autosync, "autoclean": edge.autoclean} for edge in edges
-            ]
+            document["transfers"] = columns.documents(TRANSFERS, pending)
+        if actions_ is not None:
+            document["actions"] = columns.documents(NODE_ACTIONS, actions_)
         output.document(document)
         return
     output.fields((("Group", row.name), ("Class", row.io_class or "Default"), ("Notes", row.notes)))
     print_settings(row.io_config)
-    print_nodes(nodes, stats, details=node_details or all_)
+    print_nodes(lines, details=node_details or all_, stats=node_stats or all_)
     if pending is not None:
-        _print_transfers(pending)
-    if edges is not None:
-        _print_actions(edges)
-
-
-def _print_transfers(pending: Sequence[storage.TransferRow]) -> None:
-    output.heading("Pending requests into the group:")
-    output.table(
-        ("Source node", "Files", "Size"),
-        ((one.node, one.files, output.size(one.bytes)) for one in pending),
-        right=("Files", "Size"),
-        empty="  none",
-    )
-
-
-def _print_actions(edges: Sequence[storage.ActionRow]) -> None:
-    output.heading("Automatic actions:")
-    output.table(
-        ("Node", "Autosync into the group", "Autoclean of the node"),
-        ((edge.node, output.yes_no(edge.autosync), output.yes_no(edge.autoclean)) for edge in edges),
-        empty="  none",
-    )
+        output.heading("Pending requests into the group:")
+        columns.table(TRANSFERS, pending, empty="  none")
+    if actions_ is not None:
+        output.heading("Automatic actions:")
+        columns.table(NODE_ACTIONS, actions_, empty="  none")

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.storage_rows import host_document
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.storage_columns import HOST_COLUMNS
 from alpenhorn.listings import storage
 
 
 @click.command()
-@json_option
+@format_option
 @pass_app
-def list_(app: App, as_json: bool) -> None:
+def list_(app: App, form: Format) -> None:
     """\b
     Example:
       alpenhorn host list
     """
-    rows = storage.hosts(app.index)
-    if as_json:
-        output.document([host_document(row) for row in rows])
-        return
-    output.table(
-        ("Name", "Address", "User", "Nodes", "Notes"),
-        ((row.name, row.address, row.username, row.nodes, row.notes) for row in rows),
-        right=("Nodes",),
+    columns.show(
+        form,
+        HOST_COLUMNS,
+        storage.hosts(app.index),
         empty="No hosts; create one with: alpenhorn host create NAME",
     )

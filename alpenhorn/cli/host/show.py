@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import HOST
-from alpenhorn.cli.storage_rows import host_document, node_documents, print_nodes
+from alpenhorn.cli.storage_columns import HOST_COLUMNS, node_document, node_lines, print_nodes
 from alpenhorn.listings import storage
 from alpenhorn.listings.stats import of_nodes
 from alpenhorn.scan import names
@@ -28,10 +28,11 @@ def show(app: App, name: str, node_details: bool, node_stats: bool, as_json: boo
     (row,) = storage.hosts(app.index, found.id)
     nodes = storage.nodes(app.index, host_id=found.id)
     stats = of_nodes(app.index, [node.id for node in nodes]) if node_stats else None
+    lines = node_lines(nodes, stats)
     if as_json:
-        output.document({**host_document(row), "nodes": node_documents(nodes, stats)})
+        output.document({**columns.document(HOST_COLUMNS, row), "nodes": list(map(node_document, lines))})
         return
     output.fields(
         (("Host", row.name), ("Address", row.address), ("User", row.username), ("Notes", row.notes))
     )
-    print_nodes(nodes, stats, details=node_details)
+    print_nodes(lines, details=node_details, stats=node_stats)

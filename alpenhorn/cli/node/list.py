@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output, storage_rows
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.storage_rows import chosen_nodes, filter_options
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.storage_columns import (
+    NODE_COLUMNS,
+    NODE_NAME,
+    NODE_NOTES,
+    chosen_nodes,
+    filter_options,
+    node_lines,
+)
 
 
 @click.command()
 @filter_options
-@json_option
+@format_option
 @pass_app
-def list_(app: App, active: bool | None, group: str | None, host: str | None, as_json: bool) -> None:
+def list_(app: App, active: bool | None, group: str | None, host: str | None, form: Format) -> None:
     """\b
     Example:
       alpenhorn node list --active --host alp1
     """
-    rows = chosen_nodes(app.index, active, group, host)
-    if as_json:
-        output.document(storage_rows.node_documents(rows))
-        return
-    output.table(
-        ("Name", *storage_rows.DETAILS, "Notes"),
-        ((row.name, *storage_rows.details(row), row.notes) for row in rows),
+    lines = node_lines(chosen_nodes(app.index, active, group, host))
+    columns.show(
+        form,
+        (NODE_NAME, *NODE_COLUMNS, NODE_NOTES),
+        lines,
         empty="No nodes; create one with: alpenhorn node create NAME",
     )

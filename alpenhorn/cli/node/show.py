@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from alpenhorn.cli import output, storage_rows
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import column, flag, time
 from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.storage_columns import ACTIONS, PENDING, NodeLine, gib_bytes, node_document, print_settings
 from alpenhorn.listings import storage
 from alpenhorn.listings.stats import fullness, of_nodes
 from alpenhorn.model.nodes import GIB, MARKER
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import inodes, names
+
+IMPORTS = (
+    column("id"),
+    column("path", "Path", cell=lambda row: "(initialisation)" if row.path == MARKER else row.path),
+    flag("recurse", "Directory"),
+    flag("register", "New files"),
+    time("timestamp", "Requested"),
+    column("error", "Last error"),
+    column("code", value=lambda row: code_in_json(row.error)),
+)
+TRANSFERS = (column("group", "Into group"), *PENDING)
+GROUP_ACTIONS = (column("group", "Group"), *ACTIONS)
 
 
 @click.command()
@@ -46,22 +58,15 @@ def show(
     counted = of_nodes(index, [row.id])[row.id] if with_stats or all_ else None
     requests = storage.pending_imports(index, row.id) if imports or all_ else None
     pending = storage.pending_transfers(index, node_id=row.id) if transfers or all_ else None
-    edges = storage.actions(index, node_id=row.id) if actions or all_ else None
+    actions_ = storage.actions(index, node_id=row.id) if actions or all_ else None
     if as_json:
-        document = {**storage_rows.node_document(row, counted), "free_inodes": few}
+        document = {**node_document(NodeLine(row, counted)), "free_inodes": few}
         if requests is not None:
-            document["imports"] = [
-                request._asdict() | {"code": code_in_json(request.error)} for request in requests
-            ]
+            document["imports"] = columns.documents(IMPORTS, requests)
         if pending is not None:
-            document["transfers"] = [
-                {"group": one.group, "files": one.files, "size_b": one.bytes} for one in pending
-            ]
-        if edges is not None:
-            document["actions"] = [
-                {"group": edge.group, "autosync": edge.autosync, "autoclean": edge.autoclean}
-                for edge in edges
-            ]
+            document["transfers"] = columns.documents(TRANSFERS, pending)
+        if actions_ is not None:
+            document["actions"] = columns.documents(GROUP_ACTIONS, actions_)
         output.document(document)
         return
     _print_node(row, few)
@@ -76,22 +81,14 @@ def show(
             )
         )
     if requests is not None:
-        _print_imports(requests)
+        output.heading("Pending import requests:")
+        columns.table(IMPORTS, requests, empty="  none")
     if pending is not None:
         output.heading("Pending requests from the node:")
-        output.table(
-            ("Into group", "Files", "Size"),
-            ((one.group, one.files, output.size(one.bytes)) for one in pending),
-            right=("Files", "Size"),
-            empty="  none",
-        )
-    if edges is not None:
+        columns.table(TRANSFERS, pending, empty="  none")
+    if actions_ is not None:
         output.heading("Automatic actions:")
-        output.table(
-            ("Group", "Autosync into the group", "Autoclean of the node"),
-            ((edge.group, output.yes_no(edge.autosync), output.yes_no(edge.autoclean)) for edge in edges),
-            empty="  none",
-        )
+        columns.table(GROUP_ACTIONS, actions_, empty="  none")
 
 
 def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
@@ -108,30 +105,12 @@ def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
             ("Class", row.io_class or "Default"),
             ("Auto-import", "on" if row.auto_import else "off"),
             ("Auto-verify", f"{row.auto_verify} copies a run" if row.auto_verify else "off"),
-            ("Max total", output.size(storage_rows.gib_bytes(row.max_total_gb))),
+            ("Max total", output.size(gib_bytes(row.max_total_gb))),
             ("Min avail", output.size(row.min_avail_gb * GIB) if row.min_avail_gb else None),
-            ("Available", output.size(storage_rows.gib_bytes(row.avail_gb))),
+            ("Available", output.size(gib_bytes(row.avail_gb))),
             ("Free inodes", free_inodes),
             ("Last checked", output.time(row.avail_gb_last_checked)),
             ("Notes", row.notes),
         )
     )
-    storage_rows.print_settings(row.io_config)
-
-
-def _print_imports(requests: Sequence[storage.ImportRow]) -> None:
-    output.heading("Pending import requests:")
-    output.table(
-        ("Path", "Directory", "New files", "Requested", "Last error"),
-        (
-            (
-                "(initialisation)" if request.path == MARKER else request.path,
-                output.yes_no(request.recurse),
-                output.yes_no(request.register),
-                output.time(request.timestamp),
-                request.error,
-            )
-            for request in requests
-        ),
-        empty="  none",
-    )
+    print_settings(row.io_config)

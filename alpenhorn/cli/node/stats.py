@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output, storage_rows
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.storage_rows import chosen_nodes, filter_options
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.storage_columns import (
+    NODE_NAME,
+    STATS_COLUMNS,
+    bad_copies,
+    chosen_nodes,
+    filter_options,
+    node_lines,
+)
 from alpenhorn.listings.stats import of_nodes
 
 
 @click.command()
 @filter_options
-@click.option("--extra-stats", is_flag=True, help="Count the copies that are not well, too.")
-@json_option
+@click.option("--extra-stats", is_flag=True, help="Also count the copies that are not good.")
+@format_option
 @pass_app
 def stats(
-    app: App, active: bool | None, group: str | None, host: str | None, extra_stats: bool, as_json: bool
+    app: App, active: bool | None, group: str | None, host: str | None, extra_stats: bool, form: Format
 ) -> None:
     """It also shows how full each node is.
 
@@ -25,23 +33,6 @@ def stats(
       alpenhorn node stats --extra-stats
     """
     rows = chosen_nodes(app.index, active, group, host)
-    found = of_nodes(app.index, [row.id for row in rows])
-    if as_json:
-        output.document(
-            [{"name": row.name, **storage_rows.stats_document(row, found[row.id])} for row in rows]
-        )
-        return
-    extra = storage_rows.EXTRA if extra_stats else ()
-    output.table(
-        ("Name", *storage_rows.STATS, *extra),
-        [
-            (
-                row.name,
-                *storage_rows.stat_cells(row, found[row.id]),
-                *(storage_rows.extra_cells(found[row.id]) if extra_stats else ()),
-            )
-            for row in rows
-        ],
-        right=(*storage_rows.STATS, *storage_rows.EXTRA),
-        empty="No nodes.",
-    )
+    lines = node_lines(rows, of_nodes(app.index, [row.id for row in rows]))
+    extra = map(bad_copies, ("Corrupt", "Suspect", "Missing", "Released")) if extra_stats else ()
+    columns.show(form, (NODE_NAME, *STATS_COLUMNS, *extra), lines, empty="No nodes.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
-from alpenhorn.cli.requests import request_document, waits_for
+from alpenhorn.cli.requests import request_columns
 from alpenhorn.listings import requests as listing
 from alpenhorn.listings.requests import RequestState
 from alpenhorn.scan import names
@@ -25,9 +26,9 @@ from alpenhorn.scan.backoff import by_source
     show_default=True,
     help="Only requests in that state; the pending ones include those that are failing.",
 )
-@json_option
+@format_option
 @pass_app
-def list_(app: App, node: str | None, group: str | None, acq: str | None, state: str, as_json: bool) -> None:
+def list_(app: App, node: str | None, group: str | None, acq: str | None, state: str, form: Format) -> None:
     """\b
     Examples:
       alpenhorn request list --group offsite
@@ -41,26 +42,4 @@ def list_(app: App, node: str | None, group: str | None, acq: str | None, state:
         group_id=names.group(index, group).id if group else None,
         acq_id=names.acq(index, acq).id if acq else None,
     )
-    held = by_source(index)
-    if as_json:
-        output.documents(request_document(row, held) for row in rows)
-        return
-    output.table(
-        ("ID", "File", "From node", "Into group", "Size", "State", "Requested", "Attempts", "Last error"),
-        (
-            (
-                row.id,
-                row.path,
-                row.node,
-                row.group,
-                output.size(row.size_b),
-                row.state,
-                output.time(row.timestamp),
-                row.attempts,
-                row.error or waits_for(row, held),
-            )
-            for row in rows
-        ),
-        right=("ID", "Size", "Attempts"),
-        empty=f"No requests that are {state}.",
-    )
+    columns.show(form, request_columns(by_source(index)), rows, empty=f"No requests that are {state}.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.options import REQUEST_ID
-from alpenhorn.cli.requests import request_document
+from alpenhorn.cli.requests import request_columns
 from alpenhorn.cli.runs import workers
 from alpenhorn.listings import requests as listing
 from alpenhorn.listings.requests import RequestRow, RequestState
@@ -29,7 +29,7 @@ def show(app: App, request_id: int, as_json: bool) -> None:
     why: Why = in_a_run_now(app, request_id) if pending else ""
     if as_json:
         now = {"in_a_run_now": why or None, "in_a_run_now_code": code_in_json(why)}
-        output.document(request_document(row, by_source(app.index)) | now)
+        output.document(columns.document(request_columns(by_source(app.index)), row) | now)
         return
     output.fields(
         (

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import column, number, size
 from alpenhorn.cli.options import confirm
 from alpenhorn.edits.rules import make_up
 from alpenhorn.errors import DONE, FAILED
@@ -15,6 +16,15 @@ from alpenhorn.scan import rules as scan
 from alpenhorn.scan.rules import Action, Owed
 
 VERBS = {Action.AUTOSYNC: "request", Action.AUTOCLEAN: "release"}
+
+
+COLUMNS = (
+    column("node", "Node", "edge.node"),
+    column("group", "Group", "edge.group"),
+    column("action", "Action"),
+    number("files", "Files", "total.files"),
+    size("size_b", "Size", "total.bytes"),
+)
 
 
 @click.command()
@@ -41,15 +51,7 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
         raise click.UsageError("--json with --apply asks nothing, and needs --force")
     owed = scan.owed(app.index)
     if not as_json:
-        output.table(
-            ("Node", "Group", "Action", "Files", "Size"),
-            [
-                (one.edge.node, one.edge.group, one.action, one.total.files, output.size(one.total.bytes))
-                for one in owed
-            ],
-            right=("Files", "Size"),
-            empty="Nothing is amiss: every edge has done what it should have.",
-        )
+        columns.table(COLUMNS, owed, empty="No missed actions.")
         if owed:
             output.line("")
     done = None
@@ -77,17 +79,7 @@ def _question(owed: Sequence[Owed]) -> str:
 
 
 def _document(owed: Sequence[Owed], done: dict[Action, int] | None) -> None:
-    rows = [
-        {
-            "node": one.edge.node,
-            "group": one.edge.group,
-            "action": one.action,
-            "files": one.total.files,
-            "size_b": one.total.bytes,
-        }
-        for one in owed
-    ]
     applied = (
         None if done is None else {"requested": done[Action.AUTOSYNC], "released": done[Action.AUTOCLEAN]}
     )
-    output.document({"owed": rows, "applied": applied})
+    output.document({"owed": columns.documents(COLUMNS, owed), "applied": applied})
