@@ -11,6 +11,7 @@ import click
 
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import NODE
+from alpenhorn.config import MOST_JOBS
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
@@ -26,15 +27,15 @@ only_option = click.option(
     metavar="KIND",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Only import, check, delete, pull or tape (ask back, leave to tape); may be repeated.",
+    help="Only import, check, delete, pull or tape (recall and release); may be repeated.",
 )
 mass_delete_option = click.option(
     "--allow-mass-delete",
     is_flag=True,
-    help="Delete what is released even if it is a great part of a node (see delete_limit).",
+    help="Delete released copies even if they are a large part of a node (see delete_limit).",
 )
 jobs_option = click.option(
-    "--jobs", metavar="J", type=click.IntRange(1, 1000), help="So many worker processes."
+    "--jobs", metavar="J", type=click.IntRange(1, MOST_JOBS), help="Number of worker processes."
 )
 
 
