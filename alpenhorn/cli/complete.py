@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VARIABLE = "_ALPENHORN_COMPLETE"  # in which click's scripts say for which shell they ask
 
 
-class Existing(click.ParamType[str]):
+class ExistingName(click.ParamType[str]):
     """The name of a row of one kind: a key of `names.KINDS`."""
 
     def __init__(self, kind: str) -> None:
@@ -72,7 +72,7 @@ def _as_typed(name: str) -> str:
     return quoted.replace("\\", "\\\\")  # its `read` takes one away
 
 
-HOST = Existing("host")
-GROUP = Existing("group")
-NODE = Existing("node")
-ACQ = Existing("acquisition")
+HOST = ExistingName("host")
+GROUP = ExistingName("group")
+NODE = ExistingName("node")
+ACQ = ExistingName("acquisition")

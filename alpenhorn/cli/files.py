@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from alpenhorn.cli.app import CommandFunction
+from alpenhorn.cli.arguments import Md5Sum, SizeInBytes
 from alpenhorn.cli.columns import column, size, time
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.index.connection import Index
@@ -84,46 +84,16 @@ FOUND_COPY_COLUMNS = (
 )
 
 
-MOST_BYTES = 2**63 - 1  # what a BIGINT column holds
-
-
-class Md5(click.ParamType[str]):
-    """An MD5 sum, made lower case."""
-
-    name = "md5"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        # Imported here because all `file` commands would pay for it.
-        from alpenhorn.plan.pulls import MD5
-
-        text = str(value)
-        if not MD5.fullmatch(text):
-            self.fail(f"{text[:80]!a} is no MD5 sum, which has 32 hexadecimal digits", param, ctx)
-        return text.lower()
-
-
-class Bytes(click.ParamType[int]):
-    """A length in bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        text = str(value)
-        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MOST_BYTES:
-            self.fail(f"{text[:80]!a} is no number of bytes from 0 to {MOST_BYTES}", param, ctx)
-        return int(text)
-
-
 def facts_options(command: CommandFunction) -> CommandFunction:
     command = click.option(
         "--size",
         "size_b",
         metavar="SIZE",
-        type=Bytes(),
+        type=SizeInBytes(),
         help="The file's length in bytes.",
     )(command)
     return click.option(
-        "--md5", "md5sum", metavar="HASH", type=Md5(), help="The file's MD5 sum: 32 hexadecimal digits."
+        "--md5", "md5sum", metavar="HASH", type=Md5Sum(), help="The file's MD5 sum: 32 hexadecimal digits."
     )(command)
 
 

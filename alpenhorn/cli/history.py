@@ -8,10 +8,11 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.arguments import REQUEST_ID
 from alpenhorn.cli.columns import Column, Format, column, format_option, number, size, time
-from alpenhorn.cli.options import REQUEST_ID, confirm
+from alpenhorn.cli.options import confirm
 from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
-from alpenhorn.cli.times import Duration, When
+from alpenhorn.cli.times import Duration, TimeOrDuration
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.edits.history import prune as prune_old
 from alpenhorn.listings import history as scan
@@ -38,7 +39,7 @@ WORK_COLUMNS = (
 @click.option(
     "--since",
     metavar="T",
-    type=When(),
+    type=TimeOrDuration(),
     help="Only from then on: a date, a date and time in UTC, or that long ago, such as 7d.",
 )
 @click.option(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from alpenhorn.cli.app import CommandFunction
-from alpenhorn.cli.options import Text, notes_option
+from alpenhorn.cli.arguments import Text
+from alpenhorn.cli.options import notes_option
 from alpenhorn.errors import Refused
 
 

@@ -9,8 +9,9 @@ import click
 
 from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, CommandFunction
+from alpenhorn.cli.arguments import MOST_COUNT, RootPath, SizeInGib
 from alpenhorn.cli.complete import HOST
-from alpenhorn.cli.options import MOST_COUNT, Gib, Root, chosen, class_option, io_options, notes_option
+from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.errors import NotFound
@@ -20,7 +21,9 @@ from alpenhorn.scan import names
 host_option = click.option(
     "--host", type=HOST, metavar="HOST", help="The host that the node is on; '' for none."
 )
-root_option = click.option("--root", metavar="ROOT", type=Root(), help="The node's directory on its host.")
+root_option = click.option(
+    "--root", metavar="ROOT", type=RootPath(), help="The node's directory on its host."
+)
 
 
 def node_options(command: CommandFunction) -> CommandFunction:
@@ -29,10 +32,16 @@ def node_options(command: CommandFunction) -> CommandFunction:
         root_option,
         notes_option,
         click.option(
-            "--min-avail", metavar="SIZE", type=Gib(), help="GiB to keep free: below it nothing is pulled."
+            "--min-avail",
+            metavar="SIZE",
+            type=SizeInGib(),
+            help="GiB to keep free: below it nothing is pulled.",
         ),
         click.option(
-            "--max-total", metavar="SIZE", type=Gib(positive=True), help="GiB that its files may take up."
+            "--max-total",
+            metavar="SIZE",
+            type=SizeInGib(positive=True),
+            help="GiB that its files may take up.",
         ),
         io_options,
         click.option("--init", "initialise", is_flag=True, help="Let the next run initialise it."),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from alpenhorn.cli.options import fault
+from alpenhorn.cli.arguments import fault
 from alpenhorn.errors import Refused, UnsafePath
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.model.nodes import MARKER

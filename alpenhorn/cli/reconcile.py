@@ -108,9 +108,9 @@ def reconcile(
         shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
         with StopRequest(pool.wakeup) as stopping:
             if shown:
-                from alpenhorn.cli.progress import Progress
+                from alpenhorn.cli.progress import RunDisplay
 
-                with Progress() as progress:
+                with RunDisplay() as progress:
                     report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)
             else:
                 report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)

@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App
-from alpenhorn.cli.options import NAME
+from alpenhorn.cli.arguments import NAME
 from alpenhorn.edits.rename import rename
 from alpenhorn.scan import names
 

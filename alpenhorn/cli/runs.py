@@ -27,7 +27,7 @@ only_option = click.option(
     metavar="KIND",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Only import, check, delete, pull or tape (recall and release); may be repeated.",
+    help="Only import, check, delete, pull or tape (recall copies, or leave them to tape); may be repeated.",
 )
 mass_delete_option = click.option(
     "--allow-mass-delete",

@@ -90,9 +90,9 @@ def sync(
         started = time.monotonic()
         with StopRequest(pool.wakeup) as stopping, _without_mail(ctx, nodes, shown or app.verbosity > 0):
             if shown:
-                from alpenhorn.cli.progress import Progress
+                from alpenhorn.cli.progress import RunDisplay
 
-                with Progress() as progress:
+                with RunDisplay() as progress:
                     report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
             else:
                 report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)

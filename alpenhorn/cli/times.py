@@ -25,7 +25,7 @@ class Duration(click.ParamType[float]):
             )
 
 
-class When(click.ParamType["datetime | timedelta"]):
+class TimeOrDuration(click.ParamType["datetime | timedelta"]):
     """A moment, naive UTC, of an ISO 8601 date or date and time; or a duration from now on, such as `30d`."""
 
     name = "time"

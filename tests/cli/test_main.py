@@ -115,8 +115,8 @@ def test_the_readme_has_a_line_for_each_command_and_for_nothing_else() -> None:
 
 
 def test_wrong_usage_is_told_and_ends_with_2() -> None:
-    for arguments in (["nonsense"], ["--nonsense"], ["node", "nonsense"], ["sync", "--jobs", "x"], ["plan", "--jobs", "513"]):
-        done = run(*arguments)
+    for line in ("nonsense", "--nonsense", "node nonsense", "sync --jobs x", "plan --jobs 513"):
+        done = run(*line.split())
         assert done.returncode == 2, done.stderr
         assert "Error: " in done.stderr
         assert "Traceback" not in done.stderr

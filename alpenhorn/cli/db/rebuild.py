@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.options import NAME
+from alpenhorn.cli.arguments import NAME
 from alpenhorn.errors import DONE, FAILED, Refused
 
 

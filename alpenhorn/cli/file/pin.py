@@ -8,9 +8,9 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.arguments import Text
 from alpenhorn.cli.complete import NODE
-from alpenhorn.cli.options import Text
-from alpenhorn.cli.times import When
+from alpenhorn.cli.times import TimeOrDuration
 from alpenhorn.edits import pins as edit_pins
 from alpenhorn.errors import Refused
 from alpenhorn.scan import clean_candidates, names
@@ -26,7 +26,7 @@ LONGEST_REASON = 1000
 @click.option(
     "--until",
     metavar="T",
-    type=When(),
+    type=TimeOrDuration(),
     help="Keep it until then: a date (its 00:00 UTC), a date and time in UTC, or a duration such as 30d.",
 )
 @pass_app

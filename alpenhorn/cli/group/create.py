@@ -8,7 +8,8 @@ import click
 
 from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.options import NAME, chosen, class_option, io_edits, io_options, notes_option
+from alpenhorn.cli.arguments import NAME
+from alpenhorn.cli.options import chosen, class_option, io_edits, io_options, notes_option
 from alpenhorn.edits import groups as edit_group
 
 

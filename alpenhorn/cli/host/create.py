@@ -6,8 +6,9 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.arguments import NAME
 from alpenhorn.cli.hosts import host_options, refuse_useless
-from alpenhorn.cli.options import NAME, chosen
+from alpenhorn.cli.options import chosen
 from alpenhorn.edits import hosts as edit_host
 
 

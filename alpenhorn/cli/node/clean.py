@@ -13,10 +13,11 @@ import click
 
 from alpenhorn.cli import bulk, output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.arguments import SizeInGib
 from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.long_work import LongWork
-from alpenhorn.cli.options import Gib, acq_option, at_most_one
+from alpenhorn.cli.options import acq_option, at_most_one
 from alpenhorn.cli.releases import archive_refusal, next_step
 from alpenhorn.edits import clean as edit_clean
 from alpenhorn.model.nodes import GIB, NodeFact
@@ -69,7 +70,7 @@ class CleanOptions(NamedTuple):
     "-s",
     "--size",
     metavar="SIZE",
-    type=Gib(positive=True),
+    type=SizeInGib(positive=True),
     help="Release the oldest registered files until SIZE GiB are released, including earlier releases.",
 )
 @click.option(

@@ -8,9 +8,10 @@ import click
 
 from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.arguments import NAME
 from alpenhorn.cli.complete import GROUP
 from alpenhorn.cli.nodes import columns, node_options, note_idle, real_roots
-from alpenhorn.cli.options import NAME, at_most_one, io_edits
+from alpenhorn.cli.options import at_most_one, io_edits
 from alpenhorn.edits import nodes as edit_node
 from alpenhorn.scan import names
 

@@ -8,7 +8,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.options import REQUEST_ID
+from alpenhorn.cli.arguments import REQUEST_ID
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.record import backoff
 

@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.options import REQUEST_ID
+from alpenhorn.cli.arguments import REQUEST_ID
 from alpenhorn.cli.requests import request_columns
 from alpenhorn.cli.runs import workers
 from alpenhorn.listings import requests as listing
