@@ -78,13 +78,17 @@ def history(
       alpenhorn history --node archive1 --since 7d
       alpenhorn history --prune 365d
     """
-    shows = {"--file": path, "--node": node_name, "--run": run_id, "--since": since, "--limit": limit}
+    shows: dict[str, object] = {
+        "--file": path,
+        "--node": node_name,
+        "--run": run_id,
+        "--since": since,
+        "--limit": limit,
+    }
     if prune is not None:
-        given = [
-            name
-            for name, value in {**shows, f"--format {form}": None if form is Format.TABLE else form}.items()
-            if value is not None
-        ]
+        if form is not Format.TABLE:
+            shows[f"--format {form}"] = form
+        given = [name for name, value in shows.items() if value is not None]
         if given:
             raise click.UsageError(f"--prune cannot be used with {given[0]}")
         _prune(app, prune, force)
