@@ -116,7 +116,7 @@ class Md5Sum(click.ParamType[str]):
 
         text = str(value)
         if not MD5.fullmatch(text):
-            self.fail(f"{text[:80]!a} is no MD5 sum, which has 32 hexadecimal digits", param, ctx)
+            self.fail(f"{text[:80]!a} is not an MD5 sum (32 hexadecimal digits)", param, ctx)
         return text.lower()
 
 
@@ -128,7 +128,7 @@ class SizeInBytes(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MOST_BYTES:
-            self.fail(f"{text[:80]!a} is no number of bytes from 0 to {MOST_BYTES}", param, ctx)
+            self.fail(f"{text[:80]!a} is not a number of bytes from 0 to {MOST_BYTES}", param, ctx)
         return int(text)
 
 

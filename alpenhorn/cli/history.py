@@ -33,20 +33,20 @@ WORK_COLUMNS = (
 
 
 @click.command()
-@click.option("--file", "path", metavar="F", help="What happened to file F, given as ACQUISITION/NAME.")
-@click.option("--node", "node_name", metavar="N", help="What happened on node N.")
-@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="What run R did.")
+@click.option("--file", "path", metavar="F", help="Events of file F, given as ACQUISITION/NAME.")
+@click.option("--node", "node_name", metavar="N", help="Events on node N.")
+@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Events of run R.")
 @click.option(
     "--since",
     metavar="T",
     type=TimeOrDuration(),
-    help="Only from then on: a date, a date and time in UTC, or that long ago, such as 7d.",
+    help="Start of the period: a date, a date and time in UTC, or a duration until now, such as 7d.",
 )
 @click.option(
     "--limit",
     metavar="N",
     type=click.IntRange(1, 10_000_000),
-    help=f"At most the newest N: by default {RUNS} runs, {EVENTS} events.",
+    help=f"Number of the newest runs or events: by default {RUNS} runs, {EVENTS} events.",
 )
 @click.option(
     "--prune", metavar="AGE", type=Duration(), help="Remove what is older than AGE, such as 365d, for good."
@@ -156,7 +156,7 @@ def _events(
             f"older events are left out; show more of them with --limit, such as --limit {10 * limit}"
         )
     shown = _event_columns(with_file=file is None, with_node=node is None, with_run=run is None)
-    columns.show(form, shown, rows, empty="Nothing is known to have happened.")
+    columns.show(form, shown, rows, empty="No events.")
 
 
 def _show_run(line: RunLine) -> None:

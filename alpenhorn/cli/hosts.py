@@ -17,10 +17,13 @@ def host_options(command: CommandFunction) -> CommandFunction:
         "--username",
         metavar="USER",
         type=Text(64),
-        help="The user to log in as, for other hosts' pulls; '' removes it.",
+        help="User name with which other hosts log in; '' removes it.",
     )(command)
     return click.option(
-        "--address", metavar="ADDR", type=Text(255), help="The address for other hosts' pulls; '' removes it."
+        "--address",
+        metavar="ADDR",
+        type=Text(255),
+        help="Address at which other hosts reach it; '' removes it.",
     )(command)
 
 

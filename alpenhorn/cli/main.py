@@ -22,8 +22,8 @@ from alpenhorn.outside import exception, harmless
 )
 @click.version_option(__version__, prog_name="alpenhorn", message="%(prog)s %(version)s")
 @click.option("-c", "--conf", metavar="FILE", help="Read this configuration file after all others.")
-@click.option("-v", "--verbose", count=True, help="Tell more; repeat for still more.")
-@click.option("-q", "--quiet", count=True, help="Tell less; repeat for still less.")
+@click.option("-v", "--verbose", count=True, help="Print more; may be repeated.")
+@click.option("-q", "--quiet", count=True, help="Print less; may be repeated.")
 @click.pass_context
 def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
     """Keep replicas of data where they belong, from a cron line and without a daemon.

@@ -29,7 +29,7 @@ AMOUNT_COLUMNS = (number("files", "Files"), size("size_b", "Size", "bytes"))
 @click.option(
     "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only copies on NODE; may be repeated."
 )
-@click.option("--check", is_flag=True, help="Only tell what would be done.")
+@click.option("--check", is_flag=True, help="Only show what would be done.")
 @click.option("--force", is_flag=True, help="Do not ask.")
 @json_option
 @pass_app
@@ -118,7 +118,7 @@ def _show(topology: Topology, repairs: Repairs) -> None:
     if repairs.wanted:
         columns.table(_requests(topology), repairs.wanted.items())
     elif not repairs.left:
-        output.line("Nothing to mend: no copy is corrupt or missing.")
+        output.line("No corrupt or missing copies.")
     if repairs.left:
         output.heading("Not requested:")
         columns.table(_left(topology), repairs.left.items())

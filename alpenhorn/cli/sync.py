@@ -26,7 +26,7 @@ MOST_LINES = 30  # of things to tell; cron mails them all
 @only_option
 @jobs_option
 @click.option(
-    "--time-limit", metavar="T", type=Duration(), help="Start nothing new after that long, such as 50m."
+    "--time-limit", metavar="T", type=Duration(), help="Start no new work after this time, such as 50m."
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; the same as `alpenhorn plan`.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
@@ -34,7 +34,7 @@ MOST_LINES = 30  # of things to tell; cron mails them all
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Record what is missing or unreadable even if it is a great part of a node.",
+    help="Record missing and unreadable copies even if they are a large part of a node.",
 )
 @pass_app
 @click.pass_context

@@ -50,7 +50,7 @@ def sync_options(command: CommandFunction) -> CommandFunction:
         bulk_options,
         click.option("-x", "--cancel", is_flag=True, help="Cancel pending requests."),
         click.option(
-            "-a", "--all", "all_", is_flag=True, help="With --cancel: whatever is at the other end."
+            "-a", "--all", "all_", is_flag=True, help="With --cancel: from any node, or into any group."
         ),
         acq_option,
     ):

@@ -21,7 +21,9 @@ class Duration(click.ParamType[float]):
             return parse_duration(value if isinstance(value, int | float) else str(value))
         except ValueError:
             self.fail(
-                f"{value!r} is no duration: use a number of seconds, or for example 90s, 50m, 2h", param, ctx
+                f"{value!r} is not a duration; use a number of seconds, or for example 90s, 50m, 2h",
+                param,
+                ctx,
             )
 
 
@@ -46,7 +48,7 @@ class TimeOrDuration(click.ParamType["datetime | timedelta"]):
             return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
         except (ValueError, OverflowError):
             self.fail(
-                f"{text[:40]!a} is no time: use a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
+                f"{text[:40]!a} is not a time; use a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
                 " duration such as 30d or 12h",
                 param,
                 ctx,

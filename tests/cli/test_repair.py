@@ -16,7 +16,7 @@ def damaged(archive: Archive) -> Archive:
 
 def test_nothing_to_mend(archive: Archive) -> None:
     archive.file("a", field1="YY", off1="XN", off2="MY")
-    assert archive.ok("repair") == "Nothing to mend: no copy is corrupt or missing.\n"
+    assert archive.ok("repair") == "No corrupt or missing copies.\n"
     assert archive("repair", "--check", "--json").json == {"requests": [], "left": [], "requested": None}
 
 

@@ -16,8 +16,8 @@ COLUMNS = (column("name", "Name"), number("files", "Files"), size("size_b", "Siz
 
 
 @click.command()
-@click.option("--group", type=GROUP, metavar="GROUP", help="Only acquisitions, and files, that are in GROUP.")
-@click.option("--node", type=NODE, metavar="NODE", help="Only acquisitions, and files, that are on NODE.")
+@click.option("--group", type=GROUP, metavar="GROUP", help="Only acquisitions and files in GROUP.")
+@click.option("--node", type=NODE, metavar="NODE", help="Only acquisitions and files on NODE.")
 @format_option
 @pass_app
 def list_(app: App, group: str | None, node: str | None, form: Format) -> None:

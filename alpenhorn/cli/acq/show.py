@@ -18,8 +18,8 @@ NODES = (column("name", "Node", "node"), column("group", "Group"), *COUNTS)
 
 @click.command()
 @click.argument("name", type=ACQ, metavar="ACQ")
-@click.option("--show-groups", is_flag=True, help="Show what of it is in which group.")
-@click.option("--show-nodes", is_flag=True, help="Show what of it is on which node.")
+@click.option("--show-groups", is_flag=True, help="Show its files in each group.")
+@click.option("--show-nodes", is_flag=True, help="Show its files on each node.")
 @json_option
 @pass_app
 def show(app: App, name: str, show_groups: bool, show_nodes: bool, as_json: bool) -> None:

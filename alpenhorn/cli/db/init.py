@@ -32,7 +32,9 @@ def init(app: App, only: str | None) -> None:
     named = {one.loaded.name: one for one in brought if one.loaded is not None}
     if only is not None and only not in (*schema.COMPONENTS, *named):
         known = ", ".join((*schema.COMPONENTS, *named))
-        raise click.BadParameter(f"there is no component {only!r}; known are {known}", param_hint="--only")
+        raise click.BadParameter(
+            f"unknown component {only!r}; known components: {known}", param_hint="--only"
+        )
     index = app.open_index(create=True)
     index.answer_within(None)  # an index on a large table takes its time
     added = [] if only in named else schema.create(index, only)

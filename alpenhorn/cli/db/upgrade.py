@@ -12,13 +12,13 @@ from alpenhorn.errors import Refused
 
 
 @click.command()
-@click.option("-c", "--check", is_flag=True, help="Only say what would be done.")
+@click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
 @click.option(
     "--dump",
     "target",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the dump to FILE, which must not be there; by default beside the SQLite file, or in the working"
+    help="Write the dump to FILE, which must not exist; by default beside the SQLite file, or in the working"
     " directory, under a name with the date.",
 )
 @options.force_option

@@ -25,7 +25,7 @@ from alpenhorn.scan.names import FileName
 @click.argument("path", metavar="FILE")
 @click.option("--archive-ok", is_flag=True, help="Allow this on an archive node.")
 @click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="The copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only the copy on NODE.")
 @click.option(
     "-n",
     "--now",
@@ -92,7 +92,7 @@ def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
             changed = True
             output.line(f"Cancelled the release of {file.path} on {node.name}.")
     if not changed:
-        output.line(f"No released copy of {file.path} to want again.")
+        output.line(f"No release of {file.path} to undo.")
     for name in clean_candidates.being_deleted(app.index, file_id=file.id):
         output.note(f"a run is deleting {file.path} on {name} at this moment")
 

@@ -35,7 +35,7 @@ from alpenhorn.scan import names
     multiple=True,
     help="Without a healthy copy on NODE; may be repeated.",
 )
-@click.option("-a", "--all", "every", is_flag=True, help="All places must fit, not just one of them.")
+@click.option("-a", "--all", "every", is_flag=True, help="Require all places, not just one of them.")
 @state_options
 @click.option(
     "--from", "from_", type=NODE, metavar="SRC", help="With --to: files that can be copied from node SRC."

@@ -25,8 +25,8 @@ from alpenhorn.scan import names
     metavar="NODE",
     help="Read the length and MD5 sum from the copy on NODE, on this host.",
 )
-@click.option("--force", is_flag=True, help="With --from-copy: replace a length or MD5 sum that is known.")
-@click.option("--no-reverify", is_flag=True, help="Leave its copies as good as they are recorded.")
+@click.option("--force", is_flag=True, help="With --from-copy: replace a known length or MD5 sum.")
+@click.option("--no-reverify", is_flag=True, help="Keep the recorded states of its copies.")
 @pass_app
 def modify(
     app: App,

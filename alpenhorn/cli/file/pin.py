@@ -21,13 +21,13 @@ LONGEST_REASON = 1000
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Keep only the copy on NODE.")
-@click.option("--reason", metavar="R", type=Text(LONGEST_REASON), help="Say why, for those who wonder later.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Pin only the copy on NODE.")
+@click.option("--reason", metavar="R", type=Text(LONGEST_REASON), help="Reason for the pin.")
 @click.option(
     "--until",
     metavar="T",
     type=TimeOrDuration(),
-    help="Keep it until then: a date (its 00:00 UTC), a date and time in UTC, or a duration such as 30d.",
+    help="End of the pin: a date (00:00 UTC), a date and time in UTC, or a duration such as 30d.",
 )
 @pass_app
 def pin(

@@ -24,7 +24,7 @@ TRANSFERS = (
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("-a", "--all", "all_", is_flag=True, help="Show all of it.")
+@click.option("-a", "--all", "all_", is_flag=True, help="Show everything.")
 @click.option("--groups", is_flag=True, help="Show its state in the groups.")
 @click.option("--nodes", is_flag=True, help="Show its copies on the nodes.")
 @click.option("--transfers", is_flag=True, help="Show its copy requests.")

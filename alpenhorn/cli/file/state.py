@@ -25,7 +25,7 @@ from alpenhorn.scan import names
     help=f"Record this state: {', '.join(edit_copy.SETTINGS)}.",
 )
 @click.option("--ready", is_flag=True, help="Record that the copy can be read at once.")
-@click.option("--unready", is_flag=True, help="Record that it cannot.")
+@click.option("--unready", is_flag=True, help="Record that the copy cannot be read at once.")
 @json_option
 @pass_app
 def state(

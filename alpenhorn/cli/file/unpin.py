@@ -14,7 +14,7 @@ from alpenhorn.scan.pins import EVERY_NODE
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Take away the pin of the copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Remove the pin on NODE.")
 @pass_app
 def unpin(app: App, path: str, node_name: str | None) -> None:
     """Without --node this is the pin on every node; pins on single nodes stay.

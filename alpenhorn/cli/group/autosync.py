@@ -14,7 +14,7 @@ from alpenhorn.scan.rules import Action
 @click.command()
 @click.argument("group_name", type=GROUP, metavar="GROUP")
 @click.argument("node_name", type=NODE, metavar="NODE")
-@click.option("--remove", is_flag=True, help="Stop doing so.")
+@click.option("--remove", is_flag=True, help="Remove the rule.")
 @pass_app
 def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
     """From now on a good copy that is imported or pulled onto NODE is requested into GROUP, unless GROUP has the

@@ -21,9 +21,9 @@ NAMED = 5  # nodes
 
 @click.command()
 @click.argument("name", type=HOST, metavar="HOST")
-@click.option("-c", "--check", is_flag=True, help="Only say what would be done.")
+@click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
 @force_option
-@click.option("--remove-nodes", is_flag=True, help="Take the nodes that are on it off it.")
+@click.option("--remove-nodes", is_flag=True, help="Remove its nodes from the host.")
 @pass_app
 def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) -> None:
     """A host with nodes is refused.  With --remove-nodes its nodes stay in the index, with everything known of

@@ -15,7 +15,7 @@ from alpenhorn.scan.rules import Action
 @click.command()
 @click.argument("node_name", type=NODE, metavar="NODE")
 @click.argument("group_name", type=GROUP, metavar="GROUP")
-@click.option("--remove", is_flag=True, help="Stop doing so.")
+@click.option("--remove", is_flag=True, help="Remove the rule.")
 @pass_app
 def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:
     """From now on, when a copy in GROUP is recorded as good, the copy on NODE is released: the next run removes

@@ -158,7 +158,7 @@ def _cancel(app: App, node: NodeFact, selection: Selection, options: CleanOption
         clean_candidates.to_cancel(selection),
         "c.id",
         counting=f"released copies on {node.name}",
-        nothing=f"No released copies on {node.name} to want again.",
+        nothing=f"No releases on {node.name} to undo.",
         verb="cancel",
         doing="Cancelling",
         subject=lambda found: f"the release of {bulk.some_copies(found)} on {node.name}",

@@ -25,7 +25,7 @@ from alpenhorn.scan import names
 @click.option(
     "--group", "group_name", type=GROUP, metavar="GROUP", help="Move the node, with its files, to GROUP."
 )
-@click.option("--no-max-total", is_flag=True, help="Let its files take up any space.")
+@click.option("--no-max-total", is_flag=True, help="Remove the maximum size of its files.")
 @pass_app
 def modify(
     app: App,

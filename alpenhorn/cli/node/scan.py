@@ -12,7 +12,7 @@ from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.scan import names
 
 register_option = click.option(
-    "-n", "--register-new", is_flag=True, help="Also take files that the index does not know."
+    "-n", "--register-new", is_flag=True, help="Also import files that are not in the index."
 )
 
 

@@ -58,10 +58,12 @@ class VerifyOptions(NamedTuple):
     help="Copies in any of these states: --corrupt, --healthy and --missing.",
 )
 @click.option("--cancel", is_flag=True, help="Cancel the checks; record suspect copies as chosen.")
-@click.option("--corrupt", is_flag=True, help="Corrupt copies.  With --cancel: they are corrupt (default).")
+@click.option(
+    "--corrupt", is_flag=True, help="Corrupt copies; with --cancel: record them as corrupt (default)."
+)
 @bulk_options
-@click.option("--healthy", is_flag=True, help="Good copies.  With --cancel: they are good.")
-@click.option("--missing", is_flag=True, help="Missing copies.  With --cancel: they are missing.")
+@click.option("--healthy", is_flag=True, help="Good copies; with --cancel: record them as good.")
+@click.option("--missing", is_flag=True, help="Missing copies; with --cancel: record them as missing.")
 @pass_app
 def verify(app: App, /, node_name: str, **options: Any) -> None:
     """The next runs read the copies in full; until then they are suspect and do not count.  Corrupt and missing
@@ -119,7 +121,7 @@ def _cancel(app: App, node: NodeFact, selection: Selection, state: State, option
         verify_candidates.to_cancel(selection),
         "c.id",
         counting=f"suspect copies on {node.name}",
-        nothing=f"No suspect copies on {node.name} whose check could be cancelled.",
+        nothing=f"No checks on {node.name} to cancel.",
         verb="cancel",
         doing="Cancelling",
         subject=lambda found: f"the check of {bulk.some_copies(found)} on {node.name}",

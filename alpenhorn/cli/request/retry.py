@@ -15,7 +15,7 @@ from alpenhorn.record import backoff
 
 @click.command()
 @click.argument("ids", metavar="[ID...]", nargs=-1, type=REQUEST_ID)
-@click.option("--all", "all_", is_flag=True, help="All requests that are failing.")
+@click.option("--all", "all_", is_flag=True, help="Retry all failing requests.")
 @pass_app
 def retry(app: App, ids: Sequence[int], all_: bool) -> None:
     """Their delays are cleared, and so are the delays of the hosts and nodes that they wait for.

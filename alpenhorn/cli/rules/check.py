@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 @click.command()
-@click.option("--apply", "apply_", is_flag=True, help="File the requests, and release the copies.")
+@click.option("--apply", "apply_", is_flag=True, help="Apply the rules: request and release these copies.")
 @click.option("--force", is_flag=True, help="With --apply: do not ask.")
 @json_option
 @pass_app
