@@ -1347,7 +1347,7 @@ class Code(_Codes):
     PROGRAM_TIMED_OUT = "program-timed-out", "{detail}"
     """A program that alpenhorn ran did not end in time and was killed."""
     RUN_STOPPED = "run-stopped", "the run was asked to stop"
-    """SIGINT or SIGTERM; the next run goes on."""
+    """SIGINT, SIGTERM or SIGHUP; the next run goes on."""
 
     # --- file systems and limits
 
@@ -1496,6 +1496,11 @@ class Code(_Codes):
         " reads and no writes; see whether its disk or file server is in order",
     )
     """Each further run would leave one more."""
+    LOCK_NO_PROCESS = (
+        "lock-no-process",
+        "no process can be started for its run lock: {why}; raise the limit on this user's processes (ulimit -u)",
+    )
+    """The node is left out of the run; the others go on."""
     LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
     """The node is left out of the run."""
 

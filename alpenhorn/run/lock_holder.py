@@ -81,7 +81,7 @@ class LockHolder:
             self._pidfd = os.pidfd_open(self._pid)
         except OSError as error:
             ours.close()
-            raise StorageError(f"no process can be started for the run lock: {error.strerror}") from None
+            raise StorageError(Code.LOCK_NO_PROCESS(why=error.strerror)) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
