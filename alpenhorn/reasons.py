@@ -1243,6 +1243,12 @@ class Code(_Codes):
         " never initialised (alpenhorn node init {node})",
     )
     """An empty mount point looks like this."""
+    ROOT_NOT_MOUNTED = (
+        "root-not-mounted",
+        "{root} has no file {marker}, which earlier runs have found there: mount the storage of node {node}; or, if"
+        " another disk is to take its place: alpenhorn node init {node}",
+    )
+    """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (
         "root-of-other-node",
         "{root} belongs to node {other}, not to {node}: mount the right storage there, or"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alpenhorn.conditions import Condition
+from alpenhorn.conditions import IMPORTS, Condition
 from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
@@ -29,7 +29,11 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     decided = decide(stored, met, now, remind, asked.unwatched, lambda one: _looked(one, asked, report))
     record.write(index, host, decided.written, decided.removed)
     # That the nodes are back is said of each.
-    report.over = [_over(one, now, report) for one in decided.over if one.code != Code.RUN_NO_NODE]
+    report.over = [
+        _over(one, now, report)
+        for one in decided.over
+        if one.code != Code.RUN_NO_NODE and not one.subject.startswith(IMPORTS)
+    ]
     if asked.unwatched:
         report.leave_out(met.keys() - decided.told)
 

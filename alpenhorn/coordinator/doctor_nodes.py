@@ -32,6 +32,7 @@ from alpenhorn.scan.media import Known
 from alpenhorn.scan.topology import Topology
 
 MOST_WORKERS = 32
+READ_ONLY = "is read-only"
 LONG_RUN = datetime.timedelta(days=1)
 _HOLDER = re.compile(r"pid (\d+) on \S+ since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 
@@ -163,7 +164,7 @@ def _node(
         return
     initialised_next = node.id in marks.initialised_next
     if seen.probe.uninitialised:
-        yield _unmarked(node, initialised_next)
+        yield _unmarked(node, initialised_next, media.knows(node.id))
         return
     if (node.id, seen.probe.owner) in marks.former_names:
         yield Finding(
@@ -183,7 +184,7 @@ def _node(
         yield Finding(
             Level.FAIL,
             Code.NODE_UNWRITABLE(node=node.name, why=seen.unwritable),
-            f"make all of it writable for {user()}, as whom runs work; or alpenhorn node deactivate {node.name}",
+            _writable_again(seen.unwritable, node),
         )
     elif seen.locks:
         yield Finding(Level.FAIL, Code.NODE_WITHOUT_LOCKS(node=node.name, why=seen.locks))
@@ -202,12 +203,27 @@ def _node(
         yield _run_lock(node, seen.holder, now)
 
 
-def _unmarked(node: NodeFact, initialised_next: bool) -> Finding:
+def _writable_again(why: str, node: NodeFact) -> str:
+    how = (
+        "mount it writable"
+        if why.endswith(READ_ONLY)
+        else f"make all of it writable for {user()}, as whom runs work"
+    )
+    return f"{how}; or alpenhorn node deactivate {node.name}"
+
+
+def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
     if initialised_next:
         return Finding(
             Level.WARN,
             Code.ROOT_NOT_MARKED_YET(node=node.name, root=node.root),
             "alpenhorn sync",
+        )
+    if known:
+        return Finding(
+            Level.FAIL,
+            Code.ROOT_WITHOUT_MARKER(node=node.name, root=node.root, marker=MARKER),
+            f"mount its storage there; if another disk is to take its place: alpenhorn node init {node.name}",
         )
     return Finding(
         Level.FAIL,
@@ -265,7 +281,7 @@ def look(task: Task, report: Reporter) -> Look:
 
 def _unwritable(root: str) -> str:
     if os.statvfs(root).f_flag & os.ST_RDONLY:
-        return f"the file system of {root} is read-only"
+        return f"the file system of {root} {READ_ONLY}"
     private, run_lock = os.path.join(root, os.path.dirname(RUN_LOCK)), os.path.join(root, RUN_LOCK)
     for path in (root, private, run_lock, os.path.join(root, LOCK_NAME)):
         need = os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(path) else 0)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from itertools import chain
 
+from alpenhorn.conditions import IMPORTS
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.naming import Listing, Naming
 from alpenhorn.index.charset import UNHELD
@@ -24,6 +25,7 @@ from alpenhorn.model import (
     Verdict,
 )
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
+from alpenhorn.plan.conditions import SUBJECT, essence
 from alpenhorn.plan.imports import Named, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.record import imports
@@ -176,7 +178,8 @@ class Search(ABC):
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
-            context.report.warnings.lasting(headed(f"not imported from {node.name}", why), path)
+            subject = f"{IMPORTS}{node.name}: {essence(why)}"[:SUBJECT]
+            context.report.warnings.lasting(headed(f"not imported from {node.name}", why), path, subject)
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)

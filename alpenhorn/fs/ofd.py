@@ -33,7 +33,7 @@ _STOP_GRACE = 1.0
 _REOPENINGS = 100
 
 _NO_SUCH_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
 def exclusive(byte: int) -> bytes:
@@ -210,7 +210,9 @@ def _why_not_opened(path: str, root: str, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return f"{root} is not there: is it mounted, and is the node's root right?"
     remedy = ""
-    if error.errno in _DENIED:
+    if error.errno == errno.EROFS:
+        remedy = "; mount its file system writable"
+    elif error.errno in _DENIED:
         remedy = (
             "; the user running alpenhorn must be able to write to this file and its directory: give the root to a"
             " group in which all of them are, and make it writable for that group"
