@@ -8,6 +8,7 @@ and for nobody else: whoever can open a lock file can hold its lock.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -54,9 +55,10 @@ def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
         except FileExistsError:
             pass
         except OSError as error:
-            raise StorageError(
-                f"cannot make {path}: {error.strerror}; the user running alpenhorn must be able to write to {root}"
-            ) from error
+            read_only = error.errno == errno.EROFS
+            user = f"the user running alpenhorn must be able to write to {root}"
+            remedy = "mount its file system writable" if read_only else user
+            raise StorageError(f"cannot make {path}: {error.strerror}; {remedy}") from error
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
     except NotADirectoryError:
