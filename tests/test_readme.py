@@ -100,6 +100,13 @@ def test_every_option_that_a_sentence_names_is_there(span: str, words: list[str]
     assert not set(options) - known - {"--json", "--help"}, f"{span}: no such option"
 
 
+def test_every_test_that_it_names_is_there() -> None:
+    """A promise names the test that shows it."""
+    named = set(re.findall(r"`((?:\w+/)?test_\w+\.py)`", README.read_text()))
+    assert len(named) > 15
+    assert [name for name in sorted(named) if not (README.parent / "tests" / name).is_file()] == []
+
+
 def test_every_configuration_key_has_a_line_in_the_table() -> None:
     section = README.read_text().partition("\n## Configuration\n")[2].partition("\n## ")[0]
     told = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", section, re.MULTILINE)
