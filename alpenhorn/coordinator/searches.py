@@ -6,24 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from itertools import chain
 
-from alpenhorn.conditions import IMPORTS
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.naming import Listing, Naming
 from alpenhorn.index.charset import UNHELD
-from alpenhorn.model import (
-    DetectJob,
-    Done,
-    Fate,
-    ImportFile,
-    ImportJob,
-    ImportResult,
-    NodeFact,
-    SearchJob,
-    SearchOutcome,
-    Stamp,
-    Task,
-    Verdict,
-)
+from alpenhorn.model.conditions import IMPORTS
+from alpenhorn.model.imports import DetectJob, ImportFile, ImportJob, ImportResult
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
+from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
 from alpenhorn.plan.conditions import SUBJECT, essence
 from alpenhorn.plan.imports import Named, choose, is_new, without_taken

@@ -72,8 +72,8 @@ from pathlib import Path
 from alpenhorn.cli.app import App
 from alpenhorn.coordinator.report import Asked, Unwatched
 from alpenhorn.coordinator.sync import sync
-from alpenhorn.run.pool import Pool
-from alpenhorn.run.worker import Worker
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.worker import Worker
 app = App(sys.argv[2])
 worker = Worker(app.config.transfer)
 with Pool(2, worker, before_fork=app.disconnect, prepare=worker.prepare) as pool:
@@ -225,8 +225,8 @@ FETCHING = """
 import sys
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
-from alpenhorn.run.pool import Pool
-from alpenhorn.run.stopping import StopRequest
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.stopping import StopRequest
 with Pool(1, print) as pool, StopRequest(pool.wakeup) as stopping:
     index = Index.open(sys.argv[1])
     index.stopping = stopping
