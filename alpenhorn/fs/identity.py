@@ -77,9 +77,7 @@ def write(root: str, identity: Identity) -> None:
     try:
         found, slot = _newest(root, _read(root, fd))
         if (found.index_id, found.medium) != (identity.index_id, identity.medium):
-            raise StorageError(
-                f"{root}: another medium was mounted there meanwhile; nothing was changed on it"
-            )
+            raise StorageError(Code.OTHER_MEDIUM_MEANWHILE(root=root))
         os.pwrite(fd, _slot(identity), SLOT_B * (1 - slot))
         os.fdatasync(fd)
     finally:
@@ -115,10 +113,7 @@ def _newest(root: str, content: bytes) -> tuple[Identity, int]:
     for raw in slots:
         head = _HEAD.match(raw)
         if head and int(head[1]) > 1:
-            raise StorageError(
-                f"{root}/{PATH} is of version {int(head[1])}, and this program knows version 1: install a newer"
-                " alpenhorn"
-            )
+            raise StorageError(Code.IDENTITY_TOO_NEW(file=f"{root}/{PATH}", version=int(head[1])))
     if len(content) != 2 * SLOT_B:
         raise _damaged(root, f"it has {len(content)} bytes or more, not {2 * SLOT_B}")
     found = [(one, number) for number, raw in enumerate(slots) if (one := _parse(raw)) is not None]
@@ -146,7 +141,4 @@ def _slot(identity: Identity) -> bytes:
 
 
 def _damaged(root: str, why: str) -> StorageError:
-    return StorageError(
-        f"the identity file {root}/{PATH} is damaged: {why}; remove it, and the next run takes the medium for another"
-        " one and reads every copy on it"
-    )
+    return StorageError(Code.IDENTITY_DAMAGED(file=f"{root}/{PATH}", why=why))

@@ -54,9 +54,7 @@ def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
         except FileExistsError:
             pass
         except OSError as error:
-            raise StorageError(
-                f"cannot make {path}: {error.strerror}; the user running alpenhorn must be able to write to {root}"
-            ) from error
+            raise StorageError(Code.OWN_NOT_MADE(path=path, why=error.strerror, root=root)) from error
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
     except NotADirectoryError:
