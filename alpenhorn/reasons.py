@@ -1053,6 +1053,10 @@ class Code(_Codes):
         "{file} holds the password of the index and can be read by others",
     )
     """Any user of the host can change the index."""
+    PRIVATE_KEY_READABLE = "private-key-readable", "the private key {file} can be read by others"
+    """Any user of the host can log in to the server of the index."""
+    OPTION_FILE_READABLE = "option-file-readable", "the option file {file} can be read by others"
+    """Any user of the host can read the password of the index, if it is in there."""
     LOG_FILE_IS_DIRECTORY = "log-file-is-directory", "the log file {file} is a directory"
     """Runs cannot begin."""
     LOG_FILE_UNWRITABLE = "log-file-unwritable", "the log file {file} cannot be written"
@@ -1182,11 +1186,6 @@ class Code(_Codes):
         "node {node} has {free:.2f} GiB free{limit}: it takes no more files",
     )
     """Nothing is pulled onto it."""
-    NODE_LOCKED_FOR_LONG = (
-        "node-locked-for-long",
-        "{detail}, for more than a day: every other run leaves the node out",
-    )
-    """A run hangs, or is very long."""
 
     # --- the index
 
@@ -1629,6 +1628,16 @@ class Code(_Codes):
     """Runs could not exclude each other there."""
     TREE_LOCK_TIMED_OUT = "tree-lock-timed-out", "{detail}"
     """Another process held the lock on the directory tree for too long."""
+    ROOT_OPEN_TO_ALL = (
+        "root-open-to-all",
+        "every user of this host can put files into {root}{whose}",
+    )
+    """Any user of the host can change what is archived."""
+    LOCK_FILE_OPEN = (
+        "lock-file-open",
+        "other users can open {path}, and so hold its lock, for which runs would wait",
+    )
+    """The permissions of a lock file are too wide."""
     LOCK_HANGS = (
         "lock-hangs",
         "its run lock {path} could not be taken within {seconds:g} s: its storage answers reads and no writes; see"

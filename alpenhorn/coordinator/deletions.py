@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.deletable import Deletable, Page, evidence, put_brake
+from alpenhorn.coordinator.report import file_label
 from alpenhorn.model import (
     Blame,
     DeleteFile,
@@ -301,4 +302,4 @@ def _file(fact: DeletionFact) -> DeleteFile:
 
 
 def _name(fact: DeletionFact) -> str:
-    return f"{fact.acq}/{fact.name}" if fact.name is not None else f"file {fact.file_id}"
+    return file_label(fact.acq, fact.name, f"file {fact.file_id}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.conditions import Key
 from alpenhorn.errors import DONE, FAILED
-from alpenhorn.reasons import Reason, code_of, within
+from alpenhorn.outside import UNREADABLE
+from alpenhorn.reasons import Code, Reason, code_of, within
 from alpenhorn.run.pool import Activity
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ class Asked(NamedTuple):
 
     def wants(self, kind: str) -> bool:
         return not self.only or kind in self.only
+
+
+def file_label(acq: str | None, name: str | None, otherwise: str) -> str:
+    """Return the path of a file; `otherwise` when the index does not have it, or not as readable text."""
+    return otherwise if acq in (None, UNREADABLE) or name in (None, UNREADABLE) else f"{acq}/{name}"
 
 
 class Tally:
@@ -179,6 +185,23 @@ class Report:
 
     def _all(self) -> tuple[Notes, ...]:
         return self.warnings, self.waiting, self.failures
+
+    def ending(self) -> tuple[Reason, bool] | None:
+        """Return why a run ended before all was done, and whether that is a failure; None when it did not."""
+        if self.stopped:
+            said = "stopped as asked; what was finished is recorded, the rest is left for the next run"
+            return within(Code.RUN_STOPPED(), said), True
+        if self.out_of_time:
+            why = Code.RUN_OUT_OF_TIME()
+            return within(why, f"{why}; the rest is left for the next run"), False
+        return None
+
+    @property
+    def silent(self) -> bool:
+        """Whether pulls failed since a host or node could not be reached, which is recorded of that and not of the
+        requests."""
+        codes = {code for code, _ in self.failures.conditions()}
+        return not codes.isdisjoint((Code.HOST_SILENT, Code.SOURCE_UNSEEN))
 
     def tally(self, kind: str) -> Tally:
         return self.tallies.setdefault(kind, Tally())

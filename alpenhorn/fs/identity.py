@@ -19,9 +19,10 @@ import stat
 from contextlib import suppress
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.fs.own import open_own, share
+from alpenhorn.fs.own import open_own
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE, Stage
+from alpenhorn.fs.sharing import share
 from alpenhorn.model import Identity
 from alpenhorn.reasons import Code
 
@@ -92,9 +93,9 @@ def create(stage: Stage, identity: Identity) -> None:
         os.unlink(NAME, dir_fd=stage.fd)
     fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
     try:
-        share(fd, stage.fd)
+        # The next generation is written in place, by whichever user's run.
+        share(fd, stage.fd, regroup=True)
         os.write(fd, _slot(identity) + _EMPTY)
-        stage.share(fd)  # the next generation is written in place, by whichever user's run
         os.fsync(fd)
     finally:
         os.close(fd)

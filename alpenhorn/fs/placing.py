@@ -16,7 +16,6 @@ from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
 from alpenhorn.fs import descriptors, own
 from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.directories import Parents
-from alpenhorn.fs.sharing import share
 from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code
@@ -154,10 +153,6 @@ class Stage:
         os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._private)
         flush(self._private)
         flush(self._root)
-
-    def share(self, fd: int) -> None:
-        """Let the root's group write to an open file of the stage, where the group may write to the root."""
-        share(fd, self._root)
 
     def clear(self) -> None:
         """Remove the stage with all that is left in it, and close it."""

@@ -14,6 +14,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
 from alpenhorn.model import Blame, NodeFact
+from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.plan.tape import After, after
 from alpenhorn.reasons import Code
@@ -208,7 +209,7 @@ def _write(
             wait = posix(now) + restore_wait
             if then.state is State.FAILED:
                 wait = next_attempt(max(1, tries), Blame.UNKNOWN, posix(now), rng)
-            error = then.error[:ERROR_LENGTH]
+            error = text(then.error, ERROR_LENGTH)
             values.append((node.id, file_id, purpose, then.state, tries, now, naive(wait), error))
         # Since when it is waited for stays as it is where nothing was asked.
         update = [column for column in COLUMNS[2:] if just_asked or column != "asked"]
