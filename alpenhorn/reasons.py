@@ -63,7 +63,8 @@ class Code(_Codes):
 
     def __call__(self, **details: object) -> Reason:
         """Raises KeyError when a value is missing that the text names."""
-        return Reason(self.text.format(**details), self)
+        subjects = [str(value) for name, value in details.items() if name in SUBJECTS]
+        return Reason(self.text.format(**details), self, ", ".join(subjects))
 
     # --- text from outside
 
@@ -1722,19 +1723,44 @@ class Code(_Codes):
     """A row of the index whose column has a value of the wrong type, which SQLite keeps."""
 
 
+SUBJECTS = frozenset(
+    (
+        *(
+            "acq",
+            "column",
+            "detector",
+            "file",
+            "group",
+            "host",
+            "name",
+            "node",
+            "overlap",
+            "owner",
+            "path",
+            "place",
+        ),
+        *("root", "source", "where"),
+    )
+)
+"""The values in texts that name a thing; the others, such as numbers, differ from run to run."""
+
+
 class Reason(str):
-    """The text of a reason; `code` says which one it is."""
+    """The text of a reason; `code` says which one it is, `about` names the nodes, hosts, files and so on that it
+    concerns, "" where it is not known."""
 
-    __slots__ = ("code",)
+    __slots__ = ("about", "code")
     code: Code
+    about: str
 
-    def __new__(cls, text: str, code: Code) -> Reason:
+    def __new__(cls, text: str, code: Code, about: str = "") -> Reason:
         reason = super().__new__(cls, text)
         reason.code = code
+        reason.about = about
         return reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Reason, (str(self), self.code)
+        return Reason, (str(self), self.code, self.about)
 
 
 Why = Reason | Literal[""]
@@ -1746,6 +1772,12 @@ def code_of(why: str) -> Code:
     return why.code if isinstance(why, Reason) else Code.UNKNOWN
 
 
+def about(why: str, *more: str) -> str:
+    """Name what a reason concerns; `more`: things that stand in front of it in a longer text."""
+    named = why.about if isinstance(why, Reason) else ""
+    return ", ".join((*more, named) if named else more)
+
+
 def code_in_json(why: str | None) -> str | None:
     """The code beside a reason in a JSON document, None where there is no reason."""
     return str(code_of(why)) if why else None
@@ -1753,7 +1785,7 @@ def code_in_json(why: str | None) -> str | None:
 
 def within(why: str, text: str) -> Reason:
     """The same reason in a longer text, which says of what it is the reason."""
-    return Reason(text, code_of(why))
+    return Reason(text, code_of(why), about(why))
 
 
 def headed(head: str, why: str) -> Reason:

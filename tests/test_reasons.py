@@ -21,7 +21,17 @@ import alpenhorn
 from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
 from alpenhorn.fs.tree_lock import LockTimeout
 from alpenhorn.model import Blame
-from alpenhorn.reasons import Code, Reason, code_in_json, code_of, from_outside, recorded, within
+from alpenhorn.reasons import (
+    Code,
+    Reason,
+    about,
+    code_in_json,
+    code_of,
+    from_outside,
+    headed,
+    recorded,
+    within,
+)
 from alpenhorn.transfer.blame import TransferFailed
 
 ROOT = Path(__file__).parent.parent
@@ -109,6 +119,17 @@ def test_what_has_no_code_that_is_known_is_unknown(text: str) -> None:
     assert code_in_json(text) == ("unknown" if text else None) and code_in_json(None) is None
     with pytest.raises(ValueError, match="is not a code"):
         Code(text)  # type: ignore[call-arg]
+
+
+def test_a_reason_names_what_it_is_about_wherever_it_goes() -> None:
+    reason = Code.DELETE_LIMIT_EXCEEDED(node="v1", allowed=1, copies=20, released=3)
+    for one in (reason, pickle.loads(pickle.dumps(reason)), copy.deepcopy(reason), headed("on v1", reason)):
+        assert (one.code, one.about) == (Code.DELETE_LIMIT_EXCEEDED, "v1")
+    assert Code.SAME_PATH_AS_OTHER_FILE(acq="a", node="v2").about == "a, v2"
+    assert (
+        about(reason, "here") == "here, v1"
+        and about("", "here") == about(Code.FILE_MISSING(), "here") == "here"
+    )
 
 
 def test_a_member_that_is_not_there_and_a_value_that_is_missing_are_errors() -> None:

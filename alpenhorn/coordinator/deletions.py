@@ -31,7 +31,7 @@ from alpenhorn.model import (
 )
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
-from alpenhorn.reasons import Code, Reason, headed
+from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
@@ -206,7 +206,7 @@ class Deletions:
         for fact, why_not in left:
             if fact.wants_file == WantsFile.NO and wrong(fact):
                 what = headed(f"not deleted on {node.name}", why_not)
-                self.context.report.waiting.lasting(what, _name(fact))
+                self.context.report.waiting.lasting(what, _name(fact), about(why_not, node.name))
             elif fact.wants_file == WantsFile.NO:
                 what = headed(f"not deleted yet on {node.name}", why_not)
                 self.context.report.later.add(what, _name(fact))

@@ -24,7 +24,7 @@ from alpenhorn.model import (
     Task,
 )
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import Code, Reason, code_of
+from alpenhorn.reasons import Code, Reason, about, code_of
 from alpenhorn.run.lock_holder import LockHolder, release
 from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
@@ -106,9 +106,9 @@ def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
     """What does not keep a node from being worked on and should be known all the same."""
     for node in nodes:
         for warning in found.ios[node.id].warnings:
-            report.warnings.lasting(Code.NODE_SETTINGS_WARNING(detail=warning))
+            report.warnings.lasting(Code.NODE_SETTINGS_WARNING(detail=warning), subject=node.name)
         if told := found.answers[node.id].warning:
-            report.warnings.lasting(told)
+            report.warnings.lasting(told, subject=about(told, node.name))
 
 
 def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reason]]:
