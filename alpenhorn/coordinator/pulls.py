@@ -8,20 +8,9 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import NETWORK_METHODS, Limited
 from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
-from alpenhorn.model import (
-    Blame,
-    Done,
-    Fate,
-    Kind,
-    Method,
-    NodeFact,
-    PullFact,
-    PullFile,
-    PullJob,
-    PullResult,
-    Task,
-    Verdict,
-)
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
+from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.reasons import Code, Reason, Why, code_of, headed

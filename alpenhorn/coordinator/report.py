@@ -6,11 +6,11 @@ import logging
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from alpenhorn.conditions import Key
 from alpenhorn.errors import DONE, FAILED
+from alpenhorn.model.conditions import Key
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.reasons import Code, Reason, about, code_of, within
-from alpenhorn.run.pool import Activity
+from alpenhorn.workers.pool import Activity
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Options

@@ -23,7 +23,7 @@ from alpenhorn.fs.own import open_own
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE, Stage
 from alpenhorn.fs.sharing import share
-from alpenhorn.model import Identity
+from alpenhorn.model.nodes import Identity
 from alpenhorn.reasons import Code
 
 NAME = "identity"

@@ -14,7 +14,7 @@ from errno import ELOOP, ENOTDIR
 from types import TracebackType
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from alpenhorn.reasons import Code
 
 # An element that is empty, "." or "..", or a NUL anywhere.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn import outside
-from alpenhorn.conditions import Condition, Key
+from alpenhorn.model.conditions import Condition, Key
 from alpenhorn.reasons import Code
 
 SUBJECT = 255  # characters that the index holds
