@@ -1203,6 +1203,36 @@ class Code(_Codes):
         "the table {table} has no index {index}: every run reads the whole table",
     )
     """Runs are slow."""
+    TABLES_NOT_TRANSACTIONAL = (
+        "tables-not-transactional",
+        "these tables have neither transactions nor locks of rows: {tables}; two hosts that delete copies of a file at"
+        " the same time may remove the last ones, and a run that is killed leaves half of what it recorded",
+    )
+    """The tables are in another engine than InnoDB."""
+    SERVER_READ_ONLY = (
+        "server-read-only",
+        "the server is read-only ({settings}), as replicas are: runs can record nothing there, and what a replica says"
+        " may be old, so that deletions would rest on copies that are gone",
+    )
+    """The URL of the index names a replica."""
+    SERVER_FLUSHES_LATE = (
+        "server-flushes-late",
+        "the server does not flush every commit (innodb_flush_log_at_trx_commit = {value}): after a crash or power cut"
+        " there the index may call copies good that were deleted in the last second or two",
+    )
+    """A crash of the server may lose commits."""
+    SERVER_FLUSHES_BINLOG_LATE = (
+        "server-flushes-binlog-late",
+        "the server does not flush its binary log with every commit (sync_binlog = {value}): after a crash there,"
+        " replicas and point-in-time restores lack commits, and call copies good that were deleted",
+    )
+    """A crash of the server may lose commits on its replicas."""
+    SERVER_WITHOUT_DOUBLEWRITE = (
+        "server-without-doublewrite",
+        "the server writes pages without protection against half written ones (innodb_doublewrite is off): a power cut"
+        " there may damage the index",
+    )
+    """Pages that are only half written cannot be restored."""
     COLLATION_FOLDS_NAMES = (
         "collation-folds-names",
         "names that differ only in case, accents or trailing blanks are one name, in {columns}",
