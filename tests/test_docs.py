@@ -15,7 +15,7 @@ import pytest
 from alpenhorn import errors
 from alpenhorn.cli.main import cli
 from alpenhorn.config import KEYS
-from alpenhorn.scan import states
+from alpenhorn.listings import states
 from tests.cli.test_main import leaves, walk
 from tests.fixtures.manual import (
     DOCS,
