@@ -53,7 +53,6 @@ def test_the_list_in_the_documentation_is_that_of_the_enumeration() -> None:
     rows = re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", done.stdout, re.MULTILINE)
     assert [row[0] for row in rows] == [str(code) for code in Code]
     assert all(text and meaning.endswith(".") and len(meaning) < 150 for _, text, meaning in rows)
-    assert f"({LIST.relative_to(ROOT)})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_list_is_installed_with_the_package(tmp_path: Path) -> None:
