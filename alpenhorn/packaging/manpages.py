@@ -20,25 +20,11 @@ import click
 from alpenhorn import __version__
 from alpenhorn.cli.main import cli
 from alpenhorn.config import SYSTEM_FILE
-from alpenhorn.errors import BUSY, DONE, FAILED, INTERRUPTED, UNUSABLE, USAGE
 
-STATUSES = {
-    str(DONE): "Success, or nothing to do.",
-    str(
-        FAILED
-    ): "An action failed and is left for a later run, a name does not exist, or the command was refused.",
-    str(USAGE): "Invalid command line.",
-    str(UNUSABLE): "The configuration or the data index cannot be used.",
-    str(BUSY): "Another run holds every requested node.",
-    str(INTERRUPTED): "Interrupted.",
-}
+COMMANDS = Path(__file__).parents[1] / "docs" / "commands.md"
 FILES = {
-    str(SYSTEM_FILE): "Configuration of the host.",
-    "~/.config/alpenhorn/alpenhorn.toml": "Configuration of the user, read after that of the host.",
-}
-ENVIRONMENT = {
-    "ALPENHORN_CONFIG_FILE": "Additional configuration file, read after the files above.",
-    "ALPENHORN_DATABASE_URL": "Location of the data index; takes precedence over all configuration files.",
+    str(SYSTEM_FILE): "configuration of the host",
+    "~/.config/alpenhorn/alpenhorn.toml": "configuration of the user, which overrides that of the host",
 }
 ESCAPES = {
     "\\": "\\e",
@@ -100,9 +86,9 @@ def _page(command: click.Command, context: click.Context, subcommands: list[clic
     yield from _definitions("ARGUMENTS", _records(command, context, click.Argument))
     yield from _definitions("OPTIONS", _records(command, context, click.Option))
     if context.parent is None:
-        yield from _definitions("EXIT STATUS", [(_bold(status), text) for status, text in STATUSES.items()])
+        yield from _definitions("EXIT STATUS", _table("Exit statuses"))
         yield from _definitions("FILES", [(_italic(path), text) for path, text in FILES.items()])
-        yield from _definitions("ENVIRONMENT", [(_bold(name), text) for name, text in ENVIRONMENT.items()])
+        yield from _definitions("ENVIRONMENT", _table("Environment"))
     if examples:
         yield ".SH EXAMPLES"
         yield from examples
@@ -140,6 +126,16 @@ def _definitions(title: str, entries: list[tuple[str, str]]) -> Iterator[str]:
         yield f".SH {title}"
     for term, text in entries:
         yield from (".TP", term, _prose(text))
+
+
+def _table(title: str) -> list[tuple[str, str]]:
+    """The rows of the table in a section of the manual's page on commands."""
+    section = COMMANDS.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2]
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)[2:]
+    if not rows:
+        raise ValueError(f"{COMMANDS}: no table below the heading {title!r}")
+    links = re.compile(r"\[([^]]+)\]\([^)]+\)")
+    return [(_bold(term.replace("`", "")), links.sub(r"\1", text)) for term, text in rows]
 
 
 def _parts(command: click.Command) -> tuple[list[str], list[str]]:

@@ -68,6 +68,13 @@ def test_man_finds_and_shows_the_pages(directory: Path) -> None:
     assert "SYNOPSIS alpenhorn [OPTIONS] COMMAND [ARGS]..." in start
     for heading in ("EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES"):
         assert heading in start
+    # Rows of the tables in the manual.
+    for row in (
+        "0 done, or nothing to do",
+        "130, 143 stopped at once",
+        "ALPENHORN_CONFIG_FILE a configuration file, ",
+    ):
+        assert row in start
     for name in cli.list_commands(click.Context(cli)):
         assert f"alpenhorn-{name}(1)" in start
     page = shown(directory, "alpenhorn-sync")
