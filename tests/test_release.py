@@ -45,6 +45,7 @@ def release(checkout: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.timeout(900)  # it makes four environments
 def test_both_archives_are_built_and_tried(checkout: Path) -> None:
     done = release(checkout)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,18 +59,6 @@ def test_both_archives_are_built_and_tried(checkout: Path) -> None:
     with tarfile.open(checkout / "dist" / sdist) as archive:
         assert f"alpenhorn-{__version__}/alpenhorn/packaging/backend.py" in archive.getnames()
     assert not (checkout / ".venv").exists(), "the active environment has the extra release"
-
-
-def test_a_program_that_does_not_run_is_no_release(checkout: Path) -> None:
-    """Though its files are right: the wheel is tried."""
-    setup = checkout / "setup.cfg"
-    setup.write_text(
-        setup.read_text("utf-8").replace("alpenhorn.__main__:main", "alpenhorn.__main__:absent"), "utf-8"
-    )
-    commit(checkout)
-    done = release(checkout)
-    assert done.returncode != 0 and "trying dist/" in done.stdout and "absent" in done.stderr
-    assert "not uploaded" not in done.stdout
 
 
 @pytest.mark.parametrize(
