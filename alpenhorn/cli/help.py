@@ -14,7 +14,6 @@ from alpenhorn.cli.lazy import did_you_mean
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-WIDEST = 100  # columns; longer lines are hard to read
 LISTED = re.compile(r"- \[[^]]+\]\((?P<topic>[a-z-]+)\.md\): (?P<summary>.+)")
 LINK = re.compile(r"\[(?P<text>[^]]+)\]\((?P<topic>[a-z-]+)\.md(?:#[\w-]+)?\)")
 ANCHOR = re.compile(r"\[(?P<text>[^]]+)\]\(#[\w-]+\)")
@@ -112,13 +111,8 @@ def _show(text: str) -> None:
     if not sys.stdout.isatty():
         click.echo(text.rstrip("\n"))
         return
-    # Imported here because they take longer than all else in this command.
-    from rich.console import Console
-    from rich.markdown import Markdown
+    # Imported here because rich takes longer than all else in this command.
+    from alpenhorn.cli.markdown import formatted
 
     text = LINK.sub(r"\g<text> (`alpenhorn help \g<topic>`)", ANCHOR.sub(r"\g<text>", text))
-    console = Console()
-    console.width = min(console.width, WIDEST)
-    with console.capture() as capture:
-        console.print(Markdown(text, code_theme="bw", hyperlinks=False))
-    click.echo_via_pager(capture.get())
+    click.echo_via_pager(formatted(text))

@@ -14,7 +14,7 @@ from alpenhorn.cli.complete import NODE
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
-    from alpenhorn.run.pool import Pool
+    from alpenhorn.workers.pool import Pool
 
 KINDS = ("import", "check", "delete", "pull", "tape")
 
@@ -45,8 +45,8 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
     `for_run`: when it cannot be made, that is written down as a run that failed.
     """
     from alpenhorn import logs
-    from alpenhorn.run.pool import Pool
-    from alpenhorn.run.worker import Worker
+    from alpenhorn.workers.pool import Pool
+    from alpenhorn.workers.worker import Worker
 
     config = app.config
     if jobs is not None:

@@ -10,19 +10,10 @@ from alpenhorn.coordinator.context import Context, Looked
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
-from alpenhorn.links import Sums
-from alpenhorn.model import (
-    CheckFact,
-    CheckFile,
-    CheckJob,
-    CheckResult,
-    Done,
-    Fate,
-    Kind,
-    NodeFact,
-    Task,
-    Verdict,
-)
+from alpenhorn.model.checks import CheckFact, CheckFile, CheckJob, CheckResult
+from alpenhorn.model.links import Sums
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Done, Fate, Kind, Task, Verdict
 from alpenhorn.plan.batches import check_tasks
 from alpenhorn.plan.checks import (
     CheckPlan,
@@ -273,7 +264,7 @@ class Checks:
             self._keep_sums()
 
     def _ask_sample(self, node: NodeFact) -> None:
-        from alpenhorn.links import LookJob  # most runs find nothing lost
+        from alpenhorn.model.links import LookJob  # most runs find nothing lost
         from alpenhorn.plan.links import look_files
         from alpenhorn.scan.sample import sample
 

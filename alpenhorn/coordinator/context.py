@@ -13,8 +13,9 @@ from alpenhorn.coordinator.report import Asked, Notes, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
-from alpenhorn.links import Sums
-from alpenhorn.model import Done, Kind, NodeFact, Task
+from alpenhorn.model.links import Sums
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Done, Kind, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space

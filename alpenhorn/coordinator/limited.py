@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from alpenhorn.bwlimit import InForce, Rates, in_force
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.planning import bwlimit_of
-from alpenhorn.model import Method, NodeFact, PullJob, Task
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullJob
+from alpenhorn.model.tasks import Task
 from alpenhorn.plan.batches import JOB_SECONDS
 from alpenhorn.plan.shares import LINK, Key, Shares, Waiting
 

@@ -15,7 +15,8 @@ from alpenhorn.fs.identity import PATH, new_id, new_word
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
-from alpenhorn.model import Done, Fate, Identity, IdentityJob, Kind, NodeFact, Task
+from alpenhorn.model.nodes import Identity, IdentityJob, NodeFact
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
 from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record import media as record

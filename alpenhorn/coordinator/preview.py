@@ -16,16 +16,19 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Node, TapeNode
-from alpenhorn.model import MARKER, DeletionFact, Method, NodeFact, ProbeOutcome, PullFact, WantsFile
+from alpenhorn.model.copies import WantsFile
+from alpenhorn.model.deletions import DeletionFact
+from alpenhorn.model.nodes import MARKER, NodeFact, ProbeOutcome
+from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
 from alpenhorn.reasons import Code, Reason, headed, within
-from alpenhorn.run.pool import Pool
 from alpenhorn.scan import checks, imports, pulls
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.tape import progress as tape_progress
+from alpenhorn.workers.pool import Pool
 
 PAGE = 2000
 NO_RUN = 0  # no run has this id, so every live claim is somebody else's

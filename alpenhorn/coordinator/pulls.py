@@ -7,20 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import NETWORK_METHODS, Limited
 from alpenhorn.coordinator.sources import Sources
-from alpenhorn.model import (
-    Blame,
-    Done,
-    Fate,
-    Kind,
-    Method,
-    NodeFact,
-    PullFact,
-    PullFile,
-    PullJob,
-    PullResult,
-    Task,
-    Verdict,
-)
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
+from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision

@@ -21,17 +21,18 @@ from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import Busy, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
-from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
-from alpenhorn.run.pool import Pool
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan import work
 from alpenhorn.scan.pulls import pending_total
+from alpenhorn.workers.pool import Pool
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.manifests import Manifests

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.points import in_words
 from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, TapeNode
-from alpenhorn.model import Method, NodeFact, PullFact
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code
 
 

@@ -29,7 +29,8 @@ from alpenhorn.io.base import (
     marked_name,
     wrong_setting,
 )
-from alpenhorn.model import MARKER, GroupFact, Method, NodeFact, PullFact
+from alpenhorn.model.nodes import MARKER, GroupFact, NodeFact
+from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code
 
 METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}

@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from alpenhorn.model import (
-    CheckFile,
-    CheckJob,
-    DeleteFile,
-    DeleteJob,
-    ImportFile,
-    ImportJob,
-    Kind,
-    Method,
-    NodeFact,
-    PullFile,
-    PullJob,
-    SearchJob,
-    Task,
-)
+from alpenhorn.model.checks import CheckFile, CheckJob
+from alpenhorn.model.deletions import DeleteFile, DeleteJob
+from alpenhorn.model.imports import ImportFile, ImportJob
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullFile, PullJob
+from alpenhorn.model.searches import SearchJob
+from alpenhorn.model.tasks import Kind, Task
 
 # Bytes; such a file, or one that takes JOB_SECONDS, is a job of its own, and its part is kept when it is interrupted.
 BIG = 64 * 2**20

@@ -7,7 +7,8 @@ from typing import Any
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import Kind, NodeFact
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Kind
 
 IMPORTS = "SELECT 1 FROM archivefileimportrequest WHERE node_id IN ({marks}) AND completed = 0 LIMIT 1"
 SUSPECT = "SELECT 1 FROM archivefilecopy WHERE node_id IN ({marks}) AND has_file = 'M' LIMIT 1"
