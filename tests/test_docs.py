@@ -145,6 +145,8 @@ def test_every_page_has_one_title_and_every_block_a_kind() -> None:
         text = path.read_text()
         assert text.startswith("# ") and len(re.findall(r"^# ", prose(text), re.MULTILINE)) == 1, path
         opening = re.findall(r"^```(.*)$", text, re.MULTILINE)[::2]
+        # Code that is broken over two lines is not found by these tests.
+        assert all(line.count("`") % 2 == 0 for line in prose(text).splitlines()), path
         assert set(opening) <= {"console", "sh", "text", "toml", "json-shapes"}, path
 
 
