@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import alpenhorn
 from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code, Reason, code_in_json, code_of, from_outside, recorded, within
 from alpenhorn.transfer.blame import TransferFailed
 
@@ -133,9 +133,10 @@ def test_an_error_gives_its_reason_on_either_side_of_a_pipe(error: StorageError,
 
 
 MUTANT = """
-from alpenhorn.model import AttemptFact, CheckFile, CheckResult, Verdict
+from alpenhorn.model.checks import CheckFile, CheckResult
+from alpenhorn.model.tasks import AttemptFact, Verdict
 from alpenhorn.plan.pulls import Choice, PullDecision
-from alpenhorn.model import PullFact
+from alpenhorn.model.pulls import PullFact
 
 def decide(fact: PullFact, file: CheckFile) -> tuple[PullDecision, CheckResult]:
     return PullDecision(fact, Choice.SKIP, {0}), CheckResult(file, Verdict.CORRUPT, error={1})

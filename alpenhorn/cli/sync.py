@@ -83,7 +83,7 @@ def sync(
         # Imported only now: the workers, forked before, need none of it.
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync as run
-        from alpenhorn.run.stopping import StopRequest
+        from alpenhorn.workers.stopping import StopRequest
 
         limit = time_limit if time_limit is not None else app.config.sync.time_limit
         shown = sys.stdout.isatty() and app.verbosity >= 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from alpenhorn.conditions import Condition
 from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
+from alpenhorn.model.conditions import Condition
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan import conditions as scan
 

@@ -12,22 +12,10 @@ from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.deletable import Deletable, Page, evidence, put_brake
-from alpenhorn.model import (
-    Blame,
-    DeleteFile,
-    DeleteJob,
-    DeleteOutcome,
-    DeleteResult,
-    DeletionFact,
-    Done,
-    Fate,
-    HasFile,
-    Kind,
-    NodeFact,
-    Task,
-    Verdict,
-    WantsFile,
-)
+from alpenhorn.model.copies import HasFile, WantsFile
+from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, DeletionFact
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
 from alpenhorn.reasons import Code, Reason, headed

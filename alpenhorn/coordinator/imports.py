@@ -7,21 +7,10 @@ from collections.abc import Iterable
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.search_node import NodeSearch
 from alpenhorn.coordinator.searches import Search, other_root
-from alpenhorn.model import (
-    MARKER,
-    DetectJob,
-    Done,
-    ImportJob,
-    ImportRequestFact,
-    Kind,
-    NodeFact,
-    RememberJob,
-    SearchJob,
-    SearchOutcome,
-    Stamp,
-    SurveyJob,
-    Task,
-)
+from alpenhorn.model.imports import DetectJob, ImportJob, ImportRequestFact
+from alpenhorn.model.nodes import MARKER, NodeFact
+from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob
+from alpenhorn.model.tasks import Done, Kind, Task
 from alpenhorn.plan.backoff import waits
 from alpenhorn.plan.searches import subdirectories
 from alpenhorn.reasons import Code, Why, headed, within

@@ -12,23 +12,14 @@ from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import PROBE_SECONDS, Node
-from alpenhorn.model import (
-    MARKER,
-    Done,
-    Fate,
-    InitJob,
-    Kind,
-    NodeFact,
-    ProbeJob,
-    ProbeOutcome,
-    Task,
-)
+from alpenhorn.model.nodes import MARKER, InitJob, NodeFact, ProbeJob, ProbeOutcome
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, Reason, code_of
-from alpenhorn.run.lock_holder import LockHolder, release
-from alpenhorn.run.pool import Pool
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
+from alpenhorn.workers.lock_holder import LockHolder, release
+from alpenhorn.workers.pool import Pool
 
 _log = logging.getLogger(__name__)
 

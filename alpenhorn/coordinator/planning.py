@@ -12,7 +12,7 @@ from alpenhorn.extensions.guard import reserved
 from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import Group, Node, Remote, parse_settings
-from alpenhorn.model import NodeFact, ProbeOutcome
+from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from alpenhorn.conditions import Key
 from alpenhorn.errors import DONE, FAILED
+from alpenhorn.model.conditions import Key
 from alpenhorn.reasons import Reason, code_of, within
-from alpenhorn.run.pool import Activity
+from alpenhorn.workers.pool import Activity
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Options

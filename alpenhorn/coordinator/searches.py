@@ -9,20 +9,10 @@ from itertools import chain
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.naming import Listing, Naming
 from alpenhorn.index.charset import UNHELD
-from alpenhorn.model import (
-    DetectJob,
-    Done,
-    Fate,
-    ImportFile,
-    ImportJob,
-    ImportResult,
-    NodeFact,
-    SearchJob,
-    SearchOutcome,
-    Stamp,
-    Task,
-    Verdict,
-)
+from alpenhorn.model.imports import DetectJob, ImportFile, ImportJob, ImportResult
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
+from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
 from alpenhorn.plan.imports import Named, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, headed

@@ -12,10 +12,11 @@ from alpenhorn.coordinator.media import noted_run
 from alpenhorn.coordinator.report import Report
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
+from alpenhorn.listings import history
 from alpenhorn.plan.conditions import span
 from alpenhorn.reasons import Code
-from alpenhorn.run.lock_holder import LockHolder
-from alpenhorn.scan import history, media
+from alpenhorn.scan import media
+from alpenhorn.workers.lock_holder import LockHolder
 
 _HOLDER = re.compile(r"pid (\d+) on (\S+) since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 

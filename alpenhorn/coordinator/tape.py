@@ -12,12 +12,23 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
-from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tape import (
+    Purpose,
+    RestoreFact,
+    State,
+    TapeFile,
+    TapeJob,
+    TapeResult,
+    Verb,
+    Wanted,
+    Where,
+)
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan import tape as plan
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import tape as record
 from alpenhorn.scan import tape as scan
-from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeJob, TapeResult, Verb, Wanted, Where
 
 FILES = 1000  # in one job
 AT_ONCE = 200  # copies that leave the disk before it is looked whether that was enough

@@ -22,7 +22,7 @@ from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.own import open_own, share
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE, Stage
-from alpenhorn.model import Identity
+from alpenhorn.model.nodes import Identity
 from alpenhorn.reasons import Code
 
 NAME = "identity"

@@ -14,7 +14,7 @@ from errno import ELOOP, ENOTDIR
 from types import TracebackType
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 
 # An element that is empty, "." or "..", or a NUL anywhere.
 _BAD = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")

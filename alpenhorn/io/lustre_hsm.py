@@ -15,9 +15,10 @@ from alpenhorn.io import lfs
 from alpenhorn.io.base import Group, Misfit, Room, StorageClass, TapeNode, wrong_setting
 from alpenhorn.io.default import DefaultRemote, is_number
 from alpenhorn.io.lustre_quota import LustreQuotaNode
-from alpenhorn.model import GroupFact, NodeFact, PullFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.pulls import PullFact
+from alpenhorn.model.tape import Told, Where
 from alpenhorn.reasons import Code, Why, from_outside, within
-from alpenhorn.tape import Told, Where
 
 NAME = "LustreHSM"
 MOST_WAIT = 30 * 86_400

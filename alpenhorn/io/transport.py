@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alpenhorn.io.base import Group, Misfit, Room, StorageClass
-from alpenhorn.model import GroupFact, NodeFact, PullFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.pulls import PullFact
 from alpenhorn.reasons import Code, Reason, code_of
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from alpenhorn.conditions import Condition, Key
+from alpenhorn.model.conditions import Condition, Key
 
 SUBJECT = 255  # characters
 SEEN_EVERY = 3600.0  # seconds; a condition that lasts costs no write in each run

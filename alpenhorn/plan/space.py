@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from alpenhorn.model import GIB, NodeFact
+from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.reasons import Code
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
-from alpenhorn.model import Blame, NodeFact
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Blame
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH

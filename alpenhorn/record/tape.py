@@ -13,7 +13,9 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
-from alpenhorn.model import Blame, NodeFact
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
+from alpenhorn.model.tasks import Blame
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.plan.tape import After, after
 from alpenhorn.reasons import Code
@@ -22,7 +24,6 @@ from alpenhorn.record.copies import once_good
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.tape import asked_back
-from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
 
 COLUMNS = ("node_id", "file_id", "purpose", "state", "tries", "asked", "next", "error")
 LEFT = Code.LEFT_TO_TAPE()

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 
 # A directory service's logins have a realm behind an @, or a domain before a backslash.  ssh itself refuses a backslash
 # at the end.

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.coordinator.doctor_config import user
+from alpenhorn.doctor.config import user
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import Archive, Result, stand_in
 from tests.fixtures.rsync import KNOWN, old_rsync
 from tests.index.daemon import make_daemon_index

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from alpenhorn.model import GIB
+from alpenhorn.model.nodes import GIB
 from tests.cli.test_main import README
 from tests.fixtures.archive import stand_in, wait_for
 from tests.fixtures.packages import Package, install

@@ -20,10 +20,11 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.config import Transfer
-from alpenhorn.coordinator import doctor_hosts, doctor_nodes
+from alpenhorn.doctor import hosts as doctor_hosts
+from alpenhorn.doctor import nodes as doctor_nodes
 from alpenhorn.index.check import Finding, Level
-from alpenhorn.model import MARKER
-from alpenhorn.scan import doctor as scan
+from alpenhorn.listings import doctor as scan
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import Archive, Result, stand_in, wait_for
 from tests.fixtures.sshd import Sshd, require_ssh
 

@@ -10,7 +10,7 @@ import pytest
 
 from alpenhorn.io.base import Node, WrongSettings
 from alpenhorn.io.builtin import BUILT_IN, built_in
-from alpenhorn.model import GroupFact
+from alpenhorn.model.nodes import GroupFact
 from tests.cli.test_main import README
 from tests.plan.facts import node as node_fact
 

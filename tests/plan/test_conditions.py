@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.conditions import Condition
+from alpenhorn.model.conditions import Condition
 from alpenhorn.plan.conditions import SEEN_EVERY, decide, essence, span
 
 DAY = 86_400.0

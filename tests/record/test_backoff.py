@@ -3,13 +3,13 @@ from __future__ import annotations
 import datetime
 
 from alpenhorn.index.times import posix
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code
 from alpenhorn.record import backoff
 from alpenhorn.record.run import Run
 from alpenhorn.scan import topology
 from alpenhorn.scan.backoff import by_source, of_host
-from tests.record.rows import HERE, THERE, WHEN, Rows
+from tests.fixtures.rows import HERE, THERE, WHEN, Rows
 
 
 def source(rows: Rows) -> NodeFact:
