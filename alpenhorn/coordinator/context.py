@@ -14,7 +14,7 @@ from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Kind, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, headed

@@ -24,7 +24,7 @@ from alpenhorn.io.base import TapeNode
 from alpenhorn.kinds import WORK, load
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
