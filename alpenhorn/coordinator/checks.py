@@ -24,7 +24,7 @@ from alpenhorn.plan.checks import (
     storage_in_doubt,
 )
 from alpenhorn.plan.pulls import something_else
-from alpenhorn.reasons import Code, Reason, headed
+from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
 
@@ -129,7 +129,9 @@ class Checks:
         for fact, why in plan.left:
             if fact.attempt is None and fact.wants_file != "N":
                 self.context.report.waiting.lasting(
-                    headed(f"not checked on {node.name}", why), f"{fact.acq}/{fact.name}"
+                    headed(f"not checked on {node.name}", why),
+                    f"{fact.acq}/{fact.name}",
+                    about(why, node.name),
                 )
         return plan.files
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import Limited
+from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
-from alpenhorn.outside import UNREADABLE
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.reasons import Code, Reason, Why, code_of, headed
@@ -287,8 +287,7 @@ class Pulls:
 
 
 def _name(fact: PullFact) -> str:
-    known = fact.acq not in (None, UNREADABLE) and fact.name not in (None, UNREADABLE)
-    return f"{fact.acq}/{fact.name}" if known else f"request {fact.request_id}"
+    return file_label(fact.acq, fact.name, f"request {fact.request_id}")
 
 
 def _killed_a_worker(decision: PullDecision) -> bool:

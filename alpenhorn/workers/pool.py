@@ -315,10 +315,7 @@ class Pool:
 
     def _start_later(self, error: OSError) -> None:
         if not self._workers:
-            raise StorageError(
-                f"no worker process can be started: {error.strerror}; raise the limit on this user's processes"
-                " (ulimit -u)"
-            ) from None
+            raise StorageError(Code.WORKER_NOT_STARTED(why=error.strerror)) from None
         _log.warning("a worker process cannot be started: %s; going on with the others", error.strerror)
         self._fork_after = time.monotonic() + FORK_AGAIN
 

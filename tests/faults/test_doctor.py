@@ -312,7 +312,7 @@ def hanging(root: Path) -> Iterator[None]:
 
 def looked(archive: Archive, seconds: float | None = None) -> list[Finding]:
     facts = scan.facts(archive.index, "here")
-    return list(doctor_nodes.nodes(facts.topology, "here", facts.marks, facts.media, NOW, seconds))
+    return list(doctor_nodes.nodes(facts.topology, "here", facts.marks, facts.media, NOW, 3600.0, seconds))
 
 
 @pytest.mark.usefixtures("nothing_is_left")
