@@ -51,6 +51,7 @@ COMMANDS = {
     "group rename": "Rename a group.",
     "group show": "Show a group and its nodes.",
     "group sync": "Request the files of a node into a group, or cancel requests.",
+    "help": "Show a page of the manual, or the help of a command.",
     "history": "Show what happened to files and why, newest last.",
     "host": "Create, change, show and delete hosts.",
     "host create": "Create a host.",

@@ -5,11 +5,21 @@ Its help comes from the table of commands, so that `-h` of a group, and `--versi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from alpenhorn.cli.commands import COMMANDS, below, is_group, load
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the known names nearest to a wrong one; empty when none is near."""
+    # Imported here because only a wrong name needs it.
+    from difflib import get_close_matches
+
+    close = " or ".join(repr(other) for other in get_close_matches(name, list(known)))
+    return f" Did you mean {close}?" if close else ""
 
 
 class LazyGroup(click.Group):
@@ -37,10 +47,7 @@ class LazyGroup(click.Group):
         """Do as click does, which compares a wrong name only with commands that were imported already."""
         name = args[0]
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
-            from difflib import get_close_matches  # only for a wrong name
-
-            close = " or ".join(repr(other) for other in get_close_matches(name, below(self.path)))
-            ctx.fail(f"No such command {name!r}." + (f" Did you mean {close}?" if close else ""))
+            ctx.fail(f"No such command {name!r}." + did_you_mean(name, below(self.path)))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
