@@ -22,12 +22,12 @@ SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 FILE = "ALPENHORN_CONFIG_FILE"
 URL = "ALPENHORN_DATABASE_URL"
 DAY = 24 * 60
-# What tells where the configuration and the index are, and is not set where cron and systemd start commands.
+# Variables that locate the configuration and the index; cron and systemd do not set them.
 PLACES = (FILE, URL, "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPATH")
 
 
 class RunCommand(NamedTuple):
-    """The command of a run, with what it needs in its environment; `secret`: a password was left out of a URL."""
+    """The command of a run and its environment; `secret`: a password was left out of a URL."""
 
     argv: tuple[str, ...]
     environ: dict[str, str]
@@ -98,7 +98,7 @@ def _command(
     path: str,
     credentials: bool,
 ) -> RunCommand:
-    """`path`: where programs are looked for when nobody says otherwise; `credentials`: as in `address.printable`."""
+    """`path`: the default search path of programs; `credentials`: as in `address.printable`."""
     kept = {name: environ[name] for name in PLACES if environ.get(name)}
     if FILE in kept:
         kept[FILE] = os.path.abspath(kept[FILE])

@@ -65,7 +65,7 @@ def doctor(app: App, as_json: bool) -> int:
 
 
 def _found(said: Iterator[Finding | Looking], shown: bool) -> Iterator[Finding]:
-    """The findings; on a terminal what is being waited for stands in the last line meanwhile."""
+    """Yield the findings; on a terminal, show in the last line what is being checked."""
     from alpenhorn.doctor.checks import Looking
 
     terminal = shown and sys.stdout.isatty()

@@ -1,4 +1,4 @@
-"""What the commands on files share: options, filters, and how rows are shown."""
+"""Options, filters and columns of the commands on files."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def facts_options(command: CommandFunction) -> CommandFunction:
 
 
 def state_words(copy: listing.CopyRow | None) -> str:
-    """What is there, and then what is to become of it."""
+    """The state of a copy, and what is to happen to it."""
     if copy is None:
         return "Absent"
     if copy.has_file == "N":

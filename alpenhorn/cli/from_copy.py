@@ -14,7 +14,7 @@ from alpenhorn.scan.names import FileName
 
 
 class CopyContent(NamedTuple):
-    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: those that the index had at that time."""
+    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: those in the index at that time."""
 
     size_b: int
     md5sum: str
@@ -24,8 +24,8 @@ class CopyContent(NamedTuple):
 def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
     """Read the copy on a node of this host.
 
-    Raises Refused where the node or its copy cannot be used, and without `force` where the copy is not what the index
-    knows of the file.
+    Raises Refused where the node or its copy cannot be used, and without `force` where the copy differs from the
+    index.
     """
     known = listing.details(app.index, file.id)
     if known.size_b is not None and known.md5sum and not force:

@@ -206,9 +206,9 @@ def _prune(app: App, age: float, force: bool) -> None:
     if found == Old(0, 0):
         output.line(f"Nothing is from before {output.time(before)}.")
         return
-    confirm(f"Remove {_told(found)} from before {output.time(before)} for good?", force)
-    output.line(f"Removed {_told(prune_old(app.index, before))}.")
+    confirm(f"Remove {_counts(found)} from before {output.time(before)} for good?", force)
+    output.line(f"Removed {_counts(prune_old(app.index, before))}.")
 
 
-def _told(found: Old) -> str:
+def _counts(found: Old) -> str:
     return f"{output.count(found.events, 'event')} and {output.count(found.runs, 'run')}"

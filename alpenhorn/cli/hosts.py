@@ -1,4 +1,4 @@
-"""What the commands on hosts share."""
+"""Options and checks of the commands on hosts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def host_options(command: CommandFunction) -> CommandFunction:
 
 
 def refuse_useless(address: str | None, username: str | None) -> None:
-    """Raise Refused for an address or a login with which every pull would fail."""
+    """Raise Refused for an address or user name with which every pull would fail."""
     from alpenhorn.transfer.address import wrong_address, wrong_user  # only edits need them
 
     for fault in (address and wrong_address(address), username and wrong_user(username)):

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 NOTHING = "stopped; nothing was changed"
 INTERVAL = 0.1  # seconds
-FIRST_AFTER = 0.5  # what is over sooner shows nothing
-GRACE = 3.0  # what cannot be ended within that is left to the database, which undoes it
+FIRST_AFTER = 0.5  # shorter work shows nothing
+GRACE = 3.0  # after that the database rolls back what could not be ended
 END = 0  # no signal has that number
 
 
@@ -87,7 +87,7 @@ class LongWork:
             raise KeyboardInterrupt
 
     def _watch(self) -> None:
-        # Delivered to this thread it would not wake the other one from its waiting for input.
+        # A signal that this thread receives would not wake the other one, which waits for input.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         progress: Progress | None = None
         asked = 0
@@ -104,7 +104,7 @@ class LongWork:
                 if asked > 1 or time.monotonic() > give_up:
                     break
                 if asked:
-                    # Again and again: the statement may only have been about to begin.
+                    # Repeatedly: the statement may not have begun yet.
                     self._interrupt()
                 if self._drawn and time.monotonic() > self._started + FIRST_AFTER:
                     progress = progress or self._begin()

@@ -40,7 +40,7 @@ def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status; whatever goes wrong is told in plain lines.
+    """Run the command line and return its exit status; errors are printed as plain lines.
 
     A command's status is what it passes to `ctx.exit`, or the int that it returns.
     """

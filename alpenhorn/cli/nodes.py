@@ -1,4 +1,4 @@
-"""What the commands that change nodes share."""
+"""Options and checks of the commands that change nodes."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def columns(
 
 
 def note_idle(app: App, node_id: int) -> None:
-    """Say why an active node would not be worked on."""
+    """Print why runs would not work on an active node."""
     (node,) = storage.nodes(app.index, node_id=node_id)
     missing = [what for what, value in (("--host HOST", node.host), ("--root DIR", node.root)) if not value]
     if missing:
@@ -140,8 +140,8 @@ def note_settings(app: App, node_id: int) -> None:
 
 
 def request_import(app: App, request: ImportRequest, what: str) -> None:
-    tell_requested(import_requests.file(app.index, request, app.stamp()), what)
+    report_request(import_requests.file(app.index, request, app.stamp()), what)
 
 
-def tell_requested(filed: bool, what: str) -> None:
+def report_request(filed: bool, what: str) -> None:
     output.line(f"Requested: {what}." if filed else f"Already requested: {what}; nothing was added.")

@@ -1,4 +1,4 @@
-"""What commands on the index share: options, settings given as JSON, questions."""
+"""Options that several commands share, settings given as JSON, and questions."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _no_constant(text: str) -> None:
 
 
 def _io_vars(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:
-    """Keys to values; an empty text stands for the key's removal."""
+    """Keys to values; an empty text removes the key."""
     found: dict[str, Any] = {}
     for value in values:
         key, equals, text = value.partition("=")
@@ -106,9 +106,9 @@ def _number(text: str) -> int | float | str:
 
 
 def io_edits(owner: str, io_config: dict[str, Any] | None, io_vars: dict[str, Any]) -> dict[str, TextEdit]:
-    """What the two options do to the column io_config; nothing when neither was given.
+    """The edit of the column io_config that the two options ask for; none when neither was given.
 
-    The edit raises Refused when single keys are to be set in something that is no JSON object.
+    The edit raises Refused when single keys are to be set in something that is not a JSON object.
     """
     if io_config is None and not io_vars:
         return {}
@@ -160,7 +160,7 @@ def file_list_option(command: CommandFunction) -> CommandFunction:
 
 
 def confirm(question: str, force: bool, *, stdin_taken: bool = False) -> None:
-    """Ask before something is changed.  `stdin_taken`: standard input was read as data.
+    """Ask before something is changed.  `stdin_taken`: standard input has been read as data.
 
     Raises Refused where nobody can be asked, click.Abort when the answer is no.
     """

@@ -20,7 +20,7 @@ LENGTH = 1024
 def path_below(path: str, root: str | None, node: str) -> str:
     """`path` relative to the node's root, without blank or `.` elements; empty for the root itself.
 
-    Raises UsageError when it leaves the root, Refused when that cannot be told.
+    Raises UsageError when it leaves the root, Refused when the node has no root.
     """
     elements = path.split("/")
     if ".." in elements:

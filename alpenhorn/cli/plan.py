@@ -133,7 +133,7 @@ def _show(plan: Plan, listed: bool) -> None:
 
 
 def _notes(plan: Plan) -> list[str]:
-    """What is wrong, or should be known, beside the lines."""
+    """Nodes that are left out, faults and notes."""
     from alpenhorn.coordinator.nodes import left_out_told
 
     return [*(left_out_told(name, why) for name, why in plan.left_out.items()), *plan.faults, *plan.notes]

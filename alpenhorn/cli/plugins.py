@@ -52,7 +52,7 @@ def plugins(app: App, form: Format) -> int:
 
 
 def _brought(app: App) -> list[Plugin]:
-    """What packages bring; components as they are on the index, if it can be had."""
+    """Plugins of installed packages; components with their state on the index, if it can be opened."""
     from alpenhorn.coordinator import plugins as brought
     from alpenhorn.extensions.points import INDEX
     from alpenhorn.index import current
@@ -64,6 +64,6 @@ def _brought(app: App) -> list[Plugin]:
         index = app.open_index()
         current.require_current(index)
     except AlpenhornError as error:
-        output.note(f"whether the tables of packages are in the index was not looked at: {error}")
+        output.note(f"the tables of packages were not checked: {error}")
         return found
     return [brought.on_index(index, one) for one in found]

@@ -1,4 +1,4 @@
-"""The live display of a run on a terminal: the whole, and what each worker is doing."""
+"""The live display of a run on a terminal: totals, and the work of each worker."""
 
 from __future__ import annotations
 

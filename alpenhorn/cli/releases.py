@@ -1,4 +1,4 @@
-"""What is said of released copies."""
+"""Messages about released copies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def archive_refusal(node: NodeFact) -> Refused:
 
 
 def next_step(node: NodeFact, at_once: bool) -> str:
-    """What becomes of a released copy on the node."""
+    """When a released copy on the node is deleted."""
     if not node.active or node.host is None:
         return f"Nothing is deleted before a run works on the node: alpenhorn node activate {node.name}"
     if at_once:

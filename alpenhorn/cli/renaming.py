@@ -1,4 +1,4 @@
-"""What `alpenhorn host rename`, `group rename` and `node rename` share."""
+"""The part that `alpenhorn host rename`, `group rename` and `node rename` share."""
 
 from __future__ import annotations
 

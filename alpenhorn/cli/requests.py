@@ -1,4 +1,4 @@
-"""What the commands on requests share."""
+"""Columns of the commands on requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alpenhorn.reasons import code_in_json
 
 
 def waits_for(row: RequestRow, held: Mapping[str, str]) -> str | None:
-    """Why a request waits for its source; None where it does not."""
+    """Why a request waits for its source; None if it does not."""
     pending = row.state in (RequestState.PENDING, RequestState.FAILING)
     return held.get(row.node) if pending and row.node is not None else None
 

@@ -1,4 +1,4 @@
-"""What `alpenhorn group autosync` and `alpenhorn node autoclean` share: rules switched on and off."""
+"""Switch rules on and off, for `alpenhorn group autosync` and `alpenhorn node autoclean`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rule_ends(app: App, node_name: str, group_name: str) -> RuleEnds:
 
 
 def set_rule(app: App, ends: RuleEnds, action: Action, way: str, remove: bool) -> bool:
-    """Set or clear the flag, and say so; return whether the edge acts now."""
+    """Set or clear the flag, and report it; return whether the rule is on."""
     changed = set_flag(app.index, ends.node.id, ends.group.id, action, not remove)
     state = "off" if remove else "on"
     if changed:
@@ -39,8 +39,8 @@ def set_rule(app: App, ends: RuleEnds, action: Action, way: str, remove: bool) -
     return not remove
 
 
-def tell_earlier_copies(app: App, parts: Sequence[Part], where: str) -> None:
-    """An edge acts on what becomes good from now on; say so of the copies that were before it."""
+def report_existing_copies(app: App, parts: Sequence[Part], where: str) -> None:
+    """Report the copies that existed before the rule, which it does not act on."""
     found = total(app.index, parts)
     if found.files:
         copies = output.count(found.files, "copy", "copies")

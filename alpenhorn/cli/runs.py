@@ -1,4 +1,4 @@
-"""What the commands that run or plan work share: their options, and the pool of workers."""
+"""Options and the pool of workers of the commands that run or plan work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ jobs_option = click.option(
 def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Pool]:
     """The pool, made before the index is opened, since a connection must never cross a fork.
 
-    `for_run`: when it cannot be made, that is written down as a run that failed.
+    `for_run`: if it cannot be created, a failed run is recorded.
     """
     from alpenhorn import logs
     from alpenhorn.workers.pool import Pool
@@ -71,7 +71,7 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
 
 @contextmanager
 def heard(app: App, report: Report) -> Iterator[None]:
-    """Around what tells of a run: where it cannot be printed the run's row says so, as the exit status does."""
+    """A context for printing a run's report: if printing fails, the run's row records it, as the exit status does."""
     try:
         yield
         sys.stdout.flush()

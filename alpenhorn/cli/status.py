@@ -33,7 +33,7 @@ NOT_WELL = {
 
 
 class Attention(NamedTuple):
-    """Something that a human should look at, and the command to begin with."""
+    """A problem that needs attention, and the first command to run."""
 
     what: Reason
     command: str
@@ -133,7 +133,7 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
 
 
 def _conditions(found: Status) -> Iterator[Attention]:
-    """What is not told of already, by the media or by the last run."""
+    """Conditions that neither the media nor the last run have reported already."""
     wrong = {one.name for one in found.media if one.wrong is not None}
     for host, one in found.conditions:
         if one.code == Code.RUN_NO_NODE or (
@@ -158,7 +158,7 @@ def _condition_document(host: str, one: Condition) -> dict[str, object]:
 
 
 def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]:
-    """The last run of each host of which it is known how it ended, where that was badly."""
+    """The last run with a known ending of each host, if it failed."""
     told: set[str] = set()
     for run in found.runs:
         if run.host not in found.hosts or run.host in told:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
     from alpenhorn.reasons import Reason
 
-MOST_LINES = 30  # of things to tell; cron mails them all
+MOST_LINES = 30  # of notes and failures; cron mails them all
 
 
 @click.command()
@@ -107,7 +107,7 @@ def sync(
 
 @contextmanager
 def _without_mail(ctx: click.Context, nodes: Sequence[str], told: bool) -> Iterator[None]:
-    """Let a run that finds all nodes taken end without a word: cron would send a mail each time that runs overlap."""
+    """Print nothing if another run holds all nodes: cron would send a mail each time that runs overlap."""
     try:
         yield
     except Busy as busy:
@@ -148,7 +148,7 @@ def _later(report: Report) -> None:
 
 
 def attention(report: Report) -> None:
-    """Tell what failed, and what somebody should know."""
+    """Print what failed, and what needs attention."""
     report.failures.merge(report.waiting)
     lines: list[tuple[Reason, bool]] = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]

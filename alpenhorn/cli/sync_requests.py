@@ -1,4 +1,4 @@
-"""What `alpenhorn node sync` and `alpenhorn group sync` share: many files requested, or their requests cancelled.
+"""Request many files or cancel requests, for `alpenhorn node sync` and `alpenhorn group sync`.
 
 The two are one command with its arguments the other way round.
 """
@@ -22,7 +22,7 @@ from alpenhorn.scan.sync_candidates import Part, Selection
 
 
 class SyncOptions(NamedTuple):
-    """What was given beside node and group; named as the parameters of `sync_options`."""
+    """The options of `sync_options`, as given."""
 
     acqs: Sequence[str]
     all_: bool

@@ -1,4 +1,4 @@
-"""Times and durations as they are written on a command line."""
+"""Times and durations as written on a command line."""
 
 from __future__ import annotations
 

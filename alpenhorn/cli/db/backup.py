@@ -9,7 +9,9 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.edits import backup as records
 from alpenhorn.errors import AlpenhornError, Refused
+from alpenhorn.index import backup as backups
 
 KEEP = 10
 
@@ -38,10 +40,6 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
       alpenhorn db backup
       alpenhorn db backup /srv/backup/alpenhorn --keep 30
     """
-    # Imported here because the rest of `alpenhorn db` does without.
-    from alpenhorn.edits import backup as records
-    from alpenhorn.index import backup as backups
-
     index = app.index
     index.answer_within(None)  # whole tables are read
     made = backups.write(index, _directory(app, directory), _tables(), keep)

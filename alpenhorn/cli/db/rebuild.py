@@ -7,6 +7,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import NAME
+from alpenhorn.coordinator import rebuild as rebuilding
 from alpenhorn.errors import DONE, FAILED, Refused
 
 
@@ -29,9 +30,6 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
       alpenhorn db rebuild /mnt/vault /mnt/vault2
       alpenhorn sync
     """
-    # Imported here because the rest of `alpenhorn db` does without.
-    from alpenhorn.coordinator import rebuild as rebuilding
-
     index = app.index
     index.answer_within(None)  # whole tables are filled
     disks, faults = rebuilding.look(roots)

@@ -9,6 +9,9 @@ import click
 from alpenhorn.cli import options, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.errors import Refused
+from alpenhorn.index import dump
+from alpenhorn.index import upgrade as upgrades
+from alpenhorn.index.shapes import Shape
 
 
 @click.command()
@@ -38,11 +41,6 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
       alpenhorn db upgrade --check
       alpenhorn db upgrade --dump /srv/backup/index-before-upgrade
     """
-    # Imported here because the rest of `alpenhorn db` does without.
-    from alpenhorn.index import dump
-    from alpenhorn.index import upgrade as upgrades
-    from alpenhorn.index.shapes import Shape
-
     index = app.open_index()
     index.answer_within(None)  # a large table is altered for hours
     shape, why, planned = upgrades.prepare(index)

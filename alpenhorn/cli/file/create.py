@@ -78,7 +78,7 @@ def _acq(index: Index, name: str) -> names.Named:
 
 
 def _refuse_same_path(index: Index, path: str, acq: names.Named, name: str) -> None:
-    """Asked before the file is read, which may take hours."""
+    """Refuse a path that exists; before the file is read, which may take hours."""
     edit_file.refuse_taken(index, acq.id, acq.name, name)
     try:
         there = names.file(index, path)

@@ -71,7 +71,7 @@ def modify(
         return
     length = "unknown" if done.size_b is None else f"{done.size_b} bytes"
     output.line(f"Changed file {file.path}: length {length}, MD5 sum {done.md5sum or 'unknown'}.")
-    _tell_checks(index, done.suspect)
+    _report_checks(index, done.suspect)
     if done.suspect and (done.size_b is None or not done.md5sum):
         missing = "--size SIZE" if done.size_b is None else "--md5 HASH"
         output.note(
@@ -87,8 +87,8 @@ def modify(
         )
 
 
-def _tell_checks(index: Index, node_ids: Sequence[int]) -> None:
-    """Say who reads the copies that became suspect, and which nobody does for now."""
+def _report_checks(index: Index, node_ids: Sequence[int]) -> None:
+    """Report which hosts read the suspect copies, and which copies no host reads for now."""
     if not node_ids:
         return
     nodes = [node for node in storage.nodes(index) if node.id in node_ids]

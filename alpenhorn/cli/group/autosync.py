@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.cli.rule_flags import rule_ends, set_rule, tell_earlier_copies
+from alpenhorn.cli.rule_flags import report_existing_copies, rule_ends, set_rule
 from alpenhorn.scan import rules
 from alpenhorn.scan.rules import Action
 
@@ -31,4 +31,4 @@ def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
     if not set_rule(app, ends, Action.AUTOSYNC, way, remove):
         return
     where = f"on {ends.node.name} already, and neither in {ends.group.name} nor requested there"
-    tell_earlier_copies(app, rules.unrequested(ends.node.id, ends.group.id), where)
+    report_existing_copies(app, rules.unrequested(ends.node.id, ends.group.id), where)

@@ -7,7 +7,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.cli.rule_flags import rule_ends, set_rule, tell_earlier_copies
+from alpenhorn.cli.rule_flags import report_existing_copies, rule_ends, set_rule
 from alpenhorn.scan import rules
 from alpenhorn.scan.rules import Action
 
@@ -38,4 +38,4 @@ def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:
             f"{ends.node.name} is an archive node: its copies stay until they are safe to go, when {safe}"
         )
     where = f"on {ends.node.name} already of what {ends.group.name} has"
-    tell_earlier_copies(app, rules.unreleased(ends.node.id, ends.group.id), where)
+    report_existing_copies(app, rules.unreleased(ends.node.id, ends.group.id), where)

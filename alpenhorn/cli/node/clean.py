@@ -30,7 +30,7 @@ LONGEST = 36500  # days
 
 
 class CleanOptions(NamedTuple):
-    """What was given beside the node; named as the parameters of `clean`.  `size` in GiB."""
+    """The options of `clean`, as given; `size` in GiB."""
 
     acqs: Sequence[str]
     archive_ok: bool

@@ -9,7 +9,7 @@ import click
 from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.cli.nodes import columns, node_options, note_idle, note_settings, real_roots, tell_requested
+from alpenhorn.cli.nodes import columns, node_options, note_idle, note_settings, real_roots, report_request
 from alpenhorn.cli.options import at_most_one, chosen, io_edits
 from alpenhorn.edits import nodes as edit_node
 from alpenhorn.listings import storage
@@ -84,7 +84,7 @@ def modify(
     elif not initialise:
         output.line("No change.")
     if initialise:
-        tell_requested(edited.requested, f"initialisation of node {name}")
+        report_request(edited.requested, f"initialisation of node {name}")
     if activate:
         note_idle(app, found.id)
     if not edits:
@@ -94,7 +94,7 @@ def modify(
 
 
 def _note_separate(app: App, node_id: int) -> None:
-    """Say what a run does before copies that may have other names count as archive copies."""
+    """Report what a run does before copies that may be hard links count as archive copies."""
     from alpenhorn.scan.manifest import count
 
     copies = count(app.index, node_id)

@@ -25,7 +25,7 @@ TAKEN = {
 
 
 class VerifyOptions(NamedTuple):
-    """What was given beside the node; named as the parameters of `verify`."""
+    """The options of `verify`, as given."""
 
     acqs: Sequence[str]
     all_: bool
@@ -136,7 +136,7 @@ def _cancel(app: App, node: NodeFact, selection: Selection, state: State, option
 
 
 def _next(node: NodeFact) -> str:
-    """What becomes of the copies on the node."""
+    """When the copies on the node are checked."""
     if not node.active or node.host is None:
         return f"Nothing is checked before a run works on the node: alpenhorn node activate {node.name}"
     return f"Runs on {node.host} check them."

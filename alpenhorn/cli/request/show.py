@@ -62,7 +62,7 @@ def _attempt_fields(row: RequestRow) -> tuple[tuple[str, object], ...]:
 
 
 def in_a_run_now(app: App, request_id: int) -> Reason:
-    """What a run on this host would do about a pending request, and why."""
+    """What a run on this host would do with a pending request, and why."""
     with workers(app, 1) as pool:
         # Imported only now: the worker, forked before, needs none of it.
         from alpenhorn.coordinator.preview import why

@@ -384,4 +384,4 @@ def test_file_clean_can_be_cancelled(archive: Archive) -> None:
     assert on(archive, file_id) == ("YY", "MY", "NN")
     assert result.out == "Cancelled the release of pilot/a on off1.\n"
     assert result.err == "note: a run is deleting pilot/a on off1 at this moment\n"
-    assert "No released copy of pilot/a" in archive.ok("file", "clean", "pilot/a", "-x")
+    assert "No release of pilot/a to undo" in archive.ok("file", "clean", "pilot/a", "-x")
