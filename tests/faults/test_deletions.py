@@ -20,7 +20,6 @@ from tests.fixtures.archive import WHEN, Running, ended_within, stand_in, wait_f
 
 MINIMUM = 2
 SAFE = ("safe1", "safe2", "safe3")
-ROUNDS = int(os.environ.get("ALPENHORN_TEST_KILLS", "10"))
 
 
 def filled(archive):
@@ -604,11 +603,11 @@ def kill_one(run, rng):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_that_are_killed_anywhere_leave_the_minimum_and_are_finished_by_the_next_one(three):
+def test_runs_that_are_killed_anywhere_leave_the_minimum_and_are_finished_by_the_next_one(three, kills):
     rng = random.Random(7)
     nodes = ("field", *SAFE)
     killed, turn = 0, 0
-    while killed < ROUNDS:
+    while killed < kills:
         turn += 1
         ids = [three.file(f"turn{turn}/{i % 7}/{i}", os.urandom(500), *nodes) for i in range(200)]
         # Of every second file the copies on all archive nodes, of the others that on one and on the field node.

@@ -11,7 +11,6 @@ import pytest
 
 from tests.fixtures.archive import ended_within
 
-ROUNDS = int(os.environ.get("ALPENHORN_TEST_KILLS", "10"))
 ALPENHORN = ["-m", "alpenhorn"]
 LATE = [os.path.join(os.path.dirname(__file__), "late_edges.py")]
 
@@ -92,7 +91,7 @@ def finished(archive, number):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_that_are_killed_anywhere_leave_no_copy_without_what_follows_from_it(archive):
+def test_runs_that_are_killed_anywhere_leave_no_copy_without_what_follows_from_it(archive, kills):
     chained(archive)
     rng = random.Random(7)
     start_over(archive, 400)
@@ -101,7 +100,7 @@ def test_runs_that_are_killed_anywhere_leave_no_copy_without_what_follows_from_i
     longest = time.monotonic() - started
     start_over(archive, 400)
     killed = 0
-    while killed < ROUNDS:
+    while killed < kills:
         run = archive.start("sync")
         if not ended_within(run.process, rng.uniform(0, longest)):
             run.kill()

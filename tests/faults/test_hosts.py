@@ -13,7 +13,6 @@ from tests.fixtures.sshd import Sshd, require_ssh
 
 MINIMUM = 2
 HOSTS = ("one", "two", "three")
-ROUNDS = int(os.environ.get("ALPENHORN_TEST_ROUNDS", "8"))
 NEW = 12  # files that each host takes in in a round
 # The hosts' clocks: right, three minutes fast, four minutes slow.
 CLOCKS = {"one": "", "two": "+180s", "three": "-240s"}
@@ -161,11 +160,12 @@ def paths(archive, file_ids):
 
 @pytest.mark.kill
 @pytest.mark.timeout(900)
-def test_three_hosts_that_do_everything_at_once_and_are_killed_keep_the_minimum(hosts):
+def test_three_hosts_that_do_everything_at_once_and_are_killed_keep_the_minimum(hosts, long):
     archive = hosts.archive
     before: set[int] = set()
     killed = turn = 0
-    while turn < ROUNDS or killed < ROUNDS:
+    rounds = 8 if long else 4
+    while turn < rounds or killed < rounds:
         take_in(hosts, turn)
         meddle(hosts)
         runs = [hosts.start(host, "sync") for host in HOSTS]
