@@ -160,12 +160,14 @@ def test_no_command_of_the_readme_is_left_out(done: list[Done]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[Done]) -> None:
+def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[Done], long: bool) -> None:
     lines = README.read_text().splitlines()
     for step in dict.fromkeys(one.step for one in done if one.step.shown):
         assert step.shown
         for number in range(step.below, step.below + len(step.shown)):
-            for mutant in mutants(lines[number - 1], alone=len(step.shown) == 1):
+            found = list(mutants(lines[number - 1], alone=len(step.shown) == 1))
+            # The text is read anew for each.
+            for mutant in found if long else found[number % 4 :: 8]:
                 text = "\n".join([*lines[: number - 1], *mutant, *lines[number:]])
                 (told,) = (one for one in read(text) if isinstance(one, Step) and one.number == step.number)
                 assert all(wrong(one, told) for one in done if one.step == step), (number, mutant)
