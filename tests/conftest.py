@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--minutes",
         type=float,
-        help="How long the adversary plays: 3 with --long, otherwise two thirds of one.",
+        help="How long the adversary plays: 3 with --long, two thirds of one without.",
     )
     group.addoption("--games", type=int, default=1, help="What decides which games the adversary plays.")
 
@@ -52,6 +52,5 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes, so that no worker is left with one of them at the end."""
-    long = {item.path for item in items if any(item.get_closest_marker(name) for name in LONG)}
-    items.sort(key=lambda item: item.path not in long)
+    """Begin with the tests that take long, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in LONG))
