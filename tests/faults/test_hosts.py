@@ -2,13 +2,14 @@
 
 import os
 import random
+import shutil
 import signal
 from typing import NamedTuple
 
 import psutil
 import pytest
 
-from tests.fixtures.archive import Archive, clock, ended_within, wait_for
+from tests.fixtures.archive import Archive, clock, ended_within, stand_in, wait_for
 from tests.fixtures.sshd import Sshd, require_ssh
 
 MINIMUM = 2
@@ -232,8 +233,11 @@ def test_a_lease_is_judged_by_the_servers_clock_whatever_the_hosts_say(hosts):
     archive.node("slow", group="shared", host="three")
     archive.node("fast", group="shared", host="two")
     archive.requests(ids, "in-one", "shared")
-    held = hosts.start("three", "sync", "--node", "slow")
-    wait_for(lambda: archive.claims(), "a claim")
+    reached, gate = archive.base / "reached", archive.base / "gate"
+    until = f'touch {reached}; until [ -e {gate} ]; do sleep 0.05; done; exec {shutil.which("rsync")} "$@"'
+    tools = str(stand_in(archive.base / "bin", "rsync", until).parent)
+    held = archive.start("sync", "--node", "slow", host="three", path=tools, environ=clock(CLOCKS["three"]))
+    wait_for(lambda: reached.exists() and archive.claims(), "a pull under way")
     held.process.send_signal(signal.SIGSTOP)
     try:
         claimed = archive.claims()
@@ -242,6 +246,7 @@ def test_a_lease_is_judged_by_the_servers_clock_whatever_the_hosts_say(hosts):
         assert claimed and 600 < left <= 900
     finally:
         held.process.send_signal(signal.SIGCONT)
+        gate.touch()
     assert held.result().status == 0
     assert archive.pending() == 0 and archive.claims() == 0
     assert (
