@@ -171,10 +171,9 @@ def test_a_kill_between_rename_and_record_is_settled_by_the_next_run(pair):
     assert inodes == {path: (pair.root("safe") / path).stat().st_ino for path in pair.tree("safe")}
 
 
-def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
-    content = random.Random(3).randbytes(80 * 2**20)
-    file_id = pair.file("acq/f", content, "field")
-    request = pair.request(file_id, "field", "safe")
+def killed_with_a_part(pair):
+    """Kill a run when it has copied a tenth of acq/f, which would take it five seconds; returns the part."""
+    pair.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe'", '{"bwlimit": "16 MB"}')
     run = pair.start("sync")
     private = pair.root("safe") / ".alpenhorn"
     part = wait_for(
@@ -182,6 +181,16 @@ def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
     )
     run.kill()
     run.wait_until_nothing_is_left()
+    pair.do("UPDATE storagenode SET io_config = NULL WHERE name = 'safe'")
+    return part
+
+
+def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
+    content = random.Random(3).randbytes(80 * 2**20)
+    file_id = pair.file("acq/f", content, "field")
+    request = pair.request(file_id, "field", "safe")
+    part = killed_with_a_part(pair)
+    private = pair.root("safe") / ".alpenhorn"
     assert 2**23 < part.stat().st_size <= len(content)
     inode = part.stat().st_ino
     (private / "run-77-0" / "deep").mkdir(parents=True)
@@ -196,13 +205,7 @@ def test_a_part_that_was_spoilt_is_not_believed(pair):
     content = random.Random(4).randbytes(80 * 2**20)
     file_id = pair.file("acq/f", content, "field")
     pair.request(file_id, "field", "safe")
-    run = pair.start("sync")
-    private = pair.root("safe") / ".alpenhorn"
-    part = wait_for(
-        lambda: next((p for p in private.glob("part-*/acq/f") if p.stat().st_size > 2**23), None), "a part"
-    )
-    run.kill()
-    run.wait_until_nothing_is_left()
+    part = killed_with_a_part(pair)
     with part.open("r+b") as file:
         file.write(b"spoilt by a power cut")
     pair.synced()
