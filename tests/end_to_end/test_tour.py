@@ -145,12 +145,12 @@ def wrong(done: Done, step: Step) -> str:
     return difference and what + difference
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_command_does_what_the_tour_shows(done: list[Done]) -> None:
     assert [text for one in done if (text := wrong(one, one.step))] == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_command_of_the_readme_is_left_out(done: list[Done]) -> None:
     lines = enumerate(README.read_text().splitlines(), 1)
     prompts = [(number, prompt["host"]) for number, line in lines if (prompt := PROMPT.match(line.strip()))]
@@ -159,7 +159,7 @@ def test_no_command_of_the_readme_is_left_out(done: list[Done]) -> None:
     ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[Done], long: bool) -> None:
     lines = README.read_text().splitlines()
     for step in dict.fromkeys(one.step for one in done if one.step.shown):
