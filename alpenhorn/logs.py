@@ -2,7 +2,7 @@
 
 One record is one line, in UTC:
 
-    2025-11-22T11:19:33.123Z INFO [4711] alpenhorn.run.pool: message [code]
+    2025-11-22T11:19:33.123Z INFO [4711] alpenhorn.workers.pool: message [code]
 
 where the code is that of the reason that the message gives, if it gives one (`alpenhorn.reasons`).
 Whatever is not printable, line ends included, is shown escaped: a file name cannot forge a line.

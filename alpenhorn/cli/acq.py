@@ -8,7 +8,8 @@ from alpenhorn.cli import acq_edit, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import at_most_one
-from alpenhorn.scan import listing_acqs, names
+from alpenhorn.listings import acqs as listing_acqs
+from alpenhorn.scan import names
 
 
 @click.group()

@@ -10,12 +10,12 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import at_most_one, fault
+from alpenhorn.edits import acqs as edit_acq
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import check_relative
+from alpenhorn.listings import acq_files as listing
 from alpenhorn.plan.imports import unimportable
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH
-from alpenhorn.record import edit_acq
-from alpenhorn.scan import listing_acq_files as listing
 from alpenhorn.scan import names
 
 

@@ -28,14 +28,14 @@ from alpenhorn.cli.options import (
     some_copies,
 )
 from alpenhorn.cli.waiting import Waiting, in_pieces
+from alpenhorn.edits import clean as edit_clean
 from alpenhorn.errors import Refused
-from alpenhorn.model import GIB, NodeFact
+from alpenhorn.listings import files as listing
+from alpenhorn.listings.files import CopyRow
+from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.plan.brake import most
-from alpenhorn.record import edit_clean
 from alpenhorn.scan import clean_candidates, deletions, names, pins, topology
-from alpenhorn.scan import listing_files as listing
 from alpenhorn.scan.clean_candidates import Selection
-from alpenhorn.scan.listing_files import CopyRow
 from alpenhorn.scan.names import FileName
 from alpenhorn.scan.sync_candidates import total
 

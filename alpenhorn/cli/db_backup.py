@@ -40,8 +40,8 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
       alpenhorn db backup /srv/backup/alpenhorn --keep 30
     """
     # Imported here because the rest of `alpenhorn db` does without.
+    from alpenhorn.edits import backup as records
     from alpenhorn.index import backup as backups
-    from alpenhorn.record import backup as records
 
     index = app.index
     index.answer_within(None)  # whole tables are read

@@ -64,7 +64,7 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
 
 def _require_group(app: App, group: str | None, nodes: int) -> None:
     """Raise Refused for a group that would have more active nodes on this host than its class allows."""
-    from alpenhorn.scan.listing_storage import groups
+    from alpenhorn.listings.storage import groups
 
     if group is not None and nodes > 1 and group not in {one.name for one in groups(app.index)}:
         raise Refused(

@@ -15,7 +15,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.errors import DONE, FAILED, UNUSABLE
 
 if TYPE_CHECKING:
-    from alpenhorn.coordinator.doctor import Looking
+    from alpenhorn.doctor.checks import Looking
     from alpenhorn.index.check import Finding
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
@@ -42,7 +42,7 @@ def doctor(app: App, as_json: bool) -> int:
       alpenhorn -q doctor
       alpenhorn doctor --json
     """
-    from alpenhorn.coordinator.doctor import Doctor  # it imports all the rest
+    from alpenhorn.doctor.checks import Doctor  # it imports all the rest
 
     doctor = Doctor(None if app.conf is None else Path(app.conf), os.environ, app.now())
     found: list[Finding] = []
@@ -67,7 +67,7 @@ def doctor(app: App, as_json: bool) -> int:
 
 def _found(said: Iterator[Finding | Looking], shown: bool) -> Iterator[Finding]:
     """The findings; on a terminal what is being waited for stands in the last line meanwhile."""
-    from alpenhorn.coordinator.doctor import Looking
+    from alpenhorn.doctor.checks import Looking
 
     terminal = shown and sys.stdout.isatty()
     waiting = ""

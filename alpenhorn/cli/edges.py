@@ -10,8 +10,8 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.record.edit_edges import set_flag
-from alpenhorn.scan import listing_storage as storage
+from alpenhorn.edits.rules import set_flag
+from alpenhorn.listings import storage
 from alpenhorn.scan import names, rules
 from alpenhorn.scan.rules import Action
 from alpenhorn.scan.sync_candidates import Part, total

@@ -11,9 +11,9 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import Command, acq_option
 from alpenhorn.index.connection import Index
-from alpenhorn.scan import listing_files as listing
+from alpenhorn.listings import files as listing
+from alpenhorn.listings.files import FileFilter
 from alpenhorn.scan import names, pins
-from alpenhorn.scan.listing_files import FileFilter
 
 
 @click.group()

@@ -14,13 +14,13 @@ from alpenhorn.cli.acq_edit import NEW_FILE
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import ACQ, NODE
 from alpenhorn.cli.options import Command
+from alpenhorn.edits import files as edit_file
 from alpenhorn.errors import NotFound, Refused, UnsafePath
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.fs.paths import open_below
 from alpenhorn.index.connection import Index
+from alpenhorn.listings import storage
 from alpenhorn.plan.paths import unsafe
-from alpenhorn.record import edit_file
-from alpenhorn.scan import listing_storage as storage
 from alpenhorn.scan import names
 
 MOST_BYTES = 2**63 - 1  # what a BIGINT column holds

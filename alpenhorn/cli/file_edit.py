@@ -9,10 +9,12 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.cli.paths import path_below
+from alpenhorn.edits import copies as edit_copy
+from alpenhorn.edits import imports as import_requests
+from alpenhorn.edits import requests as edit_requests
+from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.errors import Refused
-from alpenhorn.record import edit_copy, edit_requests, import_requests
-from alpenhorn.record.import_requests import ImportRequest
-from alpenhorn.scan import listing_files as listing
+from alpenhorn.listings import files as listing
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.sync_candidates import Selection
 

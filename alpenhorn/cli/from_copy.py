@@ -7,8 +7,8 @@ from typing import NamedTuple
 from alpenhorn.cli.app import App
 from alpenhorn.cli.waiting import Waiting
 from alpenhorn.errors import Refused
-from alpenhorn.model import NodeFact
-from alpenhorn.scan import listing_files as listing
+from alpenhorn.listings import files as listing
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.scan import names, topology
 from alpenhorn.scan.names import FileName
 

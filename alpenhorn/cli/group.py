@@ -15,10 +15,10 @@ from alpenhorn.cli.node_tables import node_documents, print_nodes, print_setting
 from alpenhorn.cli.options import NAME, chosen, class_option, io_edits, io_options, notes_option, settings
 from alpenhorn.cli.rename import group_rename
 from alpenhorn.cli.sync_requests import group_sync
-from alpenhorn.record import edit_group
-from alpenhorn.scan import listing_storage as storage
+from alpenhorn.edits import groups as edit_group
+from alpenhorn.listings import storage
+from alpenhorn.listings.stats import of_nodes
 from alpenhorn.scan import names
-from alpenhorn.scan.stats import of_nodes
 
 
 @click.group()

@@ -13,12 +13,12 @@ from alpenhorn.cli.options import REQUEST_ID, confirm
 from alpenhorn.cli.run_rows import ending, run_document
 from alpenhorn.cli.times import Duration, When
 from alpenhorn.coordinator.run_states import RunState, run_states
+from alpenhorn.edits.history import prune as prune_old
+from alpenhorn.listings import history as scan
+from alpenhorn.listings.history import EventRow, Old
+from alpenhorn.listings.runs import RunRow, after
 from alpenhorn.reasons import code_in_json
-from alpenhorn.record.history import prune as prune_old
-from alpenhorn.scan import history as scan
 from alpenhorn.scan import names
-from alpenhorn.scan.history import EventRow, Old
-from alpenhorn.scan.runs import RunRow, after
 
 EVENTS = 200
 RUNS = 20

@@ -11,11 +11,11 @@ from alpenhorn.cli.host_delete import delete
 from alpenhorn.cli.node_tables import node_documents, print_nodes
 from alpenhorn.cli.options import NAME, Command, Text, chosen, notes_option
 from alpenhorn.cli.rename import host_rename
+from alpenhorn.edits import hosts as edit_host
 from alpenhorn.errors import Refused
-from alpenhorn.record import edit_host
-from alpenhorn.scan import listing_storage as storage
+from alpenhorn.listings import storage
+from alpenhorn.listings.stats import of_nodes
 from alpenhorn.scan import names
-from alpenhorn.scan.stats import of_nodes
 
 
 @click.group()

@@ -10,11 +10,11 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.options import at_most_one, confirm, force_option
+from alpenhorn.edits import hosts as edit_host
 from alpenhorn.errors import Refused
-from alpenhorn.record import edit_host
-from alpenhorn.scan import listing_storage as storage
+from alpenhorn.listings import storage
+from alpenhorn.listings.storage import NodeRow
 from alpenhorn.scan import names
-from alpenhorn.scan.listing_storage import NodeRow
 
 NAMED = 5  # nodes
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from alpenhorn.cli import output
+from alpenhorn.edits.rows import TextEdit
 from alpenhorn.errors import Refused, StorageError
 from alpenhorn.extensions.registry import check_group, node_io, storage_class
 from alpenhorn.io.base import Group, Node, WrongSettings, parse_settings
-from alpenhorn.model import GroupFact, NodeFact
-from alpenhorn.record.rows import TextEdit
+from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.scan.names import nearest
 
 

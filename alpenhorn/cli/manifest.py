@@ -11,7 +11,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.runs import heard, workers
 from alpenhorn.errors import Refused
-from alpenhorn.model import MANIFEST
+from alpenhorn.model.manifests import MANIFEST
 
 
 @click.command("manifest")
@@ -37,8 +37,8 @@ def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
         from alpenhorn.coordinator.nodes import left_out_told
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync
-        from alpenhorn.run.stopping import StopRequest
         from alpenhorn.scan import topology
+        from alpenhorn.workers.stopping import StopRequest
 
         asked = Asked((name,), wait=wait, manifest=True)
         with StopRequest(pool.wakeup) as stopping:

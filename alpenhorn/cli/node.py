@@ -18,11 +18,11 @@ from alpenhorn.cli.rename import node_rename
 from alpenhorn.cli.sync_requests import node_sync
 from alpenhorn.cli.verify import node_verify
 from alpenhorn.index.connection import Index
-from alpenhorn.model import GIB, MARKER
+from alpenhorn.listings import storage
+from alpenhorn.listings.stats import fullness, of_nodes
+from alpenhorn.model.nodes import GIB, MARKER
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import inodes, names
-from alpenhorn.scan import listing_storage as storage
-from alpenhorn.scan.stats import fullness, of_nodes
 
 
 @click.group()
@@ -151,7 +151,7 @@ def show(
     index = app.index
     found = names.node(index, name)
     (row,) = storage.nodes(index, node_id=found.id)
-    few = inodes.load(index, [row]).get(row.id)
+    few = inodes.load(index, {row.id: row.avail_gb_last_checked}).get(row.id)
     counted = of_nodes(index, [row.id])[row.id] if with_stats or all_ else None
     requests = storage.pending_imports(index, row.id) if imports or all_ else None
     pending = storage.pending_transfers(index, node_id=row.id) if transfers or all_ else None

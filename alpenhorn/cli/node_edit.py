@@ -24,10 +24,11 @@ from alpenhorn.cli.options import (
     notes_option,
 )
 from alpenhorn.cli.paths import path_below
+from alpenhorn.edits import imports as import_requests
+from alpenhorn.edits import nodes as edit_node
+from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.errors import NotFound
-from alpenhorn.record import edit_node, import_requests
-from alpenhorn.record.import_requests import ImportRequest
-from alpenhorn.scan import listing_storage as storage
+from alpenhorn.listings import storage
 from alpenhorn.scan import names
 
 host_option = click.option(

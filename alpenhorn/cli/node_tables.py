@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from alpenhorn.cli import output
 from alpenhorn.cli.options import settings
-from alpenhorn.model import GIB
-from alpenhorn.scan.listing_storage import NodeRow
-from alpenhorn.scan.stats import NodeStats, fullness
-from alpenhorn.scan.status import no_room
+from alpenhorn.listings.stats import NodeStats, fullness
+from alpenhorn.listings.status import no_room
+from alpenhorn.listings.storage import NodeRow
+from alpenhorn.model.nodes import GIB
 
 Stats = Mapping[int, NodeStats]
 

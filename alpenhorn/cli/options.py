@@ -19,9 +19,9 @@ from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.output import harmless
 from alpenhorn.cli.waiting import Waiting
+from alpenhorn.edits.rows import TextEdit
 from alpenhorn.errors import Refused
 from alpenhorn.outside import parsed
-from alpenhorn.record.rows import TextEdit
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.sync_candidates import Counted, Part, Total
 

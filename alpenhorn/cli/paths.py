@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli.options import fault
 from alpenhorn.errors import Refused
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from alpenhorn.scan.names import below
 
 LENGTH = 1024

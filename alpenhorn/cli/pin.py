@@ -11,8 +11,8 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import Text
 from alpenhorn.cli.times import When
+from alpenhorn.edits import pins as edit_pins
 from alpenhorn.errors import Refused
-from alpenhorn.record import edit_pins
 from alpenhorn.scan import clean_candidates, names, pins
 from alpenhorn.scan.pins import EVERY_NODE
 

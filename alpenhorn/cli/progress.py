@@ -13,8 +13,8 @@ from rich.table import Table
 
 from alpenhorn.cli import output
 from alpenhorn.coordinator.report import Report
-from alpenhorn.model import PullJob
-from alpenhorn.run.pool import Activity
+from alpenhorn.model.pulls import PullJob
+from alpenhorn.workers.pool import Activity
 
 INTERVAL = 0.25  # seconds
 FIRST_AFTER = 0.5  # a run that is over sooner shows nothing but its summary

@@ -18,7 +18,7 @@ from alpenhorn.reasons import code_in_json, code_of
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Kept
     from alpenhorn.coordinator.report import Report
-    from alpenhorn.reconciling import Finding
+    from alpenhorn.model.reconcile import Finding
 
 EXAMPLES = 5  # of each kind and node
 EPOCH = datetime(1970, 1, 1)
@@ -84,7 +84,7 @@ def reconcile(
         from alpenhorn.coordinator.compared import Options
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync
-        from alpenhorn.run.stopping import StopRequest
+        from alpenhorn.workers.stopping import StopRequest
 
         options = Options(min_age, read, dry_run)
         asked = Asked(nodes, wait=wait, accept_loss=accept_loss, reconcile=options)

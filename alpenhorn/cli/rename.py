@@ -8,8 +8,8 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, HOST, NODE
 from alpenhorn.cli.options import NAME
-from alpenhorn.record.rename import rename
-from alpenhorn.scan import listing_storage as storage
+from alpenhorn.edits.rename import rename
+from alpenhorn.listings import storage
 from alpenhorn.scan import names
 
 new_name = click.argument("new_name", type=NAME, metavar="NEW_NAME")

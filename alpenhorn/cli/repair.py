@@ -8,12 +8,12 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import at_most_one, confirm
+from alpenhorn.edits.requests import create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
 from alpenhorn.plan.repair import Mender, Repairs
 from alpenhorn.reasons import code_in_json
-from alpenhorn.record.edit_requests import create_for
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
 from alpenhorn.scan.topology import Topology

@@ -11,12 +11,13 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.options import REQUEST_ID
 from alpenhorn.cli.runs import workers
+from alpenhorn.edits import requests as edit_requests
+from alpenhorn.listings import requests as listing
+from alpenhorn.listings.requests import RequestRow, RequestState
 from alpenhorn.reasons import Reason, Why, code_in_json
-from alpenhorn.record import backoff, edit_requests
-from alpenhorn.scan import listing_requests as listing
+from alpenhorn.record import backoff
 from alpenhorn.scan import names
 from alpenhorn.scan.backoff import by_source
-from alpenhorn.scan.listing_requests import RequestRow, RequestState
 
 
 @click.group()

@@ -9,8 +9,8 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.options import confirm
+from alpenhorn.edits.rules import make_up
 from alpenhorn.errors import DONE, FAILED
-from alpenhorn.record.edit_edges import make_up
 from alpenhorn.scan import rules as scan
 from alpenhorn.scan.rules import Action, Owed
 

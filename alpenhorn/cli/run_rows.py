@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from alpenhorn.coordinator.run_states import RunState
+from alpenhorn.listings.runs import RunRow
 from alpenhorn.reasons import Code
-from alpenhorn.scan.runs import RunRow
 
 
 def run_document(run: RunRow, state: RunState) -> dict[str, object]:

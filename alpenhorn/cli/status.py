@@ -13,16 +13,16 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.node_tables import gib_bytes
 from alpenhorn.cli.run_rows import run_document
-from alpenhorn.conditions import Condition
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE
 from alpenhorn.index.times import naive
+from alpenhorn.listings import status as scan
+from alpenhorn.listings.backups import fault
+from alpenhorn.listings.runs import RunRow
+from alpenhorn.listings.status import NodeStatus, Status
+from alpenhorn.model.conditions import Condition
 from alpenhorn.plan.inodes import SPARE
 from alpenhorn.reasons import Code, Reason, code_in_json, within
-from alpenhorn.scan import status as scan
-from alpenhorn.scan.backups import fault
-from alpenhorn.scan.runs import RunRow
-from alpenhorn.scan.status import NodeStatus, Status
 
 NOT_WELL = {
     "corrupt": Code.COPIES_CORRUPT,

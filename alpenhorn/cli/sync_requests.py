@@ -27,7 +27,7 @@ from alpenhorn.cli.options import (
     total_size,
 )
 from alpenhorn.cli.waiting import in_pieces
-from alpenhorn.record import edit_requests
+from alpenhorn.edits import requests as edit_requests
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.names import Named
 from alpenhorn.scan.sync_candidates import Part, Selection

@@ -23,8 +23,8 @@ from alpenhorn.cli.options import (
     some_copies,
 )
 from alpenhorn.cli.waiting import in_pieces
-from alpenhorn.model import NodeFact
-from alpenhorn.record import edit_verify
+from alpenhorn.edits import verify as edit_verify
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.scan import names, topology, verify_candidates
 from alpenhorn.scan.verify_candidates import Selection, State
 

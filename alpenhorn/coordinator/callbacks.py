@@ -15,7 +15,8 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.extensions import points
 from alpenhorn.extensions.points import in_words
-from alpenhorn.model import Detected, ImportedFile, NodeFact
+from alpenhorn.model.imports import Detected, ImportedFile
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code
 
 

@@ -6,9 +6,9 @@ import json
 import tempfile
 from collections.abc import Iterator
 
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.reconcile import KINDS, OTHER, Finding
 from alpenhorn.reasons import Code, Reason, Why, code_of
-from alpenhorn.reconciling import KINDS, OTHER, Finding
 
 IN_MEMORY_B = 2**20  # of the findings of one kind
 

@@ -13,8 +13,9 @@ from alpenhorn.coordinator.report import Asked, Notes, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
-from alpenhorn.links import Sums
-from alpenhorn.model import Done, Kind, NodeFact, Task
+from alpenhorn.model.links import Sums
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Done, Kind, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
@@ -85,6 +86,8 @@ class Context:
     groups.  `free_b`: their free bytes as the round began, None unknown.  `changed` is set by whatever may
     have made new work possible.  `clock` gives naive UTC.
 
+    `withdraw` takes queued tasks for which the given function is false out of the pool again.
+
     `deleting`: (node id, file id) of the copies that are queued or claimed for deletion in this round; what was read
     of them meanwhile must not be recorded, since they may be gone by then.  `in_use`: likewise, of the files of nodes
     with tape behind them that are being read, or are leaving the disk; a reader of one that leaves would wait for the
@@ -105,6 +108,7 @@ class Context:
     limits: Limits
     free_b: dict[int, int | None]
     whole: WholeRun
+    withdraw: Callable[[Callable[[Task], bool]], None]
     deleting: set[tuple[int, int]] = field(default_factory=set)
     in_use: set[tuple[int, int]] = field(default_factory=set)
     changed: bool = False
@@ -221,4 +225,12 @@ class Worklist(Protocol):
 
     def withdrawn(self, task: Task) -> None:
         """A task was taken out of the queue before a worker had it."""
+        ...
+
+
+class DecidesLate(Worklist, Protocol):
+    """A worklist that decides on a task once more when a worker is free for it."""
+
+    def decided(self, task: Task) -> Task | None:
+        """The task as it may be carried out now, or None for nothing of it."""
         ...

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from alpenhorn.config import Sync
 from alpenhorn.index.connection import Index
-from alpenhorn.model import DeletionFact, Evidence, NodeFact
+from alpenhorn.model.deletions import DeletionFact, Evidence
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.plan import brake
 from alpenhorn.plan.deletions import decide, enough, frees, lacking
 from alpenhorn.reasons import Reason, Why

@@ -20,7 +20,7 @@ from alpenhorn.errors import FAILED, INTERRUPTED, AlpenhornError, Busy, IndexUnu
 from alpenhorn.index.connection import Index
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import run as runs
-from alpenhorn.run.stopping import SIGNALS
+from alpenhorn.workers.stopping import SIGNALS
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from errno import EDQUOT, ENOSPC
 from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
 from alpenhorn.fs.manifest_token import UNREADABLE
-from alpenhorn.manifests import (
+from alpenhorn.model.manifests import (
     Changed,
     CompareFile,
     CompareJob,
@@ -21,7 +21,8 @@ from alpenhorn.manifests import (
     ManifestJob,
     ManifestOutcome,
 )
-from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.pulls import unfit

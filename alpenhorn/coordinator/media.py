@@ -15,7 +15,8 @@ from alpenhorn.fs.identity import PATH, new_id, new_word
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
-from alpenhorn.model import Done, Fate, Identity, IdentityJob, Kind, NodeFact, Task
+from alpenhorn.model.nodes import Identity, IdentityJob, NodeFact
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
 from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record import media as record
@@ -24,8 +25,6 @@ from alpenhorn.scan import media as scan
 
 _log = logging.getLogger(__name__)
 
-# What may change files, or what is known of them.
-CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE, Kind.SEPARATE})
 RECONCILE = "alpenhorn reconcile"
 _NOTE = re.compile(r"run (\d{1,18}) on (.{1,64}) of index ([0-9a-f]{32})")
 
@@ -243,7 +242,7 @@ class Media:
 
     def admit(self, task: Task) -> list[Task]:
         """What is to be submitted now for a task that was planned: the task itself, or what must come before it."""
-        if task.kind not in CHANGING or task.node_id in self._moved:
+        if not task.kind.changes or task.node_id in self._moved:
             return [task]
         if task.node_id in self._held:
             self._held[task.node_id].append(task)

@@ -7,17 +7,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.model import (
-    Detected,
-    DetectJob,
-    Done,
-    Fate,
-    Found,
-    NodeFact,
-    SearchJob,
-    SearchOutcome,
-    Task,
-)
+from alpenhorn.model.imports import Detected, DetectJob
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.searches import Found, SearchJob, SearchOutcome
+from alpenhorn.model.tasks import Done, Fate, Task
 from alpenhorn.plan.imports import (
     Named,
     claimed,

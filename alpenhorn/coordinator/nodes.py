@@ -12,23 +12,14 @@ from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import PROBE_SECONDS, Node
-from alpenhorn.model import (
-    MARKER,
-    Done,
-    Fate,
-    InitJob,
-    Kind,
-    NodeFact,
-    ProbeJob,
-    ProbeOutcome,
-    Task,
-)
+from alpenhorn.model.nodes import MARKER, InitJob, NodeFact, ProbeJob, ProbeOutcome
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.roots import Root, overlaps
-from alpenhorn.reasons import Code, Reason, code_of
-from alpenhorn.run.lock_holder import LockHolder, release
-from alpenhorn.run.pool import Pool
+from alpenhorn.reasons import Code, Reason, about, code_of
 from alpenhorn.scan.imports import requests
 from alpenhorn.scan.topology import Topology
+from alpenhorn.workers.lock_holder import LockHolder, release
+from alpenhorn.workers.pool import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -106,9 +97,9 @@ def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
     """What does not keep a node from being worked on and should be known all the same."""
     for node in nodes:
         for warning in found.ios[node.id].warnings:
-            report.warnings.lasting(Code.NODE_SETTINGS_WARNING(detail=warning))
+            report.warnings.lasting(Code.NODE_SETTINGS_WARNING(detail=warning), subject=node.name)
         if told := found.answers[node.id].warning:
-            report.warnings.lasting(told)
+            report.warnings.lasting(told, subject=about(told, node.name))
 
 
 def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reason]]:

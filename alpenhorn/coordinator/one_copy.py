@@ -11,9 +11,11 @@ from alpenhorn.errors import AlpenhornError, Refused
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.fs.hashing import md5_of
 from alpenhorn.io.base import Node, TapeNode
-from alpenhorn.model import CheckFile, CheckJob, Fate, Kind, NodeFact, Reporter, Task
+from alpenhorn.model.checks import CheckFile, CheckJob
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Fate, Kind, Reporter, Task
 from alpenhorn.plan.batches import Limits
-from alpenhorn.run.pool import Pool
+from alpenhorn.workers.pool import Pool
 
 
 class ReadCopy(NamedTuple):
@@ -74,7 +76,7 @@ def _require_on_disk(node: Node, path: str) -> None:
     """Reading what is on tape only would wait for the tape."""
     if not isinstance(node, TapeNode):
         return
-    from alpenhorn.run.tape import out_of_reach, why_unread  # few nodes have tape
+    from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
 
     for told in out_of_reach(node, [path]).values():
         raise Refused(why_unread(node, path, told))

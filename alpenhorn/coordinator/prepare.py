@@ -8,9 +8,9 @@ from alpenhorn.coordinator import media
 from alpenhorn.coordinator import nodes as node_steps
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
-from alpenhorn.model import NodeFact, ProbeOutcome
-from alpenhorn.run.pool import Pool
+from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from alpenhorn.scan.topology import Topology
+from alpenhorn.workers.pool import Pool
 
 
 def prepare(

@@ -13,17 +13,18 @@ from itertools import islice
 from typing import NamedTuple
 
 from alpenhorn.coordinator.media import noted_run
+from alpenhorn.edits.rebuild import Filled, Filling, Listed, node_fault, require_empty
 from alpenhorn.errors import Refused, StorageError, UnsafePath
 from alpenhorn.fs import identity, manifest
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
 from alpenhorn.io.default import DefaultNode
-from alpenhorn.model import MANIFEST, MARKER, Identity, NodeFact
+from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MARKER, Identity, NodeFact
 from alpenhorn.plan.imports import detect, splits
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
 from alpenhorn.record.media import take_over
-from alpenhorn.record.rebuild import Filled, Filling, Listed, node_fault, require_empty
 
 PAGE = 5000
 SHOWN = 1000  # paths that are named, of those which cannot be in an index

@@ -17,12 +17,10 @@ from alpenhorn.coordinator.compared import Compared, Options
 from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import check_relative
-from alpenhorn.model import CheckFact, CheckFile, Done, Fate, HasFile, Kind, NodeFact, Task
-from alpenhorn.plan.batches import BATCH_FILES
-from alpenhorn.plan.checks import choose, storage_in_doubt
-from alpenhorn.plan.reconcile import Place, inside, places
-from alpenhorn.reasons import Code, Why, headed
-from alpenhorn.reconciling import (
+from alpenhorn.model.checks import CheckFact, CheckFile
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.reconcile import (
     BACK,
     DIFFERING,
     KINDS,
@@ -34,6 +32,11 @@ from alpenhorn.reconciling import (
     ReconcileJob,
     ReconcileOutcome,
 )
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.plan.batches import BATCH_FILES
+from alpenhorn.plan.checks import choose, storage_in_doubt
+from alpenhorn.plan.reconcile import Place, inside, places
+from alpenhorn.reasons import Code, Why, headed
 from alpenhorn.record.reconcile import believed
 from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import manifest as good_copies
@@ -48,18 +51,15 @@ RECORDED = 2_000  # copies in one transaction
 READ_PAGE = 2_000
 
 Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
-Withdraw = Callable[[Callable[[Task], bool]], None]
 
 
-def reconcile(
-    context: Context, options: Options, turn: Turn, may_start: Callable[[], bool], withdraw: Withdraw
-) -> None:
+def reconcile(context: Context, options: Options, turn: Turn, may_start: Callable[[], bool]) -> None:
     """Compare all nodes of the context, record what differs, and leave what was found in the report."""
     comparing = Reconciling(context, options)
     turn(context, {Kind.COMPARE: comparing}, may_start)
     context.report.compared = comparing.settle()
     if options.read and not options.dry_run and may_start():
-        turn(context, {Kind.CHECK: Reading(context, withdraw)}, may_start)
+        turn(context, {Kind.CHECK: Reading(context)}, may_start)
 
 
 class Reconciling:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from alpenhorn.fs.placing import PRIVATE
-from alpenhorn.model import MARKER, Fate, Kind, NodeFact, ProbeJob, Reporter, Task
-from alpenhorn.run.pool import Pool
+from alpenhorn.model.nodes import MARKER, NodeFact, ProbeJob
+from alpenhorn.model.tasks import Fate, Kind, Reporter, Task
+from alpenhorn.workers.pool import Pool
 
 LOOK_SECONDS = 10.0
 MOST_WORKERS = 8

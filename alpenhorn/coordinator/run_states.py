@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from alpenhorn.fs.processes import began
 from alpenhorn.index.times import posix
-from alpenhorn.scan.runs import RunRow
+from alpenhorn.listings.runs import RunRow
 
 # Seconds by which a process may seem to have begun after its own row was written: clocks are set.
 SLACK = 5.0

@@ -7,19 +7,9 @@ from collections.abc import Iterable
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.searches import Search
-from alpenhorn.model import (
-    Done,
-    Fate,
-    Kind,
-    NodeFact,
-    RememberJob,
-    SearchJob,
-    SearchOutcome,
-    Stamp,
-    SurveyJob,
-    SurveyOutcome,
-    Task,
-)
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob, SurveyOutcome
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
 from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.scan.imports import written_by

@@ -10,8 +10,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from alpenhorn.coordinator.context import Context, Looked
-from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
-from alpenhorn.model import Done, Fate, HasFile, Kind, NodeFact, Task
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.checks import loss_told, storage_in_doubt
 from alpenhorn.plan.links import look_files

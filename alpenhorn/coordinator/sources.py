@@ -13,7 +13,8 @@ from typing import NamedTuple
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.planning import hold_back
 from alpenhorn.coordinator.report import Notes
-from alpenhorn.model import Blame, PullJob, PullResult, Verdict
+from alpenhorn.model.pulls import PullJob, PullResult
+from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.reasons import Code, Reason
 

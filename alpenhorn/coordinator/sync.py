@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import conditions, manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
-from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
+from alpenhorn.coordinator.context import Context, DecidesLate, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.endings import Row
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.prepare import prepare
@@ -21,17 +22,19 @@ from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import Busy, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
-from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.kinds import WORK, load
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.batches import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
-from alpenhorn.run.pool import Pool
 from alpenhorn.scan import topology as topologies
-from alpenhorn.scan import work
 from alpenhorn.scan.pulls import pending_total
+from alpenhorn.scan.work import Place
+from alpenhorn.workers.pool import Pool
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.manifests import Manifests
@@ -220,7 +223,7 @@ class _Session:
             if self.asked.reconcile is not None:
                 from alpenhorn.coordinator.reconcile import reconcile  # one command's work
 
-                reconcile(context, self.asked.reconcile, self._turn, self._may_start, self._withdraw)
+                reconcile(context, self.asked.reconcile, self._turn, self._may_start)
                 break
             if first and (self.asked.manifest or manifest_due.uncertain(context, self._tokens(context))):
                 manifests = self._manifests(context)
@@ -325,6 +328,7 @@ class _Session:
             limits=limits,
             free_b=free_b,
             whole=self.whole,
+            withdraw=self._withdraw,
         )
 
     def _turn(self, context: Context, lists: dict[Kind, Worklist], may_start: Callable[[], bool]) -> None:
@@ -354,36 +358,18 @@ class _Session:
 
         Work that turns up while the round goes on is for the next one.
         """
-        lists: dict[Kind, Worklist] = {}
-        there = work.kinds(self.index, [io.node for io in context.ios.values()], context.groups)
+        nodes = [io.node for io in context.ios.values()]
         tape = any(isinstance(io, TapeNode) for io in context.ios.values())
-        if tape:
-            there |= {Kind.TAPE, Kind.CHECK}  # copies may be back that are to be checked
-        kinds = {kind for kind in there if self.asked.wants(kind)}
-
-        if Kind.IMPORT in kinds:
-            from alpenhorn.coordinator.imports import Imports
-
-            found = Imports(context)
-            lists |= dict.fromkeys((Kind.SURVEY, Kind.SEARCH, Kind.IMPORT, Kind.REMEMBER), found)
-        if Kind.TAPE in kinds:
-            from alpenhorn.coordinator.tape import Tapes
-
-            lists[Kind.TAPE] = Tapes(context)
-        # Before checks, so that what is deleted is not read first.
-        if Kind.DELETE in kinds:
-            from alpenhorn.coordinator.deletions import Deletions
-
-            deletions = lists[Kind.DELETE] = Deletions(context)
-            self.pool.decide_late(Kind.DELETE, lambda task: self._recounted(task, deletions.decided(task)))
-        if Kind.CHECK in kinds:
-            from alpenhorn.coordinator.checks import Checks
-
-            lists[Kind.CHECK] = Checks(context, self._withdraw)
-        if Kind.PULL in kinds:
-            from alpenhorn.coordinator.pulls import Pulls
-
-            lists[Kind.PULL] = Pulls(context, self._withdraw)
+        place = Place(nodes, list(context.groups), tape)
+        wanted = [work for work in WORK if self.asked.wants(work.name)]
+        there = [work for work in wanted if load(work.pending)(self.index, place)]
+        lists: dict[Kind, Worklist] = {}
+        for work in there:
+            worklist = load(work.worklist)(context)
+            lists |= dict.fromkeys(work.tasks, worklist)
+            if work.decides_late:
+                for kind in work.tasks:
+                    self.pool.decide_late(kind, partial(self._decided_late, worklist))
         return lists
 
     def _look_again(self, context: Context, every: float) -> None:
@@ -452,8 +438,9 @@ class _Session:
         self._planned(-task.files, -task.bytes)
         self._list_of(task).withdrawn(task)
 
-    def _recounted(self, task: Task, decided: Task | None) -> Task | None:
-        """What was decided of a task as a worker was to have it."""
+    def _decided_late(self, worklist: DecidesLate, task: Task) -> Task | None:
+        """Have a task decided once more as a worker is free for it; None: there is nothing left of it."""
+        decided = worklist.decided(task)
         files, size_b = (decided.files, decided.bytes) if decided is not None else (0, 0)
         self._planned(files - task.files, size_b - task.bytes)
         return decided

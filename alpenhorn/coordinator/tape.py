@@ -12,12 +12,23 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
-from alpenhorn.model import Done, Fate, Kind, NodeFact, Task
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tape import (
+    Purpose,
+    RestoreFact,
+    State,
+    TapeFile,
+    TapeJob,
+    TapeResult,
+    Verb,
+    Wanted,
+    Where,
+)
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan import tape as plan
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import tape as record
 from alpenhorn.scan import tape as scan
-from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeJob, TapeResult, Verb, Wanted, Where
 
 FILES = 1000  # in one job
 AT_ONCE = 200  # copies that leave the disk before it is looked whether that was enough
@@ -135,7 +146,7 @@ class Tapes:
         found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
             what = headed(f"not asked back from tape on {node.name}", NO_ROOM)
-            context.report.waiting.lasting(what, one.file.path)
+            context.report.waiting.lasting(what, one.file.path, node.name)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
         return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
 

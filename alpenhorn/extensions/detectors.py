@@ -24,7 +24,8 @@ from typing import Any, BinaryIO
 
 from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, in_words, offered, plugins
 from alpenhorn.io.base import Node
-from alpenhorn.model import Detected, Found, ImportedFile
+from alpenhorn.model.imports import Detected, ImportedFile
+from alpenhorn.model.searches import Found
 from alpenhorn.reasons import Code, Why
 
 Callback = Callable[[ImportedFile, Any], None]

@@ -15,7 +15,7 @@ from alpenhorn.extensions import points
 from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, is_ours, strangers
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
-from alpenhorn.model import GroupFact, NodeFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.reasons import Code, Reason, Why
 
 

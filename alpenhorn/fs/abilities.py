@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cached_property
 
 from alpenhorn.fs.syscalls import rename_noreplace
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 
 POSIX = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "f2fs", "bcachefs", "lustre", "overlay"}

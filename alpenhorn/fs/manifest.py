@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from alpenhorn.fs.manifest_token import UNREADABLE, token_in
-from alpenhorn.manifests import ManifestFile
+from alpenhorn.model.manifests import ManifestFile
 
 NAME = "manifest.md5"
 _LONGEST_LINE_B = 2**14  # a path has 320 characters at most in the index

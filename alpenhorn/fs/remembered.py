@@ -22,7 +22,7 @@ from types import TracebackType
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE
-from alpenhorn.model import Stamp
+from alpenhorn.model.searches import Stamp
 
 NAME = "searched"
 _MAGIC = b"alpenhorn searched 1\0"

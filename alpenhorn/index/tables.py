@@ -14,7 +14,7 @@ from typing import Any
 import peewee as pw
 
 from alpenhorn.index.engines import database
-from alpenhorn.model import HasFile, WantsFile
+from alpenhorn.model.copies import HasFile, WantsFile
 
 
 class EnumField(pw.Field):

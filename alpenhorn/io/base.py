@@ -16,11 +16,12 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.removal import OpenRoot, Removal
-from alpenhorn.model import GroupFact, Method, NodeFact, PullFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code, Reason, Why
 
 if TYPE_CHECKING:
-    from alpenhorn.tape import Told
+    from alpenhorn.model.tape import Told
 
 PROBE_SECONDS = 30.0
 MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
@@ -36,7 +37,7 @@ class WrongSettings(StorageError):
     code = Code.SETTINGS_WRONG
 
     def __init__(self, owner: str, fault: str, option: str) -> None:
-        super().__init__(owner, fault, option)
+        Exception.__init__(self, owner, fault, option)  # its message is made of them
         self.owner = owner
         self.fault = fault
         self.option = option

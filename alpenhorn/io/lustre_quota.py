@@ -10,7 +10,7 @@ from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.io.base import StorageClass
 from alpenhorn.io.default import DefaultNode, is_number
 from alpenhorn.io.lfs import FLAGS, Quota, parse_quota, quota_argv
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code
 
 MOST_SECONDS = 3600

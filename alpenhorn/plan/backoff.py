@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alpenhorn.model import AttemptFact, Blame
+from alpenhorn.model.tasks import AttemptFact, Blame
 from alpenhorn.reasons import Code
 
 if TYPE_CHECKING:

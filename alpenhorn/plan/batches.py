@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from alpenhorn.model import (
-    CheckFile,
-    CheckJob,
-    DeleteFile,
-    DeleteJob,
-    ImportFile,
-    ImportJob,
-    Kind,
-    Method,
-    NodeFact,
-    PullFile,
-    PullJob,
-    SearchJob,
-    Task,
-)
+from alpenhorn.model.checks import CheckFile, CheckJob
+from alpenhorn.model.deletions import DeleteFile, DeleteJob
+from alpenhorn.model.imports import ImportFile, ImportJob
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullFile, PullJob
+from alpenhorn.model.searches import SearchJob
+from alpenhorn.model.tasks import Kind, Task
+from alpenhorn.transfer.methods import METHODS
 
 # Bytes; such a file, or one that takes JOB_SECONDS, is a job of its own, and its part is kept when it is interrupted.
 BIG = 64 * 2**20
@@ -99,7 +92,7 @@ def pull_tasks(
     for source, node, method, file in chosen:
         routes.setdefault((source.id, node.id, method), (source, node, []))[2].append(file)
     for (_, node_id, method), (source, node, files) in routes.items():
-        most = SESSION_FILES if method in (Method.RSYNC_SSH, Method.RSYNC) else BATCH_FILES
+        most = SESSION_FILES if METHODS[method].session else BATCH_FILES
         bytes_per_second = rate(source, node, method)
         most_b = min(BATCH_BYTES, bytes_per_second * JOB_SECONDS) if bytes_per_second else BATCH_BYTES
         for batch in split(files, _size, most, limits.workers, most_b):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from alpenhorn.links import Sums
-from alpenhorn.model import CheckFact, CheckFile
+from alpenhorn.model.checks import CheckFact, CheckFile
+from alpenhorn.model.links import Sums
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.reasons import Code, Reason

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from alpenhorn.model import GIB, DeletionFact, HasFile, NodeFact, WantsFile
+from alpenhorn.model.copies import HasFile, WantsFile
+from alpenhorn.model.deletions import DeletionFact
+from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.reasons import Code, Reason, Why, within

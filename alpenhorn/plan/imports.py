@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from alpenhorn.model import MARKER, Detected, DetectJob, Found, ImportFile, Kind, KnownFile, NodeFact, Task
+from alpenhorn.model.imports import Detected, DetectJob, ImportFile, KnownFile
+from alpenhorn.model.nodes import MARKER, NodeFact
+from alpenhorn.model.searches import Found
+from alpenhorn.model.tasks import Kind, Task
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
 from alpenhorn.reasons import Code, Reason, Why
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from alpenhorn.links import LookFile
+from alpenhorn.model.links import LookFile
 from alpenhorn.plan.paths import unsafe
 
 Row = tuple[int, int, str | None, str | None, int | None, str | None]

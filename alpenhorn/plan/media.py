@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from alpenhorn.model import Identity, MediumFact
+from alpenhorn.model.nodes import Identity, MediumFact
 
 SEEN_EVERY = 3600.0  # seconds; a node that is right is not noted as seen more often than that
 

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Group, Misfit, Remote
-from alpenhorn.model import AttemptFact, Method, NodeFact, PullFact, PullFile
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullFact, PullFile
+from alpenhorn.model.tasks import AttemptFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.paths import unsafe

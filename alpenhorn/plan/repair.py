@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Remote
-from alpenhorn.model import BadCopy, GoodCopy, GroupFact, HasFile, NodeFact, PullFact, WantsFile
+from alpenhorn.model.copies import HasFile, WantsFile
+from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.pulls import PullFact
+from alpenhorn.model.repair import BadCopy, GoodCopy
 from alpenhorn.plan.pulls import in_brackets, something_else, unfit
 from alpenhorn.reasons import Code, Why
 

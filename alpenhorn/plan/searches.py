@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alpenhorn.model import Stamp
+from alpenhorn.model.searches import Stamp
 
 FULL_SECONDS = 7 * 86_400.0  # after which all directories are listed again, whatever is remembered
 

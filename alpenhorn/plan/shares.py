@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from alpenhorn.bwlimit import InForce
-from alpenhorn.model import PullJob, Task
+from alpenhorn.model.pulls import PullJob
+from alpenhorn.model.tasks import Task
 from alpenhorn.plan.batches import Limits
 
 STREAMS = 4  # enough for a link whose latency keeps one connection below its rate

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from alpenhorn.model import GIB, NodeFact
+from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.reasons import Code
 
 

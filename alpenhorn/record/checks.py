@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.links import Sums
-from alpenhorn.model import Blame, CheckFile, CheckResult, NodeFact, Verdict
+from alpenhorn.model.checks import CheckFile, CheckResult
+from alpenhorn.model.links import Sums
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, file_facts, once_good, verified, with_evidence

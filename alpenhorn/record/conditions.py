@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alpenhorn.conditions import Condition
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
+from alpenhorn.model.conditions import Condition
 
 KEY = ("host", "code", "subject")
 COLUMNS = (*KEY, "why", "began", "seen", "reported")

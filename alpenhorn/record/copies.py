@@ -7,7 +7,7 @@ from typing import Any
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.rules import Edge, edges_at, held_by_group, unrequested

@@ -15,7 +15,10 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, HasFile, NodeFact, Verdict
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.deletions import DeleteFile, DeleteResult, DeletionFact, Evidence
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Verdict
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.record.attempts import Failure, failed, succeeded

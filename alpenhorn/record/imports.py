@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import Blame, ImportedFile, ImportResult, KnownFile, NodeFact
+from alpenhorn.model.imports import ImportedFile, ImportResult, KnownFile
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Blame
 from alpenhorn.plan.imports import is_new, same_path
 from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record.attempts import Failure, failed, succeeded

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.manifests import Changed
-from alpenhorn.model import HasFile, NodeFact
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.manifests import Changed
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import headed
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run

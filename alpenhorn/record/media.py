@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from alpenhorn.errors import Refused
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import Identity, NodeFact
+from alpenhorn.model.nodes import Identity, NodeFact
 from alpenhorn.reasons import Reason, code_of
 from alpenhorn.record.run import Run
 from alpenhorn.scan.media import IDENTITY, RESTORED

@@ -7,7 +7,9 @@ from collections.abc import Collection, Sequence
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
-from alpenhorn.model import Blame, NodeFact, PullResult, Verdict
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import PullResult
+from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record.attempts import Failure, failed, succeeded

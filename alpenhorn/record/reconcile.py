@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.record.place import still
 
 

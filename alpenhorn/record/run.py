@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import GIB
+from alpenhorn.model.nodes import GIB
 from alpenhorn.reasons import Code, Why, code_of, storable
 
 FEW = 20  # rows

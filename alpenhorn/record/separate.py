@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 
 # All that have no default in the database.
 COLUMNS = ("node_id", "generation", "separate", "looked", "lost")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import HasFile, NodeFact
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.place import still

@@ -13,7 +13,10 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
-from alpenhorn.model import Blame, NodeFact
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
+from alpenhorn.model.tasks import Blame
+from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.plan.tape import After, after
 from alpenhorn.reasons import Code
@@ -22,7 +25,6 @@ from alpenhorn.record.copies import once_good
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.tape import asked_back
-from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
 
 COLUMNS = ("node_id", "file_id", "purpose", "state", "tries", "asked", "next", "error")
 LEFT = Code.LEFT_TO_TAPE()
@@ -208,7 +210,7 @@ def _write(
             wait = posix(now) + restore_wait
             if then.state is State.FAILED:
                 wait = next_attempt(max(1, tries), Blame.UNKNOWN, posix(now), rng)
-            error = then.error[:ERROR_LENGTH]
+            error = text(then.error, ERROR_LENGTH)
             values.append((node.id, file_id, purpose, then.state, tries, now, naive(wait), error))
         # Since when it is waited for stays as it is where nothing was asked.
         update = [column for column in COLUMNS[2:] if just_asked or column != "asked"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alpenhorn.index.times import posix
-from alpenhorn.model import AttemptFact
+from alpenhorn.model.tasks import AttemptFact
 
 
 def attempt_fact(row: tuple[Any, ...]) -> AttemptFact:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
-from alpenhorn.model import AttemptFact, Blame
+from alpenhorn.model.tasks import AttemptFact, Blame
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan.attempts import attempt_fact
 

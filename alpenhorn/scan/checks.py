@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import CheckFact
+from alpenhorn.model.checks import CheckFact
 from alpenhorn.scan.attempts import attempt_fact
 from alpenhorn.scan.values import fault
 

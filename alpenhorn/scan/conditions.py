@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from alpenhorn.conditions import Condition
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
+from alpenhorn.model.conditions import Condition
 
 COLUMNS = "code, subject, why, began, seen, reported"
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
-from alpenhorn.model import AttemptFact, DeletionFact, Evidence
+from alpenhorn.model.deletions import DeletionFact, Evidence
+from alpenhorn.model.tasks import AttemptFact
 from alpenhorn.scan.attempts import attempt_fact
 from alpenhorn.scan.keepers import Good, Keepers
 from alpenhorn.scan.pins import pinned

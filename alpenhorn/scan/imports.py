@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
-from alpenhorn.model import ImportRequestFact, KnownFile
+from alpenhorn.model.imports import ImportRequestFact, KnownFile
 from alpenhorn.scan.attempts import attempt_fact
 from alpenhorn.scan.values import fault
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
-
-if TYPE_CHECKING:
-    from alpenhorn.scan.listing_storage import NodeRow  # of commands; runs do without
 
 FEW = 100_000  # more are never noted
 _NAME = "inodes "
@@ -20,8 +17,11 @@ def row_name(node_id: int) -> str:
     return f"{_NAME}{node_id}"
 
 
-def load(index: Index, nodes: list[NodeRow]) -> dict[int, int]:
-    """By node id; those that the last run to look at a node did not find few any more are left out."""
+def load(index: Index, checked: Mapping[int, datetime | None]) -> dict[int, int]:
+    """Free inodes by node id, of the nodes where the last run that looked found few.
+
+    `checked`: by node id, when a run last looked at the free space.
+    """
     noted = {
         name: (value, moment(at))
         for name, value, at in index.execute(
@@ -29,9 +29,8 @@ def load(index: Index, nodes: list[NodeRow]) -> dict[int, int]:
         )
     }
     found = {}
-    for node in nodes:
-        value, at = noted.get(row_name(node.id), ("", None))
-        checked = node.avail_gb_last_checked
-        if at is not None and checked is not None and value.isdigit() and at >= checked - _SAME_RUN:
-            found[node.id] = int(value)
+    for node_id, looked in checked.items():
+        value, at = noted.get(row_name(node_id), ("", None))
+        if at is not None and looked is not None and value.isdigit() and at >= looked - _SAME_RUN:
+            found[node_id] = int(value)
     return found

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
-from alpenhorn.model import Evidence
+from alpenhorn.model.deletions import Evidence
 from alpenhorn.scan.values import fault
 
 # The node itself, whatever it is, and all nodes that may hold keepers; with why the index is older than the disks.

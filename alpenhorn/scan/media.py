@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
-from alpenhorn.model import MediumFact
+from alpenhorn.model.nodes import MediumFact
 
 IDENTITY = "identity"
 RESTORED = "restored"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model import PullFact
+from alpenhorn.model.pulls import PullFact
 from alpenhorn.scan.attempts import attempt_fact
 from alpenhorn.scan.same_path import sharing_in_group
 from alpenhorn.scan.values import fault

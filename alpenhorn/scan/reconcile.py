@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.reconciling import Known
+from alpenhorn.model.reconcile import Known
 
 ACQUISITIONS = """
     SELECT a.id, a.name, g.copies, g.good FROM (

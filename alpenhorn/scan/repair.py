@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import BadCopy, GoodCopy
+from alpenhorn.model.repair import BadCopy, GoodCopy
 from alpenhorn.scan.pulls import why_corrupt
 
 # has_file and wants_file: corrupt and not released, or gone without our doing.

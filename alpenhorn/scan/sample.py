@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection
 
 from alpenhorn.index.connection import Index
-from alpenhorn.links import Sums
+from alpenhorn.model.links import Sums
 from alpenhorn.scan.manifest import COLUMNS, Row
 
 # Copies on each side of the lost ones in the order in which they came to the node: these mostly lie beside them.  So

@@ -11,9 +11,9 @@ from typing import Any
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
-from alpenhorn.model import CheckFact
+from alpenhorn.model.checks import CheckFact
+from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, Wanted
 from alpenhorn.scan.checks import COLUMNS, JOINS, check_fact
-from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, Wanted
 
 PAGE = 500
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
-from alpenhorn.model import GroupFact, NodeFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.scan.values import fault
 

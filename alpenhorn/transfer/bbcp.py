@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from alpenhorn.errors import CommandFailed
 from alpenhorn.fs.command import run
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
 from alpenhorn.transfer import ssh as remote_shell
 from alpenhorn.transfer.blame import TransferFailed, unwritable

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from alpenhorn.errors import AlpenhornError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code, Reason, storable
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR})

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from alpenhorn.errors import Stopped
 from alpenhorn.fs.abilities import UNSUPPORTED
 from alpenhorn.fs.syscalls import start_writing
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
 from alpenhorn.transfer.behind import HashBehind
 from alpenhorn.transfer.blame import (

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.transfer import ssh as remote
 from alpenhorn.transfer.address import login
 

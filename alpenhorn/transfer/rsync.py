@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError, CommandFailed
 from alpenhorn.fs.command import run
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import ssh as remote
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, unwritable

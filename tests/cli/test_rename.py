@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from alpenhorn.edits.rename import rename
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.record.rename import rename
 from alpenhorn.scan.names import Named
 from tests.cli.conftest import Archive
 

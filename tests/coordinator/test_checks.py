@@ -13,11 +13,13 @@ from alpenhorn.coordinator.sync import _Session
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
-from alpenhorn.model import CheckJob, CheckResult, Done, Fate, ProbeOutcome, Task, Verdict
-from alpenhorn.run.pool import Pool
+from alpenhorn.model.checks import CheckJob, CheckResult
+from alpenhorn.model.nodes import ProbeOutcome
+from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.scan import topology
+from alpenhorn.workers.pool import Pool
+from tests.fixtures.rows import HERE, Rows
 from tests.plan.facts import NOW
-from tests.record.rows import HERE, Rows
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def context(rows: Rows) -> Iterator[Context]:
 
 def begun(context: Context) -> tuple[Checks, Task, CheckJob]:
     """The checks of a round, and the one task that they hand out."""
-    checks = Checks(context, lambda keep: None)
+    checks = Checks(context)
     (task,) = checks.feed()
     assert isinstance(task.job, CheckJob)
     return checks, task, task.job

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.model import GIB, MARKER, Evidence
+from alpenhorn.model.deletions import Evidence
+from alpenhorn.model.nodes import GIB, MARKER
 from alpenhorn.record.copies import once_good
 from tests.fixtures.archive import WHEN, Archive
 

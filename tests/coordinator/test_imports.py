@@ -18,12 +18,14 @@ from alpenhorn.coordinator.search_node import NodeSearch
 from alpenhorn.coordinator.searches import MOST_FOUND
 from alpenhorn.coordinator.sync import _Session
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.model import MARKER, Done, Fate, ImportJob, Kind, ProbeOutcome, Task
+from alpenhorn.model.imports import ImportJob
+from alpenhorn.model.nodes import MARKER, ProbeOutcome
+from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.record import run as runs
-from alpenhorn.run.pool import Pool
-from alpenhorn.run.search import ENOUGH
-from alpenhorn.run.worker import Worker
 from alpenhorn.scan import topology
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.search import ENOUGH
+from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import Archive
 from tests.io.nodes import Report as Told
 

@@ -14,9 +14,10 @@ from alpenhorn.config import load
 from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
 from alpenhorn.errors import StorageError
-from alpenhorn.model import MANIFEST, Kind, Reporter, Task
-from alpenhorn.run.pool import Pool
-from alpenhorn.run.worker import Worker
+from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.tasks import Kind, Reporter, Task
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import Archive
 
 
@@ -176,7 +177,7 @@ def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: st
 
 def test_one_taken_off_while_its_manifest_is_written_is_not_vouched_for(field: Archive) -> None:
     """`records.vouch` looks at the node's row as it is then."""
-    from alpenhorn.record import edit_node
+    from alpenhorn.edits import nodes as edit_node
     from alpenhorn.record.manifest import vouch
     from alpenhorn.scan import topology
 

@@ -11,7 +11,7 @@ from alpenhorn.coordinator.planning import group_ios
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, NotFound
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
-from alpenhorn.model import GroupFact, NodeFact, ProbeOutcome
+from alpenhorn.model.nodes import GroupFact, NodeFact, ProbeOutcome
 from alpenhorn.scan.topology import Topology
 from tests.plan.facts import GROUP_TO, HERE, node
 

@@ -4,10 +4,10 @@ import pytest
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.separate import Separating
-from alpenhorn.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
-from alpenhorn.model import Done, Fate, Task
+from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
+from alpenhorn.model.tasks import Done, Fate, Task
 from tests.coordinator import test_checks
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 
 rows = test_checks.rows
 context = test_checks.context

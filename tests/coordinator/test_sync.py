@@ -12,8 +12,8 @@ from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import _Session
 from alpenhorn.index.connection import Index
 from alpenhorn.record import run as runs
-from alpenhorn.run.pool import Pool
 from alpenhorn.scan import topology
+from alpenhorn.workers.pool import Pool
 
 
 def clock() -> datetime.datetime:

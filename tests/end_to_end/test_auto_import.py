@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import ended_within, wait_for
 
 HOUR = 3600

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import stand_in, wait_for
 
 MB = 10**6

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from alpenhorn.model import MANIFEST
+from alpenhorn.model.manifests import MANIFEST
 from tests.end_to_end.test_rebuild import lose, rebuild
 from tests.fixtures.filesystems import ALL, mounted
 from tests.fixtures.uml import run_inside
@@ -102,7 +102,7 @@ def test_situation_08_the_whole_life_on_each_file_system(disks):
 
 @pytest.mark.timeout(400)
 def test_situation_08_the_same_under_a_kernel_with_other_drivers(tmp_path):
-    files = ("tests/end_to_end/test_filesystems.py", "tests/run/test_pull_filesystems.py")
+    files = ("tests/end_to_end/test_filesystems.py", "tests/workers/test_pull_filesystems.py")
     # Each process costs much there: of the ways to bring files the one that is ours.
     chosen = "not other_drivers and not vfat-rsync and not vfat-hard"
     status, output = run_inside(("vfat", "nfs"), tmp_path, "-k", chosen, *files)

@@ -9,8 +9,8 @@ import pytest
 from alpenhorn.config import load
 from alpenhorn.coordinator.report import Asked
 from alpenhorn.coordinator.sync import sync
-from alpenhorn.run.pool import Pool
-from alpenhorn.run.worker import Worker
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.worker import Worker
 
 WORKERS = 4
 FILES = 400  # enough for a job for each worker

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from alpenhorn.model import MANIFEST, MARKER
+from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import wait_for
 
 NAMES = [
@@ -272,9 +273,11 @@ def test_a_run_flushes_the_file_once_and_an_idle_one_does_not_load_what_writes_i
         [command[0], "-X", "importtime", *command[1:]], env=environ, capture_output=True, text=True
     )
     assert idle.returncode == 0 and "alpenhorn.coordinator.manifest_due" in idle.stderr
-    assert not {"alpenhorn.coordinator.manifests", "alpenhorn.manifests", "alpenhorn.record.manifest"} & set(
-        re.findall(r"[a-z_.]+$", idle.stderr, re.MULTILINE)
-    )
+    assert not {
+        "alpenhorn.coordinator.manifests",
+        "alpenhorn.model.manifests",
+        "alpenhorn.record.manifest",
+    } & set(re.findall(r"[a-z_.]+$", idle.stderr, re.MULTILINE))
 
 
 def test_one_that_a_power_cut_took_back_vouches_for_nothing(archive):

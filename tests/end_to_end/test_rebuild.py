@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
-from alpenhorn.model import MANIFEST, MARKER
+from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MARKER
 
 FILES = (
     "SELECT a.name, f.name, f.size_b, f.md5sum FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id"

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 
 OLD = (1_500_000_000, 1_500_000_000)
 KINDS = ("missing", "differing", "back", "dark", "unread", "other")

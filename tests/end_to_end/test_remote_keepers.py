@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from alpenhorn.record.copies import once_good
 from tests.fixtures.archive import stand_in
 

@@ -3,7 +3,7 @@
 import os
 
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import stand_in, wait_for
 
 

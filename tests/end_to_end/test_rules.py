@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from alpenhorn.model import GIB
+from alpenhorn.model.nodes import GIB
 
 
 @pytest.fixture

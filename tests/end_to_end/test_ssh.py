@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import Archive, Result, stand_in
 from tests.fixtures.rsync import KNOWN, old_rsync
 from tests.fixtures.sshd import Sshd

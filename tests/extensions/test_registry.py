@@ -11,7 +11,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.extensions import points, registry
 from alpenhorn.extensions.registry import group_io, node_io, remote_io
 from alpenhorn.io.default import DefaultNode, DefaultRemote
-from alpenhorn.model import GroupFact
+from alpenhorn.model.nodes import GroupFact
 from tests.plan.facts import node
 
 Install = Callable[[str, str], None]

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from alpenhorn.fs.placing import PRIVATE
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import Archive, Result, clock
 from tests.fixtures.sshd import Sshd
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import MARKER
-from alpenhorn.run import lock_holder
+from alpenhorn.model.nodes import MARKER
+from alpenhorn.workers import lock_holder
 from tests.fixtures.archive import WHEN, Running, ended_within, stand_in, wait_for
 
 MINIMUM = 2

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from alpenhorn.fs import descriptors
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code, code_of
 from alpenhorn.transfer.blame import destination_failed, source_failed
 

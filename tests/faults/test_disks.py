@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import Result, stand_in
 
 READS = "read,pread64,readv,preadv,preadv2"

@@ -20,10 +20,11 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.config import Transfer
-from alpenhorn.coordinator import doctor_hosts, doctor_nodes
+from alpenhorn.doctor import hosts as doctor_hosts
+from alpenhorn.doctor import nodes as doctor_nodes
 from alpenhorn.index.check import Finding, Level
-from alpenhorn.model import MARKER
-from alpenhorn.scan import doctor as scan
+from alpenhorn.listings import doctor as scan
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import Archive, Result, stand_in, wait_for
 from tests.fixtures.sshd import Sshd, require_ssh
 
@@ -311,7 +312,7 @@ def hanging(root: Path) -> Iterator[None]:
 
 def looked(archive: Archive, seconds: float | None = None) -> list[Finding]:
     facts = scan.facts(archive.index, "here")
-    return list(doctor_nodes.nodes(facts.topology, "here", facts.marks, facts.media, NOW, seconds))
+    return list(doctor_nodes.nodes(facts.topology, "here", facts.marks, facts.media, NOW, 3600.0, seconds))
 
 
 @pytest.mark.usefixtures("nothing_is_left")

@@ -19,13 +19,13 @@ from alpenhorn.fs import identity
 from alpenhorn.fs.command import run
 from alpenhorn.io.base import Misfit, Remote, parse_settings
 from alpenhorn.io.default import DefaultGroup, DefaultNode
-from alpenhorn.model import Blame
+from alpenhorn.listings.runs import _counts
+from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import exception, parsed, text
 from alpenhorn.plan import searches
 from alpenhorn.plan.imports import unimportable
 from alpenhorn.plan.pulls import Choice, unfit
 from alpenhorn.reasons import from_outside
-from alpenhorn.scan.runs import _counts
 from alpenhorn.transfer import bbcp, look, rsync
 from alpenhorn.transfer.blame import TransferFailed
 from tests.plan.facts import GROUP_TO, NOW, GroupFact, fact, node, planner

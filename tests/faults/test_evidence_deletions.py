@@ -16,20 +16,12 @@ from alpenhorn.config import load
 from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
 from alpenhorn.index.connection import Index
-from alpenhorn.model import (
-    DeleteJob,
-    DeleteOutcome,
-    DeleteResult,
-    Evidence,
-    Kind,
-    Reporter,
-    Task,
-    Verdict,
-)
+from alpenhorn.model.deletions import DeleteJob, DeleteOutcome, DeleteResult, Evidence
+from alpenhorn.model.tasks import Kind, Reporter, Task, Verdict
 from alpenhorn.record.claims import LEASE, Wanted, claim, held, renew
 from alpenhorn.record.run import begin
-from alpenhorn.run.pool import Pool
-from alpenhorn.run.worker import Worker
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import WHEN, Archive, stand_in, wait_for
 from tests.fixtures.seen import mark_seen
 

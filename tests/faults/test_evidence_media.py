@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from alpenhorn.fs import identity
-from alpenhorn.model import MARKER, Identity
+from alpenhorn.model.nodes import MARKER, Identity
 from alpenhorn.record import media as record
 from tests.faults.test_disks import mounted, root  # noqa: F401
 

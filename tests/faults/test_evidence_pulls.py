@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import WHEN, stand_in, wait_for
 
 MB = 10**6

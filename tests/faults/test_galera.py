@@ -14,13 +14,14 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.model import Evidence, NodeFact
+from alpenhorn.model.deletions import Evidence
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.record.deletions import claim
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages
 from tests.fixtures.archive import wait_for
+from tests.fixtures.rows import WHEN, Rows
 from tests.fixtures.seen import mark_seen
-from tests.record.rows import WHEN, Rows
 
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
 FILES = 100

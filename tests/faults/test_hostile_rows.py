@@ -2,7 +2,7 @@
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 
 
 @pytest.fixture

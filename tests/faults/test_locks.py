@@ -17,7 +17,7 @@ from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.io.base import Node
 from alpenhorn.io.default import DefaultNode
-from alpenhorn.model import NodeFact, ProbeOutcome
+from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from tests.fixtures.archive import Archive, Running, wait_for
 from tests.fixtures.fuse import mounted
 from tests.fixtures.process import Children

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import WHEN, Archive, ended_within
 from tests.fixtures.images import Image, without_flushes
 

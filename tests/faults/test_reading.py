@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from alpenhorn.model import MARKER
-from alpenhorn.run import lock_holder
+from alpenhorn.model.nodes import MARKER
+from alpenhorn.workers import lock_holder
 from tests.faults.test_disks import READS, injected
 from tests.fixtures.archive import Running, wait_for
 from tests.fixtures.seen import mark_seen

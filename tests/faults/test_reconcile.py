@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from alpenhorn.model import MARKER
+from alpenhorn.model.nodes import MARKER
 from tests.end_to_end.test_reconcile import aged, distrust, found, reconciled, restored, trust
 from tests.faults.test_disks import mount, root  # noqa: F401
 from tests.fixtures.archive import wait_for

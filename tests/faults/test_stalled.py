@@ -69,8 +69,8 @@ from pathlib import Path
 from alpenhorn.cli.app import App
 from alpenhorn.coordinator.report import Asked, Unwatched
 from alpenhorn.coordinator.sync import sync
-from alpenhorn.run.pool import Pool
-from alpenhorn.run.worker import Worker
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.worker import Worker
 app = App(sys.argv[2])
 worker = Worker(app.config.transfer)
 with Pool(2, worker, before_fork=app.disconnect, prepare=worker.prepare) as pool:

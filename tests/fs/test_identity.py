@@ -10,7 +10,7 @@ import pytest
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import identity
 from alpenhorn.fs.placing import Stage
-from alpenhorn.model import Identity
+from alpenhorn.model.nodes import Identity
 
 INDEX, MEDIUM, OTHER = "a" * 32, "b" * 32, "c" * 32
 FIRST = Identity(INDEX, MEDIUM, 1, "1" * 16)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpenhorn.fs import manifest
-from alpenhorn.manifests import ManifestFile
+from alpenhorn.model.manifests import ManifestFile
 
 TOKEN = "0123456789abcdef" * 2
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"

@@ -19,7 +19,7 @@ from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, TreeLock
 from alpenhorn.io.default import DefaultNode
-from alpenhorn.model import MARKER, Identity, NodeFact
+from alpenhorn.model.nodes import MARKER, Identity, NodeFact
 from alpenhorn.transfer.copy import copy
 from tests.io.nodes import public_directory
 

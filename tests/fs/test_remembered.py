@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alpenhorn.fs.remembered import Memory, entry_of, fields, stamp, write
-from alpenhorn.model import Stamp
+from alpenhorn.model.searches import Stamp
 
 PATHS = ["", "acq", "acq/new\nline", "acq/\udcff", "acq/with blank", "ü", "-x", "a" * 255]
 STAMPS = [Stamp(path, number, 10**18 + number, "a/b c/\udcfe") for number, path in enumerate(PATHS)]

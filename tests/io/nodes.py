@@ -12,7 +12,7 @@ from pathlib import Path
 
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.io.base import Node
-from alpenhorn.model import MARKER, NodeFact
+from alpenhorn.model.nodes import MARKER, NodeFact
 from tests.plan.facts import node as node_fact
 
 NOBODY = 65534

@@ -14,7 +14,8 @@ import pytest
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import group_io, node_io, remote_io
 from alpenhorn.io.base import Misfit, Node
-from alpenhorn.model import MARKER, GroupFact, Method
+from alpenhorn.model.nodes import MARKER, GroupFact
+from alpenhorn.model.pulls import Method
 from tests.io.nodes import fact, make, put
 from tests.io.room import Room
 from tests.plan import facts

@@ -11,8 +11,8 @@ from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import check_group, group_io, node_io, remote_io
 from alpenhorn.io.base import Misfit
 from alpenhorn.io.lustre_hsm import LustreHSMNode
-from alpenhorn.model import MARKER, GroupFact, NodeFact
-from alpenhorn.tape import Told, Where
+from alpenhorn.model.nodes import MARKER, GroupFact, NodeFact
+from alpenhorn.model.tape import Told, Where
 from tests.fixtures.archive import stand_in
 from tests.fixtures.lfs import ARCHIVED, DIRTY, EXISTS, LOST, NORELEASE, ON_TAPE, RELEASED, Asked, Lfs
 from tests.io.nodes import fact, put

@@ -10,7 +10,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, node_io
 from alpenhorn.io.lfs import Quota, parse_quota, quota_argv
 from alpenhorn.io.lustre_quota import LustreQuotaNode
-from alpenhorn.model import GroupFact
+from alpenhorn.model.nodes import GroupFact
 from tests.fixtures.archive import stand_in
 from tests.io.nodes import fact
 

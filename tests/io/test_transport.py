@@ -5,7 +5,7 @@ import pytest
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, node_io
 from alpenhorn.io.base import Group, Misfit
-from alpenhorn.model import GroupFact, NodeFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.plan.pulls import Choice
 from tests.io.room import Room
 from tests.plan import facts

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alpenhorn.extensions.registry import group_io, remote_io
-from alpenhorn.model import AttemptFact, GroupFact, Method, NodeFact, PullFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.pulls import Method, PullFact
+from alpenhorn.model.tasks import AttemptFact
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.model import AttemptFact, Blame
+from alpenhorn.model.tasks import AttemptFact, Blame
 from alpenhorn.plan import backoff
 from alpenhorn.plan.backoff import next_attempt
 

@@ -6,17 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.model import (
-    CheckFile,
-    DeleteFile,
-    ImportFile,
-    Method,
-    NodeFact,
-    PullFile,
-    PullJob,
-    SearchJob,
-    Task,
-)
+from alpenhorn.model.checks import CheckFile
+from alpenhorn.model.deletions import DeleteFile
+from alpenhorn.model.imports import ImportFile
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.pulls import Method, PullFile, PullJob
+from alpenhorn.model.searches import SearchJob
+from alpenhorn.model.tasks import Task
 from alpenhorn.plan.batches import (
     AHEAD,
     BATCH_BYTES,

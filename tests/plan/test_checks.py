@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.links import Sums
-from alpenhorn.model import CheckFact, CheckFile
+from alpenhorn.model.checks import CheckFact, CheckFile
+from alpenhorn.model.links import Sums
 from alpenhorn.plan.checks import choose, kept_sums, loss_in_doubt, loss_told, storage_in_doubt
 from tests.plan.facts import MD5, NOW, attempt
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.model import GIB, AttemptFact, DeletionFact
+from alpenhorn.model.deletions import DeletionFact
+from alpenhorn.model.nodes import GIB
+from alpenhorn.model.tasks import AttemptFact
 from alpenhorn.plan.deletions import decide, enough, frees, lacking, reason
 from tests.plan.facts import NOW, node
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from alpenhorn.model import Detected, Found, ImportFile, KnownFile
+from alpenhorn.model.imports import Detected, ImportFile, KnownFile
+from alpenhorn.model.searches import Found
 from alpenhorn.plan.imports import (
     Named,
     choose,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.model import Identity, MediumFact
+from alpenhorn.model.nodes import Identity, MediumFact
 from alpenhorn.plan.media import SEEN_EVERY, Standing, judge, next_generation, worth_noting
 
 INDEX, OTHER_INDEX = "a" * 32, "f" * 32

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.model import Method
+from alpenhorn.model.pulls import Method
 from alpenhorn.plan.pulls import Choice, Troubles
 from tests.plan.facts import (
     DESTINATION,

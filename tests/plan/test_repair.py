@@ -7,7 +7,9 @@ import pytest
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.io.base import Remote
 from alpenhorn.io.default import DefaultRemote
-from alpenhorn.model import BadCopy, GoodCopy, GroupFact, NodeFact, PullFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.pulls import PullFact
+from alpenhorn.model.repair import BadCopy, GoodCopy
 from alpenhorn.plan.repair import Mend, Mender, Repairs
 from tests.plan.facts import GROUP_FROM, GROUP_TO, MD5, node, remote, source
 

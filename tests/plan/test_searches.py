@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.model import Stamp
+from alpenhorn.model.searches import Stamp
 from alpenhorn.plan.searches import (
     FULL_SECONDS,
     Heading,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.model import GIB
+from alpenhorn.model.nodes import GIB
 from alpenhorn.plan.space import Space
 from tests.plan.facts import node
 

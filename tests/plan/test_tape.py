@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
 from alpenhorn.plan.tape import DID_NOT_COME, After, after, enough, restores
-from alpenhorn.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
 
 
 def file(file_id: int, held_b: int = 10, ready: bool = False) -> TapeFile:

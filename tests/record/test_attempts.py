@@ -5,12 +5,12 @@ import datetime
 import pytest
 
 from alpenhorn.index.times import posix
-from alpenhorn.model import Blame
+from alpenhorn.listings.requests import requests
+from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH, Failure, failed, succeeded
 from alpenhorn.record.run import Run
-from alpenhorn.scan.listing_requests import requests
-from tests.record.rows import WHEN, Rows
+from tests.fixtures.rows import WHEN, Rows
 
 
 def fail(rows: Rows, run: Run, *failures: Failure, kind: str = "pull") -> None:

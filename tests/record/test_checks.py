@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.model import CheckFile, CheckResult, Verdict
+from alpenhorn.model.checks import CheckFile, CheckResult
+from alpenhorn.model.tasks import Verdict
 from alpenhorn.record.checks import STATE, forget, settle
 from alpenhorn.record.copies import NEVER_READ
 from alpenhorn.record.run import Run
-from tests.record.rows import MD5, Rows
+from tests.fixtures.rows import MD5, Rows
 
 
 def result(copy_id: int, file_id: int, verdict: Verdict, had: str = "M", wants: str = "Y") -> CheckResult:

@@ -9,7 +9,7 @@ from typing import Any
 from alpenhorn.index.connection import Index
 from alpenhorn.record.claims import LEASE, Wanted, claim, drop_dead, held, release, renew
 from alpenhorn.record.run import Run
-from tests.record.rows import THERE, WHEN, Rows
+from tests.fixtures.rows import THERE, WHEN, Rows
 
 ROUNDS = 40
 FILES = 20

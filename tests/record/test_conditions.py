@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from alpenhorn.conditions import Condition
+from alpenhorn.model.conditions import Condition
 from alpenhorn.record import conditions as record
 from alpenhorn.record.run import Run, begin, not_ended, worse
 from alpenhorn.scan import conditions as scan
-from tests.record.rows import HERE, THERE, Rows
+from tests.fixtures.rows import HERE, THERE, Rows
 
 NOW = 1_800_000_000.0
 ONE = Condition("node-left-out", "v1", "node v1 is left out: no marker", NOW, NOW, None)

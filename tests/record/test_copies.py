@@ -4,7 +4,7 @@ import pytest
 
 from alpenhorn.record.copies import became_good, good
 from alpenhorn.record.run import Run
-from tests.record.rows import WHEN, Rows
+from tests.fixtures.rows import WHEN, Rows
 from tests.scan.statements import counted
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.model import DeleteFile, DeleteResult, DeletionFact, Evidence, NodeFact, Verdict
+from alpenhorn.model.deletions import DeleteFile, DeleteResult, DeletionFact, Evidence
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.model.tasks import Verdict
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.claims import drop_dead
 from alpenhorn.record.copies import once_good
@@ -19,7 +21,7 @@ from alpenhorn.record.deletions import CHANGED, claim, decide_all, settle, take
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages, read
 from alpenhorn.scan.pulls import reserved_by_others
-from tests.record.rows import THERE, WHEN, Rows
+from tests.fixtures.rows import THERE, WHEN, Rows
 
 NOW = WHEN.replace(tzinfo=datetime.UTC).timestamp()
 EVIDENCE = Evidence()

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
+from alpenhorn.edits import imports as import_requests
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.model import MARKER, ImportFile, ImportResult, KnownFile, NodeFact, Verdict
-from alpenhorn.record import import_requests
+from alpenhorn.model.imports import ImportFile, ImportResult, KnownFile
+from alpenhorn.model.nodes import MARKER, NodeFact
+from alpenhorn.model.tasks import Verdict
 from alpenhorn.record.copies import once_good, with_evidence
 from alpenhorn.record.imports import Imported, complete, postpone, settle
 from alpenhorn.record.run import Run
+from tests.fixtures.rows import MD5, WHEN, Rows
 from tests.index.daemon import make_daemon_index
-from tests.record.rows import MD5, WHEN, Rows
 
 OTHER = "0" * 32
 

@@ -4,11 +4,12 @@ import datetime
 
 import pytest
 
-from alpenhorn.manifests import Changed, CompareFile
-from alpenhorn.record import edit_node, manifest
+from alpenhorn.edits import nodes as edit_node
+from alpenhorn.model.manifests import Changed, CompareFile
+from alpenhorn.record import manifest
 from alpenhorn.record.copies import with_evidence
 from alpenhorn.record.run import Run
-from tests.record.rows import WHEN, Rows
+from tests.fixtures.rows import WHEN, Rows
 
 TOKEN = "a" * 32
 

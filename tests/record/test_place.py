@@ -8,7 +8,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.record.place import still
 from tests.fixtures.index import MariaDBServer
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 from tests.record.waiting import await_a_waiter
 
 A, B = "a" * 32, "b" * 32

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model import Blame, Method, PullFact, PullFile, PullResult, Verdict
+from alpenhorn.model.pulls import Method, PullFact, PullFile, PullResult
+from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.record.claims import Wanted, claim
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.pulls import cancel, settle
 from alpenhorn.record.run import Run
-from tests.record.rows import MD5, WHEN, Rows
+from tests.fixtures.rows import MD5, WHEN, Rows
 
 START, END = 1_800_000_000.7, 1_800_000_060.2
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.model import HasFile
+from alpenhorn.model.copies import HasFile
 from alpenhorn.record import reconcile
 from alpenhorn.record.run import Run
 from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import reconcile as scan
+from tests.fixtures.rows import WHEN, Rows
 from tests.fixtures.seen import mark_seen
-from tests.record.rows import WHEN, Rows
 
 CHANGES = ["root = '/else'", "active = 0", "host_id = NULL"]
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import datetime
 import json
 
-from alpenhorn.model import GIB
+from alpenhorn.listings.history import events
+from alpenhorn.model.nodes import GIB
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import run as runs
 from alpenhorn.record.claims import Wanted, claim
-from alpenhorn.scan.history import events
-from tests.record.rows import HERE, WHEN, Rows
+from tests.fixtures.rows import HERE, WHEN, Rows
 
 
 def test_a_run_has_a_row_from_its_begin_to_its_end(rows: Rows) -> None:

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.links import Sums
-from alpenhorn.model import HasFile
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.links import Sums
 from alpenhorn.record.checks import keep_sums
 from alpenhorn.record.run import Run
 from alpenhorn.record.separate import forget, separate
 from alpenhorn.record.suspect import suspect, suspect_missing
+from tests.fixtures.rows import Rows
 from tests.fixtures.seen import mark_seen
-from tests.record.rows import Rows
 
 
 def known(rows: Rows, node: str = "one") -> bool:

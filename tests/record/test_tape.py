@@ -4,11 +4,11 @@ import datetime
 
 import pytest
 
+from alpenhorn.model.tape import Purpose, TapeFile, TapeResult, Verb, Wanted, Where
 from alpenhorn.record import tape
 from alpenhorn.record.copies import with_evidence
 from alpenhorn.record.run import Run
-from alpenhorn.tape import Purpose, TapeFile, TapeResult, Verb, Wanted, Where
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 
 WAIT = 600.0
 

@@ -4,11 +4,12 @@ import datetime
 
 import pytest
 
-from alpenhorn.model import Blame, CheckFact
+from alpenhorn.model.checks import CheckFact
+from alpenhorn.model.tasks import Blame
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.run import Run
 from alpenhorn.scan.checks import longest_ago, pages, unverified
-from tests.record.rows import MD5, Rows
+from tests.fixtures.rows import MD5, Rows
 from tests.scan.statements import counted
 
 

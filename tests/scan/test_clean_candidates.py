@@ -9,7 +9,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.scan import clean_candidates as candidates
 from alpenhorn.scan.clean_candidates import Cut, Selection
 from alpenhorn.scan.sync_candidates import Part, total
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 
 NOW = datetime.datetime(2026, 8, 1)
 DAY = datetime.timedelta(days=1)

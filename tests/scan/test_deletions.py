@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.model import Blame, DeletionFact, Evidence
+from alpenhorn.model.deletions import DeletionFact, Evidence
+from alpenhorn.model.tasks import Blame
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.run import Run
 from alpenhorn.scan import checks
 from alpenhorn.scan.deletions import Reading, count, pages, present, read, released
-from tests.record.rows import WHEN, Rows
+from tests.fixtures.rows import WHEN, Rows
 from tests.scan.statements import counted
 
 

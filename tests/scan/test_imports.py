@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from alpenhorn.model import Blame, ImportRequestFact, KnownFile
+from alpenhorn.edits.imports import ImportRequest, file
+from alpenhorn.model.imports import ImportRequestFact, KnownFile
+from alpenhorn.model.tasks import Blame
 from alpenhorn.record.attempts import Failure, failed
-from alpenhorn.record.import_requests import ImportRequest, file
 from alpenhorn.record.run import Run
 from alpenhorn.scan.imports import known, requests, written_by
-from tests.record.rows import MD5, WHEN, Rows
+from tests.fixtures.rows import MD5, WHEN, Rows
 from tests.scan.statements import counted
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from alpenhorn.model import DeletionFact, Evidence
+from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.scan.deletions import pages, read
+from tests.fixtures.rows import Rows
 from tests.fixtures.seen import mark_seen
-from tests.record.rows import Rows
 
 DAY = datetime.timedelta(days=1)
 USUAL = Evidence()

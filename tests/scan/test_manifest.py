@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.scan import manifest
-from tests.record.rows import WHEN, Rows
+from tests.fixtures.rows import WHEN, Rows
 
 
 def event(rows: Rows, file_id: int, node: str = "one") -> int:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 
 from alpenhorn.scan import pins
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 from tests.scan.statements import counted
 
 DAY = datetime.timedelta(days=1)

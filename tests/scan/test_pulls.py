@@ -5,13 +5,14 @@ import random
 
 import pytest
 
-from alpenhorn.model import Blame, PullFact
+from alpenhorn.model.pulls import PullFact
+from alpenhorn.model.tasks import Blame
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.claims import Wanted, claim
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.pulls import page, pages, pending_total, reserved_by_others
-from tests.record.rows import MD5, Rows
+from tests.fixtures.rows import MD5, Rows
 from tests.scan.statements import counted
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.model import BadCopy, GoodCopy
+from alpenhorn.model.repair import BadCopy, GoodCopy
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.repair import COPIES, GOOD, REQUESTED, pages
-from tests.record.rows import MD5, Rows
+from tests.fixtures.rows import MD5, Rows
 from tests.scan.statements import counted
 
 

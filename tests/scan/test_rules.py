@@ -5,7 +5,7 @@ import pytest
 from alpenhorn.index.connection import Index
 from alpenhorn.scan.rules import Action, edges, held_by_group, owed, unreleased, unrequested
 from alpenhorn.scan.sync_candidates import Part
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 from tests.scan.statements import counted
 
 

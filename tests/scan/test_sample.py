@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from alpenhorn.links import Sums
+from alpenhorn.model.links import Sums
 from alpenhorn.scan.sample import EACH, NEAR, PLACES, sample, sums
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 
 
 def copies(rows: Rows, number: int, state: str = "YY") -> list[int]:

@@ -16,7 +16,7 @@ from alpenhorn.scan.sync_candidates import (
     pending_requests,
     total,
 )
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 
 
 def plan(index: Index, part: Part) -> str:

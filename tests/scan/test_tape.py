@@ -3,9 +3,9 @@ from __future__ import annotations
 import datetime
 from itertools import islice
 
+from alpenhorn.model.tape import Purpose, State
 from alpenhorn.scan import tape
-from alpenhorn.tape import Purpose, State
-from tests.record.rows import WHEN, Rows
+from tests.fixtures.rows import WHEN, Rows
 
 NOW = datetime.datetime(2026, 3, 1)
 LATER = NOW + datetime.timedelta(hours=1)

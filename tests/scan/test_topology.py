@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.errors import NotFound
-from alpenhorn.model import GroupFact
+from alpenhorn.model.nodes import GroupFact
 from alpenhorn.scan.topology import load, stored_bytes
-from tests.record.rows import HERE, Rows
+from tests.fixtures.rows import HERE, Rows
 from tests.scan.statements import counted
 
 

@@ -4,7 +4,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.scan import verify_candidates as candidates
 from alpenhorn.scan.sync_candidates import Part
 from alpenhorn.scan.verify_candidates import Selection, State
-from tests.record.rows import Rows
+from tests.fixtures.rows import Rows
 
 
 def plan(index: Index, part: Part) -> str:

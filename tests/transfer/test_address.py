@@ -5,7 +5,7 @@ import re
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.model import NodeFact
+from alpenhorn.model.nodes import NodeFact
 from alpenhorn.transfer.address import login, remote_path, wrong_address, wrong_user
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.errors import CommandFailed
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.transfer.bbcp import LEAST_RATE, accepts, command, failure, keeps
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import Stopped
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.transfer.blame import TransferFailed
 from alpenhorn.transfer.copy import CHUNK, SMALL, copy
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.transfer.blame import TransferFailed
 from alpenhorn.transfer.link import unchanged, verify
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from alpenhorn.model import Blame
+from alpenhorn.model.tasks import Blame
 from alpenhorn.transfer.rsync import Session, command, complaints, failure, remote_shell, too_old
 from alpenhorn.transfer.ssh import command as ssh_command
 

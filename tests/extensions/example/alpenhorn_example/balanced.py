@@ -7,7 +7,8 @@ from typing import Any
 
 from alpenhorn.io.base import Group, Misfit, Room, StorageClass, wrong_setting
 from alpenhorn.io.default import DefaultNode
-from alpenhorn.model import GroupFact, NodeFact, PullFact
+from alpenhorn.model.nodes import GroupFact, NodeFact
+from alpenhorn.model.pulls import PullFact
 
 
 class BalancedNode(DefaultNode):

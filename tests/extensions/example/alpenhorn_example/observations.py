@@ -10,7 +10,7 @@ from functools import partial
 
 from alpenhorn.extensions.detectors import Callback, NodeView
 from alpenhorn.index.connection import Index
-from alpenhorn.model import ImportedFile
+from alpenhorn.model.imports import ImportedFile
 
 
 def detect(path: str, node: NodeView) -> str | tuple[str, Callback] | None:

@@ -1,0 +1,133 @@
+"""`alpenhorn doctor`: everything that a run on this host needs, looked at in the order in which a run needs it.
+
+Nothing is changed, neither in the index nor on a disk.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from alpenhorn.config import Config, Transfer
+from alpenhorn.coordinator.nodes import make_ios
+from alpenhorn.coordinator.run_states import RunState, run_states
+from alpenhorn.doctor import (
+    config as doctor_config,
+)
+from alpenhorn.doctor import (
+    hosts as doctor_hosts,
+)
+from alpenhorn.doctor import (
+    index as doctor_index,
+)
+from alpenhorn.doctor import (
+    media as doctor_media,
+)
+from alpenhorn.doctor import (
+    nodes as doctor_nodes,
+)
+from alpenhorn.doctor import (
+    tools as doctor_tools,
+)
+from alpenhorn.errors import BUSY, DONE, IndexUnusable
+from alpenhorn.index.check import Finding, Level
+from alpenhorn.index.times import ago
+from alpenhorn.listings.doctor import Facts
+from alpenhorn.listings.runs import RunRow
+from alpenhorn.model.pulls import Method
+from alpenhorn.reasons import Code, recorded
+
+IDLE_WARN = datetime.timedelta(days=1)
+
+
+class Looking(NamedTuple):
+    """What is being looked at now, for somebody who waits; no result."""
+
+    at: str
+
+
+class Doctor:
+    """`unusable`, once `findings` is through: the configuration or the index cannot be used.
+
+    `explicit` is the file given with -c, `now` naive UTC.
+    """
+
+    def __init__(self, explicit: Path | None, environ: Mapping[str, str], now: datetime.datetime) -> None:
+        self._explicit = explicit
+        self._environ = environ
+        self._now = now
+        self.unusable = False
+
+    def findings(self) -> Iterator[Finding | Looking]:
+        """Each as soon as it is known.  What cannot be looked at for want of something else is left out."""
+        config = yield from doctor_config.configuration(self._explicit, self._environ)
+        facts = None
+        if config is None:
+            self.unusable = True
+        else:
+            yield Looking("the index")
+            try:
+                facts = yield from doctor_index.index(config)
+            except IndexUnusable as error:
+                self.unusable = True
+                yield Finding(Level.FAIL, error.reason)
+        if config is None or facts is None:
+            transfer = Transfer() if config is None else config.transfer
+            yield from doctor_tools.tools(transfer, needed=False)
+            return
+        usable = yield from doctor_tools.tools(config.transfer, _tools_needed(config, facts))
+        yield from self._storage(config, facts, usable)
+
+    def _storage(self, config: Config, facts: Facts, usable: frozenset[str]) -> Iterator[Finding | Looking]:
+        host = config.sync.host
+        yield from doctor_media.index(facts.media)
+        here = facts.topology.here(host)
+        if here:
+            yield Looking("the nodes of this host")
+        # Before the threads of the next step, since workers are forked.
+        busy = yield from doctor_nodes.nodes(
+            facts.topology, host, facts.marks, facts.media, self._now, config.sync.stuck_after
+        )
+        sources = doctor_hosts.sources(facts, host)
+        if sources:
+            yield Looking(f"asking {', '.join(source.name for source in sources)} by ssh")
+        yield from doctor_hosts.hosts(sources, config.transfer, usable)
+        yield from doctor_hosts.own_address(facts, host)
+        for one in facts.conditions:
+            since = f"{datetime.datetime.fromtimestamp(int(one.began), datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+            text = recorded(f"runs on {host} report since {since}: {one.why}", one.code)
+            yield Finding(Level.WARN, text, "alpenhorn plan")
+        if here:
+            yield last_run(facts.last_run, host, self._now, busy, config.log.file)
+
+
+def _tools_needed(config: Config, facts: Facts) -> bool:
+    """Whether a run here may have to start rsync."""
+    ios, _ = make_ios(facts.topology.here(config.sync.host))
+    return bool(facts.sources) or any(io.local_method is Method.RSYNC for io in ios.values())
+
+
+def last_run(run: RunRow | None, host: str, now: datetime.datetime, busy: bool, log: Path | None) -> Finding:
+    """When the last run of a host with active nodes was, and how it ended; `busy`: one is under way."""
+    regularly = "to run regularly: alpenhorn crontab; to run now: alpenhorn sync"
+    if run is None:
+        return Finding(Level.WARN, Code.NO_RUN_KNOWN(host=host), regularly)
+    text = f"the last run on {host} began {run.started.isoformat(' ', 'seconds')} UTC, {ago(now - run.started)} ago"
+    if now - run.started > IDLE_WARN:
+        return Finding(Level.WARN, Code.LAST_RUN_LONG_AGO(detail=text), regularly)
+    if run.ended is None and (busy or run_states([run], host)[run.id] is RunState.RUNNING):
+        return Finding(Level.PASS, f"{text}, and is still at work")
+    if run.ended is None:
+        return Finding(Level.WARN, Code.LAST_RUN_KILLED(run=text), "alpenhorn sync")
+    if run.exit_status in (DONE, BUSY):
+        return Finding(Level.PASS, f"{text}, and ended well")
+    more = "" if log is None else f", and the log {log}"
+    return Finding(
+        Level.WARN,
+        Code.LAST_RUN_ENDED_WITH_FAILURES(
+            run=text, status=run.exit_status, why=run.ending or "something failed"
+        ),
+        f"alpenhorn status; alpenhorn request list --state failing{more}",
+    )

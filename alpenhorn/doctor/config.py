@@ -1,0 +1,173 @@
+"""`alpenhorn doctor`: the configuration, and the files that it names."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from alpenhorn import address
+from alpenhorn.config import URL_VARIABLE, Config, Database, load, search_path
+from alpenhorn.errors import ConfigError
+from alpenhorn.index.check import Finding, Level
+from alpenhorn.reasons import Code
+
+SYSTEM_LOG = "/dev/log"
+_SECRET = frozenset({"password", "passwd"})
+
+
+def configuration(
+    explicit: Path | None, environ: Mapping[str, str]
+) -> Generator[Finding, None, Config | None]:
+    """Returns the configuration, None when it cannot be used."""
+    try:
+        config = load(explicit, environ)
+        faults: tuple[str, ...] = ()
+    except ConfigError as error:
+        config, faults = None, error.faults
+    for path, required in search_path(explicit, environ):
+        if any(fault.startswith(f"{path}: ") for fault in faults):
+            continue
+        if path.exists():
+            yield Finding(Level.PASS, f"configuration file {path}")
+        elif not required:
+            yield Finding(Level.PASS, f"no configuration file {path}, which need not be there")
+    for fault in faults:
+        yield Finding(Level.FAIL, Code.CONFIGURATION_WRONG(detail=fault))
+    if config is not None:
+        yield from _host_name(config)
+        yield from _password(config, environ)
+        if config.sync.trust_unseen:
+            yield Finding(
+                Level.WARN,
+                Code.UNSEEN_NODES_TRUSTED(),
+                "set it to false once a run of alpenhorn serves every archive node",
+            )
+        yield from _log_file(config.log.file)
+        if config.log.syslog:
+            yield _system_log()
+    return config
+
+
+def _host_name(config: Config) -> Iterator[Finding]:
+    source = _origin(config, "sync", "host")
+    why = f"[sync] host in {source}" if source else "the machine's name up to the first dot"
+    yield Finding(Level.PASS, f"this host is called {config.sync.host!r} ({why})")
+
+
+def _origin(config: Config, section: str, key: str) -> Path | None:
+    """The file whose value counts."""
+    import tomllib
+
+    found = None
+    for path in config.sources:
+        if key in tomllib.loads(path.read_text(encoding="utf-8")).get(section, {}):
+            found = path
+    return found
+
+
+def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if config.database.url.startswith("sqlite:"):
+        return
+    yield from _client(config.database)
+    file = config.database.password_file
+    if file is not None:
+        if _others_may(file):
+            yield Finding(Level.WARN, Code.PASSWORD_READABLE(file=file), f"chmod o-rwx {file}")
+        return
+    source = None if environ.get(URL_VARIABLE) else _origin(config, "database", "url")
+    if source is not None and address.server(config.database.url).password and _others_may(source):
+        yield Finding(
+            Level.WARN,
+            Code.PASSWORD_IN_READABLE_FILE(file=source),
+            "put the password alone into a file that only you can read, name it in [database] password_file,"
+            " and take it out of the URL",
+        )
+
+
+def _client(database: Database) -> Iterator[Finding]:
+    """What the session with the server is set to."""
+    if tls := database.tls:
+        files = [(key, getattr(database, key)) for key in ("ssl_ca", "ssl_cert", "ssl_key")]
+        said = "".join(f"; {key} {path}" for key, path in files if path is not None)
+        yield Finding(Level.PASS, f"TLS to the server of the index: ssl_mode {tls}{said}")
+    if database.ssl_key is not None and _others_may(database.ssl_key):
+        key = database.ssl_key
+        yield Finding(Level.WARN, Code.PRIVATE_KEY_READABLE(file=key), f"chmod o-rwx {key}")
+    if database.read_default_file is not None or database.read_default_group:
+        file = database.read_default_file or "the client library's own ones"
+        group = f", group {database.read_default_group}" if database.read_default_group else ""
+        yield Finding(Level.PASS, f"option file for the server of the index: {file}{group}")
+    if database.read_default_file is not None and _others_may(database.read_default_file):
+        file = database.read_default_file
+        yield Finding(Level.WARN, Code.OPTION_FILE_READABLE(file=file), f"chmod o-rwx {file}")
+
+
+def _has_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.password) or any(key in _SECRET for key, _ in parse_qsl(parts.query))
+    except ValueError:  # told when the index is opened
+        return False
+
+
+def _others_may(path: Path) -> bool:
+    """Whether anybody but owner and group can read or change a file; one that is not there is told elsewhere."""
+    try:
+        return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except OSError:
+        return False
+
+
+def _log_file(file: Path | None) -> Iterator[Finding]:
+    if file is None:
+        return
+    remedy = f"make it writable for {user()}, or set another in [log] file"
+    if file.is_dir():
+        yield Finding(Level.FAIL, Code.LOG_FILE_IS_DIRECTORY(file=file), "set a file in [log] file")
+    elif file.exists():
+        if os.access(file, os.W_OK):
+            yield Finding(Level.PASS, f"the log file {file} can be written")
+        else:
+            yield Finding(Level.FAIL, Code.LOG_FILE_UNWRITABLE(file=file), remedy)
+    elif not file.parent.is_dir():
+        yield Finding(
+            Level.FAIL,
+            Code.LOG_DIRECTORY_MISSING(file=file, directory=file.parent),
+            f"mkdir -p {file.parent}",
+        )
+    elif os.access(file.parent, os.W_OK | os.X_OK):
+        yield Finding(Level.PASS, f"the log file {file} can be made, and will be by the next run")
+    else:
+        yield Finding(Level.FAIL, Code.LOG_DIRECTORY_UNWRITABLE(file=file), remedy)
+
+
+def _system_log() -> Finding:
+    error: OSError | None = None
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):  # as the logging module tries it
+        with socket.socket(socket.AF_UNIX, kind) as log:
+            try:
+                log.connect(SYSTEM_LOG)
+            except OSError as refused:
+                error = refused
+            else:
+                return Finding(Level.PASS, f"the system log {SYSTEM_LOG} can be written")
+    assert error is not None
+    return Finding(
+        Level.FAIL,
+        Code.SYSTEM_LOG_UNUSABLE(path=SYSTEM_LOG, why=error.strerror),
+        "set syslog = false in [log]",
+    )
+
+
+def user() -> str:
+    """Who is running this, as a name where there is one."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"

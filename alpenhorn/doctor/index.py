@@ -1,0 +1,163 @@
+"""`alpenhorn doctor`: the index, as far as it can be told quickly, and what it says of this host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+
+from alpenhorn.config import Config
+from alpenhorn.errors import CommandFailed, CommandTimedOut, IndexUnusable
+from alpenhorn.fs.command import run
+from alpenhorn.index import check as checks
+from alpenhorn.index.check import Finding, Level
+from alpenhorn.index.connection import Index
+from alpenhorn.index.current import require_current
+from alpenhorn.index.durability import durability
+from alpenhorn.index.times import ago
+from alpenhorn.index.versions import VERSIONS
+from alpenhorn.listings import doctor as scan
+from alpenhorn.listings.backups import Backups, fault
+from alpenhorn.reasons import Code
+
+STAT_SECONDS = 10.0
+# Where several machines see one file and its locks, or its memory maps, do not hold among them.
+NETWORK = frozenset(
+    {
+        *("9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph", "fuse.glusterfs", "fuse.rclone"),
+        *("fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"),
+        *("orangefs", "smb3", "smbfs"),
+    }
+)
+
+
+def index(config: Config) -> Generator[Finding, None, scan.Facts | None]:
+    """Returns what the index says of this host, None when there is none yet.  Raises IndexUnusable."""
+    url = config.database.url
+    if url.startswith("sqlite:///"):
+        path = Path(url.removeprefix("sqlite:///"))
+        yield from _file_system(path)
+        if config.embedded and not path.exists():
+            yield Finding(
+                Level.WARN,
+                Code.INDEX_NOT_CONFIGURED(path=path),
+                "set [database] url, or let the default one be made by the first command that needs it: alpenhorn"
+                " db init",
+            )
+            return None
+    else:
+        yield _driver()
+    opened = Index.configured(config.database)
+    try:
+        with opened.impatient():
+            return (yield from _look(opened, config))
+    finally:
+        opened.close()
+
+
+def _look(index: Index, config: Config) -> Generator[Finding, None, scan.Facts]:
+    host = config.sync.host
+    yield Finding(Level.PASS, f"the index {index.url} can be reached")
+    require_current(index)
+    versions = ", ".join(f"{component} {version}" for component, version in VERSIONS.items())
+    yield Finding(Level.PASS, f"the index has the tables that this program knows: {versions}")
+    yield from checks.structure(index)
+    yield from checks.collation(index)
+    yield from durability(index)
+    yield checks.clock(index)
+    yield _writable(index)
+    facts = scan.facts(index, host)
+    yield _host(facts, host)
+    yield from backup(facts.backups, config.database.backup_within)
+    return facts
+
+
+def _driver() -> Finding:
+    """Raises IndexUnusable without it."""
+    try:
+        import MySQLdb
+    except ImportError as error:
+        raise IndexUnusable(
+            f"the Python package mysqlclient, which the URL of the index needs, cannot be loaded ({error}):"
+            " pip install 'alpenhorn[mysql]'"
+        ) from error
+    return Finding(Level.PASS, f"mysqlclient {'.'.join(map(str, MySQLdb.version_info[:3]))}")
+
+
+def _file_system(path: Path) -> Iterator[Finding]:
+    """A file on another machine, looked at by a process that can be killed before it is opened by this one.
+
+    Raises IndexUnusable when it does not answer.
+    """
+    import psutil
+
+    kind = network_file_system(
+        path, ((mounted.mountpoint, mounted.fstype) for mounted in psutil.disk_partitions(all=True))
+    )
+    if not kind:
+        return
+    yield Finding(
+        Level.WARN,
+        Code.INDEX_ON_NETWORK_FILE_SYSTEM(path=path, kind=kind),
+        "keep it on a local disk, or use MariaDB where several hosts share it",
+    )
+    try:
+        run(("stat", "--", str(path)), timeout=STAT_SECONDS)
+    except CommandTimedOut:
+        raise IndexUnusable(
+            f"the index {path} did not answer within {STAT_SECONDS:g} s: is its file server gone?"
+        ) from None
+    except CommandFailed:
+        pass  # told when it is opened
+
+
+def network_file_system(path: Path, mounts: Iterable[tuple[str, str]]) -> str:
+    """The type of the file system that an absolute path is on, where it is one of NETWORK; else "".
+
+    `mounts`: (mount point, type), later ones over earlier ones.  Touches no disk.
+    """
+    parts = Path(os.path.normpath(path)).parts
+    longest, found = 0, ""
+    for point, kind in mounts:
+        place = Path(point).parts
+        if len(place) >= longest and parts[: len(place)] == place:
+            longest, found = len(place), kind
+    return found if found in NETWORK else ""
+
+
+def _writable(index: Index) -> Finding:
+    try:
+        scan.try_to_write(index)
+    except IndexUnusable as error:
+        return Finding(Level.FAIL, error.reason)
+    return Finding(Level.PASS, "the index can be written")
+
+
+def backup(backups: Backups, within_s: float) -> Iterator[Finding]:
+    """Whether the index has a recent backup; nothing in the first days of an index."""
+    if wrong := fault(backups, within_s):
+        yield Finding(Level.WARN, wrong, "alpenhorn db backup, daily from cron")
+    elif backups.newest is not None and backups.newest.at is not None:
+        age = ago(backups.now - backups.newest.at)
+        yield Finding(Level.PASS, f"the newest backup of the index is {age} old: {backups.newest.path}")
+
+
+def _host(facts: scan.Facts, host: str) -> Finding:
+    if facts.unknown:
+        return Finding(
+            Level.FAIL,
+            Code.THIS_HOST_NOT_IN_INDEX(detail=facts.unknown),
+            f"alpenhorn host create {host}, or, if the index calls this host something else, set that as [sync] host",
+        )
+    here = facts.topology.here(host)
+    if here:
+        names = ", ".join(node.name for node in here[:5]) + (", …" if len(here) > 5 else "")
+        return Finding(Level.PASS, f"host {host} is in the index; its active nodes: {names}")
+    off = sorted(node.name for node in facts.topology.nodes.values() if node.host == host)
+    return Finding(
+        Level.WARN,
+        Code.HOST_WITHOUT_ACTIVE_NODE(host=host),
+        f"alpenhorn node activate {off[0]}"
+        if off
+        else f"alpenhorn node create NAME --host {host} --root DIR --init --activate --create-group",
+    )

@@ -1,0 +1,40 @@
+"""Import requests as users file them; what becomes of them is recorded in `imports.py`."""
+
+from __future__ import annotations
+
+import datetime
+from typing import NamedTuple
+
+from alpenhorn.index.connection import Index
+from alpenhorn.model.nodes import MARKER
+
+
+class ImportRequest(NamedTuple):
+    """`path` is relative to the node's root, "." being the root itself."""
+
+    node_id: int
+    path: str
+    recurse: bool = False
+    register: bool = False
+
+
+def initialisation(node_id: int) -> ImportRequest:
+    return ImportRequest(node_id, MARKER)
+
+
+def file(index: Index, request: ImportRequest, now: datetime.datetime) -> bool:
+    """File the request, unless the same one is pending already (False)."""
+    return index.retry(lambda: file_within(index, request, now))
+
+
+def file_within(index: Index, request: ImportRequest, now: datetime.datetime) -> bool:
+    """The same as part of a transaction."""
+    node_id, path, recurse, register = request
+    cursor = index.execute(
+        "INSERT INTO archivefileimportrequest (node_id, path, recurse, register, completed, timestamp)"
+        " SELECT n.id, ?, ?, ?, 0, ? FROM storagenode n WHERE n.id = ? AND NOT EXISTS"
+        " (SELECT 1 FROM archivefileimportrequest i WHERE i.node_id = n.id AND i.path = ?"
+        " AND i.recurse = ? AND i.register = ? AND i.completed = 0)",
+        (path, int(recurse), int(register), now, node_id, path, int(recurse), int(register)),
+    )
+    return int(cursor.rowcount) == 1

@@ -1,0 +1,192 @@
+"""An empty index filled again: nodes, acquisitions, files and suspect copies, as manifests list them.
+
+All within one transaction of the caller's, so that a rebuild that fails leaves the index empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from alpenhorn.edits.rows import create
+from alpenhorn.errors import Refused
+from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.connection import Index
+
+FILE = ("id", "acq_id", "name", "size_b", "md5sum", "registered")
+COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "last_update")
+
+
+class Listed(NamedTuple):
+    """A file as a manifest lists it."""
+
+    acq: str
+    name: str
+    size_b: int
+    md5sum: str
+
+
+class Claim(NamedTuple):
+    """What the manifest of one node says of a file."""
+
+    node: str
+    size_b: int
+    md5sum: str
+
+
+class Filled(NamedTuple):
+    """`contradictions`: what was left out, by path, since manifests differ about it."""
+
+    files: int
+    acqs: int
+    copies: int
+    contradictions: dict[str, list[Claim]]
+
+
+def require_empty(index: Index) -> None:
+    """Raise Refused unless the index has neither files nor copies."""
+    files, copies = (
+        index.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+        for table in ("archivefile", "archivefilecopy")
+    )
+    if files or copies:
+        raise Refused(
+            f"the index {index.url} is not empty: it has {files} files and {copies} copies; only an index without files"
+            " is rebuilt: name another in [database] url and run alpenhorn db init"
+        )
+
+
+def node_fault(index: Index, name: str, host: str, root: str) -> str:
+    """Why a node of that name cannot be made on a host; "" when it can, or is there as it would be made."""
+    row = index.execute(
+        "SELECT h.name, n.root FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.name = ?",
+        (name,),
+    ).fetchone()
+    if row is None or tuple(row) == (host, root):
+        return ""
+    return f"the index has a node {name} already, on host {row[0]} with the root {row[1]}: alpenhorn node modify {name}"
+
+
+class Filling:
+    """One rebuild, within a transaction.  `now`: naive UTC."""
+
+    def __init__(self, index: Index, now: datetime) -> None:
+        self._index = index
+        self._now = now
+        self._next = 1 + self._greatest("archivefile")
+        self._acqs: dict[str, int] = dict(index.execute("SELECT name, id FROM archiveacq").fetchall())
+        self._left_out: dict[tuple[str, str], list[Claim]] = {}
+
+    def _greatest(self, table: str) -> int:
+        return int(self._index.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}").fetchone()[0])
+
+    def node(self, name: str, host: str, root: str, group: str) -> int:
+        """The id of the active node, made with its host and group where these are not there.  Raises Refused."""
+        row = self._index.execute("SELECT id FROM storagenode WHERE name = ?", (name,)).fetchone()
+        if row is not None:
+            return int(row[0])
+        host_id = self._named("storagehost", host)
+        group_id = self._named("storagegroup", group)
+        values = {
+            "name": name,
+            "root": root,
+            "host_id": host_id,
+            "group_id": group_id,
+            "active": True,
+            "auto_import": False,
+            "auto_verify": 0,
+            "archive": False,
+            "min_avail_gb": 0,
+        }
+        return create(self._index, "storagenode", values)
+
+    def _named(self, table: str, name: str) -> int:
+        row = self._index.execute(f"SELECT id FROM {table} WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else create(self._index, table, {"name": name})
+
+    def known(self, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the (acquisition, file name) that are in the index by now, or were left out."""
+        wanted = set(names)
+        return (wanted & self._left_out.keys()) | set(self._files(wanted))
+
+    def add(self, node_id: int, node: str, listed: Sequence[Listed]) -> None:
+        """Add a page of a node's files, each with a suspect copy."""
+        pairs = [(one.acq, one.name) for one in listed]
+        rows = self._files(set(pairs))
+        new: dict[tuple[str, str], tuple[int, int, str]] = {}
+        copies: list[int] = []
+        for pair, one in zip(pairs, listed, strict=True):
+            claim = Claim(node, one.size_b, one.md5sum)
+            if pair in self._left_out:
+                self._left_out[pair].append(claim)
+                continue
+            row = rows.get(pair) or new.get(pair)
+            if row is None:
+                row = new[pair] = (self._next, one.size_b, one.md5sum)
+                self._next += 1
+            elif row[1:] != (one.size_b, one.md5sum):
+                if pair in new:
+                    self._left_out[pair] = [Claim(node, *new.pop(pair)[1:]), claim]
+                else:
+                    self._left_out[pair] = [*self._claims(row), claim]
+                    self._drop(row[0])
+                copies = [file_id for file_id in copies if file_id != row[0]]
+                continue
+            copies.append(row[0])
+        self._insert(node_id, new, list(dict.fromkeys(copies)))
+
+    def _insert(
+        self, node_id: int, new: dict[tuple[str, str], tuple[int, int, str]], copies: Sequence[int]
+    ) -> None:
+        for acq in dict.fromkeys(acq for acq, _ in new):
+            if acq not in self._acqs:
+                self._acqs[acq] = create(self._index, "archiveacq", {"name": acq})
+        self._index.executemany(
+            f"INSERT INTO archivefile ({', '.join(FILE)}) VALUES ({', '.join('?' * len(FILE))})",
+            [
+                (file_id, self._acqs[acq], name, size_b, md5sum, self._now)
+                for (acq, name), (file_id, size_b, md5sum) in new.items()
+            ],
+        )
+        self._index.executemany(
+            self._index.insert_ignore("archivefilecopy", COPY),
+            [(file_id, node_id, "M", "Y", True, self._now) for file_id in copies],
+        )
+
+    def _files(self, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int, str]]:
+        """(id, length, MD5 sum) of those that are in the index."""
+        by_acq: dict[str, list[str]] = {}
+        for acq, name in pairs:
+            if acq in self._acqs:
+                by_acq.setdefault(acq, []).append(name)
+        found: dict[tuple[str, str], tuple[int, int, str]] = {}
+        for acq, names in by_acq.items():
+            for some in chunks(names):
+                rows = self._index.execute(
+                    f"SELECT name, id, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name IN ({marks(some)})",
+                    (self._acqs[acq], *some),
+                )
+                found |= {(acq, row[0]): (row[1], row[2], row[3]) for row in rows.fetchall()}
+        return found
+
+    def _claims(self, row: tuple[int, int, str]) -> list[Claim]:
+        nodes = self._index.execute(
+            "SELECT n.name FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id WHERE c.file_id = ?"
+            " ORDER BY c.id",
+            (row[0],),
+        )
+        return [Claim(node, row[1], row[2]) for (node,) in nodes.fetchall()]
+
+    def _drop(self, file_id: int) -> None:
+        for table, column in (("archivefilecopy", "file_id"), ("archivefile", "id")):
+            self._index.execute(f"DELETE FROM {table} WHERE {column} = ?", (file_id,))
+
+    def filled(self) -> Filled:
+        files, acqs, copies = (
+            int(self._index.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+            for table in ("archivefile", "archiveacq", "archivefilecopy")
+        )
+        return Filled(
+            files, acqs, copies, {f"{acq}/{name}": claims for (acq, name), claims in self._left_out.items()}
+        )

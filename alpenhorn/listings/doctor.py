@@ -1,0 +1,147 @@
+"""What `alpenhorn doctor` asks the index: where files come from, how the last run went, may it be written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import peewee as pw
+
+from alpenhorn.errors import IndexUnusable, NotFound
+from alpenhorn.index.bulk import chunks, marks
+from alpenhorn.index.connection import Index
+from alpenhorn.listings import backups
+from alpenhorn.listings.backups import Backups
+from alpenhorn.listings.runs import COLUMNS, RunRow, run_row
+from alpenhorn.model.conditions import Condition
+from alpenhorn.model.nodes import MARKER
+from alpenhorn.scan import conditions, media, names
+from alpenhorn.scan.former_names import former_names
+from alpenhorn.scan.topology import Topology, load
+
+EARLIER = 1000  # finished requests of each group that tell where its files come from
+RUNS = 100_000  # runs of all hosts, among which the last one of a host is looked for
+
+PENDING = """
+    SELECT n.id FROM storagenode n WHERE n.id IN ({nodes})
+      AND EXISTS (SELECT 1 FROM archivefilecopyrequest r WHERE r.node_from_id = n.id
+                  AND r.completed = 0 AND r.cancelled = 0 AND +r.group_to_id IN ({groups}))
+"""
+EDGES = "SELECT node_from_id, group_to_id FROM storagetransferaction WHERE autosync = 1"
+FINISHED = f"""
+    SELECT DISTINCT l.node_from_id FROM (
+        SELECT r.node_from_id FROM archivefilecopyrequest r
+        WHERE r.group_to_id = ? AND r.completed = 1 AND r.cancelled = 0 ORDER BY r.id DESC LIMIT {EARLIER}
+    ) l
+"""
+LAST_RUN = f"""
+    SELECT {COLUMNS} FROM sync_run
+    WHERE host = ? AND id > (SELECT MAX(id) FROM sync_run) - {RUNS} ORDER BY id DESC LIMIT 1
+"""
+INITIALISED = (
+    "SELECT node_id FROM archivefileimportrequest WHERE node_id IN ({marks}) AND completed = 0 AND path = ?"
+)
+# Each needs a right of its own, and none finds a row.
+WRITES = (
+    "UPDATE storagehost SET name = name WHERE 1 = 0",
+    "DELETE FROM sync_claim WHERE 1 = 0",
+    "INSERT INTO dataindexversion (component, version) SELECT component, version FROM dataindexversion WHERE 1 = 0",
+)
+
+
+class Marks(NamedTuple):
+    """What the next run does to the marks of this host's nodes: the ids of those that it marks first, and
+    (id, name) of what a root may still be called since its node was renamed."""
+
+    initialised_next: frozenset[int] = frozenset()
+    former_names: frozenset[tuple[int, str]] = frozenset()
+
+
+class Facts(NamedTuple):
+    """What the index says that concerns one host.
+
+    `unknown`: why the host is none of the index's, with near names; "" when it is one.  `sources`: the ids of
+    nodes on other hosts from which this one's groups get files.  `served`: the ids of this host's nodes from
+    which groups on other hosts get files.
+    `media`: what it knows of the media of all nodes; `conditions`: what lasts, as the host's runs met it.
+    """
+
+    topology: Topology
+    unknown: str
+    last_run: RunRow | None
+    sources: frozenset[int]
+    served: frozenset[int]
+    marks: Marks
+    backups: Backups
+    media: media.Known = media.Known()
+    conditions: tuple[Condition, ...] = ()
+
+
+def facts(index: Index, host: str) -> Facts:
+    """Raises IndexUnusable, also for tables and columns that are missing."""
+    try:
+        return _facts(index, host)
+    except (pw.OperationalError, pw.ProgrammingError) as error:
+        raise IndexUnusable(f"the index {index.url} cannot be read as it is: {error}") from error
+
+
+def _facts(index: Index, host: str) -> Facts:
+    topology = load(index)
+    here = topology.here(host)
+    ids = [node.id for node in here]
+    others = [node for node in topology.nodes.values() if node.active and node.host not in (host, None)]
+    mine = {node.group_id for node in here}
+    theirs = {node.group_id for node in others} - mine
+    return Facts(
+        topology,
+        _unknown(index, host),
+        _last_run(index, host),
+        _sources(index, [node.id for node in others], mine),
+        _sources(index, ids, theirs),
+        _marks(index, ids),
+        backups.load(index),
+        media.load(index),
+        tuple(conditions.of_host(index, host)),
+    )
+
+
+def _marks(index: Index, nodes: Sequence[int]) -> Marks:
+    initialised: set[int] = set()
+    for some in chunks(nodes):
+        initialised.update(
+            row[0] for row in index.execute(INITIALISED.format(marks=marks(some)), (*some, MARKER))
+        )
+    return Marks(frozenset(initialised), frozenset(former_names(index, nodes)))
+
+
+def _unknown(index: Index, host: str) -> str:
+    try:
+        names.host(index, host)
+    except NotFound as error:
+        return str(error)
+    return ""
+
+
+def _last_run(index: Index, host: str) -> RunRow | None:
+    row = index.execute(LAST_RUN, (host,)).fetchone()
+    return None if row is None else run_row(row)
+
+
+def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[int]:
+    """Those of `nodes` from which something is pending into `groups`, or comes by rule, or came of late."""
+    wanted = sorted(groups)
+    found = {node for node, group in index.execute(EDGES).fetchall() if group in groups}
+    for group in wanted:
+        found.update(row[0] for row in index.execute(FINISHED, (group,)))
+    for some in chunks(nodes):
+        for part in chunks(wanted):
+            sql = PENDING.format(nodes=marks(some), groups=marks(part))
+            found.update(row[0] for row in index.execute(sql, (*some, *part)))
+    return frozenset(found.intersection(nodes))
+
+
+def try_to_write(index: Index) -> None:
+    """Raise IndexUnusable when this user may not change rows; none is changed."""
+    with index.transaction():
+        for statement in WRITES:
+            index.execute(statement)

@@ -1,0 +1,238 @@
+"""Files and copies, chosen by where they are and in which state, in the order of their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from alpenhorn.index.bulk import marks
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import moment
+from alpenhorn.listings.requests import RequestState, request_state
+from alpenhorn.listings.states import HEALTHY, condition, group_word, word
+from alpenhorn.scan.values import stream
+
+
+class FileFilter(NamedTuple):
+    """Ids of rows, and the state flags of `states.CONDITIONS`.
+
+    `nodes`, `groups`: places where the file has a copy in one of `states`; `absent_…`: places without a
+    healthy copy.  One of these places is enough, or `every` one must fit.  `sync_from` and `sync_to`: a
+    node that has the file and a group that has not.
+    """
+
+    acqs: tuple[int, ...] = ()
+    nodes: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+    absent_nodes: tuple[int, ...] = ()
+    absent_groups: tuple[int, ...] = ()
+    states: tuple[str, ...] = ()
+    every: bool = False
+    sync_from: int | None = None
+    sync_to: int | None = None
+
+
+class FileRow(NamedTuple):
+    """`state` and `space_b` (bytes used on the medium) are set for a list of one node or group."""
+
+    acq: str
+    name: str
+    size_b: int | None
+    md5sum: str | None
+    registered: datetime | None
+    state: str | None = None
+    space_b: int | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.acq}/{self.name}"
+
+
+class CopyRow(NamedTuple):
+    acq: str
+    name: str
+    node: str
+    group: str
+    has_file: str
+    wants_file: str
+    ready: bool
+    size_b: int | None
+    space_b: int | None
+    last_update: datetime | None
+
+    @property
+    def path(self) -> str:
+        return f"{self.acq}/{self.name}"
+
+    @property
+    def state(self) -> str:
+        return word(self.has_file, self.wants_file)
+
+
+class TransferRow(NamedTuple):
+    """A request for one file."""
+
+    id: int
+    node: str | None
+    group: str | None
+    completed: bool
+    cancelled: bool
+    timestamp: datetime | None
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def state(self) -> RequestState:
+        return request_state(self.completed, self.cancelled)
+
+
+FILES = """
+    SELECT a.name, f.name, f.size_b, f.md5sum, f.registered{details}
+    FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id{join}
+    WHERE {where} ORDER BY a.name, f.name
+"""
+COPIES = """
+    SELECT a.name, f.name, n.name, g.name, c.has_file, c.wants_file, c.ready, f.size_b, c.size_b,
+           c.last_update
+    FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id
+    JOIN storagenode n ON n.id = c.node_id JOIN storagegroup g ON g.id = n.group_id
+    WHERE {where} ORDER BY a.name, f.name, n.name
+"""
+IN_GROUPS = "c.node_id IN (SELECT id FROM storagenode WHERE group_id IN ({}))"
+WITH_COPY = "f.id IN (SELECT c.file_id FROM archivefilecopy c WHERE {})"
+WITHOUT_COPY = "NOT EXISTS (SELECT 1 FROM archivefilecopy c WHERE c.file_id = f.id AND {})"
+GROUP_RANK = """,
+    (SELECT MIN(INSTR('YMXN', c.has_file)) FROM archivefilecopy c
+     WHERE c.file_id = f.id AND c.node_id IN (SELECT id FROM storagenode WHERE group_id = ?))"""
+TRANSFERS = """
+    SELECT r.id, n.name, g.name, r.completed, r.cancelled, r.timestamp, r.transfer_started,
+           r.transfer_completed
+    FROM archivefilecopyrequest r LEFT JOIN storagenode n ON n.id = r.node_from_id
+    LEFT JOIN storagegroup g ON g.id = r.group_to_id WHERE r.file_id = ? ORDER BY r.id
+"""
+
+
+def files(index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int = 0) -> Iterator[FileRow]:
+    """The files that fit, with their state on the node or in the group of that id."""
+    details, join = "", ""
+    values: list[Any] = []
+    if node_id:
+        details = ", d.has_file, d.wants_file, d.size_b"
+        join = " LEFT JOIN archivefilecopy d ON d.file_id = f.id AND d.node_id = ?"
+        values.append(node_id)
+    elif group_id:
+        details = GROUP_RANK
+        values.append(group_id)
+    where, bounds = _where(chosen)
+    sql = FILES.format(details=details, join=join, where=where)
+    for acq, name, size_b, md5sum, registered, *detail in stream(index, sql, (*values, *bounds)):
+        row = FileRow(acq, name, size_b, md5sum, moment(registered))
+        if node_id:
+            row = row._replace(state=word(detail[0], detail[1]), space_b=detail[2])
+        elif group_id:
+            row = row._replace(state=group_word(detail[0]))
+        yield row
+
+
+def _where(chosen: FileFilter) -> tuple[str, list[Any]]:
+    """The condition on archivefile `f`, and its values."""
+    terms: list[str] = []
+    values: list[Any] = []
+    if chosen.acqs:
+        terms.append(f"f.acq_id IN ({marks(chosen.acqs)})")
+        values += chosen.acqs
+    if chosen.sync_from is not None:
+        terms.append(WITH_COPY.format("c.node_id = ? AND c.has_file = 'Y'"))
+        terms.append(WITHOUT_COPY.format(f"c.has_file = 'Y' AND {IN_GROUPS.format('?')}"))
+        values += [chosen.sync_from, chosen.sync_to]
+    places, bounds = _places(chosen)
+    if places:
+        terms.append(f"({(' AND ' if chosen.every else ' OR ').join(places)})")
+        values += bounds
+    elif chosen.states:
+        terms.append(WITH_COPY.format(condition(chosen.states)))
+    return " AND ".join(terms) or "1 = 1", values
+
+
+def _places(chosen: FileFilter) -> tuple[list[str], list[Any]]:
+    state = condition(chosen.states)
+    places: list[str] = []
+    values: list[Any] = []
+    if chosen.every:
+        for node_id in chosen.nodes:
+            places.append(WITH_COPY.format(f"c.node_id = ? AND {state}"))
+            values.append(node_id)
+        for group_id in chosen.groups:
+            places.append(WITH_COPY.format(f"{IN_GROUPS.format('?')} AND {state}"))
+            values.append(group_id)
+    elif chosen.nodes or chosen.groups:
+        # One subquery for all places lets the database begin with it, which a chain of ORs does not.
+        place = f"(c.node_id IN ({marks(chosen.nodes)}) OR {IN_GROUPS.format(marks(chosen.groups))})"
+        places.append(WITH_COPY.format(f"{place} AND {state}"))
+        values += [*chosen.nodes, *chosen.groups]
+    for node_id in chosen.absent_nodes:
+        places.append(WITHOUT_COPY.format(f"c.node_id = ? AND {HEALTHY}"))
+        values.append(node_id)
+    for group_id in chosen.absent_groups:
+        places.append(WITHOUT_COPY.format(f"{HEALTHY} AND {IN_GROUPS.format('?')}"))
+        values.append(group_id)
+    return places, values
+
+
+def copies(index: Index, chosen: FileFilter) -> Iterator[CopyRow]:
+    """The copies of `acqs` on any of `nodes` and `groups` in one of `states`; each list empty: anywhere."""
+    terms, values = [condition(chosen.states)], []
+    if chosen.nodes or chosen.groups:
+        terms.append(f"(c.node_id IN ({marks(chosen.nodes)}) OR {IN_GROUPS.format(marks(chosen.groups))})")
+        values += [*chosen.nodes, *chosen.groups]
+    if chosen.acqs:
+        terms.append(f"f.acq_id IN ({marks(chosen.acqs)})")
+        values += chosen.acqs
+    for row in stream(index, COPIES.format(where=" AND ".join(terms)), values):
+        yield _copy(row)
+
+
+def copies_of(index: Index, file_id: int) -> list[CopyRow]:
+    """All copies of a file, whatever their state."""
+    return [_copy(row) for row in index.execute(COPIES.format(where="c.file_id = ?"), (file_id,))]
+
+
+def copy_of(index: Index, file_id: int, node_id: int) -> CopyRow | None:
+    row = index.execute(COPIES.format(where="c.file_id = ? AND c.node_id = ?"), (file_id, node_id)).fetchone()
+    return None if row is None else _copy(row)
+
+
+def _copy(row: tuple[Any, ...]) -> CopyRow:
+    copy = CopyRow(*row)
+    return copy._replace(ready=bool(copy.ready), last_update=moment(copy.last_update))
+
+
+def details(index: Index, file_id: int) -> FileRow:
+    """A file's own row."""
+    sql = FILES.format(details="", join="", where="f.id = ?")
+    acq, name, size_b, md5sum, registered = index.execute(sql, (file_id,)).fetchone()
+    return FileRow(acq, name, size_b, md5sum, moment(registered))
+
+
+def group_states(index: Index, file_id: int) -> list[tuple[str, str]]:
+    """(group, word) for the groups that have, or had, a copy."""
+    rows = index.execute(
+        "SELECT g.name, MIN(INSTR('YMXN', c.has_file)) FROM archivefilecopy c"
+        " JOIN storagenode n ON n.id = c.node_id JOIN storagegroup g ON g.id = n.group_id"
+        " WHERE c.file_id = ? GROUP BY g.name ORDER BY g.name",
+        (file_id,),
+    )
+    return [(name, group_word(rank)) for name, rank in rows]
+
+
+def transfers_of(index: Index, file_id: int) -> list[TransferRow]:
+    """All requests for a file, oldest first."""
+    return [
+        TransferRow(
+            id_, node, group, bool(completed), bool(cancelled), moment(asked), moment(started), moment(ended)
+        )
+        for id_, node, group, completed, cancelled, asked, started, ended in index.execute(
+            TRANSFERS, (file_id,)
+        )
+    ]

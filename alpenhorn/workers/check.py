@@ -1,0 +1,130 @@
+"""Check copies: read each in full, compare it with the index, and flush what is good or missing.
+
+Good copies of a re-read are flushed as well: they may have been replaced since, and one call for a job costs little.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs.flushing import Flusher
+from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.paths import irregular
+from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.tasks import Reporter, Verdict
+from alpenhorn.reasons import Code, Reason, Why, within
+
+if TYPE_CHECKING:
+    from alpenhorn.model.tape import Told
+
+
+def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...]:
+    """Return a verdict for each file until the run is asked to stop.
+
+    Raises StorageError when the node itself turns out to be gone: an unmounted disk must not turn a node's
+    copies into missing ones, nor a dead one into unreadable ones.
+    """
+    node.check()
+    with node.flusher() as flusher:
+        results = _read(job, node, flusher, report)
+        return _durable(results, node, flusher)
+
+
+def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list[CheckResult]:
+    away: dict[str, Told] = {}
+    if isinstance(node, TapeNode):
+        from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
+
+        away = out_of_reach(node, [file.path for file in job.files])
+    results: list[CheckResult] = []
+    for file in job.files:
+        if report.stopping():
+            break
+        try:
+            result = (
+                _unread(file, node, away[file.path])
+                if file.path in away
+                else _verdict(file, node, flusher, report)
+            )
+        except Stopped:
+            break
+        if result.verdict in (Verdict.MISSING, Verdict.UNREADABLE):
+            node.check()
+        results.append(result)
+        report.progress(1, 0)
+    return results
+
+
+def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tuple[CheckResult, ...]:
+    """Flush good copies, and the removal of missing ones; where that fails, neither is known."""
+    try:
+        flusher.flush()
+    except OSError as error:
+        node.check()
+        why = Code.COPY_NOT_FLUSHED(why=error.strerror or error)
+        return tuple(
+            CheckResult(result.file, Verdict.UNREADABLE, error=why)
+            if result.verdict in (Verdict.GOOD, Verdict.MISSING)
+            else result
+            for result in results
+        )
+    return tuple(results)
+
+
+def _unread(file: CheckFile, node: Node, told: Told) -> CheckResult:
+    if told.where is None:
+        return _not_opened(file, node, told.error or Code.COPY_NOT_REGULAR())
+    return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=told.where))
+
+
+def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) -> CheckResult:
+    try:
+        fd = node.open(file.path)
+    except (FileNotFoundError, NotADirectoryError):
+        flusher.add_name(file.path)
+        return CheckResult(file, Verdict.MISSING, error=Code.COPY_MISSING())
+    except StorageError as error:
+        return CheckResult(file, Verdict.CORRUPT, error=error.reason)
+    except UnsafePath as error:
+        return _not_opened(file, node, error.reason)
+    except OSError as error:
+        return _not_opened(file, node, _unreadable("open", file, error))
+    try:
+        status = os.fstat(fd)
+        length = status.st_size
+        wrong: Why = ""
+        if length != file.size_b:
+            wrong = Code.COPY_LENGTH_WRONG(found=length, expected=file.size_b)
+        if wrong and file.had == HasFile.YES:
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), wrong)
+        _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
+        if wrong:
+            # It may be something else that was found there, and is to be told apart from other things.
+            why = within(wrong, f"{wrong}; its MD5 sum is {md5sum}")
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
+        if md5sum != (file.md5sum or "").lower():
+            why = Code.COPY_MD5_WRONG(found=md5sum, expected=file.md5sum)
+            return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
+        flusher.add_file(fd, file.path)
+        return CheckResult(file, Verdict.GOOD, node.space_used(status), linked=status.st_nlink > 1)
+    except OSError as error:
+        return CheckResult(file, Verdict.UNREADABLE, error=_unreadable("read", file, error))
+    finally:
+        os.close(fd)
+
+
+def _unreadable(doing: str, file: CheckFile, error: OSError) -> Reason:
+    return Code.COPY_UNREADABLE(doing=doing, path=repr(file.path), why=error.strerror or error)
+
+
+def _not_opened(file: CheckFile, node: Node, error: Reason) -> CheckResult:
+    """A link, socket or device at the path is not the file, though it cannot be opened either."""
+    if found := irregular(node.root, file.path):
+        why = Code.COPY_IRREGULAR_ON_NODE(path=repr(file.path), node=node.node.name, found=found)
+        return CheckResult(file, Verdict.CORRUPT, error=why)
+    return CheckResult(file, Verdict.UNREADABLE, error=error)

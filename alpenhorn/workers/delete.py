@@ -1,0 +1,190 @@
+"""Carry out a deletion job: remove claimed files, and the directories that become empty.
+
+Before each removal the copies that let the file go are looked at, and the age of the claim; before any is recorded
+as gone, the directories are flushed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.fs.removal import Differs, Entry, Removal
+from alpenhorn.io.base import Node
+from alpenhorn.model.copies import HasFile
+from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
+from alpenhorn.model.tasks import Reporter, Verdict
+from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.workers.keepers import Judgement, Keepers
+
+_log = logging.getLogger(__name__)
+
+
+class _Kept(Exception):
+    """The file has to stay."""
+
+    def __init__(self, why: Reason) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class _Expired(Exception):
+    """The claims are too old for anything more to be removed."""
+
+
+def delete(
+    job: DeleteJob,
+    node: Node,
+    report: Reporter,
+    ssh: Sequence[str] = ("ssh",),
+    silent: dict[str, AlpenhornError] | None = None,
+) -> DeleteOutcome:
+    """Remove the files one by one, until the run is asked to stop, the storage turns out to be gone, or the claims
+    are too old.  `ssh`: the command with which other hosts are asked about their keepers, if the job names any;
+    `silent`: the hosts that did not answer, by address, which is filled and used by one job after the other.
+
+    Raises nothing for what storage can do, so that what was removed is always told.
+    """
+    results: list[DeleteResult] = []
+    error: Why = ""
+    expired = False
+    try:
+        with (
+            node.removal() as removal,
+            _keepers(job, report, ssh, {} if silent is None else silent) as keepers,
+        ):
+            try:
+                error = _remove(job, node, removal, keepers, report, results)
+            except _Expired:
+                expired = True
+            if not error:
+                _prune(node, removal, report)
+            results = _durable(results, removal)
+    except (StorageError, OSError) as gone:
+        error = _why(gone)
+    return DeleteOutcome(tuple(results), error, expired)
+
+
+def _keepers(
+    job: DeleteJob, report: Reporter, ssh: Sequence[str], silent: dict[str, AlpenhornError]
+) -> Keepers:
+    if not job.remote:
+        return Keepers(job.keepers)
+    # Imported here because few archives have other hosts asked.
+    from alpenhorn.workers.remote_keepers import RemoteKeepers
+
+    return Keepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
+
+
+def _remove(
+    job: DeleteJob,
+    node: Node,
+    removal: Removal,
+    keepers: Keepers,
+    report: Reporter,
+    results: list[DeleteResult],
+) -> Why:
+    """Fill `results`; returns why the node cannot be used any more, "" when it can.  Raises _Expired."""
+    for file in job.files:
+        if report.stopping():
+            break
+        _check_age(job)
+        try:
+            result = _attempt(job, file, node, removal, keepers)
+        except Stopped:
+            break
+        if result.verdict not in (Verdict.DELETED, Verdict.KEPT):
+            # An absent disk is not an empty one, and what it says of a file is worth nothing.
+            try:
+                removal.check()
+            except (StorageError, OSError) as gone:
+                if result.verdict is Verdict.FAILED:
+                    results.append(result)
+                return _why(gone)
+        results.append(result)
+        report.progress(1, 0)
+    return ""
+
+
+def _attempt(
+    job: DeleteJob, file: DeleteFile, node: Node, removal: Removal, keepers: Keepers
+) -> DeleteResult:
+    judgement = Judgement("", ())
+
+    def decide(entry: Entry) -> None:
+        nonlocal judgement
+        judgement = keepers.judge(file, entry)
+        if judgement.kept:
+            raise _Kept(judgement.kept)
+        _check_age(job)  # once more: keepers on a slow storage take their time
+
+    result = _attempted(file, node, removal, decide)
+    return result._replace(wrong=judgement.wrong)
+
+
+def _attempted(
+    file: DeleteFile, node: Node, removal: Removal, decide: Callable[[Entry], None]
+) -> DeleteResult:
+    try:
+        status = removal.remove(file.path, file.size_b, decide)
+    except (FileNotFoundError, NotADirectoryError):
+        return DeleteResult(file, Verdict.MISSING)
+    except Differs as error:
+        return DeleteResult(file, Verdict.CORRUPT, error=error.reason)
+    except UnsafePath as error:
+        return DeleteResult(file, Verdict.FAILED, error=error.reason)
+    except OSError as error:
+        why = Code.REMOVAL_FAILED(path=repr(file.path), why=error.strerror or error)
+        return _failed(file, removal, why)
+    except _Kept as kept:
+        return DeleteResult(file, Verdict.KEPT, error=kept.why)
+    # As long as the file has another name, its space is not free.
+    freed_b = node.space_used(status) if status.st_nlink == 1 else 0
+    return DeleteResult(file, Verdict.DELETED, freed_b)
+
+
+def _check_age(job: DeleteJob) -> None:
+    """Raise _Expired by a clock that nobody sets and that goes on while the host sleeps or the worker is stopped."""
+    if job.expires is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= job.expires:
+        raise _Expired
+
+
+def _durable(results: list[DeleteResult], removal: Removal) -> list[DeleteResult]:
+    """Flush what is gone; where that fails nothing is gone yet: after a power cut it may be there again."""
+    gone = (Verdict.DELETED, Verdict.MISSING)
+    try:
+        # A missing file may have been removed by a run that was killed before it could flush.
+        removal.flush(result.file.path for result in results if result.verdict in gone)
+    except OSError as failure:
+        error = Code.REMOVAL_NOT_FLUSHED(why=failure.strerror or failure)
+        return [
+            DeleteResult(
+                result.file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
+            )
+            if result.verdict in gone
+            else result
+            for result in results
+        ]
+    return results
+
+
+def _why(error: StorageError | OSError) -> Reason:
+    return error.reason if isinstance(error, StorageError) else Code.SYSTEM_ERROR(why=error)
+
+
+def _failed(file: DeleteFile, removal: Removal, error: Reason) -> DeleteResult:
+    """A file that cannot be seen to be there still may be gone all the same."""
+    try:
+        there = removal.exists(file.path)
+    except (OSError, UnsafePath):
+        there = False
+    return DeleteResult(file if there else file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error)
+
+
+def _prune(node: Node, removal: Removal, report: Reporter) -> None:
+    try:
+        removal.prune(report.stopping)
+    except (AlpenhornError, OSError) as error:
+        _log.warning("on %s, empty directories are left: %s", node.node.name, error)

@@ -1,0 +1,327 @@
+"""Bringing files with programs, rsync and bbcp, and reading what they brought."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs.hashing import md5_of
+from alpenhorn.fs.paths import Below, open_below
+from alpenhorn.io.base import MARKER_BYTES, marked_name
+from alpenhorn.model.nodes import MARKER
+from alpenhorn.model.pulls import Method, PullFile
+from alpenhorn.model.tasks import Blame
+from alpenhorn.reasons import Code
+from alpenhorn.transfer import bbcp, rsync
+from alpenhorn.transfer.address import login, remote_path, root_of
+from alpenhorn.transfer.blame import (
+    TransferFailed,
+    check_source,
+    destination_failed,
+    mismatch,
+    source_failed,
+    wrong_length,
+    wrong_md5,
+)
+from alpenhorn.transfer.methods import METHODS
+from alpenhorn.transfer.patience import Patience
+from alpenhorn.workers.work import READ, Arrived, Work
+
+
+def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
+    """Bring files with rsync, from this host or another; many in one session."""
+    work.check_stopping()
+    remote = METHODS[work.job.method].network
+    part = work.stage.keeps_parts
+    try:
+        argv = rsync.command(
+            work.transfer.rsync,
+            remote_path(work.job.source) if remote else root_of(work.job.source),
+            work.stage.path,
+            ssh=work.transfer.ssh if remote else None,
+            user=login(work.job.source).user if remote else None,
+            part=part,
+            rate=work.job.rate,
+            owners=work.stage.abilities.keeps_owners,
+        )
+    except StorageError as error:
+        raise TransferFailed(Blame.UNKNOWN, error.reason) from None
+    doubtful = part and _prepare_part(work, files[0])
+    wrong = _sessions(work, argv, files, remote, doubtful)
+    # What had been left there was not the beginning of this file.
+    _sessions(work, argv, wrong, remote, doubtful=False)
+
+
+def _prepare_part(work: Work, file: PullFile) -> bool:
+    """Whether there is a part to go on with; one that is too long is removed."""
+    try:
+        status = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False)
+        # Through a link, what is written would be another file's.
+        ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if not ours or status.st_size > file.size_b:
+            os.unlink(file.path, dir_fd=work.stage.fd)
+            return False
+        os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
+    except PermissionError:
+        work.drop(file.path)  # another user's run left it
+        return False
+    except OSError:
+        return False
+    return True
+
+
+def _sessions(
+    work: Work, argv: Sequence[str], files: Sequence[PullFile], remote: bool, doubtful: bool
+) -> list[PullFile]:
+    """Run as many sessions as it takes; returns what came whole and wrong, if that is `doubtful`."""
+    wrong: list[PullFile] = []
+    method = Method.RSYNC_SSH if remote else Method.RSYNC
+    while files:
+        session, right = _session(work, argv, files)
+        absent: list[PullFile] = []
+        unmounted = _look_at_witness(work, session)
+        if work.stage.keeps_parts and (session is None or not _went_through(work, session, files)):
+            absent += files  # a part stays a part
+        else:
+            with Below(work.stage.fd) as below:
+                for file in files:
+                    try:
+                        here = file.path in right or _verify(work, below, file, file.path)
+                    except TransferFailed as error:
+                        work.drop(file.path)
+                        if doubtful:
+                            wrong.append(file)
+                        elif session is not None or not work.unseen:  # cut short, it says nothing
+                            work.fail(file, error)
+                        continue
+                    if here:
+                        work.arrived.append(Arrived(file, file.path, work.began, method))
+                    else:
+                        absent.append(file)
+        if session is None:
+            raise Stopped("the run was asked to stop")
+        if unmounted:
+            for file in absent:
+                work.fail(file, TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_THERE()))
+            return wrong
+        files = _explain(work, session, absent, remote)
+    return wrong
+
+
+def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
+    """See by its marker, which was asked for together with the files, whether the storage of a source on another host
+    is there: what is missing where nothing is mounted is not lost.
+
+    Returns whether it is known not to be there.
+    """
+    if not work.witness:
+        return False
+    node = work.job.source
+    try:
+        fd = os.open(work.witness, READ | os.O_NOFOLLOW, dir_fd=work.stage.fd)
+    except OSError:
+        why = rsync.complaints(session, [work.witness]).get(work.witness) if session is not None else None
+        did_not_arrive = f"{work.witness} did not arrive{f' ({why})' if why else ''}"
+        work.unseen = Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=did_not_arrive)
+        return why is not None
+    try:
+        name = marked_name(os.read(fd, MARKER_BYTES))
+    except OSError as error:
+        raise destination_failed(error) from None
+    finally:
+        os.close(fd)
+        work.drop(work.witness)
+    # What else may mark a storage, an extension knows.
+    right = work.witness != MARKER or name == node.name
+    work.unseen = (
+        "" if right else Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=f"says {name!r}")
+    )
+    return not right
+
+
+def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile]) -> bool:
+    """Whether all of the files were dealt with, though the marker may be missing."""
+    if session.status == 0:
+        return True
+    said = rsync.complaints(session, [work.witness, *(file.path for file in files)]) if work.witness else {}
+    return rsync.is_partial(session) and said.keys() == {work.witness}
+
+
+def _session(
+    work: Work, argv: Sequence[str], files: Sequence[PullFile]
+) -> tuple[rsync.Session | None, set[str]]:
+    """Run one session; returns how it ended, None when it was stopped, and what is known to be right."""
+    wanted = {file.path: file for file in files}
+    asked = [*wanted]
+    if work.witness:
+        work.drop(work.witness)  # an earlier session's says nothing
+        asked.append(work.witness)
+    right: set[str] = set()
+    patience = work.patience() if METHODS[work.job.method].network else None
+    with Below(work.stage.fd) as below:
+
+        def on_bytes(count: int) -> None:
+            if count and patience is not None:
+                patience.moved()
+            work.tell_bytes(count)
+
+        def on_file(path: str) -> None:
+            # Read while others are on their way; whatever goes wrong here is looked at afterwards.
+            with suppress(KeyError, TransferFailed):
+                if _verify(work, below, wanted[path], path):
+                    right.add(path)
+
+        try:
+            return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, patience)), right
+        except Stopped:
+            if patience is not None and patience.why is not None:
+                return rsync.Session(-signal.SIGTERM, "", patience.why), right
+            return None, right
+        except (StorageError, UnsafePath) as error:
+            raise TransferFailed(Blame.UNKNOWN, error.reason) from None
+
+
+def _until(work: Work, patience: Patience | None) -> Callable[[], bool]:
+    """What a session asks whether it is to be ended."""
+    return lambda: work.stopping() or (patience is not None and patience.over())
+
+
+def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
+    """Record why files did not arrive; returns those about which it has to be asked again."""
+    said = rsync.complaints(session, [file.path for file in absent])
+    silent = []
+    for file in absent:
+        if file.path in said:
+            work.fail(file, said[file.path])
+        else:
+            silent.append(file)
+    # Of what rsync writes to standard error only the end is kept, which may not hold all complaints.
+    if said and rsync.is_partial(session):
+        return silent
+    for file in silent:
+        error = rsync.failure(session, work.job.source.host if remote else None)
+        if error.full:
+            work.drop(file.path)
+        work.fail(file, error)
+        if error.blame is not Blame.SOURCE:
+            raise error  # the same holds for all that are left
+    return []
+
+
+def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
+    """Bring files with bbcp, one by one; those that it cannot be trusted with, with rsync.
+
+    It cannot go on with a part, so a long file would never come where the bandwidth limit changes every few hours.
+    """
+    others: list[PullFile] = []
+    for number, file in enumerate(files):
+        work.check_stopping()
+        name = str(number)
+        target = os.path.join(work.stage.path, name)
+        try:
+            who = login(work.job.source)
+            path = remote_path(work.job.source, file.path).removeprefix(f"{who.host}:")
+            trusted = work.job.until is None and bbcp.keeps(work.job.rate)
+            if work.transfer.bbcp is None or not (trusted and bbcp.accepts(str(who), path, target)):
+                others.append(file)
+                continue
+            source = f"{who}:{path}"
+            argv = bbcp.command(work.transfer.bbcp, source, target, work.transfer.ssh, work.job.rate)
+            _bbcp(work, argv, file, name)
+        except (StorageError, UnsafePath) as error:
+            raise TransferFailed(Blame.UNKNOWN, error.reason) from None
+    if others:
+        by_rsync(work, others)
+
+
+def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
+    started = time.time()
+    patience = work.patience()
+    try:
+        error = bbcp.fetch(argv, work.job.source.host, _until(work, patience))
+        if error is None:
+            with Below(work.stage.fd) as below:
+                if not _verify(work, below, file, name):
+                    error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
+    except TransferFailed as wrong:
+        error = wrong
+    except Stopped:
+        if patience.why is None:
+            work.drop(name)
+            raise
+        error = TransferFailed(Blame.NETWORK, patience.why)
+    except BaseException:
+        work.drop(name)
+        raise
+    if error is not None:
+        work.drop(name)
+        if error.blame is Blame.SOURCE and work.unseen:
+            _ask_for_witness(work)
+        work.fail(file, error, started)
+        if error.blame is Blame.NETWORK or (error.blame is Blame.SOURCE and work.unseen):
+            raise error
+    else:
+        work.tell_bytes(file.size_b)
+        work.arrived.append(Arrived(file, name, started, Method.BBCP))
+
+
+def _ask_for_witness(work: Work) -> None:
+    """bbcp brings one file at a time: the marker comes with rsync, and only before a source is blamed."""
+    argv = rsync.command(
+        work.transfer.rsync,
+        remote_path(work.job.source),
+        work.stage.path,
+        ssh=work.transfer.ssh,
+        user=login(work.job.source).user,
+    )
+    session, _ = _session(work, argv, [])
+    _look_at_witness(work, session)
+    if session is None:
+        raise Stopped("the run was asked to stop")
+
+
+def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
+    """Read what arrived at `name` in the stage; False when nothing did.
+
+    Raises TransferFailed when it is not what the index says, or cannot be read.
+    """
+    try:
+        fd = below.open(name, READ)
+    except FileNotFoundError:
+        return False
+    except (OSError, UnsafePath) as error:
+        raise destination_failed(error) from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR())
+        length, found = md5_of(fd, file.size_b)
+        if (length, found) == (file.size_b, file.md5sum):
+            if work.flush_each:
+                os.fsync(fd)
+            return True
+    except OSError as error:
+        raise destination_failed(error) from None
+    finally:
+        os.close(fd)
+    if not METHODS[work.job.method].network:
+        raise _whose_fault(work, file, found)
+    raise (wrong_length(length, file.size_b) if length != file.size_b else wrong_md5(found, file.md5sum))
+
+
+def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:
+    """The source is on this host: read it too."""
+    try:
+        fd = open_below(root_of(work.job.source), file.path, READ)
+    except (OSError, UnsafePath) as error:
+        return source_failed(error)
+    try:
+        return mismatch(fd, check_source(fd, file.size_b), found, file.md5sum, work.stopping)
+    except TransferFailed as error:
+        return error
+    finally:
+        os.close(fd)

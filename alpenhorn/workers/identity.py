@@ -1,0 +1,31 @@
+"""What a worker does with the identity of a medium: write it."""
+
+from __future__ import annotations
+
+from alpenhorn.errors import AlpenhornError
+from alpenhorn.fs import identity
+from alpenhorn.io.base import Node
+from alpenhorn.model.nodes import IdentityJob
+from alpenhorn.reasons import Code, Why
+
+
+def write(job: IdentityJob, node: Node, stage: str) -> Why:
+    """Write what the identity file is to say, durably; returns why that failed, "" when it did not.
+
+    Raises StorageError when the node itself is gone.
+    """
+    node.check()
+    try:
+        if job.anew:
+            with node.stage(stage) as aside:
+                try:
+                    identity.create(aside, job.identity)
+                finally:
+                    aside.clear()
+        else:
+            identity.write(node.root, job.identity)
+    except OSError as error:
+        return Code.SYSTEM_ERROR(why=error.strerror or error)
+    except AlpenhornError as error:
+        return error.reason
+    return ""

@@ -1,0 +1,129 @@
+"""Look at the copies on this host's other nodes because of which a copy may be deleted, just before it is.
+
+An index is a memory: a keeper may have been removed, exchanged or cut short since somebody saw it.  Those on other
+hosts: `alpenhorn.workers.remote_keepers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.extensions.registry import node_io
+from alpenhorn.fs.removal import Differs, Entry, OpenRoot
+from alpenhorn.model.deletions import DeleteFile
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.reasons import Code, Reason, Why
+from alpenhorn.workers.uncounted import Inode, Uncounted, WrongKeeper
+
+if TYPE_CHECKING:
+    from alpenhorn.workers.remote_keepers import RemoteKeepers
+
+
+class Judgement(NamedTuple):
+    """`kept`: why the file has to stay, "" when it may go; `wrong`: as in DeleteResult."""
+
+    kept: Why
+    wrong: tuple[tuple[int, Reason], ...]
+
+
+class Keepers:
+    """Opens the roots of the nodes when a file first needs them; a context manager.
+
+    The marker is read then, and again when a copy on the node looks wrong.  `remote`: the keepers on other hosts, None
+    when those are not looked at.
+    """
+
+    def __init__(self, nodes: Sequence[NodeFact], remote: RemoteKeepers | None = None) -> None:
+        self._nodes = {node.id: node for node in nodes}
+        self._remote = remote
+        self._roots: dict[int, OpenRoot] = {}
+        self._absent: dict[int, str] = {}
+
+    def __enter__(self) -> Keepers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._roots:
+            self._roots.popitem()[1].close()
+
+    def judge(self, file: DeleteFile, going: Entry) -> Judgement:
+        """Decide whether the file `going` may be removed.
+
+        Of keepers that are names of one file only one counts.  One that shares its bytes with `going` counts, unless
+        it is the same name: the bytes stay when one of two names is removed.  Raises Stopped when the run is asked to
+        stop while other hosts are asked.
+        """
+        failing: list[str] = []
+        wrong: list[tuple[int, Reason]] = []
+        seen: dict[Inode, str] = {}
+        for node_id in file.keepers:
+            name = self._name(node_id)
+            try:
+                inode = self._look(node_id, file, going)
+            except Uncounted as why:
+                failing.append(f"{name}: {why}")
+            except WrongKeeper as why:
+                wrong.append((node_id, why.reason))
+                failing.append(f"{name}: {why}")
+            else:
+                if inode in seen:
+                    failing.append(f"{name}: its copy is a hard link to that on {seen[inode]}")
+                else:
+                    seen[inode] = name
+        kept: Why = ""
+        if len(failing) > file.spare:
+            kept = Code.KEEPERS_NOT_AS_RECORDED(failing="; ".join(failing))
+        return Judgement(kept, tuple(wrong))
+
+    def _name(self, node_id: int) -> str:
+        if self._remote is not None and node_id in self._remote:
+            return self._remote.name(node_id)
+        return self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
+
+    def _look(self, node_id: int, file: DeleteFile, going: Entry) -> Inode:
+        """Raises Uncounted, WrongKeeper, Stopped."""
+        size_b = file.size_b if file.length is None else file.length
+        if self._remote is not None and node_id in self._remote:
+            return self._remote.inode(node_id, file, size_b)
+        entry = self._entry(node_id, file.path, size_b)
+        if entry.is_same_name(going):
+            raise Uncounted("its copy is the very file that is to be deleted")
+        return "", *entry.inode
+
+    def _entry(self, node_id: int, path: str, size_b: int | None) -> Entry:
+        root = self._open(node_id)
+        try:
+            return root.look(path, size_b)
+        except (FileNotFoundError, NotADirectoryError):
+            why = Code.KEEPER_MISSING()
+        except (Differs, UnsafePath) as error:
+            why = error.reason
+        except OSError as error:
+            why = Code.KEEPER_NOT_LOOKED_AT(why=error.strerror or error)
+        try:
+            root.check()
+        except (StorageError, OSError) as gone:
+            self._roots.pop(node_id).close()
+            self._absent[node_id] = str(gone)
+            raise Uncounted(str(gone)) from None
+        raise WrongKeeper(why)
+
+    def _open(self, node_id: int) -> OpenRoot:
+        root = self._roots.get(node_id)
+        if root is not None:
+            return root
+        if node_id not in self._absent:
+            try:
+                root = self._roots[node_id] = node_io(self._nodes[node_id]).open_root()
+            except KeyError:
+                self._absent[node_id] = "it is not one of the nodes that were to be looked at"
+            except (StorageError, OSError) as error:
+                self._absent[node_id] = str(error)
+            else:
+                return root
+        raise Uncounted(self._absent[node_id])

@@ -1,0 +1,161 @@
+"""Bringing files from another node of this host: copies and hard links."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from alpenhorn.errors import Stopped, StorageError, UnsafePath
+from alpenhorn.fs import descriptors
+from alpenhorn.fs.paths import Below
+from alpenhorn.model.pulls import Method, PullFile
+from alpenhorn.model.tasks import Blame
+from alpenhorn.reasons import Code
+from alpenhorn.transfer import link
+from alpenhorn.transfer.address import root_of
+from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
+from alpenhorn.transfer.copy import copy
+from alpenhorn.workers.work import READ, Arrived, Work
+
+LINKS = 500  # files that are open at once while they are linked; fewer where the limit of open files is low
+
+
+def by_copy(work: Work, files: Sequence[PullFile]) -> None:
+    with _sources(work) as sources:
+        for number, file in enumerate(files):
+            work.check_stopping()
+            started = time.time()
+            # A part is found again under the name that rsync gives it, whichever of the two goes on.
+            name = file.path if work.stage.keeps_parts else str(number)
+            try:
+                fd = _open(sources, file)
+                try:
+                    if work.stage.keeps_parts:
+                        _make_parents(work, name)
+                    copy(
+                        fd,
+                        work.stage.fd,
+                        name,
+                        file.size_b,
+                        file.md5sum,
+                        flush=work.flush_each,
+                        stopping=work.stopping,
+                        on_bytes=work.tell_bytes,
+                        pace=work.pace,
+                    )
+                finally:
+                    os.close(fd)
+            except TransferFailed as error:
+                if error.blame is not Blame.UNKNOWN or error.full or not work.stage.keeps_parts:
+                    work.drop(name)
+                work.fail(file, error, started)
+            else:
+                work.arrived.append(Arrived(file, name, started, Method.COPY))
+
+
+def _make_parents(work: Work, name: str) -> None:
+    try:
+        os.makedirs(os.path.join(work.stage.path, os.path.dirname(name)), exist_ok=True)
+    except OSError as error:
+        raise destination_failed(error) from None
+
+
+def by_link(work: Work, files: Sequence[PullFile]) -> None:
+    """Link what can be linked, and copy the rest."""
+    verified: list[tuple[Arrived, os.stat_result]] = []
+    refused: list[PullFile] = []
+    with _sources(work) as sources:
+        with suppress(Stopped):
+            for file in files:
+                work.check_stopping()
+                started = time.time()
+                try:
+                    fd = _open(sources, file)
+                    try:
+                        status = link.verify(fd, file.size_b, file.md5sum, work.stopping, work.tell_bytes)
+                        if work.flush_each:
+                            _flush(fd)
+                    finally:
+                        os.close(fd)
+                except TransferFailed as error:
+                    work.fail(file, error, started)
+                else:
+                    verified.append((Arrived(file, "", started, Method.LINK), status))
+        if verified and not work.flush_each:
+            _flush_all(work)
+        # Half of what may be open is left to the directories that they are linked into.
+        most = descriptors.share(LINKS)
+        for start in range(0, len(verified), most):
+            refused += _link_some(work, sources, verified[start : start + most])
+    if refused:
+        by_copy(work, refused)
+
+
+def _flush(source: int) -> None:
+    """Its bytes may never have been flushed by whoever wrote them, and are about to be the destination's."""
+    try:
+        os.fsync(source)
+    except OSError as error:
+        raise destination_failed(error) from None
+
+
+def _flush_all(work: Work) -> None:
+    try:
+        work.stage.flush()
+    except OSError as error:
+        raise destination_failed(error) from None
+
+
+def _link_some(
+    work: Work, sources: Below, verified: Sequence[tuple[Arrived, os.stat_result]]
+) -> list[PullFile]:
+    """Link a few verified files; returns those that have to be copied."""
+    links: list[tuple[Arrived, int]] = []
+    refused: list[PullFile] = []
+    try:
+        for one, status in verified:
+            try:
+                fd = _open(sources, one.file)
+            except TransferFailed as error:
+                work.fail(one.file, error, one.started)
+                continue
+            links.append((one, fd))
+            if not link.unchanged(fd, status):
+                refused.append(one.file)  # what it is by now, copying will find out
+        changed = set(refused)
+        links_wanted = [(one, fd) for one, fd in links if one.file not in changed]
+        outcomes = work.stage.link(
+            [(fd, one.file.path, work.names.replaces(one.file)) for one, fd in links_wanted], work.lock
+        )
+        for (one, fd), outcome in zip(links_wanted, outcomes, strict=True):
+            if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
+                refused.append(one.file)
+            else:
+                work.placed(one, outcome, work.node.space_used(os.fstat(fd)))
+    finally:
+        for _, fd in links:
+            os.close(fd)
+    return refused
+
+
+def _sources(work: Work) -> Below:
+    source = work.job.source
+    try:
+        return Below(root_of(source))
+    except StorageError as error:
+        raise TransferFailed(Blame.UNKNOWN, error.reason) from None
+    except OSError as error:
+        raise TransferFailed(
+            Blame.UNKNOWN,
+            Code.SOURCE_ROOT_UNREADABLE(root=source.root, node=source.name, why=error.strerror),
+        ) from None
+
+
+def _open(sources: Below, file: PullFile) -> int:
+    """A source, open for reading; raises TransferFailed when it cannot be opened."""
+    try:
+        return sources.open(file.path, READ)
+    except (OSError, UnsafePath) as error:
+        raise source_failed(error) from None

@@ -1,0 +1,270 @@
+"""The run lock of a node, held by a process of its own.
+
+On storage that answers reads and no writes, whoever takes the lock, writes into its file or closes it waits in the
+kernel for ever, and may not even be killed.  So the run itself never opens that file: a process for each node does,
+which the run gives up when it does not answer in time.  The lock goes when that process ends, and the kernel ends it
+with the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import time
+from binascii import crc32  # hashlib takes 2 ms to import
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, NoReturn
+
+from alpenhorn.errors import StorageError
+from alpenhorn.fs import processes
+from alpenhorn.fs.run_lock import RunLock
+from alpenhorn.reasons import Code, Why
+from alpenhorn.workers.serving import reason_of, settle
+
+NAME = "alpenhorn-lock"  # of the processes, for ps; the kernel keeps 15 bytes
+RELEASE_SECONDS = 5.0
+STOP_SECONDS = (
+    2.0  # that storage has to answer in any case, so that a run that is to stop says what it would find
+)
+_SLICE = 0.5  # seconds between two looks at whether the run is to stop
+_ANSWER_B = 16 * 1024
+STUCK_SECONDS = 1.0  # longer than a process that was killed takes to end, where it can
+_CALLERS = 4096  # nobody takes their calls, so that they stay in the queue
+_PEER = struct.Struct("@iII")  # struct ucred of unix(7)
+
+
+class _Acquire(NamedTuple):
+    """`wait`: seconds, None for one try."""
+
+    wait: float | None
+
+
+class _Note(NamedTuple):
+    text: str
+
+
+class _Taken(NamedTuple):
+    """`noted`: the note of the last run that left one; `holder`: who has the lock, when it was not taken; `changed`:
+    when its file was last written, POSIX seconds.  `error`: why it could not be taken at all."""
+
+    taken: bool
+    noted: str = ""
+    holder: str = ""
+    changed: float | None = None
+    error: Why = ""
+
+
+class LockHolder:
+    """The run lock whose file is `path`, as the run sees it; used as `RunLock` is, from one thread.
+
+    No call waits for the storage longer than it says.  Raises StorageError when no process can be started.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._answer = _Taken(False)
+        self._ended = False
+        processes.prepare()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A signal that came between the fork and the child's own handlers would run the parent's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        parent = os.getpid()
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                _live(parent, theirs, path)
+            self._pidfd = os.pidfd_open(self._pid)
+        except OSError as error:
+            ours.close()
+            raise StorageError(Code.LOCK_PROCESS_NOT_STARTED(why=error.strerror)) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+        self._socket = ours
+
+    def ask(self, wait: float | None = None) -> None:
+        """Begin to take the lock; `wait`: for so many seconds while another run has it.  `answer` tells the outcome."""
+        with contextlib.suppress(OSError):  # the process has ended, which `answer` tells
+            self._socket.send(pickle.dumps(_Acquire(wait)))
+
+    def answer(self, seconds: float, stopping: Callable[[], bool]) -> bool:
+        """Return whether the lock was taken.
+
+        Raises StorageError when it cannot be taken, when there is no answer within `seconds`, and when the run is to
+        stop meanwhile; the process is given up then.
+        """
+        began = time.monotonic()
+        end = began + seconds
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not poll.poll(max(0.0, min(_SLICE, end - time.monotonic())) * 1000):
+            now = time.monotonic()
+            late = now >= end
+            if not late and not (now >= began + STOP_SECONDS and stopping()):
+                continue
+            self.release(0)
+            if late:
+                raise StorageError(Code.LOCK_HANGS(path=self.path, seconds=seconds))
+            raise StorageError(Code.LOCK_NOT_TAKEN_AT_STOP(path=self.path))
+        try:
+            answer: _Taken = pickle.loads(self._socket.recv(_ANSWER_B))
+        except (OSError, EOFError, pickle.UnpicklingError):
+            self.release(0)
+            raise StorageError(Code.LOCK_LOST(path=self.path)) from None
+        if answer.error:
+            raise StorageError(answer.error)
+        self._answer = answer
+        return answer.taken
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process that holds the lock was killed, so that another run may have it by now."""
+        return self._ended or _has_ended(self._pidfd, 0)
+
+    def noted(self) -> str:
+        """The note of the last run that left one, "" for none."""
+        return self._answer.noted
+
+    @property
+    def changed(self) -> float | None:
+        """When the file of a lock that could not be taken was last written, POSIX seconds."""
+        return self._answer.changed
+
+    def holder(self) -> str:
+        """Who has the lock, when it could not be taken."""
+        return self._answer.holder
+
+    def note(self, text: str) -> None:
+        """Leave a note for the next run that takes the lock."""
+        with contextlib.suppress(OSError):
+            self._socket.send(pickle.dumps(_Note(text)), socket.MSG_DONTWAIT)
+
+    def release(self, seconds: float = RELEASE_SECONDS) -> bool:
+        """Let go of the lock; False when it may still be held, since its process hangs and cannot be killed."""
+        self.let_go()
+        if self._ended:
+            return True
+        self._ended = True
+        try:
+            if _has_ended(self._pidfd, seconds):
+                os.waitpid(self._pid, 0)
+                return True
+            return not processes.kill_tree(self._pid)
+        finally:
+            os.close(self._pidfd)
+
+    def let_go(self) -> None:
+        """Begin to let go of the lock."""
+        self._socket.close()
+
+
+def release(locks: Iterable[LockHolder]) -> list[LockHolder]:
+    """Let go of locks side by side; returns those that may still be held."""
+    locks = list(locks)
+    for lock in locks:
+        lock.let_go()
+    end = time.monotonic() + RELEASE_SECONDS
+    return [lock for lock in locks if not lock.release(max(0.0, end - time.monotonic()))]
+
+
+def _has_ended(pidfd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+# --- in the process that holds the lock ----------------------------------------------------------------
+
+
+def _live(parent: int, channel: socket.socket, path: str) -> NoReturn:
+    """Never returns into the parent's code."""
+    try:
+        processes.die_with_parent(parent)
+        # All signals stay blocked: whatever ends the run (Ctrl-C, a service manager), the lock is held to its end.
+        settle(channel.fileno())
+        with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
+            file.write(NAME)
+        claim, stuck = _claim(path)
+        _serve(channel, RunLock(path, parent), stuck)
+        del claim
+    finally:
+        os._exit(0)
+
+
+def _serve(channel: socket.socket, lock: RunLock, stuck: str) -> None:
+    while message := channel.recv(_ANSWER_B):
+        wish = pickle.loads(message)
+        if isinstance(wish, _Note):
+            lock.note(wish.text)
+        else:
+            answer = _Taken(False, "", stuck) if stuck else _take(lock, wish.wait)
+            channel.send(pickle.dumps(answer))
+    lock.release()
+
+
+def _changed(path: str) -> float | None:
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime
+    except OSError:
+        return None
+
+
+def _take(lock: RunLock, wait: float | None) -> _Taken:
+    try:
+        if lock.acquire(wait=wait is not None, timeout=wait):
+            return _Taken(True, lock.noted())
+        return _Taken(False, lock.noted(), lock.holder(), _changed(lock.path))
+    except Exception as error:
+        return _Taken(False, error=reason_of(error))
+
+
+def _claim(path: str) -> tuple[socket.socket, str]:
+    """Show this host, without touching any storage, that a process goes for that lock; returns what shows it, and why
+    none may: one of an earlier run hangs there, and each further run would leave one more.
+
+    It is shown by an abstract socket (unix(7)), whose name goes with the process, however it ends.
+    """
+    name = f"\0{NAME} {os.geteuid()} {crc32(os.fsencode(path)):08x}"
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    end = time.monotonic() + STUCK_SECONDS
+    pid = 0
+    while True:
+        try:
+            claim.bind(name)
+            claim.listen(_CALLERS)
+            return claim, ""
+        except OSError:
+            pid = pid or _claimant(name)
+        if not pid or not _was_killed(pid):
+            return claim, ""  # another run is at work, as the lock itself will tell
+        if time.monotonic() >= end:
+            return claim, Code.LOCK_STUCK(pid=pid, path=path)
+        time.sleep(0.05)
+
+
+def _claimant(name: str) -> int:
+    """The process of this user that has a socket of that name, 0 when that is not known."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.setblocking(False)
+            caller.connect(name)
+            peer = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    except OSError:
+        return 0
+    pid, uid, _ = _PEER.unpack(peer)
+    return pid if uid == os.geteuid() else 0
+
+
+def _was_killed(pid: int) -> bool:
+    """Whether a process that is still there was sent SIGKILL."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            pending = [int(line.split()[1], 16) for line in file if line.startswith(("SigPnd:", "ShdPnd:"))]
+    except (OSError, ValueError, IndexError):
+        return False
+    return any(mask & 1 << (signal.SIGKILL - 1) for mask in pending)

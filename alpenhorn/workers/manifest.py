@@ -1,0 +1,179 @@
+"""What a worker does about manifests: write a node's, and look whether its files are still what they were."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+
+from alpenhorn.errors import UnsafePath
+from alpenhorn.fs import manifest
+from alpenhorn.fs.paths import Below, open_below
+from alpenhorn.fs.placing import Stage
+from alpenhorn.fs.syscalls import flush as flush_fd
+from alpenhorn.io.base import Node
+from alpenhorn.model.manifests import MANIFEST, Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
+from alpenhorn.model.tasks import Reporter
+from alpenhorn.reasons import Code, Why
+
+FILE_MODE = 0o644  # whoever may read the files may check them
+_BLOCK_B = 2**18
+_LOOK_UP = 1000  # entries between two looks at whether the run was asked to stop
+
+Times = tuple[int, int]
+"""Of the last change of content, and of content or status, in nanoseconds."""
+
+
+class _Unusable(Exception):
+    """The manifest that is there cannot be gone on with."""
+
+
+class _Stopped(Exception):
+    """The run was asked to stop."""
+
+
+def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> ManifestOutcome:
+    """Append a part to what is written aside, in `stage`; the last one is flushed and renamed.
+
+    What was there stays until then, and stays as it is when anything fails.  The name is flushed only with
+    `job.flush`.  Only for the holder of the node's run lock.  Raises StorageError when the node itself is gone.
+    """
+    node.check()
+    try:
+        with node.stage(stage) as aside:
+            try:
+                outcome = _append(job, node.root, aside, report)
+                if job.last:
+                    _put(aside, job.flush)
+            except BaseException:
+                with suppress(OSError):
+                    aside.clear()  # it may take up the room that is lacking
+                raise
+            if job.last:
+                with suppress(OSError):
+                    aside.clear()
+            return outcome
+    except _Unusable as error:
+        return ManifestOutcome(error=Code.OLD_MANIFEST_UNUSABLE(why=error), unusable=True)
+    except _Stopped:
+        return ManifestOutcome(error=Code.RUN_STOPPED())
+    except OSError as error:
+        why = Code.SYSTEM_ERROR(why=error.strerror or error)
+        return ManifestOutcome(error=why, errno=error.errno or 0)
+
+
+def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> ManifestOutcome:
+    begun = os.O_CREAT | os.O_EXCL if job.first else os.O_APPEND
+    fd = os.open(manifest.NAME, os.O_WRONLY | os.O_NOFOLLOW | begun, FILE_MODE, dir_fd=aside.fd)
+    files, size_b = job.before
+    forgotten = 0
+    with open(fd, "wb", buffering=_BLOCK_B) as file:
+        if job.first:
+            with suppress(OSError):  # where modes are those of the mount
+                os.fchmod(fd, FILE_MODE)
+            file.write(manifest.heading(job.token, job.heading))
+        if job.first and not job.anew:
+            forget = {manifest.key(path) for path in job.forget}
+            for one in _old(root, report):
+                if one.key in forget:
+                    forgotten += 1
+                    continue
+                file.write(one.lines)
+                files += 1
+                size_b += one.size_b
+        for one_file in job.files:
+            file.write(manifest.entry(one_file))
+            files += 1
+            size_b += one_file.size_b
+        if report.stopping():
+            raise _Stopped
+        if job.last:
+            file.write(manifest.end(files, size_b))
+            file.flush()
+            os.fsync(fd)
+    return ManifestOutcome(files, size_b, forgotten)
+
+
+def _old(root: str, report: Reporter) -> Iterator[manifest.Entry]:
+    """What stands in the manifest that is there.  Raises _Unusable where that cannot be had whole."""
+    try:
+        with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=_BLOCK_B) as file:
+            for number, one in enumerate(manifest.entries(file)):
+                if number % _LOOK_UP == 0 and report.stopping():
+                    raise _Stopped
+                if one.acq_b is None:
+                    raise _Unusable("it is of an older version")
+                yield one
+    except (ValueError, UnsafePath) as error:
+        raise _Unusable(str(error)) from None
+    except OSError as error:
+        # Of the file that is written the errors come from elsewhere: nothing of it is done in here.
+        raise _Unusable(f"it cannot be read: {error.strerror}") from None
+
+
+def _put(aside: Stage, flush: bool) -> None:
+    os.rename(manifest.NAME, f"../{manifest.NAME}", src_dir_fd=aside.fd, dst_dir_fd=aside.fd)
+    if not flush:
+        # If the power is cut before the name is on the disk, the manifest that stood there, or none, comes back.  The
+        # index has the token of the new one, so that nobody vouches for the node, and the next run compares it.
+        return
+    directory = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=aside.fd)
+    try:
+        flush_fd(directory)
+    finally:
+        os.close(directory)
+
+
+def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[Changed, ...]:
+    """Those of the files that are missing, are no regular files, have another length, or were written to after the
+    manifest was.  None of them is read, and no symbolic link is followed.
+
+    When the run is asked to stop, what was found up to then.  Raises StorageError when the node itself is gone.
+    """
+    node.check()
+    changed = []
+    with Below(node.root) as below:
+        written = _manifest_times(below)
+        for number, file in enumerate(job.files):
+            if number % _LOOK_UP == 0 and report.stopping():
+                break
+            why = _difference(below, file, None if file.later else written)
+            if why:
+                changed.append(Changed(file, why))
+            report.progress(1, 0)
+    node.check()  # an unmounted disk must not look like one that has lost its files
+    return tuple(changed)
+
+
+def _manifest_times(below: Below) -> Times | None:
+    try:
+        status = _status(below, MANIFEST)
+    except (OSError, UnsafePath):
+        return None
+    return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def _status(below: Below, path: str) -> os.stat_result:
+    directory, name = below.parent(path)
+    return os.stat(name, dir_fd=directory, follow_symlinks=False)
+
+
+def _difference(below: Below, file: CompareFile, written: Times | None) -> Why:
+    try:
+        status = _status(below, file.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Code.FILE_MISSING()
+    except UnsafePath as error:
+        return error.reason
+    except OSError as error:
+        return Code.COPY_NOT_LOOKED_AT(why=error.strerror)
+    if not stat.S_ISREG(status.st_mode):
+        return Code.COPY_NOT_REGULAR()
+    if file.size_b is not None and status.st_size != file.size_b:
+        return Code.COPY_LENGTH_WRONG(found=status.st_size, expected=file.size_b)
+    # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
+    # writing, such as a link to it, change the time of its status.
+    if written and status.st_mtime_ns > written[0] and status.st_ctime_ns > written[1]:
+        return Code.COPY_NEWER_THAN_MANIFEST()
+    return ""

@@ -1,0 +1,85 @@
+"""What a worker does to a node as a whole: look whether it is there, and make it a node's."""
+
+from __future__ import annotations
+
+import os
+
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs import identity
+from alpenhorn.fs.manifest_token import token_in
+from alpenhorn.fs.paths import open_below
+from alpenhorn.io.base import Node
+from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import InitJob, InitOutcome, ProbeJob, ProbeOutcome
+from alpenhorn.reasons import Code
+
+HEAD_B = 128  # more than the first line of a manifest has
+
+
+def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
+    """Never raises for storage that cannot be used: that is what it is to find out."""
+    try:
+        try:
+            node.check()
+        except StorageError as error:
+            owner = node.owner()
+            if owner is None:
+                return ProbeOutcome(job.node.id, uninitialised=True, error=error.reason)
+            if owner == job.node.name:
+                return ProbeOutcome(job.node.id, error=error.reason)
+            return _with_space(node)._replace(owner=owner, error=error.reason)
+        if job.tidy:
+            node.tidy()
+        return _with_space(node)._replace(manifest=_manifest(node), identity=identity.read(node.root))
+    except StorageError as error:
+        return ProbeOutcome(job.node.id, error=error.reason)
+    except PermissionError as error:
+        return ProbeOutcome(
+            job.node.id, error=Code.NOT_SHARED(path=error.filename or node.root, root=node.root)
+        )
+    except OSError as error:
+        return ProbeOutcome(job.node.id, error=Code.ROOT_UNREADABLE(root=job.node.root, why=error.strerror))
+
+
+def _with_space(node: Node) -> ProbeOutcome:
+    place = _place(node.root)
+    try:
+        return ProbeOutcome(node.node.id, node.free_bytes(), place=place, free_files=node.free_files())
+    except StorageError as error:
+        # Files can be checked and deleted all the same.
+        return ProbeOutcome(node.node.id, warning=error.reason, place=place)
+
+
+def _place(root: str) -> tuple[int, int] | None:
+    """None for what is no directory here: the root of a storage class of a package may be anything."""
+    try:
+        status = os.stat(root)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _manifest(node: Node) -> str:
+    """The token of the manifest that lies there."""
+    try:
+        fd = open_below(node.root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            head = os.read(fd, HEAD_B)
+        finally:
+            os.close(fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, UnsafePath):
+        head = b""
+    return token_in(head)
+
+
+def initialise(job: InitJob, node: Node) -> InitOutcome:
+    try:
+        node.initialise(job.formerly)
+    except StorageError as error:
+        return InitOutcome(job.request_id, error.reason)
+    except OSError as error:
+        why = Code.ROOT_NOT_INITIALISED(root=job.node.root, why=error.strerror)
+        return InitOutcome(job.request_id, why)
+    return InitOutcome(job.request_id)

@@ -1,0 +1,490 @@
+"""The pool: worker processes that do tasks, and a parent that no worker can make hang.
+
+Each worker has two pipes of its own, tasks in and answers out; a message is its length (8 bytes) and a
+pickle.  The parent waits on the answers and on the ends of the processes (pidfd) together and never blocks
+on a pipe, so a worker may die, stop or hang at any point, in the middle of a message too: it costs the one
+task that it had.  (The standard executors fail everything that is pending when a worker is killed.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import pickle
+import select
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+from alpenhorn import logs
+from alpenhorn.errors import StorageError
+from alpenhorn.fs import descriptors, processes
+from alpenhorn.model.tasks import Done, Fate, Kind, Reporter, Task
+from alpenhorn.reasons import Code, Why
+from alpenhorn.workers.serving import LENGTH, Answer, Progress, live, message, reason_of
+
+CLOSE_GRACE = 2.0
+FORK_AGAIN = 5.0
+_READ = 64 * 1024
+_DESCRIPTORS = 3  # that the parent holds of each worker
+
+_log = logging.getLogger(__name__)
+
+
+class Activity(NamedTuple):
+    """What one worker is doing: `files` and `bytes` done and `seconds` spent on `task`, None when idle."""
+
+    worker: int
+    task: Task | None
+    files: int
+    bytes: int
+    seconds: float
+
+
+def nothing() -> None:
+    """There is nothing to be done before a fork."""
+
+
+class _Worker:
+    """What the parent knows of a worker."""
+
+    def __init__(self, number: int, pid: int, pidfd: int, tasks: int, answers: int) -> None:
+        self.number = number
+        self.pid = pid
+        self.pidfd = pidfd
+        self.tasks = tasks
+        self.answers = answers
+        self.unsent = b""
+        self.received = bytearray()
+        self.task: Task | None = None
+        self.started = 0.0
+        self.progress = Progress(0, 0)
+        self.leaving = False
+
+    def late(self, now: float) -> bool:
+        return (
+            self.task is not None
+            and self.task.deadline is not None
+            and now > self.started + self.task.deadline
+        )
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def ended(self, within: float) -> bool:
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(within * 1000))
+
+    def hang_up(self) -> None:
+        if self.tasks >= 0:
+            os.close(self.tasks)
+            self.tasks = -1
+
+    def close(self) -> None:
+        self.hang_up()
+        os.close(self.pidfd)
+        os.close(self.answers)
+
+
+class Pool:
+    """`size` workers, forked at once, each calling `work(task, reporter)` for one task after the other.
+
+    Make it in the main thread, before the index is opened and before any thread is started.  `before_fork`
+    is called before each fork of a *replacement*; it must close what may not cross a fork.  A worker is
+    replaced when there is something for it to do.
+
+    A byte written to the descriptor `wakeup` (non-blocking) makes `wait` return at once.  Meant for
+    `signal.set_wakeup_fd(pool.wakeup, warn_on_full_buffer=False)`: signal handlers set a flag, and the
+    caller looks at it after each `wait`.  Set it back to -1 before `close`.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        work: Callable[[Task, Reporter], object],
+        *,
+        before_fork: Callable[[], None] = nothing,
+        prepare: Callable[[], None] = nothing,
+    ) -> None:
+        if size < 1:
+            raise ValueError("a pool needs at least one worker")
+        descriptors.raise_limit()
+        self._size = descriptors.share(size, _DESCRIPTORS)
+        if self._size < size:
+            _log.warning(
+                "only %d of %d workers are started: %s", self._size, size, Code.TOO_MANY_OPEN_FILES()
+            )
+        self._work = work
+        self._before_fork = before_fork
+        self._prepare = prepare
+        self._workers: dict[int, _Worker] = {}
+        self._abandoned: list[int] = []
+        self._queues: dict[int, deque[Task]] = {}
+        self._ready: dict[int, None] = {}  # nodes with queued tasks and below their limits, in turn
+        self._limits: dict[int, int] = {}
+        self._running: Counter[int] = Counter()
+        self._ended: list[Done] = []
+        self._last_look: dict[Kind, Callable[[Task], Task | None]] = {}
+        self._stopped = False
+        self._fork_after = 0.0
+        self._poll = select.poll()
+        self._watched: dict[int, _Worker] = {}
+        self._woken, self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll.register(self._woken, select.POLLIN)
+        processes.prepare()
+        try:
+            for number in range(self._size):
+                try:
+                    self._start(number)
+                except OSError as error:
+                    self._start_later(error)
+                    break
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # what is to be done
+
+    def submit(self, task: Task) -> None:
+        """Queue a task; `wait` hands it out, round robin over the nodes, in order within a node."""
+        if self._stopped:
+            raise ValueError("the pool was stopped")
+        self._queues.setdefault(task.node_id, deque()).append(task)
+        self._set_ready(task.node_id)
+
+    def limit(self, node_id: int, jobs: int) -> None:
+        """Let at most `jobs` tasks of that node run at once."""
+        if jobs < 1:
+            raise ValueError("a node's limit is at least 1")
+        self._limits[node_id] = jobs
+        self._set_ready(node_id)
+
+    def decide_late(self, kind: Kind, decide: Callable[[Task], Task | None]) -> None:
+        """Ask `decide` about each task of that kind at the moment when a worker is to have it.
+
+        It is called in `wait` and returns the task as it is to be handed out, or None when it is not to be done at
+        all.  What it raises, `wait` raises; the task stays in the queue then.
+        """
+        self._last_look[kind] = decide
+
+    def withdraw(self, keep: Callable[[Task], bool]) -> list[Task]:
+        """Take queued tasks for which `keep` is false out again, and return them."""
+        out: list[Task] = []
+        for node_id, queue in list(self._queues.items()):
+            kept = deque[Task]()
+            for task in queue:
+                (kept if keep(task) else out).append(task)
+            self._queues[node_id] = kept
+            self._set_ready(node_id)
+        return out
+
+    def stop(self) -> list[Task]:
+        """Ask what is running to stop cleanly; withdraw and return what is queued.  There is no way back."""
+        self._stopped = True
+        for worker in self._workers.values():
+            worker.signal(signal.SIGTERM)
+        return self.withdraw(lambda task: False)
+
+    # what is going on
+
+    def queued(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def running(self) -> int:
+        return self._running.total()
+
+    def idle_workers(self) -> int:
+        return self._size - self.running()
+
+    def load(self, node_id: int) -> int:
+        """How many tasks of that node are queued or running."""
+        return len(self._queues.get(node_id, ())) + self._running[node_id]
+
+    def activity(self) -> list[Activity]:
+        now = time.monotonic()
+        found = []
+        for number in range(self._size):
+            worker = self._workers.get(number)
+            if worker is None or worker.task is None:
+                found.append(Activity(number, None, 0, 0, 0.0))
+            else:
+                found.append(Activity(number, worker.task, *worker.progress, now - worker.started))
+        return found
+
+    # what came of it
+
+    def wait(self, timeout: float | None) -> list[Done]:
+        """Hand out tasks until at least one has ended, `timeout` seconds are over, or `wakeup` is written to.
+
+        Returns the tasks that have ended, in the order of their ends; [] at once when nothing is queued or
+        running.  Raises StorageError when no worker can be started any more.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        woken = self._look(0.0)  # an idle worker that died meanwhile must not be given a task
+        while True:
+            self._hand_out()
+            idle = not self._ready and not self.running()
+            if self._ended or idle or woken or (end is not None and time.monotonic() >= end):
+                break
+            woken = self._look(end)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """End the workers: idle ones at once, others are asked to stop and killed if they do not in time."""
+        for worker in self._workers.values():
+            worker.hang_up()
+            if worker.task is not None:
+                worker.signal(signal.SIGTERM)
+        end = time.monotonic() + CLOSE_GRACE
+        for worker in self._workers.values():
+            if worker.ended(within=max(0.0, end - time.monotonic())):
+                os.waitpid(worker.pid, 0)
+            else:
+                self._abandoned += processes.kill_tree(worker.pid)
+            worker.close()
+        self._workers.clear()
+        for pid in self._abandoned:  # dead by now, or left to whoever reaps after us
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        for fd in (self._woken, self.wakeup):
+            os.close(fd)
+
+    def _set_ready(self, node_id: int) -> None:
+        limit = self._limits.get(node_id)
+        if not self._queues.get(node_id):
+            self._queues.pop(node_id, None)
+            self._ready.pop(node_id, None)
+        elif limit is None or self._running[node_id] < limit:
+            self._ready.setdefault(node_id)
+        else:
+            self._ready.pop(node_id, None)
+
+    def _hand_out(self) -> None:
+        if not self._ready:
+            return
+        for number in range(self._size):
+            worker = self._workers.get(number)
+            if worker is not None and (worker.task is not None or worker.leaving):
+                continue
+            if worker is None:
+                worker = self._replace(number)
+                if worker is None:
+                    continue
+            task = self._next_task()
+            if task is None:
+                return
+            self._hand(worker, task)
+            self._set_ready(task.node_id)
+
+    def _next_task(self) -> Task | None:
+        """Take the next task that is really to be done out of the queues; None when there is none."""
+        while self._ready:
+            node_id = next(iter(self._ready))
+            queue = self._queues[node_id]
+            decide = self._last_look.get(queue[0].kind)
+            task = queue[0] if decide is None else decide(queue[0])
+            queue.popleft()
+            del self._ready[node_id]  # its next turn comes after those of the others
+            if task is not None:
+                return task
+            self._set_ready(node_id)
+        return None
+
+    def _replace(self, number: int) -> _Worker | None:
+        if self._workers and time.monotonic() < self._fork_after:
+            return None
+        self._before_fork()
+        try:
+            return self._start(number)
+        except OSError as error:
+            self._start_later(error)
+            return None
+
+    def _start_later(self, error: OSError) -> None:
+        if not self._workers:
+            raise StorageError(Code.WORKER_NOT_STARTED(why=error.strerror)) from None
+        _log.warning("a worker process cannot be started: %s; going on with the others", error.strerror)
+        self._fork_after = time.monotonic() + FORK_AGAIN
+
+    def _hand(self, worker: _Worker, task: Task) -> None:
+        worker.task = task
+        worker.started = time.monotonic()
+        worker.progress = Progress(0, 0)
+        worker.unsent = message(task)
+        self._running[task.node_id] += 1
+        self._send(worker)
+
+    def _send(self, worker: _Worker) -> None:
+        try:
+            worker.unsent = worker.unsent[os.write(worker.tasks, worker.unsent) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # it died; its pidfd tells
+            worker.unsent = b""
+        if worker.unsent:
+            self._watch(worker, worker.tasks, select.POLLOUT)
+        else:
+            self._forget(worker.tasks)
+
+    def _watch(self, worker: _Worker, fd: int, event: int) -> None:
+        self._watched[fd] = worker
+        self._poll.register(fd, event)
+
+    def _forget(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def _look(self, end: float | None) -> bool:
+        """Wait for the next event and deal with it; True when it was a wake-up."""
+        now = time.monotonic()
+        times = [
+            worker.started + worker.task.deadline
+            for worker in self._workers.values()
+            if worker.task is not None and worker.task.deadline is not None
+        ]
+        if end is not None:
+            times.append(end)
+        pause = math.ceil(max(0.0, min(times) - now) * 1000) if times else None
+        woken = False
+        for fd, event in self._poll.poll(pause):
+            if fd == self._woken:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(fd, _READ)
+                woken = True
+            elif fd in self._watched:  # and not of a worker that was buried a moment ago
+                self._attend(self._watched[fd], fd, event)
+        now = time.monotonic()
+        for worker in [worker for worker in self._workers.values() if worker.late(now)]:
+            self._bury(worker, Fate.TIMED_OUT)
+        return woken
+
+    def _attend(self, worker: _Worker, fd: int, event: int) -> None:
+        if fd == worker.tasks:
+            self._send(worker)
+        elif fd == worker.pidfd or not event & select.POLLIN:
+            # Answers closed and yet not dead: of no use either way.
+            self._bury(worker)
+        else:
+            self._receive(worker)
+
+    def _receive(self, worker: _Worker) -> bool:
+        """Read what is there; False when there is nothing more."""
+        try:
+            data = os.read(worker.answers, _READ)
+        except BlockingIOError:
+            return False
+        received = worker.received
+        received += data
+        start = 0
+        while len(received) - start >= LENGTH.size:
+            stop = start + LENGTH.size + LENGTH.unpack_from(received, start)[0]
+            if stop > len(received):
+                break
+            self._take(worker, bytes(received[start + LENGTH.size : stop]))
+            start = stop
+        del received[:start]
+        return bool(data)
+
+    def _take(self, worker: _Worker, message: bytes) -> None:
+        try:
+            said = pickle.loads(message)
+        except Exception as error:  # a class of the worker's that we do not have
+            said = Answer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
+        if isinstance(said, Progress):
+            worker.progress = said
+        elif isinstance(said, logs.Record):
+            logs.replay(said)
+        else:
+            worker.leaving = said.leaving
+            self._finish(worker, said.fate, said.outcome, said.error)
+
+    def _finish(self, worker: _Worker, fate: Fate, outcome: object, error: Why) -> None:
+        task, worker.task = worker.task, None
+        if task is not None:
+            self._running[task.node_id] -= 1
+            self._set_ready(task.node_id)
+            self._ended.append(Done(task, fate, outcome, error, time.monotonic() - worker.started))
+
+    def _bury(self, worker: _Worker, fate: Fate = Fate.DIED) -> None:
+        """Be rid of a worker, dead or alive, with everything it started; its task ends with `fate`.
+
+        What it had answered before it ended still counts.
+        """
+        if fate is Fate.DIED:
+            worker.ended(within=0.2)  # its pipes close before it has a status
+        if fate is Fate.TIMED_OUT:
+            # Or it would answer that its program was killed, when that dies before it.
+            worker.signal(signal.SIGSTOP)
+        found = _ending(worker.pidfd)
+        survivors = processes.kill_tree(worker.pid)
+        while self._receive(worker):
+            pass
+        for fd in (worker.pidfd, worker.tasks, worker.answers):
+            self._forget(fd)
+        worker.close()
+        del self._workers[worker.number]
+        if survivors:
+            self._abandoned += survivors
+            fate, error = Fate.ABANDONED, Code.WORKER_HANGS()
+        elif fate is Fate.TIMED_OUT and worker.task is not None:
+            error = Code.TASK_TIMED_OUT(seconds=worker.task.deadline)
+        else:
+            error = Code.WORKER_ENDED(how=found or "was killed")
+        self._finish(worker, fate, None, error)
+
+    def _start(self, number: int) -> _Worker:
+        parent = os.getpid()
+        fds: list[int] = []
+        pid = None
+        # A signal that came between the fork and the worker's own handlers would run the parent's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            tasks_in, tasks_out = _add(fds, os.pipe2(os.O_CLOEXEC))
+            answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
+            pid = os.fork()
+            if pid == 0:
+                live(parent, tasks_in, answers_out, self._work, before, self._prepare)
+            pidfd = os.pidfd_open(pid)
+        except BaseException:
+            for fd in fds:
+                os.close(fd)
+            if pid is not None:
+                processes.kill_tree(pid)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(tasks_in)
+        os.close(answers_out)
+        os.set_blocking(tasks_out, False)
+        os.set_blocking(answers_in, False)
+        worker = self._workers[number] = _Worker(number, pid, pidfd, tasks_out, answers_in)
+        self._watch(worker, answers_in, select.POLLIN)
+        self._watch(worker, worker.pidfd, select.POLLIN)
+        return worker
+
+
+def _add(fds: list[int], pipe: tuple[int, int]) -> tuple[int, int]:
+    fds += pipe
+    return pipe
+
+
+def _ending(pidfd: int) -> str:
+    """What ended the process, left unreaped; "" when it has not ended."""
+    found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if found is None:
+        return ""
+    by = "status" if found.si_code == os.CLD_EXITED else "signal"
+    return f"ended with {by} {found.si_status}"

@@ -1,0 +1,181 @@
+"""What a worker does with a pull job: bring the files into a stage, verify, flush, place.
+
+Every file ends as one result, unless the job had to stop before its turn.  A file that fails does not
+fail the others; trouble at the destination ends the job, after those that did arrive have been placed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from alpenhorn.config import Transfer
+from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.extensions.registry import node_io, remote_io
+from alpenhorn.fs.paths import check_relative
+from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.kinds import load
+from alpenhorn.model.pulls import PullFile, PullJob, PullResult
+from alpenhorn.model.tasks import Blame, Reporter, Verdict
+from alpenhorn.reasons import Code, from_outside
+from alpenhorn.transfer.blame import TransferFailed
+from alpenhorn.transfer.methods import METHODS
+from alpenhorn.workers.work import Arrived, Work, destination_trouble, failed
+
+SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # another try would bring nothing
+
+Carry = Callable[[Work, Sequence[PullFile]], None]
+"""Brings files into the work's stage and verifies them there.
+
+It records each failure and goes on; it raises TransferFailed when none of those left can be brought, and
+Stopped.
+"""
+
+
+def pull_from(
+    job: PullJob, node: Node, stage: str, transfer: Transfer, report: Reporter, deadline: float | None
+) -> tuple[PullResult, ...]:
+    """Pull from wherever the source is; see `pull`."""
+    if job.source.host == job.node.host:
+        return pull(job, node, stage, transfer, report, node_io(job.source))
+    witness = remote_io(job.source).witness
+    return pull(job, node, stage, transfer, report, witness=witness, deadline=deadline)
+
+
+def pull(
+    job: PullJob,
+    node: Node,
+    stage: str,
+    transfer: Transfer,
+    report: Reporter,
+    source: Node | None = None,
+    witness: str = "",
+    deadline: float | None = None,
+) -> tuple[PullResult, ...]:
+    """Pull the files of a job onto `node`, in the order of the job; `stage` names the directory to work in.
+
+    `source` is the source's node when that is on this host: it is asked whether it is still there before a
+    file is called missing.  `witness` is the file that marks the storage of a source on another host, "" for a
+    class that has none: it is looked at in the session that brings the files.  `deadline`: seconds after which the
+    worker is killed; sessions with another host are ended before that.  Raises nothing for what storage,
+    programs and networks do: that is in the results, where `method` is how the file really came.  Files that are
+    left out were not begun, or were dropped, because the run is stopping or another bandwidth limit has begun.
+    """
+    results: dict[PullFile, PullResult] = {}
+    began = time.time()
+    try:
+        node.check()
+        with node.stage(stage) as place:
+            work = Work(job, node, place, transfer, report, source, witness, results, deadline)
+            try:
+                _run(work)
+            finally:
+                work.lock.close()
+                work.tell(now=True)
+    except (AlpenhornError, OSError) as error:
+        trouble = destination_trouble(error)
+        for file in job.files:
+            if file not in results:
+                results[file] = failed(job, file, trouble, began)
+    return tuple(results[file] for file in job.files if file in results)
+
+
+def _run(work: Work) -> None:
+    """Do all of it.  Raises OSError and StorageError when the destination as a whole cannot be used."""
+    wanted = [file for file in work.job.files if _is_free(work, file)]
+    trouble: TransferFailed | None = None
+    try:
+        if wanted and isinstance(work.source, TapeNode):
+            wanted = _within_reach(work, work.source, wanted)
+        if wanted:
+            carry: Carry = load(METHODS[work.job.method].carry)
+            carry(work, wanted)
+    except TransferFailed as error:
+        trouble = error
+    except Stopped:
+        pass
+    finally:
+        _place(work)
+    if trouble is not None:
+        work.give_up(trouble)
+    if not _has_part(work):
+        work.stage.clear()
+
+
+def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> list[PullFile]:
+    """Those that can be read without waiting for the tape."""
+    from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
+
+    try:
+        away = out_of_reach(source, [file.path for file in files])
+    except (StorageError, OSError) as error:
+        raise TransferFailed(
+            Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
+        ) from None
+    for file in files:
+        if told := away.get(file.path):
+            if told.where is None:
+                work.settle(file, TransferFailed(Blame.UNKNOWN, from_outside(told.error)))
+            else:
+                work.away(file, Code.FILE_NOT_ON_DISK(where=told.where))
+    return [file for file in files if file.path not in away]
+
+
+def _has_part(work: Work) -> bool:
+    """Whether a later try can go on from what lies in the stage."""
+    if not work.stage.keeps_parts or all(
+        file in work.results and work.results[file].verdict in SETTLED for file in work.job.files
+    ):
+        return False
+    return any(files for _, _, files, _ in os.fwalk(".", dir_fd=work.stage.fd))
+
+
+def _is_free(work: Work, file: PullFile) -> bool:
+    """Whether the file may come: a sound path with nothing unknown at it."""
+    try:
+        check_relative(file.path)
+        if refusal := work.names.refuses(file):
+            work.settle(file, TransferFailed(Blame.UNKNOWN, refusal))
+            return False
+        occupied = not file.replace and work.node.exists(file.path) and not work.names.is_free(file.path)
+    except (UnsafePath, OSError) as error:
+        work.settle(file, destination_trouble(error))
+        return False
+    if occupied:
+        work.occupied(file, work.began)
+    return not occupied
+
+
+def _place(work: Work) -> None:
+    """Flush and place what has arrived."""
+    arrived, work.arrived = work.arrived, []
+    if not arrived:
+        return
+    try:
+        if not work.flush_each:
+            work.stage.flush()
+        spaces = _spaces(work, arrived)
+        outcomes = work.stage.place(
+            [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock
+        )
+    except Stopped:  # while it waited for the tree lock; the files are pulled again
+        return
+    except (OSError, AlpenhornError) as error:
+        for one in arrived:
+            work.placed(one, error, None)
+        return
+    for one, outcome, space_b in zip(arrived, outcomes, spaces, strict=True):
+        work.placed(one, outcome, space_b)
+
+
+def _spaces(work: Work, arrived: Sequence[Arrived]) -> list[int | None]:
+    """The space that each file takes; known only once it has been flushed."""
+    spaces: list[int | None] = []
+    for one in arrived:
+        spaces.append(None)
+        with suppress(OSError):
+            status = os.stat(one.name, dir_fd=work.stage.fd, follow_symlinks=False)
+            spaces[-1] = work.node.space_used(status)
+    return spaces

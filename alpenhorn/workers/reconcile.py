@@ -1,0 +1,428 @@
+"""Compare parts of a node's tree with the index, both ways: copies that are gone or differ, files that are unknown."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
+from typing import Any
+
+from alpenhorn.errors import UnsafePath
+from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.placing import PRIVATE
+from alpenhorn.fs.settled import storage_now
+from alpenhorn.io.base import Node
+from alpenhorn.model.nodes import MARKER
+from alpenhorn.model.reconcile import (
+    BACK,
+    DARK,
+    DIFFERING,
+    MISSING,
+    OTHER,
+    UNREAD,
+    Finding,
+    Known,
+    Part,
+    ReconcileJob,
+    ReconcileOutcome,
+)
+from alpenhorn.model.tasks import Reporter
+from alpenhorn.reasons import Code, Reason, Why
+
+ENOUGH = 10_000  # findings; directories without any copy are left to another job from then on
+MOST_ENTRIES = 100_000  # likewise, of entries that were listed: a job has a deadline
+SECOND_NS = 10**9
+NEVER_NS = 2**63  # later than any file's time
+IMPOSSIBLE = "impossible"
+FSCK = "lost+found"  # at the root of a file system, where only root may look
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_EPOCH = datetime.datetime(1970, 1, 1)
+_WHAT = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "device",
+    stat.S_IFCHR: "device",
+}
+
+
+def reconcile(job: ReconcileJob, node: Node, report: Reporter) -> ReconcileOutcome:
+    """Compare the parts of the job with the disk.  No file is read, and no symbolic link is followed.
+
+    When the run is asked to stop, the outcome holds what was found until then.  Raises StorageError when the node
+    itself is gone, before or meanwhile.
+    """
+    node.check()
+    found = _Findings(job, node.root)
+    with Below(node.root) as below:
+        for part in job.parts:
+            _Tree(part, below, found, report).compare()
+            if found.stopped:
+                break
+    node.check()  # an unmounted disk must not look like one that has lost its files
+    return ReconcileOutcome(found.looked, found.young, tuple(found.found), tuple(found.rest), found.stopped)
+
+
+class _Findings:
+    """The findings of one job."""
+
+    def __init__(self, job: ReconcileJob, root: str) -> None:
+        self.root = root
+        self._old_ns = int((storage_now(root) - job.min_age) * SECOND_NS) if job.min_age else NEVER_NS
+        # Behind all that is changed in this moment: a float does not hold nanoseconds.
+        self._now_ns = self._old_ns + int(job.min_age * SECOND_NS) + SECOND_NS
+        self._times: dict[Any, int] = {}
+        self.looked = 0
+        self.young = 0
+        self.entries = 0
+        self.found: list[Finding] = []
+        self.rest: list[Part] = []
+        self.stopped = False
+
+    def since(self, moment: Any) -> int:
+        """The end of the second of a naive UTC datetime, or its text, in POSIX nanoseconds; NEVER_NS if unknown."""
+        known = self._times.get(moment)
+        if known is None:
+            known = self._times[moment] = _end_of(moment)
+        return known
+
+    def enough(self) -> bool:
+        return len(self.found) >= ENOUGH or self.entries >= MOST_ENTRIES
+
+    def compare(self, row: Known, path: str, status: os.stat_result) -> None:
+        """Compare a copy with what is at its path."""
+        _, _, size_b, copy_id, has, moment = row
+        if has == "Y":
+            self.looked += 1
+            if why := self._difference(size_b, moment, status):
+                self.found.append(_finding(DIFFERING, path, status, copy_id, why))
+        elif has == "N":
+            if why := self._shape(size_b, status) or self._since_gone(moment, status):
+                self.dark(path, status, Code.NOT_THE_COPY_THAT_IS_GONE(why=why))
+            else:
+                self.found.append(_finding(BACK, path, status, copy_id, Code.RECORDED_AS_GONE()))
+
+    def _difference(self, size_b: int | None, moment: Any, status: os.stat_result) -> Why:
+        if why := self._shape(size_b, status):
+            return why
+        # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
+        # writing, such as a link to it, change the time of its status.
+        since = self.since(moment)
+        if status.st_mtime_ns > since and status.st_ctime_ns > since:
+            return Code.MODIFIED_AFTER_VERIFICATION(moment=moment)
+        return ""
+
+    def _shape(self, size_b: int | None, status: os.stat_result) -> Why:
+        if not stat.S_ISREG(status.st_mode):
+            return Code.DISK_FILE_NOT_REGULAR()
+        if size_b is not None and status.st_size != size_b:
+            return Code.DISK_FILE_LENGTH_WRONG(found=status.st_size, expected=size_b)
+        return ""
+
+    def _since_gone(self, moment: Any, status: os.stat_result) -> Why:
+        """Whether somebody may have put another file there since the copy was recorded as gone: what is taken for the
+        copy may be deleted or replaced later.  A directory that was not mounted, or a power cut, changes no times."""
+        if status.st_ctime_ns <= self.since(moment) < NEVER_NS:
+            return ""
+        return Code.APPEARED_AFTER_RECORD(moment=moment)
+
+    def dark(self, path: str, status: os.stat_result, why: Why = "") -> None:
+        """Take note of something that is no copy of this node."""
+        changed = status.st_ctime_ns if status.st_ctime_ns <= self._now_ns else status.st_mtime_ns
+        # A time in the future says nothing of the age, and must not hide the file for years.
+        if self._old_ns < changed <= self._now_ns:
+            self.young += 1
+        else:
+            self.found.append(_finding(DARK, path, status, 0, why))
+
+    def unread(self, path: str, why: Reason, copies: int) -> None:
+        self.found.append(Finding(UNREAD, path, why=why, copies=copies))
+
+
+class _Tree:
+    """One part on its way through."""
+
+    def __init__(self, part: Part, below: Below, found: _Findings, report: Reporter) -> None:
+        self._part = part
+        self._below = below
+        self._found = found
+        self._report = report
+        self._after = b"" if part.after is None else os.fsencode(part.after)
+        self._until = None if part.until is None else os.fsencode(part.until)
+        self._ranged = part.after is not None or part.until is not None
+        self._known: dict[str, dict[str, Known]] = {}  # by directory and name
+        self._twins: dict[str, list[Known]] = {}  # two acquisitions may have one path
+        self._closed: dict[str, OSError] = {}  # directories that could not be opened
+        self._sort(part.known)
+
+    def _sort(self, known: Sequence[Known]) -> None:
+        top = self._part.path
+        prefix = f"{top}/" if top else ""
+        # In most acquisitions all files lie in one directory, which takes a fifth of the time.
+        flat = {row[1]: row for row in known}
+        if known and len(flat) == len(known) and not any("/" in name for name in flat):
+            self._known[top] = flat
+            return
+        for row in known:
+            directory, slash, name = row[1].rpartition("/")
+            at = self._known.setdefault(prefix + directory if slash else top, {})
+            if at.setdefault(name, row) is not row:
+                self._twins.setdefault(prefix + row[1], []).append(row)
+
+    def compare(self) -> None:
+        holding = _holding(self._known)
+        left = [self._part.path]
+        while left:
+            if self._report.stopping():
+                self._found.stopped = True
+                return
+            path = left.pop()
+            if path not in holding and path != self._part.path and self._found.enough():
+                self._found.rest.append(self._part._replace(path=path, known=()))
+                continue
+            left += self._open(path, True)
+        # Those that the walk did not come to: they are not there, or lie below another node's root.
+        for path in list(self._known):
+            if self._report.stopping():
+                self._found.stopped = True
+                return
+            if path in self._known:
+                self._look_for(path)
+        for path, error in self._closed.items():
+            if path != FSCK:
+                self._found.unread(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), 0)
+
+    def _open(self, path: str, everything: bool) -> list[str]:
+        """List a directory; returns those below it that are to be listed."""
+        try:
+            fd = self._opened(path)
+        except (FileNotFoundError, NotADirectoryError, UnsafePath):
+            return []  # gone meanwhile, or never there; `_look_for` says so of copies
+        except OSError as error:
+            self._closed[path] = error
+            return []
+        try:
+            return self._list(path, fd, everything)
+        except OSError as error:
+            self._closed[path] = error
+            return []
+        finally:
+            os.close(fd)
+
+    def _opened(self, path: str) -> int:
+        return self._below.open(path, _DIRECTORY) if path else os.open(self._found.root, _DIRECTORY)
+
+    def _list(self, path: str, fd: int, everything: bool) -> list[str]:
+        found = self._found
+        known = self._known.get(path, {})
+        before = len(known)
+        prefix = f"{path}/" if path else ""
+        directories: list[str] = []
+        dark: list[tuple[str, os.stat_result]] = []
+        failed: dict[str, list[int]] = {}
+        entries = 0
+        marked = False
+        since, times = found.since, found._times
+        with os.scandir(fd) as listing:
+            for entry in listing:
+                entries += 1
+                name = entry.name
+                row = known.get(name)
+                try:
+                    if row is not None:
+                        status = entry.stat(follow_symlinks=False)
+                        del known[name]
+                        # The nearly always true case first, without a call.
+                        moment = row[5]
+                        if (
+                            row[4] == "Y"
+                            and status.st_size == row[2]
+                            and stat.S_ISREG(status.st_mode)
+                            and status.st_mtime_ns <= (times.get(moment) or since(moment))
+                        ):
+                            found.looked += 1
+                        else:
+                            found.compare(row, prefix + name, status)
+                        if self._twins:
+                            self._compare_twins(prefix + name, status)
+                    elif not everything:
+                        continue
+                    elif entry.is_dir(follow_symlinks=False):
+                        if name == MARKER and path:
+                            marked = True
+                        elif not _ours(path, name) and self._may_hold(prefix + name):
+                            directories.append(prefix + name)
+                    elif name == MARKER and path:
+                        marked = True
+                    elif not _ours(path, name) and self._belongs(prefix + name):
+                        dark.append((prefix + name, entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue  # gone between the listing and the look
+                except OSError as error:
+                    known.pop(name, None)
+                    failed.setdefault(error.strerror or str(error), []).append(_good(row))
+        found.entries += entries
+        self._gone(path, fd, known)
+        self._known.pop(path, None)
+        for why, copies in failed.items():
+            found.unread(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
+        if marked:
+            found.found.append(Finding(OTHER, path, why=Code.OTHER_NODES_ROOT()))
+            directories = []
+        else:
+            for one, status in dark:
+                found.dark(one, status)
+        if before:
+            self._report.progress(before, 0)
+        return directories
+
+    def _compare_twins(self, path: str, status: os.stat_result) -> None:
+        for twin in self._twins.pop(path, ()):
+            self._found.compare(twin, path, status)
+
+    def _gone(self, path: str, fd: int, known: dict[str, Known]) -> None:
+        """Of the copies in a directory that were not in its listing, say what is the matter with each."""
+        prefix = f"{path}/" if path else ""
+        for name, row in known.items():
+            full = prefix + name
+            rows = [row, *self._twins.pop(full, ())]
+            if why := _impossible(full):
+                self._no_file(full, rows, why)
+                continue
+            try:
+                # Once more: a file that is being replaced may be in no listing, and some file systems list a name in
+                # another spelling.
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except OSError as error:
+                if error.errno in (ENOENT, ENAMETOOLONG):
+                    self._missing(full, rows, Code.NO_SUCH_FILE())
+                else:
+                    self._unread(full, rows, Code.FILE_STATUS_UNREADABLE(why=error.strerror))
+            else:
+                for one in rows:
+                    self._found.compare(one, full, status)
+
+    def _look_for(self, path: str) -> None:
+        """A directory that has copies and was not listed."""
+        if path in self._closed:
+            self._give_up(path, Code.DIRECTORY_UNREADABLE(why=self._closed.pop(path).strerror), UNREAD)
+            return
+        if why := _impossible(f"{path}/x" if path else "x"):
+            self._give_up(path, why, IMPOSSIBLE)
+            return
+        try:
+            fd = self._opened(path)
+        except UnsafePath as error:
+            self._give_up(path, error.reason, DIFFERING)
+        except OSError as error:
+            if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+                self._give_up(path, Code.NO_SUCH_DIRECTORY(), MISSING)
+            else:
+                self._give_up(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), UNREAD)
+        else:
+            os.close(fd)
+            self._open(path, False)
+            if path in self._closed:
+                self._look_for(path)
+
+    def _give_up(self, path: str, why: Reason, kind: str) -> None:
+        """Say the same of all copies in a directory."""
+        prefix = f"{path}/" if path else ""
+        known = self._known.pop(path)
+        pairs = [
+            (prefix + name, one)
+            for name, row in known.items()
+            for one in (row, *self._twins.pop(prefix + name, ()))
+        ]
+        if kind in (UNREAD, IMPOSSIBLE):
+            copies = sum(_good(row) for _, row in pairs)
+            self._found.unread(path, why, copies)
+            self._found.looked += copies if kind == IMPOSSIBLE else 0
+        else:
+            for full, row in pairs:
+                if row[4] == "Y":
+                    self._found.looked += 1
+                    self._found.found.append(Finding(kind, full, row[3], why=why))
+        self._report.progress(len(pairs), 0)
+
+    def _missing(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+        for row in rows:
+            if row[4] == "Y":
+                self._found.looked += 1
+                self._found.found.append(Finding(MISSING, path, row[3], why=why))
+
+    def _no_file(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+        """No file can have that path, so that nothing is left to be looked at, and nothing to be deleted."""
+        self._unread(path, rows, why)
+        self._found.looked += sum(map(_good, rows))
+
+    def _unread(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+        if copies := sum(map(_good, rows)):
+            self._found.unread(path, why, copies)
+
+    def _belongs(self, path: str) -> bool:
+        if not self._ranged:
+            return True
+        key = os.fsencode(path)
+        return key > self._after and (self._until is None or key <= self._until)
+
+    def _may_hold(self, path: str) -> bool:
+        """Whether a directory may hold files of this part."""
+        if path in self._part.apart:
+            return False
+        if not self._ranged:
+            return True
+        first = os.fsencode(path) + b"/"
+        behind = first > self._after or self._after.startswith(first)
+        return behind and (self._until is None or first <= self._until)
+
+
+def _impossible(path: str) -> Why:
+    """Why no file below a root can have that path; "" when one can."""
+    try:
+        check_relative(path)
+    except UnsafePath as error:
+        return Code.PATH_UNSAFE_IN_INDEX(detail=error)
+    return ""
+
+
+def _good(row: Known | None) -> int:
+    return int(row is not None and row[4] == "Y")
+
+
+def _holding(directories: Iterable[str]) -> set[str]:
+    """These directories and all above them."""
+    found: set[str] = set()
+    for path in directories:
+        while path not in found:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return found
+
+
+def _ours(path: str, name: str) -> bool:
+    """Whether it is a file or directory of alpenhorn's own."""
+    return not path and (name == MARKER or name.startswith((PRIVATE, f".{MARKER}")))
+
+
+def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> Finding:
+    what = _WHAT.get(stat.S_IFMT(status.st_mode), "other")
+    return Finding(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
+
+
+def _end_of(moment: Any) -> int:
+    if isinstance(moment, str):
+        try:
+            moment = datetime.datetime.fromisoformat(moment)
+        except ValueError:
+            return NEVER_NS
+    if not isinstance(moment, datetime.datetime):
+        return NEVER_NS
+    # The index holds whole seconds: what was written in that second may have been read in it.
+    whole = moment.replace(microsecond=0, tzinfo=None) - _EPOCH
+    return (whole.days * 86_400 + whole.seconds + 1) * SECOND_NS

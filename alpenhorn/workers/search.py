@@ -1,0 +1,203 @@
+"""What a worker does to find files: list directories, one level at a time."""
+
+from __future__ import annotations
+
+import os
+import stat
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
+
+from alpenhorn.errors import UnsafePath
+from alpenhorn.fs.abilities import TIMELESS, alias, folds, kind_of
+from alpenhorn.fs.paths import Below
+from alpenhorn.fs.settled import storage_now
+from alpenhorn.io.base import Node
+from alpenhorn.model.nodes import MARKER
+from alpenhorn.model.searches import Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.reasons import Code, Reason
+
+NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # there is no file of that path
+_MARKER_B = 256  # a marker's first line is a name of at most 64 characters
+ENOUGH = 10_000  # files; what has not been looked at by then is left to another job
+
+# A directory's times tell of a change only if it is not of the same tick of the clock as one that was seen;
+# there are storages whose clock ticks every other second.
+TICK_NS = 2 * 10**9
+
+
+class _Findings:
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.settled_ns = int(storage_now(node.root) * 1e9) - TICK_NS
+        self.files: list[Found] = []
+        self.stamps: list[Stamp] = []
+        self.declined: list[tuple[str, Reason]] = []
+        self.failed: list[tuple[str, Reason]] = []
+        self.others: list[tuple[str, str, str]] = []
+        root = os.open(node.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.folds = folds(root)
+            # There a directory's times need not change when a file is added, least of all by other systems.
+            self.timeless = kind_of(root) in TIMELESS
+        finally:
+            os.close(root)
+        self._owners: dict[str, str | None] = {}  # of directories on the way: the node whose root each is
+
+    def other_root(self, path: str, directory: int, below: Below) -> tuple[str, str] | None:
+        """The topmost directory on the way to `path` that is another node's root, and that node; `path` itself is the
+        open `directory`, or a file (-1)."""
+        elements = path.split("/")
+        for depth in range(1, len(elements)):
+            above = "/".join(elements[:depth])
+            if above not in self._owners:
+                self._owners[above] = _owner_of(above, below)
+            owner = self._owners[above]
+            if owner is not None:
+                return above, owner
+        owner = _owner(directory) if directory >= 0 else None
+        return None if owner is None else (path, owner)
+
+
+def search(job: SearchJob, node: Node) -> SearchOutcome:
+    """Look at the paths of the job: files are found; directories listed, their files found and their
+    subdirectories told.
+
+    Symbolic links are never followed, and names that start with a dot never looked at.  Nothing in the root of another
+    node is looked at: what lies there is that node's, and would be found twice.  Raises StorageError when the node
+    itself is gone.
+    """
+    node.check()
+    findings = _Findings(node)
+    rest: tuple[str, ...] = ()
+    with Below(node.root) as below:
+        for number, path in enumerate(job.paths):
+            if len(findings.files) >= ENOUGH:
+                rest = job.paths[number:]
+                break
+            try:
+                _look(path, below, findings)
+            except UnsafePath as error:
+                findings.declined.append((path, error.reason))
+            except OSError as error:
+                if error.errno in NEVER:
+                    findings.declined.append((path, Code.SEARCHED_PATH_EMPTY(why=error.strerror)))
+                else:
+                    # The other paths of the job are looked at all the same.
+                    why = Code.SEARCHED_PATH_UNREADABLE(path=repr(path), why=error.strerror)
+                    findings.failed.append((path, why))
+    # Once more, since a disk that was unmounted meanwhile looks like an empty tree.
+    node.check()
+    return SearchOutcome(
+        tuple(findings.files),
+        tuple(findings.stamps),
+        tuple(findings.declined),
+        tuple(findings.failed),
+        rest,
+        tuple(findings.others),
+    )
+
+
+def _look(path: str, below: Below, findings: _Findings) -> None:
+    if any(element.startswith(".") or element == MARKER for element in path.split("/")):
+        findings.declined.append((path, Code.NAME_NEVER_IMPORTED(marker=MARKER)))
+        return
+    if path:
+        status, directory = _status(below, path)
+        if findings.folds and (listed := _alias(path, findings.node.root)):
+            if directory >= 0:
+                os.close(directory)
+            findings.declined.append((path, Code.FOUND_UNDER_OTHER_NAME(listed=listed)))
+            return
+        try:
+            other = findings.other_root(path, directory, below)
+            if other is not None:
+                findings.others.append((path, *other))
+                if path == other[0]:
+                    # To be listed in each run: that its marker is gone must be noticed.
+                    findings.stamps.append(Stamp(path, 0, 0))
+            elif directory >= 0:
+                _list(path, directory, findings)
+            elif stat.S_ISREG(status.st_mode):
+                findings.files.append(Found(path, status.st_size))
+            else:
+                findings.declined.append((path, Code.FOUND_NOT_REGULAR()))
+        finally:
+            if directory >= 0:
+                os.close(directory)
+        return
+    directory = os.open(findings.node.root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _list(path, directory, findings)
+    finally:
+        os.close(directory)
+
+
+def _alias(path: str, root: str) -> str:
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return alias(directory, path, {})
+    finally:
+        os.close(directory)
+
+
+def _owner_of(directory: str, below: Below) -> str | None:
+    try:
+        fd = below.open(directory, os.O_PATH | os.O_DIRECTORY)
+    except (OSError, UnsafePath):
+        return None
+    try:
+        return _owner(fd)
+    finally:
+        os.close(fd)
+
+
+def _owner(directory: int) -> str | None:
+    """The name in the marker of an open directory, "" where it cannot be read; None without a marker."""
+    try:
+        fd = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ""  # whatever it is, the directory is not an ordinary one
+    try:
+        return os.read(fd, _MARKER_B).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+
+
+def _status(below: Below, path: str) -> tuple[os.stat_result, int]:
+    """The status of what is at `path`, and a descriptor of it if it is a directory (else -1)."""
+    parent, name = below.parent(path)
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if not stat.S_ISDIR(status.st_mode):
+        return status, -1
+    return status, below.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _list(path: str, directory: int, findings: _Findings) -> None:
+    prefix = f"{path}/" if path else ""
+    names: list[str] = []
+    files = findings.files
+    # Before the listing: what changes meanwhile must be seen the next time.
+    before = os.fstat(directory)
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            name = entry.name
+            if name[0] == "." or name == MARKER:
+                continue
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    names.append(name)
+                elif entry.is_file(follow_symlinks=False):
+                    files.append(Found(prefix + name, entry.stat(follow_symlinks=False).st_size))
+            except FileNotFoundError:
+                continue  # gone between the listing and the look
+    times = before.st_mtime_ns, before.st_ctime_ns
+    findings.stamps.append(
+        Stamp(
+            path,
+            *(times if max(times) < findings.settled_ns and not findings.timeless else (0, 0)),
+            "/".join(names),
+        )
+    )

@@ -1,0 +1,193 @@
+"""The worker's side of the pool: serve tasks from one pipe, tell outcomes through the other, and leave.
+
+A message is its length (8 bytes) and a pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import pickle
+import signal
+import struct
+import time
+from collections.abc import Callable
+from threading import Lock
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
+
+from alpenhorn import logs
+from alpenhorn.errors import AlpenhornError
+from alpenhorn.fs import processes
+from alpenhorn.model.tasks import Fate, Reporter, Task
+from alpenhorn.outside import exception
+from alpenhorn.reasons import Code, Reason, Why, storable
+
+PROGRESS_EVERY = 0.1
+LENGTH = struct.Struct("=Q")
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    files: int
+    bytes: int
+
+
+class Answer(NamedTuple):
+    """`leaving`: the worker takes no further task."""
+
+    fate: Fate
+    outcome: Any
+    error: Why
+    leaving: bool
+
+
+def message(content: object) -> bytes:
+    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(data)) + data
+
+
+def reason_of(error: BaseException) -> Reason:
+    if isinstance(error, AlpenhornError):
+        return storable(error.reason)
+    return Code.WORKER_FAILED(why=exception(error))
+
+
+def live(
+    parent: int,
+    tasks: int,
+    answers: int,
+    work: Callable[[Task, Reporter], object],
+    unblocked: set[int | signal.Signals],
+    prepare: Callable[[], None],
+) -> NoReturn:
+    """The whole life of a worker; never returns into the parent's code.  `prepare` is called before it takes its
+    first task."""
+    status = 1
+    try:
+        processes.die_with_parent(parent)
+        voice = _Voice(answers)
+        logs.forward(voice.send)
+        settle(tasks, answers)
+        _serve(tasks, voice, work, unblocked, prepare)
+        status = 0
+    except BrokenPipeError:  # the parent has no use for us any more
+        status = 0
+    except BaseException:
+        _log.exception("a worker ends")
+    finally:
+        os._exit(status)
+
+
+def settle(*pipes: int) -> None:
+    """Be a process of its own: session, descriptors, nothing of the parent's that could act here."""
+    os.setsid()
+    gc.freeze()  # an object of the parent's, collected here, would close a number that is ours by then
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):  # whoever reads our output (cron) must not wait for a worker that cannot be killed
+        os.dup2(null, fd)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in pipes:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _serve(
+    tasks: int,
+    voice: _Voice,
+    work: Callable[[Task, Reporter], object],
+    unblocked: set[int | signal.Signals],
+    prepare: Callable[[], None],
+) -> None:
+    asked = [False]
+
+    def ask(signal_number: int, frame: FrameType | None) -> None:
+        asked[0] = True
+
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, ask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    prepare()
+    while (task := _next_task(tasks)) is not None:
+        fate, outcome, error = _do(task, _Reporter(voice, asked), work)
+        leaving = asked[0]  # it cannot be told from a wish that was meant for the next task
+        try:
+            voice.send(Answer(fate, outcome, error, leaving))
+        except BrokenPipeError:
+            raise
+        except Exception as problem:
+            unsent = Code.OUTCOME_NOT_SENT(why=reason_of(problem))
+            voice.send(Answer(Fate.BROKEN, None, unsent, leaving))
+        if leaving:
+            return
+
+
+def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]) -> tuple[Fate, object, Why]:
+    try:
+        return Fate.DONE, work(task, reporter), ""
+    except AlpenhornError as error:
+        return Fate.BROKEN, None, reason_of(error)
+    except BaseException as error:
+        _log.exception("%s job on node %d failed", task.kind, task.node_id)
+        return Fate.BROKEN, None, reason_of(error)
+
+
+def _next_task(fd: int) -> Task | None:
+    """Read one task; None when the parent wants no more done."""
+    header = _read(fd, LENGTH.size)
+    if len(header) < LENGTH.size:
+        return None
+    length = LENGTH.unpack(header)[0]
+    data = _read(fd, length)
+    if len(data) < length:
+        return None
+    task: Task = pickle.loads(data)
+    return task
+
+
+def _read(fd: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data
+
+
+class _Voice:
+    """What a worker says, one whole message after the other, whichever thread says it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = Lock()
+
+    def send(self, content: object) -> None:
+        left = memoryview(message(content))
+        with self._lock:
+            while left:
+                left = left[os.write(self._fd, left) :]
+
+
+class _Reporter:
+    def __init__(self, voice: _Voice, asked: list[bool]) -> None:
+        self._voice = voice
+        self._asked = asked
+        self._files = 0
+        self._bytes = 0
+        self._next = time.monotonic() + PROGRESS_EVERY
+
+    def progress(self, files: int, bytes: int) -> None:
+        self._files += files
+        self._bytes += bytes
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_EVERY
+            self._voice.send(Progress(self._files, self._bytes))
+
+    def stopping(self) -> bool:
+        return self._asked[0]

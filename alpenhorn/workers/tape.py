@@ -1,0 +1,72 @@
+"""What a worker does with files that may be on tape: look where they are, ask for them, leave them to the tape.
+
+It never waits for the tape, and whoever reads files of such a node asks `out_of_reach` first.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+
+from alpenhorn.io.base import TapeNode
+from alpenhorn.model.tape import TapeFile, TapeJob, TapeResult, Told, Verb, Where
+from alpenhorn.model.tasks import Reporter
+from alpenhorn.reasons import Code, Why, from_outside
+
+AT_ONCE = 100  # between two looks at whether the run is to stop
+
+
+def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ...]:
+    """Return where each file is after what was to be done; those left out were not begun, as the run is stopping.
+
+    Raises StorageError when the node itself turns out to be gone: a Lustre that was unmounted must not look like one
+    whose files are lost.
+    """
+    node.check()
+    results: list[TapeResult] = []
+    for start in range(0, len(job.files), AT_ONCE):
+        if report.stopping():
+            break
+        some = job.files[start : start + AT_ONCE]
+        results += _some(job.verb, some, node)
+        report.progress(len(some), 0)
+    return tuple(results)
+
+
+def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, Told]:
+    """Those files that must not be read, since they are on tape only or may be.  Raises StorageError."""
+    return {
+        path: told
+        for path, told in node.where(paths).items()
+        if told.where is None or not (told.where.readable or told.where is Where.GONE)
+    }
+
+
+def why_unread(node: TapeNode, path: str, told: Told) -> Why:
+    """Why a file out of reach is not imported, and the remedy."""
+    if told.where is None:
+        return told.error
+    return Code.IMPORT_OF_FILE_ON_TAPE(where=told.where, path=shlex.quote(os.path.join(node.root, path)))
+
+
+def _some(verb: Verb, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:
+    told = node.where([file.path for file in files])
+    if any(one.where is Where.GONE for one in told.values()):
+        node.check()
+    if verb is Verb.RESTORE:
+        told |= _done(told, Where.TAPE, node.restore, Where.COMING)
+    elif verb is Verb.LEAVE:
+        told |= _done(told, Where.BOTH, node.leave_to_tape, Where.TAPE)
+    return [TapeResult(file, told[file.path].where, told[file.path].error) for file in files]
+
+
+def _done(
+    told: Mapping[str, Told], where: Where, act: Callable[[Sequence[str]], Mapping[str, str]], becomes: Where
+) -> dict[str, Told]:
+    """Do it with the files that are there and may go; returns where those are now."""
+    begun = [path for path, one in told.items() if one.where is where and not one.held]
+    failed = act(begun) if begun else {}
+    return {
+        path: Told(where, from_outside(failed[path])) if path in failed else Told(becomes) for path in begun
+    }
