@@ -91,7 +91,7 @@ def _keep_evidence(index: Index, file_id: int, node_id: int, before: str, after:
 
 def _copy(index: Index, file_id: int, node_id: int) -> tuple[str, str, int] | None:
     """The copy's row as it is now, locked for the rest of the transaction."""
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     row = index.execute(
         f"SELECT {', '.join(COLUMNS)} FROM archivefilecopy WHERE file_id = ? AND node_id = ?{lock}",
         (file_id, node_id),

@@ -94,7 +94,7 @@ def modify(
     `known`: the length and MD5 sum that the file must have until then.
     Raises NotFound when the file is gone, and Refused when it has others than those `known`.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> Modified:
         # The file's row before its copies, as who records a check locks them.

@@ -28,7 +28,7 @@ def delete(index: Index, host: Named, take_off: Sequence[int]) -> None:
     `take_off`: ids of the nodes that are taken off it, where they are on it still; nothing else of them changes.
     Raises Refused when another node is on it.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> None:
         # With the host's row locked no node can be put on it: who does that has to look whether it is there.

@@ -109,7 +109,7 @@ def _refuse_overlap(index: Index, node_id: int, real: Mapping[str, str]) -> None
     if row is None:
         return
     name, root, host_id, host = row
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
+    lock = index.dialect.in_share_mode
     others = index.execute(
         "SELECT name, root FROM storagenode WHERE host_id = ? AND active <> 0 AND root <> '' AND id <> ?"
         f" ORDER BY name{lock}",
@@ -127,7 +127,7 @@ def _require_host(index: Index, values: Values) -> None:
     """Keep the host that a node is put on from being deleted at the same moment, which would leave the node on a host
     that is not there."""
     host_id = values.get("host_id")
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
+    lock = index.dialect.in_share_mode
     if (
         host_id is not None
         and not index.execute(f"SELECT id FROM storagehost WHERE id = ?{lock}", (host_id,)).fetchone()

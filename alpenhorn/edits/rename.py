@@ -18,7 +18,7 @@ def rename(index: Index, kind: str, row: Named, name: str, now: datetime.datetim
     Raises Refused when another row has the new name, or this one was renamed meanwhile, NotFound when it is gone.
     """
     table, _ = KINDS[kind]
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> None:
         found = index.execute(f"SELECT name FROM {table} WHERE id = ?{lock}", (row.id,)).fetchone()

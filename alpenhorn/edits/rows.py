@@ -63,7 +63,7 @@ def change(index: Index, table: str, row_id: int, values: Values, edits: Mapping
     columns = [*values, *edits]
     if not columns:
         return False
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     row = index.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?{lock}", (row_id,)).fetchone()
     if row is None:
         raise NotFound(f"the {KIND_OF[table]} was removed meanwhile; nothing was changed")

@@ -30,7 +30,7 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
                 f"node {node[0]} is itself in group {group[0]}, and the rules ignore an edge from a node to its own"
                 " group; nothing was changed; name another group"
             )
-        lock = "" if index.sqlite else " FOR UPDATE"
+        lock = index.dialect.for_update
         row = index.execute(
             f"SELECT {action} FROM storagetransferaction WHERE node_from_id = ? AND group_to_id = ?{lock}",
             (node_id, group_id),

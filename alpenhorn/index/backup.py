@@ -52,7 +52,7 @@ def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Ba
 
 
 def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Backup:
-    suffix = ".db" if index.sqlite else ".sql"
+    suffix = ".db" if index.dialect.in_a_file else ".sql"
     _clear(directory)
     at = index.now().replace(microsecond=0)
     target = directory / (at.strftime(_STAMP) + suffix)
@@ -71,10 +71,10 @@ def _write(index: Index, target: Path, tables: Sequence[str]) -> dict[str, int]:
     there: dict[str, int] | None = None
 
     def verify(part: Path) -> None:
-        rows.update(_read_sqlite(part, there) if index.sqlite else _read_text(part))
+        rows.update(_read_sqlite(part, there) if index.dialect.in_a_file else _read_text(part))
 
     with dump.new_file(target, "the backup", "older backups are as they were", verify) as (part, file):
-        if index.sqlite:
+        if index.dialect.in_a_file:
             there = dump.copy_sqlite(index, part, count=True)
         else:
             # A session that was lost takes its snapshot with it: what a new one reads would be of another moment.

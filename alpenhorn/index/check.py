@@ -128,7 +128,7 @@ def unserved(index: Index, table: type[Table]) -> list[IndexOn]:
 
 def collation(index: Index) -> list[Finding]:
     """Names that the database takes for the same though they differ, or cannot hold."""
-    if index.sqlite:
+    if index.dialect.compares_bytes:
         return [Finding(Level.PASS, "names are compared byte for byte")]
     rows = index.execute(
         "SELECT table_name, column_name, character_set_name, collation_name "
@@ -198,7 +198,7 @@ def orphans(index: Index) -> list[Finding]:
 
 def clock(index: Index) -> Finding:
     """The difference between the server's clock and ours, which claims of other hosts are measured by."""
-    if index.sqlite:
+    if index.dialect.in_a_file:
         return Finding(Level.PASS, "the index uses the clock of this host")
     before = datetime.datetime.now(datetime.UTC)
     server = index.now().replace(tzinfo=datetime.UTC)

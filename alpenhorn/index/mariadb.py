@@ -14,6 +14,7 @@ from alpenhorn.address import Server
 from alpenhorn.config import Database
 from alpenhorn.errors import AlpenhornError, IndexUnusable
 from alpenhorn.index import charset
+from alpenhorn.index.dialect import MARIADB
 from alpenhorn.index.engines import Explained, IndexInterrupted
 
 CONNECT_TIMEOUT = 10
@@ -45,6 +46,8 @@ class MariaDB(Explained, pw.MySQLDatabase):
     `hurry`: asked while an answer is waited for; true cuts the waiting to a few seconds.
     `stalled`: the last statement that was given up had waited for its answer for longer than one that is merely slow.
     """
+
+    dialect = MARIADB
 
     def __init__(self, server: Server, shown: str, wanted: Database) -> None:
         self.where = f"the index {shown}"

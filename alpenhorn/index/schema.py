@@ -127,7 +127,7 @@ def _names(component: str) -> list[str]:
 def alone(index: Index) -> Iterator[None]:
     """Keep a second creation or upgrade waiting: by the write lock on SQLite, by a named lock on MariaDB, where every
     CREATE commits."""
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         with index.transaction():
             yield
         return

@@ -92,7 +92,7 @@ def prepare(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> tuple
 
 def _narrow(index: Index, found: Found) -> tuple[ConvertTable, ...]:
     """The conversions of the tables that cannot hold all characters, in one statement each."""
-    if index.sqlite:
+    if index.dialect.compares_bytes:
         return ()
     tables = charset.narrow_tables(index.db, (name for name in TABLES if name in found.tables))
     collation = ddl.binary_collation(index) if tables else ""
@@ -100,7 +100,7 @@ def _narrow(index: Index, found: Found) -> tuple[ConvertTable, ...]:
 
 
 def _trigger_notes(index: Index) -> tuple[str, ...]:
-    if index.sqlite:
+    if index.dialect.in_a_file:  # its dump is the whole file
         return ()
     return tuple(
         f"the dump does not contain the trigger {name} of the table {table}"
@@ -121,7 +121,7 @@ def upgrade(
     if planned.problems:
         raise Refused("\n".join(planned.problems))
     drops = any(isinstance(step, DropOldColumns) for step in planned.steps)
-    if drops and index.sqlite and index.db.server_version < DROP_COLUMN:
+    if drops and index.dialect.in_a_file and index.db.server_version < DROP_COLUMN:
         raise Refused(
             "this Python's SQLite is older than 3.35 and cannot drop a column: run `alpenhorn db upgrade` where it is "
             "newer, on a copy of the file if need be"
@@ -182,7 +182,7 @@ def _missing_indexes(index: Index, found: Found) -> list[IndexOn]:
 
 
 def _folded(index: Index) -> list[tuple[str, ...]]:
-    if index.sqlite:
+    if index.dialect.compares_bytes:
         return []
     groups = index.execute(
         "SELECT MIN(host) FROM storagenode WHERE host IS NOT NULL AND host <> '' "
@@ -202,22 +202,12 @@ def _folded(index: Index) -> list[tuple[str, ...]]:
 
 
 def _triggers(index: Index) -> list[tuple[str, str]]:
-    rows = index.execute(
-        "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
-        if index.sqlite
-        else "SELECT trigger_name, event_object_table FROM information_schema.triggers "
-        "WHERE trigger_schema = DATABASE()"
-    ).fetchall()
-    return [(name, table) for name, table in rows]
+    return [(name, table) for name, table in index.execute(index.dialect.triggers).fetchall()]
 
 
 def _views(index: Index) -> list[str]:
     """Those whose text has the words."""
-    rows = index.execute(
-        "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
-        if index.sqlite
-        else "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = DATABASE()"
-    ).fetchall()
+    rows = index.execute(index.dialect.views).fetchall()
     found = ((name, set(re.findall(r"\w+", text or ""))) for name, text in rows)
     return sorted(
         name for name, words in found if "storagenode" in words and not words.isdisjoint(OLD_COLUMNS)
@@ -245,7 +235,7 @@ def do(index: Index, step: Step) -> None:
         case RecordVersion(component, version):
             record_version(index, component, version)
         case DropIndex(name, _):
-            index.execute(f"DROP INDEX {_quoted(index, name)}" + ("" if index.sqlite else " ON storagenode"))
+            index.execute(index.dialect.drop_index(name, "storagenode"))
         case DropOldColumns(nodes):
             with _locked(index, "storagenode WRITE, storagehost READ"):
                 _drop_old_columns(index, nodes)
@@ -259,7 +249,7 @@ def _add_column(index: Index, table: str, column: str) -> None:
         definition += f" DEFAULT {int(field.default)}"
     declared = [one for one in declared_indexes(MODELS[table]) if one.columns == (column,)]
     parent = f"{field.rel_model._meta.table_name} (id)" if isinstance(field, pw.ForeignKeyField) else ""
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         index.execute(
             f"ALTER TABLE {table} ADD COLUMN {definition}" + (f" REFERENCES {parent}" if parent else "")
         )
@@ -304,7 +294,7 @@ def _drop_old_columns(index: Index, nodes: tuple[tuple[int, str, bool], ...]) ->
             "another program changed a node during the upgrade: stop it, and run `alpenhorn db upgrade` again; "
             "nothing is lost"
         )
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         for column in OLD_COLUMNS:
             index.execute(f"ALTER TABLE storagenode DROP COLUMN {column}")
     else:
@@ -325,7 +315,7 @@ def _probe(index: Index) -> None:
 @contextmanager
 def _locked(index: Index, tables: str) -> Iterator[None]:
     """Keep all others from tables of MariaDB; on SQLite the transaction does."""
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         yield
         return
     index.execute(f"LOCK TABLES {tables}")
@@ -342,12 +332,7 @@ def _explained(index: Index, step: Step) -> Iterator[None]:
     except pw.PeeweeException as error:
         left = (
             "nothing was changed"
-            if index.sqlite
+            if index.dialect.transactional_ddl
             else "nothing is lost, and `alpenhorn db upgrade` goes on from here once that is put right"
         )
         raise IndexUnusable(f"the upgrade could not {step}: {error}; {left}") from error
-
-
-def _quoted(index: Index, name: str) -> str:
-    mark = '"' if index.sqlite else "`"
-    return mark + name.replace(mark, 2 * mark) + mark

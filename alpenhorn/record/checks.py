@@ -110,7 +110,7 @@ def keep_sums(index: Index, node_id: int, sums: Sums) -> None:
 
 def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _Now]:
     """Those of the copies that are what they were, by copy id; they stay so until the transaction ends."""
-    own = "" if index.sqlite else " FOR UPDATE"
+    own = index.dialect.for_update
     facts = file_facts(index, [file.file_id for file in files])
     rows: dict[int, _Now] = {}
     for marks, some in in_chunks([file.copy_id for file in files]):

@@ -105,7 +105,7 @@ def held(index: Index, run: Run, kind: str, target_id: int, fences: Mapping[int,
 
     `kind`: "pull" or "delete"; `target_id`: the group, or the node; `fences`: file id to fence.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     found: set[int] = set()
     for marks, some in in_chunks(sorted(fences)):
         # The + keeps SQLite from going through all claims of the run.

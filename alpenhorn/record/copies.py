@@ -19,7 +19,7 @@ NEVER_READ = "1970-01-01 00:00:00"  # as the time of a verification: recorded as
 
 def file_facts(index: Index, file_ids: Sequence[int]) -> dict[int, tuple[int | None, str | None]]:
     """The length and MD5 sum (lower case) of files by id; they stay so until the transaction ends."""
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
+    lock = index.dialect.in_share_mode
     found: dict[int, tuple[int | None, str | None]] = {}
     for marks, some in in_chunks(file_ids):
         sql = f"SELECT id, size_b, LOWER(md5sum) FROM archivefile WHERE id IN ({marks}){lock}"

@@ -215,7 +215,7 @@ def _suspect(
     for result in results:
         for node_id, error in result.wrong:
             wrong.setdefault(node_id, {})[result.file.file_id] = error
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     for node_id, errors in wrong.items():
         if node_id in looked_at and not still(index, looked_at[node_id]):
             continue

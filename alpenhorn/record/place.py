@@ -20,7 +20,7 @@ def still(index: Index, node: NodeFact, active: bool = False) -> bool:
     is not compared: a node that is renamed stays where it is.  `active`: it must be active as well, for what is
     to hold longer than a moment.
     """
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
+    lock = index.dialect.in_share_mode
     row = index.execute(PLACE + lock, (node.id,)).fetchone()
     if row is None or tuple(row[:2]) != (node.host, node.root):
         return False

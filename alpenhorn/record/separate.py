@@ -33,7 +33,7 @@ def separate(index: Index, node: NodeFact) -> bool:
     Not when the node was edited meanwhile: another place has other files, and on a node that is not an archive node
     links may be made at any time.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> bool:
         row = index.execute(

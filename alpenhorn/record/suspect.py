@@ -46,7 +46,7 @@ def suspect_missing(index: Index, run: Run, node_id: int, most: int) -> None:
 
 
 def _turn(index: Index, run: Run, node_id: int, before: HasFile, why: Mapping[int, Reason]) -> int:
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     turned: list[tuple[int, int, Why]] = []
     for marks, some in in_chunks(list(why)):
         rows = index.execute(

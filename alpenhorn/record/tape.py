@@ -152,7 +152,7 @@ def settle(
 
 def _now(index: Index, copy_ids: Sequence[int]) -> dict[int, _Now]:
     """The copies that are still in the index; they stay as they are until the transaction ends."""
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     found: dict[int, _Now] = {}
     for marks, some in in_chunks(copy_ids):
         sql = f"SELECT id, has_file, ready FROM archivefilecopy WHERE id IN ({marks}){lock}"

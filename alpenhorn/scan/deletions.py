@@ -33,7 +33,7 @@ PRESENT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file I
 # In the order of the files, in which every run locks them: two that lock the same files do not wait for each other.
 EVERY_COPY = """
     SELECT file_id, node_id, has_file, wants_file, size_b FROM archivefilecopy
-    WHERE file_id IN ({marks}) ORDER BY file_id, node_id {lock}
+    WHERE file_id IN ({marks}) ORDER BY file_id, node_id{lock}
 """
 CLAIMS = """
     SELECT file_id, target_id, host, run_id, expires, fence FROM sync_claim
@@ -212,8 +212,7 @@ def _sorted(
 
 
 def _every_copy(index: Index, file_ids: Sequence[int], lock: bool) -> list[_Copy]:
-    """On SQLite a transaction locks the whole index as it begins."""
-    for_update = "FOR UPDATE" if lock and not index.sqlite else ""
+    for_update = index.dialect.for_update if lock else ""
     rows: list[_Copy] = []
     for marks, some in in_chunks(file_ids):
         rows += index.execute(EVERY_COPY.format(marks=marks, lock=for_update), some).fetchall()

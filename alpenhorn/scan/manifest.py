@@ -22,13 +22,6 @@ FILES = """
     LEFT JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
     WHERE f.id IN ({marks})
 """
-# By id, and not through the index on the node, whose entries are in the order of times: the clocks of two hosts may
-# differ, and that of one may be set back.  The + and FORCE INDEX keep the engines to it.
-SINCE = {
-    True: "sync_event e WHERE +e.node_id = ?",
-    False: "sync_event e FORCE INDEX (PRIMARY) WHERE e.node_id = ?",
-}
-SINCE_THEN = {sqlite: sql.replace("?", "s.node_id") for sqlite, sql in SINCE.items()}
 
 
 class Row(NamedTuple):
@@ -85,7 +78,7 @@ def kept(index: Index, node_ids: Sequence[int]) -> dict[int, Kept]:
     for marks, some in in_chunks(node_ids):
         rows = index.execute(
             "SELECT s.node_id, s.event_id, s.files, (SELECT COALESCE(MAX(id), 0) FROM sync_event),"
-            f" EXISTS (SELECT 1 FROM {SINCE_THEN[index.sqlite]} AND e.id > s.event_id)"
+            f" EXISTS (SELECT 1 FROM {_events(index, 's.node_id')} AND e.id > s.event_id)"
             f" FROM sync_node s WHERE s.host IS NOT NULL AND s.node_id IN ({marks})",
             some,
         )
@@ -93,11 +86,21 @@ def kept(index: Index, node_ids: Sequence[int]) -> dict[int, Kept]:
     return found
 
 
+def _events(index: Index, node_id: str) -> str:
+    """The events of a node, as SQL text from FROM on.
+
+    By id, and not through the index on the node, whose entries are in the order of times: the clocks of two hosts may
+    differ, and that of one may be set back.
+    """
+    dialect = index.dialect
+    return f"sync_event e{dialect.by_primary_key} WHERE {dialect.unindexed('e.node_id')} = {node_id}"
+
+
 def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> list[int]:
     """The files of whose copies on the node something was recorded after one event and until another, at most
     `limit` of them."""
     rows = index.execute(
-        f"SELECT DISTINCT e.file_id FROM {SINCE[index.sqlite]} AND e.id > ? AND e.id <= ? LIMIT ?",
+        f"SELECT DISTINCT e.file_id FROM {_events(index, '?')} AND e.id > ? AND e.id <= ? LIMIT ?",
         (node_id, after, until, limit),
     )
     return [row[0] for row in rows]
@@ -106,7 +109,7 @@ def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> l
 def added(index: Index, node_id: int, after: int, limit: int) -> list[int]:
     """The files that were pulled onto the node or imported there after an event, at most `limit` of them."""
     rows = index.execute(
-        f"SELECT DISTINCT e.file_id FROM {SINCE[index.sqlite]} AND e.id > ? AND e.what IN ('pulled', 'imported')"
+        f"SELECT DISTINCT e.file_id FROM {_events(index, '?')} AND e.id > ? AND e.what IN ('pulled', 'imported')"
         " LIMIT ?",
         (node_id, after, limit),
     )

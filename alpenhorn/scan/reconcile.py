@@ -24,10 +24,6 @@ COPIES = """
     LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id AND v.verified <= ?
     WHERE f.acq_id {acq}
 """
-JOIN = {True: "CROSS JOIN", False: "STRAIGHT_JOIN"}
-# In the order of their bytes, which on MariaDB is not the order of its index.
-NAME = {True: "f.name", False: "CAST(CONVERT(f.name USING utf8mb4) AS BINARY)"}
-VALUE = {True: "?", False: "CAST(CONVERT(? USING utf8mb4) AS BINARY)"}
 
 
 class Acquisition(NamedTuple):
@@ -58,7 +54,7 @@ def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.dat
     """The copies of a node, one acquisition after the other."""
     rows: list[Known] = []
     for marks, some in in_chunks(acq_ids):
-        sql = COPIES.format(join=JOIN[index.sqlite], acq=f"IN ({marks}) ORDER BY f.acq_id")
+        sql = COPIES.format(join=index.dialect.lookup_join, acq=f"IN ({marks}) ORDER BY f.acq_id")
         rows += index.execute(sql, (node_id, now, *some)).fetchall()
     return rows
 
@@ -68,8 +64,10 @@ def in_pages(
 ) -> Iterator[list[Known]]:
     """The copies of an acquisition in the order of the bytes of their names, a page at a time, each read when it is
     asked for."""
-    name, value = NAME[index.sqlite], VALUE[index.sqlite]
-    sql = COPIES.format(join=JOIN[index.sqlite], acq=f"= ? AND {name} > {value} ORDER BY {name} LIMIT ?")
+    name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
+    sql = COPIES.format(
+        join=index.dialect.lookup_join, acq=f"= ? AND {name} > {value} ORDER BY {name} LIMIT ?"
+    )
     after = ""
     while rows := index.execute(sql, (node_id, now, acq_id, after, limit)).fetchall():
         yield list(rows)  # one of the drivers gives a tuple
@@ -81,9 +79,9 @@ def in_pages(
 def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime.datetime) -> list[Known]:
     """The copies of an acquisition's files whose names begin with a directory."""
     prefix = f"{directory}/"
-    name, value = NAME[index.sqlite], VALUE[index.sqlite]
+    name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
     condition = f"= ? AND {name} > {value} AND {name} < {value}"
-    sql = COPIES.format(join=JOIN[index.sqlite], acq=condition)
+    sql = COPIES.format(join=index.dialect.lookup_join, acq=condition)
     # "0" is what follows on "/".
     rows: list[Known] = index.execute(sql, (node_id, now, acq_id, prefix, f"{directory}0")).fetchall()
     return [row for row in rows if row[1].startswith(prefix)]

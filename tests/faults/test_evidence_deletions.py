@@ -341,7 +341,7 @@ def test_fault_9_copies_that_may_share_their_bytes_do_not_count(three: Archive) 
 def test_fault_9_a_copy_row_that_is_there_twice_is_one_copy(three: Archive, node: str) -> None:
     """The index lacks the unique index; of the copy that goes, the second row would stay and count."""
     file_id = released(three, "acq/f", "safe1", *(["safe2"] if node == "field" else []))
-    if three.index.sqlite:
+    if three.index.dialect.in_a_file:
         three.do("DROP INDEX archivefilecopy_file_id_node_id")
     else:
         three.do("CREATE INDEX by_file ON archivefilecopy (file_id)")

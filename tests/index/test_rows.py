@@ -160,7 +160,7 @@ def test_situation_1_messages_are_stored_whatever_they_quote_and_names_are_refus
 
 
 def sqlite_overflow(index):
-    if not index.sqlite:
+    if not index.dialect.in_a_file:
         raise Refused("a server compares it: larger than the index can hold")
     index.execute("SELECT id FROM archiveacq WHERE id = ?", (2**64,))
 

@@ -95,6 +95,6 @@ def test_a_column_that_needs_a_value_is_seen_as_such(empty: Index) -> None:
     make_older_index(empty)
     empty.execute("ALTER TABLE archiveacq ADD COLUMN inst_id INTEGER NOT NULL DEFAULT 0")
     assert shape_of(describe(empty))[0] is Shape.RC2
-    if not empty.sqlite:
+    if not empty.dialect.in_a_file:
         empty.execute("ALTER TABLE archiveacq ALTER COLUMN inst_id DROP DEFAULT")
         assert shape_of(describe(empty))[0] is Shape.UNKNOWN

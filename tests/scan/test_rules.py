@@ -95,7 +95,7 @@ def test_inactive_nodes_are_no_exception(rows: Rows) -> None:
 
 
 def test_strange_rows_are_no_obstacle(rows: Rows) -> None:
-    if not rows.index.sqlite:
+    if not rows.index.dialect.in_a_file:
         rows.do("SET SESSION foreign_key_checks = 0")
     rows.group["empty"] = rows.insert("storagegroup", name="empty")
     rows.node["gone"] = rows.group["gone"] = 4711
