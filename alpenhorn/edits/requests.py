@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, in_chunks, marks, update
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import SelectionPart
 from alpenhorn.listings.states import REQUEST_PENDING
-from alpenhorn.scan.sync_candidates import Part
 
 
-def create(index: Index, parts: Sequence[Part], node_id: int, group_id: int, now: datetime.datetime) -> int:
+def create(
+    index: Index, parts: Sequence[SelectionPart], node_id: int, group_id: int, now: datetime.datetime
+) -> int:
     """Request the files of a selection made by `new_requests`, and return how many it was."""
 
     def work() -> int:
@@ -36,7 +38,7 @@ def create_for(
     """Request files whatever is known of their source, but for those for which one into the group is pending;
     return how many were requested."""
     parts = [
-        Part(
+        SelectionPart(
             f"FROM archivefile f WHERE f.id IN ({some_marks}) AND NOT EXISTS"
             " (SELECT 1 FROM archivefilecopyrequest q WHERE q.file_id = f.id AND q.group_to_id = ?"
             " AND +q.completed = 0 AND +q.cancelled = 0)",
@@ -47,7 +49,7 @@ def create_for(
     return create(index, parts, node_id, group_id, now)
 
 
-def cancel_selection(index: Index, parts: Sequence[Part]) -> int:
+def cancel_selection(index: Index, parts: Sequence[SelectionPart]) -> int:
     """Cancel the requests of a selection made by `pending_requests`, and return how many it was."""
 
     state = "u.completed = 0 AND u.cancelled = 0"

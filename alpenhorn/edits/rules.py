@@ -9,7 +9,7 @@ from alpenhorn.edits import clean as edit_clean
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.clean_candidates import Selection
+from alpenhorn.scan.copies_to_release import ReleaseSelection
 from alpenhorn.scan.rules import Action, Owed
 
 
@@ -57,6 +57,6 @@ def make_up(index: Index, owed: Sequence[Owed], now: datetime.datetime) -> dict[
             done[Action.AUTOSYNC] += created
         else:
             done[Action.AUTOCLEAN] += edit_clean.release(
-                index, one.parts, Selection(one.edge.node_id, at_once=True), now
+                index, one.parts, ReleaseSelection(one.edge.node_id, at_once=True), now
             )
     return done

@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.sync_candidates import Part, Selection, Total, limited, new_requests, total
+from alpenhorn.index.selections import SelectionPart, Total, limited, total
+from alpenhorn.scan.files_to_request import RequestSelection, new_requests
 
 
 class Action(StrEnum):
@@ -37,7 +38,7 @@ class Owed(NamedTuple):
 
     edge: Edge
     action: Action
-    parts: list[Part]
+    parts: list[SelectionPart]
     total: Total
 
 
@@ -78,23 +79,23 @@ def _edges(index: Index, and_where: str, values: tuple[int, ...]) -> list[Edge]:
     ]
 
 
-def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None) -> list[Part]:
+def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None) -> list[SelectionPart]:
     """For autosync: the wanted good copies on the node that the group has not, and that nobody requested there.
 
     `files`: only those.
     """
-    parts = new_requests(Selection(node_id, group_id, files=files))
-    return [Part(f"{part.sql} AND c.wants_file <> 'N'", part.values) for part in parts]
+    parts = new_requests(RequestSelection(node_id, group_id, files=files))
+    return [SelectionPart(f"{part.sql} AND c.wants_file <> 'N'", part.values) for part in parts]
 
 
-def unreleased(node_id: int, group_id: int) -> list[Part]:
+def unreleased(node_id: int, group_id: int) -> list[SelectionPart]:
     """For autoclean: the good copies on the node that nobody released and that the group has and keeps."""
-    return [Part(HELD_BY_GROUP.format(own="", has="AND c.has_file = 'Y'"), (node_id, group_id))]
+    return [SelectionPart(HELD_BY_GROUP.format(own="", has="AND c.has_file = 'Y'"), (node_id, group_id))]
 
 
-def held_by_group(node_id: int, group_id: int, files: Sequence[int]) -> list[Part]:
+def held_by_group(node_id: int, group_id: int, files: Sequence[int]) -> list[SelectionPart]:
     """The same, in whatever state the node's copy is, of those files."""
-    base = Part(HELD_BY_GROUP.format(own="+", has=""), (node_id, group_id))
+    base = SelectionPart(HELD_BY_GROUP.format(own="+", has=""), (node_id, group_id))
     return limited(base, (), files, "c.file_id")
 
 

@@ -1,5 +1,7 @@
-"""Which files `node sync` and `group sync` are about: as a condition that counts, lists and requests them
-in the database, so that a million of them take a handful of statements and no memory.
+"""Selections of rows that commands count, show and change in the database, so that a million of them take a handful of
+statements and no memory: what they consist of, and how they are counted and cut into transactions.
+
+What is selected is decided in `alpenhorn.scan`.
 """
 
 from __future__ import annotations
@@ -9,21 +11,9 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.values import stream
 
 
-class Selection(NamedTuple):
-    """Ids of rows.  `node` or `group` None: any (for a cancellation).  `targets`: groups whose files are
-    left out.  `files` None: no list of files was given."""
-
-    node: int | None
-    group: int | None
-    acqs: tuple[int, ...] = ()
-    targets: tuple[int, ...] = ()
-    files: Sequence[int] | None = None
-
-
-class Part(NamedTuple):
+class SelectionPart(NamedTuple):
     """A piece of a selection, small enough for one statement: SQL text from FROM on, where `f` is
     archivefile and `r` (of a cancellation) archivefilecopyrequest, and its values."""
 
@@ -42,11 +32,11 @@ class Total(NamedTuple):
 class Piece(NamedTuple):
     """What is changed in one transaction: the rows of its parts, `files` of them when they were counted."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SelectionPart, ...]
     files: int
 
 
-class Counted(NamedTuple):
+class CountedSelection(NamedTuple):
     total: Total
     pieces: list[Piece]
 
@@ -60,60 +50,22 @@ STEP = 20_000  # ids that are counted together
 Tell = Callable[[int, int], None]  # how many of how many have been gone through
 
 
-# A column with a + before it is an expression, for which SQLite uses no index: it would go through all
-# pending requests of the group for each file, and with a list of files ({own} is + then) through all copies
-# on the node, or all pending requests, for each part of the list.
-NEW = """
-    FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
-    WHERE {own}c.node_id = ? AND {own}c.has_file = 'Y'
-      AND NOT EXISTS (SELECT 1 FROM archivefilecopy d WHERE d.file_id = c.file_id AND d.has_file = 'Y'
-                      AND d.node_id IN (SELECT id FROM storagenode WHERE group_id IN ({groups})))
-      AND NOT EXISTS (SELECT 1 FROM archivefilecopyrequest q
-                      WHERE q.file_id = c.file_id AND q.group_to_id = ?
-                      AND +q.completed = 0 AND +q.cancelled = 0)
-"""
-PENDING = """
-    FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
-    WHERE {own}r.completed = 0 AND r.cancelled = 0
-"""
-
-
-def new_requests(selection: Selection) -> list[Part]:
-    """The files that are Y on the node and neither Y nor already requested in the group."""
-    assert selection.node is not None and selection.group is not None
-    groups = (selection.group, *selection.targets)
-    sql = NEW.format(own=_own(selection), groups=marks(groups))
-    base = Part(sql, (selection.node, *groups, selection.group))
-    return limited(base, selection.acqs, selection.files, "c.file_id")
-
-
-def pending_requests(selection: Selection) -> list[Part]:
-    """The pending requests from the node into the group, whichever of the two is given."""
-    own = _own(selection)
-    base = Part(PENDING.format(own=own), ())
-    for column, value in (("r.node_from_id", selection.node), ("r.group_to_id", selection.group)):
-        if value is not None:
-            base = Part(f"{base.sql} AND {own}{column} = ?", (*base.values, value))
-    return limited(base, selection.acqs, selection.files, "r.file_id")
-
-
-def _own(selection: Selection) -> str:
-    return "" if selection.files is None else "+"
-
-
-def limited(base: Part, acqs: Sequence[int], files: Sequence[int] | None, file_id: str) -> list[Part]:
+def limited(
+    base: SelectionPart, acqs: Sequence[int], files: Sequence[int] | None, file_id: str
+) -> list[SelectionPart]:
     """`base` for the files of those acquisitions (none: any) and of that list (None: any), which the
     expression `file_id` is compared with."""
     if acqs:
-        base = Part(f"{base.sql} AND f.acq_id IN ({marks(acqs)})", (*base.values, *acqs))
+        base = SelectionPart(f"{base.sql} AND f.acq_id IN ({marks(acqs)})", (*base.values, *acqs))
     if files is None:
         return [base]
     return [
-        Part(f"{base.sql} AND {file_id} IN ({marks(some)})", (*base.values, *some)) for some in chunks(files)
+        SelectionPart(f"{base.sql} AND {file_id} IN ({marks(some)})", (*base.values, *some))
+        for some in chunks(files)
     ]
 
 
-def total(index: Index, parts: Iterable[Part]) -> Total:
+def total(index: Index, parts: Iterable[SelectionPart]) -> Total:
     files, bytes_, unsized = 0, 0, 0
     for part in parts:
         row = index.execute(
@@ -125,7 +77,7 @@ def total(index: Index, parts: Iterable[Part]) -> Total:
     return Total(files, bytes_, unsized)
 
 
-def counted(index: Index, parts: Sequence[Part], row: str, tell: Tell) -> Counted:
+def counted(index: Index, parts: Sequence[SelectionPart], row: str, tell: Tell) -> CountedSelection:
     """Count, and cut up what was found into pieces; what is added meanwhile may be in none of them.
 
     `row`: the id of the rows that are to be changed, or of those that they are made from, as `c.id`.
@@ -133,7 +85,7 @@ def counted(index: Index, parts: Sequence[Part], row: str, tell: Tell) -> Counte
     return _by_id(index, parts[0], row) if len(parts) == 1 else _by_parts(index, parts, tell)
 
 
-def _by_id(index: Index, part: Part, row: str) -> Counted:
+def _by_id(index: Index, part: SelectionPart, row: str) -> CountedSelection:
     """One reading gives the counts and the pieces, each of which is a stretch of ids."""
     sql = (
         f"SELECT {row} - {row} % {STEP} AS step, COUNT(*), SUM(f.size_b), COUNT(f.size_b) {part.sql}"
@@ -148,16 +100,19 @@ def _by_id(index: Index, part: Part, row: str) -> Counted:
             stretches.append((first, step + STEP, before + files))
         else:
             stretches.append((step, step + STEP, files))
-    return Counted(
+    return CountedSelection(
         found,
         [
-            Piece((Part(f"{part.sql} AND {row} >= ? AND {row} < ?", (*part.values, first, end)),), files)
+            Piece(
+                (SelectionPart(f"{part.sql} AND {row} >= ? AND {row} < ?", (*part.values, first, end)),),
+                files,
+            )
             for first, end, files in stretches
         ],
     )
 
 
-def _by_parts(index: Index, parts: Sequence[Part], tell: Tell) -> Counted:
+def _by_parts(index: Index, parts: Sequence[SelectionPart], tell: Tell) -> CountedSelection:
     pieces: list[Piece] = []
     found = Total(0, 0, 0)
     for number, part in enumerate(parts):
@@ -169,14 +124,14 @@ def _by_parts(index: Index, parts: Sequence[Part], tell: Tell) -> Counted:
             pieces.append(Piece((*before.parts, part), before.files + one.files))
         elif one.files:
             pieces.append(Piece((part,), one.files))
-    return Counted(found, pieces)
+    return CountedSelection(found, pieces)
 
 
 def _sum(one: Total, other: Total) -> Total:
     return Total(one.files + other.files, one.bytes + other.bytes, one.unsized + other.unsized)
 
 
-def acqs(index: Index, parts: Sequence[Part]) -> list[tuple[str, int]]:
+def acqs(index: Index, parts: Sequence[SelectionPart]) -> list[tuple[str, int]]:
     """(name, number of files) of the acquisitions concerned."""
     counts: dict[str, int] = {}
     for part in parts:
@@ -187,7 +142,7 @@ def acqs(index: Index, parts: Sequence[Part]) -> list[tuple[str, int]]:
     return sorted(counts.items())
 
 
-def paths(index: Index, parts: Sequence[Part]) -> Iterator[str]:
+def paths(index: Index, parts: Sequence[SelectionPart]) -> Iterator[str]:
     for part in parts:
         sql = (
             "SELECT a.name, p.name FROM (SELECT f.id AS id "
@@ -195,5 +150,6 @@ def paths(index: Index, parts: Sequence[Part]) -> Iterator[str]:
             + ") s JOIN archivefile p ON p.id = s.id"
             " JOIN archiveacq a ON a.id = p.acq_id ORDER BY a.name, p.name"
         )
-        for acq, name in stream(index, sql, part.values):
+        # Row by row as they come: there may be millions.
+        for acq, name in index.execute(sql, part.values):
             yield f"{acq}/{name}"
