@@ -30,14 +30,14 @@ from alpenhorn.cli.options import (
 from alpenhorn.cli.waiting import Waiting, in_pieces
 from alpenhorn.edits import clean as edit_clean
 from alpenhorn.errors import Refused
+from alpenhorn.index.selections import total
 from alpenhorn.listings import files as listing
 from alpenhorn.listings.files import CopyRow
 from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.plan.brake import most
-from alpenhorn.scan import clean_candidates, deletions, names, pins, topology
-from alpenhorn.scan.clean_candidates import Selection
+from alpenhorn.scan import copies_to_release, deletions, names, pins, topology
+from alpenhorn.scan.copies_to_release import ReleaseSelection
 from alpenhorn.scan.names import FileName
-from alpenhorn.scan.sync_candidates import total
 
 LONGEST = 36500  # days
 
@@ -120,7 +120,7 @@ def node_clean(app: App, /, node_name: str, **options: Any) -> None:
     node = topology.load(index).nodes[named.id]
     if node.archive and not (wish.cancel or wish.archive_ok):
         raise _archive(node)
-    selection = Selection(
+    selection = ReleaseSelection(
         node=node.id,
         at_once=wish.at_once,
         bad=wish.include_bad,
@@ -135,22 +135,22 @@ def node_clean(app: App, /, node_name: str, **options: Any) -> None:
         _release(app, node, selection, wish)
 
 
-def _release(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None:
+def _release(app: App, node: NodeFact, selection: ReleaseSelection, wish: Wish) -> None:
     index = app.index
     now = index.now()
     if wish.size is not None:
-        before = clean_candidates.scheduled(index, selection, now)
+        before = copies_to_release.scheduled(index, selection, now)
         wanted = int(wish.size * GIB) - before
         if wanted <= 0:
             output.line(f"Nothing to release on {node.name}: {output.size(before)} are released already.")
             return
         with Waiting(app, f"Looking for the first {output.size(wanted)} on {node.name}"):
-            selection = selection._replace(cut=clean_candidates.cut(index, selection, now, wanted))
+            selection = selection._replace(cut=copies_to_release.cut(index, selection, now, wanted))
     found = counted(
-        app, f"copies to release on {node.name}", clean_candidates.to_release(selection, now), "c.id"
+        app, f"copies to release on {node.name}", copies_to_release.to_release(selection, now), "c.id"
     )
     with Waiting(app, f"Counting the pinned copies on {node.name}"):
-        kept = total(index, clean_candidates.kept_by_pins(selection, now))
+        kept = total(index, copies_to_release.kept_by_pins(selection, now))
     if kept.files:
         output.line(f"Left out, as they are pinned: {some_copies(kept)}.")
     if not found.total.files:
@@ -174,9 +174,9 @@ def _release(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None
     output.line(f"Released {output.count(done, 'copy', 'copies')}. {_next(node, wish.at_once)}")
 
 
-def _cancel(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None:
+def _cancel(app: App, node: NodeFact, selection: ReleaseSelection, wish: Wish) -> None:
     index = app.index
-    parts = clean_candidates.to_cancel(selection)
+    parts = copies_to_release.to_cancel(selection)
     found = counted(app, f"released copies on {node.name}", parts, "c.id")
     if not found.total.files:
         output.line(f"No released copies on {node.name} to want again.")
@@ -191,7 +191,7 @@ def _cancel(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None:
         app, f"Cancelling {what}", found.pieces, lambda piece: edit_clean.cancel(index, piece, stamp)
     )
     output.line(f"Cancelled the release of {output.count(done, 'copy', 'copies')}.")
-    for count in clean_candidates.being_deleted(index, node_id=node.id).values():
+    for count in copies_to_release.being_deleted(index, node_id=node.id).values():
         output.note(
             f"a run is deleting {output.count(count, 'copy', 'copies')} on {node.name} at this moment"
         )
@@ -266,8 +266,8 @@ def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_onc
         return
     why = _obstacle(app, file, copy, node)
     if not why:
-        selection = Selection(node.id, at_once, files=(file.id,))
-        parts = clean_candidates.to_release(selection, app.index.now())
+        selection = ReleaseSelection(node.id, at_once, files=(file.id,))
+        parts = copies_to_release.to_release(selection, app.index.now())
         if edit_clean.release(app.index, parts, selection, app.stamp()):
             output.line(f"Released: {file.path} on {node.name}. {_next(node, at_once)}")
             return
@@ -278,13 +278,13 @@ def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_onc
 def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
     changed = False
     for node in nodes:
-        parts = clean_candidates.to_cancel(Selection(node.id, files=(file.id,)))
+        parts = copies_to_release.to_cancel(ReleaseSelection(node.id, files=(file.id,)))
         if edit_clean.cancel(app.index, parts, app.stamp()):
             changed = True
             output.line(f"Cancelled the release of {file.path} on {node.name}.")
     if not changed:
         output.line(f"No released copy of {file.path} to want again.")
-    for name in clean_candidates.being_deleted(app.index, file_id=file.id):
+    for name in copies_to_release.being_deleted(app.index, file_id=file.id):
         output.note(f"a run is deleting {file.path} on {name} at this moment")
 
 

@@ -11,10 +11,10 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.edits.rules import set_flag
+from alpenhorn.index.selections import SelectionPart, total
 from alpenhorn.listings import storage
 from alpenhorn.scan import names, rules
 from alpenhorn.scan.rules import Action
-from alpenhorn.scan.sync_candidates import Part, total
 
 CHECK = "alpenhorn rules check --apply"
 
@@ -98,7 +98,7 @@ def _set(app: App, ends: Ends, action: Action, way: str, remove: bool) -> bool:
     return not remove
 
 
-def _there_already(app: App, parts: Sequence[Part], where: str) -> None:
+def _there_already(app: App, parts: Sequence[SelectionPart], where: str) -> None:
     """An edge acts on what becomes good from now on; say so of the copies that were before it."""
     found = total(app.index, parts)
     if found.files:

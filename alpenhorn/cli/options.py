@@ -21,9 +21,10 @@ from alpenhorn.cli.output import harmless
 from alpenhorn.cli.waiting import Waiting
 from alpenhorn.edits.rows import TextEdit
 from alpenhorn.errors import Refused
+from alpenhorn.index import selections
+from alpenhorn.index.selections import CountedSelection, SelectionPart, Total
 from alpenhorn.outside import parsed
-from alpenhorn.scan import names, sync_candidates
-from alpenhorn.scan.sync_candidates import Counted, Part, Total
+from alpenhorn.scan import names
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -288,10 +289,10 @@ def listed(app: App, file_list: str | None, node: names.Named | None) -> Sequenc
         return names.files(app.index, read_file_list(file_list), root, source)
 
 
-def counted(app: App, what: str, parts: Sequence[Part], row: str) -> Counted:
-    """What a selection comes to, and the pieces in which it is changed; `row` as for `sync_candidates.counted`."""
+def counted(app: App, what: str, parts: Sequence[SelectionPart], row: str) -> CountedSelection:
+    """What a selection comes to, and the pieces in which it is changed; `row` as for `selections.counted`."""
     with Waiting(app, f"Counting the {what}") as waiting:
-        return sync_candidates.counted(app.index, parts, row, waiting.at)
+        return selections.counted(app.index, parts, row, waiting.at)
 
 
 def total_size(found: Total) -> str:

@@ -28,9 +28,11 @@ from alpenhorn.cli.options import (
 )
 from alpenhorn.cli.waiting import in_pieces
 from alpenhorn.edits import requests as edit_requests
-from alpenhorn.scan import names, sync_candidates
+from alpenhorn.index import selections
+from alpenhorn.index.selections import SelectionPart
+from alpenhorn.scan import files_to_request, names
+from alpenhorn.scan.files_to_request import RequestSelection
 from alpenhorn.scan.names import Named
-from alpenhorn.scan.sync_candidates import Part, Selection
 
 
 class Wish(NamedTuple):
@@ -144,7 +146,7 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
     index = app.index
     node = None if node_name is None else names.node(index, node_name)
     group = None if group_name is None else names.group(index, group_name)
-    selection = Selection(
+    selection = RequestSelection(
         node=None if node is None else node.id,
         group=None if group is None else group.id,
         acqs=tuple(acq.id for acq in names.acqs(index, wish.acqs)),
@@ -153,12 +155,12 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
     )
     way = _way(node, group)
     if wish.cancel:
-        parts = sync_candidates.pending_requests(selection)
+        parts = files_to_request.pending_requests(selection)
         found = counted(app, f"pending requests {way}", parts, "r.id")
         what = f"{output.count(found.total.files, 'pending request')} ({total_size(found.total)}) {way}"
         verb, nothing = "cancel", f"No pending requests {way}."
     else:
-        parts = sync_candidates.new_requests(selection)
+        parts = files_to_request.new_requests(selection)
         found = counted(app, f"files to request {way}", parts, "c.id")
         what = f"{output.count(found.total.files, 'file')} ({total_size(found.total)}) {way}"
         verb, nothing = "request", f"Nothing to request {way}: every file is there, or requested already."
@@ -195,8 +197,8 @@ def _way(node: Named | None, group: Named | None) -> str:
     return " ".join(parts + ([f"into {group.name}"] if group is not None else []))
 
 
-def _show(app: App, parts: Sequence[Part], show_acqs: bool, show_files: bool) -> None:
+def _show(app: App, parts: Sequence[SelectionPart], show_acqs: bool, show_files: bool) -> None:
     if show_acqs:
-        output.table(("Acquisition", "Files"), sync_candidates.acqs(app.index, parts), right=("Files",))
+        output.table(("Acquisition", "Files"), selections.acqs(app.index, parts), right=("Files",))
     if show_files:
-        output.lines(sync_candidates.paths(app.index, parts))
+        output.lines(selections.paths(app.index, parts))

@@ -25,13 +25,13 @@ from alpenhorn.cli.options import (
 from alpenhorn.cli.waiting import in_pieces
 from alpenhorn.edits import verify as edit_verify
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.scan import names, topology, verify_candidates
-from alpenhorn.scan.verify_candidates import Selection, State
+from alpenhorn.scan import copies_to_check, names, topology
+from alpenhorn.scan.copies_to_check import CheckSelection, RecordedState
 
 TAKEN = {
-    State.HEALTHY: "good without having been read, and count when runs decide what may be deleted elsewhere",
-    State.CORRUPT: "corrupt",
-    State.MISSING: "missing",
+    RecordedState.HEALTHY: "good without having been read, and count when runs decide what may be deleted elsewhere",
+    RecordedState.CORRUPT: "corrupt",
+    RecordedState.MISSING: "missing",
 }
 
 
@@ -49,11 +49,11 @@ class Wish(NamedTuple):
     missing: bool
 
     @property
-    def states(self) -> frozenset[State]:
+    def states(self) -> frozenset[RecordedState]:
         chosen = {
-            State.HEALTHY: self.healthy or self.all_,
-            State.CORRUPT: self.corrupt or self.all_,
-            State.MISSING: self.missing or self.all_,
+            RecordedState.HEALTHY: self.healthy or self.all_,
+            RecordedState.CORRUPT: self.corrupt or self.all_,
+            RecordedState.MISSING: self.missing or self.all_,
         }
         return frozenset(state for state, given in chosen.items() if given)
 
@@ -94,27 +94,27 @@ def node_verify(app: App, /, node_name: str, **options: Any) -> None:
     index = app.index
     named = names.node(index, node_name)
     node = topology.load(index).nodes[named.id]
-    selection = Selection(
+    selection = CheckSelection(
         node.id,
-        wish.states or frozenset({State.CORRUPT, State.MISSING}),
+        wish.states or frozenset({RecordedState.CORRUPT, RecordedState.MISSING}),
         tuple(acq.id for acq in names.acqs(index, wish.acqs)),
         listed(app, wish.file_list, named),
     )
     if wish.cancel:
-        (state,) = wish.states or {State.CORRUPT}
+        (state,) = wish.states or {RecordedState.CORRUPT}
         _cancel(app, node, selection, state, wish)
     else:
         _request(app, node, selection, wish)
 
 
-def _request(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None:
-    kinds = _or([state.name.lower() for state in State if state in selection.states])
-    found = counted(app, f"{kinds} copies on {node.name}", verify_candidates.to_check(selection), "c.id")
+def _request(app: App, node: NodeFact, selection: CheckSelection, wish: Wish) -> None:
+    kinds = _or([state.name.lower() for state in RecordedState if state in selection.states])
+    found = counted(app, f"{kinds} copies on {node.name}", copies_to_check.to_check(selection), "c.id")
     if not found.total.files:
         output.line(f"No {kinds} copies on {node.name} to check.")
         return
     what = f"{some_copies(found.total)} on {node.name} to be checked"
-    if State.HEALTHY in selection.states:
+    if RecordedState.HEALTHY in selection.states:
         what += "; until then none of them counts as good"
     propose("mark", what, check=wish.check, force=wish.force)
     if wish.check:
@@ -130,8 +130,8 @@ def _request(app: App, node: NodeFact, selection: Selection, wish: Wish) -> None
     output.line(f"Marked {output.count(done, 'copy', 'copies')} to be checked. {_next(node)}")
 
 
-def _cancel(app: App, node: NodeFact, selection: Selection, state: State, wish: Wish) -> None:
-    found = counted(app, f"suspect copies on {node.name}", verify_candidates.to_cancel(selection), "c.id")
+def _cancel(app: App, node: NodeFact, selection: CheckSelection, state: RecordedState, wish: Wish) -> None:
+    found = counted(app, f"suspect copies on {node.name}", copies_to_check.to_cancel(selection), "c.id")
     if not found.total.files:
         output.line(f"No suspect copies on {node.name} whose check could be cancelled.")
         return

@@ -21,7 +21,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App
 from alpenhorn.errors import INTERRUPTED
 from alpenhorn.index.bulk import Interrupter
-from alpenhorn.scan.sync_candidates import Part, Piece
+from alpenhorn.index.selections import Piece, SelectionPart
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -143,7 +143,7 @@ class Waiting:
 
 
 def in_pieces(
-    app: App, doing: str, pieces: Sequence[Piece], change: Callable[[tuple[Part, ...]], int]
+    app: App, doing: str, pieces: Sequence[Piece], change: Callable[[tuple[SelectionPart, ...]], int]
 ) -> int:
     """Change piece after piece, each in a transaction, and return the sum of what `change` returns.
 
