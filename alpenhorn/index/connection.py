@@ -18,11 +18,13 @@ from typing import Any, TypeVar
 
 from alpenhorn.config import Database
 from alpenhorn.errors import IndexUnusable
+from alpenhorn.index import facts
 from alpenhorn.index.dialect import Dialect
 from alpenhorn.index.engines import IndexInterrupted, database, database_for
 from alpenhorn.reasons import Reason
 
 T = TypeVar("T")
+Fact = TypeVar("Fact")
 
 PATIENCE = 60.0
 # Seconds for a statement that reads or writes a few rows, while other work waits for this process.
@@ -216,6 +218,39 @@ class Index:
         if sql.lstrip().startswith("SELECT") and not self.db.in_transaction():
             return self._persist(attempt)
         return attempt()
+
+    def facts(
+        self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
+    ) -> list[Fact]:
+        """Run a SELECT and return its rows as NamedTuples, by the names of the columns; see `alpenhorn.index.facts`.
+
+        `convert`: how the values of some fields are changed.
+        """
+        return facts.every(self.execute(sql, params), fact, convert)
+
+    def fact(
+        self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
+    ) -> Fact | None:
+        """As `facts`, of the first row; None when there is none."""
+        return facts.first(self.execute(sql, params), fact, convert)
+
+    def stream(
+        self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
+    ) -> Iterator[Fact]:
+        """As `facts`, of a result with millions of rows: each as it comes."""
+        return facts.stream(self.execute(sql, params), fact, convert)
+
+    def values(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run a SELECT of one column and return its values."""
+        return [value for (value,) in self.execute(sql, params).fetchall()]
+
+    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Run a SELECT of one column and return the value of the first row; None when there is none."""
+        row = self.execute(sql, params).fetchone()
+        if row is None:
+            return None
+        (value,) = row
+        return value
 
     def executemany(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run one statement for each row.

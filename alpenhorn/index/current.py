@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # columns tell the older ones.
 _SHAPE = (
     "SELECT n.*, n.group_id, n.io_class, n.io_config, n.max_total_gb, n.avail_gb_last_checked, n.archive, "
-    "h.address AS host_address, g.io_config AS group_io_config FROM storagenode n "
+    "h.address AS host__address, g.io_config AS group__io_config FROM storagenode n "
     "LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN storagegroup g ON g.id = n.group_id "
     + " ".join(f"LEFT JOIN {table} ON 1 = 0" for table in OURS)
     + " LIMIT 0"

@@ -68,12 +68,11 @@ def limited(
 def total(index: Index, parts: Iterable[SelectionPart]) -> Total:
     files, bytes_, unsized = 0, 0, 0
     for part in parts:
-        row = index.execute(
-            f"SELECT COUNT(*), SUM(f.size_b), COUNT(f.size_b) {part.sql}", part.values
-        ).fetchone()
-        files += row[0]
-        bytes_ += int(row[1] or 0)
-        unsized += row[0] - row[2]
+        sql = f"SELECT COUNT(*), SUM(f.size_b), COUNT(f.size_b) {part.sql}"
+        of_part, length, sized = index.execute(sql, part.values).fetchone()
+        files += of_part
+        bytes_ += int(length or 0)
+        unsized += of_part - sized
     return Total(files, bytes_, unsized)
 
 
@@ -135,8 +134,8 @@ def acqs(index: Index, parts: Sequence[SelectionPart]) -> list[tuple[str, int]]:
     """(name, number of files) of the acquisitions concerned."""
     counts: dict[str, int] = {}
     for part in parts:
-        grouped = f"SELECT f.acq_id AS id, COUNT(*) AS files {part.sql} GROUP BY f.acq_id"
-        sql = f"SELECT a.name, s.files FROM ({grouped}) s JOIN archiveacq a ON a.id = s.id"
+        grouped = f"SELECT f.acq_id AS acq_id, COUNT(*) AS files {part.sql} GROUP BY f.acq_id"
+        sql = f"SELECT a.name, s.files FROM ({grouped}) s JOIN archiveacq a ON a.id = s.acq_id"
         for name, files in index.execute(sql, part.values):
             counts[name] = counts.get(name, 0) + files
     return sorted(counts.items())

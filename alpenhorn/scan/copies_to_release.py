@@ -103,8 +103,7 @@ def scheduled(index: Index, selection: ReleaseSelection, now: datetime) -> int:
     and not pinned."""
     wants = "'N'" if selection.at_once else "'M', 'N'"
     copies = COPIES.format(state=f"c.{THERE} AND c.wants_file IN ({wants})")
-    row = index.execute(f"SELECT SUM({SIZE}) {copies} AND NOT {PINNED}", (selection.node, now)).fetchone()
-    return int(row[0] or 0)
+    return int(index.value(f"SELECT SUM({SIZE}) {copies} AND NOT {PINNED}", (selection.node, now)) or 0)
 
 
 def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -> Cut | None:
@@ -112,19 +111,23 @@ def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -
     parts = to_release(selection, now)
     if selection.files is None:
         (part,) = parts
-        row = index.execute(
-            "SELECT s.registered, s.id FROM (SELECT f.registered AS registered, f.id AS id,"
+        return index.fact(
+            Cut,
+            "SELECT s.registered, s.id AS file_id__id FROM (SELECT f.registered AS registered, f.id AS id,"
             f" SUM({SIZE}) OVER (ORDER BY f.registered, f.id ROWS UNBOUNDED PRECEDING) AS total {part.sql}) s"
             " WHERE s.total >= ? ORDER BY s.registered, s.id LIMIT 1",
             (*part.values, bytes_),
-        ).fetchone()
-        return None if row is None else Cut(*row)
+        )
     files = [
-        row
+        (registered, file_id, size_b)
         for part in parts
-        for row in index.execute(f"SELECT f.registered, f.id, {SIZE} {part.sql}", part.values)
+        for registered, file_id, size_b in index.execute(
+            f"SELECT f.registered, f.id, {SIZE} {part.sql}", part.values
+        )
     ]
-    for registered, file_id, size_b in sorted(files, key=lambda row: (isinstance(row[0], str), *row[:2])):
+    # Of one type or the other, which do not compare.
+    files.sort(key=lambda file: (isinstance(file[0], str), file))
+    for registered, file_id, size_b in files:
         bytes_ -= size_b
         if bytes_ <= 0:
             return Cut(registered, file_id)

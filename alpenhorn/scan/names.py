@@ -80,8 +80,8 @@ def acqs(index: Index, names: Iterable[str]) -> list[Named]:
 
 def root(index: Index, node: Named) -> str | None:
     """Where a node is, on its host."""
-    row = index.execute("SELECT root FROM storagenode WHERE id = ?", (node.id,)).fetchone()
-    return None if row is None else row[0]
+    found: str | None = index.value("SELECT root FROM storagenode WHERE id = ?", (node.id,))
+    return found
 
 
 def beginning(index: Index, kind: str, text: str) -> list[str]:
@@ -101,23 +101,23 @@ def _one(index: Index, kind: str, name: str) -> Named:
     table, listing = KINDS[kind]
     row = None
     if _storable(name):
-        row = index.execute(f"SELECT id, name FROM {table} WHERE name = ?", (name,)).fetchone()
+        row = index.fact(Named, f"SELECT id, name FROM {table} WHERE name = ?", (name,))
     if row is None:
         raise NotFound(f"no {kind} called {name!r}; {_suggestion(index, table, name)}see: {listing}")
-    return Named(*row)
+    return row
 
 
 def _suggestion(index: Index, table: str, name: str) -> str:
     """The nearest names among those that begin alike, or among all where there are few."""
     if not _storable(name):
         return ""
-    count = index.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+    count = index.value(f"SELECT COUNT(*) FROM {table}")
     sql = f"SELECT name FROM {table}"
     bounds: tuple[str, ...] = ()
     if count > SUGGESTIONS and name:
         sql += " WHERE name >= ? AND name < ?"
         bounds = (name[0], name[0] + LAST)
-    known = [row[0] for row in index.execute(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)]
+    known = index.values(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)
     return nearest(name, known)
 
 
@@ -159,11 +159,11 @@ def _hint(index: Index, path: str) -> str:
         return "; a file is named as ACQUISITION/NAME"
     if not first or not _storable(path):
         return ""
-    row = index.execute("SELECT id FROM archiveacq WHERE name = ?", (first,)).fetchone()
-    if row is None:
+    acq_id = index.value("SELECT id FROM archiveacq WHERE name = ?", (first,))
+    if acq_id is None:
         suggestion = _suggestion(index, "archiveacq", first)
         return f"; no acquisition is called {first!r}; {suggestion}see: alpenhorn acq list"
-    bounds = (row[0], name[:1], name[:1] + LAST)
+    bounds = (acq_id, name[:1], name[:1] + LAST)
     sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND name >= ? AND name < ? LIMIT {SUGGESTIONS}"
     known = [f"{first}/{other}" for (other,) in index.execute(sql, bounds)]
     return f"; {nearest(path, known)}see: alpenhorn file list --acq {first}"

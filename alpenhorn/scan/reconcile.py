@@ -45,9 +45,7 @@ class Distrusted(NamedTuple):
 
 def acquisitions(index: Index, node_id: int) -> list[Acquisition]:
     """Those of which a node has, or had, any copy, by id."""
-    return [
-        Acquisition(row[0], row[1], row[2], int(row[3])) for row in index.execute(ACQUISITIONS, (node_id,))
-    ]
+    return index.facts(Acquisition, ACQUISITIONS, (node_id,), good=int)
 
 
 def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.datetime) -> list[Known]:
@@ -89,14 +87,15 @@ def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime
 
 def distrusted(index: Index) -> list[Distrusted]:
     """The nodes whose copies do not count until `alpenhorn reconcile` was run on their hosts, by name."""
-    rows = index.execute(
-        "SELECT n.name, h.name, n.active FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
-        " LEFT JOIN storagehost h ON h.id = n.host_id WHERE m.distrust = 'reconcile' ORDER BY n.name"
+    return index.facts(
+        Distrusted,
+        "SELECT n.name AS node__name, h.name AS host__name, n.active"
+        " FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
+        " LEFT JOIN storagehost h ON h.id = n.host_id WHERE m.distrust = 'reconcile' ORDER BY n.name",
+        active=bool,
     )
-    return [Distrusted(row[0], row[1], bool(row[2])) for row in rows]
 
 
 def restored(index: Index) -> str:
     """Why nothing may be deleted on this index; "" when that is not so."""
-    row = index.execute("SELECT value FROM sync_index WHERE name = 'restored'").fetchone()
-    return row[0] if row else ""
+    return index.value("SELECT value FROM sync_index WHERE name = 'restored'") or ""

@@ -44,7 +44,8 @@ class Owed(NamedTuple):
 
 # The joins leave out edges whose node or group is gone, the first condition those into a node's own group.
 EDGES = """
-    SELECT t.node_from_id, n.name, t.group_to_id, g.name, t.autosync, t.autoclean
+    SELECT t.node_from_id AS node_id__node_from_id, n.name AS node__name, t.group_to_id AS group_id__group_to_id,
+           g.name AS group__name, t.autosync, t.autoclean
     FROM storagetransferaction t JOIN storagenode n ON n.id = t.node_from_id
     JOIN storagegroup g ON g.id = t.group_to_id
     WHERE n.group_id <> t.group_to_id AND (t.autosync <> 0 OR t.autoclean <> 0) {and_where}
@@ -72,11 +73,7 @@ def edges_at(index: Index, node_id: int, group_id: int) -> list[Edge]:
 
 
 def _edges(index: Index, and_where: str, values: tuple[int, ...]) -> list[Edge]:
-    rows = index.execute(EDGES.format(and_where=and_where), values).fetchall()
-    return [
-        Edge(node_id, node, group_id, group, bool(autosync), bool(autoclean))
-        for node_id, node, group_id, group, autosync, autoclean in rows
-    ]
+    return index.facts(Edge, EDGES.format(and_where=and_where), values, autosync=bool, autoclean=bool)
 
 
 def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None) -> list[SelectionPart]:

@@ -34,25 +34,20 @@ def sample(index: Index, node_id: int, lost: Collection[int]) -> list[Row]:
     found: dict[int, Row] = {}
     for wants in WANTED:
         key = (node_id, wants)
-        (first,) = index.execute(FIRST, key).fetchone()
-        (last,) = index.execute(LAST, key).fetchone()
+        first, last = index.value(FIRST, key), index.value(LAST, key)
         if first is None or last is None:
             continue
         near: list[Row] = []
         for one in {min(lost), max(lost)}:  # they may be the first and the last of the node
-            near += _rows(index, AFTER, (*key, one, NEAR)) + _rows(index, BEFORE, (*key, one, NEAR))
+            near += index.facts(Row, AFTER, (*key, one, NEAR))
+            near += index.facts(Row, BEFORE, (*key, one, NEAR))
         for _ in range(PLACES):
             start = random.randint(first, last)
-            near += _rows(index, AFTER, (*key, start - 1, EACH))
+            near += index.facts(Row, AFTER, (*key, start - 1, EACH))
         found.update((row.copy_id, row) for row in near if row.copy_id not in lost)
     return list(found.values())
 
 
-def _rows(index: Index, sql: str, values: tuple[int | str, ...]) -> list[Row]:
-    return [Row._make(row) for row in index.execute(sql, values)]
-
-
 def sums(index: Index, node_id: int) -> Sums:
     """What was looked at on a node since it was last seen whole."""
-    row = index.execute("SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)).fetchone()
-    return Sums(*row) if row else Sums()
+    return index.fact(Sums, "SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)) or Sums()

@@ -12,7 +12,6 @@ from alpenhorn.index import rows
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
-from alpenhorn.scan.values import fault
 
 KINDS = {
     **dict.fromkeys((pw.AutoField, pw.BigAutoField, pw.IntegerField, pw.BigIntegerField), rows.INTEGERS),
@@ -49,6 +48,10 @@ def a_file(index, **columns):
     } | columns
     marks = ", ".join("?" * len(values))
     index.execute(f"INSERT INTO archivefile ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+
+
+def fault(row):
+    return getattr(row, "fault", "")
 
 
 def read(index):

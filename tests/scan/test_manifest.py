@@ -68,7 +68,7 @@ def test_events_are_looked_up_by_their_ids_however_many_the_node_has(rows: Rows,
     )
     last = manifest.latest_event(rows.index)
     keep(rows, last - 9)
-    since = manifest.SINCE[rows.index.dialect.in_a_file]
+    since = manifest.events_of(rows.index, "?")
     node = rows.node["one"]
     text, values = {
         "kept": (f"SELECT EXISTS (SELECT 1 FROM {since} AND e.id > s.event_id) FROM sync_node s", (node,)),
