@@ -294,7 +294,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
         _print_transfers(requests)
 
 
-def _print_transfers(requests: Sequence[listing.TransferRow]) -> None:
+def _print_transfers(requests: Sequence[listing.FileRequestRow]) -> None:
     output.heading("Copy requests:")
     output.table(
         ("ID", "From node", "Into group", "State", "Requested", "Started", "Done"),
@@ -315,7 +315,7 @@ def _print_transfers(requests: Sequence[listing.TransferRow]) -> None:
     )
 
 
-def _transfer_document(request: listing.TransferRow) -> dict[str, object]:
+def _transfer_document(request: listing.FileRequestRow) -> dict[str, object]:
     return {
         "id": request.id,
         "node": request.node,

@@ -165,7 +165,7 @@ def show(
         _print_actions(edges)
 
 
-def _print_transfers(pending: Sequence[storage.TransferRow]) -> None:
+def _print_transfers(pending: Sequence[storage.PendingTransfersRow]) -> None:
     output.heading("Pending requests into the group:")
     output.table(
         ("Source node", "Files", "Size"),
