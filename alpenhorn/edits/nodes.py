@@ -110,12 +110,14 @@ def _refuse_overlap(index: Index, node_id: int, real: Mapping[str, str]) -> None
         return
     name, root, host_id, host = row
     lock = index.dialect.in_share_mode
-    others = index.execute(
-        "SELECT name, root FROM storagenode WHERE host_id = ? AND active <> 0 AND root <> '' AND id <> ?"
+    others = index.facts(
+        Root,
+        "SELECT name AS node__name, root AS path__root FROM storagenode"
+        " WHERE host_id = ? AND active <> 0 AND root <> '' AND id <> ?"
         f" ORDER BY name{lock}",
         (host_id, node_id),
-    ).fetchall()
-    found = first_overlap(Root(name, root), (Root(*other) for other in others), real)
+    )
+    found = first_overlap(Root(name, root), others, real)
     if found:
         raise Refused(
             f"{found}, and both would be active on host {host}; nothing was changed; give it another root with --root"

@@ -100,10 +100,8 @@ def forget_attempts(index: Index, ids: Sequence[int] | None) -> int:
 def _require(index: Index, ids: Sequence[int]) -> None:
     known: set[int] = set()
     for some in chunks(ids):
-        rows = index.execute(
-            f"SELECT id FROM archivefilecopyrequest WHERE id IN ({marks(some)})", tuple(some)
-        )
-        known.update(row[0] for row in rows)
+        sql = f"SELECT id FROM archivefilecopyrequest WHERE id IN ({marks(some)})"
+        known.update(index.values(sql, tuple(some)))
     missing = [str(id_) for id_ in ids if id_ not in known]
     if missing:
         raise NotFound(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from alpenhorn.edits import clean as edit_clean
 from alpenhorn.edits import requests as edit_requests
@@ -11,6 +12,11 @@ from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
 from alpenhorn.scan.copies_to_release import ReleaseSelection
 from alpenhorn.scan.rules import Action, Owed
+
+
+class _Node(NamedTuple):
+    name: str
+    group_id: int
 
 
 def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool) -> bool:
@@ -21,21 +27,21 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
     """
 
     def work() -> bool:
-        node = index.execute("SELECT name, group_id FROM storagenode WHERE id = ?", (node_id,)).fetchone()
-        group = index.execute("SELECT name FROM storagegroup WHERE id = ?", (group_id,)).fetchone()
+        node = index.fact(_Node, "SELECT name, group_id FROM storagenode WHERE id = ?", (node_id,))
+        group = index.value("SELECT name FROM storagegroup WHERE id = ?", (group_id,))
         if node is None or group is None:
             raise NotFound(f"the {'group' if node else 'node'} was removed meanwhile; nothing was changed")
-        if on and node[1] == group_id:
+        if on and node.group_id == group_id:
             raise Refused(
-                f"node {node[0]} is itself in group {group[0]}, and the rules ignore an edge from a node to its own"
+                f"node {node.name} is itself in group {group}, and the rules ignore an edge from a node to its own"
                 " group; nothing was changed; name another group"
             )
         lock = index.dialect.for_update
-        row = index.execute(
+        before = index.value(
             f"SELECT {action} FROM storagetransferaction WHERE node_from_id = ? AND group_to_id = ?{lock}",
             (node_id, group_id),
-        ).fetchone()
-        if bool(row and row[0]) == on:
+        )
+        if bool(before) == on:
             return False
         flags = {flag: int(flag is action and on) for flag in Action}
         columns = ("node_from_id", "group_to_id", *flags)

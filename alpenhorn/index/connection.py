@@ -97,10 +97,10 @@ class Index:
         for each session."""
         if self._galera is None:
             # Not @@wsrep_on, which MySQL does not know.
-            row = (
-                None if self.dialect.in_a_file else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchone()
+            asked = (
+                [] if self.dialect.in_a_file else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchall()
             )
-            self._galera = row is not None and row[1] == "ON"
+            self._galera = any(value == "ON" for _, value in asked)
         return self._galera
 
     @property

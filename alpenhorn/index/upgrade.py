@@ -140,18 +140,21 @@ def upgrade(
 
 
 def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Sequence[Migration]) -> Facts:
-    rows = index.execute(
-        "SELECT n.id, n.name, n.host, n.username, n.address, n.storage_type, n.active, g.name, g.io_class "
+    nodes = index.facts(
+        OldNode,
+        "SELECT n.id, n.name, n.host, n.username, n.address, n.storage_type, n.active, g.name AS group__name, "
+        "g.io_class AS group_class__io_class "
         "FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id ORDER BY n.id"
         if "storagegroup" in found.tables and ("storagegroup", "io_class") not in found.lacking
-        else "SELECT id, name, host, username, address, storage_type, active, NULL, NULL FROM storagenode ORDER BY id"
-    ).fetchall()
+        else "SELECT id, name, host, username, address, storage_type, active, NULL AS group__name, "
+        "NULL AS group_class__io_class FROM storagenode ORDER BY id",
+    )
     hosts = []
     if "storagehost" in found.tables:
-        hosts = index.execute("SELECT name, username, address FROM storagehost ORDER BY id").fetchall()
+        hosts = index.facts(Host, "SELECT name, username, address FROM storagehost ORDER BY id")
     return Facts(
-        nodes=[OldNode(*row) for row in rows],
-        hosts=[Host(*row) for row in hosts],
+        nodes=nodes,
+        hosts=hosts,
         folded=_folded(index),
         triggers=[(name, table) for name, table in sorted(_triggers(index)) if table in MODELS],
         views=_views(index),
@@ -184,21 +187,12 @@ def _missing_indexes(index: Index, found: Found) -> list[IndexOn]:
 def _folded(index: Index) -> list[tuple[str, ...]]:
     if index.dialect.compares_bytes:
         return []
-    groups = index.execute(
+    hosts = index.values(
         "SELECT MIN(host) FROM storagenode WHERE host IS NOT NULL AND host <> '' "
         "GROUP BY host HAVING COUNT(DISTINCT BINARY host) > 1"
-    ).fetchall()
-    return [
-        tuple(
-            sorted(
-                {
-                    row[0]
-                    for row in index.execute("SELECT host FROM storagenode WHERE host = ?", group).fetchall()
-                }
-            )
-        )
-        for group in groups
-    ]
+    )
+    spelled = "SELECT host FROM storagenode WHERE host = ?"
+    return [tuple(sorted(set(index.values(spelled, (host,))))) for host in hosts]
 
 
 def _triggers(index: Index) -> list[tuple[str, str]]:

@@ -122,11 +122,10 @@ def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
     """Those of the requests that nobody has settled."""
     pending: set[int] = set()
     for marks, some in in_chunks(request_ids):
-        rows = index.execute(
-            f"SELECT id FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0 AND id IN ({marks})",
-            some,
+        sql = (
+            f"SELECT id FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0 AND id IN ({marks})"
         )
-        pending.update(row[0] for row in rows)
+        pending.update(index.values(sql, some))
     return pending
 
 
@@ -135,12 +134,12 @@ def _there_by_now(index: Index, wanted: Sequence[Wanted]) -> set[tuple[int, int]
     found: set[tuple[int, int]] = set()
     for group_id in {want.group_id for want in wanted}:
         for marks, some in in_chunks([want.file_id for want in wanted if want.group_id == group_id]):
-            rows = index.execute(
+            file_ids = index.values(
                 "SELECT c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
                 f" WHERE n.group_id = ? AND c.has_file = 'Y' AND c.file_id IN ({marks})",
                 (group_id, *some),
             )
-            found.update((row[0], group_id) for row in rows)
+            found.update((file_id, group_id) for file_id in file_ids)
     return found
 
 

@@ -220,13 +220,14 @@ def _suspect(
         if node_id in looked_at and not still(index, looked_at[node_id]):
             continue
         for marks, some in in_chunks(sorted(errors)):
-            rows = index.execute(
+            copies = index.execute(
                 "SELECT id, file_id FROM archivefilecopy"
                 f" WHERE node_id = ? AND has_file = 'Y' AND file_id IN ({marks}){lock}",
                 (node_id, *some),
             ).fetchall()
-            once_good(index, node_id, sorted({row[1] for row in rows}))
-            for copy_marks, copy_ids in in_chunks([row[0] for row in rows]):
+            file_ids = list(dict.fromkeys(file_id for _, file_id in copies))
+            once_good(index, node_id, sorted(file_ids))
+            for copy_marks, copy_ids in in_chunks([copy_id for copy_id, _ in copies]):
                 index.execute(
                     f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({copy_marks})",
                     (run.now(), *copy_ids),
@@ -235,7 +236,7 @@ def _suspect(
                 index,
                 run,
                 "suspect",
-                [(file_id, node_id, errors[file_id]) for file_id in dict.fromkeys(row[1] for row in rows)],
+                [(file_id, node_id, errors[file_id]) for file_id in file_ids],
             )
 
 
