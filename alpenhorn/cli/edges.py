@@ -21,7 +21,7 @@ CHECK = "alpenhorn rules check --apply"
 
 class Ends(NamedTuple):
     node: storage.NodeRow
-    group: names.Named
+    group: names.NamedRow
 
 
 @click.command()

@@ -54,7 +54,7 @@ def _states(**flags: bool) -> tuple[str, ...]:
     return tuple(state for state, given in flags.items() if given)
 
 
-def _ids(found: Sequence[names.Named]) -> tuple[int, ...]:
+def _ids(found: Sequence[names.NamedRow]) -> tuple[int, ...]:
     return tuple(row.id for row in found)
 
 

@@ -278,7 +278,7 @@ def read_file_list(path: str) -> Iterator[tuple[int, str]]:
                 yield number, text
 
 
-def listed(app: App, file_list: str | None, node: names.Named | None) -> Sequence[int] | None:
+def listed(app: App, file_list: str | None, node: names.NamedRow | None) -> Sequence[int] | None:
     """The ids of the files in the list that was given, with paths below the node's root taken too; None: no
     list was given.  Raises NotFound."""
     if file_list is None:

@@ -72,7 +72,7 @@ def node_rename(app: App, name: str, new_name: str) -> None:
         output.line("The next run on it writes the new name into its root.")
 
 
-def _renamed(app: App, kind: str, found: names.Named, new_name: str) -> bool:
+def _renamed(app: App, kind: str, found: names.NamedRow, new_name: str) -> bool:
     if found.name == new_name:
         output.line(f"No change: the {kind} is called {new_name} already.")
         return False

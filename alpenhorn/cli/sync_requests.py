@@ -32,7 +32,7 @@ from alpenhorn.index import selections
 from alpenhorn.index.selections import SelectionPart
 from alpenhorn.scan import files_to_request, names
 from alpenhorn.scan.files_to_request import RequestSelection
-from alpenhorn.scan.names import Named
+from alpenhorn.scan.names import NamedRow
 
 
 class Wish(NamedTuple):
@@ -192,7 +192,7 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
         output.line(f"Requested {output.count(done, 'file')}.")
 
 
-def _way(node: Named | None, group: Named | None) -> str:
+def _way(node: NamedRow | None, group: NamedRow | None) -> str:
     parts = [f"from {node.name}"] if node is not None else []
     return " ".join(parts + ([f"into {group.name}"] if group is not None else []))
 

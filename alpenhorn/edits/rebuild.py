@@ -44,7 +44,7 @@ class Filled(NamedTuple):
     contradictions: dict[str, list[Claim]]
 
 
-class _Place(NamedTuple):
+class _NodePlace(NamedTuple):
     host: str | None
     root: str | None
 
@@ -75,7 +75,7 @@ def require_empty(index: Index) -> None:
 def node_fault(index: Index, name: str, host: str, root: str) -> str:
     """Why a node of that name cannot be made on a host; "" when it can, or is there as it would be made."""
     there = index.fact(
-        _Place,
+        _NodePlace,
         "SELECT h.name AS host__name, n.root"
         " FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.name = ?",
         (name,),

@@ -11,7 +11,7 @@ from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
 from alpenhorn.scan.copies_to_release import ReleaseSelection
-from alpenhorn.scan.rules import Action, Owed
+from alpenhorn.scan.rules import Action, MissedAction
 
 
 class _Node(NamedTuple):
@@ -54,7 +54,7 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
     return index.retry(work)
 
 
-def make_up(index: Index, owed: Sequence[Owed], now: datetime.datetime) -> dict[Action, int]:
+def make_up(index: Index, owed: Sequence[MissedAction], now: datetime.datetime) -> dict[Action, int]:
     """File the requests and release the copies that edges owe, each edge in a transaction; return how many."""
     done = dict.fromkeys(Action, 0)
     for one in owed:

@@ -24,7 +24,7 @@ _NAME = re.compile(r"alpenhorn-index-[0-9]{8}T[0-9]{6}Z\.(?:db|sql)")
 _STAMP = "alpenhorn-index-%Y%m%dT%H%M%SZ"
 
 
-class Backup(NamedTuple):
+class WrittenBackup(NamedTuple):
     """`at`: the moment that it shows, naive UTC of the index's server; `rows`: how many each table has in it;
     `removed`: older backups that were removed; `kept`: those that should have been, and why they could not."""
 
@@ -36,7 +36,7 @@ class Backup(NamedTuple):
     kept: tuple[str, ...]
 
 
-def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Backup:
+def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> WrittenBackup:
     """Write a backup of `tables` (SQLite: of everything) into a directory, and remove all but the newest `keep` there.
 
     Nothing else in the directory is touched, but for what a backup that was cut short has left.  Raises Refused, with
@@ -51,7 +51,7 @@ def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Ba
         ) from error
 
 
-def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Backup:
+def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int) -> WrittenBackup:
     suffix = ".db" if index.dialect.in_a_file else ".sql"
     _clear(directory)
     at = index.now().replace(microsecond=0)
@@ -63,7 +63,7 @@ def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int
     _require_room(index, directory, tables)
     rows = _write(index, target, tables)
     removed, kept = _rotate(directory, target, keep)
-    return Backup(target, at, target.stat().st_size, rows, removed, kept)
+    return WrittenBackup(target, at, target.stat().st_size, rows, removed, kept)
 
 
 def _write(index: Index, target: Path, tables: Sequence[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
 from alpenhorn.index.migrations.ddl import IndexOn, binary_collation
 from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, absent, declared_indexes
-from alpenhorn.index.tables import Table
+from alpenhorn.index.tables import TableModel
 from alpenhorn.index.versions import VERSIONS
 from alpenhorn.reasons import Code, Reason, code_in_json
 
@@ -123,7 +123,7 @@ class _TextColumn(NamedTuple):
     collation: str
 
 
-def unserved(index: Index, table: type[Table]) -> list[IndexOn]:
+def unserved(index: Index, table: type[TableModel]) -> list[IndexOn]:
     """Return the indexes of a table's model whose job no index of the table does, by whatever name."""
     present = index.db.get_indexes(table._meta.table_name)
     unique = {tuple(found.columns) for found in present if found.unique}

@@ -72,14 +72,14 @@ class MariaDB(Explained, pw.MySQLDatabase):
         try:
             import MySQLdb  # an extra, and of no use with SQLite
 
-            from alpenhorn.index.session import Session
+            from alpenhorn.index.session import MariaDBSession
         except ImportError as error:
             raise IndexUnusable(
                 f"{self.where} needs the Python package mysqlclient ({error}): "
                 "run `pip install 'alpenhorn[mysql]'`"
             ) from error
         try:
-            connection = Session(self, database=self.database, autocommit=True, **self.connect_params)
+            connection = MariaDBSession(self, database=self.database, autocommit=True, **self.connect_params)
             try:
                 # Our own, whatever the server's settings are: a name that is too long must be refused and
                 # not cut off, and a lock that another session keeps must not hold this one for a day.

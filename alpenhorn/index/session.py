@@ -22,7 +22,7 @@ HURRIED = 5.0
 STALLED = 1.0
 
 
-class Session(Connection):
+class MariaDBSession(Connection):
     """`owner` says how long an answer is waited for, and whether there is a hurry."""
 
     def __init__(self, owner: MariaDB, **parameters: Any) -> None:

@@ -27,26 +27,26 @@ from alpenhorn.index.schema import alone, create_table, declared_indexes, record
 from alpenhorn.index.shapes import (
     MODELS,
     UPGRADABLE,
-    Found,
+    FoundTables,
     Shape,
     complaint,
     describe,
     shape_of,
 )
 from alpenhorn.index.upgrade_plan import (
-    AddColumn,
+    AddDaemonColumn,
     AddHosts,
     ConvertTable,
-    CreateTable,
+    CreateDaemonTable,
     DropIndex,
     DropOldColumns,
-    Facts,
     FillNodes,
     Host,
     OldNode,
-    Plan,
     RecordVersion,
     Step,
+    UpgradeFacts,
+    UpgradePlan,
     plan,
 )
 from alpenhorn.index.versions import OLD_COLUMNS, OURS, VERSIONS
@@ -59,7 +59,9 @@ _CONVERTED = (
 DROP_COLUMN = (3, 35, 0)  # the first SQLite that has it
 
 
-def prepare(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> tuple[Shape, str, Plan | None]:
+def prepare(
+    index: Index, migrations: Sequence[Migration] = MIGRATIONS
+) -> tuple[Shape, str, UpgradePlan | None]:
     """Look, and say what would be done: the index's shape, by what it was recognised, and the plan, None when there is
     nothing to upgrade.
 
@@ -79,18 +81,18 @@ def prepare(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> tuple
             why = other_version("sync", versions["sync"], needed["sync"])
             parts = missing(index, migrations)
             steps = (*parts, RecordVersion("sync", needed["sync"]), *narrow)
-            return shape, why, Plan(steps, _trigger_notes(index), tuple(problems(parts)))
+            return shape, why, UpgradePlan(steps, _trigger_notes(index), tuple(problems(parts)))
         if narrow:
             sets = ", ".join(sorted({step.sets for step in narrow}))
             why = f"has tables whose character set ({sets}) lacks characters that names of files have"
-            return shape, why, Plan(narrow, (_CONVERTED, *_trigger_notes(index)), ())
+            return shape, why, UpgradePlan(narrow, (_CONVERTED, *_trigger_notes(index)), ())
         return shape, why, None
     raise IndexUnusable(
         complaint(found, index.url) or f"the index {index.url} has no tables yet: run `alpenhorn db init`"
     )
 
 
-def _narrow(index: Index, found: Found) -> tuple[ConvertTable, ...]:
+def _narrow(index: Index, found: FoundTables) -> tuple[ConvertTable, ...]:
     """The conversions of the tables that cannot hold all characters, in one statement each."""
     if index.dialect.compares_bytes:
         return ()
@@ -110,7 +112,7 @@ def _trigger_notes(index: Index) -> tuple[str, ...]:
 
 
 def upgrade(
-    index: Index, planned: Plan, target: Path, migrations: Sequence[Migration] = MIGRATIONS
+    index: Index, planned: UpgradePlan, target: Path, migrations: Sequence[Migration] = MIGRATIONS
 ) -> Iterator[Step | None]:
     """Write the dump to `target` and yield None, then take the steps, and yield each when it is done.
 
@@ -139,7 +141,9 @@ def upgrade(
             yield step
 
 
-def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Sequence[Migration]) -> Facts:
+def _facts(
+    index: Index, found: FoundTables, needed: Mapping[str, int], migrations: Sequence[Migration]
+) -> UpgradeFacts:
     nodes = index.facts(
         OldNode,
         "SELECT n.id, n.name, n.host, n.username, n.address, n.storage_type, n.active, g.name AS group__name, "
@@ -152,7 +156,7 @@ def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Se
     hosts = []
     if "storagehost" in found.tables:
         hosts = index.facts(Host, "SELECT name, username, address FROM storagehost ORDER BY id")
-    return Facts(
+    return UpgradeFacts(
         nodes=nodes,
         hosts=hosts,
         folded=_folded(index),
@@ -172,7 +176,7 @@ def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Se
     )
 
 
-def _missing_indexes(index: Index, found: Found) -> list[IndexOn]:
+def _missing_indexes(index: Index, found: FoundTables) -> list[IndexOn]:
     """Of the daemon's tables that are there.  A unique index on rows that are there may be impossible, and is left to
     `db check`."""
     return [
@@ -214,9 +218,9 @@ def _views(index: Index) -> list[str]:
 def do(index: Index, step: Step) -> None:
     """Take one step; that it was taken is seen by looking at the tables (`prepare`)."""
     match step:
-        case CreateTable(table):
+        case CreateDaemonTable(table):
             create_table(index, MODELS[table])
-        case AddColumn(table, column):
+        case AddDaemonColumn(table, column):
             _add_column(index, table, column)
         case ddl.CreateTable() | ddl.AddColumn() | AddIndex():
             ddl.apply(index, step)

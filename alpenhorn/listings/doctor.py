@@ -57,7 +57,7 @@ class Marks(NamedTuple):
     former_names: frozenset[tuple[int, str]] = frozenset()
 
 
-class Facts(NamedTuple):
+class HostFacts(NamedTuple):
     """What the index says that concerns one host.
 
     `unknown`: why the host is none of the index's, with near names; "" when it is one.  `sources`: the ids of
@@ -73,11 +73,11 @@ class Facts(NamedTuple):
     served: frozenset[int]
     marks: Marks
     backups: Backups
-    media: media.Known = media.Known()
+    media: media.KnownMedia = media.KnownMedia()
     conditions: tuple[Condition, ...] = ()
 
 
-def facts(index: Index, host: str) -> Facts:
+def facts(index: Index, host: str) -> HostFacts:
     """Raises IndexUnusable, also for tables and columns that are missing."""
     try:
         return _facts(index, host)
@@ -85,14 +85,14 @@ def facts(index: Index, host: str) -> Facts:
         raise IndexUnusable(f"the index {index.url} cannot be read as it is: {error}") from error
 
 
-def _facts(index: Index, host: str) -> Facts:
+def _facts(index: Index, host: str) -> HostFacts:
     topology = load(index)
     here = topology.here(host)
     ids = [node.id for node in here]
     others = [node for node in topology.nodes.values() if node.active and node.host not in (host, None)]
     mine = {node.group_id for node in here}
     theirs = {node.group_id for node in others} - mine
-    return Facts(
+    return HostFacts(
         topology,
         _unknown(index, host),
         _last_run(index, host),

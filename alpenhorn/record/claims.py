@@ -24,7 +24,7 @@ LEASE = datetime.timedelta(minutes=15)
 COLUMNS = ("kind", "file_id", "target_id", "node_id", "reserved_b", "host", "run_id", "expires", "fence")
 
 
-class Wanted(NamedTuple):
+class WantedClaim(NamedTuple):
     """A pull that a run would like to make."""
 
     request_id: int
@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
     reserved_b: int
 
 
-def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> dict[int, int]:
+def claim(index: Index, run: Run, wanted: Sequence[WantedClaim]) -> dict[int, int]:
     """Claim what is still pending and not claimed by another run; returns the fence of each request that is granted,
     by request id.
 
@@ -129,7 +129,7 @@ def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
     return pending
 
 
-def _there_by_now(index: Index, wanted: Sequence[Wanted]) -> set[tuple[int, int]]:
+def _there_by_now(index: Index, wanted: Sequence[WantedClaim]) -> set[tuple[int, int]]:
     """(file id, group id) of what another request has brought since the plan was made."""
     found: set[tuple[int, int]] = set()
     for group_id in {want.group_id for want in wanted}:

@@ -12,7 +12,7 @@ from alpenhorn.index.times import known_moment
 from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.tasks import AttemptFact
 from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
-from alpenhorn.scan.keepers import Good, Keepers
+from alpenhorn.scan.keepers import Good, KeeperNodes
 from alpenhorn.scan.pins import pinned
 from alpenhorn.scan.same_path import sharing
 
@@ -54,7 +54,7 @@ ATTEMPTS = f"""
 """
 
 
-class Reading(NamedTuple):
+class DeletionReading(NamedTuple):
     """What was read of some copies of a node.
 
     `archive`: whether the node is an archive node; `host` and `root`: where it is; `facts`: of those copies that still
@@ -124,17 +124,17 @@ def read(
     run_id: int,
     evidence: Evidence,
     lock: bool = False,
-) -> Reading:
+) -> DeletionReading:
     """Read all that decides about `copies`; what they are called and how long is taken as it is.
 
     `run_id`: the run whose own claims on the node do not count.
     `lock`: first lock every copy of their files until the transaction ends, so that what is read holds until then.
     """
-    reading = Reading(False, [], set(), {})
+    reading = DeletionReading(False, [], set(), {})
     file_ids = sorted({copy.file_id for copy in copies})
     # Before all else: what is read before the lock is had may be old by then.
     rows = _every_copy(index, file_ids, lock)
-    keepers = Keepers(index, node_id, evidence)
+    keepers = KeeperNodes(index, node_id, evidence)
     if not keepers.active:
         return reading
     claims = _claims(index, file_ids)
@@ -244,7 +244,7 @@ def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
 
 
 def _claimed_by(
-    claims: Sequence[_Claim], run_id: int, now: datetime.datetime, reading: Reading
+    claims: Sequence[_Claim], run_id: int, now: datetime.datetime, reading: DeletionReading
 ) -> dict[int, str]:
     """Sort the claims on the node itself into the reading; returns who else is deleting what."""
     found = {}

@@ -27,7 +27,7 @@ NODES = """
 Good = tuple[tuple[int, bool], ...]
 
 
-class _NodeRow(NamedTuple):
+class _KeeperRow(NamedTuple):
     """`medium`, `seen`, `wrong`, `why`, `distrust` and `separate` are None of a node that no run has seen."""
 
     id: int
@@ -47,7 +47,7 @@ class _NodeRow(NamedTuple):
     fault: Why = ""
 
 
-class Counted(NamedTuple):
+class CountedCopies(NamedTuple):
     """`others` and `released`: (node id, name) of the copies that count; `uncounted`: name and reason of the rest."""
 
     others: tuple[tuple[int, str], ...]
@@ -55,7 +55,7 @@ class Counted(NamedTuple):
     uncounted: tuple[str, ...]
 
 
-class Keepers:
+class KeeperNodes:
     """The active archive nodes beside one node, with what speaks for and against the copies on each.
 
     `group_id`, `archive`, `host` and `root` are those of the node itself, `active` False also when it is not there.
@@ -73,9 +73,9 @@ class Keepers:
         self._medium: str | None = None
         self._media: dict[int, str | None] = {}
         self._unfit: dict[int, str] = {}
-        self._judged: dict[Good, Counted] = {}
+        self._judged: dict[Good, CountedCopies] = {}
         self.restored = ""
-        rows = index.facts(_NodeRow, NODES, (node_id,), active=bool, archive=bool)
+        rows = index.facts(_KeeperRow, NODES, (node_id,), active=bool, archive=bool)
         self.now = index.now()
         for row in rows:
             if row.id == node_id:
@@ -90,14 +90,14 @@ class Keepers:
                     evidence.absent.get(row.id, "") or row.fault or _unfit(row, self.now, evidence)
                 )
 
-    def counted(self, good: Good) -> Counted:
+    def counted(self, good: Good) -> CountedCopies:
         """Judge the good copies of one file on the nodes of `names`, in the order of the nodes."""
         judged = self._judged.get(good)
         if judged is None:
             judged = self._judged[good] = self._judge(good)
         return judged
 
-    def _judge(self, good: Good) -> Counted:
+    def _judge(self, good: Good) -> CountedCopies:
         others: list[tuple[int, str]] = []
         released: list[tuple[int, str]] = []
         uncounted: list[str] = []
@@ -114,10 +114,10 @@ class Keepers:
                 if medium:
                     used[medium] = name
                 (released if leaving else others).append((id, name))
-        return Counted(tuple(others), tuple(released), tuple(uncounted))
+        return CountedCopies(tuple(others), tuple(released), tuple(uncounted))
 
 
-def _unfit(node: _NodeRow, now: datetime.datetime, evidence: Evidence) -> str:
+def _unfit(node: _KeeperRow, now: datetime.datetime, evidence: Evidence) -> str:
     """Why no copy on a node counts, "" when they do."""
     remedy = f" (alpenhorn sync on host {node.host} sees it)" if node.host else ""
     if node.wrong is not None:

@@ -26,7 +26,7 @@ FILES = """
 """
 
 
-class Row(NamedTuple):
+class ManifestRow(NamedTuple):
     """A copy.  All but `copy_id` and `file_id` are None when the file's row is gone."""
 
     copy_id: int
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     md5sum: str | None
 
 
-class _FileRow(NamedTuple):
+class _ManifestFileRow(NamedTuple):
     copy_id: int
     file_id: int
     acq: str | None
@@ -47,7 +47,7 @@ class _FileRow(NamedTuple):
     has_file: str | None
 
 
-class Kept(NamedTuple):
+class KeptManifest(NamedTuple):
     """Up to which event, and of how many copies, the manifest tells.  `latest`: the last event in the index; `touched`:
     whether one of those since then is about the node."""
 
@@ -65,11 +65,11 @@ class _KeptRow(NamedTuple):
     touched: bool
 
 
-def good(index: Index, node_id: int, limit: int) -> Iterator[list[Row]]:
+def good(index: Index, node_id: int, limit: int) -> Iterator[list[ManifestRow]]:
     """The good copies on a node, a page at a time, each read when it is asked for."""
     for wants in WANTS:
         after = 0
-        while rows := index.facts(Row, PAGE, (node_id, wants, after, limit)):
+        while rows := index.facts(ManifestRow, PAGE, (node_id, wants, after, limit)):
             yield rows
             after = rows[-1].copy_id
             if len(rows) < limit:
@@ -92,9 +92,9 @@ def has_good(index: Index, node_id: int) -> bool:
     return index.value(sql, (node_id,)) is not None
 
 
-def kept(index: Index, node_ids: Sequence[int]) -> dict[int, Kept]:
+def kept(index: Index, node_ids: Sequence[int]) -> dict[int, KeptManifest]:
     """Of those of the nodes for whose manifest somebody has vouched, be it long ago."""
-    found: dict[int, Kept] = {}
+    found: dict[int, KeptManifest] = {}
     for marks, some in in_chunks(node_ids):
         rows = index.facts(
             _KeptRow,
@@ -105,7 +105,7 @@ def kept(index: Index, node_ids: Sequence[int]) -> dict[int, Kept]:
             some,
             touched=bool,
         )
-        found |= {row.node_id: Kept(row.event_id, row.files, row.latest, row.touched) for row in rows}
+        found |= {row.node_id: KeptManifest(row.event_id, row.files, row.latest, row.touched) for row in rows}
     return found
 
 
@@ -137,14 +137,14 @@ def added(index: Index, node_id: int, after: int, limit: int) -> list[int]:
     )
 
 
-def files(index: Index, node_id: int, file_ids: Sequence[int]) -> list[tuple[Row, str | None]]:
+def files(index: Index, node_id: int, file_ids: Sequence[int]) -> list[tuple[ManifestRow, str | None]]:
     """Those of the files whose rows are there, each with has_file of its copy on the node, None without one."""
-    found: list[tuple[Row, str | None]] = []
+    found: list[tuple[ManifestRow, str | None]] = []
     for marks, some in in_chunks(file_ids):
-        for row in index.facts(_FileRow, FILES.format(marks=marks), (node_id, *some)):
+        for row in index.facts(_ManifestFileRow, FILES.format(marks=marks), (node_id, *some)):
             found.append(
                 (
-                    Row(row.copy_id, row.file_id, row.acq, row.name, row.size_b, row.md5sum),
+                    ManifestRow(row.copy_id, row.file_id, row.acq, row.name, row.size_b, row.md5sum),
                     row.has_file,
                 )
             )

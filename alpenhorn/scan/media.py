@@ -58,7 +58,7 @@ class _MediumRow(NamedTuple):
         )
 
 
-class Known(NamedTuple):
+class KnownMedia(NamedTuple):
     """`media`: by node id; `names`: of these nodes; `identity`: the index's random id, "" before any run;
     `restored`: why nothing may be deleted on this index, "" when it may; `pruned`: runs up to that number may have been
     removed from the history."""
@@ -78,13 +78,15 @@ class Known(NamedTuple):
         }
 
 
-def load(index: Index) -> Known:
+def load(index: Index) -> KnownMedia:
     """Two queries; the rows of nodes that are gone from the index are left out."""
     rows = index.facts(_MediumRow, MEDIA, is_wrong=bool)
     media = {row.node_id: row.fact for row in rows}
     names = {row.node_id: row.name for row in rows}
     about = dict(index.execute("SELECT name, value FROM sync_index").fetchall())
-    return Known(media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""), int(about.get(PRUNED, "0")))
+    return KnownMedia(
+        media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""), int(about.get(PRUNED, "0"))
+    )
 
 
 class MediumState(NamedTuple):

@@ -30,7 +30,7 @@ KINDS = {
 }
 
 
-class Named(NamedTuple):
+class NamedRow(NamedTuple):
     id: int
     name: str
 
@@ -45,40 +45,40 @@ class FileName(NamedTuple):
         return f"{self.acq}/{self.name}"
 
 
-def host(index: Index, name: str) -> Named:
+def host(index: Index, name: str) -> NamedRow:
     """Raises NotFound, as all of these do."""
     return _one(index, "host", name)
 
 
-def group(index: Index, name: str) -> Named:
+def group(index: Index, name: str) -> NamedRow:
     return _one(index, "group", name)
 
 
-def node(index: Index, name: str) -> Named:
+def node(index: Index, name: str) -> NamedRow:
     return _one(index, "node", name)
 
 
-def acq(index: Index, name: str) -> Named:
+def acq(index: Index, name: str) -> NamedRow:
     return _one(index, "acquisition", name)
 
 
-def hosts(index: Index, names: Iterable[str]) -> list[Named]:
+def hosts(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [host(index, name) for name in names]
 
 
-def groups(index: Index, names: Iterable[str]) -> list[Named]:
+def groups(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [group(index, name) for name in names]
 
 
-def nodes(index: Index, names: Iterable[str]) -> list[Named]:
+def nodes(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [node(index, name) for name in names]
 
 
-def acqs(index: Index, names: Iterable[str]) -> list[Named]:
+def acqs(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [acq(index, name) for name in names]
 
 
-def root(index: Index, node: Named) -> str | None:
+def root(index: Index, node: NamedRow) -> str | None:
     """Where a node is, on its host."""
     found: str | None = index.value("SELECT root FROM storagenode WHERE id = ?", (node.id,))
     return found
@@ -97,11 +97,11 @@ def beginning(index: Index, kind: str, text: str) -> list[str]:
     return [name for (name,) in rows if name.startswith(text) and name.isprintable()]
 
 
-def _one(index: Index, kind: str, name: str) -> Named:
+def _one(index: Index, kind: str, name: str) -> NamedRow:
     table, listing = KINDS[kind]
     row = None
     if _storable(name):
-        row = index.fact(Named, f"SELECT id, name FROM {table} WHERE name = ?", (name,))
+        row = index.fact(NamedRow, f"SELECT id, name FROM {table} WHERE name = ?", (name,))
     if row is None:
         raise NotFound(f"no {kind} called {name!r}; {_suggestion(index, table, name)}see: {listing}")
     return row

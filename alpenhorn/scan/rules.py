@@ -33,7 +33,7 @@ class Edge(NamedTuple):
     autoclean: bool
 
 
-class Owed(NamedTuple):
+class MissedAction(NamedTuple):
     """What an edge should have done and has not: the copies of `parts`."""
 
     edge: Edge
@@ -96,7 +96,7 @@ def held_by_group(node_id: int, group_id: int, files: Sequence[int]) -> list[Sel
     return limited(base, (), files, "c.file_id")
 
 
-def owed(index: Index) -> list[Owed]:
+def owed(index: Index) -> list[MissedAction]:
     """What all edges should have done and have not; requests before releases, since a released copy is not
     requested."""
     found = edges(index)
@@ -112,5 +112,5 @@ def owed(index: Index) -> list[Owed]:
             if edge.autoclean
         ),
     ]
-    counted = [Owed(edge, action, parts, total(index, parts)) for edge, action, parts in wanted]
+    counted = [MissedAction(edge, action, parts, total(index, parts)) for edge, action, parts in wanted]
     return [one for one in counted if one.total.files]

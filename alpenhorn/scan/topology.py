@@ -21,7 +21,7 @@ NODES = """
 """
 
 
-class _NodeRow(NamedTuple):
+class _TopologyRow(NamedTuple):
     """`manifest`: its token, vouched for while the node was at `vouched_host` and `vouched_root`."""
 
     id: int
@@ -82,7 +82,7 @@ class Topology(NamedTuple):
 
 
 def load(index: Index) -> Topology:
-    nodes = {row.id: _node(row) for row in index.facts(_NodeRow, NODES, separate=bool)}
+    nodes = {row.id: _node(row) for row in index.facts(_TopologyRow, NODES, separate=bool)}
     groups = {
         group.id: group._replace(name=_called(group.id, group.name))
         for group in index.facts(GroupFact, "SELECT id, name, io_class, io_config FROM storagegroup")
@@ -90,7 +90,7 @@ def load(index: Index) -> Topology:
     return Topology(nodes, groups)
 
 
-def _node(row: _NodeRow) -> NodeFact:
+def _node(row: _TopologyRow) -> NodeFact:
     columns = row._asdict()
     there = (columns.pop("vouched_host"), columns.pop("vouched_root"))
     if there != (row.host, row.root):

@@ -25,7 +25,7 @@ from alpenhorn.index.migrations.steps import MIGRATIONS, missing
 from alpenhorn.index.shapes import Shape
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
 from alpenhorn.index.upgrade import TABLES, prepare, upgrade
-from alpenhorn.index.upgrade_plan import Plan, RecordVersion
+from alpenhorn.index.upgrade_plan import RecordVersion, UpgradePlan
 from alpenhorn.index.versions import OURS, VERSIONS
 from tests.index.daemon import DAEMON_TABLES, make_daemon_index
 from tests.index.earlier import (
@@ -101,7 +101,7 @@ def another(url: str) -> Iterator[Index]:
         other.close()
 
 
-def planned(index: Index, steps: Sequence[Migration] = MIGRATIONS) -> Plan:
+def planned(index: Index, steps: Sequence[Migration] = MIGRATIONS) -> UpgradePlan:
     found = prepare(index, steps)[2]
     assert found is not None
     return found

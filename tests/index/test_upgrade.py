@@ -17,7 +17,7 @@ from alpenhorn.index.check import Level, check
 from alpenhorn.index.connection import Index
 from alpenhorn.index.shapes import Shape, describe, shape_of
 from alpenhorn.index.upgrade import do, prepare, upgrade
-from alpenhorn.index.upgrade_plan import Plan
+from alpenhorn.index.upgrade_plan import UpgradePlan
 from tests.index.daemon import DAEMON_TABLES
 from tests.index.older import OLD, RC1, RELEASES, assert_moved, kept, make_older_index, old_values, rows
 
@@ -40,7 +40,7 @@ def rc2(index_url: str) -> Iterator[Index]:
     index.close()
 
 
-def planned(index: Index) -> Plan:
+def planned(index: Index) -> UpgradePlan:
     found = prepare(index)[2]
     assert found is not None
     return found
