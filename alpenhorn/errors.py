@@ -70,15 +70,24 @@ class Busy(AlpenhornError):
 
 
 class StorageError(AlpenhornError):
-    """A node's storage cannot be used as it is: no root, another node's marker, no file locks."""
+    """A node's storage cannot be used as it is: no root, another node's marker, no file locks.
+
+    Extensions may raise it with plain text, which gets its `code`.
+    """
 
     code = Code.STORAGE_UNUSABLE
+
+    def __init__(self, why: Reason) -> None:
+        super().__init__(why)
 
 
 class UnsafePath(AlpenhornError):
     """A path from the index or from a user that does not stay below its root."""
 
     code = Code.PATH_UNSAFE
+
+    def __init__(self, why: Reason) -> None:
+        super().__init__(why)
 
 
 class CommandFailed(AlpenhornError):
@@ -120,6 +129,6 @@ class CommandTimedOut(AlpenhornError):
 
 
 class Stopped(AlpenhornError):
-    """The run was asked to stop (SIGINT, SIGTERM) and this piece of work was left where it was."""
+    """The run was asked to stop (SIGINT, SIGTERM, SIGHUP) and this piece of work was left where it was."""
 
     code = Code.RUN_STOPPED

@@ -63,7 +63,8 @@ class Code(_Codes):
 
     def __call__(self, **details: object) -> Reason:
         """Raises KeyError when a value is missing that the text names."""
-        return Reason(self.text.format(**details), self)
+        subjects = [str(value) for name, value in details.items() if name in SUBJECTS]
+        return Reason(self.text.format(**details), self, ", ".join(subjects))
 
     # --- text from outside
 
@@ -98,7 +99,24 @@ class Code(_Codes):
     )
     """The file's row holds values that no file can have."""
     PATH_UNSAFE = "path-unsafe", "{detail}"
-    """The path leaves its root, crosses a symbolic link, or is one of alpenhorn's own."""
+    """An extension refuses a path."""
+    PATH_IS_OURS = (
+        "path-is-ours",
+        "{path!r} is one of alpenhorn's own files, not a file of an acquisition",
+    )
+    """Names that begin with .alpenhorn, and the marker, are alpenhorn's own."""
+    PATH_NOT_BELOW_ROOT = (
+        "path-not-below-root",
+        "{path!r} is no path below a root: an element is empty, '.' or '..', or holds a NUL",
+    )
+    """Such a path may lead out of its root."""
+    PATH_NOT_ENCODABLE = "path-not-encodable", "{path!r} is not a name that a file can have here"
+    """The name has characters that cannot be encoded as a file name."""
+    PATH_IS_DIRECTORY = (
+        "path-is-directory",
+        "{path!r} is a directory, which a file cannot replace ({why}); move it away",
+    )
+    """A directory that is not empty lies where a file is to be put."""
     PATH_UNSAFE_IN_INDEX = "path-unsafe-in-index", "{detail}; correct the row in the index"
     """The index holds a name that cannot be a file's path below a root."""
     PATH_ELEMENT_TOO_LONG = (
@@ -333,6 +351,8 @@ class Code(_Codes):
     """The look just before the deletion found other copies missing or changed."""
     KEEPER_MISSING = "keeper-missing", "its copy is missing"
     """A copy because of which another one was to be deleted."""
+    KEEPER_UNREACHABLE = "keeper-unreachable", "{why}"
+    """The index lacks what is needed to reach the host of another copy."""
     KEEPER_NOT_LOOKED_AT = "keeper-not-looked-at", "its copy cannot be looked at: {why}"
     """A copy because of which another one was to be deleted."""
 
@@ -378,6 +398,8 @@ class Code(_Codes):
     """What was read may not be on the disk yet."""
     COPY_CHANGED_MEANWHILE = "copy-changed-meanwhile", "it was changed while it was being copied"
     """It keeps sharing its bytes for now; the next run tries again."""
+    FILE_REPLACED_MEANWHILE = "file-replaced-meanwhile", "another file took its place a moment ago"
+    """Somebody renamed a file to the path while it was looked at; it is left alone."""
     COPY_NEWER_THAN_MANIFEST = (
         "copy-newer-than-manifest",
         "it was written to after the manifest was",
@@ -1032,6 +1054,10 @@ class Code(_Codes):
         "{file} holds the password of the index and can be read by others",
     )
     """Any user of the host can change the index."""
+    PRIVATE_KEY_READABLE = "private-key-readable", "the private key {file} can be read by others"
+    """Any user of the host can log in to the server of the index."""
+    OPTION_FILE_READABLE = "option-file-readable", "the option file {file} can be read by others"
+    """Any user of the host can read the password of the index, if it is in there."""
     LOG_FILE_IS_DIRECTORY = "log-file-is-directory", "the log file {file} is a directory"
     """Runs cannot begin."""
     LOG_FILE_UNWRITABLE = "log-file-unwritable", "the log file {file} cannot be written"
@@ -1161,11 +1187,6 @@ class Code(_Codes):
         "node {node} has {free:.2f} GiB free{limit}: it takes no more files",
     )
     """Nothing is pulled onto it."""
-    NODE_LOCKED_FOR_LONG = (
-        "node-locked-for-long",
-        "{detail}, for more than a day: every other run leaves the node out",
-    )
-    """A run hangs, or is very long."""
 
     # --- the index
 
@@ -1182,6 +1203,36 @@ class Code(_Codes):
         "the table {table} has no index {index}: every run reads the whole table",
     )
     """Runs are slow."""
+    TABLES_NOT_TRANSACTIONAL = (
+        "tables-not-transactional",
+        "these tables have neither transactions nor locks of rows: {tables}; two hosts that delete copies of a file at"
+        " the same time may remove the last ones, and a run that is killed leaves half of what it recorded",
+    )
+    """The tables are in another engine than InnoDB."""
+    SERVER_READ_ONLY = (
+        "server-read-only",
+        "the server is read-only ({settings}), as replicas are: runs can record nothing there, and what a replica says"
+        " may be old, so that deletions would rest on copies that are gone",
+    )
+    """The URL of the index names a replica."""
+    SERVER_FLUSHES_LATE = (
+        "server-flushes-late",
+        "the server does not flush every commit (innodb_flush_log_at_trx_commit = {value}): after a crash or power cut"
+        " there the index may call copies good that were deleted in the last second or two",
+    )
+    """A crash of the server may lose commits."""
+    SERVER_FLUSHES_BINLOG_LATE = (
+        "server-flushes-binlog-late",
+        "the server does not flush its binary log with every commit (sync_binlog = {value}): after a crash there,"
+        " replicas and point-in-time restores lack commits, and call copies good that were deleted",
+    )
+    """A crash of the server may lose commits on its replicas."""
+    SERVER_WITHOUT_DOUBLEWRITE = (
+        "server-without-doublewrite",
+        "the server writes pages without protection against half written ones (innodb_doublewrite is off): a power cut"
+        " there may damage the index",
+    )
+    """Pages that are only half written cannot be restored."""
     COLLATION_FOLDS_NAMES = (
         "collation-folds-names",
         "names that differ only in case, accents or trailing blanks are one name, in {columns}",
@@ -1237,10 +1288,40 @@ class Code(_Codes):
         " alpenhorn node deactivate {node}",
     )
     """There is no such directory."""
+    ROOT_NOT_THERE = "root-not-there", "the root {root} is not there: is its storage mounted?"
+    """The root disappeared while work on it went on."""
+    ROOT_NOT_OPENED = (
+        "root-not-opened",
+        "the root {root} cannot be opened: {why}; is its storage mounted?",
+    )
+    """The root is missing, or closed to the user running alpenhorn."""
+    ROOT_MOUNTED_OVER = "root-mounted-over", "something else was mounted at {root} meanwhile"
+    """The directory at the root is not the one that was opened."""
+    ROOT_NOT_ABSOLUTE = "root-not-absolute", "the root {root!r} is not an absolute path"
+    """The node's row holds no usable root."""
+    NODE_ROOT_NOT_ABSOLUTE = (
+        "node-root-not-absolute",
+        "the root {root!r} of node {node} is not an absolute path; correct it with: alpenhorn node modify {node}"
+        " --root DIR",
+    )
+    """Other programs might take such a root for a host or an option."""
+    ROOT_NAME_IMPOSSIBLE = (
+        "root-name-impossible",
+        "its root {root!r} is not a name that a directory can have",
+    )
+    """The root has characters that cannot be encoded as a file name."""
+    STAGE_NAME_IMPOSSIBLE = "stage-name-impossible", "{name!r} cannot be the name of a stage"
+    """A file is prepared in a directory below ROOT/.alpenhorn, whose name has no slash."""
     ROOT_NOT_MARKED = (
         "root-not-marked",
         "{root} has no file {marker}: either node {node} is not mounted there, or it was"
         " never initialised (alpenhorn node init {node})",
+    )
+    """An empty mount point looks like this."""
+    ROOT_NOT_MOUNTED = (
+        "root-not-mounted",
+        "{root} has no file {marker}, which earlier runs have found there: mount the storage of node {node}; or, if"
+        " another disk is to take its place: alpenhorn node init {node}",
     )
     """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (
@@ -1317,6 +1398,16 @@ class Code(_Codes):
         " with: alpenhorn node modify {node} --io-var fixed_quota=KIB",
     )
     """Space that is not known is not used."""
+    LFS_QUOTA_UNCLEAR = (
+        "lfs-quota-unclear",
+        "lfs quota gave an answer that is not understood: {answer!r}",
+    )
+    """The output of the program lfs has an unknown form."""
+    LFS_ANSWER_UNCLEAR = (
+        "lfs-answer-unclear",
+        "{verb} on node {node}: lfs gave an answer that is not understood: {answer!r}",
+    )
+    """The output of the program lfs has an unknown form."""
     ROOT_UNREADABLE = "root-unreadable", "{root}: {why}"
     """A node's root cannot be looked at."""
     ROOT_NOT_INITIALISED = "root-not-initialised", "{root} cannot be initialised: {why}"
@@ -1341,13 +1432,32 @@ class Code(_Codes):
     """An extension returned what cannot be read in another process."""
 
     STORAGE_UNUSABLE = "storage-unusable", "{detail}"
-    """A node's storage or settings cannot be used as they are; the text says why."""
+    """An extension's storage class reports that a storage cannot be used; the text says why."""
     PROGRAM_FAILED = "program-failed", "{detail}"
     """A program that alpenhorn ran ended with an error."""
     PROGRAM_TIMED_OUT = "program-timed-out", "{detail}"
     """A program that alpenhorn ran did not end in time and was killed."""
+    PROGRAM_MISSING = "program-missing", "{program} is not on PATH; install it, or set its path"
+    """A program that alpenhorn runs is not installed."""
+    PROGRAM_NOT_STARTED = "program-not-started", "{program} cannot be started: {why}"
+    """The system does not start a program: it is not executable, or there are too many processes."""
+    PROGRAM_ANSWER_TOO_LONG = (
+        "program-answer-too-long",
+        "{program} gave an answer of more than {most} MiB",
+    )
+    """The program was killed, since its output was too long to be right."""
+    PROGRAM_ARGUMENTS_IMPOSSIBLE = (
+        "program-arguments-impossible",
+        "{program} cannot be given these arguments: {why}",
+    )
+    """An argument holds a NUL."""
+    WORKER_NOT_STARTED = (
+        "worker-not-started",
+        "no worker process can be started: {why}; raise the limit on this user's processes (ulimit -u)",
+    )
+    """No worker was left, and the system starts no new process."""
     RUN_STOPPED = "run-stopped", "the run was asked to stop"
-    """SIGINT or SIGTERM; the next run goes on."""
+    """SIGINT, SIGTERM or SIGHUP; the next run goes on."""
 
     # --- file systems and limits
 
@@ -1420,6 +1530,26 @@ class Code(_Codes):
     """ssh or the program that it started ended with an error."""
     CONNECTION_LOST = "connection-lost", "the connection to host {host} broke: {detail}"
     """The session ended before all files had arrived."""
+    HOST_WITHOUT_ADDRESS = (
+        "host-without-address",
+        "host {host} of node {node} has no address; set it with: alpenhorn host modify {host} --address …",
+    )
+    """Other hosts cannot reach the host."""
+    HOST_WITHOUT_USERNAME = (
+        "host-without-username",
+        "host {host} of node {node} has no username; set it with: alpenhorn host modify {host} --username …",
+    )
+    """Other hosts cannot log in on the host."""
+    HOST_ADDRESS_WRONG = (
+        "host-address-wrong",
+        "host {host}: {fault}; correct it with: alpenhorn host modify {host} --address …",
+    )
+    """The index holds an address that ssh could take for something else."""
+    HOST_USERNAME_WRONG = (
+        "host-username-wrong",
+        "host {host}: {fault}; correct it with: alpenhorn host modify {host} --username …",
+    )
+    """The index holds a user name that ssh could take for something else."""
     TRANSFER_STALLED = (
         "transfer-stalled",
         "timed out: no data came from host {host} for {seconds:g} s (stall_timeout)",
@@ -1484,6 +1614,74 @@ class Code(_Codes):
     """Its owner could change what runs believe."""
     OWN_OPEN = "own-open", "{path} can be written by every user; run: chmod o-w {path}"
     """Every user could change what runs believe."""
+    OWN_NOT_MADE = (
+        "own-not-made",
+        "cannot make {path}: {why}; the user running alpenhorn must be able to write to {root}",
+    )
+    """The root is full, or closed to the user running alpenhorn."""
+    OWN_READ_ONLY = "own-read-only", "cannot make {path}: {why}; mount its file system writable"
+    """The file system of the node is mounted read-only."""
+    IDENTITY_DAMAGED = (
+        "identity-damaged",
+        "the identity file {file} is damaged: {why}; remove it, and the next run takes the medium for another one and"
+        " reads every copy on it",
+    )
+    """Which medium it is cannot be told."""
+    IDENTITY_TOO_NEW = (
+        "identity-too-new",
+        "{file} is of version {version}, and this program knows version 1: install a newer alpenhorn",
+    )
+    """A later version of alpenhorn has used the medium."""
+    OTHER_MEDIUM_MEANWHILE = (
+        "other-medium-meanwhile",
+        "{root}: another medium was mounted there meanwhile; nothing was changed on it",
+    )
+    """The medium was exchanged during the run."""
+    LOCK_FILE_WITHOUT_ROOT = (
+        "lock-file-without-root",
+        "{root} is not there: is it mounted, and is the node's root right?",
+    )
+    """The directory of a lock file is missing."""
+    LOCK_FILE_READ_ONLY = (
+        "lock-file-read-only",
+        "cannot open the lock file {path}: {why}; mount its file system writable",
+    )
+    """The file system of the node is mounted read-only."""
+    LOCK_FILE_NOT_OPENED = "lock-file-not-opened", "cannot open the lock file {path}: {why}"
+    """Nothing is done on a storage that cannot be locked."""
+    LOCK_FILE_DENIED = (
+        "lock-file-denied",
+        "cannot open the lock file {path}: {why}; the user running alpenhorn must be able to write to this file and its"
+        " directory: give the root to a group in which all of them are, and make it writable for that group",
+    )
+    """The file or its directory is closed to the user running alpenhorn, or read-only."""
+    LOCK_FILE_UNREADABLE = "lock-file-unreadable", "cannot look at the lock file {path}: {why}"
+    """Whether the lock still excludes other runs is unknown."""
+    LOCK_FILE_REPLACED = (
+        "lock-file-replaced",
+        "{path} is replaced again and again: find out by what; it must stay in place",
+    )
+    """A lock on a replaced file excludes nobody."""
+    LOCKING_FAILED = "locking-failed", "cannot lock {path}: {why}"
+    """The file system reported an error."""
+    FILE_SYSTEM_WITHOUT_LOCKS = (
+        "file-system-without-locks",
+        "the file system of {path} has no open-file-description locks ({why}); a node needs them: mount it with POSIX"
+        " locks, or keep the node on another file system",
+    )
+    """Runs could not exclude each other there."""
+    TREE_LOCK_TIMED_OUT = "tree-lock-timed-out", "{detail}"
+    """Another process held the lock on the directory tree for too long."""
+    ROOT_OPEN_TO_ALL = (
+        "root-open-to-all",
+        "every user of this host can put files into {root}{whose}",
+    )
+    """Any user of the host can change what is archived."""
+    LOCK_FILE_OPEN = (
+        "lock-file-open",
+        "other users can open {path}, and so hold its lock, for which runs would wait",
+    )
+    """The permissions of a lock file are too wide."""
     LOCK_HANGS = (
         "lock-hangs",
         "its run lock {path} could not be taken within {seconds:g} s: its storage answers reads and no writes; see"
@@ -1498,6 +1696,16 @@ class Code(_Codes):
     """Each further run would leave one more."""
     LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
     """The node is left out of the run."""
+    LOCK_PROCESS_NOT_STARTED = (
+        "lock-process-not-started",
+        "no process can be started for its run lock: {why}; raise the limit on this user's processes (ulimit -u)",
+    )
+    """The node is left out of the run; the others continue."""
+    LOCK_NOT_TAKEN_AT_STOP = (
+        "lock-not-taken-at-stop",
+        "its run lock {path} had not been taken when the run was asked to stop",
+    )
+    """SIGINT, SIGTERM or SIGHUP came first."""
 
     # --- shared roots and inodes
 
@@ -1558,19 +1766,44 @@ class Code(_Codes):
     """A row of the index whose column has a value of the wrong type, which SQLite keeps."""
 
 
+SUBJECTS = frozenset(
+    (
+        *(
+            "acq",
+            "column",
+            "detector",
+            "file",
+            "group",
+            "host",
+            "name",
+            "node",
+            "overlap",
+            "owner",
+            "path",
+            "place",
+        ),
+        *("root", "source", "where"),
+    )
+)
+"""The values in texts that name a thing; the others, such as numbers, differ from run to run."""
+
+
 class Reason(str):
-    """The text of a reason; `code` says which one it is."""
+    """The text of a reason; `code` says which one it is, `about` names the nodes, hosts, files and so on that it
+    concerns, "" where it is not known."""
 
-    __slots__ = ("code",)
+    __slots__ = ("about", "code")
     code: Code
+    about: str
 
-    def __new__(cls, text: str, code: Code) -> Reason:
+    def __new__(cls, text: str, code: Code, about: str = "") -> Reason:
         reason = super().__new__(cls, text)
         reason.code = code
+        reason.about = about
         return reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Reason, (str(self), self.code)
+        return Reason, (str(self), self.code, self.about)
 
 
 Why = Reason | Literal[""]
@@ -1582,6 +1815,12 @@ def code_of(why: str) -> Code:
     return why.code if isinstance(why, Reason) else Code.UNKNOWN
 
 
+def about(why: str, *more: str) -> str:
+    """Name what a reason concerns; `more`: things that stand in front of it in a longer text."""
+    named = why.about if isinstance(why, Reason) else ""
+    return ", ".join((*more, named) if named else more)
+
+
 def code_in_json(why: str | None) -> str | None:
     """The code beside a reason in a JSON document, None where there is no reason."""
     return str(code_of(why)) if why else None
@@ -1589,7 +1828,7 @@ def code_in_json(why: str | None) -> str | None:
 
 def within(why: str, text: str) -> Reason:
     """The same reason in a longer text, which says of what it is the reason."""
-    return Reason(text, code_of(why))
+    return Reason(text, code_of(why), about(why))
 
 
 def headed(head: str, why: str) -> Reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import pickle
@@ -18,8 +19,19 @@ from hypothesis import strategies as st
 
 import alpenhorn
 from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
+from alpenhorn.fs.tree_lock import LockTimeout
 from alpenhorn.model.tasks import Blame
-from alpenhorn.reasons import Code, Reason, code_in_json, code_of, from_outside, recorded, within
+from alpenhorn.reasons import (
+    Code,
+    Reason,
+    about,
+    code_in_json,
+    code_of,
+    from_outside,
+    headed,
+    recorded,
+    within,
+)
 from alpenhorn.transfer.blame import TransferFailed
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +53,6 @@ def test_the_list_in_the_documentation_is_that_of_the_enumeration() -> None:
     rows = re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", done.stdout, re.MULTILINE)
     assert [row[0] for row in rows] == [str(code) for code in Code]
     assert all(text and meaning.endswith(".") and len(meaning) < 150 for _, text, meaning in rows)
-    assert f"({LIST.relative_to(ROOT)})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_list_is_installed_with_the_package(tmp_path: Path) -> None:
@@ -109,6 +120,17 @@ def test_what_has_no_code_that_is_known_is_unknown(text: str) -> None:
         Code(text)  # type: ignore[call-arg]
 
 
+def test_a_reason_names_what_it_is_about_wherever_it_goes() -> None:
+    reason = Code.DELETE_LIMIT_EXCEEDED(node="v1", allowed=1, copies=20, released=3)
+    for one in (reason, pickle.loads(pickle.dumps(reason)), copy.deepcopy(reason), headed("on v1", reason)):
+        assert (one.code, one.about) == (Code.DELETE_LIMIT_EXCEEDED, "v1")
+    assert Code.SAME_PATH_AS_OTHER_FILE(acq="a", node="v2").about == "a, v2"
+    assert (
+        about(reason, "here") == "here, v1"
+        and about("", "here") == about(Code.FILE_MISSING(), "here") == "here"
+    )
+
+
 def test_a_member_that_is_not_there_and_a_value_that_is_missing_are_errors() -> None:
     with pytest.raises(AttributeError, match="no member NONSENSE"):
         _ = Code.NONSENSE  # type: ignore[attr-defined]
@@ -119,9 +141,10 @@ def test_a_member_that_is_not_there_and_a_value_that_is_missing_are_errors() -> 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (StorageError("it is gone"), Code.STORAGE_UNUSABLE),
+        (StorageError("it is gone"), Code.STORAGE_UNUSABLE),  # type: ignore[arg-type]
         (StorageError(Code.ROOT_UNREADABLE(root="/r", why="no")), Code.ROOT_UNREADABLE),
-        (UnsafePath("../x"), Code.PATH_UNSAFE),
+        (UnsafePath("../x"), Code.PATH_UNSAFE),  # type: ignore[arg-type]
+        (LockTimeout("/r", "up", 3.0), Code.TREE_LOCK_TIMED_OUT),
         (CommandFailed("lfs", 1, "no"), Code.PROGRAM_FAILED),
         (CommandTimedOut("lfs", 3.0), Code.PROGRAM_TIMED_OUT),
         (TransferFailed(Blame.SOURCE, Code.SOURCE_CHANGED()), Code.SOURCE_CHANGED),
@@ -141,6 +164,17 @@ from alpenhorn.model.pulls import PullFact
 def decide(fact: PullFact, file: CheckFile) -> tuple[PullDecision, CheckResult]:
     return PullDecision(fact, Choice.SKIP, {0}), CheckResult(file, Verdict.CORRUPT, error={1})
 """
+MUTANT_ERRORS = """
+from alpenhorn.coordinator.report import Report
+from alpenhorn.errors import StorageError, UnsafePath
+from alpenhorn.fs.removal import Differs
+from alpenhorn.reasons import Code
+
+def report(why: str, report: Report) -> tuple[Exception, ...]:
+    report.failures.add({0})
+    report.warnings.lasting({0})
+    return StorageError({0}), UnsafePath({0}), Differs({0})
+"""
 
 
 def test_the_type_checker_finds_plain_prose(tmp_path: Path) -> None:
@@ -150,8 +184,50 @@ def test_the_type_checker_finds_plain_prose(tmp_path: Path) -> None:
         "right": ("''", "''"),
         "wrong": ('"some prose"', 'f"prose on {fact}"'),
     }.items():
-        (tmp_path / f"{name}.py").write_text(MUTANT.format(*values))
-        argv = [sys.executable, "-m", "mypy", "--no-error-summary", str(tmp_path / f"{name}.py")]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
-        lines[name] = re.findall(r"error: Argument (\S+) to", done.stdout)
+        lines[name] = misfits(tmp_path / f"{name}.py", MUTANT.format(*values))
     assert lines == {"right": [], "wrong": ["3", '"error"']}
+
+
+def misfits(path: Path, source: str) -> list[str]:
+    """The arguments of which mypy says that they have the wrong type."""
+    path.write_text(source)
+    argv = [sys.executable, "-m", "mypy", "--no-error-summary", str(path)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    return re.findall(r"error: Argument (\S+) to", done.stdout)
+
+
+def test_the_type_checker_finds_errors_and_notes_of_plain_prose(tmp_path: Path) -> None:
+    assert misfits(tmp_path / "right.py", MUTANT_ERRORS.format('Code.OWN_OPEN(path="/r")')) == []
+    assert misfits(tmp_path / "wrong.py", MUTANT_ERRORS.format("why")) == ["1"] * 5
+
+
+def plain_findings(source: str) -> list[int]:
+    """The lines of findings of `doctor` that give a text of their own, and do not say that all is well."""
+    return [
+        call.lineno
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "Finding"
+        and len(call.args) > 1
+        and isinstance(call.args[1], ast.Constant | ast.JoinedStr | ast.BinOp)
+        and ast.unparse(call.args[0]) != "Level.PASS"
+    ]
+
+
+def test_each_finding_of_doctor_that_is_not_a_pass_has_a_code() -> None:
+    assert plain_findings("Finding(Level.WARN, f'{x} is wrong')\nFinding(Level.PASS, 'fine')") == [1]
+    checks = [ROOT / "alpenhorn/index" / name for name in ("check.py", "durability.py")]
+    files = [*(ROOT / "alpenhorn" / "doctor").glob("*.py"), *checks]
+    assert len(files) > len(checks)
+    found = {path.name: plain_findings(path.read_text(encoding="utf-8")) for path in files}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_no_code_is_left_to_what_the_program_says_itself() -> None:
+    """Those codes are for text from extensions, and stand where errors are defined."""
+    general = re.compile(r"\bCode\.(STORAGE_UNUSABLE|PATH_UNSAFE)\b")
+    users = {
+        path.name for path in (ROOT / "alpenhorn").rglob("*.py") if general.search(path.read_text("utf-8"))
+    }
+    assert users == {"errors.py"}

@@ -5,6 +5,7 @@ The help of the group comes from its table, so that `alpenhorn --help` and `--ve
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import click
@@ -15,6 +16,15 @@ class Entry(NamedTuple):
 
     target: str
     short_help: str
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the known names nearest to a wrong one; empty when none is near."""
+    # Imported here because only a wrong name needs it.
+    from difflib import get_close_matches
+
+    close = " or ".join(repr(other) for other in get_close_matches(name, list(known)))
+    return f" Did you mean {close}?" if close else ""
 
 
 class LazyGroup(click.Group):
@@ -42,10 +52,7 @@ class LazyGroup(click.Group):
         """As click does it, which compares a wrong name with those commands only that were imported already."""
         name = args[0]
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
-            from difflib import get_close_matches
-
-            close = " or ".join(repr(other) for other in get_close_matches(name, self.table))
-            ctx.fail(f"No such command {name!r}." + (f" Did you mean {close}?" if close else ""))
+            ctx.fail(f"No such command {name!r}." + did_you_mean(name, self.table))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
         "alpenhorn.cli.group:group",
         "Storage groups, to which data are sent: create, change, show and fill them.",
     ),
+    "help": Entry("alpenhorn.cli.help:help_", "Show a page of the manual, or the help of a command."),
     "history": Entry("alpenhorn.cli.history:history", "Show what happened to files and why, newest last."),
     "host": Entry(
         "alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change, show and delete them."

@@ -11,12 +11,11 @@ import click
 
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import NODE
+from alpenhorn.kinds import NAMES
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
     from alpenhorn.workers.pool import Pool
-
-KINDS = ("import", "check", "delete", "pull", "tape")
 
 node_option = click.option(
     "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only this node; may be repeated."
@@ -24,7 +23,7 @@ node_option = click.option(
 only_option = click.option(
     "--only",
     metavar="KIND",
-    type=click.Choice(KINDS),
+    type=click.Choice(NAMES),
     multiple=True,
     help="Only import, check, delete, pull or tape (ask back, leave to tape); may be repeated.",
 )

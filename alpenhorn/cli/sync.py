@@ -17,6 +17,7 @@ from alpenhorn.errors import Busy
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
+    from alpenhorn.reasons import Reason
 
 MOST_LINES = 30  # of things to tell; cron mails them all
 
@@ -151,15 +152,11 @@ def _later(report: Report) -> None:
 def attention(report: Report) -> None:
     """Tell what failed, and what somebody should know."""
     report.failures.merge(report.waiting)
-    lines: list[tuple[str, bool]] = [(line, True) for line in report.failures.lines()]
+    lines: list[tuple[Reason, bool]] = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
     lines += [(line, False) for line in report.over]
-    if report.stopped:
-        lines.append(
-            ("stopped as asked; what was finished is recorded, the rest is left for the next run", True)
-        )
-    elif report.out_of_time:
-        lines.append(("the time limit was reached; the rest is left for the next run", False))
+    if ending := report.ending():
+        lines.append(ending)
     if not lines:
         return
     from alpenhorn.cli import output  # 2 ms, and most runs have nothing to tell
@@ -169,4 +166,6 @@ def attention(report: Report) -> None:
     if len(lines) > MOST_LINES:
         click.echo(f"… and {len(lines) - MOST_LINES} more of this kind; see: alpenhorn status", err=True)
     if report.failures and report.tallies.get("pull") and report.tallies["pull"].failed:
-        click.echo("see why, and when they are tried again: alpenhorn request list --state failing", err=True)
+        # One that waits for its source has not failed itself.
+        listed = "alpenhorn request list" + ("" if report.silent else " --state failing")
+        click.echo(f"see why, and when they are tried again: {listed}", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from alpenhorn.plan.checks import (
     storage_in_doubt,
 )
 from alpenhorn.plan.pulls import something_else
-from alpenhorn.reasons import Code, Reason, headed
+from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
 
@@ -78,7 +78,7 @@ def turns(
 
 
 class Checks:
-    """`withdraw` takes queued tasks for which the given function is false out of the pool again.
+    """Checks of suspect copies, and of those whose turn has come.
 
     Results that say that a copy is lost are held back until all that was handed out has been looked at, since a
     few lost files cannot be told from a storage that is not whole by one of them, and until some other good copies of
@@ -87,9 +87,8 @@ class Checks:
 
     kind = Kind.CHECK
 
-    def __init__(self, context: Context, withdraw: Callable[[Callable[[Task], bool]], None]) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self.withdraw = withdraw
         self._open = 0
         self._held: dict[int, list[CheckResult]] = {}
         self._samples: list[Task] = []
@@ -130,7 +129,9 @@ class Checks:
         for fact, why in plan.left:
             if fact.attempt is None and fact.wants_file != "N":
                 self.context.report.waiting.lasting(
-                    headed(f"not checked on {node.name}", why), f"{fact.acq}/{fact.name}"
+                    headed(f"not checked on {node.name}", why),
+                    f"{fact.acq}/{fact.name}",
+                    about(why, node.name),
                 )
         return plan.files
 
@@ -249,7 +250,7 @@ class Checks:
         first = self._held.pop(node.id)[0]
         example = f"{first.file.path}: {first.error}"
         self.context.node_gone(node.id, loss_told(node.name, copies, lost, example))
-        self.withdraw(lambda task: task.node_id != node.id)
+        self.context.withdraw(lambda task: task.node_id != node.id)
 
     def _judge_held(self) -> None:
         """All that was handed out was looked at: have a sample of each node's other copies looked at before what is

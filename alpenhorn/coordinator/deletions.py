@@ -12,13 +12,14 @@ from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.deletable import Deletable, Page, evidence, put_brake
+from alpenhorn.coordinator.report import file_label
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, DeletionFact
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
-from alpenhorn.reasons import Code, Reason, headed
+from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
@@ -193,7 +194,7 @@ class Deletions:
         for fact, why_not in left:
             if fact.wants_file == WantsFile.NO and wrong(fact):
                 what = headed(f"not deleted on {node.name}", why_not)
-                self.context.report.waiting.lasting(what, _name(fact))
+                self.context.report.waiting.lasting(what, _name(fact), about(why_not, node.name))
             elif fact.wants_file == WantsFile.NO:
                 what = headed(f"not deleted yet on {node.name}", why_not)
                 self.context.report.later.add(what, _name(fact))
@@ -289,4 +290,4 @@ def _file(fact: DeletionFact) -> DeleteFile:
 
 
 def _name(fact: DeletionFact) -> str:
-    return f"{fact.acq}/{fact.name}" if fact.name is not None else f"file {fact.file_id}"
+    return file_label(fact.acq, fact.name, f"file {fact.file_id}")

@@ -13,7 +13,7 @@ from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stam
 from alpenhorn.model.tasks import Done, Kind, Task
 from alpenhorn.plan.backoff import waits
 from alpenhorn.plan.searches import subdirectories
-from alpenhorn.reasons import Code, Why, headed, within
+from alpenhorn.reasons import Code, Why, about, headed, within
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import requests
 
@@ -45,7 +45,10 @@ class RequestSearch(Search):
 
     def not_yet(self, path: str, why: Why) -> None:
         self.later += 1
-        self.context.report.warnings.lasting(headed(f"not imported yet from {self.node.name}", why), path)
+        name = self.node.name
+        self.context.report.warnings.lasting(
+            headed(f"not imported yet from {name}", why), path, about(why, name)
+        )
 
     def vanished(self, path: str, why: Why) -> None:
         self.context.report.tally("import").failed += 1
@@ -86,7 +89,9 @@ class Imports:
             for request in requests(context.index, node_id):
                 if request.fault:
                     text = f"an import request of {node.name} is left alone: {request.fault}"
-                    context.report.warnings.lasting(within(request.fault, text))
+                    context.report.warnings.lasting(
+                        within(request.fault, text), subject=about(request.fault, node.name)
+                    )
                     continue
                 if request.path == MARKER or waits(request.attempt, now):
                     continue

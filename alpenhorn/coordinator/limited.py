@@ -12,8 +12,8 @@ from alpenhorn.model.pulls import Method, PullJob
 from alpenhorn.model.tasks import Task
 from alpenhorn.plan.batches import JOB_SECONDS
 from alpenhorn.plan.shares import LINK, Key, Shares, Waiting
+from alpenhorn.transfer.methods import METHODS
 
-NETWORK_METHODS = (Method.RSYNC_SSH, Method.BBCP)
 # So much is planned at a time, so that what waits here does not wait on rows that are long out of date.
 AHEAD_SECONDS = 2 * JOB_SECONDS
 
@@ -94,7 +94,7 @@ class Limited:
         known = self._now.get((source.id, node.id, method))
         if known is None:
             rates: dict[Key, Rates] = {one.id: bwlimit_of(one) for one in (source, node)}
-            if method in NETWORK_METHODS:
+            if METHODS[method].network:
                 rates[LINK] = self._context.config.transfer.bwlimit
             rates = {key: some for key, some in rates.items() if some}
             self._rates |= rates

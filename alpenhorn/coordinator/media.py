@@ -15,18 +15,16 @@ from alpenhorn.fs.identity import PATH, new_id, new_word
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
-from alpenhorn.model.nodes import Identity, IdentityJob, NodeFact
+from alpenhorn.model.nodes import MARKER, Identity, IdentityJob, NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, code_of, within
 from alpenhorn.record import media as record
 from alpenhorn.record.run import Run, not_ended
 from alpenhorn.scan import media as scan
 
 _log = logging.getLogger(__name__)
 
-# What may change files, or what is known of them.
-CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE, Kind.SEPARATE})
 RECONCILE = "alpenhorn reconcile"
 _NOTE = re.compile(r"run (\d{1,18}) on (.{1,64}) of index ([0-9a-f]{32})")
 
@@ -48,6 +46,10 @@ def strangers(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.Know
         known = known._replace(identity=record.ensure_identity(index, new_id()))
     for node in here:
         answer = found.answers[node.id]
+        if code_of(answer.error) is Code.ROOT_NOT_MARKED and known.knows(node.id):
+            # Not the advice to initialise a node that is only unplugged.
+            why = Code.ROOT_NOT_MOUNTED(root=node.root, marker=MARKER, node=node.name)
+            found.answers[node.id] = answer._replace(error=why)
         if answer.error or answer.identity is None:
             continue
         standing = judge(None, answer.identity, known.identity, known.others(node.id))
@@ -244,7 +246,7 @@ class Media:
 
     def admit(self, task: Task) -> list[Task]:
         """What is to be submitted now for a task that was planned: the task itself, or what must come before it."""
-        if task.kind not in CHANGING or task.node_id in self._moved:
+        if not task.kind.changes or task.node_id in self._moved:
             return [task]
         if task.node_id in self._held:
             self._held[task.node_id].append(task)

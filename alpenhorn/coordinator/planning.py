@@ -16,7 +16,7 @@ from alpenhorn.model.nodes import NodeFact, ProbeOutcome
 from alpenhorn.plan.inodes import Inodes
 from alpenhorn.plan.pulls import PullPlanner, Troubles
 from alpenhorn.plan.space import Space
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, about
 from alpenhorn.scan.pulls import reserved_by_others
 from alpenhorn.scan.topology import Topology, stored_bytes
 
@@ -36,10 +36,10 @@ def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> 
         try:
             groups[group_id] = group_io(group, [node for node in nodes if node.group_id == group_id])
         except StorageError as error:
-            report.failures.lasting(error.reason)
+            report.failures.lasting(error.reason, subject=about(error.reason, group.name))
             continue
         for warning in groups[group_id].warnings:
-            report.warnings.lasting(Code.GROUP_SETTINGS_WARNING(detail=warning))
+            report.warnings.lasting(Code.GROUP_SETTINGS_WARNING(detail=warning), subject=group.name)
     return groups
 
 

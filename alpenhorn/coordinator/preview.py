@@ -16,29 +16,26 @@ from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Node, TapeNode
+from alpenhorn.kinds import WORK, load
 from alpenhorn.model.copies import WantsFile
 from alpenhorn.model.deletions import DeletionFact
 from alpenhorn.model.nodes import MARKER, NodeFact, ProbeOutcome
-from alpenhorn.model.pulls import Method, PullFact
+from alpenhorn.model.pulls import PullFact
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.checks import CheckPlan
 from alpenhorn.plan.checks import choose as choose_checks
 from alpenhorn.plan.pulls import Choice, PullDecision, PullPlanner, Troubles
 from alpenhorn.reasons import Code, Reason, headed, within
-from alpenhorn.scan import checks, imports, pulls
+from alpenhorn.scan import checks as check_rows
+from alpenhorn.scan import imports as import_rows
+from alpenhorn.scan import pulls as pull_rows
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.tape import progress as tape_progress
+from alpenhorn.transfer.methods import METHODS
 from alpenhorn.workers.pool import Pool
 
 PAGE = 2000
 NO_RUN = 0  # no run has this id, so every live claim is somebody else's
-METHODS = {
-    Method.LINK: Code.BY_HARD_LINK,
-    Method.COPY: Code.BY_COPY,
-    Method.RSYNC: Code.BY_RSYNC,
-    Method.RSYNC_SSH: Code.BY_RSYNC_OVER_SSH,
-    Method.BBCP: Code.BY_BBCP,
-}
 
 
 class Line(NamedTuple):
@@ -110,6 +107,17 @@ class Prospect(NamedTuple):
     report: Report
 
 
+@dataclass(frozen=True)
+class Here:
+    """What the preview of a kind of work goes by.  `now`: POSIX seconds."""
+
+    index: Index
+    config: Config
+    asked: Asked
+    now: float
+    found: Prospect
+
+
 def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     """Probe this host's nodes and make a planner, touching nothing.  Raises NotFound for an unknown node."""
     report = Report()
@@ -142,7 +150,7 @@ def _initialised_first(index: Index, node: NodeFact, answer: ProbeOutcome | None
     """Whether all that a node lacks is what a pending request asks for."""
     if answer is None or not answer.uninitialised:
         return False
-    return any(request.path == MARKER for request in imports.requests(index, node.id))
+    return any(request.path == MARKER for request in import_rows.requests(index, node.id))
 
 
 def items(
@@ -158,18 +166,10 @@ def items(
     Raises NotFound for an unknown node, IndexUnusable.
     """
     found = look(index, pool, config, asked)
-    now = posix(clock())
-    if asked.wants("import"):
-        yield from _kept(plan, _imports(index, found.meant, now))
-        yield from _kept(plan, _searches(found.workable))
-    if asked.wants("tape"):
-        yield from _kept(plan, _tapes(index, found, now, config.sync.auto_verify_min_days))
-    if asked.wants("delete"):
-        yield from _kept(plan, _deletions(index, found, config, asked, now))
-    if asked.wants("check"):
-        yield from _kept(plan, _checks(index, found, now, config.sync.auto_verify_min_days))
-    if asked.wants("pull"):
-        yield from _kept(plan, _pulls(index, found, now))
+    here = Here(index, config, asked, posix(clock()), found)
+    for kind in WORK:
+        if asked.wants(kind.name):
+            yield from _kept(plan, load(kind.preview)(here))
     plan.left_out = found.report.left_out
     told = {node_steps.left_out_told(name, why) for name, why in plan.left_out.items()}
     plan.faults = [line for line in found.report.failures.lines() if line not in told]
@@ -181,7 +181,7 @@ def why(
     index: Index, pool: Pool, config: Config, clock: Callable[[], datetime.datetime], request_id: int
 ) -> Reason:
     """What a run on this host would do about one pending request if it were the only one, and why."""
-    group_id = pulls.group_of(index, request_id)
+    group_id = pull_rows.group_of(index, request_id)
     if group_id is None:
         return Code.NO_SUCH_REQUEST()
     found = look(index, pool, config, Asked())
@@ -196,13 +196,15 @@ def why(
         if not hosts:
             return Code.GROUP_WITHOUT_NODE_ANYWHERE()
         return Code.REQUEST_FOR_OTHER_HOST(hosts=" or ".join(hosts))
-    facts = pulls.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
+    facts = pull_rows.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
     if not facts or facts[0].request_id != request_id:
         return Code.REQUEST_NOT_PENDING()
     decision = found.planner.decide(facts[0], posix(clock()))
     if decision.choice is Choice.PULL:
         node = found.topology.nodes[decision.node_id].name
-        return within(METHODS[decision.method](), f"it would be pulled now onto {node} ({decision.method})")
+        return within(
+            METHODS[decision.method].reason(), f"it would be pulled now onto {node} ({decision.method})"
+        )
     if decision.choice is Choice.CANCEL:
         return headed("it would be cancelled now", decision.why)
     progress = "" if facts[0].source_ready else tape_progress(index, facts[0].node_from_id, facts[0].file_id)
@@ -216,43 +218,42 @@ def _kept(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
         yield item
 
 
-def _imports(index: Index, nodes: list[NodeFact], now: float) -> Iterator[Item]:
-    for node in nodes:
-        for request in imports.requests(index, node.id):
-            waiting = waits(request.attempt, now)
+def imports(here: Here) -> Iterator[Item]:
+    for node in here.found.meant:
+        for request in import_rows.requests(here.index, node.id):
+            waiting = waits(request.attempt, here.now)
             what = Code.INITIALISATION_REQUESTED() if request.path == MARKER else Code.IMPORT_REQUESTED()
             line = Line("import", node.name, "", not waiting, WAITS if waiting else what)
             yield Item(line, request.path, None, request.request_id)
-
-
-def _searches(nodes: list[NodeFact]) -> Iterator[Item]:
-    for node in nodes:
+    for node in here.found.workable:
         if node.auto_import:
             yield Item(Line("import", node.name, "", True, Code.AUTO_IMPORT()), ".", None, None)
 
 
-def _tapes(index: Index, found: Prospect, now: float, min_days: float) -> Iterator[Item]:
-    for node in found.workable:
-        io = found.ios[node.id]
+def tape(here: Here) -> Iterator[Item]:
+    for node in here.found.workable:
+        io = here.found.ios[node.id]
         if isinstance(io, TapeNode):
-            from alpenhorn.coordinator import tape  # few archives have tape
+            from alpenhorn.coordinator.tape import prospect  # few archives have tape
 
-            for planned, why, file in tape.prospect(index, io, found.free_b[node.id], now, min_days):
+            free_b, min_days = here.found.free_b[node.id], here.config.sync.auto_verify_min_days
+            for planned, why, file in prospect(here.index, io, free_b, here.now, min_days):
                 yield Item(Line("tape", node.name, "", planned, why), file.path, file.held_b, None)
 
 
-def _checks(index: Index, found: Prospect, now: float, min_days: float) -> Iterator[Item]:
-    for node in found.workable:
+def checks(here: Here) -> Iterator[Item]:
+    for node in here.found.workable:
         # What is on tape only is asked back first.
-        ready = True if isinstance(found.ios[node.id], TapeNode) else None
-        for facts in checks.pages(index, node.id, PAGE, ready=ready):
+        ready = True if isinstance(here.found.ios[node.id], TapeNode) else None
+        for facts in check_rows.pages(here.index, node.id, PAGE, ready=ready):
             released = facts[0].wants_file == "N"
             why = Code.RELEASED_COPY_SUSPECT() if released else Code.COPY_SUSPECT()
-            yield from _check_items(node, why, choose_checks(facts, now))
+            yield from _check_items(node, why, choose_checks(facts, here.now))
         if node.auto_verify > 0:
             import random  # as the run does
 
-            for turn in turns(index, node, now, min_days, random.random(), ready):
+            min_days = here.config.sync.auto_verify_min_days
+            for turn in turns(here.index, node, here.now, min_days, random.random(), ready):
                 yield from _check_items(node, turn.why, turn.plan)
 
 
@@ -266,12 +267,13 @@ def _check_items(node: NodeFact, why: Reason, plan: CheckPlan) -> Iterator[Item]
         )
 
 
-def _deletions(index: Index, found: Prospect, config: Config, asked: Asked, now: float) -> Iterator[Item]:
-    relied_on = evidence(config.sync, found.planner.troubles.absent)
+def deletions(here: Here) -> Iterator[Item]:
+    config, found = here.config.sync, here.found
+    relied_on = evidence(config, found.planner.troubles.absent)
     for node in found.workable:
         free_b = found.free_b[node.id]
-        chosen, counted = (Deletable(index, node, relied_on, free_b, now, NO_RUN) for _ in range(2))
-        braked = "" if asked.allow_mass_delete or not chosen else put_brake(counted, config.sync, 0).line
+        chosen, counted = (Deletable(here.index, node, relied_on, free_b, here.now, NO_RUN) for _ in range(2))
+        braked = "" if here.asked.allow_mass_delete or not chosen else put_brake(counted, config, 0).line
         for page in chosen.pages():
             chosen.going(page.may)
             for fact in page.may:
@@ -287,13 +289,14 @@ def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason)
     return Item(line, f"{fact.acq}/{fact.name}", fact.size_b, None)
 
 
-def _pulls(index: Index, found: Prospect, now: float) -> Iterator[Item]:
+def pulls(here: Here) -> Iterator[Item]:
+    index, found = here.index, here.found
     lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
     for group_id in sorted({node.group_id for node in found.meant}):
-        for facts in pulls.pages(index, group_id, PAGE, NO_RUN, index.now()):
+        for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
             for fact in facts:
-                decision = found.planner.decide(fact, now)
-                why = decision.why or METHODS[decision.method]()
+                decision = found.planner.decide(fact, here.now)
+                why = decision.why or METHODS[decision.method].reason()
                 key = (fact.node_from_id, fact.group_to_id, decision.node_id, decision.choice, why)
                 line = lines.get(key)
                 if line is None:

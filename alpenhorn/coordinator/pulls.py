@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.coordinator.limited import NETWORK_METHODS, Limited
+from alpenhorn.coordinator.limited import Limited
+from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
-from alpenhorn.outside import UNREADABLE
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.reasons import Code, Reason, Why, code_of, headed
 from alpenhorn.record import claims, pulls
 from alpenhorn.scan.pulls import page
+from alpenhorn.transfer.methods import METHODS
 
 PAGE = 5000
 FIRST_PAGE = 1000  # so that the workers begin while the rest is planned
 
 
 class Pulls:
-    """`withdraw` takes queued tasks for which the given function is false out of the pool again."""
-
     kind = Kind.PULL
 
-    def __init__(self, context: Context, withdraw: Callable[[Callable[[Task], bool]], None]) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self.withdraw = withdraw
         self._limited = Limited(context)
         self._sources = Sources(context)
         self._planned: dict[int, int] = {}  # the last request of each group that was looked at
@@ -199,7 +197,7 @@ class Pulls:
     def _all_failed(self, job: PullJob, done: Done) -> tuple[PullResult, ...]:
         now = self.context.posix_now()
         blame, error = Blame.WORKER, done.why
-        if done.fate is Fate.TIMED_OUT and job.method in NETWORK_METHODS:
+        if done.fate is Fate.TIMED_OUT and METHODS[job.method].network:
             blame = Blame.NETWORK
             error = Code.PULL_TIMED_OUT(host=job.source.host, seconds=done.task.deadline or 0.0)
         elif done.fate is Fate.TIMED_OUT:
@@ -266,7 +264,7 @@ class Pulls:
             self._withdraw(lambda task: not _from_host(task, host))
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:
-        self.withdraw(keep)
+        self.context.withdraw(keep)
         for task in self._limited.withdraw(keep):
             self.withdrawn(task)
 
@@ -289,8 +287,7 @@ class Pulls:
 
 
 def _name(fact: PullFact) -> str:
-    known = fact.acq not in (None, UNREADABLE) and fact.name not in (None, UNREADABLE)
-    return f"{fact.acq}/{fact.name}" if known else f"request {fact.request_id}"
+    return file_label(fact.acq, fact.name, f"request {fact.request_id}")
 
 
 def _killed_a_worker(decision: PullDecision) -> bool:
@@ -302,6 +299,4 @@ def _from_node(task: Task, node_id: int) -> bool:
 
 
 def _from_host(task: Task, host: str) -> bool:
-    return (
-        isinstance(task.job, PullJob) and task.job.method in NETWORK_METHODS and task.job.source.host == host
-    )
+    return isinstance(task.job, PullJob) and METHODS[task.job.method].network and task.job.source.host == host

@@ -51,18 +51,15 @@ RECORDED = 2_000  # copies in one transaction
 READ_PAGE = 2_000
 
 Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
-Withdraw = Callable[[Callable[[Task], bool]], None]
 
 
-def reconcile(
-    context: Context, options: Options, turn: Turn, may_start: Callable[[], bool], withdraw: Withdraw
-) -> None:
+def reconcile(context: Context, options: Options, turn: Turn, may_start: Callable[[], bool]) -> None:
     """Compare all nodes of the context, record what differs, and leave what was found in the report."""
     comparing = Reconciling(context, options)
     turn(context, {Kind.COMPARE: comparing}, may_start)
     context.report.compared = comparing.settle()
     if options.read and not options.dry_run and may_start():
-        turn(context, {Kind.CHECK: Reading(context, withdraw)}, may_start)
+        turn(context, {Kind.CHECK: Reading(context)}, may_start)
 
 
 class Reconciling:

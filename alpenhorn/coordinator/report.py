@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.model.conditions import Key
-from alpenhorn.reasons import Reason, code_of, within
+from alpenhorn.outside import UNREADABLE
+from alpenhorn.reasons import Code, Reason, about, code_of, within
 from alpenhorn.workers.pool import Activity
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class Asked(NamedTuple):
         return not self.only or kind in self.only
 
 
+def file_label(acq: str | None, name: str | None, otherwise: str) -> str:
+    """Return the path of a file; `otherwise` when the index does not have it, or not as readable text."""
+    return otherwise if acq in (None, UNREADABLE) or name in (None, UNREADABLE) else f"{acq}/{name}"
+
+
 class Tally:
     """How much of one kind of work was done, in files and bytes."""
 
@@ -68,25 +74,23 @@ class Notes:
         self._level = level
         self._notes: dict[Reason, tuple[int, str]] = {}
         self.files: set[str] = set()  # those that are about the files that are their examples
-        self._lasting: dict[Reason, Key] = {}
+        self._lasting: dict[Reason, set[Key]] = {}
         self._left_out: set[Key] = set()
 
     def lasting(self, what: Reason, example: str = "", subject: str = "", files: bool = False) -> None:
         """Add what will be met again by each run until somebody does something about it.
 
-        `subject`: the node, host or other thing that is concerned, of which there is one such condition at a time;
-        without it another text is another condition.
+        `subject`: the node, host or other thing that is concerned; "": what the reason itself names.  With the code it
+        makes one condition, which may have several texts.
         """
-        if not subject:
-            from alpenhorn.plan.conditions import essence  # an idle run has nothing to report
+        from alpenhorn.plan.conditions import key  # an idle run has nothing to report
 
-            subject = essence(what)
-        self._lasting[what] = (str(code_of(what)), subject)
+        self._lasting.setdefault(what, set()).add(key(str(code_of(what)), subject or about(what)))
         self.add(what, example, files)
 
-    def conditions(self) -> dict[Key, Reason]:
+    def conditions(self) -> Iterator[tuple[Key, Reason]]:
         """The texts of what lasts."""
-        return {key: what for what, key in self._lasting.items()}
+        return ((key, what) for what, keys in self._lasting.items() for key in keys)
 
     def leave_out(self, keys: Collection[Key]) -> None:
         """Those were reported lately, and are no lines any more."""
@@ -118,7 +122,7 @@ class Notes:
         """One line for each, in the order in which they were first met."""
         lines = []
         for what, (times, example) in self._notes.items():
-            if self._lasting.get(what) in self._left_out:
+            if (keys := self._lasting.get(what)) and keys <= self._left_out:
                 continue
             more = f" ({times} {'files' if what in self.files else 'times'})" if times > 1 else ""
             first = f"; {'the first: ' if times > 1 else ''}{example}" if example else ""
@@ -168,9 +172,13 @@ class Report:
         self.waiting = Notes(logging.WARNING)
         self.later = Notes(logging.DEBUG)
 
-    def lasting(self) -> dict[Key, str]:
-        """What this run met that lasts."""
-        return {key: what for notes in self._all() for key, what in notes.conditions().items()}
+    def lasting(self) -> dict[Key, list[Reason]]:
+        """What this run met that lasts, with all its texts."""
+        met: dict[Key, list[Reason]] = {}
+        for notes in self._all():
+            for key, what in notes.conditions():
+                met.setdefault(key, []).append(what)
+        return met
 
     def leave_out(self, keys: Collection[Key]) -> None:
         """Report nothing of those that last and were reported lately; they count for the exit status all the same."""
@@ -179,6 +187,23 @@ class Report:
 
     def _all(self) -> tuple[Notes, ...]:
         return self.warnings, self.waiting, self.failures
+
+    def ending(self) -> tuple[Reason, bool] | None:
+        """Return why a run ended before all was done, and whether that is a failure; None when it did not."""
+        if self.stopped:
+            said = "stopped as asked; what was finished is recorded, the rest is left for the next run"
+            return within(Code.RUN_STOPPED(), said), True
+        if self.out_of_time:
+            why = Code.RUN_OUT_OF_TIME()
+            return within(why, f"{why}; the rest is left for the next run"), False
+        return None
+
+    @property
+    def silent(self) -> bool:
+        """Whether pulls failed since a host or node could not be reached, which is recorded of that and not of the
+        requests."""
+        codes = {code for (code, _), _ in self.failures.conditions()}
+        return not codes.isdisjoint((Code.HOST_SILENT, Code.SOURCE_UNSEEN))
 
     def tally(self, kind: str) -> Tally:
         return self.tallies.setdefault(kind, Tally())

@@ -9,13 +9,14 @@ from itertools import chain
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.naming import Listing, Naming
 from alpenhorn.index.charset import UNHELD
+from alpenhorn.model.conditions import IMPORTS
 from alpenhorn.model.imports import DetectJob, ImportFile, ImportJob, ImportResult
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
 from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
 from alpenhorn.plan.imports import Named, choose, is_new, without_taken
-from alpenhorn.reasons import Code, Reason, Why, headed
+from alpenhorn.reasons import Code, Reason, Why, about, headed
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
@@ -166,7 +167,9 @@ class Search(ABC):
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
-            context.report.warnings.lasting(headed(f"not imported from {node.name}", why), path)
+            context.report.warnings.lasting(
+                headed(f"not imported from {node.name}", why), path, f"{IMPORTS}{about(why, node.name)}"
+            )
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)

@@ -14,7 +14,7 @@ from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import history
 from alpenhorn.plan.conditions import span
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan import media
 from alpenhorn.workers.lock_holder import LockHolder
 
@@ -22,10 +22,18 @@ _HOLDER = re.compile(r"pid (\d+) on (\S+) since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)
 
 
 class Holder(NamedTuple):
-    """`since`: naive UTC."""
+    """The run that holds a lock; `since`: naive UTC; `pid`: None where it is not known."""
 
     who: str
     since: datetime.datetime
+    pid: int | None = None
+
+    def is_stuck(self, now: datetime.datetime, stuck_after: float) -> bool:
+        """`stuck_after`: in seconds."""
+        return now - self.since > datetime.timedelta(seconds=stuck_after)
+
+    def stuck(self, nodes: str, now: datetime.datetime) -> Reason:
+        return Code.STUCK(nodes=nodes, age=span((now - self.since).total_seconds()), holder=self.who)
 
 
 def tell(
@@ -33,27 +41,29 @@ def tell(
 ) -> bool:
     """Report the runs that have held nodes of this host, `busy` by name, for longer than `stuck_after`; tells whether
     there is one."""
-    limit = datetime.timedelta(seconds=config.sync.stuck_after)
     nodes: dict[Holder, list[str]] = {}
     for name, lock in busy.items():
-        held = _holder(lock)
-        if held is not None and now - held.since > limit:
+        held = holder(lock.holder(), lock.changed)
+        if held is not None and held.is_stuck(now, config.sync.stuck_after):
             nodes.setdefault(_known(index, lock, held), []).append(name)
-    for holder, names in nodes.items():
+    for run, names in nodes.items():
         text = ", ".join(sorted(names))
-        age = span((now - holder.since).total_seconds())
-        report.warnings.lasting(Code.STUCK(nodes=text, age=age, holder=holder.who), subject=text)
+        report.warnings.lasting(run.stuck(text, now), subject=text)
     return bool(nodes)
 
 
-def _holder(lock: LockHolder) -> Holder | None:
-    """As the lock's file has it; None where there is none any more."""
-    match = _HOLDER.search(lock.holder())
+def holder(named: str, changed: float | None) -> Holder | None:
+    """Return the holder of a lock as the lock file names it.
+
+    `changed`: when the file was written, POSIX seconds; None where there is no file any more.
+    """
+    match = _HOLDER.search(named)
     if match:
-        return Holder(f"process {match[1]} on host {match[2]}", datetime.datetime.fromisoformat(match[3]))
-    if lock.changed is None:
+        since = datetime.datetime.fromisoformat(match[3])
+        return Holder(f"process {match[1]} on host {match[2]}", since, int(match[1]))
+    if changed is None:
         return None
-    since = datetime.datetime.fromtimestamp(int(lock.changed), datetime.UTC).replace(tzinfo=None)
+    since = datetime.datetime.fromtimestamp(int(changed), datetime.UTC).replace(tzinfo=None)
     return Holder("it left no name", since)
 
 
@@ -68,4 +78,4 @@ def _known(index: Index, lock: LockHolder, held: Holder) -> Holder:
         return held
     if run.ended is not None or run.pid is None:
         return held
-    return Holder(f"run {run.id}, process {run.pid} on host {run.host}", run.started)
+    return Holder(f"run {run.id}, process {run.pid} on host {run.host}", run.started, run.pid)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import conditions, manifest_due, media
 from alpenhorn.coordinator import nodes as node_steps
-from alpenhorn.coordinator.context import Context, WholeRun, Worklist, no_longer_separate
+from alpenhorn.coordinator.context import Context, DecidesLate, WholeRun, Worklist, no_longer_separate
 from alpenhorn.coordinator.endings import Row
 from alpenhorn.coordinator.planning import group_ios, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.prepare import prepare
@@ -21,17 +21,18 @@ from alpenhorn.coordinator.report import Asked, Report, Watcher
 from alpenhorn.errors import Busy, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
+from alpenhorn.kinds import WORK, load
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
 from alpenhorn.scan import topology as topologies
-from alpenhorn.scan import work
 from alpenhorn.scan.pulls import pending_total
+from alpenhorn.scan.work import Place
 from alpenhorn.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -168,37 +169,52 @@ def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     return {node_id: answer.free_b for node_id, answer in answers.items()}
 
 
-@dataclass(eq=False, repr=False)  # as in Context
 class _Session:
     """The rounds of one run."""
 
-    index: Index
-    pool: Pool
-    config: Config
-    asked: Asked
-    watcher: Watcher
-    clock: Callable[[], datetime.datetime]
-    stopping: Callable[[], bool]
-    report: Report
-    run: runs.Run
-    started: float
-    start: topologies.Topology
-    nodes: list[NodeFact]
-    found: node_steps.Nodes
-    judged: media.Found = field(default_factory=media.Found)
-    compare: list[NodeFact] = field(default_factory=list)
-    troubles: Troubles = field(default_factory=Troubles)
-    renewed: float = field(default_factory=time.monotonic)
-    renew_at: float = field(default_factory=lambda: time.monotonic() + RENEW_EVERY)
-    lease: float = LEASE
-    recording: bool = False
-    away: bool = False  # the index, when it was last looked at
-    looked: float = field(default_factory=time.monotonic)
-    whole: WholeRun = field(default_factory=WholeRun)
-    halted: bool = False
-    lists: dict[Kind, Worklist] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(  # no dataclass, as in Context
+        self,
+        index: Index,
+        pool: Pool,
+        config: Config,
+        asked: Asked,
+        watcher: Watcher,
+        clock: Callable[[], datetime.datetime],
+        stopping: Callable[[], bool],
+        report: Report,
+        run: runs.Run,
+        started: float,
+        start: topologies.Topology,
+        nodes: list[NodeFact],
+        found: node_steps.Nodes,
+        judged: media.Found | None = None,
+        compare: Sequence[NodeFact] = (),
+        lease: float = LEASE,
+    ) -> None:
+        self.index = index
+        self.pool = pool
+        self.config = config
+        self.asked = asked
+        self.watcher = watcher
+        self.clock = clock
+        self.stopping = stopping
+        self.report = report
+        self.run = run
+        self.started = started
+        self.start = start
+        self.nodes = nodes
+        self.found = found
+        self.judged = media.Found() if judged is None else judged
+        self.compare = compare
+        self.troubles = Troubles()
+        self.renewed = self.looked = time.monotonic()
+        self.renew_at = self.renewed + RENEW_EVERY
+        self.lease = lease
+        self.recording = False
+        self.away = False  # the index, when it was last looked at
+        self.whole = WholeRun()
+        self.halted = False
+        self.lists: dict[Kind, Worklist] = {}
         self.index.hold_on = self._holds_on
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
 
@@ -221,7 +237,7 @@ class _Session:
             if self.asked.reconcile is not None:
                 from alpenhorn.coordinator.reconcile import reconcile  # one command's work
 
-                reconcile(context, self.asked.reconcile, self._turn, self._may_start, self._withdraw)
+                reconcile(context, self.asked.reconcile, self._turn, self._may_start)
                 break
             if first and (self.asked.manifest or manifest_due.uncertain(context, self._tokens(context))):
                 manifests = self._manifests(context)
@@ -326,6 +342,7 @@ class _Session:
             limits=limits,
             free_b=free_b,
             whole=self.whole,
+            withdraw=self._withdraw,
         )
 
     def _turn(self, context: Context, lists: dict[Kind, Worklist], may_start: Callable[[], bool]) -> None:
@@ -355,36 +372,18 @@ class _Session:
 
         Work that turns up while the round goes on is for the next one.
         """
-        lists: dict[Kind, Worklist] = {}
-        there = work.kinds(self.index, [io.node for io in context.ios.values()], context.groups)
+        nodes = [io.node for io in context.ios.values()]
         tape = any(isinstance(io, TapeNode) for io in context.ios.values())
-        if tape:
-            there |= {Kind.TAPE, Kind.CHECK}  # copies may be back that are to be checked
-        kinds = {kind for kind in there if self.asked.wants(kind)}
-
-        if Kind.IMPORT in kinds:
-            from alpenhorn.coordinator.imports import Imports
-
-            found = Imports(context)
-            lists |= dict.fromkeys((Kind.SURVEY, Kind.SEARCH, Kind.IMPORT, Kind.REMEMBER), found)
-        if Kind.TAPE in kinds:
-            from alpenhorn.coordinator.tape import Tapes
-
-            lists[Kind.TAPE] = Tapes(context)
-        # Before checks, so that what is deleted is not read first.
-        if Kind.DELETE in kinds:
-            from alpenhorn.coordinator.deletions import Deletions
-
-            deletions = lists[Kind.DELETE] = Deletions(context)
-            self.pool.decide_late(Kind.DELETE, lambda task: self._recounted(task, deletions.decided(task)))
-        if Kind.CHECK in kinds:
-            from alpenhorn.coordinator.checks import Checks
-
-            lists[Kind.CHECK] = Checks(context, self._withdraw)
-        if Kind.PULL in kinds:
-            from alpenhorn.coordinator.pulls import Pulls
-
-            lists[Kind.PULL] = Pulls(context, self._withdraw)
+        place = Place(nodes, list(context.groups), tape)
+        wanted = [work for work in WORK if self.asked.wants(work.name)]
+        there = [work for work in wanted if load(work.pending)(self.index, place)]
+        lists: dict[Kind, Worklist] = {}
+        for work in there:
+            worklist = load(work.worklist)(context)
+            lists |= dict.fromkeys(work.tasks, worklist)
+            if work.decides_late:
+                for kind in work.tasks:
+                    self.pool.decide_late(kind, partial(self._decided_late, worklist))
         return lists
 
     def _look_again(self, context: Context, every: float) -> None:
@@ -453,8 +452,9 @@ class _Session:
         self._planned(-task.files, -task.bytes)
         self._list_of(task).withdrawn(task)
 
-    def _recounted(self, task: Task, decided: Task | None) -> Task | None:
-        """What was decided of a task as a worker was to have it."""
+    def _decided_late(self, worklist: DecidesLate, task: Task) -> Task | None:
+        """Have a task decided once more as a worker is free for it; None: there is nothing left of it."""
+        decided = worklist.decided(task)
         files, size_b = (decided.files, decided.bytes) if decided is not None else (0, 0)
         self._planned(files - task.files, size_b - task.bytes)
         return decided

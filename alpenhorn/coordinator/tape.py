@@ -146,7 +146,7 @@ class Tapes:
         found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
             what = headed(f"not asked back from tape on {node.name}", NO_ROOM)
-            context.report.waiting.lasting(what, one.file.path)
+            context.report.waiting.lasting(what, one.file.path, node.name)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
         return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
 

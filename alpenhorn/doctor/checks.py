@@ -89,7 +89,9 @@ class Doctor:
         if here:
             yield Looking("the nodes of this host")
         # Before the threads of the next step, since workers are forked.
-        busy = yield from doctor_nodes.nodes(facts.topology, host, facts.marks, facts.media, self._now)
+        busy = yield from doctor_nodes.nodes(
+            facts.topology, host, facts.marks, facts.media, self._now, config.sync.stuck_after
+        )
         sources = doctor_hosts.sources(facts, host)
         if sources:
             yield Looking(f"asking {', '.join(source.name for source in sources)} by ssh")

@@ -96,14 +96,14 @@ def _client(database: Database) -> Iterator[Finding]:
         yield Finding(Level.PASS, f"TLS to the server of the index: ssl_mode {tls}{said}")
     if database.ssl_key is not None and _others_may(database.ssl_key):
         key = database.ssl_key
-        yield Finding(Level.WARN, f"the private key {key} can be read by others", f"chmod o-rwx {key}")
+        yield Finding(Level.WARN, Code.PRIVATE_KEY_READABLE(file=key), f"chmod o-rwx {key}")
     if database.read_default_file is not None or database.read_default_group:
         file = database.read_default_file or "the client library's own ones"
         group = f", group {database.read_default_group}" if database.read_default_group else ""
         yield Finding(Level.PASS, f"option file for the server of the index: {file}{group}")
     if database.read_default_file is not None and _others_may(database.read_default_file):
         file = database.read_default_file
-        yield Finding(Level.WARN, f"the option file {file} can be read by others", f"chmod o-rwx {file}")
+        yield Finding(Level.WARN, Code.OPTION_FILE_READABLE(file=file), f"chmod o-rwx {file}")
 
 
 def _has_password(url: str) -> bool:

@@ -12,6 +12,7 @@ from alpenhorn.fs import identity
 from alpenhorn.fs.own import open_own
 from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.fs.tree_lock import LOCK_NAME
+from alpenhorn.reasons import Code, Reason, within
 
 LOCKS = (LOCK_NAME, RUN_LOCK)
 
@@ -19,7 +20,7 @@ LOCKS = (LOCK_NAME, RUN_LOCK)
 class Danger(NamedTuple):
     """`refused`: a run does not work on the node as it is."""
 
-    text: str
+    text: Reason
     remedy: str
     refused: bool = False
 
@@ -36,7 +37,7 @@ def dangers(root: str) -> tuple[Danger, ...]:
             fd = open_own(root, path, os.O_RDONLY)
         except StorageError as error:
             text, _, remedy = str(error).partition("; ")
-            danger = Danger(text, remedy, refused=True)
+            danger = Danger(within(error.reason, text), remedy, refused=True)
             # Several files may have one fault: that of their directory.
             if danger not in found:
                 found.append(danger)
@@ -59,7 +60,7 @@ def _root(root: str, status: os.stat_result) -> list[Danger]:
     )
     return [
         Danger(
-            f"every user of this host can put files into {root}{whose}",
+            Code.ROOT_OPEN_TO_ALL(root=root, whose=whose),
             f"chmod o-w {shlex.quote(root)} (for several users: a group of theirs, and chmod 2770)",
         )
     ]
@@ -73,7 +74,7 @@ def _lock(path: str, status: os.stat_result, root: os.stat_result) -> list[Dange
     mode = "660" if group else "600"
     return [
         Danger(
-            f"other users can open {path}, and so hold its lock, for which runs would wait",
+            Code.LOCK_FILE_OPEN(path=path),
             f"alpenhorn sync as its owner sets that right, or: chmod {mode} {shlex.quote(path)}",
         )
     ]

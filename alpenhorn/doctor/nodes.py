@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
-import re
 import shlex
 import struct
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn.coordinator.nodes import make_ios
+from alpenhorn.coordinator.stuck import holder
 from alpenhorn.doctor.config import user
 from alpenhorn.doctor.dangers import Danger, dangers
 from alpenhorn.doctor.media import medium
@@ -33,19 +33,20 @@ from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pool import Pool
 
 MOST_WORKERS = 32
-LONG_RUN = datetime.timedelta(days=1)
-_HOLDER = re.compile(r"pid (\d+) on \S+ since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
+READ_ONLY = "is read-only"
 
 
 class Look(NamedTuple):
     """What a worker saw: `probe` as in a run; `unwritable`: why a run could not write; `locks`: why it could not
-    lock; `holder`: who holds the run lock, "" when nobody does; `real`: the root without symbolic links, "" unless the
-    node can be worked on.  `dangers`: what other users could do there, and what would be done to it by a run."""
+    lock; `holder`: who holds the run lock, "" when nobody does; `taken`: when the lock's file was written, POSIX
+    seconds; `real`: the root without symbolic links, "" unless the node can be worked on.  `dangers`: what other users
+    could do there, and what would be done to it by a run."""
 
     probe: ProbeOutcome
     unwritable: str = ""
     locks: str = ""
     holder: str = ""
+    taken: float | None = None
     real: str = ""
     dangers: tuple[Danger, ...] = ()
 
@@ -56,9 +57,11 @@ def nodes(
     marks: Marks,
     media: KnownMedia,
     now: datetime.datetime,
+    stuck_after: float,
     seconds: float | None = None,
 ) -> Generator[Finding, None, bool]:
-    """`seconds`: for each node's answer; None: as long as a run waits.
+    """`stuck_after`: seconds after which a run that holds a node is warned of; `seconds`: for each node's answer; None:
+    as long as a run waits.
 
     Returns whether a run is working on any of them.
     """
@@ -75,7 +78,7 @@ def nodes(
     with Pool(min(len(by_id), MOST_WORKERS), look) as pool:
         for node in by_id.values():
             for warning in ios[node.id].warnings:
-                yield Finding(Level.WARN, warning)
+                yield Finding(Level.WARN, Code.NODE_SETTINGS_WARNING(detail=warning))
             deadline = ios[node.id].probe_seconds if seconds is None else seconds
             pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node), files=0, deadline=deadline))
         seen: dict[int, Done] = {}
@@ -87,7 +90,9 @@ def nodes(
                 node = waiting.pop(0)
                 done = seen[node.id]
                 busy = busy or (isinstance(done.outcome, Look) and bool(done.outcome.holder))
-                yield from _node(node, done, marks, media, now)
+                yield from _node(node, done, marks, media)
+                if isinstance(done.outcome, Look) and done.outcome.holder:
+                    yield _run_lock(node, done.outcome, now, stuck_after)
     yield from _overlaps(here, {node_id: done.outcome for node_id, done in seen.items()})
     return busy
 
@@ -143,9 +148,7 @@ def _groups(topology: Topology, here: Sequence[NodeFact]) -> Iterator[Finding]:
             yield Finding(Level.FAIL, error.reason)
 
 
-def _node(
-    node: NodeFact, done: Done, marks: Marks, media: KnownMedia, now: datetime.datetime
-) -> Iterator[Finding]:
+def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterator[Finding]:
     if done.fate in (Fate.TIMED_OUT, Fate.ABANDONED):
         yield Finding(
             Level.FAIL,
@@ -159,12 +162,12 @@ def _node(
     seen: Look = done.outcome
     for danger in seen.dangers:
         level = Level.FAIL if danger.refused else Level.WARN
-        yield Finding(level, f"node {node.name}: {danger.text}", danger.remedy)
+        yield Finding(level, headed(f"node {node.name}", danger.text), danger.remedy)
     if any(danger.refused for danger in seen.dangers):
         return
     initialised_next = node.id in marks.initialised_next
     if seen.probe.uninitialised:
-        yield _unmarked(node, initialised_next)
+        yield _unmarked(node, initialised_next, media.knows(node.id))
         return
     if (node.id, seen.probe.owner) in marks.former_names:
         yield Finding(
@@ -184,7 +187,7 @@ def _node(
         yield Finding(
             Level.FAIL,
             Code.NODE_UNWRITABLE(node=node.name, why=seen.unwritable),
-            f"make all of it writable for {user()}, as whom runs work; or alpenhorn node deactivate {node.name}",
+            _writable_again(seen.unwritable, node),
         )
     elif seen.locks:
         yield Finding(Level.FAIL, Code.NODE_WITHOUT_LOCKS(node=node.name, why=seen.locks))
@@ -199,16 +202,29 @@ def _node(
     yield from _room(node, seen.probe.free_b)
     if seen.probe.free_files is not None and seen.probe.free_files <= SPARE:
         yield Finding(Level.WARN, Code.NO_INODES(node=f"node {node.name}", left=seen.probe.free_files))
-    if seen.holder:
-        yield _run_lock(node, seen.holder, now)
 
 
-def _unmarked(node: NodeFact, initialised_next: bool) -> Finding:
+def _writable_again(why: str, node: NodeFact) -> str:
+    how = (
+        "mount it writable"
+        if why.endswith(READ_ONLY)
+        else f"make all of it writable for {user()}, as whom runs work"
+    )
+    return f"{how}; or alpenhorn node deactivate {node.name}"
+
+
+def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
     if initialised_next:
         return Finding(
             Level.WARN,
             Code.ROOT_NOT_MARKED_YET(node=node.name, root=node.root),
             "alpenhorn sync",
+        )
+    if known:
+        return Finding(
+            Level.FAIL,
+            Code.ROOT_WITHOUT_MARKER(node=node.name, root=node.root, marker=MARKER),
+            f"mount its storage there; if another disk is to take its place: alpenhorn node init {node.name}",
         )
     return Finding(
         Level.FAIL,
@@ -230,16 +246,12 @@ def _room(node: NodeFact, free_b: int | None) -> Iterator[Finding]:
         )
 
 
-def _run_lock(node: NodeFact, holder: str, now: datetime.datetime) -> Finding:
-    text = f"node {node.name}: a run is working on it ({holder})"
-    match = _HOLDER.fullmatch(holder)
-    if match is None or now - datetime.datetime.fromisoformat(match[2]) < LONG_RUN:
-        return Finding(Level.PASS, text)
-    return Finding(
-        Level.WARN,
-        Code.NODE_LOCKED_FOR_LONG(detail=text),
-        f"look whether it still does anything: ps -o pid,etime,args -p {match[1]}",
-    )
+def _run_lock(node: NodeFact, seen: Look, now: datetime.datetime, stuck_after: float) -> Finding:
+    held = holder(seen.holder, seen.taken)
+    if held is None or not held.is_stuck(now, stuck_after):
+        return Finding(Level.PASS, f"node {node.name}: a run is working on it ({seen.holder})")
+    remedy = "" if held.pid is None else f"ps -o pid,etime,args -p {held.pid}"
+    return Finding(Level.WARN, held.stuck(f"node {node.name}", now), remedy)
 
 
 # --- in a worker ---------------------------------------------------------------------------------------
@@ -254,11 +266,13 @@ def look(task: Task, report: Reporter) -> Look:
     if found.error or node.root is None:
         return Look(found, dangers=risks)
     unwritable = _unwritable(node.root)
+    named, taken = _holder(os.path.join(node.root, RUN_LOCK))
     return Look(
         found,
         unwritable,
         unwritable or _locks(node.root),
-        _holder(os.path.join(node.root, RUN_LOCK)),
+        named,
+        taken,
         os.path.realpath(node.root),
         risks,
     )
@@ -266,7 +280,7 @@ def look(task: Task, report: Reporter) -> Look:
 
 def _unwritable(root: str) -> str:
     if os.statvfs(root).f_flag & os.ST_RDONLY:
-        return f"the file system of {root} is read-only"
+        return f"the file system of {root} {READ_ONLY}"
     private, run_lock = os.path.join(root, os.path.dirname(RUN_LOCK)), os.path.join(root, RUN_LOCK)
     for path in (root, private, run_lock, os.path.join(root, LOCK_NAME)):
         need = os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(path) else 0)
@@ -297,12 +311,14 @@ def _locks(root: str) -> str:
     return ""
 
 
-def _holder(path: str) -> str:
-    """Who holds a run lock, told without taking it: a run that starts just now must not find it taken."""
+def _holder(path: str) -> tuple[str, float | None]:
+    """Who holds a run lock, and when its file was written, without taking the lock: a run that starts just now must not
+    find it taken."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
             answer = fcntl.fcntl(file.fileno(), fcntl.F_OFD_GETLK, ofd.exclusive(0))
+            written = os.fstat(file.fileno()).st_mtime
     except OSError:
-        return ""
+        return "", None
     (kind,) = struct.unpack_from("@h", answer)
-    return "" if kind == fcntl.F_UNLCK else RunLock(path).holder()
+    return ("", None) if kind == fcntl.F_UNLCK else (RunLock(path).holder(), written)

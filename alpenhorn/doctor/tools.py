@@ -10,7 +10,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, CommandFailed, CommandTimedOut
 from alpenhorn.fs.command import run
 from alpenhorn.index.check import Finding, Level
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import rsync
 
 TOOL_SECONDS = 10.0
@@ -86,11 +86,9 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
 
 
 def _too_old(bad: Level, path: str, version: str) -> Finding:
-    return Finding(
-        bad,
-        f"rsync {version} ({path}) is too old: alpenhorn needs {rsync.OLDEST} or later",
-        "install a newer rsync, or set its path in [transfer] rsync",
-    )
+    text = f"rsync {version} ({path}) is too old: alpenhorn needs {rsync.OLDEST} or later"
+    remedy = "install a newer rsync, or set its path in [transfer] rsync"
+    return Finding(bad, Reason(text, Code.RSYNC_TOO_OLD), remedy)
 
 
 def _with_version(tool: str, path: str, said: str) -> str:

@@ -13,8 +13,9 @@ from alpenhorn.errors import StorageError
 from alpenhorn.extensions.points import in_words
 from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, TapeNode
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.pulls import Method, PullFact
+from alpenhorn.model.pulls import PullFact
 from alpenhorn.reasons import Code
+from alpenhorn.transfer.methods import BY_SETTING
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def check_node(node: Node) -> None:
     """Ask what the process that plans asks of a node.  Raises TypeError for an answer of the wrong type."""
     jobs, seconds = node.jobs, node.probe_seconds
     _expect(jobs is None or (type(jobs) is int and jobs > 0), "jobs", jobs, "a number of workers or None")
-    _expect(node.local_method in (Method.COPY, Method.RSYNC), "local_method", node.local_method, "a Method")
+    _expect(node.local_method in BY_SETTING.values(), "local_method", node.local_method, "a Method")
     _expect(_is_time(seconds) and seconds > 0, "probe_seconds", seconds, "a number of seconds")
     _expect(_are_texts(node.warnings), "warnings", node.warnings, "a tuple of texts")
     if isinstance(node, TapeNode):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alpenhorn.errors import CommandFailed, CommandTimedOut, Stopped, StorageError, UnsafePath
 from alpenhorn.fs import processes
+from alpenhorn.reasons import Code
 
 if TYPE_CHECKING:
     import subprocess
@@ -91,11 +92,11 @@ def _start(argv: Sequence[str], feed: bool, env: Mapping[str, str] | None) -> su
             preexec_fn=lambda: processes.die_with_parent(parent),
         )
     except FileNotFoundError:
-        raise StorageError(f"{program} is not on PATH; install it, or set its path") from None
+        raise StorageError(Code.PROGRAM_MISSING(program=program)) from None
     except OSError as error:
-        raise StorageError(f"{program} cannot be started: {error.strerror}") from None
+        raise StorageError(Code.PROGRAM_NOT_STARTED(program=program, why=error.strerror)) from None
     except ValueError as error:
-        raise UnsafePath(f"{program} cannot be given these arguments: {error}") from None
+        raise UnsafePath(Code.PROGRAM_ARGUMENTS_IMPOSSIBLE(program=program, why=error)) from None
 
 
 def _converse(
@@ -203,7 +204,7 @@ class _Conversation:
             self._stdout.append(data)
             self._length += len(data)
             if self._length > STDOUT_KEPT:
-                raise StorageError(f"{self.program} gave an answer of more than {STDOUT_KEPT >> 20} MiB")
+                raise StorageError(Code.PROGRAM_ANSWER_TOO_LONG(program=self.program, most=STDOUT_KEPT >> 20))
             return
         *lines, self._line = (self._line + data).replace(b"\r", b"\n").split(b"\n")
         if len(self._line) > LINE_KEPT:

@@ -15,6 +15,7 @@ from types import TracebackType
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.fs.paths import Below
 from alpenhorn.fs.syscalls import flush, syncfs
+from alpenhorn.reasons import Code
 
 FEW = 8  # files that are flushed one by one; more are flushed with one call for the file system
 FEW_DIRECTORIES = 2 * FEW
@@ -37,7 +38,7 @@ class Flusher:
                 os.open(root, _DIRECTORY) if isinstance(root, str) else os.open(".", _DIRECTORY, dir_fd=root)
             )
         except OSError as error:
-            raise StorageError(f"the root {root} cannot be opened: {error.strerror}") from None
+            raise StorageError(Code.ROOT_NOT_OPENED(root=root, why=error.strerror)) from None
         self._below = Below(self._root)
         self._devices = {os.fstat(self._root).st_dev: self._root}
         self._writable = not _read_only(self._root)

@@ -19,9 +19,10 @@ import stat
 from contextlib import suppress
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.fs.own import open_own, share
+from alpenhorn.fs.own import open_own
 from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.placing import PRIVATE, Stage
+from alpenhorn.fs.sharing import share
 from alpenhorn.model.nodes import Identity
 from alpenhorn.reasons import Code
 
@@ -77,9 +78,7 @@ def write(root: str, identity: Identity) -> None:
     try:
         found, slot = _newest(root, _read(root, fd))
         if (found.index_id, found.medium) != (identity.index_id, identity.medium):
-            raise StorageError(
-                f"{root}: another medium was mounted there meanwhile; nothing was changed on it"
-            )
+            raise StorageError(Code.OTHER_MEDIUM_MEANWHILE(root=root))
         os.pwrite(fd, _slot(identity), SLOT_B * (1 - slot))
         os.fdatasync(fd)
     finally:
@@ -94,9 +93,9 @@ def create(stage: Stage, identity: Identity) -> None:
         os.unlink(NAME, dir_fd=stage.fd)
     fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
     try:
-        share(fd, stage.fd)
+        # The next generation is written in place, by whichever user's run.
+        share(fd, stage.fd, regroup=True)
         os.write(fd, _slot(identity) + _EMPTY)
-        stage.share(fd)  # the next generation is written in place, by whichever user's run
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -115,10 +114,7 @@ def _newest(root: str, content: bytes) -> tuple[Identity, int]:
     for raw in slots:
         head = _HEAD.match(raw)
         if head and int(head[1]) > 1:
-            raise StorageError(
-                f"{root}/{PATH} is of version {int(head[1])}, and this program knows version 1: install a newer"
-                " alpenhorn"
-            )
+            raise StorageError(Code.IDENTITY_TOO_NEW(file=f"{root}/{PATH}", version=int(head[1])))
     if len(content) != 2 * SLOT_B:
         raise _damaged(root, f"it has {len(content)} bytes or more, not {2 * SLOT_B}")
     found = [(one, number) for number, raw in enumerate(slots) if (one := _parse(raw)) is not None]
@@ -146,7 +142,4 @@ def _slot(identity: Identity) -> bytes:
 
 
 def _damaged(root: str, why: str) -> StorageError:
-    return StorageError(
-        f"the identity file {root}/{PATH} is damaged: {why}; remove it, and the next run takes the medium for another"
-        " one and reads every copy on it"
-    )
+    return StorageError(Code.IDENTITY_DAMAGED(file=f"{root}/{PATH}", why=why))

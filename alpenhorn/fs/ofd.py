@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from alpenhorn.errors import Stopped, StorageError
 from alpenhorn.fs.own import open_own
+from alpenhorn.reasons import Code, Reason
 
 # struct flock of fcntl(2): type, whence, start, length (0: to the end of all offsets), pid (must be 0).
 _FLOCK = struct.Struct("@hhqqi4x")
@@ -33,7 +34,7 @@ _STOP_GRACE = 1.0
 _REOPENINGS = 100
 
 _NO_SUCH_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
 def exclusive(byte: int) -> bytes:
@@ -123,7 +124,7 @@ class LockFile:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StorageError(f"cannot look at the lock file {self.path}: {error.strerror}") from error
+            raise StorageError(Code.LOCK_FILE_UNREADABLE(path=self.path, why=error.strerror)) from error
 
     def close(self) -> None:
         """Drop every lock and close the file; nothing happens when it is closed already."""
@@ -152,11 +153,9 @@ class LockFile:
             if error.errno == errno.EAGAIN:
                 return False
             if error.errno in _NO_SUCH_LOCKS:
-                raise StorageError(
-                    f"the file system of {self.path} has no open-file-description locks ({error.strerror}); "
-                    "a node needs them: mount it with POSIX locks, or keep the node on another file system"
-                ) from error
-            raise StorageError(f"cannot lock {self.path}: {error.strerror}") from error
+                why = Code.FILE_SYSTEM_WITHOUT_LOCKS(path=self.path, why=error.strerror)
+                raise StorageError(why) from error
+            raise StorageError(Code.LOCKING_FAILED(path=self.path, why=error.strerror)) from error
         return True
 
 
@@ -190,7 +189,7 @@ def take_current(
         if file is not None:
             file.close()
         raise
-    raise StorageError(f"{path} is replaced again and again: find out by what; it must stay in place")
+    raise StorageError(Code.LOCK_FILE_REPLACED(path=path))
 
 
 def deadline_after(timeout: float | None, blocking: bool) -> float | None:
@@ -206,16 +205,13 @@ def byte_of(request: bytes) -> int:
     return start
 
 
-def _why_not_opened(path: str, root: str, error: OSError) -> str:
+def _why_not_opened(path: str, root: str, error: OSError) -> Reason:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"{root} is not there: is it mounted, and is the node's root right?"
-    remedy = ""
-    if error.errno in _DENIED:
-        remedy = (
-            "; the user running alpenhorn must be able to write to this file and its directory: give the root to a"
-            " group in which all of them are, and make it writable for that group"
-        )
-    return f"cannot open the lock file {path}: {error.strerror}{remedy}"
+        return Code.LOCK_FILE_WITHOUT_ROOT(root=root)
+    if error.errno == errno.EROFS:
+        return Code.LOCK_FILE_READ_ONLY(path=path, why=error.strerror)
+    code = Code.LOCK_FILE_DENIED if error.errno in _DENIED else Code.LOCK_FILE_NOT_OPENED
+    return code(path=path, why=error.strerror)
 
 
 _lock_files: weakref.WeakSet[LockFile] = weakref.WeakSet()

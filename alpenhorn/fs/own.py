@@ -8,17 +8,18 @@ and for nobody else: whoever can open a lock file can hold its lock.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
 
 from alpenhorn.errors import StorageError
+from alpenhorn.fs.sharing import GROUP_DIRECTORY, GROUP_FILE, set_mode
 from alpenhorn.reasons import Code
 
 PRIVATE = ".alpenhorn"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_GROUP = stat.S_IRWXG | stat.S_ISGID
 
 
 def open_own(root: str, path: str, flags: int) -> int:
@@ -54,9 +55,9 @@ def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
         except FileExistsError:
             pass
         except OSError as error:
-            raise StorageError(
-                f"cannot make {path}: {error.strerror}; the user running alpenhorn must be able to write to {root}"
-            ) from error
+            if error.errno == errno.EROFS:
+                raise StorageError(Code.OWN_READ_ONLY(path=path, why=error.strerror)) from error
+            raise StorageError(Code.OWN_NOT_MADE(path=path, why=error.strerror, root=root)) from error
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
     except NotADirectoryError:
@@ -66,7 +67,7 @@ def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
         _check_owner(status, above, path)
         wanted = stat.S_IMODE(status.st_mode) & ~stat.S_IWOTH
         if make:
-            _set_mode(fd, status, above, wanted, _GROUP)
+            set_mode(fd, status, above, wanted, GROUP_DIRECTORY, regroup=True)
         if os.fstat(fd).st_mode & stat.S_IWOTH and not above.st_mode & stat.S_IWOTH:
             raise StorageError(Code.OWN_OPEN(path=path))
     except BaseException:
@@ -94,17 +95,12 @@ def _open_file(directory: int, name: str, flags: int, root: os.stat_result, path
         _check_owner(status, root, path)
         if flags & os.O_CREAT:
             mode = stat.S_IMODE(status.st_mode)
-            _set_mode(fd, status, root, 0o660 if mode & stat.S_IWGRP else 0o600, 0o060)
+            wanted = 0o660 if mode & stat.S_IWGRP else 0o600
+            set_mode(fd, status, root, wanted, GROUP_FILE, regroup=True)
     except BaseException:
         os.close(fd)
         raise
     return fd
-
-
-def share(fd: int, directory: int) -> None:
-    """Let the group write to a file of ours as well, where it lies in a directory for a group."""
-    status, above = os.fstat(fd), os.fstat(directory)
-    _set_mode(fd, status, above, stat.S_IMODE(status.st_mode), 0o060)
 
 
 def entitled(status: os.stat_result, root: os.stat_result) -> bool:
@@ -124,21 +120,6 @@ def _check_owner(status: os.stat_result, root: os.stat_result, path: str) -> Non
     if not entitled(status, root):
         me = user_name(os.geteuid())
         raise StorageError(Code.OWN_STRANGER(path=path, user=user_name(status.st_uid), me=me))
-
-
-def _set_mode(fd: int, status: os.stat_result, above: os.stat_result, wanted: int, group: int) -> None:
-    """Set the mode of what is ours; where it lies in a directory for a group, it is for that group."""
-    if status.st_uid != os.geteuid():
-        return
-    with suppress(OSError):  # a file system without modes; or a group in which this user is not
-        if above.st_mode & stat.S_IWGRP and status.st_gid != above.st_gid:
-            os.fchown(fd, -1, above.st_gid)
-            status = os.fstat(fd)
-    if above.st_mode & stat.S_IWGRP and status.st_gid == above.st_gid:
-        wanted |= group
-    with suppress(OSError):
-        if stat.S_IMODE(status.st_mode) != wanted:
-            os.fchmod(fd, wanted)
 
 
 def _something_else(directory: int, name: str, path: str, wanted: str) -> StorageError:

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.model.nodes import MARKER
+from alpenhorn.reasons import Code
 
 # An element that is empty, "." or "..", or a NUL anywhere.
 _BAD = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
@@ -26,20 +27,18 @@ def check_relative(path: str) -> str:
     """Return `path` if it can be a file's path below a root; raises UnsafePath otherwise."""
     _check_shape(path)
     if _OWN.match(path):
-        raise UnsafePath(f"{path!r} is one of alpenhorn's own files, not a file of an acquisition")
+        raise UnsafePath(Code.PATH_IS_OURS(path=path))
     return path
 
 
 def _check_shape(path: str) -> None:
     if _BAD.search(path):
-        raise UnsafePath(
-            f"{path!r} is no path below a root: an element is empty, '.' or '..', or holds a NUL"
-        )
+        raise UnsafePath(Code.PATH_NOT_BELOW_ROOT(path=path))
     if not path.isascii():
         try:
             os.fsencode(path)
         except UnicodeEncodeError:
-            raise UnsafePath(f"{path!r} is not a name that a file can have here") from None
+            raise UnsafePath(Code.PATH_NOT_ENCODABLE(path=path)) from None
 
 
 def open_below(root: str | int, path: str, flags: int, mode: int = 0o600) -> int:
@@ -127,7 +126,7 @@ def not_followed(directory: int, name: str, path: str) -> UnsafePath | None:
         link = stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
     except OSError:
         return None
-    return UnsafePath(f"{path!r}: {name!r} is a symbolic link, which is not followed") if link else None
+    return UnsafePath(Code.SYMBOLIC_LINK_ON_PATH(path=repr(path), name=repr(name))) if link else None
 
 
 _KINDS = {

@@ -16,9 +16,9 @@ from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
 from alpenhorn.fs import descriptors, own
 from alpenhorn.fs.abilities import Abilities
 from alpenhorn.fs.directories import Parents
-from alpenhorn.fs.sharing import share
 from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
+from alpenhorn.reasons import Code
 
 PRIVATE = own.PRIVATE
 PARTS = "part-"  # a stage so named holds one big file, and outlives the run
@@ -28,6 +28,8 @@ _OPEN_DIRECTORIES = 200  # fewer where the limit of open files is low
 
 class Occupied(AlpenhornError):
     """Something is at the path already."""
+
+    code = Code.PATH_OCCUPIED
 
 
 class Stage:
@@ -39,9 +41,9 @@ class Stage:
 
     def __init__(self, root: str, name: str) -> None:
         if not os.path.isabs(root):
-            raise StorageError(f"the root {root!r} is not an absolute path")
+            raise StorageError(Code.ROOT_NOT_ABSOLUTE(root=root))
         if not name or "/" in name or name in (".", ".."):
-            raise StorageError(f"{name!r} cannot be the name of a stage")
+            raise StorageError(Code.STAGE_NAME_IMPOSSIBLE(name=name))
         self.name = name
         self.path = os.path.join(root, PRIVATE, name)
         self._open: list[int] = []
@@ -49,7 +51,7 @@ class Stage:
             try:
                 self._root = self._keep(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
             except FileNotFoundError:
-                raise StorageError(f"the root {root} is not there: is its storage mounted?") from None
+                raise StorageError(Code.ROOT_NOT_THERE(root=root)) from None
             self._private = self._keep(own.open_directory(self._root, PRIVATE, root))
             self.fd = self._keep(own.open_directory(self._private, name, f"{root}/{PRIVATE}"))
             self.abilities = Abilities(self._root, self.fd)
@@ -152,10 +154,6 @@ class Stage:
         flush(self._private)
         flush(self._root)
 
-    def share(self, fd: int) -> None:
-        """Let the root's group write to an open file of the stage, where the group may write to the root."""
-        share(fd, self._root)
-
     def clear(self) -> None:
         """Remove the stage with all that is left in it, and close it."""
         for _, directories, files, fd in os.fwalk(".", topdown=False, dir_fd=self.fd):
@@ -177,7 +175,7 @@ def _attempt(
         directory, name = parents.of(path)
         act(number, directory, name)
     except FileExistsError:
-        return Occupied(f"something is at {path!r} already")
+        return Occupied(Code.PATH_OCCUPIED(path=repr(path)))
     except UnsafePath as error:
         return error
     except OSError as error:
@@ -193,7 +191,5 @@ def _replace(source: str, source_dir: int, name: str, directory: int, path: str)
         try:
             os.rmdir(name, dir_fd=directory)
         except OSError as error:
-            raise UnsafePath(
-                f"{path!r} is a directory, which a file cannot replace ({error.strerror}); move it away"
-            ) from None
+            raise UnsafePath(Code.PATH_IS_DIRECTORY(path=path, why=error.strerror)) from None
         os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)

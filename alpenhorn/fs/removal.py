@@ -19,7 +19,7 @@ from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
 from alpenhorn.fs.paths import Below, check_relative, kind
 from alpenhorn.fs.tree_lock import TreeLock
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Reason
 
 PATIENCE = (
     30.0  # seconds to wait for whoever places files, before empty directories are left to the next deletion
@@ -28,6 +28,9 @@ PATIENCE = (
 
 class Differs(AlpenhornError):
     """What is at a path is not the file that the index knows, and was left alone."""
+
+    def __init__(self, why: Reason) -> None:
+        super().__init__(why)
 
 
 def accept(entry: Entry) -> None:
@@ -62,9 +65,7 @@ class OpenRoot:
         try:
             self._root = os.open(root, os.O_PATH | os.O_DIRECTORY)
         except OSError as error:
-            raise StorageError(
-                f"the root {root} cannot be opened: {error.strerror}; is its storage mounted?"
-            ) from None
+            raise StorageError(Code.ROOT_NOT_OPENED(root=root, why=error.strerror)) from None
         self._at_end = ExitStack()
         self._at_end.callback(os.close, self._root)
         self._below = Below(self._root)
@@ -124,13 +125,13 @@ class Removal(OpenRoot):
         """
         directory, name = self._below.parent(check_relative(path))
         if self._folds and (other := alias(self._root, path, self._listed)):
-            raise Differs(f"the file system finds it under another name, {other!r}")
+            raise Differs(Code.FOUND_UNDER_OTHER_NAME(listed=other))
         self._directories[path.rpartition("/")[0]] = None
         entry = _look(directory, name, size_b)
         decide(entry)
         # Deciding takes its time where other storages have to answer.
         if _look(directory, name, size_b).inode != entry.inode:
-            raise Differs("another file took its place a moment ago")
+            raise Differs(Code.FILE_REPLACED_MEANWHILE())
         os.unlink(name, dir_fd=directory)
         return entry.status
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.fs import ofd
+from alpenhorn.reasons import Code
 
 LOCK_NAME = ".alpenhorn.lock"
 
@@ -52,6 +53,8 @@ class LockOrderError(AlpenhornError):
 class LockTimeout(AlpenhornError):
     """The tree could not be had in time.  `seconds` is 0 when there was to be no wait at all; `holders`: the processes
     that are known to be in the way."""
+
+    code = Code.TREE_LOCK_TIMED_OUT
 
     def __init__(self, root: str, state: str, seconds: float, holders: Sequence[str] = ()) -> None:
         super().__init__(root, state, seconds, holders)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import COMPONENTS
+from alpenhorn.reasons import Code
 
 _VARIABLES = (
     *("innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog", "read_only", "super_read_only"),
@@ -43,8 +44,7 @@ def _engines(engines: Iterable[tuple[str, str]]) -> Iterator[Finding]:
     shown = ", ".join(f"{table} ({engine})" for table, engine in others)
     yield Finding(
         Level.FAIL,
-        f"these tables have neither transactions nor locks of rows: {shown}; two hosts that delete copies of a file at"
-        " the same time may remove the last ones, and a run that is killed leaves half of what it recorded",
+        Code.TABLES_NOT_TRANSACTIONAL(tables=shown),
         "with a backup at hand and nothing running: "
         + "; ".join(f"ALTER TABLE {table} ENGINE=InnoDB" for table, _ in others),
     )
@@ -55,8 +55,7 @@ def _read_only(settings: Mapping[str, str]) -> Iterator[Finding]:
     if on:
         yield Finding(
             Level.FAIL,
-            f"the server is read-only ({' and '.join(on)}), as replicas are: runs can record nothing there, and what a"
-            " replica says may be old, so that deletions would rest on copies that are gone",
+            Code.SERVER_READ_ONLY(settings=" and ".join(on)),
             "name the primary server in [database] url",
         )
 
@@ -66,8 +65,7 @@ def _flushing(settings: Mapping[str, str]) -> Iterator[Finding]:
     if flush != "1":
         yield Finding(
             Level.WARN,
-            f"the server does not flush every commit (innodb_flush_log_at_trx_commit = {flush}): after a crash or power"
-            " cut there the index may call copies good that were deleted in the last second or two",
+            Code.SERVER_FLUSHES_LATE(value=flush),
             "SET GLOBAL innodb_flush_log_at_trx_commit = 1, and in the server's configuration; after such a crash:"
             " alpenhorn reconcile on every host",
         )
@@ -75,15 +73,13 @@ def _flushing(settings: Mapping[str, str]) -> Iterator[Finding]:
     if settings.get("log_bin") == "ON" and binlog != "1":
         yield Finding(
             Level.WARN,
-            f"the server does not flush its binary log with every commit (sync_binlog = {binlog}): after a crash there,"
-            " replicas and point-in-time restores lack commits, and call copies good that were deleted",
+            Code.SERVER_FLUSHES_BINLOG_LATE(value=binlog),
             "SET GLOBAL sync_binlog = 1, and in the server's configuration; before a replica takes over after a crash:"
             " alpenhorn reconcile on every host",
         )
     if settings.get("innodb_doublewrite") in ("OFF", "0"):
         yield Finding(
             Level.WARN,
-            "the server writes pages without protection against half written ones (innodb_doublewrite is off): a power"
-            " cut there may damage the index",
+            Code.SERVER_WITHOUT_DOUBLEWRITE(),
             "switch it on, unless the storage writes pages as a whole, as ZFS does",
         )

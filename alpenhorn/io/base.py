@@ -37,7 +37,7 @@ class WrongSettings(StorageError):
     code = Code.SETTINGS_WRONG
 
     def __init__(self, owner: str, fault: str, option: str) -> None:
-        super().__init__(owner, fault, option)
+        Exception.__init__(self, owner, fault, option)  # its message is made of them
         self.owner = owner
         self.fault = fault
         self.option = option

@@ -32,8 +32,8 @@ from alpenhorn.io.base import (
 from alpenhorn.model.nodes import MARKER, GroupFact, NodeFact
 from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code
+from alpenhorn.transfer.methods import BY_SETTING
 
-METHODS = {"auto": Method.COPY, "rsync": Method.RSYNC}
 MOST_RESERVED = 1000  # times a file's length
 PART_SECONDS = 14 * 86_400  # longer than the back-off ever gets
 
@@ -56,13 +56,13 @@ class DefaultNode(Node):
             raise self._wrong("reserve_factor", f"a number from 1 to {MOST_RESERVED}")
         if self._jobs is not None and (type(self._jobs) is not int or self._jobs < 1):
             raise self._wrong("jobs", "a whole number of at least 1")
-        if not isinstance(method, str) or method not in METHODS:
+        if not isinstance(method, str) or method not in BY_SETTING:
             raise self._wrong("method", "auto or rsync")
         if "bwlimit" in settings:
             from alpenhorn.io.bandwidth import node_bwlimit  # most nodes have no limit
 
             node_bwlimit(node.name, settings)
-        self._method = METHODS[method]
+        self._method = BY_SETTING[method]
 
     def _wrong(self, key: str, expected: str) -> StorageError:
         return wrong_setting(f"node {self.node.name}", self.settings, key, expected)

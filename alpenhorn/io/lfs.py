@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
+from alpenhorn.reasons import Code
 
 FLAGS = {"user": "-u", "group": "-g", "project": "-p"}
 DEFAULT_QUOTA = "using default block quota setting"
@@ -50,7 +51,7 @@ def parse_quota(answer: str, path: str) -> Quota:
     used = _USED.fullmatch(columns[0]) if columns else None
     limits = [columns[n] for n in (1, 2)] if len(columns) == _COLUMNS else []
     if begin or not found or used is None or not limits or not all(limit.isdecimal() for limit in limits):
-        raise StorageError(f"lfs quota gave an answer that is not understood: {answer.strip()[:200]!r}")
+        raise StorageError(Code.LFS_QUOTA_UNCLEAR(answer=answer.strip()[:200]))
     soft, hard = map(int, limits)
     return Quota(int(used[1]), None if DEFAULT_QUOTA in rest else hard or soft)
 

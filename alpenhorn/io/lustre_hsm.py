@@ -18,7 +18,7 @@ from alpenhorn.io.lustre_quota import LustreQuotaNode
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.tape import Told, Where
-from alpenhorn.reasons import Code, Why, from_outside, within
+from alpenhorn.reasons import Code, Why, from_outside, headed, within
 
 NAME = "LustreHSM"
 MOST_WAIT = 30 * 86_400
@@ -105,7 +105,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
     def _check_directory(self, directory: int) -> None:
         self.check()
         if not os.path.samestat(os.fstat(directory), os.stat(self.root)):
-            raise StorageError(f"something else was mounted at {self.root} meanwhile")
+            raise StorageError(Code.ROOT_MOUNTED_OVER(root=self.root))
 
     def initialise(self, formerly: str | None = None) -> None:
         if self._marked_name() is not None:
@@ -190,11 +190,10 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
                 yield names[left[0]], reason
                 left = left[1:]
             elif call.failed is not None:
-                raise StorageError(f"{verb} on node {self.node.name}: {call.failed}")
+                raise StorageError(headed(f"{verb} on node {self.node.name}", call.failed.reason))
             elif rest or not found:
                 raise StorageError(
-                    f"{verb} on node {self.node.name}: lfs gave an answer that is not understood:"
-                    f" {rest.strip()[:200]!r}"
+                    Code.LFS_ANSWER_UNCLEAR(verb=verb, node=self.node.name, answer=rest.strip()[:200])
                 )
 
     def _change(self, verb: str, paths: Sequence[str]) -> dict[str, str]:
@@ -227,7 +226,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
         except CommandFailed as error:
             return _Call(error.stdout, error.stderr, error)
         except CommandTimedOut as error:
-            raise StorageError(f"{verb} on node {self.node.name}: {error}") from error
+            raise StorageError(headed(f"{verb} on node {self.node.name}", error.reason)) from error
         return _Call(done.stdout, done.stderr)
 
 

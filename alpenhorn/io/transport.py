@@ -8,7 +8,7 @@ from typing import Any
 from alpenhorn.io.base import Group, Misfit, Room, StorageClass
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
-from alpenhorn.reasons import Code, Reason, code_of
+from alpenhorn.reasons import Code, Reason, about, code_of
 
 
 class TransportGroup(Group):
@@ -55,7 +55,8 @@ class TransportGroup(Group):
         if not obstacles:
             return Code.GROUP_WITHOUT_DISK(group=self.group.name)
         codes = {code_of(why) for why in obstacles}
-        return Reason("; ".join(obstacles), codes.pop() if len(codes) == 1 else Code.NO_NODE_TAKES_FILE)
+        code = codes.pop() if len(codes) == 1 else Code.NO_NODE_TAKES_FILE
+        return Reason("; ".join(obstacles), code, ", ".join(about(why) for why in obstacles))
 
 
 def _last_if_unknown(left_b: int | None) -> float:

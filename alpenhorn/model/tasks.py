@@ -36,6 +36,14 @@ class Kind(StrEnum):
     LOOK = "look"
     SEPARATE = "separate"
 
+    @property
+    def changes(self) -> bool:
+        """Whether its tasks change a node's copies, or what the index says of them: a new generation comes first."""
+        return self in _CHANGING
+
+
+_CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE, Kind.SEPARATE})
+
 
 class AttemptFact(NamedTuple):
     """The failed attempts so far; `next` is when the next one may be made."""

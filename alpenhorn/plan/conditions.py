@@ -6,15 +6,26 @@ A run that is started every five minutes meets the same conditions again and aga
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from alpenhorn import outside
 from alpenhorn.model.conditions import Condition, Key
+from alpenhorn.reasons import Code
 
-SUBJECT = 255  # characters
+SUBJECT = 255  # characters that the index holds
 SEEN_EVERY = 3600.0  # seconds; a condition that lasts costs no write in each run
 AHEAD = 900.0  # seconds by which a clock may have been put back
+
+# Conditions of a whole node or host, which has one of them at a time.
+WHOLE = frozenset(
+    {
+        *(Code.NODE_LEFT_OUT, Code.NODE_LOST, Code.SOURCE_UNSEEN),
+        *(Code.HOST_SILENT, Code.RUN_NO_NODE, Code.STUCK),
+    }
+)
 
 # A number with its unit, a time, a process: what differs from run to run while the condition is the same.
 _NUMBER = re.compile(r"\d[\d.,:/-]*(?: ?[kKMGTPE]i?B\b| ?%| (?:second|minute|hour|day)s?\b)?")
@@ -30,9 +41,23 @@ class Decided(NamedTuple):
     over: tuple[Condition, ...]
 
 
+def key(code: str, subject: str) -> Key:
+    """Return the key of a condition, with a subject that the index can hold."""
+    said = outside.text(subject)
+    if len(said) > SUBJECT:
+        digest = hashlib.md5(said.encode(), usedforsecurity=False).hexdigest()
+        said = f"{said[: SUBJECT - len(digest) - 1]}…{digest}"
+    return code, said
+
+
 def essence(text: str) -> str:
-    """A text without what differs from run to run, short enough for a subject."""
-    return _NUMBER.sub("#", text)[:SUBJECT]
+    """Return a text without the numbers that differ from run to run."""
+    return _NUMBER.sub("#", text)
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Join the texts of one condition, in an order that no number changes."""
+    return outside.text("; ".join(sorted(dict.fromkeys(texts), key=essence)))
 
 
 def decide(
@@ -47,7 +72,7 @@ def decide(
     nobody is watching the run, so that what it reports is all that anybody gets; `looked`: whether the run looked where
     it would have met a condition that it did not meet."""
     known = {condition.key: condition for condition in stored}
-    subjects = {subject for _, subject in met}
+    subjects = {subject for code, subject in met if code in WHOLE}
     told, written, removed, over = set(), [], [], []
     for key, why in met.items():
         old = known.get(key)
@@ -65,7 +90,7 @@ def decide(
     for key, old in known.items():
         if key in met or not looked(old):
             continue
-        if old.subject in subjects:
+        if old.code in WHOLE and old.subject in subjects:
             removed.append(old)  # it became another one, which is reported
         elif mailed or old.reported is None:
             removed.append(old)

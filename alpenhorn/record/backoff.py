@@ -9,6 +9,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame
+from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH
@@ -47,7 +48,7 @@ def _failed(index: Index, run: Run, kind: str, subject_id: int, code: Code, erro
     later = naive(next_attempt(count, Blame.NETWORK, posix(now), random.Random()))
     index.execute(
         index.upsert("sync_backoff", COLUMNS, KEY, COLUMNS[3:]),
-        (run.host, kind, subject_id, count, now, later, code.value, error[:ERROR_LENGTH]),
+        (run.host, kind, subject_id, count, now, later, code.value, text(error, ERROR_LENGTH)),
     )
 
 

@@ -16,6 +16,7 @@ from alpenhorn.index.times import naive, posix
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
 from alpenhorn.model.tasks import Blame
+from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.plan.tape import After, after
 from alpenhorn.reasons import Code
@@ -210,7 +211,7 @@ def _write(
             wait = posix(now) + restore_wait
             if then.state is State.FAILED:
                 wait = next_attempt(max(1, tries), Blame.UNKNOWN, posix(now), rng)
-            error = then.error[:ERROR_LENGTH]
+            error = text(then.error, ERROR_LENGTH)
             values.append((node.id, file_id, purpose, then.state, tries, now, naive(wait), error))
         # Since when it is waited for stays as it is where nothing was asked.
         update = [column for column in COLUMNS[2:] if just_asked or column != "asked"]

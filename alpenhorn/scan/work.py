@@ -1,14 +1,16 @@
-"""Whether there is any work of a kind, asked before what does it is even imported: most runs find none."""
+"""Whether there may be any work of a kind.
+
+It is asked before the code that does such work is imported, since most runs find none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Kind
 
 IMPORTS = "SELECT 1 FROM archivefileimportrequest WHERE node_id IN ({marks}) AND completed = 0 LIMIT 1"
 SUSPECT = "SELECT 1 FROM archivefilecopy WHERE node_id IN ({marks}) AND has_file = 'M' LIMIT 1"
@@ -22,20 +24,40 @@ REQUESTS = """
 """
 
 
-def kinds(index: Index, nodes: Sequence[NodeFact], groups: Iterable[int]) -> set[Kind]:
-    """The kinds of work that there may be on those nodes and into those groups."""
-    ids = [node.id for node in nodes]
-    found = set()
-    if any(node.auto_import for node in nodes) or _any(index, IMPORTS, ids):
-        found.add(Kind.IMPORT)
-    if any(node.auto_verify > 0 for node in nodes) or _any(index, SUSPECT, ids):
-        found.add(Kind.CHECK)
+class Place(NamedTuple):
+    """Where work is looked for: nodes, and ids of groups.  `tape`: whether any of the nodes has tape behind it."""
+
+    nodes: Sequence[NodeFact]
+    groups: Sequence[int]
+    tape: bool
+
+    @property
+    def node_ids(self) -> list[int]:
+        return [node.id for node in self.nodes]
+
+
+def imports(index: Index, place: Place) -> bool:
+    return any(node.auto_import for node in place.nodes) or _any(index, IMPORTS, place.node_ids)
+
+
+def tape(index: Index, place: Place) -> bool:
+    return place.tape
+
+
+def deletions(index: Index, place: Place) -> bool:
     # A node may lack room that is to be made.
-    if any(node.min_avail_gb and not node.archive for node in nodes) or _any(index, RELEASED, ids):
-        found.add(Kind.DELETE)
-    if _any(index, REQUESTS, list(groups)):
-        found.add(Kind.PULL)
-    return found
+    to_make_room = any(node.min_avail_gb and not node.archive for node in place.nodes)
+    return to_make_room or _any(index, RELEASED, place.node_ids)
+
+
+def checks(index: Index, place: Place) -> bool:
+    # Copies may be back from tape that are to be checked.
+    turns = any(node.auto_verify > 0 for node in place.nodes)
+    return place.tape or turns or _any(index, SUSPECT, place.node_ids)
+
+
+def pulls(index: Index, place: Place) -> bool:
+    return _any(index, REQUESTS, place.groups)
 
 
 def _any(index: Index, sql: str, ids: Sequence[int]) -> bool:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
 from alpenhorn.model.nodes import NodeFact
+from alpenhorn.reasons import Code
 
 # A directory service's logins have a realm behind an @, or a domain before a backslash.  ssh itself refuses a backslash
 # at the end.
@@ -37,18 +38,15 @@ class Login(NamedTuple):
 
 def login(node: NodeFact) -> Login:
     """How to log in on a node's host; raises StorageError when it has no address or login, or one that cannot work."""
-    for what, value in (("address", node.address), ("username", node.username)):
-        if not value:
-            raise StorageError(
-                f"host {node.host} of node {node.name} has no {what}; set it with:"
-                f" alpenhorn host modify {node.host} --{what} …"
-            )
-    user, address = node.username or "", node.address or ""
-    for what, fault in (("username", wrong_user(user)), ("address", wrong_address(address))):
-        if fault:
-            raise StorageError(
-                f"host {node.host}: {fault}; correct it with: alpenhorn host modify {node.host} --{what} …"
-            )
+    if not node.address:
+        raise StorageError(Code.HOST_WITHOUT_ADDRESS(host=node.host, node=node.name))
+    if not node.username:
+        raise StorageError(Code.HOST_WITHOUT_USERNAME(host=node.host, node=node.name))
+    user, address = node.username, node.address
+    if fault := wrong_user(user):
+        raise StorageError(Code.HOST_USERNAME_WRONG(host=node.host, fault=fault))
+    if fault := wrong_address(address):
+        raise StorageError(Code.HOST_ADDRESS_WRONG(host=node.host, fault=fault))
     return Login(user, address)
 
 
@@ -98,10 +96,7 @@ def _is_ipv6(address: str) -> bool:
 def root_of(node: NodeFact) -> str:
     """A node's root, which must be an absolute path: only that cannot be taken for a host or an option."""
     if not node.root or not node.root.startswith("/") or "\0" in node.root:
-        raise StorageError(
-            f"the root {node.root!r} of node {node.name} is not an absolute path; correct it with:"
-            f" alpenhorn node modify {node.name} --root DIR"
-        )
+        raise StorageError(Code.NODE_ROOT_NOT_ABSOLUTE(root=node.root, node=node.name))
     return node.root
 
 

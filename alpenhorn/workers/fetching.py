@@ -28,6 +28,7 @@ from alpenhorn.transfer.blame import (
     wrong_length,
     wrong_md5,
 )
+from alpenhorn.transfer.methods import METHODS
 from alpenhorn.transfer.patience import Patience
 from alpenhorn.workers.work import READ, Arrived, Work
 
@@ -35,7 +36,7 @@ from alpenhorn.workers.work import READ, Arrived, Work
 def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
     """Bring files with rsync, from this host or another; many in one session."""
     work.check_stopping()
-    remote = work.job.method is not Method.RSYNC
+    remote = METHODS[work.job.method].network
     part = work.stage.keeps_parts
     try:
         argv = rsync.command(
@@ -161,7 +162,7 @@ def _session(
         work.drop(work.witness)  # an earlier session's says nothing
         asked.append(work.witness)
     right: set[str] = set()
-    patience = work.patience() if work.job.method is not Method.RSYNC else None
+    patience = work.patience() if METHODS[work.job.method].network else None
     with Below(work.stage.fd) as below:
 
         def on_bytes(count: int) -> None:
@@ -307,7 +308,7 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
         raise destination_failed(error) from None
     finally:
         os.close(fd)
-    if work.job.method is Method.RSYNC:
+    if not METHODS[work.job.method].network:
         raise _whose_fault(work, file, found)
     raise (wrong_length(length, file.size_b) if length != file.size_b else wrong_md5(found, file.md5sum))
 

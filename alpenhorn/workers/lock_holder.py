@@ -23,7 +23,7 @@ from typing import NamedTuple, NoReturn
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import processes
 from alpenhorn.fs.run_lock import RunLock
-from alpenhorn.reasons import Code
+from alpenhorn.reasons import Code, Why
 from alpenhorn.workers.serving import reason_of, settle
 
 NAME = "alpenhorn-lock"  # of the processes, for ps; the kernel keeps 15 bytes
@@ -56,7 +56,7 @@ class _Taken(NamedTuple):
     noted: str = ""
     holder: str = ""
     changed: float | None = None
-    error: str = ""
+    error: Why = ""
 
 
 class LockHolder:
@@ -81,7 +81,7 @@ class LockHolder:
             self._pidfd = os.pidfd_open(self._pid)
         except OSError as error:
             ours.close()
-            raise StorageError(f"no process can be started for the run lock: {error.strerror}") from None
+            raise StorageError(Code.LOCK_PROCESS_NOT_STARTED(why=error.strerror)) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
@@ -110,7 +110,7 @@ class LockHolder:
             self.release(0)
             if late:
                 raise StorageError(Code.LOCK_HANGS(path=self.path, seconds=seconds))
-            raise StorageError(f"its run lock {self.path} had not been taken when the run was asked to stop")
+            raise StorageError(Code.LOCK_NOT_TAKEN_AT_STOP(path=self.path))
         try:
             answer: _Taken = pickle.loads(self._socket.recv(_ANSWER_B))
         except (OSError, EOFError, pickle.UnpicklingError):

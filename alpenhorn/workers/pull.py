@@ -13,29 +13,35 @@ from contextlib import suppress
 
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
+from alpenhorn.extensions.registry import node_io, remote_io
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.io.base import Node, TapeNode
-from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
+from alpenhorn.kinds import load
+from alpenhorn.model.pulls import PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, from_outside
 from alpenhorn.transfer.blame import TransferFailed
-from alpenhorn.workers.fetching import by_bbcp, by_rsync
-from alpenhorn.workers.local import by_copy, by_link
+from alpenhorn.transfer.methods import METHODS
 from alpenhorn.workers.work import Arrived, Work, destination_trouble, failed
 
 SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # another try would bring nothing
-METHODS: dict[Method, Callable[[Work, Sequence[PullFile]], None]] = {
-    Method.LINK: by_link,
-    Method.COPY: by_copy,
-    Method.RSYNC: by_rsync,
-    Method.RSYNC_SSH: by_rsync,
-    Method.BBCP: by_bbcp,
-}
-"""Each brings files into the work's stage and verifies them there.
+
+Carry = Callable[[Work, Sequence[PullFile]], None]
+"""Brings files into the work's stage and verifies them there.
 
 It records each failure and goes on; it raises TransferFailed when none of those left can be brought, and
 Stopped.
 """
+
+
+def pull_from(
+    job: PullJob, node: Node, stage: str, transfer: Transfer, report: Reporter, deadline: float | None
+) -> tuple[PullResult, ...]:
+    """Pull from wherever the source is; see `pull`."""
+    if job.source.host == job.node.host:
+        return pull(job, node, stage, transfer, report, node_io(job.source))
+    witness = remote_io(job.source).witness
+    return pull(job, node, stage, transfer, report, witness=witness, deadline=deadline)
 
 
 def pull(
@@ -84,7 +90,8 @@ def _run(work: Work) -> None:
         if wanted and isinstance(work.source, TapeNode):
             wanted = _within_reach(work, work.source, wanted)
         if wanted:
-            METHODS[work.job.method](work, wanted)
+            carry: Carry = load(METHODS[work.job.method].carry)
+            carry(work, wanted)
     except TransferFailed as error:
         trouble = error
     except Stopped:

@@ -38,7 +38,7 @@ class _Storage:
         """Raises StorageError when no other host can reach the node."""
         remote = remote_io(node)
         if why := remote.unreachable():
-            raise StorageError(why)
+            raise StorageError(Code.KEEPER_UNREACHABLE(why=why))
         self.node = node
         self.where = str(login(node))  # hosts that are one machine under two names have it in common
         self.root = root_of(node).rstrip("/")
@@ -47,7 +47,7 @@ class _Storage:
         try:
             os.fsencode(self.root + self.witness)
         except UnicodeEncodeError:
-            raise StorageError(f"its root {self.root!r} is not a name that a directory can have") from None
+            raise StorageError(Code.ROOT_NAME_IMPOSSIBLE(root=self.root)) from None
 
     def paths(self, files: Sequence[DeleteFile]) -> Iterator[str]:
         """What to look at: its keepers, and the directories that lead to them."""

@@ -1,126 +1,51 @@
-"""What a worker does with a task: the one place that goes from kinds of job to the code that does them.
+"""Carry out a task in a worker: find the code for its type of job, and call it.
 
 That code is imported by the worker that first needs it, and not by the parent, which never runs it.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError
-from alpenhorn.extensions.registry import node_io, remote_io
-from alpenhorn.io.base import Node, TapeNode
-from alpenhorn.model.checks import CheckJob
-from alpenhorn.model.deletions import DeleteJob
-from alpenhorn.model.imports import DetectJob, ImportJob
-from alpenhorn.model.nodes import IdentityJob, InitJob, ProbeJob
-from alpenhorn.model.pulls import PullJob
-from alpenhorn.model.searches import RememberJob, SearchJob, SurveyJob
+from alpenhorn.extensions.registry import node_io
+from alpenhorn.kinds import JOBS, load
 from alpenhorn.model.tasks import Reporter, Task
 
 
+class Surroundings(NamedTuple):
+    """What a job may be given beside its node (see `alpenhorn.kinds.Handler`).
+
+    `silent`: the other hosts that did not answer a deletion's look at keepers, and why; they are left alone for the
+    rest of the run.
+    """
+
+    stage: str
+    deadline: float | None
+    report: Reporter
+    transfer: Transfer
+    ssh: tuple[str, ...]
+    silent: dict[str, AlpenhornError]
+
+
 class Worker:
-    """Called in a worker with each task it is handed.  `silent`: the other hosts that did not answer a deletion's look
-    at keepers, and why; they are left alone for the rest of the run."""
+    """Called in a worker with each task it is handed."""
 
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
         self.silent: dict[str, AlpenhornError] = {}
 
     def prepare(self) -> None:
-        """Import what nearly every run needs, while the parent is still busy with what it needs itself."""
+        """Import what every run needs, while the parent is still busy with what it needs itself."""
         import alpenhorn.io.default
-        import alpenhorn.workers.check
         import alpenhorn.workers.nodes  # noqa: F401
 
     def __call__(self, task: Task, report: Reporter) -> object:
-        job = task.job
-        node = node_io(job.node)
-        match job:
-            case PullJob():
-                from alpenhorn.workers.pull import pull
-
-                if job.source.host == job.node.host:
-                    return pull(job, node, task.stage, self.transfer, report, node_io(job.source))
-                witness = remote_io(job.source).witness
-                return pull(
-                    job, node, task.stage, self.transfer, report, witness=witness, deadline=task.deadline
-                )
-            case CheckJob():
-                from alpenhorn.workers.check import check
-
-                return check(job, node, report)
-            case DeleteJob():
-                from alpenhorn.workers.delete import delete
-
-                return delete(job, node, report, self.transfer.ssh, self.silent)
-            case ImportJob():
-                from alpenhorn.workers.import_files import import_files
-
-                return import_files(job, node, report)
-            case SearchJob():
-                from alpenhorn.workers.search import search
-
-                return search(job, node)
-            case DetectJob():
-                from alpenhorn.workers.detect import detect
-
-                return detect(job, node, report)
-            case SurveyJob():
-                from alpenhorn.workers.survey import survey
-
-                return survey(job, node)
-            case RememberJob():
-                from alpenhorn.workers.survey import remember
-
-                return remember(job, node, task.stage)
-            case ProbeJob():
-                from alpenhorn.workers.nodes import probe
-
-                return probe(job, node)
-            case IdentityJob():
-                from alpenhorn.workers.identity import write
-
-                return write(job, node, task.stage)
-            case InitJob():
-                from alpenhorn.workers.nodes import initialise
-
-                return initialise(job, node)
-            case _:
-                return _seldom(task, node, report)
-
-
-def _seldom(task: Task, node: Node, report: Reporter) -> object:
-    """Jobs of whose types the parent knows nothing in most runs."""
-    from alpenhorn.model.links import LookJob, SeparateJob
-    from alpenhorn.model.manifests import CompareJob, ManifestJob
-    from alpenhorn.model.reconcile import ReconcileJob
-    from alpenhorn.model.tape import TapeJob
-
-    match task.job:
-        case TapeJob():
-            from alpenhorn.workers.tape import tape
-
-            assert isinstance(node, TapeNode)
-            return tape(task.job, node, report)
-        case CompareJob():
-            from alpenhorn.workers.manifest import compare
-
-            return compare(task.job, node, report)
-        case LookJob():
-            from alpenhorn.workers.links import look
-
-            return look(task.job, node, report)
-        case SeparateJob():
-            from alpenhorn.workers.links import separate
-
-            return separate(task.job, node, task.stage, report)
-        case ReconcileJob():
-            from alpenhorn.workers.reconcile import reconcile
-
-            return reconcile(task.job, node, report)
-        case ManifestJob():
-            from alpenhorn.workers.manifest import write
-
-            return write(task.job, node, task.stage, report)
-        case _:
-            raise TypeError(f"no worker knows what to do with {type(task.job).__name__}")
+        handler = JOBS[type(task.job).__name__]
+        around = Surroundings(
+            task.stage, task.deadline, report, self.transfer, self.transfer.ssh, self.silent
+        )
+        return load(handler.target)(
+            task.job, node_io(task.job.node), *(getattr(around, name) for name in handler.takes)
+        )

@@ -1,4 +1,4 @@
-"""The shapes of JSON documents as README.md writes them, and whether a document has one.
+"""The shapes of JSON documents as the manual writes them, and whether a document has one.
 
 text int number bool time any   a value; `time` is a text like 2026-07-22T10:00:00Z
 T|null                          a T, or null

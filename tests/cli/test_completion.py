@@ -16,9 +16,10 @@ import pytest
 
 from alpenhorn.cli.main import cli
 from tests.cli.conftest import Archive
-from tests.cli.test_main import README, walk
+from tests.cli.test_main import walk
 from tests.fixtures.archive import Archive as RealArchive
 from tests.fixtures.archive import stand_in
+from tests.fixtures.manual import block_lines, page, section
 
 SHELLS = ("bash", "zsh", "fish")
 FISH = "_ALPENHORN_COMPLETE=fish_source alpenhorn | source"
@@ -304,8 +305,7 @@ def test_wherever_a_name_that_exists_is_asked_for_it_is_completed() -> None:
     assert wrong == {}
 
 
-def test_it_is_switched_on_as_the_readme_says() -> None:
-    section = README.read_text().partition("\n## Completion\n")[2].partition("\n## ")[0]
-    lines = [line.partition("#")[0].strip() for line in section.splitlines() if line.startswith("    ")]
-    bash, zsh, fish = lines
+def test_it_is_switched_on_as_the_manual_says() -> None:
+    lines = block_lines(section(page("install"), "Shell completion"))
+    bash, zsh, fish = (line.partition("#")[0].strip() for line in lines)
     assert bash in STARTS["bash"] and zsh in STARTS["zsh"] and fish == FISH

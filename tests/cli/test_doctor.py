@@ -513,8 +513,17 @@ def test_who_holds_the_run_lock_is_told_and_since_when(one: Archive) -> None:
         assert re.search(
             rf"^pass  node field: a run is working on it \(pid {os.getpid()} on ", result.out, re.MULTILINE
         )
-        path.write_text(path.read_text().replace("since 20", "since 19"))
-        only(doctor(one), "warn", 0, "for more than a day", f"ps .* -p {os.getpid()}")
+        hour_ago = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - 3600))
+        path.write_text(re.sub(r"since [-0-9]+ [:0-9]+", f"since {hour_ago}", path.read_text()))
+        assert wrong(doctor(one)) == []
+        # As a run decides it, which finds the node locked.
+        one.configure(sync={"stuck_after": "59m"})
+        told = f"another run has held node field for 1 h.*process {os.getpid()} on host"
+        only(doctor(one), "warn", 0, told, f"ps .* -p {os.getpid()}")
+        assert f"process {os.getpid()} on host" in one.sync().err
+        path.write_bytes(b"\n".rjust(len(path.read_bytes())))
+        os.utime(path, (time.time() - 7200,) * 2)
+        only(doctor(one), "warn", 0, "another run has held node field for 2 h .it left no name", "")
     assert "a run is working" not in doctor(one).out
 
 

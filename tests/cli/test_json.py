@@ -1,4 +1,4 @@
-"""Every command with --json, on an archive where all that can be shown is there, against what README.md says."""
+"""Every command with --json, on an archive where all that can be shown is there, against what the manual says."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from alpenhorn.cli.main import cli, main
 from alpenhorn.reasons import Code
 from tests.cli.filled import fill
 from tests.cli.json_shapes import Shapes, faults, leaves
-from tests.cli.test_main import README, walk
+from tests.cli.test_main import walk
 from tests.fixtures.archive import Archive
+from tests.fixtures.manual import page
 
-# The document of each line of the README, with and without what adds keys to it.
+# The document of each line of the manual, with and without what adds keys to it.
 ARGUMENTS = {
     "acq files": ["acq", "acq --node dst", "acq --group dst --show-removed"],
     "acq list": ["", "--node dst", "--group dst"],
@@ -60,8 +61,8 @@ CODES = {str(code) for code in Code}
 
 
 def documented() -> Shapes:
-    found = re.search(r"^```json-shapes\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
-    assert found, "README.md has no block json-shapes"
+    found = re.search(r"^```json-shapes\n(.*?)^```$", page("json"), re.DOTALL | re.MULTILINE)
+    assert found, "the page has no block json-shapes"
     return Shapes(found[1])
 
 
@@ -215,7 +216,7 @@ MUTANTS = {
 
 
 def test_a_shape_that_is_not_true_is_found(archive: Archive) -> None:
-    text = re.search(r"```json-shapes\n(.*?)```", README.read_text(), re.DOTALL)
+    text = re.search(r"```json-shapes\n(.*?)```", page("json"), re.DOTALL)
     assert text
     for command, changes in MUTANTS.items():
         document = json.loads(said(archive, command, ARGUMENTS[command][0]))

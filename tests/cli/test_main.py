@@ -14,7 +14,6 @@ import pytest
 from alpenhorn import __version__
 from alpenhorn.cli.main import COMMANDS, cli
 
-README = Path(__file__).parents[2] / "README.md"
 ALPENHORN = [sys.executable, "-m", "alpenhorn"]
 
 
@@ -112,12 +111,6 @@ def test_every_command_has_help_and_every_leaf_an_example() -> None:
             for parameter in command.params:
                 if isinstance(parameter, click.Option):
                     assert parameter.help, f"{name} {parameter.opts[-1]} has no help"
-
-
-def test_the_readme_has_a_line_for_each_command_and_for_nothing_else() -> None:
-    commands = README.read_text().partition("\n## Commands\n")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| `([a-z ]+)` \|", commands, re.MULTILINE)
-    assert sorted(listed) == sorted(leaves())
 
 
 def test_wrong_usage_is_told_and_ends_with_2() -> None:

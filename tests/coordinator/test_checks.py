@@ -115,7 +115,7 @@ def context(rows: Rows) -> Iterator[Context]:
 
 def begun(context: Context) -> tuple[Checks, Task, CheckJob]:
     """The checks of a round, and the one task that they hand out."""
-    checks = Checks(context, lambda keep: None)
+    checks = Checks(context)
     (task,) = checks.feed()
     assert isinstance(task.job, CheckJob)
     return checks, task, task.job

@@ -4,7 +4,9 @@ import logging
 
 import pytest
 
-from alpenhorn.coordinator.report import MOST_LOGGED, Asked, Notes, Report
+from alpenhorn.coordinator.report import MOST_LOGGED, Asked, Notes, Report, file_label
+from alpenhorn.outside import UNREADABLE
+from alpenhorn.reasons import Code, headed
 
 
 def test_a_million_files_with_one_fault_make_one_line_with_an_example() -> None:
@@ -90,3 +92,49 @@ def test_tallies_are_made_when_first_counted() -> None:
     report.tally("pull").done += 2
     report.tally("pull").bytes += 5
     assert report.tallies["pull"].as_dict() == {"done": 2, "failed": 0, "bytes": 5}
+
+
+def test_what_ended_a_run_early_has_a_code() -> None:
+    report = Report()
+    assert report.ending() is None
+    report.out_of_time = True
+    why, failed = report.ending() or pytest.fail("it ended early")
+    assert (why.code, failed) == (Code.RUN_OUT_OF_TIME, False) and why.startswith(str(Code.RUN_OUT_OF_TIME()))
+    report.stopped = True
+    why, failed = report.ending() or pytest.fail("it ended early")
+    assert (why.code, failed) == (Code.RUN_STOPPED, True)
+
+
+@pytest.mark.parametrize(
+    ("acq", "name", "label"),
+    [("a", "b/c", "a/b/c"), (None, "b", "file 7"), ("a", None, "file 7"), ("a", UNREADABLE, "file 7")],
+)
+def test_a_file_is_called_by_its_path_where_the_index_has_it(
+    acq: str | None, name: str | None, label: str
+) -> None:
+    assert file_label(acq, name, "file 7") == label
+
+
+def test_what_lasts_is_known_by_its_code_and_what_it_is_about() -> None:
+    report = Report()
+    for node in ("v1", "v2"):
+        report.failures.lasting(Code.NODE_NOT_INITIALISED(node=node, why="no room"))
+        for number in (1, 2):
+            detail = f"the setting x{number} is not known"
+            report.warnings.lasting(Code.NODE_SETTINGS_WARNING(detail=detail), subject=node)
+    report.waiting.lasting(headed("not pulled", Code.DESTINATION_FULL(node="v1")), "acq/a")
+    report.failures.lasting(headed("not pulled", Code.DESTINATION_FULL(node="v1")), "acq/b")
+    report.waiting.lasting(headed("not pulled", Code.DESTINATION_FULL(node="v2")), "acq/c")
+    met = report.lasting()
+    assert {key: len(texts) for key, texts in met.items()} == {
+        ("node-settings-warning", "v1"): 2,
+        ("node-settings-warning", "v2"): 2,
+        ("node-not-initialised", "v1"): 1,
+        ("node-not-initialised", "v2"): 1,
+        ("destination-full", "v1"): 2,
+        ("destination-full", "v2"): 1,
+    }
+    report.leave_out([("destination-full", "v1")])
+    assert [
+        line for notes in (report.waiting, report.failures) for line in notes.lines() if "pulled" in line
+    ] == ["not pulled: no room on v2: too little free space; acq/c"]

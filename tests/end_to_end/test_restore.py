@@ -1,4 +1,4 @@
-"""README.md's section on backups, done as it is written: back up, go on for a week, go back."""
+"""The manual's sections on backups, done as they are written: back up, go on for a week, go back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.end_to_end.test_rebuild import COPIES, FILES, lose
-from tests.end_to_end.tour import section
 from tests.fixtures.archive import Archive, stand_in
 from tests.fixtures.index import program
-from tests.test_readme import README, block_lines
+from tests.fixtures.manual import block_lines, page, section
 
+SECTIONS = ("Backups of the index", "Restoring the index", "Rebuilding the index without a backup")
 NAME = "alpenhorn-index-20261126T030000Z"  # in the text
 
 
 def written(*beginnings: str) -> list[str]:
-    """The lines of the section that begin so."""
-    lines = list(block_lines(section(README.read_text(), "Backups of the index")))
+    """The lines of the sections that begin so."""
+    lines = [line for title in SECTIONS for line in block_lines(section(page("operating"), title))]
     found = [line for line in lines if line.startswith(beginnings)]
     assert found, beginnings
     return found

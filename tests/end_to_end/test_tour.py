@@ -1,4 +1,4 @@
-"""README.md's installation and tour, done as they are written, by two hosts on this machine."""
+"""The README, the installation and the tour, done as they are written, by three hosts on this machine."""
 
 from __future__ import annotations
 
@@ -12,28 +12,26 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.end_to_end.tour import PROMPT, File, Shell, Step, differs, script, section
+from tests.end_to_end.tour import PROMPT, File, Shell, Step, differs, script
 from tests.fixtures.index import MariaDBServer
+from tests.fixtures.manual import DOCS, README, ROOT, documents
 from tests.fixtures.sshd import Sshd, require_ssh
 
-CHECKOUT = Path(__file__).parents[2]
-README = CHECKOUT / "README.md"
-SECTIONS = ("Install", "A tour: two hosts and an archive")
+LAPTOP = "laptop"  # the one host of the README
 HOSTS = ("field", "archive")
+# In the order in which they are done, and the hosts that a bare prompt means.
+DOCUMENTS = {README: (LAPTOP,), DOCS / "install.md": HOSTS, DOCS / "tour.md": HOSTS}
 PASSED_ON = ("PIP_", "SSL_", "REQUESTS_", "http_", "https_", "HTTP_", "HTTPS_", "no_proxy", "NO_PROXY")
 
 
 class Done(NamedTuple):
-    """A command that was run on a host."""
+    """A command of a document that was run on a host."""
 
+    document: Path
     step: Step
     host: str
     status: int
     said: list[str]
-
-
-def read(text: str) -> list[Step | File]:
-    return [item for title in SECTIONS for item in script(section(text, title))]
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -73,7 +71,7 @@ def words(base: Path, host: str, mariadb: MariaDBServer, ssh: Path, user: str) -
 def shells(mariadb: MariaDBServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Shell]]:
     """A shell on each host, in a checkout, with a server of databases, and one of ssh on the host field."""
     base = tmp_path_factory.mktemp("tour")
-    for host in HOSTS:
+    for host in (LAPTOP, *HOSTS):
         (base / host / ".ssh").mkdir(parents=True, mode=0o700)
         copy_checkout(base / host / "checkout")
     with ExitStack() as stack:
@@ -89,14 +87,25 @@ def shells(mariadb: MariaDBServer, tmp_path_factory: pytest.TempPathFactory) -> 
             replaced = words(base, host, mariadb, ssh, server.username)
             shells[host] = Shell(host, base / host / "checkout", environment(base / host), replaced)
             stack.callback(shells[host].close)
+        shells[LAPTOP] = laptop(base / LAPTOP)
+        stack.callback(shells[LAPTOP].close)
         yield shells
+
+
+def laptop(home: Path) -> Shell:
+    """A shell on a host without any configuration but its name, which the machine has another one of."""
+    name = home / "name.toml"
+    name.write_text(f'[sync]\nhost = "{LAPTOP}"\n')
+    replaced = {"python3 -m venv": f"{sys.executable} -m venv", "/home/you/": f"{home}/"}
+    environ = {**environment(home), "ALPENHORN_CONFIG_FILE": str(name)}
+    return Shell(LAPTOP, home / "checkout", environ, replaced)
 
 
 def copy_checkout(to: Path) -> None:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         to.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / name, to)
-    shutil.copytree(CHECKOUT / "alpenhorn", to / "alpenhorn", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / name, to)
+    shutil.copytree(ROOT / "alpenhorn", to / "alpenhorn", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @contextmanager
@@ -121,23 +130,24 @@ def ssh_server(base: Path) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def done(shells: dict[str, Shell]) -> list[Done]:
-    """Everything that the text tells to do, done."""
+    """Everything that the documents tell to do, done."""
     found = []
-    for item in read(README.read_text()):
-        if isinstance(item, File):
-            for shell in shells.values():
-                shell.write(item.path, item.content)
-            continue
-        hosts = [item.host] if item.host else list(shells)
-        for host in hosts:
-            shells[host].begin(item.command)
-        found += [Done(item, host, *shells[host].end()) for host in hosts]
+    for document, all_hosts in DOCUMENTS.items():
+        for item in script(document.read_text()):
+            if isinstance(item, File):
+                for host in all_hosts:
+                    shells[host].write(item.path, item.content)
+                continue
+            hosts = (item.host,) if item.host else all_hosts
+            for host in hosts:
+                shells[host].begin(item.command)
+            found += [Done(document, item, host, *shells[host].end()) for host in hosts]
     return found
 
 
 def wrong(done: Done, step: Step) -> str:
     """What is wrong with a command that was run, if `step` is what the text says of it."""
-    what = f"README.md, line {step.number}: {done.host}$ {step.command}\n"
+    what = f"{done.document.name}, line {step.number}: {done.host}$ {step.command}\n"
     refused = any(line.startswith("Error: ") for line in step.shown or ())
     if bool(done.status) != refused:
         return what + "\n".join([f"ended with status {done.status}:", *done.said])
@@ -145,30 +155,38 @@ def wrong(done: Done, step: Step) -> str:
     return difference and what + difference
 
 
-@pytest.mark.timeout(300)
-def test_every_command_does_what_the_tour_shows(done: list[Done]) -> None:
+@pytest.mark.timeout(600)
+def test_every_command_does_what_the_text_shows(done: list[Done]) -> None:
     assert [text for one in done if (text := wrong(one, one.step))] == []
 
 
-@pytest.mark.timeout(300)
-def test_no_command_of_the_readme_is_left_out(done: list[Done]) -> None:
-    lines = enumerate(README.read_text().splitlines(), 1)
-    prompts = [(number, prompt["host"]) for number, line in lines if (prompt := PROMPT.match(line.strip()))]
-    assert [(one.step.number, one.host) for one in done] == [
-        (number, host) for number, named in prompts for host in ([named] if named else HOSTS)
-    ]
+@pytest.mark.timeout(600)
+def test_no_command_is_left_out(done: list[Done]) -> None:
+    for document, all_hosts in DOCUMENTS.items():
+        lines = enumerate(document.read_text().splitlines(), 1)
+        prompts = [
+            (number, prompt["host"]) for number, line in lines if (prompt := PROMPT.match(line.strip()))
+        ]
+        assert [(one.step.number, one.host) for one in done if one.document == document] == [
+            (number, host) for number, named in prompts for host in ([named] if named else all_hosts)
+        ]
 
 
-@pytest.mark.timeout(300)
+def test_every_document_with_commands_at_a_prompt_is_done() -> None:
+    assert {path for path in documents() if "```console" in path.read_text()} == set(DOCUMENTS)
+
+
+@pytest.mark.timeout(600)
 def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[Done]) -> None:
-    lines = README.read_text().splitlines()
-    for step in dict.fromkeys(one.step for one in done if one.step.shown):
+    for document, step in dict.fromkeys((one.document, one.step) for one in done if one.step.shown):
+        lines = document.read_text().splitlines()
         assert step.shown
         for number in range(step.below, step.below + len(step.shown)):
             for mutant in mutants(lines[number - 1], alone=len(step.shown) == 1):
                 text = "\n".join([*lines[: number - 1], *mutant, *lines[number:]])
-                (told,) = (one for one in read(text) if isinstance(one, Step) and one.number == step.number)
-                assert all(wrong(one, told) for one in done if one.step == step), (number, mutant)
+                (told,) = (one for one in script(text) if isinstance(one, Step) and one.number == step.number)
+                ran = [one for one in done if (one.document, one.step) == (document, step)]
+                assert all(wrong(one, told) for one in ran), (document, number, mutant)
 
 
 def mutants(line: str, alone: bool) -> Iterator[list[str]]:

@@ -6,8 +6,8 @@ import shlex
 import pytest
 
 from alpenhorn.model.nodes import GIB
-from tests.cli.test_main import README
 from tests.fixtures.archive import stand_in, wait_for
+from tests.fixtures.manual import blocks, page, section
 from tests.fixtures.packages import Package, install
 
 SIZE = 100 * 1024
@@ -71,18 +71,12 @@ def test_a_disk_is_filled_carried_emptied_into_the_archive_and_cleaned(two):
 
 
 def journey():
-    """The commands of the README, those on the first host and those on the second."""
-    section = README.read_text().partition("\n### Transport\n")[2].partition("\n### ")[0]
-    blocks = [[]]
-    for line in section.splitlines():
-        if line.startswith("    alpenhorn "):
-            blocks[-1].append(shlex.split(line)[1:])
-        elif line and blocks[-1]:
-            blocks.append([])
-    return [block for block in blocks if block]
+    """The commands of the manual, those on the first host and those on the second."""
+    found = blocks(section(page("storage-classes"), "Transport"))
+    return [[shlex.split(line)[1:] for line in block.lines] for block in found]
 
 
-def test_the_journey_that_the_readme_shows_does_what_it_says(archive):
+def test_the_journey_that_the_manual_shows_does_what_it_says(archive):
     archive.node("dish", host="field")
     for name in ("vault", "vault2"):
         archive.node(name, host="archive", archive=1)

@@ -1,9 +1,10 @@
-"""The tour of README.md, read from its text and run line by line, each host in a shell of its own.
+"""Tours, read from the documentation and run line by line, each host in a shell of its own.
 
 In blocks of the kind `console` a line that begins with a prompt is a command: `field$ ` and `archive$ ` name its
-host, `$ ` means every host.  A command that ends with a backslash goes on in the next line, and what follows is
-the output, of both streams, up to the next prompt; where nothing is shown nothing is compared.  A block of
-another kind after a line that ends in "`PATH`:" is the content of that file, on every host.
+host, `$ ` means every host of the document.  A command that ends with a backslash goes on in the next line, and
+what follows is the output, of both streams, up to the next prompt; where nothing is shown nothing is compared.  A
+block of another kind after a line that ends in "`PATH`:" is the content of that file, on every host.  A block of the
+kind `sh` is for other tests.
 
 In shown output `…` stands for a time, a number or a size, which differ from run to run; nothing else does.
 Columns are as wide as what stands in them, so how many blanks or dashes in a row there are is not compared.
@@ -16,6 +17,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.fixtures.manual import Block, blocks
 
 PROMPT = re.compile(r"(?P<host>[a-z]*)\$ (?P<command>.*)")
 NAMED = re.compile(r"`(?P<path>[^`]+)`:$")
@@ -40,44 +43,12 @@ class File(NamedTuple):
     content: str
 
 
-class Block(NamedTuple):
-    number: int  # of its first line
-    kind: str
-    before: str  # the last line before it that is not blank
-    lines: list[str]
-
-
-def section(text: str, title: str) -> str:
-    """The section of that title, as many lines down the text as it is there."""
-    before, heading, after = text.partition(f"\n## {title}\n")
-    assert heading, f"there is no section {title}"
-    return "\n" * (before + heading).count("\n") + re.split(r"^## ", after, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def blocks(text: str) -> Iterator[Block]:
-    """The fenced blocks of a text."""
-    block: Block | None = None
-    before = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("```"):
-            if block is None:
-                block = Block(number + 1, line[3:].strip(), before, [])
-            else:
-                yield block
-                block = None
-        elif block is not None:
-            block.lines.append(line)
-        elif line.strip():
-            before = line
-    assert block is None, f"the block at line {block.number} has no end"
-
-
 def script(text: str) -> Iterator[Step | File]:
     """What a reader types and writes, in order."""
     for block in blocks(text):
         if block.kind == "console":
             yield from _steps(block)
-        else:
+        elif block.kind != "sh":
             named = NAMED.search(block.before)
             assert named, f"line {block.number}: nothing says which file this is"
             yield File(block.number, named["path"], "\n".join(block.lines) + "\n")

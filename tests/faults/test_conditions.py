@@ -194,3 +194,24 @@ def test_a_node_that_is_held_while_others_are_free_is_told_too(pair: Archive) ->
     assert result.status == 0 and "another run has held v1 for" in result.err
     pair.synced()
     v1.release()
+
+
+def test_nodes_whose_names_differ_in_a_number_are_reported_one_by_one(sqlite_archive: Archive) -> None:
+    archive = sqlite_archive
+    archive.node("source")
+    for node in ("v1", "v2"):
+        archive.node(node)
+        archive.request(archive.file(f"acq/{node}", b"content", "source"), "source", node)
+    archive.configure(sync={"remind_after": "1d"})
+    archive.do("UPDATE storagenode SET min_avail_gb = 1e9 WHERE name = 'v1'")
+    assert "no room on v1" in archive.sync().err
+    archive.synced()
+    archive.request(archive.file("acq/more", b"content", "source"), "source", "v2")
+    archive.do("UPDATE storagenode SET min_avail_gb = 1e9 WHERE name = 'v2'")
+    result = archive.sync()
+    assert "no room on v2" in result.err and "no room on v1" not in result.err, result
+    archive.synced()
+    assert [row[0] for row in archive.all("SELECT subject FROM sync_condition ORDER BY id")] == ["v1", "v2"]
+    archive.do("UPDATE storagenode SET min_avail_gb = 0 WHERE name = 'v1'")
+    result = archive.sync()
+    assert result.err.startswith("note: no longer, after ") and "no room on v1" in result.err, result

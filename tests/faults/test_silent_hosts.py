@@ -52,6 +52,10 @@ def test_situation_17_a_host_that_is_down_is_tried_by_one_request_and_mailed_onc
     first = hosts.sync()
     assert first.status == 1 and len(first.err.splitlines()) <= 2, first
     assert "the session with host there failed: no route (202 files)" in first.err
+    # It points to what shows them: no request has failed by itself.
+    assert first.err.endswith("tried again: alpenhorn request list\n"), first
+    assert hosts.run("request", "list", "--state", "failing", "--json").json == []
+    assert all("no route" in row["waits"] for row in hosts.run("request", "list", "--json").json)
     assert counts(hosts) == [("host", 1)] and hosts.all("SELECT * FROM sync_attempt") == []
     sessions = hosts.sessions()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The settings that README.md names are those that the storage classes accept, with those defaults."""
+"""The settings that the manual names are those that the storage classes accept, with those defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from alpenhorn.io.base import Node, WrongSettings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model.nodes import GroupFact
-from tests.cli.test_main import README
+from tests.fixtures import manual
 from tests.plan.facts import node as node_fact
 
 REQUIRED, NONE = "required", "none"
@@ -55,10 +55,7 @@ class Recording(dict[str, Any]):
 
 
 def section(name: str) -> str:
-    text = README.read_text().partition("\n## Storage classes\n")[2].partition("\n## ")[0]
-    found = text.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
-    assert found, f"README.md has no section on the storage class {name}"
-    return found
+    return manual.section(manual.page("storage-classes"), name)
 
 
 def rows(name: str, heading: str) -> list[Row]:
@@ -70,7 +67,7 @@ def rows(name: str, heading: str) -> list[Row]:
 
 def of_node(name: str) -> list[Row]:
     """Those of the class, and of the one whose settings it has as well."""
-    other = re.search(r"are\s+those\s+of\s+(\w+)\s+and\b", section(name))
+    other = re.search(r"are\s+those\s+of\s+(\w+),\s+plus:", section(name))
     return (of_node(other[1]) if other else []) + rows(name, "setting")
 
 
@@ -123,7 +120,7 @@ def test_every_class_has_a_section(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", classes("node"))
-def test_a_node_looks_at_the_settings_that_the_readme_names_and_at_no_others(name: str) -> None:
+def test_a_node_looks_at_the_settings_that_the_manual_names_and_at_no_others(name: str) -> None:
     settings = Recording()
     seen(built_in(name).node(node_fact(), settings))  # type: ignore[misc]
     assert settings.asked - OUT_OF_DATE == {row.setting for row in of_node(name)}
@@ -131,7 +128,7 @@ def test_a_node_looks_at_the_settings_that_the_readme_names_and_at_no_others(nam
 
 
 @pytest.mark.parametrize("name", classes("group"))
-def test_a_group_looks_at_the_settings_that_the_readme_names_and_at_no_others(name: str) -> None:
+def test_a_group_looks_at_the_settings_that_the_manual_names_and_at_no_others(name: str) -> None:
     settings = Recording({})
     use(name, "group", settings)
     assert settings.asked == {row.setting for row in of_group(name)}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model.conditions import Condition
-from alpenhorn.plan.conditions import SEEN_EVERY, decide, essence, span
+from alpenhorn.plan.conditions import SEEN_EVERY, SUBJECT, decide, essence, joined, key, span
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -86,7 +86,25 @@ def test_numbers_are_not_the_essence(one: str, other: str) -> None:
 
 def test_names_are_the_essence() -> None:
     assert essence("node v is left out") != essence("node w is left out")
-    assert len(essence("x" * 1000)) == 255
+
+
+def test_what_became_another_condition_of_a_part_of_a_thing_is_over() -> None:
+    full = stored()._replace(code="destination-full", why="no room on v1")
+    found = decide([full], {("node-settings-warning", "v1"): "odd"}, NOW, DAY, True, lambda _: True)
+    assert found.over == (full,)
+
+
+def test_a_long_subject_is_cut_and_stays_another_one_than_its_like() -> None:
+    one, other = (key("c", "x" * 1000 + end)[1] for end in "ab")
+    assert one != other and len(one) == len(other) == SUBJECT
+    assert key("c", "v1\udce9\0") == ("c", "v1\\xe9\\x00")
+
+
+def test_several_texts_of_one_condition_are_one_text_whatever_their_order_and_numbers() -> None:
+    texts = ["12 of b are lost", "9 of a are lost", "9 of a are lost"]
+    assert joined(texts) == joined(reversed(texts)) == "9 of a are lost; 12 of b are lost"
+    assert essence(joined(texts)) == essence(joined(["1 of b are lost", "70 of a are lost"]))
+    assert essence(joined(texts)) != essence(joined(texts[:1]))
 
 
 @pytest.mark.parametrize(

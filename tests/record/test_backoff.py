@@ -6,6 +6,7 @@ from alpenhorn.index.times import posix
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code
 from alpenhorn.record import backoff
+from alpenhorn.record.attempts import ERROR_LENGTH
 from alpenhorn.record.run import Run
 from alpenhorn.scan import topology
 from alpenhorn.scan.backoff import by_source, of_host
@@ -43,6 +44,12 @@ def test_a_host_is_counted_under_its_name_and_a_node_under_its_id(rows: Rows, ru
     assert not of_host(rows.index, HERE).hosts
     backoff.node_found(rows.index, run, source(rows))
     assert rows.all("SELECT * FROM sync_backoff") == []
+
+
+def test_an_error_is_stored_as_text_that_the_index_can_hold(rows: Rows, run: Run) -> None:
+    backoff.host_failed(rows.index, run, source(rows), "no \udce9 route\0" + "x" * 10_000)
+    error = of_host(rows.index, HERE).hosts[THERE][0].error
+    assert error.startswith("no \\xe9 route\\x00x") and error.endswith("x…") and len(error) == ERROR_LENGTH
 
 
 def test_every_node_of_a_host_that_is_silent_waits(rows: Rows, run: Run) -> None:

@@ -1,0 +1,110 @@
+"""The kinds of work and of jobs: where the code of each is.  A new one is registered here, and nowhere else.
+
+Code is named and not imported, since most runs find no work of most kinds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from alpenhorn.model.tasks import Kind
+
+
+class WorkKind(NamedTuple):
+    """A kind of work as `--only` names it.  A target is "module:name".
+
+    `tasks`: the kinds of its tasks.  `pending`: target of a function that tells whether there may be any (see
+    `alpenhorn.scan.work`).  `worklist`: target of a class (see `Worklist` in `alpenhorn.coordinator.context`).
+    `preview`: target of a function that yields what `plan` shows of it (see `alpenhorn.coordinator.preview`).
+    `decides_late`: its worklist decides on a task once more when a worker is free for it.
+    """
+
+    name: str
+    tasks: tuple[Kind, ...]
+    pending: str
+    worklist: str
+    preview: str
+    decides_late: bool = False
+
+
+# In the order in which their work is planned.  Deletions come before checks, so that no copy is read before it goes.
+WORK = (
+    WorkKind(
+        "import",
+        (Kind.IMPORT, Kind.SURVEY, Kind.SEARCH, Kind.REMEMBER),
+        "alpenhorn.scan.work:imports",
+        "alpenhorn.coordinator.imports:Imports",
+        "alpenhorn.coordinator.preview:imports",
+    ),
+    WorkKind(
+        "tape",
+        (Kind.TAPE,),
+        "alpenhorn.scan.work:tape",
+        "alpenhorn.coordinator.tape:Tapes",
+        "alpenhorn.coordinator.preview:tape",
+    ),
+    WorkKind(
+        "delete",
+        (Kind.DELETE,),
+        "alpenhorn.scan.work:deletions",
+        "alpenhorn.coordinator.deletions:Deletions",
+        "alpenhorn.coordinator.preview:deletions",
+        decides_late=True,
+    ),
+    WorkKind(
+        "check",
+        (Kind.CHECK,),
+        "alpenhorn.scan.work:checks",
+        "alpenhorn.coordinator.checks:Checks",
+        "alpenhorn.coordinator.preview:checks",
+    ),
+    WorkKind(
+        "pull",
+        (Kind.PULL,),
+        "alpenhorn.scan.work:pulls",
+        "alpenhorn.coordinator.pulls:Pulls",
+        "alpenhorn.coordinator.preview:pulls",
+    ),
+)
+
+NAMES = tuple(work.name for work in WORK)
+
+
+class Handler(NamedTuple):
+    """The function that carries out a type of job in a worker.
+
+    It is called with the job, the storage object of the job's node, and then what `takes` names: fields of
+    `alpenhorn.workers.worker.Surroundings`.
+    """
+
+    target: str
+    takes: tuple[str, ...] = ()
+
+
+JOBS = {
+    "ProbeJob": Handler("alpenhorn.workers.nodes:probe"),
+    "InitJob": Handler("alpenhorn.workers.nodes:initialise"),
+    "IdentityJob": Handler("alpenhorn.workers.identity:write", ("stage",)),
+    "SurveyJob": Handler("alpenhorn.workers.survey:survey"),
+    "RememberJob": Handler("alpenhorn.workers.survey:remember", ("stage",)),
+    "SearchJob": Handler("alpenhorn.workers.search:search"),
+    "DetectJob": Handler("alpenhorn.workers.detect:detect", ("report",)),
+    "ImportJob": Handler("alpenhorn.workers.import_files:import_files", ("report",)),
+    "TapeJob": Handler("alpenhorn.workers.tape:tape", ("report",)),
+    "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "ssh", "silent")),
+    "CheckJob": Handler("alpenhorn.workers.check:check", ("report",)),
+    "PullJob": Handler("alpenhorn.workers.pull:pull_from", ("stage", "transfer", "report", "deadline")),
+    "CompareJob": Handler("alpenhorn.workers.manifest:compare", ("report",)),
+    "ManifestJob": Handler("alpenhorn.workers.manifest:write", ("stage", "report")),
+    "LookJob": Handler("alpenhorn.workers.links:look", ("report",)),
+    "SeparateJob": Handler("alpenhorn.workers.links:separate", ("stage", "report")),
+    "ReconcileJob": Handler("alpenhorn.workers.reconcile:reconcile", ("report",)),
+}
+"""By the name of the job's type."""
+
+
+def load(target: str) -> Any:
+    """Import "module:name"."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
