@@ -1,7 +1,7 @@
-"""Backups of the index: consistent copies, each in a file of its own, of which the newest few are kept.
+"""Backups of the index: consistent copies, one file each; only the newest are kept.
 
-SQLite: a database file.  MariaDB: SQL text that the `mariadb` client reads back.  Both are written by `index.dump`
-while others go on writing, and read through before they count.
+SQLite: a database file.  MariaDB: SQL text for the `mariadb` client.  Both are written by `index.dump` while other
+programs write to the index, and are read back in full before they count as backups.
 """
 
 from __future__ import annotations
@@ -25,83 +25,86 @@ _STAMP = "alpenhorn-index-%Y%m%dT%H%M%SZ"
 
 
 class WrittenBackup(NamedTuple):
-    """`at`: the moment that it shows, naive UTC of the index's server; `rows`: how many each table has in it;
-    `removed`: older backups that were removed; `kept`: those that should have been, and why they could not."""
+    """A finished backup.
+
+    `at`: time of its contents, naive UTC of the index's server; `rows`: number of rows by table;
+    `removed`: deleted older backups; `not_removed`: messages about older backups that could not be deleted.
+    """
 
     path: Path
     at: datetime
     size_b: int
     rows: dict[str, int]
     removed: tuple[Path, ...]
-    kept: tuple[str, ...]
+    not_removed: tuple[str, ...]
 
 
 def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> WrittenBackup:
     """Write a backup of `tables` (SQLite: of everything) into a directory, and remove all but the newest `keep` there.
 
-    Nothing else in the directory is touched, but for what a backup that was cut short has left.  Raises Refused, with
-    the older backups as they were; Busy; IndexUnusable.
+    Other files in the directory are left alone, except for the remains of interrupted backups.  Raises Refused, with
+    the older backups unchanged; Busy; IndexUnusable.
     """
     try:
-        with _alone(directory):
-            return _write_alone(index, directory, tables, keep)
+        with _locked(directory):
+            return _write_locked(index, directory, tables, keep)
     except OSError as error:
         raise Refused(
-            f"{directory}: no backup can be written there: {error.strerror}; older backups are as they were"
+            f"{directory}: cannot write a backup: {error.strerror}; older backups are unchanged"
         ) from error
 
 
-def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int) -> WrittenBackup:
+def _write_locked(index: Index, directory: Path, tables: Sequence[str], keep: int) -> WrittenBackup:
     suffix = ".db" if index.dialect.in_a_file else ".sql"
-    _clear(directory)
+    _remove_partial(directory)
     at = index.now().replace(microsecond=0)
     target = directory / (at.strftime(_STAMP) + suffix)
     named = at
-    while os.path.lexists(target):  # two in one second
+    while os.path.lexists(target):  # two backups in one second
         named += timedelta(seconds=1)
         target = directory / (named.strftime(_STAMP) + suffix)
     _require_room(index, directory, tables)
     rows = _write(index, target, tables)
-    removed, kept = _rotate(directory, target, keep)
-    return WrittenBackup(target, at, target.stat().st_size, rows, removed, kept)
+    removed, not_removed = _rotate(directory, target, keep)
+    return WrittenBackup(target, at, target.stat().st_size, rows, removed, not_removed)
 
 
 def _write(index: Index, target: Path, tables: Sequence[str]) -> dict[str, int]:
     rows: dict[str, int] = {}
-    there: dict[str, int] | None = None
+    expected: dict[str, int] | None = None
 
     def verify(part: Path) -> None:
-        rows.update(_read_sqlite(part, there) if index.dialect.in_a_file else _read_text(part))
+        rows.update(_read_sqlite(part, expected) if index.dialect.in_a_file else _read_text(part))
 
-    with dump.new_file(target, "the backup", "older backups are as they were", verify) as (part, file):
+    with dump.new_file(target, "older backups are unchanged", verify) as (part, file):
         if index.dialect.in_a_file:
-            there = dump.copy_sqlite(index, part, count=True)
+            expected = dump.copy_sqlite(index, part, count=True)
         else:
-            # A session that was lost takes its snapshot with it: what a new one reads would be of another moment.
+            # The snapshot ends with its session: a new session would read the rows of another moment.
             with index.impatient():
                 dump.write_text(index, file, tables)
     return rows
 
 
-def _read_sqlite(part: Path, there: dict[str, int] | None) -> dict[str, int]:
-    from sqlite3 import Error, connect  # as in engines: of no use with MariaDB
+def _read_sqlite(part: Path, expected: dict[str, int] | None) -> dict[str, int]:
+    from sqlite3 import Error, connect  # not needed with MariaDB
 
     try:
-        # Immutable, or opening it would leave the files of a write-ahead log beside it.
+        # Without immutable=1, SQLite would leave the files of a write-ahead log in the directory.
         copy = connect(f"{dump.uri(part, 'ro')}&immutable=1", uri=True)
         try:
-            (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+            (result,) = copy.execute("PRAGMA quick_check(1)").fetchone()
             rows = dump.count_sqlite(copy)
         finally:
             copy.close()
     except Error as error:
-        said = str(error)
-    if said != "ok":
+        result = str(error)
+    if result != "ok":
         raise Refused(
-            f"the backup was removed, since it is damaged: {said}; look at the index: alpenhorn db check"
+            f"the new backup is damaged and was removed: {result}; check the index: `alpenhorn db check`"
         )
-    if there is not None and rows != there:
-        raise Refused("the backup was removed, since it has not as many rows as the index had; try again")
+    if expected is not None and rows != expected:
+        raise Refused("the new backup was removed: its numbers of rows differ from the index; try again")
     return rows
 
 
@@ -109,43 +112,43 @@ def _read_text(part: Path) -> dict[str, int]:
     try:
         return dump.read_through(part)
     except ValueError as error:
-        raise Refused(f"the backup was removed, since it is damaged: {error}; try again") from None
+        raise Refused(f"the new backup is damaged and was removed: {error}; try again") from None
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Keep a second backup from taking what this one is writing for a leftover."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Lock the directory, so that a second backup does not remove the file that this one is writing."""
     try:
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         raise Refused(
-            f"{directory}: no such directory; create it, or mount the disk that it is on; nothing was written"
+            f"{directory}: no such directory; create it, or mount its disk; nothing was written"
         ) from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"{directory}: another backup is being written there") from None
+            raise Busy(f"{directory}: another backup is in progress") from None
         yield
     finally:
         os.close(lock)
 
 
-def _clear(directory: Path) -> None:
+def _remove_partial(directory: Path) -> None:
     for entry in directory.iterdir():
         if entry.suffix == ".part" and _NAME.fullmatch(entry.stem):
             entry.unlink()
 
 
 def _require_room(index: Index, directory: Path, tables: Sequence[str]) -> None:
-    """Raise Refused where a backup would not fit: a disk that is filled up may be that of the index, too."""
+    """Raise Refused if a backup would not fit: filling the disk could also stop the index, if that is on it."""
     needed = dump.size_b(index, tables)
     found = os.statvfs(directory)
     free = found.f_bavail * found.f_frsize
     if free < needed:
         raise Refused(
-            f"{directory}: too little room for a backup: up to {_mib(needed)} are needed, {_mib(free)} are free;"
-            " older backups are as they were"
+            f"{directory}: not enough space for a backup: needs up to {_mib(needed)}, has {_mib(free)};"
+            " older backups are unchanged"
         )
 
 
@@ -154,7 +157,7 @@ def _mib(size_b: int) -> str:
 
 
 def _rotate(directory: Path, newest: Path, keep: int) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Remove all but the newest; never `newest`, though a clock that was wrong may have dated others later."""
+    """Remove all but the newest backups; never `newest`, even if a wrong clock dated others later."""
     others = sorted(
         (
             entry
@@ -163,11 +166,11 @@ def _rotate(directory: Path, newest: Path, keep: int) -> tuple[tuple[Path, ...],
         ),
         reverse=True,
     )
-    removed, kept = [], []
+    removed, not_removed = [], []
     for entry in others[keep - 1 :]:
         try:
             entry.unlink()
             removed.append(entry)
         except OSError as error:
-            kept.append(f"{entry}: not removed: {error.strerror}")
-    return tuple(removed), tuple(kept)
+            not_removed.append(f"{entry}: not removed: {error.strerror}")
+    return tuple(removed), tuple(not_removed)

@@ -1,4 +1,4 @@
-"""Statements about many rows at once."""
+"""Statements that read or change many rows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from alpenhorn.index.connection import Index
 
 Item = TypeVar("Item")
 
-CHUNK = 500  # values in one IN list; below every database's limit on parameters (SQLite's least: 999)
+CHUNK = 500  # values in one IN list; below every database's limit on parameters (SQLite: at least 999)
 
 
 def chunks(values: Sequence[Item], length: int = CHUNK) -> Iterator[Sequence[Item]]:
+    """Cut a sequence into pieces of at most `length` items."""
     for start in range(0, len(values), length):
         yield values[start : start + length]
 
 
 def marks(values: Sequence[object]) -> str:
-    """`?, ?, ?` for an IN list.  An empty list becomes NULL, which nothing is in."""
+    """Return `?, ?, ?` for an IN list; NULL for an empty list, so that no row matches."""
     return ", ".join("?" * len(values)) or "NULL"
 
 
 def in_chunks(ids: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Cut `ids` up for `IN (…)`: for each piece the marks to stand there, and the ids themselves."""
-    for some in chunks(ids):
-        yield marks(some), tuple(some)
+    """Cut `ids` into pieces for `IN (…)`; yield the marks and the ids of each piece."""
+    for piece in chunks(ids):
+        yield marks(piece), tuple(piece)
 
 
 def update(
@@ -37,11 +38,11 @@ def update(
     row: str,
     selected: Sequence[tuple[str, tuple[Any, ...]]],
 ) -> int:
-    """Set columns of the rows that some queries find, in one transaction, and return how many it was.
+    """Set columns of the rows that queries select, in one transaction; return the number of changed rows.
 
-    `selected`: each the SQL text of a query from FROM on, in which `row` (as `c.id`) is the id of what is to be
-    changed, and its values.  `state`: a condition on the row, there called `u`, asked again of each when it is had,
-    so that what another program made of it meanwhile stays.
+    `selected`: queries as (SQL text from FROM on, values); the expression `row` (such as `c.id`) is the id of the row
+    to change.  `state`: a condition on the row, which is called `u`; it is tested again when the row is locked, so
+    that changes by other programs in the meantime are kept.
     """
 
     def work() -> int:
@@ -55,9 +56,9 @@ def update(
 
 
 class Interrupter:
-    """Lets another thread end the statement that this one is executing, which then raises some error.
+    """End, from another thread, the statement that this thread is executing; that then raises an error.
 
-    A statement about millions of rows is one call into a library, and no signal is acted upon before that is over.
+    Without it, signals would have no effect until a statement about millions of rows has returned from the library.
     """
 
     def __init__(self, index: Index) -> None:
@@ -66,17 +67,17 @@ class Interrupter:
         self._session = 0 if index.dialect.in_a_file else self._connection.thread_id()
 
     def __call__(self) -> None:
-        """Does nothing where there is no statement, or it cannot be ended: then it goes on to its end."""
+        """End the statement; do nothing if there is none or it cannot be ended."""
         with suppress(Exception):
             if self._index.dialect.in_a_file:
                 self._connection.interrupt()
-            # Not one that was lost meanwhile: after a restart of the server its number may be somebody else's.
+            # After a restart of the server, the number of a lost session may belong to another client.
             elif self._connection.open:
                 self._kill()
 
     def _kill(self) -> None:
         try:
-            # Through another connection: each thread has its own.
+            # Each thread has its own connection, so this one is free.
             self._index.execute(f"KILL QUERY {self._session}")
         finally:
             self._index.disconnect()

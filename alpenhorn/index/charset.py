@@ -1,6 +1,6 @@
-"""Names that the tables of an index on a server cannot hold, where these have another character set than utf8mb4.
+"""Names that the tables of an index on a server cannot store, because their character set is not utf8mb4.
 
-The alpenhorn daemon makes its tables with the server's default, which on many servers is latin1 or utf8mb3.
+The alpenhorn daemon creates its tables with the server's default, which on many servers is latin1 or utf8mb3.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from alpenhorn.reasons import Code
 if TYPE_CHECKING:
     from alpenhorn.index.mariadb import MariaDB
 
-# What the paths of files are made of, and the names that commands are given.
+# The columns of names and paths.
 NAMES = (
     ("archiveacq", "name"),
     ("archivefile", "name"),
@@ -25,14 +25,14 @@ NAMES = (
     ("storagenode", "root"),
 )
 ALL = "utf8mb4"
-# In the place of a text that no row can have; neither can any have this one.
+# A text that is in no row; it replaces a text that no row can have.
 NO_NAME = "\0"
-_TEXTS = 100  # in one question
+_TEXTS = 100  # in one query
 _REMEDY = "run `alpenhorn db upgrade`, which converts the tables to utf8mb4"
 UNHELD = Code.NAME_NOT_HELD()
 
-# Codes of MariaDB and MySQL for a text that a column cannot hold, and for a comparison with one.
-UNHOLDABLE = {1366}
+# Error codes of MariaDB and MySQL: a text cannot be stored in a column, or not be compared with it.
+UNSTORABLE = {1366}
 INCOMPARABLE = {1267, 1270, 1271, 3854}
 
 
@@ -41,20 +41,20 @@ class CannotHold(Refused):
 
 
 class CannotCompare(CannotHold):
-    """As CannotHold, in a comparison."""
+    """A text in a comparison has a character that the tables' character set lacks."""
 
 
 def explained(where: str, code: object, text: str) -> CannotHold | None:
-    """What an error of the server means, where it is about the characters of a text."""
-    wrong = f"{where} cannot hold some character of a text that it was given; {_REMEDY} ({text})"
+    """Return the error to raise for an error of the server about the characters of a text; None for others."""
+    wrong = f"{where}: cannot store a character of a text; {_REMEDY} ({text})"
     if code in INCOMPARABLE:
         return CannotCompare(wrong)
     # The same code is used for numbers.
-    return CannotHold(wrong) if code in UNHOLDABLE and "string" in text else None
+    return CannotHold(wrong) if code in UNSTORABLE and "string" in text else None
 
 
 def narrow(db: MariaDB) -> tuple[str, ...]:
-    """The character sets of names, without ALL."""
+    """Return the character sets of the columns of names, without ALL."""
     where = " OR ".join(["(table_name = %s AND column_name = %s)"] * len(NAMES))
     rows = db.execute_sql(
         "SELECT DISTINCT character_set_name FROM information_schema.columns"
@@ -65,7 +65,7 @@ def narrow(db: MariaDB) -> tuple[str, ...]:
 
 
 def narrow_tables(db: MariaDB, tables: Iterable[str]) -> list[tuple[str, str]]:
-    """(table, its character sets) of those of the tables that have texts in another one than ALL."""
+    """Return (table, its character sets) of the tables that have text columns in another character set than ALL."""
     wanted = tuple(tables)
     rows = db.execute_sql(
         "SELECT table_name, GROUP_CONCAT(DISTINCT character_set_name ORDER BY character_set_name SEPARATOR ', ')"
@@ -77,7 +77,7 @@ def narrow_tables(db: MariaDB, tables: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def cannot_hold(db: MariaDB, sets: Iterable[str], texts: Iterable[str]) -> frozenset[str]:
-    """Those of the texts that one of the character sets has not; the server is asked, which knows."""
+    """Return the texts with a character that one of the character sets lacks; the server decides."""
     found: set[str] = set()
     wanted = [text for text in dict.fromkeys(texts) if not text.isascii()]
     for name in sets:
@@ -90,6 +90,6 @@ def cannot_hold(db: MariaDB, sets: Iterable[str], texts: Iterable[str]) -> froze
 
 
 def comparable(params: Iterable[Any], unheld: frozenset[str]) -> Iterator[Any]:
-    """The values of a SELECT in which what no row can have is replaced by what no row has."""
+    """Yield the values of a SELECT, with each text that cannot be stored replaced by NO_NAME."""
     for value in params:
         yield NO_NAME if isinstance(value, str) and value in unheld else value

@@ -1,4 +1,4 @@
-"""What can be wrong with a data index that works: for `alpenhorn db check`."""
+"""Checks of a data index that can be opened: `alpenhorn db check`."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Level(StrEnum):
 
 
 class Finding(NamedTuple):
-    """`remedy` is empty when there is nothing to do."""
+    """The result of one check.  `remedy` is empty if there is nothing to do."""
 
     level: Level
     text: str
     remedy: str = ""
 
     def document(self) -> dict[str, str | None]:
-        """For JSON: with the code of the reason that the text gives, None where it gives none."""
+        """Return the finding for JSON, with the code of its reason; None if it has no reason."""
         code = code_in_json(self.text) if isinstance(self.text, Reason) else None
         return {**self._asdict(), "code": code}
 
 
-# Which rows point to which: (table, column, table pointed to, what the rows are).
+# References between rows: (table, column, table pointed to, description of rows whose target is missing).
 _REFERENCES = (
     ("archivefile", "acq_id", "archiveacq", "files of no acquisition"),
     ("archivefilecopy", "file_id", "archivefile", "copies of no file"),
@@ -55,9 +55,9 @@ _REFERENCES = (
 
 
 def check(index: Index) -> list[Finding]:
-    """Look at everything there is to look at; rows are counted, not changed.
+    """Run all checks; nothing is changed.
 
-    Raises IndexUnusable when the tables are not those that this program knows.
+    Raises IndexUnusable if the tables are not those that this program knows.
     """
     require_current(index)
     versions = ", ".join(f"{component} {version}" for component, version in VERSIONS.items())
@@ -71,7 +71,7 @@ def check(index: Index) -> list[Finding]:
 
 
 def structure(index: Index) -> list[Finding]:
-    """Tables, columns and indexes that are missing."""
+    """Find missing tables, columns and indexes."""
     existing = set(index.db.get_tables())
     findings = []
     for component, table in ((name, table) for name, tables in COMPONENTS.items() for table in tables):
@@ -113,7 +113,7 @@ def structure(index: Index) -> list[Finding]:
                     "run `alpenhorn db init`",
                 )
             )
-    return findings or [Finding(Level.PASS, "tables, columns and indexes are all there")]
+    return findings or [Finding(Level.PASS, "no missing tables, columns or indexes")]
 
 
 class _TextColumn(NamedTuple):
@@ -124,7 +124,7 @@ class _TextColumn(NamedTuple):
 
 
 def unserved(index: Index, table: type[TableModel]) -> list[IndexOn]:
-    """Return the indexes of a table's model whose job no index of the table does, by whatever name."""
+    """Return the indexes of a table's model for which the table has no equivalent index under any name."""
     present = index.db.get_indexes(table._meta.table_name)
     unique = {tuple(found.columns) for found in present if found.unique}
     beginnings = {tuple(found.columns[:n]) for found in present for n in range(1, len(found.columns) + 1)}
@@ -134,7 +134,7 @@ def unserved(index: Index, table: type[TableModel]) -> list[IndexOn]:
 
 
 def collation(index: Index) -> list[Finding]:
-    """Names that the database takes for the same though they differ, or cannot hold."""
+    """Find columns in which different names compare as equal, or in which some names cannot be stored."""
     if index.dialect.compares_bytes:
         return [Finding(Level.PASS, "names are compared byte for byte")]
     columns = index.facts(
@@ -145,7 +145,7 @@ def collation(index: Index) -> list[Finding]:
         "ORDER BY table_name, column_name",
     )
     names = [one for one in columns if (one.table_name, one.column_name) in NAMES]
-    # These are converted by an upgrade, to a collation that compares bytes.
+    # An upgrade converts these columns to a collation that compares bytes.
     narrow = [one for one in names if one.character_set != "utf8mb4"]
     names = [one for one in names if one not in narrow]
     folding = [one for one in names if not one.collation.endswith("_bin")]
@@ -161,7 +161,7 @@ def collation(index: Index) -> list[Finding]:
             Finding(
                 Level.WARN,
                 Code.COLLATION_FOLDS_NAMES(columns=_columns_of(folding)),
-                "do without such names, or, with a backup at hand and nothing running: "
+                "avoid such names, or make a backup, stop all programs that use the index, and execute: "
                 + "; ".join(
                     f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE {binary_collation(index)}"
                     for table in tables
@@ -173,7 +173,7 @@ def collation(index: Index) -> list[Finding]:
             Finding(
                 Level.WARN,
                 Code.COLLATION_IGNORES_BLANKS(columns=_columns_of(padding)),
-                "do without such names",
+                "avoid such names",
             )
         )
     if narrow:
@@ -188,7 +188,7 @@ def collation(index: Index) -> list[Finding]:
 
 
 def orphans(index: Index) -> list[Finding]:
-    """Rows that point to rows which are gone: one statement a kind."""
+    """Find rows that point to missing rows; one statement for each kind."""
     findings = []
     for table, column, target, what in _REFERENCES:
         rows = (
@@ -201,27 +201,27 @@ def orphans(index: Index) -> list[Finding]:
                 Finding(
                     Level.WARN,
                     Code.ROWS_WITHOUT_TARGET(count=count, what=what),
-                    f"restore what they point to, or delete them; they are: SELECT r.* {rows}",
+                    f"restore the missing rows, or delete these: SELECT r.* {rows}",
                 )
             )
-    return findings or [Finding(Level.PASS, "every row points to rows that are there")]
+    return findings or [Finding(Level.PASS, "no rows point to missing rows")]
 
 
 def clock(index: Index) -> Finding:
-    """The difference between the server's clock and ours, which claims of other hosts are measured by."""
+    """Compare the server's clock, which decides when claims of other hosts expire, with this host's clock."""
     if index.dialect.in_a_file:
         return Finding(Level.PASS, "the index uses the clock of this host")
     before = datetime.datetime.now(datetime.UTC)
     server = index.now().replace(tzinfo=datetime.UTC)
     after = datetime.datetime.now(datetime.UTC)
-    # A slow answer is no difference: only what lies outside of the time that it took is.
+    # The time that the answer took is not a difference of the clocks.
     seconds = max((server - after).total_seconds(), (before - server).total_seconds(), 0.0)
-    text = f"the clocks of the index's server and of this host differ by {seconds:.1f} s"
+    text = f"clocks of the index's server and of this host differ by {seconds:.1f} s"
     if seconds < CLOCK_WARN:
         return Finding(Level.PASS, text)
     level = Level.WARN if seconds < CLOCK_FAIL else Level.FAIL
     return Finding(
-        level, Reason(text, Code.CLOCKS_DIFFER), "keep both hosts' clocks right, by NTP for example"
+        level, Reason(text, Code.CLOCKS_DIFFER), "synchronize the clocks of both hosts, for example with NTP"
     )
 
 

@@ -1,7 +1,7 @@
-"""Tables that packages add to the data index, each set a component with a version of its own.
+"""Tables that packages add to the data index; each set of tables is a component with its own version.
 
-A package offers its component as an entry point in the group `alpenhorn.index`.  What is wrong with one keeps the
-others, and alpenhorn itself, from nothing.
+A package offers its component as an entry point in the group `alpenhorn.index`.  A faulty component does not affect
+other components or alpenhorn itself.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import ALPENHORN_TABLES, TableModel
 from alpenhorn.index.versions import VERSIONS
 
-OURS = "sync_"  # what our own tables begin with
+RESERVED_PREFIX = "sync_"  # of alpenhorn's own tables
 NAME_LENGTH = 256
 
 
 class PackageTable(TableModel):
-    """What the models of packages are subclasses of.  Give each a `table_name` that begins with the package's name."""
+    """Base class of the models of packages.  Give each a `table_name` that begins with the package's name."""
 
     class Meta:
-        legacy_table_names = (
-            False  # names of indexes begin with the table's, for on SQLite all are in one space
-        )
+        # Names of indexes begin with the table's name: SQLite has one namespace for the indexes of all tables.
+        legacy_table_names = False
 
 
 class Component(NamedTuple):
-    """`models` are subclasses of PackageTable, whose indexes are created with them.
+    """The tables of a package.  `models`: subclasses of PackageTable; their indexes are created with them.
 
-    Refer to rows of alpenhorn by plain integers (`file_id`) and not by foreign keys, which would keep other programs
-    from deleting them.  A new version is for tables that an older package cannot use; alpenhorn alters none.
+    Refer to rows of alpenhorn by plain integers (`file_id`), not by foreign keys, which would prevent other programs
+    from deleting them.  Increase `version` if an older package cannot use the tables; alpenhorn never alters them.
     """
 
     name: str
@@ -42,53 +41,53 @@ class Component(NamedTuple):
 
 
 class Created(NamedTuple):
-    """`added`: what was created, in words; `refused`: (component, why)."""
+    """`added`: descriptions of created tables and indexes; `refused`: (component, reason)."""
 
     added: list[str]
     refused: list[tuple[str, str]]
 
 
 def fault(found: Any) -> str:
-    """Why an object is no component that could be added to any index; "" when it is one."""
+    """Return why an object is not a valid component; "" if it is valid."""
     if not isinstance(found, Component):
-        return f"it is {type(found).__name__}, not an alpenhorn.index.components.Component"
+        return f"{type(found).__name__} is not an alpenhorn.index.components.Component"
     if not isinstance(found.name, str) or not found.name or len(found.name) > NAME_LENGTH:
-        return f"the component's name {found.name!r} is no text of 1 to {NAME_LENGTH} characters"
+        return f"component name {found.name!r}: must be text of 1 to {NAME_LENGTH} characters"
     if found.name in VERSIONS:
-        return f"the component {found.name} is alpenhorn's own: give it the package's name"
+        return f"component name {found.name}: reserved by alpenhorn; use the package's name"
     if type(found.version) is not int or found.version < 1:
-        return f"the component's version {found.version!r} is no whole number from 1 on"
+        return f"component version {found.version!r}: must be an integer of at least 1"
     if not isinstance(found.models, tuple | list) or not found.models:
         return "the component has no models"
     for model in found.models:
         if not (isinstance(model, type) and issubclass(model, PackageTable)):
-            return f"{model!r} is no subclass of alpenhorn.index.components.PackageTable"
+            return f"{model!r} is not a subclass of alpenhorn.index.components.PackageTable"
     names = [name.lower() for name in _tables(found)]
     taken = {table._meta.table_name for table in ALPENHORN_TABLES}
     for name in names:
-        if name in taken or name.startswith(OURS):
-            return f"the table {name} is alpenhorn's own: give its model another table_name"
-    return "two of its models have the same table" if len(set(names)) < len(names) else ""
+        if name in taken or name.startswith(RESERVED_PREFIX):
+            return f"table {name}: reserved by alpenhorn; give the model another table_name"
+    return "two models have the same table" if len(set(names)) < len(names) else ""
 
 
 def clashes(components: Sequence[Component]) -> dict[int, str]:
-    """Positions of components that cannot be there beside others, and why: neither is taken by chance."""
+    """Return the positions of components that conflict with others, and the reasons; both sides are refused."""
     found = {}
     for number, one in enumerate(components):
         for other in (*components[:number], *components[number + 1 :]):
             shared = {name.lower() for name in _tables(one)} & {name.lower() for name in _tables(other)}
             if one.name == other.name:
-                found[number] = f"another package brings a component {one.name} too: uninstall one of them"
+                found[number] = f"component {one.name}: also in another package; uninstall one of them"
             elif shared:
-                found[number] = f"the component {other.name} has a table {min(shared)} too"
+                found[number] = f"table {min(shared)}: also in the component {other.name}"
     return found
 
 
 def create(index: Index, components: Sequence[Component]) -> Created:
-    """Add the tables that are missing, to an index that has alpenhorn's own.  Raises IndexUnusable without those."""
+    """Add the missing tables.  Raises IndexUnusable if the index lacks alpenhorn's own tables."""
     current.require_current(index)
     made = Created([], [])
-    with schema.alone(index):
+    with schema.exclusive(index):
         for component in components:
             versions = _versions(index)
             why = _other_version(component, versions) or _taken(index, component, versions)
@@ -96,21 +95,21 @@ def create(index: Index, components: Sequence[Component]) -> Created:
                 try:
                     made.added.extend(_create(index, component, versions))
                 except pw.PeeweeException as error:
-                    why = f"its tables cannot be created: {error}"
+                    why = f"cannot create its tables: {error}"
             if why:
                 made.refused.append((component.name, why))
     return made
 
 
 def obstacle(index: Index, component: Component) -> str:
-    """Why the component cannot be used on this index as it is, with the remedy; "" when it can."""
+    """Return why the component cannot be used on this index, with the remedy; "" if it can."""
     versions = _versions(index)
     if why := _other_version(component, versions):
         return why
     existing = _existing(index)
     missing = [name for name in _tables(component) if name.lower() not in existing]
     if missing or component.name not in versions:
-        return "its tables are not in the index yet: run `alpenhorn db init`"
+        return "the index lacks its tables; run `alpenhorn db init`"
     return ""
 
 
@@ -140,14 +139,18 @@ def _other_version(component: Component, versions: dict[str, int]) -> str:
     if there == component.version:
         return ""
     remedy = (
-        "install a newer package" if there > component.version else "migrate its tables as the package says"
+        "install a newer package"
+        if there > component.version
+        else "migrate its tables as the package's documentation says"
     )
-    return f"the index has version {there} of it, and the package needs version {component.version}: {remedy}"
+    return f"the index has version {there}, the package needs version {component.version}; {remedy}"
 
 
 def _taken(index: Index, component: Component, versions: dict[str, int]) -> str:
-    """Why tables that are there already cannot be the component's own; "" when they can: a creation that was cut
-    short leaves tables and no version."""
+    """Return why existing tables cannot belong to the component; "" if they can.
+
+    An interrupted creation leaves tables without a version.
+    """
     if component.name in versions:
         return ""
     existing = _existing(index)
@@ -157,7 +160,7 @@ def _taken(index: Index, component: Component, versions: dict[str, int]) -> str:
             there = {column.name for column in index.db.get_columns(existing[name.lower()])}
             lacking = sorted(set(model._meta.columns) - there)
             if lacking:
-                return f"there is another table {name}, without a column {', '.join(lacking)}"
+                return f"table {name}: exists, but has no column {', '.join(lacking)}"
     return ""
 
 

@@ -1,8 +1,8 @@
-"""The connection to the data index: SQLite by a file, MariaDB or MySQL by mysqlclient.
+"""Connection to the data index: an SQLite file, or MariaDB or MySQL through mysqlclient.
 
-One process owns an `Index`; a connection never crosses a fork.  Whatever goes wrong with the database itself
-(lost, locked, full, refused) is raised as IndexUnusable with a message for the user, from the models as from
-`Index.execute`; what is a mistake in a statement stays a peewee error.
+One process owns an `Index`; a connection is never shared across a fork.  Failures of the database itself (lost,
+locked, full, refused) are raised as IndexUnusable with a message for the user, by the models and by `Index.execute`.
+An invalid statement raises a peewee error.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ T = TypeVar("T")
 Fact = TypeVar("Fact")
 
 PATIENCE = 60.0
-# Seconds for a statement that reads or writes a few rows, while other work waits for this process.
+# Seconds to wait for a statement about a few rows while other work waits for this process.
 QUICK_ANSWER = 10.0
-# Seconds for which a lost index is waited for once the run is to stop.
+# Seconds to wait for a lost index after the run was asked to stop.
 STOP_PATIENCE = 5.0
-# Seconds between two looks at whether the run is to stop, while a lost index is waited for.
+# Seconds between checks for a request to stop, while waiting for a lost index.
 LOOK_EVERY = 0.2
 
 
 class Index:
-    """The open index.  `url` is that of the configuration, without its password.
+    """An open index.  `url`: the URL of the configuration, without its password.
 
-    `patience`: seconds for which a lost index is waited for, and longer while `hold_on` says that something would be
-    lost by giving up.  `stopping`: once true, it is waited for a few seconds at most.
+    `patience`: seconds to wait for a lost index; the wait continues while `hold_on` returns true, because giving up
+    would lose results.  `stopping`: limits the wait to a few seconds once it returns true.
     """
 
     def __init__(self, db: Any, url: str) -> None:
@@ -55,9 +55,9 @@ class Index:
 
     @classmethod
     def configured(cls, wanted: Database, *, create: bool = False) -> Index:
-        """Connect to the index that is `wanted`, and let the models of `alpenhorn.index.tables` use it.
+        """Connect to the configured index, and bind the models of `alpenhorn.index.tables` to it.
 
-        `create` makes a missing SQLite file and its directory; a MariaDB database must be there.
+        `create`: create a missing SQLite file and its directory; a MariaDB database must exist.
         Raises IndexUnusable.
         """
         db, shown = database_for(wanted, create)
@@ -68,11 +68,11 @@ class Index:
 
     @classmethod
     def open(cls, url: str, password_file: Path | None = None, *, create: bool = False) -> Index:
-        """As `configured`, with no more than a URL and where the password is.
+        """Connect to the index at a URL, as `configured` does.
 
-        `url` is `sqlite:///PATH` (all that follows is the path as it stands; four slashes make it absolute)
+        `url` is `sqlite:///PATH` (the path is taken literally; four slashes make it absolute)
         or `mysql://USER[:PASSWORD]@[HOST[:PORT]]/DATABASE[?unix_socket=PATH]`, each part percent-encoded.
-        A port means TCP to that port, also on localhost.
+        A port means TCP to that port, even on localhost.
         """
         return cls.configured(Database(url, password_file), create=create)
 
@@ -87,42 +87,43 @@ class Index:
 
     @property
     def dialect(self) -> Dialect:
-        """The SQL that the engine has in its own way."""
+        """The dialect of SQL of the engine."""
         dialect: Dialect = self.db.dialect
         return dialect
 
     @property
     def galera(self) -> bool:
-        """Whether the server is one of a Galera cluster, where a lock is known to no server but its own; asked once
-        for each session."""
+        """Whether the server belongs to a Galera cluster, in which locks are local to one server.
+
+        Queried once for each session.
+        """
         if self._galera is None:
-            # Not @@wsrep_on, which MySQL does not know.
-            asked = (
+            # @@wsrep_on would be an error on MySQL.
+            variables = (
                 [] if self.dialect.in_a_file else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchall()
             )
-            self._galera = any(value == "ON" for _, value in asked)
+            self._galera = any(value == "ON" for _, value in variables)
         return self._galera
 
     @property
     def odd(self) -> dict[Reason, None]:
-        """Rows that were read and have a value of the wrong type, each named once; see `alpenhorn.index.rows`."""
+        """Rows read so far that have a value of the wrong type, each once; see `alpenhorn.index.rows`."""
         found: dict[Reason, None] = getattr(self.db, "odd", {})
         return found
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing.  Within another one: a savepoint.  On SQLite it takes the write lock at once."""
+        """Run the block in a transaction, or in a savepoint within another one.  SQLite takes the write lock first."""
         begin = self.dialect.begin
         with self.db.atomic() if begin is None else self.db.atomic(begin):
             yield
 
     def retry(self, work: Callable[[], T]) -> T:
-        """Run `work` in one transaction; begin again with a new session when that was lost or in the way.
+        """Run `work` in one transaction; start again in a new session if the session was lost or met a lock.
 
-        `work` may run several times, the last time after a commit whose answer got lost: it must be
-        idempotent, and must not hand out anything but by its return value.  No cursor may be open that is
-        still to be read.  Within a transaction `work` simply runs, as a part of that.
-        Raises IndexUnusable after about `self.patience` seconds.
+        `work` may run several times, even after a commit whose answer was lost: it must be idempotent, and its return
+        value must be its only result.  No other cursor may have unread rows.  Within a transaction, `work` runs as a
+        part of that.  Raises IndexUnusable after about `self.patience` seconds.
         """
 
         def attempt() -> T:
@@ -133,7 +134,7 @@ class Index:
 
     @contextmanager
     def impatient(self) -> Iterator[None]:
-        """Within it nothing is waited for that is gone: IndexUnusable is raised at once."""
+        """Within the block, do not wait for a lost index: raise IndexUnusable at once."""
         before, self.patience = self.patience, 0.0
         hold_on, self.hold_on = self.hold_on, lambda: False
         try:
@@ -143,7 +144,7 @@ class Index:
 
     @contextmanager
     def glancing(self) -> Iterator[None]:
-        """As `impatient`, for a few rows, and also where the server stands still: other work waits meanwhile."""
+        """Within the block, wait neither for a lost index nor long for an answer, since other work waits."""
         before = self.answer_within(QUICK_ANSWER)
         try:
             with self.impatient():
@@ -152,8 +153,10 @@ class Index:
             self.answer_within(before)
 
     def answer_within(self, seconds: float | None) -> float | None:
-        """Let a server's answer to one statement take that long, and return how long it could take before; None: as
-        long as it takes, for what works through whole tables."""
+        """Set the limit in seconds for the answer to one statement, and return the old limit.
+
+        None: no limit, for statements that process whole tables.
+        """
         before: float | None = self.db.answer_within
         self.db.answer_within = seconds
         return before
@@ -169,9 +172,9 @@ class Index:
                 self._given_up = False
                 return found
             except (KeyboardInterrupt, SystemExit):
-                # Asked to end at once: what follows must not wait for a server that stands still once more.
+                # The clean-up after a signal must not wait again for a server that does not answer.
                 if self.db.stalled:
-                    self._abandoned = IndexUnusable(f"the index {self.url} did not answer")
+                    self._abandoned = IndexUnusable(f"index {self.url}: no answer from the server")
                 raise
             except IndexInterrupted as error:
                 self.disconnect()
@@ -182,19 +185,19 @@ class Index:
                     gone = IndexUnusable(f"{error}; gave up after {seconds:.3g} s")
                     self._given_up = self._given_up or self.patience > 0
                     if self._stopping():
-                        # What follows, such as the record of the run's end, must not wait once more.
+                        # Later statements, such as the record of the run's end, must not wait again.
                         self._abandoned = gone
                     raise gone from error
             pause = min(2 * pause, 5.0)
 
     def _gives_up(self, started: float, pause: float) -> bool:
-        """Wait for the next attempt, unless it is not worth it."""
+        """Wait for the next attempt and return False; return True if the wait would exceed the limit."""
         end = time.monotonic() + pause
-        # Who has waited in vain, and still has something to record, tries it once more and does not wait once more.
+        # After one full wait in vain, each further call makes one attempt only.
         patience = 0.0 if self._given_up else self.patience
         while True:
             if self._stopping():
-                # Long enough for another session's lock, and for a deadlock: what was finished is to be recorded.
+                # Long enough for another session's lock or a deadlock, so that finished work is recorded.
                 if end > started + min(patience, STOP_PATIENCE):
                     return True
             elif end > started + patience and not self.hold_on():
@@ -207,8 +210,8 @@ class Index:
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement and return its cursor.  `sql` has a ? for each of `params` on both engines.
 
-        A SELECT outside a transaction is asked again, as by `retry`, when its session was lost; it may have
-        been idle for hours.
+        A SELECT outside a transaction is retried as in `retry`: the session may have been lost after hours without
+        use.
         """
         marked = self.dialect.statement(sql)
 
@@ -224,20 +227,20 @@ class Index:
     ) -> list[Fact]:
         """Run a SELECT and return its rows as NamedTuples, by the names of the columns; see `alpenhorn.index.facts`.
 
-        `convert`: how the values of some fields are changed.
+        `convert`: functions that convert the values of fields.
         """
         return facts.every(self.execute(sql, params), fact, convert)
 
     def fact(
         self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
     ) -> Fact | None:
-        """As `facts`, of the first row; None when there is none."""
+        """Run a SELECT and return its first row as a NamedTuple; None if there is none."""
         return facts.first(self.execute(sql, params), fact, convert)
 
     def stream(
         self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
     ) -> Iterator[Fact]:
-        """As `facts`, of a result with millions of rows: each as it comes."""
+        """Run a SELECT and yield its rows as NamedTuples while they arrive; for millions of rows."""
         return facts.stream(self.execute(sql, params), fact, convert)
 
     def values(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
@@ -245,7 +248,7 @@ class Index:
         return [value for (value,) in self.execute(sql, params).fetchall()]
 
     def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        """Run a SELECT of one column and return the value of the first row; None when there is none."""
+        """Run a SELECT of one column and return the value of the first row; None if there is none."""
         row = self.execute(sql, params).fetchone()
         if row is None:
             return None
@@ -255,30 +258,32 @@ class Index:
     def executemany(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run one statement for each row.
 
-        INSERT … VALUES goes to MariaDB in packets of up to 64 KiB; anything else is a round trip a row.
+        MariaDB takes INSERT … VALUES in packets of up to 64 KiB; any other statement costs a round trip for each row.
         """
         if rows:
             self.db.executemany_sql(self.dialect.statement(sql), rows)
 
     def insert_ignore(self, table: str, columns: Sequence[str]) -> str:
-        """Return an INSERT with a ? a column that leaves a row alone which is there already."""
+        """Return an INSERT with a ? for each column, which leaves an existing row unchanged."""
         insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
         return f"{insert} {self.dialect.otherwise_nothing(columns[0])}"
 
     def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
-        """Return an INSERT with a ? a column that, where a row with this unique `key` is there already,
-        sets its columns `update` to the values given."""
+        """Return an INSERT with a ? for each column, which updates the columns `update` of an existing row.
+
+        `key`: the columns of the unique index.
+        """
         return self.upsert_from(table, columns, f"VALUES ({', '.join('?' * len(columns))})", key, update)
 
     def upsert_from(
         self, table: str, columns: Sequence[str], rows: str, key: Sequence[str], update: Sequence[str]
     ) -> str:
-        """As `upsert`, of `rows`: VALUES, or a SELECT that ends in a WHERE."""
+        """Return a statement as `upsert` does, for `rows`: VALUES, or a SELECT that ends in a WHERE."""
         insert = f"INSERT INTO {table} ({', '.join(columns)}) {rows}"
         return f"{insert} {self.dialect.on_conflict(key, update)}"
 
     def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
-        """Those of some names that have a character which the tables of the index cannot hold."""
+        """Return the texts with a character that the tables of the index cannot store."""
         found: frozenset[str] = self.db.cannot_hold(texts)
         return found
 
@@ -291,7 +296,7 @@ class Index:
         return now
 
     def disconnect(self) -> None:
-        """Close the connection; the next use opens it again."""
+        """Close the connection; the next use opens a new one."""
         self._galera = None
         self.db.drop()
 
@@ -305,7 +310,7 @@ _open: weakref.WeakSet[Index] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
-    """A connection that two processes share gives wrong answers, and the first of them to end closes it."""
+    """Close open connections: one shared by two processes gives wrong answers, and the first to exit closes it."""
     for index in list(_open):
         if not index.db.in_transaction():
             index.disconnect()

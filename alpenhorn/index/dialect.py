@@ -1,7 +1,7 @@
-"""What differs between the engines: one object for SQLite, one for MariaDB and MySQL.
+"""The differences between the engines: one object for SQLite, one for MariaDB and MySQL.
 
-Queries ask `index.dialect` for the part of a statement that one engine needs and the other lacks.  No module outside
-of `alpenhorn.index` asks which engine it is; a test enforces that.
+Queries take the engine-specific parts of a statement from `index.dialect`.  Modules outside `alpenhorn.index` never
+ask which engine is in use; a test enforces that.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What may stand in SQL text and holds or is a mark: a quoted string, a mark, a per cent sign.
+# The parts of SQL text that matter for placeholders: a quoted string, a question mark, a per cent sign.
 _MARKS = re.compile(r"'(?:[^'\\]|''|\\.)*'|\?|%")
 
 
 class Dialect(ABC):
     """The SQL of one engine.
 
-    `in_a_file`: the index is a file of this host; there is no server with settings and a clock of its own.
+    `in_a_file`: the index is a file on this host; there is no server with its own settings and clock.
     `compares_bytes`: names that differ in any byte are different names, and every character can be stored.
-    `transactional_ddl`: changes of tables belong to a transaction, and a transaction keeps all other writers out.
+    `transactional_ddl`: changes of tables are part of a transaction, and a transaction excludes all other writers.
     """
 
     in_a_file: bool
     compares_bytes: bool
     transactional_ddl: bool
 
-    # How a transaction begins that will write; None: as the engine does by itself.
+    # The kind of a transaction that will write; None: the engine's default.
     begin: str | None
-    # At the end of a SELECT: lock its rows until the transaction ends.  On SQLite the transaction has locked the index.
+    # At the end of a SELECT: lock its rows until the transaction ends.  On SQLite the transaction locks the index.
     for_update: str
     in_share_mode: str
-    # A join whose right table is looked up for each row of the left one.  The engines would change the order.
+    # A join that looks up the right table for each row of the left one; the engines could choose another order.
     lookup_join: str
     # After a table: read it in the order of its primary key.
     by_primary_key: str
@@ -43,11 +43,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def statement(self, sql: str) -> str:
-        """Return `sql`, which has a ? for each value, as the driver expects it."""
+        """Convert `sql`, which has a ? for each value, to the driver's placeholders."""
 
     @abstractmethod
     def unindexed(self, column: str) -> str:
-        """Return the column so that no index on it is used, where the engine would take the wrong one."""
+        """Return an expression for the column that prevents the use of an index, where the engine picks a bad one."""
 
     @abstractmethod
     def in_bytes(self, text: str) -> str:
@@ -55,12 +55,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def on_conflict(self, key: Sequence[str], update: Sequence[str]) -> str:
-        """Return the end of an INSERT that, where a row with this unique `key` exists, sets its columns `update` to
-        the values given."""
+        """Return the end of an INSERT that updates the columns `update` of an existing row with this unique `key`."""
 
     @abstractmethod
     def otherwise_nothing(self, column: str) -> str:
-        """Return the end of an INSERT that leaves an existing row alone; `column`: any of its columns."""
+        """Return the end of an INSERT that leaves an existing row unchanged; `column`: any of its columns."""
 
     @abstractmethod
     def update_selected(
@@ -72,7 +71,7 @@ class Dialect(ABC):
         selected: str,
         values: tuple[Any, ...],
     ) -> tuple[str, tuple[Any, ...]]:
-        """Return an UPDATE of the rows that a query finds, and its values; see `alpenhorn.index.bulk.update`."""
+        """Return an UPDATE of the rows that a query selects, and its values; see `alpenhorn.index.bulk.update`."""
 
     @abstractmethod
     def quoted(self, name: str) -> str:
@@ -80,7 +79,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def column_type(self, type: str) -> str:
-        """Return the engine's name of a column type that is written as MariaDB has it."""
+        """Return the engine's name of a column type; `type`: MariaDB's name."""
 
     @abstractmethod
     def drop_index(self, name: str, table: str) -> str:
@@ -91,7 +90,7 @@ class SQLiteDialect(Dialect):
     in_a_file = True
     compares_bytes = True
     transactional_ddl = True
-    # One that reads first and writes later fails as soon as another writer came in between, whatever the time-out.
+    # Otherwise a transaction that reads before it writes fails at once, despite the time-out, after another's commit.
     begin = "IMMEDIATE"
     for_update = ""
     in_share_mode = ""
@@ -101,7 +100,7 @@ class SQLiteDialect(Dialect):
     views = "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
 
     def statement(self, sql: str) -> str:
-        # SUM fails on lengths near 2^63, of which one row is enough; TOTAL adds up anything.
+        # SUM fails on overflow, for which one row with a length near 2^63 is enough; TOTAL does not.
         return sql.replace("SUM(", "TOTAL(")
 
     def unindexed(self, column: str) -> str:
@@ -163,7 +162,7 @@ class MariaDBDialect(Dialect):
         return column
 
     def in_bytes(self, text: str) -> str:
-        # The index on the column is in the order of the column's collation.
+        # The index on the column is sorted by the column's collation, which may not compare bytes.
         return f"CAST(CONVERT({text} USING utf8mb4) AS BINARY)"
 
     def on_conflict(self, key: Sequence[str], update: Sequence[str]) -> str:
@@ -171,7 +170,7 @@ class MariaDBDialect(Dialect):
         return f"ON DUPLICATE KEY UPDATE {settings}"
 
     def otherwise_nothing(self, column: str) -> str:
-        # Not INSERT IGNORE, which would also cut off names that are too long.
+        # INSERT IGNORE would also truncate names that are too long.
         return f"ON DUPLICATE KEY UPDATE {column} = {column}"
 
     def update_selected(
@@ -183,8 +182,8 @@ class MariaDBDialect(Dialect):
         selected: str,
         values: tuple[Any, ...],
     ) -> tuple[str, tuple[Any, ...]]:
-        # STRAIGHT_JOIN has the rows looked up one by one: left to choose, MariaDB would go through the whole table, and
-        # wait for rows that others have locked.  DISTINCT has them found before the first is changed.
+        # Without STRAIGHT_JOIN, MariaDB may scan the whole table and wait for rows that others have locked.  DISTINCT
+        # makes it find all rows before it changes the first.
         columns = ", ".join(f"u.{column} = ?" for column in settings)
         sql = (
             f"UPDATE (SELECT DISTINCT {row} AS id {selected}) s STRAIGHT_JOIN {table} u ON u.id = s.id"
@@ -208,7 +207,7 @@ MARIADB = MariaDBDialect()
 
 @functools.lru_cache(maxsize=256)
 def _percent_marks(sql: str) -> str:
-    """Write the marks of `sql` as MySQLdb wants them: ? as %s outside of strings, % doubled everywhere."""
+    """Convert the placeholders of `sql` to MySQLdb's: ? outside of strings to %s, and every % to %%."""
 
     def mark(match: re.Match[str]) -> str:
         text = match.group()

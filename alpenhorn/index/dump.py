@@ -1,9 +1,9 @@
-"""A copy of the whole index in a file, made before its tables are changed, and as a backup.
+"""Copies of the whole index in a file, made before an upgrade and as backups.
 
-SQLite: a database file, page for page, by the backup interface.  SQL text as `iterdump` writes it loses what stands
-behind a NUL in a text, and takes hours to read back where the file is just put into its place.
-MariaDB: SQL text that the `mariadb` client reads back, from one consistent snapshot; the server writes the literals, so
-that rows only pass through here, some thousand at a time.
+SQLite: a database file, copied page by page with the backup interface.  The SQL text of `iterdump` would lose the rest
+of a text after a NUL, and would take hours to read back.
+MariaDB: SQL text for the `mariadb` client, from one consistent snapshot.  The server formats the literals, so rows
+only pass through here, a few thousand at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import peewee as pw
 from alpenhorn.errors import Refused
 from alpenhorn.index.connection import Index
 
-PAGES = 4096  # of a SQLite file, copied at a time
+PAGES = 4096  # pages of an SQLite file copied at a time
 STATEMENT = 65536  # characters of one INSERT, below every server's max_allowed_packet
 ROWS = 5000
 BUFFER = 1 << 20
@@ -32,11 +32,11 @@ COMPLETE = "-- complete\n"
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` \(")
 _COUNTED = re.compile(rb"-- rows ([0-9]+) `((?:[^`]|``)+)`\n")
 
-# A text: the client drops a carriage return before a line feed, wherever they stand.
+# Text: escaped, because the client drops a carriage return before a line feed, even inside a literal.
 _TEXT = r"REPLACE(REPLACE(QUOTE({0}), '\n', '\\n'), '\r', '\\r')"
 
-# How the server is asked to write a value of these types as a literal; {0} is the column.  A FLOAT as such is shown
-# with 6 digits, of which another number would be read back.
+# Expressions with which the server formats values of these types as literals; {0} is the column.  Without the CAST, a
+# FLOAT would be written with 6 digits and read back as another number.
 _LITERALS = {
     "float": "IFNULL(CAST({0} AS DOUBLE), 'NULL')",
     **dict.fromkeys(
@@ -51,7 +51,7 @@ _LITERALS = {
 
 
 def default_target(index: Index, when: datetime) -> Path:
-    """A file that is not there yet: beside that of SQLite, or in the working directory."""
+    """Return the path of a new file: next to the SQLite file, or in the working directory."""
     stamp = when.strftime("%Y%m%dT%H%M%SZ")
     if index.dialect.in_a_file:
         path = index.db.path.absolute()
@@ -66,8 +66,8 @@ def default_target(index: Index, when: datetime) -> Path:
     return target
 
 
-def way_back(index: Index, target: Path) -> str:
-    """The command that puts the index back as the dump has it."""
+def restore_command(index: Index, target: Path) -> str:
+    """Return the shell command that restores the index from the dump."""
     if index.dialect.in_a_file:
         path = shlex.quote(str(index.db.path.absolute()))
         return f"rm -f {path}-wal {path}-shm && cp {shlex.quote(str(target))} {path}"
@@ -75,15 +75,15 @@ def way_back(index: Index, target: Path) -> str:
 
 
 def write(index: Index, target: Path, tables: Sequence[str]) -> None:
-    """Write those of `tables` that are there (SQLite: everything) to the new file `target`, mode 0600, and flush it.
+    """Write the existing tables among `tables` (SQLite: everything) to the new file `target`, mode 0600, and flush it.
 
-    On SQLite to be called within a transaction that holds the write lock, so that it is the index as it stays until
-    that one changes it.  `tables` are also what reading the text back removes first.
-    Raises Refused, with nothing left behind, when the file is there already or there is no room for it.
+    On SQLite, call it within a transaction that holds the write lock, so that the dump is the state before the
+    transaction.  Reading the text back drops `tables` first.
+    Raises Refused, and leaves no file behind, if the file exists or does not fit on the disk.
     """
     refuse_taken(target)
     require_room(index, target, tables)
-    with new_file(target, "the dump", "name another with --dump; nothing was changed") as (part, file):
+    with new_file(target, "name another file with --dump; nothing was changed") as (part, file):
         if index.dialect.in_a_file:
             copy_sqlite(index, part)
         else:
@@ -92,20 +92,20 @@ def write(index: Index, target: Path, tables: Sequence[str]) -> None:
 
 @contextmanager
 def new_file(
-    target: Path, what: str, then: str, verify: Callable[[Path], None] = lambda path: None
+    target: Path, remedy: str, verify: Callable[[Path], None] = lambda path: None
 ) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file, mode 0600, to be written under the name of `part_of(target)`, which is yielded with it open.
+    """Create a file, mode 0600, under the name of `part_of(target)`; yield the name and the open file.
 
-    On leaving it is flushed, handed to `verify`, and given its name.  `what` and `then`: what a message calls it, and
-    what the user can do.  Raises Refused, with nothing left behind.
+    On exit, flush it, pass it to `verify`, and rename it to `target`.  `remedy`: the end of the error messages.
+    Raises Refused, and leaves no file behind.
     """
     part = part_of(target)
     try:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise Refused(f"{part} is there already, left by a dump that was cut short: remove it") from None
+        raise Refused(f"{part}: exists already, left by an interrupted dump; remove it") from None
     except OSError as error:
-        raise Refused(f"{what} {part} cannot be written: {error.strerror}; {then}") from error
+        raise Refused(f"{part}: cannot be written: {error.strerror}; {remedy}") from error
     try:
         with os.fdopen(fd, "wb", BUFFER) as file:
             yield part, file
@@ -117,25 +117,23 @@ def new_file(
         with suppress(FileNotFoundError):
             part.unlink()
         if isinstance(error, OSError):
-            raise Refused(f"{what} {target} cannot be written: {error.strerror}; {then}") from error
+            raise Refused(f"{target}: cannot be written: {error.strerror}; {remedy}") from error
         if isinstance(error, _SqliteFailed):
-            raise Refused(f"{what} {target} cannot be written: {error}; {then}") from error
+            raise Refused(f"{target}: cannot be written: {error}; {remedy}") from error
         raise
 
 
 def refuse_taken(target: Path) -> None:
-    """Raise Refused when the file is there already."""
+    """Raise Refused if the file exists."""
     if os.path.lexists(target):
-        raise Refused(
-            f"{target} is there already, and a dump overwrites nothing: name another file with --dump"
-        )
+        raise Refused(f"{target}: exists already, will not overwrite it; name another file with --dump")
 
 
 def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
-    """Raise Refused unless there is room for the dump and, on SQLite, for what the upgrade adds."""
+    """Raise Refused unless the dump and, on SQLite, the growth of the index by the upgrade fit on their disks."""
     needed = [(target.absolute().parent, size_b(index, tables))]
     if index.dialect.in_a_file:
-        # New indexes are written twice: into the write-ahead log and into the file.
+        # The upgrade writes new indexes twice: into the write-ahead log and into the file.
         needed.append((index.db.path.absolute().parent, size_b(index, tables)))
     wanted: dict[int, int] = {}
     for directory, size in needed:
@@ -143,23 +141,23 @@ def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
             device = os.stat(directory).st_dev
             found = os.statvfs(directory)
         except OSError as error:
-            raise Refused(f"the dump {target} cannot be written: {directory}: {error.strerror}") from error
+            raise Refused(f"{target}: cannot be written: {directory}: {error.strerror}") from error
         wanted[device] = wanted.get(device, 0) + size
         free = found.f_bavail * found.f_frsize
         if free < wanted[device]:
             raise Refused(
-                f"there is too little room in {directory}: up to {wanted[device] >> 20} MiB are needed, and "
-                f"{free >> 20} MiB are free; nothing was changed; make room, or name another place with --dump"
+                f"{directory}: not enough space: needs up to {wanted[device] >> 20} MiB, has {free >> 20} MiB;"
+                " free some, or name a file on another disk with --dump; nothing was changed"
             )
 
 
 def part_of(target: Path) -> Path:
-    """The dump while it is not complete."""
+    """Return the name under which a file is written until it is complete."""
     return target.with_name(f"{target.name}.part")
 
 
 def size_b(index: Index, tables: Collection[str]) -> int:
-    """Bytes that a dump takes at most, about."""
+    """Estimate the maximum size of a dump in bytes."""
     if index.dialect.in_a_file:
         return int(index.db.pragma("page_count")) * int(index.db.pragma("page_size"))
     marks = ", ".join("?" * len(tables))
@@ -172,11 +170,11 @@ def size_b(index: Index, tables: Collection[str]) -> int:
 
 
 def _publish(part: Path, target: Path) -> None:
-    """Give a complete file its name, which must be free, for good."""
+    """Rename a complete file to `target`, which must not exist, and flush the directory."""
     try:
         os.link(part, target)
     except FileExistsError:
-        raise Refused(f"{target} is there already, and a dump overwrites nothing") from None
+        raise Refused(f"{target}: exists already, will not overwrite it") from None
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
@@ -195,21 +193,21 @@ class _SqliteFailed(Exception):
 
 
 def copy_sqlite(index: Index, part: Path, count: bool = False) -> dict[str, int] | None:
-    """Copy the file of the index into the empty file `part`, page for page, while others go on writing.
+    """Copy the file of the index into the empty file `part`, page by page, while other programs may write.
 
-    With `count`: how many rows each table has in what was copied; None where the file is not in WAL mode, so that
-    others may have written since.  To be called within `new_file`.
+    With `count`, return the number of rows of each table in the copy; None if the file is not in WAL mode, as others
+    may have written since.  Call it within `new_file`.
     """
-    from sqlite3 import Error, connect  # as in engines: of no use with MariaDB
+    from sqlite3 import Error, connect  # not needed with MariaDB
 
-    # By a connection of its own: one that is writing cannot be read from in this way.
+    # A separate connection: the backup interface cannot read from one that is writing.
     try:
         source = connect(uri(index.db.path, "ro"), uri=True, isolation_level=None)
         try:
             wal = source.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             if wal:
-                # One snapshot for all pages.  Without it each commit of another program begins the copy anew,
-                # and where there are many it never ends.  In WAL mode nobody waits for a reader.
+                # One snapshot for all pages: otherwise each commit of another program restarts the copy, which may
+                # then never end.  In WAL mode a reader blocks no writer.
                 source.execute("BEGIN")
                 source.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
             copy = connect(uri(part, "rw"), uri=True, isolation_level=None)
@@ -227,7 +225,7 @@ def copy_sqlite(index: Index, part: Path, count: bool = False) -> dict[str, int]
 
 
 def count_sqlite(connection: Any) -> dict[str, int]:
-    """How many rows each table has."""
+    """Return the number of rows of each table."""
     tables = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY name"
     ).fetchall()
@@ -238,7 +236,7 @@ def count_sqlite(connection: Any) -> dict[str, int]:
 
 
 def uri(path: Path, mode: str) -> str:
-    """What sqlite3 opens a file by."""
+    """Return the URI of an SQLite file."""
     return f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode={mode}"
 
 
@@ -246,12 +244,12 @@ def uri(path: Path, mode: str) -> str:
 
 
 def write_text(index: Index, file: BinaryIO, tables: Sequence[str]) -> None:
-    """Write those of `tables` that are there, as they are at one moment, and at the end how many rows each has."""
+    """Write a snapshot of the existing tables among `tables`, followed by the number of rows of each."""
     there = set(index.db.get_tables())
     file.write(
         (
-            f"-- The tables of the index {index.url}, by alpenhorn.\n"
-            "-- Reading this back replaces them, and those that were added since: mariadb DATABASE < THIS_FILE\n"
+            f"-- Tables of the index {index.url}, written by alpenhorn.\n"
+            "-- To restore (replaces these tables and drops newer ones): mariadb DATABASE < THIS_FILE\n"
             "SET NAMES utf8mb4;\n"
             "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, unique_checks = 0, "
             "time_zone = '+00:00';\n"
@@ -276,33 +274,34 @@ def write_text(index: Index, file: BinaryIO, tables: Sequence[str]) -> None:
 
 
 def read_through(path: Path) -> dict[str, int]:
-    """How many rows of each table stand in a text that `write_text` wrote.
+    """Read a text that `write_text` wrote, and return the number of rows of each table.
 
-    Raises ValueError when it is not whole; OSError.
+    Raises ValueError if it is incomplete; OSError.
     """
     found: dict[str, int] = {}
-    said: dict[str, int] = {}
+    recorded: dict[str, int] = {}
     table, line = "", b""
     with path.open("rb", BUFFER) as file:
         for line in file:
             if table:
-                # A row has a line of its own, since no literal holds a line feed.
+                # Each row is one line, since literals contain no line feeds.
                 found[table] = found.get(table, 0) + 1
                 table = "" if line.endswith(b");\n") else table
             elif insert := _INSERT.match(line):
-                table = _plain(insert[1])
+                table = _unquoted(insert[1])
             elif counted := _COUNTED.fullmatch(line):
-                said[_plain(counted[2])] = int(counted[1])
+                recorded[_unquoted(counted[2])] = int(counted[1])
     if line != COMPLETE.encode():
-        raise ValueError("its end is missing")
-    wrong = [name for name in sorted(said.keys() | found.keys()) if said.get(name) != found.get(name, 0)]
+        raise ValueError("end of file missing")
+    names = sorted(recorded.keys() | found.keys())
+    wrong = [name for name in names if recorded.get(name) != found.get(name, 0)]
     if wrong:
         name = wrong[0]
-        raise ValueError(f"it has {found.get(name, 0)} rows of {name}, and says {said.get(name, 0)}")
-    return said
+        raise ValueError(f"table {name}: {found.get(name, 0)} rows, expected {recorded.get(name, 0)}")
+    return recorded
 
 
-def _plain(name: bytes) -> str:
+def _unquoted(name: bytes) -> str:
     return name.decode().replace("``", "`")
 
 
@@ -321,7 +320,7 @@ def _table(index: Index, table: str) -> Iterator[str]:
     for row in _rows(index, f"SELECT CONCAT_WS(',', {', '.join(literals)}) FROM {_name(table)}"):
         if row is None:  # longer than the server's max_allowed_packet
             raise Refused(
-                f"a row of {table} is too long for a dump: use the server's own tool; nothing was changed"
+                f"table {table}: a row exceeds max_allowed_packet; make the dump with mariadb-dump; nothing was changed"
             )
         rows.append(row)
         length += len(row)
@@ -333,14 +332,14 @@ def _table(index: Index, table: str) -> Iterator[str]:
 
 
 def _rows(index: Index, sql: str) -> Iterator[str | None]:
-    """The only column of a result that stays on the server until it is asked for."""
-    from MySQLdb.cursors import SSCursor  # as in engines: an extra
+    """Yield the values of a one-column result, fetched from the server in small batches."""
+    from MySQLdb.cursors import SSCursor  # an extra
 
     connection: Any = index.db.connection()
     with index.db.explained(), pw.__exception_wrapper__, connection.cursor(SSCursor) as cursor:  # type: ignore[attr-defined]
         cursor.execute(sql)
-        while some := cursor.fetchmany(ROWS):
-            for (row,) in some:
+        while batch := cursor.fetchmany(ROWS):
+            for (row,) in batch:
                 yield row
 
 

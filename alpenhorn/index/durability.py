@@ -1,7 +1,7 @@
-"""Settings of a server, and kinds of tables, with which what was recorded may be lost: what that means for deletions.
+"""Checks for server settings and table engines that can lose committed changes.
 
-A run deletes a file because of what the index says of others, and says afterwards that it is gone.  Each of these
-lets one of the two be forgotten, or lets two hosts decide at once.
+A run deletes a copy because the index records other good copies, and records the deletion afterwards.  If a server
+loses either record, or cannot lock rows, needed copies may be deleted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _VARIABLES = (
 
 
 def durability(index: Index) -> list[Finding]:
-    """What is found of the server; two queries."""
+    """Check the server's settings and the engines of the tables, with two queries."""
     if index.dialect.in_a_file:
         return []
     wanted = tuple(table._meta.table_name for tables in COMPONENTS.values() for table in tables)
@@ -45,7 +45,7 @@ def _engines(engines: Iterable[tuple[str, str]]) -> Iterator[Finding]:
     yield Finding(
         Level.FAIL,
         Code.TABLES_NOT_TRANSACTIONAL(tables=shown),
-        "with a backup at hand and nothing running: "
+        "make a backup, stop all programs that use the index, and execute: "
         + "; ".join(f"ALTER TABLE {table} ENGINE=InnoDB" for table, _ in others),
     )
 
@@ -56,7 +56,7 @@ def _read_only(settings: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             Level.FAIL,
             Code.SERVER_READ_ONLY(settings=" and ".join(on)),
-            "name the primary server in [database] url",
+            "set [database] url to the primary server",
         )
 
 
@@ -66,20 +66,20 @@ def _flushing(settings: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             Level.WARN,
             Code.SERVER_FLUSHES_LATE(value=flush),
-            "SET GLOBAL innodb_flush_log_at_trx_commit = 1, and in the server's configuration; after such a crash:"
-            " alpenhorn reconcile on every host",
+            "SET GLOBAL innodb_flush_log_at_trx_commit = 1, and set it in the server's configuration; after a crash,"
+            " run `alpenhorn reconcile` on every host",
         )
     binlog = settings.get("sync_binlog", "1")
     if settings.get("log_bin") == "ON" and binlog != "1":
         yield Finding(
             Level.WARN,
             Code.SERVER_FLUSHES_BINLOG_LATE(value=binlog),
-            "SET GLOBAL sync_binlog = 1, and in the server's configuration; before a replica takes over after a crash:"
-            " alpenhorn reconcile on every host",
+            "SET GLOBAL sync_binlog = 1, and set it in the server's configuration; after a failover, run"
+            " `alpenhorn reconcile` on every host",
         )
     if settings.get("innodb_doublewrite") in ("OFF", "0"):
         yield Finding(
             Level.WARN,
             Code.SERVER_WITHOUT_DOUBLEWRITE(),
-            "switch it on, unless the storage writes pages as a whole, as ZFS does",
+            "enable it, unless the storage writes pages atomically, as ZFS does",
         )

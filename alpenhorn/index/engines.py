@@ -1,5 +1,7 @@
-"""The database engines of the index, opened by URL: SQLite here, MariaDB and MySQL in `mariadb`; their troubles are put
-into words for the user."""
+"""The database engines of the index, opened by URL: SQLite here, MariaDB and MySQL in `mariadb`.
+
+Errors of the drivers are converted to messages for the user.
+"""
 
 from __future__ import annotations
 
@@ -19,40 +21,39 @@ from alpenhorn.index.dialect import SQLITE, Dialect
 from alpenhorn.outside import encodable, text
 from alpenhorn.reasons import Reason
 
-# What the models of `alpenhorn.index.tables` use; here, since runs do without those.
+# The database of the models of `alpenhorn.index.tables`; it is here because runs do not import the models.
 database = pw.DatabaseProxy()
 
 SQLITE_BUSY_TIMEOUT = 30.0
 
 
 class IndexInterrupted(IndexUnusable):
-    """The index was lost or locked for a moment; `Index.retry` runs the work again."""
+    """The index was lost or locked temporarily; `Index.retry` runs the work again."""
 
 
 def _storable(sql: str, params: Any) -> tuple[Any, ...]:
-    """`params` with what is not UTF-8 in texts shown as escapes, so that a message is stored whatever it quotes.
+    """Return `params` with escapes for text that is not UTF-8, so that messages with such text can be stored.
 
-    Only in our own tables, which hold messages: a name in those of the daemon must not become another one.
+    Only for the `sync_` tables, which hold messages.  In the daemon's tables a name would become another name.
     """
     if " sync_" not in sql:
         shown = ", ".join(ascii(value) for value in params if isinstance(value, str) and not encodable(value))
-        raise Refused(f"the index cannot hold text that is not UTF-8: {shown}")
+        raise Refused(f"{shown}: not UTF-8 text; the index cannot store it")
     return tuple(text(value, len(value) * 4) if isinstance(value, str) else value for value in params)
 
 
 class Explained:
-    """Mixed into peewee's databases: their troubles become errors of ours, mostly IndexUnusable, wherever a query was
-    made."""
+    """Mixin for peewee's databases that converts their errors to alpenhorn's, mostly IndexUnusable."""
 
     where: str
     dialect: Dialect
-    # What only a session with a server heeds; see `alpenhorn.index.mariadb.MariaDB`.
+    # Used by sessions with a server only; see `alpenhorn.index.mariadb.MariaDB`.
     answer_within: float | None = None
     hurry: Callable[[], bool]
     stalled = False
 
     def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
-        """Return the texts with a character which the tables cannot hold."""
+        """Return the texts with a character that the tables cannot store."""
         return frozenset()
 
     def explain(self, error: Exception) -> AlpenhornError | None:
@@ -63,7 +64,7 @@ class Explained:
         try:
             yield
         except OverflowError as error:
-            raise Refused(f"a number is larger than the index can hold ({error})") from None
+            raise Refused(f"number too large for the index ({error})") from None
         except pw.PeeweeException as error:
             explanation = self.explain(getattr(error, "orig", None) or error)
             if explanation is None:
@@ -79,7 +80,7 @@ class Explained:
 
     def executemany_sql(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         with self.explained(), pw.__exception_wrapper__:  # type: ignore[attr-defined]
-            # Asked before, since SQLite would have written the rows before one that cannot be stored.
+            # Checked first, since SQLite would write the rows before the one that cannot be stored.
             if any(not encodable(value) for row in rows for value in row if isinstance(value, str)):
                 rows = [_storable(sql, row) for row in rows]
             self.cursor().executemany(sql, rows)  # type: ignore[attr-defined]
@@ -96,11 +97,11 @@ class Explained:
         try:
             super().rollback()  # type: ignore[misc]
         except pw.PeeweeException:
-            # A session that is gone rolled back by itself; the error that led here is the one to tell.
+            # The server rolls back a lost session; the earlier error is the one to report.
             self.drop()
 
     def drop(self) -> None:
-        """Close the connection whatever state it is in."""
+        """Close the connection, whatever its state."""
         try:
             self.close()  # type: ignore[attr-defined]
         except pw.PeeweeException:
@@ -108,18 +109,17 @@ class Explained:
 
 
 class _Sqlite(Explained, pw.SqliteDatabase):
-    """A file in WAL mode, every commit flushed.
+    """An SQLite file in WAL mode; every commit is flushed.
 
-    Foreign keys are not enforced: the alpenhorn daemon does not enforce them either, and an index that it
-    left with dangling rows must stay editable.
+    Foreign keys are not enforced, as in the alpenhorn daemon: an index with dangling rows must stay editable.
     """
 
     dialect = SQLITE
 
     def __init__(self, path: Path, create: bool) -> None:
         self.path = path
-        self.where = f"the index {path}"
-        self.odd: dict[Reason, None] = {}  # rows with values that fit no column, each named once
+        self.where = f"index {path}"
+        self.odd: dict[Reason, None] = {}  # rows with values of the wrong type, each once
         mode = "rwc" if create else "rw"
         super().__init__(
             f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode={mode}",
@@ -136,10 +136,10 @@ class _Sqlite(Explained, pw.SqliteDatabase):
             connection = super()._connect()  # type: ignore[misc]
             connection.explain, connection.odd = self._explain_fetching, self.odd
             try:
-                # Reads the file, so that one which is no database is found out here.
+                # The first statement that reads the file, so a file that is not a database fails here.
                 (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
                 if mode != "wal":
-                    # Read-only or in use: it can still be read, and written by one at a time.
+                    # Fails on a file that is read-only or in use, which works in its old mode.
                     with suppress(OperationalError):
                         connection.execute("PRAGMA journal_mode = wal").fetchone()
             except BaseException:
@@ -148,47 +148,45 @@ class _Sqlite(Explained, pw.SqliteDatabase):
         except Error as error:
             explanation = self.explain(error)
             if explanation is None:
-                explanation = IndexUnusable(f"{self.where} cannot be opened: {error}")
+                explanation = IndexUnusable(f"{self.where}: cannot be opened: {error}")
             raise explanation from error
         return connection
 
     def _explain_fetching(self, error: Exception) -> IndexUnusable:
         return self.explain(error) or IndexUnusable(
-            f"{self.where} cannot be read ({error}): run `alpenhorn db check`"
+            f"{self.where}: cannot be read: {error}; run `alpenhorn db check`"
         )
 
     def explain(self, error: Exception) -> IndexUnusable | None:
         name = getattr(error, "sqlite_errorname", None) or ""
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return IndexInterrupted(f"{self.where} is locked by another program that is writing to it")
+            return IndexInterrupted(f"{self.where}: locked by another program that is writing to it")
         if name.startswith("SQLITE_READONLY"):
             return IndexUnusable(
-                f"{self.where} cannot be written: make the file and its directory writable for this user"
+                f"{self.where}: read-only; make the file and its directory writable for this user"
             )
         if name.startswith("SQLITE_CANTOPEN"):
-            return IndexUnusable(f"{self.where} cannot be opened: {self._obstacle()}")
+            return IndexUnusable(f"{self.where}: cannot be opened: {self._obstacle()}")
         if name == "SQLITE_NOTADB":
-            return IndexUnusable(
-                f"{self.where} is not an SQLite database: name another file in [database] url"
-            )
+            return IndexUnusable(f"{self.where}: not an SQLite database; name another file in [database] url")
         if name.startswith("SQLITE_CORRUPT"):
-            return IndexUnusable(f"{self.where} is damaged ({error}): restore it from a backup")
+            return IndexUnusable(f"{self.where}: damaged: {error}; restore it from a backup")
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            return IndexUnusable(f"{self.where} cannot be read or written ({error}): look at its disk")
+            return IndexUnusable(f"{self.where}: cannot be read or written: {error}; check its disk")
         return None
 
     def _obstacle(self) -> str:
         if not self.path.parent.is_dir():
-            return f"there is no directory {self.path.parent}; run `alpenhorn db init` to create the index"
+            return f"no such directory: {self.path.parent}; run `alpenhorn db init` to create the index"
         if self.path.is_dir():
-            return "it is a directory; name a file in [database] url"
+            return "is a directory; name a file in [database] url"
         if not self.path.exists():
-            return "there is no such file; run `alpenhorn db init` to create the index"
-        return "this user must be able to read the file and to write to its directory"
+            return "no such file; run `alpenhorn db init` to create the index"
+        return "permission denied; make the file readable and its directory writable for this user"
 
 
 def _connection(*args: Any, **options: Any) -> Any:
-    from alpenhorn.index import rows  # of no use with MariaDB
+    from alpenhorn.index import rows  # not needed with MariaDB
 
     connection = rows.Connection(*args, **options)
     connection.text_factory = rows.text
@@ -196,8 +194,7 @@ def _connection(*args: Any, **options: Any) -> Any:
 
 
 def database_for(wanted: Database, create: bool) -> tuple[Any, str]:
-    """Return the database that is `wanted`, not yet connected, and its URL without its password.
-
+    """Return the configured database, not yet connected, and its URL without the password.
     Raises IndexUnusable.
     """
     try:
@@ -205,11 +202,11 @@ def database_for(wanted: Database, create: bool) -> tuple[Any, str]:
         server = None if path is not None else address.server(wanted.url)
     except ValueError as error:
         raise IndexUnusable(
-            f"the index URL {error}: use sqlite:////absolute/path or mysql://user@host:port/database"
+            f"[database] url {error}; use sqlite:////absolute/path or mysql://user@host:port/database"
         ) from None
     if path is not None:
         return _sqlite(Path(path), create), wanted.url
-    from alpenhorn.index.mariadb import MariaDB  # of no use with SQLite
+    from alpenhorn.index.mariadb import MariaDB  # not needed with SQLite
 
     assert server is not None
     shown = server.shown(wanted.credentials)
@@ -221,5 +218,5 @@ def _sqlite(path: Path, create: bool) -> _Sqlite:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise IndexUnusable(f"the directory of the index {path} cannot be created: {error}") from error
+            raise IndexUnusable(f"index {path}: cannot create its directory: {error}") from error
     return _Sqlite(path, create)

@@ -1,8 +1,8 @@
-"""Rows become facts by the names of their columns.
+"""Conversion of rows to NamedTuples ("facts") by the names of their columns.
 
-The columns of a statement are compared with the fields of a NamedTuple once; after that a row costs what it costs to
-make a tuple.  A column is named as the field, or `AS field__column` where the field has another name than the column
-that its values come from: the door for hostile values (`alpenhorn.index.rows`) knows values by the column.
+The columns of a statement are matched with the fields once; after that a row costs no more than a tuple.  A column is
+named as the field, or `AS field__column` if the field's name differs from the column's: `alpenhorn.index.rows` checks
+values by the name of their column.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Convert = Callable[[Any], Any]
 
 
 def whole(total: object) -> int:
-    """Return a SUM of integers; 0 where there was nothing to add."""
+    """Convert a SUM of integers to an int; 0 for NULL."""
     return 0 if total is None else int(str(total))
 
 
@@ -25,7 +25,7 @@ FAULT = "fault"  # the field that says why a row cannot be relied on
 
 
 def field_of(column: str) -> str:
-    """Return the field that a column of a result is meant for."""
+    """Return the name of the field for a column of a result."""
     return column.partition("__")[0]
 
 
@@ -36,13 +36,13 @@ def every(cursor: Any, fact: type[Fact], convert: dict[str, Convert]) -> list[Fa
 
 
 def first(cursor: Any, fact: type[Fact], convert: dict[str, Convert]) -> Fact | None:
-    """Return the first row of a result as a fact; None when there is none."""
+    """Return the first row of a result as a fact; None if there is none."""
     row = cursor.fetchone()
     return None if row is None else _maker_for(cursor, fact, convert)(row)
 
 
 def stream(cursor: Any, fact: type[Fact], convert: dict[str, Convert]) -> Iterator[Fact]:
-    """Yield the rows of a result, of which there may be millions, as they come."""
+    """Yield the rows of a result as facts while they arrive; for millions of rows."""
     make = _maker_for(cursor, fact, convert)
     for row in cursor:
         yield make(row)
@@ -58,10 +58,11 @@ def _maker_for(cursor: Any, fact: type[Fact], convert: dict[str, Convert]) -> Ca
 def maker(
     fact: Any, columns: tuple[str, ...], convert: tuple[tuple[str, Convert], ...] = ()
 ) -> Callable[[Any], Any]:
-    """Return what makes a fact of a row with these columns.
+    """Return a function that converts a row with these columns to a fact.
 
-    Fields without a column have their default.  `convert`: fields whose values are changed, and how.
-    Raises TypeError when a column has no field, a field neither column nor default, or two columns have one field.
+    Fields without a column get their default.  `convert`: fields and functions that convert their values.
+    Raises TypeError if a column has no field, a field has neither a column nor a default, or two columns have the same
+    field.
     """
     fields: tuple[str, ...] = fact._fields
     given = [field_of(column) for column in columns]
@@ -94,7 +95,7 @@ def _plain(
     added: tuple[Any, ...],
     converted: list[tuple[int, Convert]],
 ) -> Callable[[Any], Any]:
-    # Not the class itself, which takes its arguments one by one, nor its `_make`, which counts them.
+    # Faster than the class, which takes separate arguments, and its `_make`, which checks their number.
     new = functools.partial(tuple.__new__, fact)
     if converted:
 

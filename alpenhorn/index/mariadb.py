@@ -1,4 +1,4 @@
-"""An index on a MariaDB or MySQL server, through mysqlclient: how it is reached, and what its errors mean."""
+"""An index on a MariaDB or MySQL server through mysqlclient: connection parameters and error messages."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from alpenhorn.index.engines import Explained, IndexInterrupted
 
 CONNECT_TIMEOUT = 10
 LOCK_WAIT = 20
-# Seconds for the first byte of an answer, and then for each further part of it: a server that was stopped keeps its
-# connections open, and the kernel answers for it.  Generous, since a statement may go through a large table, and since
-# signals are honoured meanwhile.  `MariaDB.answer_within` changes the first one.
+# Seconds to wait for the first byte of an answer, and for each further part of it.  Without a limit, a stopped server
+# would block a run for ever, since the kernel keeps its connections alive.  The first one is long, because a statement
+# may read a large table, and signals are handled meanwhile; `MariaDB.answer_within` changes it.
 ANSWER_WITHIN = 1800.0
 READ_TIMEOUT = 300
 WRITE_TIMEOUT = 60
 
-# Codes of MariaDB and MySQL, client and server.
+# Error codes of MariaDB and MySQL, client and server.
 _LOST = {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 _PASSING = _LOST | {1020, 1040, 1203, 1205, 1213}
 _NO_SUCH = 1305  # function, or savepoint: a deadlock rolled back its whole transaction
-_MISTAKEN = {1054, 1091, _NO_SUCH}  # OperationalErrors that a wrong statement causes
+_MISTAKEN = {1054, 1091, _NO_SUCH}  # OperationalErrors caused by an invalid statement
 _TLS_WANTED = {3159}
 _TLS_FAILED = {2026}
 _PLUGIN = {2059, 2061}
 
 
 class MariaDB(Explained, pw.MySQLDatabase):
-    """A session through mysqlclient, also where PyMySQL, which peewee prefers, is installed.
+    """A database reached through mysqlclient, even if PyMySQL, which peewee prefers, is installed.
 
-    READ COMMITTED: a scan of many pages sees what others have settled meanwhile, and the rows that an UPDATE
-    looks at without changing them are not left locked.  What must not change is read with FOR UPDATE.
+    Isolation level READ COMMITTED: a listing in many pages sees the commits of others, and an UPDATE does not keep
+    locks on rows that it examined but did not change.  Rows that must not change are read with FOR UPDATE.
 
-    `answer_within`: seconds after which a statement that is not answered counts as lost; None: never.
-    `hurry`: asked while an answer is waited for; true cuts the waiting to a few seconds.
-    `stalled`: the last statement that was given up had waited for its answer for longer than one that is merely slow.
+    `answer_within`: seconds after which a statement without an answer counts as lost; None: never.
+    `hurry`: called while waiting for an answer; if it returns true, the wait ends after a few seconds.
+    `stalled`: the last abandoned statement had waited so long that the server seems stopped.
     """
 
     dialect = MARIADB
 
     def __init__(self, server: Server, shown: str, wanted: Database) -> None:
-        self.where = f"the index {shown}"
+        self.where = f"index {shown}"
         self.answer_within: float | None = ANSWER_WITHIN
         self.hurry: Callable[[], bool] = lambda: False
         self.stalled = False
@@ -70,19 +70,19 @@ class MariaDB(Explained, pw.MySQLDatabase):
 
     def _connect(self) -> Any:
         try:
-            import MySQLdb  # an extra, and of no use with SQLite
+            import MySQLdb  # an extra; not needed with SQLite
 
             from alpenhorn.index.session import MariaDBSession
         except ImportError as error:
             raise IndexUnusable(
-                f"{self.where} needs the Python package mysqlclient ({error}): "
+                f"{self.where}: cannot load the Python package mysqlclient ({error}); "
                 "run `pip install 'alpenhorn[mysql]'`"
             ) from error
         try:
             connection = MariaDBSession(self, database=self.database, autocommit=True, **self.connect_params)
             try:
-                # Our own, whatever the server's settings are: a name that is too long must be refused and
-                # not cut off, and a lock that another session keeps must not hold this one for a day.
+                # With the server's defaults, a name that is too long could be truncated, and another session's lock
+                # could block this one for a day.
                 connection.query(
                     f"SET SESSION sql_mode = 'TRADITIONAL', lock_wait_timeout = {LOCK_WAIT}, "
                     f"innodb_lock_wait_timeout = {LOCK_WAIT}"
@@ -94,13 +94,13 @@ class MariaDB(Explained, pw.MySQLDatabase):
         except MySQLdb.Error as error:
             explanation = self.explain(error)
             if explanation is None:
-                explanation = IndexUnusable(f"{self.where} cannot be opened: {self._text(error)}")
-            # A traceback shows what the server said as well.
+                explanation = IndexUnusable(f"{self.where}: cannot be opened: {self._text(error)}")
+            # A traceback would show the server's message, which may contain a password.
             raise explanation from (None if self._hidden else error)
         return connection
 
     def _notice_dead_peer(self, connection: Any) -> None:
-        """Let a session whose server lost power end within about two minutes, and not never."""
+        """Set keepalive options, so that a session ends about two minutes after its server lost power."""
         if "unix_socket" in self.connect_params:
             return
         import socket
@@ -117,12 +117,12 @@ class MariaDB(Explained, pw.MySQLDatabase):
         return charset.narrow(self)
 
     def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
-        """Those of the texts that have a character which the tables lack; no question for ASCII."""
-        strange = [text for text in texts if not text.isascii()]
-        return charset.cannot_hold(self, self._narrow, strange) if strange else frozenset()
+        """Return the texts with a character that the tables cannot store; no query for ASCII texts."""
+        other = [text for text in texts if not text.isascii()]
+        return charset.cannot_hold(self, self._narrow, other) if other else frozenset()
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """A SELECT that asks for a name which the tables cannot hold finds none, as for any other that is not there."""
+        """Run a statement; a SELECT for a name that the tables cannot store finds no rows."""
         try:
             return super().execute_sql(sql, params)
         except charset.CannotCompare:
@@ -134,7 +134,7 @@ class MariaDB(Explained, pw.MySQLDatabase):
             return super().execute_sql(sql, tuple(charset.comparable(params, unheld)))
 
     def _text(self, error: Exception) -> str:
-        """What the server or the library says, without what may be a password."""
+        """Return the message of the server or the library, without text that may be a password."""
         text = str(error.args[1] if len(error.args) > 1 else error)
         return text.replace(f"'{self._hidden}'", "'…'") if self._hidden else text
 
@@ -151,69 +151,67 @@ class MariaDB(Explained, pw.MySQLDatabase):
             )
         if code in _TLS_WANTED:
             return IndexUnusable(
-                f"{self.where}: the server requires TLS; set [database] ssl_ca to the certificate of its authority, or "
-                f'ssl_mode = "REQUIRED" for TLS without a look at its certificate ({text})'
+                f"{self.where}: the server requires TLS; set [database] ssl_ca to its CA certificate, or "
+                f'ssl_mode = "REQUIRED" for TLS without verification ({text})'
             )
         if code in _TLS_FAILED:
-            return IndexUnusable(
-                f"{self.where}: no TLS connection can be made; {self._tls_remedy()} ({text})"
-            )
+            return IndexUnusable(f"{self.where}: TLS connection failed; {self._tls_remedy()} ({text})")
         if code in _PLUGIN:
             return IndexUnusable(
-                f"{self.where}: the login method that the server asks for does not work here; where it needs TLS, set"
+                f"{self.where}: cannot use the server's authentication method; if it needs TLS, set"
                 f' ssl_mode = "REQUIRED" in [database] ({text})'
             )
         if code in (1044, 1142, 1143, 1227, 1370):
-            return IndexUnusable(f"{self.where}: this user lacks a right there; GRANT it ({text})")
+            return IndexUnusable(
+                f"{self.where}: permission denied; grant this user the missing privilege ({text})"
+            )
         if code == 1049:
             return IndexUnusable(
-                f"{self.where}: there is no such database; its administrator creates it with "
+                f"{self.where}: no such database; create it with "
                 f"CREATE DATABASE {self.database} CHARACTER SET utf8mb4"
             )
         if code in (2002, 2003, 2005):
             wrong = (
-                f"{self.where} cannot be reached: is the server running, and is the address right? ({text})"
+                f"{self.where}: cannot be reached; check the address and that the server is running ({text})"
             )
             return IndexUnusable(wrong) if code == 2005 else IndexInterrupted(wrong)
         if code in _LOST or (kind == "InterfaceError" and code in (0, None)):
-            return IndexInterrupted(
-                f"{self.where} was lost: the connection to the server broke off ({text or code})"
-            )
+            return IndexInterrupted(f"{self.where}: lost the connection to the server ({text or code})")
         if code in _PASSING or (code == _NO_SUCH and "SAVEPOINT" in text):
-            return IndexInterrupted(f"{self.where} is busy ({text})")
+            return IndexInterrupted(f"{self.where}: busy ({text})")
         if code in (1290, 1836):
-            return IndexUnusable(f"{self.where} cannot be written: the server is read-only ({text})")
+            return IndexUnusable(f"{self.where}: the server is read-only ({text})")
         if kind in ("OperationalError", "InternalError") and code not in _MISTAKEN:
-            return IndexUnusable(f"{self.where} does not work: {text} (error {code})")
+            return IndexUnusable(f"{self.where}: database error: {text} (error {code})")
         return None
 
     def _perhaps_tls(self) -> str:
-        """A server that wants TLS, or a certificate, of one user answers as to a wrong password."""
+        """Return a hint: a server that requires TLS or a certificate of a user reports a wrong password."""
         if self._tls in ("", "DISABLED"):
             return "; if the server requires TLS of this user, set ssl_mode or ssl_ca"
         if not self._certificate:
             return "; if the server requires a client certificate of this user, set ssl_cert and ssl_key"
-        return "; if the server requires a certain client certificate, check ssl_cert"
+        return "; if the server requires a particular client certificate, check ssl_cert"
 
     def _tls_remedy(self) -> str:
         if self._tls.startswith("VERIFY"):
             return (
-                "the server's certificate must be signed by [database] ssl_ca and name the host of the URL, and "
-                "ssl_cert must fit ssl_key"
+                "check that the server's certificate is signed by [database] ssl_ca and names the host of the URL, and "
+                "that ssl_cert matches ssl_key"
             )
-        return "check [database] ssl_mode, ssl_cert and ssl_key, and whether the server offers TLS"
+        return "check [database] ssl_mode, ssl_cert and ssl_key, and that the server supports TLS"
 
 
 def _place(server: Server, tls: str) -> dict[str, Any]:
-    """Where to connect."""
+    """Return the parameters of the server's address."""
     if server.socket:
         return {"unix_socket": server.socket}
     if server.port is None:
         return {"host": server.host} if server.host else {}
     if server.host not in ("", "localhost"):
         return {"host": server.host, "port": server.port}
-    # The client libraries take "localhost", and no host, for the default socket, whatever the port.  Spelled in
-    # capitals it is the name that a certificate has, but not the word that they look for.
+    # The client libraries connect to the default socket for "localhost" or no host, whatever the port.  In capitals,
+    # the name still matches a certificate, but not the libraries' test.
     return {"host": "LOCALHOST" if tls.startswith("VERIFY") else "127.0.0.1", "port": server.port}
 
 
@@ -223,27 +221,23 @@ def _password(server: Server, password_file: Path | None) -> dict[str, Any]:
         try:
             return found | {"password": password_file.read_text().rstrip("\r\n")}
         except UnicodeDecodeError:
-            raise IndexUnusable(
-                f"the password file {password_file} cannot be read: it is not UTF-8 text"
-            ) from None
+            raise IndexUnusable(f"{password_file}: password file cannot be read: not UTF-8 text") from None
         except OSError as error:
-            raise IndexUnusable(
-                f"the password file {password_file} cannot be read: {error.strerror}"
-            ) from error
+            raise IndexUnusable(f"{password_file}: password file cannot be read: {error.strerror}") from error
     return found | {"password": server.password} if server.password else found
 
 
 def _client(wanted: Database) -> dict[str, Any]:
-    """What mysqlclient is told of TLS and option files."""
+    """Return mysqlclient's parameters for TLS and option files."""
     for key in ("ssl_ca", "ssl_cert", "ssl_key", "read_default_file"):
         path = getattr(wanted, key)
         if path is not None:
-            # The library takes a file that cannot be read for one that is not given, or says no more than "error".
+            # The library ignores an unreadable file, or reports only "error".
             try:
                 path.open("rb").close()
             except OSError as error:
                 raise IndexUnusable(
-                    f"the file {path} of [database] {key} cannot be read: {error.strerror}"
+                    f"{path}: file of [database] {key} cannot be read: {error.strerror}"
                 ) from error
     found: dict[str, Any] = {}
     files = {"ca": wanted.ssl_ca, "cert": wanted.ssl_cert, "key": wanted.ssl_key}

@@ -1,8 +1,8 @@
-"""The one door for rows of an SQLite index, which keeps any type in any column and text that is not UTF-8.
+"""Checks of the rows of an SQLite index, in which any column can hold a value of any type, and text that is not UTF-8.
 
-Every row that is read passes it.  A value that its column cannot mean is unknown to the program: it reads as None, or
-as a stand-in that changes nothing.  Such a row is a `Mended`, which says why, and is named in `Connection.odd`, so
-that somebody can correct it.  Without the door a text where a length should be ends a run by a TypeError.
+Every row that is read passes these checks.  A value of the wrong type is replaced by None, or by a safe substitute.
+Such a row is a `Mended`, which has the reason, and is listed in `Connection.odd`, so that the user can correct it.
+Without the checks, a text in a column of lengths would end a run with a TypeError.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.reasons import Code, Reason
 
-MOST_NAMED = 100  # rows; of more, the rest goes unnamed
-MOST_KEPT = 500  # statements whose columns are remembered
-UNPLACED = "a row"  # one that was read without its id
-MOST_SHOWN = 40  # characters of a value
+MOST_NAMED = 100  # maximum number of rows that are listed
+MOST_KEPT = 500  # maximum number of statements whose columns are cached
+UNPLACED = "a row"  # a row that was read without its id
+MOST_SHOWN = 40  # maximum number of characters of a value in messages
 
 
 def _names(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-# A column's name means the same kind of value in every table; a test compares these with the models.
+# Columns with the same name have the same type in all tables; a test compares these sets with the models.
 INTEGERS = _names(
     "id version host_id group_id active auto_import auto_verify archive acq_id size_b file_id node_id ready"
     " group_to_id node_from_id completed cancelled recurse register autosync autoclean exit_status done failed bytes"
@@ -44,8 +44,8 @@ DATES = _names(
     " last next verified pinned until renamed asked at seen wrong changed began reported"
 )
 
-# For what is sorted, added up or named everywhere.  A copy in an unknown state is to be checked first, and nobody wants
-# it gone; a name that cannot be read is no path and no row's name.
+# Substitutes in columns that are sorted, added up or shown everywhere.  A copy with an unknown state is suspect and not
+# released; an unreadable name matches no path and no other row.
 STAND_INS: dict[str, Any] = {
     "has_file": "M",
     "wants_file": "Y",
@@ -69,20 +69,23 @@ _FITTING: dict[str, tuple[type, ...]] = {
     "text in UTF-8": (str,),
     "a date": (str, int, float),
 }
-# An expression that gives values of its first column.
+# An expression whose values are those of its first column.
 _FIRST = re.compile(r"(?:COALESCE|MIN|MAX)\((?:\w+\.)?(\w+)")
 _SUM, _SUM_AS = "TOTAL(", "__sum"
 _LARGEST = 2**63 - 1
 
 
 class Mended(tuple[Any, ...]):
-    """A row in which values were replaced; `fault`: the first of them, as a reason that names the row."""
+    """A row in which values were replaced; `fault`: the reason for the first of them, which names the row."""
 
     fault: Reason
 
 
 class Connection(sqlite3.Connection):
-    """`explain` makes an error of the driver one for the user, or None; `odd`: reasons, each once, in order."""
+    """A connection that checks rows.
+
+    `explain`: converts an error of the driver to one for the user, or None; `odd`: the rows with wrong values.
+    """
 
     explain: Callable[[Exception], Exception | None]
     odd: dict[Reason, None]
@@ -91,7 +94,7 @@ class Connection(sqlite3.Connection):
         return super().cursor(Cursor if factory is None else factory)
 
     def name(self, column: str, value: object, row: Sequence[Any]) -> Reason:
-        """Say from which row of which table `value` came, and note it in `odd`; `row`: what was read with it."""
+        """Find the table and row that `value` came from, and add them to `odd`; `row`: the values read with it."""
         more = len(self.odd) < MOST_NAMED
         place = self._place(column, value, [cell for cell in row if type(cell) is int]) if more else UNPLACED
         reason = Code.ODD_VALUE(place=place, column=column, value=_shown(value), kind=_NAMED[column])
@@ -130,15 +133,15 @@ def _shown(value: object) -> str:
 
 
 def text(stored: bytes) -> str | bytes:
-    """Read a value of the type text; what is not UTF-8 stays bytes, which fit no column."""
+    """Decode a value of the type text; return bytes, which are valid in no column, if it is not UTF-8."""
     try:
         return stored.decode()
     except UnicodeDecodeError:
         return stored
 
 
-class _Door:
-    """That of one statement.  `known`: the types of rows that may pass as they are, so that a row costs one look."""
+class _RowCheck:
+    """The check of the rows of one statement.  `known`: combinations of types that need no further check."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = [_column(name) for name in columns]
@@ -146,7 +149,7 @@ class _Door:
         self.known: set[tuple[type, ...]] = set()
 
     def mend(self, connection: Connection, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the row with what may be believed of it."""
+        """Return the row with wrong values replaced."""
         cells: list[Any] = []
         faults: list[Reason] = []
         for column, is_sum, cell in zip(self.columns, self.sums, row, strict=True):
@@ -167,7 +170,7 @@ class _Door:
             return mended
         same = tuple(cells)
         signature = tuple(map(type, row))
-        # Of numbers the type alone does not tell whether they are finite.
+        # The type alone does not show whether a number is finite.
         if signature == tuple(map(type, same)) and not FLOATS.intersection(self.columns):
             self.known.add(signature)
         return same
@@ -178,76 +181,76 @@ def _fits(column: str, cell: object) -> bool:
 
 
 def _column(name: str) -> str:
-    """The column that values come from: of `field__column` as `alpenhorn.index.facts` has it the second."""
+    """Return the column that values come from: the part after `__`, see `alpenhorn.index.facts`."""
     first = _FIRST.match(name)
     return first[1] if first else name.rpartition("__")[2]
 
 
 def _whole(total: float) -> int:
-    """A sum as an integer, also one that no index can mean."""
+    """Convert a sum to an integer; limit sums that are out of range."""
     if math.isnan(total):
         return 0
     return int(max(-_LARGEST, min(total, _LARGEST)))
 
 
-_doors: dict[str, _Door] = {}
+_checks: dict[str, _RowCheck] = {}
 
 
 class Cursor(sqlite3.Cursor):
-    """Gives rows through the door, and its errors explained: a damaged page is often met only while rows are read."""
+    """A cursor that checks rows and explains errors: a damaged page often shows only while rows are fetched."""
 
     connection: Connection
-    _door: _Door | None = None
+    _check: _RowCheck | None = None
 
     def execute(self, sql: str, parameters: Any = ()) -> Cursor:
-        self._door = None
+        self._check = None
         super().execute(sql, parameters)
         if self.description is not None:
-            door = _doors.get(sql)
-            # `SELECT *` has other columns once one was added to the table.
-            if door is None or len(door.columns) != len(self.description):
-                if len(_doors) >= MOST_KEPT:
-                    _doors.clear()
-                door = _doors[sql] = _Door([column[0] for column in self.description])
-            self._door = door
+            check = _checks.get(sql)
+            # The columns of `SELECT *` change when one is added to the table.
+            if check is None or len(check.columns) != len(self.description):
+                if len(_checks) >= MOST_KEPT:
+                    _checks.clear()
+                check = _checks[sql] = _RowCheck([column[0] for column in self.description])
+            self._check = check
         return self
 
-    def _through(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        door = self._door
-        if door is None or tuple(map(type, row)) in door.known:
+    def _checked(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        check = self._check
+        if check is None or tuple(map(type, row)) in check.known:
             return row
-        return door.mend(self.connection, row)
+        return check.mend(self.connection, row)
 
     def __next__(self) -> Any:
         try:
             row = super().__next__()
         except sqlite3.Error as error:
             raise self._explained(error) from error
-        return self._through(row)
+        return self._checked(row)
 
     def fetchone(self) -> Any:
         try:
             row = super().fetchone()
         except sqlite3.Error as error:
             raise self._explained(error) from error
-        return None if row is None else self._through(row)
+        return None if row is None else self._checked(row)
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         try:
             rows = super().fetchmany(self.arraysize if size is None else size)
         except sqlite3.Error as error:
             raise self._explained(error) from error
-        return [self._through(row) for row in rows]
+        return [self._checked(row) for row in rows]
 
     def fetchall(self) -> list[Any]:
         try:
             rows = super().fetchall()
         except sqlite3.Error as error:
             raise self._explained(error) from error
-        door = self._door
-        if door is None:
+        check = self._check
+        if check is None:
             return rows
-        known, mend, connection = door.known, door.mend, self.connection
+        known, mend, connection = check.known, check.mend, self.connection
         return [row if tuple(map(type, row)) in known else mend(connection, row) for row in rows]
 
     def _explained(self, error: sqlite3.Error) -> Exception:

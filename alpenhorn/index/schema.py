@@ -1,8 +1,8 @@
 """Creation of the index's tables.
 
-Nothing that is there is ever altered or dropped: `create` adds what is missing, so that an index that the
-alpenhorn daemon made can be used as it is, and given back.  Our own tables are made by the steps of
-`alpenhorn.index.migrations`, in a new index as in one that is upgraded.
+`create` adds missing tables and indexes and never alters or drops existing ones, so an index of the alpenhorn daemon
+can be used as it is, and still by the daemon afterwards.  The `sync_` tables are created by the steps of
+`alpenhorn.index.migrations`, in a new index as well as in an upgrade.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from alpenhorn.index.versions import VERSIONS
 
 COMPONENTS: dict[str, tuple[type[TableModel], ...]] = {"alpenhorn": ALPENHORN_TABLES, "sync": SYNC_TABLES}
 
-# How long a second `db init` waits for the first, in seconds.
+# Seconds for which a second `db init` waits for the first.
 CREATION_TIMEOUT = 60
 
-# Ours on the daemon's tables, which have none that serves what is pending.
+# Additional indexes on the daemon's tables, which have none for pending work.
 EXTRA_INDEXES = (
     IndexOn("archivefilecopyrequest", "sync_request_by_group", ("group_to_id", "completed", "cancelled")),
     IndexOn("archivefilecopyrequest", "sync_request_by_source", ("node_from_id", "completed", "cancelled")),
@@ -34,27 +34,27 @@ EXTRA_INDEXES = (
 
 
 def create(index: Index, only: str | None = None) -> list[str]:
-    """Add the missing tables and indexes, of the component `only` or of all, and return what was added.
+    """Add the missing tables and indexes of the component `only`, or of all, and return descriptions of them.
 
     Raises IndexUnusable for the tables of an older release or of another version, Refused for the component
     sync without alpenhorn.
     """
     components = list(VERSIONS) if only is None else [only]
-    with alone(index):
+    with exclusive(index):
         found = describe(index)
         versions = found.versions or {}
         refuse_other_versions(index, versions)
         refuse_other_shapes(index, found)
         if only == "sync" and not found.tables.issuperset(_names("alpenhorn")):
             raise Refused(
-                "the component sync rests on the component alpenhorn, which is not there: "
+                "component sync: needs the component alpenhorn, which is missing; "
                 "run `alpenhorn db init` without --only"
             )
         added = []
         for component in components:
             unfinished = component not in versions
-            added += _add_ours(index) if component == "sync" else _add_alpenhorn(index, found, unfinished)
-            # Last, since `require_current` takes it as the word that all of the above is there.
+            added += _add_sync(index) if component == "sync" else _add_alpenhorn(index, found, unfinished)
+            # Last, since `require_current` takes the version as proof that all tables exist.
             if unfinished:
                 record_version(index, component, VERSIONS[component])
                 added.append(f"version {VERSIONS[component]} of the component {component}")
@@ -68,15 +68,15 @@ def _add_alpenhorn(index: Index, found: FoundTables, unfinished: bool) -> list[s
             create_table(index, table)
             added.append(f"table {table._meta.table_name}")
         elif unfinished:
-            # On MariaDB a creation that was cut short leaves a table without its indexes, and no version.
+            # On MariaDB an interrupted creation leaves a table without its indexes, and no version.
             added += _create_indexes(index, absent(index, declared_indexes(table)))
     return added
 
 
-def _add_ours(index: Index) -> list[str]:
+def _add_sync(index: Index) -> list[str]:
     parts = steps.missing(index)
     if wrong := steps.problems(parts):
-        raise IndexUnusable(f"the index {index.url} is damaged: {'; '.join(wrong)}")
+        raise IndexUnusable(f"index {index.url}: damaged: {'; '.join(wrong)}")
     for part in parts:
         ddl.apply(index, part)
     return [part.added for part in parts]
@@ -90,7 +90,7 @@ def create_table(index: Index, table: type[TableModel]) -> None:
 
 
 def record_version(index: Index, component: str, version: int) -> None:
-    """Write down that all tables of this version of a component are there."""
+    """Record that all tables of this version of a component exist."""
     if index.execute("SELECT 1 FROM dataindexversion WHERE component = ?", (component,)).fetchone():
         index.execute("UPDATE dataindexversion SET version = ? WHERE component = ?", (version, component))
     else:
@@ -98,7 +98,7 @@ def record_version(index: Index, component: str, version: int) -> None:
 
 
 def declared_indexes(table: type[TableModel]) -> list[IndexOn]:
-    """Return the indexes of a table's model, but for its primary key."""
+    """Return the indexes of a table's model, without its primary key."""
     return [
         IndexOn(
             table._meta.table_name,
@@ -111,7 +111,7 @@ def declared_indexes(table: type[TableModel]) -> list[IndexOn]:
 
 
 def absent(index: Index, wanted: Sequence[IndexOn]) -> list[IndexOn]:
-    """Return those of `wanted`, on tables that must be there, that no index goes by the name of."""
+    """Return the indexes among `wanted` whose names do not exist; their tables must exist."""
     present = {
         table: {found.name for found in index.db.get_indexes(table)}
         for table in {one.table for one in wanted}
@@ -124,19 +124,19 @@ def _names(component: str) -> list[str]:
 
 
 @contextmanager
-def alone(index: Index) -> Iterator[None]:
-    """Keep a second creation or upgrade waiting: by the write lock on SQLite, by a named lock on MariaDB, where every
-    CREATE commits."""
+def exclusive(index: Index) -> Iterator[None]:
+    """Exclude a second creation or upgrade: with the write lock on SQLite, and with a named lock on MariaDB, where
+    every CREATE commits."""
     if index.dialect.transactional_ddl:
         with index.transaction():
             yield
         return
-    # A name has 64 characters at most, and MySQL has no MD5 any more.
+    # SHA2 shortens the name: locks have at most 64 characters.  MySQL no longer has MD5.
     name = "CONCAT('alpenhorn:', LEFT(SHA2(DATABASE(), 256), 32))"
     (granted,) = index.execute(f"SELECT GET_LOCK({name}, ?)", (CREATION_TIMEOUT,)).fetchone()
     if not granted:
         raise IndexUnusable(
-            f"another program is creating or upgrading the index {index.url}: try again later"
+            f"index {index.url}: another program is creating or upgrading it; try again later"
         )
     try:
         yield

@@ -1,7 +1,7 @@
-"""Selections of rows that commands count, show and change in the database, so that a million of them take a handful of
-statements and no memory: what they consist of, and how they are counted and cut into transactions.
+"""Selections: rows that commands count, show and change in the database.
 
-What is selected is decided in `alpenhorn.scan`.
+A million rows take a few statements and no memory.  This module counts selections and divides them into transactions;
+`alpenhorn.scan` decides what is selected.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from alpenhorn.index.connection import Index
 
 
 class SelectionPart(NamedTuple):
-    """A piece of a selection, small enough for one statement: SQL text from FROM on, where `f` is
-    archivefile and `r` (of a cancellation) archivefilecopyrequest, and its values."""
+    """A part of a selection that fits in one statement: SQL text from FROM on, and its values.
+
+    `f` is archivefile; `r`, when requests are cancelled, is archivefilecopyrequest.
+    """
 
     sql: str
     values: tuple[Any, ...]
 
 
 class Total(NamedTuple):
-    """`unsized`: how many of the files have no known length."""
+    """The size of a selection.  `unsized`: number of files without a recorded length."""
 
     files: int
     bytes: int
@@ -30,7 +32,7 @@ class Total(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What is changed in one transaction: the rows of its parts, `files` of them when they were counted."""
+    """The rows that one transaction changes; `files`: their number when they were counted."""
 
     parts: tuple[SelectionPart, ...]
     files: int
@@ -41,27 +43,29 @@ class CountedSelection(NamedTuple):
     pieces: list[Piece]
 
 
-# Of as many rows as these is a transaction made: half a second on SQLite, one or two on MariaDB.  One over a million
-# takes no less time than ten over a part of it, and keeps runs waiting for its locks for 20 s, which on a slower
-# server is more than they are patient; and whatever ends it undoes all of it.
+# Rows in one transaction, which take half a second on SQLite and one or two on MariaDB.  One transaction over a million
+# rows would be no faster than ten, would block runs for 20 s or, on a slower server, until they give up, and would be
+# rolled back entirely if interrupted.
 PIECE = 100_000
 STEP = 20_000  # ids that are counted together
 
-Tell = Callable[[int, int], None]  # how many of how many have been gone through
+Progress = Callable[[int, int], None]  # number of parts done, number of all parts
 
 
 def limited(
     base: SelectionPart, acqs: Sequence[int], files: Sequence[int] | None, file_id: str
 ) -> list[SelectionPart]:
-    """`base` for the files of those acquisitions (none: any) and of that list (None: any), which the
-    expression `file_id` is compared with."""
+    """Restrict `base` to the files of acquisitions (if any are given) and to a list of files (None: all files).
+
+    `file_id`: the expression that is compared with the list.
+    """
     if acqs:
         base = SelectionPart(f"{base.sql} AND f.acq_id IN ({marks(acqs)})", (*base.values, *acqs))
     if files is None:
         return [base]
     return [
-        SelectionPart(f"{base.sql} AND {file_id} IN ({marks(some)})", (*base.values, *some))
-        for some in chunks(files)
+        SelectionPart(f"{base.sql} AND {file_id} IN ({marks(piece)})", (*base.values, *piece))
+        for piece in chunks(files)
     ]
 
 
@@ -76,16 +80,16 @@ def total(index: Index, parts: Iterable[SelectionPart]) -> Total:
     return Total(files, bytes_, unsized)
 
 
-def counted(index: Index, parts: Sequence[SelectionPart], row: str, tell: Tell) -> CountedSelection:
-    """Count, and cut up what was found into pieces; what is added meanwhile may be in none of them.
+def counted(index: Index, parts: Sequence[SelectionPart], row: str, progress: Progress) -> CountedSelection:
+    """Count the rows and divide them into pieces; rows that are added later may be in none of them.
 
-    `row`: the id of the rows that are to be changed, or of those that they are made from, as `c.id`.
+    `row`: an expression such as `c.id` for the id of the rows to change, or of the rows to derive new ones from.
     """
-    return _by_id(index, parts[0], row) if len(parts) == 1 else _by_parts(index, parts, tell)
+    return _by_id(index, parts[0], row) if len(parts) == 1 else _by_parts(index, parts, progress)
 
 
 def _by_id(index: Index, part: SelectionPart, row: str) -> CountedSelection:
-    """One reading gives the counts and the pieces, each of which is a stretch of ids."""
+    """Count with one query, and divide into ranges of ids."""
     sql = (
         f"SELECT {row} - {row} % {STEP} AS step, COUNT(*), SUM(f.size_b), COUNT(f.size_b) {part.sql}"
         " GROUP BY step ORDER BY step"
@@ -111,11 +115,11 @@ def _by_id(index: Index, part: SelectionPart, row: str) -> CountedSelection:
     )
 
 
-def _by_parts(index: Index, parts: Sequence[SelectionPart], tell: Tell) -> CountedSelection:
+def _by_parts(index: Index, parts: Sequence[SelectionPart], progress: Progress) -> CountedSelection:
     pieces: list[Piece] = []
     found = Total(0, 0, 0)
     for number, part in enumerate(parts):
-        tell(number, len(parts))
+        progress(number, len(parts))
         one = total(index, [part])
         found = _sum(found, one)
         if pieces and pieces[-1].files + one.files <= PIECE:
@@ -131,7 +135,7 @@ def _sum(one: Total, other: Total) -> Total:
 
 
 def acqs(index: Index, parts: Sequence[SelectionPart]) -> list[tuple[str, int]]:
-    """(name, number of files) of the acquisitions concerned."""
+    """Return (name, number of files) of the acquisitions in a selection."""
     counts: dict[str, int] = {}
     for part in parts:
         grouped = f"SELECT f.acq_id AS acq_id, COUNT(*) AS files {part.sql} GROUP BY f.acq_id"
@@ -149,6 +153,6 @@ def paths(index: Index, parts: Sequence[SelectionPart]) -> Iterator[str]:
             + ") s JOIN archivefile p ON p.id = s.id"
             " JOIN archiveacq a ON a.id = p.acq_id ORDER BY a.name, p.name"
         )
-        # Row by row as they come: there may be millions.
+        # Not fetchall: there may be millions of rows.
         for acq, name in index.execute(sql, part.values):
             yield f"{acq}/{name}"

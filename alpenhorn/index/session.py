@@ -1,7 +1,7 @@
-"""A session of mysqlclient whose answers are waited for in Python.
+"""A session of mysqlclient that waits for answers in Python.
 
-Its own calls wait within C, where no handler of a signal runs: a server that is stopped would hold a run for ever,
-whatever it is sent.  Imports mysqlclient, so that it is imported only where a server is used.
+mysqlclient waits in C, where signal handlers do not run, so a stopped server would block a run for ever.  This module
+imports mysqlclient; import it only for an index on a server.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ from MySQLdb.constants.CR import SERVER_LOST
 if TYPE_CHECKING:
     from alpenhorn.index.mariadb import MariaDB
 
-# Seconds between two looks at whether the run is to stop, and that it waits for an answer then.
+# Seconds between checks for a request to stop.
 LOOK_EVERY = 0.5
+# Seconds to wait for an answer after a request to stop.
 HURRIED = 5.0
+# Seconds without an answer after which the server seems stopped.
 STALLED = 1.0
-# An answer of fewer bytes has come as a whole: less than a server sends at once, and less than fits into a packet.
+# An answer of fewer bytes has arrived completely: servers send more at once, and a packet holds more.
 WHOLE = 1000
-# A statement of fewer bytes is taken by the kernel, whatever the server does.
+# The kernel buffers a statement of fewer bytes, even if the server does not read it.
 TAKEN = 16 * 1024
 
 T = TypeVar("T")
 
 
 class MariaDBSession(Connection):
-    """`owner` says how long an answer is waited for, and whether there is a hurry."""
+    """A session of mysqlclient.  `owner` has the limits of the time to wait for answers."""
 
     def __init__(self, owner: MariaDB, **parameters: Any) -> None:
         self._owner = owner
@@ -56,7 +58,7 @@ class MariaDBSession(Connection):
             self._await()
         except BaseException:
             self._owner.stalled = time.monotonic() - began > STALLED
-            # An answer that is still to come would be taken for that to the next statement.
+            # A late answer would be taken for the answer to the next statement.
             self.close()
             raise
         self._whole = self._has_come() < WHOLE
@@ -75,12 +77,12 @@ class MariaDBSession(Connection):
         self.query(b"ROLLBACK")
 
     def _has_come(self) -> int:
-        """How many bytes can be read at once."""
+        """Return the number of bytes that have arrived."""
         found = struct.unpack("i", fcntl.ioctl(self.fileno(), termios.FIONREAD, b"\0" * 4))
         return int(found[0])
 
     def _aside(self, call: Callable[[], T]) -> T:
-        """Let a thread wait within C, so that signals are heard here, and end its waiting when there is a hurry."""
+        """Run `call`, which waits in C, in a thread, so that signals are handled; interrupt it on a request to stop."""
         done, outcome, failure = Event(), list[T](), list[BaseException]()
 
         def work() -> None:
@@ -92,7 +94,7 @@ class MariaDBSession(Connection):
                 done.set()
 
         began = time.monotonic()
-        fd = self.fileno()  # nothing may be asked of this object while the thread uses it
+        fd = self.fileno()  # the connection must not be used here while the thread uses it
         thread = Thread(target=work, daemon=True)
         thread.start()
         hurried = None
@@ -129,6 +131,6 @@ class MariaDBSession(Connection):
 
 
 def _break_off(fd: int) -> None:
-    """End whatever reads from the server or writes to it."""
+    """Shut down the socket, so that reads from the server and writes to it end."""
     with socket.socket(fileno=os.dup(fd)) as peer, suppress(OSError):
         peer.shutdown(socket.SHUT_RDWR)

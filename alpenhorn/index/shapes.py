@@ -1,7 +1,7 @@
-"""What shape an index has: today's, that of an older release, between the two, or none that is known.
+"""The shape of an index: current, of an older release, partly upgraded, or unknown.
 
-It is told by tables and columns.  The number in `dataindexversion` does not tell: the release 2.0.0rc2 says 2
-there as today's index does, and has other columns in `storagenode`, and 2.0.0rc1 has no such table.
+It is recognized by tables and columns, not by the version in `dataindexversion`: the release 2.0.0rc2 has version 2, as
+the current index does, but other columns in `storagenode`; 2.0.0rc1 has no such table.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ MODELS: dict[str, type[TableModel]] = {table._meta.table_name: table for table i
 
 
 class Shape(StrEnum):
-    EMPTY = "no tables yet"
-    CURRENT = "today's tables"
+    EMPTY = "no tables"
+    CURRENT = "the current tables"
     RC1 = "2.0.0rc1"
     RC2 = "2.0.0rc2"
-    HALF = "half upgraded"
-    UNKNOWN = "tables of no release that is known here"
+    HALF = "partly upgraded"
+    UNKNOWN = "tables of an unknown release"
 
 
 UPGRADABLE = (Shape.RC1, Shape.RC2, Shape.HALF)
 
 
 class FoundTables(NamedTuple):
-    """`tables`: all tables; `columns`: of the alpenhorn tables, name to whether a row must bring a value;
-    `versions`: component to version, None without the table."""
+    """The tables found in an index.
+
+    `tables`: all tables; `columns`: by alpenhorn table, the columns and whether a new row must have a value;
+    `versions`: component to version, None without the table.
+    """
 
     tables: frozenset[str]
     columns: Mapping[str, Mapping[str, bool]]
@@ -44,7 +47,7 @@ class FoundTables(NamedTuple):
 
     @property
     def lacking(self) -> list[tuple[str, str]]:
-        """(table, column) of what today's tables have and these, where they are there, have not."""
+        """(table, column) of the current columns that existing tables lack."""
         return [
             (name, column)
             for name, present in self.columns.items()
@@ -54,7 +57,7 @@ class FoundTables(NamedTuple):
 
 
 def describe(index: Index) -> FoundTables:
-    """Look at the tables and columns."""
+    """Read the names of tables and columns, and the versions."""
     tables = frozenset(index.db.get_tables())
     columns = {
         name: {
@@ -71,56 +74,50 @@ def describe(index: Index) -> FoundTables:
 
 
 def shape_of(found: FoundTables) -> tuple[Shape, str]:
-    """Return the shape and, in words that follow "the index", by what it was recognised."""
+    """Return the shape, and how it was recognized, as a predicate of "the index"."""
     if not found.columns:
-        return Shape.EMPTY, "has no tables yet"
+        return Shape.EMPTY, "has no tables"
     old = [column for column in OLD_COLUMNS if column in found.nodes]
     if "host" not in old and "storage_type" not in old:
         if found.lacking:
             return Shape.UNKNOWN, _lacks(found.lacking)
-        return Shape.CURRENT, "has today's tables"
-    strange = [
+        return Shape.CURRENT, "has the current tables"
+    unknown = [
         f"{name}.{column}"
         for name, present in found.columns.items()
         for column, needed in present.items()
         if needed and column not in MODELS[name]._meta.columns and column not in OLD_COLUMNS
     ]
-    if strange:
-        return Shape.UNKNOWN, f"needs values in columns that no known release has: {', '.join(strange)}"
+    if unknown:
+        return Shape.UNKNOWN, f"needs values in unknown columns: {', '.join(unknown)}"
     if len(old) < len(OLD_COLUMNS):
         missing = [column for column in OLD_COLUMNS if column not in old]
-        return Shape.UNKNOWN, f"has {', '.join(old)} in its table storagenode, but not {', '.join(missing)}"
-    hopeless = [(name, column) for name, column in found.lacking if not _can_be_added(name, column)]
-    if hopeless:
-        return Shape.UNKNOWN, _lacks(hopeless)
-    recognised = f"has the columns {', '.join(old)} in its table storagenode"
+        return Shape.UNKNOWN, f"has {', '.join(old)} in the table storagenode, but not {', '.join(missing)}"
+    not_addable = [(name, column) for name, column in found.lacking if not _can_be_added(name, column)]
+    if not_addable:
+        return Shape.UNKNOWN, _lacks(not_addable)
+    recognised = f"has the columns {', '.join(old)} in the table storagenode"
     begun = [f"the column {column}" for column in NEW_COLUMNS if column in found.nodes]
     if "storagehost" in found.tables:
         begun.append("the table storagehost")
     if begun:
-        return Shape.HALF, f"{recognised} and, beside them, {' and '.join(begun)}"
+        return Shape.HALF, f"{recognised}, and also {' and '.join(begun)}"
     if (found.versions or {}).get("alpenhorn") is None:
-        return Shape.RC1, f"{recognised}, no table storagehost, and no version of its tables"
+        return Shape.RC1, f"{recognised}, no table storagehost, and no version"
     return Shape.RC2, f"{recognised} and no table storagehost"
 
 
 def complaint(found: FoundTables, url: str) -> str:
-    """Why the index cannot be used by anything but `db upgrade`, and what to do; empty when it can."""
+    """Return why only `db upgrade` can use the index, and what to do; "" if other commands can."""
     shape, why = shape_of(found)
     if shape in (Shape.RC1, Shape.RC2):
-        return (
-            f"the index {url} is that of alpenhorn {shape}: it {why}. "
-            "Run `alpenhorn db upgrade`, which brings it to today's tables; nothing was changed"
-        )
+        return f"index {url}: tables of alpenhorn {shape} ({why}); run `alpenhorn db upgrade`; nothing was changed"
     if shape is Shape.HALF:
-        return (
-            f"the index {url} is half upgraded: it {why}. "
-            "Run `alpenhorn db upgrade` again, which does the rest; nothing is lost, and nothing was changed now"
-        )
+        return f"index {url}: {shape} ({why}); run `alpenhorn db upgrade` again to complete the upgrade; no data was lost"
     if shape is Shape.UNKNOWN:
         return (
-            f"the index {url} has {Shape.UNKNOWN}: it {why}. "
-            "Migrate it with the program that made it, or restore a backup; nothing was changed"
+            f"index {url}: {shape} ({why}); migrate it with the program that created it, or restore a backup;"
+            " nothing was changed"
         )
     return ""
 

@@ -1,8 +1,8 @@
-"""The tables of the data index, fields only.
+"""Models of the tables of the data index.
 
-The first ten are those of the alpenhorn daemon (radiocosmology/alpenhorn v2, schema version 2), table for
-table and column for column; they are never altered.  The `sync_` tables are ours: no invariant may depend
-on a row of theirs existing, since other programs edit the same index and know nothing of them.
+The first ten are the tables of the alpenhorn daemon (radiocosmology/alpenhorn v2, schema version 2), with the same
+columns; they are never altered.  The `sync_` tables are this program's own.  No invariant may depend on the existence
+of their rows, since other programs edit the same index and do not know these tables.
 
 All datetimes are naive UTC.
 """
@@ -18,9 +18,9 @@ from alpenhorn.model.copies import HasFile, WantsFile
 
 
 class EnumField(pw.Field):
-    """One of a few short strings: a native enum on MariaDB, a checked string elsewhere.
+    """A field with a few permitted strings: an ENUM on MariaDB, a checked string on SQLite.
 
-    Raises ValueError when a value is assigned that is not among `choices`.
+    Raises ValueError if another value is assigned.
     """
 
     def __init__(self, values: tuple[str, ...], **options: Any) -> None:
@@ -38,7 +38,7 @@ class EnumField(pw.Field):
 
     def db_value(self, value: Any) -> Any:
         if value is not None and value not in self.values:
-            raise ValueError(f"{value!r} is none of {', '.join(self.values)}")
+            raise ValueError(f"{value!r} is not one of {', '.join(self.values)}")
         return None if value is None else str(value)
 
 
@@ -154,23 +154,21 @@ class StorageTransferAction(TableModel):
         indexes = ((("node_from", "group_to"), True),)
 
 
-# --- ours ----------------------------------------------------------------------------------------------
-# Plain integers rather than foreign keys: a row here must never keep another program from deleting a row
-# of the alpenhorn index, and a dangling one does no harm.
+# --- the sync_ tables -----------------------------------------------------------------------------------
+# They refer to rows by plain integers: foreign keys would prevent other programs from deleting rows of the
+# alpenhorn index, while a dangling reference does no harm.
 
 
 class SyncTable(TableModel):
     class Meta:
-        legacy_table_names = False  # sync_run, and names of indexes that begin with that
+        legacy_table_names = False  # names such as sync_run, also as the beginning of the names of indexes
 
 
 class SyncRun(SyncTable):
-    """One row a run.  `ending`: why a run ended that did not come to its end, such as the index lost; null: it did, or
-    it died without a word.
-    """
+    """A run.  `ending`: why it ended early, such as a lost index; null: it completed, or was killed."""
 
     host = pw.CharField(max_length=64)
-    nodes = pw.TextField()  # names, separated by blanks
+    nodes = pw.TextField()  # names, separated by spaces
     started = pw.DateTimeField()
     ended = pw.DateTimeField(null=True)
     exit_status = pw.IntegerField(null=True)
@@ -183,16 +181,15 @@ class SyncRun(SyncTable):
 
 
 class SyncClaim(SyncTable):
-    """Who may settle a file's pull into a group (kind `pull`), or delete its copy from a node (kind `delete`),
-    until when.
+    """A run's lease to pull a file into a group (kind `pull`), or to delete its copy from a node (kind `delete`).
 
-    `fence` grows with each take-over, so that it can be seen that a lease ran out under a run.
+    `fence` increases with each take-over, so that a run notices that its lease expired and was taken over.
     """
 
     kind = pw.CharField(max_length=8)
     file_id = pw.IntegerField()
     target_id = pw.IntegerField()  # pull: the group; delete: the node
-    node_id = pw.IntegerField()  # the node that is worked on
+    node_id = pw.IntegerField()  # the node on which the run works
     reserved_b = pw.BigIntegerField()
     host = pw.CharField(max_length=64)
     run_id = pw.IntegerField()
@@ -204,7 +201,7 @@ class SyncClaim(SyncTable):
 
 
 class SyncAttempt(SyncTable):
-    """The failed attempts at one piece of work, gone once it succeeds."""
+    """Failed attempts at one piece of work; deleted when it succeeds."""
 
     kind = pw.CharField(max_length=8)  # pull, check, delete, import
     subject_id = pw.IntegerField()  # pull: request id; check, delete: copy id; import: import request id
@@ -213,14 +210,14 @@ class SyncAttempt(SyncTable):
     next = pw.DateTimeField()
     blame = pw.CharField(max_length=16)
     error = pw.TextField()
-    code = pw.CharField(max_length=48, null=True)  # that of the reason in `error`
+    code = pw.CharField(max_length=48, null=True)  # of the reason in `error`
 
     class Meta:
         indexes = ((("kind", "subject_id"), True),)
 
 
 class SyncVerification(SyncTable):
-    """When a copy was last read in full and found good."""
+    """The time at which a copy was last read in full and found good."""
 
     file_id = pw.IntegerField()
     node_id = pw.IntegerField()
@@ -228,12 +225,12 @@ class SyncVerification(SyncTable):
 
     class Meta:
         primary_key = pw.CompositeKey("node_id", "file_id")
-        # Those verified longest ago first, and among equals an order in which a page ends somewhere.
+        # The order in which copies are verified again, oldest first; file_id makes it unique for paging.
         indexes = ((("node_id", "verified", "file_id"), False),)
 
 
 class SyncPin(SyncTable):
-    """A file whose copies, or whose copy on one node, are kept from deletion."""
+    """A file whose copies, or whose copy on one node, must not be deleted."""
 
     file_id = pw.IntegerField()
     node_id = pw.IntegerField()  # 0: on every node
@@ -246,7 +243,7 @@ class SyncPin(SyncTable):
 
 
 class SyncFormerName(SyncTable):
-    """A name that a node had, by which its storage may still be marked."""
+    """A former name of a node, which the marker on its storage may still have."""
 
     node_id = pw.IntegerField()
     name = pw.CharField(max_length=64)
@@ -257,18 +254,18 @@ class SyncFormerName(SyncTable):
 
 
 class SyncRestore(SyncTable):
-    """A copy that was asked back from tape, until it is known to be there or not needed any more.
+    """A restore of a copy from tape, kept until the copy is on disk or no longer needed.
 
-    `state`: "asked"; "failed", to be tried again; "back", to be checked; "checked", to be left to the tape again.
+    `state`: "asked"; "failed", to be tried again; "back", to be checked; "checked", to be released to tape again.
     """
 
     file_id = pw.IntegerField()
     node_id = pw.IntegerField()
     purpose = pw.CharField(max_length=8)  # "pull" or "check"
     state = pw.CharField(max_length=8)
-    tries = pw.IntegerField()  # how often it was asked for
-    asked = pw.DateTimeField()  # when, last
-    next = pw.DateTimeField()  # when it is looked at again, or tried again
+    tries = pw.IntegerField()  # number of restore requests
+    asked = pw.DateTimeField()  # time of the last request
+    next = pw.DateTimeField()  # time of the next look or try
     error = pw.TextField()
 
     class Meta:
@@ -276,11 +273,11 @@ class SyncRestore(SyncTable):
 
 
 class SyncNode(SyncTable):
-    """What runs keep in mind of a node.
+    """State of a node between runs.
 
-    `compared`: the last copy that was compared with the tape.  `manifest` and what follows: the token of the
-    manifest on the node, null when nobody vouches that the files there are as it says; where the node was then;
-    up to which event, and of how many files, the manifest tells.
+    `compared`: the last copy that was compared with the tape.  `manifest`: the token of the manifest on the node, null
+    if the manifest may be wrong; `host` and `root`: location of the node when it was written; `event_id` and `files`:
+    the last event that it includes, and its number of files.
     """
 
     node_id = pw.IntegerField(unique=True)
@@ -293,11 +290,11 @@ class SyncNode(SyncTable):
 
 
 class SyncIndex(SyncTable):
-    """What is known of the index as a whole, one row for each name.
+    """Named values about the index as a whole.
 
-    `identity`: the random id by which media know to which index they belong.  `restored`: why the index is older
-    than the disks, so that nothing may be deleted; no row when it is not.  `backup`: the path of the newest backup, and
-    when it was made.  `pruned`: the highest number of a run that was removed from the history.
+    `identity`: the random id of the index, which its media also have.  `restored`: why the index is older than the
+    disks, so that nothing may be deleted; no row otherwise.  `backup`: path and time of the newest backup.
+    `pruned`: the highest number of a run that was removed from the history.
     """
 
     name = pw.CharField(max_length=32, unique=True)
@@ -306,16 +303,16 @@ class SyncIndex(SyncTable):
 
 
 class SyncMedium(SyncTable):
-    """The medium of a node, as it was last seen; no row: no run of ours has seen the node.
+    """The medium of a node, as last seen; no row: no run has seen the node yet.
 
-    `medium`: its random id.  `generation` and `word`: confirmed, so that the disk has exactly these; `next_generation`
-    and `next_word`: intended, so that the disk has these or the confirmed ones, and nothing was changed under them.
-    `seen`: when the node was last found right, by the server's clock; `wrong`: since when it is not, null when it is
-    right, and `why`.  `distrust`: null; "compare": its copies count once they were compared with the disk;
-    "reconcile": only an admin's reconciliation ends it.  `separate`: every copy on it is known to have bytes of its
-    own, and not to share them with another name.  `looked` and `lost`: copies looked at since the node was last
-    seen whole, and how many of these were missing or unreadable.  `changed` and `changed_why`: when and how the medium
-    last turned out to be another one, or another state of it.
+    `medium`: its random id.  `generation` and `word`: the confirmed values, which the disk has; `next_generation` and
+    `next_word`: intended values, which the disk may already have; no file was changed yet under them.
+    `seen`: time at which the node was last found valid, by the server's clock; `wrong` and `why`: time since which it
+    is not valid, and the reason; null if it is valid.  `distrust`: null; "compare": its copies count after they were
+    compared with the disk; "reconcile": its copies count after the user has run `alpenhorn reconcile`.
+    `separate`: no copy on it is a hard link or clone of another file.  `looked` and `lost`: numbers of copies looked
+    at since the node was last found complete, and of missing or unreadable ones among them.  `changed` and
+    `changed_why`: when and how the medium, or its state, was last found exchanged.
     """
 
     node_id = pw.IntegerField(unique=True)
@@ -336,19 +333,20 @@ class SyncMedium(SyncTable):
 
 
 class SyncFileClaim(SyncTable):
-    """The row of a file that every claim on a deletion of one of its copies writes, on a Galera cluster: there the
-    locks of one server mean nothing to the others, and only two that write one row are told apart."""
+    """A row for each file, written by every claim to delete one of its copies, on a Galera cluster only.
+
+    There, locks are local to one server; only writes to the same row conflict across servers.
+    """
 
     file_id = pw.IntegerField(primary_key=True)
     fence = pw.BigIntegerField()
 
 
 class SyncCondition(SyncTable):
-    """What lasts and needs attention, such as a node that does not answer, so that it is reported when it begins,
-    changes and ends, and once a day, and not by each run.
+    """A problem that lasts, such as an unreachable node: reported when it begins, changes and ends, and once a day.
 
-    `host`: that of the runs that meet it; `code`: of the reason; `subject`: the node, host or other thing; `began`,
-    `seen` and `reported`: when it was first met, last met, and last reported.
+    `host`: the host whose runs have the problem; `code`: code of the reason; `subject`: the node, host or other thing;
+    `began`, `seen` and `reported`: when it was first seen, last seen, and last reported.
     """
 
     host = pw.CharField(max_length=64)
@@ -364,8 +362,10 @@ class SyncCondition(SyncTable):
 
 
 class SyncBackoff(SyncTable):
-    """Failed attempts to reach a host (kind `host`, the id of its row) or to use a node (kind `node`) from `host`; gone
-    once one succeeds.  Until `next` no work that needs it is tried, and then one piece of work first."""
+    """Failed attempts to reach a host (kind `host`, by its row's id) or to use a node (kind `node`) from `host`.
+
+    Deleted after a success.  No work that needs the host or node is tried before `next`; then one piece of work first.
+    """
 
     host = pw.CharField(max_length=64)
     kind = pw.CharField(max_length=8)
@@ -381,7 +381,7 @@ class SyncBackoff(SyncTable):
 
 
 class SyncEvent(SyncTable):
-    """What happened to which copy, and why.  Only ever added to."""
+    """The history of copies: event and reason.  Rows are only added."""
 
     id = pw.BigAutoField()
     at = pw.DateTimeField(index=True)
@@ -390,7 +390,7 @@ class SyncEvent(SyncTable):
     node_id = pw.IntegerField()
     what = pw.CharField(max_length=16)
     why = pw.TextField()
-    code = pw.CharField(max_length=48, null=True)  # that of the reason in `why`
+    code = pw.CharField(max_length=48, null=True)  # of the reason in `why`
 
     class Meta:
         indexes = ((("file_id", "node_id"), False), (("node_id", "at"), False), (("run_id",), False))

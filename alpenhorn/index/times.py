@@ -1,7 +1,7 @@
-"""Between the index's datetimes (naive UTC), POSIX seconds, and what a user is shown.
+"""Conversions between the index's datetimes (naive UTC), POSIX seconds, and text for the user.
 
-This is the one door for dates: SQLite keeps whatever is written into a column, and other programs write integers,
-dates with a zone, and text that is no date.
+All dates from the index are converted here: SQLite stores any value in a date column, and other programs write
+integers, dates with a time zone, and text that is not a date.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def moment(value: object) -> datetime.datetime | None:
-    """Return a datetime column as naive UTC; None for null, and for what is no date.
+    """Convert the value of a datetime column to naive UTC; None for null and for invalid values.
 
-    SQLite gives text; a number there is POSIX seconds.  Raises nothing.
+    SQLite returns text; numbers are taken as POSIX seconds.  Never raises.
     """
     if isinstance(value, str):
         try:
@@ -39,22 +39,22 @@ def _without_zone(value: datetime.datetime) -> datetime.datetime | None:
 
 
 def known_moment(value: object) -> datetime.datetime:
-    """As `moment`, for a column that is never null: 1970 for what is no date."""
+    """Convert the value of a datetime column that is never null to naive UTC; 1970 for invalid values."""
     return moment(value) or EPOCH
 
 
 def posix(value: object) -> float:
-    """Return the POSIX seconds of a datetime column; 0 for null, and for what is no date."""
+    """Convert the value of a datetime column to POSIX seconds; 0 for null and for invalid values."""
     return known_moment(value).replace(tzinfo=datetime.UTC).timestamp()
 
 
 def naive(seconds: float) -> datetime.datetime:
-    """Naive UTC of POSIX seconds, in whole seconds."""
+    """Convert POSIX seconds to naive UTC in whole seconds."""
     return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).replace(tzinfo=None)
 
 
 def ago(span: datetime.timedelta) -> str:
-    """`4 minutes`, `1 hour`, `3 days`: in the largest unit of which it has one."""
+    """Format a duration in its largest unit: `4 minutes`, `1 hour`, `3 days`."""
     seconds = max(0, int(span.total_seconds()))
     units = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
     length, unit = next((one for one in units if seconds >= one[0]), units[-1])

@@ -1,9 +1,10 @@
-"""An index of an older release, with an older version of our own tables, or with a character set that lacks characters,
-is brought up to date: all of it or nothing on SQLite; on MariaDB, where each step commits by itself, in an order in
-which an upgrade that is cut short is finished by the next one.
+"""Upgrade of an index of an older release, with older `sync_` tables, or with a character set other than utf8mb4.
 
-The DDL is written here.  `playhouse.migrate` would set a new column's default by an UPDATE of all rows, followed by
-a rebuilt table, and takes names of constraints by guess; an ADD COLUMN with a default touches no row.
+On SQLite the upgrade is one transaction.  On MariaDB each step commits, and the order of the steps allows a second
+upgrade to complete an interrupted one.
+
+The DDL is written here, since `playhouse.migrate` would set a new column's default by an UPDATE of all rows, rebuild
+the table, and guess names of constraints; ADD COLUMN with a default touches no row.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from alpenhorn.index.current import other_version, refuse_other_versions
 from alpenhorn.index.migrations import ddl
 from alpenhorn.index.migrations.ddl import AddIndex, IndexOn, Migration
 from alpenhorn.index.migrations.steps import MIGRATIONS, missing, problems
-from alpenhorn.index.schema import alone, create_table, declared_indexes, record_version
+from alpenhorn.index.schema import create_table, declared_indexes, exclusive, record_version
 from alpenhorn.index.shapes import (
     MODELS,
     UPGRADABLE,
@@ -49,23 +50,22 @@ from alpenhorn.index.upgrade_plan import (
     UpgradePlan,
     plan,
 )
-from alpenhorn.index.versions import OLD_COLUMNS, OURS, VERSIONS
+from alpenhorn.index.versions import OLD_COLUMNS, SYNC_TABLE_NAMES, VERSIONS
 
-TABLES = (*MODELS, *OURS)
+TABLES = (*MODELS, *SYNC_TABLE_NAMES)
 _CONVERTED = (
-    "names that differ only in case, accents or trailing blanks are different names afterwards; a conversion copies the"
-    " whole table, and takes as much room again while it goes on"
+    "afterwards, names that differ only in case, accents or trailing blanks are different names; a conversion copies"
+    " the whole table, and needs as much space again while it runs"
 )
-DROP_COLUMN = (3, 35, 0)  # the first SQLite that has it
+DROP_COLUMN = (3, 35, 0)  # the first version of SQLite with DROP COLUMN
 
 
 def prepare(
     index: Index, migrations: Sequence[Migration] = MIGRATIONS
 ) -> tuple[Shape, str, UpgradePlan | None]:
-    """Look, and say what would be done: the index's shape, by what it was recognised, and the plan, None when there is
-    nothing to upgrade.
+    """Return the shape of the index, how it was recognized, and the plan; None if there is nothing to upgrade.
 
-    Raises IndexUnusable for an index that is newer than this program, or of a shape that it does not know.
+    Raises IndexUnusable if the index is newer than this program, or its shape is unknown.
     """
     found = describe(index)
     needed = VERSIONS | {"sync": migrations[-1].number}
@@ -76,7 +76,7 @@ def prepare(
         return shape, why, plan(_facts(index, found, needed, migrations))
     if shape is Shape.CURRENT:
         narrow = _narrow(index, found)
-        # Without any version `db init` adds our tables, as to an index of the daemon.
+        # If there is no version of `sync`, `db init` adds its tables, as to an index of the daemon.
         if versions.get("sync", needed["sync"]) != needed["sync"]:
             why = other_version("sync", versions["sync"], needed["sync"])
             parts = missing(index, migrations)
@@ -84,16 +84,16 @@ def prepare(
             return shape, why, UpgradePlan(steps, _trigger_notes(index), tuple(problems(parts)))
         if narrow:
             sets = ", ".join(sorted({step.sets for step in narrow}))
-            why = f"has tables whose character set ({sets}) lacks characters that names of files have"
+            why = f"has tables with the character set {sets}, which cannot store all names of files"
             return shape, why, UpgradePlan(narrow, (_CONVERTED, *_trigger_notes(index)), ())
         return shape, why, None
     raise IndexUnusable(
-        complaint(found, index.url) or f"the index {index.url} has no tables yet: run `alpenhorn db init`"
+        complaint(found, index.url) or f"index {index.url}: no tables; run `alpenhorn db init`"
     )
 
 
 def _narrow(index: Index, found: FoundTables) -> tuple[ConvertTable, ...]:
-    """The conversions of the tables that cannot hold all characters, in one statement each."""
+    """Return a conversion for each table that cannot store all characters."""
     if index.dialect.compares_bytes:
         return ()
     tables = charset.narrow_tables(index.db, (name for name in TABLES if name in found.tables))
@@ -102,7 +102,7 @@ def _narrow(index: Index, found: FoundTables) -> tuple[ConvertTable, ...]:
 
 
 def _trigger_notes(index: Index) -> tuple[str, ...]:
-    if index.dialect.in_a_file:  # its dump is the whole file
+    if index.dialect.in_a_file:  # the dump is the whole file
         return ()
     return tuple(
         f"the dump does not contain the trigger {name} of the table {table}"
@@ -114,25 +114,25 @@ def _trigger_notes(index: Index) -> tuple[str, ...]:
 def upgrade(
     index: Index, planned: UpgradePlan, target: Path, migrations: Sequence[Migration] = MIGRATIONS
 ) -> Iterator[Step | None]:
-    """Write the dump to `target` and yield None, then take the steps, and yield each when it is done.
+    """Write the dump to `target` and yield None, then apply the steps, and yield each when it is done.
 
-    On SQLite all that is undone unless the iteration is carried to its end.
-    Raises Refused where nothing was changed: what is there is no more what was planned for, the dump cannot be
-    written, or the plan has problems; IndexUnusable when a step fails.
+    On SQLite all changes are rolled back unless the iteration is completed.
+    Raises Refused, with nothing changed, if the plan has problems, the index has changed since the plan was made, or
+    the dump cannot be written; IndexUnusable if a step fails.
     """
     if planned.problems:
         raise Refused("\n".join(planned.problems))
     drops = any(isinstance(step, DropOldColumns) for step in planned.steps)
     if drops and index.dialect.in_a_file and index.db.server_version < DROP_COLUMN:
         raise Refused(
-            "this Python's SQLite is older than 3.35 and cannot drop a column: run `alpenhorn db upgrade` where it is "
-            "newer, on a copy of the file if need be"
+            "SQLite of this Python is older than 3.35 and cannot drop columns; run `alpenhorn db upgrade` on a machine"
+            " with a newer one, if necessary on a copy of the file"
         )
-    # Were a lost session replaced by a new one, its locks would be gone unnoticed.
-    with index.impatient(), alone(index):
+    # A new session in place of a lost one would not have its locks.
+    with index.impatient(), exclusive(index):
         _probe(index)
         if prepare(index, migrations)[2] != planned:
-            raise Refused("the index was changed meanwhile by another program: stop it, and begin again")
+            raise Refused("another program changed the index in the meantime; stop it, and start again")
         dump.write(index, target, list(TABLES))
         yield None
         for step in planned.steps:
@@ -171,14 +171,16 @@ def _facts(
         columns=found.lacking,
         indexes=_missing_indexes(index, found),
         components=[one for one in needed.items() if one not in (found.versions or {}).items()],
-        ours=missing(index, migrations),
+        sync_parts=missing(index, migrations),
         narrow=_narrow(index, found),
     )
 
 
 def _missing_indexes(index: Index, found: FoundTables) -> list[IndexOn]:
-    """Of the daemon's tables that are there.  A unique index on rows that are there may be impossible, and is left to
-    `db check`."""
+    """Return the missing indexes of the daemon's existing tables.
+
+    A unique index on a table with rows may be impossible, and is left to `db check`.
+    """
     return [
         one
         for name, table in MODELS.items()
@@ -204,7 +206,7 @@ def _triggers(index: Index) -> list[tuple[str, str]]:
 
 
 def _views(index: Index) -> list[str]:
-    """Those whose text has the words."""
+    """Return the views whose text contains storagenode and one of its old columns."""
     rows = index.execute(index.dialect.views).fetchall()
     found = ((name, set(re.findall(r"\w+", text or ""))) for name, text in rows)
     return sorted(
@@ -212,11 +214,11 @@ def _views(index: Index) -> list[str]:
     )
 
 
-# --- the doing -----------------------------------------------------------------------------------------
+# --- applying the steps --------------------------------------------------------------------------------
 
 
 def do(index: Index, step: Step) -> None:
-    """Take one step; that it was taken is seen by looking at the tables (`prepare`)."""
+    """Apply one step; `prepare` recognizes applied steps by the tables."""
     match step:
         case CreateDaemonTable(table):
             create_table(index, MODELS[table])
@@ -254,7 +256,7 @@ def _add_column(index: Index, table: str, column: str) -> None:
         for one in declared:
             index.execute(one.ddl)
         return
-    # One statement, so that the column is never there without its index and its foreign key.
+    # One statement, so that an interruption leaves no column without its index and foreign key.
     parts = [f"ADD COLUMN {definition}"]
     parts += [f"ADD INDEX {one.name} ({column})" for one in declared]
     if parent:
@@ -279,7 +281,7 @@ def _fill_nodes(index: Index, nodes: tuple[tuple[int, str, bool], ...]) -> None:
 
 
 def _drop_old_columns(index: Index, nodes: tuple[tuple[int, str, bool], ...]) -> None:
-    """The last look before something goes: another program may have changed a node since it was filled."""
+    """Drop the old columns, after a check that no other program has changed a node since the new ones were filled."""
     names = {host_id: name for name, host_id in _host_ids(index).items()}
     filled = [
         (node_id, (host or "").strip() and host, storage_type == "A", names.get(host_id, ""), bool(archive))
@@ -289,8 +291,8 @@ def _drop_old_columns(index: Index, nodes: tuple[tuple[int, str, bool], ...]) ->
     ]
     if filled != [(node_id, host, archive, host, archive) for node_id, host, archive in nodes]:
         raise IndexUnusable(
-            "another program changed a node during the upgrade: stop it, and run `alpenhorn db upgrade` again; "
-            "nothing is lost"
+            "another program changed a node during the upgrade; stop it, and run `alpenhorn db upgrade` again; "
+            "no data was lost"
         )
     if index.dialect.transactional_ddl:
         for column in OLD_COLUMNS:
@@ -305,14 +307,14 @@ def _host_ids(index: Index) -> dict[str, int]:
 
 
 def _probe(index: Index) -> None:
-    """Find out before anything is changed whether other programs have the table in use, or a right is missing."""
+    """Fail before anything is changed if other programs use the table, or a privilege is missing."""
     with _locked(index, "storagenode WRITE"):
         pass
 
 
 @contextmanager
 def _locked(index: Index, tables: str) -> Iterator[None]:
-    """Keep all others from tables of MariaDB; on SQLite the transaction does."""
+    """Exclude other clients from tables on MariaDB; on SQLite the transaction does so."""
     if index.dialect.transactional_ddl:
         yield
         return
@@ -331,6 +333,6 @@ def _explained(index: Index, step: Step) -> Iterator[None]:
         left = (
             "nothing was changed"
             if index.dialect.transactional_ddl
-            else "nothing is lost, and `alpenhorn db upgrade` goes on from here once that is put right"
+            else "correct that, and run `alpenhorn db upgrade` again to continue; no data was lost"
         )
-        raise IndexUnusable(f"the upgrade could not {step}: {error}; {left}") from error
+        raise IndexUnusable(f"upgrade failed: cannot {step}: {error}; {left}") from error

@@ -1,9 +1,9 @@
-"""What brings an index of an older release to today's tables: facts in, steps and words out; nothing is touched.
+"""The plan of an upgrade: computes steps and messages from facts; changes nothing.
 
-The older releases kept host, username and address in each node, and the kind of storage (A archive, F field,
-T transport) in one letter; today there is a row a host, and a node is an archive node or not.
-Everything is added first and the old columns go last, in one statement: as long as that one is not done, nothing
-of the old index is lost, and the index can be told from a finished one.
+The older releases stored host, username and address in each node, and the kind of storage (A archive, F field,
+T transport) as one letter; the current index has a table of hosts, and a node is an archive node or not.
+All additions come first; the old columns are dropped last, in one statement.  Until then no data of the old index is
+lost, and the upgrade is recognized as incomplete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from alpenhorn.index.migrations.steps import problems
 from alpenhorn.index.versions import OLD_COLUMNS
 
 ARCHIVE, FIELD, TRANSPORT = "A", "F", "T"
-LENGTHS = {"host": 64, "username": 64, "address": 255}  # characters that today's columns hold
+LENGTHS = {"host": 64, "username": 64, "address": 255}  # characters that the current columns hold
 
 
 class OldNode(NamedTuple):
@@ -34,8 +34,8 @@ class OldNode(NamedTuple):
     group_class: str | None
 
     @property
-    def on(self) -> str:
-        """The name of its host; empty when it has none."""
+    def host_name(self) -> str:
+        """The name of its host; empty if it has none."""
         return _text(self.host)
 
 
@@ -46,13 +46,13 @@ class Host(NamedTuple):
 
 
 class UpgradeFacts(NamedTuple):
-    """What is there.
+    """The state of an index to upgrade.
 
-    `hosts`: rows of storagehost, where an upgrade was begun; `folded`: names of hosts that differ and that the server
-    takes for one; `triggers`: (trigger, table); `views`: those that may show an old column; `over_old`: (index, its
-    columns) that have an old column; `components`: (component, version to record); `ours`: missing parts of our own
-    tables; `narrow`: the conversions of tables that cannot hold all characters; the rest: what today's index has and
-    this one has not.
+    `hosts`: rows of storagehost, left by an incomplete upgrade; `folded`: different names of hosts that the server
+    compares as equal; `triggers`: (trigger, table); `views`: views that may use an old column; `over_old`: (index, its
+    columns) of indexes with an old column; `components`: (component, version to record); `sync_parts`: missing parts
+    of the `sync_` tables; `narrow`: conversions of tables that cannot store all characters; `tables`, `columns`,
+    `indexes`: missing parts of the daemon's tables.
     """
 
     nodes: Sequence[OldNode]
@@ -65,7 +65,7 @@ class UpgradeFacts(NamedTuple):
     columns: Sequence[tuple[str, str]] = ()
     indexes: Sequence[IndexOn] = ()
     components: Sequence[tuple[str, int]] = ()
-    ours: Sequence[ddl.Part] = ()
+    sync_parts: Sequence[ddl.Part] = ()
     narrow: Sequence[ConvertTable] = ()
 
 
@@ -95,7 +95,7 @@ class AddHosts:
             name + (f" ({'@'.join(filter(None, (username, address)))})" if username or address else "")
             for name, username, address in self.hosts
         ]
-        return f"write down the hosts {', '.join(shown)}"
+        return f"add the hosts {', '.join(shown)}"
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class FillNodes:
     def __str__(self) -> str:
         archive = sum(1 for _, _, archive in self.nodes if archive)
         return (
-            f"set host_id and archive of {len(self.nodes)} nodes: storage type A, of {archive}, becomes archive yes, "
-            "F and T become archive no"
+            f"set host_id and archive of {len(self.nodes)} nodes: storage type A ({archive} nodes) becomes archive yes,"
+            " F and T become archive no"
         )
 
 
@@ -132,7 +132,7 @@ class DropIndex:
 
 @dataclass(frozen=True)
 class DropOldColumns:
-    """`nodes` as in FillNodes: what must be there before the columns go."""
+    """`nodes`, as in FillNodes: the values that must be set before the columns are dropped."""
 
     nodes: tuple[tuple[int, str, bool], ...]
 
@@ -150,11 +150,11 @@ class ConvertTable:
 
     def __str__(self) -> str:
         return (
-            f"convert the table {self.table} from the character set {self.sets} to utf8mb4, {self.collation}"
+            f"convert the table {self.table} from the character set {self.sets} to utf8mb4 ({self.collation})"
         )
 
 
-# Those of `ddl` are for our own tables; CreateTable and AddColumn here are for the daemon's, by their models.
+# The parts of `ddl` are for the `sync_` tables; the others are for the daemon's tables, which have models.
 Step = (
     CreateDaemonTable
     | AddDaemonColumn
@@ -170,8 +170,7 @@ Step = (
 
 @dataclass(frozen=True)
 class UpgradePlan:
-    """`notes`: what a user should know beforehand, that is, all that is not kept; `problems`: why it cannot be done,
-    with the remedies."""
+    """`notes`: data that is dropped, and changes of behaviour; `problems`: obstacles to the upgrade, with remedies."""
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
@@ -179,17 +178,17 @@ class UpgradePlan:
 
 
 def plan(facts: UpgradeFacts) -> UpgradePlan:
-    """Decide what is to be done; the order is that of the steps."""
+    """Return the steps, in order, with notes and problems."""
     hosts, notes = _hosts(facts)
-    nodes = tuple((node.id, node.on, node.storage_type == ARCHIVE) for node in facts.nodes)
-    # The table that tells an upgrade that was begun comes first.
+    nodes = tuple((node.id, node.host_name, node.storage_type == ARCHIVE) for node in facts.nodes)
+    # First the table by which an incomplete upgrade is recognized.
     tables = sorted(facts.tables, key=lambda table: table != "storagehost")
-    there = set(facts.hosts)
-    new = tuple(host for host in hosts if host not in there)
+    existing = set(facts.hosts)
+    new = tuple(host for host in hosts if host not in existing)
     added = {(column, table) for table, column in facts.columns}
     steps: list[Step] = [CreateDaemonTable(table) for table in tables]
     steps += [AddDaemonColumn(table, column) for table, column in facts.columns]
-    # A column that is added brings its own index.
+    # AddDaemonColumn creates the index on the column alone.
     steps += [
         AddIndex(index)
         for index in facts.indexes
@@ -199,68 +198,68 @@ def plan(facts: UpgradeFacts) -> UpgradePlan:
         steps.append(AddHosts(new))
     if nodes:
         steps.append(FillNodes(nodes))
-    steps += facts.ours
+    steps += facts.sync_parts
     steps += [RecordVersion(*component) for component in facts.components]
     steps += [DropIndex(name, columns) for name, columns in facts.over_old]
     steps.append(DropOldColumns(nodes))
-    # Last: as long as they are not all done, the next upgrade finds the rest.
+    # Last, because the next upgrade finds missing conversions in a current index, too.
     steps += facts.narrow
-    return UpgradePlan(tuple(steps), (*notes, *_notes(facts)), (*_problems(facts), *problems(facts.ours)))
+    return UpgradePlan(
+        tuple(steps), (*notes, *_notes(facts)), (*_problems(facts), *problems(facts.sync_parts))
+    )
 
 
 def _hosts(facts: UpgradeFacts) -> tuple[list[Host], list[str]]:
-    """The rows of hosts that the nodes ask for, and what of the nodes is dropped for that."""
-    there = {host.name: host for host in facts.hosts}
+    """Return the rows of hosts to add, and notes about differing values of their nodes, which are dropped."""
+    existing = {host.name: host for host in facts.hosts}
     hosts, notes = [], []
-    for name in dict.fromkeys(node.on for node in facts.nodes if node.on):
-        mine = [node for node in facts.nodes if node.on == name]
-        before = there.get(name, Host(name, None, None))
-        username = before.username or _usual((_text(node.username), node.active) for node in mine)
-        address = before.address or _usual((_text(node.address), node.active) for node in mine)
+    for name in dict.fromkeys(node.host_name for node in facts.nodes if node.host_name):
+        nodes = [node for node in facts.nodes if node.host_name == name]
+        before = existing.get(name, Host(name, None, None))
+        username = before.username or _usual((_text(node.username), node.active) for node in nodes)
+        address = before.address or _usual((_text(node.address), node.active) for node in nodes)
         hosts.append(Host(name, username or None, address or None))
-        for node in mine:
+        for node in nodes:
             for what, kept, text in (
                 ("username", username, _text(node.username)),
                 ("address", address, _text(node.address)),
             ):
                 if text and text != kept:
-                    notes.append(
-                        f"host {name} gets the {what} {kept}; {text}, of its node {node.name}, is dropped"
-                    )
+                    notes.append(f"host {name}: {what} set to {kept}; {text} of node {node.name} is dropped")
     return hosts, notes
 
 
 def _usual(values: Iterable[tuple[str, bool]]) -> str:
-    """The most frequent text, of active nodes where one of them has any; the first of several."""
+    """Return the most frequent text of active nodes, or of all nodes if the active ones have none."""
     given = [(text, active) for text, active in values if text]
-    some = [text for text, active in given if active] or [text for text, _ in given]
-    return Counter(some).most_common(1)[0][0] if some else ""
+    texts = [text for text, active in given if active] or [text for text, _ in given]
+    return Counter(texts).most_common(1)[0][0] if texts else ""
 
 
 def _notes(facts: UpgradeFacts) -> list[str]:
     notes = []
     for node in facts.nodes:
         lost = [text for text in (_text(node.username), _text(node.address)) if text]
-        if lost and not node.on:
-            notes.append(f"node {node.name} is on no host, so its {' and '.join(lost)} is dropped")
+        if lost and not node.host_name:
+            notes.append(f"node {node.name}: has no host; {' and '.join(lost)} is dropped")
     marked = [node for node in facts.nodes if node.storage_type == TRANSPORT]
     if marked:
         notes.append(
-            "storage type T (transport) was only a mark, and goes; nodes that had it: "
+            "storage type T (transport) is dropped, it had no effect on nodes; nodes with it: "
             + ", ".join(node.name for node in marked)
         )
     groups = {node.group: node.group_class for node in marked if node.group_class != "Transport"}
     if groups:
         shown = ", ".join(f"{name} ({kind or 'Default'})" for name, kind in groups.items())
         notes.append(
-            "what makes a group one of transport disks is its storage class Transport, which these groups of such "
-            f"nodes do not have: {shown}; where that is meant: alpenhorn group modify GROUP --class Transport"
+            "a group of transport disks needs the storage class Transport, which these groups with T nodes do not "
+            f"have: {shown}; to set it: alpenhorn group modify GROUP --class Transport"
         )
-    # There they were passed over: only T nodes took part.
+    # The older releases used only the T nodes of such groups.
     woken = [f"{node.name} ({node.group})" for node in facts.nodes if _is_woken(node)]
     if woken:
         notes.append(
-            "a group of class Transport fills all its nodes but archive nodes, from now on these of type F too: "
+            "a group of class Transport uses all its nodes except archive nodes, now including these nodes of type F: "
             + ", ".join(woken)
         )
     return notes
@@ -275,8 +274,8 @@ def _problems(facts: UpgradeFacts) -> list[str]:
     for names in facts.folded:
         shown = " and ".join(repr(name) for name in names)
         problems.append(
-            f"the server takes the hosts {shown} for one, and they would become {len(names)}: give their nodes one "
-            "name, with UPDATE storagenode SET host = ... WHERE name = ..."
+            f"hosts {shown}: equal for the server, but they would become {len(names)} hosts; give their nodes the same "
+            "name with UPDATE storagenode SET host = ... WHERE name = ..."
         )
     for node in facts.nodes:
         for column, length in LENGTHS.items():
@@ -284,28 +283,28 @@ def _problems(facts: UpgradeFacts) -> list[str]:
             if value is None:
                 continue
             if not isinstance(value, str):
-                problems.append(f"the {column} of node {node.name} is no text: {value!r}; set it right")
+                problems.append(f"node {node.name}: {column} is not text: {value!r}; correct it")
             elif len(value) > length:
                 problems.append(
-                    f"the {column} of node {node.name} is {len(value)} characters long, and {length} fit: shorten it"
+                    f"node {node.name}: {column} has {len(value)} characters, the limit is {length}; shorten it"
                 )
         if node.storage_type not in (ARCHIVE, FIELD, TRANSPORT):
             problems.append(
-                f"the storage_type of node {node.name} is {node.storage_type!r}: set it to A (archive), F (field) or "
+                f"node {node.name}: unknown storage_type {node.storage_type!r}; set it to A (archive), F (field) or "
                 "T (transport)"
             )
     for trigger, table in facts.triggers:
         problems.append(
-            f"the table {table} has the trigger {trigger}, which is no part of any release: drop it, and make it "
-            "again afterwards if it is still of use"
+            f"table {table}: has the trigger {trigger}, which is not part of any release; drop it, and create it again "
+            "afterwards if it is still needed"
         )
     for view in facts.views:
         problems.append(
-            f"the view {view} seems to show columns of storagenode that go: drop it, and make it again afterwards"
+            f"view {view}: may use columns of storagenode that will be dropped; drop it, and create it again afterwards"
         )
     return problems
 
 
 def _text(value: str | None) -> str:
-    """A text column; empty when there is nothing in it but blanks."""
+    """Return the value of a text column; "" if it is null or blank."""
     return value if isinstance(value, str) and value.strip() else ""

@@ -1,8 +1,8 @@
-"""By what an index is known as today's."""
+"""Versions, tables and columns by which the current index is recognized."""
 
-# Of sync: the number of the newest step in alpenhorn.index.migrations.
+# The version of sync is the number of the newest step in alpenhorn.index.migrations.
 VERSIONS = {"alpenhorn": 2, "sync": 3}
-OURS = (
+SYNC_TABLE_NAMES = (
     "sync_run",
     "sync_claim",
     "sync_attempt",
@@ -18,5 +18,5 @@ OURS = (
     "sync_condition",
     "sync_backoff",
 )
-# Of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
+# Columns of storagenode in the older releases 2.0.0rc1 and rc2, which had no table storagehost.
 OLD_COLUMNS = ("host", "username", "address", "storage_type")

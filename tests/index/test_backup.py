@@ -81,7 +81,7 @@ def test_only_the_newest_stay_and_nothing_else_is_touched(filled: Index, tmp_pat
     assert [path.name for path in made.removed] == [
         f"alpenhorn-index-2025010{day}T000000Z.{suffix}" for day in (2, 1)
     ]
-    assert not made.kept
+    assert not made.not_removed
     stay = [f"alpenhorn-index-2025010{day}T000000Z.{suffix}" for day in (3, 4)]
     assert named(directory) == sorted([*foreign, *stay, made.path.name])
 

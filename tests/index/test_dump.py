@@ -143,7 +143,7 @@ def test_it_is_the_way_back_from_an_upgrade(index_url: str, tmp_path: Path, rele
     for _ in upgrade(index, planned, target):
         pass
     assert prepare(index)[2] is None
-    command = dump.way_back(index, target)
+    command = dump.restore_command(index, target)
     if index.dialect.in_a_file:
         index.close()
         subprocess.run(["sh", "-c", command], check=True)

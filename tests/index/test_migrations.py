@@ -26,7 +26,7 @@ from alpenhorn.index.shapes import Shape
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
 from alpenhorn.index.upgrade import TABLES, prepare, upgrade
 from alpenhorn.index.upgrade_plan import RecordVersion, UpgradePlan
-from alpenhorn.index.versions import OURS, VERSIONS
+from alpenhorn.index.versions import SYNC_TABLE_NAMES, VERSIONS
 from tests.index.daemon import DAEMON_TABLES, make_daemon_index
 from tests.index.earlier import (
     EVIDENCE,
@@ -144,7 +144,7 @@ def indexes(index: Index, tables: Sequence[str]) -> dict[str, set[Any]]:
     }
 
 
-ALL = (*DAEMON_TABLES, *OURS)
+ALL = (*DAEMON_TABLES, *SYNC_TABLE_NAMES)
 
 
 # --- the steps themselves ------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_steps_add_nothing_but_what_has_our_name() -> None:
         assert all(table.name.startswith("sync_") for table in step.tables)
         assert all(table.startswith("sync_") and column.addable for table, column in step.columns)
         assert all(one.name.startswith("sync_") for one in step.indexes)
-    assert sorted(table.name for step in MIGRATIONS for table in step.tables) == sorted(OURS)
+    assert sorted(table.name for step in MIGRATIONS for table in step.tables) == sorted(SYNC_TABLE_NAMES)
 
 
 def test_all_steps_together_make_what_the_models_declare(index: Index, index_url: str) -> None:

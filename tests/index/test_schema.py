@@ -331,7 +331,7 @@ def test_pages_of_pending_work_use_our_indexes_without_a_sort(
 
 
 def test_the_check_at_each_start_looks_for_all_of_our_tables() -> None:
-    assert set(versions.OURS) == {table._meta.table_name for table in SYNC_TABLES}
+    assert set(versions.SYNC_TABLE_NAMES) == {table._meta.table_name for table in SYNC_TABLES}
 
 
 def test_a_run_does_without_the_models_of_the_tables(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_everything_is_added_before_the_old_columns_go() -> None:
             indexes=[of_host],
             over_old=[("mine", ("host", "active"))],
             components=[("sync", 2)],
-            ours=[ours, AddIndex(extra)],
+            sync_parts=[ours, AddIndex(extra)],
         )
     )
     filled = ((1, "alp1", True), (2, "", False))

@@ -47,7 +47,7 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
         records.made(index, made.path, made.at)
     except AlpenhornError as error:
         output.note(f"the backup is complete, but the index has no note of it, so status may warn: {error}")
-    for problem in made.kept:
+    for problem in made.not_removed:
         output.note(problem)
     if as_json:
         output.document(

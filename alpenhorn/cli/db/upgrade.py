@@ -71,4 +71,4 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
     for step in upgrades.upgrade(index, planned, target):
         output.line(f"done: {step or dumping}")
     output.line(f"the index {index.url} has today's tables. Next: alpenhorn db check")
-    output.line(f"to go back, with nothing running: {dump.way_back(index, target)}")
+    output.line(f"to go back, with nothing running: {dump.restore_command(index, target)}")

@@ -1,8 +1,8 @@
-"""The parts of a step that changes our own tables, as plain data, and their DDL for both engines.
+"""The parts of a step that changes the `sync_` tables, as plain data, and their DDL for both engines.
 
-A step only adds tables, columns and indexes, so an older run that is still going on finds all that it knows. Whether a
-part was applied can be seen in the index itself: on MariaDB, where each statement commits, an upgrade that was cut
-short is finished by applying the missing parts.
+A step only adds tables, columns and indexes, so that an older run in progress still finds all that it uses.  Applied
+parts are recognized in the index itself: on MariaDB, where each statement commits, an interrupted upgrade is completed
+by applying the missing parts.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.dialect import Dialect
 
-# As MariaDB has them; `Dialect.column_type` gives the other engine's.
+# MariaDB's names of types; `Dialect.column_type` converts them.
 AUTO, BIG_AUTO = "INTEGER AUTO_INCREMENT", "BIGINT AUTO_INCREMENT"
 BOOL, INTEGER, BIGINT, DATETIME, TEXT = "BOOL", "INTEGER", "BIGINT", "DATETIME", "TEXT"
 
 
 class IndexOn(NamedTuple):
-    """An index on a table.  It ends in `id` by itself, as every index does on both engines, so that pages
-    are read in the order of ids without a sort."""
+    """An index on a table.  Both engines append `id` to every index, so rows are sorted by id without extra work."""
 
     table: str
     name: str
@@ -34,9 +33,9 @@ class IndexOn(NamedTuple):
 
 
 class Column(NamedTuple):
-    """`default`: the value that existing rows get when the column is added to a table; None: NULL.
+    """A column.  `default`: the value of existing rows when the column is added to a table; None: NULL.
 
-    A column that is neither `null` nor has a `default` can only be created together with its table.
+    A column that is not `null` and has no `default` can only be created together with its table.
     """
 
     name: str
@@ -67,7 +66,7 @@ class Table(NamedTuple):
 
 
 class Migration(NamedTuple):
-    """A numbered step: what version `number` of the component `sync` adds to the version before.
+    """A numbered step: the additions of version `number` of the component `sync` to the previous version.
 
     `columns`: (table, column), for tables of earlier steps; `indexes`: on tables of this step, of earlier ones, or of
     the daemon.
@@ -81,7 +80,7 @@ class Migration(NamedTuple):
 
 @dataclass(frozen=True)
 class CreateTable:
-    """`indexes`: those created together with the table."""
+    """`indexes`: created together with the table."""
 
     table: Table
     indexes: tuple[IndexOn, ...] = ()
@@ -123,7 +122,7 @@ Part = CreateTable | AddColumn | AddIndex
 
 
 def apply(index: Index, part: Part) -> None:
-    """Apply one part, which must be missing: one statement on MariaDB, so that it is never half there."""
+    """Apply one part, which must be missing; one statement on MariaDB, so that it cannot be applied partly."""
     match part:
         case CreateTable(table, indexes):
             _create_table(index, table, indexes)
@@ -134,12 +133,12 @@ def apply(index: Index, part: Part) -> None:
             index.execute(one.ddl)
 
 
-# Those that compare text byte for byte, the best first: of MariaDB, of MySQL 8 (both count trailing blanks), of any.
+# Collations that compare bytes, the best first: of MariaDB, of MySQL 8 (both respect trailing blanks), of all servers.
 _BINARY = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin", "utf8mb4_bin")
 
 
 def binary_collation(index: Index) -> str:
-    """The best collation of utf8mb4 that compares text byte for byte and that the server has."""
+    """Return the server's best collation of utf8mb4 that compares bytes."""
     marks = ", ".join("?" * len(_BINARY))
     rows = index.execute(
         f"SELECT collation_name FROM information_schema.collations WHERE collation_name IN ({marks})", _BINARY
@@ -149,7 +148,7 @@ def binary_collation(index: Index) -> str:
 
 
 def table_options(index: Index) -> str:
-    """New tables compare text byte for byte."""
+    """Return the options of new tables, which compare text by its bytes."""
     if index.dialect.compares_bytes:
         return ""
     return f" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {binary_collation(index)}"
@@ -159,7 +158,7 @@ def _create_table(index: Index, table: Table, indexes: tuple[IndexOn, ...]) -> N
     dialect = index.dialect
     key = ", ".join(dialect.quoted(column) for column in table.key)
     lines = [column.definition(dialect) for column in table.columns] + [f"PRIMARY KEY ({key})"]
-    # One statement where each commits, so that the table is never there without its indexes.
+    # One statement where each one commits, so that an interruption leaves no table without its indexes.
     if not dialect.transactional_ddl:
         lines += [
             f"{'UNIQUE ' if one.unique else ''}INDEX {one.name} ({', '.join(one.columns)})" for one in indexes

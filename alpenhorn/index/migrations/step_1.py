@@ -1,7 +1,7 @@
 """Version 1 of the component `sync`.
 
-Its tables and indexes were added over time under that one number, so an index of version 1 may lack some of them.
-Frozen: later changes are steps of their own.
+Its tables and indexes were added over time without a new version, so an index of version 1 may lack some of them.
+Released: never edit it; add a new step instead.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ MIGRATION = Migration(
         IndexOn("sync_event", "sync_event_file_id_node_id", ("file_id", "node_id")),
         IndexOn("sync_event", "sync_event_node_id_at", ("node_id", "at")),
         IndexOn("sync_event", "sync_event_run_id", ("run_id",)),
-        # On the daemon's tables, which have none for pending work.
+        # Indexes on the daemon's tables, which have none for pending work.
         IndexOn("archivefilecopyrequest", "sync_request_by_group", ("group_to_id", "completed", "cancelled")),
         IndexOn(
             "archivefilecopyrequest", "sync_request_by_source", ("node_from_id", "completed", "cancelled")

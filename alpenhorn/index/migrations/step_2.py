@@ -1,7 +1,6 @@
-"""Version 2 of the component `sync`: what is known of the index and of each node's medium, before anything that cannot
-be undone is done.
+"""Version 2 of the component `sync`: identities of the index and of media, and claims of files on Galera clusters.
 
-Frozen: later changes are steps of their own.
+Released: never edit it; add a new step instead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Version 3 of the component `sync`: what lasts and was reported, back-off by host and node, codes of reasons, and how
-runs ended.
+"""Version 3 of the component `sync`: conditions, back-off by host and node, codes of reasons, and how runs ended.
 
-Frozen: later changes are steps of their own.
+Released: never edit it; add a new step instead.
 """
 
 from __future__ import annotations

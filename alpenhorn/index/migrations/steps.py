@@ -1,4 +1,4 @@
-"""All steps, in their order, and which of their parts an index lacks."""
+"""The list of all steps, and the parts of them that an index lacks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MIGRATIONS: tuple[Migration, ...] = (step_1.MIGRATION, step_2.MIGRATION, step_3.
 
 
 def missing(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> list[Part]:
-    """Return the parts that the index lacks, in the order in which they are to be applied.
+    """Return the parts that the index lacks, in the order in which they must be applied.
 
-    The daemon's tables are taken to be there, or to be created first.
+    The daemon's tables must exist, or be created first.
     """
     tables = set(index.db.get_tables())
 
@@ -46,7 +46,7 @@ def missing(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> list[
                 (part for part in parts if isinstance(part, CreateTable) and part.table.name == name), None
             )
             if made is not None and column.default is None:
-                # A table that is made now gets it at once.
+                # A new table is created with the column.
                 whole = made.table._replace(columns=(*made.table.columns, column))
                 parts[parts.index(made)] = CreateTable(whole, made.indexes)
             elif column.name not in columns(name):
@@ -56,10 +56,9 @@ def missing(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> list[
 
 
 def problems(parts: Iterable[Part]) -> list[str]:
-    """Describe, with a remedy, the parts that cannot be applied: columns that belong to the table from its creation."""
+    """Describe the parts that cannot be applied, with remedies: columns without a default in existing tables."""
     return [
-        f"the table {part.table} has no column {part.column.name}, and no step can add it: restore the index from a"
-        " backup"
+        f"table {part.table}: column {part.column.name} is missing and cannot be added; restore the index from a backup"
         for part in parts
         if isinstance(part, AddColumn) and not part.column.addable
     ]
