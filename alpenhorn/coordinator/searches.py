@@ -222,7 +222,7 @@ class Search(ABC):
             for path, why in outcome.refused:
                 report.failures.add(headed(f"cannot be imported from {node.name}", why), path)
             if wanted:
-                self.naming.callbacks.call(wanted, outcome.told)
+                self.naming.callbacks.call(wanted, outcome.reported)
         for result in results:
             path = result.file.path
             if result.verdict is Verdict.LATER:

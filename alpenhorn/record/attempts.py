@@ -1,4 +1,4 @@
-"""Failed attempts, and when the next one may be made."""
+"""Records failed attempts and the time of the next one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERROR_LENGTH = 2000
 
 
 class Failure(NamedTuple):
-    """`subject_id`: the request's, copy's or import request's id, by `kind`."""
+    """A failed attempt.  `subject_id`: id of the request, copy or import request, depending on the kind of work."""
 
     subject_id: int
     blame: str
@@ -26,7 +26,7 @@ class Failure(NamedTuple):
 
 
 def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> None:
-    """Count one more failed attempt for each; to be called inside a transaction."""
+    """Count one more failed attempt for each; call it inside a transaction."""
     if not failures:
         return
     counts = {}
@@ -47,6 +47,6 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
 
 
 def succeeded(index: Index, kind: str, subject_ids: Sequence[int]) -> None:
-    """Forget the failed attempts; to be called inside a transaction."""
+    """Delete the records of failed attempts; call it inside a transaction."""
     for marks, some in in_chunks(subject_ids):
         index.execute(f"DELETE FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks})", (kind, *some))

@@ -1,4 +1,4 @@
-"""Failed attempts to reach a host, or to find a node on it, counted once for all the work that needs it."""
+"""Records failed attempts to reach a host, or to find a node on it; all work that needs the host or node waits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOST_OF = "SELECT host_id FROM storagenode WHERE id = ?"
 
 
 def host_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
-    """The host of a node could not be reached."""
+    """Record that the host of a node could not be reached."""
 
     def work() -> None:
         host_id = index.value(HOST_OF, (source.id,))
@@ -32,7 +32,7 @@ def host_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
 
 
 def node_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
-    """A node was not found on its host."""
+    """Record that a node was not found on its host."""
     index.retry(lambda: _failed(index, run, "node", source.id, Code.SOURCE_UNSEEN, error))
 
 
@@ -71,8 +71,10 @@ def node_found(index: Index, run: Run, source: NodeFact) -> None:
 
 
 def forget(index: Index, request_ids: Sequence[int] | None) -> int:
-    """Let the next run of each host try the sources of those requests, or all, at once; return how many hosts and
-    nodes were waited for."""
+    """Let the next runs try the sources of requests (None: all sources) without delay.
+
+    Returns the number of hosts and nodes that were waited for.
+    """
 
     def work() -> int:
         if request_ids is None:

@@ -1,11 +1,10 @@
-"""What came of checks, each batch in one transaction.
+"""Records the results of checks, each batch in one transaction.
 
-A verdict is for the copy as it was when it was handed out, and for the file as the index had it then: where
-either was changed meanwhile, by us, by a user or by another program, nothing is recorded.
+A verdict applies to the copy and the file as they were when the check was started.  If the row of either was changed in
+the meantime, by a run, a user or another program, nothing is recorded.
 
-A good copy that was re-read and found good gets no event, only the time of its verification: a node that is
-read through again and again would fill the log with millions of rows that say that nothing happened, and the
-few that tell why a copy is what it is could not be found among them.  How many were read is in the run's row.
+A good copy that was found good again gets no event, only a new time of verification.  Otherwise millions of events
+without a change would hide the few that explain the state of a copy.  The run's row has the number of copies read.
 """
 
 from __future__ import annotations
@@ -22,24 +21,32 @@ from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import became_good, file_facts, once_good, verified, with_evidence
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 
 STATE = {Verdict.GOOD: "Y", Verdict.MISSING: "N", Verdict.CORRUPT: "X", Verdict.UNREADABLE: "M"}
-SUMS = ("node_id", "generation", "separate", "looked", "lost")  # all that have no default in the database
+SUMS = (
+    "node_id",
+    "generation",
+    "separate",
+    "looked",
+    "lost",
+)  # the columns without a default in the database
 LEFT_OVER = Code.RELEASED_COPY_GONE()
 
 
 class Settled(NamedTuple):
-    """`moved`: nothing was recorded, since the node is not any more where the copies were read.  `never_good`: ids of
-    the files whose path holds something that was never recorded as a good copy of them."""
+    """`moved`: nothing was recorded, since the node was moved after the copies were read.
+
+    `never_good`: ids of corrupt files whose copies were never recorded as good.
+    """
 
     moved: bool = False
     never_good: frozenset[int] = frozenset()
 
 
 class _CheckedCopyNow(NamedTuple):
-    """A copy's row in the transaction that settles it."""
+    """A copy's row in the transaction that records its check."""
 
     copy_id: int
     has_file: str
@@ -50,43 +57,44 @@ class _CheckedCopyNow(NamedTuple):
 def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult]) -> Settled:
     """Record verdicts.
 
-    What could not be read is suspect from then on, since what cannot be read must not be counted as safe, and
-    counts as an attempt; where the job itself came to nothing (FAILED) only the attempt is counted.  Nothing is
-    recorded when the node was moved meanwhile.
+    A copy that could not be read becomes suspect, since it must not count as safe, and gets a failed attempt.  If the
+    job itself failed (FAILED), only the attempt is counted.  Nothing is recorded if the node was moved in the meantime.
     """
 
     def work() -> Settled:
-        if not still(index, node):
+        if not node_unmoved(index, node):
             return Settled(moved=True)
-        # A copy that is not what it was has been settled by somebody else, or by us when the answer got lost.
+        # A changed copy was settled by another program, or by this run if the answer to the commit was lost.
         now = _unchanged(index, [result.file for result in results])
-        ours = [result for result in results if result.file.copy_id in now]
-        told = [
-            result for result in ours if result.verdict in (Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT)
+        current = [result for result in results if result.file.copy_id in now]
+        conclusive = [
+            result for result in current if result.verdict in (Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT)
         ]
         for verdict in STATE:
-            _turn(index, run, node, [result for result in ours if result.verdict is verdict], now)
-        _write_space(index, [result for result in told if _changes(result)], now)
-        _verified(index, run, node, [result for result in told if result.verdict is Verdict.GOOD], now)
-        forget(index, node.id, [r.file.file_id for r in told if r.verdict is Verdict.MISSING])
-        bad = [result for result in ours if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
+            _change_state(index, run, node, [result for result in current if result.verdict is verdict], now)
+        _write_space(index, [result for result in conclusive if _changes(result)], now)
+        _verified(index, run, node, [result for result in conclusive if result.verdict is Verdict.GOOD], now)
+        forget(index, node.id, [r.file.file_id for r in conclusive if r.verdict is Verdict.MISSING])
+        bad = [result for result in current if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
         once_good(index, node.id, [result.file.file_id for result in bad if result.file.had == "Y"])
-        succeeded(index, "check", [result.file.copy_id for result in told])
+        succeeded(index, "check", [result.file.copy_id for result in conclusive])
         failures = [
             Failure(result.file.copy_id, Blame.UNKNOWN, result.error)
-            for result in ours
+            for result in current
             if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)
         ]
         failed(index, run, "check", failures)
-        corrupt = [result.file.file_id for result in told if result.verdict is Verdict.CORRUPT]
+        corrupt = [result.file.file_id for result in conclusive if result.verdict is Verdict.CORRUPT]
         return Settled(never_good=frozenset(corrupt) - with_evidence(index, node.id, corrupt))
 
     return index.retry(work)
 
 
 def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
-    """Forget the verifications of copies that are not to be verified any more; they would be in the way of
-    those whose turn has come.  Not those of suspect and corrupt copies, which say that the copies were once good."""
+    """Delete the verifications of copies that need no more verification, so that they do not delay others.
+
+    Verifications of suspect and corrupt copies are kept: they are the evidence that the copies were once good.
+    """
 
     def work() -> None:
         for marks, some in in_chunks(file_ids):
@@ -102,7 +110,7 @@ def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
 
 
 def keep_sums(index: Index, node_id: int, sums: Sums) -> None:
-    """Keep what was looked at on a node since it was last seen whole."""
+    """Record how many copies were looked at on a node, and lost, since it was last found complete."""
     values = (node_id, 0, 0, sums.looked, sums.lost)
     index.retry(
         lambda: index.execute(index.upsert("sync_medium", SUMS, SUMS[:1], ("looked", "lost")), values)
@@ -110,7 +118,7 @@ def keep_sums(index: Index, node_id: int, sums: Sums) -> None:
 
 
 def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _CheckedCopyNow]:
-    """Those of the copies that are what they were, by copy id; they stay so until the transaction ends."""
+    """Return the copies whose rows did not change, by copy id; the rows are locked until the transaction ends."""
     own = index.dialect.for_update
     facts = file_facts(index, [file.file_id for file in files])
     rows: dict[int, _CheckedCopyNow] = {}
@@ -133,22 +141,22 @@ def _changes(result: CheckResult) -> bool:
     return result.file.had != STATE[result.verdict]
 
 
-def _turn(
+def _change_state(
     index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _CheckedCopyNow]
 ) -> None:
-    """Give copies, all with one verdict, their new state, where that is another one, and say so in the log."""
-    turned = [result for result in results if _changes(result)]
-    if not turned:
+    """Record the new state of copies with the same verdict, with an event, if it differs from the old state."""
+    changed = [result for result in results if _changes(result)]
+    if not changed:
         return
-    verdict = turned[0].verdict
-    for marks, some in in_chunks([result.file.copy_id for result in turned]):
+    verdict = changed[0].verdict
+    for marks, some in in_chunks([result.file.copy_id for result in changed]):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = ?, last_update = ? WHERE id IN ({marks})",
             (STATE[verdict], run.now(), *some),
         )
 
     what = "suspect" if verdict is Verdict.UNREADABLE else str(verdict)
-    events(index, run, what, [(one.file.file_id, node.id, _why(one, now)) for one in turned])
+    events(index, run, what, [(one.file.file_id, node.id, _why(one, now)) for one in changed])
 
 
 def _why(result: CheckResult, now: dict[int, _CheckedCopyNow]) -> Reason:
@@ -158,8 +166,10 @@ def _why(result: CheckResult, now: dict[int, _CheckedCopyNow]) -> Reason:
 
 
 def _write_space(index: Index, results: Sequence[CheckResult], now: dict[int, _CheckedCopyNow]) -> None:
-    """Write down what the copies take on the medium, where that was not known.  Together for those that take
-    the same, as a statement a copy is a round trip to a server a copy."""
+    """Record the space that copies use on the medium, where it was not known.
+
+    One statement for all copies of the same size: a statement for each copy would cost a round trip to the server.
+    """
     alike: dict[int | None, list[int]] = {}
     for result in results:
         if result.space_b != now[result.file.copy_id].space_b:
@@ -173,7 +183,7 @@ def _verified(
     index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _CheckedCopyNow]
 ) -> None:
     verified(index, node.id, [result.file.file_id for result in results], run.now())
-    # A copy that was good before did not become good, and one that nobody wants brings nothing about.
+    # The rules apply to copies that became good just now and are wanted.
     became = [
         result.file.file_id
         for result in results

@@ -1,13 +1,11 @@
-"""Claims: a file is pulled into a group, or deleted from a node, by one run at a time, whichever hosts look at
-the index.
+"""Claims: at most one run, on any host, pulls a file into a group or deletes it from a node at a time.
 
-A claim is a lease judged by the database server's clock, so that hosts' clocks may differ.  That of a pull is
-unique for a file and a group, so that two requests for one file cannot be served by two hosts at once either.
-Those of deletions are made in `alpenhorn.record.deletions`; all are renewed and removed here.
+A claim is a lease.  Its end is measured by the database server's clock, so hosts' clocks may differ.  A claim for a
+pull is unique for a file and a group, so that two hosts cannot serve two requests for the same file at once.
+Claims for deletions are made in `alpenhorn.record.deletions`; all claims are renewed and removed here.
 
-Each take-over of a lease that ran out raises the fence of its claim.  A run records what came of its work only where
-it still holds the claim under the fence that it was given (`held`): one that stood still beyond its lease may find
-that another has done the work meanwhile.
+Each take-over of an expired lease increases the fence of the claim.  A run records results only if it still holds the
+claim with its own fence (`held_claims`): while it was suspended, another run may have done the work.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ COLUMNS = ("kind", "file_id", "target_id", "node_id", "reserved_b", "host", "run
 
 
 class WantedClaim(NamedTuple):
-    """A pull that a run would like to make."""
+    """A pull that a run wants to claim."""
 
     request_id: int
     file_id: int
@@ -35,10 +33,9 @@ class WantedClaim(NamedTuple):
 
 
 def claim(index: Index, run: Run, wanted: Sequence[WantedClaim]) -> dict[int, int]:
-    """Claim what is still pending and not claimed by another run; returns the fence of each request that is granted,
-    by request id.
+    """Claim pulls whose requests are still pending and that no other run has claimed.
 
-    A lease that has run out is taken over, under the next fence.
+    Expired leases are taken over, with the next fence.  Returns the fences of granted requests by request id.
     """
 
     def work() -> dict[int, int]:
@@ -59,10 +56,10 @@ def claim(index: Index, run: Run, wanted: Sequence[WantedClaim]) -> dict[int, in
             for want in wanted
         ]
         index.executemany(index.insert_ignore("sync_claim", COLUMNS), rows)
-        ours = _ours(index, run)
+        own = _own_claims(index, run)
         taken_over = False
         for want in wanted:
-            if (want.file_id, want.group_id) not in ours:
+            if (want.file_id, want.group_id) not in own:
                 taken = index.execute(
                     "UPDATE sync_claim SET host = ?, run_id = ?, node_id = ?, reserved_b = ?, expires = ?,"
                     " fence = fence + 1 WHERE kind = 'pull' AND file_id = ? AND target_id = ? AND expires <= ?",
@@ -80,30 +77,29 @@ def claim(index: Index, run: Run, wanted: Sequence[WantedClaim]) -> dict[int, in
                 if taken.rowcount:
                     taken_over = True
         if taken_over:
-            ours = _ours(index, run)
-        # Asked only now: the claim may have had to wait for the transaction that completed the request.
+            own = _own_claims(index, run)
+        # Only now, since the INSERT may have waited for the transaction that completed the request.
         pending = still_pending(index, [want.request_id for want in wanted])
-        there = _there_by_now(index, wanted)
-        mine = ours.keys() - there
+        useful = own.keys() - _already_present(index, wanted)
         granted = {
             want.request_id: want
             for want in wanted
-            if want.request_id in pending and (want.file_id, want.group_id) in mine
+            if want.request_id in pending and (want.file_id, want.group_id) in useful
         }
         needed = {(want.file_id, want.group_id) for want in granted.values()}
-        surplus = {(want.file_id, want.group_id) for want in wanted} & ours.keys() - needed
+        surplus = {(want.file_id, want.group_id) for want in wanted} & own.keys() - needed
         for group_id in {group_id for _, group_id in surplus}:
             release(index, run, group_id, [file_id for file_id, group in surplus if group == group_id])
-        return {request_id: ours[want.file_id, want.group_id] for request_id, want in granted.items()}
+        return {request_id: own[want.file_id, want.group_id] for request_id, want in granted.items()}
 
     return index.retry(work)
 
 
-def held(index: Index, run: Run, kind: str, target_id: int, fences: Mapping[int, int]) -> set[int]:
-    """The files whose claims this run still holds under the fences that it was given; they stay locked until the
-    transaction ends, so that none is taken over before what came of the work is recorded.
+def held_claims(index: Index, run: Run, kind: str, target_id: int, fences: Mapping[int, int]) -> set[int]:
+    """Return the files whose claims this run still holds with its fences.
 
-    `kind`: "pull" or "delete"; `target_id`: the group, or the node; `fences`: file id to fence.
+    The claims are locked until the transaction ends, so that none is taken over before the results are recorded.
+    `kind`: "pull" or "delete"; `target_id`: the group or the node; `fences`: file id to fence.
     """
     lock = index.dialect.for_update
     found: set[int] = set()
@@ -119,7 +115,7 @@ def held(index: Index, run: Run, kind: str, target_id: int, fences: Mapping[int,
 
 
 def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
-    """Those of the requests that nobody has settled."""
+    """Return the requests that are neither completed nor cancelled."""
     pending: set[int] = set()
     for marks, some in in_chunks(request_ids):
         sql = (
@@ -129,8 +125,8 @@ def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
     return pending
 
 
-def _there_by_now(index: Index, wanted: Sequence[WantedClaim]) -> set[tuple[int, int]]:
-    """(file id, group id) of what another request has brought since the plan was made."""
+def _already_present(index: Index, wanted: Sequence[WantedClaim]) -> set[tuple[int, int]]:
+    """Return (file id, group id) of files that another request has copied since the plan was made."""
     found: set[tuple[int, int]] = set()
     for group_id in {want.group_id for want in wanted}:
         for marks, some in in_chunks([want.file_id for want in wanted if want.group_id == group_id]):
@@ -143,8 +139,8 @@ def _there_by_now(index: Index, wanted: Sequence[WantedClaim]) -> set[tuple[int,
     return found
 
 
-def _ours(index: Index, run: Run) -> dict[tuple[int, int], int]:
-    """(file id, group id) to the fence."""
+def _own_claims(index: Index, run: Run) -> dict[tuple[int, int], int]:
+    """Return the fences of this run's claims by (file id, group id)."""
     rows = index.execute(
         "SELECT file_id, target_id, fence FROM sync_claim WHERE kind = 'pull' AND run_id = ?", (run.id,)
     )
@@ -152,10 +148,10 @@ def _ours(index: Index, run: Run) -> dict[tuple[int, int], int]:
 
 
 def renew(index: Index, run: Run) -> int:
-    """Extend all leases that a run still holds; called well before they run out.
+    """Extend all leases that a run still holds; call it well before they expire.
 
-    What another run took over is that run's, and stays as it is.  Returns how many had run out before they were
-    extended, of which others may have been taken over: 0 unless the run stood still, or its index was away.
+    Claims that other runs have taken over are left alone.  Returns the number of leases that had expired: 0 unless the
+    run was suspended or its index was lost.
     """
 
     def work() -> int:
@@ -170,8 +166,7 @@ def renew(index: Index, run: Run) -> int:
 
 
 def release(index: Index, run: Run, target_id: int, file_ids: Sequence[int], kind: str = "pull") -> None:
-    """Give back claims of files on their way into a group, or off a node; part of the transaction that records
-    what came of it."""
+    """Delete claims for files to be pulled into a group or deleted from a node; part of the recording transaction."""
     for marks, some in in_chunks(file_ids):
         # The + keeps SQLite from going through all claims of the run.
         index.execute(
@@ -181,9 +176,9 @@ def release(index: Index, run: Run, target_id: int, file_ids: Sequence[int], kin
 
 
 def drop_dead(index: Index, run: Run, node_ids: Iterable[int]) -> int:
-    """Remove the claims that killed runs left on nodes whose run lock we hold; returns how many.
+    """Delete the claims that killed runs left on nodes whose run locks this run holds; return their number.
 
-    Only a run that holds a node's lock makes claims for it, so whoever made these is dead.
+    Only the holder of a node's lock makes claims for it, so the runs that made these have ended.
     """
 
     def work() -> int:

@@ -1,4 +1,4 @@
-"""What lasts, kept in the index, so that each run knows what earlier ones have reported."""
+"""Records conditions in the index, so that each run knows what earlier runs have reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy that was read in full and found good: its row, its verification, and what follows by rule."""
+"""Records copies that were read in full and found good: row, verification, and actions by rule."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from alpenhorn.scan.rules import Edge, edges_at, held_by_group, unrequested
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 VERIFIED = ("file_id", "node_id", "verified")
-NEVER_READ = "1970-01-01 00:00:00"  # as the time of a verification: recorded as good, and not read by us
+NEVER_READ = "1970-01-01 00:00:00"  # time of a verification: recorded as good, but never read by a run
 
 
 def file_facts(index: Index, file_ids: Sequence[int]) -> dict[int, tuple[int | None, str | None]]:
-    """The length and MD5 sum (lower case) of files by id; they stay so until the transaction ends."""
+    """Return length and MD5 sum (lower case) of files by id; they cannot change until the transaction ends."""
     lock = index.dialect.in_share_mode
     found: dict[int, tuple[int | None, str | None]] = {}
     for marks, some in in_chunks(file_ids):
@@ -36,10 +36,10 @@ def good(
     why: Sequence[Reason],
     update: Sequence[str] = COPY[2:],
 ) -> None:
-    """Record copies as Y/Y; to be called inside a transaction.
+    """Record copies as good and wanted (Y/Y); call it inside a transaction.
 
-    `copies`: (file id, space used on the medium); `what` and, for each copy, `why` go to the event log;
-    `update`: the columns that are set where the copy has a row already.
+    `copies`: (file id, space used on the medium); `what` and `why`, one for each copy, are written to the history;
+    `update`: columns to set in existing rows.
     """
     if not copies:
         return
@@ -49,7 +49,7 @@ def good(
         [(file_id, node.id, "Y", "Y", 1, space_b, now) for file_id, space_b in copies],
     )
     verified(index, node.id, [file_id for file_id, _ in copies], now)
-    # In this order in the log, too: a copy is there, and then something follows from it.
+    # Before became_good, so that the history shows the copy before the actions that follow from it.
     events(index, run, what, [(copies[i][0], node.id, why[i]) for i in range(len(copies))])
     became_good(index, run, node, [file_id for file_id, _ in copies])
 
@@ -69,11 +69,11 @@ def verified(index: Index, node_id: int, file_ids: Sequence[int], now: str) -> N
 
 
 def once_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
-    """Keep the evidence that copies on a node were recorded as good, in the transaction that makes them suspect or
-    corrupt: only what was once a good copy may be replaced by a pull.
+    """Keep the evidence that copies were recorded as good, in the transaction that makes them suspect or corrupt.
 
-    The evidence is a row of sync_verification.  A copy that has none was recorded as good by another program, and
-    gets one whose time makes it the first to be read again should it become good.
+    Without evidence, a pull will not replace what is at the path, which may be another file.  The evidence is a row of
+    sync_verification.  A copy without one was recorded as good by another program; its new row has the oldest time, so
+    that it is the first to be read again if it becomes good.
     """
     for marks, some in in_chunks(file_ids):
         _keep_evidence(
@@ -82,22 +82,26 @@ def once_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
 
 
 def once_good_among(index: Index, selected: str, values: Sequence[Any]) -> None:
-    """As `once_good`, for those of the copies that a query finds which are recorded as good.  `selected`: its text
-    from FROM on, in which `c` is the copy's row, ending in a condition."""
+    """Keep the evidence, as `once_good` does, for the copies recorded as good among those that a query selects.
+
+    `selected`: its text from FROM on; `c` is the copy's row; it must end in a condition.
+    """
     rows = f"c.file_id, c.node_id, ? {selected} AND +c.has_file = 'Y'"
     _keep_evidence(index, rows, (NEVER_READ, *values))
 
 
 def _keep_evidence(index: Index, rows: str, values: Sequence[Any]) -> None:
-    # An update that changes nothing leaves a row that is there as it is.
+    # An existing row is "updated" to its own node_id, so it does not change.
     key = ("node_id", "file_id")
     sql = index.upsert_from("sync_verification", VERIFIED, f"SELECT {rows}", key, ("node_id",))
     index.execute(sql, values)
 
 
 def never_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
-    """Drop the evidence of earlier copies, where something was found at the path of a copy that was not there: it
-    says nothing about what lies there now."""
+    """Delete the evidence of earlier copies where a file was found in place of a missing copy.
+
+    The old evidence does not apply to the new file.
+    """
     for marks, some in in_chunks(file_ids):
         index.execute(
             f"DELETE FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})", (node_id, *some)
@@ -105,8 +109,10 @@ def never_good(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
 
 
 def never_good_among(index: Index, selected: str, values: Sequence[Any]) -> None:
-    """As `never_good`, for those of the copies that a query finds which are recorded as not there; `selected` as in
-    `once_good_among`."""
+    """Delete the evidence, as `never_good` does, for the copies recorded as absent among those that a query selects.
+
+    `selected`: see `once_good_among`.
+    """
     rows = index.execute(f"SELECT c.node_id, c.file_id {selected} AND +c.has_file = 'N'", values).fetchall()
     by_node: dict[int, list[int]] = {}
     for node_id, file_id in rows:
@@ -116,7 +122,7 @@ def never_good_among(index: Index, selected: str, values: Sequence[Any]) -> None
 
 
 def with_evidence(index: Index, node_id: int, file_ids: Sequence[int]) -> set[int]:
-    """Those of the files of which the index once recorded a good copy on the node."""
+    """Return the files of which the index once recorded a good copy on the node."""
     found: set[int] = set()
     for marks, some in in_chunks(file_ids):
         sql = f"SELECT file_id FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})"
@@ -125,7 +131,7 @@ def with_evidence(index: Index, node_id: int, file_ids: Sequence[int]) -> set[in
 
 
 def became_good(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> None:
-    """The automatic actions, in the transaction that records the copies, so that no crash can lose them."""
+    """Apply the rules, in the transaction that records the copies, so that a crash cannot lose the actions."""
     for edge in edges_at(index, node.id, node.group_id):
         if edge.autosync and edge.node_id == node.id:
             _request(index, run, edge, file_ids)
@@ -149,12 +155,12 @@ def _request(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> Non
 def _release(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> None:
     now = run.now()
     for part in held_by_group(edge.node_id, edge.group_id, file_ids):
-        held = index.execute(f"SELECT c.id, c.file_id {part.sql}", part.values).fetchall()
-        for marks, some in in_chunks([copy_id for copy_id, _ in held]):
+        copies = index.execute(f"SELECT c.id, c.file_id {part.sql}", part.values).fetchall()
+        for marks, some in in_chunks([copy_id for copy_id, _ in copies]):
             index.execute(
                 "UPDATE archivefilecopy SET wants_file = 'N', last_update = ?"
                 f" WHERE wants_file <> 'N' AND id IN ({marks})",
                 (now, *some),
             )
         why = Code.AUTOCLEAN(group=edge.group)
-        events(index, run, "released", [(file_id, edge.node_id, why) for _, file_id in held])
+        events(index, run, "released", [(file_id, edge.node_id, why) for _, file_id in copies])

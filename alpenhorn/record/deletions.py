@@ -1,10 +1,10 @@
-"""Deletions: claimed before anything is removed, and recorded after; each batch in one transaction.
+"""Records deletions: claims before files are removed, and results afterwards; each batch in one transaction.
 
     claim (has_file M: no program counts the copy any more) → the file is unlinked → settle (has_file N)
 
-Claiming is what keeps an archive whole: all copies of the files are locked, read and decided by the rule
-(`alpenhorn.plan.deletions`) in one transaction, so that of two hosts that would delete copies of one file the second
-decides on what the first has left.  A crash after it leaves a copy that is not counted, which the next run settles.
+Claims prevent the loss of the last copy: all copies of the files are locked, read and judged by the rule
+(`alpenhorn.plan.deletions`) in one transaction.  If two hosts want to delete copies of the same file, the second
+decides after the first one's claim.  A crash after a claim leaves a suspect copy, which the next run settles.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from alpenhorn.model.tasks import Verdict
 from alpenhorn.plan.deletions import decide, reason
 from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.claims import COLUMNS, LEASE, held, release
+from alpenhorn.record.claims import COLUMNS, LEASE, held_claims, release
 from alpenhorn.record.copies import never_good, once_good
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.deletions import DeletionReading, read
 
@@ -33,9 +33,12 @@ CHANGED = Code.COPY_STATE_CHANGED()
 
 
 class DecidedDeletions(NamedTuple):
-    """`granted`: (copy as it was before the claim, with what counts for it now, and why it goes); `refused`: (copy, why
-    it stays for now); `undone`: those of them that this run had claimed before.  `fences`: those of the claims on what
-    is granted, by file id.  `archive`: whether the node is an archive node."""
+    """Decisions on deletions.
+
+    `granted`: (copy before the claim, with the current facts about it, reason of the deletion); `refused`: (copy,
+    reason to keep it); `undone`: refused copies that this run had claimed before; `fences`: fences of the granted
+    claims by file id; `archive`: whether the node is an archive node.
+    """
 
     granted: list[tuple[DeletionFact, Reason]]
     refused: list[tuple[DeletionFact, Reason]]
@@ -53,11 +56,11 @@ def claim(
     now: float,
     most: float = math.inf,
 ) -> DecidedDeletions:
-    """Claim those of a node's copies that may be deleted on the rows as they are at this moment.
+    """Claim the copies of a node that may be deleted according to the current rows of the index.
 
-    `copies` are as they were scanned; one that somebody changed since then is refused.  `now`: POSIX seconds.
-    `most`: how many may be claimed, beside those that go by rule; what is beyond that is neither granted nor refused,
-    and nor is anything where the node is not where `node` says any more.
+    `copies`: as scanned; copies that were changed since are refused.  `now`: POSIX seconds.  `most`: maximum number of
+    claims, not counting deletions by rule.  Copies beyond it are neither granted nor refused; if the node was moved,
+    none are.
     """
 
     def work() -> DecidedDeletions:
@@ -65,7 +68,7 @@ def claim(
         if (reading.host, reading.root) != (node.host, node.root):
             return DecidedDeletions([], [], [], {})
         decided = decide_all(copies, reading, evidence.minimum, now, most)
-        take(index, run, node, decided, reading)
+        write_claims(index, run, node, decided, reading)
         return decided
 
     return index.retry(work)
@@ -74,13 +77,13 @@ def claim(
 def decide_all(
     copies: Sequence[DeletionFact], reading: DeletionReading, minimum: int, now: float, most: float = math.inf
 ) -> DecidedDeletions:
-    """Decide on what was read now of copies that were scanned before."""
+    """Decide on copies that were scanned before, by the current reading."""
     scanned = {copy.copy_id: copy for copy in copies}
     decided = DecidedDeletions([], [], [], {}, reading.archive)
     counted = 0
     for fact in reading.facts:
         before = scanned[fact.copy_id]
-        claimed = fact.file_id in reading.ours  # and the answer to the commit got lost
+        claimed = fact.file_id in reading.own  # claimed by this run; the answer to the commit was lost
         if claimed and fact.has_file == HasFile.MAYBE:
             fact = fact._replace(has_file=before.has_file)
         if (fact.has_file, fact.wants_file) != (before.has_file, before.wants_file):
@@ -98,8 +101,10 @@ def decide_all(
     return decided
 
 
-def take(index: Index, run: Run, node: NodeFact, decided: DecidedDeletions, reading: DeletionReading) -> None:
-    """Write down that the copies are being deleted; part of the transaction in which that was decided."""
+def write_claims(
+    index: Index, run: Run, node: NodeFact, decided: DecidedDeletions, reading: DeletionReading
+) -> None:
+    """Write claims for the granted deletions; part of the transaction of the decision."""
     _put_back(index, run, [(fact.copy_id, fact.has_file) for fact in decided.undone])
     release(index, run, node.id, [fact.file_id for fact in decided.undone], kind="delete")
     granted = [fact for fact, _ in decided.granted]
@@ -124,7 +129,7 @@ def take(index: Index, run: Run, node: NodeFact, decided: DecidedDeletions, read
         ],
     )
     if index.galera:
-        _meet(index, granted)
+        _write_file_claims(index, granted)
     for marks, some in in_chunks([fact.copy_id for fact in granted]):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({marks})",
@@ -132,12 +137,11 @@ def take(index: Index, run: Run, node: NodeFact, decided: DecidedDeletions, read
         )
 
 
-def _meet(index: Index, granted: Sequence[DeletionFact]) -> None:
-    """Write a row that every claim on the same file writes.
+def _write_file_claims(index: Index, granted: Sequence[DeletionFact]) -> None:
+    """Write the common row of all claims on a file, on a Galera cluster.
 
-    The locks of one server of a Galera cluster mean nothing to the others: two claims on two copies of one file change
-    different rows, and both would be certified.  With one row in common the second fails with a deadlock as it
-    commits, and is decided anew on what the first has left.
+    Locks are local to one server there: claims on two copies of a file change different rows, so both would succeed.
+    With a common row, the second fails with a deadlock at its commit, and is decided again after the first.
     """
     index.executemany(
         "INSERT INTO sync_file_claim (file_id, fence) VALUES (?, 1) ON DUPLICATE KEY UPDATE fence = fence + 1",
@@ -156,42 +160,42 @@ def settle(
     fences: Mapping[int, int],
     looked_at: Sequence[NodeFact] = (),
 ) -> None:
-    """Record what became of claimed copies, and give the claims back.
+    """Record the results of deletions, and delete the claims.
 
-    `untouched`: files at which nobody has even looked; `why`: copy id to the reason of its deletion; `blame`: who
-    failures are put down to; `fences`: file id to the fence of its claim; `looked_at`: the nodes of the keepers, as
-    they were when these were looked at.
+    `untouched`: files that were not looked at; `why`: copy id to the reason of its deletion; `blame`: the cause of
+    failures; `fences`: file id to the fence of its claim; `looked_at`: the nodes of the keepers, as they were when
+    the keepers were looked at.
 
-    What this run does not hold any more under that fence is left as it is, since somebody else decides about it now;
-    except that a file that is gone is recorded as gone whatever anybody says of it.  Where the node is not where `node`
-    says any more, all copies stay suspect: what was done was done at another place.
+    Copies whose claims this run has lost are left alone, since another run decides about them; but a deleted file is
+    always recorded as deleted.  If the node was moved, all copies stay suspect: the results are from another place.
     """
     files = [result.file for result in results] + list(untouched)
 
     def work() -> None:
-        ours = held(index, run, "delete", node.id, {file.file_id: fences[file.file_id] for file in files})
+        claimed = {file.file_id: fences[file.file_id] for file in files}
+        held = held_claims(index, run, "delete", node.id, claimed)
         _suspect(index, run, results, {keeper.id: keeper for keeper in looked_at})
-        if not still(index, node):
-            release(index, run, node.id, sorted(ours), kind="delete")
+        if not node_unmoved(index, node):
+            release(index, run, node.id, sorted(held), kind="delete")
             return
         gone = [result.file for result in results if result.verdict in GONE]
-        mine: dict[Verdict, list[DeleteResult]] = {}
+        by_verdict: dict[Verdict, list[DeleteResult]] = {}
         for result in results:
-            if result.file.file_id in ours:
-                mine.setdefault(result.verdict, []).append(result)
-        corrupt = [result.file for result in mine.get(Verdict.CORRUPT, ())]
-        left = mine.pop(Verdict.FAILED, []) + mine.pop(Verdict.KEPT, [])
-        # What lies at the path of a copy that is gone is not ours; what is there instead of a good one is.
+            if result.file.file_id in held:
+                by_verdict.setdefault(result.verdict, []).append(result)
+        corrupt = [result.file for result in by_verdict.get(Verdict.CORRUPT, ())]
+        left = by_verdict.pop(Verdict.FAILED, []) + by_verdict.pop(Verdict.KEPT, [])
+        # A pull may replace what is now in place of a good copy, but not a file at the path of a deleted one.
         never_good(index, node.id, [file.file_id for file in gone])
         once_good(index, node.id, [file.file_id for file in corrupt if file.had == HasFile.YES])
         _gone(index, run, [file.copy_id for file in gone])
         _corrupt(index, run, [file.copy_id for file in corrupt])
         as_before = [result.file for result in left]
-        as_before += [file for file in untouched if file.file_id in ours]
+        as_before += [file for file in untouched if file.file_id in held]
         _put_back(index, run, [(file.copy_id, file.had) for file in as_before])
-        for verdict, some in mine.items():
+        for verdict, with_verdict in by_verdict.items():
             texts: dict[Why, list[int]] = {}
-            for result in some:
+            for result in with_verdict:
                 text: Why = result.error or why.get(result.file.copy_id, "")
                 texts.setdefault(text, []).append(result.file.file_id)
             for text, file_ids in texts.items():
@@ -200,7 +204,7 @@ def settle(
         succeeded(index, "delete", [file.copy_id for file in settled])
         succeeded(index, "check", [file.copy_id for file in settled if file.had == HasFile.MAYBE])
         failed(index, run, "delete", [Failure(result.file.copy_id, blame, result.error) for result in left])
-        release(index, run, node.id, sorted(ours), kind="delete")
+        release(index, run, node.id, sorted(held), kind="delete")
 
     index.retry(work)
 
@@ -208,16 +212,17 @@ def settle(
 def _suspect(
     index: Index, run: Run, results: Sequence[DeleteResult], looked_at: Mapping[int, NodeFact]
 ) -> None:
-    """A keeper that is not what the index says counts no more until it was read; whatever became of our own claim.
+    """Make keepers suspect that differ from the index, even if this run has lost its claim.
 
-    One that was looked at where its node is not any more says nothing."""
+    Results from nodes that were moved in the meantime are ignored.
+    """
     wrong: dict[int, dict[int, Reason]] = {}
     for result in results:
         for node_id, error in result.wrong:
             wrong.setdefault(node_id, {})[result.file.file_id] = error
     lock = index.dialect.for_update
     for node_id, errors in wrong.items():
-        if node_id in looked_at and not still(index, looked_at[node_id]):
+        if node_id in looked_at and not node_unmoved(index, looked_at[node_id]):
             continue
         for marks, some in in_chunks(sorted(errors)):
             copies = index.execute(
@@ -241,7 +246,7 @@ def _suspect(
 
 
 def _put_back(index: Index, run: Run, copies: Sequence[tuple[int, str]]) -> None:
-    """`copies`: (copy id, what has_file was)."""
+    """Restore has_file of copies that were not deleted; `copies`: (copy id, former has_file)."""
     for had in sorted({had for _, had in copies} - {HasFile.MAYBE}):
         for marks, some in in_chunks([copy_id for copy_id, was in copies if was == had]):
             index.execute(
@@ -252,7 +257,7 @@ def _put_back(index: Index, run: Run, copies: Sequence[tuple[int, str]]) -> None
 
 
 def _gone(index: Index, run: Run, copy_ids: Sequence[int]) -> None:
-    """A copy that somebody came to want again after it was claimed is missing; any other is removed."""
+    """Record copies as deleted; one that was wanted again after the claim is missing, any other removed."""
     for marks, some in in_chunks(copy_ids):
         index.execute(
             "UPDATE archivefilecopy SET has_file = 'N',"
@@ -263,7 +268,7 @@ def _gone(index: Index, run: Run, copy_ids: Sequence[int]) -> None:
 
 
 def _corrupt(index: Index, run: Run, copy_ids: Sequence[int]) -> None:
-    """What was found is not what was released, so it is not released any more: somebody should look at it."""
+    """Record copies as corrupt and no longer released: the file differs from the released one, the user must decide."""
     for marks, some in in_chunks(copy_ids):
         index.execute(
             "UPDATE archivefilecopy SET has_file = 'X',"

@@ -1,4 +1,4 @@
-"""What came of imports: acquisitions, files and copies, each batch in one transaction."""
+"""Records imports: acquisitions, files and copies, each batch in one transaction."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ from alpenhorn.plan.imports import is_new, same_path
 from alpenhorn.reasons import Code, Reason, Why, within
 from alpenhorn.record.attempts import Failure, failed, succeeded
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 KEPT = ("has_file", "ready", "size_b", "last_update")
-HELD = ("Y", "M", "X")
+PRESENT = ("Y", "M", "X")
 NEW = Code.FILE_REGISTERED()
 FOLDED = Code.NAME_TAKEN_FOR_ANOTHER()
 REMOVED = Code.FILE_ROW_REMOVED_MEANWHILE()
 
 
 class Imported(NamedTuple):
-    """How a batch ended: counts, (path, what differs) of files that are not what the index says, (path, why)
-    of those that the index cannot take, and what is to be told of those that were asked for.  `moved`: nothing was
-    recorded, since the node is not any more where the files were read."""
+    """The result of recording a batch.
+
+    `new` and `same`: numbers of new and of known, unchanged files; `differ`: (path, difference) of files that differ
+    from the index; `refused`: (path, reason) of files that the index cannot store; `reported`: details of the files
+    that were asked for; `moved`: nothing was recorded, since the node was moved after the files were read.
+    """
 
     new: int
     same: int
     differ: list[tuple[str, Reason]]
     refused: list[tuple[str, Reason]]
-    told: tuple[ImportedFile, ...] = ()
+    reported: tuple[ImportedFile, ...] = ()
     moved: bool = False
 
 
@@ -45,27 +48,27 @@ def settle(
     node: NodeFact,
     hashed: Sequence[ImportResult],
     deleting: Collection[int] = (),
-    tell: Collection[str] = (),
+    report: Collection[str] = (),
 ) -> Imported:
-    """Register hashed files, all with verdict HASHED.  `tell`: paths of which more is wanted to be known.
+    """Register hashed files, all with verdict HASHED.  `report`: paths of files whose details to return.
 
-    `deleting`: ids of files whose copies on the node were claimed for deletion since; they may be gone by now,
-    so nothing is recorded of them.
+    `deleting`: ids of files whose copies on the node were claimed for deletion in the meantime; nothing is recorded
+    for them, since they may have been deleted.
 
-    The rows are read here, so that a file which another host registered meanwhile is compared and not
-    overwritten.  Nothing is recorded when the node was moved meanwhile.
+    The rows are read here, so that a file that another host has registered in the meantime is compared, not
+    overwritten.  Nothing is recorded if the node was moved in the meantime.
     """
 
     def work() -> Imported:
-        if not still(index, node):
+        if not node_unmoved(index, node):
             return Imported(0, 0, [], [], moved=True)
         now = run.now()
         refused = _taken(index, node, hashed)
         left_out = dict(refused)
         results = [result for result in hashed if result.file.path not in left_out]
-        # A look at each name beforehand would take as long again as the one that follows the insertion.
+        # New rows are recognized by their ids: another query for the names before the insertion would double the time.
         (last,) = index.execute("SELECT COALESCE(MAX(id), 0) FROM archivefile").fetchone()
-        last_acq = _last_acq(index) if tell else 0
+        last_acq = _last_acq(index) if report else 0
         index.executemany(
             index.insert_ignore("archiveacq", ("name",)),
             [(acq,) for acq in sorted({result.file.acq for result in results})],
@@ -93,17 +96,17 @@ def settle(
             else:
                 why = NEW if row.file_id > last else Code.FILE_KNOWN_AND_SAME()
                 fine.append((row, result.space_b, why))
-        # A copy that the index knows keeps its wish: who released it has not changed their mind.
-        for update, held in ((COPY[2:], False), (KEPT, True)):
-            some = [one for one in fine if (one[0].has_file in HELD) is held]
-            copies = [(row.file_id, space_b) for row, space_b, _ in some]
-            good(index, run, node, copies, "imported", [why for *_, why in some], update)
+        # A copy that the index already has keeps wants_file, so that a released copy stays released.
+        for update, existing in ((COPY[2:], False), (KEPT, True)):
+            imported = [one for one in fine if (one[0].has_file in PRESENT) is existing]
+            copies = [(row.file_id, space_b) for row, space_b, _ in imported]
+            good(index, run, node, copies, "imported", [why for *_, why in imported], update)
             index.executemany(
                 index.upsert("archivefilecopy", COPY, COPY[:2], update),
                 [
                     (row.file_id, node.id, "X", "Y", 1, space_b, now)
                     for row, space_b, _ in differ
-                    if (row.has_file in HELD) is held
+                    if (row.has_file in PRESENT) is existing
                 ],
             )
         once_good(index, node.id, [row.file_id for row, *_ in differ if row.has_file == "Y"])
@@ -111,7 +114,7 @@ def settle(
         events(index, run, "corrupt", [(row.file_id, node.id, why) for row, _, why in differ])
         registered = sum(1 for *_, why in fine if why == NEW)
         differences = [(f"{row.acq}/{row.name}", why) for row, _, why in differ]
-        told = tuple(
+        reported = tuple(
             ImportedFile(
                 file_id=row.file_id,
                 acq_id=acq_ids[row.acq],
@@ -125,15 +128,15 @@ def settle(
                 new_acq=acq_ids[row.acq] > last_acq,
             )
             for row, _, why in fine
-            if f"{row.acq}/{row.name}" in tell
+            if f"{row.acq}/{row.name}" in report
         )
-        return Imported(registered, len(fine) - registered, differences, refused, told)
+        return Imported(registered, len(fine) - registered, differences, refused, reported)
 
     return index.retry(work)
 
 
 def complete(index: Index, request_id: int) -> None:
-    """An import request is done, or can never be."""
+    """Complete an import request that was carried out, or never can be."""
 
     def work() -> None:
         index.execute("UPDATE archivefileimportrequest SET completed = 1 WHERE id = ?", (request_id,))
@@ -143,12 +146,12 @@ def complete(index: Index, request_id: int) -> None:
 
 
 def postpone(index: Index, run: Run, request_id: int, error: Reason) -> None:
-    """An import request could not be served; it is tried again after a while."""
+    """Record a failed attempt at an import request; it is tried again later."""
     index.retry(lambda: failed(index, run, "import", [Failure(request_id, Blame.UNKNOWN, error)]))
 
 
 def _taken(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> list[tuple[str, Reason]]:
-    """(path, why) of the files at whose path the index has another one on the node by now."""
+    """Return (path, reason) of the files at whose path the index has another file on the node."""
     new = {number: result.file for number, result in enumerate(results) if is_new(result.file)}
     shared = sharing(index, node.id, [(number, file.acq, file.name) for number, file in new.items()])
     return [(new[number].path, same_path(acq)) for number, acq in shared.items()]
@@ -157,7 +160,7 @@ def _taken(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> lis
 def _known(index: Index, node: NodeFact, results: Sequence[ImportResult]) -> Iterable[KnownFile]:
     names = [(result.file.acq, result.file.name) for result in results]
     rows = known(index, node.id, names).values()
-    # Not to be changed before what was compared with it is recorded.
+    # Locks the rows, so that they cannot change before the result of the comparison is recorded.
     facts = file_facts(index, [row.file_id for row in rows])
     for row in rows:
         if row.file_id in facts:

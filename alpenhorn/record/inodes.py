@@ -1,4 +1,4 @@
-"""The free inodes of nodes that have few, in `sync_index`, for commands and for other hosts."""
+"""Records free inodes of nodes that have few, in `sync_index`, for commands and other hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLUMNS = ("name", "value", "at")
 
 
 def note(index: Index, run: Run, free: Mapping[int, int | None]) -> None:
-    """Note those of `free`, by node id, that are few; of all others nothing is written."""
+    """Record the free inodes, by node id, of nodes that have few; write nothing for others."""
     now = run.now()
     few = [
         (row_name(node_id), str(left), now)

@@ -1,7 +1,7 @@
-"""What is kept in mind of nodes' manifests, and copies that are not what they were.
+"""Records the state of nodes' manifests, and copies that have changed.
 
-Whoever vouches for a node writes its manifest's token down: a run that has compared it, or whose own it was all the
-time.  Nobody does any more once the node was out of sight, and a later run on it compares it.
+A run that has compared a node with its manifest, or has had the node to itself since, records the manifest's token.
+The token is deleted when the node goes out of sight, so that a later run compares the node again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from alpenhorn.model.copies import HasFile
 from alpenhorn.model.manifests import Changed
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import headed
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run
 from alpenhorn.record.suspect import suspect as turn_suspect
 
@@ -22,7 +22,7 @@ COLUMNS = ("node_id", "compared", "manifest", "host", "root", "event_id", "files
 
 
 def distrust(index: Index, node_ids: Sequence[int]) -> None:
-    """Nobody vouches for these nodes any more."""
+    """Delete the tokens of nodes' manifests, so that the nodes are compared again."""
 
     def work() -> None:
         for marks, some in in_chunks(node_ids):
@@ -35,13 +35,13 @@ def distrust(index: Index, node_ids: Sequence[int]) -> None:
 
 
 def vouch(index: Index, node: NodeFact, token: str, event_id: int, files: int) -> bool:
-    """The manifest with that token, "" for none, tells of `files` copies, up to an event; -1: it is to be written anew.
+    """Record the token ("": none) of a node's manifest, its last event (-1: to be rewritten), and its number of files.
 
-    Not when the node was moved or taken off meanwhile, which is returned: by whoever did it, it was out of sight.
+    Record nothing and return False if the node was moved or deactivated in the meantime: it was out of sight then.
     """
 
     def work() -> bool:
-        if not still(index, node, active=True):
+        if not node_unmoved(index, node, active=True):
             return False
         index.execute(
             index.upsert("sync_node", COLUMNS, COLUMNS[:1], COLUMNS[2:]),
@@ -53,16 +53,13 @@ def vouch(index: Index, node: NodeFact, token: str, event_id: int, files: int) -
 
 
 def seen(index: Index, node_id: int, event_id: int) -> None:
-    """Nothing of the node is among the events up to this one, so that nobody need look there again."""
+    """Record that no event up to this one is about the node, so that the events are not searched again."""
     index.retry(
         lambda: index.execute("UPDATE sync_node SET event_id = ? WHERE node_id = ?", (event_id, node_id))
     )
 
 
 def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) -> None:
-    """Count copies that are not what they were as good no more, until they were read.
-
-    Those that are good, that is: of any other nobody relies on what was seen.  What follows is a check's to say.
-    """
+    """Make good copies suspect that differ from the manifest, until a check has read them."""
     why = {one.file.copy_id: headed(f"node {node.name} came back changed", one.why) for one in changed}
     turn_suspect(index, run, node, HasFile.YES, why)

@@ -1,4 +1,4 @@
-"""What runs found of the media of nodes, and of the index itself."""
+"""Records the state of nodes' media, and of the index itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECONCILE = "reconcile"
 
 
 def ensure_identity(index: Index, proposed: str) -> str:
-    """Return the random id of the index, which is `proposed` where it had none."""
+    """Return the random id of the index; set it to `proposed` if there is none."""
 
     def work() -> str:
         index.execute(
@@ -31,20 +31,21 @@ def ensure_identity(index: Index, proposed: str) -> str:
 def take_over(
     index: Index, index_id: str, media: Mapping[int, Identity], runs: Iterable[tuple[int, str]]
 ) -> None:
-    """Let an index that was filled from disks have the id that these know, and expect each medium as it was found;
-    part of the transaction that fills it.
+    """Give an index that was rebuilt from disks the id on these disks, and record the media as found.
 
-    `runs`: number and host of the last runs that the disks know; the index knows of them again, so that its own get
+    Part of the transaction of the rebuild.
+
+    `runs`: number and host of the last runs recorded on the disks; their rows are created again, so that new runs get
     higher numbers.
 
-    Raises Refused when runs on this index have given media its own id.
+    Raises Refused if runs on this index have already written its own id to media.
     """
     own_id = index.value("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,))
     used = index.value("SELECT COUNT(*) FROM sync_medium WHERE generation > 0")
     if own_id is not None and own_id != index_id and used:
         raise Refused(
-            "runs on this index have used other disks already, and those at hand belong to another index: begin with a"
-            " new index"
+            "the disks belong to another index, but runs on this index have already used other disks; start with a new"
+            " index"
         )
     columns = ("name", "value", "at")
     index.execute(
@@ -66,7 +67,7 @@ def take_over(
 
 
 def seen(index: Index, node_ids: Iterable[int]) -> None:
-    """Note that nodes were found right; those that have a row."""
+    """Record that nodes were found valid, if they have a row."""
 
     def work() -> None:
         now = _now(index)
@@ -80,7 +81,7 @@ def seen(index: Index, node_ids: Iterable[int]) -> None:
 
 
 def wrong(index: Index, why: Mapping[int, Reason]) -> None:
-    """Note, for all hosts, which nodes cannot be relied on, and why.  Since when is kept from the first time."""
+    """Record for all hosts that nodes are not valid, and why; the time of the first record is kept."""
 
     def work() -> None:
         now = _now(index)
@@ -95,7 +96,7 @@ def wrong(index: Index, why: Mapping[int, Reason]) -> None:
 
 
 def intend(index: Index, node_id: int, identity: Identity) -> None:
-    """Note the generation that is to be written to the node's disk; the medium too, where none was confirmed."""
+    """Record the generation that will be written to the node's disk; also the medium, if none was confirmed."""
 
     def work() -> None:
         _ensure_row(index, node_id)
@@ -109,7 +110,7 @@ def intend(index: Index, node_id: int, identity: Identity) -> None:
 
 
 def confirm(index: Index, node_id: int, identity: Identity) -> bool:
-    """Note that the disk has the generation that was intended; False when the index intends another by now."""
+    """Record that the disk has the intended generation; return False if the index now intends another."""
 
     def work() -> bool:
         index.execute(
@@ -124,10 +125,9 @@ def confirm(index: Index, node_id: int, identity: Identity) -> bool:
 
 
 def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: Reason) -> int:
-    """The node has another medium: its good copies are suspect, and nothing that was seen on the old one says
-    anything of the new one.  Returns how many copies are suspect now.
+    """Record that the node has another medium: make its good copies suspect, and delete its verifications.
 
-    `identity`: what will be written there, and is noted as intended.
+    `identity`: the intended identity, which will be written to the medium.  Returns the number of suspect copies.
     """
 
     def work() -> int:
@@ -157,9 +157,9 @@ def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: R
 
 
 def distrust(index: Index, node_id: int, how: str, why: str, found: Identity | None = None) -> None:
-    """The node's disk is not as the index left it: its copies do not count until they were compared.
+    """Record that the node's disk is not in the expected state: its copies do not count until they are compared.
 
-    `how`: COMPARE or RECONCILE; `found`: what is confirmed from now on, None for what was.
+    `how`: COMPARE or RECONCILE; `found`: the identity to record as confirmed, None to keep the old one.
     """
 
     def work() -> None:
@@ -179,7 +179,7 @@ def distrust(index: Index, node_id: int, how: str, why: str, found: Identity | N
 
 
 def restored(index: Index, why: str) -> None:
-    """The index is older than a disk: nothing is deleted on it, and each node has to be seen again."""
+    """Record that the index is older than a disk: suspend deletions, and require all nodes to be seen again."""
 
     def work() -> None:
         columns = ("name", "value", "at")
@@ -192,7 +192,7 @@ def restored(index: Index, why: str) -> None:
 
 
 def compared(index: Index, node_ids: Iterable[int]) -> None:
-    """Every copy of the nodes was compared with the disk: they are believed again."""
+    """Record that all copies of the nodes were compared with the disk, so that they count again."""
 
     def work() -> None:
         for marks, some in in_chunks(list(node_ids)):

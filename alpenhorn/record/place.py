@@ -1,4 +1,4 @@
-"""Whether a node is still where the work was done whose outcome is to be recorded."""
+"""Check that a node was not moved between a job and the recording of its results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ class _Place(NamedTuple):
     active: bool
 
 
-def still(index: Index, node: NodeFact, active: bool = False) -> bool:
-    """Whether the node's row has the host, the root and the medium that it had when the job was made.
+def node_unmoved(index: Index, node: NodeFact, active: bool = False) -> bool:
+    """Return whether the node's row has the same host, root and medium as when the job was made.
 
-    To be called first in the transaction that records what came of the job: the rows that were read stay as they are
-    until it ends.  A medium that was not known then is not compared, since the run itself makes it known.  The name
-    is not compared: a node that is renamed stays where it is.  `active`: it must be active as well, for what is
-    to hold longer than a moment.
+    Call it first in the transaction that records the results: the rows are locked until that ends.  A medium that was
+    unknown then is not compared, since the run itself records it.  The name is not compared: renaming does not move a
+    node.  `active`: the node must also be active, for records that later runs rely on.
     """
     lock = index.dialect.in_share_mode
     place = index.fact(_Place, PLACE + lock, (node.id,))

@@ -1,4 +1,4 @@
-"""What came of pulls, each batch in one transaction."""
+"""Records the results of pulls, each batch in one transaction."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record.attempts import Failure, failed, succeeded
-from alpenhorn.record.claims import held, release, still_pending
+from alpenhorn.record.claims import held_claims, release, still_pending
 from alpenhorn.record.copies import file_facts, good, never_good, once_good
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 
 FOUND = Code.FOUND_AT_ITS_PATH()
@@ -24,7 +24,7 @@ LOST = Code.PULLED_UNDER_LOST_CLAIM()
 
 
 def cancel(index: Index, run: Run, decisions: Sequence[PullDecision]) -> None:
-    """Cancel requests that the rules say can or need not be done, unless somebody settled them meanwhile."""
+    """Cancel requests that are impossible or needless, unless they were completed or cancelled in the meantime."""
 
     def work() -> None:
         pending = still_pending(index, [decision.fact.request_id for decision in decisions])
@@ -57,37 +57,35 @@ def settle(
     results: Sequence[PullResult],
     silent: Collection[int] = (),
 ) -> bool:
-    """Record a job's results: copies, requests, blame, attempts; and give the claims back.
+    """Record a job's results: copies, completed requests, suspect sources and failed attempts; delete the claims.
 
-    What was pulled was verified by what the index said of the file when it was handed out.  Where it says
-    something else by now the copy is suspect, and the request waits for its check.  Likewise where the claim is not
-    this run's any more: the request is left to the run that took it over, which may have brought the file to another
-    node of the group.
+    Pulled files were verified against the length and MD5 sum at the start of the job.  If the index has other values
+    now, the copy is suspect, and the request waits for its check.  The same applies if this run has lost the claim:
+    the request is left to the run that took it over, which may have pulled the file to another node of the group.
 
-    `silent`: requests whose source could not be reached, for which that is counted instead.
+    `silent`: requests whose source could not be reached; they get no failed attempt, as the back-off counts it.
 
-    Returns whether the node is still where the files were brought.  If not, only the claims are given back: what was
-    done elsewhere says nothing about the node, and the requests are no nearer to being done.
+    Returns False if the node was moved: then only the claims are deleted, since the results are from another place.
     """
 
     def work() -> bool:
         file_ids = [result.file.file_id for result in results]
-        if not still(index, node):
+        if not node_unmoved(index, node):
             release(index, run, node.group_id, file_ids)
             return False
         fences = {result.file.file_id: result.file.fence for result in results}
-        ours = held(index, run, "pull", node.group_id, fences)
+        held = held_claims(index, run, "pull", node.group_id, fences)
         pulled = [result for result in results if result.verdict is Verdict.PULLED]
         occupied = [result for result in results if result.verdict is Verdict.OCCUPIED]
         rest = [result for result in results if result.verdict is Verdict.FAILED and not result.advanced]
-        advanced = [result for result in results if result.advanced and result.file.file_id in ours]
+        advanced = [result for result in results if result.advanced and result.file.file_id in held]
         facts = file_facts(index, [result.file.file_id for result in pulled])
         verified: list[PullResult] = []
         outdated: list[PullResult] = []
         lost: list[PullResult] = []
         for result in pulled:
             same = facts.get(result.file.file_id) == (result.file.size_b, result.file.md5sum)
-            kind = lost if result.file.file_id not in ours else verified if same else outdated
+            kind = lost if result.file.file_id not in held else verified if same else outdated
             kind.append(result)
         good(
             index,
@@ -103,21 +101,21 @@ def settle(
         _complete(index, verified)
         succeeded(index, "pull", [result.file.request_id for result in (*verified, *advanced)])
         _suspect(index, run, node, occupied, FOUND)
-        _suspect(index, run, node, outdated, OUTDATED, ours=True)
-        _suspect(index, run, node, lost, LOST, ours=True)
+        _suspect(index, run, node, outdated, OUTDATED, pulled_by_run=True)
+        _suspect(index, run, node, lost, LOST, pulled_by_run=True)
         _blame(index, run, source, [result for result in rest if result.blame is Blame.SOURCE])
         states = _states(index, node.id, [result.file.file_id for result in occupied])
         corrupt = {file_id for file_id, has in states.items() if has == "X"}
         failures = [
             Failure(result.file.request_id, str(result.blame or Blame.WORKER), result.error)
             for result in rest
-            if result.file.file_id in ours and result.file.request_id not in silent
+            if result.file.file_id in held and result.file.request_id not in silent
         ]
-        # What lies there is not looked at again in each run.
+        # A failed attempt delays the next pull, so that not every run checks the corrupt file again.
         failures += [
             Failure(result.file.request_id, Blame.UNKNOWN, result.error)
             for result in occupied
-            if result.file.file_id in corrupt & ours
+            if result.file.file_id in corrupt & held
         ]
         failed(index, run, "pull", failures)
         release(index, run, node.group_id, file_ids)
@@ -128,12 +126,12 @@ def settle(
 
 def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResult]) -> None:
     """Make the source's copies suspect, unless the source was moved while it was read."""
-    if not results or not still(index, source):
+    if not results or not node_unmoved(index, source):
         return
     states = _states(index, source.id, [result.file.file_id for result in results])
-    turned = sorted(file_id for file_id, has in states.items() if has == "Y")
-    once_good(index, source.id, turned)
-    for marks, some in in_chunks(turned):
+    good_before = sorted(file_id for file_id, has in states.items() if has == "Y")
+    once_good(index, source.id, good_before)
+    for marks, some in in_chunks(good_before):
         index.execute(
             f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE node_id = ? AND file_id IN ({marks})",
             (run.now(), source.id, *some),
@@ -142,7 +140,7 @@ def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResul
 
 
 def _states(index: Index, node_id: int, file_ids: Sequence[int]) -> dict[int, str]:
-    """has_file of the copies on a node by file id; they stay so until the transaction ends."""
+    """Return has_file of copies on a node by file id; the rows are locked until the transaction ends."""
     lock = index.dialect.for_update
     found: dict[int, str] = {}
     for marks, some in in_chunks(file_ids):
@@ -155,10 +153,10 @@ def _states(index: Index, node_id: int, file_ids: Sequence[int]) -> dict[int, st
 
 
 def _complete(index: Index, pulled: Sequence[PullResult]) -> None:
-    together: dict[tuple[int, int], list[int]] = {}
+    by_times: dict[tuple[int, int], list[int]] = {}
     for result in pulled:
-        together.setdefault((int(result.started), int(result.ended)), []).append(result.file.request_id)
-    for (started, ended), request_ids in together.items():
+        by_times.setdefault((int(result.started), int(result.ended)), []).append(result.file.request_id)
+    for (started, ended), request_ids in by_times.items():
         for marks, some in in_chunks(request_ids):
             index.execute(
                 "UPDATE archivefilecopyrequest SET completed = 1, transfer_started = ?, transfer_completed = ?"
@@ -168,17 +166,22 @@ def _complete(index: Index, pulled: Sequence[PullResult]) -> None:
 
 
 def _suspect(
-    index: Index, run: Run, node: NodeFact, results: Sequence[PullResult], why: Reason, ours: bool = False
+    index: Index,
+    run: Run,
+    node: NodeFact,
+    results: Sequence[PullResult],
+    why: Reason,
+    pulled_by_run: bool = False,
 ) -> None:
-    """Something is at the path that the index does not know of: let the check find out what it is.
+    """Make copies suspect whose paths hold files that are not recorded, so that a check reads them.
 
-    `ours`: we have put it there, so that a corrupt copy is not what it was either, and it may be replaced.
+    `pulled_by_run`: a run wrote these files, also over corrupt copies, so a pull may replace them.
     """
     now = run.now()
     columns = ("file_id", "node_id", "has_file", "wants_file", "ready", "last_update")
-    turning = ("N", "X") if ours else ("N",)
+    replaced = ("N", "X") if pulled_by_run else ("N",)
     states = _states(index, node.id, [result.file.file_id for result in results])
-    file_ids = [result.file.file_id for result in results if states.get(result.file.file_id, "N") in turning]
+    file_ids = [result.file.file_id for result in results if states.get(result.file.file_id, "N") in replaced]
     index.executemany(
         index.insert_ignore("archivefilecopy", columns),
         [(file_id, node.id, "M", "Y", 1, now) for file_id in file_ids if file_id not in states],
@@ -189,5 +192,5 @@ def _suspect(
             f" WHERE node_id = ? AND file_id IN ({marks})",
             (now, node.id, *some),
         )
-    (once_good if ours else never_good)(index, node.id, file_ids)
+    (once_good if pulled_by_run else never_good)(index, node.id, file_ids)
     events(index, run, "suspect", [(file_id, node.id, why) for file_id in file_ids])

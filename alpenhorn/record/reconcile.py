@@ -1,20 +1,21 @@
-"""The end of distrust, once a node was compared with its disk as a whole."""
+"""Records that a node was compared completely with its disk."""
 
 from __future__ import annotations
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 
 
 def believed(index: Index, node: NodeFact) -> bool:
-    """The node was compared as a whole: its good copies count again, and with the last such node deletions go on.
+    """Record that the node was compared completely: its good copies count again.
 
-    False, and nothing recorded, where the node is not what it was.
+    After the last such node, deletions are no longer suspended.  Records nothing and returns False if the node was
+    moved in the meantime.
     """
 
     def work() -> bool:
-        if not still(index, node, active=True):
+        if not node_unmoved(index, node, active=True):
             return False
         index.execute(
             "UPDATE sync_medium SET distrust = NULL, looked = 0, lost = 0 WHERE node_id = ?", (node.id,)

@@ -1,4 +1,4 @@
-"""A run's own row, and what every record of it carries."""
+"""Records the row of a run, and events in the history."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ FEW = 20  # rows
 
 
 class Run(NamedTuple):
-    """The run on whose behalf something is recorded.  `clock` gives naive UTC; it is this host's."""
+    """The run that records something.  `clock`: returns this host's time as naive UTC."""
 
     id: int
     host: str
     clock: Callable[[], datetime.datetime]
 
     def now(self) -> str:
-        """As the index stores it, made once for a batch: two drivers take long to write a datetime.
+        """Return the time as text for the index: converting datetimes is slow in both drivers.
 
-        Whole seconds: MariaDB's DATETIME holds no more, and the two engines should agree.
+        In whole seconds, since MariaDB's DATETIME has no fractions, and both engines should store the same.
         """
         return self.clock().strftime("%Y-%m-%d %H:%M:%S")
 
@@ -37,7 +37,7 @@ def begin(
     clock: Callable[[], datetime.datetime],
     pid: int | None = None,
 ) -> Run:
-    """Write the run's row before any work is done, since its claims name it."""
+    """Create the run's row, before any work, since its claims refer to it."""
 
     def work() -> int:
         cursor = index.execute(
@@ -57,10 +57,10 @@ def end(
     free_b: Mapping[int, int | None],
     ending: str | None = None,
 ) -> None:
-    """Close the run's row, give its claims back and write down the nodes' free space.
+    """Complete the run's row, delete its claims, and record the nodes' free space.
 
-    `counts`: for each kind of work {"done", "failed", "bytes"}; `free_b`: node id to free bytes; `ending`: why it did
-    not come to its end.
+    `counts`: for each kind of work {"done", "failed", "bytes"}; `free_b`: node id to free bytes; `ending`: why it
+    ended early.
     """
 
     def work() -> None:
@@ -83,7 +83,7 @@ def end(
 
 
 def worse(index: Index, run_id: int, exit_status: int, ending: str) -> None:
-    """A run that came to its end could not tell what it had to."""
+    """Replace the exit status of a completed run that could not report its results."""
     index.retry(
         lambda: index.execute(
             "UPDATE sync_run SET exit_status = ?, ending = COALESCE(ending, ?) WHERE id = ?",
@@ -93,7 +93,7 @@ def worse(index: Index, run_id: int, exit_status: int, ending: str) -> None:
 
 
 def not_ended(index: Index, run_ids: Sequence[int]) -> None:
-    """Runs whose rows hold no end, and whose locks are free, will not end any more."""
+    """Record that runs were killed: their rows have no end, and their locks are free."""
 
     def work() -> None:
         for marks, some in in_chunks(run_ids):
@@ -115,11 +115,11 @@ def write_free_space(index: Index, now: str, free_b: Mapping[int, int | None]) -
 
 
 def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, Why]]) -> None:
-    """Add to the log of what happened to copies; `rows`: (file id, node id, why)."""
+    """Add events to the history of copies; `rows`: (file id, node id, reason)."""
     now = run.now()
     rows = [(file_id, node_id, storable(why) if why else why) for file_id, node_id, why in rows]
     if len(rows) > FEW and len({(node_id, why, code_of(why)) for _, node_id, why in rows}) == 1:
-        # One text for many files, which the database knows, takes half as long.
+        # INSERT … SELECT takes half the time if all rows have the same text.
         for marks, some in in_chunks([file_id for file_id, _, _ in rows]):
             index.execute(
                 "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code)"

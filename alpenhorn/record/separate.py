@@ -1,6 +1,6 @@
-"""Record whether every copy on an archive node has bytes of its own.
+"""Records whether no copy on an archive node is a hard link or clone of another file.
 
-Until that is known its copies do not count as archive copies: two of them could be one file with two names.
+Until that is known, its copies do not count as archive copies: two of them could be one file with two names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
 
-# All that have no default in the database.
+# The columns without a default in the database.
 COLUMNS = ("node_id", "generation", "separate", "looked", "lost")
 
 
@@ -23,7 +23,7 @@ class _NodeNow(NamedTuple):
 
 
 def forget(index: Index, node_ids: Sequence[int]) -> None:
-    """Count no copy on these nodes as separate until a run has looked at it."""
+    """Record that copies on these nodes may not be separate, until a run has looked at them."""
 
     def work() -> None:
         for marks, some in in_chunks(node_ids):
@@ -35,10 +35,9 @@ def forget(index: Index, node_ids: Sequence[int]) -> None:
 
 
 def separate(index: Index, node: NodeFact) -> bool:
-    """Record that each good copy was looked at and has bytes of its own; return whether that was recorded.
+    """Record that every good copy was looked at and is separate; return whether that was recorded.
 
-    Not when the node was edited meanwhile: another place has other files, and on a node that is not an archive node
-    links may be made at any time.
+    Record nothing if the node was moved, or is no longer an archive node: on other nodes, links are made at any time.
     """
     lock = index.dialect.for_update
 

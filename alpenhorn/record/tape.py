@@ -1,7 +1,7 @@
-"""What is known of copies that may be on tape only: whether they are ready, and which were asked back.
+"""Records the state of copies that may be on tape only: whether they are ready, and requested restores.
 
-`ready` tells other hosts that they can read a copy without waiting.  It is taken away before a copy leaves the disk,
-and given when it was seen there.
+`ready` means that other hosts can read a copy without waiting.  It is cleared before a copy leaves the disk, and set
+when the copy was seen there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from alpenhorn.plan.tape import After, after
 from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH
 from alpenhorn.record.copies import once_good
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.tape import asked_back
 
@@ -33,7 +33,7 @@ LEFT_EARLY = Code.LEFT_DISK_BEFORE_CHECK()
 
 
 class _CopyNow(NamedTuple):
-    """A copy's row in the transaction that settles it."""
+    """A copy's row in the transaction that records its place."""
 
     copy_id: int
     has_file: str
@@ -41,19 +41,19 @@ class _CopyNow(NamedTuple):
 
 
 def hide(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
-    """Copies are about to leave the disk: nobody is to begin to read them."""
+    """Clear `ready` of copies that are about to leave the disk, so that no host starts to read them."""
     if files:
         index.retry(lambda: _set_ready(index, run, files, False))
 
 
 def show(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
-    """Copies that were to leave the disk did not."""
+    """Set `ready` of copies that did not leave the disk."""
     if files:
         index.retry(lambda: _set_ready(index, run, files, True))
 
 
 def away(index: Index, run: Run, node_id: int, file_ids: Sequence[int]) -> None:
-    """Copies that were to be read were found to be on tape only."""
+    """Record that copies were found on tape only when they were to be read."""
 
     def work() -> None:
         for marks, some in in_chunks(file_ids):
@@ -73,7 +73,7 @@ def away(index: Index, run: Run, node_id: int, file_ids: Sequence[int]) -> None:
 
 
 def checked(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
-    """Copies were read; returns how many of them had come back from tape for that."""
+    """Record that copies were read; return the number of those that had been restored from tape for that."""
 
     def work() -> int:
         return sum(
@@ -91,7 +91,7 @@ def checked(index: Index, node_id: int, file_ids: Sequence[int]) -> int:
 
 
 def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
-    """Nobody waits for these copies any more."""
+    """Delete the restores of copies that are no longer needed."""
 
     def work() -> None:
         for marks, some in in_chunks(file_ids):
@@ -104,7 +104,7 @@ def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
 
 
 def compared(index: Index, node_id: int, copy_id: int) -> None:
-    """The copy is the last one that was compared with the tape."""
+    """Record the last copy that was compared with the tape."""
     columns = ("node_id", "compared", "event_id", "files")
     index.retry(
         lambda: index.executemany(
@@ -122,14 +122,14 @@ def settle(
     asked: Mapping[int, Wanted],
     restore_wait: float,
 ) -> None:
-    """Record where files are.
+    """Record whether files are on disk or on tape.
 
-    `asked`: by file id, what was asked back just now; `restore_wait`: seconds after which one that is on its way is
-    looked at again.  Nothing is recorded when the node was moved meanwhile.
+    `asked`: restores requested just now, by file id; `restore_wait`: seconds until a restore is looked at again.
+    Nothing is recorded if the node was moved in the meantime.
     """
 
     def work() -> None:
-        if not still(index, node):
+        if not node_unmoved(index, node):
             return
         rows = {fact.file.file_id: fact for fact in asked_back(index, node.id)}
         now = _now(index, [result.file.copy_id for result in results])
@@ -140,7 +140,8 @@ def settle(
         ]
         for ready in (True, False):
             files = [result.file for result, then in decided if then.ready is ready]
-            _turn(index, run, node, [file for file in files if now[file.copy_id].ready is not ready], ready)
+            changed = [file for file in files if now[file.copy_id].ready is not ready]
+            _change_ready(index, run, node, changed, ready)
         left = [result.file for result, then in decided if verb is Verb.LEAVE and then.ready is False]
         events(index, run, "left to tape", [(file.file_id, node.id, LEFT) for file in left])
         suspect = [result.file for result, then in decided if then.suspect]
@@ -153,7 +154,7 @@ def settle(
 
 
 def _now(index: Index, copy_ids: Sequence[int]) -> dict[int, _CopyNow]:
-    """The copies that are still in the index; they stay as they are until the transaction ends."""
+    """Return the copies that are still in the index; the rows are locked until the transaction ends."""
     lock = index.dialect.for_update
     found: dict[int, _CopyNow] = {}
     for marks, some in in_chunks(copy_ids):
@@ -162,7 +163,7 @@ def _now(index: Index, copy_ids: Sequence[int]) -> dict[int, _CopyNow]:
     return found
 
 
-def _turn(index: Index, run: Run, node: NodeFact, files: Sequence[TapeFile], ready: bool) -> None:
+def _change_ready(index: Index, run: Run, node: NodeFact, files: Sequence[TapeFile], ready: bool) -> None:
     _set_ready(index, run, files, ready)
     why = Code.COPY_READY() if ready else Code.COPY_ON_TAPE_ONLY()
     events(index, run, "ready" if ready else "not ready", [(file.file_id, node.id, why) for file in files])
@@ -213,6 +214,6 @@ def _write(
                 wait = next_attempt(max(1, tries), Blame.UNKNOWN, posix(now), rng)
             error = text(then.error, ERROR_LENGTH)
             values.append((node.id, file_id, purpose, then.state, tries, now, naive(wait), error))
-        # Since when it is waited for stays as it is where nothing was asked.
+        # The time of the last request changes only if there was a new one.
         update = [column for column in COLUMNS[2:] if just_asked or column != "asked"]
         index.executemany(index.upsert("sync_restore", COLUMNS, COLUMNS[:2], update), values)

@@ -58,13 +58,13 @@ class DeletionReading(NamedTuple):
     """What was read of some copies of a node.
 
     `archive`: whether the node is an archive node; `host` and `root`: where it is; `facts`: of those copies that still
-    have a row, none when the node is not active any more; `ours`: file ids whose deletion from the node the run that
+    have a row, none when the node is not active any more; `own`: file ids whose deletion from the node the run that
     asks has claimed; `fences`: the fencing numbers of the claims on the node by file id, also of those that ran out.
     """
 
     archive: bool
     facts: list[DeletionFact]
-    ours: set[int]
+    own: set[int]
     fences: dict[int, int]
     host: str | None = None
     root: str | None = None
@@ -251,7 +251,7 @@ def _claimed_by(
     for file_id, _, host, holder, expires, fence in claims:
         reading.fences[file_id] = fence
         if holder == run_id:
-            reading.ours.add(file_id)
+            reading.own.add(file_id)
         elif known_moment(expires) > now:
             found[file_id] = f"{host} (run {holder})"
     return found

@@ -292,7 +292,7 @@ def test_a_password_in_a_url_in_a_file_that_others_can_read_is_warned_of(
 def test_an_index_that_cannot_be_reached_ends_with_3_after_everything_else(one: Archive) -> None:
     for url in (f"sqlite:///{one.base}/none.db", "mysql://nobody@127.0.0.1:1/none"):
         result = doctor(one, conf=one.configure(database={"url": url}))
-        only(result, "fail", 3, "there is no such file; run `alpenhorn db init`|is the server running")
+        only(result, "fail", 3, "no such file; run `alpenhorn db init`|check the address and that the server is running")
         assert re.search(r"^pass  rsync", result.out, re.MULTILINE)
 
 
@@ -304,7 +304,7 @@ def test_an_index_that_the_daemon_made_is_explained(one: Archive, index_url: str
     make_daemon_index(index)
     index.close()
     result = doctor(one, conf=one.configure(database={"url": url}))
-    only(result, "fail", 3, "component sync yet: run `alpenhorn db init`")
+    only(result, "fail", 3, "component sync; run `alpenhorn db init`")
 
 
 def test_what_db_check_tells_quickly_is_told(sound: Archive) -> None:
@@ -327,7 +327,7 @@ def test_an_sqlite_index_that_cannot_be_written_fails(one: Archive) -> None:
     (one.base / "index.db").chmod(0o444)
     result = powerless(one, one.base / "here.toml")
     assert result.status == 1
-    (line,) = (line for line in wrong(result) if line.text.startswith("the index"))
+    (line,) = (line for line in wrong(result) if line.text.startswith("index "))
     assert line.level == "fail" and "make the file and its directory writable" in line.text
 
 

@@ -75,7 +75,7 @@ def test_the_example_is_found_at_every_point(index_url: str, tmp_path: Path, exa
     assert brought == {
         (IO, "Balanced", package): None,
         (DETECT, "observations", package): None,
-        (INDEX, "observations", package): "its tables are not in the index yet: run `alpenhorn db init`",
+        (INDEX, "observations", package): "the index lacks its tables; run `alpenhorn db init`",
     }
     archive.run("db", "init", environ={"PYTHONPATH": str(example)})
     assert set(found_names(archive, example).values()) == {None}
@@ -83,7 +83,7 @@ def test_the_example_is_found_at_every_point(index_url: str, tmp_path: Path, exa
     assert "Balanced" in text and "1.2" in text and "loaded" in text
     archive.do("UPDATE dataindexversion SET version = 7 WHERE component = 'alpenhorn-example'")
     told = found_names(archive, example)[INDEX, "observations", package]
-    assert told == ("the index has version 7 of it, and the package needs version 1: install a newer package")
+    assert told == ("the index has version 7, the package needs version 1; install a newer package")
 
 
 def found_names(archive: Archive, at: Path) -> dict[tuple[str, str, str], str | None]:
@@ -165,10 +165,10 @@ def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
 @pytest.mark.parametrize(
     ("table", "name", "version", "told"),
     [
-        ("archivefile", "mine", 1, "the table archivefile is alpenhorn's own"),
+        ("archivefile", "mine", 1, "table archivefile: reserved by alpenhorn"),
         ("ArchiveFile", "mine", 1, "alpenhorn's own"),
-        ("sync_mine", "mine", 1, "the table sync_mine is alpenhorn's own"),
-        ("mine", "sync", 1, "the component sync is alpenhorn's own"),
+        ("sync_mine", "mine", 1, "table sync_mine: reserved by alpenhorn"),
+        ("mine", "sync", 1, "component name sync: reserved by alpenhorn"),
         ("mine", "", 1, "no text of 1 to 256 characters"),
         ("mine", "mine", "1", "no whole number"),
         ("mine", "mine", True, "no whole number"),

@@ -526,11 +526,11 @@ def test_callbacks_of_a_package_whose_tables_are_not_right_are_not_called(
 ) -> None:
     environ = {"PYTHONPATH": str(example)}
     archive.node("field", auto_import=1)
-    told = "its tables are not in the index yet: run `alpenhorn db init`"
+    told = "the index lacks its tables; run `alpenhorn db init`"
     if setup == "another version":
         assert archive.run("db", "init", environ=environ).status == 0
         archive.do("UPDATE dataindexversion SET version = 2 WHERE component = 'alpenhorn-example'")
-        told = "the index has version 2 of it, and the package needs version 1"
+        told = "the index has version 2, the package needs version 1"
     put(archive, "20260722/m31/a.obs")
     result = archive.sync(environ=environ)
     assert result.status == 0 and told in result.err, result
@@ -550,7 +550,7 @@ def test_init_adds_the_tables_of_packages_and_check_tells_of_them(archive: Archi
         assert result.status == status, result
         return result.out + result.err
 
-    assert "tables are not in the index yet" in said("db", "check")
+    assert "the index lacks its tables" in said("db", "check")
     assert "known are alpenhorn, sync, alpenhorn-example" in said("db", "init", "--only", "x", status=2)
     before = archive.dump("dataindexversion")
     assert said("db", "init", "--only", "alpenhorn-example").splitlines() == [
@@ -571,7 +571,7 @@ def test_init_adds_the_tables_of_packages_and_check_tells_of_them(archive: Archi
     assert "added index example_observation_target" in said("db", "init")
     # Another version is left alone.
     archive.do("UPDATE dataindexversion SET version = 3 WHERE component = 'alpenhorn-example'")
-    assert "the index has version 3 of it" in said("db", "init")
+    assert "the index has version 3, the package" in said("db", "init")
     assert "was not added" in said("db", "init", "--only", "alpenhorn-example", status=1)
     assert "warn" in said("db", "check")
     # So is a table that is somebody else's.

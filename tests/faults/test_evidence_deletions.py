@@ -18,7 +18,7 @@ from alpenhorn.coordinator.sync import sync
 from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeleteJob, DeleteOutcome, DeleteResult, Evidence
 from alpenhorn.model.tasks import Kind, Reporter, Task, Verdict
-from alpenhorn.record.claims import LEASE, WantedClaim, claim, held, renew
+from alpenhorn.record.claims import LEASE, WantedClaim, claim, held_claims, renew
 from alpenhorn.record.run import begin
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.worker import Worker
@@ -379,14 +379,14 @@ def test_fault_17_a_run_that_stood_still_holds_no_more_what_another_has_taken_ov
     stood, other = (begin(archive.index, host, ["dest"], clock) for host in ("here", "there"))
     fences = {file_id: claim(archive.index, stood, wanted)[request]}
     with archive.index.transaction():
-        assert held(archive.index, stood, "pull", group, fences) == {file_id}
+        assert held_claims(archive.index, stood, "pull", group, fences) == {file_id}
     archive.do("UPDATE sync_claim SET expires = ?", archive.index.now() - datetime.timedelta(seconds=1))
     taken = claim(archive.index, other, wanted)
     assert taken[request] > fences[file_id]
     renew(archive.index, stood)
     with archive.index.transaction():
-        assert held(archive.index, stood, "pull", group, fences) == set()
-        assert held(archive.index, other, "pull", group, {file_id: taken[request]}) == {file_id}
+        assert held_claims(archive.index, stood, "pull", group, fences) == set()
+        assert held_claims(archive.index, other, "pull", group, {file_id: taken[request]}) == {file_id}
 
 
 def test_fault_17_deletions_of_a_run_that_stood_still_are_recorded_only_where_it_holds_the_claim(

@@ -82,6 +82,6 @@ def test_situation_27_an_index_that_turns_out_to_be_damaged_is_told(sqlite_archi
         file.write(b"\xa5" * (size // 4))
     result = archive.sync()
     assert result.status == 3, result
-    assert "is damaged" in result.err and "restore it from a backup" in result.err
+    assert ": damaged: " in result.err and "restore it from a backup" in result.err
     listed = archive.run("file", "list", "--details")
-    assert listed.status == 3 and "is damaged" in listed.err
+    assert listed.status == 3 and ": damaged: " in listed.err

@@ -112,7 +112,7 @@ def test_what_a_killed_one_left_is_removed_but_not_what_another_is_writing(
     part.write_text("half")
     with (directory / backup.LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(Busy, match="another backup is being written"):
+        with pytest.raises(Busy, match="another backup is in progress"):
             backup.write(filled, directory, TABLES, 10)
         assert part.read_text() == "half"
     made = backup.write(filled, directory, TABLES, 10)
@@ -120,10 +120,10 @@ def test_what_a_killed_one_left_is_removed_but_not_what_another_is_writing(
 
 
 def test_a_directory_that_is_not_there_or_no_directory_is_refused(filled: Index, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"none: no such directory; create it, or mount the disk"):
+    with pytest.raises(Refused, match=r"none: no such directory; create it, or mount its disk"):
         backup.write(filled, tmp_path / "none", TABLES, 10)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(Refused, match="no backup can be written there: Not a directory"):
+    with pytest.raises(Refused, match="cannot write a backup: Not a directory"):
         backup.write(filled, tmp_path / "file", TABLES, 10)
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -147,9 +147,9 @@ def test_no_password_stands_in_it(mariadb_index_url: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (lambda text: text[: len(text) // 2], "its end is missing"),
-        (lambda text: text.replace(b"-- complete\n", b""), "its end is missing"),
-        (lambda text: re.sub(rb".*'f77'.*\n", b"", text), "2999 rows of archivefile"),
+        (lambda text: text[: len(text) // 2], "end of file missing"),
+        (lambda text: text.replace(b"-- complete\n", b""), "end of file missing"),
+        (lambda text: re.sub(rb".*'f77'.*\n", b"", text), "table archivefile: 2999 rows, expected 3000"),
         (lambda text: text.replace(b"-- rows 3000 `archivefile`\n", b"-- rows 3001 `archivefile`\n"), "3001"),
     ],
     ids=["cut", "end", "row", "count"],

@@ -95,19 +95,19 @@ def refusal(url: str, password_file: Path | None = None, create: bool = False) -
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("sqlite:////no/such/dir/index.db", "there is no directory /no/such/dir; run `alpenhorn db init`"),
-        ("sqlite:////etc/no-such.db", "there is no such file; run `alpenhorn db init`"),
-        ("sqlite:////etc", "it is a directory"),
-        ("sqlite:////etc/passwd", "is not an SQLite database"),
+        ("sqlite:////no/such/dir/index.db", "no such directory: /no/such/dir; run `alpenhorn db init`"),
+        ("sqlite:////etc/no-such.db", "no such file; run `alpenhorn db init`"),
+        ("sqlite:////etc", "is a directory; name a file"),
+        ("sqlite:////etc/passwd", ": not an SQLite database; name"),
         ("sqlite://", "names no file"),
         ("sqlite:///", "names no file"),
         ("sqlite://index.db", "four slashes"),
-        ("postgresql://u:s3cret@h/db", "begins with neither sqlite:// nor mysql://: use sqlite:////"),
+        ("postgresql://u:s3cret@h/db", "begins with neither sqlite:// nor mysql://; use sqlite:////"),
         ("index.db", "begins with neither sqlite:// nor mysql://"),
         ("", "begins with neither"),
-        ("mysql://u:s3cret@127.0.0.1:1/db", "mysql://u@127.0.0.1:1/db cannot be reached"),
-        ("mysql://u:s3cret@host.invalid/db", "mysql://u@host.invalid/db cannot be reached"),
-        ("mysql://u:s3cret@/db?unix_socket=/no/such", "cannot be reached: is the server running"),
+        ("mysql://u:s3cret@127.0.0.1:1/db", "mysql://u@127.0.0.1:1/db: cannot be reached"),
+        ("mysql://u:s3cret@host.invalid/db", "mysql://u@host.invalid/db: cannot be reached"),
+        ("mysql://u:s3cret@/db?unix_socket=/no/such", "cannot be reached; check the address and that the server is running"),
         ("mysql://u:s3cret@host", "names no database"),
         ("mysql://u:s3cret@host/", "names no database"),
         ("mysql://u:s3cret@host/a/b", "cannot be read"),
@@ -148,7 +148,7 @@ def test_mariadb_passwords_and_rights(
     mariadb.run(f"GRANT SELECT ON {name}.* TO `a@p p`@localhost")
     index = Index.open(user, secret)
     assert index.execute("SELECT 1").fetchone() == (1,)
-    with pytest.raises(IndexUnusable, match="lacks a right"):
+    with pytest.raises(IndexUnusable, match="permission denied; grant"):
         schema.create(index)
     index.close()
     in_url = user.replace("@/", f":{quote('s3cret%é')}@/")
@@ -178,7 +178,7 @@ def test_a_file_that_is_read_only_can_be_read_and_says_so_when_written(
         lambda: reader.retry(lambda: reader.execute("DELETE FROM archiveacq")),
         lambda: reader.executemany("INSERT INTO archiveacq (name) VALUES (?)", [("a",)]),
     ):
-        with pytest.raises(IndexUnusable, match="cannot be written: make the file and its directory"):
+        with pytest.raises(IndexUnusable, match="read-only; make the file and its directory"):
             write()
     reader.close()
     owner.close()
@@ -190,7 +190,7 @@ def test_a_damaged_file_is_explained(sqlite_index_url: str) -> None:
     index.close()
     path = Path(sqlite_index_url.removeprefix("sqlite:///"))
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
-    with pytest.raises(IndexUnusable, match=r"is damaged .* restore it from a backup"):
+    with pytest.raises(IndexUnusable, match=r": damaged: .*; restore it from a backup"):
         Index.open(sqlite_index_url).execute("SELECT * FROM archiveacq").fetchall()
 
 
@@ -233,7 +233,7 @@ def test_without_mysqlclient_the_extra_is_named(tmp_path: Path) -> None:
         tmp_path,
     )
     assert (
-        "needs the Python package mysqlclient (no such thing): run `pip install 'alpenhorn[mysql]'`" in said
+        "cannot load the Python package mysqlclient (no such thing); run `pip install 'alpenhorn[mysql]'`" in said
     )
 
 

@@ -251,7 +251,7 @@ def test_until_then_it_is_refused_with_the_remedy_and_left_alone(empty: Index, s
     for look in (current.require_current, schema.create, lambda index: schema.create(index, "sync")):
         with pytest.raises(
             IndexUnusable,
-            match=rf"has version {SAID.get(state, 1)} of the component sync, and this program needs version {NEWEST}: "
+            match=rf"has version {SAID.get(state, 1)} of the component sync, this program needs version {NEWEST}; "
             "run `alpenhorn db upgrade`; nothing was changed$",
         ):
             look(empty)
@@ -261,7 +261,7 @@ def test_until_then_it_is_refused_with_the_remedy_and_left_alone(empty: Index, s
 def test_what_an_upgrade_will_do_is_said(earlier: Index) -> None:
     shape, why, plan = prepare(earlier)
     assert shape is Shape.CURRENT
-    assert why == f"has version 1 of the component sync, and this program needs version {NEWEST}"
+    assert why == f"has version 1 of the component sync, this program needs version {NEWEST}"
     assert plan is not None and (plan.notes, plan.problems) == ((), ())
     texts = [str(step) for step in plan.steps]
     assert texts[:3] == [f"create the table {table}" for table in EVIDENCE]
@@ -306,7 +306,7 @@ def test_tables_of_the_current_version_that_went_come_back(index: Index) -> None
 def test_a_table_without_a_column_of_its_own_is_damaged(earlier: Index, tmp_path: Path) -> None:
     earlier.execute("ALTER TABLE sync_run DROP COLUMN host")
     before = contents(earlier)
-    words = "the table sync_run has no column host, and no step can add it: restore the index from a backup"
+    words = "table sync_run: column host is missing and cannot be added; restore the index from a backup"
     assert planned(earlier).problems == (words,)
     with pytest.raises(Refused, match=words):
         carry_out(earlier, tmp_path / "dump")
@@ -418,7 +418,7 @@ def test_another_upgrade_at_the_same_time_changes_nothing(index_url: str, tmp_pa
             next(upgrade(index, shown, tmp_path / "second"))
         index.execute("PRAGMA busy_timeout = 60000")
     go_on.set()
-    with pytest.raises(Refused, match="changed meanwhile by another program"):
+    with pytest.raises(Refused, match="another program changed the index"):
         next(upgrade(index, shown, tmp_path / "second"))
     first.join()
     assert first.exitcode == 0
@@ -457,7 +457,7 @@ def test_a_second_upgrade_waits_before_it_looks(mariadb_index_url: str, tmp_path
     finally:
         go_on.set()
         first.join()
-    with pytest.raises(Refused, match="changed meanwhile by another program"):
+    with pytest.raises(Refused, match="another program changed the index"):
         raise answers.get(timeout=60)
     second.join()
     assert first.exitcode == second.exitcode == 0
@@ -502,7 +502,7 @@ def test_a_step_that_adds_columns_to_tables_with_rows(empty: Index, index_url: s
     for look in (current.require_current, schema.create, prepare):
         with pytest.raises(
             IndexUnusable,
-            match=f"has version {NEXT.number} of the component sync, and this program needs version {NEWEST}: "
+            match=f"has version {NEXT.number} of the component sync, this program needs version {NEWEST}; "
             "install a newer alpenhorn$",
         ):
             look(empty)

@@ -139,7 +139,7 @@ def test_situation_04_the_message_names_tls_where_that_may_be_missing(far: Far) 
         Database(far.certified, ssl_ca=ca, ssl_cert=cert, ssl_key=far.server.key("server")),
     ):
         said = refusal(wrong)
-        assert "no TLS connection can be made; the server's certificate must be signed by" in said
+        assert "TLS connection failed; check that the server's certificate is signed by" in said
     gone = refusal(Database(far.encrypted, ssl_ca=far.server.directory / "gone.pem"))
     assert "gone.pem of [database] ssl_ca cannot be read: No such file or directory" in gone
     del key
@@ -203,7 +203,7 @@ def test_situation_04_doctor_shows_what_is_set(far: Far, tmp_path: Path) -> None
     said = " ".join(done.stdout.split())
     assert f"TLS to the server of the index: ssl_mode VERIFY_IDENTITY; ssl_ca {far.server.pem('ca')}" in said
     assert f"the private key {key} can be read by others" in said
-    assert "has no tables yet" in said
+    assert ": no tables; run" in said
 
 
 # --- situation 26 ---------------------------------------------------------------------------------------

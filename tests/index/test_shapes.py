@@ -45,7 +45,7 @@ RC = {"gone": ["storagehost"], "without": ["storagenode.host_id", "storagenode.a
     ("changes", "shape", "words"),
     [
         ({}, Shape.CURRENT, "today's tables"),
-        ({"gone": list(MODELS)}, Shape.EMPTY, "no tables yet"),
+        ({"gone": list(MODELS)}, Shape.EMPTY, "has no tables"),
         ({"gone": ["archivefile", "storagenode"]}, Shape.CURRENT, "today's tables"),
         ({"plus": {"storagenode.colour": True}}, Shape.CURRENT, "today's tables"),
         ({"plus": {"storagenode.address": False}}, Shape.CURRENT, "today's tables"),

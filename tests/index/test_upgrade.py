@@ -139,7 +139,7 @@ def test_a_step_that_fails_loses_nothing(rc2: Index, tmp_path: Path) -> None:
         rc2.execute("ALTER TABLE storagenode ADD CONSTRAINT theirs CHECK (host <> name)")
     before = kept(rc2), old_values(rc2)
     with pytest.raises(
-        IndexUnusable, match=r"could not drop the columns .*(nothing was changed|goes on from here)"
+        IndexUnusable, match=r"cannot drop the columns .*(nothing was changed|again to continue)"
     ):
         carry_out(rc2, tmp_path / "dump")
     assert (kept(rc2), old_values(rc2)) == before
@@ -194,7 +194,7 @@ def test_triggers_and_views_in_the_way_are_refused(rc2: Index, tmp_path: Path) -
 def test_a_change_since_the_plan_was_shown_is_refused(rc2: Index, tmp_path: Path) -> None:
     shown = planned(rc2)
     rc2.execute("UPDATE storagenode SET host = 'alp3' WHERE name = 'old'")
-    with pytest.raises(Refused, match="changed meanwhile"):
+    with pytest.raises(Refused, match="another program changed the index"):
         next(upgrade(rc2, shown, tmp_path / "dump"))
     assert not (tmp_path / "dump").exists()
 
@@ -230,7 +230,7 @@ def test_a_table_in_use_is_told_before_anything_is_changed(index_url: str, tmp_p
         index.execute("SET SESSION lock_wait_timeout = 1")
     with other.transaction():
         other.execute("UPDATE storagenode SET avail_gb = 1")
-        with pytest.raises(IndexUnusable, match=r"locked by another program|is busy"):
+        with pytest.raises(IndexUnusable, match=r"locked by another program|: busy"):
             carry_out(index, tmp_path / "dump")
     assert index.db.get_tables() == tables
     assert not (tmp_path / "dump").exists()
@@ -246,7 +246,7 @@ def test_a_newer_index_is_not_touched(rc2: Index, tmp_path: Path) -> None:
 
 def test_an_empty_database_has_nothing_to_upgrade(index_url: str) -> None:
     index = Index.open(index_url, create=True)
-    with pytest.raises(IndexUnusable, match="no tables yet: run `alpenhorn db init`"):
+    with pytest.raises(IndexUnusable, match="no tables; run `alpenhorn db init`"):
         prepare(index)
     index.close()
 

@@ -141,7 +141,7 @@ def test_field_nodes_that_a_transport_group_passed_over_are_told() -> None:
     nodes = [node(1, storage_type="T", group="vans", group_class="Transport"), node(2, storage_type="F")]
     assert len(plan(UpgradeFacts(nodes)).notes) == 1
     nodes.append(node(3, storage_type="F", group="vans", group_class="Transport"))
-    assert plan(UpgradeFacts(nodes)).notes[1].endswith("of type F too: n3 (vans)")
+    assert plan(UpgradeFacts(nodes)).notes[1].endswith("these nodes of type F: n3 (vans)")
 
 
 def problem(*nodes: OldNode, **facts: Any) -> str:
@@ -150,12 +150,12 @@ def problem(*nodes: OldNode, **facts: Any) -> str:
 
 
 def test_what_cannot_be_moved_is_a_problem_with_its_remedy() -> None:
-    assert "'Alp1' and 'alp1' for one" in problem(node(1), folded=[("Alp1", "alp1")])
-    assert "host of node n1 is 65 characters long, and 64 fit" in problem(node(1, "h" * 65))
-    assert "address of node n1 is 256 characters long, and 255 fit" in problem(node(1, address="a" * 256))
-    assert "username of node n1 is 65 characters long, and 64 fit" in problem(node(1, username="u" * 65))
-    assert "host of node n1 is no text: b'x'" in problem(node(1, b"x"))  # type: ignore[arg-type]
-    assert "storage_type of node n1 is '': set it to A" in problem(node(1, storage_type=""))
-    assert "storage_type of node n1 is None" in problem(node(1, storage_type=None))
-    assert "archivefile has the trigger t" in problem(node(1), triggers=[("t", "archivefile")])
+    assert "hosts 'Alp1' and 'alp1': equal for the server" in problem(node(1), folded=[("Alp1", "alp1")])
+    assert "node n1: host has 65 characters, the limit is 64" in problem(node(1, "h" * 65))
+    assert "node n1: address has 256 characters, the limit is 255" in problem(node(1, address="a" * 256))
+    assert "node n1: username has 65 characters, the limit is 64" in problem(node(1, username="u" * 65))
+    assert "node n1: host is not text: b'x'" in problem(node(1, b"x"))  # type: ignore[arg-type]
+    assert "node n1: unknown storage_type ''; set it to A" in problem(node(1, storage_type=""))
+    assert "node n1: unknown storage_type None" in problem(node(1, storage_type=None))
+    assert "table archivefile: has the trigger t," in problem(node(1), triggers=[("t", "archivefile")])
     assert plan(UpgradeFacts([node(1, "h" * 64, username="u" * 64, address="a" * 255)])).problems == ()

@@ -7,7 +7,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from alpenhorn.index.connection import Index
-from alpenhorn.record.claims import LEASE, WantedClaim, claim, drop_dead, held, release, renew
+from alpenhorn.record.claims import LEASE, WantedClaim, claim, drop_dead, held_claims, release, renew
 from alpenhorn.record.run import Run
 from tests.fixtures.rows import THERE, WHEN, Rows
 
@@ -100,16 +100,16 @@ def test_what_is_held_is_told_by_its_fence_and_not_by_the_run_alone(rows: Rows, 
     granted = claim(rows.index, run, some)
     fences = {want.file_id: granted[want.request_id] for want in some}
     with rows.index.transaction():
-        assert held(rows.index, run, "pull", group, fences) == set(ids)
-        assert held(rows.index, run, "delete", group, fences) == set()
-        assert held(rows.index, run, "pull", group + 1, fences) == set()
-        assert held(rows.index, run, "pull", group, {}) == set()
+        assert held_claims(rows.index, run, "pull", group, fences) == set(ids)
+        assert held_claims(rows.index, run, "delete", group, fences) == set()
+        assert held_claims(rows.index, run, "pull", group + 1, fences) == set()
+        assert held_claims(rows.index, run, "pull", group, {}) == set()
     expire(rows)
     other = rows.begin(THERE)
     claim(rows.index, other, some[:1])
     rows.do("UPDATE sync_claim SET run_id = ? WHERE run_id = ?", run.id, other.id)
     with rows.index.transaction():
-        assert held(rows.index, run, "pull", group, fences) == {ids[1]}
+        assert held_claims(rows.index, run, "pull", group, fences) == {ids[1]}
 
 
 def test_renewing_tells_how_many_leases_had_run_out(rows: Rows, run: Run) -> None:

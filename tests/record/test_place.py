@@ -6,7 +6,7 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.record.place import still
+from alpenhorn.record.place import node_unmoved
 from tests.fixtures.index import MariaDBServer
 from tests.fixtures.rows import Rows
 from tests.record.waiting import await_a_waiter
@@ -22,9 +22,9 @@ def medium(rows: Rows, medium: str | None) -> None:
 
 
 def test_a_node_that_is_as_it_was_is_still_there(rows: Rows) -> None:
-    assert still(rows.index, rows.fact("one"))
+    assert node_unmoved(rows.index, rows.fact("one"))
     medium(rows, A)
-    assert still(rows.index, rows.fact("one"))
+    assert node_unmoved(rows.index, rows.fact("one"))
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ def test_a_node_that_is_as_it_was_is_still_there(rows: Rows) -> None:
 def test_a_node_with_another_host_or_root_is_not(rows: Rows, change: str) -> None:
     node = rows.fact("one")
     rows.do(f"UPDATE storagenode SET {change} WHERE id = ?", node.id)
-    assert not still(rows.index, node)
+    assert not node_unmoved(rows.index, node)
 
 
 @pytest.mark.parametrize("change", ["name = 'renamed'", "active = 0", "archive = 0", "io_config = '{}'"])
 def test_other_edits_move_no_node(rows: Rows, change: str) -> None:
     node = rows.fact("one")
     rows.do(f"UPDATE storagenode SET {change} WHERE id = ?", node.id)
-    assert still(rows.index, node)
+    assert node_unmoved(rows.index, node)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_the_medium_is_compared_once_it_is_known(
     medium(rows, then)
     node = rows.fact("one")
     medium(rows, now)
-    assert still(rows.index, node) is same
+    assert node_unmoved(rows.index, node) is same
 
 
 def test_a_node_that_is_gone_is_not(rows: Rows) -> None:
-    assert not still(rows.index, rows.fact("one")._replace(id=4711))
+    assert not node_unmoved(rows.index, rows.fact("one")._replace(id=4711))
 
 
 def test_the_row_stays_as_it_is_until_the_outcome_is_recorded(
@@ -80,13 +80,13 @@ def test_the_row_stays_as_it_is_until_the_outcome_is_recorded(
     thread = threading.Thread(target=move)
     try:
         with index.transaction():
-            assert still(index, node)
+            assert node_unmoved(index, node)
             thread.start()
             await_a_waiter(watch, thread)
-            assert still(index, node)
+            assert node_unmoved(index, node)
         thread.join()
     finally:
         watch.close()
-    assert not still(index, node)
+    assert not node_unmoved(index, node)
     index.close()
     other.close()

@@ -158,7 +158,7 @@ def test_a_claim_on_the_copy_itself_is_told_ours_and_those_that_ran_out_apart(ro
     claim(rows, ids["expired"], "field", expired=True)
     (reading,) = readings(rows, "field", "M", run_id=5)
     assert [fact.claimed_by for fact in reading.facts] == ["there (run 77)", "", ""]
-    assert reading.ours == {ids["ours"]}
+    assert reading.own == {ids["ours"]}
     assert reading.fences == {ids["theirs"]: 3, ids["ours"]: 4, ids["expired"]: 3}
 
 
