@@ -1,4 +1,4 @@
-"""Acquisitions created."""
+"""Creation of acquisitions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ THERE = "SELECT name FROM archiveacq WHERE name = ?"
 
 
 def create(index: Index, name: str) -> None:
-    """Raises Refused when there is one of that name, or one whose name the index takes for the same."""
+    """Create an acquisition.  Raises Refused if its name exists, or compares as equal to an existing name."""
     found = index.execute(THERE, (name,)).fetchone()
     if found is not None:
         raise _taken(name, found[0])
 
     def work() -> None:
         index.execute(index.insert_ignore("archiveacq", ("name",)), (name,))
-        # One of this name was made by us, or by somebody who wanted the same at the same moment.
+        # A row with this name was created by this command, or by another one at the same time.
         (there,) = index.execute(THERE, (name,)).fetchone()
         if there != name:
             raise _taken(name, there)
@@ -26,8 +26,8 @@ def create(index: Index, name: str) -> None:
 
 def _taken(name: str, there: str) -> Refused:
     if there == name:
-        return Refused(f"there is an acquisition called {name!r} already; nothing was changed")
+        return Refused(f"acquisition {name!r}: exists already; nothing was changed")
     return Refused(
-        f"the index takes {name!r} for the name of the acquisition {there!r}, since its collation does not compare"
-        " byte for byte; nothing was changed; see: alpenhorn db check"
+        f"acquisition {name!r}: same name as {there!r} in the index, whose collation does not compare bytes;"
+        " nothing was changed; see: alpenhorn db check"
     )

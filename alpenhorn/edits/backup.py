@@ -1,4 +1,4 @@
-"""The index's note of its newest backup."""
+"""Record of the newest backup in the index."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ COLUMNS = ("name", "value", "at")
 
 
 def made(index: Index, path: Path, at: datetime) -> None:
-    """Note that a backup was written and verified, so that every host's status knows."""
+    """Record a verified backup, so that `status` shows it on every host."""
     sql = index.upsert("sync_index", COLUMNS, COLUMNS[:1], COLUMNS[1:])
     index.retry(lambda: index.execute(sql, ("backup", str(path), at)))

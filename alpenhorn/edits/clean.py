@@ -1,4 +1,4 @@
-"""Copies released, and released ones wanted again, many at a time."""
+"""Release of copies, and its cancellation, for many copies at a time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from alpenhorn.scan.copies_to_release import ReleaseSelection
 def release(
     index: Index, parts: Sequence[SelectionPart], selection: ReleaseSelection, now: datetime.datetime
 ) -> int:
-    """Release the copies of `parts`, made by `to_release` of the selection, and return how many it was."""
+    """Release the copies of `parts`, which `to_release` made from the selection; return their number."""
     wants = "N" if selection.at_once else "M"
     return _set(index, parts, wants, copies_to_release.releasable(selection, "u."), now)
 
 
 def cancel(index: Index, parts: Sequence[SelectionPart], now: datetime.datetime) -> int:
-    """Want the copies of `parts`, made by `to_cancel`, again, and return how many it was.
+    """Cancel the release of the copies of `parts`, which `to_cancel` made; return their number.
 
-    One that a run is deleting at this moment may be gone nevertheless, and then is missing.
+    A copy that a run is deleting right now may be deleted nevertheless, and is missing then.
     """
     return _set(index, parts, "Y", copies_to_release.released("u."), now)
 

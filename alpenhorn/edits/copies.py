@@ -1,4 +1,4 @@
-"""The recorded state of one copy, set by hand."""
+"""Changes of the recorded state of one copy by the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alpenhorn.record.copies import never_good, once_good
 
 COLUMNS = ("has_file", "wants_file", "ready")
 
-# What `file state --set` writes: has_file and wants_file.  A copy that is there and Removable stays Removable.
+# has_file and wants_file for `file state --set`.  A copy that is Removable keeps wants_file M.
 SETTINGS = {
     "Healthy": ("Y", "Y"),
     "Suspect": ("M", "Y"),
@@ -24,9 +24,9 @@ SETTINGS = {
 def set_state(
     index: Index, file_id: int, node_id: int, state: str | None, ready: bool | None, now: datetime.datetime
 ) -> bool:
-    """Set the state (a key of SETTINGS) and the ready bit, where given; return whether anything differed.
+    """Set the state (a key of SETTINGS) and the flag `ready`, unless None; return whether anything changed.
 
-    Raises Refused when `ready` is to be set on a copy that is not there.
+    Raises Refused if `ready` is set for a copy that is not good.
     """
 
     def work() -> bool:
@@ -37,11 +37,11 @@ def set_state(
             wants = wanted if has == "N" or wants == "N" else wants
         now_ready = bool(was_ready) if ready is None else ready
         if ready and has != "Y":
-            raise Refused("only a healthy copy can be ready; nothing was changed")
+            raise Refused("copy is not healthy, so it cannot be ready; nothing was changed")
         after = (has, wants, int(now_ready))
         if before is None:
             never_good(index, node_id, [file_id])
-            # A row that says nothing would only be in the way.
+            # Absent, as without a row: do not create one.
             return after != ("N", "N", 0) and _insert(index, file_id, node_id, after, now)
         if after == before:
             return False
@@ -57,18 +57,18 @@ def set_state(
 
 
 def suspect(index: Index, file_id: int, node_id: int, now: datetime.datetime) -> str:
-    """Ask for a check: set has_file M.  Return what has_file was; M: it was asked for already.
+    """Request a check: set has_file to M.  Return the former has_file; M: a check was already requested.
 
-    Raises Refused when there is no copy, or it is released.
+    Raises Refused if there is no copy, or it is released.
     """
 
     def work() -> str:
         before = _copy(index, file_id, node_id)
         if before is None or (before[0] == "N" and before[1] != "Y"):
-            raise Refused("there is no copy of this file on that node; nothing was changed")
+            raise Refused("no copy of this file on that node; nothing was changed")
         has, wants, _ = before
         if wants == "N":
-            raise Refused("the copy is released for removal and is not checked any more; nothing was changed")
+            raise Refused("copy is released, so it is not checked any more; nothing was changed")
         if has != "M":
             _keep_evidence(index, file_id, node_id, has, "M")
             index.execute(
@@ -82,7 +82,7 @@ def suspect(index: Index, file_id: int, node_id: int, now: datetime.datetime) ->
 
 
 def _keep_evidence(index: Index, file_id: int, node_id: int, before: str, after: str) -> None:
-    """A good copy that is bad from now on may be replaced by a pull, anything that was not there before may not."""
+    """Keep the evidence of a copy that was good, so that a pull may replace it; delete that of an absent copy."""
     if before == "Y" and after in ("M", "X"):
         once_good(index, node_id, [file_id])
     elif "N" in (before, after):
@@ -90,7 +90,7 @@ def _keep_evidence(index: Index, file_id: int, node_id: int, before: str, after:
 
 
 class _CopyState(NamedTuple):
-    """COLUMNS."""
+    """The columns COLUMNS of a copy."""
 
     has_file: str
     wants_file: str
@@ -98,7 +98,7 @@ class _CopyState(NamedTuple):
 
 
 def _copy(index: Index, file_id: int, node_id: int) -> _CopyState | None:
-    """The copy's row as it is now, locked for the rest of the transaction."""
+    """Return the copy's row, and lock it until the transaction ends."""
     lock = index.dialect.for_update
     sql = f"SELECT {', '.join(COLUMNS)} FROM archivefilecopy WHERE file_id = ? AND node_id = ?{lock}"
     return index.fact(_CopyState, sql, (file_id, node_id), ready=int)
@@ -110,5 +110,5 @@ def _insert(
     columns = ("file_id", "node_id", *COLUMNS, "last_update")
     cursor = index.execute(index.insert_ignore("archivefilecopy", columns), (file_id, node_id, *values, now))
     if cursor.rowcount != 1:
-        raise Refused("another program recorded this copy at the same moment; look at it, and try again")
+        raise Refused("another program recorded this copy at the same time; check it, and try again")
     return True

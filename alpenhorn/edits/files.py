@@ -1,14 +1,13 @@
-"""What the index says of a file itself: rows created by hand, and the length and MD5 sum corrected.
+"""Changes of a file's own row: creation, and correction of its length and MD5 sum.
 
-A new length or MD5 sum makes every copy that was good by the old one suspect, whatever is wanted of it: those that
-are released too, since the rule for deletion counts good copies that are released on archive nodes, and a copy of
-which nobody knows whether it has the right bytes must not be what lets another one go.  What is wanted of a copy
-stays as it is: who released it has not changed their mind, and a suspect one goes as well once that is safe.
-Corrupt copies become suspect too, since they may be what the new values say; those that are released stay corrupt,
-as no check reads them.
+A new length or MD5 sum makes every good copy suspect, also released ones: the rule for deletion counts released good
+copies on archive nodes, and a copy that may have the wrong bytes must not permit the deletion of another.  wants_file
+is kept, so released copies stay released and are deleted once that is safe.
+Corrupt copies become suspect, too, since they may match the new values; released ones stay corrupt, as no check reads
+them.
 
-A deletion that is under way would give a copy that it could not remove its old state back; so the claims on the
-file's copies are taken away, and what is left there stays suspect until it has been read.
+A deletion in progress would restore the old state of a copy that it cannot delete.  So the claims on the file's copies
+are deleted, and these copies stay suspect until a check has read them.
 """
 
 from __future__ import annotations
@@ -40,8 +39,11 @@ class _Facts(NamedTuple):
 
 
 class Modified(NamedTuple):
-    """`size_b` and `md5sum` as they are now; `suspect`: ids of the nodes whose copies became suspect; `corrupt`: of
-    those whose copies are wanted and still recorded as corrupt, by the old values."""
+    """The result of a change.
+
+    `size_b` and `md5sum`: the current values; `suspect`: ids of the nodes whose copies became suspect; `corrupt`: ids
+    of the nodes whose wanted copies stay recorded as corrupt, by the old values.
+    """
 
     changed: bool
     size_b: int | None
@@ -53,14 +55,14 @@ class Modified(NamedTuple):
 def create(
     index: Index, acq_id: int, acq: str, name: str, size_b: int, md5sum: str, now: datetime.datetime
 ) -> None:
-    """Create a file without copies.  `md5sum`: hex, lower case.  Raises Refused when there is one of that name."""
+    """Create a file without copies.  `md5sum`: hex, lower case.  Raises Refused if its name exists."""
     refuse_taken(index, acq_id, acq, name)
 
     def work() -> None:
         sql = index.insert_ignore("archivefile", COLUMNS)
         index.execute(sql, (acq_id, name, size_b, md5sum, now))
         there = index.fact(_Named, THERE, (acq_id, name))
-        # The same was made by us, when the answer to the commit got lost.
+        # An equal row was created by this command, if the answer to the commit was lost.
         if there is None or there != (name, size_b, md5sum):
             raise _taken(acq, name, name if there is None else there.name)
 
@@ -68,7 +70,7 @@ def create(
 
 
 def refuse_taken(index: Index, acq_id: int, acq: str, name: str) -> None:
-    """Raises Refused when the acquisition has a file of that name, or one whose name the index takes for the same."""
+    """Raise Refused if the acquisition has a file of that name, or one whose name compares as equal."""
     there = index.fact(_Named, THERE, (acq_id, name))
     if there is not None:
         raise _taken(acq, name, there.name)
@@ -78,12 +80,12 @@ def _taken(acq: str, name: str, there: str) -> Refused:
     path = f"{acq}/{name}"
     if there == name:
         return Refused(
-            f"there is a file {path!r} already; nothing was changed"
+            f"file {path!r}: exists already; nothing was changed"
             f" (to change its length or MD5 sum: alpenhorn file modify {path})"
         )
     return Refused(
-        f"the index takes {name!r} for the name of the file {there!r} of {acq}, since its collation does not compare"
-        " byte for byte; nothing was changed; see: alpenhorn db check"
+        f"file {path!r}: same name as {there!r} in the index, whose collation does not compare bytes;"
+        " nothing was changed; see: alpenhorn db check"
     )
 
 
@@ -97,25 +99,25 @@ def modify(
     reverify: bool = True,
     known: tuple[int | None, str | None] | None = None,
 ) -> Modified:
-    """Set the length (bytes) and the MD5 sum (hex, lower case), where given.
+    """Set the length (bytes) and the MD5 sum (hex, lower case), unless None.
 
-    Where one of them differs from before, good and corrupt copies become suspect, unless `reverify` is off; and when
-    copies were verified by the old values, and which pulls failed, is forgotten.  That there was a good copy is not:
-    one that is not what the new values say is replaced.
-    `known`: the length and MD5 sum that the file must have until then.
-    Raises NotFound when the file is gone, and Refused when it has others than those `known`.
+    If one of them changes, good and corrupt copies become suspect (with `reverify`), and the times of verification and
+    failed pulls are deleted.  The evidence of good copies is kept, so that a pull may replace copies that do not match
+    the new values.
+    `known`: the length and MD5 sum that the file must have before.
+    Raises NotFound if the file was removed, Refused if it has other values than `known`.
     """
     lock = index.dialect.for_update
 
     def work() -> Modified:
-        # The file's row before its copies, as who records a check locks them.
+        # Lock the file's row before its copies, in the same order as the recording of a check.
         before = index.fact(_Facts, FACTS + lock, (file_id,))
         if before is None:
-            raise NotFound("the file was removed from the index meanwhile; nothing was changed")
-        # Those that are to be set: the same was done by us, when the answer to the commit got lost.
+            raise NotFound("the file was removed from the index in the meantime; nothing was changed")
+        # The new values were set by this command, if the answer to the commit was lost.
         if known is not None and tuple(before) not in (known, (size_b, md5sum)):
             raise Refused(
-                "the file's length or MD5 sum was changed meanwhile; nothing was changed; try again"
+                "another program changed the file's length or MD5 sum; nothing was changed; try again"
             )
         changed: dict[str, object] = {}
         if size_b not in (None, before.size_b):
@@ -153,7 +155,7 @@ def _doubt(index: Index, copy_ids: list[int], now: datetime.datetime) -> None:
 
 
 def _forget(index: Index, file_id: int, node_ids: list[int]) -> None:
-    """By node, since verifications have no index on files alone."""
+    """Delete times of verification and failed pulls; by node, since verifications have no index on files alone."""
     for marks, some in in_chunks(node_ids):
         index.execute(
             f"UPDATE sync_verification SET verified = ? WHERE file_id = ? AND node_id IN ({marks})",

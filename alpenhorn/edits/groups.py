@@ -1,4 +1,4 @@
-"""Groups created and changed."""
+"""Creation and changes of groups."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from alpenhorn.index.connection import Index
 
 
 def create(index: Index, values: Values) -> None:
-    """`values`: columns of storagegroup, `name` among them.  Raises Refused when the name is taken."""
+    """Create a group.  `values`: columns of storagegroup, including `name`.  Raises Refused if the name exists."""
     refuse_taken(index, "storagegroup", values["name"])
     index.retry(lambda: create_row(index, "storagegroup", values))
 
 
 def modify(index: Index, group_id: int, values: Values, edits: Mapping[str, TextEdit]) -> bool:
-    """Set columns, and change those in `edits` from what they are; return whether anything differed.
+    """Set columns, and apply `edits` to the values of others; return whether anything changed.
 
-    Raises NotFound when the group is gone, and what an edit raises.
+    Raises NotFound if the group was removed, and the errors of edits.
     """
     return index.retry(lambda: change(index, "storagegroup", group_id, values, edits))

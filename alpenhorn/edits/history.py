@@ -1,4 +1,4 @@
-"""Removal of what is old from the log of events and the runs."""
+"""Removal of old events and runs from the history."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PIECE = 2000  # rows in one transaction
 
 
 def prune(index: Index, before: datetime) -> Old:
-    """Remove the events from before that time (naive UTC), and the runs that ended before it; return how many.
+    """Remove events before a time (naive UTC), and runs that ended before it; return their numbers.
 
-    Never a run that is not ended, which may still be going, nor the last of each host.  In many short
-    transactions, with a pause after each as long as it took, so that a run beside it is not held up: on SQLite
-    it could not write meanwhile.  Whatever was removed stays so when it is cut short.
+    Runs without an end, which may be in progress, and the last run of each host are kept.  The removal is done in many
+    short transactions, each followed by a pause of the same length, since on SQLite a run cannot write during a
+    transaction.  An interrupted removal keeps what it has done.
     """
     events = runs = 0
     while ids := history.old_events(index, before, PIECE):
         events += _remove(index, "sync_event", ids)
     ids = history.old_runs(index, before)
     if ids:
-        # Before any is removed: a disk may still bear a note of it, and a run that the index does not know would mean
-        # that the index was restored.
+        # Before the removal: a disk may still refer to a run, and a run missing from the index would otherwise mean
+        # that the index was restored from a backup.
         index.retry(lambda: _note_pruned(index, max(ids)))
     for start in range(0, len(ids), PIECE):
         runs += _remove(index, "sync_run", ids[start : start + PIECE])

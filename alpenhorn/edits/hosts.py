@@ -1,4 +1,4 @@
-"""Hosts created, changed and deleted."""
+"""Creation, changes and deletion of hosts."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from alpenhorn.scan.names import NamedRow
 
 
 def create(index: Index, values: Values) -> None:
-    """`values`: columns of storagehost, `name` among them.  Raises Refused when the name is taken."""
+    """Create a host.  `values`: columns of storagehost, including `name`.  Raises Refused if the name exists."""
     refuse_taken(index, "storagehost", values["name"])
     index.retry(lambda: create_row(index, "storagehost", values))
 
 
 def modify(index: Index, host_id: int, values: Values) -> bool:
-    """Set those columns; return whether anything differed.  Raises NotFound when the host is gone."""
+    """Set columns; return whether anything changed.  Raises NotFound if the host was removed."""
     return index.retry(lambda: change(index, "storagehost", host_id, values, {}))
 
 
 def delete(index: Index, host: NamedRow, take_off: Sequence[int]) -> None:
-    """Delete a host; one that is gone already is no error.
+    """Delete a host; do nothing if it was deleted already.
 
-    `take_off`: ids of the nodes that are taken off it, where they are on it still; nothing else of them changes.
-    Raises Refused when another node is on it.
+    `take_off`: ids of nodes to remove from the host, if they are still on it; nothing else about them changes.
+    Raises Refused if another node is on it.
     """
     lock = index.dialect.for_update
 
     def work() -> None:
-        # With the host's row locked no node can be put on it: who does that has to look whether it is there.
+        # While the host's row is locked, no node can be put on it, since that reads the row under a lock.
         index.execute(f"SELECT id FROM storagehost WHERE id = ?{lock}", (host.id,)).fetchone()
         nodes = index.execute(
             f"SELECT id, name FROM storagenode WHERE host_id = ? ORDER BY id{lock}", (host.id,)
@@ -39,7 +39,7 @@ def delete(index: Index, host: NamedRow, take_off: Sequence[int]) -> None:
         others = [name for node_id, name in nodes if node_id not in take_off]
         if others:
             raise Refused(
-                f"node {others[0]} was put on host {host.name} meanwhile; nothing was changed; look at it:"
+                f"host {host.name}: node {others[0]} was added to it in the meantime; nothing was changed; see:"
                 f" alpenhorn host show {host.name}"
             )
         index.execute("UPDATE storagenode SET host_id = NULL WHERE host_id = ?", (host.id,))

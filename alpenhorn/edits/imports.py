@@ -1,4 +1,4 @@
-"""Import requests as users file them; what becomes of them is recorded in `imports.py`."""
+"""Creation of import requests; `alpenhorn.record.imports` records their results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alpenhorn.model.nodes import MARKER
 
 
 class ImportRequest(NamedTuple):
-    """`path` is relative to the node's root, "." being the root itself."""
+    """An import request.  `path`: relative to the node's root; "." is the root itself."""
 
     node_id: int
     path: str
@@ -23,12 +23,12 @@ def initialisation(node_id: int) -> ImportRequest:
 
 
 def file(index: Index, request: ImportRequest, now: datetime.datetime) -> bool:
-    """File the request, unless the same one is pending already (False)."""
+    """Create the request; return False if an equal one is pending."""
     return index.retry(lambda: file_within(index, request, now))
 
 
 def file_within(index: Index, request: ImportRequest, now: datetime.datetime) -> bool:
-    """The same as part of a transaction."""
+    """Create the request as `file` does, as a part of a transaction."""
     node_id, path, recurse, register = request
     cursor = index.execute(
         "INSERT INTO archivefileimportrequest (node_id, path, recurse, register, completed, timestamp)"

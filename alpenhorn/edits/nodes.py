@@ -1,4 +1,4 @@
-"""Nodes created and changed."""
+"""Creation and changes of nodes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from alpenhorn.plan.roots import Root, first_overlap
 from alpenhorn.record import separate
 from alpenhorn.record.manifest import distrust
 
-# Whoever changes one of these may have the node's disk in hand.
+# After a change of one of these columns, the node's disk may have been changed elsewhere.
 OUT_OF_SIGHT = {"active", "host_id", "root"}
-# After a change of one of these its copies may share their bytes with other names.
+# After a change of one of these columns, copies may be hard links or clones of other files.
 LINKABLE = {"archive", "host_id", "root"}
 
 
 class Edited(NamedTuple):
-    """`changed`: whether anything of the node differed; `requested`: whether its initialisation was requested."""
+    """`changed`: whether anything about the node changed; `requested`: whether its initialisation was requested."""
 
     changed: bool
     requested: bool
@@ -37,11 +37,14 @@ def create(
     initialise: bool = False,
     real: Mapping[str, str] | None = None,
 ) -> None:
-    """`values`: columns of storagenode without the group.  `group_id` None makes a group of the node's name.
-    `initialise` files the request for it.  `real`: where roots on its host lead, as far as that is known.
+    """Create a node, in one transaction.
 
-    All of it or nothing.  Raises Refused when one of the names is taken, or when its root and that of another node,
-    both active, overlap; NotFound when the host is gone.
+    `values`: columns of storagenode without the group.  `group_id` None: create a group with the node's name.
+    `initialise`: create the request for its initialisation.  `real`: resolved paths of roots on its host, as far as
+    known.
+
+    Raises Refused if one of the names exists, or if the roots of two active nodes would overlap; NotFound if the host
+    was removed.
     """
     refuse_taken(index, "storagenode", values["name"])
     if group_id is None:
@@ -69,16 +72,17 @@ def modify(
     initialise: bool = False,
     real: Mapping[str, str] | None = None,
 ) -> Edited:
-    """Set columns, and change those in `edits` from what they are.  `new_group`: make a group of that name, and move
-    the node there.  `initialise` files the request for it, unless there is one.  `real`: where roots on its host lead,
-    as far as that is known.
+    """Set columns of a node, and apply `edits` to the values of others, in one transaction.
 
-    All of it or nothing.  Raises NotFound when the node or the host is gone, Refused when the group's name is
-    taken or when its root and that of another node, both active, overlap by this edit, and what an edit raises.
+    `new_group`: create a group of that name, and move the node there.  `initialise`: create the request for its
+    initialisation, unless there is one.  `real`: resolved paths of roots on its host, as far as known.
+
+    Raises NotFound if the node or the host was removed; Refused if the group's name exists, or if the roots of two
+    active nodes would overlap; and the errors of edits.
     """
     if new_group and index.execute("SELECT id FROM storagegroup WHERE name = ?", (new_group,)).fetchone():
         raise Refused(
-            f"there is a group called {new_group!r} already; nothing was changed (to move the node there: --group)"
+            f"group {new_group!r}: exists already; nothing was changed (to move the node there: --group)"
         )
 
     def work() -> Edited:
@@ -97,9 +101,9 @@ def modify(
 
 
 def _refuse_overlap(index: Index, node_id: int, real: Mapping[str, str]) -> None:
-    """Keep one copy from being found, and counted, on two nodes.
+    """Raise Refused if roots overlap, since one copy would be found, and counted, on two nodes.
 
-    Only active nodes are in each other's way: disks that travel are mounted at one place, one after the other.
+    Only active nodes matter: transport disks may be mounted in turn at the same place.
     """
     row = index.execute(
         "SELECT n.name, n.root, h.id, h.name FROM storagenode n JOIN storagehost h ON h.id = n.host_id"
@@ -120,18 +124,17 @@ def _refuse_overlap(index: Index, node_id: int, real: Mapping[str, str]) -> None
     found = first_overlap(Root(name, root), others, real)
     if found:
         raise Refused(
-            f"{found}, and both would be active on host {host}; nothing was changed; give it another root with --root"
-            f" DIR, or first: alpenhorn node deactivate {found.other.node}"
+            f"{found}, and both would be active on host {host}; nothing was changed; set another root with --root"
+            f" DIR, or first run: alpenhorn node deactivate {found.other.node}"
         )
 
 
 def _require_host(index: Index, values: Values) -> None:
-    """Keep the host that a node is put on from being deleted at the same moment, which would leave the node on a host
-    that is not there."""
+    """Lock the host of a node; otherwise it could be deleted at the same time, and the node's host would be missing."""
     host_id = values.get("host_id")
     lock = index.dialect.in_share_mode
     if (
         host_id is not None
         and not index.execute(f"SELECT id FROM storagehost WHERE id = ?{lock}", (host_id,)).fetchone()
     ):
-        raise NotFound("the host was removed meanwhile; nothing was changed; see: alpenhorn host list")
+        raise NotFound("the host was removed in the meantime; nothing was changed; see: alpenhorn host list")

@@ -1,4 +1,4 @@
-"""Pins set and taken away."""
+"""Creation and removal of pins."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ def pin(
     until: datetime.datetime | None,
     now: datetime.datetime,
 ) -> None:
-    """Keep the file's copy on the node (0: on every node) from deletion; an earlier pin of the same is replaced.
+    """Pin the file's copy on the node (0: on every node); replace an earlier pin.
 
-    `now`: the index's own time.
+    `now`: the time of the index's server.
     """
 
     def work() -> None:
-        # A claim for deletion reads the pins with the copies locked, so that each of the two sees the other.
+        # A claim for deletion reads the pins while it has the copies locked; locking them here, too, prevents a
+        # deletion that misses the pin.
         lock = index.dialect.for_update
         if lock:
             index.execute(f"SELECT id FROM archivefilecopy WHERE file_id = ?{lock}", (file_id,))
@@ -34,7 +35,7 @@ def pin(
 
 
 def unpin(index: Index, file_id: int, node_id: int) -> bool:
-    """Take the pin away; False when there was none, or when it had run out."""
+    """Remove the pin; return False if there was none, or it had expired."""
 
     def work() -> bool:
         now = index.now()

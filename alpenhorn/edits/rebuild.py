@@ -1,6 +1,6 @@
-"""An empty index filled again: nodes, acquisitions, files and suspect copies, as manifests list them.
+"""Rebuild of an empty index from manifests: nodes, acquisitions, files and suspect copies.
 
-All within one transaction of the caller's, so that a rebuild that fails leaves the index empty.
+Call everything within one transaction, so that a failed rebuild leaves the index empty.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Listed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What the manifest of one node says of a file."""
+    """The length and MD5 sum of a file in the manifest of one node."""
 
     node: str
     size_b: int
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """`contradictions`: what was left out, by path, since manifests differ about it."""
+    """The result of a rebuild.  `contradictions`: by path, files that were left out because manifests differ."""
 
     files: int
     acqs: int
@@ -67,13 +67,13 @@ def require_empty(index: Index) -> None:
     )
     if files or copies:
         raise Refused(
-            f"the index {index.url} is not empty: it has {files} files and {copies} copies; only an index without files"
-            " is rebuilt: name another in [database] url and run alpenhorn db init"
+            f"index {index.url}: not empty: has {files} files and {copies} copies; to rebuild, set [database] url to a"
+            " new index and run `alpenhorn db init`"
         )
 
 
 def node_fault(index: Index, name: str, host: str, root: str) -> str:
-    """Why a node of that name cannot be made on a host; "" when it can, or is there as it would be made."""
+    """Return why a node cannot be created on a host; "" if it can, or exists with the same host and root."""
     there = index.fact(
         _NodePlace,
         "SELECT h.name AS host__name, n.root"
@@ -83,13 +83,13 @@ def node_fault(index: Index, name: str, host: str, root: str) -> str:
     if there is None or there == (host, root):
         return ""
     return (
-        f"the index has a node {name} already, on host {there.host} with the root {there.root}:"
-        f" alpenhorn node modify {name}"
+        f"node {name}: exists already, on host {there.host} with the root {there.root};"
+        f" to change it: alpenhorn node modify {name}"
     )
 
 
 class Filling:
-    """One rebuild, within a transaction.  `now`: naive UTC."""
+    """A rebuild, within a transaction.  `now`: naive UTC."""
 
     def __init__(self, index: Index, now: datetime) -> None:
         self._index = index
@@ -102,7 +102,7 @@ class Filling:
         return int(self._index.value(f"SELECT COALESCE(MAX(id), 0) FROM {table}"))
 
     def node(self, name: str, host: str, root: str, group: str) -> int:
-        """The id of the active node, made with its host and group where these are not there.  Raises Refused."""
+        """Return the id of the active node; create it, its host and its group if missing.  Raises Refused."""
         node_id = self._index.value("SELECT id FROM storagenode WHERE name = ?", (name,))
         if node_id is not None:
             return int(node_id)
@@ -126,7 +126,7 @@ class Filling:
         return create(self._index, table, {"name": name}) if row_id is None else int(row_id)
 
     def known(self, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of the (acquisition, file name) that are in the index by now, or were left out."""
+        """Return the pairs (acquisition, file name) that are in the index already, or were left out."""
         wanted = set(names)
         return (wanted & self._left_out.keys()) | set(self._files(wanted))
 
@@ -173,7 +173,7 @@ class Filling:
         )
 
     def _files(self, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], _File]:
-        """(id, length, MD5 sum) of those that are in the index."""
+        """Return the rows of the files that are in the index, by (acquisition, file name)."""
         by_acq: dict[str, list[str]] = {}
         for acq, name in pairs:
             if acq in self._acqs:

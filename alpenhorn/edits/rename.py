@@ -1,4 +1,4 @@
-"""Hosts, groups and nodes renamed."""
+"""Renaming of hosts, groups and nodes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from alpenhorn.scan.names import KINDS, NamedRow
 
 
 def rename(index: Index, kind: str, row: NamedRow, name: str, now: datetime.datetime) -> None:
-    """`kind`: host, group or node.  Of a node the name that it had is kept, by which its storage is marked.
+    """Rename a row.  `kind`: host, group or node.  A node's former name is kept, since the marker has it.
 
-    Raises Refused when another row has the new name, or this one was renamed meanwhile, NotFound when it is gone.
+    Raises Refused if another row has the new name, or this one was renamed in the meantime; NotFound if it was removed.
     """
     table, _ = KINDS[kind]
     lock = index.dialect.for_update
@@ -23,12 +23,12 @@ def rename(index: Index, kind: str, row: NamedRow, name: str, now: datetime.date
     def work() -> None:
         found = index.execute(f"SELECT name FROM {table} WHERE id = ?{lock}", (row.id,)).fetchone()
         if found is None:
-            raise NotFound(f"the {kind} {row.name!r} was removed meanwhile; nothing was changed")
+            raise NotFound(f"{kind} {row.name!r}: was removed in the meantime; nothing was changed")
         if found[0] not in (row.name, name):
             raise Refused(
-                f"the {kind} {row.name!r} was renamed to {found[0]!r} meanwhile; nothing was changed"
+                f"{kind} {row.name!r}: was renamed to {found[0]!r} in the meantime; nothing was changed"
             )
-        # The second time this is run, when the answer to the first commit was lost, it has the name already.
+        # It already has the name if this is a retry after the answer to the commit was lost.
         index.execute(f"UPDATE {table} SET name = ? WHERE id = ?", (name, row.id))
         if kind == "node":
             columns = ("node_id", "name", "renamed")

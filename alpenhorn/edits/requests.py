@@ -1,4 +1,4 @@
-"""Copy requests created and cancelled, many at a time, and their back-off forgotten."""
+"""Creation and cancellation of many copy requests at a time, and removal of their failed attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alpenhorn.listings.states import REQUEST_PENDING
 def create(
     index: Index, parts: Sequence[SelectionPart], node_id: int, group_id: int, now: datetime.datetime
 ) -> int:
-    """Request the files of a selection made by `new_requests`, and return how many it was."""
+    """Request the files of a selection made by `new_requests`; return their number."""
 
     def work() -> int:
         created = 0
@@ -35,8 +35,10 @@ def create(
 def create_for(
     index: Index, file_ids: Sequence[int], node_id: int, group_id: int, now: datetime.datetime
 ) -> int:
-    """Request files whatever is known of their source, but for those for which one into the group is pending;
-    return how many were requested."""
+    """Request files, whatever the state of their source, unless a request into the group is pending.
+
+    Returns the number of new requests.
+    """
     parts = [
         SelectionPart(
             f"FROM archivefile f WHERE f.id IN ({some_marks}) AND NOT EXISTS"
@@ -50,16 +52,16 @@ def create_for(
 
 
 def cancel_selection(index: Index, parts: Sequence[SelectionPart]) -> int:
-    """Cancel the requests of a selection made by `pending_requests`, and return how many it was."""
+    """Cancel the requests of a selection made by `pending_requests`; return their number."""
 
     state = "u.completed = 0 AND u.cancelled = 0"
     return update(index, "archivefilecopyrequest", {"cancelled": 1}, state, "r.id", parts)
 
 
 def cancel(index: Index, ids: Sequence[int]) -> int:
-    """Cancel those requests which are pending, and return how many it was.
+    """Cancel the pending requests among those given; return their number.
 
-    Raises NotFound, and cancels none, when one does not exist.
+    Raises NotFound, and cancels none, if one does not exist.
     """
     return index.retry(lambda: _cancel(index, ids))
 
@@ -78,9 +80,9 @@ def _cancel(index: Index, ids: Sequence[int]) -> int:
 
 
 def forget_attempts(index: Index, ids: Sequence[int] | None) -> int:
-    """Let the next run try those requests again, or all, as if none had failed; return how many had.
+    """Delete the failed attempts of requests (None: of all), so that the next run tries them; return their number.
 
-    Raises NotFound, and changes none, when one does not exist.
+    Raises NotFound, and changes none, if one does not exist.
     """
 
     def work() -> int:

@@ -1,6 +1,6 @@
-"""One row inserted or changed by its columns' names; for the edits of hosts, groups and nodes.
+"""Insertion and changes of one row by names of columns, for hosts, groups and nodes.
 
-To be called inside `Index.retry`.  Table and column names are ours, never a user's.
+Call these functions inside `Index.retry`.  Names of tables and columns never come from the user.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ KIND_OF = {table: kind for kind, (table, _) in names.KINDS.items()}
 
 
 def refuse_taken(index: Index, table: str, name: str, but: int = 0) -> None:
-    """Raises Refused when a row has the name, other than that with the id `but`.  To be called before the work
-    that creates or renames a row."""
+    """Raise Refused if a row other than `but` (an id) has the name.  Call it before creating or renaming a row."""
     if (
         index.execute(f"SELECT id FROM {table} WHERE name = ? AND id <> ?", (name, but)).fetchone()
         is not None
@@ -29,10 +28,10 @@ def refuse_taken(index: Index, table: str, name: str, but: int = 0) -> None:
 
 
 def create(index: Index, table: str, values: Values) -> int:
-    """Insert a row whose name no other has, and return its id.
+    """Insert a row with a new name, and return its id.
 
-    A row that is there with the same texts counts as made by us: the work is run again when the answer to
-    its commit got lost.  Raises Refused when the name was taken meanwhile.
+    An existing row with the same texts counts as created by this call, which is retried if the answer to its commit is
+    lost.  Raises Refused if another row has the name.
     """
     columns = list(values)
     cursor = index.execute(index.insert_ignore(table, columns), tuple(values.values()))
@@ -48,17 +47,16 @@ def create(index: Index, table: str, values: Values) -> int:
 def _taken(table: str, name: str) -> Refused:
     kind = KIND_OF[table]
     return Refused(
-        f"there is a {kind} called {name!r} already; nothing was changed"
-        f" (to change it: alpenhorn {kind} modify {name})"
+        f"{kind} {name!r}: exists already; nothing was changed (to change it: alpenhorn {kind} modify {name})"
     )
 
 
 def change(index: Index, table: str, row_id: int, values: Values, edits: Mapping[str, TextEdit]) -> bool:
-    """Set columns of a row, and return whether anything differed from before.
+    """Set columns of a row; return whether anything changed.
 
-    `edits` are columns whose new value follows from the old one.  The row is read under a lock, so that
-    what another program wrote meanwhile is neither missed nor undone; columns that are not named here are
-    not touched.  Raises NotFound when the row is gone.
+    `edits`: columns whose new value is computed from the old one.  The row is read under a lock, so that changes by
+    other programs are neither missed nor undone; other columns are not written.  Raises NotFound if the row was
+    removed.
     """
     columns = [*values, *edits]
     if not columns:
@@ -66,7 +64,7 @@ def change(index: Index, table: str, row_id: int, values: Values, edits: Mapping
     lock = index.dialect.for_update
     row = index.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?{lock}", (row_id,)).fetchone()
     if row is None:
-        raise NotFound(f"the {KIND_OF[table]} was removed meanwhile; nothing was changed")
+        raise NotFound(f"the {KIND_OF[table]} was removed in the meantime; nothing was changed")
     before = dict(zip(columns, row, strict=True))
     after = {**values, **{column: edit(before[column]) for column, edit in edits.items()}}
     changed = {column: value for column, value in after.items() if value != before[column]}

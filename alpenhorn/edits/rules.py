@@ -1,4 +1,4 @@
-"""The edges of replication by rule: set, cleared, and made up for."""
+"""Changes of rules, and execution of missed actions."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ class _Node(NamedTuple):
 
 
 def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool) -> bool:
-    """Set or clear one flag of the edge from a node into a group; return whether it was otherwise.
+    """Set or clear one action of the rule from a node to a group; return whether it changed.
 
-    The other flag stays as it is.  A row stays when neither flag is left, since another program may have made
-    it.  Raises Refused for an edge into the node's own group, NotFound when node or group is gone.
+    The other action is kept.  The row is kept even if both are cleared, since another program may have created it.
+    Raises Refused for a rule to the node's own group, NotFound if the node or group was removed.
     """
 
     def work() -> bool:
         node = index.fact(_Node, "SELECT name, group_id FROM storagenode WHERE id = ?", (node_id,))
         group = index.value("SELECT name FROM storagegroup WHERE id = ?", (group_id,))
         if node is None or group is None:
-            raise NotFound(f"the {'group' if node else 'node'} was removed meanwhile; nothing was changed")
+            raise NotFound(
+                f"the {'group' if node else 'node'} was removed in the meantime; nothing was changed"
+            )
         if on and node.group_id == group_id:
             raise Refused(
-                f"node {node.name} is itself in group {group}, and the rules ignore an edge from a node to its own"
-                " group; nothing was changed; name another group"
+                f"node {node.name} is in group {group}: a rule from a node to its own group has no effect; nothing was"
+                " changed; name another group"
             )
         lock = index.dialect.for_update
         before = index.value(
@@ -54,10 +56,10 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
     return index.retry(work)
 
 
-def make_up(index: Index, owed: Sequence[MissedAction], now: datetime.datetime) -> dict[Action, int]:
-    """File the requests and release the copies that edges owe, each edge in a transaction; return how many."""
+def make_up(index: Index, missed: Sequence[MissedAction], now: datetime.datetime) -> dict[Action, int]:
+    """Carry out missed actions, one transaction for each rule; return the numbers of requests and releases."""
     done = dict.fromkeys(Action, 0)
-    for one in owed:
+    for one in missed:
         if one.action is Action.AUTOSYNC:
             created = edit_requests.create(index, one.parts, one.edge.node_id, one.edge.group_id, now)
             done[Action.AUTOSYNC] += created

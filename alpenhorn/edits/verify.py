@@ -1,4 +1,4 @@
-"""Copies to be checked, and checks cancelled, many at a time."""
+"""Requests for checks of many copies at a time, and their cancellation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from alpenhorn.scan.copies_to_check import CheckSelection, RecordedState
 def request(
     index: Index, parts: Sequence[SelectionPart], selection: CheckSelection, now: datetime.datetime
 ) -> int:
-    """Have the copies of `parts`, made by `to_check` of the selection, checked, and return how many it was."""
+    """Request checks of the copies of `parts`, which `to_check` made from the selection; return their number."""
     settings = {"has_file": "M", "last_update": now}
     state = copies_to_check.known(selection.states, "u.")
 
     def work() -> int:
         for part in parts:
-            # Whether there was a good copy cannot be seen any more once it is suspect.
+            # Before the update, since has_file M does not show whether a copy was good.
             if RecordedState.HEALTHY in selection.states:
                 once_good_among(index, part.sql, part.values)
             if RecordedState.MISSING in selection.states:
@@ -33,9 +33,9 @@ def request(
 
 
 def cancel(index: Index, parts: Sequence[SelectionPart], state: RecordedState, now: datetime.datetime) -> int:
-    """Take the copies of `parts`, made by `to_cancel`, to be in that state, and return how many it was."""
+    """Cancel checks: set the copies of `parts`, which `to_cancel` made, to a state; return their number."""
     settings = {"has_file": str(state), "last_update": now}
     if state is RecordedState.MISSING:
-        # One that was free to go would be taken for removed, and nobody would miss it.
+        # Otherwise a removable copy would be recorded as removed, and its loss would go unnoticed.
         settings["wants_file"] = "Y"
     return update(index, "archivefilecopy", settings, copies_to_check.suspect("u."), "c.id", parts)

@@ -113,9 +113,7 @@ def complaint(found: FoundTables, url: str) -> str:
     if shape in (Shape.RC1, Shape.RC2):
         return f"index {url}: tables of alpenhorn {shape} ({why}); run `alpenhorn db upgrade`; nothing was changed"
     if shape is Shape.HALF:
-        return (
-            f"index {url}: {shape} ({why}); run `alpenhorn db upgrade` again to complete it; nothing was changed"
-        )
+        return f"index {url}: {shape} ({why}); run `alpenhorn db upgrade` again to complete it; nothing was changed"
     if shape is Shape.UNKNOWN:
         return (
             f"index {url}: {shape} ({why}); migrate it with the program that created it, or restore a backup;"

@@ -241,7 +241,7 @@ def _notes(facts: UpgradeFacts) -> list[str]:
     for node in facts.nodes:
         lost = [text for text in (_text(node.username), _text(node.address)) if text]
         if lost and not node.host_name:
-            notes.append(f"node {node.name}: has no host; {' and '.join(lost)} is dropped")
+            notes.append(f"node {node.name}: has no host; dropped: {', '.join(lost)}")
     marked = [node for node in facts.nodes if node.storage_type == TRANSPORT]
     if marked:
         notes.append(

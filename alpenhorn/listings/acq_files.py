@@ -11,7 +11,7 @@ from alpenhorn.listings.states import RANKS, group_word, word
 
 
 class AcqFile(NamedTuple):
-    """`state`: the word for the copy on a node, or for the best one in a group; empty when none was asked for."""
+    """A file.  `state`: of its copy on a node, or of its best copy in a group; empty if neither was requested."""
 
     name: str
     size_b: int | None
@@ -46,7 +46,7 @@ def files(index: Index, acq_id: int) -> Iterator[AcqFile]:
 
 
 def on_node(index: Index, acq_id: int, node_id: int, removed: bool = False) -> Iterator[AcqFile]:
-    """Those that are on the node, may be, or are missing there; with `removed` also those that were removed."""
+    """Yield the files with a present, suspect or missing copy on the node; with `removed`, also with a removed one."""
     sql = FILES.format(details=", c.has_file, c.wants_file", join=ON_NODE)
     for file in index.stream(_OnNode, sql, (node_id, acq_id)):
         if removed or file.has_file != "N" or file.wants_file == "Y":
@@ -54,7 +54,7 @@ def on_node(index: Index, acq_id: int, node_id: int, removed: bool = False) -> I
 
 
 def in_group(index: Index, acq_id: int, group_id: int, removed: bool = False) -> Iterator[AcqFile]:
-    """The same of a group, by the best of its copies."""
+    """Yield the files in a group, as `on_node` does, with the state of the best copy."""
     for file in index.stream(_InGroup, FILES.format(details=GROUP_RANK, join=""), (group_id, acq_id)):
         if file.best_rank is not None and (removed or file.best_rank != REMOVED):
             yield AcqFile(file.name, file.size_b, file.md5sum, group_word(file.best_rank))

@@ -1,4 +1,4 @@
-"""Acquisitions with the number and size of their files, in all or on a node or in a group."""
+"""Acquisitions with number and size of their files: all, on a node, or in a group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alpenhorn.index.facts import whole
 
 
 class AcqRow(NamedTuple):
-    """`bytes` counts the files whose length is known."""
+    """An acquisition.  `bytes`: total length of the files whose length is known."""
 
     name: str
     files: int
@@ -18,7 +18,7 @@ class AcqRow(NamedTuple):
 
 
 class PlaceRow(NamedTuple):
-    """What of an acquisition is on a node; `node` empty: in the whole group, each file once."""
+    """The files of an acquisition on a node; `node` empty: in the group, each file counted once."""
 
     group: str
     node: str
@@ -54,7 +54,7 @@ BY_GROUP = """
 
 
 def acqs(index: Index, *, node_id: int | None = None, group_id: int | None = None) -> Iterator[AcqRow]:
-    """All acquisitions; or those with files on a node or in a group, counting only these files."""
+    """Yield all acquisitions, or those with files on a node or in a group, counting only these files."""
     values: tuple[int, ...]
     if node_id is not None:
         sql, values = SOME.format(place="c.node_id = ?"), (node_id,)
@@ -67,7 +67,7 @@ def acqs(index: Index, *, node_id: int | None = None, group_id: int | None = Non
 
 
 def total(index: Index, acq_id: int) -> tuple[int, int]:
-    """Files and bytes of an acquisition."""
+    """Return number and total length of an acquisition's files."""
     files, bytes_ = index.execute(TOTAL, (acq_id,)).fetchone()
     return files, int(bytes_ or 0)
 

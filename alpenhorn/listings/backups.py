@@ -1,4 +1,4 @@
-"""Whether there is a recent backup of the index."""
+"""The newest backup of the index, and whether it is recent."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import ago, moment
 from alpenhorn.reasons import Code, Why
 
-# Between the server's clock when the backup was noted and now: more is no accident of two clocks.
+# Tolerated difference of clocks; a backup dated further in the future was dated by a wrong clock.
 AHEAD = timedelta(days=1)
 
 
 class NotedBackup(NamedTuple):
-    """`at`: the moment that it shows."""
+    """A recorded backup.  `at`: the time of its contents."""
 
     path: str
     at: datetime | None
 
 
 class Backups(NamedTuple):
-    """`newest`: None without any.  `first_run`: when the oldest run that is still known began; `now`: the server's."""
+    """`newest`: None if there is none; `first_run`: start of the oldest recorded run; `now`: the server's time."""
 
     newest: NotedBackup | None
     first_run: datetime | None
@@ -38,7 +38,7 @@ def load(index: Index) -> Backups:
 
 
 def fault(backups: Backups, within_s: float) -> Why:
-    """Why there is no backup younger than `within_s`; "" when there is one, or the index is younger than that."""
+    """Return the fault if there is no backup younger than `within_s`; "" if there is, or the index is younger."""
     within = timedelta(seconds=within_s)
     newest, first = backups.newest, backups.first_run
     if newest is None or newest.at is None:

@@ -1,4 +1,4 @@
-"""What `alpenhorn doctor` asks the index: where files come from, how the last run went, may it be written."""
+"""Facts from the index for `alpenhorn doctor`: sources of files, the last run, permission to write."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from alpenhorn.scan import conditions, media, names
 from alpenhorn.scan.former_names import former_names
 from alpenhorn.scan.topology import Topology, load
 
-EARLIER = 1000  # finished requests of each group that tell where its files come from
-RUNS = 100_000  # runs of all hosts, among which the last one of a host is looked for
+EARLIER = 1000  # finished requests of each group to search for sources of its files
+RUNS = 100_000  # runs of all hosts to search for the last one of a host
 
 PENDING = """
     SELECT n.id FROM storagenode n WHERE n.id IN ({nodes})
@@ -41,7 +41,7 @@ LAST_RUN = f"""
 INITIALISED = (
     "SELECT node_id FROM archivefileimportrequest WHERE node_id IN ({marks}) AND completed = 0 AND path = ?"
 )
-# Each needs a right of its own, and none finds a row.
+# Each statement needs another privilege; none matches a row.
 WRITES = (
     "UPDATE storagehost SET name = name WHERE 1 = 0",
     "DELETE FROM sync_claim WHERE 1 = 0",
@@ -50,20 +50,22 @@ WRITES = (
 
 
 class Marks(NamedTuple):
-    """What the next run does to the marks of this host's nodes: the ids of those that it marks first, and
-    (id, name) of what a root may still be called since its node was renamed."""
+    """Markers that the next run will write.
+
+    Ids of this host's nodes that get their first marker, and (id, former name) of renamed nodes, whose markers may
+    still have the former name.
+    """
 
     initialised_next: frozenset[int] = frozenset()
     former_names: frozenset[tuple[int, str]] = frozenset()
 
 
 class HostFacts(NamedTuple):
-    """What the index says that concerns one host.
+    """Facts from the index about one host.
 
-    `unknown`: why the host is none of the index's, with near names; "" when it is one.  `sources`: the ids of
-    nodes on other hosts from which this one's groups get files.  `served`: the ids of this host's nodes from
-    which groups on other hosts get files.
-    `media`: what it knows of the media of all nodes; `conditions`: what lasts, as the host's runs met it.
+    `unknown`: message with similar names if the host is not in the index, "" if it is.  `sources`: ids of nodes on
+    other hosts from which this host's groups get files.  `served`: ids of this host's nodes from which groups on other
+    hosts get files.  `media`: the recorded media of all nodes; `conditions`: lasting problems of this host's runs.
     """
 
     topology: Topology
@@ -78,11 +80,11 @@ class HostFacts(NamedTuple):
 
 
 def facts(index: Index, host: str) -> HostFacts:
-    """Raises IndexUnusable, also for tables and columns that are missing."""
+    """Return the facts.  Raises IndexUnusable, also for missing tables and columns."""
     try:
         return _facts(index, host)
     except (pw.OperationalError, pw.ProgrammingError) as error:
-        raise IndexUnusable(f"the index {index.url} cannot be read as it is: {error}") from error
+        raise IndexUnusable(f"index {index.url}: cannot be read: {error}") from error
 
 
 def _facts(index: Index, host: str) -> HostFacts:
@@ -125,7 +127,7 @@ def _last_run(index: Index, host: str) -> RunRow | None:
 
 
 def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[int]:
-    """Those of `nodes` from which something is pending into `groups`, or comes by rule, or came of late."""
+    """Return the nodes among `nodes` that are sources for `groups`: by pending or recent requests, or by rule."""
     wanted = sorted(groups)
     found = {node for node, group in index.execute(EDGES).fetchall() if group in groups}
     for group in wanted:
@@ -138,7 +140,7 @@ def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[
 
 
 def try_to_write(index: Index) -> None:
-    """Raise IndexUnusable when this user may not change rows; none is changed."""
+    """Raise IndexUnusable if this user may not change rows; no row is changed."""
     with index.transaction():
         for statement in WRITES:
             index.execute(statement)

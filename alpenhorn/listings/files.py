@@ -1,4 +1,4 @@
-"""Files and copies, chosen by where they are and in which state, in the order of their paths."""
+"""Files and copies, selected by place and state, in the order of their paths."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from alpenhorn.listings.states import HEALTHY, condition, group_word, word
 
 
 class FileFilter(NamedTuple):
-    """Ids of rows, and the state flags of `states.CONDITIONS`.
+    """A filter: ids of rows, and states (keys of `states.CONDITIONS`).
 
-    `nodes`, `groups`: places where the file has a copy in one of `states`; `absent_…`: places without a
-    healthy copy.  One of these places is enough, or `every` one must fit.  `sync_from` and `sync_to`: a
-    node that has the file and a group that has not.
+    `nodes`, `groups`: places where the file has a copy in one of `states`; `absent_…`: places without a healthy copy.
+    One matching place is enough; with `every`, all must match.  `sync_from` and `sync_to`: a node that has the file,
+    and a group that lacks it.
     """
 
     acqs: tuple[int, ...] = ()
@@ -33,7 +33,7 @@ class FileFilter(NamedTuple):
 
 
 class FileRow(NamedTuple):
-    """`state` and `space_b` (bytes used on the medium) are set for a list of one node or group."""
+    """A file.  `state` and `space_b` (bytes used on the medium): only in a listing of one node or group."""
 
     acq: str
     name: str
@@ -49,7 +49,7 @@ class FileRow(NamedTuple):
 
 
 class _FileColumns(NamedTuple):
-    """`has_file`, `wants_file` and `space_b` of a copy on one node, or the `best_rank` of those in a group."""
+    """A row.  For a node: `has_file`, `wants_file` and `space_b` of its copy; for a group: `best_rank` of its copies."""
 
     acq: str
     name: str
@@ -127,7 +127,7 @@ TRANSFERS = """
 
 
 def files(index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int = 0) -> Iterator[FileRow]:
-    """The files that fit, with their state on the node or in the group of that id."""
+    """Yield the files that match, with their state on the node or in the group."""
     details, join = "", ""
     values: list[Any] = []
     if node_id:
@@ -149,7 +149,7 @@ def files(index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int =
 
 
 def _where(chosen: FileFilter) -> tuple[str, list[Any]]:
-    """The condition on archivefile `f`, and its values."""
+    """Return the condition on archivefile `f`, and its values."""
     terms: list[str] = []
     values: list[Any] = []
     if chosen.acqs:
@@ -180,7 +180,7 @@ def _places(chosen: FileFilter) -> tuple[list[str], list[Any]]:
             places.append(WITH_COPY.format(f"{IN_GROUPS.format('?')} AND {state}"))
             values.append(group_id)
     elif chosen.nodes or chosen.groups:
-        # One subquery for all places lets the database begin with it, which a chain of ORs does not.
+        # One subquery for all places, which the database can evaluate first, unlike a chain of ORs.
         place = f"(c.node_id IN ({marks(chosen.nodes)}) OR {IN_GROUPS.format(marks(chosen.groups))})"
         places.append(WITH_COPY.format(f"{place} AND {state}"))
         values += [*chosen.nodes, *chosen.groups]
@@ -194,7 +194,7 @@ def _places(chosen: FileFilter) -> tuple[list[str], list[Any]]:
 
 
 def copies(index: Index, chosen: FileFilter) -> Iterator[CopyRow]:
-    """The copies of `acqs` on any of `nodes` and `groups` in one of `states`; each list empty: anywhere."""
+    """Yield the copies of `acqs` on `nodes` and in `groups` in one of `states`; an empty list matches all."""
     terms, values = [condition(chosen.states)], []
     if chosen.nodes or chosen.groups:
         terms.append(f"(c.node_id IN ({marks(chosen.nodes)}) OR {IN_GROUPS.format(marks(chosen.groups))})")
@@ -207,7 +207,7 @@ def copies(index: Index, chosen: FileFilter) -> Iterator[CopyRow]:
 
 
 def copies_of(index: Index, file_id: int) -> list[CopyRow]:
-    """All copies of a file, whatever their state."""
+    """Return all copies of a file, in any state."""
     sql = COPIES.format(where="c.file_id = ?")
     return index.facts(CopyRow, sql, (file_id,), ready=bool, last_update=moment)
 
@@ -218,14 +218,14 @@ def copy_of(index: Index, file_id: int, node_id: int) -> CopyRow | None:
 
 
 def details(index: Index, file_id: int) -> FileRow:
-    """A file's own row."""
+    """Return a file's own row."""
     sql = FILES.format(details="", join="", where="f.id = ?")
     (row,) = index.facts(FileRow, sql, (file_id,), registered=moment)
     return row
 
 
 def group_states(index: Index, file_id: int) -> list[tuple[str, str]]:
-    """(group, word) for the groups that have, or had, a copy."""
+    """Return (group, state) for the groups that have, or had, a copy."""
     rows = index.execute(
         "SELECT g.name, MIN(INSTR('YMXN', c.has_file)) FROM archivefilecopy c"
         " JOIN storagenode n ON n.id = c.node_id JOIN storagegroup g ON g.id = n.group_id"
@@ -236,7 +236,7 @@ def group_states(index: Index, file_id: int) -> list[tuple[str, str]]:
 
 
 def transfers_of(index: Index, file_id: int) -> list[FileRequestRow]:
-    """All requests for a file, oldest first."""
+    """Return all requests for a file, oldest first."""
     return index.facts(
         FileRequestRow,
         TRANSFERS,

@@ -1,7 +1,7 @@
-"""The log of what happened to copies, and the runs.
+"""The history of copies, and the runs.
 
-The log may have 10^9 rows: it is read from its newest end, through an index for each way in, and no further than
-asked for.
+The history may have 10^9 rows: it is read from the newest event back, with an index for each kind of query, and only as
+far as requested.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from alpenhorn.reasons import Reason, recorded
 
 
 class EventRow(NamedTuple):
-    """`path` and `node` None: the row that they stand in is gone; `run_id` None: not by a run."""
+    """An event.  `path` and `node` None: the row of the file or node was removed; `run_id` None: not by a run."""
 
     at: datetime
     run_id: int | None
@@ -45,13 +45,13 @@ class _EventColumns(NamedTuple):
 
 
 class Old(NamedTuple):
-    """How much there is to be removed."""
+    """Numbers of old events and runs."""
 
     events: int
     runs: int
 
 
-# The newest first, in the order of the index that leads to them; what concerns it is joined to those rows only.
+# The newest first, in the order of the index; other tables are joined to these rows only.
 EVENTS = """
     SELECT e.at, e.run_id, r.host, e.file_id, a.name AS acq__name, f.name, e.node_id, n.name AS node__name, e.what,
            e.why, e.code
@@ -66,7 +66,7 @@ RUNS = f"""
     SELECT {COLUMNS} FROM sync_run
     WHERE {{condition}} ORDER BY id DESC LIMIT ?
 """
-# A run that holds no end may still be going, and the last run of a host is what `status` shows of it.
+# Not runs without an end, which may be in progress, nor the last run of a host, which `status` shows.
 OLD_RUNS = """
     ended IS NOT NULL AND ended < ?
     AND id NOT IN (SELECT last FROM (SELECT MAX(id) AS last FROM sync_run GROUP BY host) l)
@@ -81,13 +81,13 @@ def events(
     run_id: int | None = None,
     since: datetime | None = None,
 ) -> list[EventRow]:
-    """The newest `limit` events that fit all that is given, newest last.
+    """Return the newest `limit` events that match all arguments, newest last.
 
-    Those of a file or of a run are in the order in which they were recorded; those of a node, which may be many
-    more, in the order of their times, which hosts whose clocks differ may give otherwise.
+    Events of a file or a run are in the order in which they were recorded.  Events of a node, which may be many more,
+    are in the order of their times, which may differ from that if hosts' clocks differ.
     """
     by_id = file_id is not None or run_id is not None
-    # A + before a column keeps SQLite from taking its index, behind which there may be far more rows.
+    # A + before a column prevents SQLite from using its index, which may match far more rows.
     own = "+" if by_id else ""
     given = (
         ("file_id = ?", file_id),
@@ -120,21 +120,21 @@ def events(
 
 
 def runs(index: Index, limit: int, since: datetime | None = None) -> list[RunRow]:
-    """The last `limit` runs, those that began at `since` or later, newest last."""
+    """Return the last `limit` runs that began at `since` or later, newest last."""
     condition, values = ("1 = 1", ()) if since is None else ("started >= ?", (since,))
     return run_rows(index, RUNS.format(condition=condition), (*values, limit))[::-1]
 
 
 def run(index: Index, run_id: int) -> RunRow:
-    """Raises NotFound."""
+    """Return a run.  Raises NotFound."""
     found = run_rows(index, RUNS.format(condition="id = ?"), (run_id, 1))
     if not found:
-        raise NotFound(f"no run has the number {run_id}; see: alpenhorn history")
+        raise NotFound(f"run {run_id}: not found; see: alpenhorn history")
     return found[0]
 
 
 def old(index: Index, before: datetime) -> Old:
-    """What there is from before that time and may be removed."""
+    """Count the events and runs before a time that may be removed."""
     return Old(
         index.value("SELECT COUNT(*) FROM sync_event WHERE at < ?", (before,)),
         index.value(f"SELECT COUNT(*) FROM sync_run WHERE {OLD_RUNS}", (before,)),
@@ -142,7 +142,7 @@ def old(index: Index, before: datetime) -> Old:
 
 
 def old_events(index: Index, before: datetime, limit: int) -> list[int]:
-    """The ids of some of those events, the oldest."""
+    """Return the ids of the oldest `limit` events before a time."""
     return index.values("SELECT id FROM sync_event WHERE at < ? ORDER BY at LIMIT ?", (before, limit))
 
 

@@ -1,4 +1,4 @@
-"""Copy requests as they are listed and described."""
+"""Copy requests for listings and descriptions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def request_state(completed: bool, cancelled: bool, attempts: int = 0) -> Reques
 
 
 class RequestRow(NamedTuple):
-    """Names are None where the row that they stand in is gone; `attempts` and so on are of failed ones."""
+    """A request.  Names are None if the row was removed; `attempts` and later fields are about failed attempts."""
 
     id: int
     acq: str | None
@@ -90,7 +90,7 @@ STATES = {
     RequestState.DONE: "r.completed = 1",
     RequestState.CANCELLED: "r.cancelled = 1 AND r.completed = 0",
 }
-# Lets the index on (group, completed, cancelled) find what is pending among all that was ever done.
+# Lets the engines find pending requests with the index on (group, completed, cancelled).
 ANY_GROUP = "r.group_to_id IN (SELECT id FROM storagegroup)"
 
 
@@ -102,7 +102,7 @@ def requests(
     group_id: int | None = None,
     acq_id: int | None = None,
 ) -> Iterator[RequestRow]:
-    """Requests in that state (pending: also those that are failing), oldest first."""
+    """Yield the requests in a state (pending includes failing), oldest first."""
     terms, values = [STATES[state]], []
     given = {"r.node_from_id": node_id, "r.group_to_id": group_id, "f.acq_id": acq_id}
     for column, value in given.items():
@@ -116,13 +116,13 @@ def requests(
 
 
 def request(index: Index, request_id: int) -> RequestRow:
-    """Raises NotFound."""
+    """Return a request.  Raises NotFound."""
     row = index.fact(RequestRow, REQUESTS.format(where="r.id = ?"), (request_id,), **CONVERT)
     if row is None:
-        raise NotFound(f"no request with the id {request_id}; see: alpenhorn request list")
+        raise NotFound(f"request {request_id}: not found; see: alpenhorn request list")
     return _explained(row)
 
 
 def _explained(row: RequestRow) -> RequestRow:
-    """With the error as a reason, which its text and its code make together."""
+    """Return the row with the error as a reason, made from its text and code."""
     return row if row.error is None else row._replace(error=recorded(row.error, row.code))

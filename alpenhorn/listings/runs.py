@@ -1,4 +1,4 @@
-"""Rows of runs, for all who show them."""
+"""Rows of runs, for all listings of runs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment, moment
 from alpenhorn.outside import parsed
 
-LATER = 1000  # runs after one that are looked at for one on the same nodes
+LATER = 1000  # maximum number of later runs to search for one on the same nodes
 COLUMNS = "id, host, nodes, started, ended, exit_status, done, failed, bytes, counts, pid, ending"
 AFTER = f"SELECT {COLUMNS} FROM sync_run WHERE id > ? ORDER BY id LIMIT {LATER}"
 
 
 class RunRow(NamedTuple):
-    """`ended` None: still running, or dead (`alpenhorn.coordinator.run_states`).  `counts`: kind of work to
-    {"done", "failed", "bytes"}; `pid`: of its process, None for a run of an earlier version; `ending`: why it did not
-    come to its end."""
+    """A run.
+
+    `ended` None: in progress, or killed (see `alpenhorn.coordinator.run_states`).  `counts`: kind of work to {"done",
+    "failed", "bytes"}; `pid`: of its process, None for runs of earlier versions; `ending`: why it ended early.
+    """
 
     id: int
     host: str
@@ -39,7 +41,7 @@ class RunRow(NamedTuple):
 
 
 def run_rows(index: Index, sql: str, values: Sequence[Any] = ()) -> list[RunRow]:
-    """The runs that a SELECT of COLUMNS finds."""
+    """Return the runs that a SELECT of COLUMNS finds."""
     return index.facts(RunRow, sql, values, started=known_moment, ended=moment, counts=_counts)
 
 
@@ -48,7 +50,7 @@ def after(index: Index, run_id: int) -> list[RunRow]:
 
 
 def _counts(text: str | None) -> dict[str, dict[str, int]]:
-    """By kind of work; nothing where the column has something else."""
+    """Parse the column `counts`; return an empty dict if it is invalid."""
     try:
         found = parsed(text or "{}")
         return {

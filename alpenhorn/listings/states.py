@@ -1,6 +1,6 @@
-"""The words for the state of a copy, and the same words as conditions on a row of archivefilecopy.
+"""States of copies: the words shown, and the conditions on rows of archivefilecopy.
 
-A copy without a row reads as has_file N; for it there is the word Absent.
+A copy without a row is Absent.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 ABSENT = "Absent"
 REQUEST_PENDING = "completed = 0 AND cancelled = 0"
 
-# What the flags of the lists choose: a copy that may be removed when space is needed still counts.
+# Conditions for the state flags of listings; a removable copy counts as healthy.
 CONDITIONS = {
     "healthy": "c.has_file = 'Y' AND c.wants_file IN ('Y', 'M')",
     "suspect": "c.has_file = 'M' AND c.wants_file IN ('Y', 'M')",
@@ -25,7 +25,7 @@ GROUP_WORDS = {"Y": "Present", "M": "Suspect", "X": "Corrupt", "N": ABSENT}
 
 
 def word(has: str | None, wants: str | None) -> str:
-    """The word shown for a copy; has None: there is no row."""
+    """Return the word for a copy's state; `has` None: there is no row."""
     if has is None:
         return ABSENT
     if has == "N":
@@ -40,11 +40,11 @@ def word(has: str | None, wants: str | None) -> str:
 
 
 def group_word(rank: int | None) -> str:
-    """The word for a group's state, from the position in RANKS of its best copy."""
+    """Return the word for a group's state; `rank`: position of its best copy in RANKS."""
     return GROUP_WORDS[RANKS[rank - 1]] if rank else ABSENT
 
 
 def condition(flags: Iterable[str]) -> str:
-    """The copies in any of those states (the keys of CONDITIONS); none given: the healthy ones."""
+    """Return a condition for copies in any of the states (keys of CONDITIONS); none given: healthy copies."""
     chosen = [CONDITIONS[flag] for flag in flags]
     return f"({' OR '.join(f'({text})' for text in chosen or [HEALTHY])})"

@@ -1,4 +1,4 @@
-"""How many files, of how many bytes, are on a node and in which state."""
+"""Numbers and sizes of files on nodes, by state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alpenhorn.model.nodes import GIB
 
 
 class FileTally(NamedTuple):
-    """`bytes` counts the files whose length is known."""
+    """A number of files.  `bytes`: total length of those whose length is known."""
 
     files: int = 0
     bytes: int = 0
@@ -23,7 +23,7 @@ class FileTally(NamedTuple):
 
 
 class NodeStats(NamedTuple):
-    """`good`: the copies with has_file Y; `states`: all copies by the word for their state."""
+    """`good`: copies with has_file Y; `states`: all copies by state."""
 
     good: FileTally
     states: dict[str, FileTally]
@@ -40,7 +40,7 @@ COPIES = """
 
 
 def of_nodes(index: Index, node_ids: Sequence[int]) -> dict[int, NodeStats]:
-    """By node id; one pass over the copies of all nodes, whose cost is that of counting them."""
+    """Return the numbers by node id, with one pass over the copies of the nodes."""
     found = {node_id: NodeStats(FileTally(), {}) for node_id in node_ids}
     for some in chunks(node_ids):
         for node_id, has, wants, files, bytes_ in index.execute(
@@ -55,8 +55,10 @@ def of_nodes(index: Index, node_ids: Sequence[int]) -> dict[int, NodeStats]:
 
 
 def fullness(node: NodeRow, good_bytes: int | None) -> float | None:
-    """The fraction of a node that is used: of its max_total_gb where it has one, else of the space that its
-    files and what was last seen free make up together; None when neither is known."""
+    """Return the used fraction of a node: of its max_total_gb if set, else of its files plus the free space last seen.
+
+    None if neither is known.
+    """
     if good_bytes is None:
         return None
     if node.max_total_gb:

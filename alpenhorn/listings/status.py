@@ -1,7 +1,7 @@
-"""What the status screen shows: every node, what waits for it, its last run, and what needs attention.
+"""The status screen: every node with its pending work and last run, and what needs attention.
 
-A handful of queries, each served by an index; copies are only counted in the states that are wrong, and
-summed on nodes where that tells how full they are.  Whether wrong ones can be mended is asked where there are any.
+A few queries, each served by an index.  Only copies in bad states are counted; sizes are summed only on nodes whose
+fullness depends on them; and repairs are looked for only where there are bad copies.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from alpenhorn.model.nodes import GIB
 from alpenhorn.scan import conditions, inodes, media
 
 BAD = (CONDITIONS["corrupt"], CONDITIONS["missing"])
-RUNS = 1000  # the runs looked at to find each node's last one
+RUNS = 1000  # number of runs to search for each node's last one
 
 
 class NodeStatus(NamedTuple):
-    """`full` is a fraction, None when unknown.  `incoming` are the requests into the node's group,
-    `outgoing` those with the node as their source, as (files, bytes).  `mendable`: how many of the corrupt and
-    missing copies could be requested from a good one, and are not yet.  `free_inodes`: None unless they are few."""
+    """A node.
+
+    `full`: used fraction, None if unknown.  `incoming`: requests into the node's group; `outgoing`: requests with the
+    node as source, both as (files, bytes).  `mendable`: number of corrupt and missing copies that could be requested
+    from a good copy and are not yet.  `free_inodes`: None unless they are few.
+    """
 
     node: storage.NodeRow
     full: float | None
@@ -43,15 +46,14 @@ class NodeStatus(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Files with a corrupt or missing copy of which no copy is good, nor suspect, anywhere; `example` is the
-    path of one."""
+    """Files with corrupt or missing copies, and no good or suspect copy anywhere; `example`: the path of one."""
 
     files: int
     example: str
 
 
 class Unverifiable(NamedTuple):
-    """Files that requests want and of which the index has no length or MD5 sum: the path of one, and its source."""
+    """Requested files without a recorded length or MD5 sum; with the path and source of one."""
 
     files: int
     example: str
@@ -59,7 +61,7 @@ class Unverifiable(NamedTuple):
 
 
 class _Example(NamedTuple):
-    """A file; `node`: the source of its request."""
+    """A requested file.  `node`: the source."""
 
     acq: str
     name: str
@@ -67,7 +69,7 @@ class _Example(NamedTuple):
 
 
 class Failing(NamedTuple):
-    """Pending requests of which attempts have failed."""
+    """Pending requests with failed attempts."""
 
     blame: str
     requests: int
@@ -75,9 +77,12 @@ class Failing(NamedTuple):
 
 
 class Status(NamedTuple):
-    """`runs`: the last ones, of all hosts, newest first; `hosts`: their names, as the index has them.  `restored`: why
-    nothing is deleted on this index, "" when it is; `media`: of nodes that were not as believed; `conditions`: what
-    lasts, with the hosts whose runs met it."""
+    """The status.
+
+    `runs`: the last runs of all hosts, newest first; `hosts`: names of all hosts.  `restored`: why deletions are
+    suspended on this index, "" if they are not; `media`: of nodes that were found changed; `conditions`: lasting
+    problems, with the hosts whose runs have them.
+    """
 
     nodes: list[NodeStatus]
     lost: Lost | None
@@ -100,7 +105,7 @@ WRONG = """
     WHERE c.node_id IN ({marks}) AND c.has_file = 'N' AND c.wants_file = 'Y'
     GROUP BY c.node_id, c.has_file
 """
-# A pull puts a good copy into a group that has none, from a node that is active onto one that is.
+# A pull can replace a copy if its group has no good copy, and both its node and a node with a good copy are active.
 MENDABLE = """
     SELECT c.node_id, COUNT(*) FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id
     WHERE c.node_id IN ({marks}) AND {state} AND n.active = 1
@@ -191,7 +196,7 @@ def status(index: Index) -> Status:
 
 
 def no_room(node: storage.NodeRow, full: float | None) -> bool:
-    """Whether a node takes no more files: at its max_total_gb, or not above its min_avail_gb."""
+    """Return whether a node takes no more files: it has reached its max_total_gb or min_avail_gb."""
     if node.max_total_gb and full is not None and full >= 1:
         return True
     return node.avail_gb is not None and node.avail_gb * GIB <= max(node.min_avail_gb * GIB, 0)

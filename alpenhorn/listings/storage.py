@@ -1,4 +1,4 @@
-"""Hosts, groups and nodes as their lists and descriptions show them.  Small tables, read whole."""
+"""Hosts, groups and nodes for listings and descriptions.  The tables are small and read completely."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GroupRow(NamedTuple):
 
 
 class NodeRow(NamedTuple):
-    """The `_gb` columns count GiB."""
+    """A node.  The `_gb` columns are in GiB."""
 
     id: int
     name: str
@@ -53,7 +53,7 @@ class NodeRow(NamedTuple):
 
 
 class ActionRow(NamedTuple):
-    """An automatic action on the edge from a node to a group."""
+    """A rule from a node to a group, with its actions."""
 
     node: str
     group: str
@@ -83,7 +83,7 @@ class _ImportColumns(NamedTuple):
 
 
 class PendingTransfersRow(NamedTuple):
-    """Pending requests from one node into one group; `bytes` counts those whose size is known."""
+    """Pending requests from one node to one group.  `bytes`: total length of files whose length is known."""
 
     node: str
     group: str
@@ -130,13 +130,13 @@ TRANSFERS = """
 
 
 def hosts(index: Index, host_id: int | None = None) -> list[HostRow]:
-    """All hosts, or one."""
+    """Return all hosts, or one."""
     where, values = _only("h.id", host_id)
     return index.facts(HostRow, HOSTS.format(where=where), values)
 
 
 def groups(index: Index, group_id: int | None = None) -> list[GroupRow]:
-    """All groups, or one."""
+    """Return all groups, or one."""
     where, values = _only("g.id", group_id)
     return index.facts(GroupRow, GROUPS.format(where=where), values)
 
@@ -149,7 +149,7 @@ def nodes(
     host_id: int | None = None,
     active: bool | None = None,
 ) -> list[NodeRow]:
-    """The nodes for which everything that is given holds."""
+    """Return the nodes that match all arguments."""
     given = {"n.id": node_id, "n.group_id": group_id, "n.host_id": host_id, "n.active": active}
     terms = {column: value for column, value in given.items() if value is not None}
     where = f"WHERE {' AND '.join(f'{column} = ?' for column in terms)}" if terms else ""
@@ -170,7 +170,7 @@ def _or_gone(name: str | None) -> str:
 
 
 def actions(index: Index, *, node_id: int | None = None, group_id: int | None = None) -> list[ActionRow]:
-    """The automatic actions from a node, or into a group."""
+    """Return the rules from a node, or to a group."""
     column, value = ("t.node_from_id", node_id) if node_id is not None else ("t.group_to_id", group_id)
     sql = ACTIONS.format(and_where=f"AND {column} = ?")
     return index.facts(ActionRow, sql, (value,), autosync=bool, autoclean=bool)
@@ -194,13 +194,13 @@ def pending_imports(index: Index, node_id: int) -> list[ImportRow]:
 def pending_transfers(
     index: Index, *, node_id: int | None = None, group_id: int | None = None
 ) -> list[PendingTransfersRow]:
-    """Pending requests summed over their files: out of a node, into a group, or all."""
+    """Return numbers and sizes of pending requests: from a node, to a group, or all."""
     terms, values = [], []
     for column, value in (("r.node_from_id", node_id), ("r.group_to_id", group_id)):
         if value is not None:
             terms.append(f"AND {column} = ?")
             values.append(value)
-    # A node or group whose row is gone still shows that something waits for it.
+    # LEFT JOIN, so that requests for a removed node or group are shown, too.
     return index.facts(
         PendingTransfersRow,
         TRANSFERS.format(and_where=" ".join(terms)),

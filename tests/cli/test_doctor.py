@@ -292,7 +292,12 @@ def test_a_password_in_a_url_in_a_file_that_others_can_read_is_warned_of(
 def test_an_index_that_cannot_be_reached_ends_with_3_after_everything_else(one: Archive) -> None:
     for url in (f"sqlite:///{one.base}/none.db", "mysql://nobody@127.0.0.1:1/none"):
         result = doctor(one, conf=one.configure(database={"url": url}))
-        only(result, "fail", 3, "no such file; run `alpenhorn db init`|check the address and that the server is running")
+        only(
+            result,
+            "fail",
+            3,
+            "no such file; run `alpenhorn db init`|check the address and that the server is running",
+        )
         assert re.search(r"^pass  rsync", result.out, re.MULTILINE)
 
 

@@ -127,7 +127,7 @@ def test_orphans_are_counted_by_kind_and_can_be_listed(index: Index) -> None:
         "1 import requests for no node",
     ]
     assert {finding.level for finding in found} == {Level.WARN}
-    listing = found[1].remedy.partition("they are: ")[2]
+    listing = found[1].remedy.partition("or delete these: ")[2]
     assert sorted(row[1] for row in index.execute(listing).fetchall()) == [98, 99]
 
 

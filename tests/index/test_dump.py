@@ -182,7 +182,7 @@ def test_nothing_is_overwritten(index: Index, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="exists already, will not overwrite it"):
         write(index, tmp_path / "dump")
     (tmp_path / "other.part").symlink_to(tmp_path / "dump")
-    with pytest.raises(Refused, match=r"other\.part : exists already, left by an interrupted dump"):
+    with pytest.raises(Refused, match=r"other\.part: exists already, left by an interrupted dump"):
         write(index, tmp_path / "other")
     assert (tmp_path / "dump").read_text() == "mine"
     assert (tmp_path / "other.part").is_symlink()

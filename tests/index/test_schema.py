@@ -195,7 +195,7 @@ def test_an_older_release_is_named_and_refused_and_left_alone(empty: Index, rele
     for look in (current.require_current, schema.create):
         with pytest.raises(
             IndexUnusable,
-            match=rf"alpenhorn {release}: .*host, username, address, storage_type .*`alpenhorn db upgrade`",
+            match=rf"alpenhorn {release} \(.*host, username, address, storage_type .*`alpenhorn db upgrade`",
         ):
             look(empty)
     assert empty.db.get_tables() == before

@@ -93,7 +93,7 @@ def test_a_host_gets_what_most_of_its_active_nodes_say() -> None:
     assert hosts(*nodes) == [Host("alp1", "u", "z")]
     notes = plan(UpgradeFacts(nodes)).notes
     assert notes == tuple(
-        f"host alp1 gets the address z; {lost}, of its node n{id_}, is dropped"
+        f"host alp1: address set to z; {lost} of node n{id_} is dropped"
         for id_, lost in ((1, "x"), (2, "x"), (3, "x"), (4, "y"))
     )
 
@@ -110,14 +110,14 @@ def test_a_row_that_is_there_is_completed_and_not_changed() -> None:
     nodes = [node(1, username="u", address="x")]
     assert hosts(*nodes, there=(Host("alp1", None, "y"),)) == [Host("alp1", "u", "y")]
     assert (
-        "x, of its node n1, is dropped" in plan(UpgradeFacts(nodes, hosts=[Host("alp1", None, "y")])).notes[0]
+        "x of node n1 is dropped" in plan(UpgradeFacts(nodes, hosts=[Host("alp1", None, "y")])).notes[0]
     )
 
 
 def test_a_node_without_a_host_has_none_and_its_address_is_told() -> None:
     planned = plan(UpgradeFacts([node(1, None), node(2, ""), node(3, "  ", username="u", address="x")]))
     assert FillNodes(((1, "", True), (2, "", True), (3, "", True))) in planned.steps
-    assert planned.notes == ("node n3 is on no host, so its u and x is dropped",)
+    assert planned.notes == ("node n3: has no host; dropped: u, x",)
 
 
 def test_only_a_becomes_archive_and_t_is_explained() -> None:
@@ -133,7 +133,7 @@ def test_only_a_becomes_archive_and_t_is_explained() -> None:
     )
     fill = next(step for step in planned.steps if isinstance(step, FillNodes))
     assert [archive for _, _, archive in fill.nodes] == [True, False, False, False]
-    assert planned.notes[0].endswith("nodes that had it: n3, n4")
+    assert planned.notes[0].endswith("nodes with it: n3, n4")
     assert "sneaker (Default)" in planned.notes[1] and "vans" not in planned.notes[1]
 
 

@@ -208,9 +208,7 @@ def test_upgrade_of_what_it_does_not_know(index_url: str) -> None:
     index.close()
     unknown = db(index_url, "upgrade", "--force")
     assert unknown.returncode == 3
-    assert (
-        "tables of an unknown release (has no column storagegroup.notes)" in unknown.stderr
-    )
+    assert "tables of an unknown release (has no column storagegroup.notes)" in unknown.stderr
     index = Index.open(index_url)
     index.execute("UPDATE dataindexversion SET version = 9 WHERE component = 'sync'")
     index.close()
