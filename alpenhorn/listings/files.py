@@ -49,7 +49,7 @@ class FileRow(NamedTuple):
 
 
 class _FileColumns(NamedTuple):
-    """A row.  For a node: `has_file`, `wants_file` and `space_b` of its copy; for a group: `best_rank` of its copies."""
+    """A row.  For a node: `has_file`, `wants_file` and `space_b` of its copy; for a group: `best_rank` of copies."""
 
     acq: str
     name: str

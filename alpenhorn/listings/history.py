@@ -129,7 +129,7 @@ def run(index: Index, run_id: int) -> RunRow:
     """Return a run.  Raises NotFound."""
     found = run_rows(index, RUNS.format(condition="id = ?"), (run_id, 1))
     if not found:
-        raise NotFound(f"run {run_id}: not found; see: alpenhorn history")
+        raise NotFound(f"no run with the number {run_id}; see: alpenhorn history")
     return found[0]
 
 

@@ -119,7 +119,7 @@ def request(index: Index, request_id: int) -> RequestRow:
     """Return a request.  Raises NotFound."""
     row = index.fact(RequestRow, REQUESTS.format(where="r.id = ?"), (request_id,), **CONVERT)
     if row is None:
-        raise NotFound(f"request {request_id}: not found; see: alpenhorn request list")
+        raise NotFound(f"no request with the id {request_id}; see: alpenhorn request list")
     return _explained(row)
 
 

@@ -1,4 +1,4 @@
-"""Rows of sync_attempt as facts."""
+"""Failed attempts as facts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Stored = str | float | datetime | None  # a time as a row has it
 
 
 class AttemptColumns(Protocol):
-    """A row with the columns of ATTEMPT, all None where there was no attempt."""
+    """A row with the columns of ATTEMPT; all None if there was no attempt."""
 
     @property
     def tries(self) -> int | None: ...
@@ -30,7 +30,7 @@ class AttemptColumns(Protocol):
 
 
 class AttemptRow(NamedTuple):
-    """`subject_id`: of what the attempts were."""
+    """Failed attempts.  `subject_id`: id of the request, copy or import request."""
 
     subject_id: int
     tries: int
@@ -41,7 +41,7 @@ class AttemptRow(NamedTuple):
 
 
 def attempt_fact(row: AttemptColumns) -> AttemptFact | None:
-    """Return the attempts that a row tells of; None when there was none."""
+    """Return the attempts in a row; None if there was none."""
     if not row.tries:
         return None
     return AttemptFact(row.tries, posix(row.last), posix(row.next), row.blame or "", row.error or "")

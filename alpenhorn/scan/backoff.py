@@ -1,4 +1,4 @@
-"""Hosts that could not be reached, and nodes that were not found on them: when they are tried again."""
+"""Hosts that could not be reached, nodes that were not found on them, and the times of the next attempts."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ class _BackoffRow(NamedTuple):
 
 
 class Held(NamedTuple):
-    """`why`: what is to be said while its next attempt is waited for."""
+    """A host or node that is not used until its next attempt.  `why`: the reason to show meanwhile."""
 
     attempt: AttemptFact
     why: Reason
 
 
 class HeldBack(NamedTuple):
-    """`hosts` by name, `nodes` by id."""
+    """The hosts, by name, and nodes, by id, that are not used for now."""
 
     hosts: dict[str, Held]
     nodes: dict[int, Held]
 
 
 def of_host(index: Index, host: str) -> HeldBack:
-    """What one host holds back."""
+    """Return the hosts and nodes that the runs of a host do not use for now."""
     found = HeldBack({}, {})
     for row in index.facts(_BackoffRow, f"{ROWS} WHERE b.host = ?", (host,)):
         attempt = row.attempt
@@ -64,7 +64,7 @@ def of_host(index: Index, host: str) -> HeldBack:
 
 
 def by_source(index: Index) -> Mapping[str, Reason]:
-    """Why requests from a node wait on some host, by the node's name."""
+    """Return the reasons why requests from nodes wait on some host, by the node's name."""
     rows = index.facts(_BackoffRow, ROWS)
     if not rows:
         return {}
@@ -74,7 +74,7 @@ def by_source(index: Index) -> Mapping[str, Reason]:
     found: dict[str, Reason] = {}
     for row in rows:
         why = _why(row.attempt, row.host, row.node)
-        # A host that is gone has no nodes.
+        # A host that was deleted has no nodes.
         for node in on.get(row.host or "", ()) if row.node is None else (row.node,):
             found[node] = why
     return found

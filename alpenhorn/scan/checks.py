@@ -1,7 +1,7 @@
-"""Copies to be read as facts, a page at a time: suspect ones, and good ones whose turn has come.
+"""Copies to check, as facts in pages: suspect copies, and good copies that are due for verification.
 
-Nothing here looks at all copies of a node, of which there may be 10^7: suspect ones have an index, those that
-were verified have one by time, and those that never were, which no index can hold, are looked for in a window.
+No query reads all copies of a node, of which there may be 10^7: suspect copies have an index, verified ones have an
+index by time, and those never verified, which no index can find, are searched in a window.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ JOINS = """
     LEFT JOIN archiveacq a ON a.id = f.acq_id
     LEFT JOIN sync_attempt t ON t.kind = 'check' AND t.subject_id = c.id
 """
-# Not those that are just being deleted: a page of nothing else would be read for each page that is deleted.
+# Not copies that are being deleted: otherwise pages of these would be read again and again during deletions.
 SUSPECT = f"""
     SELECT {COLUMNS} FROM archivefilecopy c {JOINS}
     WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.id > ? AND c.ready = COALESCE(?, c.ready)
@@ -35,7 +35,7 @@ SUSPECT = f"""
                       WHERE k.kind = 'delete' AND k.file_id = c.file_id AND k.target_id = c.node_id)
     ORDER BY c.id LIMIT ?
 """
-# One by one: asked for both, SQLite would go through all the copies between.
+# One query for each state: with both states in one query, SQLite would scan all copies in between.
 FIRST = "SELECT MIN(id) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y' AND wants_file = ?"
 LAST = FIRST.replace("MIN", "MAX")
 STRETCH = """
@@ -50,7 +50,7 @@ UNVERIFIED = f"""
     WHERE c.node_id = ? AND c.has_file = 'Y' AND c.wants_file = ? AND c.id >= ? AND c.id <= ?
       AND v.node_id IS NULL ORDER BY c.id LIMIT ?
 """
-# In steps of equal times, since the index is by time and each time may have a thousand copies.
+# Paged by (time, file), since a thousand copies may have the same time.
 VERIFIED = f"""
     SELECT v.verified, v.file_id AS verified_file__file_id, {COLUMNS} FROM (
         SELECT node_id, file_id, verified FROM sync_verification
@@ -61,12 +61,14 @@ VERIFIED = f"""
           AND c.has_file = 'Y' AND c.wants_file IN ('Y', 'M') {JOINS}
     ORDER BY v.verified, v.file_id
 """
-BEGINNING, END = datetime.datetime(1000, 1, 1), datetime.datetime(9999, 12, 31)  # what MariaDB knows
+BEGINNING, END = datetime.datetime(1000, 1, 1), datetime.datetime(9999, 12, 31)  # MariaDB's range
 
 
 class CheckRow(NamedTuple):
-    """COLUMNS.  `verified` and `verified_file`: the row of sync_verification by which it was found, if by one; then the
-    rest is None when there is no such copy."""
+    """A copy.  `verified` and `verified_file`: the row of sync_verification by which it was found, if by one.
+
+    If that has no matching copy, all other fields are None.
+    """
 
     copy_id: int
     file_id: int
@@ -89,8 +91,10 @@ class CheckRow(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """A page of copies, those verified longest ago first; `stale` are the files of the node that are to be
-    verified no more, because their copies are gone, not good, or released."""
+    """A page of copies, those verified longest ago first.
+
+    `stale`: files that need no verification on the node, since their copies are removed, not good, or released.
+    """
 
     facts: list[CheckFact]
     stale: list[int]
@@ -99,9 +103,9 @@ class Verified(NamedTuple):
 def pages(
     index: Index, node_id: int, limit: int, first: int | None = None, ready: bool | None = None
 ) -> Iterator[list[CheckFact]]:
-    """The suspect copies on a node, released ones last; each page is read when it is asked for.
+    """Yield pages of the suspect copies on a node, released ones last; each page is read on demand.
 
-    `first`: the length of the first page, where that is to be another one.  `ready`: only those that are, or are not.
+    `first`: length of the first page, if different.  `ready`: only copies that are ready, or are not; None: all.
     """
     most = limit if first is None else first
     for wants in (*WANTED, "N"):
@@ -115,12 +119,11 @@ def pages(
 def unverified(
     index: Index, node_id: int, place: float, limit: int, window: int = WINDOW
 ) -> Iterator[list[CheckFact]]:
-    """Good copies of which no verification is known, in pages of at most `limit`.
+    """Yield good copies that were never verified, in pages of at most `limit`.
 
-    Their absence from a table is what tells them, so that only going through the copies finds them.  They are
-    looked for among the `window` copies that follow a place, which is given as a fraction (0 ≤ `place` < 1) of
-    the node's copy ids and should be a random one, and on from the first copy when the end is reached: a small
-    node is seen whole in every run, a large one in the course of many, and a run never pays for more.
+    No index finds them, since they have no row in sync_verification.  The search is limited to `window` copies.  It
+    starts at a fraction (0 ≤ `place` < 1) of the node's copy ids, which should be random, and continues with the first
+    copy after the last.  So a run searches small nodes completely, and large nodes take many runs.
     """
     for wants in WANTED:
         for first, last in _window(index, node_id, wants, place, window):
@@ -131,7 +134,7 @@ def unverified(
 
 
 def _window(index: Index, node_id: int, wants: str, place: float, most: int) -> Iterator[tuple[int, int]]:
-    """The first and last id of the one or two stretches of good copies that make up the window."""
+    """Yield the first and last id of the one or two ranges of good copies in the window."""
     first, last = index.value(FIRST, (node_id, wants)), index.value(LAST, (node_id, wants))
     if first is None or last is None:
         return
@@ -148,8 +151,7 @@ def _window(index: Index, node_id: int, wants: str, place: float, most: int) -> 
 def longest_ago(
     index: Index, node_id: int, before: datetime.datetime, limit: int, since: datetime.datetime = BEGINNING
 ) -> Iterator[Verified]:
-    """Good copies that were verified before `before`, and not before `since` (naive UTC), in pages made of `limit`
-    rows."""
+    """Yield good copies that were verified between `since` and `before` (naive UTC), in pages of `limit` rows."""
     at: Any = since
     file_id = 0
     while rows := index.facts(CheckRow, VERIFIED, (node_id, before, at, at, file_id, limit)):

@@ -1,4 +1,4 @@
-"""What lasts, as it was last met by the runs of each host."""
+"""Conditions, as last seen by the runs of each host."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def of_host(index: Index, host: str) -> list[Condition]:
 
 
 def of_all(index: Index) -> list[tuple[str, Condition]]:
-    """With the hosts whose runs met them."""
+    """Return all conditions, with the hosts whose runs have them."""
     return [(row.host, row.fact) for row in _rows(index, f"{SELECT} ORDER BY host, id", ())]
 
 

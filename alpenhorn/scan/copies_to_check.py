@@ -1,7 +1,6 @@
-"""Which copies on a node `verify` is about: as conditions that count and change them in the database, so that a
-million of them take a handful of statements and no memory.
+"""Copies that `node verify` selects, as SQL conditions: a million copies take a few statements and no memory.
 
-A released copy is never among them: it is to go, and nobody needs to know whether it is good.
+Released copies are never selected: they will be deleted, so their state does not matter.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from alpenhorn.index.selections import SelectionPart, limited
 
 
 class RecordedState(StrEnum):
-    """What a copy is recorded as: has_file."""
+    """The recorded state of a copy: has_file."""
 
     HEALTHY = "Y"
     CORRUPT = "X"
@@ -22,7 +21,7 @@ class RecordedState(StrEnum):
 
 
 class CheckSelection(NamedTuple):
-    """Ids of rows.  `states`: one or more.  `files` None: no list of files was given."""
+    """A selection, by ids of rows.  `states`: one or more.  `files` None: no list of files was given."""
 
     node: int
     states: frozenset[RecordedState] = frozenset()
@@ -34,9 +33,9 @@ COPIES = "FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id WHERE c.
 
 
 def known(states: frozenset[RecordedState], copy: str) -> str:
-    """The state of a copy that can be checked, as a condition on the row that `copy` ("c.") stands for."""
+    """Return a condition for copies that can be checked; `copy`: prefix of the row's columns ("c.")."""
     has = ", ".join(f"'{state}'" for state in sorted(states))
-    # Said in this way both engines look the states up; of those not there only the wanted are missing.
+    # In this form both engines use the index on the states.  A copy with has_file N is missing only if it is wanted.
     return (
         f"{copy}has_file IN ({has}) AND {copy}wants_file IN ('Y', 'M')"
         f" AND ({copy}has_file <> 'N' OR {copy}wants_file = 'Y')"
@@ -44,9 +43,9 @@ def known(states: frozenset[RecordedState], copy: str) -> str:
 
 
 def suspect(copy: str) -> str:
-    """The state of a copy that waits for a check, as a condition likewise.
+    """Return a condition for copies that wait for a check; `copy`: prefix of the row's columns.
 
-    One that a run claimed for deletion, when ever that was, may be gone: nobody may say what it is.
+    Not copies claimed for deletion, at any time: they may have been deleted, so their state is unknown.
     """
     row = copy.lstrip("+")
     return (
@@ -56,12 +55,12 @@ def suspect(copy: str) -> str:
 
 
 def to_check(selection: CheckSelection) -> list[SelectionPart]:
-    """The copies that can be checked and are in one of those states."""
+    """Select the copies that can be checked and are in one of the states."""
     return _copies(selection, known(selection.states, f"{_own(selection)}c."))
 
 
 def to_cancel(selection: CheckSelection) -> list[SelectionPart]:
-    """The copies that wait for a check, whatever they were before."""
+    """Select the copies that wait for a check."""
     return _copies(selection, suspect(f"{_own(selection)}c."))
 
 
@@ -71,6 +70,6 @@ def _copies(selection: CheckSelection, state: str) -> list[SelectionPart]:
 
 
 def _own(selection: CheckSelection) -> str:
-    """With a + before them SQLite does not take the states for the better index, and go through all copies of
-    the node once for each part of a list of files."""
+    """Return the prefix of state columns: with a list of files, a + prevents SQLite from using the index on states,
+    which would scan all copies of the node for each part of the list."""
     return "" if selection.files is None else "+"

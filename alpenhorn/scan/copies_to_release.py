@@ -1,6 +1,4 @@
-"""Which copies on a node `clean` is about: as conditions that count and change them in the database, so that
-a million of them take a handful of statements and no memory.
-"""
+"""Copies that `node clean` selects, as SQL conditions: a million copies take a few statements and no memory."""
 
 from __future__ import annotations
 
@@ -14,16 +12,19 @@ from alpenhorn.scan.pins import EVERY_NODE, IN_FORCE
 
 
 class Cut(NamedTuple):
-    """A place in the order of registration, as the index has it: the last file that is taken."""
+    """A position in the order of registration: the last file to include."""
 
     registered: Any
     file_id: int
 
 
 class ReleaseSelection(NamedTuple):
-    """Ids of rows.  `at_once`: released for good, also those that were for when room is needed.  `bad`:
-    suspect and corrupt copies too.  `targets`: groups in each of which another copy must be good.  `files`
-    None: no list of files was given.  `before`: registered before that, in UTC."""
+    """A selection, by ids of rows.
+
+    `at_once`: release for immediate deletion, including removable copies.  `bad`: include suspect and corrupt copies.
+    `targets`: groups that must each have another good copy.  `files` None: no list of files was given.  `before`: only
+    files registered before this time (UTC).
+    """
 
     node: int
     at_once: bool = False
@@ -45,24 +46,24 @@ IN_TARGET = """EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.i
 
 
 def releasable(selection: ReleaseSelection, copy: str) -> str:
-    """The state in which a copy can be released, as a condition on the row that `copy` ("c.") stands for."""
+    """Return a condition for copies that can be released; `copy`: prefix of the row's columns ("c.")."""
     has = f"{copy}{THERE}" if selection.bad else f"{copy}has_file = 'Y'"
     wants = "'Y', 'M'" if selection.at_once else "'Y'"
     return f"{has} AND {copy}wants_file IN ({wants})"
 
 
 def released(copy: str) -> str:
-    """The state of a copy that is released in either way and not gone yet, as a condition likewise."""
+    """Return a condition for copies that are released or removable, and not deleted yet; `copy`: as in `releasable`."""
     return f"{copy}{THERE} AND {copy}wants_file IN ('M', 'N')"
 
 
 def to_release(selection: ReleaseSelection, now: datetime) -> list[SelectionPart]:
-    """The copies that can be released and are not pinned.  `now`: the index's own time."""
+    """Select the copies that can be released and are not pinned.  `now`: the time of the index's server."""
     return _releasable(selection, f"NOT {PINNED}", now)
 
 
 def kept_by_pins(selection: ReleaseSelection, now: datetime) -> list[SelectionPart]:
-    """The copies that could be released if they were not pinned."""
+    """Select the copies that could be released if they were not pinned."""
     return _releasable(selection, PINNED, now)
 
 
@@ -78,14 +79,14 @@ def _releasable(selection: ReleaseSelection, pinned: str, now: datetime) -> list
 
 
 def to_cancel(selection: ReleaseSelection) -> list[SelectionPart]:
-    """The copies that are released, in either way, and not gone yet."""
+    """Select the copies that are released or removable, and not deleted yet."""
     base = _copies(selection, released(_own(selection) + "c."))
     return limited(base, selection.acqs, selection.files, "c.file_id")
 
 
 def _own(selection: ReleaseSelection) -> str:
-    """With a + before them SQLite does not take the states for the better index, and go through all copies of
-    the node once for each part of a list of files."""
+    """Return the prefix of state columns: with a list of files, a + prevents SQLite from using the index on states,
+    which would scan all copies of the node for each part of the list."""
     return "" if selection.files is None else "+"
 
 
@@ -99,15 +100,17 @@ def _and(base: SelectionPart, condition: str, *values: Any) -> SelectionPart:
 
 
 def scheduled(index: Index, selection: ReleaseSelection, now: datetime) -> int:
-    """Bytes of the copies on the node that are released already, for good where that is what is asked for,
-    and not pinned."""
+    """Return the total length of copies on the node that are released already and not pinned.
+
+    With `at_once`, removable copies do not count.
+    """
     wants = "'N'" if selection.at_once else "'M', 'N'"
     copies = COPIES.format(state=f"c.{THERE} AND c.wants_file IN ({wants})")
     return int(index.value(f"SELECT SUM({SIZE}) {copies} AND NOT {PINNED}", (selection.node, now)) or 0)
 
 
 def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -> Cut | None:
-    """Where so many bytes are reached in the order of registration; None: nowhere, all of it is less."""
+    """Return the position in the order of registration at which `bytes_` are reached; None if the total is less."""
     parts = to_release(selection, now)
     if selection.files is None:
         (part,) = parts
@@ -125,7 +128,7 @@ def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -
             f"SELECT f.registered, f.id, {SIZE} {part.sql}", part.values
         )
     ]
-    # Of one type or the other, which do not compare.
+    # The column may have values of two types, which do not compare.
     files.sort(key=lambda file: (isinstance(file[0], str), file))
     for registered, file_id, size_b in files:
         bytes_ -= size_b
@@ -135,7 +138,7 @@ def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -
 
 
 def being_deleted(index: Index, *, node_id: int | None = None, file_id: int | None = None) -> dict[str, int]:
-    """Copies on the node, or of the file, that runs have claimed for deletion: node's name to how many."""
+    """Return the number of copies on the node, or of the file, claimed for deletion, by name of their node."""
     sql = (
         "SELECT n.name, COUNT(*) FROM sync_claim k JOIN storagenode n ON n.id = k.target_id"
         " WHERE k.kind = 'delete' AND k.expires > ?"

@@ -1,4 +1,4 @@
-"""Copies that may be deleted as facts, a page at a time; and the facts of given copies, read again."""
+"""Copies that may be deleted, as facts in pages; and the current facts about given copies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RELEASED = """
 """
 COUNT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = ? AND wants_file = ?"
 PRESENT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file IN ('Y', 'M', 'X')"
-# In the order of the files, in which every run locks them: two that lock the same files do not wait for each other.
+# Sorted by file, so that all runs lock rows in the same order and cannot deadlock.
 EVERY_COPY = """
     SELECT file_id, node_id, has_file, wants_file, size_b AS space_b__size_b FROM archivefilecopy
     WHERE file_id IN ({marks}) ORDER BY file_id, node_id{lock}
@@ -39,12 +39,12 @@ CLAIMS = """
     SELECT file_id, target_id AS node_id__target_id, host, run_id, expires, fence FROM sync_claim
     WHERE kind = 'delete' AND file_id IN ({marks})
 """
-# The nodes on which a good copy releases the one on this node.
+# The nodes whose good copies release the one on this node, by autoclean.
 CLEANERS = """
     SELECT n.id FROM storagetransferaction t JOIN storagenode n ON n.group_id = t.group_to_id
     WHERE t.node_from_id = ? AND t.autoclean = 1 AND t.group_to_id <> ?
 """
-# The + keeps SQLite from going through all pending requests of the node or group for each file.
+# The + prevents SQLite from scanning all pending requests of the node or group for each file.
 REQUESTS = """
     SELECT file_id, id, node_from_id FROM archivefilecopyrequest
     WHERE file_id IN ({marks}) AND +completed = 0 AND +cancelled = 0 AND (+node_from_id = ? OR +group_to_id = ?)
@@ -55,11 +55,11 @@ ATTEMPTS = f"""
 
 
 class DeletionReading(NamedTuple):
-    """What was read of some copies of a node.
+    """The current rows about some copies of a node.
 
-    `archive`: whether the node is an archive node; `host` and `root`: where it is; `facts`: of those copies that still
-    have a row, none when the node is not active any more; `own`: file ids whose deletion from the node the run that
-    asks has claimed; `fences`: the fencing numbers of the claims on the node by file id, also of those that ran out.
+    `archive`: whether the node is an archive node; `host` and `root`: its location; `facts`: about copies that still
+    have a row, empty if the node is no longer active; `own`: ids of files whose deletion from the node the reading run
+    has claimed; `fences`: fences of all claims on the node, by file id, including expired ones.
     """
 
     archive: bool
@@ -71,7 +71,7 @@ class DeletionReading(NamedTuple):
 
 
 class _Copy(NamedTuple):
-    """`space_b`: what it takes on the medium."""
+    """A copy.  `space_b`: space that it uses on the medium."""
 
     file_id: int
     node_id: int
@@ -81,7 +81,7 @@ class _Copy(NamedTuple):
 
 
 class _Claim(NamedTuple):
-    """On a deletion; `fence`: its fencing number."""
+    """A claim on a deletion."""
 
     file_id: int
     node_id: int
@@ -92,7 +92,7 @@ class _Claim(NamedTuple):
 
 
 def released(index: Index, node_id: int) -> dict[str, int]:
-    """How many copies on a node are released and may be there, by has_file."""
+    """Return the number of released copies on a node that may be present, by has_file."""
     return dict(index.execute(RELEASED, (node_id,)).fetchall())
 
 
@@ -101,7 +101,7 @@ def count(index: Index, node_id: int, has: str, wants: str) -> int:
 
 
 def present(index: Index, node_id: int) -> int:
-    """How many copies are on a node, or may be."""
+    """Return the number of copies that are, or may be, on a node."""
     return int(index.value(PRESENT, (node_id,)))
 
 
@@ -125,21 +125,21 @@ def read(
     evidence: Evidence,
     lock: bool = False,
 ) -> DeletionReading:
-    """Read all that decides about `copies`; what they are called and how long is taken as it is.
+    """Read everything that decides about `copies`, except for their names and lengths.
 
     `run_id`: the run whose own claims on the node do not count.
-    `lock`: first lock every copy of their files until the transaction ends, so that what is read holds until then.
+    `lock`: first lock all copies of their files until the transaction ends, so that the rows cannot change.
     """
     reading = DeletionReading(False, [], set(), {})
     file_ids = sorted({copy.file_id for copy in copies})
-    # Before all else: what is read before the lock is had may be old by then.
+    # First, since rows that are read before the lock is granted may be outdated.
     rows = _every_copy(index, file_ids, lock)
     keepers = KeeperNodes(index, node_id, evidence)
     if not keepers.active:
         return reading
     claims = _claims(index, file_ids)
     claimed = {(claim.file_id, claim.node_id) for claim in claims}
-    # Nothing goes from an archive node without having been meant, whatever edge there is.
+    # Autoclean never applies to archive nodes, whatever rules there are.
     cleaners = set()
     if not keepers.archive:
         cleaners = set(index.values(CLEANERS, (node_id, keepers.group_id)))
@@ -159,9 +159,7 @@ def read(
         if copy.file_id not in own:
             continue
         _, _, has, wants, space_b = own[copy.file_id]
-        if (
-            copy.file_id in twice
-        ):  # which row is this copy's nobody can tell, and it is left alone in any case
+        if copy.file_id in twice:  # two rows for one copy: the right one is unknown, so the copy is kept
             has, wants = copy.has_file, copy.wants_file
         counted = keepers.counted(good.get(copy.file_id, ()))
         reading.facts.append(
@@ -193,11 +191,11 @@ def read(
 def _sorted(
     rows: Sequence[_Copy], node_id: int, archives: Collection[int], claimed: Collection[tuple[int, int]]
 ) -> tuple[dict[int, _Copy], set[int], dict[int, Good]]:
-    """By file id: the node's own copy, and the good ones on other archive nodes; and the files of which the node's own
-    copy has more than one row.
+    """Return by file id the node's own copy, and good copies on other archive nodes; and files whose own copy has more
+    than one row.
 
-    The unique index may be lacking.  Then a copy with two rows counts once, and only if both call it good; and is on
-    its way out if either says so.
+    The unique index may be missing.  A copy with two rows counts once, and only if both are good; it counts as released
+    if either is.
     """
     own: dict[int, _Copy] = {}
     twice: set[int] = set()
@@ -235,8 +233,8 @@ def _every_copy(index: Index, file_ids: Sequence[int], lock: bool) -> list[_Copy
 
 
 def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
-    """Every claim on a deletion of the files, also one that has run out: only its node's next run can tell what
-    became of the copy."""
+    """Return all claims on deletions of the files, including expired ones: the state of their copies is unknown until
+    the next run on their node."""
     claims: list[_Claim] = []
     for marks, some in in_chunks(file_ids):
         claims += index.facts(_Claim, CLAIMS.format(marks=marks), some)
@@ -246,7 +244,7 @@ def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
 def _claimed_by(
     claims: Sequence[_Claim], run_id: int, now: datetime.datetime, reading: DeletionReading
 ) -> dict[int, str]:
-    """Sort the claims on the node itself into the reading; returns who else is deleting what."""
+    """Add the claims on the node itself to the reading; return the other claims, by file and run."""
     found = {}
     for file_id, _, host, holder, expires, fence in claims:
         reading.fences[file_id] = fence
@@ -258,7 +256,7 @@ def _claimed_by(
 
 
 def _merely_found(index: Index, node_id: int, own: Mapping[int, _Copy]) -> set[int]:
-    """The files of corrupt copies that no program ever recorded as good here: what lies there is somebody else's."""
+    """Return the files of corrupt copies that were never recorded as good on the node: unknown files at their paths."""
     corrupt = sorted(file_id for file_id, row in own.items() if row.has_file == "X")
     once_good: set[int] = set()
     for marks, some in in_chunks(corrupt):
@@ -270,7 +268,7 @@ def _merely_found(index: Index, node_id: int, own: Mapping[int, _Copy]) -> set[i
 def _requests(
     index: Index, file_ids: Sequence[int], node_id: int, group_id: int
 ) -> dict[int, tuple[int, int]]:
-    """File id to a pending request with the node as its source, and one into its group; 0: none."""
+    """Return by file id a pending request with the node as its source, and one into its group; 0: none."""
     found: dict[int, tuple[int, int]] = {}
     for marks, some in in_chunks(file_ids):
         rows = index.execute(REQUESTS.format(marks=marks), (*some, node_id, group_id))

@@ -1,4 +1,4 @@
-"""The files that `node sync` and `group sync` request, and the pending requests that they cancel."""
+"""Files that `node sync` and `group sync` request, and pending requests that they cancel, as SQL conditions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from alpenhorn.index.selections import SelectionPart, limited
 
 
 class RequestSelection(NamedTuple):
-    """Ids of rows.  `node` or `group` None: any (for a cancellation).  `targets`: groups whose files are
-    left out.  `files` None: no list of files was given."""
+    """A selection, by ids of rows.
+
+    `node` or `group` None: any (for a cancellation).  `targets`: groups whose files are left out.  `files` None: no
+    list of files was given.
+    """
 
     node: int | None
     group: int | None
@@ -20,9 +23,9 @@ class RequestSelection(NamedTuple):
     files: Sequence[int] | None = None
 
 
-# A column with a + before it is an expression, for which SQLite uses no index: it would go through all
-# pending requests of the group for each file, and with a list of files ({own} is + then) through all copies
-# on the node, or all pending requests, for each part of the list.
+# A + before a column prevents SQLite from using its index.  Otherwise it would scan all pending requests of the group
+# for each file and, with a list of files ({own} is + then), all copies on the node, or all pending requests, for each
+# part of the list.
 NEW = """
     FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
     WHERE {own}c.node_id = ? AND {own}c.has_file = 'Y'
@@ -39,7 +42,7 @@ PENDING = """
 
 
 def new_requests(selection: RequestSelection) -> list[SelectionPart]:
-    """The files that are Y on the node and neither Y nor already requested in the group."""
+    """Select the files with a good copy on the node, and neither a good copy in the group nor a request into it."""
     assert selection.node is not None and selection.group is not None
     groups = (selection.group, *selection.targets)
     sql = NEW.format(own=_own(selection), groups=marks(groups))
@@ -48,7 +51,7 @@ def new_requests(selection: RequestSelection) -> list[SelectionPart]:
 
 
 def pending_requests(selection: RequestSelection) -> list[SelectionPart]:
-    """The pending requests from the node into the group, whichever of the two is given."""
+    """Select the pending requests from the node, into the group, or both."""
     own = _own(selection)
     base = SelectionPart(PENDING.format(own=own), ())
     for column, value in (("r.node_from_id", selection.node), ("r.group_to_id", selection.group)):

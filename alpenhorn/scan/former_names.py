@@ -1,4 +1,4 @@
-"""The names that nodes had before they were renamed."""
+"""Former names of nodes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from alpenhorn.index.connection import Index
 
 
 def former_names(index: Index, node_ids: Sequence[int]) -> set[tuple[int, str]]:
-    """(node id, name) of the names that these nodes had and no node has now: storage marked with one is that
-    node's."""
+    """Return (node id, name) of former names that no other node has now: storage with such a marker is that node's."""
     found: set[tuple[int, str]] = set()
     for marks, some in in_chunks(node_ids):
         rows = index.execute(

@@ -1,4 +1,4 @@
-"""Pending import requests, and what the index knows of paths found on a node, as facts."""
+"""Pending import requests, and the rows for paths found on a node, as facts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _RequestRow(NamedTuple):
 
 
 class RunOrigin(NamedTuple):
-    """A run; `started` as text."""
+    """A run.  `started`: as text."""
 
     run_id: int
     host: str
@@ -48,7 +48,7 @@ class RunOrigin(NamedTuple):
 
 
 def requests(index: Index, node_id: int) -> list[ImportRequestFact]:
-    """The pending import requests of a node, oldest first."""
+    """Return the pending import requests of a node, oldest first."""
     return [
         ImportRequestFact(
             row.request_id, row.node_id, row.path, row.recurse, row.register, attempt_fact(row), row.fault
@@ -58,13 +58,13 @@ def requests(index: Index, node_id: int) -> list[ImportRequestFact]:
 
 
 def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], KnownFile]:
-    """What the index has under those (acquisition, file name) pairs; those it does not have are left out."""
+    """Return the files in the index by (acquisition, file name); unknown names are left out."""
     by_acq: dict[str, list[str]] = {}
     for acq, name in names:
         by_acq.setdefault(acq, []).append(name)
     found = {}
     for acq, files in by_acq.items():
-        # A collation that folds case finds another name.
+        # A collation that ignores case may find another name.
         rows = index.execute("SELECT id, name FROM archiveacq WHERE name = ?", (acq,))
         acq_id = next((acq_id for acq_id, name in rows.fetchall() if name == acq), None)
         if acq_id is None:
@@ -77,6 +77,6 @@ def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[
 
 
 def written_by(index: Index, run_id: int) -> RunOrigin | None:
-    """What the index knows of a run; None: it knows of none."""
+    """Return the origin of a run; None if it is not in the index."""
     sql = "SELECT id AS run_id__id, host, started FROM sync_run WHERE id = ?"
     return index.fact(RunOrigin, sql, (run_id,), started=lambda stored: known_moment(stored).isoformat(" "))

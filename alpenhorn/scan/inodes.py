@@ -1,4 +1,4 @@
-"""The free inodes of nodes that have few, as runs have noted them."""
+"""Free inodes of nodes that have few, as recorded by runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 
-FEW = 100_000  # more are never noted
+FEW = 100_000  # larger numbers are not recorded
 _NAME = "inodes "
 _SAME_RUN = timedelta(minutes=10)
 
@@ -18,9 +18,9 @@ def row_name(node_id: int) -> str:
 
 
 def load(index: Index, checked: Mapping[int, datetime | None]) -> dict[int, int]:
-    """Free inodes by node id, of the nodes where the last run that looked found few.
+    """Return the free inodes, by node id, of nodes on which the last run that checked found few.
 
-    `checked`: by node id, when a run last looked at the free space.
+    `checked`: by node id, the time at which a run last checked the free space.
     """
     noted = {
         name: (value, moment(at))

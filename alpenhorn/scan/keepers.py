@@ -1,7 +1,7 @@
-"""Which archive nodes hold copies that may be counted when another copy is to go, and why the others do not.
+"""Archive nodes whose copies count as keepers when another copy is to be deleted, and why others do not count.
 
-A row that says Y is a memory of what somebody saw once.  It counts only as long as the medium that it speaks of was
-seen, lately, in the state in which the index left it; and one medium counts once, whatever number of nodes lie on it.
+A row with has_file Y only records what was once seen.  It counts only if its medium was seen recently, in the expected
+state; and each medium counts once, even if several nodes are on it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from alpenhorn.index.times import moment
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.reasons import Why
 
-# The node itself, whatever it is, and all nodes that may hold keepers; with why the index is older than the disks.
+# The node itself, and all nodes that may have keepers; and why the index is older than the disks.
 NODES = """
     SELECT n.id, n.name, n.group_id, n.active, n.archive, n.root, h.name AS host__name,
            (SELECT value FROM sync_index WHERE name = 'restored') AS restored__value,
@@ -23,12 +23,12 @@ NODES = """
     WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER BY n.id
 """
 
-# Good copies of one file on other archive nodes: (node id, whether it is wanted gone)
+# Good copies of one file on other archive nodes: (node id, whether it is released)
 Good = tuple[tuple[int, bool], ...]
 
 
 class _KeeperRow(NamedTuple):
-    """`medium`, `seen`, `wrong`, `why`, `distrust` and `separate` are None of a node that no run has seen."""
+    """A node.  The fields from `medium` on are None if no run has seen it."""
 
     id: int
     name: str
@@ -48,7 +48,7 @@ class _KeeperRow(NamedTuple):
 
 
 class CountedCopies(NamedTuple):
-    """`others` and `released`: (node id, name) of the copies that count; `uncounted`: name and reason of the rest."""
+    """Copies that count (`others`, `released`: node id and name), and that do not (`uncounted`: name and reason)."""
 
     others: tuple[tuple[int, str], ...]
     released: tuple[tuple[int, str], ...]
@@ -56,10 +56,10 @@ class CountedCopies(NamedTuple):
 
 
 class KeeperNodes:
-    """The active archive nodes beside one node, with what speaks for and against the copies on each.
+    """The active archive nodes other than a given node, and whether the copies on each count.
 
-    `group_id`, `archive`, `host` and `root` are those of the node itself, `active` False also when it is not there.
-    `restored`: why the index is older than the disks, "" when it is not; `now`: the time of the index's server.
+    `group_id`, `archive`, `host`, `root` and `active`: of the given node; `active` is False if it was removed.
+    `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's server.
     """
 
     def __init__(self, index: Index, node_id: int, evidence: Evidence) -> None:
@@ -72,7 +72,7 @@ class KeeperNodes:
         self._name = ""
         self._medium: str | None = None
         self._media: dict[int, str | None] = {}
-        self._unfit: dict[int, str] = {}
+        self._uncounted: dict[int, str] = {}
         self._judged: dict[Good, CountedCopies] = {}
         self.restored = ""
         rows = index.facts(_KeeperRow, NODES, (node_id,), active=bool, archive=bool)
@@ -86,12 +86,12 @@ class KeeperNodes:
             else:
                 self.names[row.id] = row.name
                 self._media[row.id] = row.medium
-                self._unfit[row.id] = (
-                    evidence.absent.get(row.id, "") or row.fault or _unfit(row, self.now, evidence)
+                self._uncounted[row.id] = (
+                    evidence.absent.get(row.id, "") or row.fault or _why_uncounted(row, self.now, evidence)
                 )
 
     def counted(self, good: Good) -> CountedCopies:
-        """Judge the good copies of one file on the nodes of `names`, in the order of the nodes."""
+        """Return which good copies of a file count, in the order of the nodes."""
         judged = self._judged.get(good)
         if judged is None:
             judged = self._judged[good] = self._judge(good)
@@ -106,8 +106,8 @@ class KeeperNodes:
         # Of two nodes on one medium that counts whose copy stays.
         for id, leaving in sorted(good, key=lambda copy: copy[1]):
             name, medium = self.names[id], self._media[id]
-            if self._unfit[id]:
-                uncounted.append(f"{name}: {self._unfit[id]}")
+            if self._uncounted[id]:
+                uncounted.append(f"{name}: {self._uncounted[id]}")
             elif medium and medium in used:
                 uncounted.append(f"{name}: its medium is that of {used[medium]}")
             else:
@@ -117,32 +117,32 @@ class KeeperNodes:
         return CountedCopies(tuple(others), tuple(released), tuple(uncounted))
 
 
-def _unfit(node: _KeeperRow, now: datetime.datetime, evidence: Evidence) -> str:
-    """Why no copy on a node counts, "" when they do."""
+def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence) -> str:
+    """Return why the copies on a node do not count; "" if they do."""
     remedy = f" (alpenhorn sync on host {node.host} sees it)" if node.host else ""
     if node.wrong is not None:
-        return f"left out since {_told(node.wrong)}: {node.why or 'it was not found right'}"
+        return f"left out since {_shown_time(node.wrong)}: {node.why or 'it was not found right'}"
     if node.distrust is not None:
         if node.distrust == "compare":
             return f"not compared with the disk yet{remedy}"
         return "the index is older than its disk (run: alpenhorn reconcile)"
     if node.medium is None:
-        # Its copies may share their bytes with anything: that is what is trusted then.
+        # trust_unseen also trusts that its copies are separate files.
         return "" if evidence.trust_unseen else f"never seen by a run{remedy}"
     last = moment(node.seen)
     if last is None:
         return f"not seen yet{remedy}"
     ago = (now - last).total_seconds()
     if ago < 0:
-        return f"seen at {_told(node.seen)}, which is in the future{remedy}"
+        return f"seen at {_shown_time(node.seen)}, which is in the future{remedy}"
     if ago > evidence.seen_within:
-        return f"not seen since {_told(node.seen)}{remedy}"
+        return f"not seen since {_shown_time(node.seen)}{remedy}"
     if not node.separate:
         return f"its copies may share their bytes with other names{remedy}"
     return ""
 
 
-def _told(value: object) -> str:
+def _shown_time(value: object) -> str:
     when = moment(value)
-    # Not strftime, which leaves the zeros of a year before 1000 out.
+    # strftime would omit leading zeros of years before 1000.
     return f"an unknown time ({value!r})" if when is None else f"{when.isoformat(' ', 'minutes')} UTC"

@@ -1,4 +1,4 @@
-"""What is to be known of a node's manifest: which copies belong into it, and what has changed since it was written."""
+"""Copies that belong in a node's manifest, and changes since it was written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 
-# One kind after the other, since the index is by both states.
+# One query for each wants_file, to use the index on both states.
 WANTS = ("Y", "M", "N")
 COLUMNS = "c.id AS copy_id__id, c.file_id, a.name AS acq__name, f.name, f.size_b, f.md5sum"
 PAGE = f"""
@@ -27,7 +27,7 @@ FILES = """
 
 
 class ManifestRow(NamedTuple):
-    """A copy.  All but `copy_id` and `file_id` are None when the file's row is gone."""
+    """A copy.  All fields except `copy_id` and `file_id` are None if the file's row was removed."""
 
     copy_id: int
     file_id: int
@@ -48,8 +48,10 @@ class _ManifestFileRow(NamedTuple):
 
 
 class KeptManifest(NamedTuple):
-    """Up to which event, and of how many copies, the manifest tells.  `latest`: the last event in the index; `touched`:
-    whether one of those since then is about the node."""
+    """The recorded state of a manifest: its last event, and its number of copies.
+
+    `latest`: the last event in the index; `touched`: whether a later event than the manifest's is about the node.
+    """
 
     event_id: int
     files: int
@@ -66,7 +68,7 @@ class _KeptRow(NamedTuple):
 
 
 def good(index: Index, node_id: int, limit: int) -> Iterator[list[ManifestRow]]:
-    """The good copies on a node, a page at a time, each read when it is asked for."""
+    """Yield pages of the good copies on a node; each page is read on demand."""
     for wants in WANTS:
         after = 0
         while rows := index.facts(ManifestRow, PAGE, (node_id, wants, after, limit)):
@@ -77,7 +79,7 @@ def good(index: Index, node_id: int, limit: int) -> Iterator[list[ManifestRow]]:
 
 
 def count(index: Index, node_id: int) -> int:
-    """How many good copies a node has."""
+    """Return the number of good copies on a node."""
     sql = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y'"
     return int(index.value(sql, (node_id,)))
 
@@ -87,13 +89,13 @@ def latest_event(index: Index) -> int:
 
 
 def has_good(index: Index, node_id: int) -> bool:
-    """Whether a node has a good copy."""
+    """Return whether a node has a good copy."""
     sql = "SELECT 1 FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y' LIMIT 1"
     return index.value(sql, (node_id,)) is not None
 
 
 def kept(index: Index, node_ids: Sequence[int]) -> dict[int, KeptManifest]:
-    """Of those of the nodes for whose manifest somebody has vouched, be it long ago."""
+    """Return the recorded states of manifests by node id, for the nodes that have one, even an old one."""
     found: dict[int, KeptManifest] = {}
     for marks, some in in_chunks(node_ids):
         rows = index.facts(
@@ -110,18 +112,16 @@ def kept(index: Index, node_ids: Sequence[int]) -> dict[int, KeptManifest]:
 
 
 def events_of(index: Index, node_id: str) -> str:
-    """The events of a node, as SQL text from FROM on.
+    """Return SQL text from FROM on for the events of a node, to be limited by id.
 
-    By id, and not through the index on the node, whose entries are in the order of times: the clocks of two hosts may
-    differ, and that of one may be set back.
+    The index on the node is not used, since it is in the order of times, which depends on the clocks of hosts.
     """
     dialect = index.dialect
     return f"sync_event e{dialect.by_primary_key} WHERE {dialect.unindexed('e.node_id')} = {node_id}"
 
 
 def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> list[int]:
-    """The files of whose copies on the node something was recorded after one event and until another, at most
-    `limit` of them."""
+    """Return at most `limit` files with events on the node after one event and up to another."""
     return index.values(
         f"SELECT DISTINCT e.file_id FROM {events_of(index, '?')} AND e.id > ? AND e.id <= ? LIMIT ?",
         (node_id, after, until, limit),
@@ -129,7 +129,7 @@ def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> l
 
 
 def added(index: Index, node_id: int, after: int, limit: int) -> list[int]:
-    """The files that were pulled onto the node or imported there after an event, at most `limit` of them."""
+    """Return at most `limit` files that were pulled to the node, or imported there, after an event."""
     return index.values(
         f"SELECT DISTINCT e.file_id FROM {events_of(index, '?')} AND e.id > ? AND e.what IN ('pulled', 'imported')"
         " LIMIT ?",
@@ -138,7 +138,7 @@ def added(index: Index, node_id: int, after: int, limit: int) -> list[int]:
 
 
 def files(index: Index, node_id: int, file_ids: Sequence[int]) -> list[tuple[ManifestRow, str | None]]:
-    """Those of the files whose rows are there, each with has_file of its copy on the node, None without one."""
+    """Return the files that are in the index, each with has_file of its copy on the node (None: no copy)."""
     found: list[tuple[ManifestRow, str | None]] = []
     for marks, some in in_chunks(file_ids):
         for row in index.facts(_ManifestFileRow, FILES.format(marks=marks), (node_id, *some)):

@@ -1,4 +1,4 @@
-"""What the index knows of itself and of the media of nodes."""
+"""Recorded state of the index itself and of the media of nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEDIA = """
 """
 
 
-# Of nodes that are in use: what keeps their copies from being relied on, and what changed on them.
+# Active nodes whose copies do not count for now, or whose media have changed.
 STATES = """
     SELECT m.node_id, n.name, h.name AS host__name, m.wrong, m.why, m.distrust, m.changed, m.changed_why
     FROM sync_medium m JOIN storagenode n ON n.id = m.node_id LEFT JOIN storagehost h ON h.id = n.host_id
@@ -59,9 +59,12 @@ class _MediumRow(NamedTuple):
 
 
 class KnownMedia(NamedTuple):
-    """`media`: by node id; `names`: of these nodes; `identity`: the index's random id, "" before any run;
-    `restored`: why nothing may be deleted on this index, "" when it may; `pruned`: runs up to that number may have been
-    removed from the history."""
+    """The recorded media.
+
+    `media`: by node id; `names`: of these nodes; `identity`: the index's random id, "" before the first run;
+    `restored`: why deletions are suspended on this index, "" if they are not; `pruned`: runs up to this number may have
+    been removed from the history.
+    """
 
     media: Mapping[int, MediumFact] = {}
     names: Mapping[int, str] = {}
@@ -70,12 +73,12 @@ class KnownMedia(NamedTuple):
     pruned: int = 0
 
     def knows(self, node_id: int) -> bool:
-        """Whether a run has found the node right before."""
+        """Return whether an earlier run has found the node valid."""
         fact = self.media.get(node_id)
         return fact is not None and fact.medium is not None
 
     def others(self, node_id: int) -> dict[str, str]:
-        """The media of all nodes but that one, with the names of their nodes."""
+        """Return the media of all other nodes, with the names of these."""
         return {
             fact.medium: self.names[other]
             for other, fact in self.media.items()
@@ -84,7 +87,7 @@ class KnownMedia(NamedTuple):
 
 
 def load(index: Index) -> KnownMedia:
-    """Two queries; the rows of nodes that are gone from the index are left out."""
+    """Read the recorded media, with two queries; rows of removed nodes are left out."""
     rows = index.facts(_MediumRow, MEDIA, is_wrong=bool)
     media = {row.node_id: row.fact for row in rows}
     names = {row.node_id: row.name for row in rows}
@@ -95,7 +98,7 @@ def load(index: Index) -> KnownMedia:
 
 
 class MediumState(NamedTuple):
-    """A node that is, or was, not as the index believed it to be; the columns are those of sync_medium."""
+    """A node that is not, or was not, in the expected state; the fields are columns of sync_medium."""
 
     node_id: int
     name: str
@@ -112,13 +115,13 @@ def states(index: Index) -> list[MediumState]:
 
 
 def restored(index: Index) -> str:
-    """Why nothing may be deleted on the index, "" when it may."""
+    """Return why deletions are suspended on the index; "" if they are not."""
     why = index.value("SELECT value FROM sync_index WHERE name = ?", (RESTORED,))
     return "" if why is None else str(why)
 
 
 def known_runs(index: Index, run_ids: Collection[int]) -> dict[tuple[int, str], bool]:
-    """(id, host) of those of the runs that the index knows, and whether their rows hold neither end nor ending."""
+    """Return (id, host) of the runs that are in the index, and whether their rows have neither end nor ending."""
     found: dict[tuple[int, str], bool] = {}
     for marks, some in in_chunks(sorted(run_ids)):
         sql = f"SELECT id, host, ended IS NULL AND ending IS NULL FROM sync_run WHERE id IN ({marks})"

@@ -1,4 +1,4 @@
-"""From the names that a user gives to rows; a name that is not there is answered with the nearest ones."""
+"""Look-up of rows by the names that a user gives; errors for unknown names suggest similar ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 
-SUGGESTIONS = 2000  # names compared with a wrong one; comparing them takes half a second
-LINES = 10_000  # of a list of files that are looked up together
-SHOWN = 3  # lines of a list that are no file
+SUGGESTIONS = 2000  # names compared with an unknown one; takes half a second
+LINES = 10_000  # lines of a list of files that are looked up together
+SHOWN = 3  # unknown files of a list that a message names
 TERMS = 200  # (acquisition, name) pairs in one query; SQLite refuses expressions deeper than 1000
 ACQ_LENGTH = 64
-LAST = "\U0010ffff"  # sorts behind every character that a name has
-COMPLETIONS = 500  # more are of no use to somebody who is typing
-
-# What there are names of: its table, and the command that lists them.
+LAST = "\U0010ffff"  # sorts after every character in a name
+COMPLETIONS = 500  # maximum number of names for the shell's completion
+# Kinds of names: the table, and the command that lists them.
 KINDS = {
     "host": ("storagehost", "alpenhorn host list"),
     "group": ("storagegroup", "alpenhorn group list"),
@@ -46,7 +45,7 @@ class FileName(NamedTuple):
 
 
 def host(index: Index, name: str) -> NamedRow:
-    """Raises NotFound, as all of these do."""
+    """Return the host with a name.  Raises NotFound, as do the following functions."""
     return _one(index, "host", name)
 
 
@@ -79,13 +78,13 @@ def acqs(index: Index, names: Iterable[str]) -> list[NamedRow]:
 
 
 def root(index: Index, node: NamedRow) -> str | None:
-    """Where a node is, on its host."""
+    """Return the root of a node."""
     found: str | None = index.value("SELECT root FROM storagenode WHERE id = ?", (node.id,))
     return found
 
 
 def beginning(index: Index, kind: str, text: str) -> list[str]:
-    """The names of that kind that begin with a text and can be shown as they are, in order; not too many."""
+    """Return the first names of a kind that begin with a text and are printable."""
     if not _storable(text):
         return []
     table, _ = KINDS[kind]
@@ -108,7 +107,7 @@ def _one(index: Index, kind: str, name: str) -> NamedRow:
 
 
 def _suggestion(index: Index, table: str, name: str) -> str:
-    """The nearest names among those that begin alike, or among all where there are few."""
+    """Return the most similar names, among those with the same beginning, or among all if there are few."""
     if not _storable(name):
         return ""
     count = index.value(f"SELECT COUNT(*) FROM {table}")
@@ -122,13 +121,13 @@ def _suggestion(index: Index, table: str, name: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A question after the names that are most like a wrong one; empty when there are none."""
+    """Return a question with the names most similar to an unknown one; "" if there are none."""
     close = get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
 
 
 def _storable(name: str) -> bool:
-    """Whether a database can be asked for that name: bytes that are no UTF-8 reach us as surrogates."""
+    """Return whether a name can be used in a query; Python represents bytes that are not UTF-8 as surrogates."""
     return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
@@ -136,7 +135,7 @@ def _storable(name: str) -> bool:
 
 
 def below(path: str, root: str | None) -> str:
-    """An absolute path made relative to a node's root, where it is below it; any other path as it is."""
+    """Return a path relative to a node's root if it is below that; otherwise unchanged."""
     if root and path.startswith("/"):
         inner = posixpath.relpath(posixpath.normpath(path), posixpath.normpath(root))
         if inner != ".." and not inner.startswith("../"):
@@ -145,7 +144,7 @@ def below(path: str, root: str | None) -> str:
 
 
 def file(index: Index, path: str, root: str | None = None) -> FileName:
-    """The file at `acquisition/name`, or at a path below `root`.  Raises NotFound."""
+    """Return the file at `acquisition/name`, or at a path below `root`.  Raises NotFound."""
     found = _files(index, [below(path, root)])
     if not found:
         raise NotFound(f"no file called {path!r}{_hint(index, path)}")
@@ -153,7 +152,7 @@ def file(index: Index, path: str, root: str | None = None) -> FileName:
 
 
 def _hint(index: Index, path: str) -> str:
-    """What to try in place of a path that no file has."""
+    """Return advice for the message about an unknown path."""
     first, slash, name = path.partition("/")
     if not slash:
         return "; a file is named as ACQUISITION/NAME"
@@ -162,7 +161,7 @@ def _hint(index: Index, path: str) -> str:
     acq_id = index.value("SELECT id FROM archiveacq WHERE name = ?", (first,))
     if acq_id is None:
         suggestion = _suggestion(index, "archiveacq", first)
-        return f"; no acquisition is called {first!r}; {suggestion}see: alpenhorn acq list"
+        return f"; no acquisition called {first!r}; {suggestion}see: alpenhorn acq list"
     bounds = (acq_id, name[:1], name[:1] + LAST)
     sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND name >= ? AND name < ? LIMIT {SUGGESTIONS}"
     known = [f"{first}/{other}" for (other,) in index.execute(sql, bounds)]
@@ -170,15 +169,15 @@ def _hint(index: Index, path: str) -> str:
 
 
 def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, source: str) -> Sequence[int]:
-    """The ids of the files of a list of (line number, path), without repetitions, in ascending order.
+    """Return the ids of the files in a list of (line number, path), without duplicates, in ascending order.
 
-    Raises NotFound that names the first lines of `source` that are no file.
+    Raises NotFound with the first unknown files of `source`.
     """
     ids = array("q")
     missing: list[tuple[int, str]] = []
     unknown = 0
     lines = iter(paths)
-    # A list of any length needs no more memory than the numbers that come of it.
+    # In portions, so that a long list needs no memory except for the ids.
     while some := [(number, below(path, root)) for number, path in islice(lines, LINES)]:
         found = _files(index, list(dict.fromkeys(path for _, path in some)))
         ids.extend(sorted({name.id for name in found.values()}))
@@ -188,12 +187,12 @@ def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, sour
     if unknown:
         shown = ", ".join(f"line {number}: {path!r}" for number, path in missing)
         more = f" and {unknown - SHOWN} more" if unknown > SHOWN else ""
-        raise NotFound(f"{source} names files that are not in the index ({shown}{more}); nothing was changed")
+        raise NotFound(f"{source}: files not in the index: {shown}{more}; nothing was changed")
     return array("q", (id_ for id_, _ in groupby(sorted(ids))))
 
 
 def _files(index: Index, paths: Sequence[str]) -> dict[str, FileName]:
-    """The files at those paths.  Of acquisitions whose own names have slashes the longest wins."""
+    """Return the files at paths.  If several acquisitions match, the longest name wins."""
     splits = {path: _splits(path) for path in paths if _storable(path) and not path.startswith("/")}
     wanted = list(dict.fromkeys(acq for pairs in splits.values() for acq, _ in pairs))
     ids: dict[str, int] = {}
@@ -220,6 +219,6 @@ def _files(index: Index, paths: Sequence[str]) -> dict[str, FileName]:
 
 
 def _splits(path: str) -> list[tuple[str, str]]:
-    """Every (acquisition, name) that a path can mean, the longest acquisition first."""
+    """Return all pairs (acquisition, name) that a path can mean, the longest acquisition first."""
     cuts = [i for i, char in enumerate(path[: ACQ_LENGTH + 1]) if char == "/"]
     return [(path[:i], path[i + 1 :]) for i in reversed(cuts) if i and i + 1 < len(path)]

@@ -1,4 +1,4 @@
-"""Pending copy requests as facts, a page at a time in the order of the requests."""
+"""Pending copy requests, as facts in pages, in the order of their ids."""
 
 from __future__ import annotations
 
@@ -59,8 +59,7 @@ def page(
 ) -> list[PullFact]:
     """Return up to `limit` pending requests into a group with ids above `after`.
 
-    `now` is the database server's time, by which leases are judged; `run_id` is the run whose own claims do
-    not count.
+    `now`: the time of the index's server, by which leases expire; `run_id`: the run whose own claims do not count.
     """
     facts = index.facts(PullFact, REQUESTS, (group_id, after, limit))
     if not facts:
@@ -105,8 +104,7 @@ def page(
 
 
 def why_corrupt(index: Index, copies: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
-    """What was last said when a copy was found corrupt, by (file id, node id); those of which nothing is known are
-    left out."""
+    """Return the last recorded reason for corrupt copies, by (file id, node id); copies without one are left out."""
     wanted = set(copies)
     found: dict[tuple[int, int], str] = {}
     for marks, some in in_chunks(sorted({file_id for file_id, _ in wanted})):
@@ -119,7 +117,7 @@ def why_corrupt(index: Index, copies: Iterable[tuple[int, int]]) -> dict[tuple[i
 def pages(
     index: Index, group_id: int, limit: int, run_id: int, now: datetime.datetime
 ) -> Iterator[list[PullFact]]:
-    """All pending requests into a group; each page is read when it is asked for."""
+    """Yield pages of all pending requests into a group; each page is read on demand."""
     after = 0
     while facts := page(index, group_id, after, limit, run_id, now):
         yield facts
@@ -127,7 +125,7 @@ def pages(
 
 
 def group_of(index: Index, request_id: int) -> int | None:
-    """The group that a request is into; None when there is no such request."""
+    """Return the destination group of a request; None if there is no such request."""
     group_id: int | None = index.value(
         "SELECT group_to_id FROM archivefilecopyrequest WHERE id = ?", (request_id,)
     )
@@ -135,7 +133,7 @@ def group_of(index: Index, request_id: int) -> int | None:
 
 
 def pending_total(index: Index, group_ids: Iterable[int]) -> tuple[int, int]:
-    """(files, bytes) of all pending requests into the groups."""
+    """Return (files, bytes) of all pending requests into the groups."""
     files = bytes_ = 0
     for group_id in group_ids:
         of_group, length = index.execute(TOTAL, (group_id,)).fetchone()
@@ -147,7 +145,7 @@ def pending_total(index: Index, group_ids: Iterable[int]) -> tuple[int, int]:
 def reserved_by_others(
     index: Index, node_ids: Iterable[int], run_id: int, now: datetime.datetime
 ) -> dict[int, int]:
-    """Bytes that live claims of other runs have reserved on each of the nodes."""
+    """Return the bytes that other runs' current claims have reserved, by node."""
     rows = index.execute(
         "SELECT node_id, SUM(reserved_b) FROM sync_claim WHERE run_id <> ? AND expires > ? GROUP BY node_id",
         (run_id, now),

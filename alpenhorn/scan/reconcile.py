@@ -1,4 +1,4 @@
-"""What the index knows of a node, by directory, to be compared with the disk; and which nodes wait for that."""
+"""Copies of a node by directory, for the comparison with its disk; and the nodes that need a comparison."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ACQUISITIONS = """
         FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id WHERE c.node_id = ? GROUP BY f.acq_id
     ) g JOIN archiveacq a ON a.id = g.acq_id ORDER BY a.id
 """
-# By the files of the acquisitions: left to choose, the engines would go through all copies of the node each time.  A
-# verification that is dated to the future says nothing of when the file was read.
+# The join starts with the files of the acquisitions: otherwise the engines would scan all copies of the node each time.
+# Verifications dated in the future are ignored, as their times are wrong.
 COPIES = """
     SELECT f.acq_id, f.name, f.size_b, c.id, c.has_file, COALESCE(v.verified, c.last_update)
     FROM archivefile f {join} archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
@@ -27,7 +27,7 @@ COPIES = """
 
 
 class Acquisition(NamedTuple):
-    """`copies`: of its files, copies in any state that the index has on the node; `good`: those with has_file Y."""
+    """An acquisition.  `copies`: number of copies on the node in any state; `good`: of those with has_file Y."""
 
     id: int
     name: str
@@ -36,7 +36,7 @@ class Acquisition(NamedTuple):
 
 
 class Distrusted(NamedTuple):
-    """A node that waits for a reconciliation; `host` None: it is on none."""
+    """A node that needs `alpenhorn reconcile`; `host` None: it has no host."""
 
     node: str
     host: str | None
@@ -44,12 +44,12 @@ class Distrusted(NamedTuple):
 
 
 def acquisitions(index: Index, node_id: int) -> list[Acquisition]:
-    """Those of which a node has, or had, any copy, by id."""
+    """Return the acquisitions of which a node has, or had, copies, in the order of ids."""
     return index.facts(Acquisition, ACQUISITIONS, (node_id,), good=int)
 
 
 def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.datetime) -> list[Known]:
-    """The copies of a node, one acquisition after the other."""
+    """Return the copies of a node, by acquisition."""
     rows: list[Known] = []
     for marks, some in in_chunks(acq_ids):
         sql = COPIES.format(join=index.dialect.lookup_join, acq=f"IN ({marks}) ORDER BY f.acq_id")
@@ -60,33 +60,32 @@ def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.dat
 def in_pages(
     index: Index, node_id: int, acq_id: int, now: datetime.datetime, limit: int
 ) -> Iterator[list[Known]]:
-    """The copies of an acquisition in the order of the bytes of their names, a page at a time, each read when it is
-    asked for."""
+    """Yield pages of the copies of an acquisition, sorted by the bytes of their names; each page is read on demand."""
     name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
     sql = COPIES.format(
         join=index.dialect.lookup_join, acq=f"= ? AND {name} > {value} ORDER BY {name} LIMIT ?"
     )
     after = ""
     while rows := index.execute(sql, (node_id, now, acq_id, after, limit)).fetchall():
-        yield list(rows)  # one of the drivers gives a tuple
+        yield list(rows)  # mysqlclient returns a tuple
         after = rows[-1][1]
         if len(rows) < limit:
             return
 
 
 def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime.datetime) -> list[Known]:
-    """The copies of an acquisition's files whose names begin with a directory."""
+    """Return the copies of an acquisition's files below a directory."""
     prefix = f"{directory}/"
     name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
     condition = f"= ? AND {name} > {value} AND {name} < {value}"
     sql = COPIES.format(join=index.dialect.lookup_join, acq=condition)
-    # "0" is what follows on "/".
+    # "0" is the character after "/".
     rows: list[Known] = index.execute(sql, (node_id, now, acq_id, prefix, f"{directory}0")).fetchall()
     return [row for row in rows if row[1].startswith(prefix)]
 
 
 def distrusted(index: Index) -> list[Distrusted]:
-    """The nodes whose copies do not count until `alpenhorn reconcile` was run on their hosts, by name."""
+    """Return the nodes whose copies do not count until `alpenhorn reconcile` was run on their hosts, by name."""
     return index.facts(
         Distrusted,
         "SELECT n.name AS node__name, h.name AS host__name, n.active"
@@ -97,5 +96,5 @@ def distrusted(index: Index) -> list[Distrusted]:
 
 
 def restored(index: Index) -> str:
-    """Why nothing may be deleted on this index; "" when that is not so."""
+    """Return why deletions are suspended on this index; "" if they are not."""
     return index.value("SELECT value FROM sync_index WHERE name = 'restored'") or ""

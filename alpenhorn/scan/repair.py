@@ -1,5 +1,4 @@
-"""Copies that are corrupt or missing, with what decides whether and from where they can be mended, a page at a
-time."""
+"""Corrupt and missing copies, in pages, with the facts that decide whether they can be repaired."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.repair import BadCopy, GoodCopy
 from alpenhorn.scan.pulls import why_corrupt
 
-# has_file and wants_file: corrupt and not released, or gone without our doing.
+# has_file and wants_file: corrupt and not released, or missing.
 BAD = (("X", "Y"), ("X", "M"), ("N", "Y"))
 
 STATE = "c.node_id = ? AND c.has_file = ? AND c.wants_file = ?"
@@ -29,7 +28,7 @@ GOOD = f"""
     FROM archivefilecopy c JOIN archivefilecopy d ON d.file_id = c.file_id AND d.node_id <> c.node_id
     WHERE d.has_file = 'Y' AND {RANGE}
 """
-# The + keeps SQLite from going through all pending requests of the group for each file.
+# The + prevents SQLite from scanning all pending requests of the group for each file.
 REQUESTED = f"""
     SELECT c.id, MIN(r.id)
     FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id
@@ -39,7 +38,7 @@ REQUESTED = f"""
 
 
 def pages(index: Index, node_id: int, limit: int) -> Iterator[list[BadCopy]]:
-    """The corrupt and missing copies on a node that somebody wants; each page is read when it is asked for."""
+    """Yield pages of the wanted corrupt and missing copies on a node; each page is read on demand."""
     for has, wants in BAD:
         state = (node_id, has, wants)
         after = 0

@@ -1,7 +1,6 @@
-"""The edges of replication by rule, and the copies that they concern: autosync requests a node's copies into a
-group, autoclean releases those that the group has.
+"""Rules, and the copies that they apply to, as SQL conditions: a million copies take a few statements.
 
-As conditions that count and act in the database, so that a million copies take a handful of statements.
+Autosync requests a node's copies into a group; autoclean releases a node's copies that the group has.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from alpenhorn.scan.files_to_request import RequestSelection, new_requests
 
 
 class Action(StrEnum):
-    """What an edge does; also the name of its column."""
+    """The action of a rule; also the name of its column."""
 
     AUTOSYNC = "autosync"
     AUTOCLEAN = "autoclean"
 
 
 class Edge(NamedTuple):
-    """From a node into a group that the node is not in."""
+    """A rule: from a node to a group that the node is not in."""
 
     node_id: int
     node: str
@@ -34,7 +33,7 @@ class Edge(NamedTuple):
 
 
 class MissedAction(NamedTuple):
-    """What an edge should have done and has not: the copies of `parts`."""
+    """An action that a rule should have carried out on the copies of `parts`, and has not."""
 
     edge: Edge
     action: Action
@@ -42,7 +41,7 @@ class MissedAction(NamedTuple):
     total: Total
 
 
-# The joins leave out edges whose node or group is gone, the first condition those into a node's own group.
+# The joins leave out rules whose node or group was removed; the first condition, rules to a node's own group.
 EDGES = """
     SELECT t.node_from_id AS node_id__node_from_id, n.name AS node__name, t.group_to_id AS group_id__group_to_id,
            g.name AS group__name, t.autosync, t.autoclean
@@ -51,8 +50,8 @@ EDGES = """
     WHERE n.group_id <> t.group_to_id AND (t.autosync <> 0 OR t.autoclean <> 0) {and_where}
     ORDER BY n.name, g.name
 """
-# A copy in the group that is wanted gone itself is no reason to let another one go.  With a list of files
-# {own} is a +, which keeps SQLite from going through all copies on the node for each part of the list.
+# A released copy in the group is no reason to release another one.  With a list of files {own} is a +, which prevents
+# SQLite from scanning all copies on the node for each part of the list.
 HELD_BY_GROUP = """
     FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
     WHERE {own}c.node_id = ? {has} AND c.wants_file <> 'N'
@@ -63,12 +62,12 @@ HELD_BY_GROUP = """
 
 
 def edges(index: Index) -> list[Edge]:
-    """All edges that do something."""
+    """Return all rules with an action."""
     return _edges(index, "", ())
 
 
 def edges_at(index: Index, node_id: int, group_id: int) -> list[Edge]:
-    """Those from the node and those into the group."""
+    """Return the rules from the node, and the rules to the group."""
     return _edges(index, "AND (t.node_from_id = ? OR t.group_to_id = ?)", (node_id, group_id))
 
 
@@ -77,28 +76,27 @@ def _edges(index: Index, and_where: str, values: tuple[int, ...]) -> list[Edge]:
 
 
 def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None) -> list[SelectionPart]:
-    """For autosync: the wanted good copies on the node that the group has not, and that nobody requested there.
+    """Select, for autosync, the wanted good copies on the node that the group lacks and that are not requested there.
 
-    `files`: only those.
+    `files`: only these.
     """
     parts = new_requests(RequestSelection(node_id, group_id, files=files))
     return [SelectionPart(f"{part.sql} AND c.wants_file <> 'N'", part.values) for part in parts]
 
 
 def unreleased(node_id: int, group_id: int) -> list[SelectionPart]:
-    """For autoclean: the good copies on the node that nobody released and that the group has and keeps."""
+    """Select, for autoclean, the good copies on the node that are not released, and that the group has and keeps."""
     return [SelectionPart(HELD_BY_GROUP.format(own="", has="AND c.has_file = 'Y'"), (node_id, group_id))]
 
 
 def held_by_group(node_id: int, group_id: int, files: Sequence[int]) -> list[SelectionPart]:
-    """The same, in whatever state the node's copy is, of those files."""
+    """Select, for autoclean, the copies of files as `unreleased` does, but with the node's copy in any state."""
     base = SelectionPart(HELD_BY_GROUP.format(own="+", has=""), (node_id, group_id))
     return limited(base, (), files, "c.file_id")
 
 
-def owed(index: Index) -> list[MissedAction]:
-    """What all edges should have done and have not; requests before releases, since a released copy is not
-    requested."""
+def missed_actions(index: Index) -> list[MissedAction]:
+    """Return the missed actions of all rules; requests first, since released copies are not requested."""
     found = edges(index)
     wanted = [
         *(

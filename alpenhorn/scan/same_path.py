@@ -1,7 +1,7 @@
-"""Files whose path is that of another row of the index as well.
+"""Files with the same path as another file in the index.
 
-Names of acquisitions may hold slashes, as those of files do, so file `b/c` of acquisition `a` and file `c` of
-acquisition `a/b` lie at one path: two rows, of one file on the disk.
+Names of acquisitions may contain slashes, as those of files do.  So file `b/c` of acquisition `a` and file `c` of
+acquisition `a/b` have the same path: two rows, but one file on the disk.
 """
 
 from __future__ import annotations
@@ -34,15 +34,17 @@ class _Other(NamedTuple):
 def sharing(
     index: Index, node_id: int, files: Iterable[tuple[int, str | None, str | None]]
 ) -> dict[int, str]:
-    """Of `files` (id, acquisition, name): file id to the acquisition of another file that is, or may be, on the node
-    at the same path."""
+    """Return the files among `files` (id, acquisition, name) whose path another file has, or may have, on the node.
+
+    By file id, with the acquisition of the other file.
+    """
     return {file_id: acq for file_id, acq, _ in _others(index, THERE, node_id, files)}
 
 
 def sharing_in_group(
     index: Index, group_id: int, files: Iterable[tuple[int, str | None, str | None]]
 ) -> dict[int, list[tuple[int, str]]]:
-    """As `sharing`, on any node of a group: file id to (node id, acquisition)."""
+    """Return the files as `sharing` does, for all nodes of a group: file id to (node id, acquisition)."""
     found: dict[int, list[tuple[int, str]]] = {}
     for file_id, acq, other in _others(index, IN_GROUP, group_id, files):
         found.setdefault(file_id, []).append((other.node_id, acq))
@@ -52,12 +54,12 @@ def sharing_in_group(
 def _others(
     index: Index, there: str, place: int, files: Iterable[tuple[int, str | None, str | None]]
 ) -> Iterator[tuple[int, str, _Other]]:
-    """(file id, acquisition of the other one, its copy) for each file that lies at the path of one of `files`."""
+    """Yield (file id, acquisition of the other file, its copy) for each file with the path of one of `files`."""
     inside: dict[str, list[tuple[int, str, str]]] = {}  # directory: the files in it
     for file_id, acq, name in files:
         if acq is not None and name is not None:
             inside.setdefault(f"{acq}/{name}".rpartition("/")[0], []).append((file_id, acq, name))
-    below: dict[str, list[str]] = {}  # what may be an acquisition's name: the directories below it
+    below: dict[str, list[str]] = {}  # possible name of an acquisition: the directories below it
     for directory in inside:
         elements = directory.split("/")
         for number in range(1, len(elements) + 1):

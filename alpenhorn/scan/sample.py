@@ -1,4 +1,4 @@
-"""Other copies of a node on which copies were found lost: are these gone as well?"""
+"""A sample of the copies on a node with lost copies, to find out whether others are lost, too."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.links import Sums
 from alpenhorn.scan.manifest import COLUMNS, ManifestRow
 
-# Copies on each side of the lost ones in the order in which they came to the node: these mostly lie beside them.  So
-# many that those on one side are a third of all: where a directory is not mounted, the first copies below it that are
-# read have the copies of another directory on their other side.
+# Number of copies before and after the lost ones, in the order of their ids: these are mostly in the same directory.
+# Each side is a third of the sample, since the neighbours on one side may be in another directory, which is mounted.
 NEAR = 50
-PLACES, EACH = 6, 5  # and some at random
+PLACES, EACH = 6, 5  # random places, and copies at each
 
 WANTED = ("Y", "M")
 FROM = f"""
@@ -23,14 +22,14 @@ FROM = f"""
 """
 AFTER = f"{FROM} AND c.id > ? ORDER BY c.id LIMIT ?"
 BEFORE = f"{FROM} AND c.id < ? ORDER BY c.id DESC LIMIT ?"
-# One by one, as in `alpenhorn.scan.checks`.
+# One query for each state, as in `alpenhorn.scan.checks`.
 FIRST = "SELECT MIN(id) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y' AND wants_file = ?"
 LAST = FIRST.replace("MIN", "MAX")
 
 
 def sample(index: Index, node_id: int, lost: Collection[int]) -> list[ManifestRow]:
-    """At most 230 good copies of a node, of each state that they can be wanted in; none of the copies `lost` (ids, at
-    least one)."""
+    """Return at most 230 good copies of a node, for each value of wants_file; without the copies `lost` (ids, at least
+    one)."""
     found: dict[int, ManifestRow] = {}
     for wants in WANTED:
         key = (node_id, wants)
@@ -38,7 +37,7 @@ def sample(index: Index, node_id: int, lost: Collection[int]) -> list[ManifestRo
         if first is None or last is None:
             continue
         near: list[ManifestRow] = []
-        for one in {min(lost), max(lost)}:  # they may be the first and the last of the node
+        for one in {min(lost), max(lost)}:  # may be the first and the last copy of the node
             near += index.facts(ManifestRow, AFTER, (*key, one, NEAR))
             near += index.facts(ManifestRow, BEFORE, (*key, one, NEAR))
         for _ in range(PLACES):
@@ -49,5 +48,5 @@ def sample(index: Index, node_id: int, lost: Collection[int]) -> list[ManifestRo
 
 
 def sums(index: Index, node_id: int) -> Sums:
-    """What was looked at on a node since it was last seen whole."""
+    """Return the numbers of copies looked at, and lost, on a node since it was last found complete."""
     return index.fact(Sums, "SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)) or Sums()

@@ -1,5 +1,5 @@
-"""Copies that may be on tape only, as facts: those that were asked back, those that are wanted back, those that may
-leave the disk, and those whose turn it is to be compared."""
+"""Copies that may be on tape only, as facts: restores, copies to restore, copies that may leave the disk, and copies to
+compare with the tape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = 500
 
 FILE = "c.id AS copy_id__id, c.file_id, a.name AS acq__name, f.name, f.size_b, c.ready"
 NAMES = "JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id"
-# The + keeps SQLite from going through all pending requests from the node for each file.
+# The + prevents SQLite from scanning all pending requests from the node for each file.
 REQUESTED = """
     EXISTS (SELECT 1 FROM archivefilecopyrequest r WHERE r.file_id = {file_id} AND +r.node_from_id = {node_id}
             AND +r.completed = 0 AND +r.cancelled = 0)
@@ -32,7 +32,7 @@ ROWS = f"""
     LEFT JOIN archivefile f ON f.id = c.file_id LEFT JOIN archiveacq a ON a.id = f.acq_id
     WHERE s.node_id = ?
 """
-# Not for a request whose group has the file by now: it will be cancelled.
+# Without requests whose group has the file already; these will be cancelled.
 SOURCES = f"""
     SELECT r.id AS place__id, COALESCE(s.tries, 0) AS tries, {FILE}
     FROM archivefilecopyrequest r
@@ -53,7 +53,7 @@ SUSPECT = f"""
       AND (s.file_id IS NULL OR (s.state = 'failed' AND (s.next <= ? OR s.next > ?)))
     ORDER BY c.id LIMIT ?
 """
-# A pull that ended is a use of its source, which no column of the copy tells.
+# A completed pull is a use of its source, which the copy's own row does not record.
 DISPENSABLE = f"""
     SELECT copy_id__id, file_id, acq__name, name, size_b, ready FROM (
         SELECT {FILE}, c.last_update,
@@ -64,10 +64,10 @@ DISPENSABLE = f"""
           AND NOT {REQUESTED.format(file_id="c.file_id", node_id="c.node_id")}
     ) d ORDER BY CASE WHEN pulled > last_update THEN pulled ELSE last_update END, copy_id__id LIMIT ?
 """
-# No wait after a failure is longer: what is further ahead was dated by a clock that was wrong.
+# The longest wait after a failure; a later time was set by a wrong clock.
 NO_WAIT = datetime.timedelta(days=2)
-MOST = 50_000  # copies that may leave the disk in one run
-# Of the good copies, one kind after the other, since the index is by both states.
+MOST = 50_000  # maximum number of copies that may leave the disk in one run
+# One query for each wants_file, to use the index on both states.
 FROM_ID = f"""
     SELECT {FILE} FROM archivefilecopy c {NAMES}
     WHERE c.node_id = ? AND c.has_file = 'Y' AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
@@ -81,7 +81,7 @@ PROGRESS = "SELECT state, tries, asked, next, error FROM sync_restore WHERE node
 
 
 class _RestoreRow(NamedTuple):
-    """All from the copy and its file is None where there is no copy."""
+    """A restore.  The fields about the copy and its file are None if there is no copy."""
 
     copy_id: int | None
     file_id: int | None
@@ -113,7 +113,7 @@ class _RestoreRow(NamedTuple):
 
 
 class _TapeRow(NamedTuple):
-    """FILE; `place`: by which the next page begins, `tries`: how often it was asked for."""
+    """A copy.  `place`: where the next page starts; `tries`: number of restore requests."""
 
     copy_id: int
     file_id: int
@@ -132,14 +132,16 @@ class _TapeRow(NamedTuple):
 
 
 def asked_back(index: Index, node_id: int) -> list[RestoreFact]:
-    """Every copy of a node that has a row in sync_restore."""
+    """Return all restores of a node."""
     rows = index.facts(_RestoreRow, ROWS, (node_id,), ready=bool, next=posix, requested=bool)
     return [row.fact for row in rows]
 
 
 def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wanted]:
-    """Copies that are on tape only and are to come back, those that wait after a failure left out: the sources of
-    pending requests in their order, each once, then suspect copies.  Read a page at a time."""
+    """Yield copies that are on tape only and needed on disk, without those that wait after a failure.
+
+    First the sources of pending requests in their order, each once, then suspect copies.
+    """
     seen: set[int] = set()
     for one in _pages(index, SOURCES, (node_id,), now, Purpose.PULL):
         if one.file.file_id not in seen:
@@ -160,14 +162,15 @@ def _pages(
 
 
 def dispensable(index: Index, node_id: int) -> list[TapeFile]:
-    """Good copies on disk that no pending request has as its source, those used longest ago first.
+    """Return good copies on disk that are not the source of a pending request, those used longest ago first.
 
-    All of them are sorted for that, which only a node that lacks headroom has to pay."""
+    This sorts all of them, so it is only called for nodes that lack headroom.
+    """
     return [row.file for row in index.facts(_TapeRow, DISPENSABLE, (node_id, MOST))]
 
 
 def turns(index: Index, node_id: int, count: int) -> list[TapeFile]:
-    """The `count` good copies of a node that follow those that were compared last; after the last the first."""
+    """Return the `count` good copies of a node after the last one compared, continuing with the first."""
     after = index.value("SELECT compared FROM sync_node WHERE node_id = ?", (node_id,)) or 0
     found = _from(index, node_id, after, count)
     if after and len(found) < count:
@@ -181,17 +184,17 @@ def _from(index: Index, node_id: int, after: int, count: int) -> list[TapeFile]:
 
 
 def back(index: Index, node_id: int) -> list[CheckFact]:
-    """The copies that came back from tape to be checked."""
+    """Return the copies that were restored from tape for a check."""
     return [check_fact(row) for row in index.facts(CheckRow, BACK, (node_id,))]
 
 
 def progress(index: Index, node_id: int, file_id: int) -> str:
-    """How far a copy is that was asked back, in words; "" when it was not."""
+    """Describe the progress of a copy's restore; "" if there is none."""
     row = index.execute(PROGRESS, (node_id, file_id)).fetchone()
     if row is None:
         return ""
     state, tries, asked, next_, error = row
     times = f" ({tries} times)" if tries > 1 else ""
     if state == State.FAILED:
-        return f"it was asked back from tape{times}, in vain: {error}; it is tried again after {moment(next_)} UTC"
-    return f"it was asked back from tape at {moment(asked)} UTC{times}"
+        return f"restore from tape failed{times}: {error}; next attempt after {moment(next_)} UTC"
+    return f"restore from tape requested at {moment(asked)} UTC{times}"

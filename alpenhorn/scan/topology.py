@@ -1,4 +1,4 @@
-"""Nodes, groups and hosts as facts: small tables, read whole at the start of each round."""
+"""Nodes, groups and hosts as facts.  The tables are small and read completely at the start of each round."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NODES = """
 
 
 class _TopologyRow(NamedTuple):
-    """`manifest`: its token, vouched for while the node was at `vouched_host` and `vouched_root`."""
+    """A node.  `manifest`: token of its manifest, recorded while the node was at `vouched_host` and `vouched_root`."""
 
     id: int
     name: str
@@ -49,21 +49,21 @@ class _TopologyRow(NamedTuple):
 
 
 class Topology(NamedTuple):
-    """Every node and group by id."""
+    """All nodes and groups, by id."""
 
     nodes: dict[int, NodeFact]
     groups: dict[int, GroupFact]
 
     def here(self, host: str) -> list[NodeFact]:
-        """The active nodes of a host, by name."""
+        """Return the active nodes of a host, sorted by name."""
         return sorted(
             (node for node in self.nodes.values() if node.active and node.host == host),
             key=lambda node: node.name,
         )
 
     def called_as_in(self, before: Topology) -> Topology:
-        """With the names that nodes had then: a node's root is marked with its name, and when it is renamed the
-        next run marks it anew."""
+        """Return this topology with the names of nodes in `before`, so that a node renamed during a run keeps its name
+        until the next run, which updates its marker."""
         nodes = {
             node_id: node._replace(name=before.nodes[node_id].name) if node_id in before.nodes else node
             for node_id, node in self.nodes.items()
@@ -71,11 +71,11 @@ class Topology(NamedTuple):
         return self._replace(nodes=nodes)
 
     def named(self, names: Sequence[str]) -> list[NodeFact]:
-        """Each once.  Raises NotFound for the first name that no node has."""
+        """Return the nodes with the names, each once.  Raises NotFound for the first unknown name."""
         by_name = {node.name: node for node in self.nodes.values()}
         for name in names:
             if name not in by_name:
-                from alpenhorn.scan.names import nearest  # only a wrong name needs it
+                from alpenhorn.scan.names import nearest  # only needed for an unknown name
 
                 raise NotFound(f"no node called {name!r}; {nearest(name, by_name)}see: alpenhorn node list")
         return [by_name[name] for name in dict.fromkeys(names)]
@@ -97,7 +97,7 @@ def _node(row: _TopologyRow) -> NodeFact:
         columns["manifest"] = None
     node = NodeFact(**columns)
     if node.fault:
-        # Nothing is done with it, but all nodes are sorted, added up and named.
+        # A node with wrong values is not used, but still sorted, counted and shown.
         node = node._replace(
             name=_called(node.id, node.name),
             group_id=node.group_id or 0,
@@ -112,7 +112,7 @@ def _called(id: int, name: str) -> str:
 
 
 def stored_bytes(index: Index, node_id: int) -> int:
-    """The length of all files that the index has, or may have, on a node."""
+    """Return the total length of files that are, or may be, on a node."""
     length = index.value(
         "SELECT SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
         " WHERE c.node_id = ? AND c.has_file IN ('Y', 'M', 'X')",

@@ -1,6 +1,6 @@
-"""Whether there may be any work of a kind.
+"""Quick checks whether there may be work of a kind.
 
-It is asked before the code that does such work is imported, since most runs find none.
+Runs call them before importing the code for the work, since most runs have none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REQUESTS = """
 
 
 class Place(NamedTuple):
-    """Where work is looked for: nodes, and ids of groups.  `tape`: whether any of the nodes has tape behind it."""
+    """The nodes, and ids of groups, to search for work.  `tape`: whether any of the nodes has tape behind it."""
 
     nodes: Sequence[NodeFact]
     groups: Sequence[int]
@@ -45,13 +45,13 @@ def tape(index: Index, place: Place) -> bool:
 
 
 def deletions(index: Index, place: Place) -> bool:
-    # A node may lack room that is to be made.
+    # A node may lack free space, so that removable copies have to be deleted.
     to_make_room = any(node.min_avail_gb and not node.archive for node in place.nodes)
     return to_make_room or _any(index, RELEASED, place.node_ids)
 
 
 def checks(index: Index, place: Place) -> bool:
-    # Copies may be back from tape that are to be checked.
+    # Copies may have been restored from tape for a check.
     turns = any(node.auto_verify > 0 for node in place.nodes)
     return place.tape or turns or _any(index, SUSPECT, place.node_ids)
 

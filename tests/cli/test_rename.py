@@ -33,7 +33,7 @@ def test_a_row_is_renamed_and_nothing_else_of_it_changes(
 def test_names_that_are_taken_unknown_or_none_are_refused(
     archive: Archive, kind: str, table: str, name: str, other: str
 ) -> None:
-    assert f"called {other!r} already" in archive.fails(1, kind, "rename", name, other)
+    assert f"{kind} {other!r}: exists already" in archive.fails(1, kind, "rename", name, other)
     assert f"did you mean {name!r}" in archive.fails(1, kind, "rename", name + "x", "new")
     for bad in ("", "a/b", "..", "a\nb", " a", "x" * 65, "a\udcff"):
         archive.fails(2, kind, "rename", name, bad)
@@ -69,9 +69,9 @@ def test_a_row_that_was_renamed_or_removed_meanwhile_is_left_as_it_is(archive: A
     now = archive.index.now()
     archive.ok("node", "rename", "field1", "other")
     before = archive.rows()
-    with pytest.raises(Refused, match="renamed to 'other' meanwhile"):
+    with pytest.raises(Refused, match="renamed to 'other' in the meantime"):
         rename(archive.index, "node", seen, "third", now)
-    with pytest.raises(NotFound, match="removed meanwhile"):
+    with pytest.raises(NotFound, match="removed in the meantime"):
         rename(archive.index, "node", NamedRow(999, "gone"), "third", now)
     assert archive.rows() == before
     # The answer to the first commit was lost: the same rename again is done, not refused.
@@ -100,5 +100,5 @@ def test_of_two_renames_to_one_name_at_the_same_moment_one_is_refused(archive: A
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(refused) == 1 and "called 'same' already" in refused[0]
+    assert len(refused) == 1 and "'same': exists already" in refused[0]
     assert archive.one("SELECT COUNT(*) FROM storagenode WHERE name = 'same'") == 1

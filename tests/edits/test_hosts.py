@@ -21,7 +21,7 @@ HOST_OF_FIELD = "SELECT host_id FROM storagenode WHERE name = 'field'"
 
 def test_nodes_that_were_not_seen_keep_the_host(rows: Rows) -> None:
     host = names.host(rows.index, THERE)
-    with pytest.raises(Refused, match="node one_too was put on host there meanwhile"):
+    with pytest.raises(Refused, match="host there: node one_too was added to it in the meantime"):
         edit_host.delete(rows.index, host, [])
     edit_host.delete(rows.index, host, [rows.node["one_too"], rows.node["two"]])
     assert rows.all("SELECT name FROM storagehost") == [(HERE,)]

@@ -10,19 +10,19 @@ def unseen() -> None:
     """A good archive copy counts, whoever has seen its node, and when."""
     from alpenhorn.scan import keepers
 
-    keepers._unfit = lambda *state: ""
+    keepers._why_uncounted = lambda *state: ""
 
 
 def linked() -> None:
     """Copies that may share their bytes with another name count."""
     from alpenhorn.scan import keepers
 
-    right = keepers._unfit
+    right = keepers._why_uncounted
 
     def unfit(medium, state, *rest):
         return right(medium, (*state[:-1], 1), *rest)
 
-    keepers._unfit = unfit
+    keepers._why_uncounted = unfit
 
 
 def exchanged() -> None:

@@ -109,9 +109,7 @@ def test_of_as_many_the_first_is_taken() -> None:
 def test_a_row_that_is_there_is_completed_and_not_changed() -> None:
     nodes = [node(1, username="u", address="x")]
     assert hosts(*nodes, there=(Host("alp1", None, "y"),)) == [Host("alp1", "u", "y")]
-    assert (
-        "x of node n1 is dropped" in plan(UpgradeFacts(nodes, hosts=[Host("alp1", None, "y")])).notes[0]
-    )
+    assert "x of node n1 is dropped" in plan(UpgradeFacts(nodes, hosts=[Host("alp1", None, "y")])).notes[0]
 
 
 def test_a_node_without_a_host_has_none_and_its_address_is_told() -> None:

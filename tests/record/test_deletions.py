@@ -17,7 +17,7 @@ from alpenhorn.model.tasks import Verdict
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.claims import drop_dead
 from alpenhorn.record.copies import once_good
-from alpenhorn.record.deletions import CHANGED, claim, decide_all, settle, take
+from alpenhorn.record.deletions import CHANGED, claim, decide_all, settle, write_claims
 from alpenhorn.record.run import Run
 from alpenhorn.scan.deletions import pages, read
 from alpenhorn.scan.pulls import reserved_by_others
@@ -490,7 +490,7 @@ def decided_before(
     reading = read(index, node.id, copies, run.id, EVIDENCE)
     decided = decide_all(copies, reading, 2, NOW)
     start.wait()
-    index.retry(lambda: take(index, run, node, decided, reading))
+    index.retry(lambda: write_claims(index, run, node, decided, reading))
 
 
 def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier) -> None:
@@ -500,7 +500,7 @@ def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFa
     def work() -> None:
         reading = read(index, node.id, copies, run.id, EVIDENCE, lock=False)
         decided = decide_all(copies, reading, 2, NOW)
-        take(index, run, node, decided, reading)
+        write_claims(index, run, node, decided, reading)
 
     index.retry(work)
 

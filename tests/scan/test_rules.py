@@ -4,7 +4,7 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
-from alpenhorn.scan.rules import Action, edges, held_by_group, owed, unreleased, unrequested
+from alpenhorn.scan.rules import Action, edges, held_by_group, missed_actions, unreleased, unrequested
 from tests.fixtures.rows import Rows
 from tests.scan.statements import counted
 
@@ -12,14 +12,14 @@ from tests.scan.statements import counted
 def found(rows: Rows) -> list[tuple[str, str, str, int, int]]:
     return [
         (one.edge.node, one.edge.group, one.action.value, one.total.files, one.total.bytes)
-        for one in owed(rows.index)
+        for one in missed_actions(rows.index)
     ]
 
 
 def test_nothing_is_owed_without_edges(rows: Rows) -> None:
     rows.copy(rows.file("a"), "field", "YY")
     with counted() as statements:
-        assert owed(rows.index) == []
+        assert missed_actions(rows.index) == []
     assert statements.count == 1
 
 
@@ -115,7 +115,7 @@ def test_strange_rows_are_no_obstacle(rows: Rows) -> None:
     rows.copy(fileless, "gone", "YY")
     assert [(edge.node, edge.group) for edge in edges(rows.index)] == [("field", "empty"), ("field", "one")]
     assert found(rows) == [("field", "empty", "autosync", 1, 0), ("field", "one", "autosync", 1, 0)]
-    assert owed(rows.index)[0].total.unsized == 1
+    assert missed_actions(rows.index)[0].total.unsized == 1
 
 
 def test_requests_come_before_releases(rows: Rows) -> None:
@@ -125,7 +125,7 @@ def test_requests_come_before_releases(rows: Rows) -> None:
     rows.copy(held, "field", "YY")
     rows.copy(held, "two", "YY")
     rows.copy(new, "one", "YY")
-    assert [one.action for one in owed(rows.index)] == [Action.AUTOSYNC, Action.AUTOCLEAN]
+    assert [one.action for one in missed_actions(rows.index)] == [Action.AUTOSYNC, Action.AUTOCLEAN]
 
 
 def plan(index: Index, part: SelectionPart) -> str:

@@ -158,8 +158,8 @@ def test_how_far_a_copy_is_that_was_asked_back_is_told_in_words(rows: Rows) -> N
     rows.do("UPDATE sync_restore SET error = 'no such tape' WHERE file_id = ?", b)
     told = [tape.progress(rows.index, rows.node["one"], file_id) for file_id in (a, b, c)]
     assert told == [
-        "it was asked back from tape at 2026-01-02 03:04:05 UTC (2 times)",
-        "it was asked back from tape (2 times), in vain: no such tape; it is tried again after 2026-03-01 01:00:00 UTC",
+        "restore from tape requested at 2026-01-02 03:04:05 UTC (2 times)",
+        "restore from tape failed (2 times): no such tape; next attempt after 2026-03-01 01:00:00 UTC",
         "",
     ]
 

@@ -49,37 +49,37 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
         raise click.UsageError("--force is for use with --apply")
     if as_json and apply_ and not force:
         raise click.UsageError("--json with --apply asks nothing, and needs --force")
-    owed = scan.owed(app.index)
+    missed = scan.missed_actions(app.index)
     if not as_json:
-        columns.table(COLUMNS, owed, empty="No missed actions.")
-        if owed:
+        columns.table(COLUMNS, missed, empty="No missed actions.")
+        if missed:
             output.line("")
     done = None
-    if owed and apply_:
-        confirm(_question(owed), force)
-        done = make_up(app.index, owed, app.stamp())
+    if missed and apply_:
+        confirm(_question(missed), force)
+        done = make_up(app.index, missed, app.stamp())
     if as_json:
-        _document(owed, done)
+        _document(missed, done)
     elif done is not None:
         requests = output.count(done[Action.AUTOSYNC], "file")
         copies = output.count(done[Action.AUTOCLEAN], "copy", "copies")
         output.line(f"Requested {requests}, released {copies}.")
-    elif owed:
+    elif missed:
         output.line("Nothing was done; to request and release them: alpenhorn rules check --apply")
-    ctx.exit(FAILED if owed and done is None else DONE)
+    ctx.exit(FAILED if missed and done is None else DONE)
 
 
-def _question(owed: Sequence[MissedAction]) -> str:
+def _question(missed: Sequence[MissedAction]) -> str:
     asked = []
     for action, verb in VERBS.items():
-        copies = sum(one.total.files for one in owed if one.action is action)
+        copies = sum(one.total.files for one in missed if one.action is action)
         if copies:
             asked.append(f"{verb} {output.count(copies, 'copy', 'copies')}")
     return f"{' and '.join(asked).capitalize()}?"
 
 
-def _document(owed: Sequence[MissedAction], done: dict[Action, int] | None) -> None:
+def _document(missed: Sequence[MissedAction], done: dict[Action, int] | None) -> None:
     applied = (
         None if done is None else {"requested": done[Action.AUTOSYNC], "released": done[Action.AUTOCLEAN]}
     )
-    output.document({"owed": columns.documents(COLUMNS, owed), "applied": applied})
+    output.document({"owed": columns.documents(COLUMNS, missed), "applied": applied})

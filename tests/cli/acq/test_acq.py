@@ -65,7 +65,7 @@ def test_create(empty: Archive) -> None:
     )
     assert empty.all("SELECT name, comment FROM archiveacq") == [("20260722T000000Z_pilot", None)]
     message = empty.fails(1, "acq", "create", "20260722T000000Z_pilot")
-    assert "there is an acquisition called '20260722T000000Z_pilot' already" in message
+    assert "acquisition '20260722T000000Z_pilot': exists already" in message
 
 
 def test_one_acquisition_may_lie_inside_another(empty: Archive) -> None:

@@ -75,7 +75,7 @@ def test_a_file_that_exists_is_not_created_again(pilot: Archive) -> None:
     pilot.ok(*arguments, "0")
     for size in ("0", "1"):
         message = pilot.fails(1, *arguments, size)
-        assert "there is a file 'pilot/a' already" in message and "alpenhorn file modify pilot/a" in message
+        assert "file 'pilot/a': exists already" in message and "alpenhorn file modify pilot/a" in message
 
 
 def test_no_two_files_are_created_at_one_path(pilot: Archive) -> None:

@@ -186,7 +186,7 @@ def test_the_ready_bit(files: Archive) -> None:
     assert files.ok("file", "state", "pilot/healthy", "field1", "--ready") == "No change.\n"
     files.ok("file", "state", "pilot/healthy", "field1", "--unready")
     assert files.ok("file", "state", "pilot/healthy", "field1") == "Healthy\n"
-    assert "only a healthy copy" in files.fails(1, "file", "state", "pilot/missing", "field1", "--ready")
+    assert "copy is not healthy" in files.fails(1, "file", "state", "pilot/missing", "field1", "--ready")
     files.fails(2, "file", "state", "pilot/missing", "field1", "--ready", "--unready")
     files.fails(2, "file", "state", "pilot/missing", "field1", "--ready", "--set", "Corrupt")
     files.fails(2, "file", "state", "pilot/missing", "field1", "--set", "Gone")

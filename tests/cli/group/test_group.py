@@ -55,7 +55,7 @@ def test_one_setting_is_not_changed_in_a_broken_io_config(archive: Archive) -> N
 
 
 def test_names(archive: Archive) -> None:
-    assert "there is a group called 'field' already" in archive.fails(1, "group", "create", "field")
+    assert "group 'field': exists already" in archive.fails(1, "group", "create", "field")
     assert "did you mean 'offsite'" in archive.fails(1, "group", "show", "ofsite")
     archive.fails(2, "group", "create", "a/b")
 

@@ -33,7 +33,7 @@ def test_a_change_to_what_is_there_already_says_so(archive: Archive) -> None:
 
 
 def test_a_host_that_exists_is_not_created_again(archive: Archive) -> None:
-    assert "there is a host called 'alp1' already" in archive.fails(1, "host", "create", "alp1")
+    assert "host 'alp1': exists already" in archive.fails(1, "host", "create", "alp1")
     assert "already" in archive.fails(1, "host", "create", "alp1", "--notes", "another")
 
 

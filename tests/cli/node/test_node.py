@@ -66,9 +66,9 @@ def test_create_into_a_group_with_defaults(archive: Archive) -> None:
 
 
 def test_create_is_all_or_nothing(archive: Archive) -> None:
-    assert "there is a node called 'off1'" in archive.fails(1, "node", "create", "off1", "--group", "spare")
+    assert "node 'off1': exists already" in archive.fails(1, "node", "create", "off1", "--group", "spare")
     # The group's name is taken, so the node is not made either.
-    assert "there is a group called 'spare'" in archive.fails(1, "node", "create", "spare", "--create-group")
+    assert "group 'spare': exists already" in archive.fails(1, "node", "create", "spare", "--create-group")
     assert "no host called 'alp9'" in archive.fails(
         1, "node", "create", "n", "--create-group", "--host", "alp9", "--init"
     )
@@ -168,7 +168,7 @@ def test_modify_that_activates_warns_of_a_node_that_no_run_would_work_on(archive
 def test_modify_makes_no_group_that_is_there_already(archive: Archive) -> None:
     archive.ok("group", "create", "field1")
     message = archive.fails(1, "node", "modify", "field1", "--create-group", "--activate", "--init")
-    assert "there is a group called 'field1' already" in message and "--group" in message
+    assert "group 'field1': exists already" in message and "--group" in message
     archive.fails(2, "node", "modify", "off1", "--create-group", "--group", "spare")
 
 
