@@ -109,7 +109,7 @@ class KeeperNodes:
             if self._uncounted[id]:
                 uncounted.append(f"{name}: {self._uncounted[id]}")
             elif medium and medium in used:
-                uncounted.append(f"{name}: its medium is that of {used[medium]}")
+                uncounted.append(f"{name}: on the same medium as {used[medium]}")
             else:
                 if medium:
                     used[medium] = name
@@ -119,9 +119,9 @@ class KeeperNodes:
 
 def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence) -> str:
     """Return why the copies on a node do not count; "" if they do."""
-    remedy = f" (alpenhorn sync on host {node.host} sees it)" if node.host else ""
+    remedy = f" (run alpenhorn sync on host {node.host})" if node.host else ""
     if node.wrong is not None:
-        return f"left out since {_shown_time(node.wrong)}: {node.why or 'it was not found right'}"
+        return f"left out since {_shown_time(node.wrong)}: {node.why or 'not in the expected state'}"
     if node.distrust is not None:
         if node.distrust == "compare":
             return f"not compared with the disk yet{remedy}"

@@ -280,7 +280,7 @@ def test_a_restore_that_came_to_nothing_is_told_and_tried_again_later(tape):
     assert "did not come" in archive.one("SELECT error FROM sync_restore")
     assert len(tape.asked_back()) == 1
     shown = archive.run("request", "show", str(request)).out
-    assert "asked back from tape" in shown and "did not come" in shown
+    assert "restore from tape failed" in shown and "did not come" in shown
     archive.do("UPDATE sync_restore SET next = '2026-01-01'")
     archive.synced()
     assert len(tape.asked_back()) == 2 and tape.waiting() == [("asked",)]

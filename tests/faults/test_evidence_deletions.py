@@ -72,7 +72,7 @@ def test_fault_1_copies_on_disks_that_nobody_has_seen_for_long_let_no_other_go(t
     file_id = released(three)
     mark_seen(three.index, three.id("storagenode", "safe1"), seen=LONG_AGO)
     told = told_later(three)
-    assert "safe1: not seen since 2026-01-02 03:04 UTC (alpenhorn sync on host there sees it)" in told
+    assert "safe1: not seen since 2026-01-02 03:04 UTC (run alpenhorn sync on host there)" in told
     assert three.copy(file_id, "field") == "YN"
     three.configure(sync={"keeper_seen_within": "9999d"})
     three.sync("--only", "delete")
@@ -312,7 +312,7 @@ def test_fault_9_two_nodes_on_one_medium_are_one_copy(three: Archive) -> None:
     file_id = released(three)
     for name in SAFE:
         mark_seen(three.index, three.id("storagenode", name), medium="m" * 32)
-    assert "has 1; does not count: safe2: its medium is that of safe1" in told_later(three)
+    assert "has 1; does not count: safe2: on the same medium as safe1" in told_later(three)
     assert three.copy(file_id, "field") == "YN"
 
 

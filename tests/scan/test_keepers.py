@@ -35,15 +35,15 @@ def released(rows: Rows, *good: str, node: str = "field") -> int:
     ("columns", "why"),
     [
         ({"wrong": LONG_AGO, "why": "no marker"}, "left out since 2026-01-02 03:04 UTC: no marker"),
-        ({"wrong": LONG_AGO, "medium": None}, "left out since 2026-01-02 03:04 UTC: it was not found right"),
-        ({"distrust": "compare"}, "not compared with the disk yet (alpenhorn sync on host there sees it)"),
+        ({"wrong": LONG_AGO, "medium": None}, "left out since 2026-01-02 03:04 UTC: not in the expected state"),
+        ({"distrust": "compare"}, "not compared with the disk yet (run alpenhorn sync on host there)"),
         ({"distrust": "reconcile"}, "the index is older than its disk (run: alpenhorn reconcile)"),
         ({"distrust": "something newer"}, "the index is older than its disk (run: alpenhorn reconcile)"),
-        ({"medium": None}, "never seen by a run (alpenhorn sync on host there sees it)"),
-        ({"seen": None}, "not seen yet (alpenhorn sync on host there sees it)"),
+        ({"medium": None}, "never seen by a run (run alpenhorn sync on host there)"),
+        ({"seen": None}, "not seen yet (run alpenhorn sync on host there)"),
         (
             {"seen": LONG_AGO},
-            "not seen since 2026-01-02 03:04 UTC (alpenhorn sync on host there sees it)",
+            "not seen since 2026-01-02 03:04 UTC (run alpenhorn sync on host there)",
         ),
         ({"separate": 0}, "its copies may share their bytes with other names"),
     ],
@@ -105,7 +105,7 @@ def test_one_medium_counts_once(rows: Rows) -> None:
         mark_seen(rows.index, rows.node[name], medium="m" * 32)
     fact = the_fact(rows)
     assert fact.others == ("one", "one_too")
-    assert fact.uncounted == ("two: its medium is that of one_too",)
+    assert fact.uncounted == ("two: on the same medium as one_too",)
     mark_seen(rows.index, rows.node["one_too"], medium="m" * 32, wrong=LONG_AGO)
     assert the_fact(rows).others == ("one", "two")
 
@@ -117,7 +117,7 @@ def test_of_two_nodes_on_one_medium_the_one_whose_copy_stays_counts(rows: Rows) 
         mark_seen(rows.index, rows.node[name], medium="m" * 32)
     fact = the_fact(rows)
     assert (fact.others, fact.released) == (("two",), ())
-    assert fact.uncounted == ("one: its medium is that of two",)
+    assert fact.uncounted == ("one: on the same medium as two",)
 
 
 def test_a_copy_on_the_medium_of_the_one_that_goes_does_not_count(rows: Rows) -> None:
@@ -126,7 +126,7 @@ def test_a_copy_on_the_medium_of_the_one_that_goes_does_not_count(rows: Rows) ->
     for name in ("one", "two"):
         mark_seen(rows.index, rows.node[name], medium="m" * 32)
     fact = the_fact(rows, node="one")
-    assert (fact.others, fact.uncounted) == (("one_too",), ("two: its medium is that of one",))
+    assert (fact.others, fact.uncounted) == (("one_too",), ("two: on the same medium as one",))
 
 
 @pytest.mark.parametrize(
