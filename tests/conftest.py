@@ -1,4 +1,4 @@
-"""Fixtures that many tests share; each family has a module of its own below `tests/fixtures/`."""
+"""Options of the test suite, and the modules with shared fixtures."""
 
 import pytest
 
@@ -16,14 +16,14 @@ pytest_plugins = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("alpenhorn")
-    group.addoption("--minutes", type=float, default=3.0, help="How long the adversary plays.")
-    group.addoption("--games", type=int, default=1, help="What decides which games the adversary plays.")
+    group.addoption("--minutes", type=float, default=3.0, help="duration of the adversary test")
+    group.addoption("--games", type=int, default=1, help="seed of the adversary test")
 
 
 LONG = ("adversary", "hammer", "kill")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes, so that no worker is left with one of them at the end."""
+    """Run the files that take minutes first, so that at the end no worker is left with one of them."""
     long = {item.path for item in items if any(item.get_closest_marker(name) for name in LONG)}
     items.sort(key=lambda item: item.path not in long)
