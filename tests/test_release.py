@@ -85,7 +85,7 @@ def test_both_archives_are_built_and_tried(checkout: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_release_is_refused(
+def test_an_invalid_release_is_refused(
     checkout: Path, name: str, before: str, after: str, committed: bool, complaint: str
 ) -> None:
     path = checkout / name

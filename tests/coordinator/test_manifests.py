@@ -104,7 +104,7 @@ def test_an_idle_run_asks_two_questions_for_all_manifests_and_writes_nothing(fie
     assert not (field.root("other") / MANIFEST).exists()
 
 
-def test_a_large_manifest_is_written_now_and_then_and_what_came_meanwhile_is_not_called_changed(
+def test_a_large_manifest_is_written_now_and_then_and_new_files_are_not_reported_as_changed(
     field: Archive,
 ) -> None:
     run(field)
@@ -125,7 +125,7 @@ def test_a_large_manifest_is_written_now_and_then_and_what_came_meanwhile_is_not
     assert (field.copy(late, "field"), field.copy(changed, "field")) == ("YY", "MY")
 
 
-def test_events_of_other_nodes_are_not_gone_through_again_and_again(field: Archive) -> None:
+def test_events_of_other_nodes_are_not_read_repeatedly(field: Archive) -> None:
     run(field, nodes=("field",), manifest=True)
     row = ("2026-01-02 03:04:05", 1, 999, "pulled", "")
     field.index.executemany(
@@ -175,7 +175,7 @@ def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: st
     assert field.copy(lost, "disk") == "NY" and field.state(request) == "done"
 
 
-def test_one_taken_off_while_its_manifest_is_written_is_not_vouched_for(field: Archive) -> None:
+def test_a_node_deactivated_while_its_manifest_is_written_is_not_trusted(field: Archive) -> None:
     """`records.vouch` looks at the node's row as it is then."""
     from alpenhorn.edits import nodes as edit_node
     from alpenhorn.record.manifest import vouch

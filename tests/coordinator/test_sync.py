@@ -39,7 +39,7 @@ def session(index: Index, pool: Pool, **more: Any) -> _Session:
     )
 
 
-def test_no_two_jobs_of_a_run_share_a_stage_though_they_are_of_different_rounds(index: Index) -> None:
+def test_jobs_of_different_rounds_never_share_a_stage(index: Index) -> None:
     """A worker that hangs in a write, and is abandoned, must not wake up in another job's file."""
     with Pool(1, lambda task, report: None) as pool:
         one = session(index, pool)

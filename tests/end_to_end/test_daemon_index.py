@@ -200,7 +200,7 @@ def test_real_work_leaves_the_daemons_tables_and_rows_as_they_were(moved):
     assert after["archivefileimportrequest"][1] == before["archivefileimportrequest"][1]
 
 
-def test_the_daemon_goes_on_with_it(moved):
+def test_the_daemon_can_still_use_it(moved):
     """Its statements, with its own columns only; a run takes up what they ask for."""
     moved.synced()
     content = b"by the daemon"
@@ -260,7 +260,7 @@ def forget_identities(archive):
         (archive.root(node) / ".alpenhorn/identity").unlink()
 
 
-def test_our_tables_can_go_and_come_back(moved):
+def test_our_tables_can_be_dropped_and_created_again(moved):
     moved.synced()
     done(moved, "file", "pin", "old/1.h5")
     for name in SYNC:
@@ -312,7 +312,7 @@ def folding(moved):
     return moved
 
 
-def test_db_check_tells_of_names_that_are_one_to_the_server(folding):
+def test_db_check_reports_names_that_the_server_treats_as_equal(folding):
     checked = db(folding.url, "check")
     assert checked.returncode == 0
     assert "names that differ only in case, accents or trailing blanks are one name" in checked.stdout
@@ -327,7 +327,7 @@ COLLIDING = {
 }
 
 
-def test_names_that_collide_harm_no_file(folding):
+def test_colliding_names_harm_no_file(folding):
     """Whatever becomes of the rows: no byte on a disk is changed, and no copy is called what it is not."""
     for path, content in COLLIDING.items():
         folding.put("field", path, content)

@@ -52,7 +52,7 @@ def planted(archive: Archive, once_good: bool) -> dict[str, int]:
     return ids
 
 
-def test_situation_11_what_is_not_a_file_is_corrupt_and_repaired(sqlite_archive: Archive) -> None:
+def test_situation_11_an_object_that_is_not_a_file_is_corrupt_and_repaired(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     ids = planted(archive, once_good=True)
     archive.do(
@@ -80,7 +80,7 @@ def test_situation_11_what_is_not_a_file_is_corrupt_and_repaired(sqlite_archive:
     assert archive.copy(ids["full"], "safe") == "YY"
 
 
-def test_situation_11_what_was_merely_found_is_left(sqlite_archive: Archive) -> None:
+def test_situation_11_an_object_that_was_never_a_good_copy_is_left(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     ids = planted(archive, once_good=False)
     archive.requests(ids.values(), "field", "safe")

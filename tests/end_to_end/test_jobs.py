@@ -82,10 +82,10 @@ def crowd(archive, kind, **settings):
     return found.most[kind]
 
 
-def test_without_it_all_workers_may_be_on_a_node(sqlite_archive, kind):
+def test_without_the_setting_all_workers_may_work_on_a_node(sqlite_archive, kind):
     assert crowd(sqlite_archive, kind) > 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_with_it_there_are_never_more_and_all_is_done(sqlite_archive, kind, jobs):
+def test_with_the_setting_no_more_workers_work_on_a_node_and_all_is_done(sqlite_archive, kind, jobs):
     assert crowd(sqlite_archive, kind, jobs=jobs) == jobs

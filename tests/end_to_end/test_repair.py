@@ -54,7 +54,7 @@ def watched_sync(archive):
     return seen
 
 
-def test_rot_is_found_and_mended_and_stays_in_place_until_what_replaces_it_is_whole(either):
+def test_a_corrupt_copy_is_repaired_and_stays_in_place_until_the_new_one_is_complete(either):
     archive = either
     before = archive.tree("near")
     found(archive)
@@ -71,7 +71,7 @@ def test_rot_is_found_and_mended_and_stays_in_place_until_what_replaces_it_is_wh
     assert "Nothing to mend" in archive.run("repair").out
 
 
-def test_a_corrupt_copy_stays_when_the_source_turns_out_rotten_too(either):
+def test_a_corrupt_copy_stays_if_the_source_is_corrupt_too(either):
     archive = either
     archive.put("near", "acq/dir/bad", GOOD[:-1] + b"!")
     found(archive)
@@ -89,7 +89,7 @@ def test_a_corrupt_copy_stays_when_the_source_turns_out_rotten_too(either):
     assert archive.stray("safe") == []
 
 
-def test_missing_copies_are_brought_back(local):
+def test_missing_copies_are_restored(local):
     ids = local.others
     for number in range(len(ids)):
         (local.root("safe") / f"acq/dir/{number}").unlink()
@@ -110,7 +110,7 @@ def test_a_source_that_is_about_to_be_deleted_is_kept_until_it_has_served(local)
     assert (local.root("safe") / "acq/dir/bad").read_bytes() == GOOD
 
 
-def test_the_copy_of_a_group_that_has_another_good_one_is_let_go(archive):
+def test_a_bad_copy_is_not_repaired_if_its_group_has_a_good_one(archive):
     archive.node("safe", group="both", archive=1)
     archive.node("idle", group="both", host="there", archive=1)
     archive.node("near")

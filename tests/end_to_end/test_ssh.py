@@ -150,7 +150,7 @@ def test_situation_13_an_ipv6_address(hosts: Archive, tmp_path_factory: pytest.T
         ("--username", "-oProxyCommand=x", "not allowed"),
     ],
 )
-def test_situation_13_what_cannot_work_is_refused_when_it_is_edited(
+def test_situation_13_an_unusable_login_is_refused_when_it_is_edited(
     sqlite_archive: Archive, option: str, value: str, said: str
 ) -> None:
     sqlite_archive.host("there")
@@ -211,7 +211,7 @@ def test_situation_07_a_key_that_may_only_read_with_rrsync(hosts: Archive, sshd:
     assert "belongs to" in hosts.sync().err or hosts.pending() == 1
 
 
-def test_situation_07_a_root_for_which_a_restricted_key_does_not_do(hosts: Archive, sshd: Sshd) -> None:
+def test_situation_07_a_root_that_a_restricted_key_cannot_reach(hosts: Archive, sshd: Sshd) -> None:
     allow(sshd, 'command="rrsync -ro /",restrict')
     root = hosts.root("far").rename(hosts.base / "far away")
     hosts.do("UPDATE storagenode SET root = ? WHERE name = 'far'", str(root))

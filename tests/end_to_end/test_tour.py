@@ -156,12 +156,12 @@ def wrong(done: Done, step: Step) -> str:
 
 
 @pytest.mark.timeout(900)
-def test_every_command_does_what_the_text_shows(done: list[Done]) -> None:
+def test_every_command_prints_what_the_document_shows(done: list[Done]) -> None:
     assert [text for one in done if (text := wrong(one, one.step))] == []
 
 
 @pytest.mark.timeout(900)
-def test_no_command_is_left_out(done: list[Done]) -> None:
+def test_every_command_of_the_document_is_run(done: list[Done]) -> None:
     for document, all_hosts in DOCUMENTS.items():
         lines = enumerate(document.read_text().splitlines(), 1)
         prompts = [
@@ -172,12 +172,12 @@ def test_no_command_is_left_out(done: list[Done]) -> None:
         ]
 
 
-def test_every_document_with_commands_at_a_prompt_is_done() -> None:
+def test_every_document_with_commands_at_a_prompt_is_run() -> None:
     assert {path for path in documents() if "```console" in path.read_text()} == set(DOCUMENTS)
 
 
 @pytest.mark.timeout(900)
-def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[Done], long: bool) -> None:
+def test_a_changed_added_or_omitted_line_of_output_is_found(done: list[Done], long: bool) -> None:
     for document, step in dict.fromkeys((one.document, one.step) for one in done if one.step.shown):
         lines = document.read_text().splitlines()
         assert step.shown
@@ -202,7 +202,7 @@ def mutants(line: str, alone: bool) -> Iterator[list[str]]:
             yield [" ".join([*words[:i], word + "x", *words[i + 1 :]])]
 
 
-def test_the_mark_for_what_differs_stands_for_times_and_sizes_only() -> None:
+def test_the_ellipsis_stands_for_times_and_sizes_only() -> None:
     for text in ("2026-07-22 10:00:00", "67.20 GiB", "980 B", "0.0 %", "17", "0.3 s", "1 second"):
         assert not differs(["at … then"], [f"at {text} then"])
     for text in ("", "yes", "gone", "field", "GiB", "12 files", "1, 2"):

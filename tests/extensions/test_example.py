@@ -62,7 +62,7 @@ def uses(source: str) -> Iterator[str]:
             yield str(node.value)
 
 
-def test_no_room_but_io_asks_for_a_class_by_name() -> None:
+def test_only_the_package_io_refers_to_a_class_by_name() -> None:
     found = {
         str(path.relative_to(SOURCES)): names
         for path in SOURCES.rglob("*.py")
@@ -80,5 +80,5 @@ def test_no_room_but_io_asks_for_a_class_by_name() -> None:
         ('"""As Default."""', []),
     ],
 )
-def test_a_class_that_is_asked_for_by_name_would_be_found(source: str, found: list[str]) -> None:
+def test_a_reference_by_name_would_be_found(source: str, found: list[str]) -> None:
     assert list(uses(source)) == found

@@ -190,7 +190,7 @@ def test_a_copy_claimed_by_a_run_that_was_killed_does_not_count_for_others(three
     assert three.copy(file_id, "safe2") == "YN"
 
 
-def test_runs_that_are_asked_to_stop_put_back_what_they_have_not_deleted(three):
+def test_stopped_runs_give_back_copies_that_they_have_not_deleted(three):
     ids = files(three, 20)
     running = paused(three, three.root("field") / "acq" / "dir", "unlinkat", "--only", "delete")
     wait_for(lambda: len(three.tree("field")) < 20, "the first unlink")
@@ -299,7 +299,7 @@ def test_a_disk_unmounted_while_files_are_removed_is_worked_on_and_what_is_there
 # --- what stands there instead -------------------------------------------------------------------------
 
 
-def test_what_is_no_file_or_leads_elsewhere_is_left_and_the_others_go(three):
+def test_irregular_objects_and_links_are_left_and_the_others_are_deleted(three):
     ids = {name: three.file(f"acq/{name}/f", None, "field", *SAFE) for name in ("a", "dir", "link", "fifo")}
     ids["parent"] = three.file("acq/parent/f", None, "field", *SAFE)
     release(three, "field")
@@ -438,7 +438,7 @@ def test_removable_copies_go_until_there_is_room_enough_and_no_further(sqlite_th
 # --- a copy that others pull from ----------------------------------------------------------------------
 
 
-def test_a_copy_that_others_are_still_to_pull_from_stays_until_the_pull_is_over(three):
+def test_a_copy_that_is_still_a_source_stays_until_the_pull_ends(three):
     """The pull waits in a stand-in for rsync until the deletion has had its chance."""
     three.node("dest", io_config='{"method": "rsync"}')
     file_id = three.file("acq/f", b"bytes" * 100, "field", *SAFE)
@@ -491,7 +491,7 @@ def test_a_file_that_is_asked_for_in_the_nodes_own_group_stays(three):
 # --- nodes that are taken off meanwhile -----------------------------------------------------------------
 
 
-def test_copies_on_a_node_that_is_taken_off_during_the_run_count_no_more(three):
+def test_copies_on_a_node_deactivated_during_the_run_no_longer_count(three):
     """The pull waits in a stand-in for rsync, and the released copy for the pull; then a round begins that deletes."""
     three.node("dest", io_config='{"method": "rsync"}')
     file_id = three.file("acq/f", b"bytes" * 100, "field", "safe1", "safe2")
@@ -517,7 +517,7 @@ def test_copies_on_a_node_that_is_taken_off_during_the_run_count_no_more(three):
 
 
 @pytest.mark.parametrize("change", ["active = 0", "archive = 0"])
-def test_copies_on_a_node_that_is_taken_off_while_a_claim_waits_for_its_rows_do_not_count(
+def test_copies_on_a_node_deactivated_while_a_claim_waits_for_a_lock_do_not_count(
     mariadb_archive, mariadb, change
 ):
     """The run has met the released copy and waits to lock it.  Nodes that were read before the lock would be old."""
@@ -569,7 +569,7 @@ def test_three_hosts_that_release_and_delete_at_once_leave_the_minimum(archive):
         archive.do("UPDATE archivefilecopy SET wants_file = 'Y' WHERE has_file = 'Y'")
 
 
-def test_pulls_into_and_deletions_from_the_same_directories_disturb_each_other_not(three):
+def test_pulls_and_deletions_in_the_same_directories_do_not_disturb_each_other(three):
     """Directories appear and vanish under the workers all the time; the lock's own mutant is in tests/fs."""
     goes, comes = [], []
     for i in range(60):

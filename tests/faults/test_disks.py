@@ -110,7 +110,7 @@ def test_a_disk_that_something_else_fills_meanwhile_takes_what_fits_and_the_rest
         assert_finished_by_the_next_run(pair)
 
 
-def test_what_is_known_not_to_fit_is_not_tried_and_smaller_files_go(pair):
+def test_files_that_cannot_fit_are_not_tried_and_smaller_ones_are_pulled(pair):
     big = pair.file("acq/big", os.urandom(30 * 2**20), "field")
     small = pair.file("acq/small", os.urandom(5 * 2**20), "field")
     with mounted(pair, "safe", "size=20m"):

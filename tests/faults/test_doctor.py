@@ -125,7 +125,7 @@ def test_a_server_that_is_down(there: Archive, server: Sshd) -> None:
         server.start()
 
 
-def test_an_address_that_nobody_knows(there: Archive) -> None:
+def test_an_address_that_does_not_resolve(there: Archive) -> None:
     there.do("UPDATE storagehost SET address = 'host.invalid' WHERE name = 'there'")
     only(
         there.run("doctor"),
@@ -145,7 +145,7 @@ def test_a_host_that_never_answers(there: Archive, server: Sshd) -> None:
         only(there.run("doctor", conf=conf), "fail", "cannot be reached: .*timed out", "--address")
 
 
-def test_an_other_side_without_rsync(there: Archive, server: Sshd) -> None:
+def test_another_host_without_rsync(there: Archive, server: Sshd) -> None:
     """The server gives its users a PATH on which there is none."""
     (server.base / "sshd_config").write_text(
         (server.base / "sshd_config").read_text() + f"SetEnv PATH={there.base}/none\n"
@@ -176,7 +176,7 @@ def test_a_key_that_may_only_run_rsync_passes(there: Archive, server: Sshd) -> N
     assert wrong(there.run("doctor")) == []
 
 
-def test_a_root_that_is_not_there_on_the_other_side(there: Archive) -> None:
+def test_a_root_that_is_missing_on_the_other_host(there: Archive) -> None:
     (there.root("far") / MARKER).unlink()
     result = there.run("doctor")
     only(
@@ -245,7 +245,7 @@ def test_a_host_from_which_files_come_by_rule_or_came_is_needed(
     only(there.run("doctor"), "fail", "refuses the login", "ssh-copy-id")
 
 
-def test_that_others_cannot_find_this_host_is_told(there: Archive) -> None:
+def test_a_host_that_others_cannot_find_is_reported(there: Archive) -> None:
     there.do("DELETE FROM archivefilecopyrequest")
     there.request(there.file("acq/two", b"y", "field"), "field", "far")
     only(
@@ -263,7 +263,7 @@ def asked(archive: Archive, transfer: Transfer, seconds: float) -> list[Finding]
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_hosts_are_asked_side_by_side_and_given_up_in_time(there: Archive) -> None:
+def test_hosts_are_asked_in_parallel_with_a_time_limit(there: Archive) -> None:
     """An ssh that never ends, whatever it is told."""
     for number in range(10):
         there.host(f"h{number}", address=f"192.0.2.{number}", username="ann")
@@ -316,7 +316,7 @@ def looked(archive: Archive, seconds: float | None = None) -> list[Finding]:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_a_mount_that_hangs_is_told_and_the_other_nodes_too(sqlite_archive: Archive) -> None:
+def test_a_mount_that_hangs_is_reported_and_the_other_nodes_too(sqlite_archive: Archive) -> None:
     sqlite_archive.node("field")
     sqlite_archive.node("dead", made=False)
     with hanging(sqlite_archive.root("dead")):
@@ -342,7 +342,7 @@ def test_doctor_ends_though_a_mount_hangs(sqlite_archive: Archive) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_a_read_only_mount_is_told(sqlite_archive: Archive) -> None:
+def test_a_read_only_mount_is_reported(sqlite_archive: Archive) -> None:
     root = sqlite_archive.node("field")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "none", str(root)], check=True)
     try:
@@ -355,7 +355,7 @@ def test_a_read_only_mount_is_told(sqlite_archive: Archive) -> None:
     assert found.remedy == "mount it writable; or alpenhorn node deactivate field"
 
 
-def test_a_file_system_without_such_locks_is_told(sqlite_archive: Archive) -> None:
+def test_a_file_system_without_such_locks_is_reported(sqlite_archive: Archive) -> None:
     """strace makes every open-file-description lock fail, as on a file system that has none."""
     root = sqlite_archive.node("field")
     conf = sqlite_archive.configure()

@@ -92,7 +92,7 @@ def finished(archive, number):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_that_are_killed_anywhere_leave_no_copy_without_what_follows_from_it(archive, kills):
+def test_runs_killed_anywhere_leave_no_copy_without_its_rule_actions(archive, kills):
     chained(archive)
     rng = random.Random(7)
     start_over(archive, 400)
@@ -148,14 +148,14 @@ def sweep(archive, program, every):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_after_no_commit_of_a_run_a_copy_is_without_what_follows_from_it(sqlite_archive, long):
+def test_no_commit_of_a_run_leaves_a_copy_without_its_rule_actions(sqlite_archive, long):
     found = list(sweep(sqlite_archive, ALPENHORN, every=1 if long else 3))
     assert len(found) >= 4 and not any(found)
 
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_the_same_catches_a_program_that_records_them_one_after_the_other(sqlite_archive):
+def test_the_test_catches_a_program_that_records_them_separately(sqlite_archive):
     nodes = set()
     for found in sweep(sqlite_archive, LATE, every=1):
         nodes |= {node for node, _ in found}

@@ -54,7 +54,7 @@ def told_later(archive: Archive, *arguments: str) -> str:
 # --- fault 1: both archive disks are unplugged ---------------------------------------------------------
 
 
-def test_fault_1_copies_on_disks_that_were_left_out_on_their_host_let_no_other_go(three: Archive) -> None:
+def test_fault_1_copies_on_disks_left_out_on_their_host_allow_no_deletion(three: Archive) -> None:
     file_id = released(three)
     mark_seen(three.index, three.id("storagenode", "safe2"), wrong=LONG_AGO, why="no marker")
     told = told_later(three)
@@ -68,7 +68,7 @@ def test_fault_1_copies_on_disks_that_were_left_out_on_their_host_let_no_other_g
     assert three.copy(file_id, "field") == "NN" and three.tree("field") == {}
 
 
-def test_fault_1_copies_on_disks_that_nobody_has_seen_for_long_let_no_other_go(three: Archive) -> None:
+def test_fault_1_copies_on_disks_not_seen_for_long_allow_no_deletion(three: Archive) -> None:
     file_id = released(three)
     mark_seen(three.index, three.id("storagenode", "safe1"), seen=LONG_AGO)
     told = told_later(three)
@@ -92,7 +92,7 @@ def test_fault_1_copies_on_nodes_that_no_run_has_ever_seen_count_only_when_that_
 
 
 @pytest.mark.parametrize("autoclean", [False, True])
-def test_fault_1_archive_disks_of_this_host_that_are_unplugged_let_no_copy_go(
+def test_fault_1_unplugged_archive_disks_of_this_host_allow_no_deletion(
     archive: Archive, autoclean: bool
 ) -> None:
     """Empty mount points, the nodes still active, released by hand or by no hand at all."""
@@ -117,7 +117,7 @@ def test_fault_1_archive_disks_of_this_host_that_are_unplugged_let_no_copy_go(
     assert all(list(archive.root(name).iterdir()) == [] for name in SAFE)
 
 
-def test_an_index_that_is_older_than_the_disks_lets_nothing_go(three: Archive) -> None:
+def test_an_index_older_than_the_disks_allows_no_deletion(three: Archive) -> None:
     file_id = released(three)
     three.insert("sync_index", name="restored", value="safe1 is ahead of the index")
     told = told_later(three)
@@ -236,7 +236,7 @@ def test_fault_7_a_job_says_when_its_claims_are_too_old_and_which_keepers_of_thi
     )
 
 
-def test_fault_7_what_a_worker_leaves_since_its_claims_are_too_old_is_decided_anew(three: Archive) -> None:
+def test_fault_7_deletions_with_too_old_claims_are_decided_again(three: Archive) -> None:
     ids = [released(three, f"acq/{name}") for name in "ab"]
     at = three.base / "once"
 
@@ -253,7 +253,7 @@ def test_fault_7_what_a_worker_leaves_since_its_claims_are_too_old_is_decided_an
     assert three.claims() == 0
 
 
-def test_no_more_go_than_the_brake_has_counted_though_more_became_safe_in_the_queue(three: Archive) -> None:
+def test_no_more_are_deleted_than_the_brake_counted_although_more_became_safe(three: Archive) -> None:
     """Of 100 released copies 60 may go as the run looks, and all as it comes to the second half."""
     ids = [released(three, f"acq/{number}", "safe1") for number in range(100)]
     field, second = three.id("storagenode", "field"), three.id("storagenode", "safe2")
@@ -280,7 +280,7 @@ def test_no_more_go_than_the_brake_has_counted_though_more_became_safe_in_the_qu
     assert "nothing is deleted on field" in "".join(report.failures.lines())
 
 
-def test_a_copy_that_a_worker_keeps_since_its_keepers_are_wrong_is_told_and_the_keepers_are_suspect(
+def test_a_copy_kept_because_of_wrong_keepers_is_reported_and_the_keepers_become_suspect(
     three: Archive,
 ) -> None:
     three.node("vault", archive=1)
@@ -338,7 +338,7 @@ def test_fault_9_copies_that_may_share_their_bytes_do_not_count(three: Archive) 
 
 
 @pytest.mark.parametrize("node", ["safe1", "field"])
-def test_fault_9_a_copy_row_that_is_there_twice_is_one_copy(three: Archive, node: str) -> None:
+def test_fault_9_a_duplicate_copy_row_counts_once(three: Archive, node: str) -> None:
     """The index lacks the unique index; of the copy that goes, the second row would stay and count."""
     file_id = released(three, "acq/f", "safe1", *(["safe2"] if node == "field" else []))
     if three.index.sqlite:
@@ -364,7 +364,7 @@ def test_fault_9_a_copy_row_that_is_there_twice_is_one_copy(three: Archive, node
 # --- fault 17: a lease that ran out --------------------------------------------------------------------
 
 
-def test_fault_17_a_run_that_stood_still_holds_no_more_what_another_has_taken_over(archive: Archive) -> None:
+def test_fault_17_a_suspended_run_loses_claims_that_another_took_over(archive: Archive) -> None:
     """It goes on, renews its leases and records what it has done, and must not settle the pull a second time."""
     archive.node("field")
     archive.node("dest")
@@ -389,7 +389,7 @@ def test_fault_17_a_run_that_stood_still_holds_no_more_what_another_has_taken_ov
         assert held(archive.index, other, "pull", group, {file_id: taken[request]}) == {file_id}
 
 
-def test_fault_17_deletions_of_a_run_that_stood_still_are_recorded_only_where_it_holds_the_claim(
+def test_fault_17_deletions_of_a_suspended_run_are_recorded_only_with_a_valid_claim(
     three: Archive,
 ) -> None:
     """Somebody else has the copies by the time it goes on; what is gone is gone all the same."""

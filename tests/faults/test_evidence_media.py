@@ -174,7 +174,7 @@ def test_fault_3_a_restored_index_is_noticed_on_a_host_where_nothing_was_changed
     assert states(pair, "v1") == {"Y"}
 
 
-def test_a_note_of_another_index_or_of_nothing_says_nothing(pair):
+def test_a_note_of_another_index_or_an_empty_one_is_ignored(pair):
     lock = pair.root("v1") / ".alpenhorn/run.lock"
     raw = lock.read_bytes()
     for note in (b"", b"run 99999 on here of index " + b"f" * 32, b"\xff\xfe", b"run x"):
@@ -222,7 +222,7 @@ def test_a_comparison_that_was_stopped_is_made_by_the_next_run(pair, tmp_path):
     assert medium(pair, "v1")[4] is None and pair.copy(pair.ids[-1], "v1") == "MY"
 
 
-def test_two_clones_that_each_went_on_one_step_are_told_apart(pair, tmp_path):
+def test_two_clones_that_each_advanced_by_one_generation_are_distinguished(pair, tmp_path):
     shutil.copytree(pair.root("v1"), tmp_path / "clone", symlinks=True)
     one = on_disk(pair, "v1")
     move_on(pair)
@@ -232,7 +232,7 @@ def test_two_clones_that_each_went_on_one_step_are_told_apart(pair, tmp_path):
     assert "older state" in result.err and pair.copy(pair.ids[-1], "v1") == "MY", result
 
 
-def test_a_crash_after_the_intention_leaves_a_disk_that_is_believed(pair):
+def test_a_crash_after_the_intention_leaves_a_trusted_disk(pair):
     found = on_disk(pair, "v1")
     node_id = pair.id("storagenode", "v1")
     record.intend(pair.index, node_id, found._replace(generation=found.generation + 1, word="e" * 16))
@@ -244,7 +244,7 @@ def test_a_crash_after_the_intention_leaves_a_disk_that_is_believed(pair):
 
 
 @pytest.mark.parametrize("lacking", [False, True])
-def test_a_crash_after_the_disk_was_written_leaves_one_that_is_compared(pair, lacking):
+def test_a_crash_after_the_disk_was_written_leaves_a_disk_to_be_compared(pair, lacking):
     """`lacking`: it was no crash, but an index restored from a backup made in this very moment."""
     found = on_disk(pair, "v1")
     intended = found._replace(generation=found.generation + 1, word="e" * 16)
@@ -259,7 +259,7 @@ def test_a_crash_after_the_disk_was_written_leaves_one_that_is_compared(pair, la
     assert bool(result.err) is lacking
 
 
-def test_a_crash_while_a_medium_is_adopted_is_nothing(archive):
+def test_a_crash_while_a_medium_is_adopted_does_no_harm(archive):
     archive.node("field")
     archive.files(3, "field")
     node_id = archive.id("storagenode", "field")
@@ -365,7 +365,7 @@ def attention(archive):
     return [one["what"] for one in archive.run("status", "--json").json["attention"]]
 
 
-def test_doctor_and_status_say_what_is_not_as_the_index_believes(pair, tmp_path):
+def test_doctor_and_status_report_media_that_differ_from_the_index(pair, tmp_path):
     shutil.copytree(pair.root("v1"), tmp_path / "older", symlinks=True)
     shutil.copytree(pair.root("v1"), tmp_path / "anew", symlinks=True)
     (tmp_path / "anew" / identity.PATH).unlink()

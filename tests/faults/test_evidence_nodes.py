@@ -107,7 +107,7 @@ def test_fault_9_a_linked_copy_that_is_not_right_becomes_suspect_and_stays_as_it
     assert (linked.root("second") / "acq/f").read_bytes() == bytes(5000)
 
 
-def test_fault_9_without_room_the_copies_do_not_count_and_somebody_is_told(sqlite_archive):
+def test_fault_9_without_room_the_copies_do_not_count_and_that_is_reported(sqlite_archive):
     if os.geteuid():
         pytest.fail("this test mounts a small tmpfs: run it as root, as CI does")
     root = sqlite_archive.node("safe", archive=1, made=False)
@@ -199,14 +199,14 @@ def test_fault_9_two_active_nodes_with_one_root_are_both_left_out(archive):
     assert archive.one("SELECT active FROM storagenode WHERE name = 'other'") == 0
 
 
-def test_fault_9_roots_that_lie_in_one_another_are_told_by_runs_and_doctor(sqlite_archive):
+def test_fault_9_nested_roots_are_reported_by_runs_and_doctor(sqlite_archive):
     nested(sqlite_archive, field=False)
     result = sqlite_archive.sync()
     assert result.status == 0 and "lies in the root" in result.err
     assert "lies in the root" in sqlite_archive.run("doctor").out
 
 
-def test_fault_9_an_edit_on_this_host_follows_links_and_says_whose_a_root_is(sqlite_archive):
+def test_fault_9_an_edit_on_this_host_follows_links_and_names_the_node_of_a_root(sqlite_archive):
     archive = sqlite_archive
     root = archive.node("first")
     (archive.base / "link").symlink_to(root)
@@ -337,7 +337,7 @@ def test_fault_11_a_next_attempt_far_ahead_is_not_waited_for(archive):
     assert archive.copy(file_id, "disk") == "YY"
 
 
-def test_fault_11_a_copy_asked_back_from_tape_by_a_clock_that_was_wrong_is_looked_for(sqlite_archive):
+def test_fault_11_a_restore_dated_by_a_wrong_clock_is_still_looked_for(sqlite_archive):
     tape = Tape(sqlite_archive)
     tape.set(restore_wait=60, release_check_count=0)
     request = sqlite_archive.request(tape.file("acq/f", b"content"), "tape", "disk")
@@ -397,7 +397,7 @@ def test_fault_12_copies_below_a_directory_that_is_not_mounted_never_turn_missin
     assert archive.one("SELECT COUNT(*) FROM sync_verification") == 50
 
 
-def test_fault_12_nor_where_each_run_reads_very_few_and_most_of_the_node_is_there(sqlite_archive):
+def test_fault_12_the_same_if_each_run_reads_few_and_most_of_the_node_is_there(sqlite_archive):
     archive = sqlite_archive
     archive.node("disk", auto_verify=5)
     archive.files(600, "disk", acq="there")
@@ -419,7 +419,7 @@ def test_fault_12_nor_where_each_run_reads_very_few_and_most_of_the_node_is_ther
 
 
 @pytest.mark.parametrize("number", [3, 60, 400])
-def test_fault_12_one_copy_that_is_lost_is_found_missing_all_the_same(sqlite_archive, number):
+def test_fault_12_a_single_lost_copy_is_still_found_missing(sqlite_archive, number):
     archive = sqlite_archive
     archive.node("disk", auto_verify=50)
     ids = archive.files(number, "disk")
@@ -436,7 +436,7 @@ def test_fault_12_one_copy_that_is_lost_is_found_missing_all_the_same(sqlite_arc
     assert len(archive.events("missing")) == 1
 
 
-def test_fault_12_what_was_believed_of_a_small_node_is_taken_back_when_it_is_whole(archive):
+def test_fault_12_losses_recorded_on_a_small_node_are_undone_when_it_is_complete(archive):
     """Of a node of fewer copies than the brake looks at, the losses of several runs stop it."""
     archive.node("disk", auto_verify=10)
     archive.files(20, "disk", acq="there")

@@ -168,7 +168,7 @@ def test_fault_6_a_file_nobody_knows_is_never_overwritten(pair, found, row):
     assert pair.tree("safe") == {"acq/f": b"bytes"} and pair.violations() == []
 
 
-def test_fault_6_once_it_is_out_of_the_way_a_check_says_so_too(pair):
+def test_fault_6_once_it_is_removed_a_check_records_that(pair):
     file_id = pair.file("acq/f", b"bytes", "field")
     pair.put("safe", "acq/f", b"found")
     request = pair.request(file_id, "field", "safe")

@@ -106,7 +106,7 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
 
 
 @pytest.mark.timeout(300)
-def test_two_hosts_that_delete_by_way_of_two_servers_leave_the_minimum(galera_urls: tuple[str, str]) -> None:
+def test_two_hosts_that_delete_through_two_servers_leave_the_minimum(galera_urls: tuple[str, str]) -> None:
     """Fault 14."""
     assert race(galera_urls, ROUNDS) == [2] * ROUNDS * FILES
 
@@ -116,7 +116,7 @@ def test_the_same_race_without_a_row_in_common_loses_copies(galera_urls: tuple[s
     assert min(race(galera_urls, ROUNDS, alone=True)) < 2
 
 
-def test_a_cluster_is_told_from_a_lone_server(
+def test_a_cluster_is_distinguished_from_a_single_server(
     galera_urls: tuple[str, str], mariadb_index_url: str, sqlite_index_url: str
 ) -> None:
     for url, cluster in ((galera_urls[1], True), (mariadb_index_url, False), (sqlite_index_url, False)):

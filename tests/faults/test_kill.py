@@ -185,7 +185,7 @@ def killed_with_a_part(pair):
     return part
 
 
-def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
+def test_leftovers_of_killed_runs_are_removed_and_partial_files_are_resumed(pair):
     content = random.Random(3).randbytes(80 * 2**20)
     file_id = pair.file("acq/f", content, "field")
     request = pair.request(file_id, "field", "safe")
@@ -201,7 +201,7 @@ def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
     assert pair.stray("safe") == [] and pair.violations() == []
 
 
-def test_a_part_that_was_spoilt_is_not_believed(pair):
+def test_a_damaged_partial_file_is_not_trusted(pair):
     content = random.Random(4).randbytes(80 * 2**20)
     file_id = pair.file("acq/f", content, "field")
     pair.request(file_id, "field", "safe")

@@ -59,7 +59,7 @@ def test_situation_10_a_run_works_whatever_its_launcher_left(disks: Archive, lau
     assert [row[0] for row in disks.all("SELECT has_file FROM archivefilecopy")] == ["Y"] * 4
 
 
-def test_situation_10_a_program_that_fails_is_not_taken_for_one_that_did_not(disks: Archive) -> None:
+def test_situation_10_a_failing_program_is_not_mistaken_for_a_successful_one(disks: Archive) -> None:
     """While SIGCHLD is ignored nobody can ask for the status of a program, and Python says 0."""
     failing = stand_in(disks.base / "bin", "failing", "cat > /dev/null; echo 'no rsync today' >&2; exit 12")
     disks.configure(transfer={"rsync": str(failing)})

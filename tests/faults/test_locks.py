@@ -79,7 +79,7 @@ def take(tmp_path: Path, *names: str, seconds: float = 1) -> tuple[Nodes, Report
 HANGS = ("make .alpenhorn", "lock run.lock", "write run.lock")
 
 
-def test_situation_21_run_locks_that_hang_leave_out_their_nodes_alone(
+def test_situation_21_hanging_run_locks_leave_out_only_their_nodes(
     tmp_path: Path, children: Children
 ) -> None:
     (tmp_path / "sound").mkdir()
@@ -109,7 +109,7 @@ def test_situation_21_run_locks_that_hang_leave_out_their_nodes_alone(
         assert RunLock(tmp_path / "sound" / RUN_LOCK).acquire()
 
 
-def test_situation_21_a_run_lock_that_cannot_be_let_go_keeps_no_other_and_no_run(tmp_path: Path) -> None:
+def test_situation_21_a_run_lock_that_cannot_be_released_delays_no_other_node(tmp_path: Path) -> None:
     (tmp_path / "sound").mkdir()
     with mounted(tmp_path / "sick", tmp_path / "hangs"):
         found, _, _ = take(tmp_path, "sick", "sound")

@@ -32,7 +32,7 @@ def fill(at):
 
 
 @pytest.mark.usefixtures("root")
-def test_a_disk_too_full_for_a_manifest_is_told_with_the_remedy_and_no_more_comes_of_it(truck):
+def test_a_disk_too_full_for_a_manifest_is_reported_with_the_remedy(truck):
     with mounted(truck, "disk", "size=1m") as at:
         ids = truck.files(40, "disk")
         mark_seen(truck.index, truck.id("storagenode", "disk"), at)
@@ -57,7 +57,7 @@ def test_a_disk_too_full_for_a_manifest_is_told_with_the_remedy_and_no_more_come
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("old", [False, True])
-def test_a_node_that_does_not_travel_and_is_too_full_is_told_once(sqlite_archive, old):
+def test_a_node_that_does_not_travel_and_is_too_full_is_reported_once(sqlite_archive, old):
     archive = sqlite_archive
     archive.node("plain", made=False)
     with mounted(archive, "plain", "size=1m") as at:
@@ -97,7 +97,7 @@ def test_on_a_full_disk_the_old_one_stays_until_there_is_room(truck):
 
 
 @pytest.mark.usefixtures("root")
-def test_a_disk_that_is_read_only_is_told_and_not_worked_on(truck):
+def test_a_disk_that_is_read_only_is_reported_and_not_worked_on(truck):
     with mounted(truck, "disk", "size=1m") as at:
         truck.files(5, "disk")
         truck.synced()

@@ -56,7 +56,7 @@ def bag(sqlite_archive, sshd):
     return archive
 
 
-def test_one_bad_thing_costs_itself(bag):
+def test_each_bad_item_affects_only_itself(bag):
     good = [
         bag.request(bag.file(f"acq/{number}", b"%d" % number, "field"), "field", "safe")
         for number in range(10)

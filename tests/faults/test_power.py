@@ -174,14 +174,14 @@ def power(sqlite_archive: Archive) -> Iterator[Power]:
 
 
 @pytest.mark.kill
-def test_whatever_is_recorded_outlasts_a_power_cut(power: Power) -> None:
+def test_whatever_is_recorded_survives_a_power_failure(power: Power) -> None:
     power.runs({})
     assert power.untrue == []
     assert power.cuts > len(KINDS) * power.rounds and min(power.told["Y"], power.told["N"]) > 100, power.told
 
 
 @pytest.mark.kill
-def test_a_power_cut_is_noticed_where_nothing_is_flushed(power: Power) -> None:
+def test_the_test_catches_runs_that_do_not_flush(power: Power) -> None:
     """The mutant of the test above: runs on a disk that only says that it has flushed."""
     power.runs(without_flushes(power.archive.base))
     found = {re.sub(r".*-(\w+)/\S* is (\w+),.*", r"\1 \2", line) for line in power.untrue}

@@ -58,7 +58,7 @@ def suspects(archive):
 
 
 @pytest.mark.parametrize("pause", [0, 0.05, 0.15, 0.3])
-def test_one_that_is_killed_has_recorded_all_or_nothing_and_the_next_one_ends_it(parted, pause):
+def test_a_killed_reconciliation_has_recorded_all_or_nothing_and_the_next_completes_it(parted, pause):
     run = begun(parted)
     try:
         run.process.wait(pause)
@@ -81,7 +81,7 @@ def test_one_that_is_killed_has_recorded_all_or_nothing_and_the_next_one_ends_it
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_that_is_asked_to_stop_says_so_and_the_distrust_stays(parted, number):
+def test_a_stopped_reconciliation_says_so_and_the_distrust_stays(parted, number):
     run, workers = suspended(parted)
     run.process.send_signal(number)
     wait_for(lambda: "asked to stop" in (parted.base / "here.log").read_text(), "word of the signal")

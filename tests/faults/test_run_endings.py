@@ -230,7 +230,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_situation_16_however_a_run_ends_all_say_the_same(sqlite_archive: Archive, way: Way) -> None:
+def test_situation_16_all_commands_agree_on_how_a_run_ended(sqlite_archive: Archive, way: Way) -> None:
     result = way.bring(sqlite_archive)
     assert result.status == way.status, result
     rows = sqlite_archive.all("SELECT id FROM sync_run")
@@ -291,7 +291,7 @@ def test_situation_16_an_index_that_fails_in_the_middle_leaves_no_status_0(maria
     assert mariadb_archive.claims() == 0
 
 
-def test_a_run_that_gets_no_more_memory_never_says_that_it_did_its_work(sqlite_archive: Archive) -> None:
+def test_a_run_out_of_memory_never_reports_success(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     pair(
         archive,
@@ -324,7 +324,7 @@ def test_the_next_run_says_once_that_the_last_one_did_not_end(sqlite_archive: Ar
     assert sqlite_archive.sync().err == ""
 
 
-def test_a_run_that_goes_on_is_not_called_dead_and_a_number_that_was_given_again_is_no_run(
+def test_a_living_run_is_not_called_dead_and_a_reused_pid_is_not_a_run(
     sqlite_archive: Archive,
 ) -> None:
     archive = sqlite_archive
@@ -346,7 +346,7 @@ def test_a_run_that_goes_on_is_not_called_dead_and_a_number_that_was_given_again
     run.kill()
 
 
-def test_a_later_run_on_its_node_tells_every_host_that_a_run_is_dead(sqlite_archive: Archive) -> None:
+def test_a_later_run_on_its_node_shows_every_host_that_a_run_is_dead(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     for nodes, host in (("a b", "x"), ("c", "x"), ("b", "y")):
         archive.insert(
@@ -372,9 +372,7 @@ def test_a_later_run_on_its_node_tells_every_host_that_a_run_is_dead(sqlite_arch
         (RuntimeError("x\ny"), 1, Code.RUN_FAILED),
     ],
 )
-def test_what_a_run_dies_of_gives_the_status_of_its_process(
-    error: BaseException, status: int, code: Code
-) -> None:
+def test_the_cause_of_death_gives_the_exit_status(error: BaseException, status: int, code: Code) -> None:
     found = endings.died_of(error)
     assert found.why is not None and "\n" not in found.why
     assert (found.exit_status, code_of(found.why)) == (status, code)

@@ -76,7 +76,7 @@ def test_situation_17_a_host_that_is_down_is_tried_by_one_request_and_mailed_onc
     hosts.synced()
 
 
-def test_while_it_waits_plan_list_and_show_say_so_and_retry_ends_it(hosts: Hosts) -> None:
+def test_plan_list_and_show_report_the_wait_and_retry_ends_it(hosts: Hosts) -> None:
     requests = hosts.requests(hosts.files(3, "far"), "far", "safe")
     hosts.down.touch()
     hosts.sync()
@@ -100,7 +100,7 @@ def test_retry_all_forgets_hosts_too(hosts: Hosts) -> None:
     assert "No failed attempts" in hosts.run("request", "retry", "--all").out
 
 
-def test_a_request_that_ends_the_connection_holds_up_no_other_for_ever(hosts: Hosts) -> None:
+def test_a_request_that_ends_the_connection_does_not_block_others_for_ever(hosts: Hosts) -> None:
     """It is the first of all, and a probe by it alone would never come through."""
     ids = hosts.files(3, "far")
     hosts.requests(ids, "far", "safe")
@@ -136,7 +136,7 @@ def test_a_node_that_is_not_mounted_there_is_tried_by_one_request(hosts: Hosts) 
     assert counts(hosts) == [] and {hosts.state(request) for request in requests} == {"done"}
 
 
-def test_a_host_of_which_nothing_is_wanted_any_more_is_no_condition(hosts: Hosts) -> None:
+def test_a_host_without_pending_requests_is_not_a_condition(hosts: Hosts) -> None:
     pull = hosts.request(hosts.file("acq/f", None, "far"), "far", "safe")
     hosts.down.touch()
     hosts.sync()

@@ -39,7 +39,7 @@ def check(tape, when):
 
 
 @pytest.mark.parametrize("verb", ["hsm_state", "hsm_action", "hsm_restore", "hsm_release", "quota"])
-def test_a_run_that_is_killed_promises_nothing_that_is_not_there_and_loses_nothing(archive, verb):
+def test_a_killed_run_records_no_ready_copy_that_is_not_there_and_loses_nothing(archive, verb):
     tape = filled(archive)
     for at in range(1, 5):
         tape.lfs.forget()

@@ -107,7 +107,7 @@ def test_users_of_a_common_group_take_turns_on_a_shared_root(users, umask):
     assert (archive.root("disk") / ".alpenhorn/identity").stat().st_gid == GROUP
 
 
-def test_a_user_who_may_not_write_is_told_the_remedy(users):
+def test_a_user_who_may_not_write_gets_the_remedy(users):
     archive = users.archive
     archive.node("source")
     archive.node("disk")

@@ -68,7 +68,7 @@ def flushed(
     return [(call, os.path.relpath(path, root)) for call, path in calls], ended.stdout
 
 
-def test_nothing_is_flushed_where_nothing_was_done(root: Path) -> None:
+def test_nothing_is_flushed_if_nothing_was_done(root: Path) -> None:
     assert flushed(root) == ([], "")
 
 
@@ -90,7 +90,7 @@ def test_many_directories_are_flushed_with_one_call(root: Path) -> None:
     assert flushed(root, names=names) == ([("syncfs", ".")], "")
 
 
-def test_a_name_that_is_gone_with_its_directories_is_flushed_in_the_one_that_is_left(root: Path) -> None:
+def test_a_removed_name_is_flushed_in_the_nearest_remaining_directory(root: Path) -> None:
     put(root, "acq/other")
     os.symlink("acq", root / "link")
     names = ["acq/dir/deep/a", "acq/other/b", "none/c", "link/d"]
@@ -124,7 +124,7 @@ def test_a_file_system_without_such_a_call_is_flushed_as_a_whole() -> None:
 
 @pytest.mark.parametrize("number", [1, FEW + 1])
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EROFS", "EDQUOT"])
-def test_a_flush_that_fails_is_told_and_not_tried_again(root: Path, number: int, error: str) -> None:
+def test_a_failed_flush_is_reported_and_not_retried(root: Path, number: int, error: str) -> None:
     files = put(root, *(f"acq/{i}" for i in range(number)))
     calls, said = flushed(root, files, inject=f"fsync,syncfs:error={error}")
     assert len(calls) == 1 and said
@@ -170,6 +170,6 @@ def test_a_disk_that_is_read_only_has_nothing_to_be_flushed(root: Path, tmp_path
             assert flushed(at, [f"acq/{i}" for i in range(number)])[1] == ""
 
 
-def test_a_root_that_is_not_there_is_told(root: Path) -> None:
+def test_a_root_that_is_not_there_is_reported(root: Path) -> None:
     with pytest.raises(StorageError, match="cannot be opened: No such file"):
         Flusher(str(root / "none"))

@@ -34,7 +34,7 @@ def put(root: Path, path: str, content: bytes = b"content") -> Path:
     return at
 
 
-def test_a_file_is_removed_and_told_as_it_was(root: Path, removal: Removal) -> None:
+def test_a_file_is_removed_and_its_former_status_is_returned(root: Path, removal: Removal) -> None:
     at, other = put(root, "acq/a"), put(root, "acq/b")
     inode = at.stat().st_ino
     assert removal.remove("acq/a", 7).st_ino == inode
@@ -55,7 +55,7 @@ def test_a_file_of_another_length_is_left(root: Path, removal: Removal, size_b: 
     assert at.exists()
 
 
-def test_what_is_no_file_is_left(root: Path, removal: Removal) -> None:
+def test_an_object_that_is_not_a_file_is_left(root: Path, removal: Removal) -> None:
     (root / "acq" / "directory").mkdir(parents=True)
     os.mkfifo(root / "acq" / "fifo")
     for name in ("directory", "fifo"):
@@ -94,7 +94,7 @@ def test_a_path_that_is_no_file_of_an_acquisition_is_refused(root: Path, removal
     assert sorted(root.rglob("*")) == before
 
 
-def test_what_is_not_there_is_told(root: Path, removal: Removal) -> None:
+def test_a_missing_file_is_reported(root: Path, removal: Removal) -> None:
     put(root, "acq/file")
     with pytest.raises(FileNotFoundError):
         removal.remove("acq/a", 7)

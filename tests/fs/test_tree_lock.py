@@ -232,7 +232,7 @@ def test_situation_22_a_wait_ends_when_the_run_is_to_stop(tmp_path: Path) -> Non
         assert time.monotonic() - began < PATIENCE / 2
 
 
-def test_situation_22_a_lock_that_is_free_is_had_though_the_run_is_to_stop(tmp_path: Path) -> None:
+def test_situation_22_a_free_lock_is_taken_although_the_run_must_stop(tmp_path: Path) -> None:
     with TreeLock(tmp_path, PATIENCE, lambda: True).up():
         assert not can(tmp_path, "down")
 
@@ -393,7 +393,7 @@ def test_a_file_replaced_while_somebody_is_at_its_gate_is_noticed(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["link", "directory", "fifo"])
-def test_a_thing_at_the_files_place_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+def test_an_object_in_place_of_the_lock_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / LOCK_NAME
     if kind == "link":
         path.symlink_to(tmp_path / "elsewhere")

@@ -22,7 +22,7 @@ MUTANT_SECONDS = 60.0
 
 @pytest.mark.hammer
 @pytest.mark.timeout(180)
-def test_hammered_and_killed_it_never_lets_both_states_in_and_starves_nobody(
+def test_under_load_and_kills_both_states_never_overlap_and_nobody_starves(
     tmp_path: Path, long: bool
 ) -> None:
     score = hammer(TreeLock, str(tmp_path), PROCESSES, 60 if long else 10)

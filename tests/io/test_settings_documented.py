@@ -143,7 +143,7 @@ def test_a_setting_with_a_wrong_value_is_refused_and_named(name: str, part: str,
 
 
 @pytest.mark.parametrize(("name", "part", "row"), list(both()))
-def test_what_is_required_is_and_nothing_else(name: str, part: str, row: Row) -> None:
+def test_only_the_documented_settings_are_required(name: str, part: str, row: Row) -> None:
     settings = without(GIVEN, row.setting)
     if row.default == REQUIRED:
         with pytest.raises(WrongSettings, match=f"lacks {row.setting}\\b"):
@@ -155,7 +155,7 @@ def test_what_is_required_is_and_nothing_else(name: str, part: str, row: Row) ->
 @pytest.mark.parametrize(
     ("name", "part", "row"), [one for one in both() if one[2].default not in (REQUIRED, NONE)]
 )
-def test_the_default_is_what_holds_without_the_setting(name: str, part: str, row: Row) -> None:
+def test_the_documented_default_applies_without_the_setting(name: str, part: str, row: Row) -> None:
     given = use(name, part, {**GIVEN, row.setting: row.value})
     left_out = use(name, part, GIVEN)
     if given is None or left_out is None:

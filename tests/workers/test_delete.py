@@ -61,14 +61,14 @@ def test_a_file_with_another_name_frees_nothing_yet(node: Node, root: Path) -> N
     assert result(node, file("acq/b")).freed_b > 0
 
 
-def test_what_is_gone_is_missing(node: Node, root: Path) -> None:
+def test_an_absent_copy_is_missing(node: Node, root: Path) -> None:
     put(root, "acq/file")
     for path in ("acq/a", "none/a", "acq/file/a"):
         assert result(node, file(path)).verdict is Verdict.MISSING
     assert (root / "acq" / "file").exists()
 
 
-def test_what_is_not_the_file_is_corrupt_and_left(node: Node, root: Path) -> None:
+def test_another_file_is_corrupt_and_left(node: Node, root: Path) -> None:
     put(root, "acq/short", b"short")
     (root / "acq" / "directory").mkdir()
     os.mkfifo(root / "acq" / "fifo")
@@ -134,7 +134,7 @@ def test_nothing_is_touched_on_the_storage_of_another_node(node: Node, root: Pat
     assert (root / "acq" / "f").exists()
 
 
-def test_a_root_that_is_not_there_is_told(node: Node, root: Path) -> None:
+def test_a_root_that_is_not_there_is_reported(node: Node, root: Path) -> None:
     (root / MARKER).unlink()
     root.rmdir()
     outcome = deleted(node, file("acq/f"))
@@ -210,7 +210,7 @@ class AtTheEnd(Report):
 
 
 @pytest.mark.parametrize("others", [0, 20])
-def test_what_cannot_be_flushed_is_not_gone_yet(root: Path, tmp_path: Path, others: int) -> None:
+def test_a_removal_that_cannot_be_flushed_is_not_recorded(root: Path, tmp_path: Path, others: int) -> None:
     """After a power cut it may be there again, whoever removed it."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):

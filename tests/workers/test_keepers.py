@@ -65,7 +65,7 @@ def result(base: Path, of: DeleteFile, keepers: tuple[NodeFact, ...] | None = No
     return one
 
 
-def test_a_copy_goes_when_its_keepers_are_as_recorded(base: Path) -> None:
+def test_a_copy_is_deleted_if_its_keepers_are_as_recorded(base: Path) -> None:
     found = result(base, file())
     assert found.verdict is Verdict.DELETED and found.wrong == () and found.error == ""
 
@@ -128,7 +128,7 @@ def test_a_copy_stays_when_a_keeper_is_wrong(base: Path, spoil: Callable[[Path],
 
 
 @pytest.mark.parametrize("spoil", WRONG)
-def test_a_wrong_keeper_that_can_be_spared_is_told_all_the_same(
+def test_a_wrong_keeper_that_is_not_needed_is_also_reported(
     base: Path, spoil: Callable[[Path], None]
 ) -> None:
     spoil(base / "v2" / PATH)
@@ -275,7 +275,7 @@ def test_a_keeper_whose_settings_are_wrong_fails(base: Path) -> None:
     assert found.verdict is Verdict.KEPT and found.wrong == () and "jobs" in found.error
 
 
-def test_what_is_missing_or_another_file_needs_no_keepers(base: Path) -> None:
+def test_a_missing_copy_or_another_file_needs_no_keepers(base: Path) -> None:
     shutil.rmtree(base / "v1")
     shutil.rmtree(base / "v2")
     (base / "disk" / PATH).write_bytes(b"another")
@@ -311,7 +311,7 @@ def test_a_claim_that_is_young_enough_is_acted_on(base: Path) -> None:
     assert [one.verdict for one in found.results] == [Verdict.DELETED] and not found.expired
 
 
-def test_what_was_removed_before_the_claim_became_too_old_is_told(base: Path) -> None:
+def test_removals_before_the_claim_became_too_old_are_reported(base: Path) -> None:
     for name in ("disk", "v1", "v2"):
         put(base, f"{name}/acq/a")
     expires = boottime() + 1
@@ -325,7 +325,7 @@ def test_what_was_removed_before_the_claim_became_too_old_is_told(base: Path) ->
     assert (base / "disk" / PATH).exists()
 
 
-def test_the_age_is_looked_at_after_keepers_that_took_their_time(base: Path) -> None:
+def test_the_age_of_a_claim_is_checked_after_slow_keepers(base: Path) -> None:
     slow = tape(base, "v2", SECOND, "sleep 1.2")
     found = outcome(base, file(), keepers=(fact(base, "v1", FIRST), slow), expires=boottime() + 1)
     assert found == DeleteOutcome((), "", True)

@@ -92,7 +92,7 @@ def test_situation_08_files_come_whole_under_new_names_only(disk: Disk, method: 
     assert (disk.root / "acq/deep/new").read_bytes() == b"somebody else's"
 
 
-def test_situation_08_a_name_reserved_before_a_crash_is_taken_for_free(disk: Disk) -> None:
+def test_situation_08_a_name_reserved_before_a_crash_counts_as_free(disk: Disk) -> None:
     (disk.root / "acq").mkdir()
     (disk.root / "acq/f").touch()
     file = disk.put("acq/f", b"content")
@@ -113,7 +113,7 @@ def test_situation_08_a_name_reserved_before_a_crash_is_taken_for_free(disk: Dis
         disk.node.check()
 
 
-def test_situation_08_of_many_that_place_one_name_one_wins(disk: Disk) -> None:
+def test_situation_08_of_many_processes_that_place_one_name_one_wins(disk: Disk) -> None:
     """The mutant: a plain rename, of which each would win, and the last one's bytes stay."""
     children = []
     for number in range(6):
@@ -176,7 +176,7 @@ def test_situation_08_a_deletion_never_takes_the_file_of_another_name(disk: Disk
 
 
 @pytest.mark.parametrize("method", LOCAL)
-def test_situation_08_names_that_it_cannot_hold_fail_alone(disk: Disk, method: Method) -> None:
+def test_situation_08_names_that_the_file_system_cannot_hold_fail_alone(disk: Disk, method: Method) -> None:
     bad = [
         disk.put(f"acq/{name}", b"data")
         for name in ("12:30", "what?", "a*", "back\\slash", "\udcff", "new\nline")

@@ -92,7 +92,7 @@ def file(
     return DeleteFile(1, 2, path, size_b, "Y", keepers=keepers, spare=spare, length=length)
 
 
-def test_copies_go_when_their_keepers_are_as_recorded_and_a_host_is_asked_once(hosts: Hosts) -> None:
+def test_copies_are_deleted_if_their_keepers_are_as_recorded_and_a_host_is_asked_once(hosts: Hosts) -> None:
     paths = [f"acq/{i // 10}/{i}" for i in range(60)]
     for path in paths:
         hosts.add(path)
@@ -133,7 +133,9 @@ def test_a_fifo_is_no_empty_file(hosts: Hosts) -> None:
 
 
 @pytest.mark.parametrize("spoil", WRONG)
-def test_a_wrong_keeper_there_that_can_be_spared_is_told(hosts: Hosts, spoil: Callable[[Path], None]) -> None:
+def test_a_wrong_remote_keeper_that_is_not_needed_is_reported(
+    hosts: Hosts, spoil: Callable[[Path], None]
+) -> None:
     spoil(hosts.at("v2"))
     found = hosts.result(file(spare=1))
     assert found.verdict is Verdict.DELETED and [node_id for node_id, _ in found.wrong] == [SECOND]
@@ -308,7 +310,7 @@ def test_a_host_that_refuses_the_key_does_not_count(hosts: Hosts) -> None:
 
 
 @pytest.mark.parametrize("forced", ["true", "false", "echo Only rsync; exit 1", "cat"])
-def test_a_key_that_may_do_something_else_only_does_not_count(hosts: Hosts, forced: str) -> None:
+def test_a_key_restricted_to_another_command_does_not_count(hosts: Hosts, forced: str) -> None:
     allowed = hosts.sshd.base / "authorized_keys"
     kept = allowed.read_text()
     allowed.write_text(f'restrict,command="{forced}" {kept}')
@@ -343,7 +345,7 @@ def test_a_node_of_which_nothing_is_known_does_not_count(hosts: Hosts) -> None:
     assert found.verdict is Verdict.KEPT and found.wrong == () and f"node {SECOND}" in found.error
 
 
-def test_what_may_not_be_looked_at_there_is_not_called_wrong(hosts: Hosts) -> None:
+def test_a_remote_file_that_cannot_be_looked_at_is_not_reported_as_wrong(hosts: Hosts) -> None:
     """Here: behind a link that leads to itself; a directory that the user there may not enter looks the same."""
     directory_gone(hosts.at("v2"))
     hosts.at("v2").parent.symlink_to("dir")
