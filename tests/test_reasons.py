@@ -1,4 +1,4 @@
-"""The codes of reasons: one enumeration, documented, used, and kept wherever reasons go."""
+"""The codes of reasons: one enumeration, documented, used, and preserved wherever reasons are passed."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def report(why: str, report: Report) -> tuple[Exception, ...]:
 
 
 def test_the_type_checker_finds_plain_prose(tmp_path: Path) -> None:
-    """A reason without a code cannot be given where reasons are expected."""
+    """The type checker refuses a reason without a code."""
     lines = {}
     for name, values in {
         "right": ("''", "''"),
@@ -189,7 +189,7 @@ def test_the_type_checker_finds_plain_prose(tmp_path: Path) -> None:
 
 
 def misfits(path: Path, source: str) -> list[str]:
-    """The arguments of which mypy says that they have the wrong type."""
+    """Return the arguments whose type mypy rejects."""
     path.write_text(source)
     argv = [sys.executable, "-m", "mypy", "--no-error-summary", str(path)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
@@ -202,7 +202,7 @@ def test_the_type_checker_finds_errors_and_notes_of_plain_prose(tmp_path: Path) 
 
 
 def plain_findings(source: str) -> list[int]:
-    """The lines of findings of `doctor` that give a text of their own, and do not say that all is well."""
+    """Return the lines that create findings of `doctor` with plain text, except passes."""
     return [
         call.lineno
         for call in ast.walk(ast.parse(source))
@@ -225,7 +225,7 @@ def test_each_finding_of_doctor_that_is_not_a_pass_has_a_code() -> None:
 
 
 def test_the_program_gives_no_reason_without_a_code() -> None:
-    """Those codes are for text from extensions, and stand where errors are defined."""
+    """These codes are for text from extensions, and appear only where errors are defined."""
     general = re.compile(r"\bCode\.(STORAGE_UNUSABLE|PATH_UNSAFE)\b")
     users = {
         path.name for path in (ROOT / "alpenhorn").rglob("*.py") if general.search(path.read_text("utf-8"))

@@ -40,7 +40,7 @@ def rows(index: Index) -> Rows:
 
 
 def planned(rows: Rows, budget: int, min_days: float) -> list[tuple[str, str]]:
-    """(why, the file's name) in the order in which they are read."""
+    """Return (reason, file name) of each copy, in reading order."""
     node = rows.fact("one")._replace(auto_verify=budget)
     found = turns(rows.index, node, NOW, min_days, 0.0)
     return [(turn.why, file.path[4:]) for turn in found for file in turn.plan.files]
@@ -114,7 +114,7 @@ def context(rows: Rows) -> Iterator[Context]:
 
 
 def begun(context: Context) -> tuple[Checks, Task, CheckJob]:
-    """The checks of a round, and the one task that they hand out."""
+    """Return the checks of a round, and the only task that they create."""
     checks = Checks(context)
     (task,) = checks.feed()
     assert isinstance(task.job, CheckJob)

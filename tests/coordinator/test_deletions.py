@@ -1,4 +1,4 @@
-"""Deletions by real runs: what goes, what stays and what is told of it."""
+"""Deletions by real runs: what is deleted, what stays, and what is reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def released(archive: Archive, path: str, *others: str, node: str = "field", sta
 
 
 def many(archive: Archive, number: int, gone: int) -> list[int]:
-    """So many files on field, which the index has on two archive nodes as well; the first `gone` are released."""
+    """Register `number` files on field and two archive nodes; the first `gone` are released on field."""
     ids = archive.files(number, "field")
     for node in ("safe1", "safe2"):
         shutil.copytree(archive.root("field") / "many", archive.root(node) / "many")
@@ -164,7 +164,7 @@ def test_what_a_killed_run_has_deleted_is_not_reported(three: Archive) -> None:
 
 
 def test_what_a_killed_run_has_deleted_is_settled_before_it_is_read_on_all_nodes(three: Archive) -> None:
-    """A check that found it missing would leave the directory."""
+    """A check that records it as missing would leave the directory."""
     three.node("other")
     ids = {
         node: released(three, f"acq/{node}/f", "safe1", "safe2", node=node, state="MN")
@@ -180,7 +180,7 @@ def test_what_a_killed_run_has_deleted_is_settled_before_it_is_read_on_all_nodes
 
 
 def test_two_files_at_one_path_are_not_deleted(three: Archive) -> None:
-    """Their acquisitions were cut differently; the bytes of the one that is kept would be lost."""
+    """Their acquisitions are split differently; deleting one would lose the other."""
     gone = released(three, "acq/dir/f", "safe1", "safe2")
     acq_id = three.insert("archiveacq", name="acq/dir")
     kept = three.insert("archivefile", acq_id=acq_id, name="f", size_b=9, md5sum="0" * 32, registered=WHEN)
@@ -256,7 +256,7 @@ def test_a_number_holds_on_every_node_and_only_what_is_safe_counts(three: Archiv
 
 
 def test_the_brake_holds_for_a_whole_run_and_not_for_each_of_its_rounds(three: Archive) -> None:
-    """The second copy becomes safe to go by the pull of the first round."""
+    """The pull of the first round makes the second deletion safe."""
     first = released(three, "acq/first", "safe1", "safe2")
     second = released(three, "acq/second", "safe1")
     three.request(second, "safe1", "safe2")
@@ -324,7 +324,7 @@ def test_a_node_stopped_by_the_brake_does_not_stop_others(three: Archive) -> Non
 
 
 def removable(archive: Archive, number: int, node: str = "field", gib_each: float = 10) -> list[int]:
-    """Copies of which the index says that they take so much space."""
+    """Register removable copies that take this much space according to the index."""
     ids = []
     for i in range(number):
         file_id = archive.file(f"room/{node}/{i}", None, node, "safe1", "safe2")
@@ -411,7 +411,7 @@ def test_the_brake_holds_for_removable_copies_too(three: Archive) -> None:
 
 
 def planned(archive: Archive, *options: str) -> dict[tuple[bool, str], int]:
-    """(planned, why) to the number of files, of the deletions on field."""
+    """Return the number of files by (planned, reason) for the deletions on field."""
     found = archive.run("plan", "--json", *options)
     assert found.status == 0, found
     return {

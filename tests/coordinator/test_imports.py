@@ -1,4 +1,4 @@
-"""The searches of a round, driven by hand: what is handed out, and how much is held."""
+"""The searches of a round, driven step by step: which tasks they create, and how much they hold in memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def clock() -> datetime.datetime:
 
 
 def begin(archive: Archive, pool: Pool) -> Context:
-    """A round of a run on all nodes of the archive."""
+    """Begin a round on all nodes of the archive."""
     nodes = topology.load(archive.index).here("here")
     config = load(archive.configure(sync={"import_settle": 0}), {"HOME": "/"})
     found = Nodes(

@@ -1,4 +1,4 @@
-"""What a run asks the index for the sake of manifests, and what it writes."""
+"""Queries and writes of a run for manifests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Statements(logging.Handler):
             self.sql.append(str(record.msg[0]))
 
     def about(self, *tables: str) -> list[str]:
-        """Those about manifests; of the nodes' own rows they are a part."""
+        """Return the queries about manifests, which are included in those of the nodes' rows."""
         return [
             sql for sql in self.sql if any(table in sql for table in tables) and "n.max_total_gb" not in sql
         ]
@@ -51,7 +51,7 @@ def seen() -> Iterator[Statements]:
 
 
 class Failing(Worker):
-    """Does not come to the end of a comparison."""
+    """Fails during a comparison."""
 
     def __init__(self, how: str) -> None:
         super().__init__(load(None, {"HOME": "/"}).transfer)
@@ -68,7 +68,7 @@ class Failing(Worker):
 def run(
     archive: Archive, stopping: int | None = None, worker: Worker | None = None, **asked: object
 ) -> Report:
-    """A run in this process.  `stopping`: it is asked to stop when that was asked so many times."""
+    """Run in this process; `stopping`: the number of checks after which the run is asked to stop."""
     config = load(archive.configure(), {"HOME": str(archive.base)})
     times = 0
 
@@ -138,7 +138,7 @@ def test_events_of_other_nodes_are_not_read_repeatedly(field: Archive) -> None:
 
 
 def test_a_run_that_is_stopped_leaves_the_row_and_the_next_compares_again(field: Archive) -> None:
-    """At whatever moment."""
+    """The run is stopped at every possible moment."""
     field.group("truck", io_class="Transport")
     field.node("disk", group="truck")
     ids = [field.file(f"acq/{number}", b"x", "disk") for number in range(3)]
@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_leaves_the_row_and_the_next_compares_again(field:
 
 @pytest.mark.parametrize("how", ["dies", "raises"])
 def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: str) -> None:
-    """What nobody has seen must neither be relied on nor vouched for."""
+    """Copies that were not seen must not count as good."""
     field.group("truck", io_class="Transport")
     field.node("disk", group="truck")
     lost = field.file("acq/lost", b"x", "disk")
@@ -176,7 +176,7 @@ def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: st
 
 
 def test_a_node_deactivated_while_its_manifest_is_written_is_not_trusted(field: Archive) -> None:
-    """`records.vouch` looks at the node's row as it is then."""
+    """`records.vouch` checks the current row of the node."""
     from alpenhorn.edits import nodes as edit_node
     from alpenhorn.record.manifest import vouch
     from alpenhorn.scan import topology

@@ -22,7 +22,7 @@ def good(rows: Rows, context: Context) -> Context:
 
 
 def begun(context: Context, rows: Rows, *, time: bool) -> tuple[Separating, Task, LookJob]:
-    """The look at the copies of node one; `time`: whether there is time for copying."""
+    """Begin to look at the copies of node one; `time`: whether there is time for copying."""
     separating = Separating(context, [rows.fact("one")], lambda: time)
     (task,) = separating.feed()
     assert isinstance(task.job, LookJob) and len(task.job.files) == 6
@@ -34,7 +34,7 @@ def looked(separating: Separating, task: Task, *linked: LookFile) -> None:
 
 
 def finish(separating: Separating) -> None:
-    """Nothing more is to be handed out, which only asking tells."""
+    """Check that no more tasks are created."""
     assert separating.feed() == []
     separating.finish()
 

@@ -1,4 +1,4 @@
-"""The parts of `alpenhorn doctor` that can be told without a host."""
+"""The parts of `alpenhorn doctor` that need no host."""
 
 from __future__ import annotations
 

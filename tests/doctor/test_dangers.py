@@ -1,4 +1,4 @@
-"""What doctor tells of roots, locks and links that other users could use against a node."""
+"""Findings of doctor about roots, locks and links that other users could use against a node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fixtures.archive import Archive
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root as runs leave it."""
+    """A root in the state in which runs leave it."""
     tmp_path.chmod(0o755)
     probe_locks(tmp_path)
     with RunLock(tmp_path / RUN_LOCK):

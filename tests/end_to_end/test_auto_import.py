@@ -1,4 +1,4 @@
-"""Nodes that are searched for new files in each run."""
+"""Automatic imports: nodes that each run searches for new files."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def field(archive):
 
 
 def put(archive, path, content=None, node="field"):
-    """A file that has settled; its content is its path unless given."""
+    """Write a file that has settled; its content is its path by default."""
     content = path.encode(errors="surrogateescape") if content is None else content
     return settle(archive.put(node, path, content))
 
@@ -34,7 +34,7 @@ def settle(path):
 
 
 def registered(archive):
-    """Path to MD5 of every file in the index."""
+    """Return the MD5 sum of every file in the index, by path."""
     rows = archive.all(
         "SELECT a.name, f.name, f.md5sum FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id"
     )
@@ -345,7 +345,7 @@ WRITTEN = 400
 
 
 def import_while_written(archive, settle_s):
-    """Run again and again while files grow, until all are registered; tells whether some were before the end."""
+    """Run repeatedly while files grow, until all are registered; return whether some were registered before the end."""
     archive.configure(sync={"import_settle": settle_s})
     early = 0
     with subprocess.Popen([sys.executable, "-c", WRITER, archive.root("field"), str(WRITTEN)]) as writer:

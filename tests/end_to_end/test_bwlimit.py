@@ -1,4 +1,4 @@
-"""Bandwidth limits of hosts and nodes, from the configuration and the index to what a run moves in a second."""
+"""Bandwidth limits of hosts and nodes, measured on real runs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ TOLERANCE = 1.15
 
 @pytest.fixture
 def hosts(sqlite_archive, sshd):
-    """Host `there` with nodes `far0` to `far4`; host `here`, which works, with `near0` to `near4` and `safe`."""
+    """Host `there` with nodes `far0` to `far4`; host `here`, which runs, with `near0` to `near4` and `safe`."""
     archive = sqlite_archive
     archive.ssh = sshd.ssh
     archive.host("there", address=sshd.address, username=sshd.username)
@@ -41,13 +41,13 @@ def set_config(archive, node, **settings):
 
 
 def bring(archive, sources, size_b, group="safe"):
-    """Ask for one file from each of the sources."""
+    """Request one file from each of the sources."""
     for source in sources:
         archive.request(archive.file(f"acq-{source}-{group}/f", os.urandom(size_b), source), source, group)
 
 
 def rate_of(archive, size_b):
-    """Do it, and return how many bytes came in a second."""
+    """Run, and return the transferred bytes per second."""
     began = time.monotonic()
     archive.synced()
     seconds = time.monotonic() - began
@@ -122,7 +122,7 @@ def test_many_small_files_keep_below_the_limit_and_all_come(hosts):
 
 
 def test_small_files_under_a_low_limit_are_split_into_short_jobs(hosts):
-    """What is on its way is done or given back within seconds of an edit, and what has come is recorded."""
+    """Pulls end or are given back within seconds of an edit, and finished ones are recorded."""
     set_config(hosts, "safe", bwlimit=100_000)
     ids = hosts.files(2000, "near0", 50_000)  # a thousand seconds
     hosts.requests(ids, "near0", "safe")
@@ -202,7 +202,7 @@ def test_a_deactivated_node_gets_no_file_that_waits_for_bandwidth(hosts):
 
 
 def at(when):
-    """What gives a run, and all that it starts, a time zone in which it is that time of day."""
+    """Return an environment with a time zone in which it is this time of day."""
     hours, minutes, seconds = map(int, when.split(":"))
     ahead = hours * 3600 + minutes * 60 + seconds - time.time() % 86_400
     # POSIX counts the hours to the west.
@@ -215,7 +215,7 @@ TABLE = '{"08:00" = "100 kB", "18:00" = "off"}'
 
 @pytest.mark.parametrize("method", ["ssh", "copy", "rsync"])
 def test_the_limit_ends_with_its_time_of_day_in_the_middle_of_a_file(hosts, method):
-    """25 s at the limit; it begins 4 s before the limit's end."""
+    """The file takes 25 s at the limit, and the pull begins 4 s before the limit ends."""
     configure(hosts, TABLE)
     set_config(
         hosts,
@@ -247,7 +247,7 @@ def test_a_limit_begins_with_its_time_of_day(hosts):
 
 
 def test_a_pull_in_progress_when_a_limit_begins_continues_under_it(hosts):
-    """Without a limit the stand-in would never come to an end; under it 300 kB take three seconds."""
+    """Without a limit the substitute would never end; with it, 300 kB take three seconds."""
     slow = stand_in(
         hosts.base / "bin", "slow", 'case "$*" in *bwlimit*) ;; *) sleep 100 ;; esac; exec rsync "$@"'
     )
@@ -284,7 +284,7 @@ def test_a_wrong_limit_of_a_node_leaves_out_the_node_and_nothing_else(hosts):
 
 
 def test_from_a_node_with_a_wrong_limit_nothing_is_pulled(hosts):
-    """A limit that cannot be read is not no limit."""
+    """An invalid limit does not mean no limit."""
     set_config(hosts, "far0", bwlimit="fast")
     bring(hosts, ["far0", "far1"], 1000)
     result = hosts.sync()

@@ -1,4 +1,4 @@
-"""Replication by rule, as whole runs carry it out."""
+"""Rules, as carried out by whole runs."""
 
 import pytest
 

@@ -20,7 +20,7 @@ SEEN = 2.1  # seconds after which a second change of a directory has another tim
 
 
 def put(archive: Archive, path: str, content: bytes = b"target: m31\n", node: str = "field") -> Path:
-    """A file that has not changed for long."""
+    """Write a file that has not changed for a long time."""
     at = archive.put(node, path, content)
     os.utime(at, (time.time() - HOUR,) * 2)
     return at
@@ -36,7 +36,7 @@ def observations(archive: Archive) -> list[tuple[Any, ...]]:
 
 
 def prepare(archive: Archive, example: Path) -> dict[str, str]:
-    """A node field, and the example's tables; returns the environment in which it is found."""
+    """Create node field and the tables of the example; return the environment in which the example is found."""
     environ = {"PYTHONPATH": str(example)}
     assert archive.run("db", "init", environ=environ).status == 0
     archive.node("field", auto_import=1)
@@ -44,14 +44,14 @@ def prepare(archive: Archive, example: Path) -> dict[str, str]:
 
 
 def remember(archive: Archive, environ: dict[str, str]) -> None:
-    """Have the node's tree listed once more when its last change is so long ago that a later one would be seen."""
+    """Run once the last change of the node's tree is old enough for later changes to be noticed."""
     changed = max(os.stat(path).st_ctime for path, _, _ in os.walk(archive.root("field")))
     wait_for(lambda: time.time() > changed + SEEN, "the clock")
     archive.sync(environ=environ)
 
 
 def modules(archive: Archive, environ: dict[str, str]) -> Sequence[str]:
-    """What the parent of a run imports."""
+    """Return the modules that the parent process of a run imports."""
     result = archive.sync(environ={**environ, "PYTHONPROFILEIMPORTTIME": "1"})
     assert result.status == 0, result
     return [line.rpartition("|")[2].strip() for line in result.err.splitlines()]

@@ -1,4 +1,4 @@
-"""Files without an MD5 sum, such as the daemon leaves: what tells of them, and `file modify --from-copy`."""
+"""Files without an MD5 sum, as the daemon leaves some: which commands report them, and `file modify --from-copy`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def facts(archive: Archive) -> Any:
 
 
 def refused(archive: Archive, *arguments: str) -> str:
-    """The message of a `file modify` that is refused and changes nothing."""
+    """Return the message of a `file modify` that must be refused and change nothing."""
     before = archive.dump()
     result = archive.run("file", "modify", "acq/a", *arguments)
     assert result.status == 1 and "nothing was changed" in result.err, result

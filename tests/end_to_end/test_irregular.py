@@ -1,4 +1,4 @@
-"""Situation 11: something that is not a regular file lies at a copy's path."""
+"""Situation 11: an object that is not a regular file is at the path of a copy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plant(kind: str, path: Path, outside: Path) -> None:
 
 
 def planted(archive: Archive, once_good: bool) -> dict[str, int]:
-    """A file of each kind with a good copy on `field`, and something else at its path on `safe`."""
+    """Register a file for each kind, with a good copy on `field` and an object of that kind at its path on `safe`."""
     archive.node("field")
     safe = archive.node("safe", archive=1)
     outside = archive.base / "outside"

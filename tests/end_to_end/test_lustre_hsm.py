@@ -1,4 +1,4 @@
-"""Runs over a node with tape behind it; `lfs` is a program that keeps the state of its files in a directory."""
+"""Runs on a node with tape; `lfs` is a substitute that keeps the state of its files in a directory."""
 
 import datetime
 import json
@@ -75,7 +75,7 @@ def test_no_more_than_restore_limit_restores_are_in_progress(tape):
 
 
 def test_no_run_reads_a_file_that_is_on_tape_whatever_the_index_says(tape):
-    """It would wait for the tape; here it would find a wrong sum."""
+    """On Lustre, reading would wait for the tape; here it would give a wrong sum."""
     archive = tape.archive
     file_id = tape.file("acq/f", b"content")
     tape.mark_ready(file_id, 1)
@@ -255,7 +255,7 @@ def test_a_run_ends_also_where_a_file_is_gone_and_its_check_waits(sqlite_tape):
 
 
 def test_a_lustre_that_is_not_mounted_is_not_a_node_whose_files_are_lost(tape):
-    """There is no marker that would tell, but a quota cannot be had where there is no Lustre."""
+    """There is no marker to check, but without Lustre the quota cannot be read."""
     archive = tape.archive
     files = tape.files(3)
     archive.requests(files[:1], "tape", "disk")

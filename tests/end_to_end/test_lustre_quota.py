@@ -1,4 +1,4 @@
-"""Runs onto a node whose free space is a quota's; there is no Lustre here, so `lfs` is a program that says so."""
+"""Runs on a node whose free space is limited by a quota; `lfs` is a substitute."""
 
 import json
 
@@ -11,7 +11,7 @@ PLENTY = 10**9  # KiB
 
 @pytest.fixture
 def quota(sqlite_archive):
-    """An archive with a node on `lustre`; yields it and what sets the columns that lfs reports."""
+    """An archive with a node on `lustre`, and a function that sets the columns that lfs reports."""
     archive = sqlite_archive
     archive.node("field")
     said, asked = archive.base / "columns", archive.base / "asked"

@@ -1,4 +1,4 @@
-"""Manifests of nodes: whoever has a disk can check it, and a disk that comes back changed is noticed."""
+"""Manifests of nodes: anyone who has a disk can check it, and a disk that comes back changed is noticed."""
 
 import os
 import re
@@ -26,14 +26,14 @@ NAMES = [
 
 
 def md5sum(root, *options):
-    """The real one, on what lies there and nothing else."""
+    """Run the real md5sum on a copy of the files only."""
     return subprocess.run(
         ["md5sum", *options, "-c", MANIFEST], cwd=root, capture_output=True, text=True, errors="replace"
     )
 
 
 def listed(root):
-    """(path, length, sum) of each entry, as md5sum and a reader of the sizes understand them."""
+    """Return (path, length, sum) of each entry, as md5sum and a parser of the sizes read them."""
     found, size = [], None
     for line in (root / MANIFEST).read_bytes().splitlines(keepends=True)[1:]:
         if line.startswith(b"# size "):
@@ -47,7 +47,7 @@ def listed(root):
 
 
 def known(archive, node):
-    """The same, as the index has it."""
+    """Return the same data from the index."""
     rows = archive.all(
         "SELECT a.name, f.name, f.size_b, f.md5sum FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
         " JOIN archiveacq a ON a.id = f.acq_id JOIN storagenode n ON n.id = c.node_id"
@@ -79,7 +79,7 @@ def command(archive, *arguments, host="here"):
 
 @pytest.fixture
 def asked(archive):
-    """A node with files of any name, and its manifest."""
+    """A node with files of many names, and its manifest."""
     archive.node("field")
     archive.node("safe", archive=1)
     for number, name in enumerate(NAMES):
@@ -233,7 +233,7 @@ def test_the_command_does_not_write_during_a_run(asked):
 
 
 def test_every_node_gets_a_manifest_without_a_comparison(archive):
-    """A large archive that had none is not looked at file by file for that."""
+    """A large archive without manifests must not be compared file by file."""
     archive.node("field")
     archive.node("safe", archive=1)
     archive.node("empty")
@@ -280,7 +280,7 @@ def test_a_run_flushes_the_file_once_and_an_idle_one_does_not_load_what_writes_i
 
 
 def test_a_manifest_rolled_back_by_a_power_failure_is_not_trusted(archive):
-    """Its name is not flushed on a disk that does not travel."""
+    """On a disk that is not carried, the name of the manifest is not flushed."""
     archive.node("field")
     archive.node("safe")
     first, second = (archive.file(f"acq/{name}", b"bytes", "field") for name in ("first", "second"))
@@ -314,7 +314,7 @@ FILES = ["kept", "removed", "cut", "overwritten", "link"]
 
 @pytest.fixture
 def truck(archive):
-    """A disk, filled on one host; each file has a second copy on telescope."""
+    """A disk filled on one host; each file has a second copy on telescope."""
     archive.node("telescope", host="field")
     archive.node("vault", host="site", archive=1)
     archive.group("truck", io_class="Transport")
@@ -332,7 +332,7 @@ def truck(archive):
 
 
 def carried(archive):
-    """Taken off, and put where it is on the other host."""
+    """Deactivate the disk, and activate it on the other host."""
     command(archive, "node", "deactivate", "disk", host="field")
     at = archive.base / "mnt"
     archive.root("disk").rename(at)
@@ -391,7 +391,7 @@ def test_changes_on_a_carried_disk_are_reported_and_no_longer_count_as_good(truc
 
 
 def test_a_changed_copy_never_allows_a_deletion(truck):
-    """The copy that is to go needs two others; with the one on the changed disk there would be two."""
+    """The deletion needs two other copies; the one on the changed disk would be the second."""
     truck.do("UPDATE storagenode SET archive = 1 WHERE name = 'disk'")
     ids = {name: truck.one("SELECT id FROM archivefile WHERE name = ?", name) for name in FILES}
     for name, file_id in ids.items():
@@ -423,7 +423,7 @@ def test_an_unchanged_disk_comes_back_silently(truck):
 
 
 def out_of_sight(archive, root):
-    """Unmounted during one run, and mounted again; one file was overwritten meanwhile."""
+    """Unmount the disk for one run, overwrite a file, and mount it again."""
     root.rename(archive.base / "in hand")
     assert archive.sync(host="field").status == 0
     (archive.base / "in hand/acq/overwritten").write_bytes(b"CONTENT OF OVERWRITTEN")
@@ -432,7 +432,7 @@ def out_of_sight(archive, root):
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_a_disk_that_a_run_found_absent_is_compared(truck, trusted):
-    """`trusted`, the mutant: nobody wrote down that it was absent; then nothing is noticed."""
+    """`trusted`, the mutant: the absence was not recorded, so nothing is noticed."""
     before = token(truck, "disk")
     out_of_sight(truck, truck.root("disk"))
     assert token(truck, "disk") is None
@@ -479,7 +479,7 @@ def test_an_edit_that_moves_nothing_leaves_it_trusted(truck):
 
 
 def test_another_disk_in_its_place_is_compared_and_the_brake_stops_the_losses(truck):
-    """Nothing is ever recorded as missing by a look at a wrong disk."""
+    """Looking at a wrong disk must not record copies as missing."""
     truck.request(truck.file("acq/kept2", b"2", "telescope"), "telescope", "truck")
     ids = truck.files(120, "telescope", acq="many")
     truck.requests(ids, "telescope", "truck")

@@ -14,7 +14,7 @@ from tests.fixtures.archive import wait_for
 
 
 def filled(archive):
-    """A plain node and an archive node with a request between them, and one that can be served anyhow."""
+    """A plain node and an archive node with a request between them, and another request that can always be served."""
     archive.node("field")
     archive.node("safe", archive=1)
     archive.node("other", archive=1)

@@ -1,4 +1,4 @@
-"""An index that is lost with all its backups is filled again from the disks."""
+"""An index that is lost with all its backups is rebuilt from the disks."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ COPIES = (
 
 
 def lose(archive):
-    """The index is gone, and an empty one is made."""
+    """Remove the index and create an empty one."""
     for table in (*reversed(ALPENHORN_TABLES), *SYNC_TABLES):
         archive.do(f"DROP TABLE {table._meta.table_name}")
     assert archive.run("db", "init").status == 0
@@ -34,7 +34,7 @@ def rebuild(archive, *nodes, options=()):
 
 @pytest.fixture
 def two(archive):
-    """Two nodes with manifests, all kinds of names, an acquisition of two elements."""
+    """Two nodes with manifests, with names of all kinds and an acquisition of two path elements."""
     archive.node("vault", archive=1)
     archive.node("other")
     for path in ("acq/plain", "acq/deep/er/name", "acq/new\nline", "back\\slash/x", "ü/ö"):

@@ -1,4 +1,4 @@
-"""The index and the disks compared, both ways, by real runs."""
+"""The index and the disks compared in both directions, by real runs."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ KINDS = ("missing", "differing", "back", "dark", "unread", "other")
 
 
 def aged(archive, *nodes):
-    """As if every file there had been written before the index knew of it."""
+    """Make every file look as if it was written before it was recorded in the index."""
     for node in nodes:
         for path in archive.root(node).rglob("*"):
             if path.is_file():
@@ -24,20 +24,20 @@ def aged(archive, *nodes):
 
 
 def reconciled(archive, *arguments, status=0, host="here"):
-    """The document of a reconciliation, in which no file is too young to be told."""
+    """Run a reconciliation with `--min-age 0`, and return its document."""
     result = archive.run("reconcile", "--min-age", "0", "--json", *arguments, host=host)
     assert result.status == status and not result.err, result
     return result.json
 
 
 def found(document, node=0):
-    """What was found on a node, by kind, where anything was."""
+    """Return the findings on a node by kind, without empty ones."""
     one = document["nodes"][node]
     return {kind: sorted(item["path"] for item in one[kind]) for kind in KINDS if one[kind]}
 
 
 def gone(archive, file_id, node, wants):
-    """A copy that is recorded as gone, as of now, so that what is there has been there before."""
+    """Record a copy as gone now, so that the file is older than the record."""
     archive.set_copy(file_id, node, f"N{wants}")
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None, microsecond=0)
     archive.do(
@@ -55,7 +55,7 @@ def distrust(archive, *nodes, why="reconcile"):
 
 
 def trust(archive, node):
-    """(distrust, looked, lost) of a node."""
+    """Return (distrust, looked, lost) of a node."""
     return archive.one(
         "SELECT m.distrust, m.looked, m.lost FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
         " WHERE n.name = ?",
@@ -153,7 +153,7 @@ def test_a_removed_copy_that_is_back_is_deleted_again_if_safe(disk):
 
 
 def test_a_file_that_was_put_where_a_copy_was_removed_is_left_alone(disk):
-    """By a program that keeps times, with the same length: only when it appeared gives it away."""
+    """The file has the same length and times; only its time of creation shows that it is another one."""
     file_id = disk.file("acq/f", b"four", "disk")
     disk.set_copy(file_id, "disk", "NN")  # long ago
     disk.put("disk", "acq/f", b"mine")
@@ -255,7 +255,7 @@ def test_a_dry_run_changes_nothing(disk):
 
 @pytest.fixture
 def two_hosts(archive):
-    """An index that was restored, with nodes one and two here and far on another host."""
+    """A restored index, with nodes one and two on this host and far on another one."""
     archive.node("one", archive=1)
     archive.node("two", archive=1)
     archive.node("far", host="there", archive=1)
@@ -303,7 +303,7 @@ def test_a_node_that_is_not_there_stays_distrusted(two_hosts):
 
 
 def test_a_node_that_cannot_be_fully_looked_at_stays_distrusted(disk):
-    """The command is run without root's power to look everywhere."""
+    """The command is run without root's privilege to read everything."""
     ids = [disk.file(path, b"four", "disk") for path in ("acq/f", "acq/closed/f", "acq/gone")]
     aged(disk, "disk")
     (disk.root("disk") / "acq/gone").unlink()

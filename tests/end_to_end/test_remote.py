@@ -1,4 +1,4 @@
-"""Files from another host, over ssh to a private server on this machine."""
+"""Pulls from another host, over ssh to a private server on this machine."""
 
 import os
 
@@ -9,7 +9,7 @@ from tests.fixtures.archive import stand_in
 
 @pytest.fixture
 def hosts(archive, sshd):
-    """Host `there` with node `far`; host `here`, which does the work, with node `safe`."""
+    """Host `there` with node `far`; host `here`, which runs, with node `safe`."""
     archive.sshd = sshd
     archive.host("there", address=sshd.address, username=sshd.username)
     archive.node("far", host="there")
@@ -78,7 +78,7 @@ def test_missing_and_corrupt_files_on_the_other_host_are_blamed_on_the_source_an
 
 
 def assert_network_trouble(archive, result, late=False):
-    """`late`: it timed out, which counts against the request as well, since it may have been too large."""
+    """`late`: it timed out, which also counts against the request, because the file may be too large."""
     assert result.status == 1, result
     assert archive.state(archive.local) == "done"
     assert archive.state(archive.pull) == "pending"

@@ -1,4 +1,4 @@
-"""Deletions with delete_evidence = "stat": keepers on other hosts are looked at over ssh before anything goes."""
+"""Deletions with delete_evidence = "stat": keepers on other hosts are checked over ssh before each deletion."""
 
 import shutil
 
@@ -39,7 +39,7 @@ class Hosts:
         return [self.archive.copy(id, node) for id in self.ids]
 
     def assert_kept(self, result, *said):
-        """All stay, nobody is blamed, and why is told."""
+        """Check that all copies stay, without blame, and that the reason is reported."""
         assert result.status == 1, result
         assert all(text in result.err for text in said), result.err
         assert self.states() == ["YN"] * len(self.ids)
@@ -48,7 +48,7 @@ class Hosts:
         assert self.archive.claims() == 0 and self.archive.events("suspect") == []
 
     def assert_deleted(self):
-        """All go once nothing stands in the way any more."""
+        """Check that all copies are deleted once nothing prevents it."""
         self.archive.forget_attempts()
         self.archive.synced()
         assert self.states() == ["NN"] * len(self.ids) and self.archive.tree("field") == {}
@@ -150,7 +150,7 @@ def test_a_host_without_address_or_username_prevents_the_deletion_and_is_named(s
 
 
 def test_a_host_that_never_answers_is_given_up_and_the_copies_stay(sqlite_hosts):
-    """However short the time for pulls is: a worker that is killed would leave the copies suspect."""
+    """This holds however short the time limit of pulls is: a killed worker would leave the copies suspect."""
     archive = sqlite_hosts.archive
     pids = archive.base / "pids"
     hanging = stand_in(

@@ -1,4 +1,4 @@
-"""Nodes that are renamed: their roots bear their names."""
+"""Renamed nodes, whose roots have markers with the former names."""
 
 import os
 
@@ -86,7 +86,7 @@ def test_the_marker_of_a_root_that_another_run_holds_is_not_updated(sqlite_archi
 
 
 def test_a_run_goes_on_when_its_nodes_group_and_host_rows_are_renamed_or_changed(archive, tmp_path):
-    """The names are other ones when the next round begins; the run's locks and roots are not."""
+    """The names change before the next round; the locks and roots of the run do not."""
     ids = pair(archive)
     archive.run("node", "modify", "safe", "--io-var", "method=rsync", "--io-var", "jobs=1")
     gate, started = tmp_path / "gate", tmp_path / "started"

@@ -1,4 +1,4 @@
-"""Rot found, and mended from a good copy."""
+"""Corrupt copies are found, and replaced from a good copy."""
 
 import random
 
@@ -10,7 +10,7 @@ ROTTEN = GOOD[: 2**20] + b"rotten" + GOOD[2**20 + 6 :]
 
 @pytest.fixture
 def local(archive):
-    """Node `near` with good copies, node `safe` with one that has rotted; all on this host."""
+    """Node `near` with good copies, node `safe` with a changed one; all on this host."""
     return rotted(archive, "here")
 
 
@@ -33,7 +33,7 @@ def rotted(archive, source_host):
 
 
 def found(archive):
-    """The rot is found by a check."""
+    """Run the check that finds the corrupt copy."""
     assert archive.run("file", "verify", "acq/dir/bad", "safe").status == 0
     result = archive.sync("--only", "check")
     assert result.status == 1 and "corrupt on safe" in result.err, result
@@ -41,7 +41,7 @@ def found(archive):
 
 
 def watched_sync(archive):
-    """A run, while which somebody looks at the corrupt file's place again and again."""
+    """Run `sync` while the place of the corrupt file is watched."""
     place = archive.root("safe") / "acq/dir/bad"
     seen = []
     run = archive.start("sync")

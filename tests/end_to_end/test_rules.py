@@ -1,4 +1,4 @@
-"""The rules for pulls and checks, row by row, as a whole run carries them out."""
+"""The rules for pulls and checks, row by row, as carried out by whole runs."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ def pair(archive):
 
 @pytest.fixture
 def plain(sqlite_archive):
-    """The same, for what has nothing to do with the engine of the index."""
+    """The same on SQLite only, for tests that do not depend on the engine of the index."""
     sqlite_archive.node("field")
     sqlite_archive.node("safe", archive=1)
     return sqlite_archive

@@ -1,4 +1,4 @@
-"""What people's ssh servers, shells, keys and rsyncs are like: pulls and doctor, over ssh to a private server."""
+"""Pulls and doctor with ssh servers, shells, keys and rsync versions as found in practice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hosts(sqlite_archive: Archive, sshd: Sshd) -> Iterator[Archive]:
 
 
 def wanted(archive: Archive, count: int = 3) -> list[int]:
-    """Request so many files."""
+    """Request `number` files."""
     ids = [archive.file(f"acq/{number}", b"bytes", "far") for number in range(count)]
     archive.requests(ids, "far", "safe")
     return ids
@@ -41,7 +41,7 @@ def attention(result: Result) -> list[str]:
 
 
 def why(archive: Archive) -> str:
-    """Why the host is waited for."""
+    """Return the reason why the host is waited for."""
     ((kind, _, error),) = archive.held_back()
     assert kind == "host"
     return error
@@ -52,7 +52,7 @@ def why(archive: Archive) -> str:
 
 @pytest.mark.parametrize("directory", ["far", "far, not plain & ü"])
 def test_situation_06_pulls_work_with_the_rsync_of_rhel_8(hosts: Archive, sshd: Sshd, directory: str) -> None:
-    """Small files with one that is missing and one that is not what it should be, and a big one."""
+    """Small files, of which one is missing and one differs, and a large one."""
     root = hosts.root("far").rename(hosts.base / directory)
     if root != hosts.root("far"):
         hosts.root("far").symlink_to(root)
@@ -104,7 +104,7 @@ def test_situation_20_a_host_that_cannot_be_reached_is_one_line_with_the_number_
 def test_situation_13_a_login_of_a_directory_service_reaches_ssh_as_it_is(
     hosts: Archive, sshd: Sshd, login: str
 ) -> None:
-    """Who such a login is a stand-in for the directory service knows."""
+    """A substitute for the directory service resolves the login."""
     service = stand_in(
         hosts.base / "bin",
         "service-ssh",

@@ -1,4 +1,4 @@
-"""The main job as a user sees it: imports, pulls, checks, what is printed, what is left alone."""
+"""`alpenhorn sync` as a user sees it: imports, pulls, checks, output, and what is left alone."""
 
 import os
 import subprocess
@@ -187,7 +187,7 @@ def test_the_option_node_leaves_other_nodes_alone(field):
 
 
 def test_after_the_time_limit_nothing_new_is_started(field):
-    """The first job is begun before the limit, and ends after it."""
+    """The first job starts before the limit and ends after it."""
     file_id = field.file("acq/f", bytes(3_000_000), "field")
     for group in ("safe1", "safe2"):
         field.request(file_id, "field", group)

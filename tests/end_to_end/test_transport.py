@@ -1,4 +1,4 @@
-"""Files that travel on disks between two hosts that cannot reach each other."""
+"""Files carried on disks between two hosts that cannot reach each other."""
 
 import os
 import shlex
@@ -71,7 +71,7 @@ def test_a_disk_is_filled_carried_emptied_into_the_archive_and_cleaned(two):
 
 
 def journey():
-    """The commands of the manual, those on the first host and those on the second."""
+    """Return the commands of the manual: those on the first host, and those on the second."""
     found = blocks(section(page("storage-classes"), "Transport"))
     return [[shlex.split(line)[1:] for line in block.lines] for block in found]
 
@@ -182,7 +182,7 @@ UNTOLD = StorageClass(Untold, None, None)
 
 
 def test_a_disk_with_unknown_free_space_is_filled_last(two, tmp_path):
-    """One that takes everything all the same, as the class of a package may; Default takes nothing then."""
+    """The disk belongs to a class of a package that accepts everything; Default would accept nothing."""
     environ = {
         "PYTHONPATH": str(
             install(tmp_path, Package("untold", UNTOLD, {"alpenhorn.io": {"Untold": "UNTOLD"}}))
@@ -209,7 +209,7 @@ def test_a_disk_whose_quota_cannot_be_read_gets_nothing_and_the_next_one_does(tw
 
 
 def test_copies_on_a_carried_disk_never_allow_a_deletion(two):
-    """Two good archive copies are enough; that on a node that is not active is none, be it an archive node or not."""
+    """Two good archive copies are required; a copy on an inactive node does not count."""
     disks(two, "disk1")
     two.node("shelf", host="site", archive=1)
     file_id = two.file("acq/f", b"bytes", "telescope", "disk1", "safe", "shelf")

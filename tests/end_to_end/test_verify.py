@@ -1,4 +1,4 @@
-"""Copies kept sound: suspect ones checked, good ones read again when their turn has come."""
+"""Checks: suspect copies are read, and good ones are read again on a schedule."""
 
 import os
 import re
@@ -17,13 +17,13 @@ def node(archive):
 
 @pytest.fixture
 def plain(sqlite_archive):
-    """The same, for what has nothing to do with the engine of the index."""
+    """The same on SQLite only, for tests that do not depend on the engine of the index."""
     sqlite_archive.node("disk", archive=1, auto_verify=5)
     return sqlite_archive
 
 
 def verify(archive, ids, at=AGO, node="disk"):
-    """Let copies have been verified at that time."""
+    """Record that copies were verified at this time."""
     node_id = archive.id("storagenode", node)
     for file_id in ids:
         archive.do("DELETE FROM sync_verification WHERE file_id = ? AND node_id = ?", file_id, node_id)
@@ -31,12 +31,12 @@ def verify(archive, ids, at=AGO, node="disk"):
 
 
 def verified(archive, at=AGO):
-    """The files that were verified since that time."""
+    """Return the files that were verified since this time."""
     return {row[0] for row in archive.all("SELECT file_id FROM sync_verification WHERE verified > ?", at)}
 
 
 def rot(archive, path, node="disk"):
-    """Turn a byte of a file, which keeps its length."""
+    """Change a byte of a file, but not its length."""
     at = archive.root(node) / path
     content = bytearray(at.read_bytes())
     content[len(content) // 2] ^= 1
@@ -118,7 +118,7 @@ def test_released_copies_are_not_read_and_do_not_use_the_limit(node):
 
 
 def test_copies_stay_good_while_they_are_read_and_are_read_once_a_run(plain):
-    """A second round must not begin it anew: an import makes one."""
+    """A second round, caused by an import, must not begin again."""
     plain.do("UPDATE storagenode SET auto_verify = 1")
     plain.files(4, "disk", 100)
     plain.put("disk", "other/new", b"new")
@@ -165,7 +165,7 @@ def test_a_good_copy_that_is_gone_is_missing_and_can_be_repaired(archive):
 
 
 def test_a_copy_marked_suspect_meanwhile_is_not_recorded_as_good(plain):
-    """The verdict is for the file that the index knew when it was handed out."""
+    """The result is valid for the file as the index described it when the task was created."""
     file_id = plain.file("acq/f", bytes(150 * 2**20), "disk")
     node_id = plain.id("storagenode", "disk")
     run = plain.start("sync")
@@ -180,7 +180,7 @@ def test_a_copy_marked_suspect_meanwhile_is_not_recorded_as_good(plain):
 
 
 def test_a_suspect_released_copy_is_read_if_it_must_stay(node):
-    """As after a crash in a deletion: it has to count again."""
+    """As after a crash during a deletion: the copy must count again."""
     whole, gone = (node.file(f"acq/{name}", None, "disk") for name in ("whole", "gone"))
     (node.root("disk") / "acq" / "gone").unlink()
     for file_id in (whole, gone):

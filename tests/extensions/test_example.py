@@ -1,4 +1,4 @@
-"""The worked example is a package like any other: pip installs it, and nothing in alpenhorn knows of its class."""
+"""The example package: pip installs it, and nothing in alpenhorn refers to its class."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_example_is_installed_by_pip_with_its_entry_points(example: Path) ->
 
 
 def uses(source: str) -> Iterator[str]:
-    """The names of classes that stand in a source as texts of their own, but for `x or "Default"`, which shows one."""
+    """Return the class names that appear as string literals in a source, except in `x or "Default"`."""
     tree = ast.parse(source)
     shown = {
         id(node.values[-1])

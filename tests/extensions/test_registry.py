@@ -1,4 +1,4 @@
-"""Storage classes by name, from packages that are really there (in a directory on the path)."""
+"""Storage classes by name, from real packages in a directory on the path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Install = Callable[[str, str], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Install:
-    """Put a package on the path: a storage class's name and the module that its entry point loads."""
+    """Put a package on the path, with the name of a storage class and the module that its entry point loads."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def forget() -> None:

@@ -67,7 +67,7 @@ while True:
 
 
 class Writer:
-    """A process that adds a file, its copy and its event in one transaction, again and again."""
+    """A process that repeatedly adds a file, its copy and its event in one transaction."""
 
     def __init__(self, url, name):
         self.done = 0

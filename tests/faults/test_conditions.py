@@ -1,4 +1,4 @@
-"""What lasts is mailed when it begins, when it changes, once a day, and when it is over (situation 17)."""
+"""Conditions are mailed when they begin, when they change, once a day, and when they end (situation 17)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL = "node v1 is left out"
 
 @pytest.fixture
 def pair(sqlite_archive: Archive) -> Archive:
-    """Nodes field and v1, the latter of which is not there, with a configuration as most have it."""
+    """Nodes field and v1, of which v1 is absent, with a typical configuration."""
     archive = sqlite_archive
     archive.node("field")
     archive.node("v1", archive=1)
@@ -29,7 +29,7 @@ def back(archive: Archive) -> None:
 
 
 def age(archive: Archive, hours: int) -> None:
-    """Let that time go by for what lasts."""
+    """Make conditions older by this time."""
     for column in ("began", "seen", "reported"):
         ((value,),) = archive.all(f"SELECT {column} FROM sync_condition")
         archive.do(f"UPDATE sync_condition SET {column} = datetime(?, ?)", value, f"-{hours} hours")
@@ -112,7 +112,7 @@ def test_situation_17_each_hosts_cron_knows_what_its_own_runs_have_reported(pair
 
 
 def test_situation_17_events_are_mailed_each_time(pair: Archive) -> None:
-    """A copy that is corrupt is an event, not a condition."""
+    """A corrupt copy is an event, not a condition."""
     back(pair)
     for name in ("one", "two"):
         pair.set_copy(pair.file(f"acq/{name}", b"x", "field"), "field", "MY")
@@ -131,7 +131,7 @@ def test_a_configuration_can_make_each_run_report_everything(pair: Archive) -> N
 
 
 def held(archive: Archive, since: str, run: int | None = None) -> list[RunLock]:
-    """The locks of both nodes, as a run holds them that took them then."""
+    """Hold the locks of both nodes like a run that took them at this time."""
     locks = [RunLock(archive.root(name) / RUN_LOCK) for name in ("field", "v1")]
     index_id = archive.one("SELECT value FROM sync_index WHERE name = 'identity'")
     for lock in locks:

@@ -1,4 +1,4 @@
-"""An index that is gone for a while, or busy, in the middle of a run."""
+"""An index that is unavailable or busy during a run."""
 
 import os
 
@@ -9,7 +9,7 @@ from tests.fixtures.archive import wait_for
 
 @pytest.fixture
 def busy(mariadb_archive):
-    """A run with much to do, which has begun."""
+    """A run with much work, which has started."""
     archive = mariadb_archive
     archive.node("field")
     archive.node("safe", archive=1)

@@ -1,4 +1,4 @@
-"""Every door by which text and numbers enter, fed with hostile values: no exception but the documented one.
+"""Every function that accepts text and numbers from outside, with hostile values: only the documented exceptions.
 
 Dates: `tests/index/test_times.py`.  Rows: `tests/index/test_rows.py`.  What is printed: `tests/cli/test_harmless.py`.
 All together in one archive: `tests/faults/test_mixed_bag.py`.
@@ -98,7 +98,7 @@ def test_any_identity_of_a_medium_is_read_or_refused(content):
 
 
 class Broken(BaseException):
-    """One whose text cannot be had."""
+    """An exception whose text cannot be read."""
 
     def __str__(self):
         raise RuntimeError("no text")

@@ -1,4 +1,4 @@
-"""A copy and what follows from it by rule are recorded together: runs killed anywhere, with edges."""
+"""A copy and its rule actions are recorded together: runs with rules, killed anywhere."""
 
 import os
 import random
@@ -36,7 +36,7 @@ UNRELEASED = """
 
 
 def chained(archive):
-    """What comes onto field goes on to near and from there to far, which releases it on field."""
+    """Files on field are requested into near and from there into far, which releases them on field."""
     archive.node("field")
     archive.node("near", archive=1)
     archive.node("far", archive=1)
@@ -55,7 +55,7 @@ def chained(archive):
 
 
 def start_over(archive, number):
-    """So many new files on field, to be imported; nothing is left of an earlier round."""
+    """Put `number` new files on field, and remove everything of an earlier round."""
     for table in (
         "archivefilecopyrequest",
         "archivefileimportrequest",
@@ -75,12 +75,12 @@ def start_over(archive, number):
 
 
 def broken(archive):
-    """What must never be seen, whenever a run ended."""
+    """Return violations of what must hold whenever a run has ended."""
     return archive.all(UNREQUESTED) + archive.all(UNRELEASED)
 
 
 def finished(archive, number):
-    """One more run, and everything has gone its way."""
+    """Run once more, and check that everything is done."""
     archive.forget_attempts()
     result = archive.sync()
     assert result.status == 0, result

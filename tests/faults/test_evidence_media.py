@@ -1,4 +1,4 @@
-"""Disks and indexes that have parted: exchanged, restored, cloned, of another archive; and crashes between the two.
+"""Disks that differ from the index: exchanged, restored, cloned, of another archive; and crashes between their writes.
 
 Deletions that rely on such media are in `test_evidence_deletions.py`.
 """
@@ -19,7 +19,7 @@ from tests.faults.test_disks import mounted, root  # noqa: F401
 
 @pytest.fixture
 def pair(archive):
-    """Node `field` with files, and an archive node `v1` that has them too; both seen by a run."""
+    """Node `field` with files, and archive node `v1` with copies; both seen by a run."""
     archive.node("field")
     archive.node("v1", archive=1)
     archive.ids = archive.files(12, "field")
@@ -29,7 +29,7 @@ def pair(archive):
 
 
 def medium(archive, node):
-    """(medium, generation, word, next generation, distrust) as the index has them."""
+    """Return (medium, generation, word, next generation, distrust) from the index."""
     return archive.one(
         "SELECT medium, generation, word, next_generation, distrust FROM sync_medium WHERE node_id = ?",
         archive.id("storagenode", node),
@@ -60,7 +60,7 @@ def wrong(archive, node):
 
 
 def restore(archive, dump):
-    """The index as it was then, row for row, as from a backup."""
+    """Restore the index to an earlier state, row by row."""
     for table, rows in dump.items():
         archive.do(f"DELETE FROM {table}")
         for row in rows:
@@ -68,7 +68,7 @@ def restore(archive, dump):
 
 
 def move_on(archive, node="v1"):
-    """A run that changes something on the node."""
+    """Run, and change something on the node."""
     number = len(archive.ids)
     archive.ids.append(archive.file(f"more/{number}", b"more", "field"))
     archive.requests(archive.ids[-1:], "field", node)
@@ -82,7 +82,7 @@ def swap(archive, node, other):
 
 
 def untouched(archive, node):
-    """All that lies on a node, but for the lock, in which each run writes its name."""
+    """Return everything on a node except the lock file, which each run writes."""
     return {path: found for path, found in archive.everything(node).items() if not path.endswith("/run.lock")}
 
 
@@ -110,7 +110,7 @@ def test_each_run_that_changes_something_makes_a_new_generation(pair):
 
 
 def test_fault_2_every_copy_on_an_exchanged_disk_is_suspect_until_it_was_read(pair, tmp_path):
-    """A disk is exchanged for an empty one, and initialised as run and doctor advise."""
+    """A disk is exchanged for an empty one, and initialised as sync and doctor advise."""
     before = medium(pair, "v1")[0]
     (tmp_path / "empty").mkdir()
     swap(pair, "v1", tmp_path / "empty")
@@ -160,7 +160,7 @@ def test_fault_3_an_index_that_was_restored_is_noticed_and_nothing_is_deleted(pa
 
 
 def test_fault_3_a_restored_index_is_noticed_on_a_host_where_nothing_was_changed_since_the_backup(pair):
-    """Its copies may let others go that were deleted elsewhere since."""
+    """Otherwise its copies could allow deletions based on copies that were deleted elsewhere since."""
     backup = pair.dump()
     pair.synced()
     restore(pair, backup)
@@ -245,7 +245,7 @@ def test_a_crash_after_the_intention_leaves_a_trusted_disk(pair):
 
 @pytest.mark.parametrize("lacking", [False, True])
 def test_a_crash_after_the_disk_was_written_leaves_a_disk_to_be_compared(pair, lacking):
-    """`lacking`: it was no crash, but an index restored from a backup made in this very moment."""
+    """`lacking`: not a crash, but an index restored from a backup of exactly this moment."""
     found = on_disk(pair, "v1")
     intended = found._replace(generation=found.generation + 1, word="e" * 16)
     record.intend(pair.index, pair.id("storagenode", "v1"), intended)
@@ -356,7 +356,7 @@ def test_a_node_that_is_left_out_is_marked_for_all_hosts_at_once_and_cleared_whe
 
 
 def doctor(archive):
-    """(level, text and remedy) of what doctor says of media."""
+    """Return (level, text and remedy) of the findings of doctor about media."""
     found = archive.run("doctor", "--json").json
     return [(one["level"], f"{one['text']}; {one['remedy']}") for one in found]
 
@@ -395,7 +395,7 @@ def test_doctor_and_status_report_media_that_differ_from_the_index(pair, tmp_pat
 
 
 def test_a_run_flushes_twice_for_what_it_keeps_on_a_disk(pair, tmp_path):
-    """Once the generation, before anything is changed there, and once the manifest."""
+    """It flushes the generation once, before the first change, and the manifest once."""
     pair.ids.append(pair.file("more/one", b"more", "field"))
     pair.requests(pair.ids[-1:], "field", "v1")
     log = tmp_path / "flushes"

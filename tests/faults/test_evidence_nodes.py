@@ -1,5 +1,5 @@
-"""The index believed too much of nodes: one thing counted twice, found twice, or believed from the future or from one
-run alone (the faults 9 to 12 of the issue about evidence)."""
+"""Faults by which the index trusted nodes too much: a copy counted or found twice, a date in the future, or the
+observation of a single run (the faults 9 to 12 of the issue about evidence)."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ def inode(archive, node, path):
 
 
 def separate(archive, node):
-    """What the index says of the node's copies; None without a row."""
+    """Return the state of the node's copies in the index; None without a row."""
     rows = archive.all("SELECT separate FROM sync_medium WHERE node_id = ?", archive.id("storagenode", node))
     return bool(rows[0][0]) if rows else None
 
@@ -26,7 +26,7 @@ def separate(archive, node):
 
 @pytest.fixture
 def linked(archive):
-    """Two nodes whose copies of a file are one file with two names, made so by a run."""
+    """Two nodes whose copies are hard links of one file, created by a run."""
     archive.node("first")
     archive.node("second")
     file_id = archive.file("acq/f", os.urandom(5000), "first")
@@ -58,7 +58,7 @@ def test_fault_9_hard_linked_copies_of_two_archive_nodes_get_bytes_of_their_own(
 
 
 def test_fault_9_a_node_that_was_no_archive_node_meanwhile_is_looked_at_again(linked):
-    """Whoever edits the row need not be this program."""
+    """The row may have been edited by another program."""
     linked.do("UPDATE storagenode SET archive = 1")
     linked.synced()
     assert separate(linked, "first") and separate(linked, "second")
@@ -154,7 +154,7 @@ def test_fault_9_a_run_killed_in_the_middle_loses_nothing(archive):
 
 
 def nested(archive, *, field=True):
-    """Node vault, whose root lies in that of node field, which takes in whatever it finds and copies it to vault."""
+    """Node vault, whose root is inside that of node field, which imports everything and copies it to vault."""
     root = archive.node("field", auto_import=int(field))
     archive.node("vault", archive=1, made=False, root=str(root / "vault"))
     (root / "vault").mkdir()
@@ -177,7 +177,7 @@ STOPS = "the search of node field stops at"
 
 
 def test_fault_9_two_active_nodes_with_one_root_are_both_left_out(archive):
-    """Nodes of class LustreHSM need no marker, which would tell whose the root is."""
+    """Nodes of class LustreHSM have no marker that identifies the root."""
     tape = Tape(archive)
     root = archive.root("tape")
     archive.node(
@@ -372,7 +372,7 @@ def states(archive):
 
 
 def whole(archive, number, runs=20):
-    """Runs until nothing is left to be read; then every copy is good again."""
+    """Run until nothing is left to be read, and check that every copy is good again."""
     for _ in range(runs):
         archive.sync()
         if states(archive) == {"Y": number}:
@@ -437,7 +437,7 @@ def test_fault_12_a_single_lost_copy_is_still_found_missing(sqlite_archive, numb
 
 
 def test_fault_12_losses_recorded_on_a_small_node_are_undone_when_it_is_complete(archive):
-    """Of a node of fewer copies than the brake looks at, the losses of several runs stop it."""
+    """On a node with fewer copies than the brake requires, the losses of several runs add up."""
     archive.node("disk", auto_verify=10)
     archive.files(20, "disk", acq="there")
     archive.files(40, "disk")

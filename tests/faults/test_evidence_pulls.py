@@ -40,7 +40,7 @@ def hosts(sqlite_archive, sshd):
 
 
 def named(archive, acq, name, content, *on):
-    """A file of an acquisition whose name may hold slashes."""
+    """Register a file of an acquisition whose name may contain slashes."""
     rows = archive.all("SELECT id FROM archiveacq WHERE name = ?", acq)
     file_id = archive.insert(
         "archivefile",
@@ -60,7 +60,7 @@ def arriving(archive, node="safe"):
     """Wait for the first bytes of a file on a node."""
 
     def first() -> Path | None:
-        """Other files than those that are kept there, and the identity on its way, have bytes as well."""
+        """Return the first file with bytes, other than alpenhorn's own files."""
         for path in (archive.root(node) / ".alpenhorn").glob("*/**/*"):
             with suppress(FileNotFoundError):
                 if path.is_file() and path.name != "identity" and path.stat().st_size:
@@ -224,7 +224,7 @@ def test_fault_8_a_pull_onto_a_node_that_is_moved_meanwhile_is_not_recorded(pair
 
 
 def unmount(archive, node):
-    """Only the empty mount point is left."""
+    """Unmount a node, which leaves an empty mount point."""
     archive.root(node).rename(archive.base / f"{node}-disk")
     archive.root(node).mkdir()
 

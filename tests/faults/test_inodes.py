@@ -1,4 +1,4 @@
-"""Situation 9: a file system with room and hardly any inodes."""
+"""Situation 9: a file system with room and few inodes."""
 
 import json
 import os

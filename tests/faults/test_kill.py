@@ -1,4 +1,4 @@
-"""Real runs, killed at random moments; the invariants are looked at after every kill."""
+"""Real runs, killed at random moments; the invariants are checked after every kill."""
 
 import os
 import random
@@ -24,7 +24,7 @@ def fill(archive, *, source="field"):
 
 
 def check(archive, run):
-    """What must hold whenever a run has just been killed."""
+    """Check what must hold whenever a run has been killed."""
     run.wait_until_nothing_is_left()
     assert archive.violations() == []
     for name in NODES:
@@ -40,7 +40,7 @@ def check(archive, run):
 
 
 def finish(archive, ids, source="field"):
-    """One more run, and then everything is there."""
+    """Run once more, and check that everything is there."""
     archive.forget_attempts()
     result = archive.sync()
     assert result.status == 0, result
@@ -55,7 +55,7 @@ def finish(archive, ids, source="field"):
 
 
 def undo(archive):
-    """Make all copies on the archive nodes wanted once more, as if they had never come."""
+    """Request all copies on the archive nodes again, as if they had never been pulled."""
     for name in NODES:
         archive.index.execute(
             "DELETE FROM archivefilecopy WHERE node_id = ?", (archive.id("storagenode", name),)
@@ -66,7 +66,7 @@ def undo(archive):
 
 
 def victim(run, rng):
-    """The parent, a worker, or a program that a worker runs."""
+    """Return the parent, a worker, or a program that a worker runs."""
     kind = rng.choice(["parent", "worker", "program"])
     if kind == "parent":
         return run.process.pid

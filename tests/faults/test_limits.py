@@ -1,4 +1,4 @@
-"""What a run says that may not start processes, or whose index turns out to be damaged."""
+"""Reports of a run that may not start processes, or whose index turns out to be damaged."""
 
 import os
 import sqlite3

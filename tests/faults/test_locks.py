@@ -1,4 +1,4 @@
-"""Locks that somebody else holds, or that hang."""
+"""Locks that another process holds, or that hang."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.plan.facts import node
 
 
 def has_open(running: Running, name: str) -> bool:
-    """Whether any process of a run has a file of that name open."""
+    """Return whether any process of a run has a file of this name open."""
     for worker in running.workers():
         for fd in os.listdir(f"/proc/{worker.pid}/fd"):
             try:
@@ -139,7 +139,7 @@ HASTY = StorageClass(Hasty, None, DefaultRemote)
 
 
 def hasty(directory: Path) -> dict[str, str]:
-    """The environment in which there is that class."""
+    """Return an environment in which this class is installed."""
     info = directory / "hasty-1.dist-info"
     info.mkdir(parents=True)
     (directory / "hasty.py").write_text(HASTY)

@@ -1,4 +1,4 @@
-"""Manifests that cannot be written, or whose writing is cut short."""
+"""Manifests that cannot be written, or whose writing is interrupted."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ def truck(sqlite_archive):
 
 
 def fill(at):
-    """Take up what is free."""
+    """Fill the free space."""
     with pytest.raises(OSError), (at / "hog").open("wb", buffering=0) as hog:
         while True:
             hog.write(bytes(4096))
@@ -111,7 +111,7 @@ def test_a_disk_that_is_read_only_is_reported_and_not_worked_on(truck):
 
 @pytest.fixture
 def many(sqlite_archive):
-    """A node of so many files that its manifest is written in parts."""
+    """A node with so many files that its manifest is written in parts."""
     sqlite_archive.node("field")
     sqlite_archive.files(MANY, "field")
     assert sqlite_archive.run("node", "manifest", "field").status == 0
@@ -119,13 +119,13 @@ def many(sqlite_archive):
 
 
 def whole(archive):
-    """How many files the manifest tells of."""
+    """Return the number of files in the manifest."""
     with (archive.root("field") / MANIFEST).open("rb") as file:
         return sum(1 for _ in manifest.entries(file))
 
 
 def wait_until_written_aside(archive, run, size_b):
-    """Until so much of a new one has been written, or the run is over."""
+    """Wait until this much of a new manifest has been written, or the run has ended."""
     private = archive.root("field") / ".alpenhorn"
 
     def written():
@@ -159,7 +159,7 @@ def test_a_run_that_is_cut_short_while_it_writes_leaves_the_old_one_whole(many, 
 
 
 def test_a_run_that_was_killed_before_it_could_write_leaves_that_to_the_next(archive):
-    """What it pulled is in the index, and in the log of events, but not in the manifest."""
+    """Its pulls are in the index and in the history, but not in the manifest."""
     archive.node("field")
     archive.node("safe")
     ids = archive.files(30, "field")

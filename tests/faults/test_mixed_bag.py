@@ -1,4 +1,4 @@
-"""An archive with one bad thing of each kind: each costs itself, and all the good ones are done."""
+"""An archive with one bad item of each kind: each affects only itself, and all good ones are done."""
 
 import os
 import time

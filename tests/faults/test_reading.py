@@ -1,4 +1,4 @@
-"""Copies that cannot be read, storage that goes away while it is read, workers that die over it.
+"""Copies that cannot be read, storage that disappears while it is read, workers that die meanwhile.
 
 strace makes reads of a file fail or hang, as in test_disks.
 """
@@ -46,7 +46,7 @@ def states(archive, ids, node="disk"):
 
 
 def verified(archive):
-    """Not those of which it is only known that they were good."""
+    """Return the verified files, without those that are only known to have been good."""
     return {
         row[0] for row in archive.all("SELECT file_id FROM sync_verification WHERE verified > '1970-01-02'")
     }
@@ -160,7 +160,7 @@ def test_a_worker_killed_while_it_reads_good_copies_leaves_them_good(disk):
 
 
 def is_worker(running, process):
-    """Whether its parent is the run, whose own parent is strace."""
+    """Return whether its parent is the run, whose own parent is strace."""
     parent = process.parent()
     ours = parent is not None and parent.ppid() == running.process.pid
     return ours and process.name() != lock_holder.NAME
@@ -185,7 +185,7 @@ def test_reading_that_takes_too_long_leaves_good_copies_good(disk):
 
 
 def test_a_worker_that_hangs_while_it_reads_good_copies_leaves_them_good(disk):
-    """strace keeps it from being killed, as a dead disk would."""
+    """strace prevents the kill, as a dead disk would."""
     ids = files(disk)
     disk.configure(transfer={"pull_timeout_base": 1, "pull_bytes_per_second": 10**9})
     path = disk.root("disk") / "acq" / "a"

@@ -1,4 +1,4 @@
-"""What a node remembers of its searches: it spares every listing, and never costs a file."""
+"""The record of searches on a node: it avoids listing directories, and never loses a file."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def memory(archive):
 
 
 def remember(archive, *paths):
-    """Have these files imported, and all directories remembered."""
+    """Import these files, and record all directories."""
     put(archive, *paths)
     archive.synced()
     let_tick(archive)
@@ -62,7 +62,7 @@ def remember(archive, *paths):
 
 
 def listed(archive, *program):
-    """The directories below the root that a run lists, as strace tells."""
+    """Return the directories below the root that a run lists, according to strace."""
     root = str(archive.root("field"))
     out = archive.base / "calls"
     argv = ["strace", "-f", "-y", "-qq", "-e", "trace=getdents64", "-o", str(out), *program]
@@ -213,7 +213,7 @@ def lost(path):
 
 
 def cut_off(path):
-    """At the end of an entry, so that the rest is as good as ever."""
+    """Cut the file at the end of an entry, so that the rest stays valid."""
     with Memory(str(path.parent.parent)) as found:
         entries = list(found.entries())
     content = path.read_bytes()
@@ -252,7 +252,7 @@ def test_damaged_records_of_searches_are_ignored_and_replaced(field, damage):
 
 
 def test_a_lost_entry_that_goes_unnoticed_costs_a_file(field):
-    """The mutant of the test above: with a checksum that fits, a directory is forgotten."""
+    """The mutant of the test above: with a valid checksum, a directory is forgotten."""
     remember(field, "a/f", "b/f")
     with Memory(str(field.root("field"))) as found:
         heading = found.heading
@@ -276,7 +276,7 @@ def test_other_patterns_want_other_files(field):
 
 
 def test_after_a_week_everything_is_listed_once(field):
-    """As a file that the index lost while nothing changed on the disk would else never be found."""
+    """Otherwise a file that the index lost, while the disk did not change, would never be found."""
     remember(field, "a/f", "b/f")
     field.do("DELETE FROM archivefilecopy")
     assert listed(field) == set()
@@ -299,7 +299,7 @@ def test_records_of_searches_by_another_index_are_ignored(field):
 
 
 def test_an_index_from_a_backup_gets_its_files_again(archive):
-    """On both engines: what was registered after the backup is on the disk, and the disk has not changed."""
+    """Files registered after the backup are on the disk, which has not changed since."""
     archive.node("field", auto_import=1)
     put(archive, "a/f")
     archive.synced()

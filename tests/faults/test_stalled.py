@@ -1,4 +1,4 @@
-"""An index that is away, or stands still, while a long copy goes on; and signals meanwhile."""
+"""An index that is unavailable or does not answer during a long copy; and signals meanwhile."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shut_down(server: MariaDBServer) -> Iterator[None]:
 
 
 class Slow:
-    """A pull whose bytes come when `gate` is there; each that begins writes a line to `begun`."""
+    """A pull that waits until `gate` exists; each start writes a line to `begun`."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
@@ -54,7 +54,7 @@ class Slow:
         self.gate.touch()
 
     def started(self) -> Running:
-        """A run as a process of its own, in the middle of the pull."""
+        """Start a run in its own process, and wait until it is in the middle of the pull."""
         run = self.archive.start("sync")
         wait_for(self.begins, "the pull")
         return run

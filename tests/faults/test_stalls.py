@@ -1,4 +1,4 @@
-"""Situation 15: connections over which nothing comes any more, by an ssh that swallows what comes after some bytes."""
+"""Situation 15: stalled connections, through an ssh that drops everything after some bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ sys.exit(ssh.wait())
 
 
 def stalling(archive: Archive, sshd: Sshd, after: int, **transfer: object) -> Result:
-    """A run to which the other host sends so many bytes and then nothing."""
+    """Start a run to which the other host sends this many bytes and then nothing."""
     relay = archive.base / "relay.py"
     relay.write_text(RELAY)
     ssh = stand_in(archive.base / "bin", "stalling", f'exec {sys.executable} {relay} {after} "$@"')

@@ -1,4 +1,4 @@
-"""Runs over a node with tape behind it that are killed."""
+"""Killed runs on a node with tape."""
 
 import pytest
 
@@ -9,7 +9,7 @@ LIMIT = 3
 
 
 def filled(archive):
-    """Requests for six files on tape, two suspect ones there, and three on disk of which one is to leave it."""
+    """Requests for six files on tape, two suspect copies there, and three files on disk, of which one must leave."""
     tape = Tape(archive)
     tape.set(restore_limit=LIMIT, headroom=100)
     tape.lfs.quota(used=10**6 - 50, limit=10**6)
@@ -24,7 +24,7 @@ def filled(archive):
 
 
 def check(tape, when):
-    """What must hold whenever a run was killed."""
+    """Check what must hold whenever a run was killed."""
     assert len(tape.lfs.coming()) <= LIMIT, when
     ready = tape.archive.all(
         "SELECT a.name, f.name FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"

@@ -1,7 +1,7 @@
 """Ordinary users of different groups, and with different umasks, who run alpenhorn on one root.
 
-They see the Python and the checkout of these tests through mounts of their own, since those may lie where only root can
-look.
+They access the Python and the checkout of these tests through private mounts, because only root may have access to the
+originals.
 """
 
 import os
@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Users:
-    """An archive whose commands are run by either of them."""
+    """An archive whose commands are run by either user."""
 
     def __init__(self, base: Path) -> None:
         base.chmod(0o755)

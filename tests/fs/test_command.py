@@ -62,7 +62,7 @@ def test_arguments_are_not_read_by_a_shell():
 
 
 def test_lines_are_delivered_as_they_come():
-    """The program goes on only when its first line was taken."""
+    """The program continues only after its first line was read."""
     read, write = os.pipe()
     os.set_inheritable(read, True)
     lines = []
@@ -209,7 +209,7 @@ def test_a_child_that_fills_the_pipe_for_ever_does_not_block():
 
 
 def test_a_child_in_its_own_session_is_left_running():
-    """As the master of shared ssh connections, which holds our pipe and is to stay."""
+    """Like the master of shared ssh connections, which holds our pipe and must stay."""
     master = "setsid bash -c 'echo $$; exec sleep 99 >&2'"
     pid = int(shell(f"read pid < <(exec {master}); echo $pid").stdout)
     assert not gone(pid, 0.1)

@@ -88,7 +88,7 @@ def test_the_same_race_without_the_lock_fails(tmp_path: Path) -> None:
 
 
 def _race(root: Path, locked: bool) -> int:
-    """How many of 1,500 placings failed while another process removed the directory under them."""
+    """Return how many of 1,500 placings failed while another process removed their directory."""
     ready, go = os.pipe()
     child = os.fork()
     if child == 0:

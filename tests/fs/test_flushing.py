@@ -1,4 +1,4 @@
-"""What is flushed, as strace sees it, and what becomes of a flush that fails."""
+"""Which files are flushed, according to strace, and the effects of a failed flush."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def put(root: Path, *paths: str) -> list[str]:
 def flushed(
     root: Path, files: Sequence[str] = (), names: Sequence[str] = (), inject: str = ""
 ) -> tuple[list[tuple[str, str]], str]:
-    """The calls, each with the path below the root, and what was raised."""
+    """Return the calls, each with the path below the root, and the exception."""
     out = root.parent / "strace.out"
     argv = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,syncfs", "-o", str(out)]
     argv += ["-e", f"inject={inject}"] if inject else []
@@ -110,7 +110,7 @@ def test_a_file_system_that_is_mounted_below_is_flushed_too(root: Path, tmp_path
 
 
 def test_a_file_system_without_such_a_call_is_flushed_as_a_whole() -> None:
-    """As 9p and file systems on optical disks; proc is one that is always there."""
+    """Like 9p and file systems on optical disks; proc is always available."""
     with pytest.raises(OSError, match="Invalid argument"):
         fd = os.open("/proc/sys", os.O_RDONLY)
         try:
@@ -131,7 +131,7 @@ def test_a_failed_flush_is_reported_and_not_retried(root: Path, number: int, err
 
 
 def resident(path: Path) -> int:
-    """Bytes of a file that are held in memory."""
+    """Return the number of bytes of a file in the page cache."""
     argv = ["fincore", "--bytes", "--noheadings", "--output", "RES", path]
     return int(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
@@ -140,7 +140,7 @@ def resident(path: Path) -> int:
 def test_after_a_flush_that_failed_the_files_are_read_from_the_disk(
     root: Path, tmp_path: Path, number: int
 ) -> None:
-    """Bytes that could not be written stay in memory as if they had been, and the next flush finds nothing to do."""
+    """Bytes that could not be written stay in the page cache as if written, and the next flush does nothing."""
     with Image(tmp_path / "image", 16).mounted(root):
         files = put(root, *(f"acq/{i}" for i in range(number)))
         assert flushed(root, files)[1] == "" and all(resident(root / path) for path in files)

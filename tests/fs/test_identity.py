@@ -1,4 +1,4 @@
-"""The identity file: what is written is read back, and what is damaged is never believed."""
+"""The identity file: written values are read back, and damaged ones are never trusted."""
 
 from __future__ import annotations
 

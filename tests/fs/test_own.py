@@ -1,4 +1,4 @@
-"""Links, and things of other users, where our own files should be: nothing is written through them."""
+"""Links and files of other users in place of alpenhorn's own files: nothing is written through them."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ SHARED = 54000
 
 
 def as_member(uid: int, act: Callable[[], None]) -> None:
-    """Do something as a user whose own group is another one, and who is in the group SHARED."""
+    """Run a function as a user with another primary group who is in the group SHARED."""
     for name in ("ctypes", "shutil", "pwd"):  # that user may not be able to read the interpreter's files
         importlib.import_module(name)
     child = os.fork()

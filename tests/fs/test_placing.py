@@ -160,7 +160,7 @@ def test_more_directories_than_descriptors(root: Path, stage: Stage, lock: TreeL
 
 
 def test_placing_waits_while_directories_are_removed(root: Path, stage: Stage, lock: TreeLock) -> None:
-    """The mutant: without the lock the child would be done while its parent still holds the tree down."""
+    """Without the lock (the mutant), the child would end while its parent still holds the tree down."""
     fill(stage, "0")
     ready, done = os.pipe()
     other = TreeLock(root)

@@ -11,7 +11,7 @@ from alpenhorn.fs.removal import Differs, Removal
 
 
 def anything(directory: int) -> None:
-    """Every storage is the right one."""
+    """Accept every storage."""
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_directories_that_became_empty_go_and_the_root_stays(root: Path, removal
 
 
 def test_directories_of_files_that_were_gone_already_go_too(root: Path, removal: Removal) -> None:
-    """A run that was killed has left them."""
+    """A killed run has left them."""
     (root / "acq" / "a").mkdir(parents=True)
     with pytest.raises(FileNotFoundError):
         removal.remove("acq/a/f", 7)
@@ -124,7 +124,7 @@ def test_directories_of_files_that_were_gone_already_go_too(root: Path, removal:
 
 
 def test_what_is_mounted_at_the_root_meanwhile_is_not_touched(root: Path, removal: Removal) -> None:
-    """As a rename shows it: the directory that was opened is the one that is worked on."""
+    """A rename shows that the opened directory is used, not its path."""
     here = put(root, "acq/a")
     there = root.parent / "moved"
     root.rename(there)

@@ -1,4 +1,4 @@
-"""The run lock: one run at a time on a node, whatever its holder dies of."""
+"""The run lock: one run at a time on a node, however its holder dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fs.hammer import PATIENCE, child, refuse_ofd_locks, until, waiters
 
 
 def free(path: Path) -> bool:
-    """Whether another run could have the lock now."""
+    """Return whether another run could take the lock now."""
     lock = RunLock(path)
     try:
         return lock.acquire()
@@ -27,7 +27,7 @@ def free(path: Path) -> bool:
 
 
 def run(pipe: Connection, path: Path, wait: bool) -> None:
-    """Take the lock, say so, release it when told to, and live on until told to end."""
+    """Take the lock, report it, release it on request, and wait for the request to end."""
     lock = RunLock(path)
     pipe.send(lock.acquire(wait=wait))
     pipe.recv()

@@ -24,7 +24,7 @@ BOTH = pytest.mark.parametrize(("state", "other"), [("up", "down"), ("down", "up
 
 
 def can(root: Path, state: str) -> bool:
-    """Whether a new holder gets the state without waiting."""
+    """Return whether a new holder gets the state without waiting."""
     lock = TreeLock(root)
     try:
         with getattr(lock, state)(blocking=False):
@@ -238,7 +238,7 @@ def test_situation_22_a_free_lock_is_taken_although_the_run_must_stop(tmp_path: 
 
 
 def test_situation_22_a_stranger_who_only_reads_the_file_is_named(tmp_path: Path) -> None:
-    """A shared lock takes no permission to write, and one byte of it is enough."""
+    """A shared lock needs no write permission, and one byte is enough."""
     probe_locks(tmp_path)
     program = (
         "import fcntl, os, struct, sys\n"
@@ -314,7 +314,7 @@ def test_a_forked_child_is_a_holder_of_its_own(tmp_path: Path) -> None:
 
 
 def fork_while_holding(pipe: Connection, root: str, keep_copy: bool) -> None:
-    """Hold it up with a child that lives on; `keep_copy` lets the child have the descriptor all the same."""
+    """Hold it up with a child that survives; with `keep_copy` the child keeps the descriptor."""
     lock = TreeLock(root)
     with lock.up():
         if keep_copy:

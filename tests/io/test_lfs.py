@@ -1,4 +1,4 @@
-"""What lfs is told and answers about files; the quota is in test_lustre_quota."""
+"""Arguments and answers of lfs for files; test_lustre_quota tests the quota."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NEW = ": (0x00000000)\n"
 
 
 def words(output: str, *paths: str) -> list[list[str]]:
-    """The words of each answer; all of the output is understood."""
+    """Return the words of each answer; all of the output must be parsed."""
     found, rest = answers(output, paths, STATE)
     assert not rest
     return [match[1].split() for match in found]

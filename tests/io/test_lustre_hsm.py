@@ -53,7 +53,7 @@ class Tape:
         return [self.put(f"acq/{name:03}", flags) for name in range(number)]
 
     def calls(self, verb: str) -> list[int]:
-        """How many paths each call of that verb had."""
+        """Return the number of paths in each call of the verb."""
         return [len(call.paths) for call in self.lfs.asked(verb)]
 
     def where(self, *paths: str) -> list[Where | None]:

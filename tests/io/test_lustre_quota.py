@@ -86,7 +86,7 @@ def test_other_output_is_not_an_answer(answer: str) -> None:
 
 
 def free(tmp_path: Path, script: str, **settings: Any) -> int | None:
-    """The free space on a node, where lfs is a program that does that."""
+    """Return the free space on a node whose lfs runs this script."""
     lfs = stand_in(tmp_path / "bin", "lfs", script)
     values = {"quota_id": 7, "quota_type": "project", "lfs": str(lfs), **settings}
     io_config = str(values).replace("'", '"')

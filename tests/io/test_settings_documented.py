@@ -28,14 +28,14 @@ class Row(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """The default as it stands in io_config."""
+        """Return the default in the form of io_config."""
         if self.default.startswith("`"):
             return self.default.strip("`")
         return int(self.default)
 
 
 class Recording(dict[str, Any]):
-    """Settings that note which of them were asked for."""
+    """Settings that record which of them were read."""
 
     def __init__(self, values: Mapping[str, Any] = GIVEN) -> None:
         super().__init__(values)
@@ -59,14 +59,14 @@ def section(name: str) -> str:
 
 
 def rows(name: str, heading: str) -> list[Row]:
-    """The rows of the table whose first column is called that; none without such a table."""
+    """Return the rows of the table with this name of the first column; empty without such a table."""
     table = section(name).partition(f"\n| {heading} |")[2].partition("\n\n")[0]
     cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:])
     return [Row(setting.strip("`"), unit, default) for setting, unit, default, _ in cells]
 
 
 def of_node(name: str) -> list[Row]:
-    """Those of the class, and of the one whose settings it has as well."""
+    """Return the settings of the class, including those of the class that it extends."""
     other = re.search(r"are\s+those\s+of\s+(\w+),\s+plus:", section(name))
     return (of_node(other[1]) if other else []) + rows(name, "setting")
 
@@ -80,7 +80,7 @@ def classes(part: str) -> list[str]:
 
 
 def both() -> Iterator[tuple[str, str, Row]]:
-    """Every row: the class, "node" or "group", and the row."""
+    """Yield every row: the class, "node" or "group", and the row."""
     for name in BUILT_IN:
         cls = built_in(name)
         yield from ((name, "node", row) for row in (of_node(name) if cls.node else ()))
@@ -99,7 +99,7 @@ def use(name: str, part: str, settings: Mapping[str, Any]) -> Node | None:
 
 
 def seen(node: Node) -> dict[str, Any]:
-    """What the settings have made of a node."""
+    """Return the attributes of a node that depend on its settings."""
     properties = {
         key: getattr(node, key)
         for cls in type(node).__mro__

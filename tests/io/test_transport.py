@@ -68,7 +68,7 @@ def test_it_is_a_class_for_groups_only() -> None:
 
 
 def test_several_disks_are_filled_in_one_run_one_after_the_other() -> None:
-    """What is planned counts: twice a file's length is set aside on the disk that it goes to."""
+    """Planned files count: twice the length of a file is reserved on its disk."""
     group = group_io(GROUP, DISKS[:2])
     planner = facts.planner(facts.source(), *DISKS[:2], free_b=500, groups={facts.GROUP_TO: group})
     decisions = [planner.decide(facts.fact(number), facts.NOW) for number in range(1, 7)]

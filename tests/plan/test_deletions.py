@@ -1,4 +1,4 @@
-"""The rule, in a table of everything that decides; `safe` below says it a second time, in other words."""
+"""The rule for deletions as a table of all inputs; `safe` below states it a second time, independently."""
 
 from __future__ import annotations
 

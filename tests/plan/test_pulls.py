@@ -1,4 +1,4 @@
-"""The tables in the rules for pulls, cell by cell."""
+"""The rules for pulls, cell by cell."""
 
 from __future__ import annotations
 
@@ -387,7 +387,7 @@ def test_a_failed_pull_returns_its_room() -> None:
 
 
 def test_a_full_node_does_not_keep_a_file_from_being_brought_by_the_next_request() -> None:
-    """A request that finds no room must not count as bringing its file."""
+    """A request that finds no room must not count as pulling its file."""
     plan = planner(free_b=200)
     first = plan.decide(fact(1), NOW)
     assert plan.decide(fact(2, file_id=7), NOW).choice is Choice.SKIP

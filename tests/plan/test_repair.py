@@ -17,7 +17,7 @@ BROKEN = 2  # the node whose copies are bad; tests.plan.facts.node() is that one
 
 
 def bad(*good: GoodCopy | int, **changes: Any) -> BadCopy:
-    """A corrupt copy; good ones by their nodes' ids."""
+    """A corrupt copy, and good ones on the nodes with these ids."""
     copies = tuple(GoodCopy(one, "Y", True) if isinstance(one, int) else one for one in good)
     return BadCopy(7, 1001, BROKEN, "X", "acq", "f", 100, MD5, copies, once_good=True)._replace(**changes)
 

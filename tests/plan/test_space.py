@@ -1,4 +1,4 @@
-"""Room on a node: what is free, what is wanted left, what is planned and what others have reserved."""
+"""Room on a node: free space, required reserve, planned files, and reservations of others."""
 
 from __future__ import annotations
 

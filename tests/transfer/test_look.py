@@ -1,4 +1,4 @@
-"""A look at files on another host: the command in real shells, its input and its answer."""
+"""Looking at files on another host: the command in real shells, its input and its answer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAMES = [
 def asked(
     base: Path, markers: list[str], paths: list[str], shell: str = "sh", command: str = look.COMMAND
 ) -> look.Answer:
-    """What sshd does with a command: give it to the user's shell."""
+    """Pass a command to the user's shell, as sshd does."""
     done = subprocess.run(
         [shell, "-c", command],
         input=look.question(markers, paths),
@@ -95,7 +95,7 @@ def test_only_an_absent_file_is_reported_as_missing(tmp_path: Path) -> None:
 
 
 def test_an_inaccessible_file_is_not_reported_as_missing(tmp_path: Path) -> None:
-    """Without GNU stat nothing that is there answers."""
+    """Without GNU stat, existing files give no answer."""
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "stat").write_text(
@@ -108,7 +108,7 @@ def test_an_inaccessible_file_is_not_reported_as_missing(tmp_path: Path) -> None
 
 
 def test_markers_are_read_before_and_after_the_files_however_many_there_are(tmp_path: Path) -> None:
-    """xargs needs several calls; the marker goes away in one of the middle."""
+    """xargs needs several calls; the marker disappears during one of them."""
     marker = tmp_path / "ALPENHORN_NODE"
     marker.write_bytes(b"node\nnotes\0" + bytes(range(256)) * 4)
     other = tmp_path / "other"

@@ -51,7 +51,7 @@ def test_blanks_and_quotes_in_the_remote_shell_survive_rsyncs_splitting() -> Non
 
 
 def _without_roles(text: str) -> str:
-    """What rsync before 3.2.0 wrote, which did not say from which side a message is."""
+    """Return messages as rsync before 3.2.0 wrote them, without the side."""
     return re.sub(r"^rsync: \[\w+\] ", "rsync: ", text, flags=re.MULTILINE)
 
 

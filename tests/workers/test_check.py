@@ -185,7 +185,7 @@ def test_progress_counts_files_and_bytes(node: Node, root: Path) -> None:
 
 
 def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, root: Path) -> None:
-    """What stands there then may well give other errors than that the file is gone."""
+    """The object there may give errors other than a missing file."""
     content = b"x" * 2**21
     first = file("acq/a", len(content), put(root, "acq/a", content))
     put(root, "acq/b", CONTENT)
@@ -205,7 +205,7 @@ def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, ro
 def test_a_copy_that_cannot_be_flushed_is_neither_good_nor_missing(
     root: Path, tmp_path: Path, others: int, had: str
 ) -> None:
-    """What was read may have been in memory only, and what was removed be back after a power cut."""
+    """The data read may have been in memory only, and a removed file may be back after a power failure."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):
         node = make(root)
@@ -227,7 +227,7 @@ def test_a_copy_that_cannot_be_flushed_is_neither_good_nor_missing(
 
 @pytest.mark.parametrize("had", ["Y", "M", "X"])
 def test_another_file_at_the_path_is_reported_with_length_and_sum(node: Node, root: Path, had: str) -> None:
-    """Of a copy that was good a wrong length is enough, and the file is not read for it."""
+    """For a copy that was good, a wrong length is enough, and the file is not read."""
     other = put(root, "acq/a", b"another")
     report = Report()
     (result,) = checked(node, file()._replace(had=had), report=report)

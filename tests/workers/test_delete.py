@@ -99,7 +99,7 @@ def test_a_path_that_leaves_the_root_is_a_failure(node: Node, root: Path) -> Non
 
 @pytest.fixture
 def immutable(root: Path, node: Node) -> Iterator[Path]:
-    """A directory of which not even root may remove a file."""
+    """A directory from which not even root can remove a file."""
     if os.geteuid():
         pytest.fail("this test makes a directory immutable: run it as root")
     put(root, "fixed/f")
@@ -143,7 +143,7 @@ def test_a_root_that_is_not_there_is_reported(node: Node, root: Path) -> None:
 
 
 class AfterEach(Report):
-    """Does something once the first file is done."""
+    """Calls a function once the first file is done."""
 
     def __init__(self, root: Path, stop: bool = False) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_a_run_that_is_to_stop_stops_between_two_files(node: Node, root: Path) -
 
 
 def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root: Path) -> None:
-    """The mutant is in tests/fs/test_directories.py: without the lock who fills them fails."""
+    """The mutant is in tests/fs/test_directories.py: without the lock, placing files fails."""
     put(root, "acq/a")
     other = TreeLock(root)
     child = None
@@ -196,7 +196,7 @@ def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root:
 
 
 class AtTheEnd(Report):
-    """Does something once that many files are done."""
+    """Calls a function once this many files are done."""
 
     def __init__(self, files: int, act: Callable[[], None]) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ class AtTheEnd(Report):
 
 @pytest.mark.parametrize("others", [0, 20])
 def test_a_removal_that_cannot_be_flushed_is_not_recorded(root: Path, tmp_path: Path, others: int) -> None:
-    """After a power cut it may be there again, whoever removed it."""
+    """After a power failure it may be there again."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):
         node = make(root)

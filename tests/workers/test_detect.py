@@ -1,4 +1,4 @@
-"""What a worker does with files that detectors are to name; the packages are those of the end-to-end tests."""
+"""Workers and files that detectors name; the packages are those of the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.io.nodes import fact, make
 
 
 class Report:
-    """Stops after so many questions whether to."""
+    """Requests a stop after this many checks."""
 
     def __init__(self, files: int) -> None:
         self.left = files

@@ -168,7 +168,7 @@ def test_a_run_that_stops_keeps_what_is_done(node: Node, root: Path) -> None:
 
 @pytest.mark.parametrize("others", [0, 20])
 def test_a_file_that_cannot_be_flushed_is_not_imported(root: Path, tmp_path: Path, others: int) -> None:
-    """What was read may have been in memory only."""
+    """The data read may have been in memory only."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):
         node = make(root)

@@ -1,4 +1,4 @@
-"""The look at the other copies on this host just before one is removed."""
+"""The check of the other copies on this host just before one is removed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIRST, SECOND, FOREIGN = 11, 12, 99
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """A node that has the copy to be deleted, `disk`, and two, `v1` and `v2`, that keep theirs."""
+    """Node `disk` with the copy to be deleted, and nodes `v1` and `v2` that keep theirs."""
     for name in ("disk", "v1", "v2"):
         put(tmp_path, f"{name}/{PATH}")
         (tmp_path / name / MARKER).write_text(f"{name}\n")
@@ -90,7 +90,7 @@ def link(at: Path) -> None:
 
 
 def linked_directory(at: Path) -> None:
-    """As left by somebody who has moved data to another disk, or put another node's root there."""
+    """A linked directory, as after moving data to another disk or to another node's root."""
     elsewhere = at.parents[3] / "elsewhere"
     at.parent.rename(elsewhere)
     at.parent.symlink_to(elsewhere)
@@ -176,7 +176,7 @@ def test_another_name_of_the_file_itself_counts_since_its_bytes_stay(base: Path)
 
 
 def tape(base: Path, name: str, node_id: int, before: str = "") -> NodeFact:
-    """A LustreHSM node, which needs no marker; its lfs runs `before` and says that the file system is there."""
+    """A LustreHSM node, which needs no marker; its lfs runs `before` and reports a mounted file system."""
     lfs = base / f"lfs-{name}"
     lfs.write_text(f'#!/bin/bash\n{before}\nfor path; do :; done\necho "$path 1 0 100 - 1 0 0 -"\n')
     lfs.chmod(0o755)
@@ -186,7 +186,7 @@ def tape(base: Path, name: str, node_id: int, before: str = "") -> NodeFact:
 
 @pytest.mark.parametrize("more_names", [False, True])
 def test_the_same_name_by_another_way_does_not_count(base: Path, more_names: bool) -> None:
-    """Nodes without a marker may share a root, and a root may be a symbolic link to another one."""
+    """Nodes without a marker can share a root, and a root can be a symbolic link to another one."""
     if more_names:
         os.link(base / "disk" / PATH, base / "disk" / "another")
     shutil.rmtree(base / "v1")
@@ -225,7 +225,7 @@ def test_a_keeper_whose_node_is_not_there_fails_and_is_not_called_wrong(
 
 
 class AfterFirst(Report):
-    """Does something once the first file is done."""
+    """Calls a function once the first file is done."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         super().__init__()
@@ -252,7 +252,7 @@ def test_a_keepers_node_that_goes_away_meanwhile_is_not_called_wrong(base: Path)
 
 
 def test_keepers_are_looked_at_on_the_disk_whose_marker_was_read(base: Path) -> None:
-    """Something else at the root's path afterwards is no evidence, for or against."""
+    """Another object at the path of the root afterwards proves nothing."""
     for name in ("disk", "v1", "v2"):
         put(base, f"{name}/acq/a")
 
@@ -341,7 +341,7 @@ def test_a_file_that_is_replaced_while_keepers_are_looked_at_stays(base: Path) -
 
 
 def test_a_keeper_that_is_released_to_tape_counts(base: Path) -> None:
-    """It has the file's length and no bytes, and is not read."""
+    """It has the length of the file but no bytes, and is not read."""
     (base / "v2" / PATH).write_bytes(b"")
     os.truncate(base / "v2" / PATH, 7)
     (base / "v2" / PATH).chmod(0)

@@ -25,7 +25,7 @@ def node(tmp_path: Path) -> Node:
 
 
 def copy(node: Node, path: str, content: bytes = b"bytes", linked: bool = True) -> LookFile:
-    """A file, by default with another name outside of the root, as the index knows it."""
+    """Create a file, by default with another name outside the root, and return it as the index knows it."""
     put(Path(node.root), path, content)
     if linked:
         os.link(Path(node.root) / path, Path(node.root).parent / f"other-{path.replace('/', '-')}")

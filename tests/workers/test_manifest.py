@@ -100,7 +100,7 @@ def test_changes_of_a_missing_or_garbled_manifest_are_refused(node: Node, conten
 
 
 def test_leftovers_are_never_resumed(node: Node) -> None:
-    """By a run that was killed, under a name that was used again."""
+    """The leftovers are of a killed run, under a name that was used again."""
     written(node, job(node, "a/1", last=False))
     outcome = written(node, job(node, "b/1"))
     assert outcome.error and not outcome.unusable
@@ -110,7 +110,7 @@ def test_leftovers_are_never_resumed(node: Node) -> None:
 
 
 def test_a_full_disk_is_reported_as_such_and_the_old_manifest_stays(tmp_path: Path) -> None:
-    """/dev/full takes the place of the file that is written."""
+    """/dev/full replaces the file to be written."""
     node = make(tmp_path / "root")
     written(node, job(node, "a/1"))
     stage = Path(node.root) / ".alpenhorn/stage"
@@ -175,7 +175,7 @@ def test_nothing_is_written_onto_another_nodes_disk(node: Node) -> None:
 
 
 def compared(node: Node, **sizes: int | None) -> dict[str, str]:
-    """From names to why they differ; __ in a name is a slash."""
+    """Return the reasons for differences by name; __ in a name stands for a slash."""
     files = [
         CompareFile(number, number, f"acq/{name.replace('__', '/')}", size)
         for number, (name, size) in enumerate(sizes.items())
@@ -263,7 +263,7 @@ def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
 
 
 def test_nothing_is_read(node: Node) -> None:
-    """What is on tape would come back from it."""
+    """Reading would restore files from tape."""
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))

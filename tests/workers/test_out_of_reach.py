@@ -36,7 +36,7 @@ PATHS = ("acq/new", "acq/both", "acq/tape", "acq/coming", "acq/untold", "acq/non
 
 @pytest.fixture
 def hsm(tmp_path: Path) -> Tape:
-    """One file of each kind."""
+    """Create one file of each kind."""
     made = Tape(tmp_path)
     made.put("acq/new")
     made.put("acq/both", ON_TAPE)
@@ -94,7 +94,7 @@ def test_files_are_not_missing_where_lustre_is_unmounted_meanwhile(hsm: Tape) ->
 
 
 class Pulled:
-    """A pull from a node with tape behind it onto another one of the host."""
+    """A pull from a node with tape onto another node of the host."""
 
     def __init__(self, hsm: Tape, base: Path) -> None:
         self.hsm = hsm

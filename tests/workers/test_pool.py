@@ -40,19 +40,19 @@ gate = pytest.fixture(_pipe, name="gate")
 
 
 class Pipe:
-    """A pipe that workers inherit no end of: they open it by its path."""
+    """A named pipe, which workers open by its path instead of inheriting it."""
 
     def __init__(self, read, write):
         self.read_fd, self.write_fd = read, write
         self.path = f"/proc/{os.getpid()}/fd"
 
     def tell(self, text):
-        """In a worker: write a line."""
+        """Write a line, in a worker."""
         with open(f"{self.path}/{self.write_fd}", "w") as file:
             file.write(f"{text}\n")
 
     def hear(self, seconds=SOON):
-        """In the test: read a line, or None when there is none in time."""
+        """Read a line, in the test; return None on a time-out."""
         if not select.select([self.read_fd], [], [], seconds)[0]:
             return None
         line = b""
@@ -61,7 +61,7 @@ class Pipe:
         return line.decode().strip()
 
     def pass_on(self):
-        """In a worker: wait for a line of `open_gate`."""
+        """Wait for a line of `open_gate`, in a worker."""
         with open(f"{self.path}/{self.read_fd}", "rb", buffering=0) as file:
             file.read(1)
 
@@ -580,7 +580,7 @@ def test_the_deadline_is_counted_from_the_start_of_a_task():
 
 @pytest.fixture
 def frozen(tmp_path):
-    """A directory in which nobody can write and nobody who tries can be killed: a frozen file system."""
+    """A directory on a frozen file system: a process that writes there blocks and cannot be killed."""
     image, mount = tmp_path / "image", tmp_path / "mount"
     mount.mkdir()
     try:

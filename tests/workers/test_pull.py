@@ -53,7 +53,7 @@ HOSTILE = [
 
 
 class Report:
-    """Counts what it is told; asks to stop once `stop_after` files or bytes have been told of."""
+    """Counts progress; requests a stop once `stop_after` files or bytes are reached."""
 
     def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
         self.files = 0
@@ -66,7 +66,7 @@ class Report:
 
 
 class World:
-    """A source node and a destination node on this host, the source perhaps reached through ssh."""
+    """A source node and a destination node on this host; the source may be reached through ssh."""
 
     def __init__(self, base: Path, server: Sshd) -> None:
         self.transfer = Transfer(ssh=server.ssh)
@@ -105,7 +105,7 @@ class World:
         return sorted(os.listdir(self.here / ".alpenhorn"))
 
     def found(self) -> set[str]:
-        """Every file on the destination that is not alpenhorn's own."""
+        """Return all files on the destination except alpenhorn's own."""
         return {
             str(path.relative_to(self.here))
             for path in self.here.rglob("*")
@@ -207,7 +207,7 @@ def test_bad_sources_are_to_blame_and_the_others_come(world: World, method: Meth
 
 @pytest.mark.parametrize("method", [Method.RSYNC_SSH, Method.COPY])
 def test_a_thousand_missing_files_are_all_reported(world: World, method: Method) -> None:
-    """More than the kept end of rsync's standard error can hold."""
+    """More messages than the kept end of rsync's standard error can hold."""
     missing = [world.file(f"acq/{number:04d}-{'x' * 100}", b"data") for number in range(1000)]
     results = world.pull(method, *missing, world.put("acq/good", b"data"))
     assert results.pop("acq/good").verdict is Verdict.PULLED
@@ -386,7 +386,7 @@ def wrapper(tmp_path: Path, name: str, script: str) -> str:
 def test_rsync_killed_half_way_keeps_and_verifies_what_came_whole(
     world: World, sshd: Sshd, tmp_path: Path
 ) -> None:
-    """The remote shell dies once it has passed on half of the bytes."""
+    """The remote shell dies after half of the bytes."""
     cutter = tmp_path / "cutter.py"
     cutter.write_text(
         # rsync hands its remote shell a socket that does not block; a full one would end the cutter at once.

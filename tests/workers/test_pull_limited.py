@@ -1,4 +1,4 @@
-"""Pull jobs that may only use so much of a link or a disk."""
+"""Pull jobs with a bandwidth limit."""
 
 from __future__ import annotations
 

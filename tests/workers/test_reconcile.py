@@ -120,7 +120,7 @@ def test_times_are_ignored_for_a_file_that_was_never_read(node: Node, since: obj
 
 
 def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
-    """Its status has changed no later than it was read, only its time of change lies in the future."""
+    """Its status changed before it was read; only its modification time is in the future."""
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(9 * 10**18, 9 * 10**18))

@@ -1,4 +1,4 @@
-"""The look at copies on other hosts just before one is removed, through a real ssh server."""
+"""The check of copies on other hosts just before one is removed, through a real ssh server."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_an_odd_root_is_looked_at_as_it_is(hosts: Hosts) -> None:
 
 
 def assert_not_counted(hosts: Hosts, remote: tuple[NodeFact, ...] | None = None, *said: str) -> None:
-    """v2 does not count, and nothing is said about its copy; v1 may be in the same case."""
+    """Check that v2 does not count and its copy is not reported; v1 may be in the same state."""
     found = hosts.result(file(), remote=remote)
     assert found.verdict is Verdict.KEPT and found.wrong == ()
     assert "v2: " in found.error
@@ -250,7 +250,7 @@ def test_a_keeper_whose_node_is_not_there_does_not_count_and_is_not_called_wrong
 
 
 def with_stat(hosts: Hosts, script: str) -> Path:
-    """Have the other host's stat run `script` the first time, with the real one as `real`; what is there then."""
+    """Make stat on the other host run `script` on its first call, with the real one as `real`; return the outcome."""
     done = hosts.base / "done"
     real = f'real() {{ {shutil.which("stat")} "$@"; }}'
     once = f'{real}; if [ -e {done} ]; then real "$@"; else touch {done}; {script}; fi'
@@ -263,7 +263,7 @@ def with_stat(hosts: Hosts, script: str) -> Path:
 
 @pytest.mark.parametrize("act", ["rm -rf v2/*", f"echo another > v2/{MARKER}"])
 def test_a_node_that_goes_away_while_its_host_is_asked_is_not_called_wrong(hosts: Hosts, act: str) -> None:
-    """Its marker was right before: what was seen after it may be of nothing, or of another storage."""
+    """Its marker was right before; later observations may come from an empty directory or another storage."""
     done = with_stat(hosts, f'cd {hosts.base}; {act}; real "$@"')
     found = hosts.result(file())
     assert done.exists()
@@ -346,7 +346,7 @@ def test_a_node_of_which_nothing_is_known_does_not_count(hosts: Hosts) -> None:
 
 
 def test_a_remote_file_that_cannot_be_looked_at_is_not_reported_as_wrong(hosts: Hosts) -> None:
-    """Here: behind a link that leads to itself; a directory that the user there may not enter looks the same."""
+    """Here the file is behind a link to itself; a directory that the user may not enter looks the same."""
     directory_gone(hosts.at("v2"))
     hosts.at("v2").parent.symlink_to("dir")
     assert_not_counted(hosts, None, "its copy cannot be looked at on host there")
@@ -392,7 +392,7 @@ def test_of_a_storage_class_without_marker_another_length_is_wrong(hosts: Hosts)
 
 
 class Stopping(Report):
-    """Asked to stop once `at` exists."""
+    """Requests a stop once `at` exists."""
 
     def __init__(self, at: Path) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ def hsm(tmp_path: Path) -> Tape:
 
 
 class Stopping(Report):
-    """Asks to stop once so many files were told of."""
+    """Requests a stop once this many files were reported."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def told(results: tuple[TapeResult, ...]) -> list[tuple[str, Where | None, str]]
 
 
 def everything(hsm: Tape) -> list[str]:
-    """One file of each kind."""
+    """Create one file of each kind."""
     paths = [
         hsm.put("acq/new"),
         hsm.put("acq/both", ON_TAPE),
@@ -141,7 +141,7 @@ def test_an_unmounted_lustre_has_lost_no_files(hsm: Tape) -> None:
 
 
 def test_a_lustre_unmounted_meanwhile_has_lost_no_files(hsm: Tape) -> None:
-    """The first batch is looked at while it is there."""
+    """The first batch is looked at while the file system is mounted."""
     paths = hsm.many(150)
 
     class Unmounting(Report):
