@@ -1,5 +1,6 @@
-"""What is pulled, checked and recorded when the index and the disks have parted: what was merely found stays, what was
-done elsewhere is not recorded, and what is absent is not lost."""
+"""Pulls, checks and records when the index and the disks differ: stray files stay, work on another disk is not
+recorded, and absent files are not lost.
+"""
 
 import hashlib
 import json

@@ -1,5 +1,6 @@
-"""What the tests of the file locks are made of: children that are always reaped, a kernel that refuses
-locks, the kernel's list of waiters, and the hammer."""
+"""Helpers for tests of the file locks: children that are always reaped, a kernel that refuses locks, the kernel's
+list of waiters, and the hammer.
+"""
 
 from __future__ import annotations
 

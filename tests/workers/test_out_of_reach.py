@@ -1,5 +1,6 @@
-"""Whatever reads files of a node with tape behind it leaves those alone that are not on disk: reading one would wait
-for the tape, and in these tests give zeros."""
+"""Jobs never read files of a node that are on tape only: reading one would wait for the tape, and give zeros in these
+tests.
+"""
 
 from __future__ import annotations
 
