@@ -68,7 +68,7 @@ def test_a_corrupt_copy_is_repaired_and_stays_in_place_until_the_new_one_is_comp
     assert archive.tree("safe") == archive.tree("near") == before
     assert archive.copy(archive.bad, "safe") == "YY" and archive.pending() == 0
     assert archive.violations() == [] and archive.stray("safe") == []
-    assert "Nothing to mend" in archive.run("repair").out
+    assert "No corrupt or missing copies" in archive.run("repair").out
 
 
 def test_a_corrupt_copy_stays_if_the_source_is_corrupt_too(either):
@@ -121,4 +121,4 @@ def test_a_bad_copy_is_not_repaired_if_its_group_has_a_good_one(archive):
     assert result.status == 1 and "its group has a good copy on idle" in result.out
     assert archive.pending() == 0
     assert archive.run("file", "state", "acq/f", "safe", "--set", "Absent").status == 0
-    assert "Nothing to mend" in archive.run("repair").out
+    assert "No corrupt or missing copies" in archive.run("repair").out
