@@ -1,4 +1,4 @@
-"""The storage class Transport, for groups of media that travel between hosts."""
+"""The storage class Transport: groups of media that are carried between hosts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from alpenhorn.reasons import Code, Reason, about, code_of
 
 
 class TransportGroup(Group):
-    """Any number of disks, which are filled one after the other with files of this host's other nodes.
+    """A group of any number of disks, filled one after the other with files of this host's other nodes.
 
-    The disk that has the least room takes a file that still fits on it, so that few disks are begun and those
-    that are full can be carried away.  Archive nodes have no part in it: what is on a disk that travels is not
-    archived.
+    A file goes to the disk with the least room that still holds it, so that few disks are started and full
+    ones can be carried away.  Archive nodes are not used: copies on a disk in transit are not archived.
     """
 
     travels = True
@@ -27,7 +26,7 @@ class TransportGroup(Group):
         self._names = {node.id: node.name for node in self.nodes}
         self._hosts = {node.host for node in nodes}
         self.warnings = tuple(
-            f"nothing is put onto archive node {node.name}: its group {group.name} is one for media that travel"
+            f"archive node {node.name} receives no files: its group {group.name} is a Transport group"
             f" (alpenhorn node modify {node.name} --no-archive)"
             for node in nodes
             if node.archive

@@ -371,8 +371,8 @@ def test_two_active_nodes_of_a_group_on_one_host_are_an_error_that_names_them() 
     ("changes", "missing"),
     [
         ({}, ""),
-        ({"host": None}, "it is on no host (alpenhorn node modify node1 --host HOST)"),
-        ({"root": None}, "it has no root (alpenhorn node modify node1 --root DIR)"),
+        ({"host": None}, "no host (alpenhorn node modify node1 --host HOST)"),
+        ({"root": None}, "no root (alpenhorn node modify node1 --root DIR)"),
         ({"address": None}, "host here has no address (alpenhorn host modify here --address ADDRESS)"),
         ({"username": ""}, "host here has no username (alpenhorn host modify here --username USERNAME)"),
         (

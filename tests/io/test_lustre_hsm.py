@@ -417,7 +417,7 @@ def test_wrong_settings_are_named(tmp_path: Path, settings: dict[str, Any], said
 
 
 def test_headroom_is_required(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="lacks headroom, a whole number of KiB"):
+    with pytest.raises(StorageError, match="headroom is missing; must be a whole number of KiB"):
         node(tmp_path, {"quota_id": 7, "quota_type": "group"})
 
 
