@@ -1,4 +1,4 @@
-"""What a worker does with new files that the detectors of packages are to name."""
+"""Ask packages' import detectors for the acquisitions of new files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from alpenhorn.reasons import Code, Why
 
 
 def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]:
-    """Return what the detectors make of each file, until the run is asked to stop.
+    """Return the detectors' answer for each file, until the run is asked to stop.
 
-    None is asked about a file that is not finished: what it reads would tell it nothing.  Raises StorageError when
-    the node itself is gone.
+    Detectors are not asked about unfinished files, which they might misread.  Raises StorageError if the node
+    itself is gone.
     """
     node.check()
     now = storage_now(node.root) if job.settle else 0.0
@@ -35,7 +35,7 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
             break
         why = away.get(found.path) or _unfinished(found, node, job.settle, now)
         results.append(Detected(found, error=why, later=True) if why else ask(found, view))
-    # A disk that was unmounted meanwhile makes detectors fail, through no fault of theirs.
+    # A disk unmounted meanwhile makes detectors fail; that must not be reported as their fault.
     node.check()
     return tuple(results)
 
@@ -48,7 +48,7 @@ def _unfinished(found: Found, node: Node, settle: float, now: float) -> Why:
     except FileNotFoundError:
         return Code.FOUND_FILE_GONE_BEFORE_LOOK()
     except (OSError, UnsafePath, StorageError):
-        return ""  # what is to be said of that is said by whoever hashes it
+        return ""  # the import of the file reports the error
     try:
         return "" if settled(os.fstat(fd), settle, now) else Code.FOUND_FILE_CHANGED_LATELY()
     finally:

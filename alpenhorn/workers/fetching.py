@@ -1,4 +1,4 @@
-"""Bringing files with programs, rsync and bbcp, and reading what they brought."""
+"""Transfer files with rsync and bbcp, and verify them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from alpenhorn.workers.work import READ, Arrived, Work
 
 
 def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
-    """Bring files with rsync, from this host or another; many in one session."""
+    """Pull files with rsync, from this host or another, many in one session."""
     work.check_stopping()
     remote = METHODS[work.job.method].network
     part = work.stage.keeps_parts
@@ -53,22 +53,22 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
         raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     doubtful = part and _prepare_part(work, files[0])
     wrong = _sessions(work, argv, files, remote, doubtful)
-    # What had been left there was not the beginning of this file.
+    # Once more for files whose partial file was not the beginning of this file.
     _sessions(work, argv, wrong, remote, doubtful=False)
 
 
 def _prepare_part(work: Work, file: PullFile) -> bool:
-    """Whether there is a part to go on with; one that is too long is removed."""
+    """Return whether a partial file can be continued; remove one that is too long."""
     try:
         status = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False)
-        # Through a link, what is written would be another file's.
+        # Writing through a link would change another file.
         ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
         if not ours or status.st_size > file.size_b:
             os.unlink(file.path, dir_fd=work.stage.fd)
             return False
         os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
     except PermissionError:
-        work.drop(file.path)  # another user's run left it
+        work.drop(file.path)  # left by a run of another user
         return False
     except OSError:
         return False
@@ -78,7 +78,7 @@ def _prepare_part(work: Work, file: PullFile) -> bool:
 def _sessions(
     work: Work, argv: Sequence[str], files: Sequence[PullFile], remote: bool, doubtful: bool
 ) -> list[PullFile]:
-    """Run as many sessions as it takes; returns what came whole and wrong, if that is `doubtful`."""
+    """Run sessions until all files are settled; return those that arrived whole but wrong, if `doubtful`."""
     wrong: list[PullFile] = []
     method = Method.RSYNC_SSH if remote else Method.RSYNC
     while files:
@@ -86,7 +86,7 @@ def _sessions(
         absent: list[PullFile] = []
         unmounted = _look_at_witness(work, session)
         if work.stage.keeps_parts and (session is None or not _went_through(work, session, files)):
-            absent += files  # a part stays a part
+            absent += files  # a partial file is kept
         else:
             with Below(work.stage.fd) as below:
                 for file in files:
@@ -96,7 +96,7 @@ def _sessions(
                         work.drop(file.path)
                         if doubtful:
                             wrong.append(file)
-                        elif session is not None or not work.unseen:  # cut short, it says nothing
+                        elif session is not None or not work.unseen:  # a file cut short proves nothing
                             work.fail(file, error)
                         continue
                     if here:
@@ -114,10 +114,10 @@ def _sessions(
 
 
 def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
-    """See by its marker, which was asked for together with the files, whether the storage of a source on another host
-    is there: what is missing where nothing is mounted is not lost.
+    """Look at the marker fetched with the files, to see whether the source's storage is mounted on its host.
 
-    Returns whether it is known not to be there.
+    Otherwise, all files of an unmounted storage would count as missing.  Returns whether it is known not to
+    be mounted.
     """
     if not work.witness:
         return False
@@ -136,7 +136,7 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
     finally:
         os.close(fd)
         work.drop(work.witness)
-    # What else may mark a storage, an extension knows.
+    # Only extensions know the contents of other witnesses.
     right = work.witness != MARKER or name == node.name
     work.unseen = (
         "" if right else Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=f"says {name!r}")
@@ -145,7 +145,7 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
 
 
 def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile]) -> bool:
-    """Whether all of the files were dealt with, though the marker may be missing."""
+    """Return whether the session dealt with all files, though the marker may be missing."""
     if session.status == 0:
         return True
     said = rsync.complaints(session, [work.witness, *(file.path for file in files)]) if work.witness else {}
@@ -155,11 +155,13 @@ def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile])
 def _session(
     work: Work, argv: Sequence[str], files: Sequence[PullFile]
 ) -> tuple[rsync.Session | None, set[str]]:
-    """Run one session; returns how it ended, None when it was stopped, and what is known to be right."""
+    """Run one session; return how it ended (None if it was stopped), and the paths of files that are known to
+    be correct.
+    """
     wanted = {file.path: file for file in files}
     asked = [*wanted]
     if work.witness:
-        work.drop(work.witness)  # an earlier session's says nothing
+        work.drop(work.witness)  # that of an earlier session proves nothing
         asked.append(work.witness)
     right: set[str] = set()
     patience = work.patience() if METHODS[work.job.method].network else None
@@ -171,7 +173,7 @@ def _session(
             work.tell_bytes(count)
 
         def on_file(path: str) -> None:
-            # Read while others are on their way; whatever goes wrong here is looked at afterwards.
+            # Verify during the transfer; failures are dealt with afterwards.
             with suppress(KeyError, TransferFailed):
                 if _verify(work, below, wanted[path], path):
                     right.add(path)
@@ -187,12 +189,12 @@ def _session(
 
 
 def _until(work: Work, patience: Patience | None) -> Callable[[], bool]:
-    """What a session asks whether it is to be ended."""
+    """Return the condition for ending a session early."""
     return lambda: work.stopping() or (patience is not None and patience.over())
 
 
 def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
-    """Record why files did not arrive; returns those about which it has to be asked again."""
+    """Record why files did not arrive; return those to ask for again."""
     said = rsync.complaints(session, [file.path for file in absent])
     silent = []
     for file in absent:
@@ -200,7 +202,7 @@ def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], rem
             work.fail(file, said[file.path])
         else:
             silent.append(file)
-    # Of what rsync writes to standard error only the end is kept, which may not hold all complaints.
+    # Only the end of rsync's standard error is kept, which may not hold all complaints.
     if said and rsync.is_partial(session):
         return silent
     for file in silent:
@@ -209,14 +211,15 @@ def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], rem
             work.drop(file.path)
         work.fail(file, error)
         if error.blame is not Blame.SOURCE:
-            raise error  # the same holds for all that are left
+            raise error  # applies to all remaining files
     return []
 
 
 def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
-    """Bring files with bbcp, one by one; those that it cannot be trusted with, with rsync.
+    """Pull files with bbcp, one by one; use rsync for those that bbcp cannot handle.
 
-    It cannot go on with a part, so a long file would never come where the bandwidth limit changes every few hours.
+    bbcp cannot continue a partial file, so a long file would never arrive if the bandwidth limit changes
+    every few hours.
     """
     others: list[PullFile] = []
     for number, file in enumerate(files):
@@ -271,7 +274,7 @@ def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
 
 
 def _ask_for_witness(work: Work) -> None:
-    """bbcp brings one file at a time: the marker comes with rsync, and only before a source is blamed."""
+    """Fetch the marker with rsync before a missing file is put down to the source: bbcp fetches one file at a time."""
     argv = rsync.command(
         work.transfer.rsync,
         remote_path(work.job.source),
@@ -286,9 +289,9 @@ def _ask_for_witness(work: Work) -> None:
 
 
 def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
-    """Read what arrived at `name` in the stage; False when nothing did.
+    """Verify the file at `name` in the stage; return False if there is none.
 
-    Raises TransferFailed when it is not what the index says, or cannot be read.
+    Raises TransferFailed if it differs from the index or cannot be read.
     """
     try:
         fd = below.open(name, READ)
@@ -314,7 +317,7 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
 
 
 def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:
-    """The source is on this host: read it too."""
+    """Return whether source or destination caused a difference, by reading the source on this host as well."""
     try:
         fd = open_below(root_of(work.job.source), file.path, READ)
     except (OSError, UnsafePath) as error:

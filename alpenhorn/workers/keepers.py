@@ -1,7 +1,7 @@
-"""Look at the copies on this host's other nodes because of which a copy may be deleted, just before it is.
+"""Look at the keepers of a copy, the copies that allow its deletion, just before the deletion.
 
-An index is a memory: a keeper may have been removed, exchanged or cut short since somebody saw it.  Those on other
-hosts: `alpenhorn.workers.remote_keepers`.
+The index may be outdated: keepers may have been removed, replaced or truncated.  Keepers on other hosts:
+`alpenhorn.workers.remote_keepers`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 class Judgement(NamedTuple):
-    """`kept`: why the file has to stay, "" when it may go; `wrong`: as in DeleteResult."""
+    """The decision for a file.  `kept`: why the file must stay, or ""; `wrong`: see DeleteResult."""
 
     kept: Why
     wrong: tuple[tuple[int, Reason], ...]
 
 
 class Keepers:
-    """Opens the roots of the nodes when a file first needs them; a context manager.
+    """The keepers of a job's files, a context manager.  Opens the roots of the nodes when first needed.
 
-    The marker is read then, and again when a copy on the node looks wrong.  `remote`: the keepers on other hosts, None
-    when those are not looked at.
+    The marker is read then, and again when a copy looks wrong.  `remote`: the keepers on other hosts; None if
+    there are none.
     """
 
     def __init__(self, nodes: Sequence[NodeFact], remote: RemoteKeepers | None = None) -> None:
@@ -54,9 +54,9 @@ class Keepers:
     def judge(self, file: DeleteFile, going: Entry) -> Judgement:
         """Decide whether the file `going` may be removed.
 
-        Of keepers that are names of one file only one counts.  One that shares its bytes with `going` counts, unless
-        it is the same name: the bytes stay when one of two names is removed.  Raises Stopped when the run is asked to
-        stop while other hosts are asked.
+        Keepers that are hard links of one file count once.  A keeper that is a hard link of `going` counts,
+        unless it is the same name, since its bytes stay.  Raises Stopped if the run is asked to stop while
+        other hosts are looked at.
         """
         failing: list[str] = []
         wrong: list[tuple[int, Reason]] = []
@@ -72,7 +72,7 @@ class Keepers:
                 failing.append(f"{name}: {why}")
             else:
                 if inode in seen:
-                    failing.append(f"{name}: its copy is a hard link to that on {seen[inode]}")
+                    failing.append(f"{name}: copy is a hard link to that on {seen[inode]}")
                 else:
                     seen[inode] = name
         kept: Why = ""
@@ -86,13 +86,13 @@ class Keepers:
         return self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
 
     def _look(self, node_id: int, file: DeleteFile, going: Entry) -> Inode:
-        """Raises Uncounted, WrongKeeper, Stopped."""
+        """Return the inode of a keeper.  Raises Uncounted, WrongKeeper, Stopped."""
         size_b = file.size_b if file.length is None else file.length
         if self._remote is not None and node_id in self._remote:
             return self._remote.inode(node_id, file, size_b)
         entry = self._entry(node_id, file.path, size_b)
         if entry.is_same_name(going):
-            raise Uncounted("its copy is the very file that is to be deleted")
+            raise Uncounted("copy is the same file as the one to delete")
         return "", *entry.inode
 
     def _entry(self, node_id: int, path: str, size_b: int | None) -> Entry:
@@ -121,7 +121,7 @@ class Keepers:
             try:
                 root = self._roots[node_id] = node_io(self._nodes[node_id]).open_root()
             except KeyError:
-                self._absent[node_id] = "it is not one of the nodes that were to be looked at"
+                self._absent[node_id] = "node is not part of the deletion job"
             except (StorageError, OSError) as error:
                 self._absent[node_id] = str(error)
             else:

@@ -1,7 +1,6 @@
-"""Look at copies without reading them, and give those with more than one name bytes of their own.
+"""Look at copies without reading them, and replace hard links by files of their own.
 
-Two names of one inode are one copy, whatever the index says: what damages or removes the bytes of one does it to
-both.
+Hard links of one file are one copy: what damages or removes its bytes does so for all names.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
 
-_FEW = 8  # files that are flushed one by one; more with one call for the file system
-_READ = os.O_RDONLY | os.O_NONBLOCK  # a fifo that stands where a file should be must not hang the worker
+_FEW = 8  # flush more files than this with one call for the file system
+_READ = os.O_RDONLY | os.O_NONBLOCK  # a fifo in place of a file must not block the worker
 _CHANGED = Code.COPY_CHANGED_MEANWHILE()
 
 
 class _Own(NamedTuple):
-    """A verified copy in the stage, and the file that it replaces."""
+    """A verified copy in the stage, and the file it replaces."""
 
     file: LookFile
     name: str
@@ -37,9 +36,10 @@ class _Own(NamedTuple):
 
 
 def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
-    """Look at each file until the run is asked to stop.
+    """Look at each file, until the run is asked to stop.
 
-    Raises StorageError when the node itself is gone: an unmounted disk must not look like one that has lost its files.
+    Raises StorageError if the node itself is gone, so that an unmounted disk does not make files look
+    missing.
     """
     node.check()
     looked = 0
@@ -74,11 +74,11 @@ def _status(below: Below, path: str) -> os.stat_result:
 
 
 def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tuple[SeparateResult, ...]:
-    """Copy each file aside, verify and flush the copy, and rename it over the name that the file has on this node.
+    """Copy each file to the stage, verify and flush the copy, and rename it over the file's name on this node.
 
-    The other names keep the old bytes.  Mode, times and, for root, the owner stay.  Files without a result were not
-    begun, since the run is stopping.  Only for the holder of the node's run lock: nothing else of ours removes or
-    replaces files there meanwhile.  Raises StorageError when the node itself is gone.
+    The other hard links keep the old bytes.  Mode, times and, for root, the owner are kept.  Files not begun
+    when the run is stopped get no result.  For the holder of the node's run lock only, so that nothing else
+    of alpenhorn removes or replaces files meanwhile.  Raises StorageError if the node itself is gone.
     """
     node.check()
     results: dict[LookFile, SeparateResult] = {}
@@ -89,7 +89,7 @@ def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tupl
                 _place(own, node, below, aside, len(job.files) > _FEW, report, results)
             finally:
                 with suppress(OSError):
-                    aside.clear()  # it may take up the room that is lacking
+                    aside.clear()  # frees space on a full disk
     except OSError as error:
         left = destination_failed(error).reason
         for file in job.files:
@@ -106,7 +106,7 @@ def _copies(
     report: Reporter,
     results: dict[LookFile, SeparateResult],
 ) -> list[_Own]:
-    """The copies that are verified; why there is none of a file goes to `results`."""
+    """Return the verified copies; add failures to `results`."""
     away = _away(node, files)
     own: list[_Own] = []
     full: Why = ""
@@ -139,7 +139,7 @@ def _copies(
 
 
 def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
-    """Files on tape only, which no run waits for, and what is known of them."""
+    """Return the files on tape only, and why they are not read; runs do not wait for tape."""
     if not isinstance(node, TapeNode):
         return {}
     from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
@@ -153,7 +153,7 @@ def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
 def _copy(
     file: LookFile, name: str, below: Below, aside: Stage, flush: bool, report: Reporter
 ) -> os.stat_result:
-    """The status of the file that was copied, or that had only one name after all."""
+    """Copy a file to the stage unless it has only one hard link; return its status."""
     if file.size_b is None or not file.md5sum:
         raise TransferFailed(Blame.UNKNOWN, Code.FILE_LENGTH_OR_MD5_MISSING())
     try:
@@ -187,7 +187,7 @@ def _place(
     report: Reporter,
     results: dict[LookFile, SeparateResult],
 ) -> None:
-    """Rename the copies over the names of their files; `flush`: none was flushed yet."""
+    """Rename the copies over their files.  `flush`: none has been flushed yet."""
     results.update((one.file, SeparateResult(one.file)) for one in own if one.status.st_nlink == 1)
     moved = [one for one in own if one.status.st_nlink > 1]
     if not moved:
@@ -220,7 +220,7 @@ def _why(outcome: OSError | AlpenhornError) -> Reason:
 
 
 def _same(below: Below, one: _Own) -> bool:
-    """Whether the name still stands for the file that was copied, unchanged."""
+    """Return whether the name still refers to the copied file, unchanged."""
     try:
         now = _status(below, one.file.path)
     except (OSError, UnsafePath):

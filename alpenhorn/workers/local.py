@@ -1,4 +1,4 @@
-"""Bringing files from another node of this host: copies and hard links."""
+"""Pull files from another node of this host by copying or hard linking."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_
 from alpenhorn.transfer.copy import copy
 from alpenhorn.workers.work import READ, Arrived, Work
 
-LINKS = 500  # files that are open at once while they are linked; fewer where the limit of open files is low
+LINKS = 500  # files open at once while linking; fewer if the limit on open files is low
 
 
 def by_copy(work: Work, files: Sequence[PullFile]) -> None:
@@ -27,7 +27,7 @@ def by_copy(work: Work, files: Sequence[PullFile]) -> None:
         for number, file in enumerate(files):
             work.check_stopping()
             started = time.time()
-            # A part is found again under the name that rsync gives it, whichever of the two goes on.
+            # The name that rsync uses, so that either method can continue a partial file.
             name = file.path if work.stage.keeps_parts else str(number)
             try:
                 fd = _open(sources, file)
@@ -63,7 +63,7 @@ def _make_parents(work: Work, name: str) -> None:
 
 
 def by_link(work: Work, files: Sequence[PullFile]) -> None:
-    """Link what can be linked, and copy the rest."""
+    """Hard link files, and copy those that cannot be linked."""
     verified: list[tuple[Arrived, os.stat_result]] = []
     refused: list[PullFile] = []
     with _sources(work) as sources:
@@ -85,7 +85,7 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
                     verified.append((Arrived(file, "", started, Method.LINK), status))
         if verified and not work.flush_each:
             _flush_all(work)
-        # Half of what may be open is left to the directories that they are linked into.
+        # The other half of the descriptors is for the destination directories.
         most = descriptors.share(LINKS)
         for start in range(0, len(verified), most):
             refused += _link_some(work, sources, verified[start : start + most])
@@ -94,7 +94,7 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
 
 
 def _flush(source: int) -> None:
-    """Its bytes may never have been flushed by whoever wrote them, and are about to be the destination's."""
+    """Flush the source: whoever wrote it may not have, and the link shares its bytes."""
     try:
         os.fsync(source)
     except OSError as error:
@@ -111,7 +111,7 @@ def _flush_all(work: Work) -> None:
 def _link_some(
     work: Work, sources: Below, verified: Sequence[tuple[Arrived, os.stat_result]]
 ) -> list[PullFile]:
-    """Link a few verified files; returns those that have to be copied."""
+    """Link some verified files; return those to copy instead."""
     links: list[tuple[Arrived, int]] = []
     refused: list[PullFile] = []
     try:
@@ -123,7 +123,7 @@ def _link_some(
                 continue
             links.append((one, fd))
             if not link.unchanged(fd, status):
-                refused.append(one.file)  # what it is by now, copying will find out
+                refused.append(one.file)  # copying verifies it again
         changed = set(refused)
         links_wanted = [(one, fd) for one, fd in links if one.file not in changed]
         outcomes = work.stage.link(
@@ -154,7 +154,7 @@ def _sources(work: Work) -> Below:
 
 
 def _open(sources: Below, file: PullFile) -> int:
-    """A source, open for reading; raises TransferFailed when it cannot be opened."""
+    """Open a source for reading; raises TransferFailed if that fails."""
     try:
         return sources.open(file.path, READ)
     except (OSError, UnsafePath) as error:

@@ -1,4 +1,4 @@
-"""The worker's side of the pool: serve tasks from one pipe, tell outcomes through the other, and leave.
+"""The worker's side of the pool: read tasks from one pipe, and write answers to the other.
 
 A message is its length (8 bytes) and a pickle.
 """
@@ -37,7 +37,7 @@ class Progress(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """`leaving`: the worker takes no further task."""
+    """The result of a task.  `leaving`: the worker takes no further task."""
 
     fate: Fate
     outcome: Any
@@ -64,8 +64,7 @@ def live(
     unblocked: set[int | signal.Signals],
     prepare: Callable[[], None],
 ) -> NoReturn:
-    """The whole life of a worker; never returns into the parent's code.  `prepare` is called before it takes its
-    first task."""
+    """Run a worker; never returns.  `prepare` is called before the first task."""
     status = 1
     try:
         processes.die_with_parent(parent)
@@ -74,20 +73,20 @@ def live(
         settle(tasks, answers)
         _serve(tasks, voice, work, unblocked, prepare)
         status = 0
-    except BrokenPipeError:  # the parent has no use for us any more
+    except BrokenPipeError:  # the main process has ended or closed the pipe
         status = 0
     except BaseException:
-        _log.exception("a worker ends")
+        _log.exception("a worker process failed")
     finally:
         os._exit(status)
 
 
 def settle(*pipes: int) -> None:
-    """Be a process of its own: session, descriptors, nothing of the parent's that could act here."""
+    """Detach from the main process: start a session, and close all descriptors but `pipes`."""
     os.setsid()
-    gc.freeze()  # an object of the parent's, collected here, would close a number that is ours by then
+    gc.freeze()  # collecting an inherited object would close a descriptor of ours
     null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):  # whoever reads our output (cron) must not wait for a worker that cannot be killed
+    for fd in (0, 1, 2):  # whoever reads the output (cron) must not wait for a worker that cannot be killed
         os.dup2(null, fd)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in pipes:
@@ -117,7 +116,7 @@ def _serve(
     prepare()
     while (task := _next_task(tasks)) is not None:
         fate, outcome, error = _do(task, _Reporter(voice, asked), work)
-        leaving = asked[0]  # it cannot be told from a wish that was meant for the next task
+        leaving = asked[0]  # the request may have been meant for the next task
         try:
             voice.send(Answer(fate, outcome, error, leaving))
         except BrokenPipeError:
@@ -140,7 +139,7 @@ def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]
 
 
 def _next_task(fd: int) -> Task | None:
-    """Read one task; None when the parent wants no more done."""
+    """Read one task; return None if the main process closed the pipe."""
     header = _read(fd, LENGTH.size)
     if len(header) < LENGTH.size:
         return None
@@ -160,7 +159,7 @@ def _read(fd: int, size: int) -> bytes:
 
 
 class _Voice:
-    """What a worker says, one whole message after the other, whichever thread says it."""
+    """The pipe to the main process; sends whole messages from any thread."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the handlers set a flag, and the run looks at it."""
+"""SIGINT and SIGTERM: the handlers set a flag, which the run checks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """As a context manager: the first signal only sets `asked`; a second one raises SystemExit(128 + signal).
+    """A context manager: the first signal sets `asked`; a second one raises SystemExit(128 + signal).
 
-    `wakeup` is a descriptor to which each signal writes, so that whoever waits for something else as well
-    comes back at once.
+    `wakeup`: a descriptor to which each signal writes, to end a wait.
     """
 
     def __init__(self, wakeup: int) -> None:

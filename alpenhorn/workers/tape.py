@@ -1,6 +1,6 @@
-"""What a worker does with files that may be on tape: look where they are, ask for them, leave them to the tape.
+"""Look where the files of tape nodes are, restore them, and release them to tape.
 
-It never waits for the tape, and whoever reads files of such a node asks `out_of_reach` first.
+Never waits for tape.  Call `out_of_reach` before reading files of such a node.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from alpenhorn.model.tape import TapeFile, TapeJob, TapeResult, Told, Verb, Wher
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why, from_outside
 
-AT_ONCE = 100  # between two looks at whether the run is to stop
+AT_ONCE = 100  # files between two checks whether the run is to stop
 
 
 def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ...]:
-    """Return where each file is after what was to be done; those left out were not begun, as the run is stopping.
+    """Return where each file is after the requested action; files not begun when the run is stopped get no result.
 
-    Raises StorageError when the node itself turns out to be gone: a Lustre that was unmounted must not look like one
-    whose files are lost.
+    Raises StorageError if the node itself is gone, so that an unmounted Lustre does not make files look lost.
     """
     node.check()
     results: list[TapeResult] = []
@@ -35,7 +34,7 @@ def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ..
 
 
 def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, Told]:
-    """Those files that must not be read, since they are on tape only or may be.  Raises StorageError."""
+    """Return the files that are, or may be, on tape only and must not be read.  Raises StorageError."""
     return {
         path: told
         for path, told in node.where(paths).items()
@@ -44,7 +43,7 @@ def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, Told]:
 
 
 def why_unread(node: TapeNode, path: str, told: Told) -> Why:
-    """Why a file out of reach is not imported, and the remedy."""
+    """Return why a file out of reach is not imported, and what to do."""
     if told.where is None:
         return told.error
     return Code.IMPORT_OF_FILE_ON_TAPE(where=told.where, path=shlex.quote(os.path.join(node.root, path)))
@@ -64,7 +63,7 @@ def _some(verb: Verb, files: Sequence[TapeFile], node: TapeNode) -> list[TapeRes
 def _done(
     told: Mapping[str, Told], where: Where, act: Callable[[Sequence[str]], Mapping[str, str]], becomes: Where
 ) -> dict[str, Told]:
-    """Do it with the files that are there and may go; returns where those are now."""
+    """Run `act` on files in the state `where` that are not held; return their new states."""
     begun = [path for path, one in told.items() if one.where is where and not one.held]
     failed = act(begun) if begun else {}
     return {

@@ -1,4 +1,4 @@
-"""A pull job in progress: what has arrived, what became of each file, and what was reported."""
+"""The state of a pull job: files that have arrived, results, and progress."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from alpenhorn.transfer.patience import Patience, length_below, session_seconds
 from alpenhorn.workers.names import Names
 
 REPORT_INTERVAL = 0.2  # seconds
-LEAST_ADVANCE = 2**20  # bytes; what brings less in each run may as well back off
+LEAST_ADVANCE = 2**20  # bytes; a pull that advances less per run may back off
 
-# O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
+# O_NONBLOCK: a fifo in place of a file must not block the worker.
 READ = os.O_RDONLY | os.O_NONBLOCK
 
 
 class Arrived:
-    """A verified file, and where in the stage it lies."""
+    """A verified file, and its name in the stage."""
 
     __slots__ = ("file", "method", "name", "started")
 
@@ -40,10 +40,10 @@ class Arrived:
 
 
 class Work:
-    """The state of one pull job.  `arrived` holds what is verified and waits for being flushed and placed.
+    """The state of one pull job.  `arrived`: verified files to flush and place.
 
-    `witness`: the file, relative to the root, that says whose storage is there, for a source on another host; "" for a
-    storage class that has none.  `unseen`: why it is not known that the source's storage is there, "" when it is.
+    `witness`: the file, relative to the root, that identifies the storage of a source on another host; "" for
+    a storage class without one.  `unseen`: why it is unknown whether the source's storage is mounted, or "".
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Work:
         self._told = self._started = time.monotonic()
 
     def stopping(self) -> bool:
-        """Whether to leave the rest: for good, or since it is to be planned anew for another bandwidth limit."""
+        """Return whether to stop: the run is stopping, or another bandwidth limit has begun."""
         return self.report.stopping() or (self.job.until is not None and time.time() >= self.job.until)
 
     def check_stopping(self) -> None:
@@ -89,7 +89,7 @@ class Work:
             raise Stopped("the run was asked to stop")
 
     def patience(self) -> Patience:
-        """For a session with another host."""
+        """Return the time limits of a session with another host."""
         limit = self._deadline
         end = None if limit is None else self._started + session_seconds(limit)
         return Patience(
@@ -101,13 +101,13 @@ class Work:
         )
 
     def advanced(self) -> bool:
-        """Whether a later run has less to bring than this one had: files have arrived, or more of a part."""
+        """Return whether a later run has less to transfer: files have arrived, or a partial file has grown."""
         if self.arrived or self._pulled:
             return True
         return self.stage.keeps_parts and length_below(self.stage.fd) - self._part_b >= LEAST_ADVANCE
 
     def fail(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
-        """Record a failure; trouble at the destination, which the next file would meet too, is raised."""
+        """Record a failure; raise an error of the destination, which would hit the next file too."""
         self.settle(file, error, started)
         if error.blame is Blame.DESTINATION:
             raise error
@@ -126,7 +126,7 @@ class Work:
         self.tell(files=1)
 
     def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:
-        """An absent disk is not an empty one: a file is missing only where its node is there."""
+        """Return the error, blamed on the source only if its node is there: an unmounted disk is not empty."""
         if self.source is not None:
             try:
                 self.source.check()
@@ -135,13 +135,13 @@ class Work:
         return error
 
     def give_up(self, error: TransferFailed) -> None:
-        """Every file that has no result yet fails for that."""
+        """Record the failure for each file without a result."""
         for file in self.job.files:
             if file not in self.results:
                 self.settle(file, error)
 
     def placed(self, one: Arrived, outcome: OSError | AlpenhornError | None, space_b: int | None) -> None:
-        """Record how placing a file ended, as `Stage.place` and `Stage.link` tell it."""
+        """Record the outcome of `Stage.place` or `Stage.link` for a file."""
         if isinstance(outcome, Occupied):
             self.occupied(one.file, one.started)
         elif outcome is not None:
@@ -160,12 +160,12 @@ class Work:
         self.tell(files=1)
 
     def away(self, file: PullFile, error: Reason) -> None:
-        """Record that the source was not read, since that would wait for the tape."""
+        """Record that the source was not read, since that would wait for tape."""
         self.results[file] = PullResult(file, Verdict.AWAY, self.began, time.time(), error=error)
         self.tell(files=1)
 
     def drop(self, name: str) -> None:
-        """Remove from the stage what will not become a file."""
+        """Remove a useless file from the stage."""
         with suppress(OSError):
             os.unlink(name, dir_fd=self.stage.fd)
 
@@ -173,7 +173,7 @@ class Work:
         self.tell(size_b=count)
 
     def tell(self, files: int = 0, size_b: int = 0, now: bool = False) -> None:
-        """Report progress, not more often than somebody could want to see it."""
+        """Report progress, at most every REPORT_INTERVAL seconds."""
         self._files += files
         self._bytes += size_b
         if now or time.monotonic() - self._told > REPORT_INTERVAL:
@@ -195,7 +195,7 @@ def failed(job: PullJob, file: PullFile, error: TransferFailed, started: float) 
 
 
 def destination_trouble(error: OSError | AlpenhornError) -> TransferFailed:
-    """Whatever was raised while working on the destination, with the blame that it brings."""
+    """Return an error raised at the destination as a TransferFailed with its blame."""
     if isinstance(error, TransferFailed):
         return error
     if isinstance(error, OSError | UnsafePath):

@@ -1,6 +1,6 @@
-"""Carry out a task in a worker: find the code for its type of job, and call it.
+"""Carry out a task in a worker: find the handler for its type of job, and call it.
 
-That code is imported by the worker that first needs it, and not by the parent, which never runs it.
+The handler's module is imported by the first worker that needs it, and never by the main process.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from alpenhorn.model.tasks import Reporter, Task
 
 
 class Surroundings(NamedTuple):
-    """What a job may be given beside its node (see `alpenhorn.kinds.Handler`).
+    """The arguments available to handlers besides job and node (see `alpenhorn.kinds.Handler`).
 
-    `silent`: the other hosts that did not answer a deletion's look at keepers, and why; they are left alone for the
-    rest of the run.
+    `silent`: other hosts that did not answer a deletion's look at keepers, and why; not asked again in this
+    run.
     """
 
     stage: str
@@ -30,14 +30,14 @@ class Surroundings(NamedTuple):
 
 
 class Worker:
-    """Called in a worker with each task it is handed."""
+    """The function that a worker calls with each task."""
 
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
         self.silent: dict[str, AlpenhornError] = {}
 
     def prepare(self) -> None:
-        """Import what nearly every run needs, while the parent is still busy with what it needs itself."""
+        """Import what nearly every run needs while the main process is still busy with its own imports."""
         import alpenhorn.io.default
         import alpenhorn.workers.check
         import alpenhorn.workers.nodes  # noqa: F401

@@ -168,7 +168,7 @@ def test_two_keepers_with_one_file_on_one_host_count_once(hosts: Hosts) -> None:
     gone(hosts.at("v2"))
     os.link(hosts.at("v1"), hosts.at("v2"))
     found = hosts.result(file())
-    assert found.verdict is Verdict.KEPT and "v2: its copy is a hard link to that on v1" in found.error
+    assert found.verdict is Verdict.KEPT and "v2: copy is a hard link to that on v1" in found.error
     assert found.wrong == ()
     assert hosts.result(file(spare=1)).verdict is Verdict.DELETED
 
@@ -347,7 +347,7 @@ def test_what_may_not_be_looked_at_there_is_not_called_wrong(hosts: Hosts) -> No
     """Here: behind a link that leads to itself; a directory that the user there may not enter looks the same."""
     directory_gone(hosts.at("v2"))
     hosts.at("v2").parent.symlink_to("dir")
-    assert_not_counted(hosts, None, "its copy cannot be looked at on host there")
+    assert_not_counted(hosts, None, "cannot look at the copy on host there")
 
 
 def without_marker(hosts: Hosts) -> NodeFact:
@@ -360,7 +360,7 @@ def test_of_a_storage_class_without_marker_the_root_must_be_a_directory(hosts: H
     node = without_marker(hosts)
     (hosts.base / "v2").rename(hosts.base / "aside")
     (hosts.base / "v2").write_text("")
-    assert_not_counted(hosts, (hosts.v1, node), "its root on host there is no directory")
+    assert_not_counted(hosts, (hosts.v1, node), "root on host there is not a directory")
 
 
 def test_of_a_storage_class_without_marker_what_is_there_counts(hosts: Hosts) -> None:
