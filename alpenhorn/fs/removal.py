@@ -1,8 +1,7 @@
-"""Looking at files of a storage, and removing them, on that storage and on no other.
+"""Look at files of a storage, and remove them, on that storage only.
 
-What is looked at or removed is found relative to a descriptor of the root, in which the marker was read: should
-something else be mounted at the root meanwhile, or a directory on the way be replaced by a symbolic link, nothing
-there is touched.
+Files are found relative to a descriptor of the root in which the marker was read.  If another file system is
+mounted over the root meanwhile, or a directory is replaced by a symbolic link, nothing there is touched.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code, Reason
 
 PATIENCE = (
-    30.0  # seconds to wait for whoever places files, before empty directories are left to the next deletion
+    30.0  # seconds to wait for pulls placing files; then empty directories are left to the next deletion
 )
 
 
 class Differs(AlpenhornError):
-    """What is at a path is not the file that the index knows, and was left alone."""
+    """A different file is at the path, and was left alone."""
 
     def __init__(self, why: Reason) -> None:
         super().__init__(why)
 
 
 def accept(entry: Entry) -> None:
-    """Nothing speaks against a removal."""
+    """Allow every removal."""
 
 
 class Entry(NamedTuple):
-    """A name in a directory: the status of what it names, and the directory's device and inode."""
+    """A name in a directory: the status of its file, and the directory's device and inode."""
 
     status: os.stat_result
     directory: tuple[int, int]
@@ -49,15 +48,15 @@ class Entry(NamedTuple):
         return self.status.st_dev, self.status.st_ino
 
     def is_same_name(self, other: Entry) -> bool:
-        """Whether the two are one and the same name, seen by two ways, and not two names of one file."""
+        """Return whether both are the same name, found in two ways, and not two hard links of one file."""
         return (self.directory, self.name) == (other.directory, other.name)
 
 
 class OpenRoot:
-    """The root of a storage, held open; a context manager.
+    """The opened root of a storage; a context manager.
 
-    `check` is given a descriptor of the directory and raises StorageError unless it is the right storage.
-    Raises StorageError when it is not, and when there is no such directory.
+    `check` gets a descriptor of the directory, and raises StorageError unless it is the right storage.
+    Raises StorageError if it is not, or if there is no such directory.
     """
 
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
@@ -88,21 +87,22 @@ class OpenRoot:
         self._at_end.close()
 
     def check(self) -> None:
-        """Raise StorageError when the storage cannot be used any more."""
+        """Raise StorageError if the storage cannot be used any more."""
         self._check(self._root)
 
     def look(self, path: str, size_b: int | None) -> Entry:
-        """Return what is known of a regular file without reading it.
+        """Return the entry of a regular file without reading it.
 
-        `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError when it
-        is not there, Differs when it is something else, UnsafePath, and OSError when it cannot be looked at.
+        `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError
+        if it is missing, Differs if something else is there, UnsafePath, and OSError if it cannot be looked
+        at.
         """
         directory, name = self._below.parent(check_relative(path))
         return _look(directory, name, size_b)
 
 
 class Removal(OpenRoot):
-    """As OpenRoot; removes files as well."""
+    """An OpenRoot that also removes files."""
 
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
         super().__init__(root, check)
@@ -118,10 +118,10 @@ class Removal(OpenRoot):
     def remove(
         self, path: str, size_b: int | None, decide: Callable[[Entry], None] = accept
     ) -> os.stat_result:
-        """Remove a regular file, and return what it was.
+        """Remove a regular file, and return its status.
 
-        `decide` is called last before that, and keeps the file by raising something.  `size_b` and what is raised:
-        as for `look`, and OSError when the file cannot be removed.
+        `decide` is called just before, and keeps the file by raising an exception.  `size_b` and exceptions:
+        as for `look`, and OSError if the file cannot be removed.
         """
         directory, name = self._below.parent(check_relative(path))
         if self._folds and (other := alias(self._root, path, self._listed)):
@@ -129,14 +129,14 @@ class Removal(OpenRoot):
         self._directories[path.rpartition("/")[0]] = None
         entry = _look(directory, name, size_b)
         decide(entry)
-        # Deciding takes its time where other storages have to answer.
+        # The file may have been replaced during `decide`, which can wait for other storage.
         if _look(directory, name, size_b).inode != entry.inode:
             raise Differs(Code.FILE_REPLACED_MEANWHILE())
         os.unlink(name, dir_fd=directory)
         return entry.status
 
     def exists(self, path: str) -> bool:
-        """Whether anything is at the path; raises OSError when that cannot be told, and UnsafePath."""
+        """Return whether anything is at the path; raises UnsafePath, and OSError if it cannot be determined."""
         directory, name = self._below.parent(path)
         try:
             os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -145,17 +145,17 @@ class Removal(OpenRoot):
         return True
 
     def flush(self, gone: Iterable[str]) -> None:
-        """Make it durable that there are no such files any more.  Raises OSError, which is final."""
+        """Flush the removal of these files.  Raises OSError, which is final."""
         for path in gone:
             self._flusher.add_name(path)
         self._flusher.flush()
 
     def prune(self, stopping: Callable[[], bool] | None = None) -> None:
-        """Remove the directories that have become empty by what was removed, or was not there any more.
+        """Remove directories that became empty through these removals.
 
-        Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion there tries again.
+        Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion tries again.
         """
-        # The lock file too is that of this storage, whatever is mounted at the root by now.
+        # The lock file too must be on this storage, whatever is mounted at the root by now.
         lock = TreeLock(f"/proc/self/fd/{self._root}", PATIENCE, stopping)
         try:
             prune(self._root, self._directories, lock)

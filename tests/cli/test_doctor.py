@@ -521,7 +521,7 @@ def test_who_holds_the_run_lock_is_told_and_since_when(one: Archive) -> None:
         assert f"process {os.getpid()} on host" in one.sync().err
         path.write_bytes(b"\n".rjust(len(path.read_bytes())))
         os.utime(path, (time.time() - 7200,) * 2)
-        only(doctor(one), "warn", 0, "another run has held node field for 2 h .it left no name", "")
+        only(doctor(one), "warn", 0, "another run has held node field for 2 h .unknown process", "")
     assert "a run is working" not in doctor(one).out
 
 
