@@ -97,7 +97,7 @@ def test_all_faults_of_a_table_are_told_together() -> None:
         )
     texts = "\n".join(told.value.args)
     assert len(told.value.args) == 6
-    assert ".'08:00': that time is there twice" in texts
+    assert ".'08:00': duplicate time" in texts
     for key in ("'24:00'", "'12:60'", "'noon'"):
         assert f".{key}: expected a time of day from 00:00 to 23:59" in texts
     assert ".'12:60' = 'x': expected bytes per second" in texts

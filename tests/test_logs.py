@@ -235,7 +235,7 @@ def test_a_line_that_gives_a_reason_ends_with_its_code(file, capsys):
 def test_a_message_that_does_not_fit_its_arguments_does_not_end_a_job(capsys):
     logs.forward(lambda record: None)
     log.error("%d", "x")
-    assert capsys.readouterr().err.startswith("alpenhorn: a message for the log: %d format")
+    assert capsys.readouterr().err.startswith("alpenhorn: invalid log message: %d format")
 
 
 def test_logging_is_cheap_to_import():

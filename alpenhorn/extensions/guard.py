@@ -1,6 +1,6 @@
-"""What a stranger's storage class says to the process that plans: whatever is wrong with it is a StorageError.
+"""Turn all errors of packages' storage classes into StorageError.
 
-In workers a class that fails costs its job.  In the process that plans it would end the run.
+In a worker, an error fails one job only.  In the main process, it would end the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alpenhorn.transfer.methods import BY_SETTING
 
 @contextmanager
 def strangers(io_class: str | None, owner: str, code: Code = Code.STORAGE_CLASS_FAILS) -> Iterator[None]:
-    """Within it whatever is raised becomes a StorageError, which stops no other node and group."""
+    """Turn whatever is raised within it into a StorageError, so that other nodes and groups continue."""
     try:
         yield
     except (StorageError, KeyboardInterrupt):
@@ -34,7 +34,7 @@ def is_ours(cls: type) -> bool:
 
 
 def check_node(node: Node) -> None:
-    """Ask what the process that plans asks of a node.  Raises TypeError for an answer of the wrong type."""
+    """Check the properties of a node that the main process uses.  Raises TypeError for a value of the wrong type."""
     jobs, seconds = node.jobs, node.probe_seconds
     _expect(jobs is None or (type(jobs) is int and jobs > 0), "jobs", jobs, "a number of workers or None")
     _expect(node.local_method in BY_SETTING.values(), "local_method", node.local_method, "a Method")
@@ -48,7 +48,7 @@ def check_node(node: Node) -> None:
 
 
 def reserved(node: Node) -> Callable[[int], int]:
-    """Return what tells the room to set aside for a file on a node.  What it returns raises StorageError."""
+    """Return a function for the space to reserve for a file on a node, which raises StorageError."""
     if is_ours(type(node)):
         return node.reserved_bytes
 
@@ -62,7 +62,7 @@ def reserved(node: Node) -> Callable[[int], int]:
 
 
 class GuardedGroup(Group):
-    """A stranger's group.  All of it raises StorageError only."""
+    """The group of a package's storage class; its methods raise StorageError only."""
 
     def __init__(self, inner: Group) -> None:
         _expect(_are_texts(inner.warnings), "warnings", inner.warnings, "a tuple of texts")
@@ -92,7 +92,7 @@ class GuardedGroup(Group):
 
 
 class GuardedRemote(Remote):
-    """A stranger's remote.  All of it raises StorageError only."""
+    """The remote of a package's storage class; its methods raise StorageError only."""
 
     def __init__(self, inner: Remote) -> None:
         _expect(isinstance(inner.witness, str), "witness", inner.witness, "a path")

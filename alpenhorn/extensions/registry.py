@@ -1,7 +1,7 @@
-"""From the name in an `io_class` column to the storage class, built in or brought by a package.
+"""Find the storage class for a name in `io_class`: a built-in one, or one of a package.
 
-Packages offer theirs as entry points in the group `alpenhorn.io`, each a `StorageClass` under the name
-that `io_class` holds.
+Packages offer theirs as entry points in the group `alpenhorn.io`, each a `StorageClass` under the name used
+in `io_class`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from alpenhorn.reasons import Code, Reason, Why
 
 
 def storage_class(name: str | None) -> StorageClass:
-    """Return the class of that name; None means Default.
+    """Return the storage class with that name; None means Default.
 
-    Raises StorageError when there is none, or when the package that offers it cannot be loaded.
+    Raises StorageError if there is none, or if its package cannot be loaded.
     """
     name = name or "Default"
     if name in BUILT_IN:
@@ -36,13 +36,13 @@ def storage_class(name: str | None) -> StorageClass:
     return loaded
 
 
-@cache  # also of what cannot be loaded, or it would be tried again for each node
+@cache  # failures too, or loading would be tried again for each node
 def _brought(name: str) -> points.Plugin | None:
     return points.named(points.IO, name, _fault)
 
 
 def storage_classes() -> list[points.Plugin]:
-    """What packages offer, loaded."""
+    """Return the storage classes of packages, loaded."""
     return [
         found._replace(loaded=None, error=Code.PLUGIN_NAME_BUILT_IN()) if found.name in BUILT_IN else found
         for found in points.plugins(points.IO, _fault)
@@ -50,7 +50,7 @@ def storage_classes() -> list[points.Plugin]:
 
 
 def node_io(node: NodeFact) -> Node:
-    """Raises StorageError for an unknown class or wrong settings."""
+    """Return the node's object.  Raises StorageError for an unknown class or invalid settings."""
     _refuse(node.fault)
     cls = storage_class(node.io_class).node
     if cls is None:
@@ -64,7 +64,7 @@ def node_io(node: NodeFact) -> Node:
 
 
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
-    """`nodes`: the group's active nodes on this host.  Raises StorageError."""
+    """Return the group's object; `nodes`: its active nodes on this host.  Raises StorageError."""
     cls, settings = _group_class(group)
     with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
         made = cls(group, nodes, settings)
@@ -72,14 +72,14 @@ def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
 
 
 def check_group(group: GroupFact) -> None:
-    """Raises StorageError for an unknown class or wrong settings, whatever nodes the group has."""
+    """Raise StorageError for an unknown class or settings that are invalid for any nodes."""
     cls, settings = _group_class(group)
     with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
         cls.check_settings(group, settings)
 
 
 def remote_io(node: NodeFact) -> Remote:
-    """Raises StorageError for an unknown class or wrong settings."""
+    """Return the node's remote.  Raises StorageError for an unknown class or invalid settings."""
     _refuse(node.fault)
     cls = storage_class(node.io_class).remote or built_in("Default").remote
     assert cls is not None
@@ -103,19 +103,19 @@ def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
 
 
 def _fault(found: Any) -> Why:
-    """Why an object is no storage class; "" when it is one."""
+    """Return why an object is not a storage class; "" if it is one."""
     if not isinstance(found, StorageClass):
         return _unfit(f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass")
     if found == (None, None, None):
-        return _unfit("its StorageClass has neither a node nor a group nor a remote")
+        return _unfit("its StorageClass has no node, group or remote")
     for part, kind in (("node", Node), ("group", Group), ("remote", Remote)):
         cls = getattr(found, part)
         if cls is None:
             continue
         if not (isinstance(cls, type) and issubclass(cls, kind)):
-            return _unfit(f"its {part} is no subclass of alpenhorn.io.base.{kind.__name__}")
+            return _unfit(f"its {part} is not a subclass of alpenhorn.io.base.{kind.__name__}")
         if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
-            return _unfit(f"its {part} {cls.__name__} lacks {', '.join(lacking)}")
+            return _unfit(f"its {part} {cls.__name__} does not define {', '.join(lacking)}")
     return ""
 
 
