@@ -22,7 +22,7 @@ _SERVER = (
     r"(?:\?unix_socket=(?P<socket>[^?&#=@:]+))?"
 )
 # The form of a URL with a password, even if mistyped or in place of another value.
-_SECRET = re.compile(r"[A-Za-z]:/|:.*@|passw\w*\s*=", re.DOTALL | re.IGNORECASE)
+_SECRET = r"[A-Za-z]:/|:.*@|passw\w*\s*="
 
 
 class Server(NamedTuple):
@@ -121,4 +121,5 @@ def printable(url: str, credentials: bool = False) -> str:
 
 def may_be_secret(text: str) -> bool:
     """Return whether a text that is not meant as a URL, such as a file's name, may be one with a password."""
-    return _SECRET.search(text) is not None
+    # Compiled here, since only faulty values are searched.
+    return re.search(_SECRET, text, re.DOTALL | re.IGNORECASE) is not None

@@ -129,6 +129,6 @@ class CommandTimedOut(AlpenhornError):
 
 
 class Stopped(AlpenhornError):
-    """The run was asked to stop (SIGINT, SIGTERM) and this piece of work was left where it was."""
+    """The run was asked to stop (SIGINT, SIGTERM, SIGHUP) and this piece of work was left where it was."""
 
     code = Code.RUN_STOPPED

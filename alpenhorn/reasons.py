@@ -1318,6 +1318,12 @@ class Code(_Codes):
         " never initialised (alpenhorn node init {node})",
     )
     """An empty mount point looks like this."""
+    ROOT_NOT_MOUNTED = (
+        "root-not-mounted",
+        "{root} has no file {marker}, which earlier runs have found there: mount the storage of node {node}; or, if"
+        " another disk is to take its place: alpenhorn node init {node}",
+    )
+    """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (
         "root-of-other-node",
         "{root} belongs to node {other}, not to {node}: mount the right storage there, or"
@@ -1451,7 +1457,7 @@ class Code(_Codes):
     )
     """No worker was left, and the system starts no new process."""
     RUN_STOPPED = "run-stopped", "the run was asked to stop"
-    """SIGINT or SIGTERM; the next run goes on."""
+    """SIGINT, SIGTERM or SIGHUP; the next run goes on."""
 
     # --- file systems and limits
 
@@ -1612,7 +1618,9 @@ class Code(_Codes):
         "own-not-made",
         "cannot make {path}: {why}; the user running alpenhorn must be able to write to {root}",
     )
-    """The root is read-only, full, or closed to the user running alpenhorn."""
+    """The root is full, or closed to the user running alpenhorn."""
+    OWN_READ_ONLY = "own-read-only", "cannot make {path}: {why}; mount its file system writable"
+    """The file system of the node is mounted read-only."""
     IDENTITY_DAMAGED = (
         "identity-damaged",
         "the identity file {file} is damaged: {why}; remove it, and the next run takes the medium for another one and"
@@ -1634,6 +1642,11 @@ class Code(_Codes):
         "{root} is not there: is it mounted, and is the node's root right?",
     )
     """The directory of a lock file is missing."""
+    LOCK_FILE_READ_ONLY = (
+        "lock-file-read-only",
+        "cannot open the lock file {path}: {why}; mount its file system writable",
+    )
+    """The file system of the node is mounted read-only."""
     LOCK_FILE_NOT_OPENED = "lock-file-not-opened", "cannot open the lock file {path}: {why}"
     """Nothing is done on a storage that cannot be locked."""
     LOCK_FILE_DENIED = (
@@ -1685,14 +1698,14 @@ class Code(_Codes):
     """The node is left out of the run."""
     LOCK_PROCESS_NOT_STARTED = (
         "lock-process-not-started",
-        "no process can be started for the run lock: {why}",
+        "no process can be started for its run lock: {why}; raise the limit on this user's processes (ulimit -u)",
     )
-    """The system allows no more processes, or has no memory."""
+    """The node is left out of the run; the others continue."""
     LOCK_NOT_TAKEN_AT_STOP = (
         "lock-not-taken-at-stop",
         "its run lock {path} had not been taken when the run was asked to stop",
     )
-    """SIGINT or SIGTERM came first."""
+    """SIGINT, SIGTERM or SIGHUP came first."""
 
     # --- shared roots and inodes
 

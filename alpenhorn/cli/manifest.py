@@ -11,7 +11,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.runs import heard, workers
 from alpenhorn.errors import Refused
-from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MANIFEST
 
 
 @click.command("manifest")

@@ -6,7 +6,7 @@ from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
-from alpenhorn.model.conditions import Condition
+from alpenhorn.model.conditions import IMPORTS, Condition
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan import conditions as scan
 
@@ -30,7 +30,11 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     decided = decide(stored, texts, now, remind, asked.unwatched, lambda one: _looked(one, asked, report))
     record.write(index, host, decided.written, decided.removed)
     # That the nodes are back is said of each.
-    report.over = [_over(one, now, report) for one in decided.over if one.code != Code.RUN_NO_NODE]
+    report.over = [
+        _over(one, now, report)
+        for one in decided.over
+        if one.code != Code.RUN_NO_NODE and not one.subject.startswith(IMPORTS)
+    ]
     if asked.unwatched:
         report.leave_out(met.keys() - decided.told)
 

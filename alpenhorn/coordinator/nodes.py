@@ -245,10 +245,21 @@ def mark_anew(
         _log.info("the root of node %s, formerly %s, bears its name now", job.node.name, job.formerly)
 
 
+def _no_room() -> bool:
+    return False
+
+
 def lock(
-    nodes: Iterable[NodeFact], found: Nodes, asked: Asked, report: Report, stopping: Callable[[], bool]
+    nodes: Iterable[NodeFact],
+    found: Nodes,
+    asked: Asked,
+    report: Report,
+    stopping: Callable[[], bool],
+    make_room: Callable[[], bool] = _no_room,
 ) -> None:
     """Take the run lock of each node that answered; those that another run holds are left out and named.
+
+    Where this user may start no more processes, `make_room` is to end one; it returns False when it cannot.
 
     Raises Busy when another run holds every one of them.
     """
@@ -256,7 +267,7 @@ def lock(
     wanted = [node for node in nodes if not found.answers[node.id].error]
     # In one order, so that two runs that wait for each other's nodes do not wait for ever.
     wanted.sort(key=lambda node: node.id)
-    holders = _holders(wanted, asked, report)
+    holders = _holders(wanted, asked, report, make_room)
     for node in wanted:
         run_lock = holders.get(node.id)
         if run_lock is None:
@@ -296,16 +307,21 @@ def lock(
         )
 
 
-def _holders(nodes: Iterable[NodeFact], asked: Asked, report: Report) -> dict[int, LockHolder]:
+def _holders(
+    nodes: Iterable[NodeFact], asked: Asked, report: Report, make_room: Callable[[], bool]
+) -> dict[int, LockHolder]:
     """A process for each node's run lock, by node id.  All take it side by side, so that one that hangs delays no
     other; but where each waits for other runs they do so one after the other."""
     holders: dict[int, LockHolder] = {}
     for node in nodes:
         assert node.root is not None
-        try:
-            holders[node.id] = LockHolder(os.path.join(node.root, RUN_LOCK))
-        except StorageError as error:
-            leave_out(node, error.reason, report, asked)
+        while node.id not in holders:
+            try:
+                holders[node.id] = LockHolder(os.path.join(node.root, RUN_LOCK))
+            except StorageError as error:
+                if not make_room():
+                    leave_out(node, error.reason, report, asked)
+                    break
     if not asked.wait:
         for holder in holders.values():
             holder.ask()

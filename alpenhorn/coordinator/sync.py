@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from alpenhorn.io.base import TapeNode
 from alpenhorn.kinds import WORK, load
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
@@ -170,37 +169,52 @@ def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     return {node_id: answer.free_b for node_id, answer in answers.items()}
 
 
-@dataclass(eq=False, repr=False)  # as in Context
 class _Session:
     """The rounds of one run."""
 
-    index: Index
-    pool: Pool
-    config: Config
-    asked: Asked
-    watcher: Watcher
-    clock: Callable[[], datetime.datetime]
-    stopping: Callable[[], bool]
-    report: Report
-    run: runs.Run
-    started: float
-    start: topologies.Topology
-    nodes: list[NodeFact]
-    found: node_steps.Nodes
-    judged: media.Found = field(default_factory=media.Found)
-    compare: list[NodeFact] = field(default_factory=list)
-    troubles: Troubles = field(default_factory=Troubles)
-    renewed: float = field(default_factory=time.monotonic)
-    renew_at: float = field(default_factory=lambda: time.monotonic() + RENEW_EVERY)
-    lease: float = LEASE
-    recording: bool = False
-    away: bool = False  # the index, when it was last looked at
-    looked: float = field(default_factory=time.monotonic)
-    whole: WholeRun = field(default_factory=WholeRun)
-    halted: bool = False
-    lists: dict[Kind, Worklist] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(  # no dataclass, as in Context
+        self,
+        index: Index,
+        pool: Pool,
+        config: Config,
+        asked: Asked,
+        watcher: Watcher,
+        clock: Callable[[], datetime.datetime],
+        stopping: Callable[[], bool],
+        report: Report,
+        run: runs.Run,
+        started: float,
+        start: topologies.Topology,
+        nodes: list[NodeFact],
+        found: node_steps.Nodes,
+        judged: media.Found | None = None,
+        compare: Sequence[NodeFact] = (),
+        lease: float = LEASE,
+    ) -> None:
+        self.index = index
+        self.pool = pool
+        self.config = config
+        self.asked = asked
+        self.watcher = watcher
+        self.clock = clock
+        self.stopping = stopping
+        self.report = report
+        self.run = run
+        self.started = started
+        self.start = start
+        self.nodes = nodes
+        self.found = found
+        self.judged = media.Found() if judged is None else judged
+        self.compare = compare
+        self.troubles = Troubles()
+        self.renewed = self.looked = time.monotonic()
+        self.renew_at = self.renewed + RENEW_EVERY
+        self.lease = lease
+        self.recording = False
+        self.away = False  # the index, when it was last looked at
+        self.whole = WholeRun()
+        self.halted = False
+        self.lists: dict[Kind, Worklist] = {}
         self.index.hold_on = self._holds_on
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
 

@@ -4,6 +4,12 @@
 
 from typing import NamedTuple
 
+IMPORTS = "import from "
+"""Prefix of the subjects of files that are not imported.
+
+Their conditions last while a run does not see the file, because unchanged directories are not listed.
+"""
+
 Key = tuple[str, str]
 """The code of the reason, and the node, host or other subject."""
 

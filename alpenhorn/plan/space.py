@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.reasons import Code
 
 
-@dataclass(eq=False, repr=False)
 class _Room:
-    free_b: int | None
-    floor_b: float  # free bytes that must be left
-    total_b: int  # bytes of the files that the index has on the node
-    limit_b: float | None  # of total_b
-    reserve: Callable[[int], int]
-    reserved_b: int = 0
-    coming_b: int = 0
+    """`floor_b`: free bytes that must be left; `total_b`: length of the files that the index has on the node;
+    `limit_b`: of `total_b`."""
+
+    def __init__(
+        self,
+        free_b: int | None,
+        floor_b: float,
+        total_b: int,
+        limit_b: float | None,
+        reserve: Callable[[int], int],
+        reserved_b: int,
+    ) -> None:
+        self.free_b = free_b
+        self.floor_b = floor_b
+        self.total_b = total_b
+        self.limit_b = limit_b
+        self.reserve = reserve
+        self.reserved_b = reserved_b
+        self.coming_b = 0
 
 
 class Space:
@@ -40,9 +50,7 @@ class Space:
         there; `reserve`: from a file's length to the bytes to set aside for it.
         """
         limit = None if node.max_total_gb is None else node.max_total_gb * GIB
-        self._rooms[node.id] = _Room(
-            free_b, node.min_avail_gb * GIB, total_b, limit, reserve, reserved_b=claimed_b
-        )
+        self._rooms[node.id] = _Room(free_b, node.min_avail_gb * GIB, total_b, limit, reserve, claimed_b)
 
     def obstacle(self, node_id: int, size_b: int) -> Code | None:
         """Why a file of that length does not fit; None when it does."""

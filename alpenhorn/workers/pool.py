@@ -188,6 +188,20 @@ class Pool:
             self._set_ready(node_id)
         return out
 
+    def give_up_one(self) -> bool:
+        """End an idle worker for good, to free a process for another purpose; return False if none can be ended."""
+        idle = [worker for worker in self._workers.values() if worker.task is None]
+        if self._size < 2 or len(self._workers) < 2 or not idle:
+            return False
+        number = idle[-1].number
+        self._bury(idle[-1])
+        self._size -= 1
+        if number != self._size and self._size in self._workers:  # worker numbers must stay below the size
+            last = self._workers.pop(self._size)
+            last.number = number
+            self._workers[number] = last
+        return True
+
     def stop(self) -> list[Task]:
         """Ask running tasks to stop cleanly; remove and return the queued ones.  Cannot be undone."""
         self._stopped = True

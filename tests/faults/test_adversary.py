@@ -286,6 +286,20 @@ def disks_exchanged(world: World) -> None:
     world.release_all(FIELD)
 
 
+def disks_rolled_back(world: World) -> None:
+    """Both disks of other hosts are replaced by backups of them from before some files came."""
+    for key in ("v2", "v3"):
+        world.snapshot(key)
+    world.new_files(4)
+    for host in (*HOSTS, *HOSTS):
+        world.sync(host)
+    for key in ("v2", "v3"):
+        world.plug(key)
+        world.destroy(key)
+        world.sync(HOST_OF[key], "", "--only", "pull")
+    world.release_all(FIELD)
+
+
 def index_restored(world: World) -> None:
     """Since the backup one of the copies on other hosts was deleted, and host a has run."""
     world.back_up_index()
@@ -322,6 +336,7 @@ def file_found(world: World) -> None:
     [
         ("unseen", disks_that_died),
         ("exchanged", disks_exchanged),
+        ("rolled_back", disks_rolled_back),
         ("restored", index_restored),
         ("linked", disk_linked),
         ("found", file_found),
