@@ -38,7 +38,7 @@ _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
-class InForce(NamedTuple):
+class CurrentLimit(NamedTuple):
     """The limit in force.
 
     `rate`: bytes per second, 0 for no limit.  `until`: POSIX seconds at which the next one begins, None for
@@ -101,13 +101,13 @@ def seconds_left(rates: Rates, second: int) -> int | None:
     return ahead[0] if ahead else None
 
 
-def in_force(rates: Rates, now: float) -> InForce:
+def in_force(rates: Rates, now: float) -> CurrentLimit:
     """Return the limit at a POSIX time, by the local time of this process."""
     local = time.localtime(now)
     second = local.tm_hour * 3600 + local.tm_min * 60 + min(local.tm_sec, 59)
     left = seconds_left(rates, second)
     if left is None:
-        return InForce(rate_at(rates, second), None)
+        return CurrentLimit(rate_at(rates, second), None)
     days, at = divmod(second + left, DAY)
     # By hours and minutes: when clocks change, seconds since midnight give another time of day.
     hours, minutes = divmod(at // 60, 60)
@@ -115,7 +115,7 @@ def in_force(rates: Rates, now: float) -> InForce:
         (local.tm_year, local.tm_mon, local.tm_mday + days, hours, minutes, at % 60, 0, 0, -1)
     )
     # In the hour repeated at the end of summer time, a time of day may mean the earlier one.
-    return InForce(rate_at(rates, second), until if until > now else now + left)
+    return CurrentLimit(rate_at(rates, second), until if until > now else now + left)
 
 
 def _read_rate(value: Any) -> int | None:

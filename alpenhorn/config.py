@@ -151,11 +151,11 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
         document = _read_file(path, required, faults)
         if document is not None:
             sources.append(path)
-            _take(document, str(path), values, origin, faults)
+            _merge(document, str(path), values, origin, faults)
 
     url = environ.get(URL_VARIABLE)
     if url:
-        _take({"database": {"url": url}}, URL_VARIABLE, values, origin, faults)
+        _merge({"database": {"url": url}}, URL_VARIABLE, values, origin, faults)
     sync = values["sync"]
     if sync.get("archive_copy_count", 2) < 2 and not sync.get("allow_single_copy"):
         faults.append(
@@ -215,7 +215,7 @@ def parse_duration(value: str | float) -> float:
 # --- kinds of values ----------------------------------------------------------------------------------
 
 
-class Kind(NamedTuple):
+class ValueKind(NamedTuple):
     """A kind of value.
 
     `read` converts a TOML value.  It raises ValueError: without arguments if the value is not what is
@@ -248,16 +248,16 @@ def _real_from(low: float) -> Callable[[Any], float]:
     return read
 
 
-def _whole(low: int, high: int) -> Kind:
+def _whole(low: int, high: int) -> ValueKind:
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError
         return value
 
-    return Kind(f"a whole number from {low} to {high}", read)
+    return ValueKind(f"a whole number from {low} to {high}", read)
 
 
-def _duration(above_zero: bool) -> Kind:
+def _duration(above_zero: bool) -> ValueKind:
     def read(value: Any) -> float:
         try:
             seconds = parse_duration(value)
@@ -268,7 +268,7 @@ def _duration(above_zero: bool) -> Kind:
         return seconds
 
     bound = "above 0" if above_zero else "0 or more"
-    return Kind(f'a duration {bound} such as "90s", "50m", "2h" or "1d", or a number of seconds', read)
+    return ValueKind(f'a duration {bound} such as "90s", "50m", "2h" or "1d", or a number of seconds', read)
 
 
 def _read_text(value: Any) -> str:
@@ -384,52 +384,52 @@ EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 LEVELS = ("debug", "info", "warning", "error", "critical")
-_TEXT = Kind("a text that is not empty", _read_text)
-_SWITCH = Kind("true or false", _read_switch)
-_PATH = Kind("an absolute path, or one that starts with ~/", _read_path)
+_TEXT = ValueKind("a text that is not empty", _read_text)
+_SWITCH = ValueKind("true or false", _read_switch)
+_PATH = ValueKind("an absolute path, or one that starts with ~/", _read_path)
 
-KEYS: dict[str, dict[str, Kind]] = {
+KEYS: dict[str, dict[str, ValueKind]] = {
     "database": {
-        "url": Kind(address.EXPECTED, _read_url),
+        "url": ValueKind(address.EXPECTED, _read_url),
         "password_file": _PATH,
         "ssl_ca": _PATH,
         "ssl_cert": _PATH,
         "ssl_key": _PATH,
-        "ssl_mode": Kind(f"one of {', '.join(SSL_MODES)}", _read_ssl_mode),
+        "ssl_mode": ValueKind(f"one of {', '.join(SSL_MODES)}", _read_ssl_mode),
         "read_default_file": _PATH,
         "read_default_group": _TEXT,
         "backup_within": _duration(above_zero=True),
         "backup_dir": _PATH,
     },
     "sync": {
-        "host": Kind("a name of 1 to 64 characters", _read_host),
+        "host": ValueKind("a name of 1 to 64 characters", _read_host),
         "jobs": _whole(1, 512),
         "time_limit": _duration(above_zero=True),
         "archive_copy_count": _whole(1, 100),
         "allow_single_copy": _SWITCH,
-        "auto_verify_min_days": Kind("a number, 0 or more", _real_from(0)),
+        "auto_verify_min_days": ValueKind("a number, 0 or more", _real_from(0)),
         "import_settle": _duration(above_zero=False),
-        "delete_limit": Kind('a share such as "10%", or a number of files', _read_delete_limit),
+        "delete_limit": ValueKind('a share such as "10%", or a number of files', _read_delete_limit),
         "keeper_seen_within": _duration(above_zero=True),
         "trust_unseen": _SWITCH,
-        "delete_evidence": Kind('"index" or "stat"', _read_evidence),
+        "delete_evidence": ValueKind('"index" or "stat"', _read_evidence),
         "remind_after": _duration(above_zero=False),
         "stuck_after": _duration(above_zero=True),
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),
-        "pull_bytes_per_second": Kind("a number, 0 (no limit) or more", _real_from(0)),
-        "ssh": Kind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
+        "pull_bytes_per_second": ValueKind("a number, 0 (no limit) or more", _real_from(0)),
+        "ssh": ValueKind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,
-        "bwlimit": Kind("a bandwidth limit", _read_bwlimit),
+        "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
         "stall_timeout": _duration(above_zero=False),
     },
     "import": {
-        "pattern": Kind("tables, each headed [[import.pattern]]", _read_patterns),
+        "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),
     },
     "log": {
-        "level": Kind(f"one of {', '.join(LEVELS)}", _read_level),
+        "level": ValueKind(f"one of {', '.join(LEVELS)}", _read_level),
         "file": _PATH,
         "syslog": _SWITCH,
     },
@@ -466,7 +466,7 @@ def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] 
     return None
 
 
-def _take(
+def _merge(
     document: Mapping[str, Any],
     source: str,
     values: dict[str, dict[str, Any]],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from alpenhorn.model.tasks import Kind
+from alpenhorn.model.tasks import TaskKind
 
 
 class WorkKind(NamedTuple):
@@ -22,7 +22,7 @@ class WorkKind(NamedTuple):
     """
 
     name: str
-    tasks: tuple[Kind, ...]
+    tasks: tuple[TaskKind, ...]
     pending: str
     worklist: str
     preview: str
@@ -33,21 +33,21 @@ class WorkKind(NamedTuple):
 WORK = (
     WorkKind(
         "import",
-        (Kind.IMPORT, Kind.SURVEY, Kind.SEARCH, Kind.REMEMBER),
+        (TaskKind.IMPORT, TaskKind.SURVEY, TaskKind.SEARCH, TaskKind.REMEMBER),
         "alpenhorn.scan.work:imports",
         "alpenhorn.coordinator.imports:Imports",
         "alpenhorn.coordinator.preview:imports",
     ),
     WorkKind(
         "tape",
-        (Kind.TAPE,),
+        (TaskKind.TAPE,),
         "alpenhorn.scan.work:tape",
         "alpenhorn.coordinator.tape:Tapes",
         "alpenhorn.coordinator.preview:tape",
     ),
     WorkKind(
         "delete",
-        (Kind.DELETE,),
+        (TaskKind.DELETE,),
         "alpenhorn.scan.work:deletions",
         "alpenhorn.coordinator.deletions:Deletions",
         "alpenhorn.coordinator.preview:deletions",
@@ -55,14 +55,14 @@ WORK = (
     ),
     WorkKind(
         "check",
-        (Kind.CHECK,),
+        (TaskKind.CHECK,),
         "alpenhorn.scan.work:checks",
         "alpenhorn.coordinator.checks:Checks",
         "alpenhorn.coordinator.preview:checks",
     ),
     WorkKind(
         "pull",
-        (Kind.PULL,),
+        (TaskKind.PULL,),
         "alpenhorn.scan.work:pulls",
         "alpenhorn.coordinator.pulls:Pulls",
         "alpenhorn.coordinator.preview:pulls",
@@ -76,7 +76,7 @@ class Handler(NamedTuple):
     """The function that carries out a type of job in a worker.
 
     It is called with the job, the storage object of the job's node, and the fields of
-    `alpenhorn.workers.worker.Surroundings` named in `takes`.
+    `alpenhorn.workers.worker.JobContext` named in `takes`.
     """
 
     target: str

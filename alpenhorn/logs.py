@@ -117,7 +117,7 @@ def _log_file(path: str) -> logging.Handler:
 def _system_log() -> logging.Handler:
     from logging.handlers import SysLogHandler  # not at the top: 6 ms, and few use it
 
-    class SystemLog(_SaysOnce, SysLogHandler):
+    class SystemLog(_ReportsOnce, SysLogHandler):
         what = "cannot write to the system log /dev/log (set syslog = false in [log])"
 
     handler = SystemLog("/dev/log")  # without one, each record is an attempt to connect
@@ -125,7 +125,7 @@ def _system_log() -> logging.Handler:
     return handler
 
 
-class _SaysOnce(logging.Handler):
+class _ReportsOnce(logging.Handler):
     """A handler that reports once, without a traceback, that it cannot write."""
 
     what = ""
@@ -137,7 +137,7 @@ class _SaysOnce(logging.Handler):
             print(harmless(f"alpenhorn: {self.what}: {sys.exc_info()[1]}"), file=sys.stderr)
 
 
-class _LogFile(_SaysOnce, logging.FileHandler):
+class _LogFile(_ReportsOnce, logging.FileHandler):
     """A replacement for logging.handlers.WatchedFileHandler, whose import takes longer than this whole module."""
 
     def __init__(self, path: str) -> None:
@@ -183,7 +183,7 @@ class _Brief(logging.Formatter):
         return f"alpenhorn: {record.levelname.lower()}: {harmless(record.getMessage())}"
 
 
-class _Forward(_SaysOnce):
+class _Forward(_ReportsOnce):
     what = "invalid log message"
 
     def __init__(self, send: Callable[[Record], None]) -> None:

@@ -18,7 +18,7 @@ from alpenhorn.reasons import code_in_json, code_of
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Kept
     from alpenhorn.coordinator.report import Report
-    from alpenhorn.model.reconcile import Finding
+    from alpenhorn.model.reconcile import Difference
 
 EXAMPLES = 5  # of each kind and node
 EPOCH = datetime(1970, 1, 1)
@@ -150,7 +150,7 @@ def _examples(one: Compared) -> Iterator[str]:
         yield f"{one.node.name}: {newer} not listed, newer than --min-age"
 
 
-def _detail(finding: Finding) -> str:
+def _detail(finding: Difference) -> str:
     from alpenhorn.cli import output
 
     details = []
@@ -225,7 +225,7 @@ def _array(kind: str, kept: Kept) -> None:
         separator = ",\n   "
 
 
-def _shaped(kind: str, finding: Finding) -> dict[str, Any]:
+def _shaped(kind: str, finding: Difference) -> dict[str, Any]:
     shaped: dict[str, Any] = {"path": finding.path}
     if kind in ("differing", "back", "dark"):
         shaped |= {

@@ -22,10 +22,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, BinaryIO
 
-from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, in_words, offered, plugins
+from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, exception_text, offered, plugins
 from alpenhorn.io.base import Node
 from alpenhorn.model.imports import Detected, ImportedFile
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.reasons import Code, Why
 
 Callback = Callable[[ImportedFile, Any], None]
@@ -80,7 +80,7 @@ def detectors() -> tuple[Plugin, ...]:
     return tuple(plugins(IMPORT_DETECT, _fault))
 
 
-def ask(found: Found, view: NodeView) -> Detected:
+def ask(found: FoundFile, view: NodeView) -> Detected:
     """Call the detectors in turn until one claims the file or fails.
 
     A detector that cannot be loaded is reported only if no other claims the file.
@@ -99,11 +99,13 @@ def ask(found: Found, view: NodeView) -> Detected:
         except (
             BaseException
         ) as error:  # anything a package raises; nothing interrupts a worker by an exception
-            return Detected(found, error=Code.DETECTOR_FAILED(detector=plugin.name, why=in_words(error)))
+            return Detected(
+                found, error=Code.DETECTOR_FAILED(detector=plugin.name, why=exception_text(error))
+            )
     return Detected(found, error=unusable)
 
 
-def _detected(found: Found, plugin: Plugin, answer: Any) -> Detected:
+def _detected(found: FoundFile, plugin: Plugin, answer: Any) -> Detected:
     acq, callback = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
     if not isinstance(acq, str) or not (callback is None or callable(callback)):
         return Detected(

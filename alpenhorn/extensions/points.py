@@ -74,11 +74,11 @@ def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], Why]) -> Plugin:
     except KeyboardInterrupt:
         raise
     except BaseException as raised:
-        return found._replace(error=Code.PLUGIN_NOT_LOADED(why=in_words(raised)))
+        return found._replace(error=Code.PLUGIN_NOT_LOADED(why=exception_text(raised)))
     return found._replace(error=error) if error else found._replace(loaded=loaded)
 
 
-def in_words(error: BaseException) -> str:
+def exception_text(error: BaseException) -> str:
     """Return the text of a package's exception, whose repr may itself fail, in one line."""
     try:
         return text(repr(error))

@@ -12,7 +12,7 @@ from typing import Any
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions import points
-from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, is_ours, strangers
+from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, guarded, is_built_in
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model.nodes import GroupFact, NodeFact
@@ -27,7 +27,7 @@ def storage_class(name: str | None) -> StorageClass:
     name = name or "Default"
     if name in BUILT_IN:
         return built_in(name)
-    found = _brought(name)
+    found = _of_package(name)
     if found is None:
         raise StorageError(Code.STORAGE_CLASS_UNKNOWN(name=repr(name), known=", ".join(BUILT_IN)))
     if found.loaded is None:
@@ -37,7 +37,7 @@ def storage_class(name: str | None) -> StorageClass:
 
 
 @cache  # failures too, or loading would be tried again for each node
-def _brought(name: str) -> points.Plugin | None:
+def _of_package(name: str) -> points.Plugin | None:
     return points.named(points.IO, name, _fault)
 
 
@@ -56,9 +56,9 @@ def node_io(node: NodeFact) -> Node:
     if cls is None:
         raise StorageError(Code.STORAGE_CLASS_FOR_GROUPS(name=node.io_class, node=node.name))
     owner = f"node {node.name}"
-    with strangers(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
+    with guarded(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
         made = cls(node, parse_settings(owner, node.io_config))
-        if not is_ours(cls):
+        if not is_built_in(cls):
             check_node(made)
         return made
 
@@ -66,15 +66,15 @@ def node_io(node: NodeFact) -> Node:
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
     """Return the group's object; `nodes`: its active nodes on this host.  Raises StorageError."""
     cls, settings = _group_class(group)
-    with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
+    with guarded(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
         made = cls(group, nodes, settings)
-        return made if is_ours(cls) else GuardedGroup(made)
+        return made if is_built_in(cls) else GuardedGroup(made)
 
 
 def check_group(group: GroupFact) -> None:
     """Raise StorageError for an unknown class or settings that are invalid for any nodes."""
     cls, settings = _group_class(group)
-    with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
+    with guarded(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
         cls.check_settings(group, settings)
 
 
@@ -84,9 +84,9 @@ def remote_io(node: NodeFact) -> Remote:
     cls = storage_class(node.io_class).remote or built_in("Default").remote
     assert cls is not None
     owner = f"node {node.name}"
-    with strangers(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
+    with guarded(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
         made = cls(node, parse_settings(owner, node.io_config))
-        return made if is_ours(cls) else GuardedRemote(made)
+        return made if is_built_in(cls) else GuardedRemote(made)
 
 
 def _refuse(fault: Why) -> None:
@@ -105,19 +105,19 @@ def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
 def _fault(found: Any) -> Why:
     """Return why an object is not a storage class; "" if it is one."""
     if not isinstance(found, StorageClass):
-        return _unfit(f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass")
+        return _invalid(f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass")
     if found == (None, None, None):
-        return _unfit("its StorageClass has no node, group or remote")
+        return _invalid("its StorageClass has no node, group or remote")
     for part, kind in (("node", Node), ("group", Group), ("remote", Remote)):
         cls = getattr(found, part)
         if cls is None:
             continue
         if not (isinstance(cls, type) and issubclass(cls, kind)):
-            return _unfit(f"its {part} is not a subclass of alpenhorn.io.base.{kind.__name__}")
+            return _invalid(f"its {part} is not a subclass of alpenhorn.io.base.{kind.__name__}")
         if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
-            return _unfit(f"its {part} {cls.__name__} does not define {', '.join(lacking)}")
+            return _invalid(f"its {part} {cls.__name__} does not define {', '.join(lacking)}")
     return ""
 
 
-def _unfit(detail: str) -> Reason:
+def _invalid(detail: str) -> Reason:
     return Code.PLUGIN_NOT_A_STORAGE_CLASS(detail=detail)

@@ -12,7 +12,7 @@ from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
 from types import TracebackType
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.fs.paths import Below, check_relative, not_followed
+from alpenhorn.fs.paths import TreeOpener, check_relative, not_followed
 from alpenhorn.fs.sharing import share
 from alpenhorn.fs.syscalls import flush
 from alpenhorn.fs.tree_lock import TreeLock
@@ -96,7 +96,7 @@ def prune(
     """
     removed: list[str] = []
     first: OSError | UnsafePath | None = None
-    with lock.down(timeout), Below(root) as below:
+    with lock.down(timeout), TreeOpener(root) as below:
         for directory in directories:
             try:
                 _prune(below, directory, removed)
@@ -107,7 +107,7 @@ def prune(
     return removed
 
 
-def _prune(below: Below, directory: str, removed: list[str]) -> None:
+def _prune(below: TreeOpener, directory: str, removed: list[str]) -> None:
     while directory:
         try:
             parent, name = below.parent(check_relative(directory))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.syscalls import flush, syncfs
 from alpenhorn.reasons import Code
 
@@ -39,7 +39,7 @@ class Flusher:
             )
         except OSError as error:
             raise StorageError(Code.ROOT_NOT_OPENED(root=root, why=error.strerror)) from None
-        self._below = Below(self._root)
+        self._below = TreeOpener(self._root)
         self._devices = {os.fstat(self._root).st_dev: self._root}
         self._writable = not _read_only(self._root)
         self._first: list[int] = []

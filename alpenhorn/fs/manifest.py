@@ -40,7 +40,7 @@ _ESCAPE = re.compile(rb"\\[\\nr]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
-class Entry(NamedTuple):
+class ManifestEntry(NamedTuple):
     """An entry of a manifest.
 
     `key`: the path as returned by `key`.  `lines`: its two lines.  `acq_b`: the bytes of the path that name
@@ -90,7 +90,7 @@ def end(files: int, size_b: int) -> bytes:
     return b"# end %d %d\n" % (files, size_b)
 
 
-def entries(file: BinaryIO) -> Iterator[Entry]:
+def entries(file: BinaryIO) -> Iterator[ManifestEntry]:
     """Yield the entries of a manifest, read from its start.
 
     Raises ValueError, possibly after some entries, if it is damaged; OSError.
@@ -108,7 +108,7 @@ def entries(file: BinaryIO) -> Iterator[Entry]:
                 raise ValueError(f"invalid line: {of_file[:80]!r}")
             files += 1
             total_b += int(size[1])
-            yield Entry(
+            yield ManifestEntry(
                 found[1] + found[3],
                 int(size[1]),
                 line + of_file,

@@ -39,17 +39,17 @@ _DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
 def exclusive(byte: int) -> bytes:
-    """Return the request for an exclusive lock on one byte, for `LockFile.take`."""
+    """Return the request for an exclusive lock on one byte, for `LockFile.acquire`."""
     return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
 
 
 def shared(byte: int) -> bytes:
-    """Return the request for a shared lock on one byte, for `LockFile.take`."""
+    """Return the request for a shared lock on one byte, for `LockFile.acquire`."""
     return _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, byte, 1, 0)
 
 
 def unlocked(byte: int) -> bytes:
-    """Return the request to release one byte, for `LockFile.drop`."""
+    """Return the request to release one byte, for `LockFile.release`."""
     return _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0)
 
 
@@ -86,7 +86,7 @@ class LockFile:
         """True after `close`, and in a child forked after the file was opened."""
         return self.fd < 0
 
-    def take(
+    def acquire(
         self, request: bytes, deadline: float | None, stopping: Callable[[], bool] | None = None
     ) -> bool:
         """Take the lock of `request`; return False if another holder still has it at `deadline`.
@@ -114,7 +114,7 @@ class LockFile:
             pause = min(2 * pause, _LONGEST_PAUSE)
         return True
 
-    def drop(self, request: bytes) -> None:
+    def release(self, request: bytes) -> None:
         """Release the lock of `request`.  Raises StorageError if the file system fails."""
         self._call(fcntl.F_OFD_SETLK, request)
 
@@ -160,7 +160,7 @@ class LockFile:
         return True
 
 
-def take_current(
+def acquire_current(
     path: str,
     request: bytes,
     deadline: float | None,
@@ -172,13 +172,13 @@ def take_current(
 
     `file`: the file opened earlier, if any; closed if another one is at `path` now.  `root`: as for
     `LockFile`.  Returns the locked file, or None (with nothing left open) after `deadline`.  Raises as
-    `LockFile` and its `take`, with nothing left open.
+    `LockFile` and its `acquire`, with nothing left open.
     """
     try:
         for _ in range(_REOPENINGS):
             if file is None or file.closed:
                 file = LockFile(path, root)
-            if not file.take(request, deadline, stopping):
+            if not file.acquire(request, deadline, stopping):
                 file.close()
                 return None
             # Otherwise the holder of a replaced file would exclude nobody.
@@ -193,7 +193,7 @@ def take_current(
 
 
 def deadline_after(timeout: float | None, blocking: bool) -> float | None:
-    """Return the deadline for `LockFile.take` in `timeout` seconds (None: no limit)."""
+    """Return the deadline for `LockFile.acquire` in `timeout` seconds (None: no limit)."""
     if not blocking:
         return float("-inf")
     return None if timeout is None else time.monotonic() + timeout

@@ -47,11 +47,11 @@ def open_below(root: str | int, path: str, flags: int, mode: int = 0o600) -> int
     Returns a descriptor that the caller closes.  Raises UnsafePath for a path that leads out of the root or
     through a symbolic link, and OSError.
     """
-    with Below(root) as below:
+    with TreeOpener(root) as below:
         return below.open(path, flags, mode)
 
 
-class Below:
+class TreeOpener:
     """Open paths below a root; the last directory stays open for the next file in it."""
 
     def __init__(self, root: str | int) -> None:
@@ -60,7 +60,7 @@ class Below:
         self._last: str | None = None
         self._last_fd = -1
 
-    def __enter__(self) -> Below:
+    def __enter__(self) -> TreeOpener:
         return self
 
     def __exit__(
@@ -142,7 +142,7 @@ _KINDS = {
 def irregular(root: str, path: str) -> str:
     """Return what is at a path instead of a regular file; "" for a regular file, and if it cannot be determined."""
     try:
-        with Below(root) as below:
+        with TreeOpener(root) as below:
             directory, name = below.parent(path)
             return kind(os.stat(name, dir_fd=directory, follow_symlinks=False))
     except (OSError, UnsafePath):

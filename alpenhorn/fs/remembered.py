@@ -30,7 +30,7 @@ _CHECKSUM_B = 8
 _LONGEST_HEADING_B = 2**16
 _BLOCK_B = 2**18
 
-Entry = tuple[bytes, bytes]
+MemoryEntry = tuple[bytes, bytes]
 """(times and path, below), as in the file."""
 
 
@@ -77,7 +77,7 @@ class Memory:
             offset += len(block)
         return os.pread(self._fd, _CHECKSUM_B + 1, offset) == _in_digits(checksum)
 
-    def some(self, offset: int) -> tuple[list[Entry], int]:
+    def some(self, offset: int) -> tuple[list[MemoryEntry], int]:
         """Return some thousand entries from `offset` on, and the offset after them; no entries at the end.
 
         Raises OSError.
@@ -93,7 +93,7 @@ class Memory:
         used = split[: 2 * pairs]
         return list(zip(used[::2], used[1::2], strict=True)), offset + sum(map(len, used)) + len(used)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[MemoryEntry]:
         """Yield all entries.  Raises OSError."""
         offset = self.start
         while True:
@@ -103,23 +103,23 @@ class Memory:
             yield from entries
 
 
-def fields(entry: Entry) -> tuple[bytes, bytes, bytes]:
+def fields(entry: MemoryEntry) -> tuple[bytes, bytes, bytes]:
     """Return mtime, ctime and path.  Raises ValueError for an invalid entry."""
     mtime, ctime, path = entry[0].split(b" ", 2)
     return mtime, ctime, path
 
 
-def stamp(entry: Entry) -> Stamp:
+def stamp(entry: MemoryEntry) -> Stamp:
     """Raises ValueError for an invalid entry."""
     mtime, ctime, path = fields(entry)
     return Stamp(os.fsdecode(path), int(mtime), int(ctime), os.fsdecode(entry[1]))
 
 
-def entry_of(one: Stamp) -> Entry:
+def entry_of(one: Stamp) -> MemoryEntry:
     return b"%d %d %s" % (one.mtime_ns, one.ctime_ns, os.fsencode(one.path)), os.fsencode(one.below)
 
 
-def write(fd: int, heading: str, entries: Iterable[Entry]) -> None:
+def write(fd: int, heading: str, entries: Iterable[MemoryEntry]) -> None:
     """Write a memory to an empty open file.  Raises OSError.
 
     Needs no flush: the checksum detects what a power cut leaves of it.
@@ -132,7 +132,7 @@ def write(fd: int, heading: str, entries: Iterable[Entry]) -> None:
         file.write(_in_digits(checksum))
 
 
-def _parts(heading: str, entries: Iterable[Entry]) -> Iterator[bytes]:
+def _parts(heading: str, entries: Iterable[MemoryEntry]) -> Iterator[bytes]:
     yield _MAGIC + os.fsencode(heading) + b"\0"
     for times_and_path, below in entries:
         yield times_and_path + b"\0" + below + b"\0"

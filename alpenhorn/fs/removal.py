@@ -16,11 +16,11 @@ from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.fs.abilities import alias, folds
 from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.paths import Below, check_relative, kind
+from alpenhorn.fs.paths import TreeOpener, check_relative, kind
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code, Reason
 
-PATIENCE = (
+LOCK_SECONDS = (
     30.0  # seconds to wait for pulls placing files; then empty directories are left to the next deletion
 )
 
@@ -32,11 +32,11 @@ class Differs(AlpenhornError):
         super().__init__(why)
 
 
-def accept(entry: Entry) -> None:
+def accept(entry: DirectoryEntry) -> None:
     """Allow every removal."""
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """A name in a directory: the status of its file, and the directory's device and inode."""
 
     status: os.stat_result
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
     def inode(self) -> tuple[int, int]:
         return self.status.st_dev, self.status.st_ino
 
-    def is_same_name(self, other: Entry) -> bool:
+    def is_same_name(self, other: DirectoryEntry) -> bool:
         """Return whether both are the same name, found in two ways, and not two hard links of one file."""
         return (self.directory, self.name) == (other.directory, other.name)
 
@@ -67,7 +67,7 @@ class OpenRoot:
             raise StorageError(Code.ROOT_NOT_OPENED(root=root, why=error.strerror)) from None
         self._at_end = ExitStack()
         self._at_end.callback(os.close, self._root)
-        self._below = Below(self._root)
+        self._below = TreeOpener(self._root)
         self._at_end.callback(self._below.close)
         try:
             self.check()
@@ -90,7 +90,7 @@ class OpenRoot:
         """Raise StorageError if the storage cannot be used any more."""
         self._check(self._root)
 
-    def look(self, path: str, size_b: int | None) -> Entry:
+    def look(self, path: str, size_b: int | None) -> DirectoryEntry:
         """Return the entry of a regular file without reading it.
 
         `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError
@@ -116,7 +116,7 @@ class Removal(OpenRoot):
             raise
 
     def remove(
-        self, path: str, size_b: int | None, decide: Callable[[Entry], None] = accept
+        self, path: str, size_b: int | None, decide: Callable[[DirectoryEntry], None] = accept
     ) -> os.stat_result:
         """Remove a regular file, and return its status.
 
@@ -156,18 +156,18 @@ class Removal(OpenRoot):
         Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion tries again.
         """
         # The lock file too must be on this storage, whatever is mounted at the root by now.
-        lock = TreeLock(f"/proc/self/fd/{self._root}", PATIENCE, stopping)
+        lock = TreeLock(f"/proc/self/fd/{self._root}", LOCK_SECONDS, stopping)
         try:
             prune(self._root, self._directories, lock)
         finally:
             lock.close()
 
 
-def _look(directory: int, name: str, size_b: int | None) -> Entry:
+def _look(directory: int, name: str, size_b: int | None) -> DirectoryEntry:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if found := kind(status):
         raise Differs(Code.COPY_IRREGULAR(found=found))
     if size_b is not None and status.st_size != size_b:
         raise Differs(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
     parent = os.fstat(directory)
-    return Entry(status, (parent.st_dev, parent.st_ino), name)
+    return DirectoryEntry(status, (parent.st_dev, parent.st_ino), name)

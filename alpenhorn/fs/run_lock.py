@@ -19,7 +19,7 @@ from alpenhorn.fs.own import PRIVATE, open_own
 
 RUN_LOCK = f"{PRIVATE}/run.lock"
 
-_TAKE = ofd.exclusive(0)
+_LOCK = ofd.exclusive(0)
 
 # The holder's line is padded to this length, so that it is overwritten completely and never truncated.
 _LINE_B = 160
@@ -57,7 +57,7 @@ class RunLock:
         if self.held:
             return True
         deadline = ofd.deadline_after(timeout, blocking=wait)
-        self._file = ofd.take_current(self.path, _TAKE, deadline, None, self._root)
+        self._file = ofd.acquire_current(self.path, _LOCK, deadline, None, self._root)
         if self._file is None:
             return False
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())

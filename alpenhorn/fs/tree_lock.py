@@ -24,15 +24,15 @@ from alpenhorn.reasons import Code
 LOCK_NAME = ".alpenhorn.lock"
 
 # Seconds that a worker waits for the lock: it is held for a few renames, and a pull's deadline is longer.
-PATIENCE = 60.0
+LOCK_SECONDS = 60.0
 
 _GATE, _UP, _DOWN, _PROBE = range(4)
 
-_TAKE_GATE = ofd.exclusive(_GATE)
-_DROP_GATE = ofd.unlocked(_GATE)
+_LOCK_GATE = ofd.exclusive(_GATE)
+_UNLOCK_GATE = ofd.unlocked(_GATE)
 
 
-class State(NamedTuple):
+class LockState(NamedTuple):
     """One of the two states, with the lock requests for entering and leaving it."""
 
     name: str
@@ -42,8 +42,8 @@ class State(NamedTuple):
     drained: bytes
 
 
-UP = State("up", ofd.shared(_UP), ofd.unlocked(_UP), ofd.exclusive(_DOWN), ofd.unlocked(_DOWN))
-DOWN = State("down", ofd.shared(_DOWN), ofd.unlocked(_DOWN), ofd.exclusive(_UP), ofd.unlocked(_UP))
+UP = LockState("up", ofd.shared(_UP), ofd.unlocked(_UP), ofd.exclusive(_DOWN), ofd.unlocked(_DOWN))
+DOWN = LockState("down", ofd.shared(_DOWN), ofd.unlocked(_DOWN), ofd.exclusive(_UP), ofd.unlocked(_UP))
 
 
 class LockOrderError(AlpenhornError):
@@ -100,10 +100,10 @@ class TreeLock:
         self.stopping = stopping
         self.path = os.path.join(self.root, LOCK_NAME)
         self._file: ofd.LockFile | None = None
-        self._state: State | None = None
+        self._state: LockState | None = None
         self._depth = 0
 
-    def up(self, timeout: float | None = None, blocking: bool = True) -> Entry:
+    def up(self, timeout: float | None = None, blocking: bool = True) -> LockContext:
         """Return a context for creating directories and placing files.
 
         `timeout`: maximum seconds for the whole wait, None for the object's default.  Without `blocking`,
@@ -111,42 +111,42 @@ class TreeLock:
         LockTimeout, LockOrderError (at once, if this holder has it down), and StorageError if the lock file
         cannot be opened or locked; nothing is held then.
         """
-        return Entry(self, UP, timeout, blocking)
+        return LockContext(self, UP, timeout, blocking)
 
-    def down(self, timeout: float | None = None, blocking: bool = True) -> Entry:
+    def down(self, timeout: float | None = None, blocking: bool = True) -> LockContext:
         """Return a context for removing directories; otherwise as `up`."""
-        return Entry(self, DOWN, timeout, blocking)
+        return LockContext(self, DOWN, timeout, blocking)
 
     def close(self) -> None:
         """Release everything and close the file; it is opened again when needed."""
         if self._file is not None:
             self._file.close()
 
-    def _enter(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
+    def _enter(self, state: LockState, timeout: float | None, blocking: bool) -> ofd.LockFile:
         file = self._file
         if self._depth and file is not None and not file.closed:
             if state is not self._state:
                 raise LockOrderError(f"{self.root}: asked for {state.name} while holding the other state")
             self._depth += 1
             return file
-        self._file = file = self._take(state, timeout, blocking)
+        self._file = file = self._acquire(state, timeout, blocking)
         self._state = state
         self._depth = 1
         return file
 
-    def _take(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
+    def _acquire(self, state: LockState, timeout: float | None, blocking: bool) -> ofd.LockFile:
         timeout = self.seconds if timeout is None else timeout
         deadline = ofd.deadline_after(timeout, blocking)
-        file = ofd.take_current(self.path, _TAKE_GATE, deadline, self._file, stopping=self.stopping)
-        waited_for = _TAKE_GATE
+        file = ofd.acquire_current(self.path, _LOCK_GATE, deadline, self._file, stopping=self.stopping)
+        waited_for = _LOCK_GATE
         if file is not None:
             try:
                 for waited_for in (state.own, state.drain):
-                    if not file.take(waited_for, deadline, self.stopping):
+                    if not file.acquire(waited_for, deadline, self.stopping):
                         break
                 else:
-                    file.drop(state.drained)
-                    file.drop(_DROP_GATE)
+                    file.release(state.drained)
+                    file.release(_UNLOCK_GATE)
                     return file
             except BaseException:
                 file.close()
@@ -163,27 +163,27 @@ class TreeLock:
         except OSError:
             return []
 
-    def _leave(self, file: ofd.LockFile, state: State) -> None:
+    def _leave(self, file: ofd.LockFile, state: LockState) -> None:
         if file.closed:
             # `close` was called inside, or this is a forked child, which would release its parent's lock.
             return
         self._depth -= 1
         if self._depth == 0:
             try:
-                file.drop(state.leave)
+                file.release(state.leave)
             except BaseException:
                 file.close()
                 raise
 
 
-class Entry:
+class LockContext:
     """The context manager returned by `TreeLock.up` and `TreeLock.down`; enter it once."""
 
     __slots__ = ("_blocking", "_file", "_lock", "_state", "_timeout")
 
     _file: ofd.LockFile
 
-    def __init__(self, lock: TreeLock, state: State, timeout: float | None, blocking: bool) -> None:
+    def __init__(self, lock: TreeLock, state: LockState, timeout: float | None, blocking: bool) -> None:
         self._lock = lock
         self._state = state
         self._timeout = timeout
@@ -205,6 +205,6 @@ def probe_locks(root: str | os.PathLike[str]) -> None:
     """
     file = ofd.LockFile(os.path.join(os.fspath(root), LOCK_NAME))
     try:
-        file.take(ofd.exclusive(_PROBE), ofd.deadline_after(None, blocking=False))
+        file.acquire(ofd.exclusive(_PROBE), ofd.deadline_after(None, blocking=False))
     finally:
         file.close()

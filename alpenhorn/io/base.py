@@ -22,7 +22,7 @@ from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code, Reason, Why
 
 if TYPE_CHECKING:
-    from alpenhorn.model.tape import Told
+    from alpenhorn.model.tape import TapeState
 
 PROBE_SECONDS = 30.0
 MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
@@ -49,7 +49,7 @@ class WrongSettings(StorageError):
         return f"{self.fault} (alpenhorn {kind} modify {name} {self.option})"
 
 
-class Misfit(NamedTuple):
+class Refusal(NamedTuple):
     """Why no node of a group takes a file now.  `waits`: this is normal and is not reported as a problem."""
 
     reason: Reason
@@ -97,12 +97,12 @@ class Group(ABC):
         """
         return
 
-    def refuses(self, source: NodeFact) -> Misfit | None:
+    def refuses(self, source: NodeFact) -> Refusal | None:
         """Return why no file of that node can be pulled here; None if files can."""
         return None
 
     @abstractmethod
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         """Return the id of the node that takes the file, or why no node takes it."""
 
 
@@ -245,7 +245,7 @@ class TapeNode(Node):
         """Return the maximum duration of a job that looks at this number of files."""
 
     @abstractmethod
-    def where(self, paths: Sequence[str]) -> dict[str, Told]:
+    def where(self, paths: Sequence[str]) -> dict[str, TapeState]:
         """Return where each file is.  Raises StorageError if that is unknown for all of them."""
 
     @abstractmethod

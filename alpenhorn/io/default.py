@@ -21,8 +21,8 @@ from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.io.base import (
     MARKER_BYTES,
     Group,
-    Misfit,
     Node,
+    Refusal,
     Remote,
     Room,
     StorageClass,
@@ -250,10 +250,10 @@ class DefaultGroup(Group):
             names = ", ".join(sorted(node.name for node in nodes))
             raise StorageError(Code.GROUP_WITH_SEVERAL_NODES(group=group.name, nodes=names))
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         node = self.nodes[0]
         why = room.obstacle(node.id, pull.size_b or 0)
-        return Misfit(why) if why else node.id
+        return Refusal(why) if why else node.id
 
 
 class DefaultRemote(Remote):

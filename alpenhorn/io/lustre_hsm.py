@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import TreeOpener, check_relative
 from alpenhorn.io import lfs
-from alpenhorn.io.base import Group, Misfit, Room, StorageClass, TapeNode, wrong_setting
+from alpenhorn.io.base import Group, Refusal, Room, StorageClass, TapeNode, wrong_setting
 from alpenhorn.io.default import DefaultRemote, is_number
 from alpenhorn.io.lustre_quota import LustreQuotaNode
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
-from alpenhorn.model.tape import Told, Where
+from alpenhorn.model.tape import Location, TapeState
 from alpenhorn.reasons import Code, Why, from_outside, headed, within
 
 NAME = "LustreHSM"
@@ -113,9 +113,9 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     # --- where files are -------------------------------------------------------------------------------
 
-    def where(self, paths: Sequence[str]) -> dict[str, Told]:
+    def where(self, paths: Sequence[str]) -> dict[str, TapeState]:
         unsafe = self._unsafe(paths)
-        told = {path: Told(None, from_outside(why)) for path, why in unsafe.items()}
+        told = {path: TapeState(None, from_outside(why)) for path, why in unsafe.items()}
         released: list[str] = []
         for path, answer in self._tell("hsm_state", [p for p in paths if p not in unsafe], lfs.STATE):
             if isinstance(answer, str):
@@ -125,14 +125,14 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
             if lfs.RELEASED not in words:
                 told[path] = _on_disk(words)
             elif lfs.LOST in words:
-                told[path] = Told(None, LOST)
+                told[path] = TapeState(None, LOST)
             else:
                 released.append(path)
         for path, answer in self._tell("hsm_action", released, lfs.ACTION):
             if isinstance(answer, str):
                 told[path] = _refused(answer)
             else:
-                told[path] = Told(Where.COMING if lfs.RESTORE in answer[0] else Where.TAPE)
+                told[path] = TapeState(Location.COMING if lfs.RESTORE in answer[0] else Location.TAPE)
         return told
 
     def restore(self, paths: Sequence[str]) -> dict[str, str]:
@@ -143,13 +143,13 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
         # Look again: changes written meanwhile would be on disk only.
         told = self.where(paths)
         kept = {path: why for path in paths if (why := _must_stay(told[path]))}
-        there = [path for path in paths if path not in kept and told[path].where is Where.BOTH]
+        there = [path for path in paths if path not in kept and told[path].where is Location.BOTH]
         return kept | self._change("hsm_release", there)
 
     def _unsafe(self, paths: Sequence[str]) -> dict[str, str]:
         """Return the paths to withhold from lfs, which would follow a symbolic link out of the node, and why."""
         found: dict[str, str] = {}
-        with Below(self.root) as below:
+        with TreeOpener(self.root) as below:
             for path in paths:
                 try:
                     directory, name = below.parent(check_relative(path))
@@ -229,23 +229,27 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
         return _Call(done.stdout, done.stderr)
 
 
-def _refused(reason: str) -> Told:
-    return Told(Where.GONE) if lfs.is_gone(reason) else Told(None, Code.LFS_REFUSED(why=reason))
+def _refused(reason: str) -> TapeState:
+    return TapeState(Location.GONE) if lfs.is_gone(reason) else TapeState(None, Code.LFS_REFUSED(why=reason))
 
 
-def _on_disk(words: set[str]) -> Told:
+def _on_disk(words: set[str]) -> TapeState:
     on_tape = lfs.ARCHIVED in words and lfs.LOST not in words
     held = bool(words & {lfs.DIRTY, lfs.NEVER_RELEASE, lfs.LOST})
-    return Told(Where.BOTH if on_tape else Where.DISK, held=held)
+    return TapeState(Location.BOTH if on_tape else Location.DISK, held=held)
 
 
-def _must_stay(told: Told) -> Why:
+def _must_stay(told: TapeState) -> Why:
     """Return why a file's disk space cannot be freed; "" if it can be, or already was."""
     if told.where is None:
         return told.error
-    if told.where is Where.BOTH and told.held:
+    if told.where is Location.BOTH and told.held:
         return Code.COPY_STAYS_ON_DISK()
-    return "" if told.where in (Where.BOTH, Where.TAPE) else Code.FILE_NOT_ON_DISK_AND_TAPE(where=told.where)
+    return (
+        ""
+        if told.where in (Location.BOTH, Location.TAPE)
+        else Code.FILE_NOT_ON_DISK_AND_TAPE(where=told.where)
+    )
 
 
 class LustreHSMRemote(DefaultRemote):
@@ -281,11 +285,11 @@ class LustreHSMGroup(Group):
         if type(threshold) is not int or threshold < 0:
             raise wrong_setting(f"group {group.name}", settings, "threshold", "a whole number of bytes")
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         size_b = pull.size_b or 0
         node = self.small if size_b <= self.threshold_b else self.large
         why = room.obstacle(node.id, size_b)
-        return Misfit(why) if why else node.id
+        return Refusal(why) if why else node.id
 
 
 LUSTRE_HSM = StorageClass(node=LustreHSMNode, group=LustreHSMGroup, remote=LustreHSMRemote)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alpenhorn.io.base import Group, Misfit, Room, StorageClass
+from alpenhorn.io.base import Group, Refusal, Room, StorageClass
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.reasons import Code, Reason, about, code_of
@@ -32,15 +32,15 @@ class TransportGroup(Group):
             if node.archive
         )
 
-    def refuses(self, source: NodeFact) -> Misfit | None:
+    def refuses(self, source: NodeFact) -> Refusal | None:
         if source.host in self._hosts:
             return None
         why = Code.GROUP_TAKES_OWN_HOST_ONLY(
             group=self.group.name, node=source.name, host=source.host or "no host"
         )
-        return Misfit(why, waits=True)
+        return Refusal(why, waits=True)
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         size_b = pull.size_b or 0
         obstacles = {node.id: room.obstacle(node.id, size_b) for node in self.nodes}
         fitting = [node_id for node_id, why in obstacles.items() if not why]
@@ -48,7 +48,7 @@ class TransportGroup(Group):
             return min(
                 fitting, key=lambda node_id: (_last_if_unknown(room.left_b(node_id)), self._names[node_id])
             )
-        return Misfit(self._none_takes([why for why in obstacles.values() if why]))
+        return Refusal(self._none_takes([why for why in obstacles.values() if why]))
 
     def _none_takes(self, obstacles: Sequence[Reason]) -> Reason:
         if not obstacles:

@@ -30,7 +30,7 @@ class CheckFact(NamedTuple):
 class CheckFile(NamedTuple):
     """One file of a check job.
 
-    `had` and `wants`: `has_file` and `wants_file` when the job was made; the result applies to a copy in that
+    `has_file` and `wants_file`: those when the job was made; the result applies to a copy in that
     state only.
     """
 
@@ -39,8 +39,8 @@ class CheckFile(NamedTuple):
     path: str
     size_b: int | None
     md5sum: str | None
-    had: str = "M"
-    wants: str = "Y"
+    has_file: str = "M"
+    wants_file: str = "Y"
 
 
 class CheckJob(NamedTuple):

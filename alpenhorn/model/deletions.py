@@ -70,7 +70,7 @@ class Evidence(NamedTuple):
 class DeleteFile(NamedTuple):
     """One file of a deletion job.
 
-    `had`: `has_file` before the claim, restored if the file cannot be removed.  `size_b`: the length that the
+    `has_file`: that before the claim, restored if the file cannot be removed.  `size_b`: the length that the
     file must have to be removed; None for a corrupt copy.  `by_rule`: not counted by the brake.
 
     `keepers`: ids of the nodes whose copies were counted; they are looked at before the removal.  `spare`:
@@ -82,7 +82,7 @@ class DeleteFile(NamedTuple):
     file_id: int
     path: str
     size_b: int | None
-    had: str
+    has_file: str
     by_rule: bool = False
     keepers: tuple[int, ...] = ()
     spare: int = 0

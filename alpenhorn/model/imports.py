@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import AttemptFact, Verdict
 from alpenhorn.reasons import Why
 
@@ -41,7 +41,7 @@ class DetectJob(NamedTuple):
     search: int
     listing: int
     settle: float
-    files: tuple["Found", ...]
+    files: tuple[FoundFile, ...]
 
 
 class ImportFile(NamedTuple):
@@ -70,7 +70,7 @@ class Detected(NamedTuple):
     finished.
     """
 
-    found: Found
+    found: FoundFile
     acq: str = ""
     by: str = ""
     callback: bytes = b""

@@ -9,7 +9,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Reason, Why
 
 
-class Sums(NamedTuple):
+class LookTotals(NamedTuple):
     """Number of copies looked at on a node, and number of those missing or unreadable."""
 
     looked: int = 0

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Why
 
-Known = tuple[int, str, int | None, int, str, Any]
+KnownCopy = tuple[int, str, int | None, int, str, Any]
 """A copy in the index: acquisition id, name below the directory of its part, length in bytes, copy id,
 has_file, and when it was last found good (or recorded as removed) as a naive UTC datetime or its text.  A
 plain tuple as the database returns it, since there are hundreds of thousands.
@@ -20,17 +20,17 @@ OTHER = "other"
 KINDS = (MISSING, DIFFERING, BACK, DARK, UNREAD, OTHER)
 
 
-class Part(NamedTuple):
+class TreePart(NamedTuple):
     """A directory to compare, and the copies recorded below it.
 
-    `path`: relative to the root; "" is the root.  `apart`: directories below it that belong to other parts.
+    `path`: relative to the root; "" is the root.  `excluded`: directories below it that belong to other parts.
     `after`, `until`: only files whose path sorts (by bytes) after the one and not after the other belong to
     the part; None for no limit.
     """
 
     path: str
-    known: tuple[Known, ...] = ()
-    apart: frozenset[str] = frozenset()
+    known: tuple[KnownCopy, ...] = ()
+    excluded: frozenset[str] = frozenset()
     after: str | None = None
     until: str | None = None
 
@@ -41,11 +41,11 @@ class ReconcileJob(NamedTuple):
     """
 
     node: NodeFact
-    parts: tuple[Part, ...]
+    parts: tuple[TreePart, ...]
     min_age: float
 
 
-class Finding(NamedTuple):
+class Difference(NamedTuple):
     """A difference between the index and the disk; `kind` is one of KINDS.
 
     MISSING, DIFFERING: a good copy.  BACK: a copy recorded as removed.  DARK: a file that is no copy of this
@@ -69,12 +69,12 @@ class ReconcileOutcome(NamedTuple):
     """The outcome of a ReconcileJob.
 
     `looked`: number of good copies looked at.  `young`: number of unknown files skipped for their age.
-    `rest`: the parts left for another job because of the number of differences.  `stopped`: the run was asked
+    `remaining`: the parts left for another job because of the number of differences.  `stopped`: the run was asked
     to stop.
     """
 
     looked: int = 0
     young: int = 0
-    found: tuple[Finding, ...] = ()
-    rest: tuple[Part, ...] = ()
+    found: tuple[Difference, ...] = ()
+    remaining: tuple[TreePart, ...] = ()
     stopped: bool = False

@@ -66,7 +66,7 @@ class SurveyOutcome(NamedTuple):
     next: int | None = None
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A regular file found by a search."""
 
     path: str
@@ -77,14 +77,14 @@ class SearchOutcome(NamedTuple):
     """The outcome of a SearchJob.
 
     `stamps`: the directories listed.  `declined`: (path, reason) of paths that can never be imported.
-    `failed`: (path, reason) of paths that cannot be looked at now.  `rest`: paths left for another job
+    `failed`: (path, reason) of paths that cannot be looked at now.  `remaining`: paths left for another job
     because of the number of files found.  `others`: (path, directory, node) of paths in the root of another
     node: `directory` is that root, `node` the name in its marker.
     """
 
-    files: tuple[Found, ...] = ()
+    files: tuple[FoundFile, ...] = ()
     stamps: tuple[Stamp, ...] = ()
     declined: tuple[tuple[str, Reason], ...] = ()
     failed: tuple[tuple[str, Reason], ...] = ()
-    rest: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
     others: tuple[tuple[str, str, str], ...] = ()

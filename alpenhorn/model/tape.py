@@ -10,7 +10,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Why
 
 
-class Where(StrEnum):
+class Location(StrEnum):
     """Where a file of a tape node is."""
 
     DISK = "on disk, not on tape yet"
@@ -22,21 +22,21 @@ class Where(StrEnum):
     @property
     def readable(self) -> bool:
         """Whether it can be read without waiting for tape."""
-        return self in (Where.DISK, Where.BOTH)
+        return self in (Location.DISK, Location.BOTH)
 
 
-class Told(NamedTuple):
+class TapeState(NamedTuple):
     """Where a file is; `where` is None if that is unknown, because of `error`.
 
     `held`: it must stay on disk for now, because it changed or is marked to stay.
     """
 
-    where: Where | None
+    where: Location | None
     error: Why = ""
     held: bool = False
 
 
-class Verb(StrEnum):
+class TapeAction(StrEnum):
     """What to do with the files of a tape job."""
 
     LOOK = "look"
@@ -59,7 +59,7 @@ class TapeFile(NamedTuple):
 
 class TapeJob(NamedTuple):
     node: NodeFact
-    verb: Verb
+    verb: TapeAction
     files: tuple[TapeFile, ...]
 
 
@@ -70,7 +70,7 @@ class TapeResult(NamedTuple):
     """
 
     file: TapeFile
-    where: Where | None
+    where: Location | None
     error: Why = ""
 
 
@@ -81,7 +81,7 @@ class Purpose(StrEnum):
     CHECK = "check"
 
 
-class State(StrEnum):
+class RestoreState(StrEnum):
     """The progress of a restore."""
 
     ASKED = "asked"
@@ -99,14 +99,14 @@ class RestoreFact(NamedTuple):
 
     file: TapeFile
     purpose: Purpose
-    state: State
+    state: RestoreState
     tries: int
     next: float
     requested: bool
     there: bool
 
 
-class Wanted(NamedTuple):
+class RestoreCandidate(NamedTuple):
     """A copy on tape only that is to be restored.  `tries`: number of earlier requests for it."""
 
     file: TapeFile

@@ -17,7 +17,7 @@ class Blame(StrEnum):
     UNKNOWN = "unknown"  # cannot be read or determined: proves nothing about any copy, node or host
 
 
-class Kind(StrEnum):
+class TaskKind(StrEnum):
     """The kinds of work; also the queue classes of `--only`."""
 
     PROBE = "probe"
@@ -42,7 +42,9 @@ class Kind(StrEnum):
         return self in _CHANGING
 
 
-_CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE, Kind.SEPARATE})
+_CHANGING = frozenset(
+    {TaskKind.PULL, TaskKind.DELETE, TaskKind.IMPORT, TaskKind.CHECK, TaskKind.TAPE, TaskKind.SEPARATE}
+)
 
 
 class AttemptFact(NamedTuple):
@@ -69,7 +71,7 @@ class Task(NamedTuple):
     in the run, so that the leftovers of a killed worker can be removed safely.
     """
 
-    kind: Kind
+    kind: TaskKind
     node_id: int
     job: Job
     files: int = 1

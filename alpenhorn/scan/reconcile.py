@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model.reconcile import Known
+from alpenhorn.model.reconcile import KnownCopy
 
 ACQUISITIONS = """
     SELECT a.id, a.name, g.copies, g.good FROM (
@@ -54,9 +54,9 @@ def acquisitions(index: Index, node_id: int) -> list[Acquisition]:
     ]
 
 
-def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.datetime) -> list[Known]:
+def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.datetime) -> list[KnownCopy]:
     """The copies of a node, one acquisition after the other."""
-    rows: list[Known] = []
+    rows: list[KnownCopy] = []
     for marks, some in in_chunks(acq_ids):
         sql = COPIES.format(join=JOIN[index.sqlite], acq=f"IN ({marks}) ORDER BY f.acq_id")
         rows += index.execute(sql, (node_id, now, *some)).fetchall()
@@ -65,7 +65,7 @@ def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.dat
 
 def in_pages(
     index: Index, node_id: int, acq_id: int, now: datetime.datetime, limit: int
-) -> Iterator[list[Known]]:
+) -> Iterator[list[KnownCopy]]:
     """The copies of an acquisition in the order of the bytes of their names, a page at a time, each read when it is
     asked for."""
     name, value = NAME[index.sqlite], VALUE[index.sqlite]
@@ -78,14 +78,14 @@ def in_pages(
             return
 
 
-def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime.datetime) -> list[Known]:
+def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime.datetime) -> list[KnownCopy]:
     """The copies of an acquisition's files whose names begin with a directory."""
     prefix = f"{directory}/"
     name, value = NAME[index.sqlite], VALUE[index.sqlite]
     condition = f"= ? AND {name} > {value} AND {name} < {value}"
     sql = COPIES.format(join=JOIN[index.sqlite], acq=condition)
     # "0" is what follows on "/".
-    rows: list[Known] = index.execute(sql, (node_id, now, acq_id, prefix, f"{directory}0")).fetchall()
+    rows: list[KnownCopy] = index.execute(sql, (node_id, now, acq_id, prefix, f"{directory}0")).fetchall()
     return [row for row in rows if row[1].startswith(prefix)]
 
 

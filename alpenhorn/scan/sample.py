@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.scan.manifest import COLUMNS, Row
 
 # Copies on each side of the lost ones in the order in which they came to the node: these mostly lie beside them.  So
@@ -52,7 +52,7 @@ def _rows(index: Index, sql: str, values: tuple[int | str, ...]) -> list[Row]:
     return [Row._make(row) for row in index.execute(sql, values)]
 
 
-def sums(index: Index, node_id: int) -> Sums:
+def sums(index: Index, node_id: int) -> LookTotals:
     """What was looked at on a node since it was last seen whole."""
     row = index.execute("SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)).fetchone()
-    return Sums(*row) if row else Sums()
+    return LookTotals(*row) if row else LookTotals()

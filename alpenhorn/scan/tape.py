@@ -12,7 +12,7 @@ from typing import Any
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
 from alpenhorn.model.checks import CheckFact
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, Wanted
+from alpenhorn.model.tape import Purpose, RestoreCandidate, RestoreFact, RestoreState, TapeFile
 from alpenhorn.scan.checks import COLUMNS, JOINS, check_fact
 
 PAGE = 500
@@ -86,7 +86,7 @@ def asked_back(index: Index, node_id: int) -> list[RestoreFact]:
         RestoreFact(
             TapeFile(row[0] or 0, row[6], f"{row[2]}/{row[3]}", row[4] or 0, bool(row[5])),
             Purpose(row[7]),
-            State(row[8]),
+            RestoreState(row[8]),
             row[9],
             posix(row[10]),
             bool(row[12]),
@@ -96,7 +96,7 @@ def asked_back(index: Index, node_id: int) -> list[RestoreFact]:
     ]
 
 
-def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wanted]:
+def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[RestoreCandidate]:
     """Copies that are on tape only and are to come back, those that wait after a failure left out: the sources of
     pending requests in their order, each once, then suspect copies.  Read a page at a time."""
     seen: set[int] = set()
@@ -110,11 +110,11 @@ def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wante
 
 def _pages(
     index: Index, sql: str, values: tuple[Any, ...], now: datetime.datetime, purpose: Purpose
-) -> Iterator[Wanted]:
+) -> Iterator[RestoreCandidate]:
     after = 0
     while rows := index.execute(sql, (*values, after, now, now + NO_WAIT, PAGE)).fetchall():
         for row in rows:
-            yield Wanted(_file(row[2:]), purpose, row[1])
+            yield RestoreCandidate(_file(row[2:]), purpose, row[1])
         after = rows[-1][0]
 
 
@@ -152,7 +152,7 @@ def progress(index: Index, node_id: int, file_id: int) -> str:
         return ""
     state, tries, asked, next_, error = row
     times = f" ({tries} times)" if tries > 1 else ""
-    if state == State.FAILED:
+    if state == RestoreState.FAILED:
         return f"it was asked back from tape{times}, in vain: {error}; it is tried again after {moment(next_)} UTC"
     return f"it was asked back from tape at {moment(asked)} UTC{times}"
 

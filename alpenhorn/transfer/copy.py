@@ -63,7 +63,7 @@ def copy(
     try:
         if size_b <= (SMALL if pace is None else min(SMALL, pace.block)):
             if pace is not None:
-                pace.take(size_b)
+                pace.wait(size_b)
             found = _copy_small(source, fd, size_b)
             if on_bytes is not None:
                 on_bytes(size_b)
@@ -148,7 +148,7 @@ def _copy_big(
                 else:
                     count = min(chunk, end - offset)
                     if pace is not None:
-                        pace.take(count)
+                        pace.wait(count)
                     count = _copy_chunk(source, fd, offset, count)
                     with contextlib.suppress(OSError):  # only saves time
                         start_writing(fd, offset, count)

@@ -50,7 +50,7 @@ GRACE_SECONDS = 10.0  # for a session that does not end in time
 _STATUS = re.compile(r"s([0-9a-f]{1,8}) ([0-9]{1,20}) ([0-9]{1,20}) ([0-9]{1,20}) (/.*)", re.DOTALL)
 
 
-class Found(NamedTuple):
+class RemoteStatus(NamedTuple):
     """The status of a path; for a symbolic link that of the link itself."""
 
     mode: int
@@ -71,7 +71,7 @@ class Found(NamedTuple):
         return stat.S_ISLNK(self.mode)
 
 
-class Answer(NamedTuple):
+class LookAnswer(NamedTuple):
     """The answer of a session.
 
     `before`, `after`: the first bytes of each readable marker.  A path that is neither in `found` nor in
@@ -80,7 +80,7 @@ class Answer(NamedTuple):
 
     before: dict[str, bytes]
     after: dict[str, bytes]
-    found: dict[str, Found]
+    found: dict[str, RemoteStatus]
     missing: frozenset[str]
 
 
@@ -103,9 +103,9 @@ def question(markers: Iterable[str], paths: Iterable[str]) -> bytes:
     return b"".join(word + b"\0" for word in words)
 
 
-def answer(text: str) -> Answer:
+def answer(text: str) -> LookAnswer:
     """Parse the standard output of a session, ignoring anything else in it."""
-    found: dict[str, Found] = {}
+    found: dict[str, RemoteStatus] = {}
     missing: set[str] = set()
     markers: dict[str, dict[str, bytes]] = {"b": {}, "a": {}}
     # The shell's output precedes the first NUL; a record without a final NUL is incomplete.
@@ -120,8 +120,8 @@ def answer(text: str) -> Answer:
             missing.add(path)
         elif status := _STATUS.fullmatch(record):
             mode, size_b, device, inode, path = status.groups()
-            found[path] = Found(int(mode, 16), int(size_b), int(device), int(inode))
-    return Answer(markers["b"], markers["a"], found, frozenset(missing))
+            found[path] = RemoteStatus(int(mode, 16), int(size_b), int(device), int(inode))
+    return LookAnswer(markers["b"], markers["a"], found, frozenset(missing))
 
 
 def seconds(files: int) -> float:

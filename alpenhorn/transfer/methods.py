@@ -14,13 +14,13 @@ from alpenhorn.reasons import Code
 class MethodTraits(NamedTuple):
     """The properties of a method.
 
-    `carry`: "module:name" of the function that transfers files to a stage in a worker (see
+    `function`: "module:name" of the function that transfers files to a stage in a worker (see
     `alpenhorn.workers.pull`).  `reason`: the text shown by `plan`.  `setting`: the value of a node's `method`
     setting that selects it for pulls from other nodes of the host; "" if it cannot be selected.  `network`:
     the bytes come from another host.  `session`: starting it is slow, so that a job has many files.
     """
 
-    carry: str
+    function: str
     reason: Code
     setting: str = ""
     network: bool = False

@@ -22,7 +22,7 @@ class Pace:
         self._stopping = stopping
         self._due = time.monotonic()
 
-    def take(self, count: int) -> None:
+    def wait(self, count: int) -> None:
         """Wait until `count` more bytes may be copied; raises Stopped as soon as the run is to stop.
 
         Waits before copying, so that many jobs with one small file each stay below the rate too.

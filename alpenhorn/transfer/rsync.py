@@ -53,7 +53,7 @@ _VERSION = re.compile(r"rsync +version +v?(\d+(?:\.\d+)+)")
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_.:%-]+:|\[[A-Za-z0-9_.:%-]+\]:)?/[A-Za-z0-9_./+=,@%-]*")
 
 
-class Session(NamedTuple):
+class SessionEnd(NamedTuple):
     """The end of a session: rsync's exit status (negative: a signal), its standard error, and why alpenhorn
     ended it, if it did.
     """
@@ -139,7 +139,7 @@ def fetch(
     on_bytes: Callable[[int], None],
     on_file: Callable[[str], None],
     stopping: Callable[[], bool],
-) -> Session:
+) -> SessionEnd:
     """Run a session for `paths`.
 
     Calls `on_file` with the path of each file once it has its name, except for the last one, while others are
@@ -173,11 +173,11 @@ def fetch(
         if "unknown option" in error.stderr and (found := version(argv[0])) and too_old(found):
             why = Code.RSYNC_TOO_OLD(rsync=argv[0], version=found, oldest=OLDEST)
             raise TransferFailed(Blame.UNKNOWN, why) from None
-        return Session(error.status, error.stderr)
-    return Session(0, done.stderr)
+        return SessionEnd(error.status, error.stderr)
+    return SessionEnd(0, done.stderr)
 
 
-def complaints(session: Session, paths: Iterable[str]) -> dict[str, TransferFailed]:
+def complaints(session: SessionEnd, paths: Iterable[str]) -> dict[str, TransferFailed]:
     """Return the failures that the sender reported for single files of `paths`."""
     wanted = set(paths)
     found: dict[str, TransferFailed] = {}
@@ -198,12 +198,12 @@ def complaints(session: Session, paths: Iterable[str]) -> dict[str, TransferFail
     return found
 
 
-def is_partial(session: Session) -> bool:
+def is_partial(session: SessionEnd) -> bool:
     """Return whether the session completed except for single files."""
     return session.status in _PARTIAL
 
 
-def failure(session: Session, host: str | None) -> TransferFailed:
+def failure(session: SessionEnd, host: str | None) -> TransferFailed:
     """Return why a file did not arrive that the session did not mention; `host`: the other host, if any."""
     if session.given_up is not None:
         return TransferFailed(Blame.NETWORK, session.given_up)

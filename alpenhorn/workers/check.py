@@ -21,7 +21,7 @@ from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why, within
 
 if TYPE_CHECKING:
-    from alpenhorn.model.tape import Told
+    from alpenhorn.model.tape import TapeState
 
 
 def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...]:
@@ -37,7 +37,7 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
 
 
 def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list[CheckResult]:
-    away: dict[str, Told] = {}
+    away: dict[str, TapeState] = {}
     if isinstance(node, TapeNode):
         from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
 
@@ -77,7 +77,7 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
     return tuple(results)
 
 
-def _unread(file: CheckFile, node: Node, told: Told) -> CheckResult:
+def _unread(file: CheckFile, node: Node, told: TapeState) -> CheckResult:
     if told.where is None:
         return _not_opened(file, node, told.error or Code.COPY_NOT_REGULAR())
     return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=told.where))
@@ -101,7 +101,7 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
         wrong: Why = ""
         if length != file.size_b:
             wrong = Code.COPY_LENGTH_WRONG(found=length, expected=file.size_b)
-        if wrong and file.had == HasFile.YES:
+        if wrong and file.has_file == HasFile.YES:
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), wrong)
         _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
         if wrong:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
-from alpenhorn.fs.removal import Differs, Entry, Removal
+from alpenhorn.fs.removal import Differs, DirectoryEntry, Removal
 from alpenhorn.io.base import Node
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
-from alpenhorn.workers.keepers import Judgement, Keepers
+from alpenhorn.workers.keepers import JobKeepers, KeeperDecision
 
 _log = logging.getLogger(__name__)
 
@@ -70,20 +70,20 @@ def delete(
 
 def _keepers(
     job: DeleteJob, report: Reporter, ssh: Sequence[str], silent: dict[str, AlpenhornError]
-) -> Keepers:
+) -> JobKeepers:
     if not job.remote:
-        return Keepers(job.keepers)
+        return JobKeepers(job.keepers)
     # Imported here, because few archives look at other hosts.
     from alpenhorn.workers.remote_keepers import RemoteKeepers
 
-    return Keepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
+    return JobKeepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
 
 
 def _remove(
     job: DeleteJob,
     node: Node,
     removal: Removal,
-    keepers: Keepers,
+    keepers: JobKeepers,
     report: Reporter,
     results: list[DeleteResult],
 ) -> Why:
@@ -110,11 +110,11 @@ def _remove(
 
 
 def _attempt(
-    job: DeleteJob, file: DeleteFile, node: Node, removal: Removal, keepers: Keepers
+    job: DeleteJob, file: DeleteFile, node: Node, removal: Removal, keepers: JobKeepers
 ) -> DeleteResult:
-    judgement = Judgement("", ())
+    judgement = KeeperDecision("", ())
 
-    def decide(entry: Entry) -> None:
+    def decide(entry: DirectoryEntry) -> None:
         nonlocal judgement
         judgement = keepers.judge(file, entry)
         if judgement.kept:
@@ -126,7 +126,7 @@ def _attempt(
 
 
 def _attempted(
-    file: DeleteFile, node: Node, removal: Removal, decide: Callable[[Entry], None]
+    file: DeleteFile, node: Node, removal: Removal, decide: Callable[[DirectoryEntry], None]
 ) -> DeleteResult:
     try:
         status = removal.remove(file.path, file.size_b, decide)
@@ -164,7 +164,7 @@ def _durable(results: list[DeleteResult], removal: Removal) -> list[DeleteResult
         error = Code.REMOVAL_NOT_FLUSHED(why=failure.strerror or failure)
         return [
             DeleteResult(
-                result.file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
+                result.file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
             )
             if result.verdict in gone
             else result
@@ -183,7 +183,7 @@ def _failed(file: DeleteFile, removal: Removal, error: Reason) -> DeleteResult:
         there = removal.exists(file.path)
     except (OSError, UnsafePath):
         there = False
-    return DeleteResult(file if there else file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error)
+    return DeleteResult(file if there else file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=error)
 
 
 def _prune(node: Node, removal: Removal, report: Reporter) -> None:

@@ -9,7 +9,7 @@ from alpenhorn.extensions.detectors import NodeView, ask
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.imports import Detected, DetectJob
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why
 
@@ -40,7 +40,7 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     return tuple(results)
 
 
-def _unfinished(found: Found, node: Node, settle: float, now: float) -> Why:
+def _unfinished(found: FoundFile, node: Node, settle: float, now: float) -> Why:
     if node.locked(found.path):
         return Code.FOUND_FILE_LOCKED()
     try:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
-from alpenhorn.fs.paths import Below, open_below
+from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.io.base import MARKER_BYTES, marked_name
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.pulls import Method, PullFile
@@ -30,10 +30,10 @@ from alpenhorn.transfer.blame import (
 )
 from alpenhorn.transfer.methods import METHODS
 from alpenhorn.transfer.patience import Patience
-from alpenhorn.workers.work import READ, Arrived, Work
+from alpenhorn.workers.work import READ, ArrivedFile, PullState
 
 
-def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
+def by_rsync(work: PullState, files: Sequence[PullFile]) -> None:
     """Pull files with rsync, from this host or another, many in one session."""
     work.check_stopping()
     remote = METHODS[work.job.method].network
@@ -57,7 +57,7 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
     _sessions(work, argv, wrong, remote, doubtful=False)
 
 
-def _prepare_part(work: Work, file: PullFile) -> bool:
+def _prepare_part(work: PullState, file: PullFile) -> bool:
     """Return whether a partial file can be continued; remove one that is too long."""
     try:
         status = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False)
@@ -68,7 +68,7 @@ def _prepare_part(work: Work, file: PullFile) -> bool:
             return False
         os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
     except PermissionError:
-        work.drop(file.path)  # left by a run of another user
+        work.discard(file.path)  # left by a run of another user
         return False
     except OSError:
         return False
@@ -76,7 +76,7 @@ def _prepare_part(work: Work, file: PullFile) -> bool:
 
 
 def _sessions(
-    work: Work, argv: Sequence[str], files: Sequence[PullFile], remote: bool, doubtful: bool
+    work: PullState, argv: Sequence[str], files: Sequence[PullFile], remote: bool, doubtful: bool
 ) -> list[PullFile]:
     """Run sessions until all files are settled; return those that arrived whole but wrong, if `doubtful`."""
     wrong: list[PullFile] = []
@@ -88,19 +88,19 @@ def _sessions(
         if work.stage.keeps_parts and (session is None or not _went_through(work, session, files)):
             absent += files  # a partial file is kept
         else:
-            with Below(work.stage.fd) as below:
+            with TreeOpener(work.stage.fd) as below:
                 for file in files:
                     try:
                         here = file.path in right or _verify(work, below, file, file.path)
                     except TransferFailed as error:
-                        work.drop(file.path)
+                        work.discard(file.path)
                         if doubtful:
                             wrong.append(file)
                         elif session is not None or not work.unseen:  # a file cut short proves nothing
                             work.fail(file, error)
                         continue
                     if here:
-                        work.arrived.append(Arrived(file, file.path, work.began, method))
+                        work.arrived.append(ArrivedFile(file, file.path, work.began, method))
                     else:
                         absent.append(file)
         if session is None:
@@ -113,7 +113,7 @@ def _sessions(
     return wrong
 
 
-def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
+def _look_at_witness(work: PullState, session: rsync.SessionEnd | None) -> bool:
     """Look at the marker fetched with the files, to see whether the source's storage is mounted on its host.
 
     Otherwise, all files of an unmounted storage would count as missing.  Returns whether it is known not to
@@ -135,7 +135,7 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
         raise destination_failed(error) from None
     finally:
         os.close(fd)
-        work.drop(work.witness)
+        work.discard(work.witness)
     # Only extensions know the contents of other witnesses.
     right = work.witness != MARKER or name == node.name
     work.unseen = (
@@ -144,7 +144,7 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
     return not right
 
 
-def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile]) -> bool:
+def _went_through(work: PullState, session: rsync.SessionEnd, files: Sequence[PullFile]) -> bool:
     """Return whether the session dealt with all files, though the marker may be missing."""
     if session.status == 0:
         return True
@@ -153,19 +153,19 @@ def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile])
 
 
 def _session(
-    work: Work, argv: Sequence[str], files: Sequence[PullFile]
-) -> tuple[rsync.Session | None, set[str]]:
+    work: PullState, argv: Sequence[str], files: Sequence[PullFile]
+) -> tuple[rsync.SessionEnd | None, set[str]]:
     """Run one session; return how it ended (None if it was stopped), and the paths of files that are known to
     be correct.
     """
     wanted = {file.path: file for file in files}
     asked = [*wanted]
     if work.witness:
-        work.drop(work.witness)  # that of an earlier session proves nothing
+        work.discard(work.witness)  # that of an earlier session proves nothing
         asked.append(work.witness)
     right: set[str] = set()
     patience = work.patience() if METHODS[work.job.method].network else None
-    with Below(work.stage.fd) as below:
+    with TreeOpener(work.stage.fd) as below:
 
         def on_bytes(count: int) -> None:
             if count and patience is not None:
@@ -182,18 +182,20 @@ def _session(
             return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, patience)), right
         except Stopped:
             if patience is not None and patience.why is not None:
-                return rsync.Session(-signal.SIGTERM, "", patience.why), right
+                return rsync.SessionEnd(-signal.SIGTERM, "", patience.why), right
             return None, right
         except (StorageError, UnsafePath) as error:
             raise TransferFailed(Blame.UNKNOWN, error.reason) from None
 
 
-def _until(work: Work, patience: Patience | None) -> Callable[[], bool]:
+def _until(work: PullState, patience: Patience | None) -> Callable[[], bool]:
     """Return the condition for ending a session early."""
     return lambda: work.stopping() or (patience is not None and patience.over())
 
 
-def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
+def _explain(
+    work: PullState, session: rsync.SessionEnd, absent: Sequence[PullFile], remote: bool
+) -> list[PullFile]:
     """Record why files did not arrive; return those to ask for again."""
     said = rsync.complaints(session, [file.path for file in absent])
     silent = []
@@ -208,14 +210,14 @@ def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], rem
     for file in silent:
         error = rsync.failure(session, work.job.source.host if remote else None)
         if error.full:
-            work.drop(file.path)
+            work.discard(file.path)
         work.fail(file, error)
         if error.blame is not Blame.SOURCE:
             raise error  # applies to all remaining files
     return []
 
 
-def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
+def by_bbcp(work: PullState, files: Sequence[PullFile]) -> None:
     """Pull files with bbcp, one by one; use rsync for those that bbcp cannot handle.
 
     bbcp cannot continue a partial file, so a long file would never arrive if the bandwidth limit changes
@@ -242,27 +244,27 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
         by_rsync(work, others)
 
 
-def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
+def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
     patience = work.patience()
     try:
         error = bbcp.fetch(argv, work.job.source.host, _until(work, patience))
         if error is None:
-            with Below(work.stage.fd) as below:
+            with TreeOpener(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
                     error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
     except TransferFailed as wrong:
         error = wrong
     except Stopped:
         if patience.why is None:
-            work.drop(name)
+            work.discard(name)
             raise
         error = TransferFailed(Blame.NETWORK, patience.why)
     except BaseException:
-        work.drop(name)
+        work.discard(name)
         raise
     if error is not None:
-        work.drop(name)
+        work.discard(name)
         if error.blame is Blame.SOURCE and work.unseen:
             _ask_for_witness(work)
         work.fail(file, error, started)
@@ -270,10 +272,10 @@ def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
             raise error
     else:
         work.tell_bytes(file.size_b)
-        work.arrived.append(Arrived(file, name, started, Method.BBCP))
+        work.arrived.append(ArrivedFile(file, name, started, Method.BBCP))
 
 
-def _ask_for_witness(work: Work) -> None:
+def _ask_for_witness(work: PullState) -> None:
     """Fetch the marker with rsync before a missing file is put down to the source: bbcp fetches one file at a time."""
     argv = rsync.command(
         work.transfer.rsync,
@@ -288,7 +290,7 @@ def _ask_for_witness(work: Work) -> None:
         raise Stopped("the run was asked to stop")
 
 
-def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
+def _verify(work: PullState, below: TreeOpener, file: PullFile, name: str) -> bool:
     """Verify the file at `name` in the stage; return False if there is none.
 
     Raises TransferFailed if it differs from the index or cannot be read.
@@ -316,7 +318,7 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
     raise (wrong_length(length, file.size_b) if length != file.size_b else wrong_md5(found, file.md5sum))
 
 
-def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:
+def _whose_fault(work: PullState, file: PullFile, found: str) -> TransferFailed:
     """Return whether source or destination caused a difference, by reading the source on this host as well."""
     try:
         fd = open_below(root_of(work.job.source), file.path, READ)

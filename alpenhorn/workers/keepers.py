@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.fs.removal import Differs, Entry, OpenRoot
+from alpenhorn.fs.removal import Differs, DirectoryEntry, OpenRoot
 from alpenhorn.model.deletions import DeleteFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason, Why
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from alpenhorn.workers.remote_keepers import RemoteKeepers
 
 
-class Judgement(NamedTuple):
+class KeeperDecision(NamedTuple):
     """The decision for a file.  `kept`: why the file must stay, or ""; `wrong`: see DeleteResult."""
 
     kept: Why
     wrong: tuple[tuple[int, Reason], ...]
 
 
-class Keepers:
+class JobKeepers:
     """The keepers of a job's files, a context manager.  Opens the roots of the nodes when first needed.
 
     The marker is read then, and again when a copy looks wrong.  `remote`: the keepers on other hosts; None if
@@ -42,7 +42,7 @@ class Keepers:
         self._roots: dict[int, OpenRoot] = {}
         self._absent: dict[int, str] = {}
 
-    def __enter__(self) -> Keepers:
+    def __enter__(self) -> JobKeepers:
         return self
 
     def __exit__(
@@ -51,10 +51,10 @@ class Keepers:
         while self._roots:
             self._roots.popitem()[1].close()
 
-    def judge(self, file: DeleteFile, going: Entry) -> Judgement:
-        """Decide whether the file `going` may be removed.
+    def judge(self, file: DeleteFile, target: DirectoryEntry) -> KeeperDecision:
+        """Decide whether the file `target` may be removed.
 
-        Keepers that are hard links of one file count once.  A keeper that is a hard link of `going` counts,
+        Keepers that are hard links of one file count once.  A keeper that is a hard link of `target` counts,
         unless it is the same name, since its bytes stay.  Raises Stopped if the run is asked to stop while
         other hosts are looked at.
         """
@@ -64,7 +64,7 @@ class Keepers:
         for node_id in file.keepers:
             name = self._name(node_id)
             try:
-                inode = self._look(node_id, file, going)
+                inode = self._look(node_id, file, target)
             except Uncounted as why:
                 failing.append(f"{name}: {why}")
             except WrongKeeper as why:
@@ -78,24 +78,24 @@ class Keepers:
         kept: Why = ""
         if len(failing) > file.spare:
             kept = Code.KEEPERS_NOT_AS_RECORDED(failing="; ".join(failing))
-        return Judgement(kept, tuple(wrong))
+        return KeeperDecision(kept, tuple(wrong))
 
     def _name(self, node_id: int) -> str:
         if self._remote is not None and node_id in self._remote:
             return self._remote.name(node_id)
         return self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
 
-    def _look(self, node_id: int, file: DeleteFile, going: Entry) -> Inode:
+    def _look(self, node_id: int, file: DeleteFile, target: DirectoryEntry) -> Inode:
         """Return the inode of a keeper.  Raises Uncounted, WrongKeeper, Stopped."""
         size_b = file.size_b if file.length is None else file.length
         if self._remote is not None and node_id in self._remote:
             return self._remote.inode(node_id, file, size_b)
         entry = self._entry(node_id, file.path, size_b)
-        if entry.is_same_name(going):
+        if entry.is_same_name(target):
             raise Uncounted("copy is the same file as the one to delete")
         return "", *entry.inode
 
-    def _entry(self, node_id: int, path: str, size_b: int | None) -> Entry:
+    def _entry(self, node_id: int, path: str, size_b: int | None) -> DirectoryEntry:
         root = self._open(node_id)
         try:
             return root.look(path, size_b)

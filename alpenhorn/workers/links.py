@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.placing import Stage
-from alpenhorn.fs.tree_lock import PATIENCE, LockTimeout, TreeLock
+from alpenhorn.fs.tree_lock import LOCK_SECONDS, LockTimeout, TreeLock
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model.tasks import Blame, Reporter
@@ -27,7 +27,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK  # a fifo in place of a file must not block 
 _CHANGED = Code.COPY_CHANGED_MEANWHILE()
 
 
-class _Own(NamedTuple):
+class _OwnCopy(NamedTuple):
     """A verified copy in the stage, and the file it replaces."""
 
     file: LookFile
@@ -45,7 +45,7 @@ def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
     looked = 0
     lost: list[tuple[LookFile, Reason]] = []
     linked: list[LookFile] = []
-    with Below(node.root) as below:
+    with TreeOpener(node.root) as below:
         for file in job.files:
             if report.stopping():
                 break
@@ -68,7 +68,7 @@ def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
     return LookOutcome(looked, tuple(lost), tuple(linked))
 
 
-def _status(below: Below, path: str) -> os.stat_result:
+def _status(below: TreeOpener, path: str) -> os.stat_result:
     directory, name = below.parent(path)
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
@@ -83,7 +83,7 @@ def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tupl
     node.check()
     results: dict[LookFile, SeparateResult] = {}
     try:
-        with node.stage(stage) as aside, Below(node.root) as below:
+        with node.stage(stage) as aside, TreeOpener(node.root) as below:
             try:
                 own = _copies(job.files, node, below, aside, report, results)
                 _place(own, node, below, aside, len(job.files) > _FEW, report, results)
@@ -101,14 +101,14 @@ def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tupl
 def _copies(
     files: Sequence[LookFile],
     node: Node,
-    below: Below,
+    below: TreeOpener,
     aside: Stage,
     report: Reporter,
     results: dict[LookFile, SeparateResult],
-) -> list[_Own]:
+) -> list[_OwnCopy]:
     """Return the verified copies; add failures to `results`."""
     away = _away(node, files)
-    own: list[_Own] = []
+    own: list[_OwnCopy] = []
     full: Why = ""
     for number, file in enumerate(files):
         if report.stopping():
@@ -122,7 +122,7 @@ def _copies(
         name = str(number)
         try:
             status = _copy(file, name, below, aside, len(files) <= _FEW, report)
-            own.append(_Own(file, name, status))
+            own.append(_OwnCopy(file, name, status))
         except Stopped:
             break
         except TransferFailed as error:
@@ -151,7 +151,7 @@ def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
 
 
 def _copy(
-    file: LookFile, name: str, below: Below, aside: Stage, flush: bool, report: Reporter
+    file: LookFile, name: str, below: TreeOpener, aside: Stage, flush: bool, report: Reporter
 ) -> os.stat_result:
     """Copy a file to the stage unless it has only one hard link; return its status."""
     if file.size_b is None or not file.md5sum:
@@ -179,9 +179,9 @@ def _copy(
 
 
 def _place(
-    own: Sequence[_Own],
+    own: Sequence[_OwnCopy],
     node: Node,
-    below: Below,
+    below: TreeOpener,
     aside: Stage,
     flush: bool,
     report: Reporter,
@@ -199,7 +199,7 @@ def _place(
         if not _same(below, one):
             results[one.file] = SeparateResult(one.file, left=_CHANGED)
     moved = [one for one in moved if one.file not in results]
-    lock = TreeLock(node.root, PATIENCE, report.stopping)
+    lock = TreeLock(node.root, LOCK_SECONDS, report.stopping)
     try:
         outcomes = aside.place([(one.name, one.file.path, True) for one in moved], lock)
     except Stopped:
@@ -219,7 +219,7 @@ def _why(outcome: OSError | AlpenhornError) -> Reason:
     return Code.DESTINATION_UNWRITABLE(why=outcome)
 
 
-def _same(below: Below, one: _Own) -> bool:
+def _same(below: TreeOpener, one: _OwnCopy) -> bool:
     """Return whether the name still refers to the copied file, unchanged."""
     try:
         now = _status(below, one.file.path)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs import descriptors
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
@@ -17,12 +17,12 @@ from alpenhorn.transfer import link
 from alpenhorn.transfer.address import root_of
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
-from alpenhorn.workers.work import READ, Arrived, Work
+from alpenhorn.workers.work import READ, ArrivedFile, PullState
 
 LINKS = 500  # files open at once while linking; fewer if the limit on open files is low
 
 
-def by_copy(work: Work, files: Sequence[PullFile]) -> None:
+def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
     with _sources(work) as sources:
         for number, file in enumerate(files):
             work.check_stopping()
@@ -49,22 +49,22 @@ def by_copy(work: Work, files: Sequence[PullFile]) -> None:
                     os.close(fd)
             except TransferFailed as error:
                 if error.blame is not Blame.UNKNOWN or error.full or not work.stage.keeps_parts:
-                    work.drop(name)
+                    work.discard(name)
                 work.fail(file, error, started)
             else:
-                work.arrived.append(Arrived(file, name, started, Method.COPY))
+                work.arrived.append(ArrivedFile(file, name, started, Method.COPY))
 
 
-def _make_parents(work: Work, name: str) -> None:
+def _make_parents(work: PullState, name: str) -> None:
     try:
         os.makedirs(os.path.join(work.stage.path, os.path.dirname(name)), exist_ok=True)
     except OSError as error:
         raise destination_failed(error) from None
 
 
-def by_link(work: Work, files: Sequence[PullFile]) -> None:
+def by_link(work: PullState, files: Sequence[PullFile]) -> None:
     """Hard link files, and copy those that cannot be linked."""
-    verified: list[tuple[Arrived, os.stat_result]] = []
+    verified: list[tuple[ArrivedFile, os.stat_result]] = []
     refused: list[PullFile] = []
     with _sources(work) as sources:
         with suppress(Stopped):
@@ -82,7 +82,7 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
                 except TransferFailed as error:
                     work.fail(file, error, started)
                 else:
-                    verified.append((Arrived(file, "", started, Method.LINK), status))
+                    verified.append((ArrivedFile(file, "", started, Method.LINK), status))
         if verified and not work.flush_each:
             _flush_all(work)
         # The other half of the descriptors is for the destination directories.
@@ -101,7 +101,7 @@ def _flush(source: int) -> None:
         raise destination_failed(error) from None
 
 
-def _flush_all(work: Work) -> None:
+def _flush_all(work: PullState) -> None:
     try:
         work.stage.flush()
     except OSError as error:
@@ -109,10 +109,10 @@ def _flush_all(work: Work) -> None:
 
 
 def _link_some(
-    work: Work, sources: Below, verified: Sequence[tuple[Arrived, os.stat_result]]
+    work: PullState, sources: TreeOpener, verified: Sequence[tuple[ArrivedFile, os.stat_result]]
 ) -> list[PullFile]:
     """Link some verified files; return those to copy instead."""
-    links: list[tuple[Arrived, int]] = []
+    links: list[tuple[ArrivedFile, int]] = []
     refused: list[PullFile] = []
     try:
         for one, status in verified:
@@ -140,10 +140,10 @@ def _link_some(
     return refused
 
 
-def _sources(work: Work) -> Below:
+def _sources(work: PullState) -> TreeOpener:
     source = work.job.source
     try:
-        return Below(root_of(source))
+        return TreeOpener(root_of(source))
     except StorageError as error:
         raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     except OSError as error:
@@ -153,7 +153,7 @@ def _sources(work: Work) -> Below:
         ) from None
 
 
-def _open(sources: Below, file: PullFile) -> int:
+def _open(sources: TreeOpener, file: PullFile) -> int:
     """Open a source for reading; raises TransferFailed if that fails."""
     try:
         return sources.open(file.path, READ)

@@ -24,7 +24,7 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs import processes
 from alpenhorn.fs.run_lock import RunLock
 from alpenhorn.reasons import Code, Why
-from alpenhorn.workers.serving import reason_of, settle
+from alpenhorn.workers.serving import detach, reason_of
 
 NAME = "alpenhorn-lock"  # name of the processes in ps; the kernel keeps 15 bytes
 RELEASE_SECONDS = 5.0
@@ -36,7 +36,7 @@ _CALLERS = 4096  # connections are never accepted, so they stay in the queue
 _PEER = struct.Struct("@iII")  # struct ucred of unix(7)
 
 
-class _Acquire(NamedTuple):
+class _LockRequest(NamedTuple):
     """A request for the lock.  `wait`: maximum seconds, None for one try."""
 
     wait: float | None
@@ -46,7 +46,7 @@ class _Note(NamedTuple):
     text: str
 
 
-class _Taken(NamedTuple):
+class _LockAnswer(NamedTuple):
     """The answer to a request.
 
     `noted`: the note of the last run that left one.  `holder`: the holder of a lock that was not taken.
@@ -68,7 +68,7 @@ class LockHolder:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._answer = _Taken(False)
+        self._answer = _LockAnswer(False)
         self._ended = False
         processes.prepare()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -79,7 +79,7 @@ class LockHolder:
         try:
             self._pid = os.fork()
             if self._pid == 0:
-                _live(parent, theirs, path)
+                _run_holder(parent, theirs, path)
             self._pidfd = os.pidfd_open(self._pid)
         except OSError as error:
             ours.close()
@@ -92,7 +92,7 @@ class LockHolder:
     def ask(self, wait: float | None = None) -> None:
         """Start taking the lock; wait up to `wait` seconds while another run has it.  `answer` returns the outcome."""
         with contextlib.suppress(OSError):  # the process has ended, which `answer` reports
-            self._socket.send(pickle.dumps(_Acquire(wait)))
+            self._socket.send(pickle.dumps(_LockRequest(wait)))
 
     def answer(self, seconds: float, stopping: Callable[[], bool]) -> bool:
         """Return whether the lock was taken.
@@ -114,7 +114,7 @@ class LockHolder:
                 raise StorageError(Code.LOCK_HANGS(path=self.path, seconds=seconds))
             raise StorageError(Code.LOCK_NOT_TAKEN_AT_STOP(path=self.path))
         try:
-            answer: _Taken = pickle.loads(self._socket.recv(_ANSWER_B))
+            answer: _LockAnswer = pickle.loads(self._socket.recv(_ANSWER_B))
         except (OSError, EOFError, pickle.UnpicklingError):
             self.release(0)
             raise StorageError(Code.LOCK_LOST(path=self.path)) from None
@@ -183,13 +183,13 @@ def _has_ended(pidfd: int, seconds: float) -> bool:
 # --- in the process that holds the lock ----------------------------------------------------------------
 
 
-def _live(parent: int, channel: socket.socket, path: str) -> NoReturn:
+def _run_holder(parent: int, channel: socket.socket, path: str) -> NoReturn:
     """Run the process that holds the lock; never returns."""
     try:
         processes.die_with_parent(parent)
         # All signals stay blocked: the lock must be held until the run ends, whatever ends it (Ctrl-C, a
         # service manager).
-        settle(channel.fileno())
+        detach(channel.fileno())
         with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
             file.write(NAME)
         claim, stuck = _claim(path)
@@ -205,7 +205,7 @@ def _serve(channel: socket.socket, lock: RunLock, stuck: str) -> None:
         if isinstance(request, _Note):
             lock.note(request.text)
         else:
-            answer = _Taken(False, "", stuck) if stuck else _take(lock, request.wait)
+            answer = _LockAnswer(False, "", stuck) if stuck else _acquire(lock, request.wait)
             channel.send(pickle.dumps(answer))
     lock.release()
 
@@ -217,13 +217,13 @@ def _changed(path: str) -> float | None:
         return None
 
 
-def _take(lock: RunLock, wait: float | None) -> _Taken:
+def _acquire(lock: RunLock, wait: float | None) -> _LockAnswer:
     try:
         if lock.acquire(wait=wait is not None, timeout=wait):
-            return _Taken(True, lock.noted())
-        return _Taken(False, lock.noted(), lock.holder(), _changed(lock.path))
+            return _LockAnswer(True, lock.noted())
+        return _LockAnswer(False, lock.noted(), lock.holder(), _changed(lock.path))
     except Exception as error:
-        return _Taken(False, error=reason_of(error))
+        return _LockAnswer(False, error=reason_of(error))
 
 
 def _claim(path: str) -> tuple[socket.socket, str]:

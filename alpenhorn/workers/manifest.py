@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs import manifest
-from alpenhorn.fs.paths import Below, open_below
+from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.syscalls import flush as flush_fd
 from alpenhorn.io.base import Node
@@ -96,7 +96,7 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
     return ManifestOutcome(files, size_b, forgotten)
 
 
-def _old(root: str, report: Reporter) -> Iterator[manifest.Entry]:
+def _old(root: str, report: Reporter) -> Iterator[manifest.ManifestEntry]:
     """Yield the entries of the existing manifest.  Raises _Unusable if it cannot be read completely."""
     try:
         with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=_BLOCK_B) as file:
@@ -134,7 +134,7 @@ def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[Changed, ...
     """
     node.check()
     changed = []
-    with Below(node.root) as below:
+    with TreeOpener(node.root) as below:
         written = _manifest_times(below)
         for number, file in enumerate(job.files):
             if number % _LOOK_UP == 0 and report.stopping():
@@ -147,7 +147,7 @@ def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[Changed, ...
     return tuple(changed)
 
 
-def _manifest_times(below: Below) -> Times | None:
+def _manifest_times(below: TreeOpener) -> Times | None:
     try:
         status = _status(below, MANIFEST)
     except (OSError, UnsafePath):
@@ -155,12 +155,12 @@ def _manifest_times(below: Below) -> Times | None:
     return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
-def _status(below: Below, path: str) -> os.stat_result:
+def _status(below: TreeOpener, path: str) -> os.stat_result:
     directory, name = below.parent(path)
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
 
-def _difference(below: Below, file: CompareFile, written: Times | None) -> Why:
+def _difference(below: TreeOpener, file: CompareFile, written: Times | None) -> Why:
     try:
         status = _status(below, file.path)
     except (FileNotFoundError, NotADirectoryError):

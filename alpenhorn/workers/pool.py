@@ -23,9 +23,9 @@ from typing import NamedTuple, Self
 from alpenhorn import logs
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import descriptors, processes
-from alpenhorn.model.tasks import Done, Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
 from alpenhorn.reasons import Code, Why
-from alpenhorn.workers.serving import LENGTH, Answer, Progress, live, message, reason_of
+from alpenhorn.workers.serving import LENGTH, JobProgress, TaskAnswer, message, reason_of, run_worker
 
 CLOSE_GRACE = 2.0
 FORK_AGAIN = 5.0
@@ -62,7 +62,7 @@ class _Worker:
         self.received = bytearray()
         self.task: Task | None = None
         self.started = 0.0
-        self.progress = Progress(0, 0)
+        self.progress = JobProgress(0, 0)
         self.leaving = False
 
     def late(self, now: float) -> bool:
@@ -128,7 +128,7 @@ class Pool:
         self._limits: dict[int, int] = {}
         self._running: Counter[int] = Counter()
         self._ended: list[Done] = []
-        self._last_look: dict[Kind, Callable[[Task], Task | None]] = {}
+        self._deciders: dict[TaskKind, Callable[[Task], Task | None]] = {}
         self._stopped = False
         self._fork_after = 0.0
         self._poll = select.poll()
@@ -169,13 +169,13 @@ class Pool:
         self._limits[node_id] = jobs
         self._set_ready(node_id)
 
-    def decide_late(self, kind: Kind, decide: Callable[[Task], Task | None]) -> None:
+    def decide_late(self, kind: TaskKind, decide: Callable[[Task], Task | None]) -> None:
         """Call `decide` with each task of that kind just before a worker gets it.
 
         Called in `wait`; returns the task to hand out, or None to drop it.  Exceptions pass through `wait`;
         the task then stays queued.
         """
-        self._last_look[kind] = decide
+        self._deciders[kind] = decide
 
     def withdraw(self, keep: Callable[[Task], bool]) -> list[Task]:
         """Remove queued tasks for which `keep` is false, and return them."""
@@ -194,7 +194,7 @@ class Pool:
         if self._size < 2 or len(self._workers) < 2 or not idle:
             return False
         number = idle[-1].number
-        self._bury(idle[-1])
+        self._remove(idle[-1])
         self._size -= 1
         if number != self._size and self._size in self._workers:  # worker numbers must stay below the size
             last = self._workers.pop(self._size)
@@ -298,7 +298,7 @@ class Pool:
             task = self._next_task()
             if task is None:
                 return
-            self._hand(worker, task)
+            self._assign(worker, task)
             self._set_ready(task.node_id)
 
     def _next_task(self) -> Task | None:
@@ -306,7 +306,7 @@ class Pool:
         while self._ready:
             node_id = next(iter(self._ready))
             queue = self._queues[node_id]
-            decide = self._last_look.get(queue[0].kind)
+            decide = self._deciders.get(queue[0].kind)
             task = queue[0] if decide is None else decide(queue[0])
             queue.popleft()
             del self._ready[node_id]  # its next turn comes after the other nodes'
@@ -331,10 +331,10 @@ class Pool:
         _log.warning("cannot start a worker process: %s; continuing with the others", error.strerror)
         self._fork_after = time.monotonic() + FORK_AGAIN
 
-    def _hand(self, worker: _Worker, task: Task) -> None:
+    def _assign(self, worker: _Worker, task: Task) -> None:
         worker.task = task
         worker.started = time.monotonic()
-        worker.progress = Progress(0, 0)
+        worker.progress = JobProgress(0, 0)
         worker.unsent = message(task)
         self._running[task.node_id] += 1
         self._send(worker)
@@ -377,18 +377,18 @@ class Pool:
                     os.read(fd, _READ)
                 woken = True
             elif fd in self._watched:  # not of a worker removed just before
-                self._attend(self._watched[fd], fd, event)
+                self._handle_event(self._watched[fd], fd, event)
         now = time.monotonic()
         for worker in [worker for worker in self._workers.values() if worker.late(now)]:
-            self._bury(worker, Fate.TIMED_OUT)
+            self._remove(worker, Fate.TIMED_OUT)
         return woken
 
-    def _attend(self, worker: _Worker, fd: int, event: int) -> None:
+    def _handle_event(self, worker: _Worker, fd: int, event: int) -> None:
         if fd == worker.tasks:
             self._send(worker)
         elif fd == worker.pidfd or not event & select.POLLIN:
             # It closed its answers without ending: unusable in any case.
-            self._bury(worker)
+            self._remove(worker)
         else:
             self._receive(worker)
 
@@ -405,17 +405,17 @@ class Pool:
             stop = start + LENGTH.size + LENGTH.unpack_from(received, start)[0]
             if stop > len(received):
                 break
-            self._take(worker, bytes(received[start + LENGTH.size : stop]))
+            self._handle_message(worker, bytes(received[start + LENGTH.size : stop]))
             start = stop
         del received[:start]
         return bool(data)
 
-    def _take(self, worker: _Worker, message: bytes) -> None:
+    def _handle_message(self, worker: _Worker, message: bytes) -> None:
         try:
             said = pickle.loads(message)
         except Exception as error:  # the main process may lack a class of the worker's
-            said = Answer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
-        if isinstance(said, Progress):
+            said = TaskAnswer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
+        if isinstance(said, JobProgress):
             worker.progress = said
         elif isinstance(said, logs.Record):
             logs.replay(said)
@@ -430,7 +430,7 @@ class Pool:
             self._set_ready(task.node_id)
             self._ended.append(Done(task, fate, outcome, error, time.monotonic() - worker.started))
 
-    def _bury(self, worker: _Worker, fate: Fate = Fate.DIED) -> None:
+    def _remove(self, worker: _Worker, fate: Fate = Fate.DIED) -> None:
         """Remove a worker, dead or alive, with all processes it started; its task ends with `fate`.
 
         Answers sent before it ended still count.
@@ -469,7 +469,7 @@ class Pool:
             answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
             pid = os.fork()
             if pid == 0:
-                live(parent, tasks_in, answers_out, self._work, before, self._prepare)
+                run_worker(parent, tasks_in, answers_out, self._work, before, self._prepare)
             pidfd = os.pidfd_open(pid)
         except BaseException:
             for fd in fds:

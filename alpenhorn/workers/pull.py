@@ -22,11 +22,11 @@ from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, from_outside
 from alpenhorn.transfer.blame import TransferFailed
 from alpenhorn.transfer.methods import METHODS
-from alpenhorn.workers.work import Arrived, Work, destination_trouble, failed
+from alpenhorn.workers.work import ArrivedFile, PullState, destination_trouble, failed
 
 SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # trying again would not help
 
-Carry = Callable[[Work, Sequence[PullFile]], None]
+TransferFunction = Callable[[PullState, Sequence[PullFile]], None]
 """Transfer files to the stage and verify them there.
 
 Records each failure and continues; raises TransferFailed if no remaining file can be transferred, and
@@ -70,7 +70,7 @@ def pull(
     try:
         node.check()
         with node.stage(stage) as place:
-            work = Work(job, node, place, transfer, report, source, witness, results, deadline)
+            work = PullState(job, node, place, transfer, report, source, witness, results, deadline)
             try:
                 _run(work)
             finally:
@@ -84,7 +84,7 @@ def pull(
     return tuple(results[file] for file in job.files if file in results)
 
 
-def _run(work: Work) -> None:
+def _run(work: PullState) -> None:
     """Carry out the job.  Raises OSError and StorageError if the destination as a whole cannot be used."""
     wanted = [file for file in work.job.files if _is_free(work, file)]
     trouble: TransferFailed | None = None
@@ -92,8 +92,8 @@ def _run(work: Work) -> None:
         if wanted and isinstance(work.source, TapeNode):
             wanted = _within_reach(work, work.source, wanted)
         if wanted:
-            carry: Carry = load(METHODS[work.job.method].carry)
-            carry(work, wanted)
+            transfer_files: TransferFunction = load(METHODS[work.job.method].function)
+            transfer_files(work, wanted)
     except TransferFailed as error:
         trouble = error
     except Stopped:
@@ -106,7 +106,7 @@ def _run(work: Work) -> None:
         work.stage.clear()
 
 
-def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> list[PullFile]:
+def _within_reach(work: PullState, source: TapeNode, files: Sequence[PullFile]) -> list[PullFile]:
     """Return the files that can be read without waiting for tape."""
     from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
 
@@ -125,7 +125,7 @@ def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> li
     return [file for file in files if file.path not in away]
 
 
-def _has_part(work: Work) -> bool:
+def _has_part(work: PullState) -> bool:
     """Return whether the stage holds a partial file that a later pull can continue."""
     if not work.stage.keeps_parts or all(
         file in work.results and work.results[file].verdict in SETTLED for file in work.job.files
@@ -134,7 +134,7 @@ def _has_part(work: Work) -> bool:
     return any(files for _, _, files, _ in os.fwalk(".", dir_fd=work.stage.fd))
 
 
-def _is_free(work: Work, file: PullFile) -> bool:
+def _is_free(work: PullState, file: PullFile) -> bool:
     """Return whether the path is valid for the file system and not occupied by an unknown file."""
     try:
         check_relative(file.path)
@@ -150,7 +150,7 @@ def _is_free(work: Work, file: PullFile) -> bool:
     return not occupied
 
 
-def _place(work: Work) -> None:
+def _place(work: PullState) -> None:
     """Flush and place the files that have arrived."""
     arrived, work.arrived = work.arrived, []
     if not arrived:
@@ -172,7 +172,7 @@ def _place(work: Work) -> None:
         work.placed(one, outcome, space_b)
 
 
-def _spaces(work: Work, arrived: Sequence[Arrived]) -> list[int | None]:
+def _spaces(work: PullState, arrived: Sequence[ArrivedFile]) -> list[int | None]:
     """Return the space of each file, known only after its flush."""
     spaces: list[int | None] = []
     for one in arrived:

@@ -10,7 +10,7 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from typing import Any
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import TreeOpener, check_relative
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
@@ -22,11 +22,11 @@ from alpenhorn.model.reconcile import (
     MISSING,
     OTHER,
     UNREAD,
-    Finding,
-    Known,
-    Part,
+    Difference,
+    KnownCopy,
     ReconcileJob,
     ReconcileOutcome,
+    TreePart,
 )
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Reason, Why
@@ -57,17 +57,19 @@ def reconcile(job: ReconcileJob, node: Node, report: Reporter) -> ReconcileOutco
     Returns early if the run is asked to stop.  Raises StorageError if the node itself is or goes missing.
     """
     node.check()
-    found = _Findings(job, node.root)
-    with Below(node.root) as below:
+    found = _Differences(job, node.root)
+    with TreeOpener(node.root) as below:
         for part in job.parts:
             _Tree(part, below, found, report).compare()
             if found.stopped:
                 break
     node.check()  # an unmounted disk must not make files look missing
-    return ReconcileOutcome(found.looked, found.young, tuple(found.found), tuple(found.rest), found.stopped)
+    return ReconcileOutcome(
+        found.looked, found.young, tuple(found.found), tuple(found.remaining), found.stopped
+    )
 
 
-class _Findings:
+class _Differences:
     """The differences found by one job."""
 
     def __init__(self, job: ReconcileJob, root: str) -> None:
@@ -79,8 +81,8 @@ class _Findings:
         self.looked = 0
         self.young = 0
         self.entries = 0
-        self.found: list[Finding] = []
-        self.rest: list[Part] = []
+        self.found: list[Difference] = []
+        self.remaining: list[TreePart] = []
         self.stopped = False
 
     def since(self, moment: Any) -> int:
@@ -95,7 +97,7 @@ class _Findings:
     def enough(self) -> bool:
         return len(self.found) >= ENOUGH or self.entries >= MOST_ENTRIES
 
-    def compare(self, row: Known, path: str, status: os.stat_result) -> None:
+    def compare(self, row: KnownCopy, path: str, status: os.stat_result) -> None:
         """Compare a copy with the file at its path."""
         _, _, size_b, copy_id, has, moment = row
         if has == "Y":
@@ -145,13 +147,13 @@ class _Findings:
             self.found.append(_finding(DARK, path, status, 0, why))
 
     def unread(self, path: str, why: Reason, copies: int) -> None:
-        self.found.append(Finding(UNREAD, path, why=why, copies=copies))
+        self.found.append(Difference(UNREAD, path, why=why, copies=copies))
 
 
 class _Tree:
     """The comparison of one part."""
 
-    def __init__(self, part: Part, below: Below, found: _Findings, report: Reporter) -> None:
+    def __init__(self, part: TreePart, below: TreeOpener, found: _Differences, report: Reporter) -> None:
         self._part = part
         self._below = below
         self._found = found
@@ -159,12 +161,12 @@ class _Tree:
         self._after = b"" if part.after is None else os.fsencode(part.after)
         self._until = None if part.until is None else os.fsencode(part.until)
         self._ranged = part.after is not None or part.until is not None
-        self._known: dict[str, dict[str, Known]] = {}  # by directory and name
-        self._twins: dict[str, list[Known]] = {}  # two acquisitions may share a path
+        self._known: dict[str, dict[str, KnownCopy]] = {}  # by directory and name
+        self._twins: dict[str, list[KnownCopy]] = {}  # two acquisitions may share a path
         self._closed: dict[str, OSError] = {}  # directories that could not be opened
         self._sort(part.known)
 
-    def _sort(self, known: Sequence[Known]) -> None:
+    def _sort(self, known: Sequence[KnownCopy]) -> None:
         top = self._part.path
         prefix = f"{top}/" if top else ""
         # A shortcut for acquisitions with all files in one directory, which takes a fifth of the time.
@@ -187,7 +189,7 @@ class _Tree:
                 return
             path = left.pop()
             if path not in holding and path != self._part.path and self._found.enough():
-                self._found.rest.append(self._part._replace(path=path, known=()))
+                self._found.remaining.append(self._part._replace(path=path, known=()))
                 continue
             left += self._open(path, True)
         # Directories not reached by the walk: they are missing, or below another node's root.
@@ -276,7 +278,7 @@ class _Tree:
         for why, copies in failed.items():
             found.unread(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
         if marked:
-            found.found.append(Finding(OTHER, path, why=Code.OTHER_NODES_ROOT()))
+            found.found.append(Difference(OTHER, path, why=Code.OTHER_NODES_ROOT()))
             directories = []
         else:
             for one, status in dark:
@@ -289,7 +291,7 @@ class _Tree:
         for twin in self._twins.pop(path, ()):
             self._found.compare(twin, path, status)
 
-    def _gone(self, path: str, fd: int, known: dict[str, Known]) -> None:
+    def _gone(self, path: str, fd: int, known: dict[str, KnownCopy]) -> None:
         """Find out what happened to the copies that were not in the directory's listing."""
         prefix = f"{path}/" if path else ""
         for name, row in known.items():
@@ -351,21 +353,21 @@ class _Tree:
             for full, row in pairs:
                 if row[4] == "Y":
                     self._found.looked += 1
-                    self._found.found.append(Finding(kind, full, row[3], why=why))
+                    self._found.found.append(Difference(kind, full, row[3], why=why))
         self._report.progress(len(pairs), 0)
 
-    def _missing(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+    def _missing(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         for row in rows:
             if row[4] == "Y":
                 self._found.looked += 1
-                self._found.found.append(Finding(MISSING, path, row[3], why=why))
+                self._found.found.append(Difference(MISSING, path, row[3], why=why))
 
-    def _no_file(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+    def _no_file(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         """Report copies whose path no file can have; nothing is there to look at or to delete."""
         self._unread(path, rows, why)
         self._found.looked += sum(map(_good, rows))
 
-    def _unread(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+    def _unread(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         if copies := sum(map(_good, rows)):
             self._found.unread(path, why, copies)
 
@@ -377,7 +379,7 @@ class _Tree:
 
     def _may_hold(self, path: str) -> bool:
         """Return whether a directory may hold files of this part."""
-        if path in self._part.apart:
+        if path in self._part.excluded:
             return False
         if not self._ranged:
             return True
@@ -395,7 +397,7 @@ def _impossible(path: str) -> Why:
     return ""
 
 
-def _good(row: Known | None) -> int:
+def _good(row: KnownCopy | None) -> int:
     return int(row is not None and row[4] == "Y")
 
 
@@ -414,9 +416,9 @@ def _ours(path: str, name: str) -> bool:
     return not path and (name == MARKER or name.startswith((PRIVATE, f".{MARKER}")))
 
 
-def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> Finding:
+def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> Difference:
     what = _WHAT.get(stat.S_IFMT(status.st_mode), "other")
-    return Finding(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
+    return Difference(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
 
 
 def _end_of(moment: Any) -> int:

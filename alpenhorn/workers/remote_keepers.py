@@ -73,7 +73,7 @@ class _Storage:
     def _itself(self) -> str:
         return f"{self.root}/."  # the root may be a symbolic link
 
-    def unseen(self, answer: look.Answer) -> str:
+    def unseen(self, answer: look.LookAnswer) -> str:
         """Return why the right storage may not have been there all the time, "" if it was."""
         host = self.node.host
         if not self.witness:
@@ -108,7 +108,7 @@ class RemoteKeepers:
         self._silent = silent
         self._storages: dict[int, _Storage] = {}
         self._uncounted: dict[int, str] = {}
-        self._answers: dict[str, look.Answer] | None = None
+        self._answers: dict[str, look.LookAnswer] | None = None
 
     def __contains__(self, node_id: int) -> bool:
         return node_id in self._nodes
@@ -147,7 +147,7 @@ class RemoteKeepers:
             raise WrongKeeper(Code.COPY_LENGTH_WRONG(found=found.size_b, expected=size_b))
         return storage.where, found.device, found.inode
 
-    def _ask(self) -> dict[str, look.Answer]:
+    def _ask(self) -> dict[str, look.LookAnswer]:
         """Return the answers by address; fill `_uncounted` with the nodes that cannot be looked at.  Raises Stopped."""
         # Imported here, because only this needs threads.
         from concurrent.futures import ThreadPoolExecutor
@@ -166,7 +166,7 @@ class RemoteKeepers:
         # In parallel: several silent hosts must not use up the time of the job.
         with ThreadPoolExecutor(min(len(by_address), MOST_AT_ONCE)) as threads:
             answers = dict(zip(by_address, threads.map(self._session, by_address.values()), strict=True))
-        given: dict[str, look.Answer] = {}
+        given: dict[str, look.LookAnswer] = {}
         for where, answer in answers.items():
             for storage in by_address[where]:
                 if isinstance(answer, AlpenhornError):
@@ -178,7 +178,7 @@ class RemoteKeepers:
                     self._uncounted[storage.node.id] = why
         return given
 
-    def _session(self, storages: Sequence[_Storage]) -> look.Answer | AlpenhornError:
+    def _session(self, storages: Sequence[_Storage]) -> look.LookAnswer | AlpenhornError:
         """Look at the keepers on one host; return its answer, or why there is none.  Raises Stopped."""
         where = storages[0].where
         if where in self._silent:

@@ -8,11 +8,11 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.abilities import TIMELESS, alias, folds, kind_of
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
 from alpenhorn.model.nodes import MARKER
-from alpenhorn.model.searches import Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome, Stamp
 from alpenhorn.reasons import Code, Reason
 
 NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # no file has that path
@@ -24,11 +24,11 @@ ENOUGH = 10_000  # files per job; the remaining paths are left to another job
 TICK_NS = 2 * 10**9
 
 
-class _Findings:
+class _SearchResults:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.settled_ns = int(storage_now(node.root) * 1e9) - TICK_NS
-        self.files: list[Found] = []
+        self.files: list[FoundFile] = []
         self.stamps: list[Stamp] = []
         self.declined: list[tuple[str, Reason]] = []
         self.failed: list[tuple[str, Reason]] = []
@@ -42,7 +42,7 @@ class _Findings:
             os.close(root)
         self._owners: dict[str, str | None] = {}  # by directory: the node whose root it is
 
-    def other_root(self, path: str, directory: int, below: Below) -> tuple[str, str] | None:
+    def other_root(self, path: str, directory: int, below: TreeOpener) -> tuple[str, str] | None:
         """Return the topmost directory on the way to `path` that is another node's root, and that node.
 
         `path` itself is the open `directory`, or a file (-1).
@@ -66,9 +66,9 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
     whose files would be imported twice.  Raises StorageError if the node itself is gone.
     """
     node.check()
-    findings = _Findings(node)
+    findings = _SearchResults(node)
     rest: tuple[str, ...] = ()
-    with Below(node.root) as below:
+    with TreeOpener(node.root) as below:
         for number, path in enumerate(job.paths):
             if len(findings.files) >= ENOUGH:
                 rest = job.paths[number:]
@@ -96,7 +96,7 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
     )
 
 
-def _look(path: str, below: Below, findings: _Findings) -> None:
+def _look(path: str, below: TreeOpener, findings: _SearchResults) -> None:
     if any(element.startswith(".") or element == MARKER for element in path.split("/")):
         findings.declined.append((path, Code.NAME_NEVER_IMPORTED(marker=MARKER)))
         return
@@ -117,7 +117,7 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
             elif directory >= 0:
                 _list(path, directory, findings)
             elif stat.S_ISREG(status.st_mode):
-                findings.files.append(Found(path, status.st_size))
+                findings.files.append(FoundFile(path, status.st_size))
             else:
                 findings.declined.append((path, Code.FOUND_NOT_REGULAR()))
         finally:
@@ -139,7 +139,7 @@ def _alias(path: str, root: str) -> str:
         os.close(directory)
 
 
-def _owner_of(directory: str, below: Below) -> str | None:
+def _owner_of(directory: str, below: TreeOpener) -> str | None:
     try:
         fd = below.open(directory, os.O_PATH | os.O_DIRECTORY)
     except (OSError, UnsafePath):
@@ -166,7 +166,7 @@ def _owner(directory: int) -> str | None:
         os.close(fd)
 
 
-def _status(below: Below, path: str) -> tuple[os.stat_result, int]:
+def _status(below: TreeOpener, path: str) -> tuple[os.stat_result, int]:
     """Return the status of `path`, and a descriptor if it is a directory (else -1)."""
     parent, name = below.parent(path)
     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -175,7 +175,7 @@ def _status(below: Below, path: str) -> tuple[os.stat_result, int]:
     return status, below.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _list(path: str, directory: int, findings: _Findings) -> None:
+def _list(path: str, directory: int, findings: _SearchResults) -> None:
     prefix = f"{path}/" if path else ""
     names: list[str] = []
     files = findings.files
@@ -190,7 +190,7 @@ def _list(path: str, directory: int, findings: _Findings) -> None:
                 if entry.is_dir(follow_symlinks=False):
                     names.append(name)
                 elif entry.is_file(follow_symlinks=False):
-                    files.append(Found(prefix + name, entry.stat(follow_symlinks=False).st_size))
+                    files.append(FoundFile(prefix + name, entry.stat(follow_symlinks=False).st_size))
             except FileNotFoundError:
                 continue  # removed between listing and look
     times = before.st_mtime_ns, before.st_ctime_ns

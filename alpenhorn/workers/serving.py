@@ -31,12 +31,12 @@ LENGTH = struct.Struct("=Q")
 _log = logging.getLogger(__name__)
 
 
-class Progress(NamedTuple):
+class JobProgress(NamedTuple):
     files: int
     bytes: int
 
 
-class Answer(NamedTuple):
+class TaskAnswer(NamedTuple):
     """The result of a task.  `leaving`: the worker takes no further task."""
 
     fate: Fate
@@ -56,7 +56,7 @@ def reason_of(error: BaseException) -> Reason:
     return Code.WORKER_FAILED(why=exception(error))
 
 
-def live(
+def run_worker(
     parent: int,
     tasks: int,
     answers: int,
@@ -68,9 +68,9 @@ def live(
     status = 1
     try:
         processes.die_with_parent(parent)
-        voice = _Voice(answers)
+        voice = _AnswerPipe(answers)
         logs.forward(voice.send)
-        settle(tasks, answers)
+        detach(tasks, answers)
         _serve(tasks, voice, work, unblocked, prepare)
         status = 0
     except BrokenPipeError:  # the main process has ended or closed the pipe
@@ -81,7 +81,7 @@ def live(
         os._exit(status)
 
 
-def settle(*pipes: int) -> None:
+def detach(*pipes: int) -> None:
     """Detach from the main process: start a session, and close all descriptors but `pipes`."""
     os.setsid()
     gc.freeze()  # collecting an inherited object would close a descriptor of ours
@@ -96,7 +96,7 @@ def settle(*pipes: int) -> None:
 
 def _serve(
     tasks: int,
-    voice: _Voice,
+    voice: _AnswerPipe,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
     prepare: Callable[[], None],
@@ -118,12 +118,12 @@ def _serve(
         fate, outcome, error = _do(task, _Reporter(voice, asked), work)
         leaving = asked[0]  # the request may have been meant for the next task
         try:
-            voice.send(Answer(fate, outcome, error, leaving))
+            voice.send(TaskAnswer(fate, outcome, error, leaving))
         except BrokenPipeError:
             raise
         except Exception as problem:
             unsent = Code.OUTCOME_NOT_SENT(why=reason_of(problem))
-            voice.send(Answer(Fate.BROKEN, None, unsent, leaving))
+            voice.send(TaskAnswer(Fate.BROKEN, None, unsent, leaving))
         if leaving:
             return
 
@@ -158,7 +158,7 @@ def _read(fd: int, size: int) -> bytes:
     return data
 
 
-class _Voice:
+class _AnswerPipe:
     """The pipe to the main process; sends whole messages from any thread."""
 
     def __init__(self, fd: int) -> None:
@@ -173,7 +173,7 @@ class _Voice:
 
 
 class _Reporter:
-    def __init__(self, voice: _Voice, asked: list[bool]) -> None:
+    def __init__(self, voice: _AnswerPipe, asked: list[bool]) -> None:
         self._voice = voice
         self._asked = asked
         self._files = 0
@@ -186,7 +186,7 @@ class _Reporter:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS_EVERY
-            self._voice.send(Progress(self._files, self._bytes))
+            self._voice.send(JobProgress(self._files, self._bytes))
 
     def stopping(self) -> bool:
         return self._asked[0]

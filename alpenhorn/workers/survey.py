@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from alpenhorn.fs import remembered
-from alpenhorn.fs.remembered import Entry, Memory
+from alpenhorn.fs.remembered import Memory, MemoryEntry
 from alpenhorn.io.base import Node
 from alpenhorn.model.searches import RememberJob, Stamp, SurveyJob, SurveyOutcome
 from alpenhorn.reasons import Code, Why
@@ -90,7 +90,7 @@ def _write(job: RememberJob, node: Node, stage: str) -> None:
         aside.clear()
 
 
-def _merged(job: RememberJob, root: str) -> Iterator[Entry]:
+def _merged(job: RememberJob, root: str) -> Iterator[MemoryEntry]:
     listed = [remembered.entry_of(one) for one in job.listed]
     if not job.everything:
         out = {os.fsencode(path) for path in job.forget}

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from alpenhorn.io.base import TapeNode
-from alpenhorn.model.tape import TapeFile, TapeJob, TapeResult, Told, Verb, Where
+from alpenhorn.model.tape import Location, TapeAction, TapeFile, TapeJob, TapeResult, TapeState
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why, from_outside
 
@@ -33,39 +33,43 @@ def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ..
     return tuple(results)
 
 
-def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, Told]:
+def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, TapeState]:
     """Return the files that are, or may be, on tape only and must not be read.  Raises StorageError."""
     return {
         path: told
         for path, told in node.where(paths).items()
-        if told.where is None or not (told.where.readable or told.where is Where.GONE)
+        if told.where is None or not (told.where.readable or told.where is Location.GONE)
     }
 
 
-def why_unread(node: TapeNode, path: str, told: Told) -> Why:
+def why_unread(node: TapeNode, path: str, told: TapeState) -> Why:
     """Return why a file out of reach is not imported, and what to do."""
     if told.where is None:
         return told.error
     return Code.IMPORT_OF_FILE_ON_TAPE(where=told.where, path=shlex.quote(os.path.join(node.root, path)))
 
 
-def _some(verb: Verb, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:
+def _some(verb: TapeAction, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:
     told = node.where([file.path for file in files])
-    if any(one.where is Where.GONE for one in told.values()):
+    if any(one.where is Location.GONE for one in told.values()):
         node.check()
-    if verb is Verb.RESTORE:
-        told |= _done(told, Where.TAPE, node.restore, Where.COMING)
-    elif verb is Verb.LEAVE:
-        told |= _done(told, Where.BOTH, node.leave_to_tape, Where.TAPE)
+    if verb is TapeAction.RESTORE:
+        told |= _apply(told, Location.TAPE, node.restore, Location.COMING)
+    elif verb is TapeAction.LEAVE:
+        told |= _apply(told, Location.BOTH, node.leave_to_tape, Location.TAPE)
     return [TapeResult(file, told[file.path].where, told[file.path].error) for file in files]
 
 
-def _done(
-    told: Mapping[str, Told], where: Where, act: Callable[[Sequence[str]], Mapping[str, str]], becomes: Where
-) -> dict[str, Told]:
+def _apply(
+    told: Mapping[str, TapeState],
+    where: Location,
+    act: Callable[[Sequence[str]], Mapping[str, str]],
+    becomes: Location,
+) -> dict[str, TapeState]:
     """Run `act` on files in the state `where` that are not held; return their new states."""
     begun = [path for path, one in told.items() if one.where is where and not one.held]
     failed = act(begun) if begun else {}
     return {
-        path: Told(where, from_outside(failed[path])) if path in failed else Told(becomes) for path in begun
+        path: TapeState(where, from_outside(failed[path])) if path in failed else TapeState(becomes)
+        for path in begun
     }

@@ -10,7 +10,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.placing import Occupied, Stage
-from alpenhorn.fs.tree_lock import PATIENCE, TreeLock
+from alpenhorn.fs.tree_lock import LOCK_SECONDS, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
@@ -27,7 +27,7 @@ LEAST_ADVANCE = 2**20  # bytes; a pull that advances less per run may back off
 READ = os.O_RDONLY | os.O_NONBLOCK
 
 
-class Arrived:
+class ArrivedFile:
     """A verified file, and its name in the stage."""
 
     __slots__ = ("file", "method", "name", "started")
@@ -39,7 +39,7 @@ class Arrived:
         self.method = method
 
 
-class Work:
+class PullState:
     """The state of one pull job.  `arrived`: verified files to flush and place.
 
     `witness`: the file, relative to the root, that identifies the storage of a source on another host; "" for
@@ -67,10 +67,10 @@ class Work:
         self.witness = witness if source is None else ""
         self.unseen: Why = Code.SOURCE_MARKER_NOT_ASKED_FOR() if self.witness else ""
         self.results = results
-        self.lock = TreeLock(node.root, PATIENCE, report.stopping)
+        self.lock = TreeLock(node.root, LOCK_SECONDS, report.stopping)
         self.names = Names(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW
-        self.arrived: list[Arrived] = []
+        self.arrived: list[ArrivedFile] = []
         self.began = time.time()
         self.pace = Pace(job.rate, self.stopping) if job.rate else None
         self._deadline = deadline
@@ -140,7 +140,7 @@ class Work:
             if file not in self.results:
                 self.settle(file, error)
 
-    def placed(self, one: Arrived, outcome: OSError | AlpenhornError | None, space_b: int | None) -> None:
+    def placed(self, one: ArrivedFile, outcome: OSError | AlpenhornError | None, space_b: int | None) -> None:
         """Record the outcome of `Stage.place` or `Stage.link` for a file."""
         if isinstance(outcome, Occupied):
             self.occupied(one.file, one.started)
@@ -164,7 +164,7 @@ class Work:
         self.results[file] = PullResult(file, Verdict.AWAY, self.began, time.time(), error=error)
         self.tell(files=1)
 
-    def drop(self, name: str) -> None:
+    def discard(self, name: str) -> None:
         """Remove a useless file from the stage."""
         with suppress(OSError):
             os.unlink(name, dir_fd=self.stage.fd)

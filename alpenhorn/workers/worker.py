@@ -14,7 +14,7 @@ from alpenhorn.kinds import JOBS, load
 from alpenhorn.model.tasks import Reporter, Task
 
 
-class Surroundings(NamedTuple):
+class JobContext(NamedTuple):
     """The arguments available to handlers besides job and node (see `alpenhorn.kinds.Handler`).
 
     `silent`: other hosts that did not answer a deletion's look at keepers, and why; not asked again in this
@@ -43,9 +43,7 @@ class Worker:
 
     def __call__(self, task: Task, report: Reporter) -> object:
         handler = JOBS[type(task.job).__name__]
-        around = Surroundings(
-            task.stage, task.deadline, report, self.transfer, self.transfer.ssh, self.silent
-        )
+        around = JobContext(task.stage, task.deadline, report, self.transfer, self.transfer.ssh, self.silent)
         return load(handler.target)(
             task.job, node_io(task.job.node), *(getattr(around, name) for name in handler.takes)
         )

@@ -13,7 +13,7 @@ import pytest
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import group_io, node_io, remote_io
-from alpenhorn.io.base import Misfit, Node
+from alpenhorn.io.base import Node, Refusal
 from alpenhorn.model.nodes import MARKER, GroupFact
 from alpenhorn.model.pulls import Method
 from tests.io.nodes import fact, make, put
@@ -359,7 +359,7 @@ def test_a_groups_only_node_takes_what_fits() -> None:
     group = group_io(GROUP, [facts.node()])
     assert group.refuses(facts.source()) is None
     assert group.choose(facts.fact(size_b=7), Room(node2=7)) == facts.DESTINATION
-    assert group.choose(facts.fact(size_b=8), Room(node2=7)) == Misfit("no room on node2")
+    assert group.choose(facts.fact(size_b=8), Room(node2=7)) == Refusal("no room on node2")
 
 
 def test_two_active_nodes_of_a_group_on_one_host_are_an_error_that_names_them() -> None:

@@ -38,7 +38,7 @@ NAMES = [
 
 def asked(
     base: Path, markers: list[str], paths: list[str], shell: str = "sh", command: str = look.COMMAND
-) -> look.Answer:
+) -> look.LookAnswer:
     """What sshd does with a command: give it to the user's shell."""
     done = subprocess.run(
         [shell, "-c", command],
@@ -168,7 +168,7 @@ def test_what_a_shell_prints_as_it_starts_is_ignored(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_answer_says_nothing(text: str) -> None:
-    assert look.answer(text) == look.Answer({}, {}, {}, frozenset())
+    assert look.answer(text) == look.LookAnswer({}, {}, {}, frozenset())
 
 
 def test_the_command_is_one_argument_that_holds_nothing_of_the_index() -> None:

@@ -19,16 +19,16 @@ def test_what_is_taken_keeps_below_the_rate_from_the_first_byte_on(count: int) -
     pace = Pace(RATE, never)
     began = time.monotonic()
     for taken in range(count, 500_001, count):
-        pace.take(count)
+        pace.wait(count)
         assert taken <= RATE * (time.monotonic() - began + AHEAD) + 1
     assert time.monotonic() - began >= 0.49
 
 
 def test_what_a_pause_lost_is_not_made_up_for() -> None:
     pace, other = Pace(RATE, never), Pace(RATE, never)
-    other.take(RATE // 2)  # takes half a second, in which nothing is taken from the first
+    other.wait(RATE // 2)  # takes half a second, in which nothing is taken from the first
     began = time.monotonic()
-    pace.take(RATE // 2)
+    pace.wait(RATE // 2)
     assert time.monotonic() - began >= 0.5 - CATCH_UP - AHEAD - 0.01
 
 
@@ -36,7 +36,7 @@ def test_a_wish_to_stop_is_heard_at_once_however_slow_the_rate() -> None:
     began = time.monotonic()
     pace = Pace(1024, lambda: time.monotonic() - began > 0.3)
     with pytest.raises(Stopped):
-        pace.take(10**9)
+        pace.wait(10**9)
     assert time.monotonic() - began < 3
 
 

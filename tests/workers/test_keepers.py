@@ -121,7 +121,7 @@ WRONG = (gone, directory_gone, directory_is_a_file, link, linked_directory, dire
 def test_a_copy_stays_when_a_keeper_is_wrong(base: Path, spoil: Callable[[Path], None]) -> None:
     spoil(base / "v2" / PATH)
     found = result(base, file())
-    assert found.verdict is Verdict.KEPT and found.file.had == "Y"
+    assert found.verdict is Verdict.KEPT and found.file.has_file == "Y"
     assert "v2: " in found.error and "v1" not in found.error
     ((node_id, why),) = found.wrong
     assert node_id == SECOND and why in found.error

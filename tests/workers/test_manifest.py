@@ -11,14 +11,13 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs import manifest
 from alpenhorn.io.base import Node
 from alpenhorn.model.manifests import (
-    MANIFEST,
     CompareFile,
     CompareJob,
     ManifestFile,
     ManifestJob,
     ManifestOutcome,
 )
-from alpenhorn.model.nodes import MARKER, ProbeJob
+from alpenhorn.model.nodes import MANIFEST, MARKER, ProbeJob
 from alpenhorn.workers.manifest import compare, write
 from alpenhorn.workers.nodes import probe
 from tests.io.nodes import Report, make, put

@@ -14,7 +14,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.nodes import MARKER, NodeFact
-from alpenhorn.model.tasks import Kind, Task, Verdict
+from alpenhorn.model.tasks import Task, TaskKind, Verdict
 from alpenhorn.workers.delete import delete
 from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import stand_in
@@ -116,7 +116,7 @@ def test_no_host_is_asked_for_what_is_not_there(hosts: Hosts) -> None:
 def test_a_copy_stays_when_a_keeper_there_is_wrong(hosts: Hosts, spoil: Callable[[Path], None]) -> None:
     spoil(hosts.at("v2"))
     found = hosts.result(file())
-    assert found.verdict is Verdict.KEPT and found.file.had == "Y"
+    assert found.verdict is Verdict.KEPT and found.file.has_file == "Y"
     assert "v2: " in found.error and "v1" not in found.error
     ((node_id, why),) = found.wrong
     assert node_id == SECOND and why in found.error
@@ -289,7 +289,7 @@ def test_a_worker_asks_a_host_that_does_not_answer_once_and_others_for_each_job(
     for path in (PATH, "acq/a"):
         disk = node_fact(10, name="disk", root=str(hosts.base / "disk"))
         job = DeleteJob(disk, (file(path),), (), None, (hosts.v1, elsewhere))
-        outcome = worker(Task(Kind.DELETE, 10, job), Report())
+        outcome = worker(Task(TaskKind.DELETE, 10, job), Report())
         assert isinstance(outcome, DeleteOutcome)
         results += outcome.results
     assert [one.verdict for one in results] == [Verdict.KEPT] * 2
