@@ -14,7 +14,7 @@ from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
 from alpenhorn.fs.manifest_token import UNREADABLE
 from alpenhorn.model.manifests import (
-    Changed,
+    ChangedFile,
     CompareFile,
     CompareJob,
     ManifestFile,
@@ -152,7 +152,7 @@ class Comparing:
             self._failed.add(job.node.id)
             self.context.node_gone(job.node.id, Code.MANIFEST_COMPARISON_FAILED(why=done.error))
             return
-        changed: tuple[Changed, ...] = done.outcome
+        changed: tuple[ChangedFile, ...] = done.outcome
         if changed and job.node.id not in self.context.gone:
             records.suspect(self.context.index, self.context.run, job.node, changed)
             self._turned[job.node.id] += len(changed)

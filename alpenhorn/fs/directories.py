@@ -20,7 +20,7 @@ from alpenhorn.fs.tree_lock import TreeLock
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-class Parents:
+class OpenDirectories:
     """Open directories below a root: created if missing, and flushed at the end.
 
     Hold the tree lock up while calling `of`; `flush` needs no lock.
@@ -29,7 +29,7 @@ class Parents:
     def __init__(self, root_fd: int) -> None:
         self._open = {"": root_fd}
 
-    def __enter__(self) -> Parents:
+    def __enter__(self) -> OpenDirectories:
         return self
 
     def __exit__(

@@ -15,7 +15,7 @@ from types import TracebackType
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
 from alpenhorn.fs import descriptors, own
 from alpenhorn.fs.abilities import Abilities
-from alpenhorn.fs.directories import Parents
+from alpenhorn.fs.directories import OpenDirectories
 from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code
@@ -133,7 +133,7 @@ class Stage:
         most = descriptors.share(_OPEN_DIRECTORIES)
         while len(outcomes) < len(paths):
             first = len(outcomes)
-            with Parents(self._root) as parents:
+            with OpenDirectories(self._root) as parents:
                 with lock.up():
                     while len(outcomes) < len(paths) and len(parents) <= most:
                         number = len(outcomes)
@@ -170,7 +170,7 @@ class Stage:
 
 
 def _attempt(
-    act: Callable[[int, int, str], None], number: int, path: str, parents: Parents
+    act: Callable[[int, int, str], None], number: int, path: str, parents: OpenDirectories
 ) -> OSError | UnsafePath | Occupied | None:
     try:
         directory, name = parents.of(path)

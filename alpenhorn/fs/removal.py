@@ -25,7 +25,7 @@ LOCK_SECONDS = (
 )
 
 
-class Differs(AlpenhornError):
+class FileDiffers(AlpenhornError):
     """A different file is at the path, and was left alone."""
 
     def __init__(self, why: Reason) -> None:
@@ -125,13 +125,13 @@ class Removal(OpenRoot):
         """
         directory, name = self._below.parent(check_relative(path))
         if self._folds and (other := alias(self._root, path, self._listed)):
-            raise Differs(Code.FOUND_UNDER_OTHER_NAME(listed=other))
+            raise FileDiffers(Code.FOUND_UNDER_OTHER_NAME(listed=other))
         self._directories[path.rpartition("/")[0]] = None
         entry = _look(directory, name, size_b)
         decide(entry)
         # The file may have been replaced during `decide`, which can wait for other storage.
         if _look(directory, name, size_b).inode != entry.inode:
-            raise Differs(Code.FILE_REPLACED_MEANWHILE())
+            raise FileDiffers(Code.FILE_REPLACED_MEANWHILE())
         os.unlink(name, dir_fd=directory)
         return entry.status
 
@@ -166,8 +166,8 @@ class Removal(OpenRoot):
 def _look(directory: int, name: str, size_b: int | None) -> DirectoryEntry:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if found := kind(status):
-        raise Differs(Code.COPY_IRREGULAR(found=found))
+        raise FileDiffers(Code.COPY_IRREGULAR(found=found))
     if size_b is not None and status.st_size != size_b:
-        raise Differs(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
+        raise FileDiffers(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
     parent = os.fstat(directory)
     return DirectoryEntry(status, (parent.st_dev, parent.st_ino), name)

@@ -57,7 +57,7 @@ class Refusal(NamedTuple):
 
 
 class Room(Protocol):
-    """What a group can ask about its nodes."""
+    """The room on the nodes of a group."""
 
     def obstacle(self, node_id: int, size_b: int) -> Why:
         """Return why a file of that length cannot be put there now, with the node's name; "" if it can."""
@@ -143,7 +143,7 @@ class Node(ABC):
     @property
     @abstractmethod
     def local_method(self) -> Method:
-        """How files are copied from other nodes of this host: Method.COPY or Method.RSYNC."""
+        """The method for pulls from other nodes of this host: Method.COPY or Method.RSYNC."""
 
     @property
     def probe_seconds(self) -> float:
@@ -258,7 +258,7 @@ class TapeNode(Node):
 
 
 class Remote(ABC):
-    """What pulls need to know of a source on any host.  Does not access the storage.
+    """A node on any host as the source of pulls.  Does not access the storage.
 
     `witness`: a file, relative to the root, that exists on every storage of the class; "" for the root
     itself.  With one, a file on another host counts as missing only if the same session has seen the witness.

@@ -73,7 +73,7 @@ class CompareJob(NamedTuple):
     files: tuple[CompareFile, ...]
 
 
-class Changed(NamedTuple):
+class ChangedFile(NamedTuple):
     """A file that changed; `why` says how this was detected."""
 
     file: CompareFile

@@ -9,7 +9,7 @@ from alpenhorn.reasons import Why
 
 
 class Method(StrEnum):
-    """How the bytes of a file are transferred to a node."""
+    """The methods of transferring a file to a node."""
 
     LINK = "hard link"
     COPY = "copy"

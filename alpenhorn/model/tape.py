@@ -37,7 +37,7 @@ class TapeState(NamedTuple):
 
 
 class TapeAction(StrEnum):
-    """What to do with the files of a tape job."""
+    """The actions of tape jobs."""
 
     LOOK = "look"
     RESTORE = "restore"  # files that are on tape only

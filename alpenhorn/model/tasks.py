@@ -112,7 +112,7 @@ class Reporter(Protocol):
 
 
 class Fate(StrEnum):
-    """How a task ended."""
+    """The ways in which a task can end."""
 
     DONE = "done"
     DIED = "died"  # its worker was killed
@@ -137,5 +137,5 @@ class Done(NamedTuple):
 
     @property
     def why(self) -> Reason:
-        """How and why it failed."""
+        """The way in which it failed, and why."""
         return headed(f"{self.fate}", self.error) if self.error else Code.TASK_ENDED(fate=self.fate)

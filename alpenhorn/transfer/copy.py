@@ -19,7 +19,6 @@ from alpenhorn.fs.abilities import UNSUPPORTED
 from alpenhorn.fs.syscalls import start_writing
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
-from alpenhorn.transfer.behind import HashBehind
 from alpenhorn.transfer.blame import (
     TransferFailed,
     check_source,
@@ -27,7 +26,8 @@ from alpenhorn.transfer.blame import (
     mismatch,
     source_failed,
 )
-from alpenhorn.transfer.pace import Pace
+from alpenhorn.transfer.rate_limiter import RateLimiter
+from alpenhorn.transfer.trailing_hash import TrailingHash
 
 SMALL = 2**20  # bytes; maximum for one read and one write
 CHUNK = 32 * 2**20  # smaller chunks cost a fifth more: the file system allocates one at a time
@@ -46,12 +46,12 @@ def copy(
     flush: bool,
     stopping: Callable[[], bool] | None = None,
     on_bytes: Callable[[int], None] | None = None,
-    pace: Pace | None = None,
+    limiter: RateLimiter | None = None,
 ) -> None:
     """Copy the open file `source` to `name` in the directory `stage`, with its mode and times, and verify it.
 
     Returns after the copy was read and has the given length and MD5 sum; with `flush`, it is also on stable
-    storage.  A partial big file at `name` is continued.  Owner and group are kept for root.  `pace` limits
+    storage.  A partial big file at `name` is continued.  Owner and group are kept for root.  `limiter` limits
     the rate.  Raises TransferFailed, and Stopped if `stopping` returns true, called after each chunk of a big
     file; what has been written stays.
     """
@@ -61,9 +61,9 @@ def copy(
     except OSError as error:
         raise destination_failed(error) from None
     try:
-        if size_b <= (SMALL if pace is None else min(SMALL, pace.block)):
-            if pace is not None:
-                pace.wait(size_b)
+        if size_b <= (SMALL if limiter is None else min(SMALL, limiter.block)):
+            if limiter is not None:
+                limiter.wait(size_b)
             found = _copy_small(source, fd, size_b)
             if on_bytes is not None:
                 on_bytes(size_b)
@@ -72,10 +72,10 @@ def copy(
             part = os.fstat(fd).st_size
             if not 0 < part <= size_b:
                 part = 0
-            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes, pace)
+            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes, limiter)
             if part and found != md5sum:
                 # The partial file was not the beginning of this file.
-                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, pace)
+                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, limiter)
         if found != md5sum or os.fstat(fd).st_size != size_b:
             raise mismatch(source, before, found, md5sum, stopping)
     finally:
@@ -126,15 +126,15 @@ def _copy_big(
     flush: bool,
     stopping: Callable[[], bool] | None,
     on_bytes: Callable[[int], None] | None,
-    pace: Pace | None,
+    limiter: RateLimiter | None,
 ) -> str:
     """Copy from the offset `part` on, hash the whole copy, and return the MD5 sum."""
     size_b = before.st_size
-    chunk = CHUNK if pace is None else min(CHUNK, pace.block)
+    chunk = CHUNK if limiter is None else min(CHUNK, limiter.block)
     sparse = before.st_blocks * 512 < size_b
     try:
         os.ftruncate(fd, part)
-        with HashBehind(fd, part) as behind:
+        with TrailingHash(fd, part) as hasher:
             if on_bytes is not None and part:
                 on_bytes(part)
             offset = part
@@ -147,18 +147,18 @@ def _copy_big(
                     count = start - offset
                 else:
                     count = min(chunk, end - offset)
-                    if pace is not None:
-                        pace.wait(count)
+                    if limiter is not None:
+                        limiter.wait(count)
                     count = _copy_chunk(source, fd, offset, count)
                     with contextlib.suppress(OSError):  # only saves time
                         start_writing(fd, offset, count)
                 offset += count
-                behind.advance(offset, AHEAD)
+                hasher.advance(offset, AHEAD)
                 if on_bytes is not None:
                     on_bytes(count)
             # The flush overlaps with the rest of the hashing.
             _finish(fd, before, flush)
-            return behind.md5()
+            return hasher.md5()
     except OSError as error:
         raise destination_failed(error) from None
 

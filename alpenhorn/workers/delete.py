@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
-from alpenhorn.fs.removal import Differs, DirectoryEntry, Removal
+from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
 from alpenhorn.io.base import Node
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
@@ -132,7 +132,7 @@ def _attempted(
         status = removal.remove(file.path, file.size_b, decide)
     except (FileNotFoundError, NotADirectoryError):
         return DeleteResult(file, Verdict.MISSING)
-    except Differs as error:
+    except FileDiffers as error:
         return DeleteResult(file, Verdict.CORRUPT, error=error.reason)
     except UnsafePath as error:
         return DeleteResult(file, Verdict.FAILED, error=error.reason)

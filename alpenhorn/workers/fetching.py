@@ -29,7 +29,7 @@ from alpenhorn.transfer.blame import (
     wrong_md5,
 )
 from alpenhorn.transfer.methods import METHODS
-from alpenhorn.transfer.patience import Patience
+from alpenhorn.transfer.session_timer import SessionTimer
 from alpenhorn.workers.work import READ, ArrivedFile, PullState
 
 
@@ -164,12 +164,12 @@ def _session(
         work.discard(work.witness)  # that of an earlier session proves nothing
         asked.append(work.witness)
     right: set[str] = set()
-    patience = work.patience() if METHODS[work.job.method].network else None
+    timer = work.timer() if METHODS[work.job.method].network else None
     with TreeOpener(work.stage.fd) as below:
 
         def on_bytes(count: int) -> None:
-            if count and patience is not None:
-                patience.moved()
+            if count and timer is not None:
+                timer.moved()
             work.tell_bytes(count)
 
         def on_file(path: str) -> None:
@@ -179,18 +179,18 @@ def _session(
                     right.add(path)
 
         try:
-            return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, patience)), right
+            return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, timer)), right
         except Stopped:
-            if patience is not None and patience.why is not None:
-                return rsync.SessionEnd(-signal.SIGTERM, "", patience.why), right
+            if timer is not None and timer.why is not None:
+                return rsync.SessionEnd(-signal.SIGTERM, "", timer.why), right
             return None, right
         except (StorageError, UnsafePath) as error:
             raise TransferFailed(Blame.UNKNOWN, error.reason) from None
 
 
-def _until(work: PullState, patience: Patience | None) -> Callable[[], bool]:
+def _until(work: PullState, timer: SessionTimer | None) -> Callable[[], bool]:
     """Return the condition for ending a session early."""
-    return lambda: work.stopping() or (patience is not None and patience.over())
+    return lambda: work.stopping() or (timer is not None and timer.over())
 
 
 def _explain(
@@ -246,9 +246,9 @@ def by_bbcp(work: PullState, files: Sequence[PullFile]) -> None:
 
 def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
-    patience = work.patience()
+    timer = work.timer()
     try:
-        error = bbcp.fetch(argv, work.job.source.host, _until(work, patience))
+        error = bbcp.fetch(argv, work.job.source.host, _until(work, timer))
         if error is None:
             with TreeOpener(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
@@ -256,10 +256,10 @@ def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> No
     except TransferFailed as wrong:
         error = wrong
     except Stopped:
-        if patience.why is None:
+        if timer.why is None:
             work.discard(name)
             raise
-        error = TransferFailed(Blame.NETWORK, patience.why)
+        error = TransferFailed(Blame.NETWORK, timer.why)
     except BaseException:
         work.discard(name)
         raise

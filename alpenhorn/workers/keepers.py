@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.fs.removal import Differs, DirectoryEntry, OpenRoot
+from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, OpenRoot
 from alpenhorn.model.deletions import DeleteFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason, Why
-from alpenhorn.workers.uncounted import Inode, Uncounted, WrongKeeper
+from alpenhorn.workers.uncounted import Inode, KeeperUncounted, WrongKeeper
 
 if TYPE_CHECKING:
     from alpenhorn.workers.remote_keepers import RemoteKeepers
@@ -65,7 +65,7 @@ class JobKeepers:
             name = self._name(node_id)
             try:
                 inode = self._look(node_id, file, target)
-            except Uncounted as why:
+            except KeeperUncounted as why:
                 failing.append(f"{name}: {why}")
             except WrongKeeper as why:
                 wrong.append((node_id, why.reason))
@@ -92,7 +92,7 @@ class JobKeepers:
             return self._remote.inode(node_id, file, size_b)
         entry = self._entry(node_id, file.path, size_b)
         if entry.is_same_name(target):
-            raise Uncounted("copy is the same file as the one to delete")
+            raise KeeperUncounted("copy is the same file as the one to delete")
         return "", *entry.inode
 
     def _entry(self, node_id: int, path: str, size_b: int | None) -> DirectoryEntry:
@@ -101,7 +101,7 @@ class JobKeepers:
             return root.look(path, size_b)
         except (FileNotFoundError, NotADirectoryError):
             why = Code.KEEPER_MISSING()
-        except (Differs, UnsafePath) as error:
+        except (FileDiffers, UnsafePath) as error:
             why = error.reason
         except OSError as error:
             why = Code.KEEPER_NOT_LOOKED_AT(why=error.strerror or error)
@@ -110,7 +110,7 @@ class JobKeepers:
         except (StorageError, OSError) as gone:
             self._roots.pop(node_id).close()
             self._absent[node_id] = str(gone)
-            raise Uncounted(str(gone)) from None
+            raise KeeperUncounted(str(gone)) from None
         raise WrongKeeper(why)
 
     def _open(self, node_id: int) -> OpenRoot:
@@ -126,4 +126,4 @@ class JobKeepers:
                 self._absent[node_id] = str(error)
             else:
                 return root
-        raise Uncounted(self._absent[node_id])
+        raise KeeperUncounted(self._absent[node_id])

@@ -43,7 +43,7 @@ def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
                         flush=work.flush_each,
                         stopping=work.stopping,
                         on_bytes=work.tell_bytes,
-                        pace=work.pace,
+                        limiter=work.limiter,
                     )
                 finally:
                     os.close(fd)

@@ -13,7 +13,7 @@ from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.syscalls import flush as flush_fd
 from alpenhorn.io.base import Node
-from alpenhorn.model.manifests import Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
+from alpenhorn.model.manifests import ChangedFile, CompareFile, CompareJob, ManifestJob, ManifestOutcome
 from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why
@@ -126,7 +126,7 @@ def _put(aside: Stage, flush: bool) -> None:
         os.close(directory)
 
 
-def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[Changed, ...]:
+def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[ChangedFile, ...]:
     """Return files that are missing, irregular, of another length, or written to after the manifest.
 
     Reads no file and follows no symbolic link.  Returns early if the run is asked to stop.  Raises
@@ -141,7 +141,7 @@ def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[Changed, ...
                 break
             why = _difference(below, file, None if file.later else written)
             if why:
-                changed.append(Changed(file, why))
+                changed.append(ChangedFile(file, why))
             report.progress(1, 0)
     node.check()  # an unmounted disk must not make files look missing
     return tuple(changed)

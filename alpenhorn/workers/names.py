@@ -7,7 +7,7 @@ from alpenhorn.model.pulls import PullFile
 from alpenhorn.reasons import Code, Reason
 
 
-class Names:
+class NameChecker:
     """The paths of the files of one job."""
 
     def __init__(self, abilities: Abilities, node: str) -> None:

@@ -25,7 +25,7 @@ from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import look, ssh
 from alpenhorn.transfer.address import login, root_of
-from alpenhorn.workers.uncounted import Inode, Uncounted, WrongKeeper
+from alpenhorn.workers.uncounted import Inode, KeeperUncounted, WrongKeeper
 
 MOST_AT_ONCE = 32  # sessions
 
@@ -124,7 +124,7 @@ class RemoteKeepers:
         if self._answers is None:
             self._answers = self._ask()
         if node_id in self._uncounted:
-            raise Uncounted(self._uncounted[node_id])
+            raise KeeperUncounted(self._uncounted[node_id])
         storage = self._storages[node_id]
         host = storage.node.host
         answer = self._answers[storage.where]
@@ -132,13 +132,13 @@ class RemoteKeepers:
         if path in answer.missing and storage.witness:
             raise WrongKeeper(Code.KEEPER_MISSING())
         if path in answer.missing:
-            raise Uncounted(f"its copy is missing on host {host}, or its storage is not mounted")
+            raise KeeperUncounted(f"its copy is missing on host {host}, or its storage is not mounted")
         if path not in answer.found:
-            raise Uncounted(f"cannot look at the copy on host {host}")
+            raise KeeperUncounted(f"cannot look at the copy on host {host}")
         found = answer.found[path]
         for name in (*storage.directories(file.path), path):
             if name not in answer.found:
-                raise Uncounted(f"cannot look at the copy on host {host}")
+                raise KeeperUncounted(f"cannot look at the copy on host {host}")
             if answer.found[name].is_link:
                 raise WrongKeeper(Code.SYMBOLIC_LINK_ON_PATH(path=repr(file.path), name=repr(name)))
         if not found.is_file:

@@ -7,7 +7,7 @@ from alpenhorn.reasons import Reason
 Inode = tuple[str, int, int]  # host ("" for this one), device, inode number
 
 
-class Uncounted(Exception):
+class KeeperUncounted(Exception):
     """The keeper does not count for this deletion; its copy may still be good."""
 
 

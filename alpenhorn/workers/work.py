@@ -16,9 +16,9 @@ from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, is_ours
-from alpenhorn.transfer.pace import Pace
-from alpenhorn.transfer.patience import Patience, length_below, session_seconds
-from alpenhorn.workers.names import Names
+from alpenhorn.transfer.rate_limiter import RateLimiter
+from alpenhorn.transfer.session_timer import SessionTimer, length_below, session_seconds
+from alpenhorn.workers.names import NameChecker
 
 REPORT_INTERVAL = 0.2  # seconds
 LEAST_ADVANCE = 2**20  # bytes; a pull that advances less per run may back off
@@ -68,11 +68,11 @@ class PullState:
         self.unseen: Why = Code.SOURCE_MARKER_NOT_ASKED_FOR() if self.witness else ""
         self.results = results
         self.lock = TreeLock(node.root, LOCK_SECONDS, report.stopping)
-        self.names = Names(stage.abilities, node.node.name)
+        self.names = NameChecker(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW
         self.arrived: list[ArrivedFile] = []
         self.began = time.time()
-        self.pace = Pace(job.rate, self.stopping) if job.rate else None
+        self.limiter = RateLimiter(job.rate, self.stopping) if job.rate else None
         self._deadline = deadline
         self._part_b = length_below(stage.fd) if source is None and stage.keeps_parts else 0
         self._pulled = False
@@ -88,11 +88,11 @@ class PullState:
         if self.stopping():
             raise Stopped("the run was asked to stop")
 
-    def patience(self) -> Patience:
+    def timer(self) -> SessionTimer:
         """Return the time limits of a session with another host."""
         limit = self._deadline
         end = None if limit is None else self._started + session_seconds(limit)
-        return Patience(
+        return SessionTimer(
             self.job.source.host,
             self.transfer.stall_timeout,
             lambda: length_below(self.stage.fd),

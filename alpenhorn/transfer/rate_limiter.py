@@ -13,7 +13,7 @@ CATCH_UP = 0.1  # seconds; longer delays by a slow disk are not made up for
 AHEAD = 0.005  # seconds; a shorter sleep takes longer than requested
 
 
-class Pace:
+class RateLimiter:
     """A limit of `rate` bytes per second from its creation on; a burst is at most one block."""
 
     def __init__(self, rate: int, stopping: Callable[[], bool]) -> None:

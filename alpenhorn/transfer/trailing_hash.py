@@ -11,12 +11,12 @@ from types import TracebackType
 BLOCK = 2**20
 
 
-class HashBehind:
+class TrailingHash:
     """A thread that reads an open file behind its writer and computes the MD5 sum.
 
-        with HashBehind(fd, already) as behind:
-            ... behind.advance(offset) ...
-            digest = behind.md5()
+        with TrailingHash(fd, already) as hasher:
+            ... hasher.advance(offset) ...
+            digest = hasher.md5()
 
     `already`: bytes in the file at the start.
     """
@@ -32,7 +32,7 @@ class HashBehind:
         self._moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
 
-    def __enter__(self) -> HashBehind:
+    def __enter__(self) -> TrailingHash:
         self._thread.start()
         return self
 

@@ -27,7 +27,7 @@ def session_seconds(limit: float) -> float:
     return limit - max(PLACING_SHARE * limit, least)
 
 
-class Patience:
+class SessionTimer:
     """The time limits of a session: call `over` repeatedly; `why` is set once the session must end.
 
     `stall`: maximum seconds without progress, 0 for no limit.  `size_b`: returns the length of all that has
