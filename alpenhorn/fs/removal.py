@@ -94,7 +94,7 @@ class OpenRoot:
         """Return the entry of a regular file without reading it.
 
         `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError
-        if it is missing, Differs if something else is there, UnsafePath, and OSError if it cannot be looked
+        if it is missing, FileDiffers if something else is there, UnsafePath, and OSError if it cannot be looked
         at.
         """
         directory, name = self._below.parent(check_relative(path))

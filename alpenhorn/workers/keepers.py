@@ -86,7 +86,7 @@ class JobKeepers:
         return self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
 
     def _look(self, node_id: int, file: DeleteFile, target: DirectoryEntry) -> Inode:
-        """Return the inode of a keeper.  Raises Uncounted, WrongKeeper, Stopped."""
+        """Return the inode of a keeper.  Raises KeeperUncounted, WrongKeeper, Stopped."""
         size_b = file.size_b if file.length is None else file.length
         if self._remote is not None and node_id in self._remote:
             return self._remote.inode(node_id, file, size_b)

@@ -119,7 +119,7 @@ class RemoteKeepers:
     def inode(self, node_id: int, file: DeleteFile, size_b: int | None) -> Inode:
         """Return the inode of a keeper; `size_b`: the length that it must have, None for any.
 
-        Looks at all hosts when first called.  Raises Uncounted, WrongKeeper, Stopped.
+        Looks at all hosts when first called.  Raises KeeperUncounted, WrongKeeper, Stopped.
         """
         if self._answers is None:
             self._answers = self._ask()
