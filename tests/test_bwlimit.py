@@ -102,7 +102,7 @@ def test_all_faults_of_a_table_are_told_together() -> None:
         assert f".{key}: expected a time of day from 00:00 to 23:59" in texts
     assert ".'12:60' = 'x': expected bytes per second" in texts
     assert ".'09:00' = {'10:00': '1M'}: expected bytes per second" in texts
-    with pytest.raises(ValueError, match="empty table"):
+    with pytest.raises(ValueError, match="is empty: expected bytes per second"):
         read({})
 
 

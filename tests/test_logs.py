@@ -170,7 +170,7 @@ def test_situation_10_the_system_log_gets_records_or_its_absence_is_told_once(ca
     log.info("nobody hears it")
     log.info("nor this")
     told = capsys.readouterr().err
-    assert told.count("/dev/log, cannot be written (set syslog = false in [log]): ") == 1, told
+    assert told.count("cannot write to the system log /dev/log (set syslog = false in [log]): ") == 1, told
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         try:
             receiver.bind(path)
