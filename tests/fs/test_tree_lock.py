@@ -228,7 +228,7 @@ def test_situation_22_a_wait_ends_when_the_run_is_to_stop(tmp_path: Path) -> Non
         assert waiter.tell() == "ready"
         began = time.monotonic()
         waiter.process.terminate()
-        assert f"waited for the lock {tmp_path}/{LOCK_NAME}" in waiter.tell()
+        assert f"waiting for the lock {tmp_path}/{LOCK_NAME}" in waiter.tell()
         assert time.monotonic() - began < PATIENCE / 2
 
 
