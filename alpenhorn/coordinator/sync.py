@@ -162,7 +162,11 @@ def _name_odd_rows(index: Index, report: Report) -> None:
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     if session.report.stopped:
         return {}
-    answers = node_steps.probe(pool, session.found.ios, session.still_there(), tidy=False)
+    there = session.still_there()
+    if session.worked:
+        answers = node_steps.probe(pool, session.found.ios, there, tidy=False)
+    else:  # what was found a moment ago still holds
+        answers = {node.id: session.found.answers[node.id] for node in there}
     inode_notes.note(
         session.index, session.run, {node_id: one.free_files for node_id, one in answers.items()}
     )
@@ -214,6 +218,7 @@ class _Session:
         self.away = False  # the index, when it was last looked at
         self.whole = WholeRun()
         self.halted = False
+        self.worked = False  # since the nodes were last probed
         self.lists: dict[TaskKind, Worklist] = {}
         self.index.hold_on = self._holds_on
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
@@ -253,6 +258,7 @@ class _Session:
             if not context.changed or self.report.stopped:
                 break
             answers = node_steps.probe(self.pool, self.found.ios, self.still_there(), tidy=False)
+            self.worked = False
             for node_id, answer in answers.items():
                 self.found.answers[node_id] = answer
                 if answer.error:
@@ -271,6 +277,7 @@ class _Session:
         self.media.context = context
         tasks = self.media.adopt(context.node(node_id) for node_id in context.ios)
         for task in tasks:
+            self.worked = True
             self.pool.submit(task)
         if tasks:
             self._turn(context, {}, self._may_go_on)
@@ -438,6 +445,7 @@ class _Session:
             self._planned(task.files, task.bytes)
             for ready in self.media.admit(task):
                 self.pool.submit(ready)
+        self.worked = self.worked or bool(tasks)
         return bool(tasks)
 
     def _list_of(self, task: Task) -> Worklist:
