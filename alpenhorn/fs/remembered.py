@@ -66,7 +66,7 @@ class Memory:
     ) -> None:
         os.close(self._fd)
 
-    def whole(self) -> bool:
+    def is_intact(self) -> bool:
         """Read the whole file, and return whether its checksum is right.  Raises OSError."""
         checksum, offset = 0, 0
         while offset < self._end:
@@ -77,7 +77,7 @@ class Memory:
             offset += len(block)
         return os.pread(self._fd, _CHECKSUM_B + 1, offset) == _in_digits(checksum)
 
-    def some(self, offset: int) -> tuple[list[MemoryEntry], int]:
+    def read_some(self, offset: int) -> tuple[list[MemoryEntry], int]:
         """Return some thousand entries from `offset` on, and the offset after them; no entries at the end.
 
         Raises OSError.
@@ -97,7 +97,7 @@ class Memory:
         """Yield all entries.  Raises OSError."""
         offset = self.start
         while True:
-            entries, offset = self.some(offset)
+            entries, offset = self.read_some(offset)
             if not entries:
                 return
             yield from entries

@@ -90,7 +90,7 @@ def command(ssh: Sequence[str], node: NodeFact) -> tuple[str, ...]:
     return (*remote.command(ssh, user), "--", address, COMMAND)
 
 
-def question(markers: Iterable[str], paths: Iterable[str]) -> bytes:
+def session_input(markers: Iterable[str], paths: Iterable[str]) -> bytes:
     """Return the standard input of a session that reads `markers` and looks at `paths`, all absolute and
     without NUL.
     """
@@ -103,7 +103,7 @@ def question(markers: Iterable[str], paths: Iterable[str]) -> bytes:
     return b"".join(word + b"\0" for word in words)
 
 
-def answer(text: str) -> LookAnswer:
+def parse_output(text: str) -> LookAnswer:
     """Parse the standard output of a session, ignoring anything else in it."""
     found: dict[str, RemoteStatus] = {}
     missing: set[str] = set()

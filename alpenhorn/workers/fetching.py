@@ -170,7 +170,7 @@ def _session(
         def on_bytes(count: int) -> None:
             if count and timer is not None:
                 timer.moved()
-            work.tell_bytes(count)
+            work.report_bytes(count)
 
         def on_file(path: str) -> None:
             # Verify during the transfer; failures are dealt with afterwards.
@@ -271,7 +271,7 @@ def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> No
         if error.blame is Blame.NETWORK or (error.blame is Blame.SOURCE and work.unseen):
             raise error
     else:
-        work.tell_bytes(file.size_b)
+        work.report_bytes(file.size_b)
         work.arrived.append(ArrivedFile(file, name, started, Method.BBCP))
 
 

@@ -42,7 +42,7 @@ def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
                         file.md5sum,
                         flush=work.flush_each,
                         stopping=work.stopping,
-                        on_bytes=work.tell_bytes,
+                        on_bytes=work.report_bytes,
                         limiter=work.limiter,
                     )
                 finally:
@@ -74,7 +74,7 @@ def by_link(work: PullState, files: Sequence[PullFile]) -> None:
                 try:
                     fd = _open(sources, file)
                     try:
-                        status = link.verify(fd, file.size_b, file.md5sum, work.stopping, work.tell_bytes)
+                        status = link.verify(fd, file.size_b, file.md5sum, work.stopping, work.report_bytes)
                         if work.flush_each:
                             _flush(fd)
                     finally:
@@ -133,7 +133,7 @@ def _link_some(
             if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
                 refused.append(one.file)
             else:
-                work.placed(one, outcome, work.node.space_used(os.fstat(fd)))
+                work.record_placed(one, outcome, work.node.space_used(os.fstat(fd)))
     finally:
         for _, fd in links:
             os.close(fd)

@@ -148,7 +148,7 @@ class LockHolder:
 
     def release(self, seconds: float = RELEASE_SECONDS) -> bool:
         """Release the lock; return False if it may still be held, because its process hangs and cannot be killed."""
-        self.let_go()
+        self.start_release()
         if self._ended:
             return True
         self._ended = True
@@ -160,7 +160,7 @@ class LockHolder:
         finally:
             os.close(self._pidfd)
 
-    def let_go(self) -> None:
+    def start_release(self) -> None:
         """Start releasing the lock."""
         self._socket.close()
 
@@ -169,7 +169,7 @@ def release(locks: Iterable[LockHolder]) -> list[LockHolder]:
     """Release locks in parallel; return those that may still be held."""
     locks = list(locks)
     for lock in locks:
-        lock.let_go()
+        lock.start_release()
     end = time.monotonic() + RELEASE_SECONDS
     return [lock for lock in locks if not lock.release(max(0.0, end - time.monotonic()))]
 

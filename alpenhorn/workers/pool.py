@@ -81,13 +81,13 @@ class _Worker:
         poll.register(self.pidfd, select.POLLIN)
         return bool(poll.poll(within * 1000))
 
-    def hang_up(self) -> None:
+    def close_tasks(self) -> None:
         if self.tasks >= 0:
             os.close(self.tasks)
             self.tasks = -1
 
     def close(self) -> None:
-        self.hang_up()
+        self.close_tasks()
         os.close(self.pidfd)
         os.close(self.answers)
 
@@ -257,7 +257,7 @@ class Pool:
     def close(self) -> None:
         """End the workers: idle ones at once; others are asked to stop, and killed if they do not in time."""
         for worker in self._workers.values():
-            worker.hang_up()
+            worker.close_tasks()
             if worker.task is not None:
                 worker.signal(signal.SIGTERM)
         end = time.monotonic() + CLOSE_GRACE

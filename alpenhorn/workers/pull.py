@@ -75,7 +75,7 @@ def pull(
                 _run(work)
             finally:
                 work.lock.close()
-                work.tell(now=True)
+                work.report_progress(now=True)
     except (AlpenhornError, OSError) as error:
         trouble = destination_trouble(error)
         for file in job.files:
@@ -119,9 +119,9 @@ def _within_reach(work: PullState, source: TapeNode, files: Sequence[PullFile]) 
     for file in files:
         if told := away.get(file.path):
             if told.where is None:
-                work.settle(file, TransferFailed(Blame.UNKNOWN, from_outside(told.error)))
+                work.record_failure(file, TransferFailed(Blame.UNKNOWN, from_outside(told.error)))
             else:
-                work.away(file, Code.FILE_NOT_ON_DISK(where=told.where))
+                work.record_on_tape(file, Code.FILE_NOT_ON_DISK(where=told.where))
     return [file for file in files if file.path not in away]
 
 
@@ -139,14 +139,14 @@ def _is_free(work: PullState, file: PullFile) -> bool:
     try:
         check_relative(file.path)
         if refusal := work.names.refuses(file):
-            work.settle(file, TransferFailed(Blame.UNKNOWN, refusal))
+            work.record_failure(file, TransferFailed(Blame.UNKNOWN, refusal))
             return False
         occupied = not file.replace and work.node.exists(file.path) and not work.names.is_free(file.path)
     except (UnsafePath, OSError) as error:
-        work.settle(file, destination_trouble(error))
+        work.record_failure(file, destination_trouble(error))
         return False
     if occupied:
-        work.occupied(file, work.began)
+        work.record_occupied(file, work.began)
     return not occupied
 
 
@@ -166,10 +166,10 @@ def _place(work: PullState) -> None:
         return
     except (OSError, AlpenhornError) as error:
         for one in arrived:
-            work.placed(one, error, None)
+            work.record_placed(one, error, None)
         return
     for one, outcome, space_b in zip(arrived, outcomes, spaces, strict=True):
-        work.placed(one, outcome, space_b)
+        work.record_placed(one, outcome, space_b)
 
 
 def _spaces(work: PullState, arrived: Sequence[ArrivedFile]) -> list[int | None]:

@@ -106,7 +106,7 @@ class _Differences:
                 self.found.append(_finding(DIFFERING, path, status, copy_id, why))
         elif has == "N":
             if why := self._shape(size_b, status) or self._since_gone(moment, status):
-                self.dark(path, status, Code.NOT_THE_COPY_THAT_IS_GONE(why=why))
+                self.add_unknown(path, status, Code.NOT_THE_COPY_THAT_IS_GONE(why=why))
             else:
                 self.found.append(_finding(BACK, path, status, copy_id, Code.RECORDED_AS_GONE()))
 
@@ -137,7 +137,7 @@ class _Differences:
             return ""
         return Code.APPEARED_AFTER_RECORD(moment=moment)
 
-    def dark(self, path: str, status: os.stat_result, why: Why = "") -> None:
+    def add_unknown(self, path: str, status: os.stat_result, why: Why = "") -> None:
         """Record a file that is no copy of this node."""
         changed = status.st_ctime_ns if status.st_ctime_ns <= self._now_ns else status.st_mtime_ns
         # A time in the future says nothing about the age, and must not hide the file for years.
@@ -146,7 +146,7 @@ class _Differences:
         else:
             self.found.append(_finding(DARK, path, status, 0, why))
 
-    def unread(self, path: str, why: Reason, copies: int) -> None:
+    def add_unreadable(self, path: str, why: Reason, copies: int) -> None:
         self.found.append(Difference(UNREAD, path, why=why, copies=copies))
 
 
@@ -201,7 +201,7 @@ class _Tree:
                 self._look_for(path)
         for path, error in self._closed.items():
             if path != FSCK:
-                self._found.unread(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), 0)
+                self._found.add_unreadable(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), 0)
 
     def _open(self, path: str, everything: bool) -> list[str]:
         """List a directory; return the directories below it to list next."""
@@ -276,13 +276,13 @@ class _Tree:
         self._gone(path, fd, known)
         self._known.pop(path, None)
         for why, copies in failed.items():
-            found.unread(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
+            found.add_unreadable(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
         if marked:
             found.found.append(Difference(OTHER, path, why=Code.OTHER_NODES_ROOT()))
             directories = []
         else:
             for one, status in dark:
-                found.dark(one, status)
+                found.add_unknown(one, status)
         if before:
             self._report.progress(before, 0)
         return directories
@@ -347,7 +347,7 @@ class _Tree:
         ]
         if kind in (UNREAD, IMPOSSIBLE):
             copies = sum(_good(row) for _, row in pairs)
-            self._found.unread(path, why, copies)
+            self._found.add_unreadable(path, why, copies)
             self._found.looked += copies if kind == IMPOSSIBLE else 0
         else:
             for full, row in pairs:
@@ -369,7 +369,7 @@ class _Tree:
 
     def _unread(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         if copies := sum(map(_good, rows)):
-            self._found.unread(path, why, copies)
+            self._found.add_unreadable(path, why, copies)
 
     def _belongs(self, path: str) -> bool:
         if not self._ranged:

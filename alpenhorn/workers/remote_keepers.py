@@ -189,7 +189,7 @@ class RemoteKeepers:
             done = run(
                 look.command(self._ssh, storages[0].node),
                 timeout=look.seconds(len(self._files)),
-                stdin=look.question(markers, paths),
+                stdin=look.session_input(markers, paths),
                 stopping=self._stopping,
             )
         except Stopped:
@@ -197,7 +197,7 @@ class RemoteKeepers:
         except AlpenhornError as error:
             self._silent[where] = why = StorageError(_why_silent(storages[0].node.host, error))
             return why
-        return look.answer(done.stdout)
+        return look.parse_output(done.stdout)
 
 
 def _why_silent(host: str | None, error: AlpenhornError) -> Reason:

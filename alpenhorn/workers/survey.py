@@ -26,7 +26,7 @@ def survey(job: SurveyJob, node: Node) -> SurveyOutcome:
     node.check()
     try:
         with Memory(node.root) as memory:
-            if job.offset == 0 and not memory.whole():
+            if job.offset == 0 and not memory.is_intact():
                 return SurveyOutcome()
             outcome = _look(memory, job.offset or memory.start, node.root)
     except (LookupError, ValueError, OSError):
@@ -42,7 +42,7 @@ def _look(memory: Memory, offset: int, root: str) -> SurveyOutcome:
     seen = 0
     prefix = os.fsencode(root) + b"/"
     while True:
-        entries, offset = memory.some(offset)
+        entries, offset = memory.read_some(offset)
         for entry in entries:
             # Compared as bytes: most directories need no more.
             mtime, ctime, path = remembered.fields(entry)

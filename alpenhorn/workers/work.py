@@ -20,7 +20,7 @@ from alpenhorn.transfer.rate_limiter import RateLimiter
 from alpenhorn.transfer.session_timer import SessionTimer, length_below, session_seconds
 from alpenhorn.workers.names import NameChecker
 
-REPORT_INTERVAL = 0.2  # seconds
+REPORT_SECONDS = 0.2  # seconds
 LEAST_ADVANCE = 2**20  # bytes; a pull that advances less per run may back off
 
 # O_NONBLOCK: a fifo in place of a file must not block the worker.
@@ -78,7 +78,7 @@ class PullState:
         self._pulled = False
         self._files = 0
         self._bytes = 0
-        self._told = self._started = time.monotonic()
+        self._reported = self._started = time.monotonic()
 
     def stopping(self) -> bool:
         """Return whether to stop: the run is stopping, or another bandwidth limit has begun."""
@@ -108,11 +108,11 @@ class PullState:
 
     def fail(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
         """Record a failure; raise an error of the destination, which would hit the next file too."""
-        self.settle(file, error, started)
+        self.record_failure(file, error, started)
         if error.blame is Blame.DESTINATION:
             raise error
 
-    def settle(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
+    def record_failure(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
         """Record a failure."""
         if error.blame is Blame.SOURCE:
             error = self._if_source_is_there(error)
@@ -123,7 +123,7 @@ class PullState:
         result = failed(self.job, file, error, self.began if started is None else started)
         advanced = error.blame is Blame.NETWORK and not unmounted and self.advanced()
         self.results[file] = result._replace(unmounted=unmounted, advanced=advanced)
-        self.tell(files=1)
+        self.report_progress(files=1)
 
     def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:
         """Return the error, blamed on the source only if its node is there: an unmounted disk is not empty."""
@@ -138,46 +138,48 @@ class PullState:
         """Record the failure for each file without a result."""
         for file in self.job.files:
             if file not in self.results:
-                self.settle(file, error)
+                self.record_failure(file, error)
 
-    def placed(self, one: ArrivedFile, outcome: OSError | AlpenhornError | None, space_b: int | None) -> None:
+    def record_placed(
+        self, one: ArrivedFile, outcome: OSError | AlpenhornError | None, space_b: int | None
+    ) -> None:
         """Record the outcome of `Stage.place` or `Stage.link` for a file."""
         if isinstance(outcome, Occupied):
-            self.occupied(one.file, one.started)
+            self.record_occupied(one.file, one.started)
         elif outcome is not None:
-            self.settle(one.file, destination_trouble(outcome), one.started)
+            self.record_failure(one.file, destination_trouble(outcome), one.started)
         else:
             self._pulled = True
             self.results[one.file] = PullResult(
                 one.file, Verdict.PULLED, one.started, time.time(), space_b, one.method
             )
-            self.tell(files=1)
+            self.report_progress(files=1)
 
-    def occupied(self, file: PullFile, started: float) -> None:
+    def record_occupied(self, file: PullFile, started: float) -> None:
         self.results[file] = PullResult(
             file, Verdict.OCCUPIED, started, time.time(), error=Code.PATH_OCCUPIED(path=repr(file.path))
         )
-        self.tell(files=1)
+        self.report_progress(files=1)
 
-    def away(self, file: PullFile, error: Reason) -> None:
+    def record_on_tape(self, file: PullFile, error: Reason) -> None:
         """Record that the source was not read, since that would wait for tape."""
         self.results[file] = PullResult(file, Verdict.AWAY, self.began, time.time(), error=error)
-        self.tell(files=1)
+        self.report_progress(files=1)
 
     def discard(self, name: str) -> None:
         """Remove a useless file from the stage."""
         with suppress(OSError):
             os.unlink(name, dir_fd=self.stage.fd)
 
-    def tell_bytes(self, count: int) -> None:
-        self.tell(size_b=count)
+    def report_bytes(self, count: int) -> None:
+        self.report_progress(size_b=count)
 
-    def tell(self, files: int = 0, size_b: int = 0, now: bool = False) -> None:
-        """Report progress, at most every REPORT_INTERVAL seconds."""
+    def report_progress(self, files: int = 0, size_b: int = 0, now: bool = False) -> None:
+        """Report progress, at most every REPORT_SECONDS seconds."""
         self._files += files
         self._bytes += size_b
-        if now or time.monotonic() - self._told > REPORT_INTERVAL:
-            self._told = time.monotonic()
+        if now or time.monotonic() - self._reported > REPORT_SECONDS:
+            self._reported = time.monotonic()
             self.report.progress(self._files, self._bytes)
             self._files = self._bytes = 0
 

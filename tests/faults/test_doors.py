@@ -57,7 +57,7 @@ def test_what_a_program_says_becomes_a_message_that_can_be_stored(said, status):
     for failed in failures:
         assert "\0" not in str(failed)
         str(failed).encode()
-    look.answer(said)
+    look.parse_output(said)
 
 
 @few
