@@ -130,7 +130,7 @@ def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
         (DETECT, "half", "half-written"): "SyntaxError",
         (INDEX, "needy", "needy"): "No module named 'a_module_that_nobody_has'",
         (IO, "Wrong", "mixed"): "its node is not a subclass of alpenhorn.io.base.Node",
-        (IO, "Empty", "mixed"): "neither a node nor a group nor a remote",
+        (IO, "Empty", "mixed"): "its StorageClass has no node, group or remote",
         (IO, "Text", "mixed"): "it is str, not an alpenhorn.io.base.StorageClass",
         (IO, "Gone", "mixed"): "NOT_THERE",
         (IO, "Default", "mixed"): "alpenhorn has a class of that name itself",
