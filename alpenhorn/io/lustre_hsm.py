@@ -115,25 +115,25 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     def where(self, paths: Sequence[str]) -> dict[str, TapeState]:
         unsafe = self._unsafe(paths)
-        told = {path: TapeState(None, from_outside(why)) for path, why in unsafe.items()}
+        states = {path: TapeState(None, from_outside(why)) for path, why in unsafe.items()}
         released: list[str] = []
         for path, answer in self._tell("hsm_state", [p for p in paths if p not in unsafe], lfs.STATE):
             if isinstance(answer, str):
-                told[path] = _refused(answer)
+                states[path] = _refused(answer)
                 continue
             words = set(answer[1].split())
             if lfs.RELEASED not in words:
-                told[path] = _on_disk(words)
+                states[path] = _on_disk(words)
             elif lfs.LOST in words:
-                told[path] = TapeState(None, LOST)
+                states[path] = TapeState(None, LOST)
             else:
                 released.append(path)
         for path, answer in self._tell("hsm_action", released, lfs.ACTION):
             if isinstance(answer, str):
-                told[path] = _refused(answer)
+                states[path] = _refused(answer)
             else:
-                told[path] = TapeState(Location.COMING if lfs.RESTORE in answer[0] else Location.TAPE)
-        return told
+                states[path] = TapeState(Location.COMING if lfs.RESTORE in answer[0] else Location.TAPE)
+        return states
 
     def restore(self, paths: Sequence[str]) -> dict[str, str]:
         unsafe = self._unsafe(paths)
@@ -141,9 +141,9 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
         # Look again: changes written meanwhile would be on disk only.
-        told = self.where(paths)
-        kept = {path: why for path in paths if (why := _must_stay(told[path]))}
-        there = [path for path in paths if path not in kept and told[path].where is Location.BOTH]
+        states = self.where(paths)
+        kept = {path: why for path in paths if (why := _must_stay(states[path]))}
+        there = [path for path in paths if path not in kept and states[path].where is Location.BOTH]
         return kept | self._change("hsm_release", there)
 
     def _unsafe(self, paths: Sequence[str]) -> dict[str, str]:
@@ -239,16 +239,16 @@ def _on_disk(words: set[str]) -> TapeState:
     return TapeState(Location.BOTH if on_tape else Location.DISK, held=held)
 
 
-def _must_stay(told: TapeState) -> Why:
+def _must_stay(state: TapeState) -> Why:
     """Return why a file's disk space cannot be freed; "" if it can be, or already was."""
-    if told.where is None:
-        return told.error
-    if told.where is Location.BOTH and told.held:
+    if state.where is None:
+        return state.error
+    if state.where is Location.BOTH and state.held:
         return Code.COPY_STAYS_ON_DISK()
     return (
         ""
-        if told.where in (Location.BOTH, Location.TAPE)
-        else Code.FILE_NOT_ON_DISK_AND_TAPE(where=told.where)
+        if state.where in (Location.BOTH, Location.TAPE)
+        else Code.FILE_NOT_ON_DISK_AND_TAPE(where=state.where)
     )
 
 

@@ -77,10 +77,10 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
     return tuple(results)
 
 
-def _unread(file: CheckFile, node: Node, told: TapeState) -> CheckResult:
-    if told.where is None:
-        return _not_opened(file, node, told.error or Code.COPY_NOT_REGULAR())
-    return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=told.where))
+def _unread(file: CheckFile, node: Node, state: TapeState) -> CheckResult:
+    if state.where is None:
+        return _not_opened(file, node, state.error or Code.COPY_NOT_REGULAR())
+    return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=state.where))
 
 
 def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) -> CheckResult:

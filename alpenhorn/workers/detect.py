@@ -27,8 +27,8 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     if isinstance(node, TapeNode):
         from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
 
-        told = out_of_reach(node, [found.path for found in job.files])
-        away = {path: why_unread(node, path, one) for path, one in told.items()}
+        states = out_of_reach(node, [found.path for found in job.files])
+        away = {path: why_unread(node, path, one) for path, one in states.items()}
     results: list[Detected] = []
     for found in job.files:
         if report.stopping():

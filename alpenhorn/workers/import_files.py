@@ -44,9 +44,9 @@ def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> lis
     if isinstance(node, TapeNode):
         from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
 
-        told = out_of_reach(node, [file.path for file in job.files])
+        states = out_of_reach(node, [file.path for file in job.files])
         for file in job.files:
-            if one := told.get(file.path):
+            if one := states.get(file.path):
                 verdict = Verdict.LATER if one.where else Verdict.UNREADABLE
                 away[file.path] = ImportResult(file, verdict, error=why_unread(node, file.path, one))
     results: list[ImportResult] = []

@@ -144,9 +144,10 @@ def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
         return {}
     from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
 
-    told = out_of_reach(node, [file.path for file in files])
+    states = out_of_reach(node, [file.path for file in files])
     return {
-        path: Code.FILE_NOT_ON_DISK(where=one.where) if one.where else one.error for path, one in told.items()
+        path: Code.FILE_NOT_ON_DISK(where=one.where) if one.where else one.error
+        for path, one in states.items()
     }
 
 

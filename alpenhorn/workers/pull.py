@@ -117,11 +117,11 @@ def _within_reach(work: PullState, source: TapeNode, files: Sequence[PullFile]) 
             Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
         ) from None
     for file in files:
-        if told := away.get(file.path):
-            if told.where is None:
-                work.record_failure(file, TransferFailed(Blame.UNKNOWN, from_outside(told.error)))
+        if state := away.get(file.path):
+            if state.where is None:
+                work.record_failure(file, TransferFailed(Blame.UNKNOWN, from_outside(state.error)))
             else:
-                work.record_on_tape(file, Code.FILE_NOT_ON_DISK(where=told.where))
+                work.record_on_tape(file, Code.FILE_NOT_ON_DISK(where=state.where))
     return [file for file in files if file.path not in away]
 
 

@@ -36,38 +36,38 @@ def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ..
 def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, TapeState]:
     """Return the files that are, or may be, on tape only and must not be read.  Raises StorageError."""
     return {
-        path: told
-        for path, told in node.where(paths).items()
-        if told.where is None or not (told.where.readable or told.where is Location.GONE)
+        path: state
+        for path, state in node.where(paths).items()
+        if state.where is None or not (state.where.readable or state.where is Location.GONE)
     }
 
 
-def why_unread(node: TapeNode, path: str, told: TapeState) -> Why:
+def why_unread(node: TapeNode, path: str, state: TapeState) -> Why:
     """Return why a file out of reach is not imported, and what to do."""
-    if told.where is None:
-        return told.error
-    return Code.IMPORT_OF_FILE_ON_TAPE(where=told.where, path=shlex.quote(os.path.join(node.root, path)))
+    if state.where is None:
+        return state.error
+    return Code.IMPORT_OF_FILE_ON_TAPE(where=state.where, path=shlex.quote(os.path.join(node.root, path)))
 
 
 def _some(verb: TapeAction, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:
-    told = node.where([file.path for file in files])
-    if any(one.where is Location.GONE for one in told.values()):
+    states = node.where([file.path for file in files])
+    if any(one.where is Location.GONE for one in states.values()):
         node.check()
     if verb is TapeAction.RESTORE:
-        told |= _apply(told, Location.TAPE, node.restore, Location.COMING)
+        states |= _apply(states, Location.TAPE, node.restore, Location.COMING)
     elif verb is TapeAction.LEAVE:
-        told |= _apply(told, Location.BOTH, node.leave_to_tape, Location.TAPE)
-    return [TapeResult(file, told[file.path].where, told[file.path].error) for file in files]
+        states |= _apply(states, Location.BOTH, node.leave_to_tape, Location.TAPE)
+    return [TapeResult(file, states[file.path].where, states[file.path].error) for file in files]
 
 
 def _apply(
-    told: Mapping[str, TapeState],
+    states: Mapping[str, TapeState],
     where: Location,
     act: Callable[[Sequence[str]], Mapping[str, str]],
     becomes: Location,
 ) -> dict[str, TapeState]:
     """Run `act` on files in the state `where` that are not held; return their new states."""
-    begun = [path for path, one in told.items() if one.where is where and not one.held]
+    begun = [path for path, one in states.items() if one.where is where and not one.held]
     failed = act(begun) if begun else {}
     return {
         path: TapeState(where, from_outside(failed[path])) if path in failed else TapeState(becomes)
