@@ -254,11 +254,12 @@ def new_index(request: pytest.FixtureRequest) -> Callable[[Path], str]:
 def test_the_adversary_finds_nothing(
     new_index: Callable[[Path], str],
     sshd: Sshd,
+    long: bool,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # Both engines share the time.
-    seconds = request.config.getoption("--minutes") * 30
+    minutes = request.config.getoption("--minutes") or (3 if long else 2 / 3)
+    seconds = minutes * 60 / 2  # both engines share the time
     counts = play(new_index, sshd, seconds, request.config.getoption("--games"))
     with capsys.disabled():
         print(f"\nadversary: {dict(sorted(counts.items()))}")

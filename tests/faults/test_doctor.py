@@ -272,9 +272,9 @@ def test_hosts_are_asked_side_by_side_and_given_up_in_time(there: Archive) -> No
     marks.mkdir()
     ssh = stand_in(there.base / "tools", "ssh", f"echo $$ > {marks}/$$; sleep 1000 & wait")
     began = time.monotonic()
-    found = asked(there, Transfer(ssh=(str(ssh),)), 1.0)
-    assert time.monotonic() - began < 8
-    assert len(found) == 11 and all("did not answer within 1 s" in one.text for one in found)
+    found = asked(there, Transfer(ssh=(str(ssh),)), 3.0)
+    assert time.monotonic() - began < 20  # one after the other they would take 30
+    assert len(found) == 11 and all("did not answer within 3 s" in one.text for one in found)
     assert [one.level for one in found].count(Level.FAIL) == 1
     pids = [int(mark.name) for mark in marks.iterdir()]
     assert len(pids) == 11 and not any(Path(f"/proc/{pid}").exists() for pid in pids)
