@@ -1,4 +1,4 @@
-"""The live display of a run on a terminal: the whole, and what each worker is doing."""
+"""The live display of a run on a terminal: totals, and the work of each worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERVAL = 0.25  # seconds
 FIRST_AFTER = 0.5  # a run that is over sooner shows nothing but its summary
 
 
-class Progress:
+class RunDisplay:
     """A watcher of a run; as a context manager it leaves the terminal as it was.
 
     It is drawn when the run calls `show`, not by a thread: a thread must not exist when a worker is forked.
@@ -36,7 +36,7 @@ class Progress:
         self._gone = False
         self._next = self._started + FIRST_AFTER
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> RunDisplay:
         return self
 
     def __exit__(
