@@ -45,7 +45,7 @@ class ReconcileJob(NamedTuple):
     min_age: float
 
 
-class Difference(NamedTuple):
+class DiskFinding(NamedTuple):
     """A difference between the index and the disk; `kind` is one of KINDS.
 
     MISSING, DIFFERING: a good copy.  BACK: a copy recorded as removed.  DARK: a file that is no copy of this
@@ -75,6 +75,6 @@ class ReconcileOutcome(NamedTuple):
 
     looked: int = 0
     young: int = 0
-    found: tuple[Difference, ...] = ()
+    found: tuple[DiskFinding, ...] = ()
     remaining: tuple[TreePart, ...] = ()
     stopped: bool = False

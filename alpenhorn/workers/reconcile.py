@@ -22,7 +22,7 @@ from alpenhorn.model.reconcile import (
     MISSING,
     OTHER,
     UNREAD,
-    Difference,
+    DiskFinding,
     KnownCopy,
     ReconcileJob,
     ReconcileOutcome,
@@ -81,7 +81,7 @@ class _Differences:
         self.looked = 0
         self.young = 0
         self.entries = 0
-        self.found: list[Difference] = []
+        self.found: list[DiskFinding] = []
         self.remaining: list[TreePart] = []
         self.stopped = False
 
@@ -147,7 +147,7 @@ class _Differences:
             self.found.append(_finding(DARK, path, status, 0, why))
 
     def add_unreadable(self, path: str, why: Reason, copies: int) -> None:
-        self.found.append(Difference(UNREAD, path, why=why, copies=copies))
+        self.found.append(DiskFinding(UNREAD, path, why=why, copies=copies))
 
 
 class _Tree:
@@ -278,7 +278,7 @@ class _Tree:
         for why, copies in failed.items():
             found.add_unreadable(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
         if marked:
-            found.found.append(Difference(OTHER, path, why=Code.OTHER_NODES_ROOT()))
+            found.found.append(DiskFinding(OTHER, path, why=Code.OTHER_NODES_ROOT()))
             directories = []
         else:
             for one, status in dark:
@@ -353,14 +353,14 @@ class _Tree:
             for full, row in pairs:
                 if row[4] == "Y":
                     self._found.looked += 1
-                    self._found.found.append(Difference(kind, full, row[3], why=why))
+                    self._found.found.append(DiskFinding(kind, full, row[3], why=why))
         self._report.progress(len(pairs), 0)
 
     def _missing(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         for row in rows:
             if row[4] == "Y":
                 self._found.looked += 1
-                self._found.found.append(Difference(MISSING, path, row[3], why=why))
+                self._found.found.append(DiskFinding(MISSING, path, row[3], why=why))
 
     def _no_file(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         """Report copies whose path no file can have; nothing is there to look at or to delete."""
@@ -416,9 +416,9 @@ def _ours(path: str, name: str) -> bool:
     return not path and (name == MARKER or name.startswith((PRIVATE, f".{MARKER}")))
 
 
-def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> Difference:
+def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> DiskFinding:
     what = _WHAT.get(stat.S_IFMT(status.st_mode), "other")
-    return Difference(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
+    return DiskFinding(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
 
 
 def _end_of(moment: Any) -> int:

@@ -18,7 +18,7 @@ from alpenhorn.model.reconcile import (
     MISSING,
     OTHER,
     UNREAD,
-    Difference,
+    DiskFinding,
     KnownCopy,
     ReconcileJob,
     ReconcileOutcome,
@@ -375,4 +375,4 @@ def test_a_finding_tells_what_is_on_the_disk(node: Node) -> None:
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))
     (one,) = outcome(node, TreePart("acq")).found
-    assert one == Difference(DARK, "acq/f", 0, "file", 4, 10**18)
+    assert one == DiskFinding(DARK, "acq/f", 0, "file", 4, 10**18)
