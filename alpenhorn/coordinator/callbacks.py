@@ -14,7 +14,7 @@ from alpenhorn.coordinator import plugins
 from alpenhorn.coordinator.context import Context
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.extensions import points
-from alpenhorn.extensions.points import in_words
+from alpenhorn.extensions.points import exception_text
 from alpenhorn.model.imports import Detected, ImportedFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code
@@ -58,7 +58,7 @@ class Callbacks:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            what = Code.DETECTOR_CALLBACK_FAILED(node=self.node.name, detector=by, why=in_words(error))
+            what = Code.DETECTOR_CALLBACK_FAILED(node=self.node.name, detector=by, why=exception_text(error))
             self.context.report.failures.add(what, imported.path)
             if isinstance(error, IndexUnusable):
                 index.disconnect()

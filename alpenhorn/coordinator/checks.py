@@ -11,9 +11,9 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model.checks import CheckFact, CheckFile, CheckJob, CheckResult
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task, Verdict
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import check_tasks
 from alpenhorn.plan.checks import (
     CheckPlan,
@@ -85,7 +85,7 @@ class Checks:
     the node were looked at.  When the run ends before that, they are read again in the next.
     """
 
-    kind = Kind.CHECK
+    kind = TaskKind.CHECK
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -226,13 +226,13 @@ class Checks:
     def _doubtful(self, result: CheckResult) -> bool:
         """Whether it says that a copy is lost.  Not where it was released: what a deletion that was cut short
         has left is missing, too."""
-        return not self.context.asked.accept_loss and result.verdict in LOST and result.file.wants != "N"
+        return not self.context.asked.accept_loss and result.verdict in LOST and result.file.wants_file != "N"
 
     def _judge(self, node: NodeFact, read: Sequence[CheckResult]) -> None:
         """Hold back what is lost, or believe none of it and leave the node alone."""
         lost = [result for result in read if self._doubtful(result)]
         looked = self._looked(node.id)
-        looked.copies += sum(1 for result in read if result.file.wants != "N")
+        looked.copies += sum(1 for result in read if result.file.wants_file != "N")
         looked.lost += len(lost)
         looked.missing += sum(1 for result in lost if result.verdict is Verdict.MISSING)
         held = self._held.pop(node.id, []) + lost
@@ -278,7 +278,7 @@ class Checks:
         deadline = limits.deadline(len(files), 0)
         self._open += 1
         self._samples.append(
-            Task(Kind.CHECK, node.id, LookJob(node, tuple(files)), len(files), deadline=deadline)
+            Task(TaskKind.CHECK, node.id, LookJob(node, tuple(files)), len(files), deadline=deadline)
         )
 
     def _sampled(self, done: Done) -> None:
@@ -311,7 +311,7 @@ class Checks:
         else:
             self._settle(node, self._not_deleting(node, self._held.pop(node.id)))
 
-    def _before(self, looked: Looked, node_id: int) -> Sums:
+    def _before(self, looked: Looked, node_id: int) -> LookTotals:
         if looked.before is None:
             from alpenhorn.scan.sample import sums  # most runs check nothing
 
@@ -346,7 +346,7 @@ class Checks:
         if settled.moved:
             self.context.node_moved(node.id)
             return
-        if any(result.file.had != "Y" or result.verdict is not Verdict.GOOD for result in results):
+        if any(result.file.has_file != "Y" or result.verdict is not Verdict.GOOD for result in results):
             self.context.changed = True
         self._count(node, results, settled.never_good)
 
@@ -368,7 +368,7 @@ class Checks:
                 why = headed(f"corrupt on {node.name}", why)
                 report.failures.add(why, f"{result.file.path}: {result.error}")
                 continue
-            expected = result.verdict is Verdict.MISSING and result.file.wants == "N"
+            expected = result.verdict is Verdict.MISSING and result.file.wants_file == "N"
             if result.verdict is not Verdict.GOOD and not expected:
                 what = FOUND_WRONG[result.verdict](verdict=result.verdict, node=node.name)
                 report.failures.add(what, f"{result.file.path}: {result.error}")

@@ -13,7 +13,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Kind, Task
+from alpenhorn.model.tasks import Done, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
@@ -23,7 +23,7 @@ from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
 
 if TYPE_CHECKING:
-    from alpenhorn.model.links import Sums
+    from alpenhorn.model.links import LookTotals
 
 MOVED = Code.NODE_MOVED()
 
@@ -37,14 +37,14 @@ class Looked:
         self.copies = 0
         self.lost = 0
         self.missing = 0
-        self.before: Sums | None = None
-        self.kept: Sums | None = None
+        self.before: LookTotals | None = None
+        self.kept: LookTotals | None = None
 
     @property
-    def sums(self) -> Sums:
-        from alpenhorn.model.links import Sums  # of no use to a run that looks at nothing
+    def sums(self) -> LookTotals:
+        from alpenhorn.model.links import LookTotals  # of no use to a run that looks at nothing
 
-        return Sums(self.copies, self.lost)
+        return LookTotals(self.copies, self.lost)
 
 
 class WholeRun:
@@ -235,7 +235,7 @@ def no_longer_separate(index: Index, nodes: Iterable[NodeFact], host: str) -> No
 class Worklist(Protocol):
     """One kind of work on its way through scan, plan, run and record, within one round."""
 
-    kind: Kind
+    kind: TaskKind
 
     def feed(self) -> list[Task]:
         """The next page of tasks; an empty list when there is nothing to hand out now."""

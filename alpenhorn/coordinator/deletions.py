@@ -16,7 +16,7 @@ from alpenhorn.coordinator.report import file_label
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, DeletionFact
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
+from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
 from alpenhorn.plan.deletions import keepers, wrong
 from alpenhorn.reasons import Code, Reason, about, headed
@@ -46,7 +46,7 @@ class _Work:
 
 
 class Deletions:
-    kind = Kind.DELETE
+    kind = TaskKind.DELETE
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -210,7 +210,7 @@ class Deletions:
             # It may have come to any of the files: what is there, the next look at them tells.
             blame = Blame.WORKER
             error = done.why
-            lost = (file._replace(had=HasFile.MAYBE) for file in job.files)
+            lost = (file._replace(has_file=HasFile.MAYBE) for file in job.files)
             outcome = DeleteOutcome(
                 tuple(DeleteResult(file, Verdict.FAILED, error=error) for file in lost),
                 done.error if done.fate is Fate.BROKEN else "",
@@ -251,7 +251,7 @@ class Deletions:
             elif result.verdict is Verdict.MISSING:
                 tally.done += 1
                 # What a killed run has deleted is suspect, and expected to be gone.
-                if result.file.had == HasFile.YES:
+                if result.file.has_file == HasFile.YES:
                     report.warnings.add(Code.RELEASED_COPIES_GONE(node=node.name), result.file.path)
             elif result.verdict is Verdict.CORRUPT:
                 tally.failed += 1

@@ -10,7 +10,7 @@ from alpenhorn.coordinator.searches import Search, other_root
 from alpenhorn.model.imports import DetectJob, ImportJob, ImportRequestFact
 from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob
-from alpenhorn.model.tasks import Done, Kind, Task
+from alpenhorn.model.tasks import Done, Task, TaskKind
 from alpenhorn.plan.backoff import waits
 from alpenhorn.plan.searches import subdirectories
 from alpenhorn.reasons import Code, Why, about, headed, within
@@ -74,7 +74,7 @@ class Imports:
     A node's own search waits for those that requests ask for there, so that nothing is hashed twice.
     """
 
-    kind = Kind.IMPORT
+    kind = TaskKind.IMPORT
 
     def __init__(self, context: Context) -> None:
         self.context = context

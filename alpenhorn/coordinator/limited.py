@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from alpenhorn.bwlimit import InForce, Rates, in_force
+from alpenhorn.bwlimit import CurrentLimit, Rates, in_force
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.planning import bwlimit_of
 from alpenhorn.model.nodes import NodeFact
@@ -29,7 +29,7 @@ class Limited:
         jobs = {node_id: io.jobs for node_id, io in context.ios.items() if io.jobs is not None}
         self._shares = Shares(context.limits, jobs)
         self._rates: dict[Key, Rates] = {}
-        self._now: dict[tuple[int, int, Method], dict[Key, InForce]] = {}
+        self._now: dict[tuple[int, int, Method], dict[Key, CurrentLimit]] = {}
         self._planned_b: dict[Key, int] = {}
 
     # --- planning a page -------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class Limited:
         """What waits and is not to be kept, taken out."""
         return self._shares.withdraw(lambda waiting: keep(waiting.task))
 
-    def _limits(self, way: Way) -> dict[Key, InForce]:
+    def _limits(self, way: Way) -> dict[Key, CurrentLimit]:
         """The limits by that way that are in force now, with those that are none just now."""
         source, node, method = way
         known = self._now.get((source.id, node.id, method))

@@ -14,7 +14,7 @@ from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
 from alpenhorn.fs.manifest_token import UNREADABLE
 from alpenhorn.model.manifests import (
-    Changed,
+    ChangedFile,
     CompareFile,
     CompareJob,
     ManifestFile,
@@ -22,7 +22,7 @@ from alpenhorn.model.manifests import (
     ManifestOutcome,
 )
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.plan.pulls import unfit
@@ -36,7 +36,7 @@ PAGE = 20_000  # entries in one part
 MOST_TOUCHED = 50_000  # files; for more than that a manifest is written anew
 ENTRY_B = 200  # of a manifest, on average
 
-Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
+Turn = Callable[[Context, dict[TaskKind, Worklist], Callable[[], bool]], None]
 """Does worklists by themselves; begins nothing once the function is false."""
 
 
@@ -61,7 +61,7 @@ class Manifests:
             if self._before[node.id] and not self._tokens[node.id]:
                 context.report.warnings.add(Code.MANIFEST_GONE(node=node.name))
         comparing = Comparing(context, nodes)
-        turn(context, {Kind.COMPARE: comparing}, may_go_on)
+        turn(context, {TaskKind.COMPARE: comparing}, may_go_on)
         self._compared = comparing.complete()
 
     def _vouched(self, node_id: int) -> bool:
@@ -80,7 +80,7 @@ class Manifests:
             ):
                 drafts.append(draft)
         if drafts:
-            turn(context, {Kind.MANIFEST: Writing(context, drafts)}, may_go_on)
+            turn(context, {TaskKind.MANIFEST: Writing(context, drafts)}, may_go_on)
 
     def _draft(self, context: Context, node_id: int, compared: bool) -> Draft | None:
         """What is to be written, None for nothing."""
@@ -104,7 +104,7 @@ class Manifests:
 class Comparing:
     """Good copies, through the pool and the record."""
 
-    kind = Kind.COMPARE
+    kind = TaskKind.COMPARE
 
     def __init__(self, context: Context, nodes: Sequence[NodeFact]) -> None:
         self.context = context
@@ -132,7 +132,7 @@ class Comparing:
             limits = self.context.limits
             tasks = [
                 Task(
-                    Kind.COMPARE,
+                    TaskKind.COMPARE,
                     node.id,
                     CompareJob(node, tuple(batch)),
                     files=len(batch),
@@ -152,7 +152,7 @@ class Comparing:
             self._failed.add(job.node.id)
             self.context.node_gone(job.node.id, Code.MANIFEST_COMPARISON_FAILED(why=done.error))
             return
-        changed: tuple[Changed, ...] = done.outcome
+        changed: tuple[ChangedFile, ...] = done.outcome
         if changed and job.node.id not in self.context.gone:
             records.suspect(self.context.index, self.context.run, job.node, changed)
             self._turned[job.node.id] += len(changed)
@@ -256,7 +256,7 @@ class Draft:
         )
         self._first = False
         deadline = self.context.limits.deadline(1, ENTRY_B * (len(files) + self.copies))
-        return Task(Kind.MANIFEST, self.node.id, job, files=0, deadline=deadline, stage=self._stage)
+        return Task(TaskKind.MANIFEST, self.node.id, job, files=0, deadline=deadline, stage=self._stage)
 
     def part_written(self, written: ManifestOutcome) -> None:
         self.written = written
@@ -306,7 +306,7 @@ class Changes(Draft):
 class Writing:
     """Drafts, a part of each at a time, through the pool."""
 
-    kind = Kind.MANIFEST
+    kind = TaskKind.MANIFEST
 
     def __init__(self, context: Context, drafts: Sequence[Draft]) -> None:
         self.context = context

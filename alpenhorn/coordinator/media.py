@@ -16,7 +16,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
 from alpenhorn.model.nodes import MARKER, Identity, IdentityJob, NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
 from alpenhorn.reasons import Code, Reason, Why, code_of, within
 from alpenhorn.record import media as record
@@ -215,7 +215,7 @@ class Media:
     A worklist as well, of the tasks that write identity files.
     """
 
-    kind = Kind.IDENTITY
+    kind = TaskKind.IDENTITY
 
     def __init__(
         self,
@@ -264,7 +264,9 @@ class Media:
         record.intend(self._index, node.id, intended)
         job = IdentityJob(node, intended, anew)
         assert self.context is not None
-        return Task(Kind.IDENTITY, node.id, job, files=0, deadline=PROBE_SECONDS, stage=self.context.stage())
+        return Task(
+            TaskKind.IDENTITY, node.id, job, files=0, deadline=PROBE_SECONDS, stage=self.context.stage()
+        )
 
     def holding(self) -> int:
         """How many tasks wait for a generation."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from alpenhorn.coordinator.context import Context
 from alpenhorn.model.imports import Detected, DetectJob
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.searches import Found, SearchJob, SearchOutcome
+from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome
 from alpenhorn.model.tasks import Done, Fate, Task
 from alpenhorn.plan.imports import (
     Named,
@@ -146,7 +146,7 @@ class Naming:
         """Ask no more."""
         self._tasks, self._alone = [], []
 
-    def _ask(self, listing: Listing, files: list[Found]) -> None:
+    def _ask(self, listing: Listing, files: list[FoundFile]) -> None:
         number = next(self._numbers)
         listing.open = len(files)
         self.waiting += len(files)

@@ -13,7 +13,7 @@ from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import PROBE_SECONDS, Node
 from alpenhorn.model.nodes import MARKER, InitJob, NodeFact, ProbeJob, ProbeOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, Reason, about, code_of
 from alpenhorn.scan.imports import requests
@@ -120,7 +120,7 @@ def probe(
     """Ask every node whether it is there, in workers, so that a dead mount cannot hang the run."""
     for node in nodes:
         deadline = ios[node.id].probe_seconds
-        pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=deadline))
+        pool.submit(Task(TaskKind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=deadline))
     answers = {}
     while ended := pool.wait(None):
         for done in ended:
@@ -184,7 +184,7 @@ def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes
 def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[InitJob]:
     """Have roots marked; yields the jobs that were done."""
     for job in jobs:
-        pool.submit(Task(Kind.INIT, job.node.id, job, files=0, deadline=PROBE_SECONDS))
+        pool.submit(Task(TaskKind.INIT, job.node.id, job, files=0, deadline=PROBE_SECONDS))
     while ended := pool.wait(None):
         for done in ended:
             assert isinstance(done.task.job, InitJob)

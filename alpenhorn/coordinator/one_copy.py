@@ -13,7 +13,7 @@ from alpenhorn.fs.hashing import md5_of
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.workers.pool import Pool
 
@@ -37,11 +37,11 @@ def read_copy(node: NodeFact, path: str, transfer: Transfer, before_fork: Callab
     except AlpenhornError as error:
         raise Refused(f"{error}; nothing was changed") from None
     with Pool(1, _work, before_fork=before_fork) as pool:
-        found = _one(pool, Kind.LOOK, node, path, look_s)
-        return _one(pool, Kind.CHECK, node, path, limits.deadline(1, found.size_b))
+        found = _one(pool, TaskKind.LOOK, node, path, look_s)
+        return _one(pool, TaskKind.CHECK, node, path, limits.deadline(1, found.size_b))
 
 
-def _one(pool: Pool, kind: Kind, node: NodeFact, path: str, deadline: float | None) -> ReadCopy:
+def _one(pool: Pool, kind: TaskKind, node: NodeFact, path: str, deadline: float | None) -> ReadCopy:
     job = CheckJob(node, (CheckFile(0, 0, path, None, None),))
     pool.submit(Task(kind, node.id, job, deadline=deadline))
     (done,) = pool.wait(None)
@@ -63,7 +63,7 @@ def _work(task: Task, report: Reporter) -> ReadCopy:
         _require_on_disk(node, file.path)
         fd = node.open(file.path)
         try:
-            return ReadCopy(os.fstat(fd).st_size) if task.kind is Kind.LOOK else _read(fd, report)
+            return ReadCopy(os.fstat(fd).st_size) if task.kind is TaskKind.LOOK else _read(fd, report)
         finally:
             os.close(fd)
     except AlpenhornError as error:

@@ -10,7 +10,7 @@ from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
-from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
+from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.reasons import Code, Reason, Why, code_of, headed
@@ -23,7 +23,7 @@ FIRST_PAGE = 1000  # so that the workers begin while the rest is planned
 
 
 class Pulls:
-    kind = Kind.PULL
+    kind = TaskKind.PULL
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -256,7 +256,7 @@ class Pulls:
             self._withdraw(lambda task: not _from_node(task, source_id))
         if Blame.DESTINATION in blamed:
             self.context.planner.trouble_at_node(node.id, Code.DESTINATION_TAKES_NO_MORE(node=node.name))
-            self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
+            self._withdraw(lambda task: task.kind is not TaskKind.PULL or task.node_id != node.id)
         silent = blamed.get(Blame.NETWORK)
         if silent and host is not None:
             goes_on = all(result.advanced for result in results if result.blame is Blame.NETWORK)

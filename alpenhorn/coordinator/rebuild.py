@@ -135,7 +135,7 @@ def _anonymous(root: str) -> NodeFact:
     return NodeFact(0, root, root, 0, None, None, None, True, False, None, None, None, 0.0, None)
 
 
-def _pages(root: str) -> Iterator[list[manifest.Entry]]:
+def _pages(root: str) -> Iterator[list[manifest.ManifestEntry]]:
     with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         entries = manifest.entries(file)
         while page := list(islice(entries, PAGE)):
@@ -143,7 +143,10 @@ def _pages(root: str) -> Iterator[list[manifest.Entry]]:
 
 
 def _listed(
-    page: Sequence[manifest.Entry], filling: Filling, patterns: Patterns, unnamed: list[tuple[str, str]]
+    page: Sequence[manifest.ManifestEntry],
+    filling: Filling,
+    patterns: Patterns,
+    unnamed: list[tuple[str, str]],
 ) -> list[Listed]:
     """The files of a page; why others cannot be in an index is added to `unnamed`."""
     paths = [os.fsdecode(entry.path) for entry in page]
@@ -166,7 +169,7 @@ def _listed(
     return listed
 
 
-def _cut(entry: manifest.Entry) -> tuple[str, str] | None:
+def _cut(entry: manifest.ManifestEntry) -> tuple[str, str] | None:
     path, length = entry.path, entry.acq_b or 0
     if not 0 < length < len(path) or path[length : length + 1] != b"/":
         return None

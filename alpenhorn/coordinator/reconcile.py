@@ -27,12 +27,12 @@ from alpenhorn.model.reconcile import (
     MISSING,
     UNREAD,
     DiskFinding,
-    Known,
-    Part,
+    KnownCopy,
     ReconcileJob,
     ReconcileOutcome,
+    TreePart,
 )
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.checks import choose, storage_in_doubt
 from alpenhorn.plan.reconcile import Place, inside, places
@@ -50,22 +50,22 @@ JOB_COPIES = 5_000
 RECORDED = 2_000  # copies in one transaction
 READ_PAGE = 2_000
 
-Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
+Turn = Callable[[Context, dict[TaskKind, Worklist], Callable[[], bool]], None]
 
 
 def reconcile(context: Context, options: Options, turn: Turn, may_start: Callable[[], bool]) -> None:
     """Compare all nodes of the context, record what differs, and leave what was found in the report."""
     comparing = Reconciling(context, options)
-    turn(context, {Kind.COMPARE: comparing}, may_start)
+    turn(context, {TaskKind.COMPARE: comparing}, may_start)
     context.report.compared = comparing.settle()
     if options.read and not options.dry_run and may_start():
-        turn(context, {Kind.CHECK: Reading(context)}, may_start)
+        turn(context, {TaskKind.CHECK: Reading(context)}, may_start)
 
 
 class Reconciling:
     """All copies of some nodes, and all else on their disks, through the pool and the record."""
 
-    kind = Kind.COMPARE
+    kind = TaskKind.COMPARE
 
     def __init__(self, context: Context, options: Options) -> None:
         self.context = context
@@ -97,7 +97,7 @@ class Reconciling:
             else:
                 self._read[compared.node.id] = True
 
-    def _parts(self, compared: Compared) -> Iterator[list[Part]]:
+    def _parts(self, compared: Compared) -> Iterator[list[TreePart]]:
         """The whole tree of a node, some parts at a time."""
         node, index, report = compared.node, self.context.index, self.context.report
         acqs = []
@@ -130,15 +130,15 @@ class Reconciling:
                 some, copies, limit = {}, 0, PAGE
         if some:
             yield self._together(node, some)
-        yield [Part("", apart=outermost)]
+        yield [TreePart("", excluded=outermost)]
 
-    def _together(self, node: NodeFact, names: dict[int, str]) -> list[Part]:
+    def _together(self, node: NodeFact, names: dict[int, str]) -> list[TreePart]:
         rows = scan.copies(self.context.index, node.id, list(names), self._now)
-        return [Part(names[acq_id], tuple(known)) for acq_id, known in groupby(rows, itemgetter(0))]
+        return [TreePart(names[acq_id], tuple(known)) for acq_id, known in groupby(rows, itemgetter(0))]
 
     def _by_itself(
         self, node: NodeFact, acq: scan.Acquisition, place: Place, ids: dict[str, int]
-    ) -> Iterator[list[Part]]:
+    ) -> Iterator[list[TreePart]]:
         """An acquisition that has many files, or lies in another one, or has one in it."""
         index = self.context.index
         apart = frozenset(place.below)
@@ -148,7 +148,7 @@ class Reconciling:
         ]
         after: str | None = None
         pages = scan.in_pages(index, node.id, acq.id, self._now, PAGE)
-        before: list[Known] = next(pages, [])
+        before: list[KnownCopy] = next(pages, [])
         for page in pages:
             until = before[-1][1]
             yield [self._part(acq.name, before, others, elsewhere, apart, after, until)]
@@ -157,7 +157,7 @@ class Reconciling:
 
     def _in_here(
         self, node: NodeFact, name: str, acq_id: int, here: str, elsewhere: frozenset[str]
-    ) -> Iterator[Known]:
+    ) -> Iterator[KnownCopy]:
         """The files of an acquisition that lie in the directory of another one inside of it, named from there."""
         directory = here[len(name) + 1 :]
         for row in scan.below(self.context.index, node.id, acq_id, directory, self._now):
@@ -168,13 +168,13 @@ class Reconciling:
     def _part(
         self,
         path: str,
-        known: Sequence[Known],
-        others: Sequence[Known],
+        known: Sequence[KnownCopy],
+        others: Sequence[KnownCopy],
         elsewhere: frozenset[str],
         apart: frozenset[str],
         after: str | None,
         until: str | None,
-    ) -> Part:
+    ) -> TreePart:
         if elsewhere:
             known = [row for row in known if not inside(row[1], elsewhere)]
         first = b"" if after is None else after.encode(errors="surrogateescape")
@@ -189,11 +189,11 @@ class Reconciling:
             ),
         ]
         limits = [None if name is None else f"{path}/{name}" for name in (after, until)]
-        return Part(path, tuple(known), apart, *limits)
+        return TreePart(path, tuple(known), apart, *limits)
 
-    def _cut(self, node: NodeFact, parts: Sequence[Part]) -> list[Task]:
+    def _cut(self, node: NodeFact, parts: Sequence[TreePart]) -> list[Task]:
         tasks: list[Task] = []
-        batch: list[Part] = []
+        batch: list[TreePart] = []
         copies = 0
         for part in parts:
             batch.append(part)
@@ -205,9 +205,9 @@ class Reconciling:
             tasks.append(self._task(node, batch, copies))
         return tasks
 
-    def _task(self, node: NodeFact, parts: Sequence[Part], copies: int) -> Task:
+    def _task(self, node: NodeFact, parts: Sequence[TreePart], copies: int) -> Task:
         return Task(
-            Kind.COMPARE,
+            TaskKind.COMPARE,
             node.id,
             ReconcileJob(node, tuple(parts), self._options.min_age),
             files=copies,
@@ -231,11 +231,11 @@ class Reconciling:
             compared.kept[finding.kind].add(finding)
         if outcome.stopped:
             self._broken.add(job.node.id)
-        elif outcome.rest and job.node.id not in self.context.gone:
+        elif outcome.remaining and job.node.id not in self.context.gone:
             # Shared out, since a disk that the index knows nothing of would be one worker's work otherwise.
-            step = -(-len(outcome.rest) // self.context.limits.workers)
-            for start in range(0, len(outcome.rest), step):
-                self._more.append(self._task(job.node, outcome.rest[start : start + step], 0))
+            step = -(-len(outcome.remaining) // self.context.limits.workers)
+            for start in range(0, len(outcome.remaining), step):
+                self._more.append(self._task(job.node, outcome.remaining[start : start + step], 0))
 
     def withdrawn(self, task: Task) -> None:
         self._broken.add(task.node_id)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.model.nodes import MARKER, NodeFact, ProbeJob
-from alpenhorn.model.tasks import Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.workers.pool import Pool
 
 LOOK_SECONDS = 10.0
@@ -32,7 +32,7 @@ def look_at_roots(paths: Iterable[str], before_fork: Callable[[], None]) -> dict
     wanted = list(dict.fromkeys(paths))
     with Pool(min(len(wanted), MOST_WORKERS) or 1, _look, before_fork=before_fork) as pool:
         for number, path in enumerate(wanted):
-            pool.submit(Task(Kind.PROBE, number, ProbeJob(_at(path)), files=0, deadline=LOOK_SECONDS))
+            pool.submit(Task(TaskKind.PROBE, number, ProbeJob(_at(path)), files=0, deadline=LOOK_SECONDS))
         while ended := pool.wait(None):
             for done in ended:
                 if done.fate is Fate.DONE:

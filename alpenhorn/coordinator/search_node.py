@@ -9,7 +9,7 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.searches import Search
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob, SurveyOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
 from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.scan.imports import written_by
@@ -96,7 +96,7 @@ class NodeSearch(Search):
         job = SurveyJob(self.node, self.number, self._offset)
         self._offset = None
         return Task(
-            Kind.SURVEY,
+            TaskKind.SURVEY,
             self.node.id,
             job,
             files=0,
@@ -155,7 +155,7 @@ class NodeSearch(Search):
         # The directory that another node's root is was remembered without any below it.
         inner = {path for path, directory, _ in outcome.others if path != directory}
         self.others |= inner
-        missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.rest, inner)
+        missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.remaining, inner)
         for path in sorted(missed):
             self._remember(to_list_again(path, self.before.get(path)))
 
@@ -199,7 +199,7 @@ class NodeSearch(Search):
         job = RememberJob(self.node, self.number, heading, forget, tuple(self.listed), self.everything)
         self.listed, self.everything = [], False
         return Task(
-            Kind.REMEMBER,
+            TaskKind.REMEMBER,
             self.node.id,
             job,
             files=0,

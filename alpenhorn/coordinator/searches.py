@@ -138,7 +138,7 @@ class Search(ABC):
 
     def _found(self, job: SearchJob, outcome: SearchOutcome) -> None:
         node, context = self.node, self.context
-        self.directories.extend(outcome.rest)
+        self.directories.extend(outcome.remaining)
         for stamp in outcome.stamps:
             self.directories.extend(self.descend(stamp))
         for path, directory, owner in outcome.others:

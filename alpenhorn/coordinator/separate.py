@@ -13,7 +13,7 @@ from alpenhorn.coordinator.context import Context, Looked
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.checks import loss_told, storage_in_doubt
 from alpenhorn.plan.links import look_files
@@ -46,7 +46,7 @@ class Separating:
     What has bytes of its own stays so, and `may_copy` says whether there is time for more; for some there always is.
     """
 
-    kind = Kind.SEPARATE
+    kind = TaskKind.SEPARATE
 
     def __init__(self, context: Context, nodes: Sequence[NodeFact], may_copy: Callable[[], bool]) -> None:
         self.context = context
@@ -74,7 +74,7 @@ class Separating:
             limits = self.context.limits
             tasks = [
                 Task(
-                    Kind.LOOK,
+                    TaskKind.LOOK,
                     node.id,
                     LookJob(node, tuple(batch)),
                     files=len(batch),
@@ -101,7 +101,7 @@ class Separating:
                 job = SeparateJob(self._nodes[node_id], tuple(batch))
                 tasks.append(
                     Task(
-                        Kind.SEPARATE,
+                        TaskKind.SEPARATE,
                         node_id,
                         job,
                         files=len(batch),

@@ -23,7 +23,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
 from alpenhorn.kinds import WORK, load
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
@@ -219,7 +219,7 @@ class _Session:
         self.whole = WholeRun()
         self.halted = False
         self.worked = False  # since the nodes were last probed
-        self.lists: dict[Kind, Worklist] = {}
+        self.lists: dict[TaskKind, Worklist] = {}
         self.index.hold_on = self._holds_on
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
 
@@ -291,7 +291,7 @@ class _Session:
         from alpenhorn.record.media import compared
 
         comparing = Comparing(context, nodes)
-        self._turn(context, {Kind.COMPARE: comparing}, self._may_go_on)
+        self._turn(context, {TaskKind.COMPARE: comparing}, self._may_go_on)
         compared(self.index, comparing.complete())
 
     def _tokens(self, context: Context) -> dict[int, str]:
@@ -311,7 +311,7 @@ class _Session:
             from alpenhorn.coordinator.separate import Separating  # most runs need none of it
 
             separating = Separating(context, nodes, self._may_start)
-            self._turn(context, {Kind.LOOK: separating, Kind.SEPARATE: separating}, self._may_go_on)
+            self._turn(context, {TaskKind.LOOK: separating, TaskKind.SEPARATE: separating}, self._may_go_on)
             separating.finish()
 
     def still_there(self) -> list[NodeFact]:
@@ -352,7 +352,7 @@ class _Session:
             withdraw=self._withdraw,
         )
 
-    def _turn(self, context: Context, lists: dict[Kind, Worklist], may_start: Callable[[], bool]) -> None:
+    def _turn(self, context: Context, lists: dict[TaskKind, Worklist], may_start: Callable[[], bool]) -> None:
         """Do what those lists hold; begin nothing once `may_start` is false."""
         self.media.context, self.lists = context, lists
         while True:
@@ -374,7 +374,7 @@ class _Session:
             self._look_again(context, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity())
 
-    def _worklists(self, context: Context) -> dict[Kind, Worklist]:
+    def _worklists(self, context: Context) -> dict[TaskKind, Worklist]:
         """Those of which there is any work; what the others would import takes longer than an idle run.
 
         Work that turns up while the round goes on is for the next one.
@@ -384,7 +384,7 @@ class _Session:
         place = Place(nodes, list(context.groups), tape)
         wanted = [work for work in WORK if self.asked.wants(work.name)]
         there = [work for work in wanted if load(work.pending)(self.index, place)]
-        lists: dict[Kind, Worklist] = {}
+        lists: dict[TaskKind, Worklist] = {}
         for work in there:
             worklist = load(work.worklist)(context)
             lists |= dict.fromkeys(work.tasks, worklist)
@@ -435,7 +435,7 @@ class _Session:
         else, and a disk may be carried away after any run."""
         return self._may_start() or not self.report.stopped
 
-    def _feed(self, lists: dict[Kind, Worklist]) -> bool:
+    def _feed(self, lists: dict[TaskKind, Worklist]) -> bool:
         """Take a page of each kind if the workers could use it, and no more than that, so that what is planned
         is planned on new rows; tells whether there was any."""
         if self.pool.queued() + self.media.holding() >= PER_WORKER * self.config.sync.jobs:
@@ -449,7 +449,7 @@ class _Session:
         return bool(tasks)
 
     def _list_of(self, task: Task) -> Worklist:
-        return self.media if task.kind is Kind.IDENTITY else self.lists[task.kind]
+        return self.media if task.kind is TaskKind.IDENTITY else self.lists[task.kind]
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:
         for task in self.media.withdraw(keep) + self.pool.withdraw(keep):

@@ -14,17 +14,17 @@ from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tape import (
+    Location,
     Purpose,
+    RestoreCandidate,
     RestoreFact,
-    State,
+    RestoreState,
+    TapeAction,
     TapeFile,
     TapeJob,
     TapeResult,
-    Verb,
-    Wanted,
-    Where,
 )
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan import tape as plan
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import tape as record
@@ -34,9 +34,9 @@ FILES = 1000  # in one job
 AT_ONCE = 200  # copies that leave the disk before it is looked whether that was enough
 NO_ROOM = Code.NO_ROOM_TO_COME_FROM_TAPE()
 FAILED = {
-    Verb.LOOK: Code.TAPE_LOOK_FAILED,
-    Verb.RESTORE: Code.TAPE_RESTORE_FAILED,
-    Verb.LEAVE: Code.TAPE_LEAVE_FAILED,
+    TapeAction.LOOK: Code.TAPE_LOOK_FAILED,
+    TapeAction.RESTORE: Code.TAPE_RESTORE_FAILED,
+    TapeAction.LEAVE: Code.TAPE_LEAVE_FAILED,
 }
 
 
@@ -52,8 +52,8 @@ def restores(
     """What is to be asked back now.  `rows`: what was asked back before; `verify`: whether good copies as well that are
     to be read again, not before `min_days` days after they were."""
     node = io.node
-    under_way = [row.file for row in rows if row.state is State.ASKED]
-    wanted: Iterator[Wanted] = scan.wanted(index, node.id, naive(now))
+    under_way = [row.file for row in rows if row.state is RestoreState.ASKED]
+    wanted: Iterator[RestoreCandidate] = scan.wanted(index, node.id, naive(now))
     if verify and node.auto_verify > 0:
         wanted = chain(wanted, _to_verify(index, node, rows, now, min_days))
     # No more than one job holds, so that they are asked for in their order.
@@ -67,7 +67,7 @@ def prospect(
     """What a run would do, and what it would leave: whether it would be done, how or why not, and the file."""
     rows = scan.asked_back(index, io.node.id)
     for row in rows:
-        if row.state is State.ASKED:
+        if row.state is RestoreState.ASKED:
             yield False, Code.COMING_FROM_TAPE(), row.file
     found = restores(index, io, rows, free_b, now, min_days, verify=True)
     for one in found.chosen:
@@ -81,23 +81,23 @@ def prospect(
 
 def _to_verify(
     index: Index, node: NodeFact, rows: Sequence[RestoreFact], now: float, min_days: float
-) -> Iterator[Wanted]:
+) -> Iterator[RestoreCandidate]:
     known = {row.file.file_id for row in rows}
     for turn in turns(index, node, now, min_days, random.random(), ready=False):
         for file in turn.plan.files:
             if file.file_id not in known:
                 on_tape = TapeFile(file.copy_id, file.file_id, file.path, file.size_b or 0, ready=False)
-                yield Wanted(on_tape, Purpose.CHECK)
+                yield RestoreCandidate(on_tape, Purpose.CHECK)
 
 
 class Tapes:
     """One job at a time on a node: what a look has seen must not be recorded after what came later."""
 
-    kind = Kind.TAPE
+    kind = TaskKind.TAPE
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._asked: dict[int, dict[int, Wanted]] = {}  # by node, by file
+        self._asked: dict[int, dict[int, RestoreCandidate]] = {}  # by node, by file
         self._left_b: dict[int, int] = {}  # what has left the disk
         self._ios = {io.node.id: io for io in context.ios.values() if isinstance(io, TapeNode)}
         self._tasks = {node_id: self._tasks_of(io) for node_id, io in self._ios.items()}
@@ -132,10 +132,10 @@ class Tapes:
             row.file
             for row in self._rows(io.node)
             # What is further ahead than it was put was dated by a clock that was wrong.
-            if (row.state is State.ASKED and not now < row.next <= now + io.restore_wait + DAY)
-            or (row.state in (State.BACK, State.CHECKED) and row.requested)
+            if (row.state is RestoreState.ASKED and not now < row.next <= now + io.restore_wait + DAY)
+            or (row.state in (RestoreState.BACK, RestoreState.CHECKED) and row.requested)
         ]
-        return _jobs(io, Verb.LOOK, due)
+        return _jobs(io, TapeAction.LOOK, due)
 
     def _restores(self, io: TapeNode) -> list[Task]:
         context, node = self.context, io.node
@@ -148,12 +148,14 @@ class Tapes:
             what = headed(f"not asked back from tape on {node.name}", NO_ROOM)
             context.report.waiting.lasting(what, one.file.path, node.name)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
-        return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
+        return _jobs(io, TapeAction.RESTORE, [one.file for one in found.chosen])
 
     def _checked(self, io: TapeNode) -> list[Task]:
         """What came back to be checked, and was, is left to the tape again."""
         rows = self._rows(io.node)
-        return self._leave(io, [row.file for row in rows if row.state is State.CHECKED and not row.requested])
+        return self._leave(
+            io, [row.file for row in rows if row.state is RestoreState.CHECKED and not row.requested]
+        )
 
     def _turns(self, io: TapeNode) -> list[Task]:
         """Compare some copies with reality, once in a run; in the next run those that follow."""
@@ -165,7 +167,7 @@ class Tapes:
         if files:
             # Also where the run is killed before they are looked at: their turn comes again.
             record.compared(context.index, node.id, files[-1].copy_id)
-        return _jobs(io, Verb.LOOK, files)
+        return _jobs(io, TapeAction.LOOK, files)
 
     def _headroom(self, io: TapeNode) -> Iterator[Task]:
         """Leave copies to the tape until the headroom is free; once in a run, since space may be freed late."""
@@ -188,7 +190,7 @@ class Tapes:
         free = [file for file in files if (io.node.id, file.file_id) not in in_use]
         in_use.update((io.node.id, file.file_id) for file in free)
         record.hide(self.context.index, self.context.run, free)
-        return _jobs(io, Verb.LEAVE, free)
+        return _jobs(io, TapeAction.LEAVE, free)
 
     def take(self, done: Done) -> None:
         job = done.task.job
@@ -206,7 +208,7 @@ class Tapes:
         # What was claimed for deletion meanwhile may be gone by now, and rightly so.
         told: Sequence[TapeResult] = done.outcome
         results = [one for one in told if (node.id, one.file.file_id) not in context.deleting]
-        asked = self._asked[node.id] if job.verb is Verb.RESTORE else {}
+        asked = self._asked[node.id] if job.verb is TapeAction.RESTORE else {}
         record.settle(
             context.index, context.run, node, job.verb, results, asked, self._ios[node.id].restore_wait
         )
@@ -214,7 +216,7 @@ class Tapes:
 
     def _ended(self, job: TapeJob) -> None:
         self._busy.discard(job.node.id)
-        if job.verb is Verb.LEAVE:
+        if job.verb is TapeAction.LEAVE:
             self.context.in_use.difference_update((job.node.id, file.file_id) for file in job.files)
 
     def _count(self, job: TapeJob, results: Sequence[TapeResult]) -> None:
@@ -224,7 +226,7 @@ class Tapes:
             file = result.file
             if result.where is not None and result.where.readable and not file.ready:
                 context.changed = True  # a pull or a check waits for it
-            if result.where is Where.GONE and (node.id, file.file_id) not in context.whole.lost:
+            if result.where is Location.GONE and (node.id, file.file_id) not in context.whole.lost:
                 # Once: what its check cannot settle now would be looked at, and be found gone, in round after round.
                 context.whole.lost.add((node.id, file.file_id))
                 context.changed = True
@@ -235,17 +237,17 @@ class Tapes:
             elif result.where is DONE.get(job.verb):
                 tally.done += 1
                 tally.bytes += file.held_b
-            if result.where is Where.TAPE and job.verb is Verb.LEAVE:
+            if result.where is Location.TAPE and job.verb is TapeAction.LEAVE:
                 self._left_b[node.id] = self._left_b.get(node.id, 0) + file.held_b
 
     def withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, TapeJob)
-        if task.job.verb is Verb.LEAVE:
+        if task.job.verb is TapeAction.LEAVE:
             record.show(self.context.index, self.context.run, [f for f in task.job.files if f.ready])
         self._ended(task.job)
 
 
-DONE = {Verb.RESTORE: Where.COMING, Verb.LEAVE: Where.TAPE}
+DONE = {TapeAction.RESTORE: Location.COMING, TapeAction.LEAVE: Location.TAPE}
 
 
 def _dispensable(index: Index, node: NodeFact) -> Iterator[TapeFile]:
@@ -255,13 +257,15 @@ def _dispensable(index: Index, node: NodeFact) -> Iterator[TapeFile]:
 
 def _is_over(row: RestoreFact) -> bool:
     """Whether a copy came back to be checked, and is ready by now for another reason."""
-    return row.state in (State.BACK, State.CHECKED) and row.file.ready
+    return row.state in (RestoreState.BACK, RestoreState.CHECKED) and row.file.ready
 
 
-def _jobs(io: TapeNode, verb: Verb, files: Sequence[TapeFile]) -> list[Task]:
+def _jobs(io: TapeNode, verb: TapeAction, files: Sequence[TapeFile]) -> list[Task]:
     tasks = []
     for start in range(0, len(files), FILES):
         some = tuple(files[start : start + FILES])
         job = TapeJob(io.node, verb, some)
-        tasks.append(Task(Kind.TAPE, io.node.id, job, files=len(some), deadline=io.job_seconds(len(some))))
+        tasks.append(
+            Task(TaskKind.TAPE, io.node.id, job, files=len(some), deadline=io.job_seconds(len(some)))
+        )
     return tasks

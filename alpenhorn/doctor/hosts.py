@@ -184,7 +184,7 @@ def _by_hand(source: Source, transfer: Transfer) -> str:
     return shlex.join((*transfer.ssh, "-l", who.user, who.address, "rsync", "--version"))
 
 
-def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Finding:
+def refused(source: Source, transfer: Transfer, session: rsync.SessionEnd) -> Finding:
     """Why a session came to nothing, and what to do about it."""
     who = login(source.nodes[0])
     why = rsync.failure(session, source.name).error

@@ -23,7 +23,7 @@ from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.listings.doctor import Marks
 from alpenhorn.model.nodes import GIB, MARKER, NodeFact, ProbeJob, ProbeOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
 from alpenhorn.plan.inodes import SPARE
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, headed
@@ -80,7 +80,7 @@ def nodes(
             for warning in ios[node.id].warnings:
                 yield Finding(Level.WARN, Code.NODE_SETTINGS_WARNING(detail=warning))
             deadline = ios[node.id].probe_seconds if seconds is None else seconds
-            pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node), files=0, deadline=deadline))
+            pool.submit(Task(TaskKind.PROBE, node.id, ProbeJob(node), files=0, deadline=deadline))
         seen: dict[int, Done] = {}
         waiting = list(by_id.values())
         while ended := pool.wait(None):

@@ -11,7 +11,7 @@ from alpenhorn.model.imports import ImportFile, ImportJob
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFile, PullJob
 from alpenhorn.model.searches import SearchJob
-from alpenhorn.model.tasks import Kind, Task
+from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.transfer.methods import METHODS
 
@@ -80,7 +80,7 @@ def pull_tasks(
             size_b = sum(file.size_b for file in batch)
             big = len(batch) == 1 and size_b >= min(BIG, most_b)
             yield Task(
-                Kind.PULL,
+                TaskKind.PULL,
                 node_id,
                 PullJob(source, node, method, tuple(batch)),
                 files=len(batch),
@@ -95,7 +95,7 @@ def check_tasks(node: NodeFact, files: Sequence[CheckFile], limits: Limits) -> I
     for batch in split(files, _size, BATCH_FILES, limits.workers):
         size_b = sum(map(_size, batch))
         yield Task(
-            Kind.CHECK,
+            TaskKind.CHECK,
             node.id,
             CheckJob(node, tuple(batch)),
             files=len(batch),
@@ -115,7 +115,7 @@ def delete_task(job: DeleteJob, limits: Limits, more_s: float = 0.0) -> Task:
     deadline = limits.deadline(len(job.files), 0)
     if deadline is not None:
         deadline += more_s
-    return Task(Kind.DELETE, job.node.id, job, files=len(job.files), deadline=deadline)
+    return Task(TaskKind.DELETE, job.node.id, job, files=len(job.files), deadline=deadline)
 
 
 def import_tasks(
@@ -125,7 +125,7 @@ def import_tasks(
     for batch in split(files, lambda item: item[1], BATCH_FILES, limits.workers):
         size_b = sum(length for _, length in batch)
         yield Task(
-            Kind.IMPORT,
+            TaskKind.IMPORT,
             node.id,
             ImportJob(node, search, settle, tuple(file for file, _ in batch)),
             files=len(batch),
@@ -140,7 +140,7 @@ def search_tasks(node: NodeFact, search: int, paths: Sequence[str], limits: Limi
     for start in range(0, len(paths), most):
         some = tuple(paths[start : start + most])
         yield Task(
-            Kind.SEARCH,
+            TaskKind.SEARCH,
             node.id,
             SearchJob(node, search, some),
             files=0,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from alpenhorn.model.checks import CheckFact, CheckFile
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.reasons import Code, Reason
@@ -58,7 +58,7 @@ def storage_in_doubt(looked: int, lost: int) -> bool:
     return looked >= LEAST_LOOKED and lost >= LOST_SHARE * looked
 
 
-def loss_in_doubt(before: Sums, run: Sums) -> bool:
+def loss_in_doubt(before: LookTotals, run: LookTotals) -> bool:
     """Whether what a run found lost is not believed.
 
     A run that looked at enough copies is judged alone.  One that looked at few is judged with the runs `before` it,
@@ -70,13 +70,13 @@ def loss_in_doubt(before: Sums, run: Sums) -> bool:
     return storage_in_doubt(before.looked + run.looked, before.lost + run.lost)
 
 
-def kept_sums(before: Sums, run: Sums) -> Sums:
+def kept_sums(before: LookTotals, run: LookTotals) -> LookTotals:
     """What later runs are judged with.  A look in which nothing is lost shows that the node is whole."""
     if not run.lost:
-        return Sums() if run.looked else before
+        return LookTotals() if run.looked else before
     if run.looked >= LEAST_LOOKED:
         return run
-    return Sums(before.looked + run.looked, before.lost + run.lost)
+    return LookTotals(before.looked + run.looked, before.lost + run.lost)
 
 
 def loss_told(node: str, looked: int, lost: int, example: str) -> Reason:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from alpenhorn.model.imports import Detected, DetectJob, ImportFile, KnownFile
 from alpenhorn.model.nodes import MARKER, NodeFact
-from alpenhorn.model.searches import Found
-from alpenhorn.model.tasks import Kind, Task
+from alpenhorn.model.searches import FoundFile
+from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
 from alpenhorn.reasons import Code, Reason, Why
 
@@ -31,7 +31,7 @@ DETECT_PER_FILE = 0.5
 class Named(NamedTuple):
     """A found file with the names that the detector gave it; `refused` says why it cannot be imported."""
 
-    found: Found
+    found: FoundFile
     acq: str
     name: str
     refused: Why = ""
@@ -61,7 +61,7 @@ def detect(path: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str] | 
     return None
 
 
-def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> list[Named]:
+def name_files(found: Iterable[FoundFile], patterns: Sequence[re.Pattern[str]]) -> list[Named]:
     """Give each file its names, or the reason why it can have none."""
     named = []
     for file in found:
@@ -74,7 +74,9 @@ def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> l
     return named
 
 
-def claimed(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> tuple[list[Named], list[Found]]:
+def claimed(
+    found: Iterable[FoundFile], patterns: Sequence[re.Pattern[str]]
+) -> tuple[list[Named], list[FoundFile]]:
     """As `name_files` where packages bring detectors: what no pattern matches is left for them.
 
     The plain rule, that the first directory is the acquisition, does not hold there: it claims every file, so that
@@ -97,8 +99,8 @@ def splits(path: str) -> list[tuple[str, str]]:
 
 
 def name_known(
-    found: Iterable[Found], known: Mapping[tuple[str, str], KnownFile], register: bool
-) -> tuple[list[Named], list[Found]]:
+    found: Iterable[FoundFile], known: Mapping[tuple[str, str], KnownFile], register: bool
+) -> tuple[list[Named], list[FoundFile]]:
     """Names of files that the index has, whoever named them, and what detectors are to be asked about.
 
     So that a directory of ten thousand files in which one is new costs one question, and a host without the
@@ -117,7 +119,12 @@ def name_known(
 
 
 def detect_tasks(
-    node: NodeFact, search: int, listing: int, settle: float, files: Sequence[Found], most: int = DETECT_FILES
+    node: NodeFact,
+    search: int,
+    listing: int,
+    settle: float,
+    files: Sequence[FoundFile],
+    most: int = DETECT_FILES,
 ) -> list[Task]:
     """`most`: files in a job."""
     jobs = [
@@ -125,7 +132,7 @@ def detect_tasks(
         for start in range(0, len(files), most)
     ]
     return [
-        Task(Kind.SEARCH, node.id, job, files=0, deadline=DETECT_BASE + DETECT_PER_FILE * len(job.files))
+        Task(TaskKind.SEARCH, node.id, job, files=0, deadline=DETECT_BASE + DETECT_PER_FILE * len(job.files))
         for job in jobs
     ]
 
@@ -219,7 +226,7 @@ def without_taken(plan: ImportPlan, taken: Mapping[int, str]) -> ImportPlan:
     )
 
 
-def _left_alone(row: KnownFile, found: Found, leave_bad: bool) -> bool:
+def _left_alone(row: KnownFile, found: FoundFile, leave_bad: bool) -> bool:
     if row.has_file == "Y":
         return row.size_b == found.size_b
     return leave_bad and row.has_file in ("M", "X")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Group, Misfit, Remote
+from alpenhorn.io.base import Group, Refusal, Remote
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFact, PullFile
 from alpenhorn.model.tasks import AttemptFact
@@ -72,7 +72,7 @@ class Route(NamedTuple):
     remote: Remote | None
     group: Group | None
     method: Mapping[int, Method]
-    blocked: Misfit | None = None
+    blocked: Refusal | None = None
 
 
 class Troubles:
@@ -87,7 +87,7 @@ class Troubles:
     def __init__(self, absent: dict[int, Reason] | None = None) -> None:
         self.absent = {} if absent is None else absent
         self.unwritable: dict[int, Reason] = {}
-        self.silent: dict[str, Misfit] = {}
+        self.silent: dict[str, Refusal] = {}
         self.unmounted: dict[int, Reason] = {}
         self.held: dict[str | int, tuple[AttemptFact, Reason]] = {}
 
@@ -170,7 +170,7 @@ class PullPlanner:
             return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
         self._path = path = f"{fact.acq}/{fact.name}"
         node_id = route.group.choose(fact, self)
-        if isinstance(node_id, Misfit):
+        if isinstance(node_id, Refusal):
             return PullDecision(fact, Choice.WAIT if node_id.waits else Choice.SKIP, node_id.reason)
         shared = next((acq for id_, acq in fact.same_path if id_ == node_id), "")
         if shared:
@@ -242,7 +242,7 @@ class PullPlanner:
 
     def trouble_with_host(self, host: str, why: Reason, goes_on: bool = False) -> None:
         """No more pulls from that host in this run; `goes_on`: the next run needs nobody's attention to go on."""
-        self.troubles.silent[host] = Misfit(why, goes_on)
+        self.troubles.silent[host] = Refusal(why, goes_on)
         self._routes.clear()
 
     def trouble_with_source(self, node_id: int, why: Reason) -> None:
@@ -290,7 +290,7 @@ class PullPlanner:
 
     def _make_route(self, node_from_id: int, group_to_id: int) -> Route:
         def blocked(why: Reason) -> Route:
-            return Route(None, None, None, {}, Misfit(why))
+            return Route(None, None, None, {}, Refusal(why))
 
         source = self.nodes.get(node_from_id)
         if source is None:
@@ -319,7 +319,7 @@ class PullPlanner:
             if source.host in self.troubles.silent:
                 return Route(None, None, None, {}, self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
-                return Route(None, None, None, {}, Misfit(self.troubles.unmounted[source.id], waits=True))
+                return Route(None, None, None, {}, Refusal(self.troubles.unmounted[source.id], waits=True))
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
         return Route(source, remote, group, methods)
 

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from alpenhorn.bwlimit import InForce
+from alpenhorn.bwlimit import CurrentLimit
 from alpenhorn.model.pulls import PullJob
 from alpenhorn.model.tasks import Task
 from alpenhorn.plan.limits import Limits
@@ -55,7 +55,7 @@ class Shares:
         self._waiting: list[Waiting] = []
         self._running: dict[tuple[int, str], _Grant] = {}
 
-    def expected(self, limits: Iterable[InForce]) -> int:
+    def expected(self, limits: Iterable[CurrentLimit]) -> int:
         """The share that a job under these limits has while there is much to do; 0: none of them limits it."""
         return min((limit.rate // self._streams(limit.rate) for limit in limits if limit.rate), default=0)
 
@@ -72,7 +72,7 @@ class Shares:
         self._waiting = [waiting for waiting in self._waiting if keep(waiting)]
         return out
 
-    def start(self, limits: Mapping[Key, InForce]) -> list[Task]:
+    def start(self, limits: Mapping[Key, CurrentLimit]) -> list[Task]:
         """The tasks that may begin now, in the order in which they came, each with its share.
 
         `limits`: what is in force now, for every key that waits.
@@ -108,7 +108,7 @@ class Shares:
         return able
 
     def _parts(
-        self, waiting: Waiting, limits: Mapping[Key, InForce], wanting: Mapping[Key, int]
+        self, waiting: Waiting, limits: Mapping[Key, CurrentLimit], wanting: Mapping[Key, int]
     ) -> dict[Key, int] | None:
         """How many parts of each limit the task gets; None when one has nothing left."""
         parts: dict[Key, int] = {}
@@ -124,7 +124,7 @@ class Shares:
         return parts
 
     def _granted(
-        self, waiting: Waiting, limits: Mapping[Key, InForce], parts: dict[Key, int]
+        self, waiting: Waiting, limits: Mapping[Key, CurrentLimit], parts: dict[Key, int]
     ) -> tuple[Waiting, Task]:
         task = waiting.task
         self._running[task.node_id, task.stage] = _Grant(parts, task.node_id)

@@ -13,7 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
+from alpenhorn.model.tape import (
+    Location,
+    Purpose,
+    RestoreCandidate,
+    RestoreFact,
+    RestoreState,
+    TapeAction,
+    TapeFile,
+    TapeResult,
+)
 from alpenhorn.reasons import Code, Why
 
 DID_NOT_COME = Code.TAPE_COPY_DID_NOT_COME()
@@ -22,8 +31,8 @@ DID_NOT_COME = Code.TAPE_COPY_DID_NOT_COME()
 class Restores(NamedTuple):
     """`later`: those for which the disk has no room now."""
 
-    chosen: list[Wanted]
-    later: list[Wanted]
+    chosen: list[RestoreCandidate]
+    later: list[RestoreCandidate]
 
 
 class After(NamedTuple):
@@ -35,13 +44,13 @@ class After(NamedTuple):
 
     ready: bool | None
     suspect: bool
-    state: State | None
+    state: RestoreState | None
     error: Why = ""
     as_it_is: bool = False
 
 
 def restores(
-    wanted: Iterable[Wanted], under_way: Sequence[TapeFile], limit: int, free_b: int | None
+    wanted: Iterable[RestoreCandidate], under_way: Sequence[TapeFile], limit: int, free_b: int | None
 ) -> Restores:
     """Choose from `wanted`, in its order.
 
@@ -78,34 +87,38 @@ def enough(files: Iterable[TapeFile], lack_b: int) -> list[TapeFile]:
     return chosen
 
 
-def after(verb: Verb, result: TapeResult, row: RestoreFact | None) -> After:
+def after(verb: TapeAction, result: TapeResult, row: RestoreFact | None) -> After:
     """`row`: the copy's row in sync_restore as it is now, None for none."""
     where = result.where
     if where is None:
         # Nothing is known of the copy; whether it comes, a later look tells.
-        return After(None, False, State.FAILED if row or verb is Verb.RESTORE else None, result.error)
-    if where is Where.GONE:
+        return After(
+            None, False, RestoreState.FAILED if row or verb is TapeAction.RESTORE else None, result.error
+        )
+    if where is Location.GONE:
         # It is let be found missing by the check, which doubts the storage before it believes that of many.
-        return After(None, True, State.BACK)
-    if where is Where.COMING:
-        return After(False, False, State.ASKED if row or verb is Verb.RESTORE else None)
-    if where is Where.TAPE:
+        return After(None, True, RestoreState.BACK)
+    if where is Location.COMING:
+        return After(False, False, RestoreState.ASKED if row or verb is TapeAction.RESTORE else None)
+    if where is Location.TAPE:
         return _on_tape(verb, result, row)
     if row is not None and row.purpose is Purpose.CHECK and not row.requested and not _is_over(verb, row):
-        return After(None, False, State.CHECKED if row.state is State.CHECKED else State.BACK)
+        return After(
+            None, False, RestoreState.CHECKED if row.state is RestoreState.CHECKED else RestoreState.BACK
+        )
     return After(True, False, None)
 
 
-def _on_tape(verb: Verb, result: TapeResult, row: RestoreFact | None) -> After:
-    if verb is Verb.RESTORE:
-        return After(False, False, State.FAILED, result.error)
-    if row is None or row.state is State.CHECKED:
+def _on_tape(verb: TapeAction, result: TapeResult, row: RestoreFact | None) -> After:
+    if verb is TapeAction.RESTORE:
+        return After(False, False, RestoreState.FAILED, result.error)
+    if row is None or row.state is RestoreState.CHECKED:
         return After(False, False, None)
-    if row.state is State.FAILED:
-        return After(False, False, State.FAILED, as_it_is=True)  # it waits for its next try
-    return After(False, False, State.FAILED, DID_NOT_COME)
+    if row.state is RestoreState.FAILED:
+        return After(False, False, RestoreState.FAILED, as_it_is=True)  # it waits for its next try
+    return After(False, False, RestoreState.FAILED, DID_NOT_COME)
 
 
-def _is_over(verb: Verb, row: RestoreFact) -> bool:
+def _is_over(verb: TapeAction, row: RestoreFact) -> bool:
     """Whether a copy that was checked could not be left to the tape, and so is just on disk."""
-    return verb is Verb.LEAVE and row.state is State.CHECKED
+    return verb is TapeAction.LEAVE and row.state is RestoreState.CHECKED

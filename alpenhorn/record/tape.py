@@ -14,7 +14,15 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
+from alpenhorn.model.tape import (
+    Purpose,
+    RestoreCandidate,
+    RestoreFact,
+    RestoreState,
+    TapeAction,
+    TapeFile,
+    TapeResult,
+)
 from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
@@ -117,9 +125,9 @@ def settle(
     index: Index,
     run: Run,
     node: NodeFact,
-    verb: Verb,
+    verb: TapeAction,
     results: Sequence[TapeResult],
-    asked: Mapping[int, Wanted],
+    asked: Mapping[int, RestoreCandidate],
     restore_wait: float,
 ) -> None:
     """Record where files are.
@@ -141,7 +149,7 @@ def settle(
         for ready in (True, False):
             files = [result.file for result, then in decided if then.ready is ready]
             _turn(index, run, node, [file for file in files if now[file.copy_id].ready is not ready], ready)
-        left = [result.file for result, then in decided if verb is Verb.LEAVE and then.ready is False]
+        left = [result.file for result, then in decided if verb is TapeAction.LEAVE and then.ready is False]
         events(index, run, "left to tape", [(file.file_id, node.id, LEFT) for file in left])
         suspect = [result.file for result, then in decided if then.suspect]
         _suspect(index, run, node, [file for file in suspect if now[file.copy_id].has_file == "Y"])
@@ -192,7 +200,7 @@ def _write(
     node: NodeFact,
     decided: Sequence[tuple[TapeResult, After]],
     rows: Mapping[int, RestoreFact],
-    asked: Mapping[int, Wanted],
+    asked: Mapping[int, RestoreCandidate],
     restore_wait: float,
 ) -> None:
     now = run.now()
@@ -209,7 +217,7 @@ def _write(
             else:
                 tries, purpose = (row.tries, row.purpose) if row else (0, Purpose.CHECK)
             wait = posix(now) + restore_wait
-            if then.state is State.FAILED:
+            if then.state is RestoreState.FAILED:
                 wait = next_attempt(max(1, tries), Blame.UNKNOWN, posix(now), rng)
             error = text(then.error, ERROR_LENGTH)
             values.append((node.id, file_id, purpose, then.state, tries, now, naive(wait), error))

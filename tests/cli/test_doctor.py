@@ -198,7 +198,7 @@ def test_all_faults_of_all_files_are_told_and_the_tools_still_looked_at(tmp_path
 
 
 def test_a_named_file_that_is_not_there_is_told_once(one: Archive) -> None:
-    only(doctor(one, conf=one.base / "none.toml"), "fail", 3, "none.toml: there is no such file")
+    only(doctor(one, conf=one.base / "none.toml"), "fail", 3, "none.toml: no such file")
 
 
 def test_without_any_configuration_it_says_so_and_makes_no_index(tmp_path: Path) -> None:
@@ -523,7 +523,7 @@ def test_who_holds_the_run_lock_is_told_and_since_when(one: Archive) -> None:
         assert f"process {os.getpid()} on host" in one.sync().err
         path.write_bytes(b"\n".rjust(len(path.read_bytes())))
         os.utime(path, (time.time() - 7200,) * 2)
-        only(doctor(one), "warn", 0, "another run has held node field for 2 h .it left no name", "")
+        only(doctor(one), "warn", 0, "another run has held node field for 2 h .unknown process", "")
     assert "a run is working" not in doctor(one).out
 
 

@@ -20,7 +20,7 @@ from alpenhorn.coordinator.sync import _Session
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.model.imports import ImportJob
 from alpenhorn.model.nodes import MARKER, ProbeOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.record import run as runs
 from alpenhorn.scan import topology
 from alpenhorn.workers.pool import Pool
@@ -93,7 +93,7 @@ def test_the_files_of_a_node_are_never_all_held(sqlite_archive: Archive, pool: P
             queue.extend(imports.feed())
         if not queue:
             break
-        queue.sort(key=lambda task: task.kind is Kind.IMPORT)
+        queue.sort(key=lambda task: task.kind is TaskKind.IMPORT)
         imports.take(work(queue.pop(0)))
         waiting = sum(len(task.job.files) for task in queue if isinstance(task.job, ImportJob))
         most = max(most, waiting, *(search.waiting for search in imports._under_way.values()), 0)
@@ -107,7 +107,7 @@ def test_a_node_is_searched_once_in_a_run(sqlite_archive: Archive, pool: Pool) -
     fill(sqlite_archive.node("field", auto_import=1), 1)
     context = begin(sqlite_archive, pool)
     imports = Imports(context)
-    assert [task.kind for task in imports.feed()] == [Kind.SURVEY]
+    assert [task.kind for task in imports.feed()] == [TaskKind.SURVEY]
     assert imports.feed() == []
     assert Imports(context).feed() == []
 
@@ -139,9 +139,9 @@ def test_an_incomplete_search_is_not_remembered_and_is_reported(
     while tasks := imports.feed():
         for task in tasks:
             kinds.add(task.kind)
-            lost = task.kind is Kind.SEARCH and "" not in task.job.paths  # type: ignore[union-attr]
+            lost = task.kind is TaskKind.SEARCH and "" not in task.job.paths  # type: ignore[union-attr]
             imports.take(Done(task, fate, error="lost") if lost else work(task))
-    assert kinds == {Kind.SURVEY, Kind.SEARCH}
+    assert kinds == {TaskKind.SURVEY, TaskKind.SEARCH}
     assert "not complete" in context.report.failures.lines()[0]
 
 
@@ -168,7 +168,7 @@ def test_a_copy_claimed_for_deletion_meanwhile_is_not_recorded(sqlite_archive: A
     while tasks := imports.feed():
         for task in tasks:
             done = work(task)
-            if task.kind is Kind.IMPORT:
+            if task.kind is TaskKind.IMPORT:
                 context.deleting.add((archive.id("storagenode", "field"), going))
             imports.take(done)
     assert (archive.copy(kept, "field"), archive.copy(going, "field")) == ("YY", "NN")

@@ -20,7 +20,7 @@ from alpenhorn.listings.doctor import HostFacts, Marks
 from alpenhorn.listings.runs import RunRow
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.scan.topology import Topology
-from alpenhorn.transfer.rsync import Session
+from alpenhorn.transfer.rsync import SessionEnd
 from tests.fixtures.archive import stand_in
 
 NOW = datetime.datetime(2026, 7, 22, 12, 0, 0)
@@ -158,7 +158,7 @@ def test_source_hosts_are_required_and_others_with_an_address_are_optional() -> 
 def test_what_ssh_and_rsync_say_has_a_remedy(status: int, stderr: str, text: str, remedy: str) -> None:
     said = f"{stderr}\nrsync error: some code (code {status}) at io.c(285) [Receiver=3.5.0]\n"
     for needed, level in ((True, Level.FAIL), (False, Level.WARN)):
-        found = refused(Source("far", needed, (node(1, "far"),)), Transfer(), Session(status, said))
+        found = refused(Source("far", needed, (node(1, "far"),)), Transfer(), SessionEnd(status, said))
         assert found.level is level
         assert (
             found.text.endswith(" (ann@far.org)") and "host far" in found.text and re.search(text, found.text)
@@ -168,7 +168,7 @@ def test_what_ssh_and_rsync_say_has_a_remedy(status: int, stderr: str, text: str
 
 def test_the_command_to_try_has_the_configured_options() -> None:
     transfer = Transfer(ssh=("ssh", "-F", "/etc/my ssh"))
-    found = refused(Source("far", True, (node(1, "far"),)), transfer, Session(255, "odd"))
+    found = refused(Source("far", True, (node(1, "far"),)), transfer, SessionEnd(255, "odd"))
     assert found.remedy == "try it: ssh -F '/etc/my ssh' -l ann far.org rsync --version"
 
 

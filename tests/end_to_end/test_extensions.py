@@ -87,7 +87,7 @@ def test_a_class_of_a_package_is_created_checked_and_filled(archive: Archive, ex
         place = ("--host", "here", "--root", str(archive.base / name))
         (archive.base / name).mkdir()
         refused = alpenhorn(*node, *place)
-        assert refused.status == 1 and "lacks keep_free" in refused.err
+        assert refused.status == 1 and "keep_free is missing" in refused.err
         assert alpenhorn(*node, *place, "--io-var", "keep_free=1000000").status == 0
     # Less is free on one of them, so that the other is the one with the most room.
     archive.do("UPDATE storagenode SET max_total_gb = 0.0001 WHERE name = 'one'")

@@ -102,5 +102,5 @@ def test_the_older_setting_works_and_is_reported(quota):
     )
     request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "lustre")
     result = archive.sync()
-    assert result.status == 0 and "quota_group is out of date" in result.err
+    assert result.status == 0 and "quota_group is outdated" in result.err
     assert archive.state(request) == "done"

@@ -146,8 +146,8 @@ def test_situation_13_an_ipv6_address(hosts: Archive, tmp_path_factory: pytest.T
         ("--address", "store1:22", "Port 22"),
         ("--address", "ann@store1", "the username ann"),
         ("--address", "ssh://store1", "not a host name"),
-        ("--username", "ann; id", "not allowed"),
-        ("--username", "-oProxyCommand=x", "not allowed"),
+        ("--username", "ann; id", "use letters, digits"),
+        ("--username", "-oProxyCommand=x", "use letters, digits"),
     ],
 )
 def test_situation_13_an_unusable_login_is_refused_when_it_is_edited(

@@ -24,7 +24,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
     def forget() -> None:
         points.offered.cache_clear()
-        registry._brought.cache_clear()
+        registry._of_package.cache_clear()
 
     forget()
     request.addfinalizer(forget)

@@ -17,7 +17,7 @@ from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
 from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeleteJob, DeleteOutcome, DeleteResult, Evidence
-from alpenhorn.model.tasks import Kind, Reporter, Task, Verdict
+from alpenhorn.model.tasks import Reporter, Task, TaskKind, Verdict
 from alpenhorn.record.claims import LEASE, WantedClaim, claim, held, renew
 from alpenhorn.record.run import begin
 from alpenhorn.workers.pool import Pool
@@ -185,7 +185,7 @@ class Seeing(Worker):
         self.answer = answer
 
     def __call__(self, task: Task, report: Reporter) -> object:
-        if task.kind is not Kind.DELETE:
+        if task.kind is not TaskKind.DELETE:
             return super().__call__(task, report)
         assert isinstance(task.job, DeleteJob)
         with self.at.open("ab") as file:

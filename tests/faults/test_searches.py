@@ -369,7 +369,7 @@ def test_more_directories_than_are_held_are_remembered_in_pieces(field):
     field.synced()
     assert registered(field) == ["7/0007/f"]
     with Memory(str(root)) as found:
-        assert found.whole() and parse(found.heading) is not None
+        assert found.is_intact() and parse(found.heading) is not None
         assert sum(1 for _ in found.entries()) == number + 60 + 1
     put(field, "8/0008/f")
     assert listed(field) == {"8/0008"}

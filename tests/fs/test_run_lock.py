@@ -174,7 +174,7 @@ def test_the_line_of_a_long_name_is_overwritten_whole(path: Path) -> None:
 
 
 def test_a_holder_without_a_name_is_reported_as_such(path: Path) -> None:
-    assert RunLock(path).holder() == "it left no name"
+    assert RunLock(path).holder() == "unknown process"
 
 
 def take_without_locks(pipe: Connection, path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.fs import ofd
-from alpenhorn.fs.tree_lock import LOCK_NAME, Entry, LockOrderError, LockTimeout, TreeLock, probe_locks
+from alpenhorn.fs.tree_lock import LOCK_NAME, LockContext, LockOrderError, LockTimeout, TreeLock, probe_locks
 from tests.fs.hammer import NO_SUCH_LOCKS, PATIENCE, child, hold, refuse_ofd_locks, until, waiters
 
 BOTH = pytest.mark.parametrize(("state", "other"), [("up", "down"), ("down", "up")])
@@ -228,7 +228,7 @@ def test_situation_22_a_wait_ends_when_the_run_is_to_stop(tmp_path: Path) -> Non
         assert waiter.tell() == "ready"
         began = time.monotonic()
         waiter.process.terminate()
-        assert f"waited for the lock {tmp_path}/{LOCK_NAME}" in waiter.tell()
+        assert f"waiting for the lock {tmp_path}/{LOCK_NAME}" in waiter.tell()
         assert time.monotonic() - began < PATIENCE / 2
 
 
@@ -272,7 +272,7 @@ def test_situation_22_the_lock_file_is_for_those_who_can_write_to_the_root(
 # --- forks ---------------------------------------------------------------------------------------------
 
 
-def end_in_a_fork(pipe: Connection, lock: TreeLock, entry: Entry, end: str) -> None:
+def end_in_a_fork(pipe: Connection, lock: TreeLock, entry: LockContext, end: str) -> None:
     if end == "leave":
         entry.__exit__(None, None, None)
     if end == "close":
@@ -380,7 +380,7 @@ def test_a_replaced_file_is_noticed(tmp_path: Path, put_back: bool) -> None:
 def test_a_file_replaced_while_somebody_is_at_its_gate_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / LOCK_NAME
     old = ofd.LockFile(str(path))
-    assert old.take(ofd.exclusive(0), None)
+    assert old.acquire(ofd.exclusive(0), None)
     with child(hold, str(tmp_path), "up") as waiter:
         until(lambda: waiters(str(path)) == 1)
         path.unlink()

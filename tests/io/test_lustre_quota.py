@@ -160,8 +160,8 @@ def test_a_missing_lfs_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ("{}", "lacks quota_id"),
-        ('{"quota_id": 7}', "lacks quota_type"),
+        ("{}", "quota_id is missing"),
+        ('{"quota_id": 7}', "quota_type is missing"),
         ('{"quota_id": "-x", "quota_type": "group"}', "quota_id is '-x'"),
         ('{"quota_id": 7, "quota_type": "grp"}', "user, group or project"),
         ('{"quota_id": 7, "quota_type": "group", "fixed_quota": 0}', "fixed_quota is 0"),

@@ -4,7 +4,7 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, node_io
-from alpenhorn.io.base import Group, Misfit
+from alpenhorn.io.base import Group, Refusal
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.plan.pulls import Choice
 from tests.io.room import Room
@@ -14,7 +14,7 @@ GROUP = GroupFact(20, "travel", "Transport", None)
 DISKS = [facts.node(id) for id in (2, 3, 4)]
 
 
-def chosen(room: Room, size_b: int = 100, nodes: list[NodeFact] | None = None) -> int | Misfit:
+def chosen(room: Room, size_b: int = 100, nodes: list[NodeFact] | None = None) -> int | Refusal:
     group: Group = group_io(GROUP, DISKS if nodes is None else nodes)
     return group.choose(facts.fact(size_b=size_b), room)
 
@@ -35,7 +35,7 @@ def test_a_disk_whose_free_space_is_unknown_comes_last() -> None:
 
 
 def test_a_file_that_fits_on_no_disk_is_reported_with_all_disks() -> None:
-    assert chosen(Room(node2=1, node3=2, node4=3)) == Misfit(
+    assert chosen(Room(node2=1, node3=2, node4=3)) == Refusal(
         "no room on node2; no room on node3; no room on node4"
     )
 
@@ -48,7 +48,7 @@ def test_archive_nodes_are_ignored_and_named() -> None:
     assert group.choose(facts.fact(), Room(node2=10**9, node3=10**12)) == 3
     only = group_io(GROUP, [facts.node(2, archive=True)])
     misfit = only.choose(facts.fact(), Room(node2=10**9))
-    assert misfit == Misfit("group travel has no disk on this host")
+    assert misfit == Refusal("group travel has no disk on this host")
 
 
 def test_files_of_nodes_on_other_hosts_wait_silently() -> None:

@@ -170,7 +170,7 @@ def test_only_the_remote_object_decides_whether_a_source_is_ready(column: bool) 
         ({"address": None}, "host there has no address"),
         ({"username": None}, "host there has no username"),
         ({"address": ""}, "host there has no address"),
-        ({"root": None}, "it has no root"),
+        ({"root": None}, "no root"),
     ],
 )
 def test_a_source_that_cannot_be_reached_is_named_with_what_is_missing(

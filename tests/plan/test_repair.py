@@ -91,7 +91,7 @@ def test_a_copy_about_to_be_deleted_is_the_last_resort() -> None:
             "node1 cannot be reached from here: host there has no address"
             " (alpenhorn host modify there --address ADDRESS)",
         ),
-        (bad(1), [remote(host=None)], "node1 cannot be reached from here: it is on no host"),
+        (bad(1), [remote(host=None)], "node1 cannot be reached from here: no host"),
         (bad(1), [source(io_class="Unheard")], "there is no storage class 'Unheard'"),
         (bad(1), [source(io_config="{")], "io_config of node node1 is not JSON"),
         (bad(1, 5), [place(1, active=False), far(5, username=None)], "node1 is not active; node5 cannot be"),
