@@ -142,7 +142,7 @@ def test_a_search_that_is_not_complete_is_not_remembered_and_told(
             lost = task.kind is Kind.SEARCH and "" not in task.job.paths  # type: ignore[union-attr]
             imports.take(Done(task, fate, error="lost") if lost else work(task))
     assert kinds == {Kind.SURVEY, Kind.SEARCH}
-    assert "not complete" in context.report.failures.lines()[0]
+    assert "incomplete" in context.report.failures.lines()[0]
 
 
 def test_what_is_withdrawn_is_left_to_the_next_run(sqlite_archive: Archive, pool: Pool) -> None:

@@ -177,4 +177,4 @@ def test_a_tool_that_hangs_is_given_up_with_what_it_started(tmp_path: Path) -> N
     hangs = stand_in(tmp_path, "rsync", "sleep 1000 & wait")
     found = list(tools(Transfer(rsync=str(hangs)), needed=True, seconds=0.3))
     assert [one.level for one in found] == [Level.FAIL, Level.PASS]
-    assert "did not tell its version within 0.3 s" in found[0].text
+    assert "did not print its version within 0.3 s" in found[0].text

@@ -194,7 +194,7 @@ def test_a_node_that_is_deactivated_gets_nothing_of_what_waits_for_its_share(hos
     wait_for(lambda: hosts.claims() == 5, "the first pull")
     assert hosts.run("node", "deactivate", "slow").status == 0
     result = run.result()
-    assert result.status == 0 and "taken off this host while the run went on" in result.err
+    assert result.status == 0 and "taken off this host during the run" in result.err
     assert len(hosts.tree("slow")) == 1 and hosts.pending() == 4 and hosts.claims() == 0
 
 

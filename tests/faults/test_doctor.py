@@ -109,7 +109,7 @@ def test_a_changed_host_key(there: Archive, server: Sshd) -> None:
     )
     known.write_text(f"{known.read_text().split()[0]} {(there.base / 'other.pub').read_text()}")
     result = there.run("doctor")
-    only(result, "fail", "another host key than before", "once you know why: ssh-keygen -f .*; then")
+    only(result, "fail", "a different host key than before", "once you know why: ssh-keygen -f .*; then")
     # The command that is told is the right one.
     (command,) = re.findall(r"(ssh-keygen .*?); then", result.out)
     subprocess.run(shlex.split(command), check=True, capture_output=True)
@@ -251,7 +251,7 @@ def test_that_others_cannot_find_this_host_is_told(there: Archive) -> None:
     only(
         there.run("doctor"),
         "warn",
-        "other hosts are to fetch files from this one, and host here has no address and no username",
+        "other hosts need to fetch files from this one, but host here has no address and no username",
         "alpenhorn host modify here --address ADDRESS --username USERNAME",
     )
 

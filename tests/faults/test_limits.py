@@ -29,7 +29,7 @@ def test_situation_27_a_user_who_may_start_no_process_is_told(sqlite_archive):
     done = limited(sqlite_archive, 1)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (
-        "Error: no worker process can be started: Resource temporarily unavailable; raise the limit on this user's"
+        "Error: cannot start a worker process: Resource temporarily unavailable; raise the limit on this user's"
         " processes (ulimit -u)\n"
     )
     if AS_SOMEBODY:  # anybody else has an unknown number of processes already

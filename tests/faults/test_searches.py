@@ -318,7 +318,7 @@ def test_a_memory_that_cannot_be_written_is_told_and_costs_only_time(field):
         result = field.sync()
     finally:
         subprocess.run(["chattr", "-i", memory(field)], check=True)
-    assert result.status == 0 and "cannot be remembered" in result.err
+    assert result.status == 0 and "cannot be saved" in result.err
     assert registered(field) == ["a/f", "b/f"]
     let_tick(field)
     field.synced()
@@ -334,7 +334,7 @@ def test_a_run_that_is_killed_as_it_remembers_leaves_the_old_memory(field):
     argv += ["-e", f"inject={calls}:signal=KILL"]
     argv += [sys.executable, "-m", "alpenhorn", "-c", str(field.configure()), "sync"]
     ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 1 and "not complete" in ended.stderr
+    assert ended.returncode == 1 and "incomplete" in ended.stderr
     assert memory(field).read_bytes() == before
     field.synced()
     assert memory(field).read_bytes() != before

@@ -142,7 +142,7 @@ def test_a_host_of_which_nothing_is_wanted_any_more_is_no_condition(hosts: Hosts
     hosts.sync()
     assert hosts.run("request", "cancel", str(pull)).status == 0
     result = hosts.sync()
-    assert result.status == 0 and result.err.startswith("note: no longer, after "), result
+    assert result.status == 0 and result.err.startswith("note: resolved after "), result
     hosts.synced()
 
 

@@ -120,7 +120,7 @@ def test_failure_tells_what_was_answered_before():
 
 def test_a_program_that_talks_on_for_ever_is_killed_before_it_fills_the_memory():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(StorageError, match="yes gave an answer of more than 16 MiB"):
+    with pytest.raises(StorageError, match="yes printed more than 16 MiB"):
         run(["yes"], timeout=60)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100 * 1024
 

@@ -17,11 +17,11 @@ def test_a_suspect_copy_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"acq": None, "name": None}, "gone"),
+        ({"acq": None, "name": None}, "no row"),
         ({"size_b": None}, "no length"),
         ({"md5sum": None}, "MD5"),
-        ({"name": "../x"}, "no path below a root"),
-        ({"attempt": attempt(NOW + 1)}, "waits"),
+        ({"name": "../x"}, "not a path below a root"),
+        ({"attempt": attempt(NOW + 1)}, "waiting"),
     ],
 )
 def test_what_cannot_be_checked_now_is_left_with_the_reason(changes: dict[str, object], why: str) -> None:

@@ -93,22 +93,22 @@ def test_whatever_the_order_of_those_that_are_released_at_once_the_minimum_stays
         ({"others": (), "uncounted": tuple("CDEFGH")}, ("does not count: C; D; E; and 3 more",)),
         ({"twice": True}, ("more than one row for this copy",)),
         ({"restored": "v1 is ahead"}, ("v1 is ahead", "run: alpenhorn reconcile")),
-        ({"acq": None}, ("row is gone",)),
-        ({"name": None}, ("row is gone",)),
+        ({"acq": None}, ("no row for the file",)),
+        ({"name": None}, ("no row for the file",)),
         ({"size_b": None}, ("no length",)),
-        ({"name": "../../etc/passwd"}, ("no path below a root",)),
+        ({"name": "../../etc/passwd"}, ("not a path below a root",)),
         ({"acq": "ALPENHORN_NODE"}, ("alpenhorn's own",)),
         ({"acq": ".alpenhorn", "name": "run.lock"}, ("alpenhorn's own",)),
-        ({"acq": "/etc", "name": "passwd"}, ("no path below a root",)),
+        ({"acq": "/etc", "name": "passwd"}, ("not a path below a root",)),
         ({"name": "a\0b"}, ("NUL",)),
         ({"pinned": "pinned: for the paper"}, ("for the paper", "alpenhorn file unpin")),
-        ({"source_of": 5}, ("still to pull from it", "alpenhorn request list")),
+        ({"source_of": 5}, ("a pending request will pull from it", "alpenhorn request list")),
         ({"wanted_by": 5}, ("wants the file in this node's group", "alpenhorn request list")),
         ({"claimed_by": "there (run 9)"}, ("there (run 9)",)),
         ({"same_path": "acq/dir"}, ("acquisition acq/dir", "same path", "one of the two rows")),
-        ({"has_file": "N"}, ("not there",)),
+        ({"has_file": "N"}, ("no longer exists",)),
         ({"wants_file": "Y"}, ("it is wanted",)),
-        ({"wants_file": "M", "has_file": "X"}, ("only a good copy",)),
+        ({"wants_file": "M", "has_file": "X"}, ("only good copies",)),
     ],
 )
 def test_what_may_not_go_is_told_in_words_with_the_remedy(
@@ -131,7 +131,7 @@ def test_failed_attempts_wait() -> None:
 
 def test_the_reason_tells_what_was_wished_and_which_copies_are_left() -> None:
     assert reason(fact()) == "released; good archive copies are on A, B"
-    assert reason(fact(wants_file="M")) == "removed to make room; good archive copies are on A, B"
+    assert reason(fact(wants_file="M")) == "deleted to make room; good archive copies are on A, B"
     both = reason(fact(others=("A",), released=("B",)))
     assert both == (
         "released; good archive copies are on A; good archive copies that are released as well are on B"

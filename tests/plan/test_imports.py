@@ -66,7 +66,7 @@ def test_the_first_pattern_that_fits_counts() -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("file", "no acquisition directory"),
+        ("file", "not in an acquisition directory"),
         (".hidden/file", "start with a dot"),
         ("acq/.file", "start with a dot"),
         ("acq/dir/.x/file", "start with a dot"),
@@ -119,7 +119,7 @@ def test_a_new_file_is_hashed_only_where_registering_was_asked_for() -> None:
     assert choose([NAMED], {}, True).wanted == [(ImportFile("acq/a", "acq", "a"), 10)]
     plan = choose([NAMED], {}, False)
     assert not plan.wanted
-    assert "not registered" in plan.refused[0][1]
+    assert "registering new files was not requested" in plan.refused[0][1]
 
 
 @pytest.mark.parametrize("register", [True, False])
@@ -161,8 +161,8 @@ def test_a_new_file_at_the_path_of_another_one_is_refused() -> None:
 
 
 def test_what_has_no_name_is_told() -> None:
-    refused = NAMED._replace(refused="it is in no acquisition directory")
-    assert choose([refused], known("N"), True).refused == [("acq/a", "it is in no acquisition directory")]
+    refused = NAMED._replace(refused="it is not in an acquisition directory")
+    assert choose([refused], known("N"), True).refused == [("acq/a", "it is not in an acquisition directory")]
 
 
 # --- where packages bring detectors --------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_what_the_index_knows_keeps_its_names(register: bool) -> None:
     if register:
         assert left == [new] and len(named) == 1
     else:
-        assert not left and "not registered" in named[1].refused
+        assert not left and "registering new files was not requested" in named[1].refused
 
 
 @pytest.mark.parametrize(
@@ -200,11 +200,11 @@ def test_what_the_index_knows_keeps_its_names(register: bool) -> None:
         ("a", "b/c", ""),
         ("a/b", "c", ""),
         ("", "", "no import detector claims it"),
-        ("a/b/c", "", "does not begin with"),
-        ("a/b/", "", "does not begin with"),
-        ("b", "", "does not begin with"),
-        ("a/", "", "does not begin with"),
-        ("A", "", "does not begin with"),
+        ("a/b/c", "", "not the start of its path"),
+        ("a/b/", "", "not the start of its path"),
+        ("b", "", "not the start of its path"),
+        ("a/", "", "not the start of its path"),
+        ("A", "", "not the start of its path"),
     ],
 )
 def test_an_acquisition_from_a_detector_must_be_a_beginning_of_the_path(

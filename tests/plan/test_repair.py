@@ -62,7 +62,7 @@ def test_what_was_never_a_good_copy_is_not_mended_and_told() -> None:
     found = bad(1, once_good=False, found="its MD5 sum is 1", requested=9)
     told = mend(found, source())
     assert (told.source_id, told.under_way, told.found) == (0, False, "its MD5 sum is 1")
-    assert "something else lies at its path on node2" in told.why
+    assert "something else is at its path on node2" in told.why
     assert "alpenhorn file verify FILE node2" in told.why
     repairs = Repairs()
     repairs.add(found, told)
@@ -81,9 +81,9 @@ def test_a_copy_about_to_be_deleted_is_the_last_resort() -> None:
 @pytest.mark.parametrize(
     ("copy", "nodes", "why"),
     [
-        (bad(), [], "there is no good copy on any other node"),
-        (bad(4711), [], "there is no good copy on any other node"),
-        (bad(BROKEN), [], "there is no good copy on any other node"),
+        (bad(), [], "no other node has a good copy"),
+        (bad(4711), [], "no other node has a good copy"),
+        (bad(BROKEN), [], "no other node has a good copy"),
         (bad(1), [source(active=False)], "no good copy can be read now: node1 is not active"),
         (
             bad(1),
@@ -92,14 +92,14 @@ def test_a_copy_about_to_be_deleted_is_the_last_resort() -> None:
             " (alpenhorn host modify there --address ADDRESS)",
         ),
         (bad(1), [remote(host=None)], "node1 cannot be reached from here: it is on no host"),
-        (bad(1), [source(io_class="Unheard")], "there is no storage class 'Unheard'"),
+        (bad(1), [source(io_class="Unheard")], "no storage class 'Unheard'"),
         (bad(1), [source(io_config="{")], "io_config of node node1 is not JSON"),
         (bad(1, 5), [place(1, active=False), far(5, username=None)], "node1 is not active; node5 cannot be"),
-        (bad(1, acq=None, name=None), [source()], "the file's row is gone from the index"),
+        (bad(1, acq=None, name=None), [source()], "the index has no row for the file"),
         (bad(1, size_b=None), [source()], "the index has no length for the file"),
         (bad(1, md5sum=None), [source()], "the index has no MD5 sum for the file"),
-        (bad(1, size_b=-1), [source()], "no valid length and MD5 sum"),
-        (bad(1, md5sum="zz"), [source()], "no valid length and MD5 sum"),
+        (bad(1, size_b=-1), [source()], "invalid length or MD5 sum"),
+        (bad(1, md5sum="zz"), [source()], "invalid length or MD5 sum"),
         (bad(1, name="../f"), [source()], "index"),
     ],
 )  # fmt: skip
@@ -120,7 +120,7 @@ def test_nothing_is_brought_to_a_node_that_no_run_works_on() -> None:
 
 def test_a_pending_request_is_under_way_and_not_doubled() -> None:
     found = mend(bad(1, requested=4), source())
-    assert found.source_id == 0 and found.under_way and "pending already" in found.why
+    assert found.source_id == 0 and found.under_way and "already pending" in found.why
 
 
 def test_a_good_copy_in_the_same_group_stands_in_the_way_even_of_a_pending_request() -> None:

@@ -165,7 +165,7 @@ def test_what_is_no_regular_file_is_the_sources_fault(tmp_path: Path, stage: int
         source.mkdir()
     else:
         os.mkfifo(source)
-    with pytest.raises(TransferFailed, match="no regular file") as failed:
+    with pytest.raises(TransferFailed, match="not a regular file") as failed:
         bring(source, stage, b"")
     assert failed.value.blame is Blame.SOURCE
 
