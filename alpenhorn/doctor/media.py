@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: whether the media of this host's nodes are what the index believes them to be."""
+"""Compare the media of this host's nodes with the index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alpenhorn.scan.media import Known
 
 
 def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[Finding]:
-    """Nothing where it is as the index left it, and as it should be before the first run."""
+    """Compare the medium of a node with the index; yield nothing if it matches or is new."""
     fact = known.media.get(node.id)
     standing = judge(fact, identity, known.identity, known.others(node.id))
     if standing in (Standing.FOREIGN, Standing.CLONE):
@@ -25,7 +25,7 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
         yield Finding(
             Level.WARN,
             Code.NODE_MEDIUM_EXCHANGED(node=node.name),
-            "mount the right one, or have every copy on it read: alpenhorn sync",
+            "mount the right medium, or let a run read every copy on this one: alpenhorn sync",
         )
     elif standing is Standing.AHEAD:
         yield Finding(
@@ -48,6 +48,6 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
 
 
 def index(known: Known) -> Iterator[Finding]:
-    """What the index says of itself."""
+    """Check whether the index was restored from a backup."""
     if known.restored:
         yield Finding(Level.FAIL, Code.DELETIONS_SUSPENDED(why=known.restored), f"on each host: {RECONCILE}")

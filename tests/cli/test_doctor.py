@@ -104,13 +104,13 @@ def test_nothing_is_wrong_where_nothing_is_wrong(sound: Archive) -> None:
         "alpenhorn 2, sync 3",
         "byte for byte",
         "clock",
-        "can be written",
+        "the index is writable",
         "active nodes: field",
         "rsync ",
         "ssh ",
         "node field",
         "GiB free",
-        "ended well",
+        "succeeded",
     ):
         assert word in text, word
     assert ("mysqlclient" in text) is not sound.index.sqlite
@@ -252,8 +252,7 @@ def powerless(archive: Archive, conf: Path) -> Result:
 def test_a_system_log_that_is_not_there_fails(one: Archive) -> None:
     if os.path.exists("/dev/log"):
         assert (
-            "the system log /dev/log can be written"
-            in doctor(one, conf=one.configure(log={"syslog": True})).out
+            "the system log /dev/log is writable" in doctor(one, conf=one.configure(log={"syslog": True})).out
         )
     else:
         only(doctor(one, conf=one.configure(log={"syslog": True})), "fail", 1, "/dev/log", "syslog = false")
@@ -422,7 +421,7 @@ def test_a_tool_that_cannot_be_started_is_told(one: Archive) -> None:
     broken = stand_in(one.base / "tools", "rsync", "")
     broken.write_bytes(b"\x7fELF nonsense")
     conf = one.configure(transfer={"rsync": str(broken)})
-    only(doctor(one, conf=conf), "warn", 0, "cannot be started", "install rsync anew")
+    only(doctor(one, conf=conf), "warn", 0, "cannot be started", "reinstall rsync")
 
 
 # --- nodes ---------------------------------------------------------------------------------------------
@@ -566,7 +565,7 @@ def test_a_last_run_that_failed_or_was_killed_is_warned_of(one: Archive) -> None
     only(doctor(one), "warn", 0, "did not end: it was killed, or the host went down", "alpenhorn sync")
     with RunLock(one.root("field") / RUN_LOCK):
         result = doctor(one)
-    assert wrong(result) == [] and "is still at work" in result.out
+    assert wrong(result) == [] and "is still running" in result.out
 
 
 # --- backups -------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_what_ssh_and_rsync_say_has_a_remedy(status: int, stderr: str, text: str
 def test_the_command_to_try_has_the_configured_options() -> None:
     transfer = Transfer(ssh=("ssh", "-F", "/etc/my ssh"))
     found = refused(Source("far", True, (node(1, "far"),)), transfer, Session(255, "odd"))
-    assert found.remedy == "try it: ssh -F '/etc/my ssh' -l ann far.org rsync --version"
+    assert found.remedy == "to test it: ssh -F '/etc/my ssh' -l ann far.org rsync --version"
 
 
 @pytest.mark.usefixtures("nothing_is_left")

@@ -107,14 +107,14 @@ def test_failure_tells_status_and_last_words():
     with pytest.raises(CommandFailed) as caught:
         shell("echo first >&2; echo last >&2; exit 23")
     assert (caught.value.status, caught.value.stderr) == (23, "first\nlast\n")
-    assert str(caught.value) == "bash ended with status 23: last"
+    assert str(caught.value) == "bash exited with status 23: last"
 
 
 def test_failure_tells_what_was_answered_before():
     with pytest.raises(CommandFailed) as caught:
         shell("echo answer; exit 1")
     assert caught.value.stdout == "answer\n"
-    assert str(caught.value) == "bash ended with status 1"
+    assert str(caught.value) == "bash exited with status 1"
     assert pickle.loads(pickle.dumps(caught.value)).stdout == "answer\n"
 
 
