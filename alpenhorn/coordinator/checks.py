@@ -18,12 +18,12 @@ from alpenhorn.plan.batches import check_tasks
 from alpenhorn.plan.checks import (
     CheckPlan,
     choose,
-    kept_sums,
+    doubt_reason,
     loss_in_doubt,
-    loss_told,
     storage_in_doubt,
+    sums_to_keep,
 )
-from alpenhorn.plan.pulls import something_else
+from alpenhorn.plan.pulls import foreign_file
 from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
@@ -249,7 +249,7 @@ class Checks:
         """Record nothing of what is held back of a node, and leave the node alone."""
         first = self._held.pop(node.id)[0]
         example = f"{first.file.path}: {first.error}"
-        self.context.node_gone(node.id, loss_told(node.name, copies, lost, example))
+        self.context.node_gone(node.id, doubt_reason(node.name, copies, lost, example))
         self.context.withdraw(lambda task: task.node_id != node.id)
 
     def _judge_held(self) -> None:
@@ -326,7 +326,7 @@ class Checks:
             before = self._before(looked, node_id)
             if looked.lost and not looked.missing:
                 continue  # what cannot be read is read again and again, and would be counted each time
-            kept = kept_sums(before, looked.sums)
+            kept = sums_to_keep(before, looked.sums)
             if kept == looked.kept:
                 continue
             if storage_in_doubt(*before) and not storage_in_doubt(*kept) and looked.kept == before:
@@ -364,7 +364,7 @@ class Checks:
             tally.bytes += result.file.size_b or 0
             if result.verdict is Verdict.CORRUPT and result.file.file_id in never_good:
                 self.context.whole.told.add((node.id, result.file.file_id))
-                why = something_else(node.name)
+                why = foreign_file(node.name)
                 why = headed(f"corrupt on {node.name}", why)
                 report.failures.add(why, f"{result.file.path}: {result.error}")
                 continue

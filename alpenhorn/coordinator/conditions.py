@@ -32,7 +32,7 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     # That the nodes are back is said of each.
     report.over = [_over(one, now, report) for one in decided.over if one.code != Code.RUN_NO_NODE]
     if asked.unwatched:
-        report.leave_out(met.keys() - decided.told)
+        report.leave_out(met.keys() - decided.reported)
 
 
 def _looked(condition: Condition, asked: Asked, report: Report) -> bool:

@@ -10,7 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.plan import brake
-from alpenhorn.plan.deletions import decide, enough, frees, lacking
+from alpenhorn.plan.deletions import decide, enough, freed_b, lacking_b
 from alpenhorn.reasons import Reason, Why
 from alpenhorn.scan import deletions as scan
 
@@ -55,14 +55,14 @@ class Deletable:
         self.run_id = run_id
         self.look = True
         self.released = scan.released(index, node.id)
-        self.lack_b = lacking(node, free_b) if make_room else 0.0
+        self.lack_b = lacking_b(node, free_b) if make_room else 0.0
 
     def __bool__(self) -> bool:
         return bool(self.released) or self.lack_b > 0
 
     def going(self, facts: Sequence[DeletionFact]) -> None:
         """These copies are being deleted, which gives room."""
-        self.lack_b -= sum(map(frees, facts))
+        self.lack_b -= sum(map(freed_b, facts))
 
     def pages(self) -> Iterator[Page]:
         """Each page is read when it is asked for; before that, `going` tells what came of the last one."""
@@ -140,5 +140,5 @@ def put_brake(deletable: Deletable, sync: Sync, deleted: int) -> Brake:
             going += sum(not fact.by_rule for fact in page.may)
             if going > allowed:
                 released = sum(deletable.released.values())
-                return Brake(0, brake.told(deletable.node.name, copies, released, allowed))
+                return Brake(0, brake.limit_exceeded(deletable.node.name, copies, released, allowed))
     return Brake(allowed - deleted)

@@ -18,7 +18,7 @@ from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, Dele
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
-from alpenhorn.plan.deletions import keepers, wrong
+from alpenhorn.plan.deletions import keepers, row_fault
 from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
@@ -192,7 +192,7 @@ class Deletions:
 
     def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, Reason]]) -> None:
         for fact, why_not in left:
-            if fact.wants_file == WantsFile.NO and wrong(fact):
+            if fact.wants_file == WantsFile.NO and row_fault(fact):
                 what = headed(f"not deleted on {node.name}", why_not)
                 self.context.report.waiting.lasting(what, _name(fact), about(why_not, node.name))
             elif fact.wants_file == WantsFile.NO:

@@ -11,7 +11,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullJob
 from alpenhorn.model.tasks import Task
 from alpenhorn.plan.batches import JOB_SECONDS
-from alpenhorn.plan.shares import LINK, Key, Shares, Waiting
+from alpenhorn.plan.shares import LINK, Key, QueuedPull, Shares
 from alpenhorn.transfer.methods import METHODS
 
 # So much is planned at a time, so that what waits here does not wait on rows that are long out of date.
@@ -59,7 +59,7 @@ class Limited:
             limits = self._limits((job.source, job.node, job.method))
             if limits:
                 ends = [limit.until for limit in limits.values() if limit.until is not None]
-                self._shares.add(Waiting(task, tuple(limits), min(ends, default=None)))
+                self._shares.add(QueuedPull(task, tuple(limits), min(ends, default=None)))
             else:
                 free.append(task)
         return free

@@ -25,7 +25,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import unsafe
-from alpenhorn.plan.pulls import unfit
+from alpenhorn.plan.pulls import file_fault
 from alpenhorn.reasons import Code
 from alpenhorn.record import manifest as records
 from alpenhorn.scan import manifest as scan
@@ -193,7 +193,7 @@ def _comparable(rows: Iterable[scan.Row], later: Set[int]) -> Iterator[CompareFi
 def _listed(rows: Iterable[scan.Row]) -> Iterator[ManifestFile]:
     """Those that a manifest can tell of."""
     for row in rows:
-        if not unfit(row.acq, row.name, row.size_b, row.md5sum):
+        if not file_fault(row.acq, row.name, row.size_b, row.md5sum):
             assert row.acq is not None and row.size_b is not None and row.md5sum is not None
             yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum, len(row.acq))
 

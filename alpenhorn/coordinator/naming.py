@@ -12,13 +12,13 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import Found, SearchJob, SearchOutcome
 from alpenhorn.model.tasks import Done, Fate, Task
 from alpenhorn.plan.imports import (
-    Named,
-    claimed,
+    NamedFile,
     detect_tasks,
+    name_by_patterns,
     name_detected,
     name_files,
     name_known,
-    splits,
+    possible_names,
 )
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan.imports import known
@@ -36,7 +36,7 @@ class Listing:
     def __init__(self, job: SearchJob, outcome: SearchOutcome) -> None:
         self.job = job
         self.outcome = outcome
-        self.named: list[Named] = []
+        self.named: list[NamedFile] = []
         self.undecided: list[tuple[str, Reason]] = []
         self.later: list[tuple[str, Reason]] = []
         self.open = 0
@@ -91,8 +91,8 @@ class Naming:
         if not outcome.files or not self.detectors:
             listing.named = name_files(outcome.files, patterns)
             return listing
-        listing.named, left = claimed(outcome.files, patterns)
-        pairs = [pair for file in left for pair in splits(file.path)]
+        listing.named, left = name_by_patterns(outcome.files, patterns)
+        pairs = [pair for file in left for pair in possible_names(file.path)]
         named, left = name_known(left, known(self.context.index, self.node.id, pairs), self.register)
         listing.named += named
         if left:

@@ -22,7 +22,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.manifests import MANIFEST
 from alpenhorn.model.nodes import MARKER, Identity, NodeFact
-from alpenhorn.plan.imports import detect, splits
+from alpenhorn.plan.imports import detect, possible_names
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
 from alpenhorn.record.media import take_over
 
@@ -149,13 +149,15 @@ def _listed(
     """The files of a page; why others cannot be in an index is added to `unnamed`."""
     paths = [os.fsdecode(entry.path) for entry in page]
     open_ones = [path for path, entry in zip(paths, page, strict=True) if entry.acq_b is None]
-    known = filling.known(pair for path in open_ones for pair in splits(path)) if open_ones else set()
+    known = filling.known(pair for path in open_ones for pair in possible_names(path)) if open_ones else set()
     listed = []
     for path, entry in zip(paths, page, strict=True):
         if entry.acq_b is not None:
             names = _cut(entry)
         else:
-            names = next((pair for pair in splits(path) if pair in known), None) or detect(path, patterns)
+            names = next((pair for pair in possible_names(path) if pair in known), None) or detect(
+                path, patterns
+            )
         if names is None:
             why = "its path does not say which acquisition it belongs to"
         else:

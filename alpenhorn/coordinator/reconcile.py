@@ -35,7 +35,7 @@ from alpenhorn.model.reconcile import (
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.checks import choose, storage_in_doubt
-from alpenhorn.plan.reconcile import Place, inside, places
+from alpenhorn.plan.reconcile import Nesting, inside, nestings
 from alpenhorn.reasons import Code, Why, headed
 from alpenhorn.record.reconcile import believed
 from alpenhorn.record.suspect import suspect
@@ -114,14 +114,14 @@ class Reconciling:
                 acqs.append(acq)
         files, size_b = report.expected
         report.expected = (files + sum(acq.copies for acq in acqs), size_b)
-        nested = places(acq.name for acq in acqs)
-        outermost = frozenset(acq.name for acq in acqs if not nested.get(acq.name, Place()).above)
+        nested = nestings(acq.name for acq in acqs)
+        outermost = frozenset(acq.name for acq in acqs if not nested.get(acq.name, Nesting()).above)
         ids = {acq.name: acq.id for acq in acqs}
         some: dict[int, str] = {}
         copies, limit = 0, FIRST_PAGE
         for acq in acqs:
             if acq.name in nested or acq.copies > PAGE:
-                yield from self._by_itself(node, acq, nested.get(acq.name, Place()), ids)
+                yield from self._by_itself(node, acq, nested.get(acq.name, Nesting()), ids)
                 continue
             some[acq.id] = acq.name
             copies += acq.copies
@@ -137,7 +137,7 @@ class Reconciling:
         return [Part(names[acq_id], tuple(known)) for acq_id, known in groupby(rows, itemgetter(0))]
 
     def _by_itself(
-        self, node: NodeFact, acq: scan.Acquisition, place: Place, ids: dict[str, int]
+        self, node: NodeFact, acq: scan.Acquisition, place: Nesting, ids: dict[str, int]
     ) -> Iterator[list[Part]]:
         """An acquisition that has many files, or lies in another one, or has one in it."""
         index = self.context.index

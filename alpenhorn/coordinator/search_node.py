@@ -10,7 +10,7 @@ from alpenhorn.coordinator.searches import Search
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob, SurveyOutcome
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
-from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
+from alpenhorn.plan.searches import Heading, is_valid, new_subdirectories, parse, to_forget, to_list_again
 from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.scan.imports import written_by
 
@@ -128,7 +128,7 @@ class NodeSearch(Search):
     def _believed(self, heading: Heading) -> bool:
         context = self.context
         written = written_by(context.index, heading.written[0])
-        return believed(heading, written, self._patterns(), context.posix_now())
+        return is_valid(heading, written, self._patterns(), context.posix_now())
 
     def _patterns(self) -> tuple[str, ...]:
         return tuple(pattern.pattern for pattern in self.context.config.import_.patterns)
@@ -180,7 +180,7 @@ class NodeSearch(Search):
         return bool(self.listed or self.everything or self._written or self._forgotten())
 
     def _forgotten(self) -> list[str]:
-        gone = forgotten(self.gone, self.parents) if self.gone else []
+        gone = to_forget(self.gone, self.parents) if self.gone else []
         return sorted({*gone, *self.others})
 
     def _write(self) -> Task:

@@ -14,7 +14,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
 from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
-from alpenhorn.plan.imports import Named, choose, is_new, without_taken
+from alpenhorn.plan.imports import NamedFile, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, about, headed
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
@@ -177,7 +177,7 @@ class Search(ABC):
         undecided = (path for path, _ in (*listing.undecided, *listing.later, *unheld))
         self.looked(listing.job, listing.outcome, chain((file.path for file, _ in plan.wanted), undecided))
 
-    def _holdable(self, listing: Listing) -> list[Named]:
+    def _holdable(self, listing: Listing) -> list[NamedFile]:
         """The named files of a listing; those are refused whose names the index cannot hold."""
         unheld = self.context.index.cannot_hold(
             name for file in listing.named if not file.refused for name in (file.acq, file.name)

@@ -15,7 +15,7 @@ from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, S
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.batches import BATCH_FILES, split
-from alpenhorn.plan.checks import loss_told, storage_in_doubt
+from alpenhorn.plan.checks import doubt_reason, storage_in_doubt
 from alpenhorn.plan.links import look_files
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import separate as records
@@ -172,7 +172,7 @@ class Separating:
         context = self.context
         if not context.asked.accept_loss and storage_in_doubt(state.looked, len(state.lost)):
             example = ": ".join(next(iter(state.lost.values())))
-            context.node_gone(node.id, loss_told(node.name, state.looked, len(state.lost), example))
+            context.node_gone(node.id, doubt_reason(node.name, state.looked, len(state.lost), example))
             return False
         why = {copy_id: error for copy_id, (_, error) in state.lost.items()}
         suspect(context.index, context.run, node, HasFile.YES, why)

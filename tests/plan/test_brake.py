@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.config import DeleteLimit
-from alpenhorn.plan.brake import FEW, least, most, told
+from alpenhorn.plan.brake import FEW, least, limit_exceeded, most
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_least_is_never_more_than_what_any_node_allows(limit: DeleteLimit) -
 
 
 def test_the_user_is_told_how_many_of_how_many_and_what_to_do() -> None:
-    text = told("field", 12000, 5000, 1200)
+    text = limit_exceeded("field", 12000, 5000, 1200)
     for part in (
         "1,200 of its 12,000 copies",
         "5,000 are released",

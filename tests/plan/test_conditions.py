@@ -16,7 +16,7 @@ def stored(reported: float | None = NOW - 600, seen: float = NOW - 600, why: str
 
 
 def told(one: Condition | None, why: str = WHY, mailed: bool = True) -> bool:
-    return KEY in decide([one] if one else [], {KEY: why}, NOW, DAY, mailed, lambda _: True).told
+    return KEY in decide([one] if one else [], {KEY: why}, NOW, DAY, mailed, lambda _: True).reported
 
 
 def test_what_begins_is_told_and_what_was_told_lately_is_not() -> None:
@@ -37,7 +37,7 @@ def test_another_text_is_told_and_another_number_in_it_is_not() -> None:
 def test_what_only_somebody_who_looked_on_has_seen_is_still_to_be_mailed() -> None:
     found = decide([], {KEY: WHY}, NOW, DAY, False, lambda _: True)
     (row,) = found.written
-    assert found.told and row.reported is None
+    assert found.reported and row.reported is None
     assert told(row)
 
 
@@ -65,7 +65,7 @@ def test_who_was_mailed_of_its_beginning_is_mailed_of_its_end() -> None:
 
 def test_what_became_another_condition_of_the_same_thing_is_not_called_over() -> None:
     found = decide([stored()], {("node-lost", "v1"): "node v1: gone"}, NOW, DAY, True, lambda _: True)
-    assert found.told == {("node-lost", "v1")} and found.removed == (stored(),) and found.over == ()
+    assert found.reported == {("node-lost", "v1")} and found.removed == (stored(),) and found.over == ()
 
 
 @pytest.mark.parametrize(

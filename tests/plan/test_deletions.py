@@ -10,7 +10,7 @@ import pytest
 from alpenhorn.model.deletions import DeletionFact
 from alpenhorn.model.nodes import GIB
 from alpenhorn.model.tasks import AttemptFact
-from alpenhorn.plan.deletions import decide, enough, frees, lacking, reason
+from alpenhorn.plan.deletions import decide, enough, freed_b, lacking_b, reason
 from tests.plan.facts import NOW, node
 
 NAMES = ("A", "B", "C", "D")
@@ -139,16 +139,16 @@ def test_the_reason_tells_what_was_wished_and_which_copies_are_left() -> None:
 
 
 def test_a_node_lacks_what_its_free_space_is_below_its_min_avail() -> None:
-    assert lacking(node(min_avail_gb=2.0), GIB) == GIB
-    assert lacking(node(min_avail_gb=2.0), 2 * GIB) == 0
-    assert lacking(node(min_avail_gb=2.0), 3 * GIB) == 0
-    assert lacking(node(), 0) == 0
+    assert lacking_b(node(min_avail_gb=2.0), GIB) == GIB
+    assert lacking_b(node(min_avail_gb=2.0), 2 * GIB) == 0
+    assert lacking_b(node(min_avail_gb=2.0), 3 * GIB) == 0
+    assert lacking_b(node(), 0) == 0
 
 
 def test_what_is_not_known_lacks_nothing_and_an_archive_node_never_does() -> None:
-    assert lacking(node(min_avail_gb=2.0), None) == 0
-    assert lacking(node(min_avail_gb=float("nan")), 0) == 0
-    assert lacking(node(min_avail_gb=2.0, archive=True), 0) == 0
+    assert lacking_b(node(min_avail_gb=2.0), None) == 0
+    assert lacking_b(node(min_avail_gb=float("nan")), 0) == 0
+    assert lacking_b(node(min_avail_gb=2.0, archive=True), 0) == 0
 
 
 def test_as_many_removable_copies_go_as_are_needed_and_the_first_ones() -> None:
@@ -163,6 +163,6 @@ def test_a_copy_that_takes_no_space_is_not_needed() -> None:
 
 
 def test_where_the_space_is_not_known_the_length_is_what_a_copy_frees() -> None:
-    assert frees(fact()) == 4096
-    assert frees(fact(space_b=None)) == 100
-    assert frees(fact(space_b=None, size_b=None)) == 0
+    assert freed_b(fact()) == 4096
+    assert freed_b(fact(space_b=None)) == 100
+    assert freed_b(fact(space_b=None, size_b=None)) == 0

@@ -7,16 +7,16 @@ import pytest
 from alpenhorn.model.imports import Detected, ImportFile, KnownFile
 from alpenhorn.model.searches import Found
 from alpenhorn.plan.imports import (
-    Named,
+    NamedFile,
     choose,
-    claimed,
     detect,
     detect_tasks,
     is_new,
+    name_by_patterns,
     name_detected,
     name_files,
     name_known,
-    splits,
+    possible_names,
     without_taken,
 )
 from tests.plan.facts import MD5, node
@@ -108,7 +108,7 @@ def test_a_name_that_fits_is_taken(path: str) -> None:
     assert f"{named.acq}/{named.name}" == path
 
 
-NAMED = Named(Found("acq/a", 10), "acq", "a")
+NAMED = NamedFile(Found("acq/a", 10), "acq", "a")
 
 
 def known(has: str | None, size_b: int | None = 10) -> dict[tuple[str, str], KnownFile]:
@@ -170,16 +170,16 @@ def test_what_has_no_name_is_told() -> None:
 
 def test_beside_detectors_only_patterns_claim_files() -> None:
     files = [Found("a/b/c", 1), Found("x/y", 1)]
-    assert claimed(files, []) == ([], files)
-    named, left = claimed(files, patterns(r"(?P<acq>a)/.*"))
-    assert named == [Named(files[0], "a", "b/c")] and left == files[1:]
+    assert name_by_patterns(files, []) == ([], files)
+    named, left = name_by_patterns(files, patterns(r"(?P<acq>a)/.*"))
+    assert named == [NamedFile(files[0], "a", "b/c")] and left == files[1:]
 
 
 def test_the_longest_acquisition_comes_first_and_none_is_empty_or_too_long() -> None:
-    assert splits("a/b/c") == [("a/b", "c"), ("a", "b/c")]
-    assert splits("c") == splits("/c") == []
-    assert splits("a" * 64 + "/c") == [("a" * 64, "c")]
-    assert splits("a" * 65 + "/c") == []
+    assert possible_names("a/b/c") == [("a/b", "c"), ("a", "b/c")]
+    assert possible_names("c") == possible_names("/c") == []
+    assert possible_names("a" * 64 + "/c") == [("a" * 64, "c")]
+    assert possible_names("a" * 65 + "/c") == []
 
 
 @pytest.mark.parametrize("register", [True, False])
@@ -187,7 +187,7 @@ def test_what_the_index_knows_keeps_its_names(register: bool) -> None:
     known = {pair: KnownFile(1, *pair, 1, "", None) for pair in (("a", "b/c"), ("a/b", "c"))}
     old, new = Found("a/b/c", 1), Found("a/b/d", 1)
     named, left = name_known([old, new], known, register)
-    assert named[0] == Named(old, "a/b", "c")
+    assert named[0] == NamedFile(old, "a/b", "c")
     if register:
         assert left == [new] and len(named) == 1
     else:
@@ -214,7 +214,7 @@ def test_an_acquisition_from_a_detector_must_be_a_beginning_of_the_path(
     named = name_detected(Detected(found, acq, "it"))
     assert named.refused == "" if not why else why in named.refused
     if not why:
-        assert named == Named(found, acq, name)
+        assert named == NamedFile(found, acq, name)
 
 
 def test_names_from_a_detector_must_fit() -> None:

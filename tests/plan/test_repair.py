@@ -10,7 +10,7 @@ from alpenhorn.io.default import DefaultRemote
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.repair import BadCopy, GoodCopy
-from alpenhorn.plan.repair import Mend, Mender, Repairs
+from alpenhorn.plan.repair import RepairDecision, RepairPlanner, Repairs
 from tests.plan.facts import GROUP_FROM, GROUP_TO, MD5, node, remote, source
 
 BROKEN = 2  # the node whose copies are bad; tests.plan.facts.node() is that one
@@ -22,10 +22,12 @@ def bad(*good: GoodCopy | int, **changes: Any) -> BadCopy:
     return BadCopy(7, 1001, BROKEN, "X", "acq", "f", 100, MD5, copies, once_good=True)._replace(**changes)
 
 
-def mend(copy: BadCopy, *nodes: NodeFact, remote: Any = remote_io, broken: NodeFact | None = None) -> Mend:
+def mend(
+    copy: BadCopy, *nodes: NodeFact, remote: Any = remote_io, broken: NodeFact | None = None
+) -> RepairDecision:
     groups = {id: GroupFact(id, f"group{id}", None, None) for id in (GROUP_FROM, GROUP_TO)}
     known = {one.id: one for one in (broken or node(), *nodes)}
-    return Mender(known, groups, remote).choose(copy)
+    return RepairPlanner(known, groups, remote).choose(copy)
 
 
 def place(id: int, **changes: Any) -> NodeFact:
@@ -38,8 +40,8 @@ def far(id: int, **changes: Any) -> NodeFact:
 
 
 def test_the_only_good_copy_is_the_source() -> None:
-    assert mend(bad(1), source()) == Mend(1)
-    assert mend(bad(1, has_file="N"), source()) == Mend(1)
+    assert mend(bad(1), source()) == RepairDecision(1)
+    assert mend(bad(1, has_file="N"), source()) == RepairDecision(1)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_the_only_good_copy_is_the_source() -> None:
 )
 def test_the_best_source(best: NodeFact, others: list[NodeFact]) -> None:
     for nodes in ([best, *others], [*others, best]):
-        assert mend(bad(*(one.id for one in nodes)), *nodes) == Mend(best.id)
+        assert mend(bad(*(one.id for one in nodes)), *nodes) == RepairDecision(best.id)
 
 
 def test_what_was_never_a_good_copy_is_not_mended_and_told() -> None:
@@ -68,14 +70,14 @@ def test_what_was_never_a_good_copy_is_not_mended_and_told() -> None:
     repairs.add(found, told)
     assert [amount.example for amount in repairs.left.values()] == ["acq/f (its MD5 sum is 1)"]
     # One that is missing is no obstacle.
-    assert mend(bad(1, has_file="N", once_good=False), source()) == Mend(1)
+    assert mend(bad(1, has_file="N", once_good=False), source()) == RepairDecision(1)
 
 
 def test_a_copy_about_to_be_deleted_is_the_last_resort() -> None:
     going = GoodCopy(1, "N", True)
-    assert mend(bad(going, 5), place(1, archive=True), far(5)) == Mend(5)
-    assert mend(bad(GoodCopy(1, "M", True), 5), place(1, archive=True), far(5)) == Mend(1)
-    assert mend(bad(going), place(1, archive=True)) == Mend(1)
+    assert mend(bad(going, 5), place(1, archive=True), far(5)) == RepairDecision(5)
+    assert mend(bad(GoodCopy(1, "M", True), 5), place(1, archive=True), far(5)) == RepairDecision(1)
+    assert mend(bad(going), place(1, archive=True)) == RepairDecision(1)
 
 
 @pytest.mark.parametrize(
@@ -142,19 +144,19 @@ def test_the_remote_object_says_what_is_ready_and_that_goes_first() -> None:
 
     offline = GoodCopy(1, "Y", False)
     # The request has it brought back.
-    assert mend(bad(offline), source(), remote=tape) == Mend(1)
-    assert mend(bad(offline, 5), source(), far(5), remote=tape) == Mend(5)
-    assert mend(bad(1), source(), remote=tape) == Mend(1)
+    assert mend(bad(offline), source(), remote=tape) == RepairDecision(1)
+    assert mend(bad(offline, 5), source(), far(5), remote=tape) == RepairDecision(5)
+    assert mend(bad(1), source(), remote=tape) == RepairDecision(1)
     # A plain directory is always ready, whatever the column says.
-    assert mend(bad(offline), source()) == Mend(1)
+    assert mend(bad(offline), source()) == RepairDecision(1)
 
 
 def test_like_things_are_counted_with_an_example() -> None:
     repairs = Repairs()
-    repairs.add(bad(1), Mend(1))
-    repairs.add(bad(1, file_id=1002, name="g", size_b=None), Mend(1))
-    repairs.add(bad(file_id=1003, requested=4), Mend(0, "pending", under_way=True))
-    repairs.add(bad(file_id=1004, name=None, size_b=-5), Mend(0, "none"))
+    repairs.add(bad(1), RepairDecision(1))
+    repairs.add(bad(1, file_id=1002, name="g", size_b=None), RepairDecision(1))
+    repairs.add(bad(file_id=1003, requested=4), RepairDecision(0, "pending", under_way=True))
+    repairs.add(bad(file_id=1004, name=None, size_b=-5), RepairDecision(0, "none"))
     assert repairs.requests == {(1, BROKEN): [1001, 1002]}
     ((amount),) = repairs.wanted.values()
     assert (amount.files, amount.bytes, amount.example) == (2, 100, "acq/f")
@@ -162,4 +164,4 @@ def test_like_things_are_counted_with_an_example() -> None:
         (1, 100, "acq/f", 4),
         (1, 0, "file 1004", 0),
     ]
-    assert (repairs.files, repairs.unmended) == (2, 1)
+    assert (repairs.files, repairs.unrepairable) == (2, 1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
-from alpenhorn.plan.tape import DID_NOT_COME, After, after, enough, restores
+from alpenhorn.plan.tape import NOT_RESTORED, TapeUpdate, enough, restores, tape_update
 
 
 def file(file_id: int, held_b: int = 10, ready: bool = False) -> TapeFile:
@@ -75,54 +75,58 @@ ON_DISK = [Where.DISK, Where.BOTH]
 def test_what_is_on_disk_is_ready_and_no_longer_waited_for(
     where: Where, verb: Verb, known: RestoreFact | None
 ) -> None:
-    assert after(verb, TapeResult(file(1), where), known) == After(True, False, None)
+    assert tape_update(verb, TapeResult(file(1), where), known) == TapeUpdate(True, False, None)
 
 
 @pytest.mark.parametrize("where", ON_DISK)
 @pytest.mark.parametrize("state", [State.ASKED, State.FAILED, State.BACK])
 def test_what_came_back_to_be_checked_is_for_nobody_else(where: Where, state: State) -> None:
     known = row(state, Purpose.CHECK)
-    assert after(Verb.LOOK, TapeResult(file(1), where), known) == After(None, False, State.BACK)
+    assert tape_update(Verb.LOOK, TapeResult(file(1), where), known) == TapeUpdate(None, False, State.BACK)
 
 
 def test_what_was_checked_stays_so_until_it_left_the_disk() -> None:
     known = row(State.CHECKED, Purpose.CHECK)
-    look = after(Verb.LOOK, TapeResult(file(1), Where.BOTH), known)
-    assert look == After(None, False, State.CHECKED)
-    left = after(Verb.LEAVE, TapeResult(file(1), Where.TAPE), known)
-    assert left == After(False, False, None)
-    stayed = after(Verb.LEAVE, TapeResult(file(1), Where.BOTH), known)
-    assert stayed == After(True, False, None)
+    look = tape_update(Verb.LOOK, TapeResult(file(1), Where.BOTH), known)
+    assert look == TapeUpdate(None, False, State.CHECKED)
+    left = tape_update(Verb.LEAVE, TapeResult(file(1), Where.TAPE), known)
+    assert left == TapeUpdate(False, False, None)
+    stayed = tape_update(Verb.LEAVE, TapeResult(file(1), Where.BOTH), known)
+    assert stayed == TapeUpdate(True, False, None)
 
 
 def test_what_was_asked_back_is_on_its_way_until_it_is_found_not_to_be() -> None:
-    asked = after(Verb.RESTORE, TapeResult(file(1), Where.COMING), None)
-    assert asked == After(False, False, State.ASKED)
-    coming = after(Verb.LOOK, TapeResult(file(1), Where.COMING), row())
-    assert coming == After(False, False, State.ASKED)
-    lost = after(Verb.LOOK, TapeResult(file(1), Where.TAPE), row())
-    assert lost == After(False, False, State.FAILED, DID_NOT_COME)
-    refused = after(Verb.RESTORE, TapeResult(file(1), Where.TAPE, "no"), None)
-    assert refused == After(False, False, State.FAILED, "no")
+    asked = tape_update(Verb.RESTORE, TapeResult(file(1), Where.COMING), None)
+    assert asked == TapeUpdate(False, False, State.ASKED)
+    coming = tape_update(Verb.LOOK, TapeResult(file(1), Where.COMING), row())
+    assert coming == TapeUpdate(False, False, State.ASKED)
+    lost = tape_update(Verb.LOOK, TapeResult(file(1), Where.TAPE), row())
+    assert lost == TapeUpdate(False, False, State.FAILED, NOT_RESTORED)
+    refused = tape_update(Verb.RESTORE, TapeResult(file(1), Where.TAPE, "no"), None)
+    assert refused == TapeUpdate(False, False, State.FAILED, "no")
 
 
 def test_a_glance_at_one_that_failed_neither_forgets_why_nor_puts_its_next_try_off() -> None:
-    seen = after(Verb.LOOK, TapeResult(file(1), Where.TAPE), row(State.FAILED))
-    assert seen == After(False, False, State.FAILED, as_it_is=True)
+    seen = tape_update(Verb.LOOK, TapeResult(file(1), Where.TAPE), row(State.FAILED))
+    assert seen == TapeUpdate(False, False, State.FAILED, as_it_is=True)
 
 
 @pytest.mark.parametrize("where", [Where.TAPE, Where.COMING])
 def test_what_nobody_asked_back_is_just_not_ready(where: Where) -> None:
-    assert after(Verb.LOOK, TapeResult(file(1, ready=True), where), None) == After(False, False, None)
+    assert tape_update(Verb.LOOK, TapeResult(file(1, ready=True), where), None) == TapeUpdate(
+        False, False, None
+    )
 
 
 @pytest.mark.parametrize("known", [None, row(), row(State.BACK, Purpose.CHECK)])
 def test_what_is_gone_is_let_be_found_missing_by_the_check(known: RestoreFact | None) -> None:
-    assert after(Verb.LOOK, TapeResult(file(1), Where.GONE), known) == After(None, True, State.BACK)
+    assert tape_update(Verb.LOOK, TapeResult(file(1), Where.GONE), known) == TapeUpdate(
+        None, True, State.BACK
+    )
 
 
 def test_where_nothing_can_be_told_the_copy_stays_what_it_is() -> None:
     unknown = TapeResult(file(1, ready=True), None, "no answer")
-    assert after(Verb.LOOK, unknown, None) == After(None, False, None, "no answer")
-    assert after(Verb.LOOK, unknown, row()) == After(None, False, State.FAILED, "no answer")
-    assert after(Verb.RESTORE, unknown, None) == After(None, False, State.FAILED, "no answer")
+    assert tape_update(Verb.LOOK, unknown, None) == TapeUpdate(None, False, None, "no answer")
+    assert tape_update(Verb.LOOK, unknown, row()) == TapeUpdate(None, False, State.FAILED, "no answer")
+    assert tape_update(Verb.RESTORE, unknown, None) == TapeUpdate(None, False, State.FAILED, "no answer")
