@@ -113,7 +113,7 @@ def _document(plan: Plan) -> None:
 
 def _show(plan: Plan, listed: bool) -> None:
     from alpenhorn.cli import output
-    from alpenhorn.coordinator.nodes import left_out_told
+    from alpenhorn.coordinator.nodes import left_out_reason
 
     def row(line: Line, amount: Amount) -> tuple[object, ...]:
         return (line.kind, line.node, line.source, amount.files, output.size(amount.bytes), line.why)
@@ -126,6 +126,6 @@ def _show(plan: Plan, listed: bool) -> None:
     if left:
         click.echo("\nPending, and not done now:\n")
         output.table(LEFT_HEADERS, left, right=("files", "size"))
-    told: list[str] = [left_out_told(name, why) for name, why in plan.left_out.items()]
+    told: list[str] = [left_out_reason(name, why) for name, why in plan.left_out.items()]
     told += [*plan.faults, *plan.notes]
     output.lines(["", *told] if told else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alpenhorn.coordinator.media import RECONCILE, stranger
+from alpenhorn.coordinator.media import RECONCILE, foreign_medium
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model.nodes import Identity, NodeFact
 from alpenhorn.plan.media import Standing, judge
@@ -19,7 +19,7 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
     standing = judge(fact, identity, known.identity, known.others(node.id))
     if standing in (Standing.FOREIGN, Standing.CLONE):
         assert identity is not None
-        why = stranger(node, standing, identity, known)
+        why = foreign_medium(node, standing, identity, known)
         yield Finding(Level.FAIL, headed(f"node {node.name}", why))
     elif standing is Standing.EXCHANGED:
         yield Finding(
