@@ -34,6 +34,7 @@ def node_manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
     with workers(app, None, for_run=True) as pool:
         # Imported only now: the workers, forked before, need none of it.
         from alpenhorn.cli.sync import attention
+        from alpenhorn.coordinator.nodes import left_out_reason
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync
         from alpenhorn.scan import topology
