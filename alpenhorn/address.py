@@ -22,7 +22,7 @@ _SERVER = (
     r"(?:\?unix_socket=(?P<socket>[^?&#=@:]+))?"
 )
 # What a URL with a password looks like, also one that was mistyped or put where another value belongs.
-_SECRET = re.compile(r"[A-Za-z]:/|:.*@|passw\w*\s*=", re.DOTALL | re.IGNORECASE)
+_SECRET = r"[A-Za-z]:/|:.*@|passw\w*\s*="
 
 
 class Server(NamedTuple):
@@ -116,4 +116,5 @@ def printable(url: str, credentials: bool = False) -> str:
 
 def may_be_secret(text: str) -> bool:
     """Whether a text that is no URL by its place, such as a file's name, may be one with a password all the same."""
-    return _SECRET.search(text) is not None
+    # Compiled here, since only what is wrong is looked at.
+    return re.search(_SECRET, text, re.DOTALL | re.IGNORECASE) is not None

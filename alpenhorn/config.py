@@ -154,7 +154,7 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
     if faults:
         raise ConfigError(*faults)
     sync.setdefault("host", os.uname().nodename.partition(".")[0])
-    sync.setdefault("jobs", len(os.sched_getaffinity(0)))
+    sync.setdefault("jobs", min(len(os.sched_getaffinity(0)), MOST_JOBS))
     return Config(
         database=Database(**values["database"]),
         sync=Sync(**sync),
@@ -362,6 +362,7 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     return tuple(patterns)
 
 
+MOST_JOBS = 512  # worker processes
 EVIDENCE = ("index", "stat")
 # PREFERRED is not among them: with MariaDB's client library it would quietly mean none.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
@@ -385,7 +386,7 @@ KEYS: dict[str, dict[str, Kind]] = {
     },
     "sync": {
         "host": Kind("a name of 1 to 64 characters", _read_host),
-        "jobs": _whole(1, 512),
+        "jobs": _whole(1, MOST_JOBS),
         "time_limit": _duration(above_zero=True),
         "archive_copy_count": _whole(1, 100),
         "allow_single_copy": _SWITCH,

@@ -128,6 +128,6 @@ class CommandTimedOut(AlpenhornError):
 
 
 class Stopped(AlpenhornError):
-    """The run was asked to stop (SIGINT, SIGTERM), and this work was abandoned."""
+    """The run was asked to stop (SIGINT, SIGTERM, SIGHUP), and this work was abandoned."""
 
     code = Code.RUN_STOPPED

@@ -1269,6 +1269,12 @@ class Code(_Codes):
         " node init {node})",
     )
     """An empty mount point looks like this."""
+    ROOT_NOT_MOUNTED = (
+        "root-not-mounted",
+        "{root} has no file {marker}, which earlier runs have found there: mount the storage of node {node}; or, if"
+        " another disk is to take its place: alpenhorn node init {node}",
+    )
+    """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (
         "root-of-other-node",
         "{root} belongs to node {other}, not to {node}; mount the right storage there, or correct the root"
@@ -1389,7 +1395,7 @@ class Code(_Codes):
     )
     """No worker was left, and the system starts no new process."""
     RUN_STOPPED = "run-stopped", "the run was asked to stop"
-    """SIGINT or SIGTERM; the next run continues."""
+    """SIGINT, SIGTERM or SIGHUP; the next run continues."""
 
     # --- file systems and limits
 
@@ -1550,7 +1556,9 @@ class Code(_Codes):
         "own-not-made",
         "cannot create {path}: {why}; the user running alpenhorn must be able to write to {root}",
     )
-    """The root is full or read-only, or the user running alpenhorn has no permission."""
+    """The root is full, or the user running alpenhorn has no permission."""
+    OWN_READ_ONLY = "own-read-only", "cannot create {path}: {why}; mount its file system writable"
+    """The file system of the node is mounted read-only."""
     IDENTITY_DAMAGED = (
         "identity-damaged",
         "the identity file {file} is damaged: {why}; delete it, and the next run treats the medium as a new"
@@ -1572,6 +1580,11 @@ class Code(_Codes):
         "{root} does not exist; is it mounted, and is the node's root correct?",
     )
     """The directory of a lock file is missing."""
+    LOCK_FILE_READ_ONLY = (
+        "lock-file-read-only",
+        "cannot open the lock file {path}: {why}; mount its file system writable",
+    )
+    """The file system of the node is mounted read-only."""
     LOCK_FILE_NOT_OPENED = "lock-file-not-opened", "cannot open the lock file {path}: {why}"
     """Nothing is done on storage that cannot be locked."""
     LOCK_FILE_DENIED = (
@@ -1616,13 +1629,16 @@ class Code(_Codes):
     """Each further run would leave another such process."""
     LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
     """The node is left out of the run."""
-    LOCK_PROCESS_NOT_STARTED = "lock-process-not-started", "cannot start a process for the run lock: {why}"
-    """The system allows no more processes, or has no memory."""
+    LOCK_PROCESS_NOT_STARTED = (
+        "lock-process-not-started",
+        "cannot start a process for its run lock: {why}; raise the limit on this user's processes (ulimit -u)",
+    )
+    """The node is left out of the run; the others continue."""
     LOCK_NOT_TAKEN_AT_STOP = (
         "lock-not-taken-at-stop",
         "its run lock {path} was not taken before the run was asked to stop",
     )
-    """SIGINT or SIGTERM came first."""
+    """SIGINT, SIGTERM or SIGHUP came first."""
 
     # --- shared roots and inodes
 

@@ -8,6 +8,11 @@ fail() {
     exit 1
 }
 
+# usage: the comment at the top of the script.
+usage() {
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+}
+
 is_debian() {
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
 }
@@ -79,5 +84,15 @@ need_venv() {
     if ! "$venv/bin/python" -c "import $module" 2>/dev/null; then
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
             fail "pip could not install $*"
+    fi
+}
+
+# need_extra EXTRA MODULES: sets `python` to one that can import the modules ("a, b") of this extra of setup.cfg: that of
+# the active environment, or else that of the checkout, where the extra is installed if necessary.
+need_extra() {
+    python=$(find_python)
+    if ! "$python" -c "import $2" 2>/dev/null; then
+        need_venv "$2" --editable "$checkout[$1]"
+        python=$venv/bin/python
     fi
 }

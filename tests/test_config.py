@@ -156,6 +156,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         ("sync.host", "''"),
         ("sync.host", f"'{'x' * 65}'"),
         ("sync.jobs", "0"),
+        ("sync.jobs", "513"),
         ("sync.jobs", "true"),
         ("sync.jobs", "2.0"),
         ("sync.jobs", "'2'"),

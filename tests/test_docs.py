@@ -239,3 +239,11 @@ def test_every_file_of_the_source_that_a_page_names_exists() -> None:
                 path.name,
                 name,
             )
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    """A promise names the test that shows it."""
+    texts = "".join(path.read_text() for path in documents())
+    named = set(re.findall(r"`((?:\w+/)?test_\w+\.py)`", texts))
+    assert len(named) > 15
+    assert [name for name in sorted(named) if not (README.parent / "tests" / name).is_file()] == []

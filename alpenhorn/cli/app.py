@@ -1,4 +1,4 @@
-"""What every command is handed: configuration, index and clock, each got when it is first used."""
+"""The context of every command: configuration, index and clock, each created on first use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alpenhorn.config import Config
     from alpenhorn.index.connection import Index
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 
 class App:
@@ -42,7 +42,7 @@ class App:
 
     @cached_property
     def index(self) -> Index:
-        """The index, open and of the version that this program knows.  The embedded one is made if need be.
+        """The open index, of the version that this program supports.  A missing embedded index is created.
 
         Raises ConfigError, IndexUnusable.
         """
@@ -60,7 +60,7 @@ class App:
         return index
 
     def open_index(self, create: bool = False) -> Index:
-        """The index, open, whatever its version; with `create` a missing SQLite file is made.
+        """Open the index, of any version; with `create`, create a missing SQLite file.
 
         Raises ConfigError, IndexUnusable.
         """
@@ -71,7 +71,7 @@ class App:
         return index
 
     def disconnect(self) -> None:
-        """Close every open connection until its next use: none may cross a fork."""
+        """Close every connection until its next use; none may cross a fork."""
         for index in self._opened:
             index.disconnect()
 
@@ -103,6 +103,6 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
-def json_option(command: Command) -> Command:
+def json_option(command: CommandFunction) -> CommandFunction:
     """Give a command the flag --json, as the parameter `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -1,6 +1,6 @@
-"""The names of rows that are there, as kinds of argument which the shell can complete.
+"""Names of existing rows, as kinds of argument that the shell can complete.
 
-Whether there is such a row is asked by `scan/names.py` when the command runs.
+`scan/names.py` looks up the row when the command runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VARIABLE = "_ALPENHORN_COMPLETE"  # in which click's scripts say for which shell they ask
 
 
-class Existing(click.ParamType[str]):
+class ExistingName(click.ParamType[str]):
     """The name of a row of one kind: a key of `names.KINDS`."""
 
     def __init__(self, kind: str) -> None:
@@ -59,7 +59,7 @@ def _as_typed(name: str) -> str:
     line as it is, behind the quotation mark with which the word begins, if it does."""
     if os.environ.get(VARIABLE) != "bash_complete":
         return name
-    # The script joins the words, as they were typed, by line feeds.
+    # The script joins the words, as typed, by line feeds.
     words = os.environ["COMP_WORDS"].split("\n")
     at = int(os.environ["COMP_CWORD"])
     match words[at][:1] if at < len(words) else "":
@@ -72,7 +72,7 @@ def _as_typed(name: str) -> str:
     return quoted.replace("\\", "\\\\")  # its `read` takes one away
 
 
-HOST = Existing("host")
-GROUP = Existing("group")
-NODE = Existing("node")
-ACQ = Existing("acquisition")
+HOST = ExistingName("host")
+GROUP = ExistingName("group")
+NODE = ExistingName("node")
+ACQ = ExistingName("acquisition")

@@ -22,12 +22,12 @@ SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 FILE = "ALPENHORN_CONFIG_FILE"
 URL = "ALPENHORN_DATABASE_URL"
 DAY = 24 * 60
-# What tells where the configuration and the index are, and is not set where cron and systemd start commands.
+# Variables that locate the configuration and the index; cron and systemd do not set them.
 PLACES = (FILE, URL, "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPATH")
 
 
-class Command(NamedTuple):
-    """The command of a run, with what it needs in its environment; `secret`: a password was left out of a URL."""
+class RunCommand(NamedTuple):
+    """The command of a run and its environment; `secret`: a password was left out of a URL."""
 
     argv: tuple[str, ...]
     environ: dict[str, str]
@@ -46,11 +46,9 @@ class Command(NamedTuple):
 @click.option("--systemd", is_flag=True, help="Print a service and a timer for systemd instead.")
 @pass_app
 def crontab(app: App, every: int, systemd: bool) -> None:
-    """Print what makes cron, or a systemd timer, run this regularly.
-
-    Nothing is installed: the comments in what is printed say how to. The line has this program, the file given
-    with -c, and what the environment says of configuration and index. It is for the user who installs it, who
-    must be able to read the configuration and to write to the nodes.
+    """Nothing is installed: comments in the output say how to do it.  The output names this program, the file
+    given with -c, and the configuration and index that the environment names.  The user who installs it must
+    be able to read the configuration and to write to the nodes.
 
     \b
     Examples:
@@ -99,8 +97,8 @@ def _command(
     programs: tuple[str, ...],
     path: str,
     credentials: bool,
-) -> Command:
-    """`path`: where programs are looked for when nobody says otherwise; `credentials`: as in `address.printable`."""
+) -> RunCommand:
+    """`path`: the default search path of programs; `credentials`: as in `address.printable`."""
     kept = {name: environ[name] for name in PLACES if environ.get(name)}
     if FILE in kept:
         kept[FILE] = os.path.abspath(kept[FILE])
@@ -122,7 +120,7 @@ def _command(
     for text in (*argv, *kept.values()):
         if not text.isprintable():
             raise Refused(f"{text!a} cannot stand in a line for cron or systemd; give it another name")
-    return Command(argv, kept, secret)
+    return RunCommand(argv, kept, secret)
 
 
 def _program(started_as: str) -> tuple[str, ...]:
@@ -153,7 +151,7 @@ def cron_word(text: str) -> str:
     return shlex.quote(text).replace("\\%", "\\''%").replace("%", "\\%")
 
 
-def _cron(command: Command, every: int) -> str:
+def _cron(command: RunCommand, every: int) -> str:
     variables = [f"{name}={value}" for name, value in command.environ.items()]
     words = [*(["env", *variables] if variables else []), *command.argv]
     return "\n".join(
@@ -182,7 +180,7 @@ def unit_word(text: str, *, command: bool) -> str:
     return f'"{escaped}"'
 
 
-def _units(command: Command, every: int) -> str:
+def _units(command: RunCommand, every: int) -> str:
     import pwd
 
     user = pwd.getpwuid(os.geteuid()).pw_name

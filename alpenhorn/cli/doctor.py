@@ -27,14 +27,13 @@ ERASED = "\r\x1b[K"  # the line that the cursor is in
 @json_option
 @pass_app
 def doctor(app: App, as_json: bool) -> int:
-    """Look at everything that a run on this host needs, and say what to do about what is wrong.
+    """These are the configuration, the index, rsync and ssh, the hosts that files come from, this host's nodes
+    with their roots, markers and locks, and the last run.  Nothing is changed.  Each line says pass, warn or
+    fail, and the line below it what to do.  With -q only warnings and failures are shown.
 
-    That is the configuration, the index, rsync and ssh, the hosts that files come from, this host's nodes with
-    their roots, marks and locks, and the last run. Nothing is changed. Each line says pass, warn or fail, and below
-    it stands what to do. With -q only what is wrong is shown.
-
-    Exits 0 when nothing fails, 1 when something does, 3 when the configuration or the index cannot be used. Run it
-    as the user who runs `alpenhorn sync`, since another one has other rights and keys.
+    The exit status is 0 when nothing fails, 1 when something does, 3 when the configuration or the index
+    cannot be used.  Run it as the user who runs `alpenhorn sync`, since another user has other permissions
+    and keys.
 
     \b
     Examples:
@@ -66,7 +65,7 @@ def doctor(app: App, as_json: bool) -> int:
 
 
 def _found(said: Iterator[Finding | Progress], shown: bool) -> Iterator[Finding]:
-    """The findings; on a terminal what is being waited for stands in the last line meanwhile."""
+    """Yield the findings; on a terminal, show in the last line what is being checked."""
     from alpenhorn.doctor.checks import Progress
 
     terminal = shown and sys.stdout.isatty()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from alpenhorn.cli.app import App
-from alpenhorn.cli.waiting import Waiting
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
 from alpenhorn.model.nodes import NodeFact
@@ -13,19 +13,19 @@ from alpenhorn.scan import names, topology
 from alpenhorn.scan.names import FileName
 
 
-class Found(NamedTuple):
-    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: those that the index had at that time."""
+class CopyContent(NamedTuple):
+    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: those in the index at that time."""
 
     size_b: int
     md5sum: str
     known: tuple[int | None, str | None]
 
 
-def read(app: App, file: FileName, node_name: str, force: bool) -> Found:
+def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
     """Read the copy on a node of this host.
 
-    Raises Refused where the node or its copy cannot be used, and without `force` where the copy is not what the index
-    knows of the file.
+    Raises Refused where the node or its copy cannot be used, and without `force` where the copy differs from the
+    index.
     """
     known = listing.details(app.index, file.id)
     if known.size_b is not None and known.md5sum and not force:
@@ -37,7 +37,7 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> Found:
     _require_copy(app, file, node)
     from alpenhorn.coordinator.one_copy import read_copy  # only this option needs it
 
-    with Waiting(app, f"Reading {file.path} on {node.name}"):
+    with LongWork(app, f"Reading {file.path} on {node.name}"):
         found = read_copy(node, file.path, app.config.transfer, app.disconnect)
     wrong = _difference(known, found.size_b, found.md5sum)
     if wrong and not force:
@@ -45,7 +45,7 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> Found:
             f"the copy of {file.path} on {node.name} {wrong}; nothing was changed; try the copy on another node, or"
             " to take those of this one all the same: --force"
         )
-    return Found(found.size_b, found.md5sum, (known.size_b, known.md5sum))
+    return CopyContent(found.size_b, found.md5sum, (known.size_b, known.md5sum))
 
 
 def _node(app: App, name: str) -> NodeFact:

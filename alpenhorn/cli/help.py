@@ -45,13 +45,11 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-@click.command("help")
+@click.command()
 @click.argument("words", metavar="[TOPIC]", nargs=-1, shell_complete=_complete)
 @click.pass_context
 def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
-    """Show a page of the manual, or the help of a command.
-
-    Without TOPIC, list the topics.  On a terminal a page is formatted and shown in a pager; otherwise it is
+    """Without TOPIC, list the topics.  On a terminal a page is formatted and shown in a pager; otherwise it is
     printed as Markdown.
 
     \b

@@ -18,7 +18,7 @@ from alpenhorn.scan.names import nearest
 
 
 def require(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
-    """`kind`: node or group.  Raises Refused for an unknown class or wrong settings; warnings are told."""
+    """`kind`: node or group.  Raises Refused for an unknown class or wrong settings; warnings are printed."""
     try:
         warnings = _checked(kind, name, io_class, io_config)
     except StorageError as error:
@@ -28,7 +28,7 @@ def require(kind: str, name: str, io_class: str | None, io_config: str | None) -
 
 
 def tell(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
-    """Say what is wrong with settings that were there before."""
+    """Print what is wrong with existing settings."""
     try:
         warnings = _checked(kind, name, io_class, io_config)
     except StorageError as error:
@@ -42,7 +42,7 @@ def edits(
 ) -> dict[str, TextEdit]:
     """Edits of the columns io_class and io_config, to what `values` and `config` say, that raise as `require` does.
 
-    Both columns are read under the row's lock, so that what is checked is what will stand there.
+    Both columns are read under the row's lock, so that the values checked are those stored.
     """
     if "io_class" not in values and not config:
         return {}
@@ -90,7 +90,7 @@ def _checked(kind: str, name: str, io_class: str | None, io_config: str | None) 
 def _unknown(
     kind: str, name: str, cls: type[Node] | type[Group] | None, io_config: str | None
 ) -> tuple[str, ...]:
-    """Settings that mean nothing to the class; they are no error, since another program may have put them there."""
+    """Settings that the class does not know; not an error, since another program may have stored them."""
     if cls is None or cls.known is None:
         return ()
     given = parse_settings(f"{kind} {name}", io_config)

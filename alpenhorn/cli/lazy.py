@@ -1,21 +1,16 @@
 """A click group whose commands are imported when they are used.
 
-The help of the group comes from its table, so that `alpenhorn --help` and `--version` import no command.
+Its help comes from the table of commands, so that `-h` of a group, and `--version`, import no command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-
-class Entry(NamedTuple):
-    """`target` is "module:attribute"; `short_help` is what the group's help says of the command."""
-
-    target: str
-    short_help: str
+from alpenhorn.cli.commands import COMMANDS, below, is_group, load
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -28,33 +23,33 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class LazyGroup(click.Group):
-    """Takes `table`, from the names of its commands to their entries."""
+    """The group of the commands below `path` in the table; the top level by default."""
 
-    def __init__(self, *args: Any, table: dict[str, Entry], **options: Any) -> None:
+    def __init__(self, *args: Any, path: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
-        self.table = table
+        self.path = path
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*self.table, *self.commands})
+        return sorted({*below(self.path), *self.commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in self.table and cmd_name not in self.commands:
-            # Imported here because importing every command would make each of them slow to start.
-            from importlib import import_module
-
-            module, _, attribute = self.table[cmd_name].target.partition(":")
-            self.commands[cmd_name] = getattr(import_module(module), attribute)
+        if cmd_name not in self.commands and cmd_name in below(self.path):
+            path = f"{self.path} {cmd_name}".lstrip()
+            if is_group(path):
+                self.commands[cmd_name] = LazyGroup(cmd_name, path=path, help=COMMANDS[path])
+            else:
+                self.commands[cmd_name] = load(path)
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, which compares a wrong name with those commands only that were imported already."""
+        """Do as click does, which compares a wrong name only with commands that were imported already."""
         name = args[0]
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
-            ctx.fail(f"No such command {name!r}." + did_you_mean(name, self.table))
+            ctx.fail(f"No such command {name!r}." + did_you_mean(name, below(self.path)))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.short_help) for name, entry in sorted(self.table.items())])
+            formatter.write_dl(sorted(below(self.path).items()))

@@ -1,4 +1,4 @@
-"""The `alpenhorn` command: its commands, its global options, and the one place where errors meet the user."""
+"""The `alpenhorn` command: its global options, and the one place where errors are reported to the user."""
 
 from __future__ import annotations
 
@@ -11,77 +11,19 @@ import click
 
 from alpenhorn import __version__
 from alpenhorn.cli.app import App
-from alpenhorn.cli.lazy import Entry, LazyGroup
+from alpenhorn.cli.lazy import LazyGroup
 from alpenhorn.errors import DONE, FAILED, INTERRUPTED, AlpenhornError
 from alpenhorn.outside import exception, harmless
-
-COMMANDS = {
-    "acq": Entry("alpenhorn.cli.acq:acq", "Acquisitions: create, list and show them."),
-    "crontab": Entry(
-        "alpenhorn.cli.crontab:crontab", "Print what makes cron, or a systemd timer, run this regularly."
-    ),
-    "db": Entry(
-        "alpenhorn.cli.db:db", "The data index itself: create, check, back up, rebuild and upgrade it."
-    ),
-    "doctor": Entry(
-        "alpenhorn.cli.doctor:doctor",
-        "Look at everything that a run on this host needs, and say what to do about what is wrong.",
-    ),
-    "file": Entry(
-        "alpenhorn.cli.file:file",
-        "Files and their copies: create, find, import, check, copy, release and pin them.",
-    ),
-    "group": Entry(
-        "alpenhorn.cli.group:group",
-        "Storage groups, to which data are sent: create, change, show and fill them.",
-    ),
-    "help": Entry("alpenhorn.cli.help:help_", "Show a page of the manual, or the help of a command."),
-    "history": Entry("alpenhorn.cli.history:history", "Show what happened to files and why, newest last."),
-    "host": Entry(
-        "alpenhorn.cli.host:host", "Hosts, on which nodes live: create, change, show and delete them."
-    ),
-    "node": Entry(
-        "alpenhorn.cli.node:node",
-        "Storage nodes, which hold copies of files: create, change, show, copy from and clean them.",
-    ),
-    "plan": Entry(
-        "alpenhorn.cli.plan:plan",
-        "Show what a run would do now, and for everything pending that it would not, why.",
-    ),
-    "plugins": Entry(
-        "alpenhorn.cli.plugins:plugins",
-        "Show what installed packages bring, and why what cannot be used cannot.",
-    ),
-    "request": Entry(
-        "alpenhorn.cli.request:request", "Copy requests: why one is not done, cancel them, try them again."
-    ),
-    "reconcile": Entry(
-        "alpenhorn.cli.reconcile:reconcile",
-        "Compare the index with the disks of this host, both ways, and set right what differs.",
-    ),
-    "repair": Entry(
-        "alpenhorn.cli.repair:repair", "Request a good copy for every one that is corrupt or missing."
-    ),
-    "rules": Entry(
-        "alpenhorn.cli.rules:rules",
-        "Replication by rule: what autosync and autoclean should have done and did not.",
-    ),
-    "status": Entry(
-        "alpenhorn.cli.status:status", "Show every node on one screen, what needs attention first."
-    ),
-    "sync": Entry("alpenhorn.cli.sync:sync", "Do what is to be done on this host, and exit."),
-}
 
 
 @click.group(
     cls=LazyGroup,
-    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="alpenhorn", message="%(prog)s %(version)s")
 @click.option("-c", "--conf", metavar="FILE", help="Read this configuration file after all others.")
-@click.option("-v", "--verbose", count=True, help="Tell more; repeat for still more.")
-@click.option("-q", "--quiet", count=True, help="Tell less; repeat for still less.")
+@click.option("-v", "--verbose", count=True, help="Print more; may be repeated.")
+@click.option("-q", "--quiet", count=True, help="Print less; may be repeated.")
 @click.pass_context
 def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
     """Keep replicas of data where they belong, from a cron line and without a daemon.
@@ -98,7 +40,7 @@ def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status; whatever goes wrong is told in plain lines.
+    """Run the command line and return its exit status; errors are printed as plain lines.
 
     A command's status is what it passes to `ctx.exit`, or the int that it returns.
     """

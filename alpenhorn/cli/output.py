@@ -1,4 +1,4 @@
-"""How results are shown: tables that fit the terminal, JSON, sizes, times, and names made harmless.
+"""Output: tables that fit the terminal, JSON, sizes, times, and escaped names.
 
 Names come from an index that others write to; whatever could move a terminal's cursor or break a line is
 shown escaped (`alpenhorn.outside.harmless`).  Through a pipe nothing is cut and nothing coloured.
@@ -62,17 +62,17 @@ def count(number: int, thing: str, plural: str = "") -> str:
 
 
 def line(text: str) -> None:
-    """Print a line of our own words in which names may stand."""
+    """Print a line that may contain names."""
     click.echo(harmless(text))
 
 
 def note(text: str) -> None:
-    """Tell something beside the result, on standard error."""
+    """Print a note on standard error."""
     click.echo(f"note: {harmless(text)}", err=True)
 
 
 def lines(texts: Iterable[str]) -> None:
-    """Print many such lines."""
+    """Print lines that may contain names."""
     remaining = iter(texts)
     # In pieces, since every click.echo ends with a flush.
     while piece := [harmless(text) for text in islice(remaining, PIECE)]:
@@ -105,7 +105,7 @@ def table(
     # Imported here because most commands' start-up would pay for it and not use it.
     import tabulate
 
-    tabulate.MIN_PADDING = 0  # no column is to be wider than what is in it
+    tabulate.MIN_PADDING = 0  # no column wider than its content
     aligned = set(right)
     align = [RIGHT if header in aligned else LEFT for header in headers]
     remaining = iter(rows)
@@ -141,7 +141,7 @@ def columns(text: str) -> int:
     """How many columns a terminal needs for `text`: two for a wide character, none for a combining one."""
     if text.isascii():
         return len(text)
-    from wcwidth import wcswidth  # by which tabulate goes, too
+    from wcwidth import wcswidth  # as tabulate does
 
     return wcswidth(text)
 
@@ -194,6 +194,15 @@ def documents(values: Iterable[object]) -> None:
         click.echo(separator + ",\n ".join(piece), nl=False)
         separator = ",\n "
     click.echo("[]" if separator == "[\n " else "\n]")
+
+
+def csv_field(value: object) -> str:
+    """A value as a field of CSV: text without what could move a cursor or break the line, all else as in JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return harmless(str(value))
+    return as_json(value).strip('"') if isinstance(value, datetime) else as_json(value)
 
 
 def _encode(value: Any) -> str:

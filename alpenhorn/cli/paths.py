@@ -1,12 +1,17 @@
-"""Paths on a node, as users give them to `node scan` and `file import`."""
+"""Paths on a node, and names of acquisitions and files, as users give them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from alpenhorn.cli.options import fault
-from alpenhorn.errors import Refused
+from alpenhorn.cli.arguments import fault
+from alpenhorn.errors import Refused, UnsafePath
+from alpenhorn.fs.paths import check_relative
 from alpenhorn.model.nodes import MARKER
+from alpenhorn.plan.imports import unimportable
+from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.scan.names import below
 
 LENGTH = 1024
@@ -15,7 +20,7 @@ LENGTH = 1024
 def path_below(path: str, root: str | None, node: str) -> str:
     """`path` relative to the node's root, without blank or `.` elements; empty for the root itself.
 
-    Raises UsageError when it leaves the root, Refused when that cannot be told.
+    Raises UsageError when it leaves the root, Refused when the node has no root.
     """
     elements = path.split("/")
     if ".." in elements:
@@ -34,3 +39,29 @@ def path_below(path: str, root: str | None, node: str) -> str:
     if plain == MARKER:
         raise click.UsageError(f"{MARKER} is the mark of a node and no file; see: alpenhorn node init {node}")
     return plain
+
+
+class PathName(click.ParamType[str]):
+    """The name of a new acquisition, or of a new file in one, such as an import could have made."""
+
+    def __init__(self, name: str, length: int) -> None:
+        self.name = name
+        self.length = length
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        wrong = fault(text, self.length)
+        if wrong:
+            self.fail(f"the name {text[:80]!a} {wrong}", param, ctx)
+        try:
+            check_relative(text)
+        except UnsafePath as error:
+            self.fail(str(error), param, ctx)
+        wrong = unimportable(text, "file") if self.name == "acquisition" else unimportable("acq", text)
+        if wrong:
+            self.fail(f"the name {text[:80]!a} is refused: {wrong}", param, ctx)
+        return text
+
+
+NEW_ACQ = PathName("acquisition", ACQ_LENGTH)
+NEW_FILE = PathName("file", NAME_LENGTH)

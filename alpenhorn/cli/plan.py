@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 import click
 
-from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Column, Format, column, format_option, number, size
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
 from alpenhorn.reasons import code_in_json, code_of
 
 if TYPE_CHECKING:
-    from alpenhorn.coordinator.preview import Amount, Item, Line, Plan
+    from alpenhorn.coordinator.preview import Item, Plan
 
-HEADERS = ("work", "on", "from", "files", "size", "how")
-LEFT_HEADERS = ("work", "on", "from", "files", "size", "why not", "the first")
+# Of a Line.
+WORK_COLUMNS = (
+    column("work", "Work", "kind"),
+    column("node", "On"),
+    column("source", "From", lambda line: line.source or None, cell="source"),
+    column("planned"),
+    column("why", "Why"),
+    column("code", value=lambda line: code_in_json(line.why)),
+)
+# Of an Item.
+ITEM_COLUMNS = (
+    *(one.of("line") for one in WORK_COLUMNS),
+    column("path"),
+    column("size_b"),
+    column("request", value="request_id"),
+)
 
 
 @click.command()
@@ -23,7 +40,7 @@ LEFT_HEADERS = ("work", "on", "from", "files", "size", "why not", "the first")
 @jobs_option
 @mass_delete_option
 @click.option("--files", is_flag=True, help="List every file.")
-@json_option
+@format_option
 @pass_app
 @click.pass_context
 def plan(
@@ -34,11 +51,9 @@ def plan(
     jobs: int | None,
     allow_mass_delete: bool,
     files: bool,
-    as_json: bool,
+    form: Format,
 ) -> None:
-    """Show what a run would do now, and for everything pending that it would not, why.
-
-    Touches nothing.  Like things are shown on one line; --files lists each file.
+    """Nothing is changed.  Similar work is shown on one line; --files lists each file.
 
     \b
     Examples:
@@ -53,54 +68,47 @@ def plan(
         found = Plan()
         asked = Asked(nodes, only, allow_mass_delete=allow_mass_delete)
         planned = items(app.index, pool, app.config, asked, app.now, found)
-        if files and as_json:
-            from alpenhorn.cli import output
-
-            output.documents(map(_item_document, planned))
+        if files and form is not Format.TABLE:
+            columns.show(form, ITEM_COLUMNS, planned)
         else:
             for item in planned:
                 if files:
                     _show_item(item)
-    if as_json and not files:
-        _document(found)
-    elif not as_json:
+    if form is Format.TABLE:
         _show(found, files)
+    elif form is Format.CSV:
+        if not files:
+            columns.show(form, _line_columns(), found.lines.items())
+        for note in _notes(found):
+            output.note(note)
+    elif not files:
+        _document(found)
     ctx.exit(found.exit_status)
 
 
-def _item_document(item: Item) -> dict[str, Any]:
-    return _line(item.line) | {"path": item.path, "size_b": item.size_b, "request": item.request_id}
-
-
 def _show_item(item: Item) -> None:
-    from alpenhorn.cli import output
-
     line = item.line
     source = f" from {line.source}" if line.source else ""
     output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
 
 
-def _line(line: Line) -> dict[str, Any]:
-    return {
-        "work": line.kind,
-        "node": line.node,
-        "source": line.source or None,
-        "planned": line.planned,
-        "why": line.why,
-        "code": code_in_json(line.why),
-    }
+def _line_columns(why: str = "Why", example: str = "") -> tuple[Column, ...]:
+    """Of a Line and its Amount, with these headers."""
+    *work, reason, code = (one.of(itemgetter(0)) for one in WORK_COLUMNS)
+    return (
+        *work,
+        number("files", "Files", lambda pair: pair[1].files),
+        size("size_b", "Size", lambda pair: pair[1].bytes),
+        reason.headed(why),
+        code,
+        column("example", example, lambda pair: pair[1].example),
+    )
 
 
 def _document(plan: Plan) -> None:
-    from alpenhorn.cli import output
-
-    lines = [
-        _line(line) | {"files": amount.files, "size_b": amount.bytes, "example": amount.example}
-        for line, amount in plan.lines.items()
-    ]
     output.document(
         {
-            "lines": lines,
+            "lines": columns.documents(_line_columns(), plan.lines.items()),
             "left_out": plan.left_out,
             "left_out_codes": {node: code_in_json(why) for node, why in plan.left_out.items()},
             "faults": plan.faults,
@@ -112,20 +120,20 @@ def _document(plan: Plan) -> None:
 
 
 def _show(plan: Plan, listed: bool) -> None:
-    from alpenhorn.cli import output
-    from alpenhorn.coordinator.nodes import left_out_reason
-
-    def row(line: Line, amount: Amount) -> tuple[object, ...]:
-        return (line.kind, line.node, line.source, amount.files, output.size(amount.bytes), line.why)
-
-    planned = [row(line, amount) for line, amount in plan.lines.items() if line.planned]
-    left = [(*row(line, amount), amount.example) for line, amount in plan.lines.items() if not line.planned]
+    planned = [item for item in plan.lines.items() if item[0].planned]
+    left = [item for item in plan.lines.items() if not item[0].planned]
     if listed and (planned or left):
         click.echo()
-    output.table(HEADERS, planned, right=("files", "size"), empty="Nothing would be done now.")
+    columns.table(_line_columns("How"), planned, empty="Nothing would be done now.")
     if left:
         click.echo("\nPending, and not done now:\n")
-        output.table(LEFT_HEADERS, left, right=("files", "size"))
-    told: list[str] = [left_out_reason(name, why) for name, why in plan.left_out.items()]
-    told += [*plan.faults, *plan.notes]
+        columns.table(_line_columns("Why not", "The first"), left)
+    told = _notes(plan)
     output.lines(["", *told] if told else [])
+
+
+def _notes(plan: Plan) -> list[str]:
+    """Nodes that are left out, faults and notes."""
+    from alpenhorn.coordinator.nodes import left_out_reason
+
+    return [*(left_out_reason(name, why) for name, why in plan.left_out.items()), *plan.faults, *plan.notes]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from alpenhorn import __version__
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, format_option
 from alpenhorn.errors import DONE, FAILED, AlpenhornError
 from alpenhorn.reasons import code_in_json
 
@@ -16,15 +17,25 @@ if TYPE_CHECKING:
     from alpenhorn.extensions.points import Plugin
 
 
-@click.command()
-@json_option
-@pass_app
-def plugins(app: App, as_json: bool) -> int:
-    """Show what installed packages bring, and why what cannot be used cannot.
+COLUMNS = (
+    column("point", "Point"),
+    column("name", "Name"),
+    column("package", "Package"),
+    column("version", "Version"),
+    column("value", value=lambda one: one.value or None),
+    column("error", value=lambda one: one.error or None),
+    column("code", value=lambda one: code_in_json(one.error)),
+    column("", "State", cell=lambda one: one.error or ("loaded" if one.value else "built in")),
+)
 
-    Packages bring storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and tables of their own
-    in the index (alpenhorn.index). The storage classes that come with alpenhorn are shown as well. All of it is
-    loaded for that. Exits 1 when something cannot be used.
+
+@click.command()
+@format_option
+@pass_app
+def plugins(app: App, form: Format) -> int:
+    """Packages provide storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and tables of
+    their own in the index (alpenhorn.index).  The storage classes that come with alpenhorn are listed as
+    well.  All of them are loaded.  The exit status is 1 when something cannot be used.
 
     \b
     Example:
@@ -36,33 +47,12 @@ def plugins(app: App, as_json: bool) -> int:
     found = [Plugin(IO, name, "alpenhorn", __version__, "", built_in(name)) for name in BUILT_IN]
     found += _brought(app)
     found.sort(key=lambda one: (one.point, one.name, one.package))
-    if as_json:
-        output.document(
-            [
-                {
-                    "point": one.point,
-                    "name": one.name,
-                    "package": one.package,
-                    "version": one.version,
-                    "value": one.value or None,
-                    "error": one.error or None,
-                    "code": code_in_json(one.error),
-                }
-                for one in found
-            ]
-        )
-    else:
-        headers = ("Point", "Name", "Package", "Version", "State")
-        output.table(headers, ((one.point, one.name, one.package, one.version, _state(one)) for one in found))
+    columns.show(form, COLUMNS, found)
     return FAILED if any(one.error for one in found) else DONE
 
 
-def _state(one: Plugin) -> str:
-    return one.error or ("loaded" if one.value else "built in")
-
-
 def _brought(app: App) -> list[Plugin]:
-    """What packages bring; components as they are on the index, if it can be had."""
+    """Plugins of installed packages; components with their state on the index, if it can be opened."""
     from alpenhorn.coordinator import plugins as brought
     from alpenhorn.extensions.points import INDEX
     from alpenhorn.index import current
@@ -74,6 +64,6 @@ def _brought(app: App) -> list[Plugin]:
         index = app.open_index()
         current.require_current(index)
     except AlpenhornError as error:
-        output.note(f"whether the tables of packages are in the index was not looked at: {error}")
+        output.note(f"the tables of packages were not checked: {error}")
         return found
     return [brought.on_index(index, one) for one in found]

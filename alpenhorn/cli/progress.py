@@ -1,8 +1,9 @@
-"""The live display of a run on a terminal: the whole, and what each worker is doing."""
+"""The live display of a run on a terminal: totals, and the work of each worker."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -20,7 +21,7 @@ INTERVAL = 0.25  # seconds
 FIRST_AFTER = 0.5  # a run that is over sooner shows nothing but its summary
 
 
-class Progress:
+class RunDisplay:
     """A watcher of a run; as a context manager it leaves the terminal as it was.
 
     It is drawn when the run calls `show`, not by a thread: a thread must not exist when a worker is forked.
@@ -32,26 +33,31 @@ class Progress:
         self._live = Live(console=Console(), auto_refresh=False, transient=True)
         self._started = time.monotonic()
         self._shown = False
+        self._gone = False
         self._next = self._started + FIRST_AFTER
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> RunDisplay:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._shown:
-            self._live.stop()
+            with suppress(OSError):  # the terminal was closed; what is told next says so
+                self._live.stop()
 
     def show(self, report: Report, activity: list[Activity]) -> None:
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next or self._gone:
             return
         self._next = now + INTERVAL
-        if not self._shown:
-            self._live.start()
-            self._shown = True
-        self._live.update(self._drawn(report, activity, now - self._started), refresh=True)
+        try:
+            if not self._shown:
+                self._shown = True
+                self._live.start()
+            self._live.update(self._drawn(report, activity, now - self._started), refresh=True)
+        except OSError:  # the terminal was closed, which must not end the run
+            self._gone = True
 
     def _drawn(self, report: Report, activity: list[Activity], seconds: float) -> Table:
         files = report.finished[0] + sum(worker.files for worker in activity)

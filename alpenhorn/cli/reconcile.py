@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import Column, column, flag, number
 from alpenhorn.cli.runs import heard, jobs_option, node_option, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.reasons import code_in_json, code_of
@@ -30,6 +32,23 @@ NAMES = {
     "unread": "unreadable",
     "other": "other node",
 }
+
+
+def _findings(kind: str, header: str) -> Column:
+    return number("", header, cell=lambda one: one.kept[kind].count)
+
+
+# Of a node that was compared.
+COLUMNS = (
+    column("", "Node", "node.name"),
+    number("", "Copies", "looked"),
+    _findings("missing", "Missing"),
+    _findings("differing", "Differ"),
+    _findings("back", "Back"),
+    _findings("dark", "Unknown"),
+    _findings("unread", "Unreadable"),
+    flag("", "Reconciled", "complete"),
+)
 
 
 @click.command()
@@ -64,15 +83,13 @@ def reconcile(
     jobs: int | None,
     as_json: bool,
 ) -> None:
-    """Compare the index with the disks of this host, both ways, and set right what differs.
+    """Run this on each host after restoring the index from a backup.  It checks that each good copy is on the
+    disk, has the right length, and was not modified after its last verification.  Copies that are missing or
+    differ become suspect, and the next run checks them; so do copies that are recorded as gone and are
+    present again.  Files that are not in the index are only listed.
 
-    Run this on each host after restoring the index from a backup.  It checks that each good copy is on the disk, has
-    the right length, and was not modified after its last verification.  Copies that are missing or differ become
-    suspect, and the next run checks them; so do copies that are recorded as gone and are back.  Files that the index
-    does not know are only listed.
-
-    Files are read only with --read.  A node whose copies were all compared is trusted again.  The exit status is 0
-    when index and disks agree, and 1 when anything was found or could not be compared.
+    Files are read only with --read.  A node whose copies were all compared is trusted again.  The exit status
+    is 0 when index and disks agree, and 1 when anything was found or could not be compared.
 
     \b
     Examples:
@@ -91,9 +108,9 @@ def reconcile(
         shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
         with StopRequest(pool.wakeup) as stopping:
             if shown:
-                from alpenhorn.cli.progress import Progress
+                from alpenhorn.cli.progress import RunDisplay
 
-                with Progress() as progress:
+                with RunDisplay() as progress:
                     report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)
             else:
                 report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
@@ -115,31 +132,17 @@ def reconcile(
 
 
 def _summary(report: Report, app: App) -> None:
-    from alpenhorn.cli import output
-
-    rows = [
-        (
-            one.node.name,
-            one.looked,
-            *(one.kept[kind].count for kind in ("missing", "differing", "back", "dark", "unread")),
-            output.yes_no(one.complete),
-        )
-        for one in report.compared
-    ]
-    headers = ("node", "copies", "missing", "differ", "back", "unknown", "unreadable", "reconciled")
-    if rows:
-        output.table(headers, rows, right=headers[1:-1])
+    if report.compared:
+        columns.table(COLUMNS, report.compared)
     elif not report.left_out and not report.warnings:
         output.line(f"No active node on host {app.host}.")
     examples = [line for one in report.compared for line in _examples(one)]
-    if rows and examples:
+    if report.compared and examples:
         output.line("")
     output.lines(examples)
 
 
 def _examples(one: Compared) -> Iterator[str]:
-    from alpenhorn.cli import output
-
     for kind, kept in one.kept.items():
         for finding in islice(kept, EXAMPLES):
             yield f"{NAMES[kind]}: {one.node.name}: {finding.path}{_detail(finding)}"
@@ -151,8 +154,6 @@ def _examples(one: Compared) -> Iterator[str]:
 
 
 def _detail(finding: Finding) -> str:
-    from alpenhorn.cli import output
-
     details = []
     if finding.what and finding.what != "file":
         details.append(finding.what)
@@ -166,8 +167,6 @@ def _detail(finding: Finding) -> str:
 
 
 def _still_waiting(waiting: list[dict[str, Any]], restored: str, host: str) -> None:
-    from alpenhorn.cli import output
-
     for one in waiting:
         where = "this host" if one["host"] == host else f"host {one['host'] or '(none)'}"
         inactive = "" if one["active"] else ", once it is active"
@@ -178,11 +177,9 @@ def _still_waiting(waiting: list[dict[str, Any]], restored: str, host: str) -> N
 
 def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> None:
     """One JSON document, written piece by piece: the findings may be more than fit into memory."""
-    from alpenhorn.cli import output
-
     click.echo('{"nodes": [', nl=False)
-    for number, one in enumerate(report.compared):
-        click.echo(",\n " if number else "\n ", nl=False)
+    for at, one in enumerate(report.compared):
+        click.echo(",\n " if at else "\n ", nl=False)
         head = {
             "node": one.node.name,
             "root": one.node.root,
@@ -216,8 +213,6 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
 
 
 def _array(kind: str, kept: StoredFindings) -> None:
-    from alpenhorn.cli import output
-
     separator = ""
     findings = (output.as_json(_shaped(kind, finding)) for finding in kept)
     while piece := list(islice(findings, 500)):

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import click
 
-from alpenhorn.cli import output
+from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import Column, column, number, size
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import at_most_one, confirm
 from alpenhorn.edits.requests import create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
-from alpenhorn.plan.repair import RepairPlanner, Repairs
+from alpenhorn.plan.repair import Amount, RepairPlanner, Repairs
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
 from alpenhorn.scan.topology import Topology
 
 PAGE = 2000
+AMOUNT_COLUMNS = (number("files", "Files"), size("size_b", "Size", "bytes"))
 
 
 @click.command()
 @click.option(
     "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only copies on NODE; may be repeated."
 )
-@click.option("--check", is_flag=True, help="Only tell what would be done.")
+@click.option("--check", is_flag=True, help="Only show what would be done.")
 @click.option("--force", is_flag=True, help="Do not ask.")
 @json_option
 @pass_app
@@ -33,13 +37,10 @@ PAGE = 2000
 def repair(
     ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, as_json: bool
 ) -> None:
-    """Request a good copy for every one that is corrupt or missing.
-
-    Each is requested from the best good copy that can be read, into the group of its node; the next run there
-    brings it.  A corrupt copy stays in place until what replaces it has been verified.  What cannot be mended is
-    told with the reason, and makes the exit status 1; what is requested already does not.  In JSON: {"requests":
-    [{"node", "source", "files", "size_b", "example"}], "left": [{"node", "why", "under_way", "files", "size_b",
-    "example", "request"}], "requested": null or how many}.
+    """Each file is requested from the best good copy that can be read, into the group of its node; the next run
+    there pulls it.  A corrupt copy stays in place until its replacement has been verified.  Copies that
+    cannot be repaired are listed with the reason, and make the exit status 1, unless a request is already
+    pending.
 
     \b
     Examples:
@@ -85,64 +86,49 @@ def _request(app: App, topology: Topology, repairs: Repairs) -> int:
     )
 
 
-def _show(topology: Topology, repairs: Repairs) -> None:
+def _requests(topology: Topology) -> tuple[Column, ...]:
+    """Of the ids of a source and a node, and the amount requested from one for the other."""
     nodes = topology.nodes
+    return (
+        column("node", "Node", lambda pair: nodes[pair[0][1]].name),
+        column("source", "From", lambda pair: nodes[pair[0][0]].name),
+        *(one.of(itemgetter(1)) for one in AMOUNT_COLUMNS),
+        column("example", value=lambda pair: pair[1].example),
+    )
+
+
+def _left(topology: Topology) -> tuple[Column, ...]:
+    """Of the id of a node, the reason, whether a request is pending; and the amount."""
+
+    def example(amount: Amount) -> str:
+        return f"{amount.example} (request {amount.request})" if amount.request else amount.example
+
+    return (
+        column("node", "Node", lambda pair: topology.nodes[pair[0][0]].name),
+        *(one.of(itemgetter(1)) for one in AMOUNT_COLUMNS),
+        column("why", "Why not", lambda pair: pair[0][1]),
+        column("code", value=lambda pair: code_in_json(pair[0][1])),
+        column("under_way", value=lambda pair: pair[0][2]),
+        column("example", "The first", lambda pair: pair[1].example, cell=lambda pair: example(pair[1])),
+        column("request", value=lambda pair: pair[1].request or None),
+    )
+
+
+def _show(topology: Topology, repairs: Repairs) -> None:
     if repairs.wanted:
-        output.table(
-            ("Node", "From", "Files", "Size"),
-            [
-                (nodes[node].name, nodes[source].name, amount.files, output.size(amount.bytes))
-                for (source, node), amount in repairs.wanted.items()
-            ],
-            right=("Files", "Size"),
-        )
+        columns.table(_requests(topology), repairs.wanted.items())
     elif not repairs.left:
-        output.line("Nothing to mend: no copy is corrupt or missing.")
+        output.line("No corrupt or missing copies.")
     if repairs.left:
         output.heading("Not requested:")
-        output.table(
-            ("Node", "Files", "Size", "Why not", "The first"),
-            [
-                (
-                    nodes[node].name,
-                    amount.files,
-                    output.size(amount.bytes),
-                    why,
-                    f"{amount.example} (request {amount.request})" if amount.request else amount.example,
-                )
-                for (node, why, _), amount in repairs.left.items()
-            ],
-            right=("Files", "Size"),
-        )
+        columns.table(_left(topology), repairs.left.items())
 
 
 def _document(topology: Topology, repairs: Repairs, requested: int | None) -> None:
-    nodes = topology.nodes
     output.document(
         {
-            "requests": [
-                {
-                    "node": nodes[node].name,
-                    "source": nodes[source].name,
-                    "files": amount.files,
-                    "size_b": amount.bytes,
-                    "example": amount.example,
-                }
-                for (source, node), amount in repairs.wanted.items()
-            ],
-            "left": [
-                {
-                    "node": nodes[node].name,
-                    "why": why,
-                    "code": code_in_json(why),
-                    "under_way": under_way,
-                    "files": amount.files,
-                    "size_b": amount.bytes,
-                    "example": amount.example,
-                    "request": amount.request or None,
-                }
-                for (node, why, under_way), amount in repairs.left.items()
-            ],
+            "requests": columns.documents(_requests(topology), repairs.wanted.items()),
+            "left": columns.documents(_left(topology), repairs.left.items()),
             "requested": requested,
         }
     )

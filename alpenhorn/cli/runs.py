@@ -1,4 +1,4 @@
-"""What the commands that run or plan work share: their options, and the pool of workers."""
+"""Options and the pool of workers of the commands that run or plan work."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import NODE
+from alpenhorn.config import MOST_JOBS
 from alpenhorn.kinds import NAMES
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ only_option = click.option(
     metavar="KIND",
     type=click.Choice(NAMES),
     multiple=True,
-    help="Only import, check, delete, pull or tape (ask back, leave to tape); may be repeated.",
+    help="Only import, check, delete, pull or tape (recall copies, or leave them to tape); may be repeated.",
 )
 mass_delete_option = click.option(
     "--allow-mass-delete",
     is_flag=True,
-    help="Delete what is released even if it is a great part of a node (see delete_limit).",
+    help="Delete released copies even if they are a large part of a node (see delete_limit).",
 )
 jobs_option = click.option(
-    "--jobs", metavar="J", type=click.IntRange(1, 1000), help="So many worker processes."
+    "--jobs", metavar="J", type=click.IntRange(1, MOST_JOBS), help="Number of worker processes."
 )
 
 
@@ -41,7 +42,7 @@ jobs_option = click.option(
 def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Pool]:
     """The pool, made before the index is opened, since a connection must never cross a fork.
 
-    `for_run`: when it cannot be made, that is written down as a run that failed.
+    `for_run`: if it cannot be created, a failed run is recorded.
     """
     from alpenhorn import logs
     from alpenhorn.workers.pool import Pool
@@ -70,7 +71,7 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
 
 @contextmanager
 def heard(app: App, report: Report) -> Iterator[None]:
-    """Around what tells of a run: where it cannot be printed the run's row says so, as the exit status does."""
+    """A context for printing a run's report: if printing fails, the run's row records it, as the exit status does."""
     try:
         yield
         sys.stdout.flush()

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.node_tables import gib_bytes
-from alpenhorn.cli.run_rows import run_document
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Column, Format, column, flag, format_option, number, size
+from alpenhorn.cli.run_columns import run_document
+from alpenhorn.cli.storage_columns import gib_bytes
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE
 from alpenhorn.index.times import naive
@@ -32,20 +33,18 @@ NOT_WELL = {
 
 
 class Attention(NamedTuple):
-    """Something that a human should look at, and the command to begin with."""
+    """A problem that needs attention, and the first command to run."""
 
     what: Reason
     command: str
 
 
 @click.command()
-@json_option
+@format_option
 @pass_app
-def status(app: App, as_json: bool) -> None:
-    """Show every node on one screen, what needs attention first.
-
-    For each node: how full it is, what waits to be copied to its group (in) and from it (out), import
-    requests, copies that are not well, and the last run that worked on it.
+def status(app: App, form: Format) -> None:
+    """For each node: how full it is, files waiting to be copied to its group (in) and from it (out), import
+    requests, copies that are not good, and the last run that worked on it.  What needs attention comes first.
 
     \b
     Example:
@@ -54,7 +53,10 @@ def status(app: App, as_json: bool) -> None:
     found = scan.status(app.index)
     states = run_states(found.runs, app.host)
     attention = list(_attention(found, states, app.config.database.backup_within))
-    if as_json:
+    if form is Format.CSV:
+        columns.show(form, _columns(states), found.nodes)
+        return
+    if form is Format.JSON:
         output.document(
             {
                 "attention": [
@@ -63,7 +65,7 @@ def status(app: App, as_json: bool) -> None:
                 ],
                 "conditions": [_condition_document(host, one) for host, one in found.conditions],
                 "backup": found.backups.newest and found.backups.newest._asdict(),
-                "nodes": [_document(node, states) for node in found.nodes],
+                "nodes": columns.documents(_columns(states), found.nodes),
             }
         )
         return
@@ -75,11 +77,7 @@ def status(app: App, as_json: bool) -> None:
         for one in attention:
             output.line(f"  {one.what}; see: {one.command}")
         output.line("")
-    output.table(
-        ("Node", "Group", "Host", "Active", "Full", "Free", "In", "Out", "Imports", "Not well", "Last run"),
-        (_cells(node, states) for node in found.nodes),
-        right=("Full", "Free", "In", "Out", "Imports"),
-    )
+    columns.table(_columns(states), found.nodes)
 
 
 def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: float) -> Iterator[Attention]:
@@ -135,7 +133,7 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
 
 
 def _conditions(found: Status) -> Iterator[Attention]:
-    """What is not told of already, by the media or by the last run."""
+    """Conditions that neither the media nor the last run have reported already."""
     wrong = {one.name for one in found.media if one.wrong is not None}
     for host, one in found.conditions:
         if one.code == Code.RUN_NO_NODE or (
@@ -160,7 +158,7 @@ def _condition_document(host: str, one: Condition) -> dict[str, object]:
 
 
 def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]:
-    """The last run of each host of which it is known how it ended, where that was badly."""
+    """The last run with a known ending of each host, if it failed."""
     told: set[str] = set()
     for run in found.runs:
         if run.host not in found.hosts or run.host in told:
@@ -217,30 +215,40 @@ def _node_attention(status: NodeStatus) -> Iterator[Attention]:
         yield Attention(why, f"alpenhorn node show {node.name}")
 
 
-def _cells(status: NodeStatus, states: Mapping[int, RunState]) -> tuple[object, ...]:
-    node = status.node
-    wrong = ", ".join(
-        f"{copies} {word}"
-        for copies, word in (
-            (status.corrupt, "corrupt"),
-            (status.missing, "missing"),
-            (status.suspect, "suspect"),
-        )
-        if copies
-    )
+def _columns(states: Mapping[int, RunState]) -> tuple[Column, ...]:
+    """Of a NodeStatus; `states`: of the last runs, by their ids."""
+
+    def last_run(status: NodeStatus) -> dict[str, object] | None:
+        run = status.last_run
+        return None if run is None else run_document(run, states[run.id])
+
     return (
-        node.name,
-        node.group,
-        node.host,
-        output.yes_no(node.active),
-        output.percent(status.full),
-        output.size(gib_bytes(node.avail_gb)),
-        _work(status.incoming),
-        _work(status.outgoing),
-        status.imports or "-",
-        wrong or "-",
-        _run(status.last_run, states),
+        column("name", "Node", "node.name"),
+        column("group", "Group", "node.group"),
+        column("host", "Host", "node.host"),
+        flag("active", "Active", "node.active"),
+        number("full", "Full", shown=output.percent),
+        size("avail_b", "Free", lambda status: gib_bytes(status.node.avail_gb)),
+        column("avail_checked", value="node.avail_gb_last_checked"),
+        number("", "In", cell=lambda status: _work(status.incoming)),
+        column("in.files", value=lambda status: status.incoming[0]),
+        column("in.size_b", value=lambda status: status.incoming[1]),
+        number("", "Out", cell=lambda status: _work(status.outgoing)),
+        column("out.files", value=lambda status: status.outgoing[0]),
+        column("out.size_b", value=lambda status: status.outgoing[1]),
+        number("imports", "Imports", cell=lambda status: status.imports or "-"),
+        column("", "Not well", cell=_bad_copies),
+        column("corrupt"),
+        column("missing"),
+        column("suspect"),
+        column("mendable"),
+        column("last_run", "Last run", last_run, cell=lambda status: _run(status.last_run, states)),
     )
+
+
+def _bad_copies(status: NodeStatus) -> str:
+    counts = ((status.corrupt, "corrupt"), (status.missing, "missing"), (status.suspect, "suspect"))
+    return ", ".join(f"{copies} {word}" for copies, word in counts if copies) or "-"
 
 
 def _work(work: tuple[int, int]) -> str:
@@ -259,24 +267,3 @@ def _run(run: RunRow | None, states: Mapping[int, RunState]) -> str:
 
 def _minute(moment: datetime | None) -> str:
     return output.time(moment)[:16]  # without the seconds
-
-
-def _document(status: NodeStatus, states: Mapping[int, RunState]) -> dict[str, object]:
-    node, run = status.node, status.last_run
-    return {
-        "name": node.name,
-        "group": node.group,
-        "host": node.host,
-        "active": node.active,
-        "full": status.full,
-        "avail_b": gib_bytes(node.avail_gb),
-        "avail_checked": node.avail_gb_last_checked,
-        "in": {"files": status.incoming[0], "size_b": status.incoming[1]},
-        "out": {"files": status.outgoing[0], "size_b": status.outgoing[1]},
-        "imports": status.imports,
-        "corrupt": status.corrupt,
-        "missing": status.missing,
-        "suspect": status.suspect,
-        "mendable": status.mendable,
-        "last_run": None if run is None else run_document(run, states[run.id]),
-    }

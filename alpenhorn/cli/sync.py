@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
     from alpenhorn.reasons import Reason
 
-MOST_LINES = 30  # of things to tell; cron mails them all
+MOST_LINES = 30  # of notes and failures; cron mails them all
 
 
 @click.command()
@@ -27,7 +27,7 @@ MOST_LINES = 30  # of things to tell; cron mails them all
 @only_option
 @jobs_option
 @click.option(
-    "--time-limit", metavar="T", type=Duration(), help="Start nothing new after that long, such as 50m."
+    "--time-limit", metavar="T", type=Duration(), help="Start no new work after this time, such as 50m."
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; the same as `alpenhorn plan`.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
@@ -35,7 +35,7 @@ MOST_LINES = 30  # of things to tell; cron mails them all
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Record what is missing or unreadable even if it is a great part of a node.",
+    help="Record missing and unreadable copies even if they are a large part of a node.",
 )
 @pass_app
 @click.pass_context
@@ -51,15 +51,13 @@ def sync(
     allow_mass_delete: bool,
     accept_loss: bool,
 ) -> None:
-    """Do what is to be done on this host, and exit.
-
-    New files and files asked for are imported, suspect copies and those whose turn has come are read, released
-    copies are deleted where that is safe, and requested files are pulled to the active nodes of this host, in
+    """New and requested files are imported, suspect copies and those due for a check are read, released copies
+    are deleted where that is safe, and requested files are pulled to the active nodes of this host, in
     rounds, until nothing more can be done now.  Only one run works on a node at a time.
 
-    On a terminal the progress is shown, and a summary at the end.  Without one, as from cron, nothing is
-    printed unless something failed or needs attention; what lasts is told when it begins or changes, once a day, and
-    when it is over.  Ctrl-C stops cleanly; a second one at once.
+    On a terminal the progress is shown, and a summary at the end.  Otherwise, as from cron, nothing is
+    printed unless something failed or needs attention; a lasting problem is reported when it begins or
+    changes, once a day, and when it is over.  Ctrl-C stops cleanly; a second one at once.
 
     \b
     Examples:
@@ -93,9 +91,9 @@ def sync(
         started = time.monotonic()
         with StopRequest(pool.wakeup) as stopping, _without_mail(ctx, nodes, shown or app.verbosity > 0):
             if shown:
-                from alpenhorn.cli.progress import Progress
+                from alpenhorn.cli.progress import RunDisplay
 
-                with Progress() as progress:
+                with RunDisplay() as progress:
                     report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
             else:
                 report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
@@ -109,7 +107,7 @@ def sync(
 
 @contextmanager
 def _without_mail(ctx: click.Context, nodes: Sequence[str], told: bool) -> Iterator[None]:
-    """Let a run that finds all nodes taken end without a word: cron would send a mail each time that runs overlap."""
+    """Print nothing if another run holds all nodes: cron would send a mail each time that runs overlap."""
     try:
         yield
     except Busy as busy:
@@ -150,7 +148,7 @@ def _later(report: Report) -> None:
 
 
 def attention(report: Report) -> None:
-    """Tell what failed, and what somebody should know."""
+    """Print what failed, and what needs attention."""
     report.failures.merge(report.waiting)
     lines: list[tuple[Reason, bool]] = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]

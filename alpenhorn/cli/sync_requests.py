@@ -1,4 +1,4 @@
-"""`alpenhorn node sync` and `alpenhorn group sync`: many files requested, or their requests cancelled.
+"""Request many files or cancel requests, for `alpenhorn node sync` and `alpenhorn group sync`.
 
 The two are one command with its arguments the other way round.
 """
@@ -6,35 +6,23 @@ The two are one command with its arguments the other way round.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
-from alpenhorn.cli import output
-from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.complete import GROUP, NODE
-from alpenhorn.cli.options import (
-    Command,
-    acq_option,
-    at_most_one,
-    check_option,
-    confirm,
-    counted,
-    file_list_option,
-    force_option,
-    listed,
-    propose,
-    total_size,
-)
-from alpenhorn.cli.waiting import in_pieces
+from alpenhorn.cli import bulk, output
+from alpenhorn.cli.app import App, CommandFunction
+from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
+from alpenhorn.cli.complete import GROUP
+from alpenhorn.cli.options import acq_option, at_most_one
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.scan import names, sync_candidates
 from alpenhorn.scan.names import Named
 from alpenhorn.scan.sync_candidates import Part, Selection
 
 
-class Wish(NamedTuple):
-    """What was given beside node and group; named as the parameters of `sync_options`."""
+class SyncOptions(NamedTuple):
+    """The options of `sync_options`, as given."""
 
     acqs: Sequence[str]
     all_: bool
@@ -47,7 +35,7 @@ class Wish(NamedTuple):
     targets: Sequence[str]
 
 
-def sync_options(command: Command) -> Command:
+def sync_options(command: CommandFunction) -> CommandFunction:
     for decorate in (
         click.option(
             "--target",
@@ -59,12 +47,10 @@ def sync_options(command: Command) -> Command:
         ),
         click.option("--show-files", is_flag=True, help="List the files concerned."),
         click.option("--show-acqs", is_flag=True, help="List the acquisitions concerned."),
-        force_option,
-        file_list_option,
-        check_option,
+        bulk_options,
         click.option("-x", "--cancel", is_flag=True, help="Cancel pending requests."),
         click.option(
-            "-a", "--all", "all_", is_flag=True, help="With --cancel: whatever is at the other end."
+            "-a", "--all", "all_", is_flag=True, help="With --cancel: from any node, or into any group."
         ),
         acq_option,
     ):
@@ -72,74 +58,10 @@ def sync_options(command: Command) -> Command:
     return command
 
 
-@click.command("sync")
-@click.argument("node_name", type=NODE, metavar="NODE")
-@click.argument("group_name", type=GROUP, metavar="GROUP", required=False)
-@sync_options
-@pass_app
-def node_sync(
-    app: App,
-    /,
-    node_name: str,
-    group_name: str | None,
-    **options: Any,
-) -> None:
-    """Request that the files of a node be copied into a group.
-
-    Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
-    pending requests from NODE into GROUP, or with --all into any group, are cancelled instead.  A path in a
-    file list may also be one below the node's root.
-
-    \b
-    Examples:
-      alpenhorn node sync field1 offsite
-      alpenhorn node sync field1 offsite --acq 20260722T000000Z_pilot --check
-      alpenhorn node sync field1 --cancel --all
-    """
-    wish = Wish(**options)
-    if group_name is None and not wish.all_:
-        raise click.UsageError("give a GROUP, or --all with --cancel")
-    if group_name is not None and wish.all_:
-        raise click.UsageError("--all cannot be used with a GROUP")
-    _sync(app, node_name, group_name, wish)
-
-
-@click.command("sync")
-@click.argument("group_name", type=GROUP, metavar="GROUP")
-@click.argument("node_name", type=NODE, metavar="NODE", required=False)
-@sync_options
-@pass_app
-def group_sync(
-    app: App,
-    /,
-    group_name: str,
-    node_name: str | None,
-    **options: Any,
-) -> None:
-    """Request that a group get the files of a node.
-
-    Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
-    pending requests from NODE, or with --all from any node, into GROUP are cancelled instead.  A path in a
-    file list may also be one below the node's root.
-
-    \b
-    Examples:
-      alpenhorn group sync offsite field1
-      alpenhorn group sync offsite field1 --file-list wanted.txt --force
-      alpenhorn group sync offsite --cancel --all
-    """
-    wish = Wish(**options)
-    if node_name is None and not wish.all_:
-        raise click.UsageError("give a NODE, or --all with --cancel")
-    if node_name is not None and wish.all_:
-        raise click.UsageError("--all cannot be used with a NODE")
-    _sync(app, node_name, group_name, wish)
-
-
-def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -> None:
-    at_most_one(check=wish.check, force=wish.force)
-    at_most_one(cancel=wish.cancel, target=wish.targets)
-    if wish.all_ and not wish.cancel:
+def request_or_cancel(app: App, node_name: str | None, group_name: str | None, given: SyncOptions) -> None:
+    at_most_one(check=given.check, force=given.force)
+    at_most_one(cancel=given.cancel, target=given.targets)
+    if given.all_ and not given.cancel:
         raise click.UsageError("--all is for use with --cancel")
     index = app.index
     node = None if node_name is None else names.node(index, node_name)
@@ -147,47 +69,48 @@ def _sync(app: App, node_name: str | None, group_name: str | None, wish: Wish) -
     selection = Selection(
         node=None if node is None else node.id,
         group=None if group is None else group.id,
-        acqs=tuple(acq.id for acq in names.acqs(index, wish.acqs)),
-        targets=tuple(target.id for target in names.groups(index, wish.targets)),
-        files=listed(app, wish.file_list, node),
+        acqs=tuple(acq.id for acq in names.acqs(index, given.acqs)),
+        targets=tuple(target.id for target in names.groups(index, given.targets)),
+        files=listed_files(app, given.file_list, node),
     )
-    way = _way(node, group)
-    if wish.cancel:
-        parts = sync_candidates.pending_requests(selection)
-        found = counted(app, f"pending requests {way}", parts, "r.id")
-        what = f"{output.count(found.total.files, 'pending request')} ({total_size(found.total)}) {way}"
-        verb, nothing = "cancel", f"No pending requests {way}."
-    else:
-        parts = sync_candidates.new_requests(selection)
-        found = counted(app, f"files to request {way}", parts, "c.id")
-        what = f"{output.count(found.total.files, 'file')} ({total_size(found.total)}) {way}"
-        verb, nothing = "request", f"Nothing to request {way}: every file is there, or requested already."
-    if not found.total.files:
-        output.line(nothing)
-        return
-    propose(verb, what, check=wish.check, force=wish.force)
-    _show(app, parts, wish.show_acqs, wish.show_files)
-    if wish.check:
-        return
-    confirm(f"{verb.capitalize()} {what}?", wish.force, stdin_taken=wish.file_list == "-")
-    if wish.cancel:
-        done = in_pieces(
-            app,
-            f"Cancelling {what}",
-            found.pieces,
-            lambda piece: edit_requests.cancel_selection(index, piece),
-        )
-        output.line(f"Cancelled {output.count(done, 'request')}.")
-    else:
-        assert node is not None and group is not None
-        source, into, now = node.id, group.id, app.stamp()
-        done = in_pieces(
-            app,
-            f"Requesting {what}",
-            found.pieces,
-            lambda piece: edit_requests.create(index, piece, source, into, now),
-        )
-        output.line(f"Requested {output.count(done, 'file')}.")
+    edit = (
+        _cancel(app, selection, _way(node, group))
+        if given.cancel
+        else _request(app, selection, _way(node, group))
+    )
+    bulk.run(app, edit, given, lambda found: _show(app, edit.parts, given.show_acqs, given.show_files))
+
+
+def _request(app: App, selection: Selection, way: str) -> BulkEdit:
+    source, into = selection.node, selection.group
+    assert source is not None and into is not None
+    return BulkEdit(
+        sync_candidates.new_requests(selection),
+        "c.id",
+        counting=f"files to request {way}",
+        nothing=f"Nothing to request {way}: every file is there, or requested already.",
+        verb="request",
+        doing="Requesting",
+        subject=lambda found: f"{output.count(found.files, 'file')} ({bulk.total_size(found)}) {way}",
+        change=lambda parts, stamp: edit_requests.create(app.index, parts, source, into, stamp),
+        done=lambda files: f"Requested {output.count(files, 'file')}.",
+    )
+
+
+def _cancel(app: App, selection: Selection, way: str) -> BulkEdit:
+    return BulkEdit(
+        sync_candidates.pending_requests(selection),
+        "r.id",
+        counting=f"pending requests {way}",
+        nothing=f"No pending requests {way}.",
+        verb="cancel",
+        doing="Cancelling",
+        subject=lambda found: (
+            f"{output.count(found.files, 'pending request')} ({bulk.total_size(found)}) {way}"
+        ),
+        change=lambda parts, _: edit_requests.cancel_selection(app.index, parts),
+        done=lambda requests: f"Cancelled {output.count(requests, 'request')}.",
+    )
 
 
 def _way(node: Named | None, group: Named | None) -> str:

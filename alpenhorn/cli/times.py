@@ -1,4 +1,4 @@
-"""Times and durations as they are written on a command line."""
+"""Times and durations as written on a command line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class Duration(click.ParamType[float]):
             return parse_duration(value if isinstance(value, int | float) else str(value))
         except ValueError:
             self.fail(
-                f"{value!r} is no duration: use a number of seconds, or for example 90s, 50m, 2h", param, ctx
+                f"{value!r} is not a duration; use a number of seconds, or for example 90s, 50m, 2h",
+                param,
+                ctx,
             )
 
 
-class When(click.ParamType["datetime | timedelta"]):
+class TimeOrDuration(click.ParamType["datetime | timedelta"]):
     """A moment, naive UTC, of an ISO 8601 date or date and time; or a duration from now on, such as `30d`."""
 
     name = "time"
@@ -46,7 +48,7 @@ class When(click.ParamType["datetime | timedelta"]):
             return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
         except (ValueError, OverflowError):
             self.fail(
-                f"{text[:40]!a} is no time: use a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
+                f"{text[:40]!a} is not a time; use a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
                 " duration such as 30d or 12h",
                 param,
                 ctx,

@@ -6,7 +6,7 @@ from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
-from alpenhorn.model.conditions import Condition
+from alpenhorn.model.conditions import IMPORTS, Condition
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan import conditions as scan
 
@@ -35,7 +35,11 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     )
     record.write(index, host, decided.written, decided.removed)
     # The nodes that are back are reported one by one.
-    report.over = [_over(one, now, report) for one in decided.over if one.code != Code.RUN_NO_NODE]
+    report.over = [
+        _over(one, now, report)
+        for one in decided.over
+        if one.code != Code.RUN_NO_NODE and not one.subject.startswith(IMPORTS)
+    ]
     if asked.unwatched:
         report.leave_out(met.keys() - decided.reported)
 

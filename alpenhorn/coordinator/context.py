@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator.report import Asked, Notes, Report
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
-from alpenhorn.model.links import Sums
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Kind, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record.media import wrong
 from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
+
+if TYPE_CHECKING:
+    from alpenhorn.model.links import Sums
 
 MOVED = Code.NODE_MOVED()
 
@@ -43,6 +44,8 @@ class CheckCounts:
 
     @property
     def sums(self) -> Sums:
+        from alpenhorn.model.links import Sums  # of no use to a run that looks at nothing
+
         return Sums(self.copies, self.lost)
 
 
@@ -81,7 +84,6 @@ class WholeRun:
         self.unreached: set[int] = set()
 
 
-@dataclass(eq=False, repr=False)  # unused, and generating them slows down every start
 class Context:
     """The state of one round.
 
@@ -94,24 +96,44 @@ class Context:
     the disk, since reading a file that leaves would wait for the tape.
     """
 
-    index: Index
-    config: Config
-    asked: Asked
-    run: Run
-    clock: Callable[[], datetime.datetime]
-    topology: Topology
-    ios: dict[int, Node]
-    groups: dict[int, Group]
-    space: Space
-    planner: PullPlanner
-    report: Report
-    limits: Limits
-    free_b: dict[int, int | None]
-    whole: WholeRun
-    withdraw: Callable[[Callable[[Task], bool]], None]
-    deleting: set[tuple[int, int]] = field(default_factory=set)
-    in_use: set[tuple[int, int]] = field(default_factory=set)
-    changed: bool = False
+    # No dataclass: the decorator and its module would take 2 % of an idle run.
+    def __init__(
+        self,
+        *,
+        index: Index,
+        config: Config,
+        asked: Asked,
+        run: Run,
+        clock: Callable[[], datetime.datetime],
+        topology: Topology,
+        ios: dict[int, Node],
+        groups: dict[int, Group],
+        space: Space,
+        planner: PullPlanner,
+        report: Report,
+        limits: Limits,
+        free_b: dict[int, int | None],
+        whole: WholeRun,
+        withdraw: Callable[[Callable[[Task], bool]], None],
+    ) -> None:
+        self.index = index
+        self.config = config
+        self.asked = asked
+        self.run = run
+        self.clock = clock
+        self.topology = topology
+        self.ios = ios
+        self.groups = groups
+        self.space = space
+        self.planner = planner
+        self.report = report
+        self.limits = limits
+        self.free_b = free_b
+        self.whole = whole
+        self.withdraw = withdraw
+        self.deleting: set[tuple[int, int]] = set()
+        self.in_use: set[tuple[int, int]] = set()
+        self.changed = False
 
     @property
     def gone(self) -> dict[int, Reason]:

@@ -15,10 +15,10 @@ from alpenhorn.fs.identity import PATH, new_id, new_word
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
-from alpenhorn.model.nodes import Identity, IdentityJob, NodeFact
+from alpenhorn.model.nodes import MARKER, Identity, IdentityJob, NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
-from alpenhorn.reasons import Code, Reason, Why, within
+from alpenhorn.reasons import Code, Reason, Why, code_of, within
 from alpenhorn.record import media as record
 from alpenhorn.record.run import Run, not_ended
 from alpenhorn.scan import media as scan
@@ -46,6 +46,10 @@ def reject_foreign(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan
         known = known._replace(identity=record.ensure_identity(index, new_id()))
     for node in here:
         answer = found.answers[node.id]
+        if code_of(answer.error) is Code.ROOT_NOT_MARKED and known.knows(node.id):
+            # Not the advice to initialise a node that is only unplugged.
+            why = Code.ROOT_NOT_MOUNTED(root=node.root, marker=MARKER, node=node.name)
+            found.answers[node.id] = answer._replace(error=why)
         if answer.error or answer.identity is None:
             continue
         standing = judge(None, answer.identity, known.identity, known.others(node.id))

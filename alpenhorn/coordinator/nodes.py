@@ -249,10 +249,21 @@ def update_markers(
         _log.info("updated the marker of node %s, formerly %s", job.node.name, job.formerly)
 
 
+def _no_room() -> bool:
+    return False
+
+
 def lock(
-    nodes: Iterable[NodeFact], found: Nodes, asked: Asked, report: Report, stopping: Callable[[], bool]
+    nodes: Iterable[NodeFact],
+    found: Nodes,
+    asked: Asked,
+    report: Report,
+    stopping: Callable[[], bool],
+    make_room: Callable[[], bool] = _no_room,
 ) -> None:
     """Take the run lock of each node that answered; report those that another run holds.
+
+    If this user may start no more processes, `make_room` must end one; it returns False if it cannot.
 
     Raises Busy if another run holds all of them.
     """
@@ -260,7 +271,7 @@ def lock(
     wanted = [node for node in nodes if not found.answers[node.id].error]
     # A fixed order prevents deadlocks between runs that wait.
     wanted.sort(key=lambda node: node.id)
-    holders = _holders(wanted, asked, report)
+    holders = _holders(wanted, asked, report, make_room)
     for node in wanted:
         run_lock = holders.get(node.id)
         if run_lock is None:
@@ -300,7 +311,9 @@ def lock(
         )
 
 
-def _holders(nodes: Iterable[NodeFact], asked: Asked, report: Report) -> dict[int, LockHolder]:
+def _holders(
+    nodes: Iterable[NodeFact], asked: Asked, report: Report, make_room: Callable[[], bool]
+) -> dict[int, LockHolder]:
     """Return a process for each run lock, by node id.
 
     All take their locks in parallel, so that one that hangs delays no other; with --wait one after the other.
@@ -308,10 +321,13 @@ def _holders(nodes: Iterable[NodeFact], asked: Asked, report: Report) -> dict[in
     holders: dict[int, LockHolder] = {}
     for node in nodes:
         assert node.root is not None
-        try:
-            holders[node.id] = LockHolder(os.path.join(node.root, RUN_LOCK))
-        except StorageError as error:
-            leave_out(node, error.reason, report, asked)
+        while node.id not in holders:
+            try:
+                holders[node.id] = LockHolder(os.path.join(node.root, RUN_LOCK))
+            except StorageError as error:
+                if not make_room():
+                    leave_out(node, error.reason, report, asked)
+                    break
     if not asked.wait:
         for holder in holders.values():
             holder.ask()

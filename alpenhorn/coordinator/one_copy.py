@@ -14,7 +14,7 @@ from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Fate, Kind, Reporter, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.workers.pool import Pool
 
 

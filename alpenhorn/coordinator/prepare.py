@@ -52,7 +52,7 @@ def prepare(
     for node in targets:
         if error := found.answers[node.id].error:
             node_steps.leave_out(node, error, report, asked)
-    node_steps.lock(targets, found, asked, report, stopping)
+    node_steps.lock(targets, found, asked, report, stopping, pool.give_up_one)
     locked = [node for node in targets if node.id in found.locks]
     node_steps.update_markers(pool, former, locked, found, report)
     found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True)

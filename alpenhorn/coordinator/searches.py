@@ -9,6 +9,7 @@ from itertools import chain
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.naming import Listing, Naming
 from alpenhorn.index.charset import UNHELD
+from alpenhorn.model.conditions import IMPORTS
 from alpenhorn.model.imports import DetectJob, ImportFile, ImportJob, ImportResult
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
@@ -166,7 +167,7 @@ class Search(ABC):
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
             context.report.warnings.lasting(
-                headed(f"not imported from {node.name}", why), path, about(why, node.name)
+                headed(f"not imported from {node.name}", why), path, f"{IMPORTS}{about(why, node.name)}"
             )
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from alpenhorn.io.base import TapeNode
 from alpenhorn.kinds import WORK, load
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Kind, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
 from alpenhorn.record import claims
@@ -163,44 +162,64 @@ def _name_odd_rows(index: Index, report: Report) -> None:
 def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
     if session.report.stopped:
         return {}
-    answers = node_steps.probe(pool, session.found.ios, session.still_there(), tidy=False)
+    there = session.still_there()
+    if session.worked:
+        answers = node_steps.probe(pool, session.found.ios, there, tidy=False)
+    else:  # what was found a moment ago still holds
+        answers = {node.id: session.found.answers[node.id] for node in there}
     inode_notes.note(
         session.index, session.run, {node_id: one.free_files for node_id, one in answers.items()}
     )
     return {node_id: answer.free_b for node_id, answer in answers.items()}
 
 
-@dataclass(eq=False, repr=False)  # as in Context
 class _Session:
     """The rounds of one run."""
 
-    index: Index
-    pool: Pool
-    config: Config
-    asked: Asked
-    watcher: Watcher
-    clock: Callable[[], datetime.datetime]
-    stopping: Callable[[], bool]
-    report: Report
-    run: runs.Run
-    started: float
-    start: topologies.Topology
-    nodes: list[NodeFact]
-    found: node_steps.Nodes
-    judged: media.JudgedMedia = field(default_factory=media.JudgedMedia)
-    compare: list[NodeFact] = field(default_factory=list)
-    troubles: Troubles = field(default_factory=Troubles)
-    renewed: float = field(default_factory=time.monotonic)
-    renew_at: float = field(default_factory=lambda: time.monotonic() + RENEW_EVERY)
-    lease: float = LEASE
-    recording: bool = False
-    away: bool = False  # the index did not answer last time
-    looked: float = field(default_factory=time.monotonic)
-    whole: WholeRun = field(default_factory=WholeRun)
-    halted: bool = False
-    lists: dict[Kind, Worklist] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(  # no dataclass, as in Context
+        self,
+        index: Index,
+        pool: Pool,
+        config: Config,
+        asked: Asked,
+        watcher: Watcher,
+        clock: Callable[[], datetime.datetime],
+        stopping: Callable[[], bool],
+        report: Report,
+        run: runs.Run,
+        started: float,
+        start: topologies.Topology,
+        nodes: list[NodeFact],
+        found: node_steps.Nodes,
+        judged: media.JudgedMedia | None = None,
+        compare: Sequence[NodeFact] = (),
+        lease: float = LEASE,
+    ) -> None:
+        self.index = index
+        self.pool = pool
+        self.config = config
+        self.asked = asked
+        self.watcher = watcher
+        self.clock = clock
+        self.stopping = stopping
+        self.report = report
+        self.run = run
+        self.started = started
+        self.start = start
+        self.nodes = nodes
+        self.found = found
+        self.judged = media.JudgedMedia() if judged is None else judged
+        self.compare = compare
+        self.troubles = Troubles()
+        self.renewed = self.looked = time.monotonic()
+        self.renew_at = self.renewed + RENEW_EVERY
+        self.lease = lease
+        self.recording = False
+        self.away = False  # the index did not answer last time
+        self.whole = WholeRun()
+        self.halted = False
+        self.worked = False  # since the nodes were last probed
+        self.lists: dict[Kind, Worklist] = {}
         self.index.hold_on = self._keep_waiting
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
 
@@ -239,6 +258,7 @@ class _Session:
             if not context.changed or self.report.stopped:
                 break
             answers = node_steps.probe(self.pool, self.found.ios, self.still_there(), tidy=False)
+            self.worked = False
             for node_id, answer in answers.items():
                 self.found.answers[node_id] = answer
                 if answer.error:
@@ -257,6 +277,7 @@ class _Session:
         self.media.context = context
         tasks = self.media.adopt(context.node(node_id) for node_id in context.ios)
         for task in tasks:
+            self.worked = True
             self.pool.submit(task)
         if tasks:
             self._run_worklists(context, {}, self._may_go_on)
@@ -430,6 +451,7 @@ class _Session:
             self._planned(task.files, task.bytes)
             for ready in self.media.admit(task):
                 self.pool.submit(ready)
+        self.worked = self.worked or bool(tasks)
         return bool(tasks)
 
     def _list_of(self, task: Task) -> Worklist:

@@ -33,6 +33,7 @@ from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pool import Pool
 
 MOST_WORKERS = 32
+READ_ONLY = "is read-only"
 
 
 class Examination(NamedTuple):
@@ -168,7 +169,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: Known) -> Iterator[Fi
         return
     initialised_next = node.id in marks.initialised_next
     if seen.probe.uninitialised:
-        yield _unmarked(node, initialised_next)
+        yield _unmarked(node, initialised_next, media.knows(node.id))
         return
     if (node.id, seen.probe.owner) in marks.former_names:
         yield Finding(
@@ -188,7 +189,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: Known) -> Iterator[Fi
         yield Finding(
             Level.FAIL,
             Code.NODE_UNWRITABLE(node=node.name, why=seen.unwritable),
-            f"make the whole root writable for {user()}, or: alpenhorn node deactivate {node.name}",
+            _writable_again(seen.unwritable, node),
         )
     elif seen.locks:
         yield Finding(Level.FAIL, Code.NODE_WITHOUT_LOCKS(node=node.name, why=seen.locks))
@@ -205,12 +206,27 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: Known) -> Iterator[Fi
         yield Finding(Level.WARN, Code.NO_INODES(node=f"node {node.name}", left=seen.probe.free_files))
 
 
-def _unmarked(node: NodeFact, initialised_next: bool) -> Finding:
+def _writable_again(why: str, node: NodeFact) -> str:
+    how = (
+        "mount it writable"
+        if why.endswith(READ_ONLY)
+        else f"make all of it writable for {user()}, as whom runs work"
+    )
+    return f"{how}; or alpenhorn node deactivate {node.name}"
+
+
+def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
     if initialised_next:
         return Finding(
             Level.WARN,
             Code.ROOT_NOT_MARKED_YET(node=node.name, root=node.root),
             "alpenhorn sync",
+        )
+    if known:
+        return Finding(
+            Level.FAIL,
+            Code.ROOT_WITHOUT_MARKER(node=node.name, root=node.root, marker=MARKER),
+            f"mount its storage there; if another disk is to take its place: alpenhorn node init {node.name}",
         )
     return Finding(
         Level.FAIL,
@@ -266,7 +282,7 @@ def examine(task: Task, report: Reporter) -> Examination:
 
 def _unwritable(root: str) -> str:
     if os.statvfs(root).f_flag & os.ST_RDONLY:
-        return f"the file system of {root} is read-only"
+        return f"the file system of {root} {READ_ONLY}"
     private, run_lock = os.path.join(root, os.path.dirname(RUN_LOCK)), os.path.join(root, RUN_LOCK)
     for path in (root, private, run_lock, os.path.join(root, LOCK_NAME)):
         need = os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(path) else 0)

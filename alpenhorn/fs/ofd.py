@@ -34,7 +34,7 @@ _STOP_GRACE = 1.0
 _REOPENINGS = 100
 
 _NO_SUCH_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
 def exclusive(byte: int) -> bytes:
@@ -208,6 +208,8 @@ def byte_of(request: bytes) -> int:
 def _why_not_opened(path: str, root: str, error: OSError) -> Reason:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return Code.LOCK_FILE_WITHOUT_ROOT(root=root)
+    if error.errno == errno.EROFS:
+        return Code.LOCK_FILE_READ_ONLY(path=path, why=error.strerror)
     code = Code.LOCK_FILE_DENIED if error.errno in _DENIED else Code.LOCK_FILE_NOT_OPENED
     return code(path=path, why=error.strerror)
 

@@ -8,6 +8,7 @@ and for nobody else: whoever can open a lock file can hold its lock.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -54,6 +55,8 @@ def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
         except FileExistsError:
             pass
         except OSError as error:
+            if error.errno == errno.EROFS:
+                raise StorageError(Code.OWN_READ_ONLY(path=path, why=error.strerror)) from error
             raise StorageError(Code.OWN_NOT_MADE(path=path, why=error.strerror, root=root)) from error
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent)

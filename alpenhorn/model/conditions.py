@@ -4,6 +4,10 @@
 
 from typing import NamedTuple
 
+IMPORTS = "import from "
+"""Begins the subjects that are files which are not imported: a run that does not meet one may not have looked at its
+directory, in which nothing has changed."""
+
 Key = tuple[str, str]
 """Code of the reason, and the node, host or other thing that it is about."""
 

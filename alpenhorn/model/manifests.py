@@ -7,8 +7,6 @@ from typing import NamedTuple
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Reason, Why
 
-MANIFEST = ".alpenhorn/manifest.md5"
-
 
 class ManifestFile(NamedTuple):
     """A good copy; `path` is relative to the root, its first `acq` characters name the acquisition."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from alpenhorn.reasons import Why
 
 MARKER = "ALPENHORN_NODE"
+MANIFEST = ".alpenhorn/manifest.md5"
 
 
 GIB = 2**30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.deletions import DeleteFile, DeleteJob
@@ -12,6 +12,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFile, PullJob
 from alpenhorn.model.searches import SearchJob
 from alpenhorn.model.tasks import Kind, Task
+from alpenhorn.plan.limits import Limits
 from alpenhorn.transfer.methods import METHODS
 
 # Bytes; such a file, or one that takes JOB_SECONDS, has its own job, and is kept in part when interrupted.
@@ -30,26 +31,6 @@ T = TypeVar("T")
 def unlimited(source: NodeFact, node: NodeFact, method: Method) -> int:
     """Return 0, for no bandwidth limit."""
     return 0
-
-
-class Limits(NamedTuple):
-    """The deadlines of jobs, and the number of workers among which work is divided.
-
-    A deadline is `base` seconds, plus one second for each `bytes_per_second` bytes (0: no deadline), plus `per_file`
-    seconds for each file, since many small files take time by their number.  A job limited to `rate` bytes per second
-    gets twice the time needed at that rate in addition.
-    """
-
-    base: float
-    bytes_per_second: float
-    workers: int
-    per_file: float = 0.1
-
-    def deadline(self, files: int, size_b: int, rate: int = 0) -> float | None:
-        if self.bytes_per_second == 0:
-            return None
-        limited = 2 * size_b / rate if rate else 0.0
-        return self.base + size_b / self.bytes_per_second + self.per_file * (files - 1) + limited
 
 
 def split(

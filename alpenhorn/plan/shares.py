@@ -18,7 +18,7 @@ from typing import NamedTuple
 from alpenhorn.bwlimit import InForce
 from alpenhorn.model.pulls import PullJob
 from alpenhorn.model.tasks import Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 
 STREAMS = 4  # enough for a link whose latency keeps one connection below its rate
 LEAST_SHARE = 16 * 1024  # bytes per second; less makes a file take for ever

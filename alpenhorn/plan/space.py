@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.reasons import Code
 
 
-@dataclass(eq=False, repr=False)
 class _Room:
-    free_b: int | None
-    floor_b: float  # bytes that must stay free
-    total_b: int  # bytes of the files that the index has on the node
-    limit_b: float | None  # of total_b
-    reserve: Callable[[int], int]
-    reserved_b: int = 0
-    coming_b: int = 0
+    """The account of one node.
+
+    `floor_b`: bytes that must stay free; `total_b`: length of the files that the index has on the node; `limit_b`: the
+    limit of `total_b`.
+    """
+
+    def __init__(
+        self,
+        free_b: int | None,
+        floor_b: float,
+        total_b: int,
+        limit_b: float | None,
+        reserve: Callable[[int], int],
+        reserved_b: int,
+    ) -> None:
+        self.free_b = free_b
+        self.floor_b = floor_b
+        self.total_b = total_b
+        self.limit_b = limit_b
+        self.reserve = reserve
+        self.reserved_b = reserved_b
+        self.coming_b = 0
 
 
 class Space:
@@ -40,9 +53,7 @@ class Space:
         returns the bytes to reserve for a file of a length.
         """
         limit = None if node.max_total_gb is None else node.max_total_gb * GIB
-        self._rooms[node.id] = _Room(
-            free_b, node.min_avail_gb * GIB, total_b, limit, reserve, reserved_b=claimed_b
-        )
+        self._rooms[node.id] = _Room(free_b, node.min_avail_gb * GIB, total_b, limit, reserve, claimed_b)
 
     def obstacle(self, node_id: int, size_b: int) -> Code | None:
         """Return why a file of that length does not fit, None if it does."""

@@ -42,6 +42,11 @@ class Known(NamedTuple):
     restored: str = ""
     pruned: int = 0
 
+    def knows(self, node_id: int) -> bool:
+        """Whether a run has found the node right before."""
+        fact = self.media.get(node_id)
+        return fact is not None and fact.medium is not None
+
     def others(self, node_id: int) -> dict[str, str]:
         """The media of all nodes but that one, with the names of their nodes."""
         return {

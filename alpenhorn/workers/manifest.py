@@ -13,7 +13,8 @@ from alpenhorn.fs.paths import Below, open_below
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.syscalls import flush as flush_fd
 from alpenhorn.io.base import Node
-from alpenhorn.model.manifests import MANIFEST, Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
+from alpenhorn.model.manifests import Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
+from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why
 

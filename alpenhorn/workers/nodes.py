@@ -9,8 +9,7 @@ from alpenhorn.fs import identity
 from alpenhorn.fs.manifest_token import token_in
 from alpenhorn.fs.paths import open_below
 from alpenhorn.io.base import Node
-from alpenhorn.model.manifests import MANIFEST
-from alpenhorn.model.nodes import InitJob, InitOutcome, ProbeJob, ProbeOutcome
+from alpenhorn.model.nodes import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
 from alpenhorn.reasons import Code
 
 HEAD_B = 128  # more than the first line of a manifest has

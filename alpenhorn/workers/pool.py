@@ -190,6 +190,21 @@ class Pool:
             self._set_ready(node_id)
         return out
 
+    def give_up_one(self) -> bool:
+        """End an idle worker for good, so that its process number is free for something else; False when none can be
+        spared."""
+        idle = [worker for worker in self._workers.values() if worker.task is None]
+        if self._size < 2 or len(self._workers) < 2 or not idle:
+            return False
+        number = idle[-1].number
+        self._bury(idle[-1])
+        self._size -= 1
+        if number != self._size and self._size in self._workers:  # numbers are those below the size
+            last = self._workers.pop(self._size)
+            last.number = number
+            self._workers[number] = last
+        return True
+
     def stop(self) -> list[Task]:
         """Ask what is running to stop cleanly; withdraw and return what is queued.  There is no way back."""
         self._stopped = True

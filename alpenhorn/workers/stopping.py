@@ -1,15 +1,18 @@
-"""SIGINT and SIGTERM: the handlers set a flag, and the run looks at it."""
+"""SIGINT, SIGTERM and SIGHUP: the handlers set a flag, and the run looks at it."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
     """As a context manager: the first signal only sets `asked`; a second one raises SystemExit(128 + signal).
+
+    SIGHUP counts neither as the first nor as the second: when a terminal is closed, kernel and shell send one each, and
+    a service manager adds SIGTERM.  It is left alone where it was ignored before, as by nohup(1).
 
     `wakeup` is a descriptor to which each signal writes, so that whoever waits for something else as well
     comes back at once.
@@ -17,6 +20,7 @@ class StopRequest:
 
     def __init__(self, wakeup: int) -> None:
         self.asked = False
+        self._told_to_end = False
         self._wakeup = wakeup
         self._before: dict[signal.Signals, object] = {}
 
@@ -24,12 +28,16 @@ class StopRequest:
         return self.asked
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise SystemExit(128 + number)
+        if number != signal.SIGHUP:
+            if self._told_to_end:
+                raise SystemExit(128 + number)
+            self._told_to_end = True
         self.asked = True
 
     def __enter__(self) -> StopRequest:
         for number in SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._note)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         return self

@@ -37,9 +37,8 @@ class Worker:
         self.silent: dict[str, AlpenhornError] = {}
 
     def prepare(self) -> None:
-        """Import what nearly every run needs, while the parent is still busy with what it needs itself."""
+        """Import what every run needs, while the parent is still busy with what it needs itself."""
         import alpenhorn.io.default
-        import alpenhorn.workers.check
         import alpenhorn.workers.nodes  # noqa: F401
 
     def __call__(self, task: Task, report: Reporter) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 from alpenhorn.cli.main import main
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
+from tests.cli.filled import few_inodes, fill
+from tests.fixtures.archive import Archive as RealArchive
 
 
 class Result(NamedTuple):
@@ -186,3 +189,18 @@ def filled_with_storage(empty: Archive) -> Archive:
             min_avail_gb=0,
         )
     return empty
+
+
+@pytest.fixture
+def filled(
+    tmp_path: Path, index_url: str, example: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RealArchive]:
+    """An archive in which there is something of everything that can be shown."""
+    monkeypatch.setenv("PYTHONPATH", str(example))  # for the processes of `said`
+    made = RealArchive(tmp_path, index_url)
+    try:
+        fill(made)
+        few_inodes(made)
+        yield made
+    finally:
+        made.close()

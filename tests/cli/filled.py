@@ -102,3 +102,12 @@ def the_import(archive: Archive) -> int:
         completed=0,
         timestamp="2026-07-22 10:00:00",
     )
+
+
+def few_inodes(archive: Archive) -> None:
+    """Let node src have next to no free inodes."""
+    node_id = archive.id("storagenode", "src")
+    archive.do(
+        "UPDATE storagenode SET avail_gb_last_checked = ? WHERE id = ?", "2026-01-02 03:04:05", node_id
+    )
+    archive.insert("sync_index", name=f"inodes {node_id}", value="17", at="2026-01-02 03:04:05")

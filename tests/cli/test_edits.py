@@ -70,6 +70,7 @@ SHOWS = {
     "file show pilot/good --all",
     "group list",
     "group show field --all",
+    "help",
     "history",
     "host list",
     "host show alp1",

@@ -55,6 +55,8 @@ WITHOUT = [
     "plan --files", "plan --files --json", "reconcile --dry-run", "repair --check", "request list",
     "request list --state failing", "request list --json", "rules check", "rules check --json", "status",
     "status --json", "sync", "-v sync", "-vv sync --node FAR", "history --run 1", "history --file FILE",
+    "acq list --format csv", "file find --format csv", "file list --format csv", "host list --format csv",
+    "node list --format csv", "request list --format csv", "status --format csv", "plan --format csv",
 ]  # fmt: skip
 NAMING = [
     "acq files ACQ", "acq show ACQ --show-groups --show-nodes", "acq show ACQ --json", "file show FILE --all",

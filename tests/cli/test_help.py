@@ -15,8 +15,9 @@ from pathlib import Path
 import click
 import pytest
 
+from alpenhorn.cli.commands import COMMANDS
 from alpenhorn.cli.help import topics
-from alpenhorn.cli.main import COMMANDS, cli
+from alpenhorn.cli.main import cli
 from tests.cli.test_main import ALPENHORN, run, walk
 from tests.fixtures.archive import stand_in
 from tests.fixtures.manual import DOCS, page

@@ -74,7 +74,7 @@ def test_what_happened_to_a_file(told: Archive) -> None:
         "why": "its length is 3 bytes, the index says 1000",
         "code": "unknown",  # as an earlier version recorded it
     }
-    assert told.ok("history", "--file", "pilot/b", "--since", "2026-07-23").startswith("Nothing")
+    assert told.ok("history", "--file", "pilot/b", "--since", "2026-07-23").startswith("No events")
 
 
 def test_what_happened_on_a_node(told: Archive) -> None:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +15,6 @@ from click.testing import CliRunner
 
 from alpenhorn.cli.main import cli, main
 from alpenhorn.reasons import Code
-from tests.cli.filled import fill
 from tests.cli.json_shapes import Shapes, faults, leaves
 from tests.cli.test_main import walk
 from tests.fixtures.archive import Archive
@@ -76,26 +74,8 @@ def commands() -> dict[str, click.Command]:
 
 
 @pytest.fixture
-def archive(
-    tmp_path: Path, index_url: str, example: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Archive]:
-    """An archive in which there is something of everything that can be shown."""
-    monkeypatch.setenv("PYTHONPATH", str(example))  # for the processes of `said`
-    made = Archive(tmp_path, index_url)
-    try:
-        fill(made)
-        few_inodes(made)
-        yield made
-    finally:
-        made.close()
-
-
-def few_inodes(archive: Archive) -> None:
-    node_id = archive.id("storagenode", "src")
-    archive.do(
-        "UPDATE storagenode SET avail_gb_last_checked = ? WHERE id = ?", "2026-01-02 03:04:05", node_id
-    )
-    archive.insert("sync_index", name=f"inodes {node_id}", value="17", at="2026-01-02 03:04:05")
+def archive(filled: Archive) -> Archive:
+    return filled
 
 
 def backups(archive: Archive) -> dict[str, str]:

@@ -12,7 +12,8 @@ import click
 import pytest
 
 from alpenhorn import __version__
-from alpenhorn.cli.main import COMMANDS, cli
+from alpenhorn.cli.commands import COMMANDS
+from alpenhorn.cli.main import cli
 
 ALPENHORN = [sys.executable, "-m", "alpenhorn"]
 
@@ -58,6 +59,7 @@ def test_help_and_version_import_nothing_but_click(flag: str) -> None:
     assert ours == {
         "alpenhorn.cli",
         "alpenhorn.cli.app",
+        "alpenhorn.cli.commands",
         "alpenhorn.cli.lazy",
         "alpenhorn.outside",
         "alpenhorn.cli.main",
@@ -83,21 +85,13 @@ def test_help_and_version_import_nothing_but_click(flag: str) -> None:
     assert not heavy & (imported - known)
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("name", ["", "node create", *(name for name in COMMANDS if " " not in name)])
 def test_help_works_with_a_broken_configuration(name: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[sync")
     done = run(*name.split(), "-h", ALPENHORN_CONFIG_FILE=str(broken))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Usage: alpenhorn {name}".rstrip())
-
-
-def test_the_short_helps_of_the_table_are_the_real_ones() -> None:
-    context = click.Context(cli)
-    real = {name: cli.get_command(context, name) for name in COMMANDS}
-    assert {name: entry.short_help for name, entry in COMMANDS.items()} == {
-        name: command.get_short_help_str(200) for name, command in real.items() if command is not None
-    }
 
 
 def test_every_command_has_help_and_every_leaf_an_example() -> None:
@@ -114,8 +108,8 @@ def test_every_command_has_help_and_every_leaf_an_example() -> None:
 
 
 def test_wrong_usage_is_told_and_ends_with_2() -> None:
-    for arguments in (["nonsense"], ["--nonsense"], ["node", "nonsense"], ["sync", "--jobs", "x"]):
-        done = run(*arguments)
+    for line in ("nonsense", "--nonsense", "node nonsense", "sync --jobs x", "plan --jobs 513"):
+        done = run(*line.split())
         assert done.returncode == 2, done.stderr
         assert "Error: " in done.stderr
         assert "Traceback" not in done.stderr

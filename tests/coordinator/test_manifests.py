@@ -14,7 +14,7 @@ from alpenhorn.config import load
 from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
 from alpenhorn.errors import StorageError
-from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.model.tasks import Kind, Reporter, Task
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.worker import Worker

@@ -7,7 +7,7 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import SYNC_TABLES
-from tests.cli.test_db import db
+from tests.cli.db.test_db import db
 from tests.fixtures.archive import Archive
 from tests.index.daemon import DAEMON_TABLES, make_daemon_index
 

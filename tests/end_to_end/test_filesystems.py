@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MANIFEST
 from tests.end_to_end.test_rebuild import lose, rebuild
 from tests.fixtures.filesystems import ALL, mounted
 from tests.fixtures.uml import run_inside

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MANIFEST
 from tests.fixtures.archive import wait_for
 from tests.fixtures.lfs import DIRTY, LOST, ON_TAPE, RELEASED
 from tests.fixtures.tape import Tape

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from alpenhorn.model.manifests import MANIFEST
-from alpenhorn.model.nodes import MARKER
+from alpenhorn.model.nodes import MANIFEST, MARKER
 from tests.fixtures.archive import wait_for
 
 NAMES = [

@@ -7,8 +7,7 @@ import shutil
 import pytest
 
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
-from alpenhorn.model.manifests import MANIFEST
-from alpenhorn.model.nodes import MARKER
+from alpenhorn.model.nodes import MANIFEST, MARKER
 
 FILES = (
     "SELECT a.name, f.name, f.size_b, f.md5sum FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id"

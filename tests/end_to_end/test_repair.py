@@ -68,7 +68,7 @@ def test_rot_is_found_and_mended_and_stays_in_place_until_what_replaces_it_is_wh
     assert archive.tree("safe") == archive.tree("near") == before
     assert archive.copy(archive.bad, "safe") == "YY" and archive.pending() == 0
     assert archive.violations() == [] and archive.stray("safe") == []
-    assert "Nothing to mend" in archive.run("repair").out
+    assert "No corrupt or missing copies" in archive.run("repair").out
 
 
 def test_a_corrupt_copy_stays_when_the_source_turns_out_rotten_too(either):
@@ -121,4 +121,4 @@ def test_the_copy_of_a_group_that_has_another_good_one_is_let_go(archive):
     assert result.status == 1 and "its group has a good copy on idle" in result.out
     assert archive.pending() == 0
     assert archive.run("file", "state", "acq/f", "safe", "--set", "Absent").status == 0
-    assert "Nothing to mend" in archive.run("repair").out
+    assert "No corrupt or missing copies" in archive.run("repair").out

@@ -41,6 +41,22 @@ def exchanged() -> None:
     manifest_due.uncertain = lambda *facts: False  # which would find that the files are not there
 
 
+def rolled_back() -> None:
+    """A disk that is older than the index is taken for the one that was left."""
+    from alpenhorn.plan import media
+
+    right = media.judge
+
+    def judge(*facts):
+        standing = right(*facts)
+        return media.Standing.AS_LEFT if standing is media.Standing.BEHIND else standing
+
+    media.judge = judge
+    from alpenhorn.coordinator import manifest_due
+
+    manifest_due.uncertain = lambda *facts: False
+
+
 def restored() -> None:
     """An index that is older than the disks is believed."""
     from alpenhorn.plan import media
@@ -70,7 +86,7 @@ def found() -> None:
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
-    mutant.__name__: mutant for mutant in (unseen, linked, exchanged, restored, found)
+    mutant.__name__: mutant for mutant in (unseen, linked, exchanged, rolled_back, restored, found)
 }
 
 if __name__ == "__main__":

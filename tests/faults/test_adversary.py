@@ -254,11 +254,12 @@ def new_index(request: pytest.FixtureRequest) -> Callable[[Path], str]:
 def test_the_adversary_finds_nothing(
     new_index: Callable[[Path], str],
     sshd: Sshd,
+    long: bool,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # Both engines share the time.
-    seconds = request.config.getoption("--minutes") * 30
+    minutes = request.config.getoption("--minutes") or (3 if long else 2 / 3)
+    seconds = minutes * 60 / 2  # both engines share the time
     counts = play(new_index, sshd, seconds, request.config.getoption("--games"))
     with capsys.disabled():
         print(f"\nadversary: {dict(sorted(counts.items()))}")
@@ -281,6 +282,20 @@ def disks_exchanged(world: World) -> None:
     """Both disks of other hosts are exchanged for empty ones, which nobody has read yet."""
     for key in ("v2", "v3"):
         world.exchange(key)
+        world.destroy(key)
+        world.sync(HOST_OF[key], "", "--only", "pull")
+    world.release_all(FIELD)
+
+
+def disks_rolled_back(world: World) -> None:
+    """Both disks of other hosts are replaced by backups of them from before some files came."""
+    for key in ("v2", "v3"):
+        world.snapshot(key)
+    world.new_files(4)
+    for host in (*HOSTS, *HOSTS):
+        world.sync(host)
+    for key in ("v2", "v3"):
+        world.plug(key)
         world.destroy(key)
         world.sync(HOST_OF[key], "", "--only", "pull")
     world.release_all(FIELD)
@@ -322,6 +337,7 @@ def file_found(world: World) -> None:
     [
         ("unseen", disks_that_died),
         ("exchanged", disks_exchanged),
+        ("rolled_back", disks_rolled_back),
         ("restored", index_restored),
         ("linked", disk_linked),
         ("found", file_found),

@@ -239,3 +239,32 @@ def test_a_private_directory_that_is_a_link_is_refused(pair):
     result = pair.sync()
     assert (elsewhere / "run-1-0" / "precious").read_bytes() == b"precious"
     assert "safe" in result.err
+
+
+def test_situation_12_lengths_near_the_largest_number_are_shown(archive):
+    """Each sum of two of them is larger than any that a column holds."""
+    archive.node("field", archive=1)
+    archive.node("safe", archive=1)
+    for number in range(3):
+        file_id = archive.file(f"acq/{number}", b"bytes", "field")
+        archive.do("UPDATE archivefile SET size_b = ? WHERE id = ?", 2**63 - 1, file_id)
+        archive.request(file_id, "field", "safe")
+    good = archive.request(archive.file("acq/good", b"bytes", "field"), "field", "safe")
+    commands = (
+        "status", "status --json", "acq list", "acq list --json", "acq show acq --show-nodes", "node list",
+        "node stats", "node stats --json", "node show field --all", "group show safe --all", "host show here",
+        "file list --details", "file show acq/0 --all", "plan", "plan --json", "request list", "rules check", "doctor",
+        "node sync field safe --check", "node clean field --archive-ok --check", "repair --check", "history",
+    )  # fmt: skip
+    for command in commands:
+        shown = archive.run(*command.split())
+        assert shown.status in (0, 1) and "Error" not in shown.err and "overflow" not in shown.out, (
+            command,
+            shown,
+        )
+    assert " EiB" in archive.run("acq", "list").out
+    result = archive.sync()
+    assert archive.state(good) == "done", result
+    assert "no room on safe" in result.err and "verflow" not in result.err
+    assert archive.run("reconcile").status in (0, 1)
+    assert archive.run("status").status == 0

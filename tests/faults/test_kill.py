@@ -13,7 +13,6 @@ from tests.fixtures.archive import ended_within, wait_for
 
 NODES = ("safe1", "safe2")
 SMALL = 400
-ROUNDS = int(os.environ.get("ALPENHORN_TEST_KILLS", "10"))
 
 
 def fill(archive, *, source="field"):
@@ -87,15 +86,15 @@ def kill_one(run, rng):
     return True
 
 
-def loop(archive, ids, seed, source="field"):
-    """Kill ROUNDS runs or more; the moments spread over the time that a run takes on this machine."""
+def loop(archive, ids, kills, seed, source="field"):
+    """Kill runs, as often as that or more; the moments spread over the time that a run takes on this machine."""
     rng = random.Random(seed)
     started = time.monotonic()
     archive.synced()
     longest = time.monotonic() - started
     undo(archive)
     killed = 0
-    while killed < ROUNDS:
+    while killed < kills:
         run = archive.start("sync", "--jobs", str(rng.choice([2, 3])))
         # Several kills a run: one of a worker or a program does not end it.
         while not ended_within(run.process, rng.uniform(0, longest)):
@@ -115,22 +114,22 @@ def loop(archive, ids, seed, source="field"):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_that_are_killed_anywhere_are_finished_by_the_next_one(archive):
+def test_runs_that_are_killed_anywhere_are_finished_by_the_next_one(archive, kills):
     archive.node("field")
     for name in NODES:
         archive.node(name, archive=1)
-    loop(archive, fill(archive), seed=1)
+    loop(archive, fill(archive), kills, seed=1)
 
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_over_the_network_that_are_killed_anywhere_are_finished_by_the_next_one(archive, sshd):
+def test_runs_over_the_network_that_are_killed_anywhere_are_finished_by_the_next_one(archive, kills, sshd):
     archive.host("there", address=sshd.address, username=sshd.username)
     archive.node("far", host="there")
     for name in NODES:
         archive.node(name, archive=1)
     archive.configure(transfer={"ssh": sshd.ssh})
-    loop(archive, fill(archive, source="far"), seed=2, source="far")
+    loop(archive, fill(archive, source="far"), kills, seed=2, source="far")
 
 
 def test_the_check_of_the_invariants_catches_a_copy_that_is_not_whole(sqlite_archive):
@@ -172,10 +171,9 @@ def test_a_kill_between_rename_and_record_is_settled_by_the_next_run(pair):
     assert inodes == {path: (pair.root("safe") / path).stat().st_ino for path in pair.tree("safe")}
 
 
-def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
-    content = random.Random(3).randbytes(80 * 2**20)
-    file_id = pair.file("acq/f", content, "field")
-    request = pair.request(file_id, "field", "safe")
+def killed_with_a_part(pair):
+    """Kill a run when it has copied a tenth of acq/f, which would take it five seconds; returns the part."""
+    pair.do("UPDATE storagenode SET io_config = ? WHERE name = 'safe'", '{"bwlimit": "16 MB"}')
     run = pair.start("sync")
     private = pair.root("safe") / ".alpenhorn"
     part = wait_for(
@@ -183,6 +181,16 @@ def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
     )
     run.kill()
     run.wait_until_nothing_is_left()
+    pair.do("UPDATE storagenode SET io_config = NULL WHERE name = 'safe'")
+    return part
+
+
+def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
+    content = random.Random(3).randbytes(80 * 2**20)
+    file_id = pair.file("acq/f", content, "field")
+    request = pair.request(file_id, "field", "safe")
+    part = killed_with_a_part(pair)
+    private = pair.root("safe") / ".alpenhorn"
     assert 2**23 < part.stat().st_size <= len(content)
     inode = part.stat().st_ino
     (private / "run-77-0" / "deep").mkdir(parents=True)
@@ -197,13 +205,7 @@ def test_a_part_that_was_spoilt_is_not_believed(pair):
     content = random.Random(4).randbytes(80 * 2**20)
     file_id = pair.file("acq/f", content, "field")
     pair.request(file_id, "field", "safe")
-    run = pair.start("sync")
-    private = pair.root("safe") / ".alpenhorn"
-    part = wait_for(
-        lambda: next((p for p in private.glob("part-*/acq/f") if p.stat().st_size > 2**23), None), "a part"
-    )
-    run.kill()
-    run.wait_until_nothing_is_left()
+    part = killed_with_a_part(pair)
     with part.open("r+b") as file:
         file.write(b"spoilt by a power cut")
     pair.synced()
@@ -211,30 +213,18 @@ def test_a_part_that_was_spoilt_is_not_believed(pair):
     assert pair.copy(file_id, "field") == "YY"
 
 
-def has_open(process, path):
-    try:
-        return any(file.path.endswith(path) for file in process.open_files())
-    except psutil.Error:
-        return False
-
-
 def test_a_file_that_kills_its_worker_again_and_again_waits_and_takes_no_other_with_it(pair):
+    """Whoever opens anything in the directory of the file is killed."""
     ids = pair.files(10, "field", 100)
-    deadly = pair.file("acq/deadly", random.Random(5).randbytes(80 * 2**20), "field")
+    deadly = pair.file("deadly/f", None, "field")
     request = pair.request(deadly, "field", "safe")
     pair.requests(ids, "field", "safe")
-    run = pair.start("sync", "--jobs", "1")
-
-    def at_it():
-        return next((worker for worker in run.workers() if has_open(worker, "acq/deadly")), None)
-
-    while run.process.poll() is None:
-        worker = wait_for(lambda: at_it() or run.process.poll() is not None, "a worker with the deadly file")
-        if worker is not True:
-            worker.kill()
-            worker.wait()
-    result = run.result()
+    said = pair.base / "strace.said"
+    prefix = ["strace", "-f", "-qq", "-o", str(said), f"--trace-path={pair.root('field') / 'deadly'}"]
+    prefix += ["-e", "inject=openat:signal=KILL"]
+    result = pair.start("sync", "--jobs", "1", prefix=prefix).result()
     assert result.status == 1 and "deadly" in result.err
+    assert said.read_text().count("killed by SIGKILL") > 1
     assert pair.attempt(request)[0] == "worker"
     assert pair.copy(deadly, "field") == "YY"
     assert {pair.copy(file_id, "safe") for file_id in ids} == {"YY"}

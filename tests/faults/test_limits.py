@@ -5,6 +5,8 @@ import sqlite3
 import subprocess
 import sys
 
+import pytest
+
 RIGHTS = "+dac_read_search,+dac_override"
 # Of a user of its own, since root has no such limit; with the right to read this Python wherever it lies.
 AS_SOMEBODY = (
@@ -12,10 +14,10 @@ AS_SOMEBODY = (
 )
 
 
-def limited(archive, processes):
+def limited(archive, processes, jobs=1):
     argv = [*AS_SOMEBODY, "prlimit", f"--nproc={processes}:{processes}", sys.executable, "-m", "alpenhorn"]
     return subprocess.run(
-        [*argv, "-c", str(archive.configure(sync={"jobs": 1})), "sync"],
+        [*argv, "-c", str(archive.configure(sync={"jobs": jobs})), "sync"],
         env=os.environ | {"HOME": str(archive.base)},
         capture_output=True,
         text=True,
@@ -36,6 +38,24 @@ def test_situation_27_a_user_who_may_start_no_process_is_told(sqlite_archive):
         done = limited(sqlite_archive, 4)  # the run, a worker, and a holder of the lock of each node
         assert (done.returncode, done.stderr) == (0, "")
         assert sqlite_archive.state(request) == "done"
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4, 5, 7])
+def test_workers_leave_room_for_the_locks_of_nodes(sqlite_archive, processes):
+    if not AS_SOMEBODY:
+        pytest.fail("only root can be somebody who has no processes yet")
+    sqlite_archive.node("field")
+    sqlite_archive.node("safe")
+    request = sqlite_archive.request(sqlite_archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    done = limited(sqlite_archive, processes, jobs=5)
+    if processes > 3:  # the run, a worker, and a holder of the lock of each node
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sqlite_archive.state(request) == "done"
+    else:
+        assert done.returncode == (1 if processes == 2 else 0)
+        told = "no process can be started for its run lock: Resource temporarily unavailable; raise the limit"
+        assert done.stderr.count(told) == (2 if processes == 2 else 1)
+        assert sqlite_archive.state(request) == "pending"
 
 
 def test_situation_27_an_index_that_turns_out_to_be_damaged_is_told(sqlite_archive):

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from alpenhorn.fs import manifest
-from alpenhorn.model.manifests import MANIFEST
+from alpenhorn.model.nodes import MANIFEST
 from tests.end_to_end.test_manifest import known, listed, md5sum, suspects, token
 from tests.faults.test_disks import mounted, root  # noqa: F401
 from tests.fixtures.archive import wait_for

@@ -1,16 +1,12 @@
 """`alpenhorn db upgrade` of our own tables, killed anywhere: nothing is lost, and the next one finishes it."""
 
-import random
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.versions import VERSIONS
-from tests.faults.test_upgrade import KILLS, Upgrading
+from tests.faults.test_upgrade import Upgrading
 from tests.index.earlier import as_wide_as, contents, make_earlier_index, versions, widths
 
 EVENTS = 5_000
@@ -68,44 +64,19 @@ def migrating(index_url, tmp_path):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(migrating):
-    rng = random.Random(7)
-    started = time.monotonic()
-    assert migrating.run("db", "upgrade", "--force", "--dump", "first")[0] == 0
-    longest = time.monotonic() - started
-    assert migrating.check() == VERSIONS["sync"]
-    migrating.check_dumps()
-    migrating.anew()
-    killed, seen, partly = 0, set(), False
+def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(migrating, long):
+    seen, partly = set(), False
     tables = len(migrating.index.db.get_tables())
-    for number in range(10 * KILLS):
-        process = migrating.start("db", "upgrade", "--force", "--dump", f"dump{number}")
-        try:
-            process.stdout.readline()  # what it found: it has begun
-            process.wait(rng.uniform(0, 0.4 * longest))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        said, _ = process.communicate()
-        assert "Traceback" not in said and "Error" not in said, said
+    for _ in migrating.killed(20 if long else 6):
         version = migrating.check()
         seen.add(version)
         migrating.check_dumps()
-        if version == VERSIONS["sync"]:
-            migrating.anew()
-        else:
+        if version != VERSIONS["sync"]:
             partly = partly or len(migrating.index.db.get_tables()) > tables
             status, said = migrating.run("status")
             assert status == 3 and "run `alpenhorn db upgrade`" in said
-        if killed >= KILLS:
-            break
-    assert killed >= KILLS and seen == {1, VERSIONS["sync"]}
+    assert seen == {1, VERSIONS["sync"]}
     assert partly is not migrating.index.sqlite
-    if migrating.check() != VERSIONS["sync"]:
-        status, said = migrating.run("db", "upgrade", "--force", "--dump", "last")
-        assert status == 0, said
-    assert migrating.check() == VERSIONS["sync"]
-    assert migrating.run("db", "check")[0] == 0
 
 
 def test_two_upgrades_at_once_are_one(migrating):

@@ -7,7 +7,6 @@ copy.  The index is read before and after each: it is on another machine, and ke
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 import subprocess
@@ -23,9 +22,8 @@ from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import WHEN, Archive, ended_within
 from tests.fixtures.images import Image, without_flushes
 
-ROUNDS = int(os.environ.get("ALPENHORN_TEST_CUTS", "2"))
 KINDS = ("released", "left", "lost", "pulled", "suspect", "new")
-COUNTS = (3, 120)  # files of each kind in a round: few are flushed one by one
+COUNTS = (3, 120)  # files of each kind in a round, in turn: few are flushed one by one
 LOST = 2  # more would be taken for a disk that is not whole
 KEEPERS = ("safe1", "safe2")
 
@@ -71,10 +69,11 @@ def untrue(rows: Mapping[int, Copy], root: Path) -> list[str]:
 class Power:
     """An archive with a node `disk` whose power is cut while runs are under way."""
 
-    def __init__(self, archive: Archive, image: Image, at: Path, seed: int) -> None:
+    def __init__(self, archive: Archive, image: Image, at: Path, rounds: int, seed: int) -> None:
         self.archive = archive
         self.image = image
         self.at = at
+        self.rounds = rounds
         self.rng = random.Random(seed)
         self.cuts = 0
         self.told: Counter[str] = Counter()  # how many rows of each state were compared with a disk
@@ -150,7 +149,7 @@ class Power:
 
     def runs(self, environ: Mapping[str, str]) -> None:
         """Runs that do one thing only, since what flushes one flushes others, and one that does everything."""
-        for round_ in range(ROUNDS):
+        for round_ in range(self.rounds):
             for kinds in (*((kind,) for kind in KINDS), KINDS):
                 self.prepare(f"{round_}-{len(kinds)}", kinds, COUNTS[round_ % len(COUNTS)])
                 self.run(environ)
@@ -168,7 +167,7 @@ def power(sqlite_archive: Archive) -> Iterator[Power]:
     # Without that, what is not flushed is written after some seconds all the same.
     with image.mounted(at, "loop,commit=300"):
         (at / MARKER).write_text("disk\n")
-        power = Power(archive, image, at, seed=1)
+        power = Power(archive, image, at, rounds=2, seed=1)
         archive.sync()  # makes what every run finds on a node
         power.flush()
         yield power
@@ -178,7 +177,7 @@ def power(sqlite_archive: Archive) -> Iterator[Power]:
 def test_whatever_is_recorded_outlasts_a_power_cut(power: Power) -> None:
     power.runs({})
     assert power.untrue == []
-    assert power.cuts > len(KINDS) * ROUNDS and min(power.told["Y"], power.told["N"]) > 100, power.told
+    assert power.cuts > len(KINDS) * power.rounds and min(power.told["Y"], power.told["N"]) > 100, power.told
 
 
 @pytest.mark.kill

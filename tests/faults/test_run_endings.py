@@ -104,11 +104,15 @@ def no_manifest(archive: Archive) -> Result:
     return archive.run("node", "manifest", "safe")
 
 
-def stopped(archive: Archive) -> Result:
-    pair(archive, f"touch {archive.base}/reached; exec sleep 1000")
-    run = reached(archive)
-    run.process.send_signal(signal.SIGTERM)
-    return run.result()
+def stopped(*numbers: int) -> Callable[[Archive], Result]:
+    def bring(archive: Archive) -> Result:
+        pair(archive, f"touch {archive.base}/reached; exec sleep 1000")
+        run = reached(archive)
+        for number in numbers:
+            run.process.send_signal(number)
+        return run.result()
+
+    return bring
 
 
 def twice(number: int) -> Callable[[Archive], Result]:
@@ -207,11 +211,14 @@ WAYS = {
     "the time limit": Way(out_of_time, 0, Code.RUN_OUT_OF_TIME),
     "a comparison without a node": Way(left_out_of_a_comparison, 1),
     "no manifest": Way(no_manifest, 1, Code.RUN_NO_NODE),
-    "SIGTERM": Way(stopped, 1, Code.RUN_STOPPED),
+    "SIGTERM": Way(stopped(signal.SIGTERM), 1, Code.RUN_STOPPED),
+    "SIGHUP": Way(stopped(signal.SIGHUP), 1, Code.RUN_STOPPED),
+    "a terminal that is closed": Way(stopped(signal.SIGHUP, signal.SIGHUP), 1, Code.RUN_STOPPED),
+    "a session that is ended": Way(stopped(signal.SIGTERM, signal.SIGHUP), 1, Code.RUN_STOPPED),
     "SIGTERM twice": Way(twice(signal.SIGTERM), 143, Code.RUN_SIGNAL),
     "SIGINT twice": Way(twice(signal.SIGINT), 130, Code.RUN_SIGNAL),
     "SIGKILL": Way(killed_by(signal.SIGKILL), -signal.SIGKILL, DIED),
-    "SIGHUP": Way(killed_by(signal.SIGHUP), -signal.SIGHUP, DIED),
+    "SIGALRM": Way(killed_by(signal.SIGALRM), -signal.SIGALRM, DIED),
     "an exception": Way(broken, 1, Code.RUN_FAILED),
     "the index is gone": Way(index_gone, 3, DIED),
     "no workers": Way(no_workers, 1, Code.RUN_NO_WORKERS),

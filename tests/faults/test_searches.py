@@ -128,8 +128,22 @@ def test_refused_files_are_told_until_their_directory_is_remembered(field):
     put(field, "stray", "a/f")
     assert "stray" in field.sync().err
     let_tick(field)
-    assert field.sync().status == 0
+    for _ in range(3):
+        # It is still there, so that nothing is over.
+        result = field.sync()
+        assert result.status == 0 and "no longer" not in result.err, result
     field.synced()
+
+
+def test_what_a_scan_refused_is_not_said_to_be_over_by_runs_that_do_not_look(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("field")
+    archive.put("field", "acq/bad\udcff", b"no UTF-8")
+    for _ in range(2):
+        assert archive.run("node", "scan", "field", "--register-new").status == 0
+        result = archive.sync()
+        assert result.err.count("the name is not valid UTF-8") == 1
+        assert archive.sync().err == ""
 
 
 def test_a_removed_directory_may_come_back(field):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import peewee as pw
 import pytest
 
 from alpenhorn.errors import IndexUnusable
@@ -215,3 +218,69 @@ def test_an_index_that_was_given_up_is_tried_and_not_waited_for_again(
         assert index.execute("SELECT 1").fetchone() == (1,)
     finally:
         index.close()
+
+
+# A session that fetches a large result of which the second part does not come.
+FETCHING = """
+import sys
+from alpenhorn.errors import IndexUnusable
+from alpenhorn.index.connection import Index
+from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.stopping import StopRequest
+with Pool(1, print) as pool, StopRequest(pool.wakeup) as stopping:
+    index = Index.open(sys.argv[1])
+    index.stopping = stopping
+    try:
+        index.execute("SELECT REPEAT('x', 100000), SLEEP(n) FROM (SELECT 0 AS n UNION ALL SELECT 1000) AS two")
+    except IndexUnusable as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "status", "seconds"),
+    [((signal.SIGTERM,), 0, 20), ((signal.SIGINT, signal.SIGTERM), 143, 5), ((signal.SIGHUP,), 0, 20)],
+)
+def test_situation_25_a_signal_is_heard_in_the_middle_of_a_large_result(
+    mariadb_archive: Archive,
+    mariadb: MariaDBServer,
+    numbers: tuple[signal.Signals, ...],
+    status: int,
+    seconds: float,
+) -> None:
+    archive = mariadb_archive
+    argv = [sys.executable, "-c", FETCHING, archive.url]
+    run = Running(argv, dict(os.environ), archive.base / "said")
+    database = archive.url.partition("?")[0].rpartition("/")[2]
+    wait_for(lambda: sleeping(mariadb, database), "the second part")
+    with mariadb.stopped():
+        began = time.monotonic()
+        for number in numbers:
+            run.process.send_signal(number)
+        result = run.result(60)
+        assert time.monotonic() - began < seconds
+    assert result.status == status, result
+    assert ("did not answer in time" in result.out) == (status == 0)
+
+
+def test_a_large_statement_and_a_large_result_are_what_they_are(mariadb_archive: Archive) -> None:
+    index = mariadb_archive.index
+    for size in (100, 10_000, 1_000_000):
+        text = "ä" * size
+        assert index.execute("SELECT ?, ?", (text, 5)).fetchall() == ((text, 5),)
+    with pytest.raises(pw.ProgrammingError):
+        index.execute("SELECT ? FROM nonesuch", ("x" * 100_000,))
+    assert index.execute("SELECT 1").fetchone() == (1,)
+
+
+def sleeping(server: MariaDBServer, database: str) -> bool:
+    connection = server.connect()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep' AND db = %s",
+            (database,),
+        )
+        return bool(cursor.fetchone()[0])
+    finally:
+        connection.close()

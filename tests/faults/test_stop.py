@@ -1,11 +1,14 @@
 """SIGTERM, SIGINT and time-outs in the middle of the work."""
 
 import os
+import pty
 import signal
+import sys
 import time
 
 import pytest
 
+from alpenhorn.reasons import Code
 from tests.fixtures.archive import stand_in, wait_for
 
 
@@ -47,6 +50,64 @@ def test_ctrl_c_in_a_terminal_which_reaches_every_process_stops_as_cleanly(busy)
     assert busy.violations() == [] and busy.one("SELECT COUNT(*) FROM sync_attempt") == 0
     busy.synced()
     assert busy.pending() == 0
+
+
+def test_a_terminal_that_is_closed_stops_a_run_as_cleanly_as_a_signal(sqlite_archive):
+    """The kernel sends SIGHUP, and everything that the run prints from then on is an error."""
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("safe", archive=1, io_config='{"method": "rsync"}')
+    reached = archive.base / "reached"
+    asked = 'case "$*" in *--version*) exec rsync "$@" ;; esac'
+    slow = stand_in(archive.base / "bin", "slow", f"{asked}\ntouch {reached}; exec sleep 1000")
+    conf = archive.configure(transfer={"rsync": str(slow)})
+    request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    archive.index.disconnect()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "alpenhorn", "-c", str(conf), "sync"])
+    try:
+        drawn = b""
+        while b"worker 1" not in drawn:
+            drawn += os.read(terminal, 10000)
+        wait_for(reached.exists, "the copy")
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+    ended, exit_status, ending = archive.one("SELECT ended, exit_status, ending FROM sync_run")
+    assert ended is not None and exit_status == 1 and ending == Code.RUN_STOPPED()
+    assert archive.state(request) == "pending" and archive.claims() == 0
+    assert archive.one("SELECT COUNT(*) FROM sync_attempt") == 0
+
+
+def test_a_run_that_ignores_sighup_goes_on_without_its_terminal(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("safe", archive=1, io_config='{"method": "rsync"}')
+    reached, go = archive.base / "reached", archive.base / "go"
+    wait = f"touch {reached}; while [ ! -e {go} ]; do sleep 0.05; done"
+    slow = stand_in(archive.base / "bin", "slow", f'{wait}\nexec rsync "$@"')
+    conf = archive.configure(transfer={"rsync": str(slow)})
+    request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "safe")
+    archive.index.disconnect()
+    child, terminal = pty.fork()
+    if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.execv(sys.executable, [sys.executable, "-m", "alpenhorn", "-c", str(conf), "sync"])
+    try:
+        drawn = b""
+        while b"worker 1" not in drawn:
+            drawn += os.read(terminal, 10000)
+        wait_for(reached.exists, "the copy")
+    finally:
+        os.close(terminal)
+        go.touch()
+        _, status = os.waitpid(child, 0)
+    assert archive.state(request) == "done"
+    # What it did could not be told.
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert archive.one("SELECT ending FROM sync_run").startswith("its messages could not be printed")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

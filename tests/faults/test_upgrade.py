@@ -3,12 +3,11 @@
 import itertools
 import multiprocessing
 import os
-import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,11 @@ from alpenhorn.index.upgrade import do, prepare
 from alpenhorn.index.upgrade_plan import FillNodes
 from tests.index.older import assert_moved, kept, make_older_index, old_values
 
-KILLS = max(30, int(os.environ.get("ALPENHORN_TEST_KILLS", "10")))
 FILES = 3000
+# How an upgrade changes its index and its dump, asks the server, and says something; and which of that are changes.
+CALLS = "pwrite64,write,writev,sendto,fsync,fdatasync"
+CHANGE = re.compile(r"(pwrite64|fsync|fdatasync)\(|.{,30}(CREATE|ALTER|DROP|INSERT|UPDATE|DELETE|COMMIT)")
+UPGRADE = ("db", "upgrade", "--force", "--dump")
 fork = multiprocessing.get_context("fork")
 
 
@@ -88,6 +90,35 @@ class Upgrading:
         assert "Traceback" not in said
         return process.returncode, said
 
+    def killed(self, count):
+        """Run an upgrade to its end, and then kill others at `count` of its calls: the first, the last, and changes at
+        even distances.  What is left is upgraded by a second that is killed at the same call, if it comes to it, and
+        then by one that is not.  Yields after each of the two."""
+        trace = self.dumps.parent / "trace"
+        status, said = self.run(*UPGRADE, "whole", prefix=["strace", "-qq", "-o", str(trace), "-e", CALLS])
+        assert status == 0, said
+        lines = trace.read_text().splitlines()
+        calls = [line.partition("(")[0] for line in lines]
+        changes = [number for number, line in enumerate(lines) if CHANGE.match(line)]
+        between = (changes[number * len(changes) // (count - 2)] for number in range(count - 2))
+        self.check()
+        self.check_dumps()
+        self.anew()
+        for number in (0, *between, len(calls) - 1):
+            name = calls[number]
+            prefix = ["strace", "-qq", "-o", "/dev/null", "-e", name]
+            prefix += ["-e", f"inject={name}:signal=KILL:when={calls[: number + 1].count(name)}"]
+            for again in (False, True):
+                status, said = self.run(*UPGRADE, f"dump{number}{again}", prefix=prefix)
+                assert status == -signal.SIGKILL or (again and status == 0), (status, said)
+                assert "Error" not in said, said
+                yield
+            status, said = self.run(*UPGRADE, f"last{number}")
+            assert status == 0, said
+            self.check_dumps()
+            assert self.run("db", "check")[0] == 0
+            self.anew()
+
     def shape(self):
         return shape_of(describe(self.index))[0]
 
@@ -129,44 +160,18 @@ def upgrading(index_url, tmp_path):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(upgrading):
-    rng = random.Random(4)
-    started = time.monotonic()
-    assert upgrading.run("db", "upgrade", "--force", "--dump", "first")[0] == 0
-    longest = time.monotonic() - started
-    assert upgrading.check() is Shape.CURRENT
-    upgrading.check_dumps()
-    upgrading.anew()
-    killed, seen = 0, set()
-    for number in range(10 * KILLS):
-        process = upgrading.start("db", "upgrade", "--force", "--dump", f"dump{number}")
-        try:
-            process.stdout.readline()  # what it found: it has begun
-            process.wait(rng.uniform(0, 0.4 * longest))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        said, _ = process.communicate()
-        assert "Traceback" not in said and "Error" not in said, said
+def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(upgrading, long):
+    seen = set()
+    for _ in upgrading.killed(20 if long else 6):
         shape = upgrading.check()
         seen.add(shape)
         upgrading.check_dumps()
-        if shape is Shape.CURRENT:
-            upgrading.anew()
-        else:
+        if shape is not Shape.CURRENT:
             status, said = upgrading.run("status")
             assert status == 3 and "`alpenhorn db upgrade`" in said
-        if killed >= KILLS:
-            break
-    assert killed >= KILLS
     assert Shape.CURRENT in seen and Shape.RC2 in seen
     if not upgrading.index.sqlite:
         assert Shape.HALF in seen
-    if upgrading.shape() is not Shape.CURRENT:
-        status, said = upgrading.run("db", "upgrade", "--force", "--dump", "last")
-        assert status == 0, said
-        assert upgrading.check() is Shape.CURRENT
-    assert upgrading.run("db", "check")[0] == 0
 
 
 def _steps_without_their_rules(url):

@@ -138,18 +138,18 @@ class NoLock(TreeLock):
 # --- the hammer ----------------------------------------------------------------------------------------
 
 # The fields of a process's slot in the shared memory: 64-bit numbers.
-_PID, _INSIDE, _SINCE, _UPS, _DOWNS, _LONGEST, _VIOLATIONS, _FIELDS = range(8)
+_PID, _INSIDE, _WAITING, _SINCE, _UPS, _DOWNS, _LONGEST, _VIOLATIONS, _FIELDS = range(9)
 _OUT, _UP, _DOWN = range(3)
 
 
 class Score(NamedTuple):
-    """`longest` is the longest wait in seconds, finished or not."""
+    """`longest` is the longest wait, finished or not: how often others entered meanwhile."""
 
     ups: int
     downs: int
     kills: int
     violations: int
-    longest: float
+    longest: int
 
 
 def hammer(
@@ -178,11 +178,12 @@ def hammer(
     def total(field: int) -> int:
         return sum(slots[place * _FIELDS + field] for place in range(processes))
 
-    def wait_of(place: int) -> float:
-        since = slots[place * _FIELDS + _SINCE]
-        return (time.monotonic_ns() - since) / 1e9 if since else 0.0
+    def wait_of(place: int) -> int:
+        mine = place * _FIELDS
+        since = slots[mine + _SINCE]  # read first: it may enter, and wait again, at any moment
+        return _entries(slots, processes) - since if slots[mine + _WAITING] else 0
 
-    longest = 0.0
+    longest = 0
     try:
         running = [start(place) for place in range(processes)]
         end = time.monotonic() + seconds
@@ -196,7 +197,7 @@ def hammer(
             running[victim].join()
             kills += 1
             slots[victim * _FIELDS + _INSIDE] = _OUT
-            slots[victim * _FIELDS + _SINCE] = 0
+            slots[victim * _FIELDS + _WAITING] = 0
             running[victim] = start(victim)
         longest = max(longest, *map(wait_of, range(processes)))
     finally:
@@ -204,7 +205,7 @@ def hammer(
             process.kill()
         for process in running:
             process.join()
-    longest = max(longest, *(slots[place * _FIELDS + _LONGEST] / 1e9 for place in range(processes)))
+    longest = max(longest, *(slots[place * _FIELDS + _LONGEST] for place in range(processes)))
     score = Score(total(_UPS), total(_DOWNS), kills, total(_VIOLATIONS), longest)
     slots.release()
     shared.close()
@@ -221,10 +222,11 @@ def _swing(
     while True:
         up = dice.random() < 0.5
         timeout = PATIENCE if dice.random() < 0.5 else None
-        began = slots[mine + _SINCE] = time.monotonic_ns()
+        began = slots[mine + _SINCE] = _entries(slots, processes)
+        slots[mine + _WAITING] = 1
         with lock.up(timeout) if up else lock.down(timeout):
-            waited = time.monotonic_ns() - began
-            slots[mine + _SINCE] = 0
+            waited = _entries(slots, processes) - began
+            slots[mine + _WAITING] = 0
             slots[mine + _LONGEST] = max(slots[mine + _LONGEST], waited)
             slots[mine + _INSIDE] = _UP if up else _DOWN
             slots[mine + (_UPS if up else _DOWNS)] += 1
@@ -236,6 +238,11 @@ def _swing(
                 if slots[base + _INSIDE] == other and _alive(slots[base + _PID]):
                     slots[mine + _VIOLATIONS] += 1
             slots[mine + _INSIDE] = _OUT
+
+
+def _entries(slots: memoryview, processes: int) -> int:
+    """How often any process has entered a state."""
+    return sum(slots[base + _UPS] + slots[base + _DOWNS] for base in range(0, processes * _FIELDS, _FIELDS))
 
 
 def _alive(pid: int) -> bool:

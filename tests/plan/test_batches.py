@@ -20,7 +20,6 @@ from alpenhorn.plan.batches import (
     BIG,
     DIRECTORIES,
     SESSION_FILES,
-    Limits,
     check_tasks,
     delete_tasks,
     import_tasks,
@@ -28,6 +27,7 @@ from alpenhorn.plan.batches import (
     search_tasks,
     split,
 )
+from alpenhorn.plan.limits import Limits
 from tests.plan.facts import MD5, node, source
 
 LIMITS = Limits(base=300.0, bytes_per_second=20e6, workers=2)

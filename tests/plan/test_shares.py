@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from alpenhorn.bwlimit import InForce
 from alpenhorn.model.pulls import Method, PullFile, PullJob
 from alpenhorn.model.tasks import Kind, Task
-from alpenhorn.plan.batches import Limits
+from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.shares import LEAST_SHARE, LINK, STREAMS, Key, QueuedPull, Shares
 from tests.plan.facts import MD5, node, source
 

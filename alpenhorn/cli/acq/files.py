@@ -1,0 +1,45 @@
+"""`alpenhorn acq files`."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, format_option, size
+from alpenhorn.cli.complete import ACQ, GROUP, NODE
+from alpenhorn.cli.options import at_most_one
+from alpenhorn.listings import acq_files as listing
+from alpenhorn.scan import names
+
+COLUMNS = (column("name", "Name"), size("size_b", "Size"), column("md5sum", "MD5 sum"))
+STATE = column("state", "State")
+
+
+@click.command()
+@click.argument("name", type=ACQ, metavar="ACQ")
+@click.option("--group", type=GROUP, metavar="GROUP", help="Only files in GROUP, with the best state there.")
+@click.option("--node", type=NODE, metavar="NODE", help="Only files on NODE, with the state there.")
+@click.option("--show-removed", is_flag=True, help="With --node or --group: also files removed from there.")
+@format_option
+@pass_app
+def files(app: App, name: str, group: str | None, node: str | None, show_removed: bool, form: Format) -> None:
+    """With --node or --group: the files of which a copy there is good, suspect, corrupt or missing.
+
+    \b
+    Examples:
+      alpenhorn acq files 20260722T000000Z_pilot
+      alpenhorn acq files 20260722T000000Z_pilot --node archive1 --show-removed
+    """
+    at_most_one(node=node, group=group)
+    if show_removed and not (node or group):
+        raise click.UsageError("--show-removed needs a place: --node or --group")
+    index = app.index
+    found = names.acq(index, name)
+    if node:
+        rows = listing.on_node(index, found.id, names.node(index, node).id, show_removed)
+    elif group:
+        rows = listing.in_group(index, found.id, names.group(index, group).id, show_removed)
+    else:
+        rows = listing.files(index, found.id)
+    columns.show(form, (*COLUMNS, *((STATE,) if node or group else ())), rows, empty="No files.")

@@ -1,0 +1,137 @@
+"""Kinds of argument.
+
+A value that cannot be stored, or would cause trouble when shown or used, is refused as wrong usage before the index is
+opened.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+MOST_GIB = 1e15  # what a FLOAT column holds is more, what anybody stores is less
+MOST_COUNT = 2**31 - 1
+MOST_BYTES = 2**63 - 1  # what a BIGINT column holds
+
+
+def fault(text: str, length: int, *, lines: bool = False) -> str:
+    """Why a text cannot be stored in a column of `length` characters; empty when it can."""
+    if len(text) > length:
+        return f"is {len(text)} characters long, and at most {length} fit"
+    for char in text:
+        if "\ud800" <= char <= "\udfff":
+            return "is not valid UTF-8"
+        if (ord(char) < 32 or 127 <= ord(char) < 160) and not (lines and char in "\n\t"):
+            return f"has the control character {char!a}"
+    return ""
+
+
+class NewName(click.ParamType[str]):
+    """The name of something new: a line of its own in files and lists, and part of a path."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        wrong = fault(text, 64)
+        if not text.strip():
+            wrong = "is empty"
+        elif text != text.strip():
+            wrong = "begins or ends with a blank"
+        elif "/" in text:
+            wrong = "has a slash"
+        elif text in (".", ".."):
+            wrong = "is no name"
+        if wrong:
+            self.fail(f"the name {text!a} {wrong}", param, ctx)
+        return text
+
+
+class Text(click.ParamType[str]):
+    """A text column; an empty one means none."""
+
+    name = "text"
+
+    def __init__(self, length: int, lines: bool = False) -> None:
+        self.length = length
+        self.lines = lines
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        wrong = fault(text, self.length, lines=self.lines)
+        if wrong:
+            self.fail(f"{text[:40]!a} {wrong}", param, ctx)
+        return text
+
+
+class RootPath(Text):
+    """An absolute directory, or nothing."""
+
+    name = "root"
+
+    def __init__(self) -> None:
+        super().__init__(255)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if not text:
+            return text
+        if not text.startswith("/"):
+            self.fail(f"{text!a} is not an absolute path; a root begins with /", param, ctx)
+        elements = [element for element in text.split("/") if element]
+        if "." in elements or ".." in elements:
+            self.fail(f"{text!a} has an element . or ..; give the plain path", param, ctx)
+        return "/" + "/".join(elements)
+
+
+class SizeInGib(click.ParamType[float]):
+    """A finite number of GiB, at least zero, or above it."""
+
+    name = "size"
+
+    def __init__(self, positive: bool = False) -> None:
+        self.positive = positive
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!a} is not a number of GiB", param, ctx)
+        if not math.isfinite(number) or number < 0 or number > MOST_GIB or (self.positive and not number):
+            least = "above 0" if self.positive else "0 or more"
+            self.fail(f"{value!a} is out of range; it must be {least}, and at most {MOST_GIB:g}", param, ctx)
+        return number
+
+
+class Md5Sum(click.ParamType[str]):
+    """An MD5 sum, made lower case."""
+
+    name = "md5"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # Imported here because all `file` commands would pay for it.
+        from alpenhorn.plan.pulls import MD5
+
+        text = str(value)
+        if not MD5.fullmatch(text):
+            self.fail(f"{text[:80]!a} is not an MD5 sum (32 hexadecimal digits)", param, ctx)
+        return text.lower()
+
+
+class SizeInBytes(click.ParamType[int]):
+    """A length in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MOST_BYTES:
+            self.fail(f"{text[:80]!a} is not a number of bytes from 0 to {MOST_BYTES}", param, ctx)
+        return int(text)
+
+
+NAME = NewName()
+NOTES = Text(65535 // 4, lines=True)  # a TEXT column of MariaDB holds 65535 bytes
+REQUEST_ID = click.IntRange(1, 2**63 - 1)

@@ -1,0 +1,145 @@
+"""Change many rows: count them, show what would be done, ask, and do it piece after piece.
+
+A command gives the selection, the texts and the edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, CommandFunction
+from alpenhorn.cli.long_work import LongWork, stopped_after
+from alpenhorn.cli.options import check_option, confirm, file_list_option, force_option
+from alpenhorn.scan import names, sync_candidates
+from alpenhorn.scan.sync_candidates import Counted, Part, Total
+
+
+class BulkEdit(NamedTuple):
+    """A change of many rows, and how it is described.
+
+    `parts` select the rows, `row` is the SQL expression of their ids, as `c.id`.  `change` changes the rows of a piece
+    in one transaction, and returns their number; it is given the time of the change.
+
+    The texts are put together as in "Would release 3 copies (3.00 kiB) on field1, to be deleted when room is needed.",
+    where `verb` is "release", `subject` "3 copies (3.00 kiB) on field1", and `consequence` the rest; `doing` is
+    "Releasing".  `counting` describes what is counted, and `nothing` is printed when there is none.
+    """
+
+    parts: Sequence[Part]
+    row: str
+    counting: str
+    nothing: str
+    verb: str
+    doing: str
+    subject: Callable[[Total], str]
+    change: Callable[[tuple[Part, ...], datetime], int]
+    done: Callable[[int], str]
+    consequence: str = ""
+
+
+class BulkOptions(Protocol):
+    """The options of `bulk_options`, as given."""
+
+    @property
+    def check(self) -> bool: ...
+    @property
+    def force(self) -> bool: ...
+    @property
+    def file_list(self) -> str | None: ...
+
+
+def bulk_options(command: CommandFunction) -> CommandFunction:
+    """Give a command --check, --file-list and --force."""
+    return check_option(file_list_option(force_option(command)))
+
+
+def run(
+    app: App, edit: BulkEdit, options: BulkOptions, before_asking: Callable[[Total], None] | None = None
+) -> bool:
+    """Carry out an edit as far as the options and the user want; return whether something was changed.
+
+    `before_asking` may print more about what was counted.  Raises Refused where nobody can be asked, click.Abort when
+    the answer is no.
+    """
+    found = _counted(app, edit)
+    if not found.total.files:
+        output.line(edit.nothing)
+        return False
+    subject = edit.subject(found.total)
+    what = f"{subject}{edit.consequence}"
+    tentative = options.check or not options.force
+    output.line(f"Would {edit.verb} {what}." if tentative else f"To {edit.verb}: {what}.")
+    if before_asking is not None:
+        before_asking(found.total)
+    if options.check:
+        return False
+    confirm(f"{edit.verb.capitalize()} {what}?", options.force, stdin_taken=options.file_list == "-")
+    output.line(edit.done(_in_pieces(app, f"{edit.doing} {subject}", found, edit)))
+    return True
+
+
+def _counted(app: App, edit: BulkEdit) -> Counted:
+    with LongWork(app, f"Counting the {edit.counting}") as work:
+        return sync_candidates.counted(app.index, edit.parts, edit.row, work.at)
+
+
+def _in_pieces(app: App, doing: str, found: Counted, edit: BulkEdit) -> int:
+    """Change piece after piece, each in a transaction, and return the number of rows changed.
+
+    When it is stopped, how far it came is printed before the error is raised.
+    """
+    stamp = app.stamp()
+    of = sum(piece.files for piece in found.pieces)
+    at, done = 0, 0
+    try:
+        with LongWork(app, doing, changing=True) as work:
+            for piece in found.pieces:
+                work.at(at, of)
+                done += edit.change(piece.parts, stamp)
+                at += piece.files
+    except (KeyboardInterrupt, Exception) as error:
+        if done or isinstance(error, KeyboardInterrupt):
+            output.note(stopped_after(done, of))
+        raise
+    return done
+
+
+def total_size(found: Total) -> str:
+    """`1.00 GiB, 2 of unknown size`."""
+    unsized = f", {found.unsized} of unknown size" if found.unsized else ""
+    return f"{output.size(found.bytes)}{unsized}"
+
+
+def some_copies(found: Total) -> str:
+    """`3 copies (1.00 GiB, 2 of unknown size)`."""
+    return f"{output.count(found.files, 'copy', 'copies')} ({total_size(found)})"
+
+
+def listed_files(app: App, file_list: str | None, node: names.Named | None) -> Sequence[int] | None:
+    """The ids of the files in a list, with paths below the node's root accepted too; None where no list was given.
+
+    Raises NotFound.
+    """
+    if file_list is None:
+        return None
+    source = "standard input" if file_list == "-" else file_list
+    root = None if node is None else names.root(app.index, node)
+    with LongWork(app, f"Looking up the files in {source}"):
+        return names.files(app.index, _lines(file_list), root, source)
+
+
+def _lines(path: str) -> Iterator[tuple[int, str]]:
+    """(line number, path) of a list; blank lines and comments are left out.
+
+    Bytes that are not UTF-8 become surrogates, which no name in the index has.
+    """
+    with click.open_file(path, encoding="utf-8", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, 1):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                yield number, text

@@ -1,0 +1,94 @@
+"""`alpenhorn db backup`: a consistent copy of the index."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.edits import backup as records
+from alpenhorn.errors import AlpenhornError, Refused
+from alpenhorn.index import backup as backups
+
+KEEP = 10
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=KEEP,
+    show_default=True,
+    help="Number of backups to keep in DIR; older ones are removed.",
+)
+@json_option
+@pass_app
+def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
+    """The backup shows the index at one moment, while other programs go on using it.  It is flushed and read
+    through before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only then
+    are older backups removed.  Use one directory for each index.  DIR is by default [database] backup_dir or,
+    with SQLite, the directory backups beside the index.  Run this daily, for example from cron; with -q it
+    prints nothing when it succeeds.
+
+    \b
+    Examples:
+      alpenhorn db backup
+      alpenhorn db backup /srv/backup/alpenhorn --keep 30
+    """
+    index = app.index
+    index.answer_within(None)  # whole tables are read
+    made = backups.write(index, _directory(app, directory), _tables(), keep)
+    try:
+        records.made(index, made.path, made.at)
+    except AlpenhornError as error:
+        output.note(f"the backup is complete, but the index has no note of it, so status may warn: {error}")
+    for problem in made.kept:
+        output.note(problem)
+    if as_json:
+        output.document(
+            {
+                "path": str(made.path),
+                "at": made.at,
+                "size_b": made.size_b,
+                "rows": made.rows,
+                "removed": [str(path) for path in made.removed],
+            }
+        )
+    elif app.verbosity >= 0:
+        files = output.count(made.rows.get("archivefile", 0), "file")
+        output.line(f"Wrote and verified {made.path}: {files}, {output.size(made.size_b)}.")
+        if made.removed:
+            output.line(f"Removed {output.count(len(made.removed), 'older backup')}.")
+
+
+def _directory(app: App, given: Path | None) -> Path:
+    """Where backups go, absolute.  Only the default one is created: another may be on a disk that is not mounted."""
+    chosen = given or app.config.database.backup_dir
+    if chosen is not None:
+        return chosen.absolute()
+    url = app.config.database.url
+    if not url.startswith("sqlite:///"):
+        raise Refused(
+            "no directory for backups: name one, as in alpenhorn db backup DIR, or set [database] backup_dir"
+        )
+    beside = Path(url.removeprefix("sqlite:///")).absolute().parent / "backups"
+    try:
+        os.makedirs(beside, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"{beside}: cannot be created: {error.strerror}; name another directory") from error
+    return beside
+
+
+def _tables() -> list[str]:
+    """Names of the tables of alpenhorn and of installed packages."""
+    from alpenhorn.coordinator import plugins
+    from alpenhorn.index.schema import COMPONENTS
+
+    ours = [table for tables in COMPONENTS.values() for table in tables]
+    brought = [model for one in plugins.offered_components() if one.loaded for model in one.loaded.models]
+    return [table._meta.table_name for table in (*ours, *brought)]

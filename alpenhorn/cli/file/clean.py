@@ -1,0 +1,105 @@
+"""`alpenhorn file clean`: one copy released for removal, or its release undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.options import at_most_one
+from alpenhorn.cli.releases import archive_refusal, next_step
+from alpenhorn.edits import clean as edit_clean
+from alpenhorn.errors import Refused
+from alpenhorn.listings import files as listing
+from alpenhorn.listings.files import CopyRow
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.scan import clean_candidates, names, pins, topology
+from alpenhorn.scan.clean_candidates import Selection
+from alpenhorn.scan.names import FileName
+
+
+@click.command()
+@click.argument("path", metavar="FILE")
+@click.option("--archive-ok", is_flag=True, help="Allow this on an archive node.")
+@click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only the copy on NODE.")
+@click.option(
+    "-n",
+    "--now",
+    "at_once",
+    is_flag=True,
+    help="Delete it as soon as that is safe, not when room is needed.",
+)
+@pass_app
+def clean(app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | None, at_once: bool) -> None:
+    """Only a good copy is released, and on an archive node only with --archive-ok.  A released copy is deleted
+    when room is needed, or with --now by the next run; only while enough good copies are on archive nodes,
+    and never while it is pinned.  --cancel undoes the release: on every node, or with --node on that one.
+
+    \b
+    Examples:
+      alpenhorn file clean 20260722T000000Z_pilot/0001.h5 --node field1 --now
+      alpenhorn file clean 20260722T000000Z_pilot/0001.h5 --cancel
+    """
+    at_most_one(cancel=cancel, now=at_once)
+    if not (node_name or cancel):
+        raise click.UsageError("give --node NODE, or --cancel")
+    index = app.index
+    only = None if node_name is None else names.node(index, node_name)
+    file = names.file(index, path, None if only is None else names.root(index, only))
+    nodes = {node.name: node for node in topology.load(index).nodes.values()}
+    if only is not None and nodes[only.name].archive and not (cancel or archive_ok):
+        raise archive_refusal(nodes[only.name])
+    copies = [
+        copy
+        for copy in listing.copies_of(index, file.id)
+        if copy.has_file != "N" and copy.node in nodes and (only is None or copy.node == only.name)
+    ]
+    if not copies:
+        raise Refused(
+            f"there is no copy of {file.path}{'' if only is None else f' on {only.name}'}; nothing was changed"
+        )
+    if cancel:
+        _cancel_one(app, file, [nodes[copy.node] for copy in copies])
+    else:
+        (copy,) = copies
+        _release_one(app, file, copy, nodes[copy.node], at_once)
+
+
+def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_once: bool) -> None:
+    if copy.wants_file == "N" or (copy.wants_file == "M" and not at_once):
+        output.line(f"Released already: {file.path} on {node.name}.")
+        return
+    why = _obstacle(app, file, copy, node)
+    if not why:
+        selection = Selection(node.id, at_once, files=(file.id,))
+        parts = clean_candidates.to_release(selection, app.index.now())
+        if edit_clean.release(app.index, parts, selection, app.stamp()):
+            output.line(f"Released: {file.path} on {node.name}. {next_step(node, at_once)}")
+            return
+        why = "it was changed meanwhile; look at it, and try again"
+    raise Refused(f"{file.path} on {node.name} is left as it is: {why}")
+
+
+def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
+    changed = False
+    for node in nodes:
+        parts = clean_candidates.to_cancel(Selection(node.id, files=(file.id,)))
+        if edit_clean.cancel(app.index, parts, app.stamp()):
+            changed = True
+            output.line(f"Cancelled the release of {file.path} on {node.name}.")
+    if not changed:
+        output.line(f"No release of {file.path} to undo.")
+    for name in clean_candidates.being_deleted(app.index, file_id=file.id):
+        output.note(f"a run is deleting {file.path} on {name} at this moment")
+
+
+def _obstacle(app: App, file: FileName, copy: CopyRow, node: NodeFact) -> str:
+    """Why this copy is not released; empty when it can be."""
+    if copy.has_file != "Y":
+        return f"it is {copy.state.lower()}; alpenhorn node clean --include-bad releases such copies, too"
+    kept = pins.pinned(app.index, node.id, (file.id,)).get(file.id)
+    return f"it is {kept}; see: alpenhorn file unpin" if kept else ""

@@ -1,0 +1,43 @@
+"""`alpenhorn file find`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.files import FOUND_COPY_COLUMNS, chosen_states, file_filter, place_options, state_options
+from alpenhorn.cli.options import acq_option
+from alpenhorn.listings import files as listing
+
+
+@click.command()
+@acq_option
+@place_options
+@state_options
+@format_option
+@pass_app
+def find(
+    app: App,
+    acqs: Sequence[str],
+    nodes: Sequence[str],
+    groups: Sequence[str],
+    corrupt: bool,
+    healthy: bool,
+    missing: bool,
+    suspect: bool,
+    form: Format,
+) -> None:
+    """Each line is one copy: its file, node and state.  Without state options healthy copies are listed.
+
+    \b
+    Examples:
+      alpenhorn file find --corrupt --missing
+      alpenhorn file find --acq 20260722T000000Z_pilot --group offsite
+    """
+    states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
+    rows = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states))
+    columns.show(form, FOUND_COPY_COLUMNS, rows, empty="No such copies.")

@@ -1,0 +1,107 @@
+"""`alpenhorn file modify`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.files import facts_options
+from alpenhorn.edits import files as edit_file
+from alpenhorn.index.connection import Index
+from alpenhorn.listings import storage
+from alpenhorn.scan import names
+
+
+@click.command()
+@click.argument("path", metavar="FILE")
+@facts_options
+@click.option(
+    "--from-copy",
+    type=NODE,
+    metavar="NODE",
+    help="Read the length and MD5 sum from the copy on NODE, on this host.",
+)
+@click.option("--force", is_flag=True, help="With --from-copy: replace a known length or MD5 sum.")
+@click.option("--no-reverify", is_flag=True, help="Keep the recorded states of its copies.")
+@pass_app
+def modify(
+    app: App,
+    path: str,
+    from_copy: str | None,
+    force: bool,
+    md5sum: str | None,
+    no_reverify: bool,
+    size_b: int | None,
+) -> None:
+    """Good and corrupt copies become suspect until they have been read and compared with the new values, unless
+    --no-reverify is given.
+
+    A file without a length or an MD5 sum is not copied, since no copy of it can be verified.  --from-copy
+    computes both from a copy that is known to be right.
+
+    \b
+    Examples:
+      alpenhorn file modify 20260722T000000Z_pilot/0001.h5 --md5 b6d81b360a5672d80c27430f39153e2c
+      alpenhorn file modify 20260722T000000Z_pilot/0001.h5 --from-copy archive1
+    """
+    if from_copy is None and md5sum is None and size_b is None:
+        raise click.UsageError("give --md5 HASH, --size SIZE, or both, or --from-copy NODE")
+    if from_copy is not None and not (md5sum is None and size_b is None):
+        raise click.UsageError(
+            "--from-copy reads the length and the MD5 sum; give it without --md5 and --size"
+        )
+    if force and from_copy is None:
+        raise click.UsageError("--force needs --from-copy")
+    index = app.index
+    file = names.file(index, path)
+    known = None
+    if from_copy is not None:
+        from alpenhorn.cli.from_copy import read  # only this option needs it
+
+        size_b, md5sum, known = read(app, file, from_copy, force)
+    done = edit_file.modify(
+        index, file.id, size_b, md5sum, app.stamp(), reverify=not no_reverify, known=known
+    )
+    if not done.changed:
+        output.line("No change.")
+        return
+    length = "unknown" if done.size_b is None else f"{done.size_b} bytes"
+    output.line(f"Changed file {file.path}: length {length}, MD5 sum {done.md5sum or 'unknown'}.")
+    _report_checks(index, done.suspect)
+    if done.suspect and (done.size_b is None or not done.md5sum):
+        missing = "--size SIZE" if done.size_b is None else "--md5 HASH"
+        output.note(
+            f"no copy can be checked before this is known: alpenhorn file modify {file.path} {missing}"
+        )
+    if done.corrupt:
+        nodes = storage.nodes(index)
+        first = next((node.name for node in nodes if node.id in done.corrupt), "NODE")
+        copies = output.count(len(done.corrupt), "copy is", "copies are")
+        output.note(
+            f"{copies} recorded as corrupt, by the old values; to have one checked by the new ones:"
+            f" alpenhorn file verify {file.path} {first}"
+        )
+
+
+def _report_checks(index: Index, node_ids: Sequence[int]) -> None:
+    """Report which hosts read the suspect copies, and which copies no host reads for now."""
+    if not node_ids:
+        return
+    nodes = [node for node in storage.nodes(index) if node.id in node_ids]
+    by_host: dict[str, list[str]] = {}
+    for node in nodes:
+        if node.active and node.host and node.root:
+            by_host.setdefault(node.host, []).append(node.name)
+    copies = output.count(len(node_ids), "copy is", "copies are")
+    where = "; ".join(f"on {host}: {', '.join(those)}" for host, those in sorted(by_host.items()))
+    output.line(f"{copies} suspect until read" + (f", by the next run {where}." if where else "."))
+    idle = [node.name for node in nodes if not (node.active and node.host and node.root)]
+    if idle:
+        output.note(
+            f"no run reads a copy on {', '.join(idle)} before: alpenhorn node activate {idle[0]}"
+            " (with --host and --root where the node has none)"
+        )

@@ -1,0 +1,78 @@
+"""`alpenhorn file show`."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import column, number, time
+from alpenhorn.cli.files import COPY_COLUMNS, FILE_COLUMNS
+from alpenhorn.listings import files as listing
+from alpenhorn.scan import names, pins
+
+TRANSFERS = (
+    number("id", "ID"),
+    column("node", "From node"),
+    column("group", "Into group"),
+    column("state", "State"),
+    time("requested", "Requested", "timestamp"),
+    time("started", "Started"),
+    time("ended", "Done"),
+)
+
+
+@click.command()
+@click.argument("path", metavar="FILE")
+@click.option("-a", "--all", "all_", is_flag=True, help="Show everything.")
+@click.option("--groups", is_flag=True, help="Show its state in the groups.")
+@click.option("--nodes", is_flag=True, help="Show its copies on the nodes.")
+@click.option("--transfers", is_flag=True, help="Show its copy requests.")
+@json_option
+@pass_app
+def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: bool, as_json: bool) -> None:
+    """FILE is given as ACQUISITION/NAME.
+
+    \b
+    Example:
+      alpenhorn file show 20260722T000000Z_pilot/0001.h5 --all
+    """
+    index = app.index
+    found = names.file(index, path)
+    row = listing.details(index, found.id)
+    states = listing.group_states(index, found.id) if groups or all_ else None
+    copies = listing.copies_of(index, found.id) if nodes or all_ else None
+    requests = listing.transfers_of(index, found.id) if transfers or all_ else None
+    kept = pins.of_file(index, found.id)
+    if as_json:
+        document = columns.document(FILE_COLUMNS, row)
+        document["pins"] = [one._asdict() for one in kept]
+        if states is not None:
+            document["groups"] = [{"group": group, "state": state} for group, state in states]
+        if copies is not None:
+            document["copies"] = columns.documents(COPY_COLUMNS, copies)
+        if requests is not None:
+            document["transfers"] = columns.documents(TRANSFERS, requests)
+        output.document(document)
+        return
+    output.fields(
+        (
+            ("Path", row.path),
+            ("Acquisition", row.acq),
+            ("Name", row.name),
+            ("Size", output.size(row.size_b)),
+            ("Bytes", row.size_b),
+            ("MD5 sum", row.md5sum),
+            ("Registered", output.time(row.registered)),
+            *((f"Kept on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
+        )
+    )
+    if states is not None:
+        output.heading("In groups:")
+        output.table(("Group", "State"), states, empty="  none")
+    if copies is not None:
+        output.heading("Copies:")
+        columns.table(COPY_COLUMNS, copies, empty="  none")
+    if requests is not None:
+        output.heading("Copy requests:")
+        columns.table(TRANSFERS, requests, empty="  none")

@@ -1,0 +1,68 @@
+"""`alpenhorn file state`."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.files import state_words
+from alpenhorn.cli.options import at_most_one
+from alpenhorn.edits import copies as edit_copy
+from alpenhorn.listings import files as listing
+from alpenhorn.scan import names
+
+
+@click.command()
+@click.argument("path", metavar="FILE")
+@click.argument("node_name", type=NODE, metavar="NODE")
+@click.option(
+    "--set",
+    "state_",
+    metavar="STATE",
+    type=click.Choice(list(edit_copy.SETTINGS), case_sensitive=False),
+    help=f"Record this state: {', '.join(edit_copy.SETTINGS)}.",
+)
+@click.option("--ready", is_flag=True, help="Record that the copy can be read at once.")
+@click.option("--unready", is_flag=True, help="Record that the copy cannot be read at once.")
+@json_option
+@pass_app
+def state(
+    app: App, path: str, node_name: str, state_: str | None, ready: bool, unready: bool, as_json: bool
+) -> None:
+    """The first word is the state of the copy: Healthy, Suspect, Corrupt, Missing, Removed, or Absent where
+    nothing is recorded.  Removable, Released and Ready may follow.  --set keeps Removable, and removes
+    Released.  Nothing on the node itself is touched.
+
+    \b
+    Examples:
+      alpenhorn file state 20260722T000000Z_pilot/0001.h5 archive1
+      alpenhorn file state 20260722T000000Z_pilot/0001.h5 archive1 --set Suspect
+    """
+    at_most_one(ready=ready, unready=unready)
+    if ready and state_ not in (None, "Healthy"):
+        raise click.UsageError(f"a copy that is {state_} cannot be ready")
+    index = app.index
+    node = names.node(index, node_name)
+    file = names.file(index, path, names.root(index, node))
+    if state_ or ready or unready:
+        wanted = True if ready else False if unready else None
+        changed = edit_copy.set_state(index, file.id, node.id, state_, wanted, app.stamp())
+        if not as_json:
+            output.line("State changed." if changed else "No change.")
+            return
+    copy = listing.copy_of(index, file.id, node.id)
+    if as_json:
+        output.document(
+            {
+                "path": file.path,
+                "node": node.name,
+                "state": "Absent" if copy is None else copy.state,
+                "has_file": "N" if copy is None else copy.has_file,
+                "wants_file": None if copy is None else copy.wants_file,
+                "ready": copy is not None and copy.ready,
+            }
+        )
+    else:
+        output.line(state_words(copy))

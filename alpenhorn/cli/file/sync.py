@@ -1,0 +1,65 @@
+"""`alpenhorn file sync`."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.files import state_words
+from alpenhorn.edits import requests as edit_requests
+from alpenhorn.errors import Refused
+from alpenhorn.listings import files as listing
+from alpenhorn.scan import names, sync_candidates
+from alpenhorn.scan.sync_candidates import Selection
+
+
+@click.command()
+@click.argument("path", metavar="FILE")
+@click.option("--cancel", is_flag=True, help="Cancel pending requests for the file.")
+@click.option("--force", is_flag=True, help="Request it even if the source does not have it.")
+@click.option("--from", "from_", type=NODE, metavar="SOURCE_NODE", help="The node to copy from.")
+@click.option("--to", type=GROUP, metavar="DEST_GROUP", help="The group to copy into.")
+@pass_app
+def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: str | None) -> None:
+    """The file is requested from the node --from into the group --to.  With --cancel its pending requests are
+    cancelled: all, or those with the given --from and --to.
+
+    \b
+    Examples:
+      alpenhorn file sync 20260722T000000Z_pilot/0001.h5 --from field1 --to offsite
+      alpenhorn file sync 20260722T000000Z_pilot/0001.h5 --cancel
+    """
+    if not cancel and not (from_ and to):
+        raise click.UsageError("give --from SOURCE_NODE and --to DEST_GROUP, or --cancel")
+    index = app.index
+    node = names.node(index, from_) if from_ else None
+    group = names.group(index, to) if to else None
+    file = names.file(index, path, None if node is None else names.root(index, node))
+    selection = Selection(
+        node=None if node is None else node.id, group=None if group is None else group.id, files=(file.id,)
+    )
+    if cancel:
+        done = edit_requests.cancel_selection(index, sync_candidates.pending_requests(selection))
+        output.line(
+            f"Cancelled {output.count(done, 'request')}." if done else "No pending requests to cancel."
+        )
+        return
+    assert node is not None and group is not None
+    now = app.stamp()
+    if dict(listing.group_states(index, file.id)).get(group.name) == "Present":
+        output.line(f"Nothing to request: {file.path} is in {group.name} already.")
+        return
+    copy = listing.copy_of(index, file.id, node.id)
+    if copy is None or copy.has_file != "Y":
+        if not force:
+            raise Refused(
+                f"{file.path} is not on {node.name} ({state_words(copy)}); nothing was requested;"
+                " choose another source, or use --force"
+            )
+        output.note(f"{file.path} is not on {node.name} ({state_words(copy)}); requested all the same")
+    if edit_requests.create_for(index, [file.id], node.id, group.id, now):
+        output.line(f"Requested: {file.path} from {node.name} into {group.name}.")
+    else:
+        output.line(f"Already requested: {file.path} into {group.name}; nothing was added.")

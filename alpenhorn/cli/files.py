@@ -1,0 +1,111 @@
+"""Options, filters and columns of the commands on files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from alpenhorn.cli.app import CommandFunction
+from alpenhorn.cli.arguments import Md5Sum, SizeInBytes
+from alpenhorn.cli.columns import column, size, time
+from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.index.connection import Index
+from alpenhorn.listings import files as listing
+from alpenhorn.listings.files import FileFilter
+from alpenhorn.scan import names
+
+
+def state_options(command: CommandFunction) -> CommandFunction:
+    for state in ("suspect", "missing", "healthy", "corrupt"):
+        command = click.option(f"--{state}", is_flag=True, help=f"Choose {state} copies.")(command)
+    return command
+
+
+def place_options(command: CommandFunction) -> CommandFunction:
+    command = click.option(
+        "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="On NODE; may be repeated."
+    )(command)
+    return click.option(
+        "--group", "groups", type=GROUP, metavar="GROUP", multiple=True, help="In GROUP; may be repeated."
+    )(command)
+
+
+def chosen_states(**flags: bool) -> tuple[str, ...]:
+    return tuple(state for state, given in flags.items() if given)
+
+
+def ids(found: Sequence[names.Named]) -> tuple[int, ...]:
+    return tuple(row.id for row in found)
+
+
+def file_filter(
+    index: Index, acqs: Sequence[str], nodes: Sequence[str], groups: Sequence[str], states: tuple[str, ...]
+) -> FileFilter:
+    return FileFilter(
+        acqs=ids(names.acqs(index, acqs)),
+        nodes=ids(names.nodes(index, nodes)),
+        groups=ids(names.groups(index, groups)),
+        states=states,
+    )
+
+
+FILE_COLUMNS = (
+    column("path", "File"),
+    column("acq"),
+    column("name"),
+    size("size_b", "Size"),
+    column("md5sum", "MD5 sum"),
+    time("registered", "Registered"),
+)
+COPY_COLUMNS = (
+    column("node", "Node"),
+    column("group", "Group"),
+    column("state", "State"),
+    column("has_file"),
+    column("wants_file"),
+    column("ready"),
+    size("size_b"),
+    size("space_b", "Space used"),
+    time("last_update", "Last update"),
+)
+# A copy among those of many files.
+FOUND_COPY_COLUMNS = (
+    column("path", "File"),
+    column("node", "Node"),
+    column("group"),
+    column("state", "State"),
+    column("has_file"),
+    column("wants_file"),
+    column("ready"),
+    size("size_b", "Size"),
+    column("space_b"),
+    column("last_update"),
+)
+
+
+def facts_options(command: CommandFunction) -> CommandFunction:
+    command = click.option(
+        "--size",
+        "size_b",
+        metavar="SIZE",
+        type=SizeInBytes(),
+        help="The file's length in bytes.",
+    )(command)
+    return click.option(
+        "--md5", "md5sum", metavar="HASH", type=Md5Sum(), help="The file's MD5 sum: 32 hexadecimal digits."
+    )(command)
+
+
+def state_words(copy: listing.CopyRow | None) -> str:
+    """The state of a copy, and what is to happen to it."""
+    if copy is None:
+        return "Absent"
+    if copy.has_file == "N":
+        return copy.state
+    words = [{"Y": "Healthy", "M": "Suspect", "X": "Corrupt"}[copy.has_file]]
+    if copy.wants_file != "Y":
+        words.append("Removable" if copy.wants_file == "M" else "Released")
+    if copy.ready:
+        words.append("Ready")
+    return " ".join(words)

@@ -1,0 +1,41 @@
+"""`alpenhorn group sync`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.sync_requests import SyncOptions, request_or_cancel, sync_options
+
+
+@click.command()
+@click.argument("group_name", type=GROUP, metavar="GROUP")
+@click.argument("node_name", type=NODE, metavar="NODE", required=False)
+@sync_options
+@pass_app
+def sync(
+    app: App,
+    /,
+    group_name: str,
+    node_name: str | None,
+    **options: Any,
+) -> None:
+    """Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
+    pending requests from NODE, or with --all from any node, into GROUP are cancelled instead.  A path in a
+    file list may also be one below the node's root.
+
+    \b
+    Examples:
+      alpenhorn group sync offsite field1
+      alpenhorn group sync offsite field1 --file-list wanted.txt --force
+      alpenhorn group sync offsite --cancel --all
+    """
+    given = SyncOptions(**options)
+    if node_name is None and not given.all_:
+        raise click.UsageError("give a NODE, or --all with --cancel")
+    if node_name is not None and given.all_:
+        raise click.UsageError("--all cannot be used with a NODE")
+    request_or_cancel(app, node_name, group_name, given)

@@ -1,0 +1,27 @@
+"""`alpenhorn host list`."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.storage_columns import HOST_COLUMNS
+from alpenhorn.listings import storage
+
+
+@click.command()
+@format_option
+@pass_app
+def list_(app: App, form: Format) -> None:
+    """\b
+    Example:
+      alpenhorn host list
+    """
+    columns.show(
+        form,
+        HOST_COLUMNS,
+        storage.hosts(app.index),
+        empty="No hosts; create one with: alpenhorn host create NAME",
+    )

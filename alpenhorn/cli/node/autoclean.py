@@ -1,0 +1,41 @@
+"""`alpenhorn node autoclean`."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.rule_flags import report_existing_copies, rule_ends, set_rule
+from alpenhorn.scan import rules
+from alpenhorn.scan.rules import Action
+
+
+@click.command()
+@click.argument("node_name", type=NODE, metavar="NODE")
+@click.argument("group_name", type=GROUP, metavar="GROUP")
+@click.option("--remove", is_flag=True, help="Remove the rule.")
+@pass_app
+def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:
+    """From now on, when a copy in GROUP is recorded as good, the copy on NODE is released: the next run removes
+    it once that is safe.  For copies that exist already nothing happens until `alpenhorn rules check
+    --apply`.
+
+    \b
+    Examples:
+      alpenhorn node autoclean field1 offsite
+      alpenhorn node autoclean field1 offsite --remove
+    """
+    ends = rule_ends(app, node_name, group_name)
+    way = f"of {ends.node.name} by {ends.group.name}"
+    if not set_rule(app, ends, Action.AUTOCLEAN, way, remove):
+        return
+    least = app.config.sync.archive_copy_count
+    safe = f"{output.count(least, 'good copy is', 'good copies are')} on other active archive nodes"
+    if ends.node.archive:
+        output.note(
+            f"{ends.node.name} is an archive node: its copies stay until they are safe to go, when {safe}"
+        )
+    where = f"on {ends.node.name} already of what {ends.group.name} has"
+    report_existing_copies(app, rules.unreleased(ends.node.id, ends.group.id), where)

@@ -1,0 +1,72 @@
+"""`alpenhorn node create`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from alpenhorn.cli import io_settings, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.arguments import NAME
+from alpenhorn.cli.complete import GROUP
+from alpenhorn.cli.nodes import columns, node_options, note_idle, real_roots
+from alpenhorn.cli.options import at_most_one, io_edits
+from alpenhorn.edits import nodes as edit_node
+from alpenhorn.scan import names
+
+
+@click.command()
+@click.argument("name", type=NAME)
+@node_options
+@click.option("--auto-import", is_flag=True, help="Search the node for new files in each run.")
+@click.option("--group", "group_name", type=GROUP, metavar="GROUP", help="The group that the node joins.")
+@pass_app
+def create(
+    app: App,
+    /,
+    name: str,
+    group_name: str | None,
+    create_group: bool,
+    host: str | None,
+    activate: bool,
+    initialise: bool,
+    archive: bool | None,
+    io_config: dict[str, Any] | None,
+    io_vars: dict[str, Any],
+    min_avail: float | None,
+    **properties: Any,
+) -> None:
+    """A node is a place that holds copies of files: a directory on a host.  It belongs to a group: name one with
+    --group, or create one with --create-group.  Before the node can be used it must be initialised (--init,
+    or later `alpenhorn node init`), which marks its root as this node's.
+
+    \b
+    Example:
+      alpenhorn node create archive1 --create-group --host alp1 --root /srv/archive1 \\
+          --archive --activate --init
+    """
+    at_most_one(group=group_name, create_group=create_group)
+    if not group_name and not create_group:
+        raise click.UsageError("give --group GROUP, or --create-group")
+    index = app.index
+    edits = io_edits(f"node {name}", io_config, io_vars)
+    values = {
+        "name": name,
+        **columns(app, host, **properties),
+        "active": activate,
+        "archive": bool(archive),
+        "auto_import": bool(properties["auto_import"]),
+        "auto_verify": properties["auto_verify"] or 0,
+        "min_avail_gb": min_avail or 0.0,
+        **{column: edit(None) for column, edit in edits.items()},
+    }
+    io_settings.require("node", name, values.get("io_class"), values.get("io_config"))
+    group_id = names.group(index, group_name).id if group_name else None
+    real = real_roots(app, name, values, None)
+    edit_node.create(index, values, app.stamp(), group_id=group_id, initialise=initialise, real=real)
+    output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))
+    if initialise:
+        output.line("The next run on its host initialises it.")
+    if activate:
+        note_idle(app, names.node(index, name).id)

@@ -1,0 +1,107 @@
+"""`alpenhorn node modify`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from alpenhorn.cli import io_settings, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.nodes import columns, node_options, note_idle, note_settings, real_roots, report_request
+from alpenhorn.cli.options import at_most_one, chosen, io_edits
+from alpenhorn.edits import nodes as edit_node
+from alpenhorn.listings import storage
+from alpenhorn.scan import names
+
+
+@click.command()
+@click.argument("name", type=NODE, metavar="NODE")
+@node_options
+@click.option(
+    "--auto-import/--no-auto-import", default=None, help="Search the node for new files in each run."
+)
+@click.option(
+    "--group", "group_name", type=GROUP, metavar="GROUP", help="Move the node, with its files, to GROUP."
+)
+@click.option("--no-max-total", is_flag=True, help="Remove the maximum size of its files.")
+@pass_app
+def modify(
+    app: App,
+    /,
+    name: str,
+    group_name: str | None,
+    create_group: bool,
+    host: str | None,
+    activate: bool,
+    initialise: bool,
+    archive: bool | None,
+    no_max_total: bool,
+    io_config: dict[str, Any] | None,
+    io_vars: dict[str, Any],
+    min_avail: float | None,
+    **properties: Any,
+) -> None:
+    """Properties that are not given stay as they are.
+
+    \b
+    Examples:
+      alpenhorn node modify archive1 --min-avail 100 --no-auto-import
+      alpenhorn node modify disk7 --create-group --activate --init
+    """
+    at_most_one(group=group_name, create_group=create_group)
+    at_most_one(max_total=properties["max_total"] is not None, no_max_total=no_max_total)
+    index = app.index
+    found = names.node(index, name)
+    (before,) = storage.nodes(index, node_id=found.id)
+    values = {
+        **columns(app, host, **properties),
+        **chosen(archive=archive, min_avail_gb=min_avail),
+    }
+    if no_max_total:
+        values["max_total_gb"] = None
+    if group_name:
+        values["group_id"] = names.group(index, group_name).id
+    if activate:
+        values["active"] = True
+    given = {"io_class": values.pop("io_class")} if "io_class" in values else {}
+    edits = io_settings.edits("node", name, given, io_edits(f"node {name}", io_config, io_vars))
+    edited = edit_node.modify(
+        index,
+        found.id,
+        values,
+        edits,
+        app.stamp(),
+        new_group=found.name if create_group else "",
+        initialise=initialise,
+        real=real_roots(app, name, values, before),
+    )
+    if create_group:
+        output.line(f"Changed node {name}, which is in the new group {name} now.")
+    elif edited.changed:
+        output.line(f"Changed node {name}.")
+    elif not initialise:
+        output.line("No change.")
+    if initialise:
+        report_request(edited.requested, f"initialisation of node {name}")
+    if activate:
+        note_idle(app, found.id)
+    if not edits:
+        note_settings(app, found.id)
+    if archive and not before.archive:
+        _note_separate(app, found.id)
+
+
+def _note_separate(app: App, node_id: int) -> None:
+    """Report what a run does before copies that may be hard links count as archive copies."""
+    from alpenhorn.scan.manifest import count
+
+    copies = count(app.index, node_id)
+    if copies:
+        many = copies > 1
+        output.note(
+            f"{output.count(copies, 'copy', 'copies')}: the next run makes sure that {'each' if many else 'it'} has"
+            f" bytes of its own; until then {'they do' if many else 'it does'} not count as"
+            f" {'archive copies' if many else 'an archive copy'}"
+        )

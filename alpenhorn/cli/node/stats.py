@@ -1,0 +1,38 @@
+"""`alpenhorn node stats`."""
+
+from __future__ import annotations
+
+import click
+
+from alpenhorn.cli import columns
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.storage_columns import (
+    NODE_NAME,
+    STATS_COLUMNS,
+    bad_copies,
+    chosen_nodes,
+    filter_options,
+    node_lines,
+)
+from alpenhorn.listings.stats import of_nodes
+
+
+@click.command()
+@filter_options
+@click.option("--extra-stats", is_flag=True, help="Also count the copies that are not good.")
+@format_option
+@pass_app
+def stats(
+    app: App, active: bool | None, group: str | None, host: str | None, extra_stats: bool, form: Format
+) -> None:
+    """It also shows how full each node is.
+
+    \b
+    Example:
+      alpenhorn node stats --extra-stats
+    """
+    rows = chosen_nodes(app.index, active, group, host)
+    lines = node_lines(rows, of_nodes(app.index, [row.id for row in rows]))
+    extra = map(bad_copies, ("Corrupt", "Suspect", "Missing", "Released")) if extra_stats else ()
+    columns.show(form, (NODE_NAME, *STATS_COLUMNS, *extra), lines, empty="No nodes.")

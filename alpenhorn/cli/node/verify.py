@@ -1,0 +1,147 @@
+"""`alpenhorn node verify`: copies to be checked by runs, or recorded in some state without a check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from alpenhorn.cli import bulk, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
+from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.options import acq_option, at_most_one
+from alpenhorn.edits import verify as edit_verify
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.scan import names, topology, verify_candidates
+from alpenhorn.scan.verify_candidates import Selection, State
+
+TAKEN = {
+    State.HEALTHY: "good without having been read, and count when runs decide what may be deleted elsewhere",
+    State.CORRUPT: "corrupt",
+    State.MISSING: "missing",
+}
+
+
+class VerifyOptions(NamedTuple):
+    """The options of `verify`, as given."""
+
+    acqs: Sequence[str]
+    all_: bool
+    cancel: bool
+    check: bool
+    corrupt: bool
+    file_list: str | None
+    force: bool
+    healthy: bool
+    missing: bool
+
+    @property
+    def states(self) -> frozenset[State]:
+        chosen = {
+            State.HEALTHY: self.healthy or self.all_,
+            State.CORRUPT: self.corrupt or self.all_,
+            State.MISSING: self.missing or self.all_,
+        }
+        return frozenset(state for state, given in chosen.items() if given)
+
+
+@click.command()
+@click.argument("node_name", type=NODE, metavar="NODE")
+@acq_option
+@click.option(
+    "-a",
+    "--all",
+    "all_",
+    is_flag=True,
+    help="Copies in any of these states: --corrupt, --healthy and --missing.",
+)
+@click.option("--cancel", is_flag=True, help="Cancel the checks; record suspect copies as chosen.")
+@click.option(
+    "--corrupt", is_flag=True, help="Corrupt copies; with --cancel: record them as corrupt (default)."
+)
+@bulk_options
+@click.option("--healthy", is_flag=True, help="Good copies; with --cancel: record them as good.")
+@click.option("--missing", is_flag=True, help="Missing copies; with --cancel: record them as missing.")
+@pass_app
+def verify(app: App, /, node_name: str, **options: Any) -> None:
+    """The next runs read the copies in full; until then they are suspect and do not count.  Corrupt and missing
+    copies are checked, or those that the options choose, which may be combined; never released ones.
+    --cancel ends the wait: all suspect copies, except those that a run is deleting, are recorded as corrupt,
+    or as what the option chooses, without a check.
+
+    \b
+    Examples:
+      alpenhorn node verify archive1
+      alpenhorn node verify archive1 --all --acq 20260722T000000Z_pilot --check
+      alpenhorn node verify archive1 --cancel --healthy --file-list seen.txt
+    """
+    given = VerifyOptions(**options)
+    at_most_one(check=given.check, force=given.force)
+    at_most_one(cancel=given.cancel, all=given.all_)
+    if given.cancel:
+        at_most_one(corrupt=given.corrupt, healthy=given.healthy, missing=given.missing)
+    index = app.index
+    named = names.node(index, node_name)
+    node = topology.load(index).nodes[named.id]
+    selection = Selection(
+        node.id,
+        given.states or frozenset({State.CORRUPT, State.MISSING}),
+        tuple(acq.id for acq in names.acqs(index, given.acqs)),
+        listed_files(app, given.file_list, named),
+    )
+    if given.cancel:
+        (state,) = given.states or {State.CORRUPT}
+        _cancel(app, node, selection, state, given)
+    else:
+        _request(app, node, selection, given)
+
+
+def _request(app: App, node: NodeFact, selection: Selection, options: VerifyOptions) -> None:
+    kinds = _or([state.name.lower() for state in State if state in selection.states])
+    distrusts = "; until then none of them counts as good" if State.HEALTHY in selection.states else ""
+    mark = BulkEdit(
+        verify_candidates.to_check(selection),
+        "c.id",
+        counting=f"{kinds} copies on {node.name}",
+        nothing=f"No {kinds} copies on {node.name} to check.",
+        verb="mark",
+        doing="Marking",
+        subject=lambda found: f"{bulk.some_copies(found)} on {node.name}",
+        consequence=f" to be checked{distrusts}",
+        change=lambda parts, stamp: edit_verify.request(app.index, parts, selection, stamp),
+        done=lambda copies: f"Marked {output.count(copies, 'copy', 'copies')} to be checked. {_next(node)}",
+    )
+    bulk.run(app, mark, options)
+
+
+def _cancel(app: App, node: NodeFact, selection: Selection, state: State, options: VerifyOptions) -> None:
+    cancel = BulkEdit(
+        verify_candidates.to_cancel(selection),
+        "c.id",
+        counting=f"suspect copies on {node.name}",
+        nothing=f"No checks on {node.name} to cancel.",
+        verb="cancel",
+        doing="Cancelling",
+        subject=lambda found: f"the check of {bulk.some_copies(found)} on {node.name}",
+        consequence=f"; they are then taken to be {TAKEN[state]}",
+        change=lambda parts, stamp: edit_verify.cancel(app.index, parts, state, stamp),
+        done=lambda copies: (
+            f"Cancelled the check of {output.count(copies, 'copy', 'copies')}:"
+            f" {'it is' if copies == 1 else 'they are'} recorded as {state.name.lower()}."
+        ),
+    )
+    bulk.run(app, cancel, options)
+
+
+def _next(node: NodeFact) -> str:
+    """When the copies on the node are checked."""
+    if not node.active or node.host is None:
+        return f"Nothing is checked before a run works on the node: alpenhorn node activate {node.name}"
+    return f"Runs on {node.host} check them."
+
+
+def _or(words: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)

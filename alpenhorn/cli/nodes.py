@@ -1,0 +1,147 @@
+"""Options and checks of the commands that change nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from alpenhorn.cli import io_settings, output
+from alpenhorn.cli.app import App, CommandFunction
+from alpenhorn.cli.arguments import MOST_COUNT, RootPath, SizeInGib
+from alpenhorn.cli.complete import HOST
+from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
+from alpenhorn.edits import imports as import_requests
+from alpenhorn.edits.imports import ImportRequest
+from alpenhorn.errors import NotFound
+from alpenhorn.listings import storage
+from alpenhorn.scan import names
+
+host_option = click.option(
+    "--host", type=HOST, metavar="HOST", help="The host that the node is on; '' for none."
+)
+root_option = click.option(
+    "--root", metavar="ROOT", type=RootPath(), help="The node's directory on its host."
+)
+
+
+def node_options(command: CommandFunction) -> CommandFunction:
+    """The properties of a node that both `create` and `modify` set."""
+    for decorate in (
+        root_option,
+        notes_option,
+        click.option(
+            "--min-avail",
+            metavar="SIZE",
+            type=SizeInGib(),
+            help="Free space to keep, in GiB; nothing is pulled below it.",
+        ),
+        click.option(
+            "--max-total",
+            metavar="SIZE",
+            type=SizeInGib(positive=True),
+            help="Maximum size of its files, in GiB.",
+        ),
+        io_options,
+        click.option("--init", "initialise", is_flag=True, help="Let the next run initialise the node."),
+        host_option,
+        click.option("--create-group", is_flag=True, help="Create a group of the same name for it."),
+        class_option,
+        click.option(
+            "--auto-verify",
+            metavar="COUNT",
+            type=click.IntRange(0, MOST_COUNT),
+            help="Re-read up to COUNT copies a run; 0 turns it off.",
+        ),
+        click.option("--archive/--no-archive", default=None, help="Whether its copies count as archived."),
+        click.option("--activate", is_flag=True, help="Make the node active at once."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def real_roots(
+    app: App, name: str, values: Mapping[str, Any], before: storage.NodeRow | None
+) -> dict[str, str]:
+    """Where the roots of this host's active nodes lead, the edited one's among them; of other hosts nothing is known.
+
+    Says whose storage lies at a root that is given.
+    """
+    if not {"root", "host_id", "active"} & values.keys():
+        return {}
+    rows = storage.nodes(app.index, active=True)
+    here = {row.name: row.root for row in rows if row.host == app.host and row.root and row.name != name}
+    root = values.get("root", before.root if before else None)
+    host_id = values.get("host_id")
+    if "host_id" in values:
+        is_here = bool(host_id) and host_id == _this_host(app)
+    else:
+        is_here = before is not None and before.host == app.host
+    if not root or not is_here:
+        return {}
+    from alpenhorn.coordinator.roots import look_at_roots  # few commands need it
+
+    seen = look_at_roots([root, *here.values()], app.disconnect)
+    at_root = seen.get(root)
+    if at_root and "root" in values and at_root.owner and at_root.owner != name:
+        output.note(f"{root} is marked as the storage of node {at_root.owner}; no run works on it as {name}")
+    elif at_root and "root" in values and at_root.identified and not at_root.owner:
+        output.note(f"{root} has been the storage of a node before: it has a file .alpenhorn/identity")
+    return {path: one.real for path, one in seen.items()}
+
+
+def _this_host(app: App) -> int | None:
+    try:
+        return names.host(app.index, app.host).id
+    except NotFound:
+        return None
+
+
+def columns(
+    app: App,
+    host: str | None,
+    *,
+    root: str | None = None,
+    io_class: str | None = None,
+    notes: str | None = None,
+    max_total: float | None = None,
+    auto_import: bool | None = None,
+    auto_verify: int | None = None,
+) -> dict[str, Any]:
+    """The columns for the options that were given.  Raises NotFound for an unknown host."""
+    values = chosen(
+        root=root,
+        io_class=io_class,
+        notes=notes,
+        max_total_gb=max_total,
+        auto_import=auto_import,
+        auto_verify=auto_verify,
+    )
+    if host is not None:
+        values["host_id"] = names.host(app.index, host).id if host else None
+    return values
+
+
+def note_idle(app: App, node_id: int) -> None:
+    """Print why runs would not work on an active node."""
+    (node,) = storage.nodes(app.index, node_id=node_id)
+    missing = [what for what, value in (("--host HOST", node.host), ("--root DIR", node.root)) if not value]
+    if missing:
+        output.note(
+            f"no run works on {node.name} before this is set:"
+            f" alpenhorn node modify {node.name} {' '.join(missing)}"
+        )
+
+
+def note_settings(app: App, node_id: int) -> None:
+    (node,) = storage.nodes(app.index, node_id=node_id)
+    io_settings.tell("node", node.name, node.io_class, node.io_config)
+
+
+def request_import(app: App, request: ImportRequest, what: str) -> None:
+    report_request(import_requests.file(app.index, request, app.stamp()), what)
+
+
+def report_request(filed: bool, what: str) -> None:
+    output.line(f"Requested: {what}." if filed else f"Already requested: {what}; nothing was added.")

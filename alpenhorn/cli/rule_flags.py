@@ -1,0 +1,47 @@
+"""Switch rules on and off, for `alpenhorn group autosync` and `alpenhorn node autoclean`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from alpenhorn.cli import output
+from alpenhorn.cli.app import App
+from alpenhorn.edits.rules import set_flag
+from alpenhorn.listings import storage
+from alpenhorn.scan import names
+from alpenhorn.scan.rules import Action
+from alpenhorn.scan.sync_candidates import Part, total
+
+CHECK = "alpenhorn rules check --apply"
+
+
+class RuleEnds(NamedTuple):
+    node: storage.NodeRow
+    group: names.Named
+
+
+def rule_ends(app: App, node_name: str, group_name: str) -> RuleEnds:
+    node = names.node(app.index, node_name)
+    group = names.group(app.index, group_name)
+    (row,) = storage.nodes(app.index, node_id=node.id)
+    return RuleEnds(row, group)
+
+
+def set_rule(app: App, ends: RuleEnds, action: Action, way: str, remove: bool) -> bool:
+    """Set or clear the flag, and report it; return whether the rule is on."""
+    changed = set_flag(app.index, ends.node.id, ends.group.id, action, not remove)
+    state = "off" if remove else "on"
+    if changed:
+        output.line(f"{action.capitalize()} {way} is {state}.")
+    else:
+        output.line(f"No change: {action} {way} is {state} already.")
+    return not remove
+
+
+def report_existing_copies(app: App, parts: Sequence[Part], where: str) -> None:
+    """Report the copies that existed before the rule, which it does not act on."""
+    found = total(app.index, parts)
+    if found.files:
+        copies = output.count(found.files, "copy", "copies")
+        output.line(f"{copies} ({output.size(found.bytes)}) {where}; nothing happens to these until: {CHECK}")

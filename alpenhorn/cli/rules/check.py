@@ -1,0 +1,85 @@
+"""`alpenhorn rules check`: whether the rules of replication have been applied to every copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.columns import column, number, size
+from alpenhorn.cli.options import confirm
+from alpenhorn.edits.rules import make_up
+from alpenhorn.errors import DONE, FAILED
+from alpenhorn.scan import rules as scan
+from alpenhorn.scan.rules import Action, Owed
+
+VERBS = {Action.AUTOSYNC: "request", Action.AUTOCLEAN: "release"}
+
+
+COLUMNS = (
+    column("node", "Node", "edge.node"),
+    column("group", "Group", "edge.group"),
+    column("action", "Action"),
+    number("files", "Files", "total.files"),
+    size("size_b", "Size", "total.bytes"),
+)
+
+
+@click.command()
+@click.option("--apply", "apply_", is_flag=True, help="Apply the rules: request and release these copies.")
+@click.option("--force", is_flag=True, help="With --apply: do not ask.")
+@json_option
+@pass_app
+@click.pass_context
+def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool) -> None:
+    """A rule applies when a copy is recorded.  Copies that existed before the rule, or that another program
+    recorded, are found here: those on an autosync node that the group does not have and that nobody
+    requested, and those on an autoclean node that the group has.  With --apply they are requested and
+    released; the next run on their host deletes released copies once that is safe.  The exit status is 1 when
+    something was found and not applied.
+
+    \b
+    Examples:
+      alpenhorn rules check
+      alpenhorn rules check --apply
+    """
+    if force and not apply_:
+        raise click.UsageError("--force is for use with --apply")
+    if as_json and apply_ and not force:
+        raise click.UsageError("--json with --apply asks nothing, and needs --force")
+    owed = scan.owed(app.index)
+    if not as_json:
+        columns.table(COLUMNS, owed, empty="No missed actions.")
+        if owed:
+            output.line("")
+    done = None
+    if owed and apply_:
+        confirm(_question(owed), force)
+        done = make_up(app.index, owed, app.stamp())
+    if as_json:
+        _document(owed, done)
+    elif done is not None:
+        requests = output.count(done[Action.AUTOSYNC], "file")
+        copies = output.count(done[Action.AUTOCLEAN], "copy", "copies")
+        output.line(f"Requested {requests}, released {copies}.")
+    elif owed:
+        output.line("Nothing was done; to request and release them: alpenhorn rules check --apply")
+    ctx.exit(FAILED if owed and done is None else DONE)
+
+
+def _question(owed: Sequence[Owed]) -> str:
+    asked = []
+    for action, verb in VERBS.items():
+        copies = sum(one.total.files for one in owed if one.action is action)
+        if copies:
+            asked.append(f"{verb} {output.count(copies, 'copy', 'copies')}")
+    return f"{' and '.join(asked).capitalize()}?"
+
+
+def _document(owed: Sequence[Owed], done: dict[Action, int] | None) -> None:
+    applied = (
+        None if done is None else {"requested": done[Action.AUTOSYNC], "released": done[Action.AUTOCLEAN]}
+    )
+    output.document({"owed": columns.documents(COLUMNS, owed), "applied": applied})

@@ -1,0 +1,162 @@
+"""Hosts, groups and nodes as commands list and show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import click
+
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import CommandFunction
+from alpenhorn.cli.columns import Column, column, flag, number, size
+from alpenhorn.cli.complete import GROUP, HOST
+from alpenhorn.cli.options import settings
+from alpenhorn.index.connection import Index
+from alpenhorn.listings import storage
+from alpenhorn.listings.stats import NodeStats, Tally, fullness
+from alpenhorn.listings.status import no_room
+from alpenhorn.listings.storage import GroupRow, NodeRow
+from alpenhorn.model.nodes import GIB
+from alpenhorn.scan import names
+
+
+class NodeLine(NamedTuple):
+    """A node, with its statistics where these are shown."""
+
+    node: NodeRow
+    stats: NodeStats | None = None
+
+    @property
+    def full(self) -> float | None:
+        return fullness(self.node, self.good.bytes)
+
+    @property
+    def good(self) -> Tally:
+        return Tally() if self.stats is None else self.stats.good
+
+    def states(self) -> dict[str, Tally]:
+        return {} if self.stats is None else self.stats.states
+
+
+def gib_bytes(gib: float | None) -> int | None:
+    return None if gib is None else round(gib * GIB)
+
+
+def _io_class(row: GroupRow | NodeRow) -> str:
+    return row.io_class or "Default"
+
+
+HOST_COLUMNS = (
+    column("name", "Name"),
+    column("address", "Address"),
+    column("username", "User"),
+    number("node_count", "Nodes", "nodes"),
+    column("notes", "Notes"),
+)
+GROUP_COLUMNS = (
+    column("name", "Name"),
+    column("io_class", "Class", _io_class),
+    column("io_config", value=lambda row: settings(row.io_config)),
+    number("node_count", "Nodes", "nodes"),
+    column("notes", "Notes"),
+)
+# Of a NodeLine.
+NODE_NAME = column("name", "Name", "node.name")
+NODE_COLUMNS = (
+    column("group", "Group", "node.group"),
+    column("host", "Host", "node.host"),
+    column("username", value="node.username"),
+    column("address", value="node.address"),
+    flag("active", "Active", "node.active"),
+    flag("archive", "Archive", "node.archive"),
+    column("auto_import", value="node.auto_import"),
+    column("auto_verify", value="node.auto_verify"),
+    column("io_class", "Class", lambda line: _io_class(line.node)),
+    column("root", "Root", "node.root"),
+    column("io_config", value=lambda line: settings(line.node.io_config)),
+    column("max_total_b", value=lambda line: gib_bytes(line.node.max_total_gb)),
+    column("min_avail_b", value=lambda line: gib_bytes(line.node.min_avail_gb)),
+    column("avail_b", value=lambda line: gib_bytes(line.node.avail_gb)),
+    column("avail_checked", value="node.avail_gb_last_checked"),
+)
+NODE_NOTES = column("notes", "Notes", "node.notes")
+STATS_COLUMNS = (
+    number("files", "Files", "good.files"),
+    size("size_b", "Size", "good.bytes"),
+    number("full", "Full", shown=output.percent),
+    column("no_room", value=lambda line: no_room(line.node, line.full)),
+    column(
+        "states",
+        value=lambda line: {
+            state: {"files": tally.files, "size_b": tally.bytes} for state, tally in line.states().items()
+        },
+    ),
+)
+# Pending requests from one node into one group, and the automatic actions between them.
+PENDING = (number("files", "Files"), size("size_b", "Size", "bytes"))
+ACTIONS = (flag("autosync", "Autosync into the group"), flag("autoclean", "Autoclean of the node"))
+
+
+def bad_copies(state: str) -> Column:
+    """A column with the number of copies in a state, of a NodeLine."""
+    return number("", state, cell=lambda line: line.states().get(state, Tally()).files)
+
+
+def node_lines(nodes: Iterable[NodeRow], stats: Mapping[int, NodeStats] | None = None) -> list[NodeLine]:
+    """`stats`: by the ids of nodes."""
+    return [NodeLine(node, None if stats is None else stats[node.id]) for node in nodes]
+
+
+def node_document(line: NodeLine) -> dict[str, object]:
+    document = columns.document((NODE_NAME, *NODE_COLUMNS, NODE_NOTES), line)
+    if line.stats is not None:
+        document["stats"] = columns.document(STATS_COLUMNS, line)
+    return document
+
+
+def print_nodes(lines: Sequence[NodeLine], *, details: bool, stats: bool) -> None:
+    """A section with the nodes of a host or group: their names, or a table."""
+    output.heading("Nodes:")
+    if not lines:
+        output.line("  none")
+    elif details or stats:
+        columns.table(
+            (NODE_NAME, *(NODE_COLUMNS if details else ()), *(STATS_COLUMNS if stats else ())), lines
+        )
+    else:
+        output.lines(f"  {line.node.name}" for line in lines)
+
+
+def print_settings(io_config: str | None) -> None:
+    """A section with the settings of a storage class."""
+    output.heading("I/O settings:")
+    config = settings(io_config)
+    if not config:
+        output.line("  none")
+    elif isinstance(config, dict):
+        for key, value in config.items():
+            output.line(f"  {key}: {value}")
+    else:
+        output.line(f"  INVALID, not a JSON object: {io_config}")
+
+
+def filter_options(command: CommandFunction) -> CommandFunction:
+    for decorate in (
+        click.option("--host", type=HOST, metavar="HOST", help="Only nodes on HOST."),
+        click.option("--group", type=GROUP, metavar="GROUP", help="Only nodes in GROUP."),
+        click.option("--active/--inactive", default=None, help="Only nodes that are (in)active."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def chosen_nodes(
+    index: Index, active: bool | None, group: str | None, host: str | None
+) -> list[storage.NodeRow]:
+    return storage.nodes(
+        index,
+        active=active,
+        group_id=names.group(index, group).id if group else None,
+        host_id=names.host(index, host).id if host else None,
+    )

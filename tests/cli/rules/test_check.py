@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Archive
+
+
+@pytest.fixture
+def owing(archive: Archive) -> Archive:
+    """An edge that is newer than the copies: two to be requested, one to be released."""
+    archive.new = [archive.file(name, field1="YY") for name in ("a", "b")]  # type: ignore[attr-defined]
+    archive.held = archive.file("c", field1="YY", off1="YY")  # type: ignore[attr-defined]
+    archive.ok("group", "autosync", "offsite", "field1")
+    archive.ok("node", "autoclean", "field1", "offsite")
+    return archive
+
+
+def test_nothing_amiss(archive: Archive) -> None:
+    archive.file("a", field1="YY")
+    assert archive.ok("rules", "check").startswith("No missed actions")
+    assert archive.ok("rules", "check", "--apply").startswith("No missed actions")
+    archive.ok("group", "autosync", "spare", "off1")
+    assert archive.ok("rules", "check").startswith("No missed actions")
+    assert archive("rules", "check", "--json").json == {"owed": [], "applied": None}
+
+
+def test_what_is_amiss_is_shown_and_left_alone(owing: Archive) -> None:
+    before = owing.rows()
+    result = owing("rules", "check")
+    assert result.status == 1
+    assert [line.split() for line in result.out.splitlines()[2:4]] == [
+        ["field1", "offsite", "autosync", "2", "1.95", "kiB"],
+        ["field1", "offsite", "autoclean", "1", "1000", "B"],
+    ]
+    assert "alpenhorn rules check --apply" in result.out
+    assert owing.rows() == before
+
+
+def test_nothing_is_applied_without_a_terminal_and_force(owing: Archive) -> None:
+    message = owing.fails(1, "rules", "check", "--apply")
+    assert "Request 2 copies and release 1 copy? cannot be asked without a terminal" in message
+    assert "nothing was changed; use --force" in message
+
+
+def test_applied_it_is_not_amiss_any_more(owing: Archive) -> None:
+    assert "Requested 2 files, released 1 copy." in owing.ok("rules", "check", "--apply", "--force")
+    new, held = owing.new, owing.held  # type: ignore[attr-defined]
+    assert owing.requests() == [(file_id, "field1", "offsite") for file_id in new]
+    assert owing.copy(held, "field1") == "YN" and owing.copy(held, "off1") == "YY"
+    assert owing.all("SELECT COUNT(*) FROM sync_event") == [(0,)]
+    assert owing.ok("rules", "check").startswith("No missed actions")
+
+
+def test_json(owing: Archive) -> None:
+    rows = [
+        {"node": "field1", "group": "offsite", "action": "autosync", "files": 2, "size_b": 2000},
+        {"node": "field1", "group": "offsite", "action": "autoclean", "files": 1, "size_b": 1000},
+    ]
+    result = owing("rules", "check", "--json")
+    assert (result.status, result.json) == (1, {"owed": rows, "applied": None})
+    owing.fails(2, "rules", "check", "--json", "--apply")
+    result = owing("rules", "check", "--json", "--apply", "--force")
+    assert (result.status, result.json) == (0, {"owed": rows, "applied": {"requested": 2, "released": 1}})
+
+
+def test_force_is_for_apply(archive: Archive) -> None:
+    archive.fails(2, "rules", "check", "--force")
+
+
+def test_strange_rows(owing: Archive) -> None:
+    owing.index.execute("UPDATE archivefile SET size_b = NULL")
+    owing.ok("group", "autosync", "spare", "field1")
+    result = owing("rules", "check", "--json")
+    assert [(row["group"], row["files"], row["size_b"]) for row in result.json["owed"]] == [
+        ("offsite", 2, 0),
+        ("spare", 3, 0),
+        ("offsite", 1, 0),
+    ]

@@ -1,0 +1,175 @@
+"""Listings as tables, CSV and JSON, of every command that prints one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.columns import Format, column, flag, number, size, time
+from alpenhorn.cli.main import cli, main
+from tests.cli.conftest import Archive as Commands
+from tests.cli.test_json import ARGUMENTS, part, said
+from tests.cli.test_main import walk
+from tests.fixtures.archive import Archive
+
+# The key of a document under which its rows are, where it is not the rows alone.
+ROWS = {"history --run": "events", "plan": "lines", "status": "nodes"}
+
+
+def with_format() -> set[str]:
+    return {
+        name
+        for name, command in walk(cli, ())
+        if any("--format" in parameter.opts for parameter in command.params)
+    }
+
+
+def printed(archive: Archive, command: str, arguments: str, *more: str) -> str:
+    """What a command prints on standard output."""
+    name, _, option = command.partition(" --")
+    words = [*name.split(), *([f"--{option}"] if option else []), *arguments.split(), *more]
+    if name == "plugins":  # packages are found by a process that is started where they are
+        argv = [sys.executable, "-m", "alpenhorn", "-c", str(archive.configure()), *words]
+        return subprocess.run(argv, capture_output=True, text=True).stdout
+    with CliRunner().isolation() as (out, err, _):
+        status = main(["-c", str(archive.configure()), *words])
+        assert status in (0, 1), (words, err.getvalue())
+        return out.getvalue().decode()
+
+
+def flat(document: dict[str, Any], known: list[str]) -> dict[str, Any]:
+    """The values of an object by their keys as CSV has them; objects that CSV has as a whole stay whole."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        if key in known or not isinstance(value, dict):
+            found[key] = value
+        else:
+            found |= {f"{key}.{inner}": one for inner, one in value.items()}
+    return found
+
+
+@pytest.mark.timeout(120)
+def test_csv_has_the_keys_and_values_of_the_json_of_every_listing(filled: Archive) -> None:
+    tested: set[str] = set()
+    for command, variants in ARGUMENTS.items():
+        name = command.partition(" --")[0]
+        if name not in with_format():
+            continue
+        tested.add(name)
+        for arguments in variants:
+            document = json.loads(said(filled, command, arguments))
+            rows = document[ROWS[command]] if command in ROWS else document
+            text = printed(filled, command, arguments, "--format", "csv")
+            header, *lines = csv.reader(io.StringIO(text))
+            expected = [flat(row, header) for row in rows]
+            assert all(list(row) == header for row in expected), (command, header)
+            assert lines == [[output.csv_field(value) for value in row.values()] for row in expected], command
+    assert tested == with_format()
+
+
+def test_format_json_is_json(filled: Archive) -> None:
+    for command in ("node list", "status", "plan --files"):
+        assert printed(filled, command, "", "--format", "json") == printed(filled, command, "", "--json")
+
+
+def test_two_formats_are_refused(empty: Commands) -> None:
+    assert "--json cannot be used with --format csv" in empty.fails(
+        2, "node", "list", "--json", "--format", "csv"
+    )
+    assert empty.ok("node", "list", "--json", "--format", "json") == "[]\n"
+    assert "--prune cannot be used with --format csv" in empty.fails(
+        2, "history", "--prune", "1d", "--format", "csv"
+    )
+
+
+def test_an_empty_listing_has_its_keys_in_csv(empty: Commands) -> None:
+    assert empty.ok("host", "list", "--format", "csv") == "name,address,username,node_count,notes\n"
+
+
+def table_headers(text: str) -> Iterator[str]:
+    """The headers of all tables in a text."""
+    lines = text.splitlines()
+    for above, line in pairwise(lines):
+        if re.fullmatch(r"-+(  -+)*", line):
+            ends = [(found.start(), found.end()) for found in re.finditer("-+", line)]
+            yield from (above[start:end].strip() for start, end in ends)
+
+
+@pytest.mark.timeout(120)
+def test_table_headers_are_in_sentence_case(filled: Archive) -> None:
+    part(filled)
+    seen: set[str] = set()
+    for command, variants in ARGUMENTS.items():
+        if command not in ("db backup", "plugins", "repair"):
+            for arguments in variants:
+                seen.update(table_headers(printed(filled, command, arguments)))
+    seen.update(table_headers(printed(filled, "repair", "--check")))
+    assert {"Last run", "MD5 sum", "ID", "Why not", "Unreadable", "Autosync into the group"} <= seen
+    wrong = {header for header in seen if not re.fullmatch(r"(ID|MD5|[A-Z][a-z]+)( [a-z]+)*", header)}
+    assert not wrong
+
+
+class Row(NamedTuple):
+    name: str = "a\nb,c"
+    length: int = 2048
+    at: datetime = datetime(2026, 7, 22, 10)
+    whole: bool = True
+    unknown: int | None = None
+    inner: object = {"x": [1, "\x1b"]}
+
+
+COLUMNS = (
+    column("name", "Name"),
+    size("size_b", "Size", "length"),
+    time("at", "Time"),
+    flag("whole", "Whole"),
+    number("unknown", "Unknown"),
+    number("in.files", value=lambda row: 3),
+    column("in.size_b", value="length"),
+    column("inner"),
+    column("", "Words", cell=lambda row: "in words"),
+)
+
+
+def test_a_column_has_a_form_for_each_format(capsys: pytest.CaptureFixture[str]) -> None:
+    columns.show(Format.TABLE, COLUMNS, [Row()])
+    assert capsys.readouterr().out.splitlines() == [
+        "Name        Size  Time                 Whole  Unknown  Words",
+        "------  --------  -------------------  -----  -------  --------",
+        "a\\nb,c  2.00 kiB  2026-07-22 10:00:00  yes          -  in words",
+    ]
+    columns.show(Format.CSV, COLUMNS, [Row()])
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == "name,size_b,at,whole,unknown,in.files,in.size_b,inner"
+    assert list(csv.reader(io.StringIO(out)))[1:] == [
+        ["a\\nb,c", "2048", "2026-07-22T10:00:00Z", "true", "", "3", "2048", '{"x": [1, "\\u001b"]}']
+    ]
+    columns.show(Format.JSON, COLUMNS, [Row()])
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "name": "a\nb,c",
+            "size_b": 2048,
+            "at": "2026-07-22T10:00:00Z",
+            "whole": True,
+            "unknown": None,
+            "in": {"files": 3, "size_b": 2048},
+            "inner": {"x": [1, "\x1b"]},
+        }
+    ]
+
+
+def test_many_rows_are_written_in_pieces(capsys: pytest.CaptureFixture[str]) -> None:
+    columns.show(Format.CSV, (column("n", value=lambda row: row),), iter(range(2 * output.PIECE + 1)))
+    assert capsys.readouterr().out.split() == ["n", *map(str, range(2 * output.PIECE + 1))]
