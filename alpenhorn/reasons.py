@@ -1271,8 +1271,8 @@ class Code(_Codes):
     """An empty mount point looks like this."""
     ROOT_NOT_MOUNTED = (
         "root-not-mounted",
-        "{root} has no file {marker}, which earlier runs have found there: mount the storage of node {node}; or, if"
-        " another disk is to take its place: alpenhorn node init {node}",
+        "{root} has no file {marker}, which earlier runs found there; mount the storage of node {node}, or, to replace"
+        " it by another disk: alpenhorn node init {node}",
     )
     """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (

@@ -66,7 +66,7 @@ def holder(named: str, changed: float | None) -> Holder | None:
     if changed is None:
         return None
     since = datetime.datetime.fromtimestamp(int(changed), datetime.UTC).replace(tzinfo=None)
-    return Holder("unknown process", since)
+    return Holder("it left no name", since)
 
 
 def _known(index: Index, lock: LockHolder, held: Holder) -> Holder:

@@ -207,12 +207,8 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: Known) -> Iterator[Fi
 
 
 def _writable_again(why: str, node: NodeFact) -> str:
-    how = (
-        "mount it writable"
-        if why.endswith(READ_ONLY)
-        else f"make all of it writable for {user()}, as whom runs work"
-    )
-    return f"{how}; or alpenhorn node deactivate {node.name}"
+    how = "mount it writable" if why.endswith(READ_ONLY) else f"make the whole root writable for {user()}"
+    return f"{how}, or: alpenhorn node deactivate {node.name}"
 
 
 def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:

@@ -503,7 +503,7 @@ def test_what_a_callback_does_undoes_and_stops_nothing(archive: Archive, tmp_pat
     assert archive.one("SELECT COUNT(*) FROM archivefileimportrequest WHERE completed = 0") == 0
     assert archive.one("SELECT ended IS NOT NULL FROM sync_run ORDER BY id DESC LIMIT 1") == 1
     if name != "begins":
-        assert result.status == 1 and "what the import detector it wanted done" in result.err
+        assert result.status == 1 and "the callback of the import detector it failed" in result.err
         assert f"acq/{name}" in result.err
 
 

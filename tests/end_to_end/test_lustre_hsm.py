@@ -379,7 +379,7 @@ def test_the_plan_tells_what_is_asked_back_what_comes_and_what_leaves(sqlite_tap
     before = archive.dump()
     asked = len(tape.lfs.asked("hsm_restore", "hsm_release"))
     plan = archive.run("plan").out
-    assert "on its way back from tape" in plan and "restore from tape, to pull" in plan
+    assert "being restored from tape" in plan and "restore from tape, to pull" in plan
     assert "leave on tape only, to make room on disk" in plan
     assert archive.dump() == before and len(tape.lfs.asked("hsm_restore", "hsm_release")) == asked
     assert tape.ready(old)

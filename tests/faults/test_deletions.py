@@ -196,7 +196,7 @@ def test_runs_that_are_asked_to_stop_put_back_what_they_have_not_deleted(three):
     wait_for(lambda: len(three.tree("field")) < 20, "the first unlink")
     the_run(running).send_signal(signal.SIGTERM)
     result = running.result()
-    assert result.status == 1 and "stopped as asked" in result.err
+    assert result.status == 1 and "stopped; finished work is recorded" in result.err
     left = len(three.tree("field"))
     assert 0 < left < 20
     assert sorted(states(three, ids)) == ["NN"] * (20 - left) + ["YN"] * left

@@ -53,7 +53,7 @@ def test_workers_leave_room_for_the_locks_of_nodes(sqlite_archive, processes):
         assert sqlite_archive.state(request) == "done"
     else:
         assert done.returncode == (1 if processes == 2 else 0)
-        told = "no process can be started for its run lock: Resource temporarily unavailable; raise the limit"
+        told = "cannot start a process for its run lock: Resource temporarily unavailable; raise the limit"
         assert done.stderr.count(told) == (2 if processes == 2 else 1)
         assert sqlite_archive.state(request) == "pending"
 

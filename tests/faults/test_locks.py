@@ -53,7 +53,7 @@ def test_situation_22_a_run_that_waits_for_a_strangers_lock_stops_when_asked(sql
     finally:
         os.close(stranger)
     assert time.monotonic() - began < 20
-    assert result.status == 1 and "stopped as asked" in result.err
+    assert result.status == 1 and "stopped; finished work is recorded" in result.err
     assert archive.state(request) == "pending" and archive.attempt(request) is None
     archive.synced()
     assert archive.copy(1, "safe") == "YY"

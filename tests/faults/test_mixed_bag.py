@@ -109,7 +109,7 @@ def test_one_bad_thing_costs_itself(bag):
         assert (
             f"node odd{number} is left out" in result.err or f"node ({number + 5}) is left out" in result.err
         )
-    assert "an import request of field is left alone: row 1 of archivefileimportrequest" in result.err
+    assert "skipped an import request on field: row 1 of archivefileimportrequest" in result.err
     assert "ferm\\" in result.err and "\x1b" not in result.err and "\nFORGED" not in result.err
     assert bag.copy(suspect, "field") == "MY" and bag.copy(released, "field") == "YN"
     names = {name for (name,) in bag.all("SELECT name FROM archivefile WHERE md5sum = ?", NEW)}
