@@ -13,7 +13,7 @@ from alpenhorn.scan import names
 new_name = click.argument("new_name", type=NAME, metavar="NEW_NAME")
 
 
-def renamed(app: App, kind: str, found: names.Named, new_name: str) -> bool:
+def renamed(app: App, kind: str, found: names.NamedRow, new_name: str) -> bool:
     if found.name == new_name:
         output.line(f"No change: the {kind} is called {new_name} already.")
         return False

@@ -8,17 +8,17 @@ from typing import NamedTuple
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App
 from alpenhorn.edits.rules import set_flag
+from alpenhorn.index.selections import SelectionPart, total
 from alpenhorn.listings import storage
 from alpenhorn.scan import names
 from alpenhorn.scan.rules import Action
-from alpenhorn.scan.sync_candidates import Part, total
 
 CHECK = "alpenhorn rules check --apply"
 
 
 class RuleEnds(NamedTuple):
     node: storage.NodeRow
-    group: names.Named
+    group: names.NamedRow
 
 
 def rule_ends(app: App, node_name: str, group_name: str) -> RuleEnds:
@@ -39,7 +39,7 @@ def set_rule(app: App, ends: RuleEnds, action: Action, way: str, remove: bool) -
     return not remove
 
 
-def report_existing_copies(app: App, parts: Sequence[Part], where: str) -> None:
+def report_existing_copies(app: App, parts: Sequence[SelectionPart], where: str) -> None:
     """Report the copies that existed before the rule, which it does not act on."""
     found = total(app.index, parts)
     if found.files:

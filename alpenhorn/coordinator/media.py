@@ -32,11 +32,11 @@ _NOTE = re.compile(r"run (\d{1,18}) on (.{1,64}) of index ([0-9a-f]{32})")
 class JudgedMedia(NamedTuple):
     """The standings of the nodes that are worked on, by node id."""
 
-    known: scan.Known = scan.Known()
+    known: scan.KnownMedia = scan.KnownMedia()
     standings: Mapping[int, Standing] = {}
 
 
-def reject_foreign(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.Known:
+def reject_foreign(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.KnownMedia:
     """Reject nodes whose medium belongs to another index or node; return the media known to the index.
 
     This comes before all else, since the run lock would be written to such a medium too.
@@ -92,7 +92,7 @@ def judge_media(
     return JudgedMedia(known, standings)
 
 
-def _is_known(known: scan.Known, node_id: int) -> bool:
+def _is_known(known: scan.KnownMedia, node_id: int) -> bool:
     """Return whether the index already has the node as wrong.
 
     So a node that is away for months does not cost a transaction in each run.
@@ -101,7 +101,7 @@ def _is_known(known: scan.Known, node_id: int) -> bool:
     return fact is not None and fact.wrong
 
 
-def foreign_medium(node: NodeFact, standing: Standing, identity: Identity, known: scan.Known) -> Reason:
+def foreign_medium(node: NodeFact, standing: Standing, identity: Identity, known: scan.KnownMedia) -> Reason:
     """Return the reason for rejecting a medium of another index or node."""
     file = f"{node.root}/{PATH}"
     if standing is Standing.CLONE:
@@ -153,7 +153,7 @@ def settle(
     return [by_id[node_id] for node_id in sorted(compare)]
 
 
-def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, report: Report) -> set[int]:
+def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.KnownMedia, report: Report) -> set[int]:
     """Return the nodes with a note of a run that the index does not know, because it was restored from a backup.
 
     The generation does not show that if nothing was changed on the node since the backup.  Also report runs that did

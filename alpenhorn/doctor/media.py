@@ -10,10 +10,10 @@ from alpenhorn.model.nodes import Identity, NodeFact
 from alpenhorn.plan.media import Standing, judge
 from alpenhorn.reasons import Code, headed
 from alpenhorn.record.media import RECONCILE as UNTIL_RECONCILED
-from alpenhorn.scan.media import Known
+from alpenhorn.scan.media import KnownMedia
 
 
-def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[Finding]:
+def medium(node: NodeFact, identity: Identity | None, known: KnownMedia) -> Iterator[Finding]:
     """Compare the medium of a node with the index; yield nothing if it matches or is new."""
     fact = known.media.get(node.id)
     standing = judge(fact, identity, known.identity, known.others(node.id))
@@ -47,7 +47,7 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
         )
 
 
-def index(known: Known) -> Iterator[Finding]:
+def index(known: KnownMedia) -> Iterator[Finding]:
     """Check whether the index was restored from a backup."""
     if known.restored:
         yield Finding(Level.FAIL, Code.DELETIONS_SUSPENDED(why=known.restored), f"on each host: {RECONCILE}")
