@@ -1,7 +1,7 @@
-"""Why something is not done, failed, or needs attention: one enumeration, so that scripts need not read prose.
+"""Reasons why something was done, was not done, failed, or needs attention, each with a code for scripts.
 
-A reason is a string that also carries its code, so it goes wherever text goes: through the workers' pipes, into the
-index and into JSON, where `why` is the text and `code` the member of the enumeration.
+A reason is a string with a code.  It can be used wherever text is used: in the pipes of workers, in the index and in
+JSON, where `why` is the text and `code` the code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
 
     class _Kind(type):
-        """Makes members when they are asked for: enum would take 2 ms for so many at each start."""
+        """Creates members on demand, since an enum of this size takes 2 ms at each start."""
 
         def __new__(kind, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> type:
             waiting = {key: value for key, value in space.items() if type(value) is tuple}
@@ -41,7 +41,7 @@ else:
             return len(cls._waiting)
 
         def __call__(cls, code: str) -> Code:
-            """Return the member of that code; raises ValueError when there is none."""
+            """Return the member with that code; raises ValueError if there is none."""
             name = code.upper().replace("-", "_")
             if name not in cls._waiting or code != cls._waiting[name][0]:
                 raise ValueError(f"{code!r} is not a code")
@@ -53,16 +53,17 @@ else:
 
 
 class Code(_Codes):
-    """The value is the code that scripts see and never changes; `text` is what people read; the line below each member
-    says what it means, for `alpenhorn/docs/reasons.md`.  The name is the value in capitals.
+    """The codes of reasons.
 
-    Call a member with the values that its text names, to get the reason: `Code.SOURCE_INACTIVE(node="a")`.
+    The value is the code for scripts and never changes; `text` is for people and may change; the string below a member
+    is its meaning in `alpenhorn/docs/reasons.md`.  The name is the value in capitals.  Calling a member with the values
+    of its fields returns the reason: `Code.SOURCE_INACTIVE(node="a")`.
     """
 
     text: str
 
     def __call__(self, **details: object) -> Reason:
-        """Raises KeyError when a value is missing that the text names."""
+        """Return the reason with these values; raises KeyError if a field of the text has none."""
         subjects = [str(value) for name, value in details.items() if name in SUBJECTS]
         return Reason(self.text.format(**details), self, ", ".join(subjects))
 
@@ -1715,12 +1716,11 @@ SUBJECTS = frozenset(
         *("root", "source", "where"),
     )
 )
-"""The values in texts that name a thing; the others, such as numbers, differ from run to run."""
+"""The fields that name a thing; other fields, such as numbers, differ from run to run."""
 
 
 class Reason(str):
-    """The text of a reason; `code` says which one it is, `about` names the nodes, hosts, files and so on that it
-    concerns, "" where it is not known."""
+    """The text of a reason.  `about`: the nodes, hosts, files and other things that it names, "" if unknown."""
 
     __slots__ = ("about", "code")
     code: Code
@@ -1737,48 +1737,48 @@ class Reason(str):
 
 
 Why = Reason | Literal[""]
-"""A reason, or "" where there is none.  A type checker refuses other text, so that no reason lacks its code."""
+"""A reason, or "" for none.  The type checker rejects other text, which would have no code."""
 
 
 def code_of(why: str) -> Code:
-    """Return the code of a reason; of plain text, which came from outside, UNKNOWN."""
+    """Return the code of a reason, UNKNOWN for plain text from other programs."""
     return why.code if isinstance(why, Reason) else Code.UNKNOWN
 
 
 def about(why: str, *more: str) -> str:
-    """Name what a reason concerns; `more`: things that stand in front of it in a longer text."""
+    """Return the things that a reason names.  `more`: things named before it in a longer text."""
     named = why.about if isinstance(why, Reason) else ""
     return ", ".join((*more, named) if named else more)
 
 
 def code_in_json(why: str | None) -> str | None:
-    """The code beside a reason in a JSON document, None where there is no reason."""
+    """Return the code of a reason for a JSON document, None if there is no reason."""
     return str(code_of(why)) if why else None
 
 
 def within(why: str, text: str) -> Reason:
-    """The same reason in a longer text, which says of what it is the reason."""
+    """Return the same reason with a longer text."""
     return Reason(text, code_of(why), about(why))
 
 
 def headed(head: str, why: str) -> Reason:
-    """The same reason after what it is the reason for."""
+    """Return the same reason with `head` in front, as in "node x: why"."""
     return within(why, f"{head}: {why}")
 
 
 def storable(why: Reason) -> Reason:
-    """The same reason in text that a log and an index can hold, whatever it quotes."""
+    """Return the same reason as text that logs and the index can store, whatever it quotes."""
     said = outside.text(why)
     return why if said is why else within(why, said)
 
 
 def from_outside(text: str) -> Reason:
-    """Return text that may be a reason, and may come from an extension, as a reason."""
+    """Return text that may come from an extension as a reason."""
     return text if isinstance(text, Reason) else Code.UNKNOWN(detail=text)
 
 
 def recorded(text: str, code: str | None) -> Reason:
-    """Return a reason as the index has it; rows of earlier and later versions may have no code that is known."""
+    """Return a reason from the index; rows of other versions may have an unknown code, or none."""
     try:
         return Reason(text, Code(code or ""))
     except ValueError:

@@ -249,7 +249,7 @@ def tape(here: Preview) -> Iterator[Item]:
 
 def checks(here: Preview) -> Iterator[Item]:
     for node in here.found.workable:
-        # What is on tape only is asked back first.
+        # Copies on tape only are restored first.
         ready = True if isinstance(here.found.ios[node.id], TapeNode) else None
         for facts in check_rows.pages(here.index, node.id, PAGE, ready=ready):
             released = facts[0].wants_file == "N"

@@ -293,7 +293,7 @@ class Reconciling:
     def _report(self, compared: Compared) -> None:
         report, name = self.context.report, compared.node.name
         counts = {kind: compared.kept[kind].count for kind in KINDS}
-        _log.info("node %s was compared: %d copies looked at, %s", name, compared.looked, counts)
+        _log.info("node %s was compared: %d copies checked, %s", name, compared.looked, counts)
         if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
             report.failures.add(headed(f"node {name} is not reconciled", compared.why))
         elif not compared.agrees() and compared.node.id not in self.context.gone:

@@ -165,15 +165,15 @@ class Repairs:
     wanted: dict[tuple[int, int], Amount] = field(default_factory=dict)
     left: dict[tuple[int, Why, bool], Amount] = field(default_factory=dict)
 
-    def add(self, copy: BadCopy, mend: RepairDecision) -> None:
-        if mend.source_id:
-            self.requests.setdefault((mend.source_id, copy.node_id), []).append(copy.file_id)
-            amount = self.wanted.setdefault((mend.source_id, copy.node_id), Amount())
+    def add(self, copy: BadCopy, decision: RepairDecision) -> None:
+        if decision.source_id:
+            self.requests.setdefault((decision.source_id, copy.node_id), []).append(copy.file_id)
+            amount = self.wanted.setdefault((decision.source_id, copy.node_id), Amount())
         else:
-            amount = self.left.setdefault((copy.node_id, mend.why, mend.under_way), Amount())
+            amount = self.left.setdefault((copy.node_id, decision.why, decision.under_way), Amount())
         if not amount.files:
             amount.example = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
-            amount.example += in_brackets(mend.found)
+            amount.example += in_brackets(decision.found)
             amount.request = copy.requested
         amount.files += 1
         amount.bytes += max(0, copy.size_b or 0)
