@@ -224,7 +224,7 @@ def test_a_log_file_that_cannot_be_written_fails(one: Archive) -> None:
     locked.touch(mode=0o400)
     conf = one.configure(log={"file": str(locked)})
     result = powerless(one, conf)
-    assert any(line.level == "fail" and "a.log cannot be written" in line.text for line in wrong(result))
+    assert any(line.level == "fail" and "a.log is not writable" in line.text for line in wrong(result))
     conf = one.configure(log={"file": str(one.base / "logs" / "b.log")})
     (one.base / "logs").chmod(0o500)
     result = powerless(one, conf)
@@ -493,7 +493,7 @@ def test_what_a_run_could_not_write_is_named(one: Archive) -> None:
         mode = path.stat().st_mode
         path.chmod(mode & ~0o222)
         result = powerless(one, one.base / "here.toml")
-        told = f"node field: {re.escape(str(path))} cannot be written"
+        told = f"node field: {re.escape(str(path))} is not writable"
         only(result, "fail", 1, told, f"writable for {user()}")
         path.chmod(mode)
     assert wrong(powerless(one, one.base / "here.toml")) == []

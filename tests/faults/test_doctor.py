@@ -354,7 +354,7 @@ def test_a_read_only_mount_is_told(sqlite_archive: Archive) -> None:
     finally:
         subprocess.run(["umount", str(root)], check=True)
     assert found.level is Level.FAIL and "is read-only" in found.text
-    assert found.remedy == "mount it writable; or alpenhorn node deactivate field"
+    assert found.remedy == "mount it writable, or: alpenhorn node deactivate field"
 
 
 def test_a_file_system_without_such_locks_is_told(sqlite_archive: Archive) -> None:
