@@ -224,7 +224,7 @@ def test_a_log_file_that_cannot_be_written_fails(one: Archive) -> None:
     locked.touch(mode=0o400)
     conf = one.configure(log={"file": str(locked)})
     result = powerless(one, conf)
-    assert any(line.level == "fail" and "a.log is not writable" in line.text for line in wrong(result))
+    assert any(line.level == "fail" and "a.log cannot be written" in line.text for line in wrong(result))
     conf = one.configure(log={"file": str(one.base / "logs" / "b.log")})
     (one.base / "logs").chmod(0o500)
     result = powerless(one, conf)

@@ -116,7 +116,7 @@ def test_fault_2_every_copy_on_an_exchanged_disk_is_suspect_until_it_was_read(pa
     swap(pair, "v1", tmp_path / "empty")
     result = pair.sync("--only", "pull")
     assert "node v1 is left out" in result.err, result
-    assert "mount the storage of node v1; or, if another disk" in wrong(pair, "v1")
+    assert "mount the storage of node v1, or, to replace it by another disk" in wrong(pair, "v1")
     told = pair.run("doctor").out
     assert "mount its storage there; if another disk is to take its place: alpenhorn node init v1" in told
     assert pair.run("node", "init", "v1").status == 0

@@ -252,7 +252,7 @@ def test_fault_13_files_of_a_disk_that_is_not_mounted_on_another_host_are_not_lo
     elif there == "a marker only":
         (hosts.root("far") / MARKER).symlink_to("elsewhere")
     result = hosts.sync()
-    assert result.status == 1 and "node far on host there is not mounted there" in result.err, result
+    assert result.status == 1 and "node far is not mounted on host there" in result.err, result
     assert ("stranger" in result.err) is (there == "another node")
     assert {hosts.copy(file_id, "far") for file_id in ids} == {"YY"}
     assert hosts.state(later) == "done", "another node of that host serves"
@@ -299,7 +299,7 @@ def test_fault_13_holds_with_bbcp(hosts):
     hosts.request(lost, "other", "safe")
     unmount(hosts, "far")
     result = hosts.sync(path=str(program.parent))
-    assert result.status == 1 and "node far on host there is not mounted there" in result.err, result
+    assert result.status == 1 and "node far is not mounted on host there" in result.err, result
     assert {hosts.copy(file_id, "far") for file_id in ids} == {"YY"}
     assert hosts.copy(lost, "other") == "MY"
     mount(hosts, "far")

@@ -122,7 +122,7 @@ def test_a_node_that_is_not_mounted_there_is_tried_by_one_request(hosts: Hosts) 
     far.rename(hosts.base / "away")
     far.mkdir()
     first = hosts.sync()
-    assert first.status == 1 and "node far on host there is not mounted there" in first.err, first
+    assert first.status == 1 and "node far is not mounted on host there" in first.err, first
     assert counts(hosts) == [("node", 1)] and hosts.state(sound) == "done"
     hosts.synced()
     hosts.later()
