@@ -45,7 +45,7 @@ def test_a_kind_of_work_has_its_code(work: WorkKind) -> None:
     inspect.signature(load(work.pending)).bind("index", "place")
     assert inspect.isgeneratorfunction(load(work.preview))
     worklist = load(work.worklist)
-    assert worklist.kind in work.tasks and {"feed", "take", "withdrawn"} <= set(dir(worklist))
+    assert worklist.kind in work.tasks and {"feed", "task_ended", "task_withdrawn"} <= set(dir(worklist))
     assert hasattr(worklist, "decided") is work.decides_late
 
 

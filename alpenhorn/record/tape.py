@@ -26,7 +26,7 @@ from alpenhorn.model.tape import (
 from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
-from alpenhorn.plan.tape import After, after
+from alpenhorn.plan.tape import TapeUpdate, tape_update
 from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH
 from alpenhorn.record.copies import once_good
@@ -142,7 +142,7 @@ def settle(
         rows = {fact.file.file_id: fact for fact in asked_back(index, node.id)}
         now = _now(index, [result.file.copy_id for result in results])
         decided = [
-            (result, after(verb, result, rows.get(result.file.file_id)))
+            (result, tape_update(verb, result, rows.get(result.file.file_id)))
             for result in results
             if result.file.copy_id in now
         ]
@@ -198,7 +198,7 @@ def _write(
     index: Index,
     run: Run,
     node: NodeFact,
-    decided: Sequence[tuple[TapeResult, After]],
+    decided: Sequence[tuple[TapeResult, TapeUpdate]],
     rows: Mapping[int, RestoreFact],
     asked: Mapping[int, RestoreCandidate],
     restore_wait: float,

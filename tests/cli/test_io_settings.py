@@ -18,9 +18,9 @@ QUOTA = ("--class", "LustreQuota", "--io-var", "quota_id=7", "--io-var", "quota_
             ("--class", "Transprot"),
             ("no storage class 'Transprot'", "Default, LustreHSM, LustreQuota, Transport"),
         ),
-        (("--class", "Transport"), ("one for groups only", "--class")),
-        (("--class", "LustreQuota"), ("quota_id is missing", "--io-var quota_id=VALUE")),
-        (("--class", "LustreQuota", "--io-var", "quota_id=7"), ("quota_type is missing",)),
+        (("--class", "Transport"), ("is for groups only", "--class")),
+        (("--class", "LustreQuota"), ("lacks quota_id", "--io-var quota_id=VALUE")),
+        (("--class", "LustreQuota", "--io-var", "quota_id=7"), ("lacks quota_type",)),
         ((*QUOTA, "--io-var", "quota_type=team"), ("quota_type is 'team', not user, group or project",)),
         (("--io-var", "jobs=none"), ("jobs is 'none', not a whole number", "--io-var jobs=VALUE")),
         (("--io-config", '{"method": "bbcp"}'), ("method is 'bbcp'",)),
@@ -46,7 +46,7 @@ def test_a_node_is_not_given_settings_that_its_class_cannot_use(
     ("options", "told"),
     [
         (("--class", "Unheard"), "no storage class 'Unheard'"),
-        (("--class", "LustreQuota"), "one for nodes only"),
+        (("--class", "LustreQuota"), "is for nodes only"),
     ],
 )
 def test_a_group_is_not_given_a_class_that_it_cannot_use(
@@ -85,7 +85,7 @@ def test_nodes_that_a_class_would_refuse_do_not_keep_a_group_from_being_edited(a
     [
         ("io_config", "not json", "io_config of {} is not JSON"),
         ("io_config", "[]", "io_config of {} is not a JSON object"),
-        ("io_class", "Unheard", "there is no storage class 'Unheard'"),
+        ("io_class", "Unheard", "no storage class 'Unheard'"),
     ],
 )
 def test_another_property_can_be_edited_whatever_the_settings_are(

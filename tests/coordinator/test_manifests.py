@@ -121,7 +121,7 @@ def test_a_large_manifest_is_written_now_and_then_and_new_files_are_not_reported
     field.do("UPDATE sync_node SET manifest = NULL")
     report = run(field, only=("pull",))
     (told,) = report.warnings.lines()
-    assert "acq/changed: it was written to after the manifest was" in told
+    assert "acq/changed: it was modified after the manifest was written" in told
     assert (field.copy(late, "field"), field.copy(changed, "field")) == ("YY", "MY")
 
 

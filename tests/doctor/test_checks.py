@@ -169,7 +169,7 @@ def test_what_ssh_and_rsync_say_has_a_remedy(status: int, stderr: str, text: str
 def test_the_command_to_try_has_the_configured_options() -> None:
     transfer = Transfer(ssh=("ssh", "-F", "/etc/my ssh"))
     found = refused(Source("far", True, (node(1, "far"),)), transfer, SessionEnd(255, "odd"))
-    assert found.remedy == "try it: ssh -F '/etc/my ssh' -l ann far.org rsync --version"
+    assert found.remedy == "to test it: ssh -F '/etc/my ssh' -l ann far.org rsync --version"
 
 
 @pytest.mark.usefixtures("nothing_is_left")
@@ -177,4 +177,4 @@ def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     hangs = stand_in(tmp_path, "rsync", "sleep 1000 & wait")
     found = list(tools(Transfer(rsync=str(hangs)), needed=True, seconds=0.3))
     assert [one.level for one in found] == [Level.FAIL, Level.PASS]
-    assert "did not tell its version within 0.3 s" in found[0].text
+    assert "did not print its version within 0.3 s" in found[0].text

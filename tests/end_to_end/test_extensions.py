@@ -101,7 +101,7 @@ def test_a_class_of_a_package_is_created_checked_and_filled(archive: Archive, ex
     archive.node("plain")
     archive.request(ids[0], "src", "plain")
     result = archive.sync()
-    assert result.status == 0 and "node one is left out: there is no storage class 'Balanced'" in result.err
+    assert result.status == 0 and "node one is left out: no storage class 'Balanced'" in result.err
     assert archive.copy(ids[0], "plain") == "YY"
 
 
@@ -278,18 +278,18 @@ def detect(path, node):
 """
 
 EXPECTED = {
-    "kills": "do not tell whose it is: died: its worker ended with signal 9",
+    "kills": "gave no usable answer: died: its worker ended with signal 9",
     "exits": "failed: SystemExit(3)",
     "leaves": "died: its worker ended with status 3",
     "silent": "failed: Silent",
     "storage": "says a stranger",
-    "number": "gave 5, which is neither None nor a name nor (name, callback)",
-    "triple": "which is neither None nor a name",
-    "uncallable": "which is neither None nor a name",
+    "number": "returned 5; expected None, a name, or (name, callback)",
+    "triple": "expected None, a name, or (name, callback)",
+    "uncallable": "expected None, a name, or (name, callback)",
     "lambda": "failed: ",
-    "elsewhere": "gave an acquisition that its path does not begin with",
-    "upwards": "gave an acquisition that its path does not begin with",
-    "part": "gave an acquisition that its path does not begin with",
+    "elsewhere": "returned an acquisition that is not the start of its path",
+    "upwards": "returned an acquisition that is not the start of its path",
+    "part": "returned an acquisition that is not the start of its path",
     "empty": "no import detector claims it",
     "escapes": "UnsafePath",
     "link": "failed: ",
@@ -368,7 +368,7 @@ def detect(path, node):
         archive.put("field", f"acq/{number}", b"content")
     archive.run("node", "scan", "field", "--register-new")
     result = archive.sync(environ=environ)
-    assert result.status == 1 and "asked no more in this search" in result.err
+    assert result.status == 1 and "not called again in this search" in result.err
     assert len(deaths.read_text()) <= 3 + 3 + 2  # each batch, then single files, and what was under way
     assert not registered(archive)
 
@@ -404,7 +404,7 @@ def test_two_detectors_with_the_same_name_are_both_skipped(sqlite_archive: Archi
     archive.node("field", auto_import=1)
     put(archive, "acq/file")
     result = archive.sync(environ={"PYTHONPATH": str(at)})
-    assert result.status == 1 and "neither is taken" in result.err
+    assert result.status == 1 and "neither is used" in result.err
     assert not registered(archive)
 
 
@@ -501,7 +501,7 @@ def test_a_failing_callback_undoes_and_stops_nothing_else(
     assert archive.one("SELECT COUNT(*) FROM archivefileimportrequest WHERE completed = 0") == 0
     assert archive.one("SELECT ended IS NOT NULL FROM sync_run ORDER BY id DESC LIMIT 1") == 1
     if name != "begins":
-        assert result.status == 1 and "what the import detector it wanted done" in result.err
+        assert result.status == 1 and "the callback of the import detector it failed" in result.err
         assert f"acq/{name}" in result.err
 
 

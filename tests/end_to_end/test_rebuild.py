@@ -130,7 +130,7 @@ def test_two_roots_of_one_node_are_refused(two):
     shutil.copytree(two.root("vault"), two.base / "clone")
     lose(two)
     result = rebuild(two, "vault", "clone", "other")
-    assert result.status == 1 and "more than one root is marked as its own" in result.err
+    assert result.status == 1 and "more than one root has its marker" in result.err
     assert {row[0] for row in two.all(COPIES)} == {"other"}
 
 

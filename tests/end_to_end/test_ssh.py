@@ -75,7 +75,7 @@ def test_situation_06_a_pull_says_that_rsync_is_too_old(hosts: Archive, sshd: Ss
     wanted(hosts, 1)
     result = hosts.sync()
     assert result.status == 1
-    assert "is version 3.0.9, and alpenhorn needs 3.1.3 or later; install a newer rsync" in result.err
+    assert "is version 3.0.9, but alpenhorn needs 3.1.3 or later; install a newer rsync" in result.err
 
 
 # --- hosts that cannot be reached ----------------------------------------------------------------------

@@ -24,7 +24,7 @@ from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import exception, parsed, text
 from alpenhorn.plan import searches
 from alpenhorn.plan.imports import unimportable
-from alpenhorn.plan.pulls import Choice, unfit
+from alpenhorn.plan.pulls import Choice, file_fault
 from alpenhorn.reasons import from_outside
 from alpenhorn.transfer import bbcp, look, rsync
 from alpenhorn.transfer.blame import TransferFailed
@@ -86,7 +86,7 @@ def test_foreign_json_is_read_or_refused(document):
 @some
 @given(ANY_TEXT, ANY_TEXT, st.none() | st.integers(), st.none() | ANY_TEXT)
 def test_any_name_is_accepted_or_refused_with_a_reason(acq, name, size_b, md5sum):
-    for why in (unimportable(acq, name), unfit(acq, name, size_b, md5sum)):
+    for why in (unimportable(acq, name), file_fault(acq, name, size_b, md5sum)):
         text(why).encode()
 
 

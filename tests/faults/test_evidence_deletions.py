@@ -298,7 +298,7 @@ def test_a_copy_kept_because_of_wrong_keepers_is_reported_and_the_keepers_become
     assert len(jobs) == 1 and jobs[0].files[0].spare == 0
     assert report.exit_status == 1
     (line,) = report.failures.lines()
-    assert "were left there" in line and "acq/f: vault: it is not there" in line
+    assert "were kept" in line and "acq/f: vault: it is not there" in line
     assert (three.copy(file_id, "field"), three.copy(file_id, "vault")) == ("YN", "MY")
     assert three.events("suspect") == [(file_id, "vault")]
     assert three.one("SELECT COUNT(*) FROM sync_attempt WHERE kind = 'delete'") == 1

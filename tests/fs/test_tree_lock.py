@@ -403,7 +403,9 @@ def test_an_object_in_place_of_the_lock_file_is_refused(tmp_path: Path, kind: st
         os.mkfifo(path)
     found = "a symbolic link, which is not followed" if kind == "link" else "not a regular file"
     with (
-        pytest.raises(StorageError, match=f"{LOCK_NAME} is {found}; find out who made it, and move it away"),
+        pytest.raises(
+            StorageError, match=f"{LOCK_NAME} is {found}; find out who created it, and move it away"
+        ),
         TreeLock(tmp_path).up(),
     ):
         pass
@@ -413,9 +415,9 @@ def test_an_object_in_place_of_the_lock_file_is_refused(tmp_path: Path, kind: st
 def test_a_root_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
     root = tmp_path / "gone"
     for enter in (TreeLock(root).up, TreeLock(root).down):
-        with pytest.raises(StorageError, match=f"{root} is not there"), enter():
+        with pytest.raises(StorageError, match=f"{root} does not exist"), enter():
             pass
-    with pytest.raises(StorageError, match=f"{root} is not there"):
+    with pytest.raises(StorageError, match=f"{root} does not exist"):
         probe_locks(root)
     assert not root.exists()
 
@@ -458,7 +460,7 @@ def test_a_file_system_without_such_locks_is_refused(tmp_path: Path, error: int)
         for _ in range(4):
             refused = user.tell()
             assert isinstance(refused, StorageError)
-            assert f"{tmp_path}/{LOCK_NAME} has no open-file-description locks" in str(refused)
+            assert f"{tmp_path}/{LOCK_NAME} does not support open file description locks" in str(refused)
             assert os.strerror(error) in str(refused)
 
 

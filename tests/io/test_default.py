@@ -71,7 +71,7 @@ def test_an_absent_root_is_reported_and_not_created(root: Path) -> None:
     root.rmdir()
     node = unmarked(root)
     for verb in (node.check, node.initialise, node.owner):
-        with pytest.raises(StorageError, match="is not there"):
+        with pytest.raises(StorageError, match="does not exist"):
             verb()
     assert not root.exists()
 
@@ -79,7 +79,7 @@ def test_an_absent_root_is_reported_and_not_created(root: Path) -> None:
 def test_a_root_that_is_a_file_is_reported(root: Path) -> None:
     root.rmdir()
     root.touch()
-    with pytest.raises(StorageError, match="is not there"):
+    with pytest.raises(StorageError, match="does not exist"):
         unmarked(root).check()
 
 

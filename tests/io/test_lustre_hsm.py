@@ -103,7 +103,7 @@ def test_files_that_must_stay_on_disk_are_reported(tape: Tape, flags: int, told:
 
 def test_the_location_of_a_file_lost_from_tape_is_unknown(tape: Tape) -> None:
     path = tape.put("acq/a", ON_TAPE | RELEASED | LOST)
-    assert tape.node.where([path]) == {path: TapeState(None, "the tape has lost it, and it is not on disk")}
+    assert tape.node.where([path]) == {path: TapeState(None, "it is lost on tape and not on disk")}
 
 
 def test_files_are_queried_in_batches_and_only_released_ones_twice(tape: Tape) -> None:
@@ -192,15 +192,15 @@ def test_lfs_never_gets_a_path_outside_the_root(tape: Tape, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("script", "settings", "said"),
     [
-        ("echo rubbish", {}, "not understood: 'rubbish'"),
-        ("true", {}, "not understood"),
-        ('echo "$2: (0x0"', {}, "not understood"),
-        ('echo "$2: (0x00000000)"; echo more', {}, "not understood: 'more'"),
+        ("echo rubbish", {}, "unexpected output of lfs: 'rubbish'"),
+        ("true", {}, "unexpected output"),
+        ('echo "$2: (0x0"', {}, "unexpected output"),
+        ('echo "$2: (0x00000000)"; echo more', {}, "unexpected output of lfs: 'more'"),
         ("echo Invalid command hsm_state >&2; exit 3", {}, "Invalid command"),
         ("echo 'liblustreapi.so: No such file or directory' >&2; exit 127", {}, "liblustreapi"),
         ("kill -9 $$", {}, "signal 9"),
         ("exec sleep 60", {"lfs_timeout": 0.2}, "did not end within 0.2 s"),
-        ("head -c 3000 /dev/urandom", {}, "not understood"),
+        ("head -c 3000 /dev/urandom", {}, "unexpected output"),
     ],
 )
 def test_a_failing_lfs_is_reported_and_no_file_counts_as_gone(
@@ -268,10 +268,10 @@ def test_files_are_released_to_tape_in_batches(tape: Tape) -> None:
     [
         (0, "not on tape yet"),
         (EXISTS | DIRTY, "not on tape yet"),
-        (ON_TAPE | DIRTY, "changed since"),
-        (ON_TAPE | NORELEASE, "to stay on disk"),
+        (ON_TAPE | DIRTY, "changed after it was written to tape"),
+        (ON_TAPE | NORELEASE, "must stay on disk"),
         (ON_TAPE | LOST, "not on tape yet"),
-        (ARCHIVED | RELEASED | LOST, "the tape has lost it"),
+        (ARCHIVED | RELEASED | LOST, "it is lost on tape"),
     ],
 )
 def test_a_file_that_must_stay_on_disk_is_not_released_and_lfs_is_not_called(
@@ -348,7 +348,7 @@ def unmount(tape: Tape) -> None:
 def test_an_empty_directory_where_lustre_is_not_mounted_is_not_the_node(tape: Tape) -> None:
     unmount(tape)
     for verb in (tape.node.check, tape.node.initialise, tape.node.removal, tape.node.free_bytes):
-        with pytest.raises(StorageError, match="quota of node disk cannot be had"):
+        with pytest.raises(StorageError, match="quota of node disk cannot be read"):
             verb()
     with pytest.raises(StorageError, match="is Lustre mounted at"):
         tape.node.check()

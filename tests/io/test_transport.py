@@ -63,7 +63,7 @@ def test_files_of_nodes_on_other_hosts_wait_silently() -> None:
 
 
 def test_it_is_a_class_for_groups_only() -> None:
-    with pytest.raises(StorageError, match="Transport of node node2 is one for groups only"):
+    with pytest.raises(StorageError, match="Transport of node node2 is for groups only"):
         node_io(facts.node(2, io_class="Transport"))
 
 
@@ -79,9 +79,9 @@ def test_several_disks_are_filled_in_one_run_one_after_the_other() -> None:
 def test_a_disk_that_cannot_be_written_or_is_taken_away_leaves_the_others() -> None:
     group = group_io(GROUP, DISKS)
     planner = facts.planner(facts.source(), *DISKS, groups={facts.GROUP_TO: group})
-    planner.trouble_at_node(2, "node2 could not be written in this run")
+    planner.trouble_at_node(2, "node2 could not be written to in this run")
     assert planner.decide(facts.fact(1), facts.NOW).node_id == 3
-    planner.node_absent(3, "it was taken off this host")
+    planner.node_absent(3, "it was deactivated or taken off this host")
     assert planner.decide(facts.fact(2), facts.NOW).node_id == 4
-    planner.node_absent(4, "it was taken off this host")
-    assert "node4: it was taken off this host" in planner.decide(facts.fact(3), facts.NOW).why
+    planner.node_absent(4, "it was deactivated or taken off this host")
+    assert "node4: it was deactivated or taken off this host" in planner.decide(facts.fact(3), facts.NOW).why

@@ -10,7 +10,7 @@ from alpenhorn.bwlimit import CurrentLimit
 from alpenhorn.model.pulls import Method, PullFile, PullJob
 from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.limits import Limits
-from alpenhorn.plan.shares import LEAST_SHARE, LINK, STREAMS, Key, Shares, Waiting
+from alpenhorn.plan.shares import LEAST_SHARE, LINK, STREAMS, Key, QueuedPull, Shares
 from tests.plan.facts import MD5, node, source
 
 RATE = 12_000_000
@@ -31,7 +31,7 @@ def task(node_id: int = 2, size_b: int = 1000) -> Task:
 
 def add(shares: Shares, *keys: Key, node_id: int = 2, until: float | None = None, size_b: int = 1000) -> Task:
     made = task(node_id, size_b)
-    shares.add(Waiting(made, keys or (LINK,), until))
+    shares.add(QueuedPull(made, keys or (LINK,), until))
     return made
 
 

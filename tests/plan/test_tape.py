@@ -12,7 +12,7 @@ from alpenhorn.model.tape import (
     TapeFile,
     TapeResult,
 )
-from alpenhorn.plan.tape import DID_NOT_COME, After, after, enough, restores
+from alpenhorn.plan.tape import NOT_RESTORED, TapeUpdate, enough, restores, tape_update
 
 
 def file(file_id: int, held_b: int = 10, ready: bool = False) -> TapeFile:
@@ -87,56 +87,64 @@ ON_DISK = [Location.DISK, Location.BOTH]
 def test_a_file_on_disk_is_ready_and_no_longer_waited_for(
     where: Location, verb: TapeAction, known: RestoreFact | None
 ) -> None:
-    assert after(verb, TapeResult(file(1), where), known) == After(True, False, None)
+    assert tape_update(verb, TapeResult(file(1), where), known) == TapeUpdate(True, False, None)
 
 
 @pytest.mark.parametrize("where", ON_DISK)
 @pytest.mark.parametrize("state", [RestoreState.ASKED, RestoreState.FAILED, RestoreState.BACK])
 def test_a_file_restored_for_a_check_is_kept_for_the_check(where: Location, state: RestoreState) -> None:
     known = row(state, Purpose.CHECK)
-    assert after(TapeAction.LOOK, TapeResult(file(1), where), known) == After(None, False, RestoreState.BACK)
+    assert tape_update(TapeAction.LOOK, TapeResult(file(1), where), known) == TapeUpdate(
+        None, False, RestoreState.BACK
+    )
 
 
 def test_a_checked_file_stays_checked_until_it_left_the_disk() -> None:
     known = row(RestoreState.CHECKED, Purpose.CHECK)
-    look = after(TapeAction.LOOK, TapeResult(file(1), Location.BOTH), known)
-    assert look == After(None, False, RestoreState.CHECKED)
-    left = after(TapeAction.LEAVE, TapeResult(file(1), Location.TAPE), known)
-    assert left == After(False, False, None)
-    stayed = after(TapeAction.LEAVE, TapeResult(file(1), Location.BOTH), known)
-    assert stayed == After(True, False, None)
+    look = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.BOTH), known)
+    assert look == TapeUpdate(None, False, RestoreState.CHECKED)
+    left = tape_update(TapeAction.LEAVE, TapeResult(file(1), Location.TAPE), known)
+    assert left == TapeUpdate(False, False, None)
+    stayed = tape_update(TapeAction.LEAVE, TapeResult(file(1), Location.BOTH), known)
+    assert stayed == TapeUpdate(True, False, None)
 
 
 def test_a_restore_is_in_progress_until_it_is_found_not_to_be() -> None:
-    asked = after(TapeAction.RESTORE, TapeResult(file(1), Location.COMING), None)
-    assert asked == After(False, False, RestoreState.ASKED)
-    coming = after(TapeAction.LOOK, TapeResult(file(1), Location.COMING), row())
-    assert coming == After(False, False, RestoreState.ASKED)
-    lost = after(TapeAction.LOOK, TapeResult(file(1), Location.TAPE), row())
-    assert lost == After(False, False, RestoreState.FAILED, DID_NOT_COME)
-    refused = after(TapeAction.RESTORE, TapeResult(file(1), Location.TAPE, "no"), None)
-    assert refused == After(False, False, RestoreState.FAILED, "no")
+    asked = tape_update(TapeAction.RESTORE, TapeResult(file(1), Location.COMING), None)
+    assert asked == TapeUpdate(False, False, RestoreState.ASKED)
+    coming = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.COMING), row())
+    assert coming == TapeUpdate(False, False, RestoreState.ASKED)
+    lost = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.TAPE), row())
+    assert lost == TapeUpdate(False, False, RestoreState.FAILED, NOT_RESTORED)
+    refused = tape_update(TapeAction.RESTORE, TapeResult(file(1), Location.TAPE, "no"), None)
+    assert refused == TapeUpdate(False, False, RestoreState.FAILED, "no")
 
 
 def test_looking_at_a_failed_restore_keeps_its_reason_and_retry_time() -> None:
-    seen = after(TapeAction.LOOK, TapeResult(file(1), Location.TAPE), row(RestoreState.FAILED))
-    assert seen == After(False, False, RestoreState.FAILED, as_it_is=True)
+    seen = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.TAPE), row(RestoreState.FAILED))
+    assert seen == TapeUpdate(False, False, RestoreState.FAILED, as_it_is=True)
 
 
 @pytest.mark.parametrize("where", [Location.TAPE, Location.COMING])
 def test_a_file_that_was_not_requested_is_not_ready(where: Location) -> None:
-    assert after(TapeAction.LOOK, TapeResult(file(1, ready=True), where), None) == After(False, False, None)
+    assert tape_update(TapeAction.LOOK, TapeResult(file(1, ready=True), where), None) == TapeUpdate(
+        False, False, None
+    )
 
 
 @pytest.mark.parametrize("known", [None, row(), row(RestoreState.BACK, Purpose.CHECK)])
 def test_a_missing_file_is_left_to_the_check(known: RestoreFact | None) -> None:
-    assert after(TapeAction.LOOK, TapeResult(file(1), Location.GONE), known) == After(
+    assert tape_update(TapeAction.LOOK, TapeResult(file(1), Location.GONE), known) == TapeUpdate(
         None, True, RestoreState.BACK
     )
 
 
 def test_a_copy_of_unknown_location_is_unchanged() -> None:
     unknown = TapeResult(file(1, ready=True), None, "no answer")
-    assert after(TapeAction.LOOK, unknown, None) == After(None, False, None, "no answer")
-    assert after(TapeAction.LOOK, unknown, row()) == After(None, False, RestoreState.FAILED, "no answer")
-    assert after(TapeAction.RESTORE, unknown, None) == After(None, False, RestoreState.FAILED, "no answer")
+    assert tape_update(TapeAction.LOOK, unknown, None) == TapeUpdate(None, False, None, "no answer")
+    assert tape_update(TapeAction.LOOK, unknown, row()) == TapeUpdate(
+        None, False, RestoreState.FAILED, "no answer"
+    )
+    assert tape_update(TapeAction.RESTORE, unknown, None) == TapeUpdate(
+        None, False, RestoreState.FAILED, "no answer"
+    )

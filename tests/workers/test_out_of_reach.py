@@ -64,7 +64,7 @@ def test_a_check_reads_what_is_on_disk(hsm: Tape) -> None:
         (Verdict.AWAY, "it is on tape only"),
         (Verdict.AWAY, "it is on its way back from tape"),
         (Verdict.UNREADABLE, SAID),
-        (Verdict.MISSING, "there is no such file on the node"),
+        (Verdict.MISSING, "no such file on the node"),
     ]
 
 
@@ -186,9 +186,7 @@ def test_an_import_reads_files_on_disk_and_leaves_the_rest_for_later(hsm: Tape) 
         Verdict.DECLINED,
     ]
     assert results[1].md5sum == SUM
-    assert results[2].error == (
-        f"it is on tape only; bring it back with: lfs hsm_restore {hsm.at('acq/tape')}"
-    )
+    assert results[2].error == (f"it is on tape only; restore it with: lfs hsm_restore {hsm.at('acq/tape')}")
     assert results[4].error == SAID
 
 

@@ -523,7 +523,7 @@ def test_when_no_worker_can_be_started_any_more_that_is_an_error():
         pool.submit(task())
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
         try:
-            with pytest.raises(StorageError, match="no worker process can be started: Too many open files"):
+            with pytest.raises(StorageError, match="cannot start a worker process: Too many open files"):
                 pool.wait(SOON)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)

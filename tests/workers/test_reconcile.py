@@ -149,12 +149,12 @@ def test_copies_recorded_as_gone_that_exist_are_reported(node: Node) -> None:
     assert [(one.path, one.copy_id) for one in result.found if one.kind == BACK] == [("acq/back", 7)]
     # What lies at their paths may be anybody's.
     assert found(result, DARK) == {
-        "acq/other": "the copy at this path is recorded as gone, and this file is not it:"
+        "acq/other": "the copy at this path is recorded as gone, and this is another file:"
         " length is 4 bytes, the index says 5",
-        "acq/newer": "the copy at this path is recorded as gone, and this file is not it:"
-        f" it appeared after {PAST} UTC, when that was recorded",
-        "acq/unknown": "the copy at this path is recorded as gone, and this file is not it:"
-        " it appeared after None UTC, when that was recorded",
+        "acq/newer": "the copy at this path is recorded as gone, and this is another file:"
+        f" it appeared after {PAST} UTC, when the copy was recorded as gone",
+        "acq/unknown": "the copy at this path is recorded as gone, and this is another file:"
+        " it appeared after None UTC, when the copy was recorded as gone",
     }
 
 
