@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.bwlimit import DAY, LEAST, MOST, InForce, Rates, in_force, rate_at, read, seconds_left
+from alpenhorn.bwlimit import DAY, LEAST, MOST, CurrentLimit, Rates, in_force, rate_at, read, seconds_left
 
 M = 10**6
 DAYTIME = ((8 * 3600, 5 * M), (18 * 3600, 0))  # limited while people work
@@ -72,7 +72,7 @@ def test_off_is_no_limit(value: Any) -> None:
         ),
     ],
 )
-def test_what_is_no_rate_is_told_with_what_is_expected(value: Any) -> None:
+def test_an_invalid_rate_is_reported_with_the_expected_form(value: Any) -> None:
     with pytest.raises(ValueError) as told:
         read(value)
     (fault,) = told.value.args
@@ -83,7 +83,7 @@ def test_a_table_is_sorted_by_its_times() -> None:
     assert read({"18:00": "off", "8:00": "5M"}) == DAYTIME
 
 
-def test_all_faults_of_a_table_are_told_together() -> None:
+def test_all_faults_of_a_table_are_reported_together() -> None:
     with pytest.raises(ValueError) as told:
         read(
             {
@@ -97,12 +97,12 @@ def test_all_faults_of_a_table_are_told_together() -> None:
         )
     texts = "\n".join(told.value.args)
     assert len(told.value.args) == 6
-    assert ".'08:00': that time is there twice" in texts
+    assert ".'08:00': duplicate time" in texts
     for key in ("'24:00'", "'12:60'", "'noon'"):
         assert f".{key}: expected a time of day from 00:00 to 23:59" in texts
     assert ".'12:60' = 'x': expected bytes per second" in texts
     assert ".'09:00' = {'10:00': '1M'}: expected bytes per second" in texts
-    with pytest.raises(ValueError, match="empty table"):
+    with pytest.raises(ValueError, match="is empty: expected bytes per second"):
         read({})
 
 
@@ -131,7 +131,7 @@ def test_a_limit_that_never_changes_has_no_end() -> None:
     st.dictionaries(st.integers(0, DAY - 1), st.sampled_from([0, 1024, 5 * M]), max_size=6),
     st.integers(0, DAY - 1),
 )
-def test_what_is_in_force_stays_so_for_as_long_as_is_said(table: dict[int, int], second: int) -> None:
+def test_a_limit_holds_until_the_time_that_is_returned(table: dict[int, int], second: int) -> None:
     rates: Rates = tuple(sorted(table.items()))
     now, left = rate_at(rates, second), seconds_left(rates, second)
     if left is None:
@@ -163,22 +163,22 @@ def utc(*when: int) -> float:
     ("now", "expected"),
     [
         # 07:30 and 08:30 in winter, 08:30 in summer.
-        (utc(2026, 1, 10, 6, 30), InForce(0, utc(2026, 1, 10, 7, 0))),
-        (utc(2026, 1, 10, 7, 30), InForce(5 * M, utc(2026, 1, 10, 17, 0))),
-        (utc(2026, 7, 10, 6, 30), InForce(5 * M, utc(2026, 7, 10, 16, 0))),
+        (utc(2026, 1, 10, 6, 30), CurrentLimit(0, utc(2026, 1, 10, 7, 0))),
+        (utc(2026, 1, 10, 7, 30), CurrentLimit(5 * M, utc(2026, 1, 10, 17, 0))),
+        (utc(2026, 7, 10, 6, 30), CurrentLimit(5 * M, utc(2026, 7, 10, 16, 0))),
         # Over midnight, over the end of a year, and over the nights in which the clocks are changed.
-        (utc(2026, 12, 31, 22, 0), InForce(0, utc(2027, 1, 1, 7, 0))),
-        (utc(2026, 3, 28, 23, 0), InForce(0, utc(2026, 3, 29, 6, 0))),
-        (utc(2026, 10, 24, 22, 0), InForce(0, utc(2026, 10, 25, 7, 0))),
+        (utc(2026, 12, 31, 22, 0), CurrentLimit(0, utc(2027, 1, 1, 7, 0))),
+        (utc(2026, 3, 28, 23, 0), CurrentLimit(0, utc(2026, 3, 29, 6, 0))),
+        (utc(2026, 10, 24, 22, 0), CurrentLimit(0, utc(2026, 10, 25, 7, 0))),
     ],
 )
-def test_times_are_local_ones(now: float, expected: InForce) -> None:
+def test_times_are_local_ones(now: float, expected: CurrentLimit) -> None:
     assert in_force(DAYTIME, now) == expected
 
 
 @pytest.mark.usefixtures("berlin")
 @pytest.mark.parametrize("minutes", range(0, 240, 7))
-def test_what_is_in_force_never_ends_in_the_past(minutes: int) -> None:
+def test_the_end_of_a_limit_is_never_in_the_past(minutes: int) -> None:
     table = ((clock("02:30"), 5 * M), (clock("02:45"), 0), (clock("03:15"), 5 * M))
     for midnight in (utc(2026, 3, 29, 0, 0), utc(2026, 10, 25, 0, 0)):
         now = midnight + 60 * minutes

@@ -77,9 +77,9 @@ def heard(app: App, report: Report) -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
-        from alpenhorn.coordinator.endings import unheard  # as good as never
+        from alpenhorn.coordinator.endings import messages_lost  # as good as never
 
-        unheard(app.index, report.run_id, error)
+        messages_lost(app.index, report.run_id, error)
         raise
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.copies import HasFile
-from alpenhorn.model.manifests import Changed
+from alpenhorn.model.manifests import ChangedFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import headed
 from alpenhorn.record.place import node_unmoved
@@ -59,7 +59,7 @@ def seen(index: Index, node_id: int, event_id: int) -> None:
     )
 
 
-def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) -> None:
+def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[ChangedFile]) -> None:
     """Make good copies suspect that differ from the manifest, until a check has read them."""
     why = {one.file.copy_id: headed(f"node {node.name} came back changed", one.why) for one in changed}
     turn_suspect(index, run, node, HasFile.YES, why)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.scan.manifest import COLUMNS, ManifestRow
 
 # Number of copies before and after the lost ones, in the order of their ids: these are mostly in the same directory.
@@ -47,6 +47,9 @@ def sample(index: Index, node_id: int, lost: Collection[int]) -> list[ManifestRo
     return list(found.values())
 
 
-def sums(index: Index, node_id: int) -> Sums:
+def sums(index: Index, node_id: int) -> LookTotals:
     """Return the numbers of copies looked at, and lost, on a node since it was last found complete."""
-    return index.fact(Sums, "SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)) or Sums()
+    return (
+        index.fact(LookTotals, "SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,))
+        or LookTotals()
+    )

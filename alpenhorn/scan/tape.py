@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
 from alpenhorn.model.checks import CheckFact
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, Wanted
+from alpenhorn.model.tape import Purpose, RestoreCandidate, RestoreFact, RestoreState, TapeFile
 from alpenhorn.scan.checks import COLUMNS, JOINS, CheckRow, check_fact
 
 PAGE = 500
@@ -104,7 +104,7 @@ class _RestoreRow(NamedTuple):
                 self.copy_id or 0, self.asked_file, f"{self.acq}/{self.name}", self.size_b or 0, self.ready
             ),
             Purpose(self.purpose),
-            State(self.state),
+            RestoreState(self.state),
             self.tries,
             self.next,
             self.requested,
@@ -137,7 +137,7 @@ def asked_back(index: Index, node_id: int) -> list[RestoreFact]:
     return [row.fact for row in rows]
 
 
-def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wanted]:
+def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[RestoreCandidate]:
     """Yield copies that are on tape only and needed on disk, without those that wait after a failure.
 
     First the sources of pending requests in their order, each once, then suspect copies.
@@ -153,11 +153,11 @@ def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wante
 
 def _pages(
     index: Index, sql: str, values: tuple[Any, ...], now: datetime.datetime, purpose: Purpose
-) -> Iterator[Wanted]:
+) -> Iterator[RestoreCandidate]:
     after = 0
     while rows := index.facts(_TapeRow, sql, (*values, after, now, now + NO_WAIT, PAGE)):
         for row in rows:
-            yield Wanted(row.file, purpose, row.tries)
+            yield RestoreCandidate(row.file, purpose, row.tries)
         after = rows[-1].place
 
 
@@ -195,6 +195,6 @@ def progress(index: Index, node_id: int, file_id: int) -> str:
         return ""
     state, tries, asked, next_, error = row
     times = f" ({tries} times)" if tries > 1 else ""
-    if state == State.FAILED:
+    if state == RestoreState.FAILED:
         return f"restore from tape failed{times}: {error}; next attempt after {moment(next_)} UTC"
     return f"restore from tape requested at {moment(asked)} UTC{times}"

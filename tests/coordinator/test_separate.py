@@ -22,7 +22,7 @@ def good(rows: Rows, context: Context) -> Context:
 
 
 def begun(context: Context, rows: Rows, *, time: bool) -> tuple[Separating, Task, LookJob]:
-    """The look at the copies of node one; `time`: whether there is time for copying."""
+    """Begin to look at the copies of node one; `time`: whether there is time for copying."""
     separating = Separating(context, [rows.fact("one")], lambda: time)
     (task,) = separating.feed()
     assert isinstance(task.job, LookJob) and len(task.job.files) == 6
@@ -30,16 +30,16 @@ def begun(context: Context, rows: Rows, *, time: bool) -> tuple[Separating, Task
 
 
 def looked(separating: Separating, task: Task, *linked: LookFile) -> None:
-    separating.take(Done(task, Fate.DONE, LookOutcome(6, linked=linked)))
+    separating.task_ended(Done(task, Fate.DONE, LookOutcome(6, linked=linked)))
 
 
 def finish(separating: Separating) -> None:
-    """Nothing more is to be handed out, which only asking tells."""
+    """Check that no more tasks are created."""
     assert separating.feed() == []
     separating.finish()
 
 
-def test_where_no_copy_has_another_name_that_is_recorded(good: Context, rows: Rows) -> None:
+def test_that_no_copy_has_another_name_is_recorded(good: Context, rows: Rows) -> None:
     separating, task, _ = begun(good, rows, time=False)
     looked(separating, task)
     finish(separating)
@@ -51,7 +51,7 @@ def test_once_the_time_is_up_no_more_is_copied_than_what_was_found_first(good: C
     looked(separating, task, job.files[0])
     (copying,) = separating.feed()
     assert isinstance(copying.job, SeparateJob) and copying.job.files == job.files[:1]
-    separating.take(Done(copying, Fate.DONE, (SeparateResult(job.files[0]),)))
+    separating.task_ended(Done(copying, Fate.DONE, (SeparateResult(job.files[0]),)))
     looked(separating, task, job.files[1])
     finish(separating)
     assert not rows.fact("one").separate
@@ -67,30 +67,32 @@ def test_nothing_is_recorded_while_copies_share_their_bytes(
     looked(separating, task, job.files[0])
     (copying,) = separating.feed()
     outcome = () if result is None else (SeparateResult(job.files[0], **result),)
-    separating.take(Done(copying, Fate.DONE, outcome))
+    separating.task_ended(Done(copying, Fate.DONE, outcome))
     finish(separating)
     assert not rows.fact("one").separate
 
 
 @pytest.mark.parametrize("fate", [Fate.DIED, Fate.TIMED_OUT, Fate.BROKEN])
-def test_nor_where_not_all_could_be_looked_at(good: Context, rows: Rows, fate: Fate) -> None:
+def test_nothing_is_recorded_if_some_copies_could_not_be_looked_at(
+    good: Context, rows: Rows, fate: Fate
+) -> None:
     separating, task, _ = begun(good, rows, time=True)
-    separating.take(Done(task, fate, error="why"))
+    separating.task_ended(Done(task, fate, error="why"))
     finish(separating)
     assert not rows.fact("one").separate
     assert good.report.failures
 
 
-def test_nor_where_only_some_were_looked_at(good: Context, rows: Rows) -> None:
+def test_nothing_is_recorded_if_only_some_copies_were_looked_at(good: Context, rows: Rows) -> None:
     separating, task, _ = begun(good, rows, time=True)
-    separating.take(Done(task, Fate.DONE, LookOutcome(5)))
+    separating.task_ended(Done(task, Fate.DONE, LookOutcome(5)))
     finish(separating)
     assert not rows.fact("one").separate
 
 
-def test_copies_that_are_not_there_are_suspect(good: Context, rows: Rows) -> None:
+def test_missing_copies_become_suspect(good: Context, rows: Rows) -> None:
     separating, task, job = begun(good, rows, time=True)
-    separating.take(Done(task, Fate.DONE, LookOutcome(6, lost=((job.files[2], "gone"),))))
+    separating.task_ended(Done(task, Fate.DONE, LookOutcome(6, lost=((job.files[2], "gone"),))))
     finish(separating)
     assert rows.all("SELECT id FROM archivefilecopy WHERE has_file = 'M'") == [(job.files[2].copy_id,)]
     assert good.whole.looked[rows.node["one"]].copies == 5

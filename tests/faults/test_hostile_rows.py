@@ -1,4 +1,4 @@
-"""Rows with content that nobody should have written: refused or done right, never outside the root."""
+"""Rows with invalid content: refused or processed correctly, never outside the root."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def pair(archive):
 
 
 def everywhere(archive):
-    """All paths below the base that the test, and not a run, is responsible for."""
+    """Return all paths below the base that the test has created, not a run."""
 
     def ours(path):
         runs_own = {"said", ".alpenhorn", "safe"} & set(path.parts) or "index.db" in path.name
@@ -31,7 +31,7 @@ def everywhere(archive):
 
 
 def registered(archive, acq, name, content=b"bytes", **columns):
-    """A row that says whatever it is told to say, called good on the field node."""
+    """Insert a file row with arbitrary values, recorded as good on the field node."""
     rows = archive.all("SELECT id FROM archiveacq WHERE name = ?", acq)
     acq_id = rows[0][0] if rows else archive.insert("archiveacq", name=acq)
     values = {"acq_id": acq_id, "name": name, "size_b": 5, "md5sum": "4b3a6218bb3e3a7303e8a171a60fcf92"}
@@ -76,7 +76,9 @@ def test_paths_that_leave_the_root_or_mean_nothing_are_refused_and_the_rest_goes
     assert set(pair.tree("safe")) == {"acq/certain"}
     assert everywhere(pair) == before
     # Each is told, by kind and with one as an example; nothing is called good, missing or corrupt for it.
-    assert "no path below a root" in result.err and MARKER in result.err and "correct the row" in result.err
+    assert (
+        "not a path below a root" in result.err and MARKER in result.err and "correct the row" in result.err
+    )
     assert {pair.copy(file_id, "field") for file_id in ids} == {"YY"}
     assert {pair.copy(file_id, "field") for file_id in suspects} == {"MY"}
 
@@ -112,7 +114,7 @@ def test_files_that_cannot_be_verified_are_skipped_with_the_reason(pair):
     requests = pair.requests(ids, "field", "safe")
     result = pair.sync()
     assert result.status == 0
-    for reason in ("no length", "no MD5 sum", "no valid length and MD5 sum", "no room"):
+    for reason in ("no length", "no MD5 sum", "invalid length or MD5 sum", "no room"):
         assert reason in result.err
     assert {pair.state(request) for request in requests} == {"pending"}
     assert {pair.copy(file_id, "field") for file_id in ids} == {"YY"}
@@ -240,7 +242,7 @@ def test_a_private_directory_that_is_a_link_is_refused(pair):
 
 
 def test_situation_12_lengths_near_the_largest_number_are_shown(archive):
-    """Each sum of two of them is larger than any that a column holds."""
+    """The sum of any two of them exceeds the range of a column."""
     archive.node("field", archive=1)
     archive.node("safe", archive=1)
     for number in range(3):

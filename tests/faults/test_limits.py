@@ -1,4 +1,4 @@
-"""What a run says that may not start processes, or whose index turns out to be damaged."""
+"""Reports of a run that may not start processes, or whose index turns out to be damaged."""
 
 import os
 import sqlite3
@@ -24,14 +24,14 @@ def limited(archive, processes, jobs=1):
     )
 
 
-def test_situation_27_a_user_who_may_start_no_process_is_told(sqlite_archive):
+def test_situation_27_a_user_who_cannot_start_processes_gets_the_reason(sqlite_archive):
     sqlite_archive.node("field")
     sqlite_archive.node("safe")
     request = sqlite_archive.request(sqlite_archive.file("acq/f", b"bytes", "field"), "field", "safe")
     done = limited(sqlite_archive, 1)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (
-        "Error: no worker process can be started: Resource temporarily unavailable; raise the limit on this user's"
+        "Error: cannot start a worker process: Resource temporarily unavailable; raise the limit on this user's"
         " processes (ulimit -u)\n"
     )
     if AS_SOMEBODY:  # anybody else has an unknown number of processes already
@@ -53,12 +53,12 @@ def test_workers_leave_room_for_the_locks_of_nodes(sqlite_archive, processes):
         assert sqlite_archive.state(request) == "done"
     else:
         assert done.returncode == (1 if processes == 2 else 0)
-        told = "no process can be started for its run lock: Resource temporarily unavailable; raise the limit"
+        told = "cannot start a process for its run lock: Resource temporarily unavailable; raise the limit"
         assert done.stderr.count(told) == (2 if processes == 2 else 1)
         assert sqlite_archive.state(request) == "pending"
 
 
-def test_situation_27_an_index_that_turns_out_to_be_damaged_is_told(sqlite_archive):
+def test_situation_27_an_index_found_damaged_is_reported(sqlite_archive):
     archive = sqlite_archive
     archive.node("field")
     archive.node("safe")

@@ -47,7 +47,7 @@ def test_the_stage_is_private_and_below_the_root(root: Path, stage: Stage) -> No
 
 
 def test_the_root_is_never_made(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="not there"):
+    with pytest.raises(StorageError, match="does not exist"):
         Stage(str(tmp_path / "absent"), "s1")
     assert os.listdir(tmp_path) == []
 
@@ -102,7 +102,7 @@ def test_a_name_that_is_taken_is_left_alone_unless_it_is_to_be_replaced(
     )
     assert isinstance(outcomes[0], Occupied) and isinstance(outcomes[2], Occupied)
     assert isinstance(outcomes[3], UnsafePath)
-    assert "is a directory, which a file cannot replace (Directory not empty); move it away" in str(
+    assert "is a directory and cannot be replaced by a file (Directory not empty); move it away" in str(
         outcomes[3]
     )
     assert outcomes[1] is None and outcomes[4] is None
@@ -159,8 +159,8 @@ def test_more_directories_than_descriptors(root: Path, stage: Stage, lock: TreeL
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 1  # the lock file
 
 
-def test_placing_waits_for_whoever_removes_directories(root: Path, stage: Stage, lock: TreeLock) -> None:
-    """The mutant: without the lock the child would be done while its parent still holds the tree down."""
+def test_placing_waits_while_directories_are_removed(root: Path, stage: Stage, lock: TreeLock) -> None:
+    """Without the lock (the mutant), the child would end while its parent still holds the tree down."""
     fill(stage, "0")
     ready, done = os.pipe()
     other = TreeLock(root)

@@ -35,7 +35,10 @@ def released(rows: Rows, *good: str, node: str = "field") -> int:
     ("columns", "why"),
     [
         ({"wrong": LONG_AGO, "why": "no marker"}, "left out since 2026-01-02 03:04 UTC: no marker"),
-        ({"wrong": LONG_AGO, "medium": None}, "left out since 2026-01-02 03:04 UTC: not in the expected state"),
+        (
+            {"wrong": LONG_AGO, "medium": None},
+            "left out since 2026-01-02 03:04 UTC: not in the expected state",
+        ),
         ({"distrust": "compare"}, "not compared with the disk yet (run alpenhorn sync on host there)"),
         ({"distrust": "reconcile"}, "the index is older than its disk (run: alpenhorn reconcile)"),
         ({"distrust": "something newer"}, "the index is older than its disk (run: alpenhorn reconcile)"),

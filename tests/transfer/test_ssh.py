@@ -46,7 +46,11 @@ def test_no_terminal_and_no_other_command_whatever_the_configuration_says() -> N
             Code.HOST_RESTRICTS_COMMANDS,
             "option -s has been disabled",
         ),
-        ("", Code.CONNECTION_LOST, "the connection to host b broke: rsync: connection unexpectedly closed"),
+        (
+            "",
+            Code.CONNECTION_LOST,
+            "the connection to host b was lost: rsync: connection unexpectedly closed",
+        ),
         ("client_loop: send disconnect: Broken pipe", Code.CONNECTION_LOST, "send disconnect: Broken pipe"),
         # It says nothing of the login.
         (
@@ -62,5 +66,5 @@ def test_situation_20_a_reason_names_the_host_as_the_index_does(stderr: str, cod
     assert reason.code is code and text in reason, reason
 
 
-def test_what_says_nothing_is_no_cause() -> None:
+def test_an_empty_message_is_not_a_cause() -> None:
     assert cause(["", "rsync error: x"]) == "no message"

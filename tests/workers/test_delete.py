@@ -61,14 +61,14 @@ def test_a_file_with_another_name_frees_nothing_yet(node: Node, root: Path) -> N
     assert result(node, file("acq/b")).freed_b > 0
 
 
-def test_what_is_gone_is_missing(node: Node, root: Path) -> None:
+def test_an_absent_copy_is_missing(node: Node, root: Path) -> None:
     put(root, "acq/file")
     for path in ("acq/a", "none/a", "acq/file/a"):
         assert result(node, file(path)).verdict is Verdict.MISSING
     assert (root / "acq" / "file").exists()
 
 
-def test_what_is_not_the_file_is_corrupt_and_left(node: Node, root: Path) -> None:
+def test_another_file_is_corrupt_and_left(node: Node, root: Path) -> None:
     put(root, "acq/short", b"short")
     (root / "acq" / "directory").mkdir()
     os.mkfifo(root / "acq" / "fifo")
@@ -86,7 +86,7 @@ def test_a_link_is_left_with_what_it_points_to(node: Node, root: Path) -> None:
     for path in ("acq/link", "parent/f"):
         found = result(node, file(path))
         assert found.verdict is (Verdict.FAILED if path == "parent/f" else Verdict.CORRUPT)
-        assert "symbolic link" in found.error and found.file.had == "Y"
+        assert "symbolic link" in found.error and found.file.has_file == "Y"
     assert (root.parent / "outside" / "f").exists() and (root / "acq" / "link").is_symlink()
 
 
@@ -99,7 +99,7 @@ def test_a_path_that_leaves_the_root_is_a_failure(node: Node, root: Path) -> Non
 
 @pytest.fixture
 def immutable(root: Path, node: Node) -> Iterator[Path]:
-    """A directory of which not even root may remove a file."""
+    """A directory from which not even root can remove a file."""
     if os.geteuid():
         pytest.fail("this test makes a directory immutable: run it as root")
     put(root, "fixed/f")
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_removed_fails_and_the_others_go_on(
     put(root, "acq/f")
     outcome = deleted(node, file("fixed/f"), file("acq/f"))
     assert [one.verdict for one in outcome.results] == [Verdict.FAILED, Verdict.DELETED]
-    assert outcome.results[0].file.had == "Y" and "fixed/f" in outcome.results[0].error
+    assert outcome.results[0].file.has_file == "Y" and "fixed/f" in outcome.results[0].error
     assert (immutable / "f").exists() and not (root / "acq").exists()
 
 
@@ -134,7 +134,7 @@ def test_nothing_is_touched_on_the_storage_of_another_node(node: Node, root: Pat
     assert (root / "acq" / "f").exists()
 
 
-def test_a_root_that_is_not_there_is_told(node: Node, root: Path) -> None:
+def test_a_root_that_is_not_there_is_reported(node: Node, root: Path) -> None:
     (root / MARKER).unlink()
     root.rmdir()
     outcome = deleted(node, file("acq/f"))
@@ -143,7 +143,7 @@ def test_a_root_that_is_not_there_is_told(node: Node, root: Path) -> None:
 
 
 class AfterEach(Report):
-    """Does something once the first file is done."""
+    """Calls a function once the first file is done."""
 
     def __init__(self, root: Path, stop: bool = False) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_a_run_that_is_to_stop_stops_between_two_files(node: Node, root: Path) -
 
 
 def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root: Path) -> None:
-    """The mutant is in tests/fs/test_directories.py: without the lock who fills them fails."""
+    """The mutant is in tests/fs/test_directories.py: without the lock, placing files fails."""
     put(root, "acq/a")
     other = TreeLock(root)
     child = None
@@ -196,7 +196,7 @@ def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root:
 
 
 class AtTheEnd(Report):
-    """Does something once that many files are done."""
+    """Calls a function once this many files are done."""
 
     def __init__(self, files: int, act: Callable[[], None]) -> None:
         super().__init__()
@@ -210,8 +210,8 @@ class AtTheEnd(Report):
 
 
 @pytest.mark.parametrize("others", [0, 20])
-def test_what_cannot_be_flushed_is_not_gone_yet(root: Path, tmp_path: Path, others: int) -> None:
-    """After a power cut it may be there again, whoever removed it."""
+def test_a_removal_that_cannot_be_flushed_is_not_recorded(root: Path, tmp_path: Path, others: int) -> None:
+    """After a power failure it may be there again."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):
         node = make(root)
@@ -224,6 +224,6 @@ def test_what_cannot_be_flushed_is_not_gone_yet(root: Path, tmp_path: Path, othe
     *gone, short = outcome.results
     assert len(gone) == len(paths) + 1 and outcome.error == ""
     for one in gone:
-        assert one.verdict is Verdict.FAILED and one.file.had == "M" and one.freed_b == 0
+        assert one.verdict is Verdict.FAILED and one.file.has_file == "M" and one.freed_b == 0
         assert "cannot be flushed" in one.error
     assert short.verdict is Verdict.CORRUPT

@@ -10,7 +10,7 @@ import pytest
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Node
 from alpenhorn.model.nodes import MARKER
-from alpenhorn.model.searches import Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome, Stamp
 from alpenhorn.workers.search import ENOUGH, search
 from tests.fixtures.archive import wait_for
 from tests.io.nodes import as_nobody, make, public_directory, put
@@ -38,18 +38,18 @@ def below(outcome: SearchOutcome) -> list[tuple[str, str]]:
     return [(stamp.path, stamp.below) for stamp in outcome.stamps]
 
 
-def test_files_are_found_with_their_lengths_and_directories_told(node: Node, root: Path) -> None:
+def test_files_and_lengths_are_found_and_directories_returned(node: Node, root: Path) -> None:
     put(root, "acq/a", b"123")
     put(root, "acq/dir/b")
     outcome = looked(node, "acq", "")
-    assert outcome.files == (Found("acq/a", 3),)
+    assert outcome.files == (FoundFile("acq/a", 3),)
     assert below(outcome) == [("acq", "dir"), ("", "acq")]
     assert outcome[2:] == ((), (), (), ())
 
 
 def test_a_file_may_be_named(node: Node, root: Path) -> None:
     put(root, "acq/dir/b", b"12")
-    assert looked(node, "acq/dir/b") == SearchOutcome(files=(Found("acq/dir/b", 2),))
+    assert looked(node, "acq/dir/b") == SearchOutcome(files=(FoundFile("acq/dir/b", 2),))
 
 
 def test_a_directory_is_stamped_with_its_times_unless_it_changed_a_moment_ago(node: Node, root: Path) -> None:
@@ -73,12 +73,12 @@ def test_after_very_many_files_the_rest_is_left_to_another_job(node: Node, root:
             (root / path / str(number)).touch()
     outcome = looked(node, "a", "b", "c")
     assert len(outcome.files) == 2 * (ENOUGH // 2 + 1)
-    assert ([stamp.path for stamp in outcome.stamps], outcome.rest) == (["a", "b"], ("c",))
+    assert ([stamp.path for stamp in outcome.stamps], outcome.remaining) == (["a", "b"], ("c",))
 
 
 @pytest.mark.parametrize("name", [".hidden", MARKER, ".alpenhorn", ".a.lock"])
 @pytest.mark.parametrize("directory", ["", "acq/", "acq/dir/"])
-def test_names_that_are_never_imported_are_passed_over_everywhere(
+def test_names_that_are_never_imported_are_skipped_everywhere(
     node: Node, root: Path, directory: str, name: str
 ) -> None:
     put(root, "acq/dir/x")
@@ -110,7 +110,7 @@ def test_a_path_with_an_empty_element_is_declined(node: Node, root: Path, path: 
 
 
 @pytest.mark.parametrize("path", ["acq/none", "none/none", "acq/a/below", "x" * 300])
-def test_what_cannot_be_there_is_declined_for_good(node: Node, root: Path, path: str) -> None:
+def test_an_impossible_path_is_declined_for_good(node: Node, root: Path, path: str) -> None:
     put(root, "acq/a")
     outcome = looked(node, path, "acq")
     assert found(outcome) == {"acq/a"}
@@ -118,7 +118,9 @@ def test_what_cannot_be_there_is_declined_for_good(node: Node, root: Path, path:
     assert not outcome.failed
 
 
-def test_links_fifos_and_sockets_are_no_files_and_hang_nobody(node: Node, root: Path, tmp_path: Path) -> None:
+def test_links_fifos_and_sockets_are_not_files_and_do_not_block(
+    node: Node, root: Path, tmp_path: Path
+) -> None:
     put(tmp_path, "outside/a")
     put(root, "acq/good")
     (root / "acq/link").symlink_to(root / "acq/good")
@@ -178,7 +180,7 @@ def test_a_directory_that_is_another_nodes_root_is_not_looked_into(node: Node, r
     )
 
 
-def test_a_marker_that_cannot_be_read_is_one_all_the_same(node: Node, root: Path) -> None:
+def test_an_unreadable_marker_still_counts_as_a_marker(node: Node, root: Path) -> None:
     put(root, "vault/f")
     os.symlink("nowhere", root / "vault" / MARKER)
     outcome = looked(node, "vault")

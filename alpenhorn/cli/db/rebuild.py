@@ -32,7 +32,7 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
     """
     index = app.index
     index.answer_within(None)  # whole tables are filled
-    disks, faults = rebuilding.look(roots)
+    disks, faults = rebuilding.read_disks(roots)
     for fault in faults:
         output.note(fault)
     if not disks:
