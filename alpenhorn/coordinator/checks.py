@@ -215,7 +215,9 @@ class Checks:
         from alpenhorn.record import tape  # few archives have tape
 
         away = [result for result in results if result.verdict is Verdict.AWAY]
-        tape.away(self.context.index, self.context.run, node.id, [result.file.file_id for result in away])
+        tape.record_on_tape(
+            self.context.index, self.context.run, node.id, [result.file.file_id for result in away]
+        )
         read = [result for result in results if result.verdict is not Verdict.AWAY]
         ids = [result.file.file_id for result in read if result.verdict is not Verdict.FAILED]
         if tape.checked(self.context.index, node.id, ids) or away:

@@ -126,7 +126,7 @@ def messages_lost(index: Index, run_id: int | None, error: OSError) -> None:
     """Record that a run's messages could not be printed."""
     if run_id is not None:
         with contextlib.suppress(Exception):
-            runs.worse(index, run_id, FAILED, Code.RUN_UNHEARD(error=error.strerror or error))
+            runs.replace_status(index, run_id, FAILED, Code.RUN_UNHEARD(error=error.strerror or error))
 
 
 def without_workers(

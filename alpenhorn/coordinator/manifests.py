@@ -91,7 +91,7 @@ class Manifests:
         if one is None or one.files == ANEW or compared or self._anew or not token:
             if token or self._anew or scan.has_good(index, node_id):
                 return Draft(context, node, token, latest)
-            records.vouch(index, node, "", latest, 0)  # otherwise the next run would compare it again
+            records.record_token(index, node, "", latest, 0)  # otherwise the next run would compare it again
             return None
         touched = scan.touched(index, node_id, one.event_id, latest, MOST_TOUCHED + 1) if one.touched else []
         rows = scan.files(index, node_id, touched) if 0 < len(touched) <= MOST_TOUCHED else []
@@ -375,7 +375,7 @@ class Writing:
         notes.lasting(Code.MANIFEST_NOT_WRITTEN(node=node.name, why=written.error, remedy=remedy))
 
     def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
-        records.vouch(self.context.index, draft.node, token, event_id, copies)
+        records.record_token(self.context.index, draft.node, token, event_id, copies)
 
     def task_withdrawn(self, task: Task) -> None:
         """Do nothing: the old manifest stays."""

@@ -187,7 +187,9 @@ class Pulls:
         from alpenhorn.record import tape  # few archives have tape
 
         context = self.context
-        tape.away(context.index, context.run, job.source.id, [result.file.file_id for result in away])
+        tape.record_on_tape(
+            context.index, context.run, job.source.id, [result.file.file_id for result in away]
+        )
         for result in away:
             context.report.later.add(Code.SOURCE_ON_TAPE_ONLY(node=job.source.name), result.file.path)
         context.changed = True

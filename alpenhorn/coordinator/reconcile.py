@@ -37,7 +37,7 @@ from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.checks import choose, storage_in_doubt
 from alpenhorn.plan.reconcile import Nesting, inside, nestings
 from alpenhorn.reasons import Code, Why, headed
-from alpenhorn.record.reconcile import believed
+from alpenhorn.record.reconcile import record_comparison
 from alpenhorn.record.suspect import suspect
 from alpenhorn.scan import manifest as good_copies
 from alpenhorn.scan import reconcile as scan
@@ -278,7 +278,7 @@ class Reconciling:
                 context.changed = True
         compared.why = self._incomplete(compared)
         if not compared.why:
-            compared.complete = believed(context.index, node)
+            compared.complete = record_comparison(context.index, node)
 
     def _incomplete(self, compared: Compared) -> Why:
         node, left = compared.node, compared.expected - compared.looked

@@ -191,7 +191,7 @@ class Tapes:
         in_use = self.context.in_use
         free = [file for file in files if (io.node.id, file.file_id) not in in_use]
         in_use.update((io.node.id, file.file_id) for file in free)
-        record.hide(self.context.index, self.context.run, free)
+        record.clear_ready(self.context.index, self.context.run, free)
         return _jobs(io, TapeAction.LEAVE, free)
 
     def task_ended(self, done: Done) -> None:
@@ -245,7 +245,7 @@ class Tapes:
     def task_withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, TapeJob)
         if task.job.verb is TapeAction.LEAVE:
-            record.show(self.context.index, self.context.run, [f for f in task.job.files if f.ready])
+            record.set_ready(self.context.index, self.context.run, [f for f in task.job.files if f.ready])
         self._ended(task.job)
 
 

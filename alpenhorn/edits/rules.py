@@ -61,10 +61,10 @@ def make_up(index: Index, missed: Sequence[MissedAction], now: datetime.datetime
     done = dict.fromkeys(Action, 0)
     for one in missed:
         if one.action is Action.AUTOSYNC:
-            created = edit_requests.create(index, one.parts, one.edge.node_id, one.edge.group_id, now)
+            created = edit_requests.create(index, one.parts, one.rule.node_id, one.rule.group_id, now)
             done[Action.AUTOSYNC] += created
         else:
             done[Action.AUTOCLEAN] += edit_clean.release(
-                index, one.parts, ReleaseSelection(one.edge.node_id, at_once=True), now
+                index, one.parts, ReleaseSelection(one.rule.node_id, at_once=True), now
             )
     return done

@@ -27,7 +27,7 @@ PENDING = """
       AND EXISTS (SELECT 1 FROM archivefilecopyrequest r WHERE r.node_from_id = n.id
                   AND r.completed = 0 AND r.cancelled = 0 AND +r.group_to_id IN ({groups}))
 """
-EDGES = "SELECT node_from_id, group_to_id FROM storagetransferaction WHERE autosync = 1"
+AUTOSYNC_RULES = "SELECT node_from_id, group_to_id FROM storagetransferaction WHERE autosync = 1"
 FINISHED = f"""
     SELECT DISTINCT l.node_from_id FROM (
         SELECT r.node_from_id FROM archivefilecopyrequest r
@@ -129,7 +129,7 @@ def _last_run(index: Index, host: str) -> RunRow | None:
 def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[int]:
     """Return the nodes among `nodes` that are sources for `groups`: by pending or recent requests, or by rule."""
     wanted = sorted(groups)
-    found = {node for node, group in index.execute(EDGES).fetchall() if group in groups}
+    found = {node for node, group in index.execute(AUTOSYNC_RULES).fetchall() if group in groups}
     for group in wanted:
         found.update(index.values(FINISHED, (group,)))
     for some in chunks(nodes):

@@ -10,7 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record.run import Run, events
-from alpenhorn.scan.rules import Edge, edges_at, held_by_group, unrequested
+from alpenhorn.scan.rules import Rule, held_by_group, rules_at, unrequested
 
 COPY = ("file_id", "node_id", "has_file", "wants_file", "ready", "size_b", "last_update")
 VERIFIED = ("file_id", "node_id", "verified")
@@ -132,29 +132,29 @@ def with_evidence(index: Index, node_id: int, file_ids: Sequence[int]) -> set[in
 
 def became_good(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int]) -> None:
     """Apply the rules, in the transaction that records the copies, so that a crash cannot lose the actions."""
-    for edge in edges_at(index, node.id, node.group_id):
-        if edge.autosync and edge.node_id == node.id:
-            _request(index, run, edge, file_ids)
-        if edge.autoclean and edge.group_id == node.group_id:
-            _release(index, run, edge, file_ids)
+    for rule in rules_at(index, node.id, node.group_id):
+        if rule.autosync and rule.node_id == node.id:
+            _request(index, run, rule, file_ids)
+        if rule.autoclean and rule.group_id == node.group_id:
+            _release(index, run, rule, file_ids)
 
 
-def _request(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> None:
+def _request(index: Index, run: Run, rule: Rule, file_ids: Sequence[int]) -> None:
     now = run.now()
-    for part in unrequested(edge.node_id, edge.group_id, file_ids):
+    for part in unrequested(rule.node_id, rule.group_id, file_ids):
         wanted = index.values(f"SELECT f.id {part.sql} ORDER BY f.id", part.values)
         index.executemany(
             "INSERT INTO archivefilecopyrequest"
             " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp) VALUES (?, ?, ?, 0, 0, ?)",
-            [(file_id, edge.group_id, edge.node_id, now) for file_id in wanted],
+            [(file_id, rule.group_id, rule.node_id, now) for file_id in wanted],
         )
-        why = Code.AUTOSYNC(node=edge.node, group=edge.group)
-        events(index, run, "requested", [(file_id, edge.node_id, why) for file_id in wanted])
+        why = Code.AUTOSYNC(node=rule.node, group=rule.group)
+        events(index, run, "requested", [(file_id, rule.node_id, why) for file_id in wanted])
 
 
-def _release(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> None:
+def _release(index: Index, run: Run, rule: Rule, file_ids: Sequence[int]) -> None:
     now = run.now()
-    for part in held_by_group(edge.node_id, edge.group_id, file_ids):
+    for part in held_by_group(rule.node_id, rule.group_id, file_ids):
         copies = index.execute(f"SELECT c.id, c.file_id {part.sql}", part.values).fetchall()
         for marks, some in in_chunks([copy_id for copy_id, _ in copies]):
             index.execute(
@@ -162,5 +162,5 @@ def _release(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> Non
                 f" WHERE wants_file <> 'N' AND id IN ({marks})",
                 (now, *some),
             )
-        why = Code.AUTOCLEAN(group=edge.group)
-        events(index, run, "released", [(file_id, edge.node_id, why) for _, file_id in copies])
+        why = Code.AUTOCLEAN(group=rule.group)
+        events(index, run, "released", [(file_id, rule.node_id, why) for _, file_id in copies])

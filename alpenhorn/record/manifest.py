@@ -34,7 +34,7 @@ def distrust(index: Index, node_ids: Sequence[int]) -> None:
     index.retry(work)
 
 
-def vouch(index: Index, node: NodeFact, token: str, event_id: int, files: int) -> bool:
+def record_token(index: Index, node: NodeFact, token: str, event_id: int, files: int) -> bool:
     """Record the token ("": none) of a node's manifest, its last event (-1: to be rewritten), and its number of files.
 
     Record nothing and return False if the node was moved or deactivated in the meantime: it was out of sight then.

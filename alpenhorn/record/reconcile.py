@@ -7,7 +7,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.record.place import node_unmoved
 
 
-def believed(index: Index, node: NodeFact) -> bool:
+def record_comparison(index: Index, node: NodeFact) -> bool:
     """Record that the node was compared completely: its good copies count again.
 
     After the last such node, deletions are no longer suspended.  Records nothing and returns False if the node was

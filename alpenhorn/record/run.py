@@ -82,7 +82,7 @@ def end(
     index.retry(work)
 
 
-def worse(index: Index, run_id: int, exit_status: int, ending: str) -> None:
+def replace_status(index: Index, run_id: int, exit_status: int, ending: str) -> None:
     """Replace the exit status of a completed run that could not report its results."""
     index.retry(
         lambda: index.execute(

@@ -48,19 +48,19 @@ class _CopyNow(NamedTuple):
     ready: bool
 
 
-def hide(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
+def clear_ready(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
     """Clear `ready` of copies that are about to leave the disk, so that no host starts to read them."""
     if files:
         index.retry(lambda: _set_ready(index, run, files, False))
 
 
-def show(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
+def set_ready(index: Index, run: Run, files: Sequence[TapeFile]) -> None:
     """Set `ready` of copies that did not leave the disk."""
     if files:
         index.retry(lambda: _set_ready(index, run, files, True))
 
 
-def away(index: Index, run: Run, node_id: int, file_ids: Sequence[int]) -> None:
+def record_on_tape(index: Index, run: Run, node_id: int, file_ids: Sequence[int]) -> None:
     """Record that copies were found on tape only when they were to be read."""
 
     def work() -> None:

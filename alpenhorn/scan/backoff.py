@@ -37,29 +37,29 @@ class _BackoffRow(NamedTuple):
         return AttemptFact(self.tries, posix(self.last), posix(self.next), Blame.NETWORK, self.error)
 
 
-class Held(NamedTuple):
+class UnusedSource(NamedTuple):
     """A host or node that is not used until its next attempt.  `why`: the reason to show meanwhile."""
 
     attempt: AttemptFact
     why: Reason
 
 
-class HeldBack(NamedTuple):
+class UnusedSources(NamedTuple):
     """The hosts, by name, and nodes, by id, that are not used for now."""
 
-    hosts: dict[str, Held]
-    nodes: dict[int, Held]
+    hosts: dict[str, UnusedSource]
+    nodes: dict[int, UnusedSource]
 
 
-def of_host(index: Index, host: str) -> HeldBack:
+def of_host(index: Index, host: str) -> UnusedSources:
     """Return the hosts and nodes that the runs of a host do not use for now."""
-    found = HeldBack({}, {})
+    found = UnusedSources({}, {})
     for row in index.facts(_BackoffRow, f"{ROWS} WHERE b.host = ?", (host,)):
         attempt = row.attempt
         if row.kind == "host" and row.host is not None:
-            found.hosts[row.host] = Held(attempt, _why(attempt, row.host, None))
+            found.hosts[row.host] = UnusedSource(attempt, _why(attempt, row.host, None))
         elif row.kind == "node" and row.node is not None:
-            found.nodes[row.subject_id] = Held(attempt, _why(attempt, row.host, row.node))
+            found.nodes[row.subject_id] = UnusedSource(attempt, _why(attempt, row.host, row.node))
     return found
 
 

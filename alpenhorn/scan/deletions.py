@@ -106,8 +106,10 @@ def present(index: Index, node_id: int) -> int:
 
 
 def pages(index: Index, node_id: int, has: str, wants: str, limit: int) -> Iterator[list[DeletionFact]]:
-    """The copies on a node in that state, in the order of their ids, with what never changes; the rest is for `read`.
-    Each page is read when it is asked for."""
+    """Yield pages of the copies on a node in a state, in the order of ids; each page is read on demand.
+
+    Only the fields that never change are set; `read` gets the others.
+    """
     after = 0
     while copies := index.facts(DeletionFact, COPIES, (node_id, has, wants, after, limit)):
         after = copies[-1].copy_id

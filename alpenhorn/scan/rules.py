@@ -21,7 +21,7 @@ class Action(StrEnum):
     AUTOCLEAN = "autoclean"
 
 
-class Edge(NamedTuple):
+class Rule(NamedTuple):
     """A rule: from a node to a group that the node is not in."""
 
     node_id: int
@@ -35,14 +35,14 @@ class Edge(NamedTuple):
 class MissedAction(NamedTuple):
     """An action that a rule should have carried out on the copies of `parts`, and has not."""
 
-    edge: Edge
+    rule: Rule
     action: Action
     parts: list[SelectionPart]
     total: Total
 
 
 # The joins leave out rules whose node or group was removed; the first condition, rules to a node's own group.
-EDGES = """
+RULES = """
     SELECT t.node_from_id AS node_id__node_from_id, n.name AS node__name, t.group_to_id AS group_id__group_to_id,
            g.name AS group__name, t.autosync, t.autoclean
     FROM storagetransferaction t JOIN storagenode n ON n.id = t.node_from_id
@@ -61,18 +61,18 @@ HELD_BY_GROUP = """
 """
 
 
-def edges(index: Index) -> list[Edge]:
+def rules(index: Index) -> list[Rule]:
     """Return all rules with an action."""
-    return _edges(index, "", ())
+    return _rules(index, "", ())
 
 
-def edges_at(index: Index, node_id: int, group_id: int) -> list[Edge]:
+def rules_at(index: Index, node_id: int, group_id: int) -> list[Rule]:
     """Return the rules from the node, and the rules to the group."""
-    return _edges(index, "AND (t.node_from_id = ? OR t.group_to_id = ?)", (node_id, group_id))
+    return _rules(index, "AND (t.node_from_id = ? OR t.group_to_id = ?)", (node_id, group_id))
 
 
-def _edges(index: Index, and_where: str, values: tuple[int, ...]) -> list[Edge]:
-    return index.facts(Edge, EDGES.format(and_where=and_where), values, autosync=bool, autoclean=bool)
+def _rules(index: Index, and_where: str, values: tuple[int, ...]) -> list[Rule]:
+    return index.facts(Rule, RULES.format(and_where=and_where), values, autosync=bool, autoclean=bool)
 
 
 def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None) -> list[SelectionPart]:
@@ -97,18 +97,18 @@ def held_by_group(node_id: int, group_id: int, files: Sequence[int]) -> list[Sel
 
 def missed_actions(index: Index) -> list[MissedAction]:
     """Return the missed actions of all rules; requests first, since released copies are not requested."""
-    found = edges(index)
+    found = rules(index)
     wanted = [
         *(
-            (edge, Action.AUTOSYNC, unrequested(edge.node_id, edge.group_id))
-            for edge in found
-            if edge.autosync
+            (rule, Action.AUTOSYNC, unrequested(rule.node_id, rule.group_id))
+            for rule in found
+            if rule.autosync
         ),
         *(
-            (edge, Action.AUTOCLEAN, unreleased(edge.node_id, edge.group_id))
-            for edge in found
-            if edge.autoclean
+            (rule, Action.AUTOCLEAN, unreleased(rule.node_id, rule.group_id))
+            for rule in found
+            if rule.autoclean
         ),
     ]
-    counted = [MissedAction(edge, action, parts, total(index, parts)) for edge, action, parts in wanted]
+    counted = [MissedAction(rule, action, parts, total(index, parts)) for rule, action, parts in wanted]
     return [one for one in counted if one.total.files]

@@ -176,15 +176,15 @@ def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: st
 
 
 def test_a_node_deactivated_while_its_manifest_is_written_is_not_trusted(field: Archive) -> None:
-    """`records.vouch` checks the current row of the node."""
+    """`records.record_token` checks the current row of the node."""
     from alpenhorn.edits import nodes as edit_node
-    from alpenhorn.record.manifest import vouch
+    from alpenhorn.record.manifest import record_token
     from alpenhorn.scan import topology
 
     (node,) = topology.load(field.index).named(["field"])
-    assert vouch(field.index, node, "a" * 32, 1, 1)
+    assert record_token(field.index, node, "a" * 32, 1, 1)
     now = datetime.datetime(2026, 1, 1)
     for edit in ({"active": False}, {"active": True, "root": "/elsewhere"}):
         edit_node.modify(field.index, node.id, edit, {}, now)
-        assert not vouch(field.index, node, "a" * 32, 1, 1)
+        assert not record_token(field.index, node, "a" * 32, 1, 1)
         assert field.one("SELECT manifest FROM sync_node") is None

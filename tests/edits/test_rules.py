@@ -28,7 +28,7 @@ def test_each_flag_is_set_and_cleared_by_itself(rows: Rows) -> None:
 
 
 def test_a_row_with_neither_flag_left_stays_and_is_used_again(rows: Rows) -> None:
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
     ids = rows.all("SELECT id FROM storagetransferaction")
     assert flag(rows, SYNC, False)
     assert rows.all("SELECT id, autosync, autoclean FROM storagetransferaction") == [(*ids[0], 0, 0)]
@@ -45,7 +45,7 @@ def test_an_edge_to_the_own_group_is_refused_and_one_that_is_there_can_be_cleare
     with pytest.raises(Refused, match="node one_too is in group one:"):
         flag(rows, SYNC, True, "one_too", "one")
     assert all_edges(rows) == []
-    rows.edge("one_too", "one", autosync=1)
+    rows.rule("one_too", "one", autosync=1)
     assert flag(rows, SYNC, False, "one_too", "one")
 
 
@@ -58,7 +58,7 @@ def test_an_end_that_is_gone_is_told(rows: Rows) -> None:
 
 
 def test_what_is_owed_is_made_up_for_once(rows: Rows) -> None:
-    rows.edge("field", "one", autosync=1, autoclean=1)
+    rows.rule("field", "one", autosync=1, autoclean=1)
     new, held = rows.file("new"), rows.file("held")
     for file_id in (new, held):
         rows.copy(file_id, "field", "YY")
@@ -73,8 +73,8 @@ def test_what_is_owed_is_made_up_for_once(rows: Rows) -> None:
 
 
 def test_two_edges_ask_once_for_one_file(rows: Rows) -> None:
-    rows.edge("field", "one", autosync=1)
-    rows.edge("two", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
+    rows.rule("two", "one", autosync=1)
     file_id = rows.file("a")
     for node in ("field", "two"):
         rows.copy(file_id, node, "YY")
@@ -83,8 +83,8 @@ def test_two_edges_ask_once_for_one_file(rows: Rows) -> None:
 
 
 def test_autoclean_there_and_back_releases_one_of_the_two(rows: Rows) -> None:
-    rows.edge("one", "two", autoclean=1)
-    rows.edge("two", "one", autoclean=1)
+    rows.rule("one", "two", autoclean=1)
+    rows.rule("two", "one", autoclean=1)
     file_id = rows.file("a")
     for node in ("one", "two"):
         rows.copy(file_id, node, "YY")
@@ -94,8 +94,8 @@ def test_autoclean_there_and_back_releases_one_of_the_two(rows: Rows) -> None:
 
 
 def test_a_copy_is_requested_before_it_is_released(rows: Rows) -> None:
-    rows.edge("field", "two", autoclean=1)
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "two", autoclean=1)
+    rows.rule("field", "one", autosync=1)
     file_id = rows.file("a")
     for node in ("field", "two"):
         rows.copy(file_id, node, "YY")
@@ -105,7 +105,7 @@ def test_a_copy_is_requested_before_it_is_released(rows: Rows) -> None:
 def test_nothing_is_released_when_the_groups_copy_was_found_suspect_in_between(
     rows: Rows,
 ) -> None:
-    rows.edge("field", "one", autoclean=1)
+    rows.rule("field", "one", autoclean=1)
     file_id = rows.file("a")
     for node in ("field", "one"):
         rows.copy(file_id, node, "YY")

@@ -42,8 +42,8 @@ def test_a_verdict_settles_a_suspect_copy(
 def test_a_copy_that_is_no_longer_suspect_is_left_with_all_that_would_follow(
     rows: Rows, run: Run, verdict: Verdict, now: str
 ) -> None:
-    rows.edge("field", "one", autoclean=1)
-    rows.edge("one", "two", autosync=1)
+    rows.rule("field", "one", autoclean=1)
+    rows.rule("one", "two", autosync=1)
     file_id = rows.file("a")
     copy_id = rows.copy(file_id, "one", now)
     rows.copy(file_id, "field", "YY")
@@ -61,8 +61,8 @@ def test_a_copy_that_is_gone_is_nothing_to_settle(rows: Rows, run: Run) -> None:
 
 
 def test_a_good_copy_brings_its_automatic_actions_once(rows: Rows, run: Run) -> None:
-    rows.edge("field", "one", autoclean=1)
-    rows.edge("one", "two", autosync=1)
+    rows.rule("field", "one", autoclean=1)
+    rows.rule("one", "two", autosync=1)
     file_id = rows.file("a")
     copy_id = rows.copy(file_id, "one", "MY")
     rows.copy(file_id, "field", "YY")
@@ -74,8 +74,8 @@ def test_a_good_copy_brings_its_automatic_actions_once(rows: Rows, run: Run) -> 
 
 
 def test_bad_verdicts_bring_none(rows: Rows, run: Run) -> None:
-    rows.edge("field", "one", autoclean=1)
-    rows.edge("one", "two", autosync=1)
+    rows.rule("field", "one", autoclean=1)
+    rows.rule("one", "two", autosync=1)
     for verdict in (Verdict.MISSING, Verdict.CORRUPT, Verdict.UNREADABLE):
         file_id = rows.file(str(verdict))
         rows.copy(file_id, "field", "YY")
@@ -104,8 +104,8 @@ def verifications(rows: Rows) -> list[tuple[int, str]]:
 def good_copy(rows: Rows, state: str = "YY") -> tuple[int, int]:
     """(copy id, file id) of a copy that was verified long ago, with edges that what becomes good would bring
     to act."""
-    rows.edge("field", "one", autoclean=1)
-    rows.edge("one", "two", autosync=1)
+    rows.rule("field", "one", autoclean=1)
+    rows.rule("one", "two", autosync=1)
     file_id = rows.file("a")
     rows.copy(file_id, "field", "YY")
     rows.insert(

@@ -30,8 +30,8 @@ def test_nothing_good_records_nothing(rows: Rows, run: Run) -> None:
 
 
 def test_edges_in_a_circle_come_to_an_end(rows: Rows, run: Run) -> None:
-    rows.edge("one", "two", autosync=1, autoclean=1)
-    rows.edge("two", "one", autosync=1, autoclean=1)
+    rows.rule("one", "two", autosync=1, autoclean=1)
+    rows.rule("two", "one", autosync=1, autoclean=1)
     file_id = rows.file("a")
     rows.copy(file_id, "two", "YY")
     good(rows.index, run, rows.fact("one"), [(file_id, 1)], "pulled", ["why"])
@@ -50,7 +50,7 @@ def whys(rows: Rows, what: str) -> list[tuple[int, int, str]]:
 
 
 def test_autosync_requests_what_the_group_has_not_and_says_so(rows: Rows, run: Run) -> None:
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
     new, there, asked, suspect, done = (rows.file(name) for name in "abcde")
     rows.copy(there, "one_too", "YY")
     rows.copy(suspect, "one", "MY")
@@ -77,7 +77,7 @@ def test_autosync_requests_what_the_group_has_not_and_says_so(rows: Rows, run: R
 
 
 def test_recording_again_after_a_lost_answer_requests_nothing_twice(rows: Rows, run: Run) -> None:
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
     file_id = rows.file("a")
     for _ in range(2):
         becomes_good(rows, run, "field", file_id)
@@ -89,7 +89,7 @@ def test_recording_again_after_a_lost_answer_requests_nothing_twice(rows: Rows, 
 def test_autoclean_releases_the_nodes_copy_in_whatever_state_and_says_so(
     rows: Rows, run: Run, before: str
 ) -> None:
-    rows.edge("field", "one", autoclean=1)
+    rows.rule("field", "one", autoclean=1)
     file_id, other = rows.file("a"), rows.file("b")
     rows.copy(file_id, "field", before)
     rows.copy(file_id, "two", "YY")
@@ -101,7 +101,7 @@ def test_autoclean_releases_the_nodes_copy_in_whatever_state_and_says_so(
 
 
 def test_a_copy_that_is_released_already_is_left_alone(rows: Rows, run: Run) -> None:
-    rows.edge("field", "one", autoclean=1)
+    rows.rule("field", "one", autoclean=1)
     file_id, absent = rows.file("a"), rows.file("b")
     rows.copy(file_id, "field", "YN")
     becomes_good(rows, run, "one", file_id, absent)
@@ -124,8 +124,8 @@ def checked_good(rows: Rows, run: Run, node: str, *file_ids: int) -> None:
 def test_a_released_copy_that_is_found_good_is_neither_requested_nor_lets_another_go(
     rows: Rows, run: Run
 ) -> None:
-    rows.edge("one", "two", autosync=1)
-    rows.edge("field", "one", autoclean=1)
+    rows.rule("one", "two", autosync=1)
+    rows.rule("field", "one", autoclean=1)
     released, wanted = rows.file("a"), rows.file("b")
     for file_id, state in ((released, "MN"), (wanted, "MY")):
         rows.copy(file_id, "one", state)
@@ -136,7 +136,7 @@ def test_a_released_copy_that_is_found_good_is_neither_requested_nor_lets_anothe
 
 
 def test_edges_to_the_own_group_are_ignored(rows: Rows, run: Run) -> None:
-    rows.edge("one", "one", autosync=1, autoclean=1)
+    rows.rule("one", "one", autosync=1, autoclean=1)
     file_id = rows.file("a")
     rows.copy(file_id, "one_too", "NN")
     becomes_good(rows, run, "one", file_id)
@@ -145,7 +145,7 @@ def test_edges_to_the_own_group_are_ignored(rows: Rows, run: Run) -> None:
 
 def test_an_edge_to_a_group_without_nodes_makes_a_request_that_waits(rows: Rows, run: Run) -> None:
     rows.group["empty"] = rows.insert("storagegroup", name="empty")
-    rows.edge("field", "empty", autosync=1, autoclean=1)
+    rows.rule("field", "empty", autosync=1, autoclean=1)
     file_id = rows.file("a")
     becomes_good(rows, run, "field", file_id)
     assert rows.pending("empty") == [(file_id, rows.node["field"])]
@@ -156,8 +156,8 @@ def test_edges_whose_ends_are_gone_stop_no_recording(rows: Rows, run: Run) -> No
     if not rows.index.dialect.in_a_file:
         rows.do("SET SESSION foreign_key_checks = 0")
     rows.node["gone"] = rows.group["gone"] = 4711
-    rows.edge("field", "gone", autosync=1, autoclean=1)
-    rows.edge("gone", "field", autosync=1, autoclean=1)
+    rows.rule("field", "gone", autosync=1, autoclean=1)
+    rows.rule("gone", "field", autosync=1, autoclean=1)
     if not rows.index.dialect.in_a_file:
         rows.do("SET SESSION foreign_key_checks = 1")
     file_id = rows.file("a")
@@ -174,8 +174,8 @@ def test_copies_without_edges_cost_no_statement_more_than_the_look_for_edges(row
 
 
 def test_many_copies_take_a_few_statements(rows: Rows, run: Run) -> None:
-    rows.edge("field", "one", autosync=1)
-    rows.edge("two", "field", autoclean=1)
+    rows.rule("field", "one", autosync=1)
+    rows.rule("two", "field", autoclean=1)
     with rows.index.transaction():
         file_ids = [rows.file(str(number)) for number in range(1100)]
         for file_id in file_ids:
@@ -191,7 +191,7 @@ def test_many_copies_take_a_few_statements(rows: Rows, run: Run) -> None:
 def test_a_transaction_that_is_undone_takes_the_copy_and_what_follows_from_it_together(
     rows: Rows, run: Run
 ) -> None:
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
     file_id = rows.file("a")
 
     class Undone(Exception):

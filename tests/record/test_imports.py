@@ -52,7 +52,7 @@ def test_a_new_file_gets_its_acquisition_file_and_copy(rows: Rows, run: Run) -> 
 
 
 def test_importing_twice_changes_nothing(rows: Rows, run: Run) -> None:
-    rows.edge("one", "two", autosync=1)
+    rows.rule("one", "two", autosync=1)
     imported(rows, run, result("a"))
     once = files(rows), copies(rows)
     assert imported(rows, run, result("a")) == Imported(0, 1, [], [])
@@ -84,7 +84,7 @@ def test_an_import_leaves_a_released_copy_released(rows: Rows, run: Run, before:
 def test_another_content_is_a_corrupt_copy_and_the_row_is_kept(
     rows: Rows, run: Run, before: str | None, found: ImportResult, why: str
 ) -> None:
-    rows.edge("one", "two", autosync=1)
+    rows.rule("one", "two", autosync=1)
     file_id = rows.file("a")
     if before:
         rows.copy(file_id, "one", before)
@@ -126,8 +126,8 @@ def test_a_row_that_was_removed_meanwhile_is_not_made_again(rows: Rows, run: Run
 
 
 def test_autosync_and_autoclean_follow_an_import(rows: Rows, run: Run) -> None:
-    rows.edge("one", "two", autosync=1)
-    rows.edge("field", "one", autoclean=1)
+    rows.rule("one", "two", autosync=1)
+    rows.rule("field", "one", autoclean=1)
     file_id = rows.file("a")
     rows.copy(file_id, "field", "YY")
     imported(rows, run, result("a", acq="acq"))

@@ -60,7 +60,7 @@ def test_who_vouches_is_kept_in_mind_with_where_the_node_was(rows: Rows) -> None
     rows.insert("sync_node", node_id=node.id, compared=7, event_id=0, files=0)
     assert node.manifest is None
     for files in (3, 4):
-        assert manifest.vouch(rows.index, node, TOKEN, 9, files)
+        assert manifest.record_token(rows.index, node, TOKEN, 9, files)
     assert kept(rows) == [(node.id, TOKEN, "here", "/srv/one", 9, 4)]
     assert rows.all("SELECT compared FROM sync_node") == [(7,)]
     assert rows.fact("one").manifest == TOKEN
@@ -70,7 +70,7 @@ def test_who_vouches_is_kept_in_mind_with_where_the_node_was(rows: Rows) -> None
 
 @pytest.mark.parametrize("column", ["root", "host_id"])
 def test_a_node_that_another_program_moved_is_vouched_for_by_nobody(rows: Rows, column: str) -> None:
-    assert manifest.vouch(rows.index, rows.fact("one"), TOKEN, 9, 1)
+    assert manifest.record_token(rows.index, rows.fact("one"), TOKEN, 9, 1)
     rows.do(f"UPDATE storagenode SET {column} = 2 WHERE name = 'one'")
     assert rows.fact("one").manifest is None
 
@@ -79,14 +79,14 @@ def test_nobody_vouches_for_a_node_that_was_taken_off_meanwhile(rows: Rows) -> N
     node = rows.fact("one")
     for change in ("active = 0", "active = 1, root = '/else'", "root = '/srv/one', host_id = NULL"):
         rows.do(f"UPDATE storagenode SET {change} WHERE name = 'one'")
-        assert not manifest.vouch(rows.index, node, TOKEN, 9, 1)
+        assert not manifest.record_token(rows.index, node, TOKEN, 9, 1)
     rows.do("DELETE FROM storagenode WHERE name = 'one'")
-    assert not manifest.vouch(rows.index, node, TOKEN, 9, 1) and kept(rows) == []
+    assert not manifest.record_token(rows.index, node, TOKEN, 9, 1) and kept(rows) == []
 
 
 def test_trust_is_dropped_of_those_nodes_and_no_others(rows: Rows) -> None:
     for name in ("one", "two"):
-        manifest.vouch(rows.index, rows.fact(name), TOKEN, 9, 1)
+        manifest.record_token(rows.index, rows.fact(name), TOKEN, 9, 1)
     manifest.distrust(rows.index, [rows.node["one"]])
     assert [row[1] for row in kept(rows)] == [None, TOKEN]
 
@@ -105,7 +105,7 @@ def test_trust_is_dropped_of_those_nodes_and_no_others(rows: Rows) -> None:
 def test_an_edit_that_may_have_moved_it_drops_trust(
     rows: Rows, values: dict[str, object], drops: bool
 ) -> None:
-    manifest.vouch(rows.index, rows.fact("one"), TOKEN, 9, 1)
+    manifest.record_token(rows.index, rows.fact("one"), TOKEN, 9, 1)
     edit_node.modify(rows.index, rows.node["one"], values, {}, datetime.datetime(2026, 1, 1))
     assert (kept(rows)[0][1] is None) is drops
 

@@ -92,7 +92,7 @@ def test_a_corrupt_released_or_missing_copy_becomes_good(rows: Rows, run: Run) -
 
 
 def test_settling_twice_is_as_good_as_once(rows: Rows, run: Run) -> None:
-    rows.edge("one", "two", autosync=1)
+    rows.rule("one", "two", autosync=1)
     fine, bad = rows.file("fine"), rows.file("bad")
     rows.copy(bad, "field", "YY")
     results = (
@@ -229,7 +229,7 @@ def test_only_pending_requests_are_cancelled(rows: Rows, run: Run) -> None:
 
 
 def test_autosync_asks_for_what_the_group_lacks_once(rows: Rows, run: Run) -> None:
-    rows.edge("one", "two", autosync=1)
+    rows.rule("one", "two", autosync=1)
     lacking, there, asked, corrupt, done = (rows.file(name) for name in "abcde")
     rows.copy(there, "two", "YY")
     rows.copy(corrupt, "two", "XY")
@@ -246,17 +246,17 @@ def test_autosync_asks_for_what_the_group_lacks_once(rows: Rows, run: Run) -> No
 
 
 def test_autosync_follows_a_copy_on_its_own_node_only(rows: Rows, run: Run) -> None:
-    rows.edge("field", "two", autosync=1)
-    rows.edge("one_too", "two", autosync=1)
-    rows.edge("one", "two", autosync=0)
+    rows.rule("field", "two", autosync=1)
+    rows.rule("one_too", "two", autosync=1)
+    rows.rule("one", "two", autosync=0)
     file_id = rows.file("a")
     pulled(rows, run, good(rows.request(file_id), file_id))
     assert rows.pending("two") == []
 
 
 def test_autoclean_releases_the_copy_at_the_other_end_only(rows: Rows, run: Run) -> None:
-    rows.edge("field", "one", autoclean=1)
-    rows.edge("two", "one", autoclean=0)
+    rows.rule("field", "one", autoclean=1)
+    rows.rule("two", "one", autoclean=0)
     file_id, other = rows.file("a"), rows.file("b")
     for node in ("field", "two"):
         rows.copy(file_id, node, "YY")
@@ -268,7 +268,7 @@ def test_autoclean_releases_the_copy_at_the_other_end_only(rows: Rows, run: Run)
 
 
 def test_an_edge_from_a_node_to_its_own_group_is_ignored(rows: Rows, run: Run) -> None:
-    rows.edge("one", "one", autosync=1, autoclean=1)
+    rows.rule("one", "one", autosync=1, autoclean=1)
     file_id = rows.file("a")
     pulled(rows, run, good(rows.request(file_id), file_id))
     assert rows.state(file_id, "one") == "YY"
@@ -276,7 +276,7 @@ def test_an_edge_from_a_node_to_its_own_group_is_ignored(rows: Rows, run: Run) -
 
 
 def test_the_automatic_actions_are_lost_with_the_copy_or_kept_with_it(rows: Rows, index: Index) -> None:
-    rows.edge("one", "two", autosync=1)
+    rows.rule("one", "two", autosync=1)
     file_id = rows.file("a")
     request_id = rows.request(file_id)
     run = rows.begin()
@@ -295,7 +295,7 @@ def test_the_automatic_actions_are_lost_with_the_copy_or_kept_with_it(rows: Rows
 def test_what_was_pulled_by_an_outdated_length_or_sum_is_suspect_and_nothing_follows_from_it(
     rows: Rows, run: Run, change: str, before: str | None
 ) -> None:
-    rows.edge("one", "two", autosync=1)
+    rows.rule("one", "two", autosync=1)
     changed, same = rows.file("changed"), rows.file("same")
     if before is not None:
         rows.copy(changed, "one", before)
@@ -356,7 +356,7 @@ def test_a_source_that_was_moved_is_not_blamed(rows: Rows, run: Run) -> None:
 def test_what_was_pulled_under_a_claim_that_was_lost_is_suspect_and_its_request_is_left(
     rows: Rows, run: Run, taken_over: bool, before: str | None
 ) -> None:
-    rows.edge("one", "two", autosync=1)
+    rows.rule("one", "two", autosync=1)
     pull, failure = rows.file("pulled"), rows.file("failed")
     if before:
         rows.copy(pull, "one", before)

@@ -65,7 +65,7 @@ def test_nothing_is_recorded_of_a_node_that_is_elsewhere_by_now(rows: Rows, run:
     node = rows.fact("one")
     rows.do(f"UPDATE storagenode SET {change} WHERE name = 'one'")
     assert suspect(rows.index, run, node, HasFile.YES, {copy_id: "why"}) is None
-    assert not reconcile.believed(rows.index, node)
+    assert not reconcile.record_comparison(rows.index, node)
     assert rows.state(file_id, "one") == "YY" and trusted(rows, "one") == ("reconcile", 9, 4, 3)
 
 
@@ -79,9 +79,9 @@ def test_the_index_is_trusted_again_with_its_last_node(rows: Rows) -> None:
         ("one_too", "there"),
     ]
     assert scan.restored(rows.index) == "older than one"
-    assert reconcile.believed(rows.index, rows.fact("one"))
+    assert reconcile.record_comparison(rows.index, rows.fact("one"))
     assert trusted(rows, "one") == (None, 0, 0, 3) and names(rows) == ["identity", "restored"]
-    assert reconcile.believed(rows.index, rows.fact("one_too"))
+    assert reconcile.record_comparison(rows.index, rows.fact("one_too"))
     assert (
         names(rows) == ["identity"] and scan.distrusted(rows.index) == [] and scan.restored(rows.index) == ""
     )
@@ -92,7 +92,7 @@ def test_a_node_that_is_gone_from_the_index_is_not_waited_for(rows: Rows) -> Non
     medium(rows, "one")
     rows.insert("sync_medium", node_id=999, generation=0, distrust="reconcile", separate=0, looked=0, lost=0)
     restored(rows)
-    assert reconcile.believed(rows.index, rows.fact("one")) and names(rows) == ["identity"]
+    assert reconcile.record_comparison(rows.index, rows.fact("one")) and names(rows) == ["identity"]
 
 
 def test_one_that_is_not_active_is_waited_for(rows: Rows) -> None:
@@ -100,13 +100,16 @@ def test_one_that_is_not_active_is_waited_for(rows: Rows) -> None:
         medium(rows, name)
     restored(rows)
     rows.do("UPDATE storagenode SET active = 0 WHERE name = 'two'")
-    assert reconcile.believed(rows.index, rows.fact("one")) and names(rows) == ["identity", "restored"]
+    assert reconcile.record_comparison(rows.index, rows.fact("one")) and names(rows) == [
+        "identity",
+        "restored",
+    ]
     assert [(one.node, one.active) for one in scan.distrusted(rows.index)] == [("two", False)]
 
 
 def test_a_node_without_a_medium_is_believed_as_before(rows: Rows) -> None:
     before = rows.all("SELECT * FROM sync_medium")
-    assert reconcile.believed(rows.index, rows.fact("field"))
+    assert reconcile.record_comparison(rows.index, rows.fact("field"))
     assert rows.all("SELECT * FROM sync_medium") == before
 
 

@@ -109,12 +109,12 @@ def test_what_was_refused_waits_longer_each_time(rows: Rows, run: Run) -> None:
 
 def test_what_leaves_is_hidden_first_and_shown_again_when_it_stays(rows: Rows, run: Run) -> None:
     file = a_copy(rows, ready=True)
-    tape.hide(rows.index, run, [file])
+    tape.clear_ready(rows.index, run, [file])
     assert not ready(rows, file)
     settled(rows, run, TapeAction.LEAVE, file, Location.DISK)
     assert ready(rows, file) and waiting(rows) == []
-    tape.hide(rows.index, run, [file])
-    tape.show(rows.index, run, [file])
+    tape.clear_ready(rows.index, run, [file])
+    tape.set_ready(rows.index, run, [file])
     assert ready(rows, file)
 
 
@@ -157,7 +157,7 @@ def test_what_was_to_be_read_and_is_away_is_not_ready_and_asked_back_again_at_on
     plain, back = a_copy(rows, "a", ready=True), a_copy(rows, "b", "MY")
     settled(rows, run, TapeAction.RESTORE, back, Location.COMING, purpose="check")
     settled(rows, run, TapeAction.LOOK, back, Location.BOTH)
-    tape.away(rows.index, run, rows.node["one"], [plain.file_id, back.file_id])
+    tape.record_on_tape(rows.index, run, rows.node["one"], [plain.file_id, back.file_id])
     assert not ready(rows, plain)
     assert waiting(rows) == [("check", "failed", 1)]
     assert when(rows, "next") <= datetime.datetime.fromisoformat(run.now())

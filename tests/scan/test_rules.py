@@ -4,14 +4,14 @@ import pytest
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
-from alpenhorn.scan.rules import Action, edges, held_by_group, missed_actions, unreleased, unrequested
+from alpenhorn.scan.rules import Action, held_by_group, missed_actions, rules, unreleased, unrequested
 from tests.fixtures.rows import Rows
 from tests.scan.statements import counted
 
 
 def found(rows: Rows) -> list[tuple[str, str, str, int, int]]:
     return [
-        (one.edge.node, one.edge.group, one.action.value, one.total.files, one.total.bytes)
+        (one.rule.node, one.rule.group, one.action.value, one.total.files, one.total.bytes)
         for one in missed_actions(rows.index)
     ]
 
@@ -42,7 +42,7 @@ def test_nothing_is_owed_without_edges(rows: Rows) -> None:
 def test_autosync_owes_wanted_good_copies_that_the_group_has_not(
     rows: Rows, here: str, there: str | None, owes: bool
 ) -> None:
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
     file_id = rows.file("a")
     rows.copy(file_id, "field", here)
     if there:
@@ -51,7 +51,7 @@ def test_autosync_owes_wanted_good_copies_that_the_group_has_not(
 
 
 def test_autosync_owes_nothing_that_is_requested_whoever_is_the_source(rows: Rows) -> None:
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
     pending, settled, elsewhere = (rows.file(name) for name in "abc")
     for file_id in (pending, settled, elsewhere):
         rows.copy(file_id, "field", "YY")
@@ -79,7 +79,7 @@ def test_autosync_owes_nothing_that_is_requested_whoever_is_the_source(rows: Row
 def test_autoclean_owes_wanted_good_copies_that_the_group_keeps(
     rows: Rows, here: str, there: str | None, owes: bool
 ) -> None:
-    rows.edge("field", "one", autoclean=1)
+    rows.rule("field", "one", autoclean=1)
     file_id = rows.file("a")
     rows.copy(file_id, "field", here)
     if there:
@@ -89,7 +89,7 @@ def test_autoclean_owes_wanted_good_copies_that_the_group_keeps(
 
 def test_inactive_nodes_are_no_exception(rows: Rows) -> None:
     rows.do("UPDATE storagenode SET active = 0")
-    rows.edge("field", "one", autosync=1)
+    rows.rule("field", "one", autosync=1)
     rows.copy(rows.file("a"), "field", "YY")
     assert found(rows) == [("field", "one", "autosync", 1, 10)]
 
@@ -106,21 +106,21 @@ def test_strange_rows_are_no_obstacle(rows: Rows) -> None:
         ("field", "field"),
         ("field", "one"),
     ):
-        rows.edge(node, group, autosync=1, autoclean=1)
-    rows.edge("two", "one")
+        rows.rule(node, group, autosync=1, autoclean=1)
+    rows.rule("two", "one")
     unsized, fileless = rows.file("a", size_b=None), 4712
     for file_id in (unsized, fileless):
         rows.copy(file_id, "field", "YY")
     rows.copy(fileless, "one", "YY")
     rows.copy(fileless, "gone", "YY")
-    assert [(edge.node, edge.group) for edge in edges(rows.index)] == [("field", "empty"), ("field", "one")]
+    assert [(rule.node, rule.group) for rule in rules(rows.index)] == [("field", "empty"), ("field", "one")]
     assert found(rows) == [("field", "empty", "autosync", 1, 0), ("field", "one", "autosync", 1, 0)]
     assert missed_actions(rows.index)[0].total.unsized == 1
 
 
 def test_requests_come_before_releases(rows: Rows) -> None:
-    rows.edge("field", "two", autoclean=1)
-    rows.edge("one", "two", autosync=1)
+    rows.rule("field", "two", autoclean=1)
+    rows.rule("one", "two", autosync=1)
     held, new = rows.file("a"), rows.file("b")
     rows.copy(held, "field", "YY")
     rows.copy(held, "two", "YY")

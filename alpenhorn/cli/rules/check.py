@@ -19,8 +19,8 @@ VERBS = {Action.AUTOSYNC: "request", Action.AUTOCLEAN: "release"}
 
 
 COLUMNS = (
-    column("node", "Node", "edge.node"),
-    column("group", "Group", "edge.group"),
+    column("node", "Node", "rule.node"),
+    column("group", "Group", "rule.group"),
     column("action", "Action"),
     number("files", "Files", "total.files"),
     size("size_b", "Size", "total.bytes"),
