@@ -30,7 +30,7 @@ def cancel(rows: Rows, selection: ReleaseSelection) -> int:
 
 
 def copies(rows: Rows, node: str = "field") -> list[tuple[Any, ...]]:
-    """Everything that a bulk edit may not touch, of the copies on a node."""
+    """Everything about the copies on a node that a bulk edit must not change."""
     return rows.all(
         "SELECT id, file_id, node_id, has_file, ready, size_b FROM archivefilecopy WHERE node_id = ? ORDER BY id",
         rows.node[node],

@@ -72,7 +72,7 @@ def test_a_copy_changes_from_good_or_corrupt_to_suspect_and_in_nothing_else(rows
 
 
 def test_released_archive_copies_do_not_count_as_good_any_more(rows: Rows, run: Run) -> None:
-    """A copy that was good by the old values must not be what lets another one go."""
+    """A copy that was good by the old values must not permit the deletion of another."""
 
     def left_over() -> str:
         node = rows.fact("one")
@@ -116,7 +116,7 @@ def test_what_is_remembered_by_the_old_values_is_forgotten(rows: Rows) -> None:
 
 
 def test_a_corrupt_copy_that_is_checked_by_new_values_becomes_no_evidence_of_a_good_one(rows: Rows) -> None:
-    """What was merely found at the path must not be replaced by a pull, whatever the index says of the file."""
+    """A pull must not replace a file that was found at the path, whatever the index has about it."""
     file_id = rows.file("a")
     rows.copy(file_id, "one", "XY")
     modify(rows.index, file_id, None, NEW, LATER)

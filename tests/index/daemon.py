@@ -1,4 +1,4 @@
-"""The index as the alpenhorn daemon makes it (schema version 2), with nothing of ours."""
+"""The index as the alpenhorn daemon creates it (schema version 2), without the `sync_` tables."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ MARIADB = {
 
 
 def make_daemon_index(index: Index) -> None:
-    """Make it in an empty database, with the server's default collation."""
+    """Create the index in an empty database, with the server's default collation."""
     words = SQLITE if index.dialect.in_a_file else MARIADB
     for name, columns in TABLES.items():
         index.execute(f"CREATE TABLE {name} ({columns.format(**words)})")

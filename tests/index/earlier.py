@@ -153,7 +153,7 @@ def make_earlier_index(index: Index, state: str = LAST, files: int = 0) -> None:
 
 
 def add_our_tables(index: Index, state: str = LAST) -> None:
-    """Add our tables, empty, to the daemon's."""
+    """Add the empty `sync_` tables to the daemon's."""
     lacking = STATES[state]
     words = WORDS[index.dialect.in_a_file]
     for table, columns in TABLES.items():

@@ -45,7 +45,7 @@ KEPT = (
 
 
 def make_older_index(index: Index, release: str = RC2, files: int = 3) -> None:
-    """Make it in an empty database, with the server's default collation, and fill it."""
+    """Create the index in an empty database, with the server's default collation, and fill it."""
     words = WORDS[index.dialect.in_a_file]
     tables = {name: ddl for name, ddl in TABLES.items() if name != "storagehost"} | {"storagenode": NODE}
     if release == RC1:
@@ -117,7 +117,7 @@ def rows(index: Index, sql: str) -> list[tuple[Any, ...]]:
 
 
 def kept(index: Index) -> dict[str, list[tuple[Any, ...]]]:
-    """All that an upgrade leaves as it is."""
+    """Everything that an upgrade leaves unchanged."""
     found = {
         table: rows(index, f"SELECT * FROM {table} ORDER BY id")
         for table in TABLES
@@ -127,12 +127,12 @@ def kept(index: Index) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def old_values(index: Index) -> list[tuple[Any, ...]]:
-    """What an upgrade moves."""
+    """The data that an upgrade moves."""
     return rows(index, f"SELECT name, {', '.join(OLD)} FROM storagenode ORDER BY id")
 
 
 def assert_moved(index: Index) -> None:
-    """The hosts and kinds of the nodes are where today's index has them."""
+    """The hosts and kinds of nodes are in the columns of the current index."""
     assert set(rows(index, "SELECT name, username, address FROM storagehost")) == HOSTS
     nodes = rows(
         index,

@@ -1,4 +1,4 @@
-"""A backup shows the index at one moment and reads back; older ones go only when it is whole."""
+"""A backup is a readable snapshot of the index; older backups are removed only when it is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `db check` finds, and that it finds nothing in a good index."""
+"""Findings of `db check`, and none in a good index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.index.daemon import make_daemon_index
 
 @pytest.fixture
 def daemon(index_url: str) -> Iterator[Index]:
-    """An index that the daemon made, with our tables added."""
+    """An index that the daemon created, with the `sync_` tables added."""
     index = Index.open(index_url, create=True)
     make_daemon_index(index)
     schema.create(index)

@@ -1,4 +1,4 @@
-"""Opening, messages for what is wrong, statements; on both engines unless a name says otherwise."""
+"""Opening of an index, error messages, and statements; on both engines unless a name says otherwise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ fork = multiprocessing.get_context("fork")
 
 @pytest.fixture
 def nobody() -> Iterator[None]:
-    """The rights of a user who owns nothing."""
+    """Run with the privileges of a user who owns nothing."""
     if os.geteuid():
         yield
         return
@@ -129,7 +129,7 @@ def test_a_directory_that_cannot_be_made_is_explained() -> None:
 
 @pytest.fixture
 def user(mariadb: MariaDBServer, mariadb_index_url: str) -> Iterator[str]:
-    """The URL of a user with a password and no rights yet."""
+    """The URL of a user with a password and no privileges yet."""
     mariadb.run("CREATE USER `a@p p`@localhost IDENTIFIED BY 's3cret%é'")
     try:
         yield mariadb_index_url.replace("root@", f"{quote('a@p p')}@")
@@ -198,7 +198,7 @@ def test_a_damaged_file_is_explained(sqlite_index_url: str) -> None:
 
 
 def run_with(stub: str, text: str, program: str, url: str, directory: Path) -> str:
-    """Run a program with a module of our making in the place of an installed one."""
+    """Run a program with a replacement for an installed module."""
     (directory / f"{stub}.py").write_text(text)
     done = subprocess.run(
         [sys.executable, "-c", program, url],

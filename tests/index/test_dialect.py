@@ -1,4 +1,4 @@
-"""What differs between the engines stays in one place."""
+"""The differences between the engines are in one module."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The dump reads back as what the index was, whatever stands in it."""
+"""The dump restores the index, whatever its values."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def index(index_url: str) -> Iterator[Index]:
 
 
 def everything(index: Index) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows; a FLOAT as the number that it is, and not as the six digits that MariaDB shows of it."""
+    """All rows; FLOATs in full precision, not with the six digits that MariaDB shows."""
     there = set(index.db.get_tables())
     found = {table: rows(index, f"SELECT * FROM {table} ORDER BY id") for table in TABLES if table in there}
     exact = "CAST(max_total_gb AS DOUBLE), CAST(min_avail_gb AS DOUBLE)"
@@ -91,7 +91,7 @@ def write(index: Index, target: Path) -> None:
 
 
 def read_back(url: str, target: Path) -> None:
-    """As a user does it on MariaDB."""
+    """Read the dump back as a user does on MariaDB."""
     parts = urlsplit(url)
     (socket,) = parse_qs(parts.query)["unix_socket"]
     with target.open("rb") as text:
@@ -158,7 +158,7 @@ def test_it_is_the_way_back_from_an_upgrade(index_url: str, tmp_path: Path, rele
 
 
 def test_it_shows_one_moment_while_others_write(mariadb_index_url: str, tmp_path: Path) -> None:
-    """Between two tables another program adds a file and its copy: the dump has neither."""
+    """Another program adds a file and its copy between two tables: the dump has neither."""
     index = Index.open(mariadb_index_url)
     make_older_index(index, files=20)
     other = Index.open(mariadb_index_url)

@@ -1,4 +1,4 @@
-"""Rows become facts by the names of their columns."""
+"""Conversion of rows to facts by the names of their columns."""
 
 import re
 from pathlib import Path
@@ -103,7 +103,7 @@ ALIAS = re.compile(r"\b[a-z]\.(\w+) AS (\w+)")
 
 
 def test_every_renamed_column_is_named_so_that_the_door_knows_its_kind():
-    """`h.name AS host` would be compared with what a host may be, and an unreadable name let through as another."""
+    """With `h.name AS host`, the value would be checked as a host, and an unreadable name would pass."""
     wrong = []
     seen = 0
     for path in sorted(PACKAGE.rglob("*.py")):

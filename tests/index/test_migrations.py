@@ -83,7 +83,7 @@ def earlier(empty: Index) -> Index:
 
 @contextmanager
 def another(url: str) -> Iterator[Index]:
-    """An empty database beside the one at `url`."""
+    """An empty database on the same server as the one at `url`."""
     if url.startswith("sqlite"):
         other = Index.open(url.replace("index.db", "other.db"), create=True)
         yield other
@@ -160,7 +160,7 @@ def test_every_file_of_a_step_is_used() -> None:
 
 
 def test_steps_are_frozen_in_their_files() -> None:
-    """They do without the models of the tables, which change."""
+    """Migrations do not use the models of tables, which change."""
     code = "import sys, alpenhorn.index.migrations.steps; assert 'alpenhorn.index.tables' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -274,7 +274,7 @@ def test_a_daemon_index_has_nothing_to_upgrade(empty: Index) -> None:
 
 
 def test_an_older_release_with_some_of_our_tables_is_brought_up_too(empty: Index, tmp_path: Path) -> None:
-    """As an upgrade by an earlier version of this program left it that was cut short."""
+    """The state after an interrupted upgrade by an earlier version of this program."""
     make_older_index(empty, RC2)
     add_our_tables(empty)
     empty.execute("INSERT INTO sync_pin (file_id, node_id, pinned) VALUES (1, 1, '2026-01-02 03:04:05')")
@@ -386,7 +386,7 @@ def test_killed_between_any_two_parts_it_is_finished(
 
 
 def assert_kept(index: Index, before: dict[str, list[tuple[Any, ...]]]) -> None:
-    """Every row of before has what it had; it may have more columns."""
+    """Every row has its former values; it may have additional columns."""
     for table, found in before.items():
         if table != "dataindexversion":
             width = len(found[0]) if found else 0
@@ -404,7 +404,7 @@ def _wait_after(url: str, number: int, target: Path, begun: Any, go_on: Any) -> 
 
 
 def test_another_upgrade_at_the_same_time_changes_nothing(index_url: str, tmp_path: Path) -> None:
-    """The second was planned before the first changed anything, waits for it, and is refused."""
+    """The second upgrade was planned before the first changed anything, waits for it, and is refused."""
     index = Index.open(index_url, create=True)
     make_earlier_index(index)
     shown = planned(index)
@@ -439,7 +439,7 @@ def _upgrade(url: str, target: Path, answers: Any) -> None:
 
 
 def test_a_second_upgrade_waits_before_it_looks(mariadb_index_url: str, tmp_path: Path) -> None:
-    """On MariaDB, where no transaction keeps it out: the first has not changed anything yet."""
+    """On MariaDB, where no transaction excludes the second, the first has not changed anything yet."""
     index = Index.open(mariadb_index_url)
     make_earlier_index(index)
     begun, go_on, answers = fork.Event(), fork.Event(), fork.Queue()
@@ -510,7 +510,7 @@ def test_a_step_that_adds_columns_to_tables_with_rows(empty: Index, index_url: s
 
 
 def test_rows_that_an_older_program_writes_fit_the_new_columns(earlier: Index, tmp_path: Path) -> None:
-    """A run that began before the upgrade goes on."""
+    """A run that began before the upgrade continues."""
     carry_out(earlier, tmp_path / "dump", WITH_NEXT)
     earlier.execute("INSERT INTO sync_pin (file_id, node_id, pinned) VALUES (9, 9, '2026-01-02 03:04:05')")
     quoted = '"by"' if earlier.dialect.in_a_file else "`by`"

@@ -121,7 +121,7 @@ def test_a_server_that_stays_away_is_told(mariadb: MariaDBServer, maria: Index) 
 
 
 def _cross(url: str, nested: bool, mine: str, other: str, barrier: Barrier, answers: Any) -> None:
-    """Take one row, then the other, in an order of our own."""
+    """Lock two rows in a given order."""
     index = Index.open(url)
     attempts = 0
 
@@ -164,7 +164,7 @@ def test_a_deadlock_of_two_processes_is_resolved(maria: Index, mariadb_index_url
 
 
 def _hold(url: str, pipe: Connection) -> None:
-    """Hold the write lock from the first word until the next one comes."""
+    """Hold the write lock between the first two lines of input."""
     index = Index.open(url)
     with index.transaction():
         index.execute("INSERT INTO archiveacq (name) VALUES ('theirs')")

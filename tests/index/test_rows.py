@@ -1,4 +1,4 @@
-"""The door for the rows of an SQLite index, in whose columns other programs leave anything."""
+"""Checks of the rows of an SQLite index, in whose columns other programs may write anything."""
 
 import sqlite3
 

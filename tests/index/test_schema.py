@@ -1,4 +1,4 @@
-"""Creation, and refusal of what is not ours to use, on both engines."""
+"""Creation of the index, and refusal of unsuitable ones, on both engines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def empty(index_url: str) -> Any:
 
 
 def columns(index: Index) -> dict[str, list[Any]]:
-    """Everything that the engine says of the columns of the daemon's tables."""
+    """The engine's description of the columns of the daemon's tables."""
     return {table: index.db.get_columns(table) for table in DAEMON_TABLES}
 
 

@@ -1,4 +1,4 @@
-"""How a server is reached: by which port, with TLS and certificates, by option files; what a refusal says."""
+"""Connections to servers: ports, TLS and certificates, option files, and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes of an index, told by its columns."""
+"""Shapes of an index, recognized by its columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def empty(index_url: str) -> Iterator[Index]:
 
 
 def found(**changes: Any) -> FoundTables:
-    """Today's tables, changed: `without` and `plus` are columns TABLE.COLUMN, `gone` tables."""
+    """The current tables with changes: `without` and `plus` are columns TABLE.COLUMN, `gone` tables."""
     columns = {name: dict.fromkeys(table._meta.columns, False) for name, table in MODELS.items()}
     for name in changes.get("gone", ()):
         del columns[name]

@@ -1,4 +1,4 @@
-"""An index of an older release, upgraded on both engines: nothing is lost, whenever it is cut short."""
+"""Upgrade of an index of an older release, on both engines: no data is lost, even if it is interrupted."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_all_is_moved_and_nothing_else_is_changed(older: Index, tmp_path: Path) 
 
 
 def test_the_tables_are_then_those_of_today(rc2: Index, index_url: str, tmp_path: Path) -> None:
-    """But for the order of the columns, a default where a NOT NULL was added, and types of the older program."""
+    """Except for the order of columns, defaults of added NOT NULL columns, and types of the older program."""
     carry_out(rc2, tmp_path / "dump")
     if rc2.dialect.in_a_file:
         fresh = Index.open(index_url.replace("index.db", "fresh.db"), create=True)
@@ -202,7 +202,7 @@ def test_a_change_since_the_plan_was_shown_is_refused(rc2: Index, tmp_path: Path
 def test_a_change_by_another_program_in_the_middle_is_not_lost(
     mariadb_index_url: str, tmp_path: Path
 ) -> None:
-    """On MariaDB, where others are not kept out all the time: the old columns stay, and the next upgrade moves it."""
+    """On MariaDB, where other programs are not always excluded: the old columns stay, the next upgrade moves it."""
     rc2 = Index.open(mariadb_index_url)
     make_older_index(rc2)
     other = Index.open(mariadb_index_url)
@@ -275,7 +275,7 @@ def _die_after(url: str, number: int, target: Path) -> None:
 def test_killed_between_any_two_steps_it_is_refused_and_finished(
     index_url: str, release: str, tmp_path: Path
 ) -> None:
-    """Step by step to the end: each upgrade is killed after its first step, and the next goes on from there."""
+    """Each upgrade is killed after its first step, and the next one continues from there."""
     index = Index.open(index_url, create=True)
     make_older_index(index, release)
     before, moved = kept(index), old_values(index)
@@ -308,7 +308,7 @@ def test_killed_between_any_two_steps_it_is_refused_and_finished(
 
 
 def test_without_the_last_look_a_change_would_be_lost(mariadb_index_url: str) -> None:
-    """The mutant of the rule above: the last step's statement by itself."""
+    """The mutant of the rule above: only the statement of the last step."""
     index = Index.open(mariadb_index_url)
     make_older_index(index, RC1)
     *steps, last = planned(index).steps

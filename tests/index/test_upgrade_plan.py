@@ -1,4 +1,4 @@
-"""What an upgrade would do, and say, for what it found."""
+"""Plans and messages of upgrades."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_the_newest_that_fit_all_that_is_given_come_newest_last(
 
 
 def test_what_happened_to_a_file_is_told_in_the_order_in_which_it_was_recorded(rows: Rows) -> None:
-    """Whatever the clocks of the hosts were."""
+    """Independent of the hosts' clocks."""
     for day in (3, 1, 2):
         event(rows, day)
     assert days(history.events(rows.index, 5, file_id=1)) == [3, 1, 2]
@@ -91,7 +91,7 @@ def test_names_are_told_and_what_is_gone_is_none(rows: Rows, run: Run) -> None:
 
 
 def test_each_way_in_has_an_index(sqlite_rows: Rows) -> None:
-    """The log may have 10^9 rows."""
+    """The history may have 10^9 rows."""
     fill(sqlite_rows)
     ways: list[tuple[str, dict[str, Any]]] = [
         ("file_id", {"file_id": 1}),
@@ -108,7 +108,7 @@ def test_each_way_in_has_an_index(sqlite_rows: Rows) -> None:
 
 
 def _plan(rows: Rows, given: dict[str, Any]) -> list[str]:
-    """What the engine says of how it finds the events themselves."""
+    """The engine's plan for finding the events."""
     asked: list[tuple[str, Any]] = []
 
     class Asked:

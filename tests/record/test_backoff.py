@@ -14,7 +14,7 @@ from tests.fixtures.rows import HERE, THERE, WHEN, Rows
 
 
 def source(rows: Rows) -> NodeFact:
-    """A node of the other host."""
+    """A node on the other host."""
     return topology.load(rows.index).nodes[rows.node["one_too"]]
 
 

@@ -93,7 +93,7 @@ def test_a_lease_that_ran_out_is_taken_over_with_its_reservation(rows: Rows, run
 
 
 def test_what_is_held_is_told_by_its_fence_and_not_by_the_run_alone(rows: Rows, run: Run) -> None:
-    """Taken over, given back, and claimed by the first run again: that is another claim."""
+    """A claim that was taken over, released, and claimed again by the first run is another claim."""
     ids = [rows.file(name) for name in "ab"]
     some = [wanted(rows, rows.request(file_id), file_id) for file_id in ids]
     group = rows.group["one"]
@@ -138,7 +138,7 @@ def test_a_renewed_lease_is_not_taken_over(rows: Rows, run: Run) -> None:
 
 
 def test_leases_are_judged_by_the_servers_clock_and_not_by_the_hosts(rows: Rows, run: Run) -> None:
-    """The runs' clocks of these tests stand still, years away."""
+    """The clocks of runs in these tests are fixed, years away."""
     file_id = rows.file("a")
     request_id = rows.request(file_id)
     late = Run(run.id + 1, THERE, lambda: WHEN + datetime.timedelta(days=9999))
@@ -202,7 +202,7 @@ def test_two_processes_that_claim_the_same_files_get_each_file_once(
 def _pull(
     url: str, run_id: int, node_id: int, plan: list[WantedClaim], barrier: Barrier, answers: Any
 ) -> None:
-    """Claim, "pull" and settle one file after the other, as fast as it goes."""
+    """Claim, "pull" and settle one file after the other, as fast as possible."""
     index = Index.open(url)
     run = Run(run_id, f"host{run_id}", lambda: WHEN)
     pulled: list[int] = []
@@ -223,7 +223,7 @@ def _pull(
 def test_a_request_that_another_host_has_just_completed_is_not_granted_again(
     index: Index, index_url: str, rows: Rows
 ) -> None:
-    """The claim waits for the transaction that completes the request and gives the other's claim back."""
+    """The claim waits for the transaction that completes the request and releases the other claim."""
     with index.transaction():
         files = [rows.file(str(number)) for number in range(300)]
         plan = [wanted(rows, rows.request(file_id), file_id) for file_id in files]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from alpenhorn.model.conditions import Condition
 from alpenhorn.record import conditions as record
-from alpenhorn.record.run import Run, begin, not_ended, worse
+from alpenhorn.record.run import Run, begin, not_ended, replace_status
 from alpenhorn.scan import conditions as scan
 from tests.fixtures.rows import HERE, THERE, Rows
 
@@ -24,8 +24,8 @@ def test_what_lasts_is_kept_for_each_host(rows: Rows) -> None:
 
 def test_only_a_run_without_an_end_is_said_not_to_have_ended(rows: Rows, run: Run) -> None:
     other = begin(rows.index, HERE, [], run.clock, 4711)
-    worse(rows.index, run.id, 1, "first")
-    worse(rows.index, run.id, 1, "second")
+    replace_status(rows.index, run.id, 1, "first")
+    replace_status(rows.index, run.id, 1, "second")
     rows.index.execute("UPDATE sync_run SET ended = started WHERE id = ?", (run.id,))
     not_ended(rows.index, [run.id, other.id])
     assert rows.all("SELECT exit_status, ending, pid FROM sync_run ORDER BY id") == [

@@ -40,7 +40,7 @@ def test_edges_in_a_circle_come_to_an_end(rows: Rows, run: Run) -> None:
 
 
 def becomes_good(rows: Rows, run: Run, node: str, *file_ids: int) -> None:
-    """As a pull is recorded."""
+    """Record a pull."""
     copies = [(file_id, 4096) for file_id in file_ids]
     rows.index.retry(lambda: good(rows.index, run, rows.fact(node), copies, "pulled", ["why"] * len(copies)))
 
@@ -111,7 +111,7 @@ def test_a_copy_that_is_released_already_is_left_alone(rows: Rows, run: Run) -> 
 
 
 def checked_good(rows: Rows, run: Run, node: str, *file_ids: int) -> None:
-    """As a check is recorded, which leaves wants_file as it is."""
+    """Record a check, which keeps wants_file."""
     for file_id in file_ids:
         rows.do(
             "UPDATE archivefilecopy SET has_file = 'Y' WHERE file_id = ? AND node_id = ?",

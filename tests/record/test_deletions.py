@@ -46,14 +46,14 @@ def scanned(index: Index, node: NodeFact, run: Run) -> list[DeletionFact]:
 
 
 def claimed(rows: Rows, run: Run, node: str = "field") -> list[DeletionFact]:
-    """Claim what may go of all that is on the node."""
+    """Claim all copies on the node that may be deleted."""
     at = rows.fact(node)
     decided = claim(rows.index, run, at, scanned(rows.index, at, run), EVIDENCE, NOW)
     return [fact for fact, _ in decided.granted]
 
 
 def spread(rows: Rows, name: str = "a", state: str = "YN", others: str = "YY") -> int:
-    """A file with a copy on field, which was good once, and good ones on two archive nodes."""
+    """A file with a copy on field that was once good, and good copies on two archive nodes."""
     file_id = rows.file(name)
     rows.copy(file_id, "field", state)
     once_good(rows.index, rows.node["field"], [file_id])
@@ -70,7 +70,7 @@ def files_of(facts: list[DeletionFact]) -> list[DeleteFile]:
 
 
 def fences(rows: Rows, run: Run, facts: Sequence[DeletionFact]) -> dict[int, int]:
-    """What the run was given, as long as nobody else has it."""
+    """The claims of the run that no other run has."""
     given = dict(rows.all("SELECT file_id, fence FROM sync_claim WHERE run_id = ?", run.id))
     return {fact.file_id: given.get(fact.file_id, 1) for fact in facts}
 
@@ -309,7 +309,7 @@ def test_what_is_claimed_by_another_run_by_now_is_left_to_it(rows: Rows, run: Ru
 def test_a_claim_that_was_taken_over_and_came_back_is_not_settled_by_the_old_fence(
     rows: Rows, run: Run, verdict: Verdict | None
 ) -> None:
-    """It stood still beyond its lease, another run took the copy over, and then this one claimed it anew."""
+    """The run was suspended beyond its lease, another run took the copy over, and then this run claimed it again."""
     file_id = spread(rows)
     facts = claimed(rows, run)
     old = fences(rows, run, facts)
@@ -375,7 +375,7 @@ def test_a_keeper_that_was_looked_at_at_another_place_is_not_suspect(
 
 
 def test_what_was_done_at_another_place_leaves_the_copies_suspect(rows: Rows, run: Run) -> None:
-    """Somebody has given the node another disk meanwhile: nobody knows what is there."""
+    """The node got another disk in the meantime, whose contents are unknown."""
     ids = [spread(rows, name) for name in "abcd"]
     node = rows.fact("field")
     facts = claimed(rows, run)
@@ -486,7 +486,7 @@ def as_it_is(index: Index, run: Run, node: NodeFact, copies: list[DeletionFact],
 def decided_before(
     index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier
 ) -> None:
-    """The mutant: what was decided outside of the transaction is claimed in it."""
+    """The mutant: the decision is made outside of the transaction of the claim."""
     reading = read(index, node.id, copies, run.id, EVIDENCE)
     decided = decide_all(copies, reading, 2, NOW)
     start.wait()
@@ -494,7 +494,7 @@ def decided_before(
 
 
 def without_lock(index: Index, run: Run, node: NodeFact, copies: list[DeletionFact], start: Barrier) -> None:
-    """The mutant: everything in one transaction, but the copies of the others are not locked."""
+    """The mutant: everything in one transaction, but without locks on the copies of other nodes."""
     start.wait()
 
     def work() -> None:
@@ -517,7 +517,7 @@ def host(url: str, run: Run, node: NodeFact, claiming: Claiming, start: Barrier,
 
 
 def race(rows: Rows, url: str, claiming: Claiming, rounds: int = ROUNDS) -> list[int]:
-    """How many copies of each file are left when three hosts claim those that are released on each of them."""
+    """Return the numbers of copies left after three hosts have claimed their released copies."""
     fork = multiprocessing.get_context("fork")
     start = fork.Barrier(len(ARCHIVES) + 1)
     with rows.index.transaction():

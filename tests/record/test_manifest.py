@@ -48,7 +48,7 @@ def test_only_a_good_copy_becomes_suspect(rows: Rows, run: Run, state: str) -> N
 
 
 def test_a_second_time_changes_nothing(rows: Rows, run: Run) -> None:
-    """As after a commit whose answer was lost."""
+    """The state after a commit whose answer was lost."""
     one = changed(rows, "one")
     for _ in range(2):
         manifest.suspect(rows.index, run, rows.fact("one"), [one])

@@ -64,7 +64,7 @@ def test_a_node_that_is_gone_is_not(rows: Rows) -> None:
 def test_the_row_stays_as_it_is_until_the_outcome_is_recorded(
     mariadb: MariaDBServer, mariadb_index_url: str
 ) -> None:
-    """An edit waits for the transaction that has looked; otherwise it would come between."""
+    """An edit waits for the transaction that has read the rows; otherwise it would interfere."""
     index, other = Index.open(mariadb_index_url), Index.open(mariadb_index_url)
     create(index)
     rows = Rows(index)

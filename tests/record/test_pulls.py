@@ -374,7 +374,7 @@ def test_what_was_pulled_under_a_claim_that_was_lost_is_suspect_and_its_request_
 
 
 def test_an_answer_that_got_lost_undoes_nothing(rows: Rows, run: Run) -> None:
-    """The same is settled again, and the claims were given back the first time."""
+    """The results are settled twice, with the claims released the first time."""
     file_id = rows.file("a")
     request_id = rows.request(file_id)
     hold(rows, run, file_id)

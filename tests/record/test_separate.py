@@ -18,7 +18,7 @@ def known(rows: Rows, node: str = "one") -> bool:
 
 @pytest.fixture
 def rows(rows: Rows) -> Rows:
-    """Of archive nodes whose copies nobody has looked at."""
+    """Archive nodes whose copies were not looked at."""
     rows.do("UPDATE sync_medium SET separate = 0")
     return rows
 

@@ -1,4 +1,4 @@
-"""Telling that a session of MariaDB waits for a row that another one has locked."""
+"""Detection of a MariaDB session that waits for a row lock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def await_a_waiter(watch: Any, thread: threading.Thread) -> None:
-    """Return as soon as one waits.  `watch`: a session that is used for nothing else; `thread`: what is to wait."""
+    """Return once a session waits.  `watch`: a session used for nothing else; `thread`: the thread that waits."""
     cursor = watch.cursor()
     waits = 0
     while not waits:

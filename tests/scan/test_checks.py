@@ -80,7 +80,7 @@ def never(rows: Rows, place: float = 0.0, limit: int = 100, window: int = 100) -
 
 
 def again(rows: Rows, limit: int = 100, before: datetime.datetime = NOW) -> tuple[list[int], list[int]]:
-    """Files whose copies are to be read, and those that are to be forgotten."""
+    """Files whose copies are due for verification, and files that need none."""
     found = list(longest_ago(rows.index, rows.node["one"], before, limit))
     return [fact.file_id for one in found for fact in one.facts], [id for one in found for id in one.stale]
 

@@ -22,7 +22,7 @@ def test_a_node_is_gone_through_by_states_and_all_else_is_looked_up(sqlite_rows:
 
 
 def test_a_list_of_files_is_looked_up_by_file(sqlite_rows: Rows) -> None:
-    """By the index on states the cost would be parts of the list times copies on the node."""
+    """With the index on states, the cost would be parts of the list times copies on the node."""
     index = sqlite_rows.index
     selection = CheckSelection(1, frozenset(RecordedState), files=range(500))
     for part in (*candidates.to_check(selection), *candidates.to_cancel(selection)):

@@ -190,7 +190,7 @@ def test_a_node_is_gone_through_once_and_all_else_is_looked_up_by_file(sqlite_ro
 
 
 def test_a_list_of_files_is_looked_up_by_file(sqlite_rows: Rows) -> None:
-    """By the index on states the cost would be parts of the list times copies on the node."""
+    """With the index on states, the cost would be parts of the list times copies on the node."""
     index = sqlite_rows.index
     selection = ReleaseSelection(1, bad=True, targets=(1,), files=range(500))
     for part in (*candidates.to_release(selection, NOW), *candidates.to_cancel(selection)):

@@ -129,7 +129,7 @@ def test_only_copies_on_active_archive_nodes_count(rows: Rows, changes: str, sta
 @pytest.mark.parametrize("expired", [False, True])
 @pytest.mark.parametrize("run_id", [5, 77])
 def test_a_copy_that_is_claimed_for_deletion_never_counts(rows: Rows, expired: bool, run_id: int) -> None:
-    """Also where the lease has run out: nobody has said what became of the copy."""
+    """Also if the lease has expired: the state of the copy is unknown."""
     file_id = rows.file("a")
     rows.copy(file_id, "field", "YN")
     rows.copy(file_id, "one", "YY")

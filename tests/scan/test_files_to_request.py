@@ -20,7 +20,7 @@ def index_url(sqlite_index_url: str) -> str:
 
 
 def test_what_is_pending_is_looked_up_by_file(index: Index) -> None:
-    """By the index on (group, completed, cancelled) the cost would be files times pending requests."""
+    """With the index on (group, completed, cancelled), the cost would be files times pending requests."""
     for files in (None, (1, 2)):
         (part,) = new_requests(RequestSelection(1, 2, files=files))
         assert "sync_request_by_group" not in plan(index, part)
@@ -30,7 +30,7 @@ def test_what_is_pending_is_looked_up_by_file(index: Index) -> None:
 
 
 def test_a_list_of_files_is_looked_up_by_file(index: Index) -> None:
-    """By the indexes on states the cost would be parts of the list times copies on the node."""
+    """With the indexes on states, the cost would be parts of the list times copies on the node."""
     selection = RequestSelection(1, 2, files=(1, 2))
     for part in (*new_requests(selection), *pending_requests(selection)):
         assert "sync_" not in plan(index, part)
@@ -73,7 +73,7 @@ def test_the_pieces_are_stretches_of_ids_that_hold_what_was_counted(rows: Rows) 
 
 
 def test_a_piece_has_no_more_files_than_a_transaction_should_have(rows: Rows) -> None:
-    """A list's parts are put together as far as that goes; those without files are left out."""
+    """The parts of a list are combined up to the limit; parts without files are left out."""
     ids = [rows.file(f"f{number}") for number in range(30)]
     for file_id in ids[10:]:
         rows.copy(file_id, "field", "YY")
@@ -93,7 +93,7 @@ def test_a_piece_has_no_more_files_than_a_transaction_should_have(rows: Rows) ->
 
 
 def test_a_stretch_of_ids_is_looked_up_by_node_and_id(index: Index) -> None:
-    """Else every piece would cost a walk through all copies on the node."""
+    """Otherwise each piece would scan all copies on the node."""
     window = " AND {row} >= 1 AND {row} < 20000"
     selection = copies_to_release.ReleaseSelection(1)
     for parts, row in (

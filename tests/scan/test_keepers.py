@@ -1,4 +1,4 @@
-"""Which good archive copies count, by what is known of the media they lie on."""
+"""Good archive copies that count, depending on the recorded state of their media."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_of_two_nodes_on_one_medium_the_one_whose_copy_stays_counts(rows: Rows) 
 
 
 def test_a_copy_on_the_medium_of_the_one_that_goes_does_not_count(rows: Rows) -> None:
-    """A node renamed and another created on its root: what is deleted on the one is gone from the other."""
+    """A renamed node, and another created with its root: a deletion on one also removes the copy of the other."""
     released(rows, "one_too", "two", node="one")
     for name in ("one", "two"):
         mark_seen(rows.index, rows.node[name], medium="m" * 32)
@@ -171,7 +171,7 @@ def test_an_index_that_is_older_than_the_disks_is_told(rows: Rows) -> None:
 
 
 def lose_the_unique_index(rows: Rows) -> None:
-    """As in an index that was put together by hand."""
+    """As in an index that was created by hand."""
     if rows.index.dialect.in_a_file:
         ((name,),) = rows.all(
             "SELECT l.name FROM pragma_index_list('archivefilecopy') l"

@@ -92,7 +92,7 @@ def test_what_is_not_there_is_none(rows: Rows) -> None:
 
 
 def test_a_request_for_a_file_that_is_gone_is_still_a_fact(sqlite_rows: Rows) -> None:
-    """Only SQLite, whose foreign keys nobody enforces, can have one."""
+    """Only SQLite, without enforced foreign keys, can have one."""
     sqlite_rows.request(4711, source="field")
     (fact,) = facts(sqlite_rows)
     assert (fact.acq, fact.name, fact.size_b, fact.md5sum) == (None, None, None, None)
