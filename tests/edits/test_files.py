@@ -165,7 +165,7 @@ def test_modifying_twice_is_as_good_as_once(rows: Rows) -> None:
     assert rows.state(file_id, "one") == "YY"
 
 
-def test_a_file_that_is_gone_is_told(rows: Rows) -> None:
+def test_a_removed_file_is_reported(rows: Rows) -> None:
     with pytest.raises(NotFound):
         modify(rows.index, 99, 1, None, LATER)
 

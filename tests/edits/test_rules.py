@@ -41,7 +41,7 @@ def test_what_is_not_there_is_not_made_to_be_cleared(rows: Rows) -> None:
     assert all_edges(rows) == []
 
 
-def test_an_edge_to_the_own_group_is_refused_and_one_that_is_there_can_be_cleared(rows: Rows) -> None:
+def test_a_rule_to_the_own_group_is_refused_and_an_existing_one_can_be_cleared(rows: Rows) -> None:
     with pytest.raises(Refused, match="node one_too is in group one:"):
         flag(rows, SYNC, True, "one_too", "one")
     assert all_edges(rows) == []
@@ -49,7 +49,7 @@ def test_an_edge_to_the_own_group_is_refused_and_one_that_is_there_can_be_cleare
     assert flag(rows, SYNC, False, "one_too", "one")
 
 
-def test_an_end_that_is_gone_is_told(rows: Rows) -> None:
+def test_a_removed_node_or_group_is_reported(rows: Rows) -> None:
     rows.node["gone"] = rows.group["gone"] = 4711
     with pytest.raises(NotFound, match="the node was removed"):
         flag(rows, SYNC, True, "gone", "one")
@@ -57,7 +57,7 @@ def test_an_end_that_is_gone_is_told(rows: Rows) -> None:
         flag(rows, SYNC, True, "field", "gone")
 
 
-def test_what_is_owed_is_made_up_for_once(rows: Rows) -> None:
+def test_missed_actions_are_carried_out_once(rows: Rows) -> None:
     rows.rule("field", "one", autosync=1, autoclean=1)
     new, held = rows.file("new"), rows.file("held")
     for file_id in (new, held):

@@ -95,7 +95,7 @@ def test_a_verdict_that_is_committed_while_the_cancellation_waits_for_its_row_st
     index.close()
 
 
-def test_only_the_columns_that_are_meant_change(rows: Rows) -> None:
+def test_only_the_given_columns_change(rows: Rows) -> None:
     file_id = rows.file("a")
     rows.copy(file_id, "field", "XM")
     rows.copy(file_id, "one", "XY")

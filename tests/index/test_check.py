@@ -33,7 +33,7 @@ def test_a_new_index_is_good(index: Index) -> None:
     assert len(findings) == 5
 
 
-def test_the_collation_of_a_daemon_index_is_told(daemon: Index) -> None:
+def test_the_collation_of_a_daemon_index_is_reported(daemon: Index) -> None:
     found = faults(check(daemon))
     if daemon.dialect.in_a_file:
         assert found == []
@@ -49,7 +49,7 @@ def test_the_collation_of_a_daemon_index_is_told(daemon: Index) -> None:
     assert faults(check(daemon)) == []
 
 
-def test_padding_and_narrow_collations_are_told(mariadb_index_url: str) -> None:
+def test_padding_and_narrow_collations_are_reported(mariadb_index_url: str) -> None:
     index = Index.open(mariadb_index_url)
     schema.create(index)
     index.execute("ALTER TABLE archiveacq CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
@@ -71,7 +71,9 @@ def test_padding_and_narrow_collations_are_told(mariadb_index_url: str) -> None:
         ("sync_claim_run_id", "sync_claim", Level.WARN),
     ],
 )
-def test_a_missing_index_is_told_with_the_remedy(index: Index, name: str, table: str, level: Level) -> None:
+def test_a_missing_index_is_reported_with_the_remedy(
+    index: Index, name: str, table: str, level: Level
+) -> None:
     index.execute(f"DROP INDEX {name}" + ("" if index.dialect.in_a_file else f" ON {table}"))
     (finding,) = structure(index)
     assert finding.level is level
@@ -90,7 +92,7 @@ def test_an_index_by_another_name_serves_as_well(index: Index) -> None:
     assert faults(structure(index)) == []
 
 
-def test_missing_tables_and_columns_are_told(index: Index) -> None:
+def test_missing_tables_and_columns_are_reported(index: Index) -> None:
     index.execute("DROP TABLE sync_event")
     index.execute("ALTER TABLE archivefile DROP COLUMN md5sum")
     assert [(finding.level, finding.text) for finding in structure(index)] == [
@@ -141,7 +143,7 @@ def test_a_node_without_a_host_is_no_orphan(index: Index) -> None:
 
 
 @pytest.mark.parametrize(("offset", "level"), [(30, Level.WARN), (-30, Level.WARN), (3600, Level.FAIL)])
-def test_a_server_whose_clock_is_wrong_is_told(mariadb_index_url: str, offset: int, level: Level) -> None:
+def test_a_server_with_a_wrong_clock_is_reported(mariadb_index_url: str, offset: int, level: Level) -> None:
     index = Index.open(mariadb_index_url)
     schema.create(index)
     # The session's own clock, which UTC_TIMESTAMP follows.

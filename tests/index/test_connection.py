@@ -318,7 +318,7 @@ def test_a_transaction_is_all_or_nothing(index: Index) -> None:
     assert [acq.name for acq in ArchiveAcq.select()] == ["kept"]
 
 
-def test_mistakes_in_statements_stay_what_they_are(index: Index) -> None:
+def test_invalid_statements_raise_peewee_errors(index: Index) -> None:
     for sql in ("SELECT nothing FROM archiveacq", "SELECT * FROM nowhere", "SELEC"):
         with pytest.raises((pw.OperationalError, pw.ProgrammingError)):
             index.execute(sql)

@@ -133,7 +133,7 @@ def test_it_reads_back_into_an_empty_database(index: Index, index_url: str, tmp_
 
 
 @pytest.mark.parametrize("release", [RC1, "2.0.0rc2"])
-def test_it_is_the_way_back_from_an_upgrade(index_url: str, tmp_path: Path, release: str) -> None:
+def test_it_restores_the_index_after_an_upgrade(index_url: str, tmp_path: Path, release: str) -> None:
     index = Index.open(index_url, create=True)
     make_older_index(index, release)
     before = everything(index)

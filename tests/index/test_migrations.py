@@ -229,7 +229,7 @@ def test_every_earlier_state_comes_up_to_date_without_loss(
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_the_dump_is_the_way_back(empty: Index, index_url: str, tmp_path: Path, state: str) -> None:
+def test_the_dump_restores_the_index(empty: Index, index_url: str, tmp_path: Path, state: str) -> None:
     make_earlier_index(empty, state)
     before = contents(empty)
     carry_out(empty, tmp_path / "dump")
@@ -258,7 +258,7 @@ def test_until_then_it_is_refused_with_the_remedy_and_left_alone(empty: Index, s
     assert contents(empty) == before
 
 
-def test_what_an_upgrade_will_do_is_said(earlier: Index) -> None:
+def test_the_plan_of_an_upgrade_is_shown(earlier: Index) -> None:
     shape, why, plan = prepare(earlier)
     assert shape is Shape.CURRENT
     assert why == f"has version 1 of the component sync, this program needs version {NEWEST}"

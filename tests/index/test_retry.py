@@ -69,7 +69,7 @@ def test_work_is_done_once_though_the_server_killed_the_session(
     assert names(maria) == ["a", "b"]
 
 
-def test_an_error_of_the_work_is_told_though_the_session_is_gone(
+def test_an_error_of_the_work_is_raised_although_the_session_is_lost(
     mariadb: MariaDBServer, maria: Index
 ) -> None:
     def work() -> None:
@@ -109,7 +109,7 @@ def test_a_server_that_restarts_is_waited_for(mariadb: MariaDBServer, maria: Ind
     assert names(maria) == ["a"]
 
 
-def test_a_server_that_stays_away_is_told(mariadb: MariaDBServer, maria: Index) -> None:
+def test_a_lost_server_is_reported(mariadb: MariaDBServer, maria: Index) -> None:
     mariadb.stop()
     try:
         maria.patience = 0.3

@@ -103,7 +103,7 @@ def test_situation_27_text_that_is_not_utf_8_is_unknown_and_its_row_is_named(sql
     assert "row 7 of archivefile: name holds the bytes b'a\\xff'" in next(iter(sqlite_index.odd))
 
 
-def test_a_state_that_cannot_be_read_is_one_that_is_to_be_checked_first(sqlite_index):
+def test_an_unreadable_state_counts_as_suspect(sqlite_index):
     a_file(sqlite_index)
     sqlite_index.execute(
         "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, last_update)"

@@ -68,7 +68,7 @@ RC = {"gone": ["storagehost"], "without": ["storagenode.host_id", "storagenode.a
         ({"without": ["archivefile.md5sum"]}, Shape.UNKNOWN, "no column archivefile.md5sum"),
     ],
 )
-def test_a_shape_is_told_by_its_columns(changes: dict[str, Any], shape: Shape, words: str) -> None:
+def test_a_shape_is_recognized_by_its_columns(changes: dict[str, Any], shape: Shape, words: str) -> None:
     told, why = shape_of(found(**changes))
     assert told is shape
     assert words in why

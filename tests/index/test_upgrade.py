@@ -219,7 +219,7 @@ def test_a_change_by_another_program_in_the_middle_is_not_lost(
     rc2.close()
 
 
-def test_a_table_in_use_is_told_before_anything_is_changed(index_url: str, tmp_path: Path) -> None:
+def test_a_table_in_use_is_reported_before_any_change(index_url: str, tmp_path: Path) -> None:
     index = Index.open(index_url, create=True)
     make_older_index(index)
     other = Index.open(index_url)

@@ -71,7 +71,7 @@ def test_everything_is_added_before_the_old_columns_go() -> None:
     assert all(str(step) for step in planned.steps)
 
 
-def test_what_is_done_already_is_not_done_again() -> None:
+def test_completed_steps_are_not_repeated() -> None:
     there = Host("alp1", "obs", "a.example.org")
     planned = plan(UpgradeFacts([node(1, username="obs")], hosts=[there]))
     assert planned.steps == (FillNodes(((1, "alp1", True),)), DropOldColumns(((1, "alp1", True),)))
@@ -81,7 +81,7 @@ def test_an_index_without_nodes_is_upgraded_too() -> None:
     assert plan(UpgradeFacts([])).steps == (DropOldColumns(()),)
 
 
-def test_a_host_gets_what_most_of_its_active_nodes_say() -> None:
+def test_a_host_gets_the_most_frequent_values_of_its_active_nodes() -> None:
     nodes = [
         node(1, address="x", active=False),
         node(2, address="x", active=False),
@@ -102,17 +102,17 @@ def test_inactive_nodes_are_asked_where_no_active_one_says_anything() -> None:
     assert hosts(node(1), node(2, address="x", active=False)) == [Host("alp1", None, "x")]
 
 
-def test_of_as_many_the_first_is_taken() -> None:
+def test_of_equally_frequent_values_the_first_is_used() -> None:
     assert hosts(node(1, address="b"), node(2, address="a")) == [Host("alp1", None, "b")]
 
 
-def test_a_row_that_is_there_is_completed_and_not_changed() -> None:
+def test_an_existing_host_is_completed_and_not_changed() -> None:
     nodes = [node(1, username="u", address="x")]
     assert hosts(*nodes, there=(Host("alp1", None, "y"),)) == [Host("alp1", "u", "y")]
     assert "x of node n1 is dropped" in plan(UpgradeFacts(nodes, hosts=[Host("alp1", None, "y")])).notes[0]
 
 
-def test_a_node_without_a_host_has_none_and_its_address_is_told() -> None:
+def test_a_node_without_a_host_gets_none_and_its_address_is_noted() -> None:
     planned = plan(UpgradeFacts([node(1, None), node(2, ""), node(3, "  ", username="u", address="x")]))
     assert FillNodes(((1, "", True), (2, "", True), (3, "", True))) in planned.steps
     assert planned.notes == ("node n3: has no host; dropped: u, x",)
@@ -135,7 +135,7 @@ def test_only_a_becomes_archive_and_t_is_explained() -> None:
     assert "sneaker (Default)" in planned.notes[1] and "vans" not in planned.notes[1]
 
 
-def test_field_nodes_that_a_transport_group_passed_over_are_told() -> None:
+def test_field_nodes_that_a_transport_group_ignored_are_noted() -> None:
     nodes = [node(1, storage_type="T", group="vans", group_class="Transport"), node(2, storage_type="F")]
     assert len(plan(UpgradeFacts(nodes)).notes) == 1
     nodes.append(node(3, storage_type="F", group="vans", group_class="Transport"))
@@ -147,7 +147,7 @@ def problem(*nodes: OldNode, **facts: Any) -> str:
     return found
 
 
-def test_what_cannot_be_moved_is_a_problem_with_its_remedy() -> None:
+def test_obstacles_to_an_upgrade_are_problems_with_remedies() -> None:
     assert "hosts 'Alp1' and 'alp1': equal for the server" in problem(node(1), folded=[("Alp1", "alp1")])
     assert "node n1: host has 65 characters, the limit is 64" in problem(node(1, "h" * 65))
     assert "node n1: address has 256 characters, the limit is 255" in problem(node(1, address="a" * 256))

@@ -72,7 +72,7 @@ def test_the_newest_that_fit_all_that_is_given_come_newest_last(
     assert days(history.events(log.index, 5, **options)) == expected
 
 
-def test_what_happened_to_a_file_is_told_in_the_order_in_which_it_was_recorded(rows: Rows) -> None:
+def test_events_of_a_file_are_in_the_order_of_their_recording(rows: Rows) -> None:
     """Independent of the hosts' clocks."""
     for day in (3, 1, 2):
         event(rows, day)
@@ -80,7 +80,7 @@ def test_what_happened_to_a_file_is_told_in_the_order_in_which_it_was_recorded(r
     assert days(history.events(rows.index, 5, node_id=rows.node["one"])) == [1, 2, 3]
 
 
-def test_names_are_told_and_what_is_gone_is_none(rows: Rows, run: Run) -> None:
+def test_names_are_shown_and_removed_rows_have_none(rows: Rows, run: Run) -> None:
     file_id = rows.file("dir/a")
     event(rows, 0, file_id, run_id=run.id)
     event(rows, 1, 999)
@@ -147,7 +147,7 @@ def test_the_last_runs_come_newest_last(rows: Rows) -> None:
     assert [run.id for run in history.runs(rows.index, 4, START + 8 * DAY)] == ids[8:]
 
 
-def test_a_run_is_told_with_its_counts(rows: Rows) -> None:
+def test_a_run_is_shown_with_its_counts(rows: Rows) -> None:
     found = history.run(rows.index, run_row(rows, 2))
     assert (found.started, found.seconds, found.bytes) == (START + 2 * DAY, 90.0, 2**40)
     assert found.counts["pull"]["done"] == 3

@@ -135,7 +135,7 @@ def test_a_good_copy_that_is_still_good_gets_only_its_time(rows: Rows, run: Run,
         (Verdict.UNREADABLE, "MY", "suspect"),
     ],
 )
-def test_a_good_copy_that_is_not_so_any_more_is_told_of(
+def test_a_good_copy_that_became_bad_gets_an_event(
     rows: Rows, run: Run, verdict: Verdict, state: str, what: str
 ) -> None:
     copy_id, file_id = good_copy(rows)
@@ -188,7 +188,7 @@ def test_nothing_is_recorded_of_a_node_that_was_moved_meanwhile(rows: Rows, run:
 
 
 @pytest.mark.parametrize("had", ["Y", "M"])
-def test_a_job_that_came_to_nothing_leaves_the_copy_what_it_is(rows: Rows, run: Run, had: str) -> None:
+def test_a_failed_job_does_not_change_the_copy(rows: Rows, run: Run, had: str) -> None:
     copy_id, file_id = good_copy(rows, f"{had}Y")
     checked(rows, run, result(copy_id, file_id, Verdict.FAILED, had))
     assert rows.state(file_id, "one") == f"{had}Y"

@@ -41,7 +41,7 @@ def test_two_requests_for_one_file_are_one_claim(rows: Rows, run: Run) -> None:
     assert claim(rows.index, other, [wanted(rows, second, file_id)]) == {}
 
 
-def test_what_another_request_has_brought_meanwhile_is_not_granted(rows: Rows, run: Run) -> None:
+def test_a_file_pulled_by_another_request_is_not_granted(rows: Rows, run: Run) -> None:
     file_id, other = rows.file("a"), rows.file("b")
     requests = {file: rows.request(file) for file in (file_id, other)}
     rows.copy(file_id, "one_too", "YY")
@@ -60,7 +60,7 @@ def test_another_group_is_another_claim(rows: Rows, run: Run) -> None:
     assert claim(rows.index, other, [into_two]) == {second: 1}
 
 
-def test_what_is_no_longer_pending_is_not_granted_and_leaves_no_claim(rows: Rows, run: Run) -> None:
+def test_completed_requests_are_not_granted_and_leave_no_claim(rows: Rows, run: Run) -> None:
     done, cancelled, pending = rows.file("a"), rows.file("b"), rows.file("c")
     some = [
         wanted(rows, rows.request(done, completed=1), done),
@@ -92,7 +92,7 @@ def test_a_lease_that_ran_out_is_taken_over_with_its_reservation(rows: Rows, run
     assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {}
 
 
-def test_what_is_held_is_told_by_its_fence_and_not_by_the_run_alone(rows: Rows, run: Run) -> None:
+def test_held_claims_are_recognized_by_run_and_fence(rows: Rows, run: Run) -> None:
     """A claim that was taken over, released, and claimed again by the first run is another claim."""
     ids = [rows.file(name) for name in "ab"]
     some = [wanted(rows, rows.request(file_id), file_id) for file_id in ids]
@@ -112,7 +112,7 @@ def test_what_is_held_is_told_by_its_fence_and_not_by_the_run_alone(rows: Rows, 
         assert held_claims(rows.index, run, "pull", group, fences) == {ids[1]}
 
 
-def test_renewing_tells_how_many_leases_had_run_out(rows: Rows, run: Run) -> None:
+def test_renewing_returns_the_number_of_expired_leases(rows: Rows, run: Run) -> None:
     some = [wanted(rows, rows.request(file_id), file_id) for file_id in map(rows.file, "ab")]
     claim(rows.index, run, some)
     assert renew(rows.index, run) == 0

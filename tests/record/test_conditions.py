@@ -10,7 +10,7 @@ NOW = 1_800_000_000.0
 ONE = Condition("node-left-out", "v1", "node v1 is left out: no marker", NOW, NOW, None)
 
 
-def test_what_lasts_is_kept_for_each_host(rows: Rows) -> None:
+def test_conditions_are_kept_for_each_host(rows: Rows) -> None:
     record.write(rows.index, HERE, [ONE], [])
     later = ONE._replace(why="\N{SATELLITE ANTENNA}", seen=NOW + 60, reported=NOW + 60)
     record.write(rows.index, HERE, [later, ONE._replace(subject="v2")], [])

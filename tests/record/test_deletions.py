@@ -171,7 +171,7 @@ def test_what_came_between_the_scan_and_the_claim_is_honoured(rows: Rows, run: R
     assert rows.claims() == []
 
 
-def test_a_change_of_its_state_is_told(rows: Rows, run: Run) -> None:
+def test_a_changed_state_is_reported(rows: Rows, run: Run) -> None:
     file_id = spread(rows)
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
@@ -243,7 +243,7 @@ def test_a_copy_that_was_not_there_is_removed(rows: Rows, run: Run) -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.DELETED, Verdict.MISSING])
-def test_a_copy_that_somebody_wants_again_by_then_is_missing(rows: Rows, run: Run, verdict: Verdict) -> None:
+def test_a_copy_wanted_again_after_the_claim_is_missing(rows: Rows, run: Run, verdict: Verdict) -> None:
     file_id = spread(rows)
     facts = claimed(rows, run)
     rows.do("UPDATE archivefilecopy SET wants_file = 'Y' WHERE node_id = ?", rows.node["field"])
@@ -271,7 +271,7 @@ def test_a_cancellation_meanwhile_stands_when_the_copy_could_not_be_removed(rows
     assert rows.state(file_id, "field") == "YY"
 
 
-def test_what_nobody_has_looked_at_is_put_back_without_an_attempt(rows: Rows, run: Run) -> None:
+def test_untouched_copies_are_restored_without_an_attempt(rows: Rows, run: Run) -> None:
     ids = [spread(rows, name) for name in "ab"]
     facts = claimed(rows, run)
     settle(rows.index, run, rows.fact("field"), [], files_of(facts), {}, "unknown", fences(rows, run, facts))
@@ -295,7 +295,7 @@ def test_what_is_not_the_file_is_corrupt_and_no_longer_released(
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.CORRUPT])
-def test_what_is_claimed_by_another_run_by_now_is_left_to_it(rows: Rows, run: Run, verdict: Verdict) -> None:
+def test_copies_claimed_by_another_run_are_left_to_it(rows: Rows, run: Run, verdict: Verdict) -> None:
     file_id = spread(rows)
     facts = claimed(rows, run)
     rows.do("UPDATE sync_claim SET run_id = 99")
@@ -374,7 +374,7 @@ def test_a_keeper_that_was_looked_at_at_another_place_is_not_suspect(
     assert [rows.state(file_id, node) for node in ("field", "one", "two")] == ["YN", "YY", "MY"]
 
 
-def test_what_was_done_at_another_place_leaves_the_copies_suspect(rows: Rows, run: Run) -> None:
+def test_results_from_another_place_leave_the_copies_suspect(rows: Rows, run: Run) -> None:
     """The node got another disk in the meantime, whose contents are unknown."""
     ids = [spread(rows, name) for name in "abcd"]
     node = rows.fact("field")

@@ -282,7 +282,7 @@ def test_of_two_hosts_that_find_one_new_file_one_registers_and_the_other_compare
     assert wrong == [(0,)]
 
 
-def test_what_is_to_be_told_of_a_file_is_whether_it_and_its_acquisition_are_new(rows: Rows, run: Run) -> None:
+def test_reported_files_have_flags_for_new_files_and_acquisitions(rows: Rows, run: Run) -> None:
     imported(rows, run, result("old"))
     some = [result("old"), result("a"), result("b", acq="fresh"), result("untold"), result("old", OTHER)]
     told = settle(rows.index, run, rows.fact("two"), some, report={"new/old", "new/a", "fresh/b"}).reported

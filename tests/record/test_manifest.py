@@ -55,7 +55,7 @@ def test_a_second_time_changes_nothing(rows: Rows, run: Run) -> None:
     assert len(rows.events("suspect")) == 1
 
 
-def test_who_vouches_is_kept_in_mind_with_where_the_node_was(rows: Rows) -> None:
+def test_the_token_is_recorded_with_the_place_of_the_node(rows: Rows) -> None:
     node = rows.fact("one")
     rows.insert("sync_node", node_id=node.id, compared=7, event_id=0, files=0)
     assert node.manifest is None
@@ -69,13 +69,13 @@ def test_who_vouches_is_kept_in_mind_with_where_the_node_was(rows: Rows) -> None
 
 
 @pytest.mark.parametrize("column", ["root", "host_id"])
-def test_a_node_that_another_program_moved_is_vouched_for_by_nobody(rows: Rows, column: str) -> None:
+def test_a_node_moved_by_another_program_gets_no_token(rows: Rows, column: str) -> None:
     assert manifest.record_token(rows.index, rows.fact("one"), TOKEN, 9, 1)
     rows.do(f"UPDATE storagenode SET {column} = 2 WHERE name = 'one'")
     assert rows.fact("one").manifest is None
 
 
-def test_nobody_vouches_for_a_node_that_was_taken_off_meanwhile(rows: Rows) -> None:
+def test_a_node_deactivated_in_the_meantime_gets_no_token(rows: Rows) -> None:
     node = rows.fact("one")
     for change in ("active = 0", "active = 1, root = '/else'", "root = '/srv/one', host_id = NULL"):
         rows.do(f"UPDATE storagenode SET {change} WHERE name = 'one'")

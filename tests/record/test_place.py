@@ -21,7 +21,7 @@ def medium(rows: Rows, medium: str | None) -> None:
     )
 
 
-def test_a_node_that_is_as_it_was_is_still_there(rows: Rows) -> None:
+def test_an_unchanged_node_is_unmoved(rows: Rows) -> None:
     assert node_unmoved(rows.index, rows.fact("one"))
     medium(rows, A)
     assert node_unmoved(rows.index, rows.fact("one"))
@@ -61,7 +61,7 @@ def test_a_node_that_is_gone_is_not(rows: Rows) -> None:
     assert not node_unmoved(rows.index, rows.fact("one")._replace(id=4711))
 
 
-def test_the_row_stays_as_it_is_until_the_outcome_is_recorded(
+def test_the_row_is_locked_until_the_result_is_recorded(
     mariadb: MariaDBServer, mariadb_index_url: str
 ) -> None:
     """An edit waits for the transaction that has read the rows; otherwise it would interfere."""

@@ -123,7 +123,7 @@ def test_a_request_that_was_cancelled_meanwhile_stays_cancelled_and_the_copy_cou
     assert rows.state(file_id, "one") == "YY"
 
 
-def test_times_of_a_request_that_somebody_completed_are_left_alone(rows: Rows, run: Run) -> None:
+def test_times_of_a_request_completed_by_another_are_kept(rows: Rows, run: Run) -> None:
     file_id = rows.file("a")
     request_id = rows.request(file_id, completed=1)
     rows.do("UPDATE archivefilecopyrequest SET transfer_completed = ?", WHEN)

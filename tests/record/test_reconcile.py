@@ -34,9 +34,7 @@ def names(rows: Rows) -> list[str]:
 @pytest.mark.parametrize(
     ("before", "after"), [("YY", "MY"), ("YN", "MN"), ("YM", "MM"), ("NY", "MY"), ("NN", "MN")]
 )
-def test_a_copy_becomes_suspect_and_stays_as_it_is_wanted(
-    rows: Rows, run: Run, before: str, after: str
-) -> None:
+def test_a_suspect_copy_keeps_wants_file(rows: Rows, run: Run, before: str, after: str) -> None:
     file_id, other = rows.file("f"), rows.file("other")
     copy_id = rows.copy(file_id, "one", before)
     rows.copy(file_id, "two", before)
@@ -51,7 +49,7 @@ def test_a_copy_becomes_suspect_and_stays_as_it_is_wanted(
 
 
 @pytest.mark.parametrize("state", ["NY", "MY", "XY", "NN"])
-def test_what_another_program_made_of_it_meanwhile_stays(rows: Rows, run: Run, state: str) -> None:
+def test_changes_by_another_program_are_kept(rows: Rows, run: Run, state: str) -> None:
     copy_id = rows.copy(rows.file("f"), "one", state)
     assert suspect(rows.index, run, rows.fact("one"), HasFile.YES, {copy_id: "why"}) == 0
     assert rows.state(1, "one") == state and rows.events("suspect") == []

@@ -63,7 +63,7 @@ def test_a_look_does_not_change_since_when_it_is_waited_for(rows: Rows, run: Run
     assert when(rows, "asked") == datetime.datetime(2026, 1, 1)
 
 
-def test_what_is_back_is_ready_and_forgotten_and_told(rows: Rows, run: Run) -> None:
+def test_a_restored_copy_is_ready_and_its_restore_deleted(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
     settled(rows, run, TapeAction.RESTORE, file, Location.COMING)
     settled(rows, run, TapeAction.LOOK, file, Location.BOTH)
@@ -107,7 +107,7 @@ def test_what_was_refused_waits_longer_each_time(rows: Rows, run: Run) -> None:
     assert rows.all("SELECT error FROM sync_restore") == [("no such tape",)]
 
 
-def test_what_leaves_is_hidden_first_and_shown_again_when_it_stays(rows: Rows, run: Run) -> None:
+def test_ready_is_cleared_before_a_copy_leaves_and_set_if_it_stays(rows: Rows, run: Run) -> None:
     file = a_copy(rows, ready=True)
     tape.clear_ready(rows.index, run, [file])
     assert not ready(rows, file)

@@ -138,7 +138,7 @@ def test_those_verified_longest_ago_come_first_and_young_ones_not_at_all(rows: R
     assert found == sorted((id for id in ages if ages[id] > 3), key=lambda id: (-ages[id], id))
 
 
-def test_what_is_to_be_verified_no_more_is_told(rows: Rows) -> None:
+def test_files_that_need_no_verification_are_listed(rows: Rows) -> None:
     stale = [verified(rows, rows.file("released")), verified(rows, rows.file("gone")), verified(rows, 999)]
     rows.copy(stale[0], "one", "YN")
     rows.copy(stale[1], "one", "NN")

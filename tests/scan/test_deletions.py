@@ -149,7 +149,7 @@ def test_a_claim_of_a_pull_is_none_of_a_deletion(rows: Rows) -> None:
     assert the_fact(rows).others == ("one",)
 
 
-def test_a_claim_on_the_copy_itself_is_told_ours_and_those_that_ran_out_apart(rows: Rows) -> None:
+def test_claims_on_the_copy_itself_are_read_own_and_expired_ones_separately(rows: Rows) -> None:
     ids = {name: rows.file(name) for name in ("theirs", "ours", "expired")}
     for file_id in ids.values():
         rows.copy(file_id, "field", "MN")
@@ -189,7 +189,7 @@ def test_pins_keep_copies_on_their_node_and_as_long_as_they_last(rows: Rows) -> 
     assert [bool(fact.pinned) for fact in facts(rows, "field")] == [True, False, False, True]
 
 
-def test_another_file_at_the_same_path_is_told(rows: Rows) -> None:
+def test_another_file_at_the_same_path_is_found(rows: Rows) -> None:
     rows.copy(rows.file("b/c"), "field", "YN")
     assert the_fact(rows).same_path == ""
     rows.insert("archiveacq", name="acq/b")

@@ -74,7 +74,7 @@ def test_a_node_that_no_run_has_seen_does_not_count_unless_that_is_trusted(rows:
     assert the_fact(rows, Evidence(trust_unseen=True)).others == ("one",)
 
 
-def test_to_trust_what_was_never_seen_trusts_nothing_else(rows: Rows) -> None:
+def test_trust_unseen_trusts_nothing_else(rows: Rows) -> None:
     released(rows, "one", "two")
     mark_seen(rows.index, rows.node["one"], seen=LONG_AGO)
     mark_seen(rows.index, rows.node["two"], separate=0)
@@ -113,7 +113,7 @@ def test_one_medium_counts_once(rows: Rows) -> None:
     assert the_fact(rows).others == ("one", "two")
 
 
-def test_of_two_nodes_on_one_medium_the_one_whose_copy_stays_counts(rows: Rows) -> None:
+def test_on_a_shared_medium_the_copy_that_is_not_released_counts(rows: Rows) -> None:
     file_id = released(rows, "two")
     rows.copy(file_id, "one", "YN")
     for name in ("one", "two"):
@@ -153,7 +153,7 @@ def test_a_copy_with_two_rows_counts_once_and_only_as_both_say(
     assert (fact.others, fact.released) == (others, leaving)
 
 
-def test_a_copy_with_two_rows_of_its_own_is_told(rows: Rows) -> None:
+def test_a_copy_with_two_rows_is_recognized(rows: Rows) -> None:
     lose_the_unique_index(rows)
     file_id = released(rows, "one")
     assert not the_fact(rows).twice
@@ -161,7 +161,7 @@ def test_a_copy_with_two_rows_of_its_own_is_told(rows: Rows) -> None:
     assert the_fact(rows).twice
 
 
-def test_an_index_that_is_older_than_the_disks_is_told(rows: Rows) -> None:
+def test_an_index_older_than_the_disks_is_recognized(rows: Rows) -> None:
     released(rows, "one")
     assert the_fact(rows).restored == ""
     rows.insert("sync_index", name="identity", value="f" * 32)

@@ -32,7 +32,7 @@ def test_all_good_copies_of_a_node_are_read_whatever_is_wanted_of_them(rows: Row
     assert manifest.count(rows.index, rows.node["one"]) == 15
 
 
-def test_a_copy_whose_file_is_gone_is_told_apart(rows: Rows) -> None:
+def test_a_copy_without_a_file_is_recognized(rows: Rows) -> None:
     rows.copy(rows.file("f"), "one", "YY")
     if not rows.index.dialect.in_a_file:
         rows.do("SET SESSION foreign_key_checks = 0")
@@ -41,7 +41,7 @@ def test_a_copy_whose_file_is_gone_is_told_apart(rows: Rows) -> None:
     assert (row.acq, row.name, row.md5sum) == (None, None, None)
 
 
-def test_what_was_touched_is_told_by_the_order_of_events_and_not_by_clocks(rows: Rows) -> None:
+def test_changes_are_found_by_the_order_of_events_not_by_clocks(rows: Rows) -> None:
     before, here, there, again = (rows.file(name) for name in ("before", "here", "there", "again"))
     first = event(rows, before)
     keep(rows, first)

@@ -43,7 +43,7 @@ def test_a_pin_ends_by_the_time_of_the_index(rows: Rows) -> None:
     assert pins.of_file(rows.index, over) == []
 
 
-def test_of_two_pins_the_one_that_lasts_longer_is_told(rows: Rows) -> None:
+def test_the_longer_of_two_pins_is_shown(rows: Rows) -> None:
     now = rows.index.now().replace(microsecond=0)
     file_id, other = rows.file("a"), rows.file("b")
     pin(rows, file_id, reason="short", until=now + DAY)

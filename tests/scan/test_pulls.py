@@ -83,7 +83,7 @@ def test_another_file_at_the_same_path_on_a_node_of_the_group_is_told(rows: Rows
     ]
 
 
-def test_what_is_not_there_is_none(rows: Rows) -> None:
+def test_missing_values_are_none(rows: Rows) -> None:
     file_id = rows.file("a", size_b=None, md5sum=None)
     rows.request(file_id)
     (fact,) = facts(rows)
@@ -98,7 +98,7 @@ def test_a_request_for_a_file_that_is_gone_is_still_a_fact(sqlite_rows: Rows) ->
     assert (fact.acq, fact.name, fact.size_b, fact.md5sum) == (None, None, None, None)
 
 
-def test_attempts_and_claims_are_told(rows: Rows, run: Run) -> None:
+def test_attempts_and_claims_are_read(rows: Rows, run: Run) -> None:
     file_id = rows.file("a")
     request_id = rows.request(file_id)
     failed(rows.index, run, "pull", [Failure(request_id, Blame.NETWORK, "refused")])

@@ -27,7 +27,7 @@ def test_corrupt_and_missing_copies_that_are_not_released(rows: Rows, state: str
     assert bad(rows) == ([expected] if is_bad else [])
 
 
-def test_good_copies_elsewhere_and_a_pending_request_into_the_group_are_told(rows: Rows) -> None:
+def test_good_copies_elsewhere_and_a_pending_request_into_the_group_are_read(rows: Rows) -> None:
     file_id, other = rows.file("a"), rows.file("b")
     rows.copy(file_id, "one", "XY")
     rows.copy(other, "one", "XY")
@@ -48,7 +48,7 @@ def test_good_copies_elsewhere_and_a_pending_request_into_the_group_are_told(row
     assert bad(rows)[0].requested == request
 
 
-def test_whether_a_corrupt_copy_was_once_good_is_told(rows: Rows, run: Run) -> None:
+def test_corrupt_copies_that_were_once_good_are_recognized(rows: Rows, run: Run) -> None:
     once, never = rows.file("once"), rows.file("never")
     for file_id in (once, never):
         rows.copy(file_id, "one", "XY")
@@ -103,7 +103,7 @@ def test_a_page_costs_the_same_number_of_statements_whatever_its_length(rows: Ro
     assert costs == [4, 4]
 
 
-def test_what_is_looked_for_is_found_by_indexes(sqlite_rows: Rows) -> None:
+def test_queries_use_indexes(sqlite_rows: Rows) -> None:
     values = (1, "X", "Y", 0, 9)
     for sql in (COPIES, GOOD, REQUESTED):
         steps = [row[3] for row in sqlite_rows.index.execute(f"EXPLAIN QUERY PLAN {sql}", values)]

@@ -50,7 +50,7 @@ def test_autosync_owes_wanted_good_copies_that_the_group_has_not(
     assert found(rows) == ([("field", "one", "autosync", 1, 10)] if owes else [])
 
 
-def test_autosync_owes_nothing_that_is_requested_whoever_is_the_source(rows: Rows) -> None:
+def test_requested_files_are_no_missed_actions_whatever_their_source(rows: Rows) -> None:
     rows.rule("field", "one", autosync=1)
     pending, settled, elsewhere = (rows.file(name) for name in "abc")
     for file_id in (pending, settled, elsewhere):

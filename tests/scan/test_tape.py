@@ -142,7 +142,7 @@ def test_copies_are_compared_in_turn_round_and_round(rows: Rows) -> None:
     assert turn(copies[1], 100) == copies[2:] + copies[:2]
 
 
-def test_what_came_back_is_handed_to_the_check(rows: Rows) -> None:
+def test_restored_copies_are_checked(rows: Rows) -> None:
     a, b = on_tape(rows, "a", "b", state="MY")
     asked(rows, a, "back")
     asked(rows, b, "asked")
@@ -151,7 +151,7 @@ def test_what_came_back_is_handed_to_the_check(rows: Rows) -> None:
     assert list(islice(tape.back(rows.index, rows.node["two"]), 1)) == []
 
 
-def test_how_far_a_copy_is_that_was_asked_back_is_told_in_words(rows: Rows) -> None:
+def test_the_progress_of_a_restore_is_described(rows: Rows) -> None:
     a, b, c = on_tape(rows, "a", "b", "c")
     asked(rows, a)
     asked(rows, b, "failed", LATER)
