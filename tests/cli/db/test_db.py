@@ -130,9 +130,9 @@ def test_every_other_command_refuses_an_older_index(older: str, arguments: tuple
     before = state(older)
     refused = alpenhorn(older, *arguments)
     assert (refused.returncode, refused.stdout) == (3, "")
-    assert "is that of alpenhorn 2.0.0rc" in refused.stderr
+    assert ": tables of alpenhorn 2.0.0rc" in refused.stderr
     assert "host, username, address, storage_type" in refused.stderr
-    assert "Run `alpenhorn db upgrade`" in refused.stderr
+    assert "run `alpenhorn db upgrade`" in refused.stderr
     assert state(older) == before
 
 
@@ -141,7 +141,7 @@ def test_upgrade_says_what_it_will_do_and_asks(older: str, tmp_path: Path) -> No
     shown = db(older, "upgrade", "--check", "--dump", str(tmp_path / "dump"))
     assert (shown.returncode, shown.stderr) == (0, "")
     found, first, *steps = shown.stdout.splitlines()
-    assert "is that of alpenhorn 2.0.0rc" in found
+    assert ": tables of alpenhorn 2.0.0rc" in found
     assert first == f"  1. write a dump to {tmp_path / 'dump'}"
     assert any(line.endswith("add the column host_id to the table storagenode") for line in steps)
     assert (
