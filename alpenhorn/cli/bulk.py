@@ -15,8 +15,9 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, CommandFunction
 from alpenhorn.cli.long_work import LongWork, stopped_after
 from alpenhorn.cli.options import check_option, confirm, file_list_option, force_option
-from alpenhorn.scan import names, sync_candidates
-from alpenhorn.scan.sync_candidates import Counted, Part, Total
+from alpenhorn.index import selections
+from alpenhorn.index.selections import CountedSelection, SelectionPart, Total
+from alpenhorn.scan import names
 
 
 class BulkEdit(NamedTuple):
@@ -30,14 +31,14 @@ class BulkEdit(NamedTuple):
     "Releasing".  `counting` names the rows that are counted; `nothing` is printed if there are none.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[SelectionPart]
     row: str
     counting: str
     nothing: str
     verb: str
     doing: str
     subject: Callable[[Total], str]
-    change: Callable[[tuple[Part, ...], datetime], int]
+    change: Callable[[tuple[SelectionPart, ...], datetime], int]
     done: Callable[[int], str]
     consequence: str = ""
 
@@ -83,12 +84,12 @@ def run(
     return True
 
 
-def _counted(app: App, edit: BulkEdit) -> Counted:
+def _counted(app: App, edit: BulkEdit) -> CountedSelection:
     with LongWork(app, f"Counting the {edit.counting}") as work:
-        return sync_candidates.counted(app.index, edit.parts, edit.row, work.at)
+        return selections.counted(app.index, edit.parts, edit.row, work.at)
 
 
-def _in_pieces(app: App, doing: str, found: Counted, edit: BulkEdit) -> int:
+def _in_pieces(app: App, doing: str, found: CountedSelection, edit: BulkEdit) -> int:
     """Change the rows in pieces, each in a transaction, and return the number of rows changed.
 
     If interrupted, print how many rows were changed, and raise the error.
@@ -120,7 +121,7 @@ def copies_and_size(found: Total) -> str:
     return f"{output.count(found.files, 'copy', 'copies')} ({total_size(found)})"
 
 
-def listed_files(app: App, file_list: str | None, node: names.Named | None) -> Sequence[int] | None:
+def listed_files(app: App, file_list: str | None, node: names.NamedRow | None) -> Sequence[int] | None:
     """Return the ids of the files in a list, which may also have paths below the node's root; None without a list.
 
     Raises NotFound.

@@ -47,7 +47,7 @@ def chosen_states(**flags: bool) -> tuple[str, ...]:
     return tuple(state for state, given in flags.items() if given)
 
 
-def ids(found: Sequence[names.Named]) -> tuple[int, ...]:
+def ids(found: Sequence[names.NamedRow]) -> tuple[int, ...]:
     return tuple(row.id for row in found)
 
 

@@ -36,7 +36,7 @@ class LongWork:
 
     `changing`: the operation changes the index.  Then Ctrl-C only ends the running statement, and KeyboardInterrupt is
     raised once the outcome of the statement is known; otherwise it is raised at once.  A second Ctrl-C ends the
-    process.  Another thread shows progress and interrupts, because the calling thread is blocked in the database driver.
+    process.  Another thread shows progress and interrupts, because the calling thread waits for the database.
     """
 
     def __init__(self, app: App, doing: str, changing: bool = False) -> None:

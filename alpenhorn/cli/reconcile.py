@@ -20,7 +20,7 @@ from alpenhorn.reasons import code_in_json, code_of
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Kept
     from alpenhorn.coordinator.report import Report
-    from alpenhorn.model.reconcile import Finding
+    from alpenhorn.model.reconcile import DiskFinding
 
 EXAMPLES = 5  # of each kind and node
 EPOCH = datetime(1970, 1, 1)
@@ -154,7 +154,7 @@ def _examples(one: Compared) -> Iterator[str]:
         yield f"{one.node.name}: {newer} not listed (changed within --min-age)"
 
 
-def _detail(finding: Finding) -> str:
+def _detail(finding: DiskFinding) -> str:
     details = []
     if finding.what and finding.what != "file":
         details.append(finding.what)
@@ -221,7 +221,7 @@ def _array(kind: str, kept: Kept) -> None:
         separator = ",\n   "
 
 
-def _shaped(kind: str, finding: Finding) -> dict[str, Any]:
+def _shaped(kind: str, finding: DiskFinding) -> dict[str, Any]:
     shaped: dict[str, Any] = {"path": finding.path}
     if kind in ("differing", "back", "dark"):
         shaped |= {

@@ -13,7 +13,7 @@ from alpenhorn.scan import names
 new_name = click.argument("new_name", type=NAME, metavar="NEW_NAME")
 
 
-def renamed(app: App, kind: str, found: names.Named, new_name: str) -> bool:
+def renamed(app: App, kind: str, found: names.NamedRow, new_name: str) -> bool:
     """Rename a row and report it; return whether the name was changed."""
     if found.name == new_name:
         output.line(f"No change: the {kind} already has the name {new_name}.")

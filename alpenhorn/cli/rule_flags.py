@@ -8,10 +8,10 @@ from typing import NamedTuple
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App
 from alpenhorn.edits.rules import set_flag
+from alpenhorn.index.selections import SelectionPart, total
 from alpenhorn.listings import storage
 from alpenhorn.scan import names
 from alpenhorn.scan.rules import Action
-from alpenhorn.scan.sync_candidates import Part, total
 
 CHECK = "alpenhorn rules check --apply"
 
@@ -20,7 +20,7 @@ class RuleEnds(NamedTuple):
     """The node and the group of a rule."""
 
     node: storage.NodeRow
-    group: names.Named
+    group: names.NamedRow
 
 
 def rule_ends(app: App, node_name: str, group_name: str) -> RuleEnds:
@@ -42,7 +42,7 @@ def set_rule(app: App, ends: RuleEnds, action: Action, ends_text: str, remove: b
     return not remove
 
 
-def report_existing_copies(app: App, parts: Sequence[Part], where: str) -> None:
+def report_existing_copies(app: App, parts: Sequence[SelectionPart], where: str) -> None:
     """Report the existing copies, to which a new rule is not applied automatically."""
     found = total(app.index, parts)
     if found.files:

@@ -14,7 +14,7 @@ from alpenhorn.cli.complete import GROUP, HOST
 from alpenhorn.cli.options import settings
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import storage
-from alpenhorn.listings.stats import NodeStats, Tally, fullness
+from alpenhorn.listings.stats import FileTally, NodeStats, fullness
 from alpenhorn.listings.status import no_room
 from alpenhorn.listings.storage import GroupRow, NodeRow
 from alpenhorn.model.nodes import GIB
@@ -32,10 +32,10 @@ class NodeLine(NamedTuple):
         return fullness(self.node, self.good.bytes)
 
     @property
-    def good(self) -> Tally:
-        return Tally() if self.stats is None else self.stats.good
+    def good(self) -> FileTally:
+        return FileTally() if self.stats is None else self.stats.good
 
-    def states(self) -> dict[str, Tally]:
+    def states(self) -> dict[str, FileTally]:
         return {} if self.stats is None else self.stats.states
 
 
@@ -100,7 +100,7 @@ ACTIONS = (flag("autosync", "Autosync into the group"), flag("autoclean", "Autoc
 
 def bad_copies(state: str) -> Column:
     """Return a column for a NodeLine with the number of copies in a state."""
-    return number("", state, cell=lambda line: line.states().get(state, Tally()).files)
+    return number("", state, cell=lambda line: line.states().get(state, FileTally()).files)
 
 
 def node_lines(nodes: Iterable[NodeRow], stats: Mapping[int, NodeStats] | None = None) -> list[NodeLine]:

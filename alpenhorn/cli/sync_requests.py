@@ -16,9 +16,11 @@ from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
 from alpenhorn.cli.complete import GROUP
 from alpenhorn.cli.options import acq_option, at_most_one
 from alpenhorn.edits import requests as edit_requests
-from alpenhorn.scan import names, sync_candidates
-from alpenhorn.scan.names import Named
-from alpenhorn.scan.sync_candidates import Part, Selection
+from alpenhorn.index import selections
+from alpenhorn.index.selections import SelectionPart
+from alpenhorn.scan import files_to_request, names
+from alpenhorn.scan.files_to_request import RequestSelection
+from alpenhorn.scan.names import NamedRow
 
 
 class SyncOptions(NamedTuple):
@@ -70,7 +72,7 @@ def request_or_cancel(app: App, node_name: str | None, group_name: str | None, g
     index = app.index
     node = None if node_name is None else names.node(index, node_name)
     group = None if group_name is None else names.group(index, group_name)
-    selection = Selection(
+    selection = RequestSelection(
         node=None if node is None else node.id,
         group=None if group is None else group.id,
         acqs=tuple(acq.id for acq in names.acqs(index, given.acqs)),
@@ -85,11 +87,11 @@ def request_or_cancel(app: App, node_name: str | None, group_name: str | None, g
     bulk.run(app, edit, given, lambda found: _show(app, edit.parts, given.show_acqs, given.show_files))
 
 
-def _request(app: App, selection: Selection, ends: str) -> BulkEdit:
+def _request(app: App, selection: RequestSelection, ends: str) -> BulkEdit:
     source, into = selection.node, selection.group
     assert source is not None and into is not None
     return BulkEdit(
-        sync_candidates.new_requests(selection),
+        files_to_request.new_requests(selection),
         "c.id",
         counting=f"files to request {ends}",
         nothing=f"Nothing to request {ends}: all files are there or already requested.",
@@ -101,9 +103,9 @@ def _request(app: App, selection: Selection, ends: str) -> BulkEdit:
     )
 
 
-def _cancel(app: App, selection: Selection, ends: str) -> BulkEdit:
+def _cancel(app: App, selection: RequestSelection, ends: str) -> BulkEdit:
     return BulkEdit(
-        sync_candidates.pending_requests(selection),
+        files_to_request.pending_requests(selection),
         "r.id",
         counting=f"pending requests {ends}",
         nothing=f"No pending requests {ends}.",
@@ -117,13 +119,13 @@ def _cancel(app: App, selection: Selection, ends: str) -> BulkEdit:
     )
 
 
-def _ends(node: Named | None, group: Named | None) -> str:
+def _ends(node: NamedRow | None, group: NamedRow | None) -> str:
     parts = [f"from {node.name}"] if node is not None else []
     return " ".join(parts + ([f"into {group.name}"] if group is not None else []))
 
 
-def _show(app: App, parts: Sequence[Part], show_acqs: bool, show_files: bool) -> None:
+def _show(app: App, parts: Sequence[SelectionPart], show_acqs: bool, show_files: bool) -> None:
     if show_acqs:
-        output.table(("Acquisition", "Files"), sync_candidates.acqs(app.index, parts), right=("Files",))
+        output.table(("Acquisition", "Files"), selections.acqs(app.index, parts), right=("Files",))
     if show_files:
-        output.lines(sync_candidates.paths(app.index, parts))
+        output.lines(selections.paths(app.index, parts))

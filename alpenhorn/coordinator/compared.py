@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.reconcile import KINDS, OTHER, Finding
+from alpenhorn.model.reconcile import KINDS, OTHER, DiskFinding
 from alpenhorn.reasons import Code, Reason, Why, code_of
 
 IN_MEMORY_B = 2**20  # of the findings of one kind
@@ -20,17 +20,17 @@ class Kept:
         self.count = 0
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_B, "w+", encoding="ascii")  # noqa: SIM115
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: DiskFinding) -> None:
         self.count += 1
         # In ASCII, with which bytes that are no text come back as they were.
         code = code_of(finding.why) if finding.why else ""
         self._file.write(json.dumps((*finding[1:], code)) + "\n")
 
-    def __iter__(self) -> Iterator[Finding]:
+    def __iter__(self) -> Iterator[DiskFinding]:
         self._file.seek(0)
         for line in self._file:
             *values, code = json.loads(line)
-            finding = Finding("", *values)
+            finding = DiskFinding("", *values)
             yield finding._replace(why=Reason(finding.why, Code(code))) if code else finding
         self._file.seek(0, 2)
 

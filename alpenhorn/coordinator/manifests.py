@@ -182,7 +182,7 @@ class Comparing:
         return found
 
 
-def _comparable(rows: Iterable[scan.Row], later: Set[int]) -> Iterator[CompareFile]:
+def _comparable(rows: Iterable[scan.ManifestRow], later: Set[int]) -> Iterator[CompareFile]:
     for row in rows:
         if row.acq is not None and row.name is not None and not unsafe(row.acq, row.name):
             yield CompareFile(
@@ -190,7 +190,7 @@ def _comparable(rows: Iterable[scan.Row], later: Set[int]) -> Iterator[CompareFi
             )
 
 
-def _listed(rows: Iterable[scan.Row]) -> Iterator[ManifestFile]:
+def _listed(rows: Iterable[scan.ManifestRow]) -> Iterator[ManifestFile]:
     """Those that a manifest can tell of."""
     for row in rows:
         if not unfit(row.acq, row.name, row.size_b, row.md5sum):
@@ -281,8 +281,8 @@ class Changes(Draft):
         context: Context,
         node: NodeFact,
         old: str,
-        kept: scan.Kept,
-        rows: Sequence[tuple[scan.Row, str | None]],
+        kept: scan.KeptManifest,
+        rows: Sequence[tuple[scan.ManifestRow, str | None]],
     ) -> None:
         super().__init__(context, node, old, kept.latest)
         self._before = kept.files

@@ -32,11 +32,11 @@ _NOTE = re.compile(r"run (\d{1,18}) on (.{1,64}) of index ([0-9a-f]{32})")
 class Found(NamedTuple):
     """How the nodes that are worked on stand to the index, by node id."""
 
-    known: scan.Known = scan.Known()
+    known: scan.KnownMedia = scan.KnownMedia()
     standings: Mapping[int, Standing] = {}
 
 
-def strangers(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.Known:
+def strangers(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.KnownMedia:
     """Let no node be worked on whose medium belongs to another index or to another node; returns what the index knows.
 
     To be called before anything is done there, for the run lock would be written to such a medium too.
@@ -92,13 +92,13 @@ def look(
     return Found(known, standings)
 
 
-def _is_known(known: scan.Known, node_id: int) -> bool:
+def _is_known(known: scan.KnownMedia, node_id: int) -> bool:
     """So that a node that is away for months does not cost a transaction in each run."""
     fact = known.media.get(node_id)
     return fact is not None and fact.wrong
 
 
-def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.Known) -> Reason:
+def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.KnownMedia) -> Reason:
     """Why a medium of another index or node is not worked on, and what to do."""
     file = f"{node.root}/{PATH}"
     if standing is Standing.CLONE:
@@ -151,7 +151,7 @@ def settle(
     return [by_id[node_id] for node_id in sorted(compare)]
 
 
-def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.Known, report: Report) -> set[int]:
+def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.KnownMedia, report: Report) -> set[int]:
     """The nodes on which a run of this index left a note of itself, and of which the index knows nothing: it was
     restored, though no generation tells so of a node on which nothing was changed since the backup.
 

@@ -113,7 +113,7 @@ class Pulls:
             context.index,
             context.run,
             [
-                claims.Wanted(
+                claims.WantedClaim(
                     decision.fact.request_id,
                     decision.fact.file_id,
                     decision.fact.group_to_id,

@@ -26,7 +26,7 @@ from alpenhorn.model.reconcile import (
     KINDS,
     MISSING,
     UNREAD,
-    Finding,
+    DiskFinding,
     Known,
     Part,
     ReconcileJob,
@@ -109,7 +109,7 @@ class Reconciling:
             except UnsafePath as error:
                 # No such file can be on the disk, nor be deleted: neither keeps the node from being believed.
                 compared.looked += acq.good
-                compared.kept[UNREAD].add(Finding(UNREAD, acq.name, why=error.reason, copies=acq.good))
+                compared.kept[UNREAD].add(DiskFinding(UNREAD, acq.name, why=error.reason, copies=acq.good))
             else:
                 acqs.append(acq)
         files, size_b = report.expected

@@ -34,7 +34,7 @@ from alpenhorn.doctor import (
 from alpenhorn.errors import BUSY, DONE, IndexUnusable
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.times import ago
-from alpenhorn.listings.doctor import Facts
+from alpenhorn.listings.doctor import HostFacts
 from alpenhorn.listings.runs import RunRow
 from alpenhorn.model.pulls import Method
 from alpenhorn.reasons import Code, recorded
@@ -80,7 +80,9 @@ class Doctor:
         usable = yield from doctor_tools.tools(config.transfer, _tools_needed(config, facts))
         yield from self._storage(config, facts, usable)
 
-    def _storage(self, config: Config, facts: Facts, usable: frozenset[str]) -> Iterator[Finding | Looking]:
+    def _storage(
+        self, config: Config, facts: HostFacts, usable: frozenset[str]
+    ) -> Iterator[Finding | Looking]:
         host = config.sync.host
         yield from doctor_media.index(facts.media)
         here = facts.topology.here(host)
@@ -103,7 +105,7 @@ class Doctor:
             yield last_run(facts.last_run, host, self._now, busy, config.log.file)
 
 
-def _tools_needed(config: Config, facts: Facts) -> bool:
+def _tools_needed(config: Config, facts: HostFacts) -> bool:
     """Whether a run here may have to start rsync."""
     ios, _ = make_ios(facts.topology.here(config.sync.host))
     return bool(facts.sources) or any(io.local_method is Method.RSYNC for io in ios.values())

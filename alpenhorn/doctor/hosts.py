@@ -20,7 +20,7 @@ from alpenhorn.doctor.config import user
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.check import Finding, Level
-from alpenhorn.listings.doctor import Facts
+from alpenhorn.listings.doctor import HostFacts
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason, code_of, headed, within
 from alpenhorn.transfer import rsync, ssh
@@ -43,7 +43,7 @@ class Source(NamedTuple):
         return Level.FAIL if self.needed else Level.WARN
 
 
-def sources(facts: Facts, host: str) -> list[Source]:
+def sources(facts: HostFacts, host: str) -> list[Source]:
     """Hosts with active nodes, those that are needed first.  Of the others only what has an address."""
     by_host: dict[str, list[NodeFact]] = {}
     for node in facts.topology.nodes.values():
@@ -209,7 +209,7 @@ def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Findi
     )
 
 
-def own_address(facts: Facts, host: str) -> Iterator[Finding]:
+def own_address(facts: HostFacts, host: str) -> Iterator[Finding]:
     """Whether others, who fetch files from this host, know where it is."""
     served = [node for node in facts.topology.here(host) if node.id in facts.served]
     lacks, remedy = _lacks(served[0]) if served else ("", "")

@@ -31,7 +31,7 @@ NETWORK = frozenset(
 )
 
 
-def index(config: Config) -> Generator[Finding, None, scan.Facts | None]:
+def index(config: Config) -> Generator[Finding, None, scan.HostFacts | None]:
     """Returns what the index says of this host, None when there is none yet.  Raises IndexUnusable."""
     url = config.database.url
     if url.startswith("sqlite:///"):
@@ -55,7 +55,7 @@ def index(config: Config) -> Generator[Finding, None, scan.Facts | None]:
         opened.close()
 
 
-def _look(index: Index, config: Config) -> Generator[Finding, None, scan.Facts]:
+def _look(index: Index, config: Config) -> Generator[Finding, None, scan.HostFacts]:
     host = config.sync.host
     yield Finding(Level.PASS, f"the index {index.url} can be reached")
     require_current(index)
@@ -142,7 +142,7 @@ def backup(backups: Backups, within_s: float) -> Iterator[Finding]:
         yield Finding(Level.PASS, f"the newest backup of the index is {age} old: {backups.newest.path}")
 
 
-def _host(facts: scan.Facts, host: str) -> Finding:
+def _host(facts: scan.HostFacts, host: str) -> Finding:
     if facts.unknown:
         return Finding(
             Level.FAIL,

@@ -10,10 +10,10 @@ from alpenhorn.model.nodes import Identity, NodeFact
 from alpenhorn.plan.media import Standing, judge
 from alpenhorn.reasons import Code, headed
 from alpenhorn.record.media import RECONCILE as UNTIL_RECONCILED
-from alpenhorn.scan.media import Known
+from alpenhorn.scan.media import KnownMedia
 
 
-def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[Finding]:
+def medium(node: NodeFact, identity: Identity | None, known: KnownMedia) -> Iterator[Finding]:
     """Nothing where it is as the index left it, and as it should be before the first run."""
     fact = known.media.get(node.id)
     standing = judge(fact, identity, known.identity, known.others(node.id))
@@ -47,7 +47,7 @@ def medium(node: NodeFact, identity: Identity | None, known: Known) -> Iterator[
         )
 
 
-def index(known: Known) -> Iterator[Finding]:
+def index(known: KnownMedia) -> Iterator[Finding]:
     """What the index says of itself."""
     if known.restored:
         yield Finding(Level.FAIL, Code.DELETIONS_SUSPENDED(why=known.restored), f"on each host: {RECONCILE}")

@@ -27,7 +27,7 @@ from alpenhorn.model.tasks import Done, Fate, Kind, Reporter, Task
 from alpenhorn.plan.inodes import SPARE
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, headed
-from alpenhorn.scan.media import Known
+from alpenhorn.scan.media import KnownMedia
 from alpenhorn.scan.topology import Topology
 from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pool import Pool
@@ -55,7 +55,7 @@ def nodes(
     topology: Topology,
     host: str,
     marks: Marks,
-    media: Known,
+    media: KnownMedia,
     now: datetime.datetime,
     stuck_after: float,
     seconds: float | None = None,
@@ -148,7 +148,7 @@ def _groups(topology: Topology, here: Sequence[NodeFact]) -> Iterator[Finding]:
             yield Finding(Level.FAIL, error.reason)
 
 
-def _node(node: NodeFact, done: Done, marks: Marks, media: Known) -> Iterator[Finding]:
+def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterator[Finding]:
     if done.fate in (Fate.TIMED_OUT, Fate.ABANDONED):
         yield Finding(
             Level.FAIL,

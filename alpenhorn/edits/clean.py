@@ -7,25 +7,27 @@ from collections.abc import Sequence
 
 from alpenhorn.index.bulk import update
 from alpenhorn.index.connection import Index
-from alpenhorn.scan import clean_candidates
-from alpenhorn.scan.clean_candidates import Selection
-from alpenhorn.scan.sync_candidates import Part
+from alpenhorn.index.selections import SelectionPart
+from alpenhorn.scan import copies_to_release
+from alpenhorn.scan.copies_to_release import ReleaseSelection
 
 
-def release(index: Index, parts: Sequence[Part], selection: Selection, now: datetime.datetime) -> int:
+def release(
+    index: Index, parts: Sequence[SelectionPart], selection: ReleaseSelection, now: datetime.datetime
+) -> int:
     """Release the copies of `parts`, made by `to_release` of the selection, and return how many it was."""
     wants = "N" if selection.at_once else "M"
-    return _set(index, parts, wants, clean_candidates.releasable(selection, "u."), now)
+    return _set(index, parts, wants, copies_to_release.releasable(selection, "u."), now)
 
 
-def cancel(index: Index, parts: Sequence[Part], now: datetime.datetime) -> int:
+def cancel(index: Index, parts: Sequence[SelectionPart], now: datetime.datetime) -> int:
     """Want the copies of `parts`, made by `to_cancel`, again, and return how many it was.
 
     One that a run is deleting at this moment may be gone nevertheless, and then is missing.
     """
-    return _set(index, parts, "Y", clean_candidates.released("u."), now)
+    return _set(index, parts, "Y", copies_to_release.released("u."), now)
 
 
-def _set(index: Index, parts: Sequence[Part], wants: str, state: str, now: datetime.datetime) -> int:
+def _set(index: Index, parts: Sequence[SelectionPart], wants: str, state: str, now: datetime.datetime) -> int:
     settings = {"wants_file": wants, "last_update": now}
     return update(index, "archivefilecopy", settings, state, "c.id", parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from alpenhorn.errors import Refused
 from alpenhorn.index.connection import Index
@@ -45,7 +45,7 @@ def set_state(
             return after != ("N", "N", 0) and _insert(index, file_id, node_id, after, now)
         if after == before:
             return False
-        _keep_evidence(index, file_id, node_id, before[0], has)
+        _keep_evidence(index, file_id, node_id, before.has_file, has)
         settings = ", ".join(f"{column} = ?" for column in COLUMNS)
         index.execute(
             f"UPDATE archivefilecopy SET {settings}, last_update = ? WHERE file_id = ? AND node_id = ?",
@@ -89,14 +89,19 @@ def _keep_evidence(index: Index, file_id: int, node_id: int, before: str, after:
         never_good(index, node_id, [file_id])
 
 
-def _copy(index: Index, file_id: int, node_id: int) -> tuple[str, str, int] | None:
+class _CopyState(NamedTuple):
+    """COLUMNS."""
+
+    has_file: str
+    wants_file: str
+    ready: int
+
+
+def _copy(index: Index, file_id: int, node_id: int) -> _CopyState | None:
     """The copy's row as it is now, locked for the rest of the transaction."""
-    lock = "" if index.sqlite else " FOR UPDATE"
-    row = index.execute(
-        f"SELECT {', '.join(COLUMNS)} FROM archivefilecopy WHERE file_id = ? AND node_id = ?{lock}",
-        (file_id, node_id),
-    ).fetchone()
-    return None if row is None else (row[0], row[1], int(row[2]))
+    lock = index.dialect.for_update
+    sql = f"SELECT {', '.join(COLUMNS)} FROM archivefilecopy WHERE file_id = ? AND node_id = ?{lock}"
+    return index.fact(_CopyState, sql, (file_id, node_id), ready=int)
 
 
 def _insert(

@@ -28,6 +28,17 @@ FACTS = "SELECT size_b, md5sum FROM archivefile WHERE id = ?"
 COPIES = "SELECT id, node_id, has_file, wants_file FROM archivefilecopy WHERE file_id = ? ORDER BY node_id"
 
 
+class _Named(NamedTuple):
+    name: str
+    size_b: int | None
+    md5sum: str | None
+
+
+class _Facts(NamedTuple):
+    size_b: int | None
+    md5sum: str | None
+
+
 class Modified(NamedTuple):
     """`size_b` and `md5sum` as they are now; `suspect`: ids of the nodes whose copies became suspect; `corrupt`: of
     those whose copies are wanted and still recorded as corrupt, by the old values."""
@@ -48,19 +59,19 @@ def create(
     def work() -> None:
         sql = index.insert_ignore("archivefile", COLUMNS)
         index.execute(sql, (acq_id, name, size_b, md5sum, now))
-        there = index.execute(THERE, (acq_id, name)).fetchone()
+        there = index.fact(_Named, THERE, (acq_id, name))
         # The same was made by us, when the answer to the commit got lost.
-        if tuple(there) != (name, size_b, md5sum):
-            raise _taken(acq, name, there[0])
+        if there is None or there != (name, size_b, md5sum):
+            raise _taken(acq, name, name if there is None else there.name)
 
     index.retry(work)
 
 
 def refuse_taken(index: Index, acq_id: int, acq: str, name: str) -> None:
     """Raises Refused when the acquisition has a file of that name, or one whose name the index takes for the same."""
-    there = index.execute(THERE, (acq_id, name)).fetchone()
+    there = index.fact(_Named, THERE, (acq_id, name))
     if there is not None:
-        raise _taken(acq, name, there[0])
+        raise _taken(acq, name, there.name)
 
 
 def _taken(acq: str, name: str, there: str) -> Refused:
@@ -94,11 +105,11 @@ def modify(
     `known`: the length and MD5 sum that the file must have until then.
     Raises NotFound when the file is gone, and Refused when it has others than those `known`.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> Modified:
         # The file's row before its copies, as who records a check locks them.
-        before = index.execute(FACTS + lock, (file_id,)).fetchone()
+        before = index.fact(_Facts, FACTS + lock, (file_id,))
         if before is None:
             raise NotFound("the file was removed from the index meanwhile; nothing was changed")
         # Those that are to be set: the same was done by us, when the answer to the commit got lost.
@@ -107,12 +118,12 @@ def modify(
                 "the file's length or MD5 sum was changed meanwhile; nothing was changed; try again"
             )
         changed: dict[str, object] = {}
-        if size_b not in (None, before[0]):
+        if size_b not in (None, before.size_b):
             changed["size_b"] = size_b
-        if md5sum not in (None, (before[1] or "").lower()):
+        if md5sum not in (None, (before.md5sum or "").lower()):
             changed["md5sum"] = md5sum
         if not changed:
-            return Modified(False, before[0], before[1], [], [])
+            return Modified(False, before.size_b, before.md5sum, [], [])
         settings = ", ".join(f"{column} = ?" for column in changed)
         index.execute(f"UPDATE archivefile SET {settings} WHERE id = ?", (*changed.values(), file_id))
         copies = index.execute(COPIES + lock, (file_id,)).fetchall()

@@ -37,8 +37,8 @@ def prune(index: Index, before: datetime) -> Old:
 
 def _note_pruned(index: Index, highest: int) -> None:
     columns = ("name", "value", "at")
-    row = index.execute("SELECT value FROM sync_index WHERE name = ?", (PRUNED,)).fetchone()
-    value = max(highest, int(row[0]) if row else 0)
+    before = index.value("SELECT value FROM sync_index WHERE name = ?", (PRUNED,))
+    value = max(highest, int(before or 0))
     index.execute(
         index.upsert("sync_index", columns, ("name",), columns[1:]),
         (PRUNED, str(value), index.now().replace(microsecond=0)),

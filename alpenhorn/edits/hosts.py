@@ -8,7 +8,7 @@ from alpenhorn.edits.rows import Values, change, refuse_taken
 from alpenhorn.edits.rows import create as create_row
 from alpenhorn.errors import Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.names import Named
+from alpenhorn.scan.names import NamedRow
 
 
 def create(index: Index, values: Values) -> None:
@@ -22,13 +22,13 @@ def modify(index: Index, host_id: int, values: Values) -> bool:
     return index.retry(lambda: change(index, "storagehost", host_id, values, {}))
 
 
-def delete(index: Index, host: Named, take_off: Sequence[int]) -> None:
+def delete(index: Index, host: NamedRow, take_off: Sequence[int]) -> None:
     """Delete a host; one that is gone already is no error.
 
     `take_off`: ids of the nodes that are taken off it, where they are on it still; nothing else of them changes.
     Raises Refused when another node is on it.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> None:
         # With the host's row locked no node can be put on it: who does that has to look whether it is there.

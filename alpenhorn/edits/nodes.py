@@ -109,13 +109,15 @@ def _refuse_overlap(index: Index, node_id: int, real: Mapping[str, str]) -> None
     if row is None:
         return
     name, root, host_id, host = row
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
-    others = index.execute(
-        "SELECT name, root FROM storagenode WHERE host_id = ? AND active <> 0 AND root <> '' AND id <> ?"
+    lock = index.dialect.in_share_mode
+    others = index.facts(
+        Root,
+        "SELECT name AS node__name, root AS path__root FROM storagenode"
+        " WHERE host_id = ? AND active <> 0 AND root <> '' AND id <> ?"
         f" ORDER BY name{lock}",
         (host_id, node_id),
-    ).fetchall()
-    found = first_overlap(Root(name, root), (Root(*other) for other in others), real)
+    )
+    found = first_overlap(Root(name, root), others, real)
     if found:
         raise Refused(
             f"{found}, and both would be active on host {host}; nothing was changed; give it another root with --root"
@@ -127,7 +129,7 @@ def _require_host(index: Index, values: Values) -> None:
     """Keep the host that a node is put on from being deleted at the same moment, which would leave the node on a host
     that is not there."""
     host_id = values.get("host_id")
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
+    lock = index.dialect.in_share_mode
     if (
         host_id is not None
         and not index.execute(f"SELECT id FROM storagehost WHERE id = ?{lock}", (host_id,)).fetchone()

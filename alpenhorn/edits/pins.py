@@ -24,8 +24,9 @@ def pin(
 
     def work() -> None:
         # A claim for deletion reads the pins with the copies locked, so that each of the two sees the other.
-        if not index.sqlite:
-            index.execute("SELECT id FROM archivefilecopy WHERE file_id = ? FOR UPDATE", (file_id,))
+        lock = index.dialect.for_update
+        if lock:
+            index.execute(f"SELECT id FROM archivefilecopy WHERE file_id = ?{lock}", (file_id,))
         sql = index.upsert("sync_pin", COLUMNS, COLUMNS[:2], COLUMNS[2:])
         index.execute(sql, (file_id, node_id, reason, now, until))
 

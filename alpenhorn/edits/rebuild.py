@@ -44,11 +44,26 @@ class Filled(NamedTuple):
     contradictions: dict[str, list[Claim]]
 
 
+class _NodePlace(NamedTuple):
+    host: str | None
+    root: str | None
+
+
+class _File(NamedTuple):
+    """A row of archivefile."""
+
+    id: int
+    size_b: int
+    md5sum: str
+
+    def claim(self, node: str) -> Claim:
+        return Claim(node, self.size_b, self.md5sum)
+
+
 def require_empty(index: Index) -> None:
     """Raise Refused unless the index has neither files nor copies."""
     files, copies = (
-        index.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
-        for table in ("archivefile", "archivefilecopy")
+        index.value(f"SELECT COUNT(*) FROM {table}") for table in ("archivefile", "archivefilecopy")
     )
     if files or copies:
         raise Refused(
@@ -59,13 +74,18 @@ def require_empty(index: Index) -> None:
 
 def node_fault(index: Index, name: str, host: str, root: str) -> str:
     """Why a node of that name cannot be made on a host; "" when it can, or is there as it would be made."""
-    row = index.execute(
-        "SELECT h.name, n.root FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.name = ?",
+    there = index.fact(
+        _NodePlace,
+        "SELECT h.name AS host__name, n.root"
+        " FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.name = ?",
         (name,),
-    ).fetchone()
-    if row is None or tuple(row) == (host, root):
+    )
+    if there is None or there == (host, root):
         return ""
-    return f"the index has a node {name} already, on host {row[0]} with the root {row[1]}: alpenhorn node modify {name}"
+    return (
+        f"the index has a node {name} already, on host {there.host} with the root {there.root}:"
+        f" alpenhorn node modify {name}"
+    )
 
 
 class Filling:
@@ -79,13 +99,13 @@ class Filling:
         self._left_out: dict[tuple[str, str], list[Claim]] = {}
 
     def _greatest(self, table: str) -> int:
-        return int(self._index.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}").fetchone()[0])
+        return int(self._index.value(f"SELECT COALESCE(MAX(id), 0) FROM {table}"))
 
     def node(self, name: str, host: str, root: str, group: str) -> int:
         """The id of the active node, made with its host and group where these are not there.  Raises Refused."""
-        row = self._index.execute("SELECT id FROM storagenode WHERE name = ?", (name,)).fetchone()
-        if row is not None:
-            return int(row[0])
+        node_id = self._index.value("SELECT id FROM storagenode WHERE name = ?", (name,))
+        if node_id is not None:
+            return int(node_id)
         host_id = self._named("storagehost", host)
         group_id = self._named("storagegroup", group)
         values = {
@@ -102,8 +122,8 @@ class Filling:
         return create(self._index, "storagenode", values)
 
     def _named(self, table: str, name: str) -> int:
-        row = self._index.execute(f"SELECT id FROM {table} WHERE name = ?", (name,)).fetchone()
-        return int(row[0]) if row else create(self._index, table, {"name": name})
+        row_id = self._index.value(f"SELECT id FROM {table} WHERE name = ?", (name,))
+        return create(self._index, table, {"name": name}) if row_id is None else int(row_id)
 
     def known(self, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the (acquisition, file name) that are in the index by now, or were left out."""
@@ -114,7 +134,7 @@ class Filling:
         """Add a page of a node's files, each with a suspect copy."""
         pairs = [(one.acq, one.name) for one in listed]
         rows = self._files(set(pairs))
-        new: dict[tuple[str, str], tuple[int, int, str]] = {}
+        new: dict[tuple[str, str], _File] = {}
         copies: list[int] = []
         for pair, one in zip(pairs, listed, strict=True):
             claim = Claim(node, one.size_b, one.md5sum)
@@ -123,22 +143,20 @@ class Filling:
                 continue
             row = rows.get(pair) or new.get(pair)
             if row is None:
-                row = new[pair] = (self._next, one.size_b, one.md5sum)
+                row = new[pair] = _File(self._next, one.size_b, one.md5sum)
                 self._next += 1
-            elif row[1:] != (one.size_b, one.md5sum):
+            elif row.claim(node) != claim:
                 if pair in new:
-                    self._left_out[pair] = [Claim(node, *new.pop(pair)[1:]), claim]
+                    self._left_out[pair] = [new.pop(pair).claim(node), claim]
                 else:
                     self._left_out[pair] = [*self._claims(row), claim]
-                    self._drop(row[0])
-                copies = [file_id for file_id in copies if file_id != row[0]]
+                    self._drop(row.id)
+                copies = [file_id for file_id in copies if file_id != row.id]
                 continue
-            copies.append(row[0])
+            copies.append(row.id)
         self._insert(node_id, new, list(dict.fromkeys(copies)))
 
-    def _insert(
-        self, node_id: int, new: dict[tuple[str, str], tuple[int, int, str]], copies: Sequence[int]
-    ) -> None:
+    def _insert(self, node_id: int, new: dict[tuple[str, str], _File], copies: Sequence[int]) -> None:
         for acq in dict.fromkeys(acq for acq, _ in new):
             if acq not in self._acqs:
                 self._acqs[acq] = create(self._index, "archiveacq", {"name": acq})
@@ -154,29 +172,32 @@ class Filling:
             [(file_id, node_id, "M", "Y", True, self._now) for file_id in copies],
         )
 
-    def _files(self, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int, str]]:
+    def _files(self, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], _File]:
         """(id, length, MD5 sum) of those that are in the index."""
         by_acq: dict[str, list[str]] = {}
         for acq, name in pairs:
             if acq in self._acqs:
                 by_acq.setdefault(acq, []).append(name)
-        found: dict[tuple[str, str], tuple[int, int, str]] = {}
+        found: dict[tuple[str, str], _File] = {}
         for acq, names in by_acq.items():
             for some in chunks(names):
                 rows = self._index.execute(
                     f"SELECT name, id, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name IN ({marks(some)})",
                     (self._acqs[acq], *some),
                 )
-                found |= {(acq, row[0]): (row[1], row[2], row[3]) for row in rows.fetchall()}
+                found |= {
+                    (acq, name): _File(file_id, size_b, md5sum)
+                    for name, file_id, size_b, md5sum in rows.fetchall()
+                }
         return found
 
-    def _claims(self, row: tuple[int, int, str]) -> list[Claim]:
-        nodes = self._index.execute(
+    def _claims(self, row: _File) -> list[Claim]:
+        nodes = self._index.values(
             "SELECT n.name FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id WHERE c.file_id = ?"
             " ORDER BY c.id",
-            (row[0],),
+            (row.id,),
         )
-        return [Claim(node, row[1], row[2]) for (node,) in nodes.fetchall()]
+        return [row.claim(node) for node in nodes]
 
     def _drop(self, file_id: int) -> None:
         for table, column in (("archivefilecopy", "file_id"), ("archivefile", "id")):
@@ -184,7 +205,7 @@ class Filling:
 
     def filled(self) -> Filled:
         files, acqs, copies = (
-            int(self._index.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+            int(self._index.value(f"SELECT COUNT(*) FROM {table}"))
             for table in ("archivefile", "archiveacq", "archivefilecopy")
         )
         return Filled(

@@ -9,16 +9,16 @@ import peewee as pw
 from alpenhorn.edits.rows import refuse_taken
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.names import KINDS, Named
+from alpenhorn.scan.names import KINDS, NamedRow
 
 
-def rename(index: Index, kind: str, row: Named, name: str, now: datetime.datetime) -> None:
+def rename(index: Index, kind: str, row: NamedRow, name: str, now: datetime.datetime) -> None:
     """`kind`: host, group or node.  Of a node the name that it had is kept, by which its storage is marked.
 
     Raises Refused when another row has the new name, or this one was renamed meanwhile, NotFound when it is gone.
     """
     table, _ = KINDS[kind]
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> None:
         found = index.execute(f"SELECT name FROM {table} WHERE id = ?{lock}", (row.id,)).fetchone()

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, in_chunks, marks, update
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import SelectionPart
 from alpenhorn.listings.states import REQUEST_PENDING
-from alpenhorn.scan.sync_candidates import Part
 
 
-def create(index: Index, parts: Sequence[Part], node_id: int, group_id: int, now: datetime.datetime) -> int:
+def create(
+    index: Index, parts: Sequence[SelectionPart], node_id: int, group_id: int, now: datetime.datetime
+) -> int:
     """Request the files of a selection made by `new_requests`, and return how many it was."""
 
     def work() -> int:
@@ -36,7 +38,7 @@ def create_for(
     """Request files whatever is known of their source, but for those for which one into the group is pending;
     return how many were requested."""
     parts = [
-        Part(
+        SelectionPart(
             f"FROM archivefile f WHERE f.id IN ({some_marks}) AND NOT EXISTS"
             " (SELECT 1 FROM archivefilecopyrequest q WHERE q.file_id = f.id AND q.group_to_id = ?"
             " AND +q.completed = 0 AND +q.cancelled = 0)",
@@ -47,7 +49,7 @@ def create_for(
     return create(index, parts, node_id, group_id, now)
 
 
-def cancel_selection(index: Index, parts: Sequence[Part]) -> int:
+def cancel_selection(index: Index, parts: Sequence[SelectionPart]) -> int:
     """Cancel the requests of a selection made by `pending_requests`, and return how many it was."""
 
     state = "u.completed = 0 AND u.cancelled = 0"
@@ -98,10 +100,8 @@ def forget_attempts(index: Index, ids: Sequence[int] | None) -> int:
 def _require(index: Index, ids: Sequence[int]) -> None:
     known: set[int] = set()
     for some in chunks(ids):
-        rows = index.execute(
-            f"SELECT id FROM archivefilecopyrequest WHERE id IN ({marks(some)})", tuple(some)
-        )
-        known.update(row[0] for row in rows)
+        sql = f"SELECT id FROM archivefilecopyrequest WHERE id IN ({marks(some)})"
+        known.update(index.values(sql, tuple(some)))
     missing = [str(id_) for id_ in ids if id_ not in known]
     if missing:
         raise NotFound(

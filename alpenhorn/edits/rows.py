@@ -37,12 +37,12 @@ def create(index: Index, table: str, values: Values) -> int:
     columns = list(values)
     cursor = index.execute(index.insert_ignore(table, columns), tuple(values.values()))
     texts = {column: value for column, value in values.items() if isinstance(value, str)}
-    row = index.execute(
+    row_id, *there = index.execute(
         f"SELECT id, {', '.join(texts)} FROM {table} WHERE name = ?", (values["name"],)
     ).fetchone()
-    if cursor.rowcount != 1 and tuple(row[1:]) != tuple(texts.values()):
+    if cursor.rowcount != 1 and there != list(texts.values()):
         raise _taken(table, values["name"])
-    return int(row[0])
+    return int(row_id)
 
 
 def _taken(table: str, name: str) -> Refused:
@@ -63,7 +63,7 @@ def change(index: Index, table: str, row_id: int, values: Values, edits: Mapping
     columns = [*values, *edits]
     if not columns:
         return False
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     row = index.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?{lock}", (row_id,)).fetchone()
     if row is None:
         raise NotFound(f"the {KIND_OF[table]} was removed meanwhile; nothing was changed")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from alpenhorn.edits import clean as edit_clean
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.clean_candidates import Selection
-from alpenhorn.scan.rules import Action, Owed
+from alpenhorn.scan.copies_to_release import ReleaseSelection
+from alpenhorn.scan.rules import Action, MissedAction
+
+
+class _Node(NamedTuple):
+    name: str
+    group_id: int
 
 
 def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool) -> bool:
@@ -21,21 +27,21 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
     """
 
     def work() -> bool:
-        node = index.execute("SELECT name, group_id FROM storagenode WHERE id = ?", (node_id,)).fetchone()
-        group = index.execute("SELECT name FROM storagegroup WHERE id = ?", (group_id,)).fetchone()
+        node = index.fact(_Node, "SELECT name, group_id FROM storagenode WHERE id = ?", (node_id,))
+        group = index.value("SELECT name FROM storagegroup WHERE id = ?", (group_id,))
         if node is None or group is None:
             raise NotFound(f"the {'group' if node else 'node'} was removed meanwhile; nothing was changed")
-        if on and node[1] == group_id:
+        if on and node.group_id == group_id:
             raise Refused(
-                f"node {node[0]} is itself in group {group[0]}, and the rules ignore an edge from a node to its own"
+                f"node {node.name} is itself in group {group}, and the rules ignore an edge from a node to its own"
                 " group; nothing was changed; name another group"
             )
-        lock = "" if index.sqlite else " FOR UPDATE"
-        row = index.execute(
+        lock = index.dialect.for_update
+        before = index.value(
             f"SELECT {action} FROM storagetransferaction WHERE node_from_id = ? AND group_to_id = ?{lock}",
             (node_id, group_id),
-        ).fetchone()
-        if bool(row and row[0]) == on:
+        )
+        if bool(before) == on:
             return False
         flags = {flag: int(flag is action and on) for flag in Action}
         columns = ("node_from_id", "group_to_id", *flags)
@@ -48,7 +54,7 @@ def set_flag(index: Index, node_id: int, group_id: int, action: Action, on: bool
     return index.retry(work)
 
 
-def make_up(index: Index, owed: Sequence[Owed], now: datetime.datetime) -> dict[Action, int]:
+def make_up(index: Index, owed: Sequence[MissedAction], now: datetime.datetime) -> dict[Action, int]:
     """File the requests and release the copies that edges owe, each edge in a transaction; return how many."""
     done = dict.fromkeys(Action, 0)
     for one in owed:
@@ -57,6 +63,6 @@ def make_up(index: Index, owed: Sequence[Owed], now: datetime.datetime) -> dict[
             done[Action.AUTOSYNC] += created
         else:
             done[Action.AUTOCLEAN] += edit_clean.release(
-                index, one.parts, Selection(one.edge.node_id, at_once=True), now
+                index, one.parts, ReleaseSelection(one.edge.node_id, at_once=True), now
             )
     return done

@@ -24,7 +24,7 @@ _NAME = re.compile(r"alpenhorn-index-[0-9]{8}T[0-9]{6}Z\.(?:db|sql)")
 _STAMP = "alpenhorn-index-%Y%m%dT%H%M%SZ"
 
 
-class Backup(NamedTuple):
+class WrittenBackup(NamedTuple):
     """`at`: the moment that it shows, naive UTC of the index's server; `rows`: how many each table has in it;
     `removed`: older backups that were removed; `kept`: those that should have been, and why they could not."""
 
@@ -36,7 +36,7 @@ class Backup(NamedTuple):
     kept: tuple[str, ...]
 
 
-def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Backup:
+def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> WrittenBackup:
     """Write a backup of `tables` (SQLite: of everything) into a directory, and remove all but the newest `keep` there.
 
     Nothing else in the directory is touched, but for what a backup that was cut short has left.  Raises Refused, with
@@ -51,8 +51,8 @@ def write(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Ba
         ) from error
 
 
-def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int) -> Backup:
-    suffix = ".db" if index.sqlite else ".sql"
+def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int) -> WrittenBackup:
+    suffix = ".db" if index.dialect.in_a_file else ".sql"
     _clear(directory)
     at = index.now().replace(microsecond=0)
     target = directory / (at.strftime(_STAMP) + suffix)
@@ -63,7 +63,7 @@ def _write_alone(index: Index, directory: Path, tables: Sequence[str], keep: int
     _require_room(index, directory, tables)
     rows = _write(index, target, tables)
     removed, kept = _rotate(directory, target, keep)
-    return Backup(target, at, target.stat().st_size, rows, removed, kept)
+    return WrittenBackup(target, at, target.stat().st_size, rows, removed, kept)
 
 
 def _write(index: Index, target: Path, tables: Sequence[str]) -> dict[str, int]:
@@ -71,10 +71,10 @@ def _write(index: Index, target: Path, tables: Sequence[str]) -> dict[str, int]:
     there: dict[str, int] | None = None
 
     def verify(part: Path) -> None:
-        rows.update(_read_sqlite(part, there) if index.sqlite else _read_text(part))
+        rows.update(_read_sqlite(part, there) if index.dialect.in_a_file else _read_text(part))
 
     with dump.new_file(target, "the backup", "older backups are as they were", verify) as (part, file):
-        if index.sqlite:
+        if index.dialect.in_a_file:
             there = dump.copy_sqlite(index, part, count=True)
         else:
             # A session that was lost takes its snapshot with it: what a new one reads would be of another moment.

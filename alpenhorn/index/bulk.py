@@ -45,32 +45,13 @@ def update(
     """
 
     def work() -> int:
-        return sum(_update(index, table, settings, state, row, sql, values) for sql, values in selected)
+        statements = (
+            index.dialect.update_selected(table, settings, state, row, sql, values)
+            for sql, values in selected
+        )
+        return sum(int(index.execute(sql, values).rowcount) for sql, values in statements)
 
     return index.retry(work)
-
-
-def _update(
-    index: Index,
-    table: str,
-    settings: Mapping[str, Any],
-    state: str,
-    row: str,
-    selected: str,
-    values: tuple[Any, ...],
-) -> int:
-    if index.sqlite:
-        columns = ", ".join(f"{column} = ?" for column in settings)
-        sql = f"UPDATE {table} AS u SET {columns} WHERE {state} AND u.id IN (SELECT {row} {selected})"
-        return int(index.execute(sql, (*settings.values(), *values)).rowcount)
-    # STRAIGHT_JOIN has the rows looked up one by one: left to choose, MariaDB would go through the whole table, and
-    # wait for rows that others have locked.  DISTINCT has them found before the first is changed.
-    columns = ", ".join(f"u.{column} = ?" for column in settings)
-    sql = (
-        f"UPDATE (SELECT DISTINCT {row} AS id {selected}) s STRAIGHT_JOIN {table} u ON u.id = s.id"
-        f" SET {columns} WHERE {state}"
-    )
-    return int(index.execute(sql, (*values, *settings.values())).rowcount)
 
 
 class Interrupter:
@@ -82,12 +63,12 @@ class Interrupter:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._connection = index.db.connection()
-        self._session = 0 if index.sqlite else self._connection.thread_id()
+        self._session = 0 if index.dialect.in_a_file else self._connection.thread_id()
 
     def __call__(self) -> None:
         """Does nothing where there is no statement, or it cannot be ended: then it goes on to its end."""
         with suppress(Exception):
-            if self._index.sqlite:
+            if self._index.dialect.in_a_file:
                 self._connection.interrupt()
             # Not one that was lost meanwhile: after a restart of the server its number may be somebody else's.
             elif self._connection.open:

@@ -11,7 +11,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.current import require_current
 from alpenhorn.index.migrations.ddl import IndexOn, binary_collation
 from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, absent, declared_indexes
-from alpenhorn.index.tables import Table
+from alpenhorn.index.tables import TableModel
 from alpenhorn.index.versions import VERSIONS
 from alpenhorn.reasons import Code, Reason, code_in_json
 
@@ -116,7 +116,14 @@ def structure(index: Index) -> list[Finding]:
     return findings or [Finding(Level.PASS, "tables, columns and indexes are all there")]
 
 
-def unserved(index: Index, table: type[Table]) -> list[IndexOn]:
+class _TextColumn(NamedTuple):
+    table_name: str
+    column_name: str
+    character_set: str
+    collation: str
+
+
+def unserved(index: Index, table: type[TableModel]) -> list[IndexOn]:
     """Return the indexes of a table's model whose job no index of the table does, by whatever name."""
     present = index.db.get_indexes(table._meta.table_name)
     unique = {tuple(found.columns) for found in present if found.unique}
@@ -128,24 +135,28 @@ def unserved(index: Index, table: type[Table]) -> list[IndexOn]:
 
 def collation(index: Index) -> list[Finding]:
     """Names that the database takes for the same though they differ, or cannot hold."""
-    if index.sqlite:
+    if index.dialect.compares_bytes:
         return [Finding(Level.PASS, "names are compared byte for byte")]
-    rows = index.execute(
-        "SELECT table_name, column_name, character_set_name, collation_name "
-        "FROM information_schema.columns WHERE table_schema = DATABASE() AND collation_name IS NOT NULL "
-        "ORDER BY table_name, column_name"
-    ).fetchall()
-    names = [row for row in rows if (row[0], row[1]) in NAMES]
+    columns = index.facts(
+        _TextColumn,
+        "SELECT table_name AS table_name, column_name AS column_name, character_set_name AS character_set,"
+        " collation_name AS collation FROM information_schema.columns"
+        " WHERE table_schema = DATABASE() AND collation_name IS NOT NULL "
+        "ORDER BY table_name, column_name",
+    )
+    names = [one for one in columns if (one.table_name, one.column_name) in NAMES]
     # These are converted by an upgrade, to a collation that compares bytes.
-    narrow = [row for row in names if row[2] != "utf8mb4"]
-    names = [row for row in names if row not in narrow]
-    folding = [row for row in names if not row[3].endswith("_bin")]
+    narrow = [one for one in names if one.character_set != "utf8mb4"]
+    names = [one for one in names if one not in narrow]
+    folding = [one for one in names if not one.collation.endswith("_bin")]
     padding = [
-        row for row in names if row[3].endswith("_bin") and not row[3].endswith(("nopad_bin", "0900_bin"))
+        one
+        for one in names
+        if one.collation.endswith("_bin") and not one.collation.endswith(("nopad_bin", "0900_bin"))
     ]
     findings = []
     if folding:
-        tables = sorted({row[0] for row in folding})
+        tables = sorted({one.table_name for one in folding})
         findings.append(
             Finding(
                 Level.WARN,
@@ -198,7 +209,7 @@ def orphans(index: Index) -> list[Finding]:
 
 def clock(index: Index) -> Finding:
     """The difference between the server's clock and ours, which claims of other hosts are measured by."""
-    if index.sqlite:
+    if index.dialect.in_a_file:
         return Finding(Level.PASS, "the index uses the clock of this host")
     before = datetime.datetime.now(datetime.UTC)
     server = index.now().replace(tzinfo=datetime.UTC)
@@ -214,5 +225,5 @@ def clock(index: Index) -> Finding:
     )
 
 
-def _columns_of(rows: list[tuple[str, str, str, str]]) -> str:
-    return ", ".join(f"{table}.{column} ({collation})" for table, column, _, collation in rows)
+def _columns_of(columns: list[_TextColumn]) -> str:
+    return ", ".join(f"{one.table_name}.{one.column_name} ({one.collation})" for one in columns)

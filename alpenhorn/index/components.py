@@ -13,14 +13,14 @@ import peewee as pw
 
 from alpenhorn.index import current, schema
 from alpenhorn.index.connection import Index
-from alpenhorn.index.tables import ALPENHORN_TABLES, Table
+from alpenhorn.index.tables import ALPENHORN_TABLES, TableModel
 from alpenhorn.index.versions import VERSIONS
 
 OURS = "sync_"  # what our own tables begin with
 NAME_LENGTH = 256
 
 
-class PackageTable(Table):
+class PackageTable(TableModel):
     """What the models of packages are subclasses of.  Give each a `table_name` that begins with the package's name."""
 
     class Meta:

@@ -8,9 +8,7 @@ One process owns an `Index`; a connection never crosses a fork.  Whatever goes w
 from __future__ import annotations
 
 import datetime
-import functools
 import os
-import re
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,14 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import peewee as pw
-
 from alpenhorn.config import Database
 from alpenhorn.errors import IndexUnusable
+from alpenhorn.index import facts
+from alpenhorn.index.dialect import Dialect
 from alpenhorn.index.engines import IndexInterrupted, database, database_for
 from alpenhorn.reasons import Reason
 
 T = TypeVar("T")
+Fact = TypeVar("Fact")
 
 PATIENCE = 60.0
 # Seconds for a statement that reads or writes a few rows, while other work waits for this process.
@@ -34,9 +33,6 @@ QUICK_ANSWER = 10.0
 STOP_PATIENCE = 5.0
 # Seconds between two looks at whether the run is to stop, while a lost index is waited for.
 LOOK_EVERY = 0.2
-
-# What may stand in SQL text and holds or is a mark: a quoted string, a mark, a per cent sign.
-_MARKS = re.compile(r"'(?:[^'\\]|''|\\.)*'|\?|%")
 
 
 class Index:
@@ -87,12 +83,13 @@ class Index:
     @stopping.setter
     def stopping(self, asked: Callable[[], bool]) -> None:
         self._stopping = asked
-        if not self.sqlite:
-            self.db.hurry = asked
+        self.db.hurry = asked
 
     @property
-    def sqlite(self) -> bool:
-        return isinstance(self.db, pw.SqliteDatabase)
+    def dialect(self) -> Dialect:
+        """The SQL that the engine has in its own way."""
+        dialect: Dialect = self.db.dialect
+        return dialect
 
     @property
     def galera(self) -> bool:
@@ -100,8 +97,10 @@ class Index:
         for each session."""
         if self._galera is None:
             # Not @@wsrep_on, which MySQL does not know.
-            row = None if self.sqlite else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchone()
-            self._galera = row is not None and row[1] == "ON"
+            asked = (
+                [] if self.dialect.in_a_file else self.execute("SHOW VARIABLES LIKE 'wsrep_on'").fetchall()
+            )
+            self._galera = any(value == "ON" for _, value in asked)
         return self._galera
 
     @property
@@ -112,12 +111,9 @@ class Index:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing.  Within another one: a savepoint.
-
-        On SQLite it takes the write lock at once: one that reads first and writes later fails as soon as
-        another writer came in between, whatever the time-out.
-        """
-        with self.db.atomic("IMMEDIATE") if self.sqlite else self.db.atomic():
+        """All or nothing.  Within another one: a savepoint.  On SQLite it takes the write lock at once."""
+        begin = self.dialect.begin
+        with self.db.atomic() if begin is None else self.db.atomic(begin):
             yield
 
     def retry(self, work: Callable[[], T]) -> T:
@@ -158,8 +154,6 @@ class Index:
     def answer_within(self, seconds: float | None) -> float | None:
         """Let a server's answer to one statement take that long, and return how long it could take before; None: as
         long as it takes, for what works through whole tables."""
-        if self.sqlite:
-            return None
         before: float | None = self.db.answer_within
         self.db.answer_within = seconds
         return before
@@ -176,7 +170,7 @@ class Index:
                 return found
             except (KeyboardInterrupt, SystemExit):
                 # Asked to end at once: what follows must not wait for a server that stands still once more.
-                if not self.sqlite and self.db.stalled:
+                if self.db.stalled:
                     self._abandoned = IndexUnusable(f"the index {self.url} did not answer")
                 raise
             except IndexInterrupted as error:
@@ -216,7 +210,7 @@ class Index:
         A SELECT outside a transaction is asked again, as by `retry`, when its session was lost; it may have
         been idle for hours.
         """
-        marked = self._marked(sql)
+        marked = self.dialect.statement(sql)
 
         def attempt() -> Any:
             return self.db.execute_sql(marked, tuple(params))
@@ -225,27 +219,51 @@ class Index:
             return self._persist(attempt)
         return attempt()
 
+    def facts(
+        self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
+    ) -> list[Fact]:
+        """Run a SELECT and return its rows as NamedTuples, by the names of the columns; see `alpenhorn.index.facts`.
+
+        `convert`: how the values of some fields are changed.
+        """
+        return facts.every(self.execute(sql, params), fact, convert)
+
+    def fact(
+        self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
+    ) -> Fact | None:
+        """As `facts`, of the first row; None when there is none."""
+        return facts.first(self.execute(sql, params), fact, convert)
+
+    def stream(
+        self, fact: type[Fact], sql: str, params: Sequence[Any] = (), /, **convert: Callable[[Any], Any]
+    ) -> Iterator[Fact]:
+        """As `facts`, of a result with millions of rows: each as it comes."""
+        return facts.stream(self.execute(sql, params), fact, convert)
+
+    def values(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run a SELECT of one column and return its values."""
+        return [value for (value,) in self.execute(sql, params).fetchall()]
+
+    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Run a SELECT of one column and return the value of the first row; None when there is none."""
+        row = self.execute(sql, params).fetchone()
+        if row is None:
+            return None
+        (value,) = row
+        return value
+
     def executemany(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run one statement for each row.
 
         INSERT … VALUES goes to MariaDB in packets of up to 64 KiB; anything else is a round trip a row.
         """
         if rows:
-            self.db.executemany_sql(self._marked(sql), rows)
-
-    def _marked(self, sql: str) -> str:
-        # SQLite's SUM fails on lengths near 2^63, of which one row is enough; its TOTAL adds up anything.
-        return sql.replace("SUM(", "TOTAL(") if self.sqlite else _percent_marks(sql)
+            self.db.executemany_sql(self.dialect.statement(sql), rows)
 
     def insert_ignore(self, table: str, columns: Sequence[str]) -> str:
-        """Return an INSERT with a ? a column that leaves a row alone which is there already.
-
-        Not INSERT IGNORE, which on MariaDB would also cut off names that are too long.
-        """
-        insert = _insert(table, columns)
-        if self.sqlite:
-            return f"{insert} ON CONFLICT DO NOTHING"
-        return f"{insert} ON DUPLICATE KEY UPDATE {columns[0]} = {columns[0]}"
+        """Return an INSERT with a ? a column that leaves a row alone which is there already."""
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        return f"{insert} {self.dialect.otherwise_nothing(columns[0])}"
 
     def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
         """Return an INSERT with a ? a column that, where a row with this unique `key` is there already,
@@ -257,19 +275,16 @@ class Index:
     ) -> str:
         """As `upsert`, of `rows`: VALUES, or a SELECT that ends in a WHERE."""
         insert = f"INSERT INTO {table} ({', '.join(columns)}) {rows}"
-        if self.sqlite:
-            settings = ", ".join(f"{column} = excluded.{column}" for column in update)
-            return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {settings}"
-        settings = ", ".join(f"{column} = VALUES({column})" for column in update)
-        return f"{insert} ON DUPLICATE KEY UPDATE {settings}"
+        return f"{insert} {self.dialect.on_conflict(key, update)}"
 
     def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
         """Those of some names that have a character which the tables of the index cannot hold."""
-        return frozenset() if self.sqlite else self.db.cannot_hold(texts)
+        found: frozenset[str] = self.db.cannot_hold(texts)
+        return found
 
     def now(self) -> datetime.datetime:
         """Return the naive UTC time of the index's server (SQLite: of this machine)."""
-        if self.sqlite:
+        if self.dialect.in_a_file:
             return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         (now,) = self.execute("SELECT UTC_TIMESTAMP(6)").fetchone()
         assert isinstance(now, datetime.datetime)
@@ -297,18 +312,3 @@ def _before_fork() -> None:
 
 
 os.register_at_fork(before=_before_fork)
-
-
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-
-
-@functools.lru_cache(maxsize=256)
-def _percent_marks(sql: str) -> str:
-    """Write the marks of `sql` as MySQLdb wants them: ? as %s outside of strings, % doubled everywhere."""
-
-    def mark(match: re.Match[str]) -> str:
-        text = match.group()
-        return "%s" if text == "?" else text.replace("%", "%%")
-
-    return _MARKS.sub(mark, sql)

@@ -15,13 +15,13 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.versions import OLD_COLUMNS, OURS, VERSIONS
 
 if TYPE_CHECKING:
-    from alpenhorn.index.shapes import Found
+    from alpenhorn.index.shapes import FoundTables
 
 # One query that fails where a table is missing, or a column of those that changed between releases, and whose own
 # columns tell the older ones.
 _SHAPE = (
     "SELECT n.*, n.group_id, n.io_class, n.io_config, n.max_total_gb, n.avail_gb_last_checked, n.archive, "
-    "h.address AS host_address, g.io_config AS group_io_config FROM storagenode n "
+    "h.address AS host__address, g.io_config AS group__io_config FROM storagenode n "
     "LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN storagegroup g ON g.id = n.group_id "
     + " ".join(f"LEFT JOIN {table} ON 1 = 0" for table in OURS)
     + " LIMIT 0"
@@ -68,13 +68,13 @@ def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:
             raise _uninitialised(index, f"has no tables of the component {component} yet")
 
 
-def _described(index: Index) -> Found:
+def _described(index: Index) -> FoundTables:
     from alpenhorn.index.shapes import describe  # 1 ms, and the indexes of most runs are today's
 
     return describe(index)
 
 
-def refuse_other_shapes(index: Index, found: Found) -> None:
+def refuse_other_shapes(index: Index, found: FoundTables) -> None:
     """Raise IndexUnusable when the index has the tables of an older release."""
     from alpenhorn.index.shapes import complaint  # as above
 

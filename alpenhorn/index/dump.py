@@ -53,7 +53,7 @@ _LITERALS = {
 def default_target(index: Index, when: datetime) -> Path:
     """A file that is not there yet: beside that of SQLite, or in the working directory."""
     stamp = when.strftime("%Y%m%dT%H%M%SZ")
-    if index.sqlite:
+    if index.dialect.in_a_file:
         path = index.db.path.absolute()
         directory, name, suffix = path.parent, f"{path.name}.{stamp}", ""
     else:
@@ -68,7 +68,7 @@ def default_target(index: Index, when: datetime) -> Path:
 
 def way_back(index: Index, target: Path) -> str:
     """The command that puts the index back as the dump has it."""
-    if index.sqlite:
+    if index.dialect.in_a_file:
         path = shlex.quote(str(index.db.path.absolute()))
         return f"rm -f {path}-wal {path}-shm && cp {shlex.quote(str(target))} {path}"
     return f"mariadb {shlex.quote(index.db.database)} < {shlex.quote(str(target))}"
@@ -84,7 +84,7 @@ def write(index: Index, target: Path, tables: Sequence[str]) -> None:
     refuse_taken(target)
     require_room(index, target, tables)
     with new_file(target, "the dump", "name another with --dump; nothing was changed") as (part, file):
-        if index.sqlite:
+        if index.dialect.in_a_file:
             copy_sqlite(index, part)
         else:
             write_text(index, file, tables)
@@ -134,7 +134,7 @@ def refuse_taken(target: Path) -> None:
 def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
     """Raise Refused unless there is room for the dump and, on SQLite, for what the upgrade adds."""
     needed = [(target.absolute().parent, size_b(index, tables))]
-    if index.sqlite:
+    if index.dialect.in_a_file:
         # New indexes are written twice: into the write-ahead log and into the file.
         needed.append((index.db.path.absolute().parent, size_b(index, tables)))
     wanted: dict[int, int] = {}
@@ -160,7 +160,7 @@ def part_of(target: Path) -> Path:
 
 def size_b(index: Index, tables: Collection[str]) -> int:
     """Bytes that a dump takes at most, about."""
-    if index.sqlite:
+    if index.dialect.in_a_file:
         return int(index.db.pragma("page_count")) * int(index.db.pragma("page_size"))
     marks = ", ".join("?" * len(tables))
     (size,) = index.execute(

@@ -21,7 +21,7 @@ _VARIABLES = (
 
 def durability(index: Index) -> list[Finding]:
     """What is found of the server; two queries."""
-    if index.sqlite:
+    if index.dialect.in_a_file:
         return []
     wanted = tuple(table._meta.table_name for tables in COMPONENTS.values() for table in tables)
     engines = index.execute(

@@ -4,7 +4,7 @@ into words for the user."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import peewee as pw
 from alpenhorn import address
 from alpenhorn.config import Database
 from alpenhorn.errors import AlpenhornError, IndexUnusable, Refused
+from alpenhorn.index.dialect import SQLITE, Dialect
 from alpenhorn.outside import encodable, text
 from alpenhorn.reasons import Reason
 
@@ -44,6 +45,15 @@ class Explained:
     made."""
 
     where: str
+    dialect: Dialect
+    # What only a session with a server heeds; see `alpenhorn.index.mariadb.MariaDB`.
+    answer_within: float | None = None
+    hurry: Callable[[], bool]
+    stalled = False
+
+    def cannot_hold(self, texts: Iterable[str]) -> frozenset[str]:
+        """Return the texts with a character which the tables cannot hold."""
+        return frozenset()
 
     def explain(self, error: Exception) -> AlpenhornError | None:
         raise NotImplementedError
@@ -103,6 +113,8 @@ class _Sqlite(Explained, pw.SqliteDatabase):
     Foreign keys are not enforced: the alpenhorn daemon does not enforce them either, and an index that it
     left with dangling rows must stay editable.
     """
+
+    dialect = SQLITE
 
     def __init__(self, path: Path, create: bool) -> None:
         self.path = path

@@ -14,6 +14,7 @@ from alpenhorn.address import Server
 from alpenhorn.config import Database
 from alpenhorn.errors import AlpenhornError, IndexUnusable
 from alpenhorn.index import charset
+from alpenhorn.index.dialect import MARIADB
 from alpenhorn.index.engines import Explained, IndexInterrupted
 
 CONNECT_TIMEOUT = 10
@@ -46,6 +47,8 @@ class MariaDB(Explained, pw.MySQLDatabase):
     `stalled`: the last statement that was given up had waited for its answer for longer than one that is merely slow.
     """
 
+    dialect = MARIADB
+
     def __init__(self, server: Server, shown: str, wanted: Database) -> None:
         self.where = f"the index {shown}"
         self.answer_within: float | None = ANSWER_WITHIN
@@ -69,14 +72,14 @@ class MariaDB(Explained, pw.MySQLDatabase):
         try:
             import MySQLdb  # an extra, and of no use with SQLite
 
-            from alpenhorn.index.session import Session
+            from alpenhorn.index.session import MariaDBSession
         except ImportError as error:
             raise IndexUnusable(
                 f"{self.where} needs the Python package mysqlclient ({error}): "
                 "run `pip install 'alpenhorn[mysql]'`"
             ) from error
         try:
-            connection = Session(self, database=self.database, autocommit=True, **self.connect_params)
+            connection = MariaDBSession(self, database=self.database, autocommit=True, **self.connect_params)
             try:
                 # Our own, whatever the server's settings are: a name that is too long must be refused and
                 # not cut off, and a lock that another session keeps must not hold this one for a day.

@@ -71,7 +71,7 @@ _FITTING: dict[str, tuple[type, ...]] = {
 }
 # An expression that gives values of its first column.
 _FIRST = re.compile(r"(?:COALESCE|MIN|MAX)\((?:\w+\.)?(\w+)")
-_SUM = "TOTAL("
+_SUM, _SUM_AS = "TOTAL(", "__sum"
 _LARGEST = 2**63 - 1
 
 
@@ -142,7 +142,7 @@ class _Door:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = [_column(name) for name in columns]
-        self.sums = [name.startswith(_SUM) for name in columns]
+        self.sums = [name.startswith(_SUM) or name.endswith(_SUM_AS) for name in columns]
         self.known: set[tuple[type, ...]] = set()
 
     def mend(self, connection: Connection, row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -178,8 +178,9 @@ def _fits(column: str, cell: object) -> bool:
 
 
 def _column(name: str) -> str:
+    """The column that values come from: of `field__column` as `alpenhorn.index.facts` has it the second."""
     first = _FIRST.match(name)
-    return first[1] if first else name
+    return first[1] if first else name.rpartition("__")[2]
 
 
 def _whole(total: float) -> int:

@@ -15,11 +15,11 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.current import refuse_other_shapes, refuse_other_versions
 from alpenhorn.index.migrations import ddl, steps
 from alpenhorn.index.migrations.ddl import IndexOn
-from alpenhorn.index.shapes import Found, describe
-from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, Table
+from alpenhorn.index.shapes import FoundTables, describe
+from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, TableModel
 from alpenhorn.index.versions import VERSIONS
 
-COMPONENTS: dict[str, tuple[type[Table], ...]] = {"alpenhorn": ALPENHORN_TABLES, "sync": SYNC_TABLES}
+COMPONENTS: dict[str, tuple[type[TableModel], ...]] = {"alpenhorn": ALPENHORN_TABLES, "sync": SYNC_TABLES}
 
 # How long a second `db init` waits for the first, in seconds.
 CREATION_TIMEOUT = 60
@@ -61,7 +61,7 @@ def create(index: Index, only: str | None = None) -> list[str]:
     return added
 
 
-def _add_alpenhorn(index: Index, found: Found, unfinished: bool) -> list[str]:
+def _add_alpenhorn(index: Index, found: FoundTables, unfinished: bool) -> list[str]:
     added = []
     for table in ALPENHORN_TABLES:
         if table._meta.table_name not in found.tables:
@@ -82,7 +82,7 @@ def _add_ours(index: Index) -> list[str]:
     return [part.added for part in parts]
 
 
-def create_table(index: Index, table: type[Table]) -> None:
+def create_table(index: Index, table: type[TableModel]) -> None:
     """Create a table and its indexes."""
     sql, params = table._schema._create_table(safe=True).query()  # type: ignore[attr-defined]
     index.db.execute_sql(sql + ddl.table_options(index), params)
@@ -97,7 +97,7 @@ def record_version(index: Index, component: str, version: int) -> None:
         index.execute("INSERT INTO dataindexversion (component, version) VALUES (?, ?)", (component, version))
 
 
-def declared_indexes(table: type[Table]) -> list[IndexOn]:
+def declared_indexes(table: type[TableModel]) -> list[IndexOn]:
     """Return the indexes of a table's model, but for its primary key."""
     return [
         IndexOn(
@@ -127,7 +127,7 @@ def _names(component: str) -> list[str]:
 def alone(index: Index) -> Iterator[None]:
     """Keep a second creation or upgrade waiting: by the write lock on SQLite, by a named lock on MariaDB, where every
     CREATE commits."""
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         with index.transaction():
             yield
         return

@@ -36,7 +36,7 @@ TAKEN = 16 * 1024
 T = TypeVar("T")
 
 
-class Session(Connection):
+class MariaDBSession(Connection):
     """`owner` says how long an answer is waited for, and whether there is a hurry."""
 
     def __init__(self, owner: MariaDB, **parameters: Any) -> None:

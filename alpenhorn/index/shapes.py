@@ -11,11 +11,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.tables import ALPENHORN_TABLES, Table
+from alpenhorn.index.tables import ALPENHORN_TABLES, TableModel
 from alpenhorn.index.versions import OLD_COLUMNS
 
 NEW_COLUMNS = ("host_id", "archive")
-MODELS: dict[str, type[Table]] = {table._meta.table_name: table for table in ALPENHORN_TABLES}
+MODELS: dict[str, type[TableModel]] = {table._meta.table_name: table for table in ALPENHORN_TABLES}
 
 
 class Shape(StrEnum):
@@ -30,7 +30,7 @@ class Shape(StrEnum):
 UPGRADABLE = (Shape.RC1, Shape.RC2, Shape.HALF)
 
 
-class Found(NamedTuple):
+class FoundTables(NamedTuple):
     """`tables`: all tables; `columns`: of the alpenhorn tables, name to whether a row must bring a value;
     `versions`: component to version, None without the table."""
 
@@ -53,7 +53,7 @@ class Found(NamedTuple):
         ]
 
 
-def describe(index: Index) -> Found:
+def describe(index: Index) -> FoundTables:
     """Look at the tables and columns."""
     tables = frozenset(index.db.get_tables())
     columns = {
@@ -67,10 +67,10 @@ def describe(index: Index) -> Found:
     versions = None
     if "dataindexversion" in tables:
         versions = dict(index.execute("SELECT component, version FROM dataindexversion").fetchall())
-    return Found(tables, columns, versions)
+    return FoundTables(tables, columns, versions)
 
 
-def shape_of(found: Found) -> tuple[Shape, str]:
+def shape_of(found: FoundTables) -> tuple[Shape, str]:
     """Return the shape and, in words that follow "the index", by what it was recognised."""
     if not found.columns:
         return Shape.EMPTY, "has no tables yet"
@@ -104,7 +104,7 @@ def shape_of(found: Found) -> tuple[Shape, str]:
     return Shape.RC2, f"{recognised} and no table storagehost"
 
 
-def complaint(found: Found, url: str) -> str:
+def complaint(found: FoundTables, url: str) -> str:
     """Why the index cannot be used by anything but `db upgrade`, and what to do; empty when it can."""
     shape, why = shape_of(found)
     if shape in (Shape.RC1, Shape.RC2):

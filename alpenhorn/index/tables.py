@@ -46,7 +46,7 @@ def _backend() -> Any:
     return database.obj
 
 
-class Table(pw.Model):
+class TableModel(pw.Model):
     class Meta:
         database = database
         legacy_table_names = True
@@ -55,26 +55,26 @@ class Table(pw.Model):
 # --- the alpenhorn index -------------------------------------------------------------------------------
 
 
-class DataIndexVersion(Table):
+class DataIndexVersion(TableModel):
     component = pw.CharField(max_length=256, unique=True)
     version = pw.IntegerField()
 
 
-class StorageHost(Table):
+class StorageHost(TableModel):
     name = pw.CharField(max_length=64, unique=True)
     username = pw.CharField(max_length=64, null=True)
     address = pw.CharField(max_length=255, null=True)
     notes = pw.TextField(null=True)
 
 
-class StorageGroup(Table):
+class StorageGroup(TableModel):
     name = pw.CharField(max_length=64, unique=True)
     io_class = pw.CharField(max_length=255, null=True)
     notes = pw.TextField(null=True)
     io_config = pw.TextField(null=True)
 
 
-class StorageNode(Table):
+class StorageNode(TableModel):
     name = pw.CharField(max_length=64, unique=True)
     root = pw.CharField(max_length=255, null=True)
     host = pw.ForeignKeyField(StorageHost, backref="nodes", null=True)
@@ -92,12 +92,12 @@ class StorageNode(Table):
     io_config = pw.TextField(null=True)
 
 
-class ArchiveAcq(Table):
+class ArchiveAcq(TableModel):
     name = pw.CharField(max_length=64, unique=True)
     comment = pw.TextField(null=True)
 
 
-class ArchiveFile(Table):
+class ArchiveFile(TableModel):
     acq = pw.ForeignKeyField(ArchiveAcq, backref="files")
     name = pw.CharField(max_length=255)
     size_b = pw.BigIntegerField(null=True)
@@ -108,7 +108,7 @@ class ArchiveFile(Table):
         indexes = ((("acq", "name"), True),)
 
 
-class ArchiveFileCopy(Table):
+class ArchiveFileCopy(TableModel):
     file = pw.ForeignKeyField(ArchiveFile, backref="copies")
     node = pw.ForeignKeyField(StorageNode, backref="copies")
     has_file = EnumField(("N", "Y", "M", "X"), default=HasFile.NO)
@@ -121,7 +121,7 @@ class ArchiveFileCopy(Table):
         indexes = ((("file", "node"), True),)
 
 
-class ArchiveFileCopyRequest(Table):
+class ArchiveFileCopyRequest(TableModel):
     file = pw.ForeignKeyField(ArchiveFile, backref="requests")
     group_to = pw.ForeignKeyField(StorageGroup, backref="requests_to")
     node_from = pw.ForeignKeyField(StorageNode, backref="requests_from")
@@ -135,7 +135,7 @@ class ArchiveFileCopyRequest(Table):
         indexes = ((("file", "group_to", "node_from"), False),)
 
 
-class ArchiveFileImportRequest(Table):
+class ArchiveFileImportRequest(TableModel):
     node = pw.ForeignKeyField(StorageNode, backref="import_requests")
     path = pw.CharField(max_length=1024)
     recurse = pw.BooleanField(default=False)
@@ -144,7 +144,7 @@ class ArchiveFileImportRequest(Table):
     timestamp = pw.DateTimeField(null=True)
 
 
-class StorageTransferAction(Table):
+class StorageTransferAction(TableModel):
     node_from = pw.ForeignKeyField(StorageNode, backref="actions")
     group_to = pw.ForeignKeyField(StorageGroup, backref="actions")
     autosync = pw.BooleanField(default=False)
@@ -159,7 +159,7 @@ class StorageTransferAction(Table):
 # of the alpenhorn index, and a dangling one does no harm.
 
 
-class SyncTable(Table):
+class SyncTable(TableModel):
     class Meta:
         legacy_table_names = False  # sync_run, and names of indexes that begin with that
 
@@ -396,7 +396,7 @@ class SyncEvent(SyncTable):
         indexes = ((("file_id", "node_id"), False), (("node_id", "at"), False), (("run_id",), False))
 
 
-ALPENHORN_TABLES: tuple[type[Table], ...] = (
+ALPENHORN_TABLES: tuple[type[TableModel], ...] = (
     DataIndexVersion,
     StorageHost,
     StorageGroup,
@@ -408,7 +408,7 @@ ALPENHORN_TABLES: tuple[type[Table], ...] = (
     ArchiveFileImportRequest,
     StorageTransferAction,
 )
-SYNC_TABLES: tuple[type[Table], ...] = (
+SYNC_TABLES: tuple[type[TableModel], ...] = (
     SyncRun,
     SyncClaim,
     SyncAttempt,

@@ -27,26 +27,26 @@ from alpenhorn.index.schema import alone, create_table, declared_indexes, record
 from alpenhorn.index.shapes import (
     MODELS,
     UPGRADABLE,
-    Found,
+    FoundTables,
     Shape,
     complaint,
     describe,
     shape_of,
 )
 from alpenhorn.index.upgrade_plan import (
-    AddColumn,
+    AddDaemonColumn,
     AddHosts,
     ConvertTable,
-    CreateTable,
+    CreateDaemonTable,
     DropIndex,
     DropOldColumns,
-    Facts,
     FillNodes,
     Host,
     OldNode,
-    Plan,
     RecordVersion,
     Step,
+    UpgradeFacts,
+    UpgradePlan,
     plan,
 )
 from alpenhorn.index.versions import OLD_COLUMNS, OURS, VERSIONS
@@ -59,7 +59,9 @@ _CONVERTED = (
 DROP_COLUMN = (3, 35, 0)  # the first SQLite that has it
 
 
-def prepare(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> tuple[Shape, str, Plan | None]:
+def prepare(
+    index: Index, migrations: Sequence[Migration] = MIGRATIONS
+) -> tuple[Shape, str, UpgradePlan | None]:
     """Look, and say what would be done: the index's shape, by what it was recognised, and the plan, None when there is
     nothing to upgrade.
 
@@ -79,20 +81,20 @@ def prepare(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> tuple
             why = other_version("sync", versions["sync"], needed["sync"])
             parts = missing(index, migrations)
             steps = (*parts, RecordVersion("sync", needed["sync"]), *narrow)
-            return shape, why, Plan(steps, _trigger_notes(index), tuple(problems(parts)))
+            return shape, why, UpgradePlan(steps, _trigger_notes(index), tuple(problems(parts)))
         if narrow:
             sets = ", ".join(sorted({step.sets for step in narrow}))
             why = f"has tables whose character set ({sets}) lacks characters that names of files have"
-            return shape, why, Plan(narrow, (_CONVERTED, *_trigger_notes(index)), ())
+            return shape, why, UpgradePlan(narrow, (_CONVERTED, *_trigger_notes(index)), ())
         return shape, why, None
     raise IndexUnusable(
         complaint(found, index.url) or f"the index {index.url} has no tables yet: run `alpenhorn db init`"
     )
 
 
-def _narrow(index: Index, found: Found) -> tuple[ConvertTable, ...]:
+def _narrow(index: Index, found: FoundTables) -> tuple[ConvertTable, ...]:
     """The conversions of the tables that cannot hold all characters, in one statement each."""
-    if index.sqlite:
+    if index.dialect.compares_bytes:
         return ()
     tables = charset.narrow_tables(index.db, (name for name in TABLES if name in found.tables))
     collation = ddl.binary_collation(index) if tables else ""
@@ -100,7 +102,7 @@ def _narrow(index: Index, found: Found) -> tuple[ConvertTable, ...]:
 
 
 def _trigger_notes(index: Index) -> tuple[str, ...]:
-    if index.sqlite:
+    if index.dialect.in_a_file:  # its dump is the whole file
         return ()
     return tuple(
         f"the dump does not contain the trigger {name} of the table {table}"
@@ -110,7 +112,7 @@ def _trigger_notes(index: Index) -> tuple[str, ...]:
 
 
 def upgrade(
-    index: Index, planned: Plan, target: Path, migrations: Sequence[Migration] = MIGRATIONS
+    index: Index, planned: UpgradePlan, target: Path, migrations: Sequence[Migration] = MIGRATIONS
 ) -> Iterator[Step | None]:
     """Write the dump to `target` and yield None, then take the steps, and yield each when it is done.
 
@@ -121,7 +123,7 @@ def upgrade(
     if planned.problems:
         raise Refused("\n".join(planned.problems))
     drops = any(isinstance(step, DropOldColumns) for step in planned.steps)
-    if drops and index.sqlite and index.db.server_version < DROP_COLUMN:
+    if drops and index.dialect.in_a_file and index.db.server_version < DROP_COLUMN:
         raise Refused(
             "this Python's SQLite is older than 3.35 and cannot drop a column: run `alpenhorn db upgrade` where it is "
             "newer, on a copy of the file if need be"
@@ -139,19 +141,24 @@ def upgrade(
             yield step
 
 
-def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Sequence[Migration]) -> Facts:
-    rows = index.execute(
-        "SELECT n.id, n.name, n.host, n.username, n.address, n.storage_type, n.active, g.name, g.io_class "
+def _facts(
+    index: Index, found: FoundTables, needed: Mapping[str, int], migrations: Sequence[Migration]
+) -> UpgradeFacts:
+    nodes = index.facts(
+        OldNode,
+        "SELECT n.id, n.name, n.host, n.username, n.address, n.storage_type, n.active, g.name AS group__name, "
+        "g.io_class AS group_class__io_class "
         "FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id ORDER BY n.id"
         if "storagegroup" in found.tables and ("storagegroup", "io_class") not in found.lacking
-        else "SELECT id, name, host, username, address, storage_type, active, NULL, NULL FROM storagenode ORDER BY id"
-    ).fetchall()
+        else "SELECT id, name, host, username, address, storage_type, active, NULL AS group__name, "
+        "NULL AS group_class__io_class FROM storagenode ORDER BY id",
+    )
     hosts = []
     if "storagehost" in found.tables:
-        hosts = index.execute("SELECT name, username, address FROM storagehost ORDER BY id").fetchall()
-    return Facts(
-        nodes=[OldNode(*row) for row in rows],
-        hosts=[Host(*row) for row in hosts],
+        hosts = index.facts(Host, "SELECT name, username, address FROM storagehost ORDER BY id")
+    return UpgradeFacts(
+        nodes=nodes,
+        hosts=hosts,
         folded=_folded(index),
         triggers=[(name, table) for name, table in sorted(_triggers(index)) if table in MODELS],
         views=_views(index),
@@ -169,7 +176,7 @@ def _facts(index: Index, found: Found, needed: Mapping[str, int], migrations: Se
     )
 
 
-def _missing_indexes(index: Index, found: Found) -> list[IndexOn]:
+def _missing_indexes(index: Index, found: FoundTables) -> list[IndexOn]:
     """Of the daemon's tables that are there.  A unique index on rows that are there may be impossible, and is left to
     `db check`."""
     return [
@@ -182,42 +189,23 @@ def _missing_indexes(index: Index, found: Found) -> list[IndexOn]:
 
 
 def _folded(index: Index) -> list[tuple[str, ...]]:
-    if index.sqlite:
+    if index.dialect.compares_bytes:
         return []
-    groups = index.execute(
+    hosts = index.values(
         "SELECT MIN(host) FROM storagenode WHERE host IS NOT NULL AND host <> '' "
         "GROUP BY host HAVING COUNT(DISTINCT BINARY host) > 1"
-    ).fetchall()
-    return [
-        tuple(
-            sorted(
-                {
-                    row[0]
-                    for row in index.execute("SELECT host FROM storagenode WHERE host = ?", group).fetchall()
-                }
-            )
-        )
-        for group in groups
-    ]
+    )
+    spelled = "SELECT host FROM storagenode WHERE host = ?"
+    return [tuple(sorted(set(index.values(spelled, (host,))))) for host in hosts]
 
 
 def _triggers(index: Index) -> list[tuple[str, str]]:
-    rows = index.execute(
-        "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
-        if index.sqlite
-        else "SELECT trigger_name, event_object_table FROM information_schema.triggers "
-        "WHERE trigger_schema = DATABASE()"
-    ).fetchall()
-    return [(name, table) for name, table in rows]
+    return [(name, table) for name, table in index.execute(index.dialect.triggers).fetchall()]
 
 
 def _views(index: Index) -> list[str]:
     """Those whose text has the words."""
-    rows = index.execute(
-        "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
-        if index.sqlite
-        else "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = DATABASE()"
-    ).fetchall()
+    rows = index.execute(index.dialect.views).fetchall()
     found = ((name, set(re.findall(r"\w+", text or ""))) for name, text in rows)
     return sorted(
         name for name, words in found if "storagenode" in words and not words.isdisjoint(OLD_COLUMNS)
@@ -230,9 +218,9 @@ def _views(index: Index) -> list[str]:
 def do(index: Index, step: Step) -> None:
     """Take one step; that it was taken is seen by looking at the tables (`prepare`)."""
     match step:
-        case CreateTable(table):
+        case CreateDaemonTable(table):
             create_table(index, MODELS[table])
-        case AddColumn(table, column):
+        case AddDaemonColumn(table, column):
             _add_column(index, table, column)
         case ddl.CreateTable() | ddl.AddColumn() | AddIndex():
             ddl.apply(index, step)
@@ -245,7 +233,7 @@ def do(index: Index, step: Step) -> None:
         case RecordVersion(component, version):
             record_version(index, component, version)
         case DropIndex(name, _):
-            index.execute(f"DROP INDEX {_quoted(index, name)}" + ("" if index.sqlite else " ON storagenode"))
+            index.execute(index.dialect.drop_index(name, "storagenode"))
         case DropOldColumns(nodes):
             with _locked(index, "storagenode WRITE, storagehost READ"):
                 _drop_old_columns(index, nodes)
@@ -259,7 +247,7 @@ def _add_column(index: Index, table: str, column: str) -> None:
         definition += f" DEFAULT {int(field.default)}"
     declared = [one for one in declared_indexes(MODELS[table]) if one.columns == (column,)]
     parent = f"{field.rel_model._meta.table_name} (id)" if isinstance(field, pw.ForeignKeyField) else ""
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         index.execute(
             f"ALTER TABLE {table} ADD COLUMN {definition}" + (f" REFERENCES {parent}" if parent else "")
         )
@@ -304,7 +292,7 @@ def _drop_old_columns(index: Index, nodes: tuple[tuple[int, str, bool], ...]) ->
             "another program changed a node during the upgrade: stop it, and run `alpenhorn db upgrade` again; "
             "nothing is lost"
         )
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         for column in OLD_COLUMNS:
             index.execute(f"ALTER TABLE storagenode DROP COLUMN {column}")
     else:
@@ -325,7 +313,7 @@ def _probe(index: Index) -> None:
 @contextmanager
 def _locked(index: Index, tables: str) -> Iterator[None]:
     """Keep all others from tables of MariaDB; on SQLite the transaction does."""
-    if index.sqlite:
+    if index.dialect.transactional_ddl:
         yield
         return
     index.execute(f"LOCK TABLES {tables}")
@@ -342,12 +330,7 @@ def _explained(index: Index, step: Step) -> Iterator[None]:
     except pw.PeeweeException as error:
         left = (
             "nothing was changed"
-            if index.sqlite
+            if index.dialect.transactional_ddl
             else "nothing is lost, and `alpenhorn db upgrade` goes on from here once that is put right"
         )
         raise IndexUnusable(f"the upgrade could not {step}: {error}; {left}") from error
-
-
-def _quoted(index: Index, name: str) -> str:
-    mark = '"' if index.sqlite else "`"
-    return mark + name.replace(mark, 2 * mark) + mark

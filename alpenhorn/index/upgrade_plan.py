@@ -45,7 +45,7 @@ class Host(NamedTuple):
     address: str | None
 
 
-class Facts(NamedTuple):
+class UpgradeFacts(NamedTuple):
     """What is there.
 
     `hosts`: rows of storagehost, where an upgrade was begun; `folded`: names of hosts that differ and that the server
@@ -70,7 +70,7 @@ class Facts(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CreateTable:
+class CreateDaemonTable:
     table: str
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class CreateTable:
 
 
 @dataclass(frozen=True)
-class AddColumn:
+class AddDaemonColumn:
     table: str
     column: str
 
@@ -156,8 +156,8 @@ class ConvertTable:
 
 # Those of `ddl` are for our own tables; CreateTable and AddColumn here are for the daemon's, by their models.
 Step = (
-    CreateTable
-    | AddColumn
+    CreateDaemonTable
+    | AddDaemonColumn
     | AddHosts
     | FillNodes
     | RecordVersion
@@ -169,7 +169,7 @@ Step = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class UpgradePlan:
     """`notes`: what a user should know beforehand, that is, all that is not kept; `problems`: why it cannot be done,
     with the remedies."""
 
@@ -178,7 +178,7 @@ class Plan:
     problems: tuple[str, ...]
 
 
-def plan(facts: Facts) -> Plan:
+def plan(facts: UpgradeFacts) -> UpgradePlan:
     """Decide what is to be done; the order is that of the steps."""
     hosts, notes = _hosts(facts)
     nodes = tuple((node.id, node.on, node.storage_type == ARCHIVE) for node in facts.nodes)
@@ -187,8 +187,8 @@ def plan(facts: Facts) -> Plan:
     there = set(facts.hosts)
     new = tuple(host for host in hosts if host not in there)
     added = {(column, table) for table, column in facts.columns}
-    steps: list[Step] = [CreateTable(table) for table in tables]
-    steps += [AddColumn(table, column) for table, column in facts.columns]
+    steps: list[Step] = [CreateDaemonTable(table) for table in tables]
+    steps += [AddDaemonColumn(table, column) for table, column in facts.columns]
     # A column that is added brings its own index.
     steps += [
         AddIndex(index)
@@ -205,10 +205,10 @@ def plan(facts: Facts) -> Plan:
     steps.append(DropOldColumns(nodes))
     # Last: as long as they are not all done, the next upgrade finds the rest.
     steps += facts.narrow
-    return Plan(tuple(steps), (*notes, *_notes(facts)), (*_problems(facts), *problems(facts.ours)))
+    return UpgradePlan(tuple(steps), (*notes, *_notes(facts)), (*_problems(facts), *problems(facts.ours)))
 
 
-def _hosts(facts: Facts) -> tuple[list[Host], list[str]]:
+def _hosts(facts: UpgradeFacts) -> tuple[list[Host], list[str]]:
     """The rows of hosts that the nodes ask for, and what of the nodes is dropped for that."""
     there = {host.name: host for host in facts.hosts}
     hosts, notes = [], []
@@ -237,7 +237,7 @@ def _usual(values: Iterable[tuple[str, bool]]) -> str:
     return Counter(some).most_common(1)[0][0] if some else ""
 
 
-def _notes(facts: Facts) -> list[str]:
+def _notes(facts: UpgradeFacts) -> list[str]:
     notes = []
     for node in facts.nodes:
         lost = [text for text in (_text(node.username), _text(node.address)) if text]
@@ -270,7 +270,7 @@ def _is_woken(node: OldNode) -> bool:
     return node.group_class == "Transport" and node.storage_type == FIELD
 
 
-def _problems(facts: Facts) -> list[str]:
+def _problems(facts: UpgradeFacts) -> list[str]:
     problems = []
     for names in facts.folded:
         shown = " and ".join(repr(name) for name in names)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.listings.files import GROUP_RANK
 from alpenhorn.listings.states import RANKS, group_word, word
-from alpenhorn.scan.values import stream
 
 
 class AcqFile(NamedTuple):
@@ -20,6 +19,21 @@ class AcqFile(NamedTuple):
     state: str = ""
 
 
+class _OnNode(NamedTuple):
+    name: str
+    size_b: int | None
+    md5sum: str | None
+    has_file: str
+    wants_file: str
+
+
+class _InGroup(NamedTuple):
+    name: str
+    size_b: int | None
+    md5sum: str | None
+    best_rank: int | None
+
+
 FILES = """
     SELECT f.name, f.size_b, f.md5sum{details} FROM archivefile f{join} WHERE f.acq_id = ? ORDER BY f.name
 """
@@ -28,22 +42,19 @@ REMOVED = RANKS.index("N") + 1
 
 
 def files(index: Index, acq_id: int) -> Iterator[AcqFile]:
-    for row in stream(index, FILES.format(details="", join=""), (acq_id,)):
-        yield AcqFile(*row)
+    yield from index.stream(AcqFile, FILES.format(details="", join=""), (acq_id,))
 
 
 def on_node(index: Index, acq_id: int, node_id: int, removed: bool = False) -> Iterator[AcqFile]:
     """Those that are on the node, may be, or are missing there; with `removed` also those that were removed."""
     sql = FILES.format(details=", c.has_file, c.wants_file", join=ON_NODE)
-    for name, size_b, md5sum, has, wants in stream(index, sql, (node_id, acq_id)):
-        if removed or has != "N" or wants == "Y":
-            yield AcqFile(name, size_b, md5sum, word(has, wants))
+    for file in index.stream(_OnNode, sql, (node_id, acq_id)):
+        if removed or file.has_file != "N" or file.wants_file == "Y":
+            yield AcqFile(file.name, file.size_b, file.md5sum, word(file.has_file, file.wants_file))
 
 
 def in_group(index: Index, acq_id: int, group_id: int, removed: bool = False) -> Iterator[AcqFile]:
     """The same of a group, by the best of its copies."""
-    for name, size_b, md5sum, rank in stream(
-        index, FILES.format(details=GROUP_RANK, join=""), (group_id, acq_id)
-    ):
-        if rank is not None and (removed or rank != REMOVED):
-            yield AcqFile(name, size_b, md5sum, group_word(rank))
+    for file in index.stream(_InGroup, FILES.format(details=GROUP_RANK, join=""), (group_id, acq_id)):
+        if file.best_rank is not None and (removed or file.best_rank != REMOVED):
+            yield AcqFile(file.name, file.size_b, file.md5sum, group_word(file.best_rank))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
+from alpenhorn.index.facts import whole
 
 
 class AcqRow(NamedTuple):
@@ -26,23 +27,25 @@ class PlaceRow(NamedTuple):
 
 
 ALL = """
-    SELECT a.name, COUNT(f.id), SUM(f.size_b) FROM archiveacq a LEFT JOIN archivefile f ON f.acq_id = a.id
+    SELECT a.name, COUNT(f.id) AS files, SUM(f.size_b) AS bytes__sum
+    FROM archiveacq a LEFT JOIN archivefile f ON f.acq_id = a.id
     GROUP BY a.id, a.name ORDER BY a.name
 """
 SOME = """
-    SELECT a.name, COUNT(*), SUM(f.size_b) FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id
+    SELECT a.name, COUNT(*) AS files, SUM(f.size_b) AS bytes__sum
+    FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id
     WHERE f.id IN (SELECT c.file_id FROM archivefilecopy c WHERE {place} AND c.has_file = 'Y')
     GROUP BY a.id, a.name ORDER BY a.name
 """
 TOTAL = "SELECT COUNT(*), SUM(size_b) FROM archivefile WHERE acq_id = ?"
 BY_NODE = """
-    SELECT g.name, n.name, COUNT(*), SUM(f.size_b)
+    SELECT g.name AS group__name, n.name AS node__name, COUNT(*) AS files, SUM(f.size_b) AS bytes__sum
     FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id JOIN storagenode n ON n.id = c.node_id
     JOIN storagegroup g ON g.id = n.group_id
     WHERE f.acq_id = ? AND c.has_file = 'Y' GROUP BY g.name, n.name ORDER BY g.name, n.name
 """
 BY_GROUP = """
-    SELECT p.name, '', COUNT(*), SUM(p.size_b) FROM (
+    SELECT p.name AS group__name, '' AS node__name, COUNT(*) AS files, SUM(p.size_b) AS bytes__sum FROM (
         SELECT DISTINCT g.name, f.id, f.size_b
         FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id JOIN storagenode n ON n.id = c.node_id
         JOIN storagegroup g ON g.id = n.group_id WHERE f.acq_id = ? AND c.has_file = 'Y'
@@ -52,15 +55,15 @@ BY_GROUP = """
 
 def acqs(index: Index, *, node_id: int | None = None, group_id: int | None = None) -> Iterator[AcqRow]:
     """All acquisitions; or those with files on a node or in a group, counting only these files."""
+    values: tuple[int, ...]
     if node_id is not None:
-        rows = index.execute(SOME.format(place="c.node_id = ?"), (node_id,))
+        sql, values = SOME.format(place="c.node_id = ?"), (node_id,)
     elif group_id is not None:
         place = "c.node_id IN (SELECT id FROM storagenode WHERE group_id = ?)"
-        rows = index.execute(SOME.format(place=place), (group_id,))
+        sql, values = SOME.format(place=place), (group_id,)
     else:
-        rows = index.execute(ALL)
-    for name, files, bytes_ in rows:
-        yield AcqRow(name, files, int(bytes_ or 0))
+        sql, values = ALL, ()
+    yield from index.stream(AcqRow, sql, values, bytes=whole)
 
 
 def total(index: Index, acq_id: int) -> tuple[int, int]:
@@ -70,18 +73,13 @@ def total(index: Index, acq_id: int) -> tuple[int, int]:
 
 
 def comment(index: Index, acq_id: int) -> str | None:
-    row = index.execute("SELECT comment FROM archiveacq WHERE id = ?", (acq_id,)).fetchone()
-    return None if row is None else row[0]
+    found: str | None = index.value("SELECT comment FROM archiveacq WHERE id = ?", (acq_id,))
+    return found
 
 
 def on_nodes(index: Index, acq_id: int) -> list[PlaceRow]:
-    return [_place(row) for row in index.execute(BY_NODE, (acq_id,))]
+    return index.facts(PlaceRow, BY_NODE, (acq_id,), bytes=whole)
 
 
 def in_groups(index: Index, acq_id: int) -> list[PlaceRow]:
-    return [_place(row) for row in index.execute(BY_GROUP, (acq_id,))]
-
-
-def _place(row: tuple[str, str, int, int | None]) -> PlaceRow:
-    group, node, files, bytes_ = row
-    return PlaceRow(group, node, files, int(bytes_ or 0))
+    return index.facts(PlaceRow, BY_GROUP, (acq_id,), bytes=whole)

@@ -13,7 +13,7 @@ from alpenhorn.reasons import Code, Why
 AHEAD = timedelta(days=1)
 
 
-class Backup(NamedTuple):
+class NotedBackup(NamedTuple):
     """`at`: the moment that it shows."""
 
     path: str
@@ -23,17 +23,16 @@ class Backup(NamedTuple):
 class Backups(NamedTuple):
     """`newest`: None without any.  `first_run`: when the oldest run that is still known began; `now`: the server's."""
 
-    newest: Backup | None
+    newest: NotedBackup | None
     first_run: datetime | None
     now: datetime
 
 
 def load(index: Index) -> Backups:
-    noted = index.execute("SELECT value, at FROM sync_index WHERE name = 'backup'").fetchone()
-    first = index.execute("SELECT started FROM sync_run ORDER BY id LIMIT 1").fetchone()
+    sql = "SELECT value AS path__value, at FROM sync_index WHERE name = 'backup'"
     return Backups(
-        Backup(noted[0], moment(noted[1])) if noted else None,
-        moment(first[0]) if first else None,
+        index.fact(NotedBackup, sql, at=moment),
+        moment(index.value("SELECT started FROM sync_run ORDER BY id LIMIT 1")),
         index.now(),
     )
 

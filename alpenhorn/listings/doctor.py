@@ -12,7 +12,7 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import backups
 from alpenhorn.listings.backups import Backups
-from alpenhorn.listings.runs import COLUMNS, RunRow, run_row
+from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
 from alpenhorn.model.conditions import Condition
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.scan import conditions, media, names
@@ -57,7 +57,7 @@ class Marks(NamedTuple):
     former_names: frozenset[tuple[int, str]] = frozenset()
 
 
-class Facts(NamedTuple):
+class HostFacts(NamedTuple):
     """What the index says that concerns one host.
 
     `unknown`: why the host is none of the index's, with near names; "" when it is one.  `sources`: the ids of
@@ -73,11 +73,11 @@ class Facts(NamedTuple):
     served: frozenset[int]
     marks: Marks
     backups: Backups
-    media: media.Known = media.Known()
+    media: media.KnownMedia = media.KnownMedia()
     conditions: tuple[Condition, ...] = ()
 
 
-def facts(index: Index, host: str) -> Facts:
+def facts(index: Index, host: str) -> HostFacts:
     """Raises IndexUnusable, also for tables and columns that are missing."""
     try:
         return _facts(index, host)
@@ -85,14 +85,14 @@ def facts(index: Index, host: str) -> Facts:
         raise IndexUnusable(f"the index {index.url} cannot be read as it is: {error}") from error
 
 
-def _facts(index: Index, host: str) -> Facts:
+def _facts(index: Index, host: str) -> HostFacts:
     topology = load(index)
     here = topology.here(host)
     ids = [node.id for node in here]
     others = [node for node in topology.nodes.values() if node.active and node.host not in (host, None)]
     mine = {node.group_id for node in here}
     theirs = {node.group_id for node in others} - mine
-    return Facts(
+    return HostFacts(
         topology,
         _unknown(index, host),
         _last_run(index, host),
@@ -108,9 +108,7 @@ def _facts(index: Index, host: str) -> Facts:
 def _marks(index: Index, nodes: Sequence[int]) -> Marks:
     initialised: set[int] = set()
     for some in chunks(nodes):
-        initialised.update(
-            row[0] for row in index.execute(INITIALISED.format(marks=marks(some)), (*some, MARKER))
-        )
+        initialised.update(index.values(INITIALISED.format(marks=marks(some)), (*some, MARKER)))
     return Marks(frozenset(initialised), frozenset(former_names(index, nodes)))
 
 
@@ -123,8 +121,7 @@ def _unknown(index: Index, host: str) -> str:
 
 
 def _last_run(index: Index, host: str) -> RunRow | None:
-    row = index.execute(LAST_RUN, (host,)).fetchone()
-    return None if row is None else run_row(row)
+    return next(iter(run_rows(index, LAST_RUN, (host,))), None)
 
 
 def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[int]:
@@ -132,11 +129,11 @@ def _sources(index: Index, nodes: Sequence[int], groups: set[int]) -> frozenset[
     wanted = sorted(groups)
     found = {node for node, group in index.execute(EDGES).fetchall() if group in groups}
     for group in wanted:
-        found.update(row[0] for row in index.execute(FINISHED, (group,)))
+        found.update(index.values(FINISHED, (group,)))
     for some in chunks(nodes):
         for part in chunks(wanted):
             sql = PENDING.format(nodes=marks(some), groups=marks(part))
-            found.update(row[0] for row in index.execute(sql, (*some, *part)))
+            found.update(index.values(sql, (*some, *part)))
     return frozenset(found.intersection(nodes))
 
 

@@ -11,7 +11,6 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.listings.requests import RequestState, request_state
 from alpenhorn.listings.states import HEALTHY, condition, group_word, word
-from alpenhorn.scan.values import stream
 
 
 class FileFilter(NamedTuple):
@@ -49,6 +48,20 @@ class FileRow(NamedTuple):
         return f"{self.acq}/{self.name}"
 
 
+class _FileColumns(NamedTuple):
+    """`has_file`, `wants_file` and `space_b` of a copy on one node, or the `best_rank` of those in a group."""
+
+    acq: str
+    name: str
+    size_b: int | None
+    md5sum: str | None
+    registered: datetime | None
+    has_file: str | None = None
+    wants_file: str | None = None
+    space_b: int | None = None
+    best_rank: int | None = None
+
+
 class CopyRow(NamedTuple):
     acq: str
     name: str
@@ -70,7 +83,7 @@ class CopyRow(NamedTuple):
         return word(self.has_file, self.wants_file)
 
 
-class TransferRow(NamedTuple):
+class FileRequestRow(NamedTuple):
     """A request for one file."""
 
     id: int
@@ -88,13 +101,13 @@ class TransferRow(NamedTuple):
 
 
 FILES = """
-    SELECT a.name, f.name, f.size_b, f.md5sum, f.registered{details}
+    SELECT a.name AS acq__name, f.name, f.size_b, f.md5sum, f.registered{details}
     FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id{join}
     WHERE {where} ORDER BY a.name, f.name
 """
 COPIES = """
-    SELECT a.name, f.name, n.name, g.name, c.has_file, c.wants_file, c.ready, f.size_b, c.size_b,
-           c.last_update
+    SELECT a.name AS acq__name, f.name, n.name AS node__name, g.name AS group__name, c.has_file, c.wants_file, c.ready,
+           f.size_b, c.size_b AS space_b__size_b, c.last_update
     FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id
     JOIN storagenode n ON n.id = c.node_id JOIN storagegroup g ON g.id = n.group_id
     WHERE {where} ORDER BY a.name, f.name, n.name
@@ -104,10 +117,10 @@ WITH_COPY = "f.id IN (SELECT c.file_id FROM archivefilecopy c WHERE {})"
 WITHOUT_COPY = "NOT EXISTS (SELECT 1 FROM archivefilecopy c WHERE c.file_id = f.id AND {})"
 GROUP_RANK = """,
     (SELECT MIN(INSTR('YMXN', c.has_file)) FROM archivefilecopy c
-     WHERE c.file_id = f.id AND c.node_id IN (SELECT id FROM storagenode WHERE group_id = ?))"""
+     WHERE c.file_id = f.id AND c.node_id IN (SELECT id FROM storagenode WHERE group_id = ?)) AS best_rank"""
 TRANSFERS = """
-    SELECT r.id, n.name, g.name, r.completed, r.cancelled, r.timestamp, r.transfer_started,
-           r.transfer_completed
+    SELECT r.id, n.name AS node__name, g.name AS group__name, r.completed, r.cancelled, r.timestamp,
+           r.transfer_started AS started__transfer_started, r.transfer_completed AS ended__transfer_completed
     FROM archivefilecopyrequest r LEFT JOIN storagenode n ON n.id = r.node_from_id
     LEFT JOIN storagegroup g ON g.id = r.group_to_id WHERE r.file_id = ? ORDER BY r.id
 """
@@ -118,7 +131,7 @@ def files(index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int =
     details, join = "", ""
     values: list[Any] = []
     if node_id:
-        details = ", d.has_file, d.wants_file, d.size_b"
+        details = ", d.has_file, d.wants_file, d.size_b AS space_b__size_b"
         join = " LEFT JOIN archivefilecopy d ON d.file_id = f.id AND d.node_id = ?"
         values.append(node_id)
     elif group_id:
@@ -126,13 +139,13 @@ def files(index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int =
         values.append(group_id)
     where, bounds = _where(chosen)
     sql = FILES.format(details=details, join=join, where=where)
-    for acq, name, size_b, md5sum, registered, *detail in stream(index, sql, (*values, *bounds)):
-        row = FileRow(acq, name, size_b, md5sum, moment(registered))
+    for row in index.stream(_FileColumns, sql, (*values, *bounds), registered=moment):
+        state = None
         if node_id:
-            row = row._replace(state=word(detail[0], detail[1]), space_b=detail[2])
+            state = word(row.has_file, row.wants_file)
         elif group_id:
-            row = row._replace(state=group_word(detail[0]))
-        yield row
+            state = group_word(row.best_rank)
+        yield FileRow(row.acq, row.name, row.size_b, row.md5sum, row.registered, state, row.space_b)
 
 
 def _where(chosen: FileFilter) -> tuple[str, list[Any]]:
@@ -189,30 +202,26 @@ def copies(index: Index, chosen: FileFilter) -> Iterator[CopyRow]:
     if chosen.acqs:
         terms.append(f"f.acq_id IN ({marks(chosen.acqs)})")
         values += chosen.acqs
-    for row in stream(index, COPIES.format(where=" AND ".join(terms)), values):
-        yield _copy(row)
+    sql = COPIES.format(where=" AND ".join(terms))
+    yield from index.stream(CopyRow, sql, values, ready=bool, last_update=moment)
 
 
 def copies_of(index: Index, file_id: int) -> list[CopyRow]:
     """All copies of a file, whatever their state."""
-    return [_copy(row) for row in index.execute(COPIES.format(where="c.file_id = ?"), (file_id,))]
+    sql = COPIES.format(where="c.file_id = ?")
+    return index.facts(CopyRow, sql, (file_id,), ready=bool, last_update=moment)
 
 
 def copy_of(index: Index, file_id: int, node_id: int) -> CopyRow | None:
-    row = index.execute(COPIES.format(where="c.file_id = ? AND c.node_id = ?"), (file_id, node_id)).fetchone()
-    return None if row is None else _copy(row)
-
-
-def _copy(row: tuple[Any, ...]) -> CopyRow:
-    copy = CopyRow(*row)
-    return copy._replace(ready=bool(copy.ready), last_update=moment(copy.last_update))
+    sql = COPIES.format(where="c.file_id = ? AND c.node_id = ?")
+    return index.fact(CopyRow, sql, (file_id, node_id), ready=bool, last_update=moment)
 
 
 def details(index: Index, file_id: int) -> FileRow:
     """A file's own row."""
     sql = FILES.format(details="", join="", where="f.id = ?")
-    acq, name, size_b, md5sum, registered = index.execute(sql, (file_id,)).fetchone()
-    return FileRow(acq, name, size_b, md5sum, moment(registered))
+    (row,) = index.facts(FileRow, sql, (file_id,), registered=moment)
+    return row
 
 
 def group_states(index: Index, file_id: int) -> list[tuple[str, str]]:
@@ -226,13 +235,15 @@ def group_states(index: Index, file_id: int) -> list[tuple[str, str]]:
     return [(name, group_word(rank)) for name, rank in rows]
 
 
-def transfers_of(index: Index, file_id: int) -> list[TransferRow]:
+def transfers_of(index: Index, file_id: int) -> list[FileRequestRow]:
     """All requests for a file, oldest first."""
-    return [
-        TransferRow(
-            id_, node, group, bool(completed), bool(cancelled), moment(asked), moment(started), moment(ended)
-        )
-        for id_, node, group, completed, cancelled, asked, started, ended in index.execute(
-            TRANSFERS, (file_id,)
-        )
-    ]
+    return index.facts(
+        FileRequestRow,
+        TRANSFERS,
+        (file_id,),
+        completed=bool,
+        cancelled=bool,
+        timestamp=moment,
+        started=moment,
+        ended=moment,
+    )

@@ -6,14 +6,13 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
-from alpenhorn.listings.runs import COLUMNS, RunRow, run_row
+from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
 from alpenhorn.reasons import Reason, recorded
 
 
@@ -31,6 +30,20 @@ class EventRow(NamedTuple):
     why: Reason
 
 
+class _EventColumns(NamedTuple):
+    at: datetime
+    run_id: int | None
+    host: str | None
+    file_id: int
+    acq: str | None
+    name: str | None
+    node_id: int
+    node: str | None
+    what: str
+    why: str
+    code: str | None
+
+
 class Old(NamedTuple):
     """How much there is to be removed."""
 
@@ -40,7 +53,8 @@ class Old(NamedTuple):
 
 # The newest first, in the order of the index that leads to them; what concerns it is joined to those rows only.
 EVENTS = """
-    SELECT e.at, e.run_id, r.host, e.file_id, a.name, f.name, e.node_id, n.name, e.what, e.why, e.code
+    SELECT e.at, e.run_id, r.host, e.file_id, a.name AS acq__name, f.name, e.node_id, n.name AS node__name, e.what,
+           e.why, e.code
     FROM (SELECT * FROM sync_event WHERE {condition} ORDER BY {order} LIMIT ?) e
     LEFT JOIN archivefile f ON f.id = e.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -72,9 +86,9 @@ def events(
     Those of a file or of a run are in the order in which they were recorded; those of a node, which may be many
     more, in the order of their times, which hosts whose clocks differ may give otherwise.
     """
-    recorded = file_id is not None or run_id is not None
+    by_id = file_id is not None or run_id is not None
     # A + before a column keeps SQLite from taking its index, behind which there may be far more rows.
-    own = "+" if recorded else ""
+    own = "+" if by_id else ""
     given = (
         ("file_id = ?", file_id),
         ("run_id = ?" if file_id is None else "+run_id = ?", run_id),
@@ -84,48 +98,53 @@ def events(
     conditions = [(text, value) for text, value in given if value is not None]
     sql = EVENTS.format(
         condition=" AND ".join(text for text, _ in conditions) or "1 = 1",
-        order="id DESC" if recorded else "at DESC, id DESC",
-        order_after="e.id" if recorded else "e.at, e.id",
+        order="id DESC" if by_id else "at DESC, id DESC",
+        order_after="e.id" if by_id else "e.at, e.id",
     )
     values = [value for _, value in conditions]
-    return [_event(row) for row in index.execute(sql, (*values, limit)).fetchall()]
+    rows = index.facts(_EventColumns, sql, (*values, limit), at=known_moment)
+    return [
+        EventRow(
+            row.at,
+            row.run_id,
+            row.host,
+            row.file_id,
+            None if row.acq is None or row.name is None else f"{row.acq}/{row.name}",
+            row.node_id,
+            row.node,
+            row.what,
+            recorded(row.why, row.code),
+        )
+        for row in rows
+    ]
 
 
 def runs(index: Index, limit: int, since: datetime | None = None) -> list[RunRow]:
     """The last `limit` runs, those that began at `since` or later, newest last."""
     condition, values = ("1 = 1", ()) if since is None else ("started >= ?", (since,))
-    rows = index.execute(RUNS.format(condition=condition), (*values, limit)).fetchall()
-    return [run_row(row) for row in reversed(rows)]
+    return run_rows(index, RUNS.format(condition=condition), (*values, limit))[::-1]
 
 
 def run(index: Index, run_id: int) -> RunRow:
     """Raises NotFound."""
-    row = index.execute(RUNS.format(condition="id = ?"), (run_id, 1)).fetchone()
-    if row is None:
+    found = run_rows(index, RUNS.format(condition="id = ?"), (run_id, 1))
+    if not found:
         raise NotFound(f"no run has the number {run_id}; see: alpenhorn history")
-    return run_row(row)
+    return found[0]
 
 
 def old(index: Index, before: datetime) -> Old:
     """What there is from before that time and may be removed."""
-    (events_,) = index.execute("SELECT COUNT(*) FROM sync_event WHERE at < ?", (before,)).fetchone()
-    (runs_,) = index.execute(f"SELECT COUNT(*) FROM sync_run WHERE {OLD_RUNS}", (before,)).fetchone()
-    return Old(events_, runs_)
+    return Old(
+        index.value("SELECT COUNT(*) FROM sync_event WHERE at < ?", (before,)),
+        index.value(f"SELECT COUNT(*) FROM sync_run WHERE {OLD_RUNS}", (before,)),
+    )
 
 
 def old_events(index: Index, before: datetime, limit: int) -> list[int]:
     """The ids of some of those events, the oldest."""
-    rows = index.execute("SELECT id FROM sync_event WHERE at < ? ORDER BY at LIMIT ?", (before, limit))
-    return [row[0] for row in rows.fetchall()]
+    return index.values("SELECT id FROM sync_event WHERE at < ? ORDER BY at LIMIT ?", (before, limit))
 
 
 def old_runs(index: Index, before: datetime) -> list[int]:
-    return [
-        row[0] for row in index.execute(f"SELECT id FROM sync_run WHERE {OLD_RUNS}", (before,)).fetchall()
-    ]
-
-
-def _event(row: Sequence[Any]) -> EventRow:
-    at, run_id, host, file_id, acq, name, node_id, node, what, why, code = row
-    path = None if acq is None or name is None else f"{acq}/{name}"
-    return EventRow(known_moment(at), run_id, host, file_id, path, node_id, node, what, recorded(why, code))
+    return index.values(f"SELECT id FROM sync_run WHERE {OLD_RUNS}", (before,))

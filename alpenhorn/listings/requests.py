@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
+from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment
 from alpenhorn.reasons import Reason, recorded
-from alpenhorn.scan.values import stream
 
 
 class RequestState(StrEnum):
@@ -48,6 +48,7 @@ class RequestRow(NamedTuple):
     next_attempt: datetime | None
     blame: str | None
     error: Reason | None
+    code: str | None = None
 
     @property
     def path(self) -> str:
@@ -59,14 +60,27 @@ class RequestRow(NamedTuple):
 
 
 REQUESTS = """
-    SELECT r.id, a.name, f.name, n.name, g.name, r.completed, r.cancelled, r.timestamp,
-           r.transfer_started, r.transfer_completed, f.size_b, t.count, t.last, t.next, t.blame, t.error, t.code
+    SELECT r.id, a.name AS acq__name, f.name, n.name AS node__name, g.name AS group__name, r.completed, r.cancelled,
+           r.timestamp, r.transfer_started AS started__transfer_started,
+           r.transfer_completed AS ended__transfer_completed,
+           f.size_b, t.count AS attempts__count, t.last AS last_attempt__last, t.next AS next_attempt__next, t.blame,
+           t.error, t.code
     FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id LEFT JOIN storagenode n ON n.id = r.node_from_id
     LEFT JOIN storagegroup g ON g.id = r.group_to_id
     LEFT JOIN sync_attempt t ON t.kind = 'pull' AND t.subject_id = r.id
     WHERE {where} ORDER BY r.id
 """
+CONVERT: dict[str, Callable[[Any], Any]] = {
+    "completed": bool,
+    "cancelled": bool,
+    "timestamp": moment,
+    "started": moment,
+    "ended": moment,
+    "attempts": whole,
+    "last_attempt": moment,
+    "next_attempt": moment,
+}
 STATES = {
     RequestState.PENDING: "r.completed = 0 AND r.cancelled = 0",
     RequestState.FAILING: (
@@ -97,28 +111,18 @@ def requests(
             values.append(value)
     if node_id is None and group_id is None and state is RequestState.PENDING:
         terms.append(ANY_GROUP)
-    for row in stream(index, REQUESTS.format(where=" AND ".join(terms)), values):
-        yield _request(row)
+    for row in index.stream(RequestRow, REQUESTS.format(where=" AND ".join(terms)), values, **CONVERT):
+        yield _explained(row)
 
 
 def request(index: Index, request_id: int) -> RequestRow:
     """Raises NotFound."""
-    row = index.execute(REQUESTS.format(where="r.id = ?"), (request_id,)).fetchone()
+    row = index.fact(RequestRow, REQUESTS.format(where="r.id = ?"), (request_id,), **CONVERT)
     if row is None:
         raise NotFound(f"no request with the id {request_id}; see: alpenhorn request list")
-    return _request(row)
+    return _explained(row)
 
 
-def _request(row: tuple[Any, ...]) -> RequestRow:
-    found = RequestRow(*row[:-1])
-    return found._replace(
-        completed=bool(found.completed),
-        cancelled=bool(found.cancelled),
-        timestamp=moment(found.timestamp),
-        started=moment(found.started),
-        ended=moment(found.ended),
-        attempts=found.attempts or 0,
-        last_attempt=moment(found.last_attempt),
-        next_attempt=moment(found.next_attempt),
-        error=None if found.error is None else recorded(found.error, row[-1]),
-    )
+def _explained(row: RequestRow) -> RequestRow:
+    """With the error as a reason, which its text and its code make together."""
+    return row if row.error is None else row._replace(error=recorded(row.error, row.code))

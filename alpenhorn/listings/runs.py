@@ -38,27 +38,13 @@ class RunRow(NamedTuple):
         return None if self.ended is None else (self.ended - self.started).total_seconds()
 
 
-def run_row(row: Sequence[Any]) -> RunRow:
-    """From COLUMNS."""
-    id_, host, nodes, started, ended, exit_status, done, failed, bytes_, counts, pid, ending = row
-    return RunRow(
-        id_,
-        host,
-        nodes,
-        known_moment(started),
-        moment(ended),
-        exit_status,
-        done,
-        failed,
-        bytes_,
-        _counts(counts),
-        pid,
-        ending,
-    )
+def run_rows(index: Index, sql: str, values: Sequence[Any] = ()) -> list[RunRow]:
+    """The runs that a SELECT of COLUMNS finds."""
+    return index.facts(RunRow, sql, values, started=known_moment, ended=moment, counts=_counts)
 
 
 def after(index: Index, run_id: int) -> list[RunRow]:
-    return [run_row(row) for row in index.execute(AFTER, (run_id,)).fetchall()]
+    return run_rows(index, AFTER, (run_id,))
 
 
 def _counts(text: str | None) -> dict[str, dict[str, int]]:

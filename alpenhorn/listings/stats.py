@@ -12,24 +12,24 @@ from alpenhorn.listings.storage import NodeRow
 from alpenhorn.model.nodes import GIB
 
 
-class Tally(NamedTuple):
+class FileTally(NamedTuple):
     """`bytes` counts the files whose length is known."""
 
     files: int = 0
     bytes: int = 0
 
-    def plus(self, other: Tally) -> Tally:
-        return Tally(self.files + other.files, self.bytes + other.bytes)
+    def plus(self, other: FileTally) -> FileTally:
+        return FileTally(self.files + other.files, self.bytes + other.bytes)
 
 
 class NodeStats(NamedTuple):
     """`good`: the copies with has_file Y; `states`: all copies by the word for their state."""
 
-    good: Tally
-    states: dict[str, Tally]
+    good: FileTally
+    states: dict[str, FileTally]
 
     def files(self, state: str) -> int:
-        return self.states.get(state, Tally()).files
+        return self.states.get(state, FileTally()).files
 
 
 COPIES = """
@@ -41,15 +41,15 @@ COPIES = """
 
 def of_nodes(index: Index, node_ids: Sequence[int]) -> dict[int, NodeStats]:
     """By node id; one pass over the copies of all nodes, whose cost is that of counting them."""
-    found = {node_id: NodeStats(Tally(), {}) for node_id in node_ids}
+    found = {node_id: NodeStats(FileTally(), {}) for node_id in node_ids}
     for some in chunks(node_ids):
         for node_id, has, wants, files, bytes_ in index.execute(
             COPIES.format(marks=marks(some)), tuple(some)
         ):
-            tally = Tally(files, int(bytes_ or 0))
+            tally = FileTally(files, int(bytes_ or 0))
             before = found[node_id]
             state = word(has, wants)
-            states = {**before.states, state: before.states.get(state, Tally()).plus(tally)}
+            states = {**before.states, state: before.states.get(state, FileTally()).plus(tally)}
             found[node_id] = NodeStats(before.good.plus(tally) if has == "Y" else before.good, states)
     return found
 

@@ -13,7 +13,7 @@ from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import backups, storage
 from alpenhorn.listings.backups import Backups
-from alpenhorn.listings.runs import COLUMNS, RunRow, run_row
+from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
 from alpenhorn.listings.states import CONDITIONS
 from alpenhorn.listings.stats import fullness
 from alpenhorn.model.conditions import Condition
@@ -56,6 +56,14 @@ class Unverifiable(NamedTuple):
     files: int
     example: str
     node: str
+
+
+class _Example(NamedTuple):
+    """A file; `node`: the source of its request."""
+
+    acq: str
+    name: str
+    node: str = ""
 
 
 class Failing(NamedTuple):
@@ -108,13 +116,13 @@ LOST = """
     SELECT c.file_id FROM archivefilecopy c WHERE c.node_id IN ({marks}) AND {state}
       AND NOT EXISTS (SELECT 1 FROM archivefilecopy d WHERE d.file_id = c.file_id AND d.has_file IN ('Y', 'M'))
 """
-PATH = "SELECT a.name, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?"
+PATH = "SELECT a.name AS acq__name, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?"
 GOOD = """
     SELECT c.node_id, SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id
     WHERE c.node_id IN ({marks}) AND c.has_file = 'Y' GROUP BY c.node_id
 """
 FAILING = """
-    SELECT t.blame, COUNT(*), MIN(r.id) FROM sync_attempt t
+    SELECT t.blame, COUNT(*) AS requests, MIN(r.id) AS example__id FROM sync_attempt t
     JOIN archivefilecopyrequest r ON r.id = t.subject_id
     WHERE t.kind = 'pull' AND r.completed = 0 AND r.cancelled = 0 GROUP BY t.blame ORDER BY t.blame
 """
@@ -123,7 +131,8 @@ UNVERIFIABLE = """
     WHERE r.completed = 0 AND r.cancelled = 0 AND (f.size_b IS NULL OR f.md5sum IS NULL OR f.md5sum = '')
 """
 REQUESTED = """
-    SELECT a.name, f.name, n.name FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id
+    SELECT a.name AS acq__name, f.name, n.name AS node__name
+    FROM archivefilecopyrequest r JOIN archivefile f ON f.id = r.file_id
     JOIN archiveacq a ON a.id = f.acq_id JOIN storagenode n ON n.id = r.node_from_id WHERE r.id = ?
 """
 LAST_RUNS = f"""
@@ -147,7 +156,7 @@ def status(index: Index) -> Status:
         for sums, name in ((outgoing, transfer.node), (incoming, transfer.group)):
             files, bytes_ = sums.get(name, (0, 0))
             sums[name] = (files + transfer.files, bytes_ + transfer.bytes)
-    runs = [run_row(row) for row in index.execute(LAST_RUNS).fetchall()]
+    runs = run_rows(index, LAST_RUNS)
     few = inodes.load(index, {row.id: row.avail_gb_last_checked for row in rows})
     nodes = [
         NodeStatus(
@@ -165,7 +174,7 @@ def status(index: Index) -> Status:
         )
         for node in rows
     ]
-    failing = [Failing(*row) for row in index.execute(FAILING)]
+    failing = index.facts(Failing, FAILING)
     known = {host.name for host in storage.hosts(index)}
     return Status(
         nodes,
@@ -216,14 +225,14 @@ def _lost(index: Index, ids: Sequence[int]) -> Lost | None:
         first = least if first is None else first
     if first is None:
         return None
-    row = index.execute(PATH, (first,)).fetchone()
-    return Lost(files, f"file {first}" if row is None else f"{row[0]}/{row[1]}")
+    file = index.fact(_Example, PATH, (first,))
+    return Lost(files, f"file {first}" if file is None else f"{file.acq}/{file.name}")
 
 
 def _unverifiable(index: Index) -> Unverifiable | None:
     files, first = index.execute(UNVERIFIABLE).fetchone()
-    row = index.execute(REQUESTED, (first,)).fetchone() if files else None
-    return None if row is None else Unverifiable(files, f"{row[0]}/{row[1]}", row[2])
+    file = index.fact(_Example, REQUESTED, (first,)) if files else None
+    return None if file is None else Unverifiable(files, f"{file.acq}/{file.name}", file.node)
 
 
 def _good_bytes(index: Index, ids: Sequence[int]) -> dict[int, int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
+from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment
 from alpenhorn.reasons import Reason, recorded
 
@@ -71,7 +72,17 @@ class ImportRow(NamedTuple):
     error: Reason | None
 
 
-class TransferRow(NamedTuple):
+class _ImportColumns(NamedTuple):
+    id: int
+    path: str
+    recurse: bool
+    register: bool
+    timestamp: datetime | None
+    error: str | None
+    code: str | None
+
+
+class PendingTransfersRow(NamedTuple):
     """Pending requests from one node into one group; `bytes` counts those whose size is known."""
 
     node: str
@@ -82,23 +93,23 @@ class TransferRow(NamedTuple):
 
 HOSTS = """
     SELECT h.id, h.name, h.username, h.address, h.notes,
-           (SELECT COUNT(*) FROM storagenode n WHERE n.host_id = h.id)
+           (SELECT COUNT(*) FROM storagenode n WHERE n.host_id = h.id) AS nodes__count
     FROM storagehost h {where} ORDER BY h.name
 """
 GROUPS = """
     SELECT g.id, g.name, g.io_class, g.io_config, g.notes,
-           (SELECT COUNT(*) FROM storagenode n WHERE n.group_id = g.id)
+           (SELECT COUNT(*) FROM storagenode n WHERE n.group_id = g.id) AS nodes__count
     FROM storagegroup g {where} ORDER BY g.name
 """
 NODES = """
-    SELECT n.id, n.name, g.name, h.name, n.root, n.active, n.archive, n.io_class, n.io_config,
-           n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
+    SELECT n.id, n.name, g.name AS group__name, h.name AS host__name, n.root, n.active, n.archive, n.io_class,
+           n.io_config, n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
            n.avail_gb_last_checked, n.notes, h.username, h.address
     FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
     {where} ORDER BY n.name
 """
 ACTIONS = """
-    SELECT n.name, g.name, t.autosync, t.autoclean
+    SELECT n.name AS node__name, g.name AS group__name, t.autosync, t.autoclean
     FROM storagetransferaction t JOIN storagenode n ON n.id = t.node_from_id
     JOIN storagegroup g ON g.id = t.group_to_id
     WHERE (t.autosync = 1 OR t.autoclean = 1) {and_where} ORDER BY n.name, g.name
@@ -109,11 +120,11 @@ IMPORTS = """
     WHERE i.node_id = ? AND i.completed = 0 ORDER BY i.id
 """
 TRANSFERS = """
-    SELECT n.name, g.name, p.files, p.bytes FROM (
-        SELECT r.node_from_id AS node_id, r.group_to_id AS group_id, COUNT(*) AS files, SUM(f.size_b) AS bytes
+    SELECT n.name AS node__name, g.name AS group__name, p.files, p.bytes AS bytes__sum FROM (
+        SELECT r.node_from_id, r.group_to_id, COUNT(*) AS files, SUM(f.size_b) AS bytes
         FROM archivefilecopyrequest r LEFT JOIN archivefile f ON f.id = r.file_id
         WHERE r.completed = 0 AND r.cancelled = 0 {and_where} GROUP BY r.node_from_id, r.group_to_id
-    ) p LEFT JOIN storagenode n ON n.id = p.node_id LEFT JOIN storagegroup g ON g.id = p.group_id
+    ) p LEFT JOIN storagenode n ON n.id = p.node_from_id LEFT JOIN storagegroup g ON g.id = p.group_to_id
     ORDER BY n.name, g.name
 """
 
@@ -121,13 +132,13 @@ TRANSFERS = """
 def hosts(index: Index, host_id: int | None = None) -> list[HostRow]:
     """All hosts, or one."""
     where, values = _only("h.id", host_id)
-    return [HostRow(*row) for row in index.execute(HOSTS.format(where=where), values)]
+    return index.facts(HostRow, HOSTS.format(where=where), values)
 
 
 def groups(index: Index, group_id: int | None = None) -> list[GroupRow]:
     """All groups, or one."""
     where, values = _only("g.id", group_id)
-    return [GroupRow(*row) for row in index.execute(GROUPS.format(where=where), values)]
+    return index.facts(GroupRow, GROUPS.format(where=where), values)
 
 
 def nodes(
@@ -142,56 +153,62 @@ def nodes(
     given = {"n.id": node_id, "n.group_id": group_id, "n.host_id": host_id, "n.active": active}
     terms = {column: value for column, value in given.items() if value is not None}
     where = f"WHERE {' AND '.join(f'{column} = ?' for column in terms)}" if terms else ""
-    return [_node(row) for row in index.execute(NODES.format(where=where), tuple(terms.values()))]
-
-
-def _node(row: tuple[Any, ...]) -> NodeRow:
-    node = NodeRow(*row)
-    return node._replace(
-        group=node.group or "(gone)",
-        active=bool(node.active),
-        archive=bool(node.archive),
-        auto_import=bool(node.auto_import),
-        avail_gb_last_checked=moment(node.avail_gb_last_checked),
+    return index.facts(
+        NodeRow,
+        NODES.format(where=where),
+        tuple(terms.values()),
+        group=_or_gone,
+        active=bool,
+        archive=bool,
+        auto_import=bool,
+        avail_gb_last_checked=moment,
     )
+
+
+def _or_gone(name: str | None) -> str:
+    return name or "(gone)"
 
 
 def actions(index: Index, *, node_id: int | None = None, group_id: int | None = None) -> list[ActionRow]:
     """The automatic actions from a node, or into a group."""
     column, value = ("t.node_from_id", node_id) if node_id is not None else ("t.group_to_id", group_id)
-    rows = index.execute(ACTIONS.format(and_where=f"AND {column} = ?"), (value,))
-    return [ActionRow(node, group, bool(sync), bool(clean)) for node, group, sync, clean in rows]
+    sql = ACTIONS.format(and_where=f"AND {column} = ?")
+    return index.facts(ActionRow, sql, (value,), autosync=bool, autoclean=bool)
 
 
 def pending_imports(index: Index, node_id: int) -> list[ImportRow]:
+    rows = index.facts(_ImportColumns, IMPORTS, (node_id,), recurse=bool, register=bool, timestamp=moment)
     return [
         ImportRow(
-            id_,
-            path,
-            bool(recurse),
-            bool(register),
-            moment(at),
-            None if error is None else recorded(error, code),
+            row.id,
+            row.path,
+            row.recurse,
+            row.register,
+            row.timestamp,
+            None if row.error is None else recorded(row.error, row.code),
         )
-        for id_, path, recurse, register, at, error, code in index.execute(IMPORTS, (node_id,))
+        for row in rows
     ]
 
 
 def pending_transfers(
     index: Index, *, node_id: int | None = None, group_id: int | None = None
-) -> list[TransferRow]:
+) -> list[PendingTransfersRow]:
     """Pending requests summed over their files: out of a node, into a group, or all."""
     terms, values = [], []
     for column, value in (("r.node_from_id", node_id), ("r.group_to_id", group_id)):
         if value is not None:
             terms.append(f"AND {column} = ?")
             values.append(value)
-    rows = index.execute(TRANSFERS.format(and_where=" ".join(terms)), tuple(values))
     # A node or group whose row is gone still shows that something waits for it.
-    return [
-        TransferRow(node or "(gone)", group or "(gone)", files, int(bytes_ or 0))
-        for node, group, files, bytes_ in rows
-    ]
+    return index.facts(
+        PendingTransfersRow,
+        TRANSFERS.format(and_where=" ".join(terms)),
+        tuple(values),
+        node=_or_gone,
+        group=_or_gone,
+        bytes=whole,
+    )
 
 
 def _only(column: str, value: int | None) -> tuple[str, tuple[int, ...]]:

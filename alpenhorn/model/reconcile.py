@@ -44,7 +44,7 @@ class ReconcileJob(NamedTuple):
     min_age: float
 
 
-class Finding(NamedTuple):
+class DiskFinding(NamedTuple):
     """Something that is not as the index has it; `kind` is one of KINDS.
 
     MISSING, DIFFERING: a good copy.  BACK: a copy that is recorded as gone.  DARK: something that is no copy of this
@@ -69,6 +69,6 @@ class ReconcileOutcome(NamedTuple):
 
     looked: int = 0
     young: int = 0
-    found: tuple[Finding, ...] = ()
+    found: tuple[DiskFinding, ...] = ()
     rest: tuple[Part, ...] = ()
     stopped: bool = False

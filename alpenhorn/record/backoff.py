@@ -24,9 +24,9 @@ def host_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
     """The host of a node could not be reached."""
 
     def work() -> None:
-        row = index.execute(HOST_OF, (source.id,)).fetchone()
-        if row is not None and row[0] is not None:
-            _failed(index, run, "host", row[0], Code.HOST_SILENT, error)
+        host_id = index.value(HOST_OF, (source.id,))
+        if host_id is not None:
+            _failed(index, run, "host", host_id, Code.HOST_SILENT, error)
 
     index.retry(work)
 
@@ -37,11 +37,11 @@ def node_failed(index: Index, run: Run, source: NodeFact, error: str) -> None:
 
 
 def _failed(index: Index, run: Run, kind: str, subject_id: int, code: Code, error: str) -> None:
-    row = index.execute(
+    before = index.value(
         "SELECT count FROM sync_backoff WHERE host = ? AND kind = ? AND subject_id = ?",
         (run.host, kind, subject_id),
-    ).fetchone()
-    count = 1 if row is None else row[0] + 1
+    )
+    count = 1 + (before or 0)
     now = run.now()
     import random  # 1 ms, and most runs have no failures
 

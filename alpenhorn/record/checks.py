@@ -38,9 +38,10 @@ class Settled(NamedTuple):
     never_good: frozenset[int] = frozenset()
 
 
-class _Now(NamedTuple):
+class _CheckedCopyNow(NamedTuple):
     """A copy's row in the transaction that settles it."""
 
+    copy_id: int
     has_file: str
     wants_file: str
     space_b: int | None
@@ -108,14 +109,17 @@ def keep_sums(index: Index, node_id: int, sums: Sums) -> None:
     )
 
 
-def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _Now]:
+def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _CheckedCopyNow]:
     """Those of the copies that are what they were, by copy id; they stay so until the transaction ends."""
-    own = "" if index.sqlite else " FOR UPDATE"
+    own = index.dialect.for_update
     facts = file_facts(index, [file.file_id for file in files])
-    rows: dict[int, _Now] = {}
+    rows: dict[int, _CheckedCopyNow] = {}
     for marks, some in in_chunks([file.copy_id for file in files]):
-        sql = f"SELECT id, has_file, wants_file, size_b FROM archivefilecopy WHERE id IN ({marks}){own}"
-        rows.update((row[0], _Now._make(row[1:])) for row in index.execute(sql, some))
+        sql = (
+            "SELECT id AS copy_id__id, has_file, wants_file, size_b AS space_b__size_b"
+            f" FROM archivefilecopy WHERE id IN ({marks}){own}"
+        )
+        rows.update((copy.copy_id, copy) for copy in index.facts(_CheckedCopyNow, sql, some))
     found = {}
     for file in files:
         row = rows.get(file.copy_id)
@@ -130,7 +134,7 @@ def _changes(result: CheckResult) -> bool:
 
 
 def _turn(
-    index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _Now]
+    index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _CheckedCopyNow]
 ) -> None:
     """Give copies, all with one verdict, their new state, where that is another one, and say so in the log."""
     turned = [result for result in results if _changes(result)]
@@ -147,13 +151,13 @@ def _turn(
     events(index, run, what, [(one.file.file_id, node.id, _why(one, now)) for one in turned])
 
 
-def _why(result: CheckResult, now: dict[int, _Now]) -> Reason:
+def _why(result: CheckResult, now: dict[int, _CheckedCopyNow]) -> Reason:
     if result.verdict is Verdict.MISSING and now[result.file.copy_id].wants_file == "N":
         return LEFT_OVER
     return result.error or Code.COPY_VERIFIED()
 
 
-def _write_space(index: Index, results: Sequence[CheckResult], now: dict[int, _Now]) -> None:
+def _write_space(index: Index, results: Sequence[CheckResult], now: dict[int, _CheckedCopyNow]) -> None:
     """Write down what the copies take on the medium, where that was not known.  Together for those that take
     the same, as a statement a copy is a round trip to a server a copy."""
     alike: dict[int | None, list[int]] = {}
@@ -166,7 +170,7 @@ def _write_space(index: Index, results: Sequence[CheckResult], now: dict[int, _N
 
 
 def _verified(
-    index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _Now]
+    index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult], now: dict[int, _CheckedCopyNow]
 ) -> None:
     verified(index, node.id, [result.file.file_id for result in results], run.now())
     # A copy that was good before did not become good, and one that nobody wants brings nothing about.

@@ -24,7 +24,7 @@ LEASE = datetime.timedelta(minutes=15)
 COLUMNS = ("kind", "file_id", "target_id", "node_id", "reserved_b", "host", "run_id", "expires", "fence")
 
 
-class Wanted(NamedTuple):
+class WantedClaim(NamedTuple):
     """A pull that a run would like to make."""
 
     request_id: int
@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
     reserved_b: int
 
 
-def claim(index: Index, run: Run, wanted: Sequence[Wanted]) -> dict[int, int]:
+def claim(index: Index, run: Run, wanted: Sequence[WantedClaim]) -> dict[int, int]:
     """Claim what is still pending and not claimed by another run; returns the fence of each request that is granted,
     by request id.
 
@@ -105,7 +105,7 @@ def held(index: Index, run: Run, kind: str, target_id: int, fences: Mapping[int,
 
     `kind`: "pull" or "delete"; `target_id`: the group, or the node; `fences`: file id to fence.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     found: set[int] = set()
     for marks, some in in_chunks(sorted(fences)):
         # The + keeps SQLite from going through all claims of the run.
@@ -122,25 +122,24 @@ def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
     """Those of the requests that nobody has settled."""
     pending: set[int] = set()
     for marks, some in in_chunks(request_ids):
-        rows = index.execute(
-            f"SELECT id FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0 AND id IN ({marks})",
-            some,
+        sql = (
+            f"SELECT id FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0 AND id IN ({marks})"
         )
-        pending.update(row[0] for row in rows)
+        pending.update(index.values(sql, some))
     return pending
 
 
-def _there_by_now(index: Index, wanted: Sequence[Wanted]) -> set[tuple[int, int]]:
+def _there_by_now(index: Index, wanted: Sequence[WantedClaim]) -> set[tuple[int, int]]:
     """(file id, group id) of what another request has brought since the plan was made."""
     found: set[tuple[int, int]] = set()
     for group_id in {want.group_id for want in wanted}:
         for marks, some in in_chunks([want.file_id for want in wanted if want.group_id == group_id]):
-            rows = index.execute(
+            file_ids = index.values(
                 "SELECT c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
                 f" WHERE n.group_id = ? AND c.has_file = 'Y' AND c.file_id IN ({marks})",
                 (group_id, *some),
             )
-            found.update((row[0], group_id) for row in rows)
+            found.update((file_id, group_id) for file_id in file_ids)
     return found
 
 

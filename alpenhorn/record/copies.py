@@ -19,11 +19,11 @@ NEVER_READ = "1970-01-01 00:00:00"  # as the time of a verification: recorded as
 
 def file_facts(index: Index, file_ids: Sequence[int]) -> dict[int, tuple[int | None, str | None]]:
     """The length and MD5 sum (lower case) of files by id; they stay so until the transaction ends."""
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
+    lock = index.dialect.in_share_mode
     found: dict[int, tuple[int | None, str | None]] = {}
     for marks, some in in_chunks(file_ids):
         sql = f"SELECT id, size_b, LOWER(md5sum) FROM archivefile WHERE id IN ({marks}){lock}"
-        found.update((row[0], (row[1], row[2])) for row in index.execute(sql, some))
+        found.update((file_id, (size_b, md5sum)) for file_id, size_b, md5sum in index.execute(sql, some))
     return found
 
 
@@ -119,11 +119,8 @@ def with_evidence(index: Index, node_id: int, file_ids: Sequence[int]) -> set[in
     """Those of the files of which the index once recorded a good copy on the node."""
     found: set[int] = set()
     for marks, some in in_chunks(file_ids):
-        rows = index.execute(
-            f"SELECT file_id FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})",
-            (node_id, *some),
-        )
-        found.update(row[0] for row in rows)
+        sql = f"SELECT file_id FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})"
+        found.update(index.values(sql, (node_id, *some)))
     return found
 
 
@@ -139,7 +136,7 @@ def became_good(index: Index, run: Run, node: NodeFact, file_ids: Sequence[int])
 def _request(index: Index, run: Run, edge: Edge, file_ids: Sequence[int]) -> None:
     now = run.now()
     for part in unrequested(edge.node_id, edge.group_id, file_ids):
-        wanted = [row[0] for row in index.execute(f"SELECT f.id {part.sql} ORDER BY f.id", part.values)]
+        wanted = index.values(f"SELECT f.id {part.sql} ORDER BY f.id", part.values)
         index.executemany(
             "INSERT INTO archivefilecopyrequest"
             " (file_id, group_to_id, node_from_id, completed, cancelled, timestamp) VALUES (?, ?, ?, 0, 0, ?)",

@@ -26,13 +26,13 @@ from alpenhorn.record.claims import COLUMNS, LEASE, held, release
 from alpenhorn.record.copies import never_good, once_good
 from alpenhorn.record.place import still
 from alpenhorn.record.run import Run, events
-from alpenhorn.scan.deletions import Reading, read
+from alpenhorn.scan.deletions import DeletionReading, read
 
 GONE = (Verdict.DELETED, Verdict.MISSING)
 CHANGED = Code.COPY_STATE_CHANGED()
 
 
-class Decided(NamedTuple):
+class DecidedDeletions(NamedTuple):
     """`granted`: (copy as it was before the claim, with what counts for it now, and why it goes); `refused`: (copy, why
     it stays for now); `undone`: those of them that this run had claimed before.  `fences`: those of the claims on what
     is granted, by file id.  `archive`: whether the node is an archive node."""
@@ -52,7 +52,7 @@ def claim(
     evidence: Evidence,
     now: float,
     most: float = math.inf,
-) -> Decided:
+) -> DecidedDeletions:
     """Claim those of a node's copies that may be deleted on the rows as they are at this moment.
 
     `copies` are as they were scanned; one that somebody changed since then is refused.  `now`: POSIX seconds.
@@ -60,10 +60,10 @@ def claim(
     and nor is anything where the node is not where `node` says any more.
     """
 
-    def work() -> Decided:
+    def work() -> DecidedDeletions:
         reading = read(index, node.id, copies, run.id, evidence, lock=True)
         if (reading.host, reading.root) != (node.host, node.root):
-            return Decided([], [], [], {})
+            return DecidedDeletions([], [], [], {})
         decided = decide_all(copies, reading, evidence.minimum, now, most)
         take(index, run, node, decided, reading)
         return decided
@@ -72,11 +72,11 @@ def claim(
 
 
 def decide_all(
-    copies: Sequence[DeletionFact], reading: Reading, minimum: int, now: float, most: float = math.inf
-) -> Decided:
+    copies: Sequence[DeletionFact], reading: DeletionReading, minimum: int, now: float, most: float = math.inf
+) -> DecidedDeletions:
     """Decide on what was read now of copies that were scanned before."""
     scanned = {copy.copy_id: copy for copy in copies}
-    decided = Decided([], [], [], {}, reading.archive)
+    decided = DecidedDeletions([], [], [], {}, reading.archive)
     counted = 0
     for fact in reading.facts:
         before = scanned[fact.copy_id]
@@ -98,7 +98,7 @@ def decide_all(
     return decided
 
 
-def take(index: Index, run: Run, node: NodeFact, decided: Decided, reading: Reading) -> None:
+def take(index: Index, run: Run, node: NodeFact, decided: DecidedDeletions, reading: DeletionReading) -> None:
     """Write down that the copies are being deleted; part of the transaction in which that was decided."""
     _put_back(index, run, [(fact.copy_id, fact.has_file) for fact in decided.undone])
     release(index, run, node.id, [fact.file_id for fact in decided.undone], kind="delete")
@@ -215,18 +215,19 @@ def _suspect(
     for result in results:
         for node_id, error in result.wrong:
             wrong.setdefault(node_id, {})[result.file.file_id] = error
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     for node_id, errors in wrong.items():
         if node_id in looked_at and not still(index, looked_at[node_id]):
             continue
         for marks, some in in_chunks(sorted(errors)):
-            rows = index.execute(
+            copies = index.execute(
                 "SELECT id, file_id FROM archivefilecopy"
                 f" WHERE node_id = ? AND has_file = 'Y' AND file_id IN ({marks}){lock}",
                 (node_id, *some),
             ).fetchall()
-            once_good(index, node_id, sorted({row[1] for row in rows}))
-            for copy_marks, copy_ids in in_chunks([row[0] for row in rows]):
+            file_ids = list(dict.fromkeys(file_id for _, file_id in copies))
+            once_good(index, node_id, sorted(file_ids))
+            for copy_marks, copy_ids in in_chunks([copy_id for copy_id, _ in copies]):
                 index.execute(
                     f"UPDATE archivefilecopy SET has_file = 'M', last_update = ? WHERE id IN ({copy_marks})",
                     (run.now(), *copy_ids),
@@ -235,7 +236,7 @@ def _suspect(
                 index,
                 run,
                 "suspect",
-                [(file_id, node_id, errors[file_id]) for file_id in dict.fromkeys(row[1] for row in rows)],
+                [(file_id, node_id, errors[file_id]) for file_id in file_ids],
             )
 
 

@@ -23,8 +23,7 @@ def ensure_identity(index: Index, proposed: str) -> str:
         index.execute(
             index.insert_ignore("sync_index", ("name", "value", "at")), (IDENTITY, proposed, _now(index))
         )
-        row = index.execute("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,)).fetchone()
-        return str(row[0])
+        return str(index.value("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,)))
 
     return index.retry(work)
 
@@ -40,9 +39,9 @@ def take_over(
 
     Raises Refused when runs on this index have given media its own id.
     """
-    row = index.execute("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,)).fetchone()
-    used = index.execute("SELECT COUNT(*) FROM sync_medium WHERE generation > 0").fetchone()[0]
-    if row is not None and row[0] != index_id and used:
+    own_id = index.value("SELECT value FROM sync_index WHERE name = ?", (IDENTITY,))
+    used = index.value("SELECT COUNT(*) FROM sync_medium WHERE generation > 0")
+    if own_id is not None and own_id != index_id and used:
         raise Refused(
             "runs on this index have used other disks already, and those at hand belong to another index: begin with a"
             " new index"
@@ -118,8 +117,8 @@ def confirm(index: Index, node_id: int, identity: Identity) -> bool:
             " WHERE node_id = ? AND medium = ? AND next_word = ?",
             (identity.generation, identity.word, node_id, identity.medium, identity.word),
         )
-        row = index.execute("SELECT word FROM sync_medium WHERE node_id = ?", (node_id,)).fetchone()
-        return row is not None and row[0] == identity.word
+        word = index.value("SELECT word FROM sync_medium WHERE node_id = ?", (node_id,))
+        return word is not None and word == identity.word
 
     return index.retry(work)
 
@@ -148,10 +147,11 @@ def exchanged(index: Index, run: Run, node: NodeFact, identity: Identity, why: R
             " separate = 0, looked = 0, lost = 0, distrust = NULL, changed = ?, changed_why = ? WHERE node_id = ?",
             (identity.medium, identity.generation, identity.word, _now(index), why, node.id),
         )
-        (suspect,) = index.execute(
-            "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'M'", (node.id,)
-        ).fetchone()
-        return int(suspect)
+        return int(
+            index.value(
+                "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'M'", (node.id,)
+            )
+        )
 
     return index.retry(work)
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import NodeFact
 
 PLACE = """
-    SELECT h.name, n.root, m.medium, n.active
+    SELECT h.name AS host__name, n.root, m.medium, n.active
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_medium m ON m.node_id = n.id
     WHERE n.id = ?
 """
+
+
+class _Place(NamedTuple):
+    host: str | None
+    root: str | None
+    medium: str | None
+    active: bool
 
 
 def still(index: Index, node: NodeFact, active: bool = False) -> bool:
@@ -20,8 +29,8 @@ def still(index: Index, node: NodeFact, active: bool = False) -> bool:
     is not compared: a node that is renamed stays where it is.  `active`: it must be active as well, for what is
     to hold longer than a moment.
     """
-    lock = "" if index.sqlite else " LOCK IN SHARE MODE"
-    row = index.execute(PLACE + lock, (node.id,)).fetchone()
-    if row is None or tuple(row[:2]) != (node.host, node.root):
+    lock = index.dialect.in_share_mode
+    place = index.fact(_Place, PLACE + lock, (node.id,))
+    if place is None or (place.host, place.root) != (node.host, node.root):
         return False
-    return (node.medium is None or row[2] == node.medium) and (bool(row[3]) or not active)
+    return (node.medium is None or place.medium == node.medium) and (bool(place.active) or not active)

@@ -143,7 +143,7 @@ def _blame(index: Index, run: Run, source: NodeFact, results: Sequence[PullResul
 
 def _states(index: Index, node_id: int, file_ids: Sequence[int]) -> dict[int, str]:
     """has_file of the copies on a node by file id; they stay so until the transaction ends."""
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     found: dict[int, str] = {}
     for marks, some in in_chunks(file_ids):
         rows = index.execute(

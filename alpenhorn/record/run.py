@@ -120,7 +120,7 @@ def events(index: Index, run: Run, what: str, rows: Sequence[tuple[int, int, Why
     rows = [(file_id, node_id, storable(why) if why else why) for file_id, node_id, why in rows]
     if len(rows) > FEW and len({(node_id, why, code_of(why)) for _, node_id, why in rows}) == 1:
         # One text for many files, which the database knows, takes half as long.
-        for marks, some in in_chunks([row[0] for row in rows]):
+        for marks, some in in_chunks([file_id for file_id, _, _ in rows]):
             index.execute(
                 "INSERT INTO sync_event (at, run_id, file_id, node_id, what, why, code)"
                 f" SELECT ?, ?, id, ?, ?, ?, ? FROM archivefile WHERE id IN ({marks}) ORDER BY id",

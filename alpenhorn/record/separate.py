@@ -6,6 +6,7 @@ Until that is known its copies do not count as archive copies: two of them could
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
@@ -13,6 +14,12 @@ from alpenhorn.model.nodes import NodeFact
 
 # All that have no default in the database.
 COLUMNS = ("node_id", "generation", "separate", "looked", "lost")
+
+
+class _NodeNow(NamedTuple):
+    archive: bool
+    host: str | None
+    root: str | None
 
 
 def forget(index: Index, node_ids: Sequence[int]) -> None:
@@ -33,15 +40,15 @@ def separate(index: Index, node: NodeFact) -> bool:
     Not when the node was edited meanwhile: another place has other files, and on a node that is not an archive node
     links may be made at any time.
     """
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
 
     def work() -> bool:
-        row = index.execute(
-            "SELECT n.archive, h.name, n.root FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id"
-            f" WHERE n.id = ?{lock}",
-            (node.id,),
-        ).fetchone()
-        if row is None or not row[0] or tuple(row[1:]) != (node.host, node.root):
+        sql = (
+            "SELECT n.archive, h.name AS host__name, n.root FROM storagenode n"
+            f" LEFT JOIN storagehost h ON h.id = n.host_id WHERE n.id = ?{lock}"
+        )
+        now = index.fact(_NodeNow, sql, (node.id,))
+        if now is None or not now.archive or (now.host, now.root) != (node.host, node.root):
             return False
         index.execute(index.upsert("sync_medium", COLUMNS, COLUMNS[:1], ("separate",)), (node.id, 0, 1, 0, 0))
         return True

@@ -33,20 +33,20 @@ def suspect_missing(index: Index, run: Run, node_id: int, most: int) -> None:
 
     def work() -> None:
         # By time, which the index has; a clock that was wrong costs no more than some reading.
-        rows = index.execute(
+        copy_ids = index.values(
             "SELECT c.id FROM (SELECT file_id FROM sync_event WHERE node_id = ? AND what = 'missing'"
             " ORDER BY at DESC, id DESC LIMIT ?) e"
             " JOIN archivefilecopy c ON c.file_id = e.file_id AND c.node_id = ? WHERE c.wants_file = 'Y'",
             (node_id, most, node_id),
-        ).fetchall()
+        )
         why = Code.FOUND_MISSING_IN_DOUBT()
-        _turn(index, run, node_id, HasFile.NO, {row[0]: why for row in rows})
+        _turn(index, run, node_id, HasFile.NO, dict.fromkeys(copy_ids, why))
 
     index.retry(work)
 
 
 def _turn(index: Index, run: Run, node_id: int, before: HasFile, why: Mapping[int, Reason]) -> int:
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = index.dialect.for_update
     turned: list[tuple[int, int, Why]] = []
     for marks, some in in_chunks(list(why)):
         rows = index.execute(

@@ -32,9 +32,10 @@ NOT_FOUND = Code.NEITHER_ON_DISK_NOR_TAPE()
 LEFT_EARLY = Code.LEFT_DISK_BEFORE_CHECK()
 
 
-class _Now(NamedTuple):
+class _CopyNow(NamedTuple):
     """A copy's row in the transaction that settles it."""
 
+    copy_id: int
     has_file: str
     ready: bool
 
@@ -151,13 +152,13 @@ def settle(
     index.retry(work)
 
 
-def _now(index: Index, copy_ids: Sequence[int]) -> dict[int, _Now]:
+def _now(index: Index, copy_ids: Sequence[int]) -> dict[int, _CopyNow]:
     """The copies that are still in the index; they stay as they are until the transaction ends."""
-    lock = "" if index.sqlite else " FOR UPDATE"
-    found: dict[int, _Now] = {}
+    lock = index.dialect.for_update
+    found: dict[int, _CopyNow] = {}
     for marks, some in in_chunks(copy_ids):
-        sql = f"SELECT id, has_file, ready FROM archivefilecopy WHERE id IN ({marks}){lock}"
-        found.update((row[0], _Now(row[1], bool(row[2]))) for row in index.execute(sql, some))
+        sql = f"SELECT id AS copy_id__id, has_file, ready FROM archivefilecopy WHERE id IN ({marks}){lock}"
+        found.update((copy.copy_id, copy) for copy in index.facts(_CopyNow, sql, some, ready=bool))
     return found
 
 

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.times import naive
+from alpenhorn.index.times import naive, posix
 from alpenhorn.model.tasks import AttemptFact, Blame
 from alpenhorn.reasons import Code, Reason
-from alpenhorn.scan.attempts import attempt_fact
 
 # The name of the host, or of the node and its host.
 ROWS = """
-    SELECT b.host, b.kind, b.subject_id, COALESCE(h.name, k.name), n.name, b.count, b.last, b.next, b.error
+    SELECT b.kind, b.subject_id, COALESCE(h.name, k.name) AS host__name, n.name AS node__name,
+           b.count AS tries__count, b.last, b.next, b.error
     FROM sync_backoff b
     LEFT JOIN storagehost h ON b.kind = 'host' AND h.id = b.subject_id
     LEFT JOIN storagenode n ON b.kind = 'node' AND n.id = b.subject_id
     LEFT JOIN storagehost k ON k.id = n.host_id
 """
-NODES = "SELECT n.name, h.name FROM storagenode n JOIN storagehost h ON h.id = n.host_id"
+NODES = "SELECT n.name AS node__name, h.name AS host__name FROM storagenode n JOIN storagehost h ON h.id = n.host_id"
+
+
+class _BackoffRow(NamedTuple):
+    kind: str
+    subject_id: int
+    host: str | None
+    node: str | None
+    tries: int
+    last: Any
+    next: Any
+    error: str
+
+    @property
+    def attempt(self) -> AttemptFact:
+        return AttemptFact(self.tries, posix(self.last), posix(self.next), Blame.NETWORK, self.error)
 
 
 class Held(NamedTuple):
@@ -39,35 +54,30 @@ class HeldBack(NamedTuple):
 def of_host(index: Index, host: str) -> HeldBack:
     """What one host holds back."""
     found = HeldBack({}, {})
-    for _, kind, subject_id, host_name, node_name, *rest in index.execute(
-        f"{ROWS} WHERE b.host = ?", (host,)
-    ):
-        attempt = _attempt(*rest)
-        if kind == "host" and host_name is not None:
-            found.hosts[host_name] = Held(attempt, _why(attempt, host_name, None))
-        elif kind == "node" and node_name is not None:
-            found.nodes[subject_id] = Held(attempt, _why(attempt, host_name, node_name))
+    for row in index.facts(_BackoffRow, f"{ROWS} WHERE b.host = ?", (host,)):
+        attempt = row.attempt
+        if row.kind == "host" and row.host is not None:
+            found.hosts[row.host] = Held(attempt, _why(attempt, row.host, None))
+        elif row.kind == "node" and row.node is not None:
+            found.nodes[row.subject_id] = Held(attempt, _why(attempt, row.host, row.node))
     return found
 
 
 def by_source(index: Index) -> Mapping[str, Reason]:
     """Why requests from a node wait on some host, by the node's name."""
-    rows = index.execute(ROWS).fetchall()
+    rows = index.facts(_BackoffRow, ROWS)
     if not rows:
         return {}
     on: dict[str, list[str]] = {}
     for node, host in index.execute(NODES):
         on.setdefault(host, []).append(node)
     found: dict[str, Reason] = {}
-    for _, _, _, host_name, node_name, *rest in rows:
-        why = _why(_attempt(*rest), host_name, node_name)
-        for node in on.get(host_name, ()) if node_name is None else (node_name,):
+    for row in rows:
+        why = _why(row.attempt, row.host, row.node)
+        # A host that is gone has no nodes.
+        for node in on.get(row.host or "", ()) if row.node is None else (row.node,):
             found[node] = why
     return found
-
-
-def _attempt(count: int, last: str, next_: str, error: str) -> AttemptFact:
-    return attempt_fact((count, last, next_, Blame.NETWORK, error))
 
 
 def _why(attempt: AttemptFact, host: str | None, node: str | None) -> Reason:

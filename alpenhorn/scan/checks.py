@@ -7,20 +7,20 @@ were verified have one by time, and those that never were, which no index can ho
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model.checks import CheckFact
-from alpenhorn.scan.attempts import attempt_fact
-from alpenhorn.scan.values import fault
+from alpenhorn.reasons import Why
+from alpenhorn.scan.attempts import ATTEMPT, attempt_fact
 
 WINDOW = 20_000
 WANTED = ("Y", "M")
 
-COLUMNS = """
-    c.id, c.file_id, c.node_id, a.name, f.name, f.size_b, f.md5sum, c.has_file, c.wants_file, c.ready,
-    t.count, t.last, t.next, t.blame, t.error
+COLUMNS = f"""
+    c.id AS copy_id__id, c.file_id, c.node_id, a.name AS acq__name, f.name, f.size_b, f.md5sum,
+    c.has_file, c.wants_file, c.ready, {ATTEMPT}
 """
 JOINS = """
     LEFT JOIN archivefile f ON f.id = c.file_id
@@ -52,7 +52,7 @@ UNVERIFIED = f"""
 """
 # In steps of equal times, since the index is by time and each time may have a thousand copies.
 VERIFIED = f"""
-    SELECT v.verified, v.file_id, {COLUMNS} FROM (
+    SELECT v.verified, v.file_id AS verified_file__file_id, {COLUMNS} FROM (
         SELECT node_id, file_id, verified FROM sync_verification
         WHERE node_id = ? AND verified < ? AND verified >= ? AND (verified > ? OR file_id > ?)
         ORDER BY verified, file_id LIMIT ?
@@ -62,6 +62,30 @@ VERIFIED = f"""
     ORDER BY v.verified, v.file_id
 """
 BEGINNING, END = datetime.datetime(1000, 1, 1), datetime.datetime(9999, 12, 31)  # what MariaDB knows
+
+
+class CheckRow(NamedTuple):
+    """COLUMNS.  `verified` and `verified_file`: the row of sync_verification by which it was found, if by one; then the
+    rest is None when there is no such copy."""
+
+    copy_id: int
+    file_id: int
+    node_id: int
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    md5sum: str | None
+    has_file: str
+    wants_file: str
+    ready: bool
+    tries: int | None
+    last: Any
+    next: Any
+    blame: str | None
+    error: str | None
+    verified: Any = None
+    verified_file: int = 0
+    fault: Why = ""
 
 
 class Verified(NamedTuple):
@@ -82,9 +106,9 @@ def pages(
     most = limit if first is None else first
     for wants in (*WANTED, "N"):
         after = 0
-        while rows := index.execute(SUSPECT, (node_id, wants, after, ready, most)).fetchall():
+        while rows := index.facts(CheckRow, SUSPECT, (node_id, wants, after, ready, most)):
             yield [check_fact(row) for row in rows]
-            after = rows[-1][0]
+            after = rows[-1].copy_id
             most = limit
 
 
@@ -101,15 +125,14 @@ def unverified(
     for wants in WANTED:
         for first, last in _window(index, node_id, wants, place, window):
             start = first
-            while rows := index.execute(UNVERIFIED, (node_id, wants, start, last, limit)).fetchall():
+            while rows := index.facts(CheckRow, UNVERIFIED, (node_id, wants, start, last, limit)):
                 yield [check_fact(row) for row in rows]
-                start = rows[-1][0] + 1
+                start = rows[-1].copy_id + 1
 
 
 def _window(index: Index, node_id: int, wants: str, place: float, most: int) -> Iterator[tuple[int, int]]:
     """The first and last id of the one or two stretches of good copies that make up the window."""
-    (first,) = index.execute(FIRST, (node_id, wants)).fetchone()
-    (last,) = index.execute(LAST, (node_id, wants)).fetchone()
+    first, last = index.value(FIRST, (node_id, wants)), index.value(LAST, (node_id, wants))
     if first is None or last is None:
         return
     start = first + int(place * (last - first + 1))
@@ -129,15 +152,26 @@ def longest_ago(
     rows."""
     at: Any = since
     file_id = 0
-    while rows := index.execute(VERIFIED, (node_id, before, at, at, file_id, limit)).fetchall():
+    while rows := index.facts(CheckRow, VERIFIED, (node_id, before, at, at, file_id, limit)):
         yield Verified(
-            [check_fact(row[2:])._replace(fault=fault(row)) for row in rows if row[2] is not None],
-            [row[1] for row in rows if row[2] is None],
+            [check_fact(row) for row in rows if row.copy_id is not None],
+            [row.verified_file for row in rows if row.copy_id is None],
         )
-        at, file_id = rows[-1][:2]
+        at, file_id = rows[-1].verified, rows[-1].verified_file
 
 
-def check_fact(row: Sequence[Any]) -> CheckFact:
-    """`row`: COLUMNS."""
-    attempt = attempt_fact(tuple(row[10:])) if row[10] else None
-    return CheckFact._make((*row[:7], attempt, row[7], row[8], bool(row[9]), fault(row)))
+def check_fact(row: CheckRow) -> CheckFact:
+    return CheckFact(
+        row.copy_id,
+        row.file_id,
+        row.node_id,
+        row.acq,
+        row.name,
+        row.size_b,
+        row.md5sum,
+        attempt_fact(row),
+        row.has_file,
+        row.wants_file,
+        bool(row.ready),
+        row.fault,
+    )

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.model.conditions import Condition
 
-COLUMNS = "code, subject, why, began, seen, reported"
+SELECT = "SELECT host, code, subject, why, began, seen, reported FROM sync_condition"
+
+
+class _ConditionRow(NamedTuple):
+    host: str
+    code: str
+    subject: str
+    why: str
+    began: float
+    seen: float
+    reported: float | None
+
+    @property
+    def fact(self) -> Condition:
+        return Condition(self.code, self.subject, self.why, self.began, self.seen, self.reported)
 
 
 def of_host(index: Index, host: str) -> list[Condition]:
-    rows = index.execute(f"SELECT {COLUMNS} FROM sync_condition WHERE host = ? ORDER BY id", (host,))
-    return [_condition(row) for row in rows.fetchall()]
+    return [row.fact for row in _rows(index, f"{SELECT} WHERE host = ? ORDER BY id", (host,))]
 
 
 def of_all(index: Index) -> list[tuple[str, Condition]]:
     """With the hosts whose runs met them."""
-    rows = index.execute(f"SELECT host, {COLUMNS} FROM sync_condition ORDER BY host, id")
-    return [(row[0], _condition(row[1:])) for row in rows.fetchall()]
+    return [(row.host, row.fact) for row in _rows(index, f"{SELECT} ORDER BY host, id", ())]
 
 
-def _condition(row: tuple[str, str, str, str, str, str | None]) -> Condition:
-    code, subject, why, began, seen, reported = row
-    return Condition(
-        code, subject, why, posix(began), posix(seen), None if reported is None else posix(reported)
-    )
+def _rows(index: Index, sql: str, values: tuple[str, ...]) -> list[_ConditionRow]:
+    return index.facts(_ConditionRow, sql, values, began=posix, seen=posix, reported=_posix_or_none)
+
+
+def _posix_or_none(stored: Any) -> float | None:
+    return None if stored is None else posix(stored)

@@ -11,14 +11,14 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
 from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.tasks import AttemptFact
-from alpenhorn.scan.attempts import attempt_fact
-from alpenhorn.scan.keepers import Good, Keepers
+from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
+from alpenhorn.scan.keepers import Good, KeeperNodes
 from alpenhorn.scan.pins import pinned
 from alpenhorn.scan.same_path import sharing
-from alpenhorn.scan.values import fault
 
 COPIES = """
-    SELECT c.id, c.file_id, c.node_id, a.name, f.name, f.size_b, c.size_b, c.has_file, c.wants_file
+    SELECT c.id AS copy_id__id, c.file_id, c.node_id, a.name AS acq__name, f.name, f.size_b,
+           c.size_b AS space_b__size_b, c.has_file, c.wants_file
     FROM archivefilecopy c
     LEFT JOIN archivefile f ON f.id = c.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -32,11 +32,11 @@ COUNT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = ?
 PRESENT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file IN ('Y', 'M', 'X')"
 # In the order of the files, in which every run locks them: two that lock the same files do not wait for each other.
 EVERY_COPY = """
-    SELECT file_id, node_id, has_file, wants_file, size_b FROM archivefilecopy
-    WHERE file_id IN ({marks}) ORDER BY file_id, node_id {lock}
+    SELECT file_id, node_id, has_file, wants_file, size_b AS space_b__size_b FROM archivefilecopy
+    WHERE file_id IN ({marks}) ORDER BY file_id, node_id{lock}
 """
 CLAIMS = """
-    SELECT file_id, target_id, host, run_id, expires, fence FROM sync_claim
+    SELECT file_id, target_id AS node_id__target_id, host, run_id, expires, fence FROM sync_claim
     WHERE kind = 'delete' AND file_id IN ({marks})
 """
 # The nodes on which a good copy releases the one on this node.
@@ -49,13 +49,12 @@ REQUESTS = """
     SELECT file_id, id, node_from_id FROM archivefilecopyrequest
     WHERE file_id IN ({marks}) AND +completed = 0 AND +cancelled = 0 AND (+node_from_id = ? OR +group_to_id = ?)
 """
-ATTEMPTS = """
-    SELECT subject_id, count, last, next, blame, error FROM sync_attempt
-    WHERE kind = 'delete' AND subject_id IN ({marks})
+ATTEMPTS = f"""
+    SELECT t.subject_id, {ATTEMPT} FROM sync_attempt t WHERE t.kind = 'delete' AND t.subject_id IN ({{marks}})
 """
 
 
-class Reading(NamedTuple):
+class DeletionReading(NamedTuple):
     """What was read of some copies of a node.
 
     `archive`: whether the node is an archive node; `host` and `root`: where it is; `facts`: of those copies that still
@@ -71,10 +70,25 @@ class Reading(NamedTuple):
     root: str | None = None
 
 
-# (file id, node id, has_file, wants_file, space used)
-_Copy = tuple[int, int, str, str, int | None]
-# (file id, node id, host, run id, when it runs out, fencing number)
-_Claim = tuple[int, int, str, int, Any, int]
+class _Copy(NamedTuple):
+    """`space_b`: what it takes on the medium."""
+
+    file_id: int
+    node_id: int
+    has_file: str
+    wants_file: str
+    space_b: int | None
+
+
+class _Claim(NamedTuple):
+    """On a deletion; `fence`: its fencing number."""
+
+    file_id: int
+    node_id: int
+    host: str
+    run_id: int
+    expires: Any
+    fence: int
 
 
 def released(index: Index, node_id: int) -> dict[str, int]:
@@ -83,22 +97,21 @@ def released(index: Index, node_id: int) -> dict[str, int]:
 
 
 def count(index: Index, node_id: int, has: str, wants: str) -> int:
-    return int(index.execute(COUNT, (node_id, has, wants)).fetchone()[0])
+    return int(index.value(COUNT, (node_id, has, wants)))
 
 
 def present(index: Index, node_id: int) -> int:
     """How many copies are on a node, or may be."""
-    return int(index.execute(PRESENT, (node_id,)).fetchone()[0])
+    return int(index.value(PRESENT, (node_id,)))
 
 
 def pages(index: Index, node_id: int, has: str, wants: str, limit: int) -> Iterator[list[DeletionFact]]:
     """The copies on a node in that state, in the order of their ids, with what never changes; the rest is for `read`.
     Each page is read when it is asked for."""
     after = 0
-    while rows := index.execute(COPIES, (node_id, has, wants, after, limit)).fetchall():
-        after = rows[-1][0]
-        shared = sharing(index, node_id, [(row[1], row[3], row[4]) for row in rows])
-        copies = [DeletionFact(*row)._replace(fault=fault(row)) for row in rows]
+    while copies := index.facts(DeletionFact, COPIES, (node_id, has, wants, after, limit)):
+        after = copies[-1].copy_id
+        shared = sharing(index, node_id, [(copy.file_id, copy.acq, copy.name) for copy in copies])
         if shared:
             copies = [copy._replace(same_path=shared.get(copy.file_id, "")) for copy in copies]
         yield copies
@@ -111,34 +124,36 @@ def read(
     run_id: int,
     evidence: Evidence,
     lock: bool = False,
-) -> Reading:
+) -> DeletionReading:
     """Read all that decides about `copies`; what they are called and how long is taken as it is.
 
     `run_id`: the run whose own claims on the node do not count.
     `lock`: first lock every copy of their files until the transaction ends, so that what is read holds until then.
     """
-    reading = Reading(False, [], set(), {})
+    reading = DeletionReading(False, [], set(), {})
     file_ids = sorted({copy.file_id for copy in copies})
     # Before all else: what is read before the lock is had may be old by then.
     rows = _every_copy(index, file_ids, lock)
-    keepers = Keepers(index, node_id, evidence)
+    keepers = KeeperNodes(index, node_id, evidence)
     if not keepers.active:
         return reading
     claims = _claims(index, file_ids)
-    claimed = {(file_id, at) for file_id, at, *_ in claims}
+    claimed = {(claim.file_id, claim.node_id) for claim in claims}
     # Nothing goes from an archive node without having been meant, whatever edge there is.
     cleaners = set()
     if not keepers.archive:
-        cleaners = {row[0] for row in index.execute(CLEANERS, (node_id, keepers.group_id))}
+        cleaners = set(index.values(CLEANERS, (node_id, keepers.group_id)))
     by_rule = {
-        file_id for file_id, at, has, wants, _ in rows if at in cleaners and has == "Y" and wants != "N"
+        row.file_id
+        for row in rows
+        if row.node_id in cleaners and row.has_file == "Y" and row.wants_file != "N"
     }
     own, twice, good = _sorted(rows, node_id, keepers.names.keys(), claimed)
     strange = _merely_found(index, node_id, own)
     requests = _requests(index, file_ids, node_id, keepers.group_id)
     pins = pinned(index, node_id, file_ids, keepers.now)
     attempts = _attempts(index, [copy.copy_id for copy in copies])
-    on_it = [claim for claim in claims if claim[1] == node_id]
+    on_it = [claim for claim in claims if claim.node_id == node_id]
     claimed_by = _claimed_by(on_it, run_id, keepers.now, reading)
     for copy in copies:
         if copy.file_id not in own:
@@ -212,11 +227,10 @@ def _sorted(
 
 
 def _every_copy(index: Index, file_ids: Sequence[int], lock: bool) -> list[_Copy]:
-    """On SQLite a transaction locks the whole index as it begins."""
-    for_update = "FOR UPDATE" if lock and not index.sqlite else ""
+    for_update = index.dialect.for_update if lock else ""
     rows: list[_Copy] = []
     for marks, some in in_chunks(file_ids):
-        rows += index.execute(EVERY_COPY.format(marks=marks, lock=for_update), some).fetchall()
+        rows += index.facts(_Copy, EVERY_COPY.format(marks=marks, lock=for_update), some)
     return rows
 
 
@@ -225,12 +239,12 @@ def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     became of the copy."""
     claims: list[_Claim] = []
     for marks, some in in_chunks(file_ids):
-        claims += index.execute(CLAIMS.format(marks=marks), some).fetchall()
+        claims += index.facts(_Claim, CLAIMS.format(marks=marks), some)
     return claims
 
 
 def _claimed_by(
-    claims: Sequence[_Claim], run_id: int, now: datetime.datetime, reading: Reading
+    claims: Sequence[_Claim], run_id: int, now: datetime.datetime, reading: DeletionReading
 ) -> dict[int, str]:
     """Sort the claims on the node itself into the reading; returns who else is deleting what."""
     found = {}
@@ -245,11 +259,11 @@ def _claimed_by(
 
 def _merely_found(index: Index, node_id: int, own: Mapping[int, _Copy]) -> set[int]:
     """The files of corrupt copies that no program ever recorded as good here: what lies there is somebody else's."""
-    corrupt = sorted(file_id for file_id, row in own.items() if row[2] == "X")
+    corrupt = sorted(file_id for file_id, row in own.items() if row.has_file == "X")
     once_good: set[int] = set()
     for marks, some in in_chunks(corrupt):
         sql = f"SELECT file_id FROM sync_verification WHERE node_id = ? AND file_id IN ({marks})"
-        once_good.update(row[0] for row in index.execute(sql, (node_id, *some)))
+        once_good.update(index.values(sql, (node_id, *some)))
     return set(corrupt) - once_good
 
 
@@ -270,6 +284,7 @@ def _requests(
 def _attempts(index: Index, copy_ids: Sequence[int]) -> dict[int, AttemptFact]:
     found = {}
     for marks, some in in_chunks(copy_ids):
-        for row in index.execute(ATTEMPTS.format(marks=marks), some):
-            found[row[0]] = attempt_fact(row[1:])
+        for row in index.facts(AttemptRow, ATTEMPTS.format(marks=marks), some):
+            if attempt := attempt_fact(row):
+                found[row.subject_id] = attempt
     return found

@@ -18,5 +18,5 @@ def former_names(index: Index, node_ids: Sequence[int]) -> set[tuple[int, str]]:
             " AND NOT EXISTS (SELECT 1 FROM storagenode n WHERE n.name = f.name)",
             some,
         )
-        found.update((row[0], row[1]) for row in rows)
+        found.update((node_id, name) for node_id, name in rows)
     return found

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
 from alpenhorn.model.imports import ImportRequestFact, KnownFile
-from alpenhorn.scan.attempts import attempt_fact
-from alpenhorn.scan.values import fault
+from alpenhorn.reasons import Why
+from alpenhorn.scan.attempts import ATTEMPT, attempt_fact
 
-REQUESTS = """
-    SELECT i.id, i.node_id, i.path, i.recurse, i.register, t.count, t.last, t.next, t.blame, t.error
+REQUESTS = f"""
+    SELECT i.id AS request_id__id, i.node_id, i.path, i.recurse, i.register, {ATTEMPT}
     FROM archivefileimportrequest i
     LEFT JOIN sync_attempt t ON t.kind = 'import' AND t.subject_id = i.id
     WHERE i.node_id = ? AND i.completed = 0 ORDER BY i.id
@@ -24,19 +25,35 @@ KNOWN = """
 """
 
 
+class _RequestRow(NamedTuple):
+    request_id: int
+    node_id: int
+    path: str
+    recurse: bool
+    register: bool
+    tries: int | None
+    last: Any
+    next: Any
+    blame: str | None
+    error: str | None
+    fault: Why = ""
+
+
+class RunOrigin(NamedTuple):
+    """A run; `started` as text."""
+
+    run_id: int
+    host: str
+    started: str
+
+
 def requests(index: Index, node_id: int) -> list[ImportRequestFact]:
     """The pending import requests of a node, oldest first."""
     return [
         ImportRequestFact(
-            row[0],
-            row[1],
-            row[2],
-            bool(row[3]),
-            bool(row[4]),
-            attempt_fact(row[5:]) if row[5] else None,
-            fault(row),
+            row.request_id, row.node_id, row.path, row.recurse, row.register, attempt_fact(row), row.fault
         )
-        for row in index.execute(REQUESTS, (node_id,))
+        for row in index.facts(_RequestRow, REQUESTS, (node_id,), recurse=bool, register=bool)
     ]
 
 
@@ -47,17 +64,19 @@ def known(index: Index, node_id: int, names: Iterable[tuple[str, str]]) -> dict[
         by_acq.setdefault(acq, []).append(name)
     found = {}
     for acq, files in by_acq.items():
-        row = index.execute("SELECT id, name FROM archiveacq WHERE name = ?", (acq,)).fetchone()
-        if row is None or row[1] != acq:  # a collation that folds case finds another name
+        # A collation that folds case finds another name.
+        rows = index.execute("SELECT id, name FROM archiveacq WHERE name = ?", (acq,))
+        acq_id = next((acq_id for acq_id, name in rows.fetchall() if name == acq), None)
+        if acq_id is None:
             continue
         for some in chunks(files):
             sql = KNOWN.format(marks=marks(some))
-            for file_id, name, size_b, md5sum, has in index.execute(sql, (node_id, row[0], *some)):
+            for file_id, name, size_b, md5sum, has in index.execute(sql, (node_id, acq_id, *some)):
                 found[acq, name] = KnownFile(file_id, acq, name, size_b, md5sum, has)
     return found
 
 
-def written_by(index: Index, run_id: int) -> tuple[int, str, str] | None:
-    """What the index knows of a run: its id, its host, and when it started, as text; None: it knows of none."""
-    row = index.execute("SELECT id, host, started FROM sync_run WHERE id = ?", (run_id,)).fetchone()
-    return None if row is None else (row[0], row[1], known_moment(row[2]).isoformat(" "))
+def written_by(index: Index, run_id: int) -> RunOrigin | None:
+    """What the index knows of a run; None: it knows of none."""
+    sql = "SELECT id AS run_id__id, host, started FROM sync_run WHERE id = ?"
+    return index.fact(RunOrigin, sql, (run_id,), started=lambda stored: known_moment(stored).isoformat(" "))

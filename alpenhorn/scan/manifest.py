@@ -10,28 +10,23 @@ from alpenhorn.index.connection import Index
 
 # One kind after the other, since the index is by both states.
 WANTS = ("Y", "M", "N")
-COLUMNS = "c.id, c.file_id, a.name, f.name, f.size_b, f.md5sum"
+COLUMNS = "c.id AS copy_id__id, c.file_id, a.name AS acq__name, f.name, f.size_b, f.md5sum"
 PAGE = f"""
     SELECT {COLUMNS} FROM archivefilecopy c
     LEFT JOIN archivefile f ON f.id = c.file_id LEFT JOIN archiveacq a ON a.id = f.acq_id
     WHERE c.node_id = ? AND c.has_file = 'Y' AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
 """
 FILES = """
-    SELECT c.id, f.id, a.name, f.name, f.size_b, f.md5sum, c.has_file FROM archivefile f
+    SELECT COALESCE(c.id, 0) AS copy_id__id, f.id AS file_id__id, a.name AS acq__name, f.name, f.size_b, f.md5sum,
+           c.has_file
+    FROM archivefile f
     LEFT JOIN archiveacq a ON a.id = f.acq_id
     LEFT JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
     WHERE f.id IN ({marks})
 """
-# By id, and not through the index on the node, whose entries are in the order of times: the clocks of two hosts may
-# differ, and that of one may be set back.  The + and FORCE INDEX keep the engines to it.
-SINCE = {
-    True: "sync_event e WHERE +e.node_id = ?",
-    False: "sync_event e FORCE INDEX (PRIMARY) WHERE e.node_id = ?",
-}
-SINCE_THEN = {sqlite: sql.replace("?", "s.node_id") for sqlite, sql in SINCE.items()}
 
 
-class Row(NamedTuple):
+class ManifestRow(NamedTuple):
     """A copy.  All but `copy_id` and `file_id` are None when the file's row is gone."""
 
     copy_id: int
@@ -42,7 +37,17 @@ class Row(NamedTuple):
     md5sum: str | None
 
 
-class Kept(NamedTuple):
+class _ManifestFileRow(NamedTuple):
+    copy_id: int
+    file_id: int
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    md5sum: str | None
+    has_file: str | None
+
+
+class KeptManifest(NamedTuple):
     """Up to which event, and of how many copies, the manifest tells.  `latest`: the last event in the index; `touched`:
     whether one of those since then is about the node."""
 
@@ -52,13 +57,21 @@ class Kept(NamedTuple):
     touched: bool
 
 
-def good(index: Index, node_id: int, limit: int) -> Iterator[list[Row]]:
+class _KeptRow(NamedTuple):
+    node_id: int
+    event_id: int
+    files: int
+    latest: int
+    touched: bool
+
+
+def good(index: Index, node_id: int, limit: int) -> Iterator[list[ManifestRow]]:
     """The good copies on a node, a page at a time, each read when it is asked for."""
     for wants in WANTS:
         after = 0
-        while rows := index.execute(PAGE, (node_id, wants, after, limit)).fetchall():
-            yield [Row._make(row) for row in rows]
-            after = rows[-1][0]
+        while rows := index.facts(ManifestRow, PAGE, (node_id, wants, after, limit)):
+            yield rows
+            after = rows[-1].copy_id
             if len(rows) < limit:
                 break
 
@@ -66,57 +79,73 @@ def good(index: Index, node_id: int, limit: int) -> Iterator[list[Row]]:
 def count(index: Index, node_id: int) -> int:
     """How many good copies a node has."""
     sql = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y'"
-    return int(index.execute(sql, (node_id,)).fetchone()[0])
+    return int(index.value(sql, (node_id,)))
 
 
 def latest_event(index: Index) -> int:
-    return int(index.execute("SELECT COALESCE(MAX(id), 0) FROM sync_event").fetchone()[0])
+    return int(index.value("SELECT COALESCE(MAX(id), 0) FROM sync_event"))
 
 
 def has_good(index: Index, node_id: int) -> bool:
     """Whether a node has a good copy."""
     sql = "SELECT 1 FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y' LIMIT 1"
-    return index.execute(sql, (node_id,)).fetchone() is not None
+    return index.value(sql, (node_id,)) is not None
 
 
-def kept(index: Index, node_ids: Sequence[int]) -> dict[int, Kept]:
+def kept(index: Index, node_ids: Sequence[int]) -> dict[int, KeptManifest]:
     """Of those of the nodes for whose manifest somebody has vouched, be it long ago."""
-    found: dict[int, Kept] = {}
+    found: dict[int, KeptManifest] = {}
     for marks, some in in_chunks(node_ids):
-        rows = index.execute(
-            "SELECT s.node_id, s.event_id, s.files, (SELECT COALESCE(MAX(id), 0) FROM sync_event),"
-            f" EXISTS (SELECT 1 FROM {SINCE_THEN[index.sqlite]} AND e.id > s.event_id)"
+        rows = index.facts(
+            _KeptRow,
+            "SELECT s.node_id, s.event_id, s.files,"
+            " (SELECT COALESCE(MAX(id), 0) FROM sync_event) AS latest__id,"
+            f" EXISTS (SELECT 1 FROM {events_of(index, 's.node_id')} AND e.id > s.event_id) AS touched"
             f" FROM sync_node s WHERE s.host IS NOT NULL AND s.node_id IN ({marks})",
             some,
+            touched=bool,
         )
-        found |= {row[0]: Kept._make((*row[1:4], bool(row[4]))) for row in rows.fetchall()}
+        found |= {row.node_id: KeptManifest(row.event_id, row.files, row.latest, row.touched) for row in rows}
     return found
+
+
+def events_of(index: Index, node_id: str) -> str:
+    """The events of a node, as SQL text from FROM on.
+
+    By id, and not through the index on the node, whose entries are in the order of times: the clocks of two hosts may
+    differ, and that of one may be set back.
+    """
+    dialect = index.dialect
+    return f"sync_event e{dialect.by_primary_key} WHERE {dialect.unindexed('e.node_id')} = {node_id}"
 
 
 def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> list[int]:
     """The files of whose copies on the node something was recorded after one event and until another, at most
     `limit` of them."""
-    rows = index.execute(
-        f"SELECT DISTINCT e.file_id FROM {SINCE[index.sqlite]} AND e.id > ? AND e.id <= ? LIMIT ?",
+    return index.values(
+        f"SELECT DISTINCT e.file_id FROM {events_of(index, '?')} AND e.id > ? AND e.id <= ? LIMIT ?",
         (node_id, after, until, limit),
     )
-    return [row[0] for row in rows]
 
 
 def added(index: Index, node_id: int, after: int, limit: int) -> list[int]:
     """The files that were pulled onto the node or imported there after an event, at most `limit` of them."""
-    rows = index.execute(
-        f"SELECT DISTINCT e.file_id FROM {SINCE[index.sqlite]} AND e.id > ? AND e.what IN ('pulled', 'imported')"
+    return index.values(
+        f"SELECT DISTINCT e.file_id FROM {events_of(index, '?')} AND e.id > ? AND e.what IN ('pulled', 'imported')"
         " LIMIT ?",
         (node_id, after, limit),
     )
-    return [row[0] for row in rows]
 
 
-def files(index: Index, node_id: int, file_ids: Sequence[int]) -> list[tuple[Row, str | None]]:
+def files(index: Index, node_id: int, file_ids: Sequence[int]) -> list[tuple[ManifestRow, str | None]]:
     """Those of the files whose rows are there, each with has_file of its copy on the node, None without one."""
-    found = []
+    found: list[tuple[ManifestRow, str | None]] = []
     for marks, some in in_chunks(file_ids):
-        for row in index.execute(FILES.format(marks=marks), (node_id, *some)):
-            found.append((Row(row[0] or 0, *row[1:-1]), row[-1]))
+        for row in index.facts(_ManifestFileRow, FILES.format(marks=marks), (node_id, *some)):
+            found.append(
+                (
+                    ManifestRow(row.copy_id, row.file_id, row.acq, row.name, row.size_b, row.md5sum),
+                    row.has_file,
+                )
+            )
     return found

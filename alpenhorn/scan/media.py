@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
@@ -17,21 +17,48 @@ PRUNED = "pruned"
 
 MEDIA = """
     SELECT m.node_id, m.medium, m.generation, m.word, m.next_generation, m.next_word, m.seen,
-           m.wrong IS NOT NULL, m.distrust, n.name
+           m.wrong IS NOT NULL AS is_wrong, m.distrust, n.name
     FROM sync_medium m JOIN storagenode n ON n.id = m.node_id
 """
 
 
 # Of nodes that are in use: what keeps their copies from being relied on, and what changed on them.
 STATES = """
-    SELECT m.node_id, n.name, h.name, m.wrong, m.why, m.distrust, m.changed, m.changed_why
+    SELECT m.node_id, n.name, h.name AS host__name, m.wrong, m.why, m.distrust, m.changed, m.changed_why
     FROM sync_medium m JOIN storagenode n ON n.id = m.node_id LEFT JOIN storagehost h ON h.id = n.host_id
     WHERE n.active = 1 AND (m.wrong IS NOT NULL OR m.distrust IS NOT NULL OR m.changed IS NOT NULL)
     ORDER BY n.name
 """
 
 
-class Known(NamedTuple):
+class _MediumRow(NamedTuple):
+    node_id: int
+    medium: str | None
+    generation: int
+    word: str | None
+    next_generation: int | None
+    next_word: str | None
+    seen: Any
+    is_wrong: bool
+    distrust: str | None
+    name: str
+
+    @property
+    def fact(self) -> MediumFact:
+        return MediumFact(
+            self.node_id,
+            self.medium,
+            self.generation,
+            self.word,
+            self.next_generation,
+            self.next_word,
+            None if moment(self.seen) is None else posix(self.seen),
+            self.is_wrong,
+            self.distrust,
+        )
+
+
+class KnownMedia(NamedTuple):
     """`media`: by node id; `names`: of these nodes; `identity`: the index's random id, "" before any run;
     `restored`: why nothing may be deleted on this index, "" when it may; `pruned`: runs up to that number may have been
     removed from the history."""
@@ -56,15 +83,15 @@ class Known(NamedTuple):
         }
 
 
-def load(index: Index) -> Known:
+def load(index: Index) -> KnownMedia:
     """Two queries; the rows of nodes that are gone from the index are left out."""
-    media, names = {}, {}
-    for row in index.execute(MEDIA):
-        seen = None if moment(row[6]) is None else posix(row[6])
-        media[row[0]] = MediumFact._make((*row[:6], seen, bool(row[7]), row[8]))
-        names[row[0]] = row[9]
+    rows = index.facts(_MediumRow, MEDIA, is_wrong=bool)
+    media = {row.node_id: row.fact for row in rows}
+    names = {row.node_id: row.name for row in rows}
     about = dict(index.execute("SELECT name, value FROM sync_index").fetchall())
-    return Known(media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""), int(about.get(PRUNED, "0")))
+    return KnownMedia(
+        media, names, about.get(IDENTITY, ""), about.get(RESTORED, ""), int(about.get(PRUNED, "0"))
+    )
 
 
 class MediumState(NamedTuple):
@@ -81,16 +108,13 @@ class MediumState(NamedTuple):
 
 
 def states(index: Index) -> list[MediumState]:
-    return [
-        MediumState(row[0], row[1], row[2], moment(row[3]), row[4], row[5], moment(row[6]), row[7])
-        for row in index.execute(STATES)
-    ]
+    return index.facts(MediumState, STATES, wrong=moment, changed=moment)
 
 
 def restored(index: Index) -> str:
     """Why nothing may be deleted on the index, "" when it may."""
-    row = index.execute("SELECT value FROM sync_index WHERE name = ?", (RESTORED,)).fetchone()
-    return "" if row is None else str(row[0])
+    why = index.value("SELECT value FROM sync_index WHERE name = ?", (RESTORED,))
+    return "" if why is None else str(why)
 
 
 def known_runs(index: Index, run_ids: Collection[int]) -> dict[tuple[int, str], bool]:
@@ -98,5 +122,7 @@ def known_runs(index: Index, run_ids: Collection[int]) -> dict[tuple[int, str], 
     found: dict[tuple[int, str], bool] = {}
     for marks, some in in_chunks(sorted(run_ids)):
         sql = f"SELECT id, host, ended IS NULL AND ending IS NULL FROM sync_run WHERE id IN ({marks})"
-        found.update(((row[0], row[1]), bool(row[2])) for row in index.execute(sql, some))
+        found.update(
+            ((run_id, host), bool(unfinished)) for run_id, host, unfinished in index.execute(sql, some)
+        )
     return found

@@ -30,7 +30,7 @@ KINDS = {
 }
 
 
-class Named(NamedTuple):
+class NamedRow(NamedTuple):
     id: int
     name: str
 
@@ -45,43 +45,43 @@ class FileName(NamedTuple):
         return f"{self.acq}/{self.name}"
 
 
-def host(index: Index, name: str) -> Named:
+def host(index: Index, name: str) -> NamedRow:
     """Raises NotFound, as all of these do."""
     return _one(index, "host", name)
 
 
-def group(index: Index, name: str) -> Named:
+def group(index: Index, name: str) -> NamedRow:
     return _one(index, "group", name)
 
 
-def node(index: Index, name: str) -> Named:
+def node(index: Index, name: str) -> NamedRow:
     return _one(index, "node", name)
 
 
-def acq(index: Index, name: str) -> Named:
+def acq(index: Index, name: str) -> NamedRow:
     return _one(index, "acquisition", name)
 
 
-def hosts(index: Index, names: Iterable[str]) -> list[Named]:
+def hosts(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [host(index, name) for name in names]
 
 
-def groups(index: Index, names: Iterable[str]) -> list[Named]:
+def groups(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [group(index, name) for name in names]
 
 
-def nodes(index: Index, names: Iterable[str]) -> list[Named]:
+def nodes(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [node(index, name) for name in names]
 
 
-def acqs(index: Index, names: Iterable[str]) -> list[Named]:
+def acqs(index: Index, names: Iterable[str]) -> list[NamedRow]:
     return [acq(index, name) for name in names]
 
 
-def root(index: Index, node: Named) -> str | None:
+def root(index: Index, node: NamedRow) -> str | None:
     """Where a node is, on its host."""
-    row = index.execute("SELECT root FROM storagenode WHERE id = ?", (node.id,)).fetchone()
-    return None if row is None else row[0]
+    found: str | None = index.value("SELECT root FROM storagenode WHERE id = ?", (node.id,))
+    return found
 
 
 def beginning(index: Index, kind: str, text: str) -> list[str]:
@@ -97,27 +97,27 @@ def beginning(index: Index, kind: str, text: str) -> list[str]:
     return [name for (name,) in rows if name.startswith(text) and name.isprintable()]
 
 
-def _one(index: Index, kind: str, name: str) -> Named:
+def _one(index: Index, kind: str, name: str) -> NamedRow:
     table, listing = KINDS[kind]
     row = None
     if _storable(name):
-        row = index.execute(f"SELECT id, name FROM {table} WHERE name = ?", (name,)).fetchone()
+        row = index.fact(NamedRow, f"SELECT id, name FROM {table} WHERE name = ?", (name,))
     if row is None:
         raise NotFound(f"no {kind} called {name!r}; {_suggestion(index, table, name)}see: {listing}")
-    return Named(*row)
+    return row
 
 
 def _suggestion(index: Index, table: str, name: str) -> str:
     """The nearest names among those that begin alike, or among all where there are few."""
     if not _storable(name):
         return ""
-    count = index.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+    count = index.value(f"SELECT COUNT(*) FROM {table}")
     sql = f"SELECT name FROM {table}"
     bounds: tuple[str, ...] = ()
     if count > SUGGESTIONS and name:
         sql += " WHERE name >= ? AND name < ?"
         bounds = (name[0], name[0] + LAST)
-    known = [row[0] for row in index.execute(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)]
+    known = index.values(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)
     return nearest(name, known)
 
 
@@ -159,11 +159,11 @@ def _hint(index: Index, path: str) -> str:
         return "; a file is named as ACQUISITION/NAME"
     if not first or not _storable(path):
         return ""
-    row = index.execute("SELECT id FROM archiveacq WHERE name = ?", (first,)).fetchone()
-    if row is None:
+    acq_id = index.value("SELECT id FROM archiveacq WHERE name = ?", (first,))
+    if acq_id is None:
         suggestion = _suggestion(index, "archiveacq", first)
         return f"; no acquisition is called {first!r}; {suggestion}see: alpenhorn acq list"
-    bounds = (row[0], name[:1], name[:1] + LAST)
+    bounds = (acq_id, name[:1], name[:1] + LAST)
     sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND name >= ? AND name < ? LIMIT {SUGGESTIONS}"
     known = [f"{first}/{other}" for (other,) in index.execute(sql, bounds)]
     return f"; {nearest(path, known)}see: alpenhorn file list --acq {first}"

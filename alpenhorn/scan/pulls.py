@@ -9,16 +9,15 @@ from collections.abc import Iterable, Iterator
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.pulls import PullFact
-from alpenhorn.scan.attempts import attempt_fact
+from alpenhorn.scan.attempts import ATTEMPT, AttemptRow, attempt_fact
 from alpenhorn.scan.same_path import sharing_in_group
-from alpenhorn.scan.values import fault
 
 PENDING = "r.completed = 0 AND r.cancelled = 0 AND r.group_to_id = ?"
 RANGE = f"{PENDING} AND r.id > ? AND r.id <= ?"
 
 REQUESTS = f"""
-    SELECT r.id, r.file_id, a.name, f.name, f.size_b, f.md5sum,
-           r.node_from_id, c.has_file, c.ready, r.group_to_id
+    SELECT r.id AS request_id__id, r.file_id, a.name AS acq__name, f.name, f.size_b, f.md5sum,
+           r.node_from_id, c.has_file AS source_has__has_file, c.ready AS source_ready__ready, r.group_to_id
     FROM archivefilecopyrequest r
     LEFT JOIN archivefile f ON f.id = r.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -39,7 +38,7 @@ TOTAL = f"""
     WHERE {PENDING}
 """
 ATTEMPTS = f"""
-    SELECT r.id, t.count, t.last, t.next, t.blame, t.error
+    SELECT t.subject_id, {ATTEMPT}
     FROM sync_attempt t JOIN archivefilecopyrequest r ON r.id = t.subject_id
     WHERE t.kind = 'pull' AND t.subject_id > ? AND t.subject_id <= ? AND {PENDING}
 """
@@ -63,10 +62,11 @@ def page(
     `now` is the database server's time, by which leases are judged; `run_id` is the run whose own claims do
     not count.
     """
-    rows = index.execute(REQUESTS, (group_id, after, limit)).fetchall()
-    if not rows:
+    facts = index.facts(PullFact, REQUESTS, (group_id, after, limit))
+    if not facts:
         return []
-    bounds = (group_id, after, rows[-1][0])
+    last = facts[-1].request_id
+    bounds = (group_id, after, last)
     at_group: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
     once_good: defaultdict[int, list[int]] = defaultdict(list)
     never_good: list[tuple[int, int, int]] = []
@@ -80,14 +80,15 @@ def page(
     found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
     for request_id, file_id, node_id in never_good:
         found[request_id].append((node_id, why.get((file_id, node_id), "")))
-    same_path = sharing_in_group(index, group_id, [(row[1], row[2], row[3]) for row in rows])
+    same_path = sharing_in_group(index, group_id, [(fact.file_id, fact.acq, fact.name) for fact in facts])
     attempts = {
-        row[0]: attempt_fact(row[1:]) for row in index.execute(ATTEMPTS, (after, rows[-1][0], group_id))
+        row.subject_id: attempt_fact(row)
+        for row in index.facts(AttemptRow, ATTEMPTS, (after, last, group_id))
     }
-    claims = {row[0]: f"{row[1]} (run {row[2]})" for row in index.execute(CLAIMS, (run_id, now, *bounds))}
-    facts = [
-        PullFact(*row) if type(row) is tuple else PullFact(*row)._replace(fault=fault(row)) for row in rows
-    ]
+    claims = {
+        request_id: f"{host} (run {holder})"
+        for request_id, host, holder in index.execute(CLAIMS, (run_id, now, *bounds))
+    }
     if not (at_group or attempts or claims or same_path):
         return facts
     return [
@@ -127,19 +128,19 @@ def pages(
 
 def group_of(index: Index, request_id: int) -> int | None:
     """The group that a request is into; None when there is no such request."""
-    row = index.execute(
+    group_id: int | None = index.value(
         "SELECT group_to_id FROM archivefilecopyrequest WHERE id = ?", (request_id,)
-    ).fetchone()
-    return None if row is None else int(row[0])
+    )
+    return group_id
 
 
 def pending_total(index: Index, group_ids: Iterable[int]) -> tuple[int, int]:
     """(files, bytes) of all pending requests into the groups."""
     files = bytes_ = 0
     for group_id in group_ids:
-        row = index.execute(TOTAL, (group_id,)).fetchone()
-        files += row[0]
-        bytes_ += int(row[1] or 0)
+        of_group, length = index.execute(TOTAL, (group_id,)).fetchone()
+        files += of_group
+        bytes_ += int(length or 0)
     return files, bytes_
 
 

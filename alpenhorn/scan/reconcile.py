@@ -24,10 +24,6 @@ COPIES = """
     LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id AND v.verified <= ?
     WHERE f.acq_id {acq}
 """
-JOIN = {True: "CROSS JOIN", False: "STRAIGHT_JOIN"}
-# In the order of their bytes, which on MariaDB is not the order of its index.
-NAME = {True: "f.name", False: "CAST(CONVERT(f.name USING utf8mb4) AS BINARY)"}
-VALUE = {True: "?", False: "CAST(CONVERT(? USING utf8mb4) AS BINARY)"}
 
 
 class Acquisition(NamedTuple):
@@ -49,16 +45,14 @@ class Distrusted(NamedTuple):
 
 def acquisitions(index: Index, node_id: int) -> list[Acquisition]:
     """Those of which a node has, or had, any copy, by id."""
-    return [
-        Acquisition(row[0], row[1], row[2], int(row[3])) for row in index.execute(ACQUISITIONS, (node_id,))
-    ]
+    return index.facts(Acquisition, ACQUISITIONS, (node_id,), good=int)
 
 
 def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.datetime) -> list[Known]:
     """The copies of a node, one acquisition after the other."""
     rows: list[Known] = []
     for marks, some in in_chunks(acq_ids):
-        sql = COPIES.format(join=JOIN[index.sqlite], acq=f"IN ({marks}) ORDER BY f.acq_id")
+        sql = COPIES.format(join=index.dialect.lookup_join, acq=f"IN ({marks}) ORDER BY f.acq_id")
         rows += index.execute(sql, (node_id, now, *some)).fetchall()
     return rows
 
@@ -68,8 +62,10 @@ def in_pages(
 ) -> Iterator[list[Known]]:
     """The copies of an acquisition in the order of the bytes of their names, a page at a time, each read when it is
     asked for."""
-    name, value = NAME[index.sqlite], VALUE[index.sqlite]
-    sql = COPIES.format(join=JOIN[index.sqlite], acq=f"= ? AND {name} > {value} ORDER BY {name} LIMIT ?")
+    name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
+    sql = COPIES.format(
+        join=index.dialect.lookup_join, acq=f"= ? AND {name} > {value} ORDER BY {name} LIMIT ?"
+    )
     after = ""
     while rows := index.execute(sql, (node_id, now, acq_id, after, limit)).fetchall():
         yield list(rows)  # one of the drivers gives a tuple
@@ -81,9 +77,9 @@ def in_pages(
 def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime.datetime) -> list[Known]:
     """The copies of an acquisition's files whose names begin with a directory."""
     prefix = f"{directory}/"
-    name, value = NAME[index.sqlite], VALUE[index.sqlite]
+    name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
     condition = f"= ? AND {name} > {value} AND {name} < {value}"
-    sql = COPIES.format(join=JOIN[index.sqlite], acq=condition)
+    sql = COPIES.format(join=index.dialect.lookup_join, acq=condition)
     # "0" is what follows on "/".
     rows: list[Known] = index.execute(sql, (node_id, now, acq_id, prefix, f"{directory}0")).fetchall()
     return [row for row in rows if row[1].startswith(prefix)]
@@ -91,14 +87,15 @@ def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime
 
 def distrusted(index: Index) -> list[Distrusted]:
     """The nodes whose copies do not count until `alpenhorn reconcile` was run on their hosts, by name."""
-    rows = index.execute(
-        "SELECT n.name, h.name, n.active FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
-        " LEFT JOIN storagehost h ON h.id = n.host_id WHERE m.distrust = 'reconcile' ORDER BY n.name"
+    return index.facts(
+        Distrusted,
+        "SELECT n.name AS node__name, h.name AS host__name, n.active"
+        " FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
+        " LEFT JOIN storagehost h ON h.id = n.host_id WHERE m.distrust = 'reconcile' ORDER BY n.name",
+        active=bool,
     )
-    return [Distrusted(row[0], row[1], bool(row[2])) for row in rows]
 
 
 def restored(index: Index) -> str:
     """Why nothing may be deleted on this index; "" when that is not so."""
-    row = index.execute("SELECT value FROM sync_index WHERE name = 'restored'").fetchone()
-    return row[0] if row else ""
+    return index.value("SELECT value FROM sync_index WHERE name = 'restored'") or ""

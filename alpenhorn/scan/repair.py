@@ -16,7 +16,8 @@ BAD = (("X", "Y"), ("X", "M"), ("N", "Y"))
 STATE = "c.node_id = ? AND c.has_file = ? AND c.wants_file = ?"
 RANGE = f"{STATE} AND c.id > ? AND c.id <= ?"
 COPIES = f"""
-    SELECT c.id, c.file_id, c.node_id, c.has_file, a.name, f.name, f.size_b, f.md5sum, v.file_id
+    SELECT c.id AS copy_id__id, c.file_id, c.node_id, c.has_file, a.name AS acq__name, f.name, f.size_b, f.md5sum,
+           v.file_id IS NOT NULL AS once_good
     FROM archivefilecopy c
     LEFT JOIN sync_verification v ON v.node_id = c.node_id AND v.file_id = c.file_id
     LEFT JOIN archivefile f ON f.id = c.file_id
@@ -42,21 +43,20 @@ def pages(index: Index, node_id: int, limit: int) -> Iterator[list[BadCopy]]:
     for has, wants in BAD:
         state = (node_id, has, wants)
         after = 0
-        while rows := index.execute(COPIES, (*state, after, limit)).fetchall():
-            bounds = (*state, after, rows[-1][0])
+        while rows := index.facts(BadCopy, COPIES, (*state, after, limit), once_good=bool):
+            bounds = (*state, after, rows[-1].copy_id)
             good: defaultdict[int, list[GoodCopy]] = defaultdict(list)
             for copy_id, other_id, other_wants, ready in index.execute(GOOD, bounds):
                 good[copy_id].append(GoodCopy(other_id, other_wants, bool(ready)))
             requested: dict[int, int] = dict(index.execute(REQUESTED, bounds).fetchall())
-            never_good = [(row[1], node_id) for row in rows if has == "X" and row[-1] is None]
+            never_good = [(row.file_id, node_id) for row in rows if has == "X" and not row.once_good]
             why = why_corrupt(index, never_good)
             yield [
-                BadCopy(*row[:-1])._replace(
-                    good=tuple(good.get(row[0], ())),
-                    requested=requested.get(row[0], 0),
-                    once_good=row[-1] is not None,
-                    found=why.get((row[1], node_id), ""),
+                row._replace(
+                    good=tuple(good.get(row.copy_id, ())),
+                    requested=requested.get(row.copy_id, 0),
+                    found=why.get((row.file_id, node_id), ""),
                 )
                 for row in rows
             ]
-            after = rows[-1][0]
+            after = rows[-1].copy_id

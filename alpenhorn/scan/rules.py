@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.sync_candidates import Part, Selection, Total, limited, new_requests, total
+from alpenhorn.index.selections import SelectionPart, Total, limited, total
+from alpenhorn.scan.files_to_request import RequestSelection, new_requests
 
 
 class Action(StrEnum):
@@ -32,18 +33,19 @@ class Edge(NamedTuple):
     autoclean: bool
 
 
-class Owed(NamedTuple):
+class MissedAction(NamedTuple):
     """What an edge should have done and has not: the copies of `parts`."""
 
     edge: Edge
     action: Action
-    parts: list[Part]
+    parts: list[SelectionPart]
     total: Total
 
 
 # The joins leave out edges whose node or group is gone, the first condition those into a node's own group.
 EDGES = """
-    SELECT t.node_from_id, n.name, t.group_to_id, g.name, t.autosync, t.autoclean
+    SELECT t.node_from_id AS node_id__node_from_id, n.name AS node__name, t.group_to_id AS group_id__group_to_id,
+           g.name AS group__name, t.autosync, t.autoclean
     FROM storagetransferaction t JOIN storagenode n ON n.id = t.node_from_id
     JOIN storagegroup g ON g.id = t.group_to_id
     WHERE n.group_id <> t.group_to_id AND (t.autosync <> 0 OR t.autoclean <> 0) {and_where}
@@ -71,34 +73,30 @@ def edges_at(index: Index, node_id: int, group_id: int) -> list[Edge]:
 
 
 def _edges(index: Index, and_where: str, values: tuple[int, ...]) -> list[Edge]:
-    rows = index.execute(EDGES.format(and_where=and_where), values).fetchall()
-    return [
-        Edge(node_id, node, group_id, group, bool(autosync), bool(autoclean))
-        for node_id, node, group_id, group, autosync, autoclean in rows
-    ]
+    return index.facts(Edge, EDGES.format(and_where=and_where), values, autosync=bool, autoclean=bool)
 
 
-def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None) -> list[Part]:
+def unrequested(node_id: int, group_id: int, files: Sequence[int] | None = None) -> list[SelectionPart]:
     """For autosync: the wanted good copies on the node that the group has not, and that nobody requested there.
 
     `files`: only those.
     """
-    parts = new_requests(Selection(node_id, group_id, files=files))
-    return [Part(f"{part.sql} AND c.wants_file <> 'N'", part.values) for part in parts]
+    parts = new_requests(RequestSelection(node_id, group_id, files=files))
+    return [SelectionPart(f"{part.sql} AND c.wants_file <> 'N'", part.values) for part in parts]
 
 
-def unreleased(node_id: int, group_id: int) -> list[Part]:
+def unreleased(node_id: int, group_id: int) -> list[SelectionPart]:
     """For autoclean: the good copies on the node that nobody released and that the group has and keeps."""
-    return [Part(HELD_BY_GROUP.format(own="", has="AND c.has_file = 'Y'"), (node_id, group_id))]
+    return [SelectionPart(HELD_BY_GROUP.format(own="", has="AND c.has_file = 'Y'"), (node_id, group_id))]
 
 
-def held_by_group(node_id: int, group_id: int, files: Sequence[int]) -> list[Part]:
+def held_by_group(node_id: int, group_id: int, files: Sequence[int]) -> list[SelectionPart]:
     """The same, in whatever state the node's copy is, of those files."""
-    base = Part(HELD_BY_GROUP.format(own="+", has=""), (node_id, group_id))
+    base = SelectionPart(HELD_BY_GROUP.format(own="+", has=""), (node_id, group_id))
     return limited(base, (), files, "c.file_id")
 
 
-def owed(index: Index) -> list[Owed]:
+def owed(index: Index) -> list[MissedAction]:
     """What all edges should have done and have not; requests before releases, since a released copy is not
     requested."""
     found = edges(index)
@@ -114,5 +112,5 @@ def owed(index: Index) -> list[Owed]:
             if edge.autoclean
         ),
     ]
-    counted = [Owed(edge, action, parts, total(index, parts)) for edge, action, parts in wanted]
+    counted = [MissedAction(edge, action, parts, total(index, parts)) for edge, action, parts in wanted]
     return [one for one in counted if one.total.files]

@@ -6,15 +6,15 @@ acquisition `a/b` lie at one path: two rows, of one file on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
 
 ACQS = "SELECT id, name FROM archiveacq WHERE name IN ({marks})"
 THERE = """
-    SELECT f.name FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
+    SELECT f.name, c.node_id FROM archivefile f JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?
     WHERE f.acq_id = ? AND f.name IN ({marks}) AND +c.has_file <> 'N'
 """
 IN_GROUP = """
@@ -22,6 +22,13 @@ IN_GROUP = """
     JOIN storagenode n ON n.id = c.node_id AND n.group_id = ?
     WHERE f.acq_id = ? AND f.name IN ({marks}) AND +c.has_file <> 'N'
 """
+
+
+class _Other(NamedTuple):
+    """A copy at the path of another file."""
+
+    name: str
+    node_id: int
 
 
 def sharing(
@@ -37,15 +44,15 @@ def sharing_in_group(
 ) -> dict[int, list[tuple[int, str]]]:
     """As `sharing`, on any node of a group: file id to (node id, acquisition)."""
     found: dict[int, list[tuple[int, str]]] = {}
-    for file_id, acq, row in _others(index, IN_GROUP, group_id, files):
-        found.setdefault(file_id, []).append((row[1], acq))
+    for file_id, acq, other in _others(index, IN_GROUP, group_id, files):
+        found.setdefault(file_id, []).append((other.node_id, acq))
     return found
 
 
 def _others(
     index: Index, there: str, place: int, files: Iterable[tuple[int, str | None, str | None]]
-) -> Iterator[tuple[int, str, Sequence[Any]]]:
-    """(file id, acquisition of the other one, row of `there`) for each file that lies at the path of one of `files`."""
+) -> Iterator[tuple[int, str, _Other]]:
+    """(file id, acquisition of the other one, its copy) for each file that lies at the path of one of `files`."""
     inside: dict[str, list[tuple[int, str, str]]] = {}  # directory: the files in it
     for file_id, acq, name in files:
         if acq is not None and name is not None:
@@ -64,8 +71,7 @@ def _others(
                 if own != acq
             }
             for those in chunks(list(names)):
-                for row in index.execute(
-                    there.format(marks=marks(those)), (place, acq_id, *those)
-                ).fetchall():
-                    if row[0] in names:
-                        yield names[row[0]], acq, row
+                sql = there.format(marks=marks(those))
+                for other in index.facts(_Other, sql, (place, acq_id, *those)):
+                    if other.name in names:
+                        yield names[other.name], acq, other

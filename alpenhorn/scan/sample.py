@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from alpenhorn.index.connection import Index
 from alpenhorn.model.links import Sums
-from alpenhorn.scan.manifest import COLUMNS, Row
+from alpenhorn.scan.manifest import COLUMNS, ManifestRow
 
 # Copies on each side of the lost ones in the order in which they came to the node: these mostly lie beside them.  So
 # many that those on one side are a third of all: where a directory is not mounted, the first copies below it that are
@@ -28,31 +28,26 @@ FIRST = "SELECT MIN(id) FROM archivefilecopy WHERE node_id = ? AND has_file = 'Y
 LAST = FIRST.replace("MIN", "MAX")
 
 
-def sample(index: Index, node_id: int, lost: Collection[int]) -> list[Row]:
+def sample(index: Index, node_id: int, lost: Collection[int]) -> list[ManifestRow]:
     """At most 230 good copies of a node, of each state that they can be wanted in; none of the copies `lost` (ids, at
     least one)."""
-    found: dict[int, Row] = {}
+    found: dict[int, ManifestRow] = {}
     for wants in WANTED:
         key = (node_id, wants)
-        (first,) = index.execute(FIRST, key).fetchone()
-        (last,) = index.execute(LAST, key).fetchone()
+        first, last = index.value(FIRST, key), index.value(LAST, key)
         if first is None or last is None:
             continue
-        near: list[Row] = []
+        near: list[ManifestRow] = []
         for one in {min(lost), max(lost)}:  # they may be the first and the last of the node
-            near += _rows(index, AFTER, (*key, one, NEAR)) + _rows(index, BEFORE, (*key, one, NEAR))
+            near += index.facts(ManifestRow, AFTER, (*key, one, NEAR))
+            near += index.facts(ManifestRow, BEFORE, (*key, one, NEAR))
         for _ in range(PLACES):
             start = random.randint(first, last)
-            near += _rows(index, AFTER, (*key, start - 1, EACH))
+            near += index.facts(ManifestRow, AFTER, (*key, start - 1, EACH))
         found.update((row.copy_id, row) for row in near if row.copy_id not in lost)
     return list(found.values())
 
 
-def _rows(index: Index, sql: str, values: tuple[int | str, ...]) -> list[Row]:
-    return [Row._make(row) for row in index.execute(sql, values)]
-
-
 def sums(index: Index, node_id: int) -> Sums:
     """What was looked at on a node since it was last seen whole."""
-    row = index.execute("SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)).fetchone()
-    return Sums(*row) if row else Sums()
+    return index.fact(Sums, "SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)) or Sums()

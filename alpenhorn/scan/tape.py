@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import datetime
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
 from alpenhorn.model.checks import CheckFact
 from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, Wanted
-from alpenhorn.scan.checks import COLUMNS, JOINS, check_fact
+from alpenhorn.scan.checks import COLUMNS, JOINS, CheckRow, check_fact
 
 PAGE = 500
 
-FILE = "c.id, c.file_id, a.name AS acq, f.name, f.size_b, c.ready"
+FILE = "c.id AS copy_id__id, c.file_id, a.name AS acq__name, f.name, f.size_b, c.ready"
 NAMES = "JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id"
 # The + keeps SQLite from going through all pending requests from the node for each file.
 REQUESTED = """
@@ -25,8 +25,8 @@ REQUESTED = """
             AND +r.completed = 0 AND +r.cancelled = 0)
 """
 ROWS = f"""
-    SELECT {FILE}, s.file_id, s.purpose, s.state, s.tries, s.next, c.has_file,
-           {REQUESTED.format(file_id="s.file_id", node_id="s.node_id")}
+    SELECT {FILE}, s.file_id AS asked_file__file_id, s.purpose, s.state, s.tries, s.next, c.has_file,
+           {REQUESTED.format(file_id="s.file_id", node_id="s.node_id")} AS requested
     FROM sync_restore s
     LEFT JOIN archivefilecopy c ON c.file_id = s.file_id AND c.node_id = s.node_id
     LEFT JOIN archivefile f ON f.id = c.file_id LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -34,7 +34,7 @@ ROWS = f"""
 """
 # Not for a request whose group has the file by now: it will be cancelled.
 SOURCES = f"""
-    SELECT r.id, COALESCE(s.tries, 0), {FILE}
+    SELECT r.id AS place__id, COALESCE(s.tries, 0) AS tries, {FILE}
     FROM archivefilecopyrequest r
     JOIN archivefilecopy c ON c.file_id = r.file_id AND c.node_id = r.node_from_id {NAMES}
     LEFT JOIN sync_restore s ON s.node_id = r.node_from_id AND s.file_id = r.file_id
@@ -46,7 +46,7 @@ SOURCES = f"""
     ORDER BY r.id LIMIT ?
 """
 SUSPECT = f"""
-    SELECT c.id, COALESCE(s.tries, 0), {FILE}
+    SELECT c.id AS place__id, COALESCE(s.tries, 0) AS tries, {FILE}
     FROM archivefilecopy c {NAMES}
     LEFT JOIN sync_restore s ON s.node_id = c.node_id AND s.file_id = c.file_id
     WHERE c.node_id = ? AND c.has_file = 'M' AND c.wants_file = ? AND c.ready = 0 AND c.id > ?
@@ -55,14 +55,14 @@ SUSPECT = f"""
 """
 # A pull that ended is a use of its source, which no column of the copy tells.
 DISPENSABLE = f"""
-    SELECT * FROM (
+    SELECT copy_id__id, file_id, acq__name, name, size_b, ready FROM (
         SELECT {FILE}, c.last_update,
             (SELECT MAX(r.transfer_completed) FROM archivefilecopyrequest r
              WHERE r.file_id = c.file_id AND +r.node_from_id = c.node_id AND +r.completed = 1) AS pulled
         FROM archivefilecopy c {NAMES}
         WHERE c.node_id = ? AND c.has_file = 'Y' AND c.ready = 1
           AND NOT {REQUESTED.format(file_id="c.file_id", node_id="c.node_id")}
-    ) d ORDER BY CASE WHEN pulled > last_update THEN pulled ELSE last_update END, id LIMIT ?
+    ) d ORDER BY CASE WHEN pulled > last_update THEN pulled ELSE last_update END, copy_id__id LIMIT ?
 """
 # No wait after a failure is longer: what is further ahead was dated by a clock that was wrong.
 NO_WAIT = datetime.timedelta(days=2)
@@ -80,20 +80,61 @@ BACK = f"""
 PROGRESS = "SELECT state, tries, asked, next, error FROM sync_restore WHERE node_id = ? AND file_id = ?"
 
 
+class _RestoreRow(NamedTuple):
+    """All from the copy and its file is None where there is no copy."""
+
+    copy_id: int | None
+    file_id: int | None
+    acq: str | None
+    name: str | None
+    size_b: int | None
+    ready: bool
+    asked_file: int
+    purpose: str
+    state: str
+    tries: int
+    next: float
+    has_file: str | None
+    requested: bool
+
+    @property
+    def fact(self) -> RestoreFact:
+        return RestoreFact(
+            TapeFile(
+                self.copy_id or 0, self.asked_file, f"{self.acq}/{self.name}", self.size_b or 0, self.ready
+            ),
+            Purpose(self.purpose),
+            State(self.state),
+            self.tries,
+            self.next,
+            self.requested,
+            self.acq is not None and self.has_file in ("Y", "M", "X"),
+        )
+
+
+class _TapeRow(NamedTuple):
+    """FILE; `place`: by which the next page begins, `tries`: how often it was asked for."""
+
+    copy_id: int
+    file_id: int
+    acq: str
+    name: str
+    size_b: int | None
+    ready: bool
+    place: int = 0
+    tries: int = 0
+
+    @property
+    def file(self) -> TapeFile:
+        return TapeFile(
+            self.copy_id, self.file_id, f"{self.acq}/{self.name}", self.size_b or 0, bool(self.ready)
+        )
+
+
 def asked_back(index: Index, node_id: int) -> list[RestoreFact]:
     """Every copy of a node that has a row in sync_restore."""
-    return [
-        RestoreFact(
-            TapeFile(row[0] or 0, row[6], f"{row[2]}/{row[3]}", row[4] or 0, bool(row[5])),
-            Purpose(row[7]),
-            State(row[8]),
-            row[9],
-            posix(row[10]),
-            bool(row[12]),
-            row[2] is not None and row[11] in ("Y", "M", "X"),
-        )
-        for row in index.execute(ROWS, (node_id,))
-    ]
+    rows = index.facts(_RestoreRow, ROWS, (node_id,), ready=bool, next=posix, requested=bool)
+    return [row.fact for row in rows]
 
 
 def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wanted]:
@@ -112,23 +153,22 @@ def _pages(
     index: Index, sql: str, values: tuple[Any, ...], now: datetime.datetime, purpose: Purpose
 ) -> Iterator[Wanted]:
     after = 0
-    while rows := index.execute(sql, (*values, after, now, now + NO_WAIT, PAGE)).fetchall():
+    while rows := index.facts(_TapeRow, sql, (*values, after, now, now + NO_WAIT, PAGE)):
         for row in rows:
-            yield Wanted(_file(row[2:]), purpose, row[1])
-        after = rows[-1][0]
+            yield Wanted(row.file, purpose, row.tries)
+        after = rows[-1].place
 
 
 def dispensable(index: Index, node_id: int) -> list[TapeFile]:
     """Good copies on disk that no pending request has as its source, those used longest ago first.
 
     All of them are sorted for that, which only a node that lacks headroom has to pay."""
-    return [_file(row) for row in index.execute(DISPENSABLE, (node_id, MOST))]
+    return [row.file for row in index.facts(_TapeRow, DISPENSABLE, (node_id, MOST))]
 
 
 def turns(index: Index, node_id: int, count: int) -> list[TapeFile]:
     """The `count` good copies of a node that follow those that were compared last; after the last the first."""
-    row = index.execute("SELECT compared FROM sync_node WHERE node_id = ?", (node_id,)).fetchone()
-    after = row[0] if row else 0
+    after = index.value("SELECT compared FROM sync_node WHERE node_id = ?", (node_id,)) or 0
     found = _from(index, node_id, after, count)
     if after and len(found) < count:
         found += [file for file in _from(index, node_id, 0, count - len(found)) if file.copy_id <= after]
@@ -136,13 +176,13 @@ def turns(index: Index, node_id: int, count: int) -> list[TapeFile]:
 
 
 def _from(index: Index, node_id: int, after: int, count: int) -> list[TapeFile]:
-    kinds = [index.execute(FROM_ID, (node_id, wants, after, count)).fetchall() for wants in ("Y", "M", "N")]
-    return [_file(row) for row in islice(heapq.merge(*kinds, key=lambda row: row[0]), count)]
+    kinds = [index.facts(_TapeRow, FROM_ID, (node_id, wants, after, count)) for wants in ("Y", "M", "N")]
+    return [row.file for row in islice(heapq.merge(*kinds, key=lambda row: row.copy_id), count)]
 
 
 def back(index: Index, node_id: int) -> list[CheckFact]:
     """The copies that came back from tape to be checked."""
-    return [check_fact(row) for row in index.execute(BACK, (node_id,))]
+    return [check_fact(row) for row in index.facts(CheckRow, BACK, (node_id,))]
 
 
 def progress(index: Index, node_id: int, file_id: int) -> str:
@@ -155,7 +195,3 @@ def progress(index: Index, node_id: int, file_id: int) -> str:
     if state == State.FAILED:
         return f"it was asked back from tape{times}, in vain: {error}; it is tried again after {moment(next_)} UTC"
     return f"it was asked back from tape at {moment(asked)} UTC{times}"
-
-
-def _file(row: Sequence[Any]) -> TapeFile:
-    return TapeFile(row[0], row[1], f"{row[2]}/{row[3]}", row[4] or 0, bool(row[5]))

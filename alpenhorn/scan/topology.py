@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.outside import UNREADABLE
-from alpenhorn.scan.values import fault
+from alpenhorn.reasons import Why
 
 NODES = """
-    SELECT n.id, n.name, n.root, n.group_id, h.name, h.username, h.address, n.active, n.archive,
+    SELECT n.id, n.name, n.root, n.group_id, h.name AS host__name, h.username, h.address, n.active, n.archive,
            n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
-           m.medium, COALESCE(m.separate, 0), s.manifest, s.host, s.root
+           m.medium, COALESCE(m.separate, 0) AS separate,
+           s.manifest, s.host AS vouched_host__host, s.root AS vouched_root__root
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
     LEFT JOIN sync_medium m ON m.node_id = n.id
 """
+
+
+class _TopologyRow(NamedTuple):
+    """`manifest`: its token, vouched for while the node was at `vouched_host` and `vouched_root`."""
+
+    id: int
+    name: str
+    root: str | None
+    group_id: int
+    host: str | None
+    username: str | None
+    address: str | None
+    active: bool
+    archive: bool
+    io_class: str | None
+    io_config: str | None
+    max_total_gb: float | None
+    min_avail_gb: float
+    avail_gb: float | None
+    auto_import: bool
+    auto_verify: int
+    medium: str | None
+    separate: bool
+    manifest: str | None
+    vouched_host: str | None
+    vouched_root: str | None
+    fault: Why = ""
 
 
 class Topology(NamedTuple):
@@ -54,16 +82,20 @@ class Topology(NamedTuple):
 
 
 def load(index: Index) -> Topology:
-    nodes = {row[0]: _node(row) for row in index.execute(NODES)}
+    nodes = {row.id: _node(row) for row in index.facts(_TopologyRow, NODES, separate=bool)}
     groups = {
-        row[0]: GroupFact(row[0], _called(row[0], row[1]), row[2], row[3], fault(row))
-        for row in index.execute("SELECT id, name, io_class, io_config FROM storagegroup")
+        group.id: group._replace(name=_called(group.id, group.name))
+        for group in index.facts(GroupFact, "SELECT id, name, io_class, io_config FROM storagegroup")
     }
     return Topology(nodes, groups)
 
 
-def _node(row: Sequence[Any]) -> NodeFact:
-    node = NodeFact._make((*row[:-5], _vouched(row), row[-5], bool(row[-4]), fault(row)))
+def _node(row: _TopologyRow) -> NodeFact:
+    columns = row._asdict()
+    there = (columns.pop("vouched_host"), columns.pop("vouched_root"))
+    if there != (row.host, row.root):
+        columns["manifest"] = None
+    node = NodeFact(**columns)
     if node.fault:
         # Nothing is done with it, but all nodes are sorted, added up and named.
         node = node._replace(
@@ -79,17 +111,11 @@ def _called(id: int, name: str) -> str:
     return f"({id})" if name == UNREADABLE else name
 
 
-def _vouched(row: Sequence[Any]) -> str | None:
-    """The token of the node's manifest, if it is where it was then."""
-    manifest: str | None = row[-3]
-    return manifest if (row[4], row[2]) == tuple(row[-2:]) else None
-
-
 def stored_bytes(index: Index, node_id: int) -> int:
     """The length of all files that the index has, or may have, on a node."""
-    row = index.execute(
+    length = index.value(
         "SELECT SUM(f.size_b) FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
         " WHERE c.node_id = ? AND c.has_file IN ('Y', 'M', 'X')",
         (node_id,),
-    ).fetchone()
-    return int(row[0] or 0)
+    )
+    return int(length or 0)

@@ -22,7 +22,7 @@ from alpenhorn.model.reconcile import (
     MISSING,
     OTHER,
     UNREAD,
-    Finding,
+    DiskFinding,
     Known,
     Part,
     ReconcileJob,
@@ -80,7 +80,7 @@ class _Findings:
         self.looked = 0
         self.young = 0
         self.entries = 0
-        self.found: list[Finding] = []
+        self.found: list[DiskFinding] = []
         self.rest: list[Part] = []
         self.stopped = False
 
@@ -141,7 +141,7 @@ class _Findings:
             self.found.append(_finding(DARK, path, status, 0, why))
 
     def unread(self, path: str, why: Reason, copies: int) -> None:
-        self.found.append(Finding(UNREAD, path, why=why, copies=copies))
+        self.found.append(DiskFinding(UNREAD, path, why=why, copies=copies))
 
 
 class _Tree:
@@ -272,7 +272,7 @@ class _Tree:
         for why, copies in failed.items():
             found.unread(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
         if marked:
-            found.found.append(Finding(OTHER, path, why=Code.OTHER_NODES_ROOT()))
+            found.found.append(DiskFinding(OTHER, path, why=Code.OTHER_NODES_ROOT()))
             directories = []
         else:
             for one, status in dark:
@@ -347,14 +347,14 @@ class _Tree:
             for full, row in pairs:
                 if row[4] == "Y":
                     self._found.looked += 1
-                    self._found.found.append(Finding(kind, full, row[3], why=why))
+                    self._found.found.append(DiskFinding(kind, full, row[3], why=why))
         self._report.progress(len(pairs), 0)
 
     def _missing(self, path: str, rows: Iterable[Known], why: Reason) -> None:
         for row in rows:
             if row[4] == "Y":
                 self._found.looked += 1
-                self._found.found.append(Finding(MISSING, path, row[3], why=why))
+                self._found.found.append(DiskFinding(MISSING, path, row[3], why=why))
 
     def _no_file(self, path: str, rows: Iterable[Known], why: Reason) -> None:
         """No file can have that path, so that nothing is left to be looked at, and nothing to be deleted."""
@@ -410,9 +410,9 @@ def _ours(path: str, name: str) -> bool:
     return not path and (name == MARKER or name.startswith((PRIVATE, f".{MARKER}")))
 
 
-def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> Finding:
+def _finding(kind: str, path: str, status: os.stat_result, copy_id: int, why: Why) -> DiskFinding:
     what = _WHAT.get(stat.S_IFMT(status.st_mode), "other")
-    return Finding(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
+    return DiskFinding(kind, path, copy_id, what, status.st_size, status.st_mtime_ns, why)
 
 
 def _end_of(moment: Any) -> int:

@@ -38,13 +38,13 @@ def fill(index: Index, number: int = MANY, node_id: int = 1, has: str = "Y") -> 
     """Files 1 to `number`, named 1.h5 and so on, of acquisition `many`, each with a copy on the node."""
     sequence = (
         "SELECT seq FROM seq_1_to_{}"
-        if not index.sqlite
+        if not index.dialect.in_a_file
         else (
             "WITH RECURSIVE s(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM s WHERE seq < {}) SELECT seq FROM s"
         )
     )
     rows = f"({sequence.format(number)}) n"
-    name = "seq || '.h5'" if index.sqlite else "CONCAT(seq, '.h5')"
+    name = "seq || '.h5'" if index.dialect.in_a_file else "CONCAT(seq, '.h5')"
     with index.transaction():
         index.execute("INSERT INTO archiveacq (id, name) VALUES (1, 'many')")
         index.execute(
@@ -72,7 +72,7 @@ def pending(archive: Archive) -> int:
 
 def never_ending(index: Index, copy_id: int) -> None:
     """Make a change of that copy go on for ever."""
-    if index.sqlite:
+    if index.dialect.in_a_file:
         index.execute(
             "CREATE VIEW forever AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
             " SELECT COUNT(*) AS c FROM n"
@@ -281,10 +281,10 @@ def test_the_display_is_for_terminals_only(archive: Archive, through_pipe: bool)
 
 def test_an_error_after_a_piece_says_how_far_it_came(archive: Archive) -> None:
     fill(archive.index)
-    broken = "SELECT RAISE(ABORT, 'no')" if archive.index.sqlite else "SIGNAL SQLSTATE '45000'"
+    broken = "SELECT RAISE(ABORT, 'no')" if archive.index.dialect.in_a_file else "SIGNAL SQLSTATE '45000'"
     begin = (
         f"WHEN NEW.id = {MANY} BEGIN {broken}; END"
-        if archive.index.sqlite
+        if archive.index.dialect.in_a_file
         else f"FOR EACH ROW IF NEW.id = {MANY} THEN {broken}; END IF"
     )
     archive.index.execute(f"CREATE TRIGGER refuse BEFORE UPDATE ON archivefilecopy {begin}")
@@ -306,7 +306,7 @@ def test_a_statement_is_ended_by_another_thread(index: Index) -> None:
     thread.start()
     forever = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
-        if index.sqlite
+        if index.dialect.in_a_file
         else "SELECT SUM(a.seq * b.seq) FROM seq_1_to_10000000 a, seq_1_to_10000000 b"
     )
     try:

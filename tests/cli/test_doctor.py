@@ -113,7 +113,7 @@ def test_nothing_is_wrong_where_nothing_is_wrong(sound: Archive) -> None:
         "ended well",
     ):
         assert word in text, word
-    assert ("mysqlclient" in text) is not sound.index.sqlite
+    assert ("mysqlclient" in text) is not sound.index.dialect.in_a_file
     assert "\x1b" not in text
 
 
@@ -308,7 +308,9 @@ def test_an_index_that_the_daemon_made_is_explained(one: Archive, index_url: str
 
 
 def test_what_db_check_tells_quickly_is_told(sound: Archive) -> None:
-    sound.index.execute("DROP INDEX archiveacq_name" + ("" if sound.index.sqlite else " ON archiveacq"))
+    sound.index.execute(
+        "DROP INDEX archiveacq_name" + ("" if sound.index.dialect.in_a_file else " ON archiveacq")
+    )
     only(doctor(sound), "fail", 1, "no unique index on name", "CREATE UNIQUE INDEX")
 
 

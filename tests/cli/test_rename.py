@@ -7,7 +7,7 @@ import pytest
 from alpenhorn.edits.rename import rename
 from alpenhorn.errors import NotFound, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.scan.names import Named
+from alpenhorn.scan.names import NamedRow
 from tests.cli.conftest import Archive
 
 ROWS = [("host", "storagehost", "alp1", "alp2"), ("group", "storagegroup", "field", "offsite")]
@@ -65,14 +65,14 @@ def test_the_configuration_of_a_renamed_host_with_nodes_is_pointed_to(archive: A
 
 
 def test_a_row_that_was_renamed_or_removed_meanwhile_is_left_as_it_is(archive: Archive) -> None:
-    seen = Named(archive.id("storagenode", "field1"), "field1")
+    seen = NamedRow(archive.id("storagenode", "field1"), "field1")
     now = archive.index.now()
     archive.ok("node", "rename", "field1", "other")
     before = archive.rows()
     with pytest.raises(Refused, match="renamed to 'other' meanwhile"):
         rename(archive.index, "node", seen, "third", now)
     with pytest.raises(NotFound, match="removed meanwhile"):
-        rename(archive.index, "node", Named(999, "gone"), "third", now)
+        rename(archive.index, "node", NamedRow(999, "gone"), "third", now)
     assert archive.rows() == before
     # The answer to the first commit was lost: the same rename again is done, not refused.
     rename(archive.index, "node", seen, "other", now)
@@ -80,12 +80,12 @@ def test_a_row_that_was_renamed_or_removed_meanwhile_is_left_as_it_is(archive: A
 
 
 def test_of_two_renames_to_one_name_at_the_same_moment_one_is_refused(archive: Archive) -> None:
-    rows = [Named(archive.id("storagenode", name), name) for name in ("field1", "off1")]
+    rows = [NamedRow(archive.id("storagenode", name), name) for name in ("field1", "off1")]
     now = archive.index.now()
     barrier = threading.Barrier(2)
     refused: list[str] = []
 
-    def one(row: Named) -> None:
+    def one(row: NamedRow) -> None:
         index = Index.open(archive.environ["ALPENHORN_DATABASE_URL"], None)
         try:
             barrier.wait(30)

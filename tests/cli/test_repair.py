@@ -115,7 +115,7 @@ def test_json_asks_nothing(damaged: Archive) -> None:
 
 
 def test_strange_rows(damaged: Archive) -> None:
-    if not damaged.index.sqlite:
+    if not damaged.index.dialect.in_a_file:
         damaged.index.execute("SET SESSION foreign_key_checks = 0")
     off1 = damaged.id("storagenode", "off1")
     damaged.insert(

@@ -16,7 +16,7 @@ from alpenhorn.doctor.tools import tools
 from alpenhorn.index.check import Level
 from alpenhorn.index.times import ago
 from alpenhorn.listings.backups import Backups
-from alpenhorn.listings.doctor import Facts, Marks
+from alpenhorn.listings.doctor import HostFacts, Marks
 from alpenhorn.listings.runs import RunRow
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.scan.topology import Topology
@@ -32,9 +32,9 @@ def node(id_: int, host: str | None, address: str | None = "far.org", active: bo
     )
 
 
-def facts(nodes: list[NodeFact], used: set[int]) -> Facts:
+def facts(nodes: list[NodeFact], used: set[int]) -> HostFacts:
     topology = Topology({one.id: one for one in nodes}, {})
-    return Facts(topology, "", None, frozenset(used), frozenset(), Marks(), Backups(None, None, NOW))
+    return HostFacts(topology, "", None, frozenset(used), frozenset(), Marks(), Backups(None, None, NOW))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from alpenhorn.edits import clean as edit_clean
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
-from alpenhorn.scan import clean_candidates as candidates
-from alpenhorn.scan.clean_candidates import Selection
-from alpenhorn.scan.sync_candidates import Part, total
+from alpenhorn.index.selections import SelectionPart, total
+from alpenhorn.scan import copies_to_release as candidates
+from alpenhorn.scan.copies_to_release import ReleaseSelection
 from tests.fixtures.index import MariaDBServer
 from tests.fixtures.rows import WHEN, Rows
 from tests.record.waiting import await_a_waiter
@@ -21,11 +21,11 @@ from tests.scan.statements import counted
 NOW = datetime.datetime(2026, 8, 1)
 
 
-def release(rows: Rows, selection: Selection) -> int:
+def release(rows: Rows, selection: ReleaseSelection) -> int:
     return edit_clean.release(rows.index, candidates.to_release(selection, NOW), selection, NOW)
 
 
-def cancel(rows: Rows, selection: Selection) -> int:
+def cancel(rows: Rows, selection: ReleaseSelection) -> int:
     return edit_clean.cancel(rows.index, candidates.to_cancel(selection), NOW)
 
 
@@ -42,15 +42,15 @@ def test_only_wants_file_and_last_update_are_touched_and_only_on_the_node(rows: 
     for node in ("field", "one"):
         rows.copy(file_id, node, "YY")
     before = copies(rows), rows.all("SELECT * FROM archivefilecopy WHERE node_id = ?", rows.node["one"])
-    assert release(rows, Selection(rows.node["field"])) == 1
+    assert release(rows, ReleaseSelection(rows.node["field"])) == 1
     assert rows.state(file_id, "field") == "YM"
-    assert release(rows, Selection(rows.node["field"], at_once=True)) == 1
+    assert release(rows, ReleaseSelection(rows.node["field"], at_once=True)) == 1
     assert rows.state(file_id, "field") == "YN"
     (stamp,) = rows.all("SELECT last_update FROM archivefilecopy WHERE node_id = ?", rows.node["field"])
     assert str(stamp[0]) == str(NOW) != str(WHEN)
     after = copies(rows), rows.all("SELECT * FROM archivefilecopy WHERE node_id = ?", rows.node["one"])
     assert after == before
-    assert cancel(rows, Selection(rows.node["field"])) == 1
+    assert cancel(rows, ReleaseSelection(rows.node["field"])) == 1
     assert rows.state(file_id, "field") == "YY"
 
 
@@ -58,7 +58,7 @@ def test_a_copy_that_is_gone_is_not_revived(rows: Rows) -> None:
     gone, there = rows.file("a"), rows.file("b")
     rows.copy(gone, "field", "NN")
     rows.copy(there, "field", "XN")
-    assert cancel(rows, Selection(rows.node["field"])) == 1
+    assert cancel(rows, ReleaseSelection(rows.node["field"])) == 1
     assert (rows.state(gone, "field"), rows.state(there, "field")) == ("NN", "XY")
 
 
@@ -78,7 +78,7 @@ def test_a_claimed_deletion_can_be_cancelled_and_the_claim_stays(rows: Rows) -> 
         fence=1,
     )
     claims = rows.claims()
-    assert cancel(rows, Selection(rows.node["field"])) == 1
+    assert cancel(rows, ReleaseSelection(rows.node["field"])) == 1
     assert rows.state(file_id, "field") == "MY"
     assert rows.claims() == claims
 
@@ -88,7 +88,7 @@ def test_an_edit_between_count_and_change_is_not_undone(rows: Rows, edit: str) -
     first, second = rows.file("a"), rows.file("b")
     rows.copy(first, "field", "YY")
     rows.copy(second, "field", "YY")
-    selection = Selection(rows.node["field"])
+    selection = ReleaseSelection(rows.node["field"])
     parts = candidates.to_release(selection, NOW)
     assert total(rows.index, parts).files == 2
     rows.do(f"UPDATE archivefilecopy SET {edit} WHERE file_id = ?", first)
@@ -98,7 +98,7 @@ def test_an_edit_between_count_and_change_is_not_undone(rows: Rows, edit: str) -
 
 
 def count_then_change(
-    index: Index, parts: Sequence[Part], selection: Selection, now: datetime.datetime
+    index: Index, parts: Sequence[SelectionPart], selection: ReleaseSelection, now: datetime.datetime
 ) -> int:
     """The mutant: the copies are chosen by one statement and changed by another."""
     (part,) = parts
@@ -115,7 +115,7 @@ def count_then_change(
 def test_an_edit_that_is_committed_while_the_change_waits_for_its_row_is_not_undone(
     mariadb: MariaDBServer,
     mariadb_index_url: str,
-    change: Callable[[Index, Sequence[Part], Selection, datetime.datetime], int],
+    change: Callable[[Index, Sequence[SelectionPart], ReleaseSelection, datetime.datetime], int],
     outcome: tuple[int, str],
 ) -> None:
     index = Index.open(mariadb_index_url)
@@ -123,7 +123,7 @@ def test_an_edit_that_is_committed_while_the_change_waits_for_its_row_is_not_und
     rows = Rows(index)
     file_id = rows.file("a")
     rows.copy(file_id, "field", "YY")
-    selection = Selection(rows.node["field"])
+    selection = ReleaseSelection(rows.node["field"])
     parts = candidates.to_release(selection, NOW)
     other, watch = mariadb.connect(), mariadb.connect()
     done: list[int] = []
@@ -152,7 +152,7 @@ def test_the_statements_grow_with_parts_and_not_with_files(rows: Rows) -> None:
     ids = [rows.file(f"f{number}") for number in range(1200)]
     for file_id in ids:
         rows.copy(file_id, "field", "YY")
-    field = Selection(rows.node["field"])
+    field = ReleaseSelection(rows.node["field"])
     with counted() as statements:
         assert release(rows, field) == 1200
         assert cancel(rows, field) == 1200

@@ -9,16 +9,16 @@ import pytest
 from alpenhorn.edits import verify as edit_verify
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
+from alpenhorn.index.selections import SelectionPart, total
 from alpenhorn.record.copies import NEVER_READ
-from alpenhorn.scan import verify_candidates as candidates
-from alpenhorn.scan.sync_candidates import Part, total
-from alpenhorn.scan.verify_candidates import Selection, State
+from alpenhorn.scan import copies_to_check as candidates
+from alpenhorn.scan.copies_to_check import CheckSelection, RecordedState
 from tests.fixtures.index import MariaDBServer
 from tests.fixtures.rows import WHEN, Rows
 from tests.record.waiting import await_a_waiter
 
 NOW = datetime.datetime(2026, 8, 1)
-ALL = frozenset(State)
+ALL = frozenset(RecordedState)
 
 
 @pytest.mark.parametrize("edit", ["has_file = 'X'", "has_file = 'N', wants_file = 'N'", "wants_file = 'N'"])
@@ -26,7 +26,7 @@ def test_an_edit_between_count_and_change_is_not_undone(rows: Rows, edit: str) -
     first, second = rows.file("a"), rows.file("b")
     rows.copy(first, "field", "YY")
     rows.copy(second, "field", "YY")
-    selection = Selection(rows.node["field"], frozenset({State.HEALTHY}))
+    selection = CheckSelection(rows.node["field"], frozenset({RecordedState.HEALTHY}))
     parts = candidates.to_check(selection)
     assert total(rows.index, parts).files == 2
     rows.do(f"UPDATE archivefilecopy SET {edit} WHERE file_id = ?", first)
@@ -39,13 +39,15 @@ def test_a_verdict_between_count_and_cancellation_stands(rows: Rows) -> None:
     first, second = rows.file("a"), rows.file("b")
     rows.copy(first, "field", "MY")
     rows.copy(second, "field", "MY")
-    parts = candidates.to_cancel(Selection(rows.node["field"]))
+    parts = candidates.to_cancel(CheckSelection(rows.node["field"]))
     rows.do("UPDATE archivefilecopy SET has_file = 'X' WHERE file_id = ?", first)
-    assert edit_verify.cancel(rows.index, parts, State.HEALTHY, NOW) == 1
+    assert edit_verify.cancel(rows.index, parts, RecordedState.HEALTHY, NOW) == 1
     assert (rows.state(first, "field"), rows.state(second, "field")) == ("XY", "YY")
 
 
-def count_then_change(index: Index, parts: Sequence[Part], state: State, now: datetime.datetime) -> int:
+def count_then_change(
+    index: Index, parts: Sequence[SelectionPart], state: RecordedState, now: datetime.datetime
+) -> int:
     """The mutant: the copies are chosen by one statement and changed by another."""
     (part,) = parts
     ids = [row[0] for row in index.execute(f"SELECT c.id {part.sql}", part.values)]
@@ -61,7 +63,7 @@ def count_then_change(index: Index, parts: Sequence[Part], state: State, now: da
 def test_a_verdict_that_is_committed_while_the_cancellation_waits_for_its_row_stands(
     mariadb: MariaDBServer,
     mariadb_index_url: str,
-    change: Callable[[Index, Sequence[Part], State, datetime.datetime], int],
+    change: Callable[[Index, Sequence[SelectionPart], RecordedState, datetime.datetime], int],
     outcome: tuple[int, str],
 ) -> None:
     index = Index.open(mariadb_index_url)
@@ -69,12 +71,12 @@ def test_a_verdict_that_is_committed_while_the_cancellation_waits_for_its_row_st
     rows = Rows(index)
     file_id = rows.file("a")
     rows.copy(file_id, "field", "MY")
-    parts = candidates.to_cancel(Selection(rows.node["field"]))
+    parts = candidates.to_cancel(CheckSelection(rows.node["field"]))
     other, watch = mariadb.connect(), mariadb.connect()
     done: list[int] = []
 
     def work() -> None:
-        done.append(change(index, parts, State.HEALTHY, NOW))
+        done.append(change(index, parts, RecordedState.HEALTHY, NOW))
         index.disconnect()  # the connection is this thread's
 
     thread = threading.Thread(target=work)
@@ -97,7 +99,7 @@ def test_only_the_columns_that_are_meant_change(rows: Rows) -> None:
     file_id = rows.file("a")
     rows.copy(file_id, "field", "XM")
     rows.copy(file_id, "one", "XY")
-    selection = Selection(rows.node["field"], ALL)
+    selection = CheckSelection(rows.node["field"], ALL)
     assert edit_verify.request(rows.index, candidates.to_check(selection), selection, NOW) == 1
     select = "SELECT has_file, wants_file, ready, size_b, last_update FROM archivefilecopy WHERE node_id = ?"
     ((*columns, stamp),) = rows.all(select, rows.node["field"])
@@ -119,7 +121,7 @@ def test_copies_that_were_good_keep_the_evidence_and_those_that_were_missing_los
         rows.insert(
             "sync_verification", file_id=file_id, node_id=rows.node["one"], verified="2020-01-01 00:00:00"
         )
-    selection = Selection(rows.node["one"], ALL, files=[read, *files.values()] if listed else None)
+    selection = CheckSelection(rows.node["one"], ALL, files=[read, *files.values()] if listed else None)
     edit_verify.request(rows.index, candidates.to_check(selection), selection, NOW)
     assert rows.state(missing, "one") == "MY"
     found = {file_id: str(at) for file_id, at in rows.all("SELECT file_id, verified FROM sync_verification")}

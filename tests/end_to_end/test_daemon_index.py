@@ -22,7 +22,7 @@ def md5(content):
 def structure(index):
     """The daemon's tables in the engine's own words, and apart from them what of ours is on them."""
     tables, ours = {}, set()
-    if index.sqlite:
+    if index.dialect.in_a_file:
         for name, table, sql in index.execute("SELECT name, tbl_name, sql FROM sqlite_master").fetchall():
             if table in DAEMON_TABLES:
                 if name.startswith("sync_"):
@@ -284,7 +284,7 @@ def test_our_tables_can_go_and_come_back(moved):
             for table in DAEMON_TABLES
             if name in {found.name for found in moved.index.db.get_indexes(table)}
         )
-        moved.index.execute(f"DROP INDEX {name}" + ("" if moved.index.sqlite else f" ON {table}"))
+        moved.index.execute(f"DROP INDEX {name}" + ("" if moved.index.dialect.in_a_file else f" ON {table}"))
     assert structure(moved.index) == (moved.structure, set())
     assert db(moved.url, "init").returncode == 0
     forget_identities(moved)

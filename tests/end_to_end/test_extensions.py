@@ -450,7 +450,7 @@ def called(name, imported, index):
     if name == "exits": raise SystemExit(3)
     if name == "begins": index.db.begin()
     if name == "wrong": index.execute("SELECT nonsense FROM nowhere")
-    if name == "loses": index.execute("SELECT nonsense" if index.sqlite else "KILL CONNECTION_ID()")
+    if name == "loses": index.execute("SELECT nonsense" if index.dialect.in_a_file else "KILL CONNECTION_ID()")
     if name == "writes": index.execute("UPDATE archiveacq SET comment = 'done' WHERE id = ?", (imported.acq_id,))
     if name == "kills": os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -565,7 +565,8 @@ def test_init_adds_the_tables_of_packages_and_check_tells_of_them(archive: Archi
     # A creation that was cut short is brought to its end.
     archive.do("DELETE FROM dataindexversion WHERE component = 'alpenhorn-example'")
     archive.do(
-        "DROP INDEX example_observation_target" + ("" if archive.index.sqlite else " ON example_observation")
+        "DROP INDEX example_observation_target"
+        + ("" if archive.index.dialect.in_a_file else " ON example_observation")
     )
     assert "added index example_observation_target" in said("db", "init")
     # Another version is left alone.

@@ -107,7 +107,7 @@ def back_up(hands: Hands) -> None:
 
 
 def go_back(hands: Hands) -> None:
-    hands.type(written("rm ", "cp ") if hands.archive.index.sqlite else written("mariadb "))
+    hands.type(written("rm ", "cp ") if hands.archive.index.dialect.in_a_file else written("mariadb "))
 
 
 def test_the_lines_of_the_text_bring_the_index_back(hands: Hands) -> None:

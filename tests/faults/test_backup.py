@@ -103,7 +103,7 @@ def test_it_shows_one_moment_while_others_write_and_they_go_on(archive, tmp_path
     assert all(len(set(found)) == 1 for found in counts), counts
     assert [found[0] for found in counts] == sorted({found[0] for found in counts})
     assert all(progress), progress
-    if archive.index.sqlite:
+    if archive.index.dialect.in_a_file:
         copy = Index.open(f"sqlite:///{made.path}")
         assert tuple(copy.execute(COUNTS).fetchone()) == counts[-1]
         copy.close()

@@ -18,7 +18,7 @@ from alpenhorn.coordinator.sync import sync
 from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeleteJob, DeleteOutcome, DeleteResult, Evidence
 from alpenhorn.model.tasks import Kind, Reporter, Task, Verdict
-from alpenhorn.record.claims import LEASE, Wanted, claim, held, renew
+from alpenhorn.record.claims import LEASE, WantedClaim, claim, held, renew
 from alpenhorn.record.run import begin
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.worker import Worker
@@ -341,7 +341,7 @@ def test_fault_9_copies_that_may_share_their_bytes_do_not_count(three: Archive) 
 def test_fault_9_a_copy_row_that_is_there_twice_is_one_copy(three: Archive, node: str) -> None:
     """The index lacks the unique index; of the copy that goes, the second row would stay and count."""
     file_id = released(three, "acq/f", "safe1", *(["safe2"] if node == "field" else []))
-    if three.index.sqlite:
+    if three.index.dialect.in_a_file:
         three.do("DROP INDEX archivefilecopy_file_id_node_id")
     else:
         three.do("CREATE INDEX by_file ON archivefilecopy (file_id)")
@@ -371,7 +371,7 @@ def test_fault_17_a_run_that_stood_still_holds_no_more_what_another_has_taken_ov
     file_id = archive.file("acq/f", None, "field")
     request = archive.request(file_id, "field", "dest")
     group, node = archive.id("storagegroup", "dest"), archive.id("storagenode", "dest")
-    wanted = [Wanted(request, file_id, group, node, 0)]
+    wanted = [WantedClaim(request, file_id, group, node, 0)]
 
     def clock() -> datetime.datetime:
         return LONG_AGO

@@ -32,7 +32,7 @@ class Migrating(Upgrading):
         """What must hold at any moment; returns the version."""
         found = self.without_versions(self.index)
         assert as_wide_as(found, self.width) == self.rows
-        if self.index.sqlite:
+        if self.index.dialect.in_a_file:
             assert self.index.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         version = versions(self.index)["sync"]
         assert version in (1, VERSIONS["sync"])
@@ -44,7 +44,7 @@ class Migrating(Upgrading):
             if path.name.endswith((".part", "-journal")):
                 path.unlink()
                 continue
-            if self.index.sqlite:
+            if self.index.dialect.in_a_file:
                 copy = Index.open(f"sqlite:///{path}")
                 found = self.without_versions(copy)
                 assert found == self.rows and versions(copy)["sync"] == 1
@@ -76,7 +76,7 @@ def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(migrati
             status, said = migrating.run("status")
             assert status == 3 and "run `alpenhorn db upgrade`" in said
     assert seen == {1, VERSIONS["sync"]}
-    assert partly is not migrating.index.sqlite
+    assert partly is not migrating.index.dialect.in_a_file
 
 
 def test_two_upgrades_at_once_are_one(migrating):

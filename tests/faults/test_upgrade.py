@@ -37,7 +37,7 @@ class Upgrading:
         self.index = Index.open(url, create=True)
         self.make()
         self.note()
-        if self.index.sqlite:
+        if self.index.dialect.in_a_file:
             self.index.close()
             shutil.copy(self.file, self.template)
             self.index = Index.open(url)
@@ -55,7 +55,7 @@ class Upgrading:
 
     def anew(self):
         """The old index once more."""
-        if not self.index.sqlite:
+        if not self.index.dialect.in_a_file:
             self.index.execute("SET foreign_key_checks = 0")
             for table in self.index.db.get_tables():
                 self.index.execute(f"DROP TABLE {table}")
@@ -129,9 +129,9 @@ class Upgrading:
         if shape is Shape.CURRENT:
             assert_moved(self.index)
         else:
-            assert shape is Shape.RC2 or (shape is Shape.HALF and not self.index.sqlite)
+            assert shape is Shape.RC2 or (shape is Shape.HALF and not self.index.dialect.in_a_file)
             assert old_values(self.index) == self.moved
-        if self.index.sqlite:
+        if self.index.dialect.in_a_file:
             assert self.index.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         return shape
 
@@ -141,7 +141,7 @@ class Upgrading:
             if path.name.endswith((".part", "-journal")):
                 path.unlink()
                 continue
-            if self.index.sqlite:
+            if self.index.dialect.in_a_file:
                 copy = Index.open(f"sqlite:///{path}")
                 assert kept(copy) == self.kept and old_values(copy) == self.moved
                 copy.close()
@@ -170,7 +170,7 @@ def test_upgrades_that_are_killed_anywhere_lose_nothing_and_are_finished(upgradi
             status, said = upgrading.run("status")
             assert status == 3 and "`alpenhorn db upgrade`" in said
     assert Shape.CURRENT in seen and Shape.RC2 in seen
-    if not upgrading.index.sqlite:
+    if not upgrading.index.dialect.in_a_file:
         assert Shape.HALF in seen
 
 
@@ -180,7 +180,7 @@ def _steps_without_their_rules(url):
     steps = prepare(index)[2].steps
     for step in itertools.takewhile(lambda step: not isinstance(step, FillNodes), steps):
         do(index, step)
-    if not index.sqlite:
+    if not index.dialect.in_a_file:
         for column in ("host", "username", "address", "storage_type"):
             index.execute(f"ALTER TABLE storagenode DROP COLUMN {column}")
     os.kill(os.getpid(), signal.SIGKILL)

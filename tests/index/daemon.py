@@ -82,7 +82,7 @@ MARIADB = {
 
 def make_daemon_index(index: Index) -> None:
     """Make it in an empty database, with the server's default collation."""
-    words = SQLITE if index.sqlite else MARIADB
+    words = SQLITE if index.dialect.in_a_file else MARIADB
     for name, columns in TABLES.items():
         index.execute(f"CREATE TABLE {name} ({columns.format(**words)})")
     for statement in INDEXES:

@@ -155,7 +155,7 @@ def make_earlier_index(index: Index, state: str = LAST, files: int = 0) -> None:
 def add_our_tables(index: Index, state: str = LAST) -> None:
     """Add our tables, empty, to the daemon's."""
     lacking = STATES[state]
-    words = WORDS[index.sqlite]
+    words = WORDS[index.dialect.in_a_file]
     for table, columns in TABLES.items():
         if table not in lacking:
             index.execute(f"CREATE TABLE {table} ({columns.format(**words)}){words['end']}")

@@ -46,7 +46,7 @@ KEPT = (
 
 def make_older_index(index: Index, release: str = RC2, files: int = 3) -> None:
     """Make it in an empty database, with the server's default collation, and fill it."""
-    words = WORDS[index.sqlite]
+    words = WORDS[index.dialect.in_a_file]
     tables = {name: ddl for name, ddl in TABLES.items() if name != "storagehost"} | {"storagenode": NODE}
     if release == RC1:
         del tables["dataindexversion"]

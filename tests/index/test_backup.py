@@ -52,7 +52,7 @@ def test_it_reads_back_as_the_index_was(filled: Index, index_url: str, tmp_path:
         table: len(found) for table, found in before.items()
     }
     filled.execute("DELETE FROM archivefile")
-    if filled.sqlite:
+    if filled.dialect.in_a_file:
         copy = Index.open(f"sqlite:///{made.path}")
         assert everything(copy) == before
         copy.close()
@@ -64,8 +64,8 @@ def test_it_reads_back_as_the_index_was(filled: Index, index_url: str, tmp_path:
 def test_only_the_newest_stay_and_nothing_else_is_touched(filled: Index, tmp_path: Path) -> None:
     directory = tmp_path / "kept"
     directory.mkdir()
-    suffix = "db" if filled.sqlite else "sql"
-    other = "sql" if filled.sqlite else "db"
+    suffix = "db" if filled.dialect.in_a_file else "sql"
+    other = "sql" if filled.dialect.in_a_file else "db"
     foreign = (
         f"alpenhorn-index-20250101T000000Z.{other}",
         f"alpenhorn-index-20250101T000000Z.{suffix}.mine",
@@ -91,7 +91,7 @@ def test_two_in_one_second_and_one_dated_in_the_future_do_not_cost_the_new_one(
 ) -> None:
     directory = tmp_path / "kept"
     directory.mkdir()
-    suffix = "db" if filled.sqlite else "sql"
+    suffix = "db" if filled.dialect.in_a_file else "sql"
     (directory / f"alpenhorn-index-20990101T000000Z.{suffix}").write_text("by a clock that was wrong")
     first = backup.write(filled, directory, TABLES, 10)
     second = backup.write(filled, directory, TABLES, 10)

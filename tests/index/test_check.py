@@ -35,7 +35,7 @@ def test_a_new_index_is_good(index: Index) -> None:
 
 def test_the_collation_of_a_daemon_index_is_told(daemon: Index) -> None:
     found = faults(check(daemon))
-    if daemon.sqlite:
+    if daemon.dialect.in_a_file:
         assert found == []
         return
     (finding,) = found
@@ -72,7 +72,7 @@ def test_padding_and_narrow_collations_are_told(mariadb_index_url: str) -> None:
     ],
 )
 def test_a_missing_index_is_told_with_the_remedy(index: Index, name: str, table: str, level: Level) -> None:
-    index.execute(f"DROP INDEX {name}" + ("" if index.sqlite else f" ON {table}"))
+    index.execute(f"DROP INDEX {name}" + ("" if index.dialect.in_a_file else f" ON {table}"))
     (finding,) = structure(index)
     assert finding.level is level
     assert table in finding.text
@@ -85,7 +85,7 @@ def test_a_missing_index_is_told_with_the_remedy(index: Index, name: str, table:
 
 
 def test_an_index_by_another_name_serves_as_well(index: Index) -> None:
-    index.execute("DROP INDEX archiveacq_name" + ("" if index.sqlite else " ON archiveacq"))
+    index.execute("DROP INDEX archiveacq_name" + ("" if index.dialect.in_a_file else " ON archiveacq"))
     index.execute("CREATE UNIQUE INDEX other ON archiveacq (name)")
     assert faults(structure(index)) == []
 
@@ -100,7 +100,7 @@ def test_missing_tables_and_columns_are_told(index: Index) -> None:
 
 
 def test_orphans_are_counted_by_kind_and_can_be_listed(index: Index) -> None:
-    if not index.sqlite:
+    if not index.dialect.in_a_file:
         index.execute("SET FOREIGN_KEY_CHECKS = 0")
     now = index.now()
     index.execute("INSERT INTO archivefile (acq_id, name, registered) VALUES (7, 'f', ?)", (now,))

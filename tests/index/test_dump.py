@@ -76,12 +76,14 @@ def everything(index: Index) -> dict[str, list[tuple[Any, ...]]]:
     there = set(index.db.get_tables())
     found = {table: rows(index, f"SELECT * FROM {table} ORDER BY id") for table in TABLES if table in there}
     exact = "CAST(max_total_gb AS DOUBLE), CAST(min_avail_gb AS DOUBLE)"
-    found["floats"] = rows(index, f"SELECT {'id' if index.sqlite else exact} FROM storagenode ORDER BY id")
+    found["floats"] = rows(
+        index, f"SELECT {'id' if index.dialect.in_a_file else exact} FROM storagenode ORDER BY id"
+    )
     return found
 
 
 def write(index: Index, target: Path) -> None:
-    if index.sqlite:
+    if index.dialect.in_a_file:
         with index.transaction():
             dump.write(index, target, list(TABLES))
     else:
@@ -107,7 +109,7 @@ def test_it_reads_back_into_an_empty_database(index: Index, index_url: str, tmp_
     assert not target.with_name("the dump.part").exists()
     before = everything(index)
     assert len(before["archiveacq"]) == 1 + len(HOSTILE)
-    if index.sqlite:
+    if index.dialect.in_a_file:
         copy = Index.open(f"sqlite:///{target}")
         schema = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
         assert rows(copy, schema) == rows(index, schema)
@@ -126,7 +128,7 @@ def test_it_reads_back_into_an_empty_database(index: Index, index_url: str, tmp_
         assert everything(copy) == before
     finally:
         copy.close()
-        if not index.sqlite:
+        if not index.dialect.in_a_file:
             index.execute(f"DROP DATABASE {name}_copy")
 
 
@@ -142,7 +144,7 @@ def test_it_is_the_way_back_from_an_upgrade(index_url: str, tmp_path: Path, rele
         pass
     assert prepare(index)[2] is None
     command = dump.way_back(index, target)
-    if index.sqlite:
+    if index.dialect.in_a_file:
         index.close()
         subprocess.run(["sh", "-c", command], check=True)
     else:

@@ -25,7 +25,7 @@ from alpenhorn.index.migrations.steps import MIGRATIONS, missing
 from alpenhorn.index.shapes import Shape
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
 from alpenhorn.index.upgrade import TABLES, prepare, upgrade
-from alpenhorn.index.upgrade_plan import Plan, RecordVersion
+from alpenhorn.index.upgrade_plan import RecordVersion, UpgradePlan
 from alpenhorn.index.versions import OURS, VERSIONS
 from tests.index.daemon import DAEMON_TABLES, make_daemon_index
 from tests.index.earlier import (
@@ -101,7 +101,7 @@ def another(url: str) -> Iterator[Index]:
         other.close()
 
 
-def planned(index: Index, steps: Sequence[Migration] = MIGRATIONS) -> Plan:
+def planned(index: Index, steps: Sequence[Migration] = MIGRATIONS) -> UpgradePlan:
     found = prepare(index, steps)[2]
     assert found is not None
     return found
@@ -115,7 +115,7 @@ def carry_out(index: Index, target: Path, steps: Sequence[Migration] = MIGRATION
 def columns(index: Index, tables: Sequence[str]) -> dict[str, Any]:
     """Names, types, whether null and whether in the key, in their order; on MariaDB also the collation and what numbers
     rows."""
-    if index.sqlite:
+    if index.dialect.in_a_file:
         return {
             table: [
                 (one.name, one.data_type, one.null, one.primary_key) for one in index.db.get_columns(table)
@@ -234,7 +234,7 @@ def test_the_dump_is_the_way_back(empty: Index, index_url: str, tmp_path: Path, 
     before = contents(empty)
     carry_out(empty, tmp_path / "dump")
     empty.execute("INSERT INTO sync_index (name, value) VALUES ('later', '')")
-    if empty.sqlite:
+    if empty.dialect.in_a_file:
         back = Index.open(f"sqlite:///{tmp_path / 'dump'}")
         assert contents(back) == before
         back.close()
@@ -291,7 +291,7 @@ def test_an_older_release_with_some_of_our_tables_is_brought_up_too(empty: Index
 
 def test_tables_of_the_current_version_that_went_come_back(index: Index) -> None:
     index.execute("DROP TABLE sync_medium")
-    index.execute("DROP INDEX sync_pin_file_id_node_id" + ("" if index.sqlite else " ON sync_pin"))
+    index.execute("DROP INDEX sync_pin_file_id_node_id" + ("" if index.dialect.in_a_file else " ON sync_pin"))
     index.execute("ALTER TABLE sync_run DROP COLUMN counts")
     (finding,) = [one for one in structure(index) if "sync_run" in one.text]
     assert finding.remedy == "run `alpenhorn db init`"
@@ -323,11 +323,13 @@ def test_triggers_that_the_dump_does_not_contain_are_named(
     for url in (mariadb_index_url, sqlite_index_url):
         index = Index.open(url, create=True)
         make_earlier_index(index)
-        body = "BEGIN SELECT 1; END" if index.sqlite else "SET @gone = OLD.id"
+        body = "BEGIN SELECT 1; END" if index.dialect.in_a_file else "SET @gone = OLD.id"
         index.execute(f"CREATE TRIGGER theirs AFTER DELETE ON archiveacq FOR EACH ROW {body}")
         notes = planned(index).notes
         assert notes == (
-            () if index.sqlite else ("the dump does not contain the trigger theirs of the table archiveacq",)
+            ()
+            if index.dialect.in_a_file
+            else ("the dump does not contain the trigger theirs of the table archiveacq",)
         )
         index.close()
 
@@ -362,13 +364,13 @@ def test_killed_between_any_two_parts_it_is_finished(
     while left != (RecordVersion("sync", steps[-1].number),):
         number += 1
         # On SQLite all begins again, so that it is killed one part later each time.
-        kill_after(index_url, number if index.sqlite else 1, tmp_path / f"dump{number}", steps)
+        kill_after(index_url, number if index.dialect.in_a_file else 1, tmp_path / f"dump{number}", steps)
         assert versions(index)["sync"] == 1
         assert_kept(index, before)
         with pytest.raises(IndexUnusable, match="run `alpenhorn db upgrade`"):
             current.require_current(index)
         still = planned(index, steps).steps
-        if index.sqlite:
+        if index.dialect.in_a_file:
             assert still == left
             if number == len(left) - 1:
                 break
@@ -410,7 +412,7 @@ def test_another_upgrade_at_the_same_time_changes_nothing(index_url: str, tmp_pa
     first = fork.Process(target=_wait_after, args=(index_url, 2, tmp_path / "dump", begun, go_on))
     first.start()
     assert begun.wait(60)
-    if index.sqlite:
+    if index.dialect.in_a_file:
         index.execute("PRAGMA busy_timeout = 100")
         with pytest.raises(IndexUnusable, match="locked by another program"):
             next(upgrade(index, shown, tmp_path / "second"))
@@ -511,7 +513,7 @@ def test_rows_that_an_older_program_writes_fit_the_new_columns(earlier: Index, t
     """A run that began before the upgrade goes on."""
     carry_out(earlier, tmp_path / "dump", WITH_NEXT)
     earlier.execute("INSERT INTO sync_pin (file_id, node_id, pinned) VALUES (9, 9, '2026-01-02 03:04:05')")
-    quoted = '"by"' if earlier.sqlite else "`by`"
+    quoted = '"by"' if earlier.dialect.in_a_file else "`by`"
     assert rows(earlier, f"SELECT {quoted}, weight FROM sync_pin WHERE file_id = 9") == [("it's", -1)]
 
 

@@ -214,7 +214,7 @@ def test_reading_before_writing_is_safe_only_because_the_lock_is_taken_at_once(
 
 def _count(url: str, times: int) -> None:
     index = Index.open(url)
-    lock = "" if index.sqlite else " FOR UPDATE"
+    lock = "" if index.dialect.in_a_file else " FOR UPDATE"
 
     def work() -> None:
         (comment,) = index.execute(f"SELECT comment FROM archiveacq WHERE name = 'n'{lock}").fetchone()

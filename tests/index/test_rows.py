@@ -12,7 +12,6 @@ from alpenhorn.index import rows
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES
-from alpenhorn.scan.values import fault
 
 KINDS = {
     **dict.fromkeys((pw.AutoField, pw.BigAutoField, pw.IntegerField, pw.BigIntegerField), rows.INTEGERS),
@@ -49,6 +48,10 @@ def a_file(index, **columns):
     } | columns
     marks = ", ".join("?" * len(values))
     index.execute(f"INSERT INTO archivefile ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+
+
+def fault(row):
+    return getattr(row, "fault", "")
 
 
 def read(index):
@@ -160,7 +163,7 @@ def test_situation_1_messages_are_stored_whatever_they_quote_and_names_are_refus
 
 
 def sqlite_overflow(index):
-    if not index.sqlite:
+    if not index.dialect.in_a_file:
         raise Refused("a server compares it: larger than the index can hold")
     index.execute("SELECT id FROM archiveacq WHERE id = ?", (2**64,))
 

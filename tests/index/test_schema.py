@@ -62,7 +62,7 @@ def test_a_fresh_index_has_all_tables_indexes_and_versions(index: Index) -> None
 
 
 def test_a_fresh_index_is_that_of_the_daemon(index: Index, empty: Index, index_url: str) -> None:
-    if index.sqlite:
+    if index.dialect.in_a_file:
         other = Index.open(index_url.replace("index.db", "daemon.db"), create=True)
     else:
         other = Index.open(index_url)
@@ -75,7 +75,7 @@ def test_a_fresh_index_is_that_of_the_daemon(index: Index, empty: Index, index_u
         ours = {one for found in indexes(index).values() for one in found if not one[0].startswith("sync_")}
         assert ours == {one for found in indexes(other).values() for one in found}
     finally:
-        if not other.sqlite:
+        if not other.dialect.in_a_file:
             other.execute(f"DROP DATABASE {name}_daemon")
         other.close()
 
@@ -117,7 +117,7 @@ def test_one_component_at_a_time(empty: Index) -> None:
 
 
 def test_a_creation_that_was_cut_short_is_finished(index: Index) -> None:
-    on = "" if index.sqlite else " ON archiveacq"
+    on = "" if index.dialect.in_a_file else " ON archiveacq"
     index.execute(f"DROP INDEX archiveacq_name{on}")
     index.execute("DROP TABLE sync_event")
     index.execute("DELETE FROM dataindexversion")
@@ -131,7 +131,7 @@ def test_a_creation_that_was_cut_short_is_finished(index: Index) -> None:
 
 def test_indexes_of_a_finished_daemon_index_are_left_as_they_are(empty: Index) -> None:
     make_daemon_index(empty)
-    on = "" if empty.sqlite else " ON archiveacq"
+    on = "" if empty.dialect.in_a_file else " ON archiveacq"
     empty.execute(f"DROP INDEX archiveacq_name{on}")
     schema.create(empty)
     assert [one.name for one in schema.absent(empty, schema.declared_indexes(ArchiveAcq))] == [
@@ -171,7 +171,7 @@ def test_an_empty_database_is_refused_with_the_remedy(empty: Index) -> None:
 
 
 def test_a_missing_table_is_refused_with_the_remedy(index: Index) -> None:
-    if not index.sqlite:
+    if not index.dialect.in_a_file:
         index.execute("SET FOREIGN_KEY_CHECKS = 0")
     index.execute("DROP TABLE storagegroup")
     with pytest.raises(IndexUnusable, match="lacks the table storagegroup: run `alpenhorn db init`"):
@@ -251,7 +251,7 @@ def test_names_compare_byte_for_byte(index: Index) -> None:
 
 def test_enums_are_native_on_mariadb_and_checked_everywhere(index: Index) -> None:
     types = {column.name: column for column in index.db.get_columns("archivefilecopy")}
-    if index.sqlite:
+    if index.dialect.in_a_file:
         assert types["has_file"].data_type == types["wants_file"].data_type == "VARCHAR(1)"
     else:
         rows = index.execute(
@@ -274,7 +274,7 @@ def test_rows_made_with_the_models_read_back(index: Index) -> None:
         "SELECT c.has_file, c.wants_file, c.ready, f.size_b, f.registered "
         "FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
     ).fetchone()
-    registered = str(now) if index.sqlite else now
+    registered = str(now) if index.dialect.in_a_file else now
     assert row == ("Y", "Y", 0, 2**40, registered)
     with pytest.raises(pw.IntegrityError):
         ArchiveFileCopy.create(file=file, node=node, has_file="N", last_update=now)
@@ -301,7 +301,7 @@ def test_pages_of_pending_work_use_our_indexes_without_a_sort(
     rows = 10_000
     now = index.now()
     states = [0 if number % 1000 < 1000 * pending else 1 for number in range(rows)]
-    if not index.sqlite:
+    if not index.dialect.in_a_file:
         index.execute("SET FOREIGN_KEY_CHECKS = 0")
     with index.transaction():
         index.executemany(
@@ -319,7 +319,7 @@ def test_pages_of_pending_work_use_our_indexes_without_a_sort(
             "VALUES (?, ?, 0, 0, ?)",
             [(n % 4 + 1, f"p{n}", done) for n, done in enumerate(states)],
         )
-    if index.sqlite:
+    if index.dialect.in_a_file:
         details = [row[3] for row in index.execute(f"EXPLAIN QUERY PLAN {PAGES[name]}").fetchall()]
         assert len(details) == 1 and name in details[0], details
     else:

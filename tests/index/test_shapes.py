@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.shapes import MODELS, Found, Shape, complaint, describe, shape_of
+from alpenhorn.index.shapes import MODELS, FoundTables, Shape, complaint, describe, shape_of
 from alpenhorn.index.versions import OLD_COLUMNS
 from tests.index.daemon import make_daemon_index
 from tests.index.older import RC1, RC2, make_older_index
@@ -23,7 +23,7 @@ def empty(index_url: str) -> Iterator[Index]:
     index.close()
 
 
-def found(**changes: Any) -> Found:
+def found(**changes: Any) -> FoundTables:
     """Today's tables, changed: `without` and `plus` are columns TABLE.COLUMN, `gone` tables."""
     columns = {name: dict.fromkeys(table._meta.columns, False) for name, table in MODELS.items()}
     for name in changes.get("gone", ()):
@@ -34,7 +34,7 @@ def found(**changes: Any) -> Found:
     for column, needed in changes.get("plus", {}).items():
         table, _, name = column.partition(".")
         columns[table][name] = needed
-    return Found(frozenset(columns), columns, changes.get("versions", {"alpenhorn": 2}))
+    return FoundTables(frozenset(columns), columns, changes.get("versions", {"alpenhorn": 2}))
 
 
 OLD = {f"storagenode.{column}": False for column in OLD_COLUMNS}
@@ -95,6 +95,6 @@ def test_a_column_that_needs_a_value_is_seen_as_such(empty: Index) -> None:
     make_older_index(empty)
     empty.execute("ALTER TABLE archiveacq ADD COLUMN inst_id INTEGER NOT NULL DEFAULT 0")
     assert shape_of(describe(empty))[0] is Shape.RC2
-    if not empty.sqlite:
+    if not empty.dialect.in_a_file:
         empty.execute("ALTER TABLE archiveacq ALTER COLUMN inst_id DROP DEFAULT")
         assert shape_of(describe(empty))[0] is Shape.UNKNOWN

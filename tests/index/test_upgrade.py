@@ -17,7 +17,7 @@ from alpenhorn.index.check import Level, check
 from alpenhorn.index.connection import Index
 from alpenhorn.index.shapes import Shape, describe, shape_of
 from alpenhorn.index.upgrade import do, prepare, upgrade
-from alpenhorn.index.upgrade_plan import Plan
+from alpenhorn.index.upgrade_plan import UpgradePlan
 from tests.index.daemon import DAEMON_TABLES
 from tests.index.older import OLD, RC1, RELEASES, assert_moved, kept, make_older_index, old_values, rows
 
@@ -40,7 +40,7 @@ def rc2(index_url: str) -> Iterator[Index]:
     index.close()
 
 
-def planned(index: Index) -> Plan:
+def planned(index: Index) -> UpgradePlan:
     found = prepare(index)[2]
     assert found is not None
     return found
@@ -66,7 +66,7 @@ def test_all_is_moved_and_nothing_else_is_changed(older: Index, tmp_path: Path) 
 def test_the_tables_are_then_those_of_today(rc2: Index, index_url: str, tmp_path: Path) -> None:
     """But for the order of the columns, a default where a NOT NULL was added, and types of the older program."""
     carry_out(rc2, tmp_path / "dump")
-    if rc2.sqlite:
+    if rc2.dialect.in_a_file:
         fresh = Index.open(index_url.replace("index.db", "fresh.db"), create=True)
     else:
         fresh = Index.open(index_url)
@@ -92,7 +92,7 @@ def test_the_tables_are_then_those_of_today(rc2: Index, index_url: str, tmp_path
             )
             assert keys == more, table
     finally:
-        if not fresh.sqlite:
+        if not fresh.dialect.in_a_file:
             fresh.execute(f"DROP DATABASE {name}_fresh")
         fresh.close()
 
@@ -133,7 +133,7 @@ def test_tables_of_others_are_not_disturbed(rc2: Index, tmp_path: Path) -> None:
 
 
 def test_a_step_that_fails_loses_nothing(rc2: Index, tmp_path: Path) -> None:
-    if rc2.sqlite:
+    if rc2.dialect.in_a_file:
         rc2.execute("ALTER TABLE storagenode ADD COLUMN theirs INTEGER CHECK (theirs <> host)")
     else:
         rc2.execute("ALTER TABLE storagenode ADD CONSTRAINT theirs CHECK (host <> name)")
@@ -143,7 +143,7 @@ def test_a_step_that_fails_loses_nothing(rc2: Index, tmp_path: Path) -> None:
     ):
         carry_out(rc2, tmp_path / "dump")
     assert (kept(rc2), old_values(rc2)) == before
-    if rc2.sqlite:
+    if rc2.dialect.in_a_file:
         assert "storagehost" not in rc2.db.get_tables()
         return
     rc2.execute("ALTER TABLE storagenode DROP CONSTRAINT theirs")
@@ -183,7 +183,7 @@ def test_sqlite_compares_bytes_so_they_were_two_hosts_and_stay_two(
 
 
 def test_triggers_and_views_in_the_way_are_refused(rc2: Index, tmp_path: Path) -> None:
-    body = "BEGIN SELECT 1; END" if rc2.sqlite else "SET @gone = OLD.id"
+    body = "BEGIN SELECT 1; END" if rc2.dialect.in_a_file else "SET @gone = OLD.id"
     rc2.execute(f"CREATE TRIGGER t AFTER DELETE ON archiveacq FOR EACH ROW {body}")
     refused(rc2, tmp_path, "archiveacq has the trigger t")
     rc2.execute("DROP TRIGGER t")
@@ -224,7 +224,7 @@ def test_a_table_in_use_is_told_before_anything_is_changed(index_url: str, tmp_p
     make_older_index(index)
     other = Index.open(index_url)
     tables = index.db.get_tables()
-    if index.sqlite:
+    if index.dialect.in_a_file:
         index.execute("PRAGMA busy_timeout = 100")
     else:
         index.execute("SET SESSION lock_wait_timeout = 1")
@@ -283,7 +283,8 @@ def test_killed_between_any_two_steps_it_is_refused_and_finished(
     for number in range(1, steps + 1):
         # On SQLite all begins again, so that it is killed one step later each time.
         process = fork.Process(
-            target=_die_after, args=(index_url, number if index.sqlite else 1, tmp_path / f"dump{number}")
+            target=_die_after,
+            args=(index_url, number if index.dialect.in_a_file else 1, tmp_path / f"dump{number}"),
         )
         process.start()
         process.join()
@@ -293,7 +294,7 @@ def test_killed_between_any_two_steps_it_is_refused_and_finished(
         if shape is Shape.CURRENT:
             break
         assert old_values(index) == moved
-        assert shape is (Shape.HALF if not index.sqlite else Shape(release))
+        assert shape is (Shape.HALF if not index.dialect.in_a_file else Shape(release))
         for look in (current.require_current, schema.create):
             with pytest.raises(IndexUnusable, match="`alpenhorn db upgrade`"):
                 look(index)

@@ -7,16 +7,16 @@ from typing import Any
 from alpenhorn.index.migrations import ddl
 from alpenhorn.index.migrations.ddl import AddIndex, Column, IndexOn, Table
 from alpenhorn.index.upgrade_plan import (
-    AddColumn,
+    AddDaemonColumn,
     AddHosts,
-    CreateTable,
+    CreateDaemonTable,
     DropIndex,
     DropOldColumns,
-    Facts,
     FillNodes,
     Host,
     OldNode,
     RecordVersion,
+    UpgradeFacts,
     plan,
 )
 
@@ -35,7 +35,7 @@ def node(id_: int, host: str | None = "alp1", **columns: Any) -> OldNode:
 
 
 def hosts(*nodes: OldNode, there: tuple[Host, ...] = ()) -> list[Host]:
-    planned = plan(Facts(nodes, hosts=there))
+    planned = plan(UpgradeFacts(nodes, hosts=there))
     return [host for step in planned.steps if isinstance(step, AddHosts) for host in step.hosts]
 
 
@@ -44,7 +44,7 @@ def test_everything_is_added_before_the_old_columns_go() -> None:
     of_host = IndexOn("storagenode", "storagenode_host_id", ("host_id",))
     ours = ddl.CreateTable(Table("sync_run", (Column("id", ddl.AUTO),)))
     planned = plan(
-        Facts(
+        UpgradeFacts(
             [node(1), node(2, None, storage_type="F")],
             tables=["storagehost"],
             columns=[("storagenode", "host_id"), ("storagenode", "archive")],
@@ -56,9 +56,9 @@ def test_everything_is_added_before_the_old_columns_go() -> None:
     )
     filled = ((1, "alp1", True), (2, "", False))
     assert planned.steps == (
-        CreateTable("storagehost"),
-        AddColumn("storagenode", "host_id"),
-        AddColumn("storagenode", "archive"),  # the index of host_id comes with its column
+        CreateDaemonTable("storagehost"),
+        AddDaemonColumn("storagenode", "host_id"),
+        AddDaemonColumn("storagenode", "archive"),  # the index of host_id comes with its column
         AddHosts((Host("alp1", None, None),)),
         FillNodes(filled),
         ours,
@@ -73,12 +73,12 @@ def test_everything_is_added_before_the_old_columns_go() -> None:
 
 def test_what_is_done_already_is_not_done_again() -> None:
     there = Host("alp1", "obs", "a.example.org")
-    planned = plan(Facts([node(1, username="obs")], hosts=[there]))
+    planned = plan(UpgradeFacts([node(1, username="obs")], hosts=[there]))
     assert planned.steps == (FillNodes(((1, "alp1", True),)), DropOldColumns(((1, "alp1", True),)))
 
 
 def test_an_index_without_nodes_is_upgraded_too() -> None:
-    assert plan(Facts([])).steps == (DropOldColumns(()),)
+    assert plan(UpgradeFacts([])).steps == (DropOldColumns(()),)
 
 
 def test_a_host_gets_what_most_of_its_active_nodes_say() -> None:
@@ -91,7 +91,7 @@ def test_a_host_gets_what_most_of_its_active_nodes_say() -> None:
         node(6, address="z"),
     ]
     assert hosts(*nodes) == [Host("alp1", "u", "z")]
-    notes = plan(Facts(nodes)).notes
+    notes = plan(UpgradeFacts(nodes)).notes
     assert notes == tuple(
         f"host alp1 gets the address z; {lost}, of its node n{id_}, is dropped"
         for id_, lost in ((1, "x"), (2, "x"), (3, "x"), (4, "y"))
@@ -109,18 +109,20 @@ def test_of_as_many_the_first_is_taken() -> None:
 def test_a_row_that_is_there_is_completed_and_not_changed() -> None:
     nodes = [node(1, username="u", address="x")]
     assert hosts(*nodes, there=(Host("alp1", None, "y"),)) == [Host("alp1", "u", "y")]
-    assert "x, of its node n1, is dropped" in plan(Facts(nodes, hosts=[Host("alp1", None, "y")])).notes[0]
+    assert (
+        "x, of its node n1, is dropped" in plan(UpgradeFacts(nodes, hosts=[Host("alp1", None, "y")])).notes[0]
+    )
 
 
 def test_a_node_without_a_host_has_none_and_its_address_is_told() -> None:
-    planned = plan(Facts([node(1, None), node(2, ""), node(3, "  ", username="u", address="x")]))
+    planned = plan(UpgradeFacts([node(1, None), node(2, ""), node(3, "  ", username="u", address="x")]))
     assert FillNodes(((1, "", True), (2, "", True), (3, "", True))) in planned.steps
     assert planned.notes == ("node n3 is on no host, so its u and x is dropped",)
 
 
 def test_only_a_becomes_archive_and_t_is_explained() -> None:
     planned = plan(
-        Facts(
+        UpgradeFacts(
             [
                 node(1, storage_type="A"),
                 node(2, storage_type="F"),
@@ -137,13 +139,13 @@ def test_only_a_becomes_archive_and_t_is_explained() -> None:
 
 def test_field_nodes_that_a_transport_group_passed_over_are_told() -> None:
     nodes = [node(1, storage_type="T", group="vans", group_class="Transport"), node(2, storage_type="F")]
-    assert len(plan(Facts(nodes)).notes) == 1
+    assert len(plan(UpgradeFacts(nodes)).notes) == 1
     nodes.append(node(3, storage_type="F", group="vans", group_class="Transport"))
-    assert plan(Facts(nodes)).notes[1].endswith("of type F too: n3 (vans)")
+    assert plan(UpgradeFacts(nodes)).notes[1].endswith("of type F too: n3 (vans)")
 
 
 def problem(*nodes: OldNode, **facts: Any) -> str:
-    (found,) = plan(Facts(nodes, **facts)).problems
+    (found,) = plan(UpgradeFacts(nodes, **facts)).problems
     return found
 
 
@@ -156,4 +158,4 @@ def test_what_cannot_be_moved_is_a_problem_with_its_remedy() -> None:
     assert "storage_type of node n1 is '': set it to A" in problem(node(1, storage_type=""))
     assert "storage_type of node n1 is None" in problem(node(1, storage_type=None))
     assert "archivefile has the trigger t" in problem(node(1), triggers=[("t", "archivefile")])
-    assert plan(Facts([node(1, "h" * 64, username="u" * 64, address="a" * 255)])).problems == ()
+    assert plan(UpgradeFacts([node(1, "h" * 64, username="u" * 64, address="a" * 255)])).problems == ()

@@ -112,9 +112,9 @@ def _plan(rows: Rows, given: dict[str, Any]) -> list[str]:
     asked: list[tuple[str, Any]] = []
 
     class Asked:
-        def execute(self, sql: str, values: Any) -> Any:
+        def facts(self, fact: Any, sql: str, values: Any, **convert: Any) -> Any:
             asked.append((sql, values))
-            return rows.index.execute(sql, values)
+            return rows.index.facts(fact, sql, values, **convert)
 
     history.events(Asked(), 5, **given)  # type: ignore[arg-type]
     ((sql, values),) = asked

@@ -7,7 +7,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from alpenhorn.index.connection import Index
-from alpenhorn.record.claims import LEASE, Wanted, claim, drop_dead, held, release, renew
+from alpenhorn.record.claims import LEASE, WantedClaim, claim, drop_dead, held, release, renew
 from alpenhorn.record.run import Run
 from tests.fixtures.rows import THERE, WHEN, Rows
 
@@ -15,8 +15,8 @@ ROUNDS = 40
 FILES = 20
 
 
-def wanted(rows: Rows, request_id: int, file_id: int, node: str = "one") -> Wanted:
-    return Wanted(request_id, file_id, rows.group["one"], rows.node[node], 20)
+def wanted(rows: Rows, request_id: int, file_id: int, node: str = "one") -> WantedClaim:
+    return WantedClaim(request_id, file_id, rows.group["one"], rows.node[node], 20)
 
 
 def expire(rows: Rows) -> None:
@@ -56,7 +56,7 @@ def test_another_group_is_another_claim(rows: Rows, run: Run) -> None:
     first, second = rows.request(file_id), rows.request(file_id, group="two")
     other = rows.begin(THERE)
     claim(rows.index, run, [wanted(rows, first, file_id)])
-    into_two = Wanted(second, file_id, rows.group["two"], rows.node["two"], 20)
+    into_two = WantedClaim(second, file_id, rows.group["two"], rows.node["two"], 20)
     assert claim(rows.index, other, [into_two]) == {second: 1}
 
 
@@ -161,7 +161,7 @@ def test_claims_of_dead_runs_on_our_nodes_are_dropped_and_no_others(rows: Rows) 
 
 
 def _race(
-    url: str, run_id: int, node_id: int, plan: list[list[Wanted]], barrier: Barrier, answers: Any
+    url: str, run_id: int, node_id: int, plan: list[list[WantedClaim]], barrier: Barrier, answers: Any
 ) -> None:
     index = Index.open(url)
     run = Run(run_id, f"host{run_id}", lambda: WHEN)
@@ -199,13 +199,15 @@ def test_two_processes_that_claim_the_same_files_get_each_file_once(
     assert {row[2] for row in rows.claims()} <= {101, 102}
 
 
-def _pull(url: str, run_id: int, node_id: int, plan: list[Wanted], barrier: Barrier, answers: Any) -> None:
+def _pull(
+    url: str, run_id: int, node_id: int, plan: list[WantedClaim], barrier: Barrier, answers: Any
+) -> None:
     """Claim, "pull" and settle one file after the other, as fast as it goes."""
     index = Index.open(url)
     run = Run(run_id, f"host{run_id}", lambda: WHEN)
     pulled: list[int] = []
 
-    def settle(request_id: int, want: Wanted) -> None:
+    def settle(request_id: int, want: WantedClaim) -> None:
         index.execute("UPDATE archivefilecopyrequest SET completed = 1 WHERE id = ?", (request_id,))
         release(index, run, want.group_id, [want.file_id])
 

@@ -8,7 +8,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.pulls import Method, PullFact, PullFile, PullResult
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import Choice, PullDecision
-from alpenhorn.record.claims import Wanted, claim
+from alpenhorn.record.claims import WantedClaim, claim
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.pulls import cancel, settle
 from alpenhorn.record.run import Run
@@ -56,7 +56,7 @@ def blamed(request_id: int, file_id: int, blame: Blame) -> PullResult:
 
 
 def claimed(rows: Rows, run: Run, request_id: int, file_id: int) -> None:
-    want = Wanted(request_id, file_id, rows.group["one"], rows.node["one"], 20)
+    want = WantedClaim(request_id, file_id, rows.group["one"], rows.node["one"], 20)
     assert claim(rows.index, run, [want]) == {request_id: 1}
 
 

@@ -11,7 +11,7 @@ from alpenhorn.model.tasks import Blame
 from alpenhorn.record.attempts import Failure, failed
 from alpenhorn.record.run import Run
 from alpenhorn.scan import checks
-from alpenhorn.scan.deletions import Reading, count, pages, present, read, released
+from alpenhorn.scan.deletions import DeletionReading, count, pages, present, read, released
 from tests.fixtures.rows import WHEN, Rows
 from tests.scan.statements import counted
 
@@ -23,7 +23,7 @@ def facts(rows: Rows, node: str, has: str = "Y", wants: str = "N", limit: int = 
 
 def readings(
     rows: Rows, node: str, has: str = "Y", wants: str = "N", limit: int = 100, run_id: int = 0
-) -> Iterator[Reading]:
+) -> Iterator[DeletionReading]:
     node_id = rows.node[node]
     return (
         read(rows.index, node_id, copies, run_id, Evidence())

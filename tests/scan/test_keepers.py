@@ -169,7 +169,7 @@ def test_an_index_that_is_older_than_the_disks_is_told(rows: Rows) -> None:
 
 def lose_the_unique_index(rows: Rows) -> None:
     """As in an index that was put together by hand."""
-    if rows.index.sqlite:
+    if rows.index.dialect.in_a_file:
         ((name,),) = rows.all(
             "SELECT l.name FROM pragma_index_list('archivefilecopy') l"
             " WHERE l.\"unique\" = 1 AND l.origin = 'c'"

@@ -34,7 +34,7 @@ def test_all_good_copies_of_a_node_are_read_whatever_is_wanted_of_them(rows: Row
 
 def test_a_copy_whose_file_is_gone_is_told_apart(rows: Rows) -> None:
     rows.copy(rows.file("f"), "one", "YY")
-    if not rows.index.sqlite:
+    if not rows.index.dialect.in_a_file:
         rows.do("SET SESSION foreign_key_checks = 0")
     rows.do("DELETE FROM archivefile")
     ((row,),) = manifest.good(rows.index, rows.node["one"], 10)
@@ -68,7 +68,7 @@ def test_events_are_looked_up_by_their_ids_however_many_the_node_has(rows: Rows,
     )
     last = manifest.latest_event(rows.index)
     keep(rows, last - 9)
-    since = manifest.SINCE[rows.index.sqlite]
+    since = manifest.events_of(rows.index, "?")
     node = rows.node["one"]
     text, values = {
         "kept": (f"SELECT EXISTS (SELECT 1 FROM {since} AND e.id > s.event_id) FROM sync_node s", (node,)),
@@ -77,9 +77,13 @@ def test_events_are_looked_up_by_their_ids_however_many_the_node_has(rows: Rows,
             (node, last - 9, last),
         ),
     }[sql]
-    explain = "EXPLAIN QUERY PLAN " if rows.index.sqlite else "EXPLAIN "
+    explain = "EXPLAIN QUERY PLAN " if rows.index.dialect.in_a_file else "EXPLAIN "
     plan = " ".join(str(row) for row in rows.index.execute(explain + text, values).fetchall())
-    assert ("SEARCH e USING INTEGER PRIMARY KEY" in plan) if rows.index.sqlite else ("PRIMARY" in plan), plan
+    assert (
+        ("SEARCH e USING INTEGER PRIMARY KEY" in plan)
+        if rows.index.dialect.in_a_file
+        else ("PRIMARY" in plan)
+    ), plan
     assert "syncevent_node" not in plan and "sync_event_node" not in plan
 
 

@@ -60,7 +60,7 @@ def test_whether_a_corrupt_copy_was_once_good_is_told(rows: Rows, run: Run) -> N
 
 
 def test_strange_rows_are_handed_on(rows: Rows) -> None:
-    if not rows.index.sqlite:
+    if not rows.index.dialect.in_a_file:
         rows.do("SET SESSION foreign_key_checks = 0")
     unsized = rows.file("a", size_b=None, md5sum=None)
     rows.node["gone"] = 4711

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import SelectionPart
 from alpenhorn.scan.rules import Action, edges, held_by_group, owed, unreleased, unrequested
-from alpenhorn.scan.sync_candidates import Part
 from tests.fixtures.rows import Rows
 from tests.scan.statements import counted
 
@@ -95,7 +95,7 @@ def test_inactive_nodes_are_no_exception(rows: Rows) -> None:
 
 
 def test_strange_rows_are_no_obstacle(rows: Rows) -> None:
-    if not rows.index.sqlite:
+    if not rows.index.dialect.in_a_file:
         rows.do("SET SESSION foreign_key_checks = 0")
     rows.group["empty"] = rows.insert("storagegroup", name="empty")
     rows.node["gone"] = rows.group["gone"] = 4711
@@ -128,7 +128,7 @@ def test_requests_come_before_releases(rows: Rows) -> None:
     assert [one.action for one in owed(rows.index)] == [Action.AUTOSYNC, Action.AUTOCLEAN]
 
 
-def plan(index: Index, part: Part) -> str:
+def plan(index: Index, part: SelectionPart) -> str:
     rows = index.execute(f"EXPLAIN QUERY PLAN SELECT COUNT(*) {part.sql}", part.values)
     return "\n".join(row[3] for row in rows)
 

@@ -18,7 +18,7 @@ from alpenhorn.model.reconcile import (
     MISSING,
     OTHER,
     UNREAD,
-    Finding,
+    DiskFinding,
     Known,
     Part,
     ReconcileJob,
@@ -373,4 +373,4 @@ def test_a_finding_tells_what_is_on_the_disk(node: Node) -> None:
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))
     (one,) = outcome(node, Part("acq")).found
-    assert one == Finding(DARK, "acq/f", 0, "file", 4, 10**18)
+    assert one == DiskFinding(DARK, "acq/f", 0, "file", 4, 10**18)

@@ -19,8 +19,8 @@ from alpenhorn.index import components, schema
     "-o",
     "--only",
     metavar="COMP",
-    help="Create only the tables of this component: alpenhorn (shared with the daemon), sync (added by this program), or"
-    " that of an extension.",
+    help="Create only the tables of this component: alpenhorn (shared with the daemon), sync (added by this program),"
+    " or that of an extension.",
 )
 @pass_app
 def init(app: App, only: str | None) -> None:

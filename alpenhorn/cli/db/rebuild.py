@@ -57,8 +57,8 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
         f" {output.count(filled.copies, 'suspect copy', 'suspect copies')}."
     )
     output.line(
-        "Next: run alpenhorn sync, which reads every copy; then set archive nodes, groups and rules, which manifests do not"
-        " hold."
+        "Next: run alpenhorn sync, which reads every copy; then set archive nodes, groups and rules, which manifests do"
+        " not hold."
     )
     return FAILED if faults or filled.contradictions or rebuilt.unnamed else DONE
 

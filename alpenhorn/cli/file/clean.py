@@ -16,8 +16,8 @@ from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
 from alpenhorn.listings.files import CopyRow
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.scan import clean_candidates, names, pins, topology
-from alpenhorn.scan.clean_candidates import Selection
+from alpenhorn.scan import copies_to_release, names, pins, topology
+from alpenhorn.scan.copies_to_release import ReleaseSelection
 from alpenhorn.scan.names import FileName
 
 
@@ -75,8 +75,8 @@ def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_onc
         return
     why = _obstacle(app, file, copy, node)
     if not why:
-        selection = Selection(node.id, at_once, files=(file.id,))
-        parts = clean_candidates.to_release(selection, app.index.now())
+        selection = ReleaseSelection(node.id, at_once, files=(file.id,))
+        parts = copies_to_release.to_release(selection, app.index.now())
         if edit_clean.release(app.index, parts, selection, app.stamp()):
             output.line(f"Released: {file.path} on {node.name}. {next_step(node, at_once)}")
             return
@@ -87,13 +87,13 @@ def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_onc
 def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
     changed = False
     for node in nodes:
-        parts = clean_candidates.to_cancel(Selection(node.id, files=(file.id,)))
+        parts = copies_to_release.to_cancel(ReleaseSelection(node.id, files=(file.id,)))
         if edit_clean.cancel(app.index, parts, app.stamp()):
             changed = True
             output.line(f"Cancelled the release of {file.path} on {node.name}.")
     if not changed:
         output.line(f"No release of {file.path} to undo.")
-    for name in clean_candidates.being_deleted(app.index, file_id=file.id):
+    for name in copies_to_release.being_deleted(app.index, file_id=file.id):
         output.note(f"{file.path} on {name}: a run is deleting this copy now")
 
 

@@ -72,14 +72,14 @@ def create(
     output.line(f"No node has a copy yet; to import one that is on a node: alpenhorn file import {path} NODE")
 
 
-def _acq(index: Index, name: str) -> names.Named:
+def _acq(index: Index, name: str) -> names.NamedRow:
     try:
         return names.acq(index, name)
     except NotFound as error:
         raise NotFound(f"{error}; to create one: alpenhorn acq create NAME") from None
 
 
-def _refuse_same_path(index: Index, path: str, acq: names.Named, name: str) -> None:
+def _refuse_same_path(index: Index, path: str, acq: names.NamedRow, name: str) -> None:
     """Raise Refused for an existing path, before the file is read, which may take hours."""
     edit_file.refuse_taken(index, acq.id, acq.name, name)
     try:

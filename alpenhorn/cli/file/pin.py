@@ -13,7 +13,7 @@ from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.times import TimeOrDuration
 from alpenhorn.edits import pins as edit_pins
 from alpenhorn.errors import Refused
-from alpenhorn.scan import clean_candidates, names
+from alpenhorn.scan import copies_to_release, names
 from alpenhorn.scan.pins import EVERY_NODE
 
 LONGEST_REASON = 1000
@@ -51,7 +51,7 @@ def pin(
     edit_pins.pin(index, file.id, EVERY_NODE if node is None else node.id, reason or None, end, now)
     where = "every node" if node is None else node.name
     output.line(f"Pinned {file.path} on {where}{'' if end is None else f' until {output.time(end)} UTC'}.")
-    for name in clean_candidates.being_deleted(index, file_id=file.id):
+    for name in copies_to_release.being_deleted(index, file_id=file.id):
         if node is None or name == node.name:
             output.note(f"{file.path} on {name}: a run is already deleting this copy; it may be gone")
 

@@ -11,8 +11,8 @@ from alpenhorn.cli.files import state_words
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
-from alpenhorn.scan import names, sync_candidates
-from alpenhorn.scan.sync_candidates import Selection
+from alpenhorn.scan import files_to_request, names
+from alpenhorn.scan.files_to_request import RequestSelection
 
 
 @click.command()
@@ -37,11 +37,11 @@ def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: 
     node = names.node(index, from_) if from_ else None
     group = names.group(index, to) if to else None
     file = names.file(index, path, None if node is None else names.root(index, node))
-    selection = Selection(
+    selection = RequestSelection(
         node=None if node is None else node.id, group=None if group is None else group.id, files=(file.id,)
     )
     if cancel:
-        done = edit_requests.cancel_selection(index, sync_candidates.pending_requests(selection))
+        done = edit_requests.cancel_selection(index, files_to_request.pending_requests(selection))
         output.line(
             f"Cancelled {output.count(done, 'request')}." if done else "No pending requests to cancel."
         )

@@ -20,11 +20,11 @@ from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.options import acq_option, at_most_one
 from alpenhorn.cli.releases import archive_refusal, next_step
 from alpenhorn.edits import clean as edit_clean
+from alpenhorn.index.selections import Total, total
 from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.plan.brake import most
-from alpenhorn.scan import clean_candidates, deletions, names, topology
-from alpenhorn.scan.clean_candidates import Selection
-from alpenhorn.scan.sync_candidates import Total, total
+from alpenhorn.scan import copies_to_release, deletions, names, topology
+from alpenhorn.scan.copies_to_release import ReleaseSelection
 
 LONGEST = 36500  # days
 
@@ -103,7 +103,7 @@ def clean(app: App, /, node_name: str, **options: Any) -> None:
     node = topology.load(index).nodes[named.id]
     if node.archive and not (given.cancel or given.archive_ok):
         raise archive_refusal(node)
-    selection = Selection(
+    selection = ReleaseSelection(
         node=node.id,
         at_once=given.at_once,
         bad=given.include_bad,
@@ -118,23 +118,23 @@ def clean(app: App, /, node_name: str, **options: Any) -> None:
         _release(app, node, selection, given)
 
 
-def _release(app: App, node: NodeFact, selection: Selection, options: CleanOptions) -> None:
+def _release(app: App, node: NodeFact, selection: ReleaseSelection, options: CleanOptions) -> None:
     index = app.index
     now = index.now()
     if options.size is not None:
-        before = clean_candidates.scheduled(index, selection, now)
+        before = copies_to_release.scheduled(index, selection, now)
         wanted = int(options.size * GIB) - before
         if wanted <= 0:
             output.line(f"Nothing to release on {node.name}: {output.size(before)} are already released.")
             return
         with LongWork(app, f"Looking for the first {output.size(wanted)} on {node.name}"):
-            selection = selection._replace(cut=clean_candidates.cut(index, selection, now, wanted))
+            selection = selection._replace(cut=copies_to_release.cut(index, selection, now, wanted))
     with LongWork(app, f"Counting the pinned copies on {node.name}"):
-        kept = total(index, clean_candidates.kept_by_pins(selection, now))
+        kept = total(index, copies_to_release.kept_by_pins(selection, now))
     if kept.files:
         output.line(f"Left out because pinned: {bulk.copies_and_size(kept)}.")
     release = BulkEdit(
-        clean_candidates.to_release(selection, now),
+        copies_to_release.to_release(selection, now),
         "c.id",
         counting=f"copies to release on {node.name}",
         nothing=f"Nothing to release on {node.name}.",
@@ -152,10 +152,10 @@ def _release(app: App, node: NodeFact, selection: Selection, options: CleanOptio
     )
 
 
-def _cancel(app: App, node: NodeFact, selection: Selection, options: CleanOptions) -> None:
+def _cancel(app: App, node: NodeFact, selection: ReleaseSelection, options: CleanOptions) -> None:
     index = app.index
     cancel = BulkEdit(
-        clean_candidates.to_cancel(selection),
+        copies_to_release.to_cancel(selection),
         "c.id",
         counting=f"released copies on {node.name}",
         nothing=f"No releases on {node.name} to undo.",
@@ -166,7 +166,7 @@ def _cancel(app: App, node: NodeFact, selection: Selection, options: CleanOption
         done=lambda copies: f"Cancelled the release of {output.count(copies, 'copy', 'copies')}.",
     )
     if bulk.run(app, cancel, options):
-        for count in clean_candidates.being_deleted(index, node_id=node.id).values():
+        for count in copies_to_release.being_deleted(index, node_id=node.id).values():
             output.note(f"node {node.name}: a run is deleting {output.count(count, 'copy', 'copies')} now")
 
 

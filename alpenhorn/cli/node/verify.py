@@ -14,13 +14,13 @@ from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import acq_option, at_most_one
 from alpenhorn.edits import verify as edit_verify
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.scan import names, topology, verify_candidates
-from alpenhorn.scan.verify_candidates import Selection, State
+from alpenhorn.scan import copies_to_check, names, topology
+from alpenhorn.scan.copies_to_check import CheckSelection, RecordedState
 
 RECORDED_AS = {
-    State.HEALTHY: "good without being read, and count when runs decide what may be deleted elsewhere",
-    State.CORRUPT: "corrupt",
-    State.MISSING: "missing",
+    RecordedState.HEALTHY: "good without being read, and count when runs decide what may be deleted elsewhere",
+    RecordedState.CORRUPT: "corrupt",
+    RecordedState.MISSING: "missing",
 }
 
 
@@ -38,11 +38,11 @@ class VerifyOptions(NamedTuple):
     missing: bool
 
     @property
-    def states(self) -> frozenset[State]:
+    def states(self) -> frozenset[RecordedState]:
         chosen = {
-            State.HEALTHY: self.healthy or self.all_,
-            State.CORRUPT: self.corrupt or self.all_,
-            State.MISSING: self.missing or self.all_,
+            RecordedState.HEALTHY: self.healthy or self.all_,
+            RecordedState.CORRUPT: self.corrupt or self.all_,
+            RecordedState.MISSING: self.missing or self.all_,
         }
         return frozenset(state for state, given in chosen.items() if given)
 
@@ -85,24 +85,24 @@ def verify(app: App, /, node_name: str, **options: Any) -> None:
     index = app.index
     named = names.node(index, node_name)
     node = topology.load(index).nodes[named.id]
-    selection = Selection(
+    selection = CheckSelection(
         node.id,
-        given.states or frozenset({State.CORRUPT, State.MISSING}),
+        given.states or frozenset({RecordedState.CORRUPT, RecordedState.MISSING}),
         tuple(acq.id for acq in names.acqs(index, given.acqs)),
         listed_files(app, given.file_list, named),
     )
     if given.cancel:
-        (state,) = given.states or {State.CORRUPT}
+        (state,) = given.states or {RecordedState.CORRUPT}
         _cancel(app, node, selection, state, given)
     else:
         _request(app, node, selection, given)
 
 
-def _request(app: App, node: NodeFact, selection: Selection, options: VerifyOptions) -> None:
-    kinds = _or([state.name.lower() for state in State if state in selection.states])
-    warning = "; until then they do not count as good" if State.HEALTHY in selection.states else ""
+def _request(app: App, node: NodeFact, selection: CheckSelection, options: VerifyOptions) -> None:
+    kinds = _or([state.name.lower() for state in RecordedState if state in selection.states])
+    warning = "; until then they do not count as good" if RecordedState.HEALTHY in selection.states else ""
     mark = BulkEdit(
-        verify_candidates.to_check(selection),
+        copies_to_check.to_check(selection),
         "c.id",
         counting=f"{kinds} copies on {node.name}",
         nothing=f"No {kinds} copies on {node.name} to check.",
@@ -116,9 +116,11 @@ def _request(app: App, node: NodeFact, selection: Selection, options: VerifyOpti
     bulk.run(app, mark, options)
 
 
-def _cancel(app: App, node: NodeFact, selection: Selection, state: State, options: VerifyOptions) -> None:
+def _cancel(
+    app: App, node: NodeFact, selection: CheckSelection, state: RecordedState, options: VerifyOptions
+) -> None:
     cancel = BulkEdit(
-        verify_candidates.to_cancel(selection),
+        copies_to_check.to_cancel(selection),
         "c.id",
         counting=f"suspect copies on {node.name}",
         nothing=f"No checks on {node.name} to cancel.",

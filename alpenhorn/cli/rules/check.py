@@ -13,7 +13,7 @@ from alpenhorn.cli.options import confirm
 from alpenhorn.edits.rules import make_up
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.scan import rules as scan
-from alpenhorn.scan.rules import Action, Owed
+from alpenhorn.scan.rules import Action, MissedAction
 
 VERBS = {Action.AUTOSYNC: "request", Action.AUTOCLEAN: "release"}
 
@@ -69,7 +69,7 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
     ctx.exit(FAILED if owed and done is None else DONE)
 
 
-def _question(owed: Sequence[Owed]) -> str:
+def _question(owed: Sequence[MissedAction]) -> str:
     asked = []
     for action, verb in VERBS.items():
         copies = sum(one.total.files for one in owed if one.action is action)
@@ -78,7 +78,7 @@ def _question(owed: Sequence[Owed]) -> str:
     return f"{' and '.join(asked).capitalize()}?"
 
 
-def _document(owed: Sequence[Owed], done: dict[Action, int] | None) -> None:
+def _document(owed: Sequence[MissedAction], done: dict[Action, int] | None) -> None:
     applied = (
         None if done is None else {"requested": done[Action.AUTOSYNC], "released": done[Action.AUTOCLEAN]}
     )

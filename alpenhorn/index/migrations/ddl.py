@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
+from alpenhorn.index.dialect import Dialect
 
+# As MariaDB has them; `Dialect.column_type` gives the other engine's.
 AUTO, BIG_AUTO = "INTEGER AUTO_INCREMENT", "BIGINT AUTO_INCREMENT"
 BOOL, INTEGER, BIGINT, DATETIME, TEXT = "BOOL", "INTEGER", "BIGINT", "DATETIME", "TEXT"
-
-# Types are written as MariaDB has them; these are different on SQLite.
-_SQLITE = {AUTO: INTEGER, BIG_AUTO: INTEGER, BOOL: INTEGER, BIGINT: INTEGER}
 
 
 class IndexOn(NamedTuple):
@@ -49,9 +48,9 @@ class Column(NamedTuple):
     def addable(self) -> bool:
         return self.null or self.default is not None
 
-    def definition(self, sqlite: bool) -> str:
-        kind = _SQLITE.get(self.type, self.type) if sqlite else self.type
-        return f"{_quoted(self.name, sqlite)} {kind}" + ("" if self.null else " NOT NULL")
+    def definition(self, dialect: Dialect) -> str:
+        kind = dialect.column_type(self.type)
+        return f"{dialect.quoted(self.name)} {kind}" + ("" if self.null else " NOT NULL")
 
     @property
     def default_clause(self) -> str:
@@ -129,7 +128,7 @@ def apply(index: Index, part: Part) -> None:
         case CreateTable(table, indexes):
             _create_table(index, table, indexes)
         case AddColumn(table, column):
-            definition = column.definition(index.sqlite) + column.default_clause
+            definition = column.definition(index.dialect) + column.default_clause
             index.execute(f"ALTER TABLE {table} ADD COLUMN {definition}")
         case AddIndex(one):
             index.execute(one.ddl)
@@ -151,27 +150,24 @@ def binary_collation(index: Index) -> str:
 
 def table_options(index: Index) -> str:
     """New tables compare text byte for byte."""
-    if index.sqlite:
+    if index.dialect.compares_bytes:
         return ""
     return f" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {binary_collation(index)}"
 
 
 def _create_table(index: Index, table: Table, indexes: tuple[IndexOn, ...]) -> None:
-    sqlite = index.sqlite
-    key = ", ".join(_quoted(column, sqlite) for column in table.key)
-    lines = [column.definition(sqlite) for column in table.columns] + [f"PRIMARY KEY ({key})"]
-    if not sqlite:
+    dialect = index.dialect
+    key = ", ".join(dialect.quoted(column) for column in table.key)
+    lines = [column.definition(dialect) for column in table.columns] + [f"PRIMARY KEY ({key})"]
+    # One statement where each commits, so that the table is never there without its indexes.
+    if not dialect.transactional_ddl:
         lines += [
             f"{'UNIQUE ' if one.unique else ''}INDEX {one.name} ({', '.join(one.columns)})" for one in indexes
         ]
     index.execute(f"CREATE TABLE {table.name} ({', '.join(lines)}){table_options(index)}")
-    if sqlite:
+    if dialect.transactional_ddl:
         for one in indexes:
             index.execute(one.ddl)
-
-
-def _quoted(name: str, sqlite: bool) -> str:
-    return f'"{name}"' if sqlite else f"`{name}`"
 
 
 def _literal(text: str) -> str:

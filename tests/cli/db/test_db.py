@@ -70,7 +70,7 @@ def test_init_of_one_component(index_url: str) -> None:
 def test_check_as_json_tells_a_fault_and_exits_1(index_url: str) -> None:
     db(index_url, "init")
     index = Index.open(index_url)
-    index.execute("DROP INDEX archiveacq_name" + ("" if index.sqlite else " ON archiveacq"))
+    index.execute("DROP INDEX archiveacq_name" + ("" if index.dialect.in_a_file else " ON archiveacq"))
     index.close()
     checked = db(index_url, "check", "--json")
     assert checked.returncode == 1

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from alpenhorn.scan.sync_candidates import Part, limited
+from alpenhorn.index.selections import SelectionPart, limited
 
 
-class State(StrEnum):
+class RecordedState(StrEnum):
     """What a copy is recorded as: has_file."""
 
     HEALTHY = "Y"
@@ -21,11 +21,11 @@ class State(StrEnum):
     MISSING = "N"
 
 
-class Selection(NamedTuple):
+class CheckSelection(NamedTuple):
     """Ids of rows.  `states`: one or more.  `files` None: no list of files was given."""
 
     node: int
-    states: frozenset[State] = frozenset()
+    states: frozenset[RecordedState] = frozenset()
     acqs: tuple[int, ...] = ()
     files: Sequence[int] | None = None
 
@@ -33,7 +33,7 @@ class Selection(NamedTuple):
 COPIES = "FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id WHERE c.node_id = ? AND {state}"
 
 
-def known(states: frozenset[State], copy: str) -> str:
+def known(states: frozenset[RecordedState], copy: str) -> str:
     """The state of a copy that can be checked, as a condition on the row that `copy` ("c.") stands for."""
     has = ", ".join(f"'{state}'" for state in sorted(states))
     # Said in this way both engines look the states up; of those not there only the wanted are missing.
@@ -55,22 +55,22 @@ def suspect(copy: str) -> str:
     )
 
 
-def to_check(selection: Selection) -> list[Part]:
+def to_check(selection: CheckSelection) -> list[SelectionPart]:
     """The copies that can be checked and are in one of those states."""
     return _copies(selection, known(selection.states, f"{_own(selection)}c."))
 
 
-def to_cancel(selection: Selection) -> list[Part]:
+def to_cancel(selection: CheckSelection) -> list[SelectionPart]:
     """The copies that wait for a check, whatever they were before."""
     return _copies(selection, suspect(f"{_own(selection)}c."))
 
 
-def _copies(selection: Selection, state: str) -> list[Part]:
-    base = Part(COPIES.format(state=state), (selection.node,))
+def _copies(selection: CheckSelection, state: str) -> list[SelectionPart]:
+    base = SelectionPart(COPIES.format(state=state), (selection.node,))
     return limited(base, selection.acqs, selection.files, "c.file_id")
 
 
-def _own(selection: Selection) -> str:
+def _own(selection: CheckSelection) -> str:
     """With a + before them SQLite does not take the states for the better index, and go through all copies of
     the node once for each part of a list of files."""
     return "" if selection.files is None else "+"

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from alpenhorn.index.connection import Index
+from alpenhorn.index.selections import SelectionPart, limited
 from alpenhorn.scan.pins import EVERY_NODE, IN_FORCE
-from alpenhorn.scan.sync_candidates import Part, limited
 
 
 class Cut(NamedTuple):
@@ -20,7 +20,7 @@ class Cut(NamedTuple):
     file_id: int
 
 
-class Selection(NamedTuple):
+class ReleaseSelection(NamedTuple):
     """Ids of rows.  `at_once`: released for good, also those that were for when room is needed.  `bad`:
     suspect and corrupt copies too.  `targets`: groups in each of which another copy must be good.  `files`
     None: no list of files was given.  `before`: registered before that, in UTC."""
@@ -44,7 +44,7 @@ IN_TARGET = """EXISTS (SELECT 1 FROM archivefilecopy d JOIN storagenode n ON n.i
     WHERE d.file_id = c.file_id AND d.has_file = 'Y' AND d.node_id <> c.node_id AND n.group_id = ?)"""
 
 
-def releasable(selection: Selection, copy: str) -> str:
+def releasable(selection: ReleaseSelection, copy: str) -> str:
     """The state in which a copy can be released, as a condition on the row that `copy` ("c.") stands for."""
     has = f"{copy}{THERE}" if selection.bad else f"{copy}has_file = 'Y'"
     wants = "'Y', 'M'" if selection.at_once else "'Y'"
@@ -56,17 +56,17 @@ def released(copy: str) -> str:
     return f"{copy}{THERE} AND {copy}wants_file IN ('M', 'N')"
 
 
-def to_release(selection: Selection, now: datetime) -> list[Part]:
+def to_release(selection: ReleaseSelection, now: datetime) -> list[SelectionPart]:
     """The copies that can be released and are not pinned.  `now`: the index's own time."""
     return _releasable(selection, f"NOT {PINNED}", now)
 
 
-def kept_by_pins(selection: Selection, now: datetime) -> list[Part]:
+def kept_by_pins(selection: ReleaseSelection, now: datetime) -> list[SelectionPart]:
     """The copies that could be released if they were not pinned."""
     return _releasable(selection, PINNED, now)
 
 
-def _releasable(selection: Selection, pinned: str, now: datetime) -> list[Part]:
+def _releasable(selection: ReleaseSelection, pinned: str, now: datetime) -> list[SelectionPart]:
     base = _copies(selection, releasable(selection, _own(selection) + "c."))
     for target in selection.targets:
         base = _and(base, IN_TARGET, target)
@@ -77,54 +77,57 @@ def _releasable(selection: Selection, pinned: str, now: datetime) -> list[Part]:
     return limited(_and(base, pinned, now), selection.acqs, selection.files, "c.file_id")
 
 
-def to_cancel(selection: Selection) -> list[Part]:
+def to_cancel(selection: ReleaseSelection) -> list[SelectionPart]:
     """The copies that are released, in either way, and not gone yet."""
     base = _copies(selection, released(_own(selection) + "c."))
     return limited(base, selection.acqs, selection.files, "c.file_id")
 
 
-def _own(selection: Selection) -> str:
+def _own(selection: ReleaseSelection) -> str:
     """With a + before them SQLite does not take the states for the better index, and go through all copies of
     the node once for each part of a list of files."""
     return "" if selection.files is None else "+"
 
 
-def _copies(selection: Selection, state: str) -> Part:
-    base = Part(COPIES.format(state=state), (selection.node,))
+def _copies(selection: ReleaseSelection, state: str) -> SelectionPart:
+    base = SelectionPart(COPIES.format(state=state), (selection.node,))
     return base if selection.before is None else _and(base, "f.registered < ?", selection.before)
 
 
-def _and(base: Part, condition: str, *values: Any) -> Part:
-    return Part(f"{base.sql} AND {condition}", (*base.values, *values))
+def _and(base: SelectionPart, condition: str, *values: Any) -> SelectionPart:
+    return SelectionPart(f"{base.sql} AND {condition}", (*base.values, *values))
 
 
-def scheduled(index: Index, selection: Selection, now: datetime) -> int:
+def scheduled(index: Index, selection: ReleaseSelection, now: datetime) -> int:
     """Bytes of the copies on the node that are released already, for good where that is what is asked for,
     and not pinned."""
     wants = "'N'" if selection.at_once else "'M', 'N'"
     copies = COPIES.format(state=f"c.{THERE} AND c.wants_file IN ({wants})")
-    row = index.execute(f"SELECT SUM({SIZE}) {copies} AND NOT {PINNED}", (selection.node, now)).fetchone()
-    return int(row[0] or 0)
+    return int(index.value(f"SELECT SUM({SIZE}) {copies} AND NOT {PINNED}", (selection.node, now)) or 0)
 
 
-def cut(index: Index, selection: Selection, now: datetime, bytes_: int) -> Cut | None:
+def cut(index: Index, selection: ReleaseSelection, now: datetime, bytes_: int) -> Cut | None:
     """Where so many bytes are reached in the order of registration; None: nowhere, all of it is less."""
     parts = to_release(selection, now)
     if selection.files is None:
         (part,) = parts
-        row = index.execute(
-            "SELECT s.registered, s.id FROM (SELECT f.registered AS registered, f.id AS id,"
+        return index.fact(
+            Cut,
+            "SELECT s.registered, s.id AS file_id__id FROM (SELECT f.registered AS registered, f.id AS id,"
             f" SUM({SIZE}) OVER (ORDER BY f.registered, f.id ROWS UNBOUNDED PRECEDING) AS total {part.sql}) s"
             " WHERE s.total >= ? ORDER BY s.registered, s.id LIMIT 1",
             (*part.values, bytes_),
-        ).fetchone()
-        return None if row is None else Cut(*row)
+        )
     files = [
-        row
+        (registered, file_id, size_b)
         for part in parts
-        for row in index.execute(f"SELECT f.registered, f.id, {SIZE} {part.sql}", part.values)
+        for registered, file_id, size_b in index.execute(
+            f"SELECT f.registered, f.id, {SIZE} {part.sql}", part.values
+        )
     ]
-    for registered, file_id, size_b in sorted(files, key=lambda row: (isinstance(row[0], str), *row[:2])):
+    # Of one type or the other, which do not compare.
+    files.sort(key=lambda file: (isinstance(file[0], str), file))
+    for registered, file_id, size_b in files:
         bytes_ -= size_b
         if bytes_ <= 0:
             return Cut(registered, file_id)

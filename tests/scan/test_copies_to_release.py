@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import pytest
 
 from alpenhorn.index.connection import Index
-from alpenhorn.scan import clean_candidates as candidates
-from alpenhorn.scan.clean_candidates import Cut, Selection
-from alpenhorn.scan.sync_candidates import Part, total
+from alpenhorn.index.selections import SelectionPart, total
+from alpenhorn.scan import copies_to_release as candidates
+from alpenhorn.scan.copies_to_release import Cut, ReleaseSelection
 from tests.fixtures.rows import Rows
 
 NOW = datetime.datetime(2026, 8, 1)
 DAY = datetime.timedelta(days=1)
 
 
-def files(rows: Rows, parts: Sequence[Part]) -> set[str]:
+def files(rows: Rows, parts: Sequence[SelectionPart]) -> set[str]:
     return {
         row[0]
         for part in parts
@@ -23,7 +23,7 @@ def files(rows: Rows, parts: Sequence[Part]) -> set[str]:
     }
 
 
-def release(rows: Rows, selection: Selection) -> set[str]:
+def release(rows: Rows, selection: ReleaseSelection) -> set[str]:
     return files(rows, candidates.to_release(selection, NOW))
 
 
@@ -43,7 +43,7 @@ def every_state(rows: Rows) -> None:
 
 def test_which_states_are_released(rows: Rows) -> None:
     every_state(rows)
-    field = Selection(rows.node["field"])
+    field = ReleaseSelection(rows.node["field"])
     assert release(rows, field) == {"YY"}
     assert release(rows, field._replace(at_once=True)) == {"YY", "YM"}
     assert release(rows, field._replace(bad=True)) == {"YY", "MY", "XY"}
@@ -52,13 +52,13 @@ def test_which_states_are_released(rows: Rows) -> None:
 
 def test_which_states_are_wanted_again(rows: Rows) -> None:
     every_state(rows)
-    field = Selection(rows.node["field"])
+    field = ReleaseSelection(rows.node["field"])
     assert files(rows, candidates.to_cancel(field)) == {"YM", "MM", "XM", "YN", "MN", "XN"}
 
 
 def test_selection_by_acquisition_list_and_age(rows: Rows) -> None:
     old, new = registered(rows, "old", 1), registered(rows, "new", 20)
-    field = Selection(rows.node["field"])
+    field = ReleaseSelection(rows.node["field"])
     assert release(rows, field._replace(acqs=(rows.acq,))) == {"old", "new"}
     assert release(rows, field._replace(acqs=(rows.acq + 1,))) == set()
     assert release(rows, field._replace(files=(new,))) == {"new"}
@@ -78,14 +78,14 @@ def test_a_target_must_have_another_good_copy_and_each_of_them(rows: Rows) -> No
     rows.copy(both, "two", "YY")
     rows.copy(one, "one", "YY")
     rows.copy(suspect, "one", "MY")
-    field = Selection(rows.node["field"])
+    field = ReleaseSelection(rows.node["field"])
     assert release(rows, field._replace(targets=(rows.group["one"],))) == {"both", "one"}
     assert release(rows, field._replace(targets=(rows.group["one"], rows.group["two"]))) == {"both"}
     # The copy that is to go does not speak for its own group.
     assert release(rows, field._replace(targets=(rows.group["field"],))) == set()
-    assert release(rows, Selection(rows.node["one"], targets=(rows.group["one"],))) == set()
+    assert release(rows, ReleaseSelection(rows.node["one"], targets=(rows.group["one"],))) == set()
     rows.copy(both, "one", "YY")
-    assert release(rows, Selection(rows.node["one"], targets=(rows.group["one"],))) == {"both"}
+    assert release(rows, ReleaseSelection(rows.node["one"], targets=(rows.group["one"],))) == {"both"}
 
 
 def test_pinned_copies_are_left_out_and_counted(rows: Rows) -> None:
@@ -100,7 +100,7 @@ def test_pinned_copies_are_left_out_and_counted(rows: Rows) -> None:
         ("over", 0, NOW),
     ):
         rows.insert("sync_pin", file_id=ids[name], node_id=node_id, pinned=NOW, until=until)
-    field = Selection(rows.node["field"])
+    field = ReleaseSelection(rows.node["field"])
     assert release(rows, field) == {"there", "over", "free"}
     assert files(rows, candidates.kept_by_pins(field, NOW)) == {"everywhere", "here"}
     assert total(rows.index, candidates.kept_by_pins(field, NOW)).bytes == 20
@@ -114,7 +114,7 @@ def test_the_cut_is_where_the_bytes_are_reached_in_order_of_registration(rows: R
     registered(rows, "negative", 1, size_b=-1000)
     registered(rows, "released", 1, state="YN")
     ids = tuple(row[0] for row in rows.all("SELECT id FROM archivefile ORDER BY id"))
-    field = Selection(rows.node["field"], files=ids if by_list else None)
+    field = ReleaseSelection(rows.node["field"], files=ids if by_list else None)
     found = {}
     for bytes_ in (1, 10, 11, 20, 30, 31):
         cut = candidates.cut(rows.index, field, NOW, bytes_)
@@ -131,7 +131,7 @@ def test_files_registered_at_the_same_moment_are_taken_in_the_order_of_their_ids
     rows: Rows, by_list: bool
 ) -> None:
     ids = tuple(registered(rows, name, 1) for name in "abc")
-    field = Selection(rows.node["field"], files=ids if by_list else None)
+    field = ReleaseSelection(rows.node["field"], files=ids if by_list else None)
     cut = candidates.cut(rows.index, field, NOW, 15)
     assert isinstance(cut, Cut) and cut.file_id == ids[1]
     assert release(rows, field._replace(cut=cut)) == {"a", "b"}
@@ -142,10 +142,10 @@ def test_what_is_scheduled_already(rows: Rows) -> None:
     pinned = rows.file("pinned")
     rows.copy(pinned, "field", "YN")
     rows.insert("sync_pin", file_id=pinned, node_id=0, pinned=NOW)
-    field = Selection(rows.node["field"])
+    field = ReleaseSelection(rows.node["field"])
     assert candidates.scheduled(rows.index, field, NOW) == 60
     assert candidates.scheduled(rows.index, field._replace(at_once=True), NOW) == 30
-    assert candidates.scheduled(rows.index, Selection(rows.node["two"]), NOW) == 0
+    assert candidates.scheduled(rows.index, ReleaseSelection(rows.node["two"]), NOW) == 0
 
 
 def test_only_live_claims_for_deletion_are_counted(rows: Rows) -> None:
@@ -172,14 +172,14 @@ def test_only_live_claims_for_deletion_are_counted(rows: Rows) -> None:
 # --- how it is looked up -------------------------------------------------------------------------------
 
 
-def plan(index: Index, part: Part) -> str:
+def plan(index: Index, part: SelectionPart) -> str:
     rows = index.execute(f"EXPLAIN QUERY PLAN SELECT COUNT(*) {part.sql}", part.values)
     return "\n".join(row[3] for row in rows)
 
 
 def test_a_node_is_gone_through_once_and_all_else_is_looked_up_by_file(sqlite_rows: Rows) -> None:
     index = sqlite_rows.index
-    selection = Selection(1, bad=True, at_once=True, targets=(1, 2), before=NOW)
+    selection = ReleaseSelection(1, bad=True, at_once=True, targets=(1, 2), before=NOW)
     for part in (*candidates.to_release(selection, NOW), *candidates.to_cancel(selection)):
         found = plan(index, part)
         assert found.count("sync_copy_by_state (node_id=? AND has_file=? AND wants_file=?)") == 1, found
@@ -192,7 +192,7 @@ def test_a_node_is_gone_through_once_and_all_else_is_looked_up_by_file(sqlite_ro
 def test_a_list_of_files_is_looked_up_by_file(sqlite_rows: Rows) -> None:
     """By the index on states the cost would be parts of the list times copies on the node."""
     index = sqlite_rows.index
-    selection = Selection(1, bad=True, targets=(1,), files=range(500))
+    selection = ReleaseSelection(1, bad=True, targets=(1,), files=range(500))
     for part in (*candidates.to_release(selection, NOW), *candidates.to_cancel(selection)):
         assert "c USING INDEX archivefilecopy_file_id_node_id (file_id=? AND node_id=?)" in plan(index, part)
-        assert "sync_copy_by_state" in plan(index, Part(part.sql.replace("+c.", "c."), part.values))
+        assert "sync_copy_by_state" in plan(index, SelectionPart(part.sql.replace("+c.", "c."), part.values))
