@@ -173,10 +173,10 @@ def confirm(question: str, force: bool, *, stdin_taken: bool = False) -> None:
         return
     if stdin_taken:
         raise Refused(
-            f"{question}: cannot ask, standard input was read as a list; nothing was changed; use --force"
+            f'cannot ask "{question}": standard input was read as a list; nothing was changed; use --force'
         )
     if not sys.stdin.isatty():
-        raise Refused(f"{question}: cannot ask without a terminal; nothing was changed; use --force")
+        raise Refused(f'cannot ask "{question}" without a terminal; nothing was changed; use --force')
     click.confirm(harmless(question), abort=True)
 
 

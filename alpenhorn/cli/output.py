@@ -17,29 +17,14 @@ from typing import Any
 import click
 
 from alpenhorn.outside import harmless as harmless
+from alpenhorn.sizes import size as size
 
 PIECE = 500  # lines per write
 PAGE = 5000  # rows that share their column widths; limits the memory for a long list
 NARROWEST = 8  # minimum width of a shortened column, in characters
-UNITS = ("B", "kiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 LEFT = "left"
 RIGHT = "right"
-
-
-def size(bytes_: int | float | None) -> str:
-    """Bytes in binary units: `10.00 kiB`; `-` when unknown."""
-    if bytes_ is None:
-        return "-"
-    if abs(bytes_) < 1024:
-        return f"{int(bytes_)} B"
-    value = float(bytes_)
-    for unit in UNITS:
-        # 1023.995 would be rounded to "1024.00".
-        if abs(value) < 1023.995 or unit == UNITS[-1]:
-            break
-        value /= 1024
-    return f"{value:.2f} {unit}"
 
 
 def percent(part: float | None) -> str:

@@ -8,7 +8,7 @@ from alpenhorn.model.nodes import NodeFact
 
 def archive_refusal(node: NodeFact) -> Refused:
     return Refused(
-        f"node {node.name}: is an archive node; nothing was changed; to release copies on it anyway: --archive-ok"
+        f"node {node.name} is an archive node; nothing was changed; to release copies on it anyway: --archive-ok"
     )
 
 

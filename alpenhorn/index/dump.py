@@ -23,6 +23,7 @@ import peewee as pw
 
 from alpenhorn.errors import Refused
 from alpenhorn.index.connection import Index
+from alpenhorn.sizes import size
 
 PAGES = 4096  # of a SQLite file, copied at a time
 STATEMENT = 65536  # characters of one INSERT, below every server's max_allowed_packet
@@ -138,18 +139,18 @@ def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
         # New indexes are written twice: into the write-ahead log and into the file.
         needed.append((index.db.path.absolute().parent, size_b(index, tables)))
     wanted: dict[int, int] = {}
-    for directory, size in needed:
+    for directory, bytes_ in needed:
         try:
             device = os.stat(directory).st_dev
             found = os.statvfs(directory)
         except OSError as error:
             raise Refused(f"the dump {target} cannot be written: {directory}: {error.strerror}") from error
-        wanted[device] = wanted.get(device, 0) + size
+        wanted[device] = wanted.get(device, 0) + bytes_
         free = found.f_bavail * found.f_frsize
         if free < wanted[device]:
             raise Refused(
-                f"there is too little room in {directory}: up to {wanted[device] >> 20} MiB are needed, and "
-                f"{free >> 20} MiB are free; nothing was changed; make room, or name another place with --dump"
+                f"{directory}: too little room for the dump: up to {size(wanted[device])} needed, {size(free)} free;"
+                " nothing was changed; make room, or choose another file with --dump"
             )
 
 

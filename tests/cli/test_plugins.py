@@ -216,4 +216,4 @@ def test_without_an_index_what_packages_bring_is_shown_all_the_same(
     conf = sqlite_archive.configure(database={"url": f"sqlite:///{tmp_path}/none.db"})
     result = sqlite_archive.run("plugins", conf=conf, environ={"PYTHONPATH": str(example)})
     assert result.status == 0 and "observations" in result.out
-    assert "the tables of packages were not checked" in result.err and not (tmp_path / "none.db").exists()
+    assert "tables of extensions: not checked" in result.err and not (tmp_path / "none.db").exists()

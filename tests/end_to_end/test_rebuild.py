@@ -174,7 +174,7 @@ def test_one_of_version_1_gives_the_first_directory_unless_another_disk_or_a_pat
 def test_the_group_may_be_named(two):
     lose(two)
     result = rebuild(two, "vault", "other", options=("--group", "truck"))
-    assert result.status == 1 and "one node may be active on a host" in result.err
+    assert result.status == 1 and "can have one active node on a host" in result.err
     assert rebuild(two, "vault", options=("--group", "truck")).status == 0
     assert {row[3] for row in two.all(COPIES)} == {"truck"}
 

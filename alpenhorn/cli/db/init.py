@@ -13,6 +13,14 @@ from alpenhorn.coordinator import plugins
 from alpenhorn.errors import Refused
 from alpenhorn.index import components, schema
 
+# The first words of what is added, and their names in a count.
+KINDS = {
+    "table": ("table",),
+    "column": ("column",),
+    "index": ("index", "indexes"),
+    "version": ("component version",),
+}
+
 
 @click.command()
 @click.option(
@@ -64,15 +72,10 @@ def init(app: App, only: str | None) -> None:
 
 
 def _counts(added: Sequence[str]) -> str:
-    """Return the numbers of added objects of each kind, such as `26 tables, 4 indexes and 2 component versions`.
+    """Return the numbers of added objects, such as `26 tables, 4 indexes and 2 component versions`.
 
     Each text begins with the kind of the object, such as "table storagenode".
     """
-    kinds = Counter(what.split()[0] for what in added)
-    names = {
-        "table": ("table", "tables"),
-        "index": ("index", "indexes"),
-        "version": ("component version", "component versions"),
-    }
-    parts = [output.count(number, *names.get(kind, (kind,))) for kind, number in kinds.items()]
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    kinds = Counter(what.partition(" ")[0] for what in added)
+    counts = [output.count(kinds[kind], *names) for kind, names in KINDS.items() if kinds[kind]]
+    return " and ".join(filter(None, (", ".join(counts[:-1]), counts[-1])))

@@ -29,5 +29,5 @@ def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
     ends_text = f"from {ends.node.name} into {ends.group.name}"
     if not set_rule(app, ends, Action.AUTOSYNC, ends_text, remove):
         return
-    where = f"on {ends.node.name} are neither in {ends.group.name} nor requested there"
+    where = f"on {ends.node.name} neither in {ends.group.name} nor requested there"
     report_existing_copies(app, rules.unrequested(ends.node.id, ends.group.id), where)

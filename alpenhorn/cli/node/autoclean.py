@@ -33,6 +33,6 @@ def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:
     least = app.config.sync.archive_copy_count
     needed = f"{output.count(least, 'good copy is', 'good copies are')} on other active archive nodes"
     if ends.node.archive:
-        output.note(f"node {ends.node.name}: is an archive node; its copies are deleted only while {needed}")
-    where = f"on {ends.node.name} are in {ends.group.name} as well"
+        output.note(f"node {ends.node.name} is an archive node: its copies are deleted only while {needed}")
+    where = f"on {ends.node.name} also in {ends.group.name}"
     report_existing_copies(app, rules.unreleased(ends.node.id, ends.group.id), where)

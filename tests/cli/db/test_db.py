@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,18 @@ def db(url: str, *arguments: str, group: tuple[str, ...] = ("db",)) -> subproces
 
 
 def test_init_then_check(index_url: str) -> None:
-    made = db(index_url, "init")
+    made = db(index_url, "init", group=("-v", "db"))
     assert (made.returncode, made.stderr) == (0, "")
-    assert "added table storagenode\n" in made.stdout
+    *listed, summary = made.stdout.splitlines()
+    assert "added table storagenode" in listed
+    kinds = Counter(line.split()[1] for line in listed)
+    assert kinds.keys() == {"table", "index", "version"}
+    assert summary.startswith(
+        f"Added {kinds['table']} tables, {kinds['index']} indexes and {kinds['version']} component versions to"
+    )
     again = db(index_url, "init")
     assert again.returncode == 0
-    assert again.stdout.startswith("nothing to add: the index ")
+    assert again.stdout.startswith("No change: the index ")
     checked = db(index_url, "check")
     assert (checked.returncode, checked.stderr) == (0, "")
     settings = 0 if index_url.startswith("sqlite") else 1  # of the server, which matter for deletions
@@ -50,10 +57,11 @@ def test_init_of_a_daemon_index_names_only_what_is_ours(index_url: str) -> None:
     index = Index.open(index_url, create=True)
     make_daemon_index(index)
     index.close()
-    made = db(index_url, "init")
+    made = db(index_url, "init", group=("-v", "db"))
     assert made.returncode == 0
-    assert {line.split()[1] for line in made.stdout.splitlines()} == {"table", "index", "version"}
-    assert all("sync" in line for line in made.stdout.splitlines())
+    *listed, summary = made.stdout.splitlines()
+    assert {line.split()[1] for line in listed} == {"table", "index", "version"}
+    assert all("sync" in line for line in listed) and summary.startswith("Added ")
 
 
 def test_init_of_one_component(index_url: str) -> None:
@@ -162,7 +170,7 @@ def test_upgrade_then_everything_else(older: str, tmp_path: Path) -> None:
     done = [line.removeprefix("done: ") for line in upgraded.stdout.splitlines() if line.startswith("done: ")]
     assert planned == done and len(done) > 10
     *_, following, back = upgraded.stdout.splitlines()
-    assert following.endswith("has today's tables. Next: alpenhorn db check")
+    assert following.startswith("upgraded: the index ") and following.endswith("alpenhorn db check")
     assert str(tmp_path / "dump") in back
     assert db(older, "check").returncode == 0
     again = db(older, "upgrade")
@@ -283,14 +291,17 @@ def test_upgrade_of_an_earlier_version(earlier: str, tmp_path: Path) -> None:
     assert [line for line in lines if line.startswith("done: ")] == [
         f"done: {step.partition('. ')[2]}" for step in steps
     ]
-    assert lines[-2].endswith("has today's tables. Next: alpenhorn db check")
-    assert lines[-1].startswith("to go back, with nothing running: ") and str(tmp_path / "dump") in lines[-1]
+    assert lines[-2].startswith("upgraded: the index ") and lines[-2].endswith("alpenhorn db check")
+    assert (
+        lines[-1].startswith("to restore the old index, while nothing uses it: ")
+        and str(tmp_path / "dump") in lines[-1]
+    )
     checked = db(earlier, "check")
     assert checked.returncode == 0
     assert checked.stdout.splitlines()[0].endswith(f", sync {VERSIONS['sync']}")
     again = db(earlier, "upgrade")
     assert again.returncode == 0 and again.stdout.startswith("nothing to upgrade: the index ")
-    assert db(earlier, "init").stdout.startswith("nothing to add: the index ")
+    assert db(earlier, "init").stdout.startswith("No change: the index ")
     index = Index.open(earlier)
     after = as_wide_as(contents(index), width)
     index.close()
