@@ -19,7 +19,7 @@ def test_a_host_with_nodes_is_kept_and_they_are_named(archive: Archive) -> None:
     for options in ((), ("--force",), ("--check",)):
         message = archive.fails(1, "host", "delete", "alp2", *options)
         assert "host alp2: still has nodes off1, off2;" in message and "--remove-nodes" in message
-    assert "node field1 is on host alp1" in archive.fails(1, "host", "delete", "alp1", "--force")
+    assert "host alp1: still has node field1;" in archive.fails(1, "host", "delete", "alp1", "--force")
 
 
 def test_of_many_nodes_the_first_are_named(archive: Archive) -> None:

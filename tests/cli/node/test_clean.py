@@ -352,7 +352,7 @@ def test_file_clean_on_one_node(archive: Archive) -> None:
     assert on(archive, file_id) == ("YM", "YN", None)
     archive.ok("file", "clean", "pilot/a", "--node", "field1", "--now")
     assert on(archive, file_id) == ("YN", "YN", None)
-    assert "no copy of pilot/a on off2" in archive.fails(
+    assert "pilot/a: no copy on off2" in archive.fails(
         1, "file", "clean", "pilot/a", "--node", "off2", "--archive-ok"
     )
 

@@ -193,7 +193,7 @@ def test_activate_sets_host_and_root_and_deactivate(archive: Archive) -> None:
     assert "already active" in archive.ok("node", "activate", "off2")
     archive.ok("node", "deactivate", "off2")
     assert archive.one(where)[0] == 0
-    assert "inactive already" in archive.ok("node", "deactivate", "off2")
+    assert "already inactive" in archive.ok("node", "deactivate", "off2")
     assert "no host called" in archive.fails(1, "node", "activate", "off2", "--host", "nowhere")
     assert archive.fails(2, "node", "activate", "off2", "--root", "mnt")
 
