@@ -1,5 +1,5 @@
-# Shared by bin/demo and bin/test: finding Python, and the virtual environment of the checkout.
-# Sourced with `checkout` set to the top of the checkout.
+# Functions shared by the scripts in bin/: find Python, install packages, prepare the virtual environment of the checkout.
+# Source this file with `checkout` set to the top of the checkout.
 
 venv=$checkout/.venv
 
@@ -8,7 +8,7 @@ fail() {
     exit 1
 }
 
-# usage: the comment at the top of the script.
+# usage: print the comment at the top of the script.
 usage() {
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
 }
@@ -26,10 +26,10 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or later is needed; PYTHON=/path/to/python3 names one that is not on PATH"
+    fail "no Python 3.11 or later on PATH; set PYTHON=/path/to/python3"
 }
 
-# python_package SUFFIX: the Debian package python3.X-SUFFIX, or nothing when the Python is not Debian's.
+# python_package SUFFIX: print the Debian package python3.X-SUFFIX, or nothing if $python is not Debian's.
 python_package() {
     "$python" - "$1" <<'END'
 import os, sys
@@ -38,14 +38,14 @@ if os.path.realpath(sys.base_prefix) == "/usr":
 END
 }
 
-# install_packages PACKAGE...: as root, from Debian; otherwise names them and stops.
+# install_packages PACKAGE...: install Debian packages as root; otherwise print their names and exit.
 #
-# The packages of the servers would start them, and a server of the machine's own has no part in what
-# follows: while they are installed, policy-rc.d (see invoke-rc.d(8)) answers 101, "action not allowed".
+# Server packages would start their services.  While packages are installed, policy-rc.d prevents this with status
+# 101, "action not allowed" (see invoke-rc.d(8)).
 install_packages() {
     [ $# -gt 0 ] || return 0
-    is_debian || fail "this is not Debian; please install what these packages of Debian hold: $*"
-    [ "$(id -u)" = 0 ] || fail "missing, and only root may install it: apt-get install $*"
+    is_debian || fail "not on Debian; install the equivalents of these Debian packages: $*"
+    [ "$(id -u)" = 0 ] || fail "missing packages; as root, run: apt-get install $*"
     echo "installing: $*"
     local policy=/usr/sbin/policy-rc.d status=0
     if [ -e $policy ]; then
@@ -62,10 +62,10 @@ install_packages() {
         rm -f $policy
         trap - EXIT
     fi
-    [ $status = 0 ] || fail "apt-get could not install them"
+    [ $status = 0 ] || fail "apt-get could not install: $*"
 }
 
-# need_venv MODULE REQUIREMENT...: the environment, with REQUIREMENT installed unless MODULE can be imported.
+# need_venv MODULE REQUIREMENT...: create the environment if necessary, and install REQUIREMENT unless MODULE can be imported.
 need_venv() {
     local module=$1
     shift
@@ -73,22 +73,32 @@ need_venv() {
         local package
         if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
             package=$(python_package venv)
-            [ -n "$package" ] || fail "$python has no ensurepip, so it cannot make a virtual environment"
+            [ -n "$package" ] || fail "$python: no ensurepip, which virtual environments need; use another Python"
             install_packages "$package"
         fi
-        "$python" -m venv "$venv" || fail "could not make the virtual environment $venv"
+        announce_venv
+        "$python" -m venv "$venv" || fail "$venv: could not create the virtual environment"
     fi
-    # Not removed here: what looks broken to this user may be what another one works with.
+    # Not removed automatically: an environment that fails for this user may work for another.
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
-        fail "the virtual environment $venv does not work for this user; remove it and try again"
+        fail "$venv: the virtual environment does not work for this user; remove it and try again"
     if ! "$venv/bin/python" -c "import $module" 2>/dev/null; then
+        announce_venv
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
             fail "pip could not install $*"
     fi
 }
 
-# need_extra EXTRA MODULES: sets `python` to one that can import the modules ("a, b") of this extra of setup.cfg: that of
-# the active environment, or else that of the checkout, where the extra is installed if necessary.
+# announce_venv: print, once, that the environment is being prepared, since pip then prints nothing for up to a minute.
+announced=
+announce_venv() {
+    [ -z "$announced" ] || return 0
+    announced=yes
+    printf '%s: installing into %s; this may take a minute\n' "${0##*/}" "$venv" >&2
+}
+
+# need_extra EXTRA MODULES: set `python` to one that can import the modules ("a, b") of this extra in setup.cfg: the
+# Python of the active environment, or else of the checkout's environment, where the extra is installed if necessary.
 need_extra() {
     python=$(find_python)
     if ! "$python" -c "import $2" 2>/dev/null; then

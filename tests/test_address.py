@@ -1,4 +1,4 @@
-"""Situation 26: a URL that was mistyped is never shown with its password, wherever that stands in it."""
+"""Situation 26: a mistyped URL is never shown with its password, wherever that is in the URL."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MISTYPED = [
 
 @st.composite
 def mistyped(draw: st.DrawFn) -> str:
-    """A URL with the password somewhere, and up to three slips of the keyboard around it."""
+    """Generate a URL that contains the password, with up to three typing errors around it."""
     before, after = draw(
         st.sampled_from(
             [tuple(url.split(SECRET)) for url in MISTYPED if url.count(SECRET) == 1]

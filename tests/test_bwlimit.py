@@ -72,7 +72,7 @@ def test_off_is_no_limit(value: Any) -> None:
         ),
     ],
 )
-def test_what_is_no_rate_is_told_with_what_is_expected(value: Any) -> None:
+def test_an_invalid_rate_is_reported_with_the_expected_form(value: Any) -> None:
     with pytest.raises(ValueError) as told:
         read(value)
     (fault,) = told.value.args
@@ -83,7 +83,7 @@ def test_a_table_is_sorted_by_its_times() -> None:
     assert read({"18:00": "off", "8:00": "5M"}) == DAYTIME
 
 
-def test_all_faults_of_a_table_are_told_together() -> None:
+def test_all_faults_of_a_table_are_reported_together() -> None:
     with pytest.raises(ValueError) as told:
         read(
             {
@@ -131,7 +131,7 @@ def test_a_limit_that_never_changes_has_no_end() -> None:
     st.dictionaries(st.integers(0, DAY - 1), st.sampled_from([0, 1024, 5 * M]), max_size=6),
     st.integers(0, DAY - 1),
 )
-def test_what_is_in_force_stays_so_for_as_long_as_is_said(table: dict[int, int], second: int) -> None:
+def test_a_limit_holds_until_the_time_that_is_returned(table: dict[int, int], second: int) -> None:
     rates: Rates = tuple(sorted(table.items()))
     now, left = rate_at(rates, second), seconds_left(rates, second)
     if left is None:
@@ -178,7 +178,7 @@ def test_times_are_local_ones(now: float, expected: InForce) -> None:
 
 @pytest.mark.usefixtures("berlin")
 @pytest.mark.parametrize("minutes", range(0, 240, 7))
-def test_what_is_in_force_never_ends_in_the_past(minutes: int) -> None:
+def test_the_end_of_a_limit_is_never_in_the_past(minutes: int) -> None:
     table = ((clock("02:30"), 5 * M), (clock("02:45"), 0), (clock("03:15"), 5 * M))
     for midnight in (utc(2026, 3, 29, 0, 0), utc(2026, 10, 25, 0, 0)):
         now = midnight + 60 * minutes

@@ -202,7 +202,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_expected(
         ("password_file", "'relative'"),
     ],
 )
-def test_what_may_be_a_password_is_not_shown(tmp_path: Path, key: str, value: str) -> None:
+def test_a_possible_password_is_not_shown(tmp_path: Path, key: str, value: str) -> None:
     (fault,) = faults(tmp_path, f"[database]\n{key} = {value}\n")
     assert fault.startswith(f"database.{key}: ") and value.strip("'") not in fault
     assert fault.endswith(f"expected {KEYS['database'][key].expected}")
@@ -291,7 +291,7 @@ def test_a_later_file_replaces_the_whole_table_of_limits(tmp_path: Path) -> None
     assert found.transfer.bwlimit == ((43200, 1_000_000),)
 
 
-def test_a_section_that_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_a_section_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
     assert faults(tmp_path, "sync = 3") == ["sync = 3: expected a table, headed [sync]"]
     assert faults(tmp_path, "[[sync]]\njobs = 1")[0].endswith("expected a table, headed [sync]")
 
@@ -304,7 +304,7 @@ def test_broken_files_are_named_with_the_line(tmp_path: Path) -> None:
     assert "nested too deeply" in faults(tmp_path, f"[sync]\njobs = {'[' * 50_000}")[0]
 
 
-def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "c.toml", {"HOME": "/", "ALPENHORN_CONFIG_FILE": str(tmp_path / "e.toml")})
     assert caught.value.faults == (

@@ -1,4 +1,4 @@
-"""The README and the manual say nothing that the program does not; their tours are run as well (end_to_end)."""
+"""The README and the manual agree with the program; tests in end_to_end run their tours."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def command_lines() -> list[str]:
 
 
 def arguments(line: str) -> list[str]:
-    """The arguments of the program in a line: without a comment, and without those of other programs."""
+    """Return the arguments of alpenhorn in a line, without comments and other programs."""
     words = shlex.split(line, comments=True)
     ends = [i for i, word in enumerate(words) if word in ("|", ">", "<", ";", "&&")]
     return words[1 : min(ends, default=None)]
 
 
 def understood(words: list[str]) -> None:
-    """Raises click.UsageError when the program would refuse these arguments unseen."""
+    """Parse the arguments.  Raises click.UsageError if the program refuses them."""
     command: click.Command = cli
     context = command.make_context("alpenhorn", list(words))
     while isinstance(command, click.Group):
@@ -89,7 +89,7 @@ def test_a_wrong_command_line_would_be_found(line: str) -> None:
 
 
 def spans() -> Iterator[tuple[str, list[str]]]:
-    """Commands and options named within sentences and tables, such as `sync --accept-loss`."""
+    """Yield commands and options named in sentences and tables, such as `sync --accept-loss`."""
     for path in documents():
         for span in re.findall(r"`([^`\n]+)`", prose(path.read_text())):
             words = span.removeprefix("alpenhorn ").split()
@@ -101,7 +101,7 @@ def spans() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("span", "words"), list(spans()))
 def test_every_command_and_option_that_a_sentence_names_exists(span: str, words: list[str]) -> None:
-    """`clean --cancel` is one of several commands that end so; then one of them must have the option."""
+    """`clean --cancel` may refer to several commands; one of them must have the option."""
     commands = [" ".join(words[: i + 1]) for i in range(min(2, len(words)))]
     options = [word for word in words if word.startswith("--")]
     found = [command for name, command in walk(cli, ()) if name in commands or name.split()[-1] == words[0]]
@@ -242,7 +242,7 @@ def test_every_file_of_the_source_that_a_page_names_exists() -> None:
 
 
 def test_every_test_that_is_named_is_there() -> None:
-    """A promise names the test that shows it."""
+    """Each guarantee names the test that shows it."""
     texts = "".join(path.read_text() for path in documents())
     named = set(re.findall(r"`((?:\w+/)?test_\w+\.py)`", texts))
     assert len(named) > 15

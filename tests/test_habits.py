@@ -1,4 +1,4 @@
-"""What people who work on the program run into: hooks, changelog fragments, issue forms, the citation."""
+"""Files for contributors: hooks, changelog fragments, issue forms, the citation."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_commit_message_is_checked(message: str, complaint: str, tmp_path: Pat
 
 
 def test_changelog_fragments_become_a_section(tmp_path: Path) -> None:
-    """Those of the checkout, and one of each type: above the sections of earlier versions, in the order of types."""
+    """Fragments form a section above those of earlier versions, in the order of types."""
     checkout = repository(tmp_path, "pyproject.toml", "CHANGELOG.md")
     shutil.copytree(CHECKOUT / ".changes", checkout / ".changes")
     settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["towncrier"]

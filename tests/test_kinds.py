@@ -1,4 +1,4 @@
-"""Everything that the registries name is there."""
+"""Everything that the registries name exists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from alpenhorn.workers.worker import Surroundings
 
 
 def jobs() -> set[str]:
-    """The names of all types of job: they have a node and are handed to workers."""
+    """Return the names of all job types: classes with a node that are passed to workers."""
     modules = [import_module(f"alpenhorn.model.{path.stem}") for path in MODEL.glob("*.py")]
     return {
         name

@@ -50,7 +50,7 @@ def test_times_are_utc_whatever_the_zone(file):
     assert file.read_text()[:13] in hours
 
 
-def test_what_is_below_the_level_is_left_out(file):
+def test_records_below_the_level_are_left_out(file):
     logs.configure("warning", str(file))
     log.info("no")
     log.warning("yes")
@@ -137,7 +137,7 @@ def test_stderr_gets_brief_lines_without_traceback(capsys):
     assert capsys.readouterr().err == "alpenhorn: error: bad\\nthing\n"
 
 
-def test_levels_of_file_and_stderr_are_apart(file, capsys):
+def test_file_and_stderr_have_separate_levels(file, capsys):
     logs.configure("debug", str(file), stderr_level="error")
     log.debug("detail")
     log.error("trouble")
@@ -160,7 +160,7 @@ def test_configuring_again_closes_what_was_open(file):
     assert len(lines(file)) == 1
 
 
-def test_situation_10_the_system_log_gets_records_or_its_absence_is_told_once(capsys):
+def test_situation_10_the_system_log_gets_records_or_its_absence_is_reported_once(capsys):
     path = "/dev/log"
     if os.path.exists(path):
         logs.configure("info", syslog=True)

@@ -1,4 +1,4 @@
-"""The codes of reasons: one enumeration, documented, used, and kept wherever reasons go."""
+"""The codes of reasons: one enumeration, documented, used, and preserved wherever reasons are passed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_list_is_installed_with_the_package(tmp_path: Path) -> None:
     assert (tmp_path / "built" / "alpenhorn" / "docs" / LIST.name).is_file()
 
 
-def test_codes_are_written_alike_and_fit_into_the_index() -> None:
+def test_codes_have_one_form_and_fit_into_the_index() -> None:
     codes = [str(code) for code in Code]
     assert len(set(codes)) == len(codes) == len(Code)
     for code in Code:
@@ -111,7 +111,7 @@ def test_a_reason_goes_everywhere_as_text_and_keeps_its_code(code: Code, said: s
 
 
 @given(st.text().filter(lambda text: text not in {str(code) for code in Code}))
-def test_what_has_no_code_that_is_known_is_unknown(text: str) -> None:
+def test_a_text_without_a_known_code_is_unknown(text: str) -> None:
     for reason in (recorded("why", text), recorded("why", None), recorded("why", ""), from_outside("why")):
         assert reason == "why" and reason.code is Code.UNKNOWN
     assert code_of(text) is Code.UNKNOWN
@@ -131,7 +131,7 @@ def test_a_reason_names_what_it_is_about_wherever_it_goes() -> None:
     )
 
 
-def test_a_member_that_is_not_there_and_a_value_that_is_missing_are_errors() -> None:
+def test_an_unknown_member_and_a_missing_value_are_errors() -> None:
     with pytest.raises(AttributeError, match="no member NONSENSE"):
         _ = Code.NONSENSE  # type: ignore[attr-defined]
     with pytest.raises(KeyError):
@@ -178,7 +178,7 @@ def report(why: str, report: Report) -> tuple[Exception, ...]:
 
 
 def test_the_type_checker_finds_plain_prose(tmp_path: Path) -> None:
-    """A reason without a code cannot be given where reasons are expected."""
+    """The type checker refuses a reason without a code."""
     lines = {}
     for name, values in {
         "right": ("''", "''"),
@@ -189,7 +189,7 @@ def test_the_type_checker_finds_plain_prose(tmp_path: Path) -> None:
 
 
 def misfits(path: Path, source: str) -> list[str]:
-    """The arguments of which mypy says that they have the wrong type."""
+    """Return the arguments whose type mypy rejects."""
     path.write_text(source)
     argv = [sys.executable, "-m", "mypy", "--no-error-summary", str(path)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
@@ -202,7 +202,7 @@ def test_the_type_checker_finds_errors_and_notes_of_plain_prose(tmp_path: Path) 
 
 
 def plain_findings(source: str) -> list[int]:
-    """The lines of findings of `doctor` that give a text of their own, and do not say that all is well."""
+    """Return the lines that create findings of `doctor` with plain text, except passes."""
     return [
         call.lineno
         for call in ast.walk(ast.parse(source))
@@ -224,8 +224,8 @@ def test_each_finding_of_doctor_that_is_not_a_pass_has_a_code() -> None:
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-def test_no_code_is_left_to_what_the_program_says_itself() -> None:
-    """Those codes are for text from extensions, and stand where errors are defined."""
+def test_the_program_gives_no_reason_without_a_code() -> None:
+    """These codes are for text from extensions, and appear only where errors are defined."""
     general = re.compile(r"\bCode\.(STORAGE_UNUSABLE|PATH_UNSAFE)\b")
     users = {
         path.name for path in (ROOT / "alpenhorn").rglob("*.py") if general.search(path.read_text("utf-8"))

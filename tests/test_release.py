@@ -1,4 +1,4 @@
-"""bin/release: it builds and tries both archives, and refuses what is no release."""
+"""bin/release builds and tries both archives, and refuses a checkout that is not ready for a release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATED = f"## {__version__} (2030-01-01)"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout that could be released: its version has a dated section, and no changes wait for one."""
+    """A checkout that can be released: its version has a dated section, and no fragments are left."""
     checkout = repository(tmp_path / "checkout", *FILES)
     changes = checkout / "CHANGELOG.md"
     changes.write_text(
@@ -85,7 +85,7 @@ def test_both_archives_are_built_and_tried(checkout: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_release_is_refused(
+def test_an_invalid_release_is_refused(
     checkout: Path, name: str, before: str, after: str, committed: bool, complaint: str
 ) -> None:
     path = checkout / name

@@ -1,4 +1,4 @@
-"""The site of the manual: bin/docs builds it, and fails for a page or link that is wrong."""
+"""bin/docs builds a site of the manual, and fails for a wrong page or link."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 @pytest.fixture
 def manual(tmp_path: Path) -> Path:
-    """The pages of a copy of what bin/docs needs."""
+    """The pages of a copy of the files that bin/docs needs."""
     (tmp_path / "bin").mkdir()
     for name in ("docs", "lib.sh", "mkdocs.yml"):
         shutil.copy(CHECKOUT / "bin" / name, tmp_path / "bin")

@@ -1,12 +1,11 @@
-"""Our program against plain tools.
+"""Compare the speed of alpenhorn with that of plain tools.
 
-Both work on the same data, from warm caches, into an empty destination, after everything that waits to be
-written was flushed, so that neither pays for the other; nothing is deleted in between, except in the row big;
-in turn (ours, the tool's, ours, …), after one round
-that is not counted.  Our time is that of the whole process, from its start to its exit: interpreter, index,
-verification and flushing included; afterwards the result is checked.  The plain tools neither verify nor,
-except dd, flush.  This is no test: it has no time limit, and its exit status says whether the work was
-done, not how fast.
+Both process the same data, from warm caches, into an empty destination, after all pending writes were flushed, so
+that neither pays for the other.  Nothing is deleted in between, except in the row big.  They alternate, and the
+first round is not counted.  The time of alpenhorn is that of the whole process, from its start to its exit:
+interpreter, index, verification and flushing.  Afterwards the result is checked.  None of the plain tools verifies,
+and only dd flushes.  The benchmark is not a test: it has no time limit, and its exit status shows whether the work
+was done, not how fast.
 """
 
 from __future__ import annotations
@@ -37,7 +36,8 @@ def main() -> int:
     left_out: dict[str, str] = {}
     parent = arguments.dir.resolve()
     if any(character in str(parent) for character in " \t\n\"'\\"):
-        print(f"bin/bench: {parent} has characters that ssh's configuration takes apart", file=sys.stderr)
+        message = "contains blanks, quotes or backslashes, which break ssh's configuration; use another --dir"
+        print(f"bin/bench: {parent}: {message}", file=sys.stderr)
         return 2
     facts = show.machine(parent)
     try:
@@ -65,19 +65,20 @@ def _arguments() -> argparse.Namespace:
     )
     names = [row.name for row in ROWS]
     parser.add_argument(
-        "--only", nargs="+", action="extend", metavar="ROW", choices=names, help="only these rows"
+        "--only", nargs="+", action="extend", metavar="ROW", choices=names, help="measure only these rows"
     )
-    parser.add_argument("--runs", type=_count, default=RUNS, metavar="N", help=f"rounds (default {RUNS})")
+    parser.add_argument(
+        "--runs", type=_count, default=RUNS, metavar="N", help=f"number of rounds (default: {RUNS})"
+    )
     parser.add_argument(
         "--dir",
         type=Path,
         default=Path(tempfile.gettempdir()),
         metavar="DIR",
-        help="work in a new directory below DIR, which is removed at the end; needs 10 GB"
-        " (default: %(default)s)",
+        help="parent of the working directory, which is removed at the end; needs 10 GB (default: %(default)s)",
     )
-    parser.add_argument("--list", action="store_true", help="list the rows, and do nothing")
-    parser.add_argument("--json", action="store_true", help="print JSON, with the times of every round")
+    parser.add_argument("--list", action="store_true", help="list the rows and exit")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the times of each round")
     return parser.parse_args()
 
 

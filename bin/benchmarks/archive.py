@@ -1,4 +1,4 @@
-"""A small archive for a bench: an index, a source node and a destination node, made by the program itself."""
+"""A small archive for the benchmark: an index, a source node and a destination node, created by alpenhorn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.clock import ALPENHORN, BenchFailed, Spent
 
 HERE = "here"
 THERE = "there"
-MARKER = "ALPENHORN_NODE"  # what makes an empty directory a node's root
+MARKER = "ALPENHORN_NODE"  # makes an empty directory the root of a node
 PRIVATE = ".alpenhorn"
 SAMPLE = 200  # files whose bytes are compared after a run
 BLOCK = 2**20
@@ -27,8 +27,8 @@ BLOCK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Directories below `base`: `source` and `target` are the roots of the nodes src and dst, `plain` is where
-    the plain tool puts its files.  `ssh` is the argument list of ssh where src is on another host, or empty."""
+    """Directories below `base`: `source` and `target` are the roots of the nodes src and dst; the plain tool writes
+    to `plain`.  `ssh` is the argument list of ssh if src is on another host, or empty."""
 
     base: Path
     ssh: tuple[str, ...] = ()
@@ -54,11 +54,11 @@ class Archive:
         return getpass.getuser()
 
     def alpenhorn(self, *arguments: str, host: str = HERE) -> Spent:
-        """Run our program, as the one on `host`."""
+        """Run alpenhorn as on `host`."""
         return clock.run(self.base, [ALPENHORN, "-c", str(self.base / f"{host}.toml"), *arguments])
 
     def create(self, *, archive: bool) -> None:
-        """Make index, hosts and nodes; `archive`: dst is an archive node, so that nothing is hard-linked."""
+        """Create index, hosts and nodes; with `archive`, dst is an archive node, so that nothing is hard-linked."""
         for directory in (self.source, self.target, self.plain):
             directory.mkdir()
         for host in (HERE, THERE):
@@ -82,12 +82,12 @@ class Archive:
             )
 
     def initialise(self) -> None:
-        """Mark the roots as the nodes' own."""
+        """Run `sync` on each host, which writes the markers of the nodes."""
         for host in (HERE, THERE) if self.ssh else (HERE,):
             self.alpenhorn("sync", host=host)
 
     def fill(self, files: int, size_b: int, directories: int) -> None:
-        """Make files of random bytes below src, and take them into the index."""
+        """Create files of random bytes below src, and import them."""
         for number in range(files):
             directory = self.source / f"acq{number * directories // files:02}"
             directory.mkdir(exist_ok=True)
@@ -98,21 +98,21 @@ class Archive:
         self.initialise()
 
     def request(self) -> None:
-        """Ask for all files of src in dst, and keep the index as it is then."""
+        """Request all files of src into dst, and save the index."""
         self.alpenhorn("node", "sync", "src", "dst", "--force")
         self.keep()
 
     def keep(self) -> None:
-        """Keep the index, and what runs keep on disks of themselves, as they are now for the runs to come."""
+        """Save the index and the private directories of runs on the disks, for `restore`."""
         if self.index.with_name("index.db-wal").exists():
-            raise BenchFailed("the index is still in use after the commands that made it")
+            raise BenchFailed("the index is still in use after the commands that created it")
         shutil.copy(self.index, self.base / "start.db")
         shutil.rmtree(self.base / "start", ignore_errors=True)
         for private in self.base.glob(f"*/{PRIVATE}"):
             shutil.copytree(private, self.base / "start" / private.parent.name)
 
     def restore(self) -> None:
-        """The index as it was kept, and the disks as they were then: otherwise a run would find the index restored."""
+        """Restore what `keep` saved: both, because with only the index a run would notice a restored index."""
         shutil.copy(self.base / "start.db", self.index)
         for kept in (self.base / "start").iterdir():
             private = self.base / kept.name / PRIVATE
@@ -120,11 +120,11 @@ class Archive:
             shutil.copytree(kept, private)
 
     def begin_again(self, *, remove: bool) -> None:
-        """Both destinations new and empty, the index as `request` left it, the source in the cache.
+        """Prepare two new, empty destinations and the index as `request` left it, and read the source into the cache.
 
-        What was in the destinations is only moved aside unless `remove`, for where there is no room for it all:
-        an ext4 without a journal passes over every inode that was deleted in the last minutes, one by one,
-        whenever a file is created, so that a deletion slows down what comes after it.
+        The old destinations are moved aside, not deleted: after a deletion, an ext4 file system without a journal is
+        slow for minutes, because each new file skips the recently deleted inodes one by one.  `remove` deletes them
+        all the same, for rows too large to keep every round.
         """
         aside = Path(tempfile.mkdtemp(prefix="used-", dir=self.base))
         for root in (self.target, self.plain):
@@ -137,7 +137,7 @@ class Archive:
         self.read_all()
 
     def read_all(self) -> None:
-        """Bring the files of src into the cache."""
+        """Read the files of src into the cache."""
         for path in self.files():
             with path.open("rb", buffering=0) as file:
                 while file.read(BLOCK):
@@ -147,9 +147,8 @@ class Archive:
         return sorted(path for path in self.source.rglob("*.dat"))
 
     def check(self, *, linked: bool) -> None:
-        """Every request done, every copy recorded and of the right length, a sample compared byte for byte.
-
-        Raises BenchFailed.
+        """Check that every request is done and every copy is recorded and has the right length; compare a sample byte
+        for byte.  Raises BenchFailed.
         """
         files = self.files()
         with closing(sqlite3.connect(self.index)) as index:
@@ -162,15 +161,15 @@ class Archive:
             ).fetchone()
         if good != len(files) or done != len(files):
             raise BenchFailed(
-                f"{len(files)} files were requested, {done} requests done, {good} copies recorded"
+                f"files requested: {len(files)}, requests done: {done}, copies recorded: {good}"
             )
         for path in files:
             copy = self.target / path.relative_to(self.source)
             if not copy.is_file() or copy.stat().st_size != path.stat().st_size:
-                raise BenchFailed(f"{copy} is not whole")
+                raise BenchFailed(f"{copy}: missing, or of the wrong length")
             if copy.samefile(path) != linked:
-                raise BenchFailed(f"{copy} is {'no' if linked else 'a'} hard link")
+                raise BenchFailed(f"{copy}: {'not a' if linked else 'a'} hard link")
         for path in random.sample(files, min(SAMPLE, len(files))):
             filecmp.clear_cache()
             if not filecmp.cmp(path, self.target / path.relative_to(self.source), shallow=False):
-                raise BenchFailed(f"the copy of {path} has other bytes")
+                raise BenchFailed(f"{path}: the copy differs")

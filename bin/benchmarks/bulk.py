@@ -1,4 +1,4 @@
-"""A million rows, put into an index that the program made."""
+"""Insert a million files into an index that alpenhorn created."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 ROWS = 1_000_000
 FILES_PER_ACQ = 1_000
-SIZE_B = 100  # so that all of them fit wherever the bench is run
+SIZE_B = 100  # small enough for all of them to fit on any disk
 WHEN = "2026-01-01 00:00:00"
 BATCH = 10_000
 
 
 def insert(index: Path, *, done: bool) -> None:
-    """Put in a million files on the node src, each with a request for a copy in the group dst.
+    """Insert a million files on the node src, each with a request into the group dst.
 
-    `done`: the requests are completed, and the copies are on the node dst too.
+    With `done`, the requests are completed, and the copies are on the node dst as well.
     """
     with closing(sqlite3.connect(index)) as database:
         ids = {
@@ -52,7 +52,7 @@ def _files() -> Iterator[tuple[Any, ...]]:
 
 
 def _insert(database: sqlite3.Connection, columns: str, width: int, rows: Iterator[tuple[Any, ...]]) -> None:
-    """In batches, so that this process stays small: the memory of its children is counted from its own."""
+    """Insert in batches: the peak memory of a child process includes that of this process when it was started."""
     statement = f"INSERT INTO {columns} VALUES ({', '.join('?' * width)})"
     while batch := list(islice(rows, BATCH)):
         database.executemany(statement, batch)

@@ -1,4 +1,4 @@
-"""The work of each row: how it is built, what is timed, how the result is checked."""
+"""The work of each row: its data, the timed commands, and the check of the result."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ JOIN = Path(__file__).with_name("join.py")
 
 
 class Case:
-    """One row's work.  `prepare` comes before each timed part and is not timed, nor is `check`, which comes
-    after each of ours and raises BenchFailed when the work was not done."""
+    """The work of one row.  `prepare` runs before each timed command, `check` after each command of alpenhorn; neither
+    is timed.  `check` raises BenchFailed if the work was not done."""
 
     def __init__(self, base: Path, at_end: ExitStack) -> None:
         self.base = base
@@ -38,14 +38,14 @@ class Case:
 
 
 class Version(Case):
-    """Starting up."""
+    """Start the program."""
 
     def ours(self) -> Spent:
         return clock.run(self.base, [ALPENHORN, "--version"])
 
     def check(self, spent: Spent) -> None:
         if not spent.output.startswith("alpenhorn "):
-            raise BenchFailed(f"alpenhorn --version said {spent.output!r}")
+            raise BenchFailed(f"alpenhorn --version printed {spent.output!r}")
 
     def tool(self) -> Spent:
         return clock.run(self.base, [PYTHON, "-c", "import click"])
@@ -57,7 +57,7 @@ class Pull(Case):
     files, size_b, directories = 5_000, 10_000, 20
     archive = True
     linked = False
-    remove = False  # whether there is no room for what all rounds make
+    remove = False  # delete old destinations: those of all rounds would need too much room
 
     def __init__(self, base: Path, at_end: ExitStack) -> None:
         super().__init__(base, at_end)
@@ -85,7 +85,7 @@ class Pull(Case):
 
 
 class RemotePull(Pull):
-    """The same from another host."""
+    """A run that copies files from another host."""
 
     def make(self, at_end: ExitStack) -> Archive:
         server = Sshd(self.base / "sshd")
@@ -99,13 +99,13 @@ class RemotePull(Pull):
 
 
 class BigPull(Pull):
-    """Two big files."""
+    """A run that copies two large files."""
 
     files, size_b, directories = 2, 2**30, 1
     remove = True
 
     def tool(self) -> Spent:
-        """The slower of the two that each do half of the work."""
+        """Return the slower of the two tools, each of which does half of the work."""
         files = [str(path) for path in self.made.files()]
         hashing = clock.run(self.base, *(["md5sum", path] for path in files))
         copying = clock.run(
@@ -129,7 +129,7 @@ class LinkPull(Pull):
 
 
 class BigIndex(Case):
-    """`done`: whether the requests of the million files are."""
+    """An index with a million files and as many requests, completed if `done`."""
 
     done = False
 
@@ -150,7 +150,7 @@ class Plan(BigIndex):
     def check(self, spent: Spent) -> None:
         planned = sum(line["files"] for line in json.loads(spent.output)["lines"] if line["planned"])
         if planned != bulk.ROWS:
-            raise BenchFailed(f"{planned} of {bulk.ROWS} requests were planned")
+            raise BenchFailed(f"planned {planned} of {bulk.ROWS} requests")
 
     def tool(self) -> Spent:
         spent = clock.run(self.base, [PYTHON, str(JOIN), str(self.made.index)])
@@ -175,7 +175,7 @@ class Idle(BigIndex):
 
 
 def found_nothing(made: Archive, spent: Spent) -> None:
-    """Raise BenchFailed unless the last run went well and had nothing to do."""
+    """Raise BenchFailed unless the last run succeeded and had nothing to do."""
     with closing(sqlite3.connect(made.index)) as index:
         last = index.execute(
             "SELECT exit_status, done, failed FROM sync_run ORDER BY id DESC LIMIT 1"

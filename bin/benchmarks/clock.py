@@ -1,4 +1,4 @@
-"""Running programs with a stop-watch."""
+"""Run programs and measure their time and memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-BIN = Path(sys.executable).parent  # of the environment that the program is installed in
+BIN = Path(sys.executable).parent  # the environment in which alpenhorn is installed
 PYTHON = sys.executable
 ALPENHORN = str(BIN / "alpenhorn")
 
 
 class BenchFailed(Exception):
-    """Something that is measured did not do its work, so that its time means nothing."""
+    """A measured program did not do its work, so its time means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """`seconds` from the start to the end; `user` and `system`: processor time, all processes together;
-    `peak_b`: memory of the largest of its processes; `output`: what it printed."""
+    """`seconds` from start to end; `user` and `system`: processor time of all processes, in seconds; `peak_b`: peak
+    memory of the largest process, in bytes; `output`: standard output and standard error."""
 
     seconds: float
     user: float
@@ -33,15 +33,15 @@ class Spent:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What the programs see: no configuration but the bench's own, and modules are compiled as usual."""
+    """Return an environment without any other configuration, in which modules are compiled as usual."""
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)])
     return {"PATH": path, "HOME": str(home), "LC_ALL": "C.UTF-8"}
 
 
 def run(home: Path, *commands: Sequence[str]) -> Spent:
-    """Run programs side by side in the directory `home`, until the last has ended.
+    """Run programs in parallel in the directory `home` until all have ended.
 
-    Raises BenchFailed when one cannot be started or ends with another status than 0.
+    Raises BenchFailed if one cannot be started or exits with a status other than 0.
     """
     outputs = [home / f"output-{number}" for number in range(len(commands))]
     running: list[tuple[Sequence[str], subprocess.Popen[bytes], Path]] = []
@@ -58,7 +58,7 @@ def run(home: Path, *commands: Sequence[str]) -> Spent:
                     env=environment(home),
                 )
             except OSError as error:
-                raise BenchFailed(f"{argv[0]} cannot be started: {error.strerror}") from None
+                raise BenchFailed(f"{argv[0]}: cannot be started: {error.strerror}") from None
         running.append((argv, process, output))
     user = system = 0.0
     peak = 0
@@ -74,11 +74,11 @@ def run(home: Path, *commands: Sequence[str]) -> Spent:
                     other.kill()
                     other.wait()
             said = output.read_text(errors="replace").strip()
-            raise BenchFailed(f"{shlex.join(argv)} ended with status {process.returncode}:\n{said}")
+            raise BenchFailed(f"{shlex.join(argv)}: exit status {process.returncode}:\n{said}")
     seconds = time.perf_counter() - started
     return Spent(seconds, user, system, peak, "".join(path.read_text(errors="replace") for path in outputs))
 
 
 def flush(directory: Path) -> None:
-    """Bring everything on the file system of `directory` to the medium, so that nobody pays for another."""
+    """Flush the file system of `directory`, so that no program pays for the writes of another."""
     subprocess.run(["sync", "-f", str(directory)], check=True)

@@ -1,4 +1,4 @@
-"""What `alpenhorn plan` has to look at, as one statement, in a process of its own: python join.py INDEX"""
+"""Read the rows that `alpenhorn plan` needs with one SQL join, in a process of its own: python join.py INDEX"""
 
 import sqlite3
 import sys

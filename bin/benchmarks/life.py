@@ -1,4 +1,4 @@
-"""The work of the rows about a file's life: found, kept sound, removed."""
+"""The work of the rows import, verify, delete, search and reconcile."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SmallFiles(Case):
         self.made.keep()
 
     def change(self) -> None:
-        """Bring the index, in which all files are registered, to where each run begins."""
+        """Change the index, in which all files are registered, to the state in which each run begins."""
 
     def statements(self, *statements: str) -> None:
         with closing(sqlite3.connect(self.made.index)) as index:
@@ -70,7 +70,7 @@ class SmallFiles(Case):
 
 
 class Import(SmallFiles):
-    """A run that takes new files into the index."""
+    """A run that imports new files."""
 
     def change(self) -> None:
         self.statements(
@@ -96,7 +96,7 @@ class Verify(SmallFiles):
 
 
 class Delete(SmallFiles):
-    """A run that deletes released copies, of which two archive nodes have others."""
+    """A run that deletes released copies of files that two archive nodes have."""
 
     def change(self) -> None:
         for name in ("safe1", "safe2"):
@@ -129,7 +129,7 @@ class Delete(SmallFiles):
         self.made.source.mkdir()
 
     def prepare(self) -> None:
-        """What the last round left is only moved aside, as in `Archive.begin_again`."""
+        """Move aside what the last round left, as in `Archive.begin_again`."""
         aside = Path(tempfile.mkdtemp(prefix="used-", dir=self.base))
         for root in (self.made.source, self.made.plain):
             root.rename(aside / root.name)
@@ -193,7 +193,7 @@ class Search(ManyFiles):
     def __init__(self, base: Path, at_end: ExitStack) -> None:
         super().__init__(base, at_end)
         self.made.alpenhorn("node", "modify", "src", "--auto-import")
-        # The first looks at every file, and remembers the directories.
+        # The first run looks at every file, and remembers the directories.
         self.made.alpenhorn("sync")
 
     def ours(self) -> Spent:
@@ -207,7 +207,7 @@ class Search(ManyFiles):
 
 
 class Reconcile(ManyFiles):
-    """A comparison of the tree with the index, which agree, as each copy was read after it was written."""
+    """A comparison of the tree with an index that agrees; each copy was read after it was written."""
 
     def __init__(self, base: Path, at_end: ExitStack) -> None:
         super().__init__(base, at_end)
@@ -225,7 +225,9 @@ class Reconcile(ManyFiles):
         (node,) = json.loads(spent.output)["nodes"]
         found = sum(len(value) for value in node.values() if isinstance(value, list))
         if not node["complete"] or node["looked"] != self.directories * self.each or found:
-            raise BenchFailed(f"{node['looked']} copies were looked at, {found} things found: {node['why']}")
+            raise BenchFailed(
+                f"copies looked at: {node['looked']}, differences: {found}, reason: {node['why']}"
+            )
 
     def tool(self) -> Spent:
         return _shell(self.base, f"find {self.made.source.name} -printf '%p %s %T@\\n' >/dev/null")

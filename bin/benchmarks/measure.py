@@ -1,4 +1,4 @@
-"""Running a row: in turn, several times; and what the times come to."""
+"""Measure a row in several rounds, and compute the ratio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Our times and the tool's, of the same rounds in the same order."""
+    """The times of alpenhorn and of the tool, round by round."""
 
     row: Row
     ours: tuple[Spent, ...]
@@ -22,7 +22,7 @@ class Measured:
 
     @property
     def ratios(self) -> list[float]:
-        """One for each round, so that what slows down the machine for a while slows down both."""
+        """Ratios of the rounds: a temporary load on the machine affects both sides of one round."""
         return [ours.seconds / tool.seconds for ours, tool in zip(self.ours, self.tool, strict=True)]
 
     @property
@@ -40,17 +40,17 @@ class Measured:
 
 
 def measure(row: Row, base: Path, runs: int, tell: Callable[[str], None]) -> Measured:
-    """Build the row's data in the new directory `base`, and run it `runs` times.
+    """Create the row's data in the new directory `base`, and measure it `runs` times.
 
-    A first round, in which caches are filled, is not counted.  The data stay (see Archive.begin_again) until all
-    rows are measured.  Raises BenchFailed, CannotServe.
+    The first round, which fills caches, is not counted.  The data stay until all rows are measured (see
+    Archive.begin_again).  Raises BenchFailed, CannotServe.
     """
     base.mkdir()
     ours: list[Spent] = []
     tool: list[Spent] = []
     rounds = runs * row.rounds
     with ExitStack() as at_end:
-        tell(f"{row.name}: building")
+        tell(f"{row.name}: preparing")
         case = row.make(base, at_end)
         for number in range(rounds + 1):
             case.prepare()
@@ -59,7 +59,7 @@ def measure(row: Row, base: Path, runs: int, tell: Callable[[str], None]) -> Mea
             case.prepare()
             other = case.tool()
             if number:
-                tell(f"{row.name}: {number} of {rounds}: {mine.seconds:.3f} s, {other.seconds:.3f} s")
+                tell(f"{row.name}: round {number} of {rounds}: {mine.seconds:.3f} s, {other.seconds:.3f} s")
                 ours.append(mine)
                 tool.append(other)
     return Measured(row, tuple(ours), tuple(tool))

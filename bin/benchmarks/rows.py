@@ -1,4 +1,4 @@
-"""The rows of the table: what is compared with what, and what is to be reached."""
+"""The rows of the table: the work, the tool, and the target."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from benchmarks import cases, life
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`target`: our time may be so many times the tool's.  `rounds`: so many times `--runs` are made, since
-    what is short needs more of them.  `memory_b`: what our largest process may use."""
+    """`target`: largest permitted ratio of alpenhorn's time to the tool's.  `rounds`: factor for `--runs`, since
+    short work needs more rounds.  `memory_b`: permitted memory of alpenhorn's largest process, in bytes."""
 
     name: str
     work: str
@@ -39,7 +39,7 @@ ROWS = (
     Row(
         "big",
         "sync: 2 files of 1 GiB, no hard links",
-        "the slower of md5sum and dd conv=fsync, both files side by side",
+        "the slower of md5sum and dd conv=fsync, both files in parallel",
         1.3,
         cases.BigPull,
     ),
@@ -62,7 +62,7 @@ ROWS = (
     ),
     Row(
         "import",
-        "sync: 5,000 new files of 10 kB taken into the index",
+        "sync: 5,000 new files of 10 kB imported",
         "find | xargs md5sum",
         3,
         life.Import,

@@ -1,4 +1,4 @@
-"""The table, the line about the machine, and both as JSON."""
+"""Print the results: a table and a line about the machine, or JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADERS = ("row", "ours", "tool", "ratio", "spread", "target", "reached", "compa
 
 
 def machine(directory: Path) -> dict[str, Any]:
-    """Processors that may be used, kernel, Python, file system of `directory`, load before the first row."""
+    """Return the usable processors, kernel, Python, file system of `directory`, and load before the first row."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
@@ -29,7 +29,7 @@ def machine(directory: Path) -> dict[str, Any]:
 
 
 def _file_system(directory: Path) -> str:
-    """Its type, from the mount that lies deepest above the directory (proc_pid_mountinfo(5))."""
+    """Return the type of the file system, from the deepest mount point above the directory (proc_pid_mountinfo(5))."""
     found = (0, "unknown")
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
@@ -40,7 +40,7 @@ def _file_system(directory: Path) -> str:
 
 
 def table(facts: dict[str, Any], measured: Sequence[Measured], left_out: dict[str, str]) -> str:
-    """Seconds are medians; the ratio is the median of the rounds' ratios, the spread their least and most."""
+    """Format the table: seconds are medians, the ratio is the median of the rounds' ratios, the spread their range."""
     rows = []
     for one in measured:
         row = one.row

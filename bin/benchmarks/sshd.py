@@ -1,4 +1,4 @@
-"""An ssh server of the bench's own, on a loopback port, so that this host can be another one."""
+"""A private ssh server on a loopback port, so that this host can act as another one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ START_SECONDS = 20
 
 
 class CannotServe(Exception):
-    """Why there is no ssh server on this machine."""
+    """The ssh server cannot be started on this machine."""
 
 
 class Sshd:
@@ -52,7 +52,7 @@ class Sshd:
             paths[name] = path
         base.mkdir()
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd refuses to start without it
         for name in ("host_key", "user_key"):
             subprocess.run(
                 [paths["ssh-keygen"], "-q", "-t", "ed25519", "-N", "", "-f", str(base / name)], check=True
@@ -90,7 +90,7 @@ class Sshd:
         else:
             raise CannotServe(f"sshd did not start: {log.read_text(errors='replace').strip()}")
         if subprocess.run([*self.ssh, "127.0.0.1", "true"], stdin=subprocess.DEVNULL).returncode != 0:
-            raise BenchFailed("the ssh server of the bench lets nobody in")
+            raise BenchFailed("the benchmark's ssh server refuses the login")
 
     def stop(self) -> None:
         self._process.terminate()

@@ -40,7 +40,7 @@ def rows(index: Index) -> Rows:
 
 
 def planned(rows: Rows, budget: int, min_days: float) -> list[tuple[str, str]]:
-    """(why, the file's name) in the order in which they are read."""
+    """Return (reason, file name) of each copy, in reading order."""
     node = rows.fact("one")._replace(auto_verify=budget)
     found = turns(rows.index, node, NOW, min_days, 0.0)
     return [(turn.why, file.path[4:]) for turn in found for file in turn.plan.files]
@@ -59,7 +59,7 @@ def planned(rows: Rows, budget: int, min_days: float) -> list[tuple[str, str]]:
         (100, 1e300, "45"),
     ],
 )
-def test_the_budget_goes_to_those_never_verified_and_then_to_the_oldest(
+def test_copies_never_verified_are_read_first_then_the_oldest(
     rows: Rows, budget: int, min_days: float, expected: str
 ) -> None:
     found = planned(rows, budget, min_days)
@@ -68,7 +68,7 @@ def test_the_budget_goes_to_those_never_verified_and_then_to_the_oldest(
     assert {why for why, name in found if name in "0123"} <= {AGAIN}
 
 
-def test_what_waits_after_a_failed_attempt_takes_nothing_of_the_budget(rows: Rows) -> None:
+def test_a_copy_that_waits_for_a_retry_uses_none_of_the_budget(rows: Rows) -> None:
     for (copy_id,) in rows.all("SELECT id FROM archivefilecopy WHERE file_id IN (4, 5)"):
         rows.insert(
             "sync_attempt",
@@ -114,21 +114,21 @@ def context(rows: Rows) -> Iterator[Context]:
 
 
 def begun(context: Context) -> tuple[Checks, Task, CheckJob]:
-    """The checks of a round, and the one task that they hand out."""
+    """Return the checks of a round, and the only task that they create."""
     checks = Checks(context)
     (task,) = checks.feed()
     assert isinstance(task.job, CheckJob)
     return checks, task, task.job
 
 
-def test_what_is_claimed_for_deletion_is_not_handed_out(rows: Rows, context: Context) -> None:
+def test_a_copy_claimed_for_deletion_is_not_handed_out(rows: Rows, context: Context) -> None:
     context.deleting |= {(rows.node["one"], 2), (rows.node["two"], 3)}
     _, _, job = begun(context)
     assert [file.file_id for file in job.files] == [1, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT, Verdict.UNREADABLE])
-def test_what_was_claimed_for_deletion_while_it_was_read_is_not_recorded(
+def test_a_copy_claimed_for_deletion_while_it_is_read_is_not_recorded(
     rows: Rows, context: Context, verdict: Verdict
 ) -> None:
     checks, task, job = begun(context)
@@ -142,7 +142,7 @@ def test_what_was_claimed_for_deletion_while_it_was_read_is_not_recorded(
 
 
 @pytest.mark.parametrize("verdict", [Verdict.MISSING, Verdict.UNREADABLE])
-def test_nor_what_was_claimed_while_its_result_was_held_back(
+def test_a_copy_claimed_while_its_result_is_held_back_is_not_recorded(
     rows: Rows, context: Context, verdict: Verdict
 ) -> None:
     checks, task, job = begun(context)

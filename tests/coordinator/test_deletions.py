@@ -1,4 +1,4 @@
-"""Deletions by real runs: what goes, what stays and what is told of it."""
+"""Deletions by real runs: what is deleted, what stays, and what is reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def released(archive: Archive, path: str, *others: str, node: str = "field", sta
 
 
 def many(archive: Archive, number: int, gone: int) -> list[int]:
-    """So many files on field, which the index has on two archive nodes as well; the first `gone` are released."""
+    """Register `number` files on field and two archive nodes; the first `gone` are released on field."""
     ids = archive.files(number, "field")
     for node in ("safe1", "safe2"):
         shutil.copytree(archive.root("field") / "many", archive.root(node) / "many")
@@ -53,7 +53,7 @@ def on_disk(archive: Archive, node: str) -> set[str]:
     return set(archive.tree(node))
 
 
-def test_released_copies_go_with_their_directories_and_nothing_is_said(three: Archive) -> None:
+def test_released_copies_are_deleted_with_their_directories_silently(three: Archive) -> None:
     ids = [released(three, f"acq/dir/{i}", "safe1", "safe2") for i in range(5)]
     kept = three.file("acq/kept", None, "field", "safe1", "safe2")
     three.synced()
@@ -70,7 +70,7 @@ def test_released_copies_go_with_their_directories_and_nothing_is_said(three: Ar
     assert '"delete": {"done": 5, "failed": 0' in counts
 
 
-def test_a_copy_that_waits_for_others_stays_and_is_told_to_who_asks_but_not_to_cron(three: Archive) -> None:
+def test_a_copy_that_waits_for_others_stays_and_is_reported_on_request_only(three: Archive) -> None:
     file_id = released(three, "acq/f", "safe1")
     three.synced()
     told = three.run("-v", "sync").out
@@ -98,7 +98,7 @@ def test_only_what_is_asked_for_is_done(three: Archive) -> None:
     assert three.copy(file_id, "field") == "NN"
 
 
-def test_of_copies_released_on_all_archive_nodes_as_many_go_as_leave_the_minimum(archive: Archive) -> None:
+def test_copies_released_on_all_archive_nodes_are_deleted_down_to_the_minimum(archive: Archive) -> None:
     nodes = [f"safe{i}" for i in range(4)]
     for node in nodes:
         archive.node(node, archive=1)
@@ -111,7 +111,7 @@ def test_of_copies_released_on_all_archive_nodes_as_many_go_as_leave_the_minimum
     assert archive.violations() == []
 
 
-def test_a_suspect_copy_that_may_go_goes_and_one_that_may_not_is_read(three: Archive) -> None:
+def test_a_suspect_released_copy_is_deleted_if_safe_and_otherwise_read(three: Archive) -> None:
     goes = released(three, "acq/goes", "safe1", "safe2", state="MN")
     stays = released(three, "acq/stays", "safe1", state="MN")
     three.sync()
@@ -119,7 +119,7 @@ def test_a_suspect_copy_that_may_go_goes_and_one_that_may_not_is_read(three: Arc
     assert on_disk(three, "field") == {"acq/stays"}
 
 
-def test_a_corrupt_copy_that_is_released_goes_where_it_was_good_once(three: Archive) -> None:
+def test_a_corrupt_released_copy_is_deleted_if_it_was_once_good(three: Archive) -> None:
     file_id = released(three, "acq/f", "safe1", "safe2", state="XN")
     once_good(three.index, three.id("storagenode", "field"), [file_id])
     three.put("field", "acq/f", b"something else")
@@ -127,7 +127,7 @@ def test_a_corrupt_copy_that_is_released_goes_where_it_was_good_once(three: Arch
     assert three.copy(file_id, "field") == "NN" and on_disk(three, "field") == set()
 
 
-def test_what_was_merely_found_stays_though_it_is_released(three: Archive) -> None:
+def test_a_released_copy_that_was_never_good_stays(three: Archive) -> None:
     file_id = released(three, "acq/f", "safe1", "safe2", state="XN")
     three.put("field", "acq/f", b"somebody's work")
     result = three.sync()
@@ -135,7 +135,7 @@ def test_what_was_merely_found_stays_though_it_is_released(three: Archive) -> No
     assert three.copy(file_id, "field") == "XN" and on_disk(three, "field") == {"acq/f"}
 
 
-def test_what_is_not_the_file_that_was_released_is_left_and_told_once(three: Archive) -> None:
+def test_another_file_in_place_of_a_released_copy_is_left_and_reported_once(three: Archive) -> None:
     file_id = released(three, "acq/f", "safe1", "safe2")
     three.put("field", "acq/f", b"somebody's work")
     result = three.sync()
@@ -146,7 +146,7 @@ def test_what_is_not_the_file_that_was_released_is_left_and_told_once(three: Arc
     assert on_disk(three, "field") == {"acq/f"}
 
 
-def test_a_released_copy_that_is_not_there_is_removed_from_the_index_and_told(three: Archive) -> None:
+def test_a_missing_released_copy_is_removed_from_the_index_and_reported(three: Archive) -> None:
     file_id = released(three, "acq/dir/f", "safe1", "safe2")
     (three.root("field") / "acq" / "dir" / "f").unlink()
     result = three.sync()
@@ -155,7 +155,7 @@ def test_a_released_copy_that_is_not_there_is_removed_from_the_index_and_told(th
     assert not (three.root("field") / "acq").exists()
 
 
-def test_what_a_killed_run_has_deleted_is_no_news(three: Archive) -> None:
+def test_what_a_killed_run_has_deleted_is_not_reported(three: Archive) -> None:
     file_id = released(three, "acq/dir/f", "safe1", "safe2", state="MN")
     (three.root("field") / "acq" / "dir" / "f").unlink()
     three.synced()
@@ -164,7 +164,7 @@ def test_what_a_killed_run_has_deleted_is_no_news(three: Archive) -> None:
 
 
 def test_what_a_killed_run_has_deleted_is_settled_before_it_is_read_on_all_nodes(three: Archive) -> None:
-    """A check that found it missing would leave the directory."""
+    """A check that records it as missing would leave the directory."""
     three.node("other")
     ids = {
         node: released(three, f"acq/{node}/f", "safe1", "safe2", node=node, state="MN")
@@ -180,7 +180,7 @@ def test_what_a_killed_run_has_deleted_is_settled_before_it_is_read_on_all_nodes
 
 
 def test_two_files_at_one_path_are_not_deleted(three: Archive) -> None:
-    """Their acquisitions were cut differently; the bytes of the one that is kept would be lost."""
+    """Their acquisitions are split differently; deleting one would lose the other."""
     gone = released(three, "acq/dir/f", "safe1", "safe2")
     acq_id = three.insert("archiveacq", name="acq/dir")
     kept = three.insert("archivefile", acq_id=acq_id, name="f", size_b=9, md5sum="0" * 32, registered=WHEN)
@@ -217,7 +217,7 @@ def test_an_idle_run_asks_once_for_each_node(three: Archive) -> None:
 # --- the brake -----------------------------------------------------------------------------------------
 
 
-def test_more_than_a_tenth_of_a_great_node_is_not_deleted_unless_it_is_meant(three: Archive) -> None:
+def test_more_than_a_tenth_of_a_large_node_is_deleted_only_with_the_option(three: Archive) -> None:
     ids = many(three, 1010, 102)
     result = three.sync()
     assert result.status == 1
@@ -230,7 +230,7 @@ def test_more_than_a_tenth_of_a_great_node_is_not_deleted_unless_it_is_meant(thr
     assert len(on_disk(three, "field")) == 1010 - 102
 
 
-def test_a_tenth_of_a_great_node_is_deleted(three: Archive) -> None:
+def test_a_tenth_of_a_large_node_is_deleted(three: Archive) -> None:
     many(three, 1010, 101)
     three.synced()
     assert len(on_disk(three, "field")) == 1010 - 101
@@ -256,7 +256,7 @@ def test_a_number_holds_on_every_node_and_only_what_is_safe_counts(three: Archiv
 
 
 def test_the_brake_holds_for_a_whole_run_and_not_for_each_of_its_rounds(three: Archive) -> None:
-    """The second copy becomes safe to go by the pull of the first round."""
+    """The pull of the first round makes the second deletion safe."""
     first = released(three, "acq/first", "safe1", "safe2")
     second = released(three, "acq/second", "safe1")
     three.request(second, "safe1", "safe2")
@@ -278,7 +278,7 @@ def autoclean(archive: Archive, node: str, group: str) -> None:
     )
 
 
-def test_what_an_edge_releases_goes_without_the_brake(three: Archive) -> None:
+def test_copies_released_by_a_rule_are_deleted_without_the_brake(three: Archive) -> None:
     three.node("safe3", archive=1)
     autoclean(three, "field", "safe1")
     many(three, 4, 4)
@@ -288,7 +288,7 @@ def test_what_an_edge_releases_goes_without_the_brake(three: Archive) -> None:
     assert on_disk(three, "field") == set() and {three.copy(id, "field") for id in by_hand} == {"NN"}
 
 
-def test_what_an_edge_does_not_release_is_counted_beside_it(three: Archive) -> None:
+def test_copies_not_released_by_a_rule_still_count(three: Archive) -> None:
     three.node("safe3", archive=1)
     autoclean(three, "field", "safe1")
     many(three, 4, 4)
@@ -300,7 +300,7 @@ def test_what_an_edge_does_not_release_is_counted_beside_it(three: Archive) -> N
     assert len(on_disk(three, "field")) == 6
 
 
-def test_an_edge_of_an_archive_node_does_not_take_the_brake_off(three: Archive) -> None:
+def test_a_rule_on_an_archive_node_does_not_disable_the_brake(three: Archive) -> None:
     three.node("safe3", archive=1)
     autoclean(three, "safe3", "safe1")
     ids = [released(three, f"acq/{i}", "safe1", "safe2", node="safe3") for i in range(3)]
@@ -309,7 +309,7 @@ def test_an_edge_of_an_archive_node_does_not_take_the_brake_off(three: Archive) 
     assert {three.copy(id, "safe3") for id in ids} == {"YN"}
 
 
-def test_a_node_behind_the_brake_keeps_no_other_from_its_work(three: Archive) -> None:
+def test_a_node_stopped_by_the_brake_does_not_stop_others(three: Archive) -> None:
     three.node("other")
     ids = [released(three, f"acq/{i}", "safe1", "safe2") for i in range(2)]
     goes = released(three, "acq/goes", "safe1", "safe2", node="other")
@@ -324,7 +324,7 @@ def test_a_node_behind_the_brake_keeps_no_other_from_its_work(three: Archive) ->
 
 
 def removable(archive: Archive, number: int, node: str = "field", gib_each: float = 10) -> list[int]:
-    """Copies of which the index says that they take so much space."""
+    """Register removable copies that take this much space according to the index."""
     ids = []
     for i in range(number):
         file_id = archive.file(f"room/{node}/{i}", None, node, "safe1", "safe2")
@@ -343,7 +343,7 @@ def states(archive: Archive, ids: Sequence[int], node: str = "field") -> list[An
     return [archive.copy(id, node) for id in ids]
 
 
-def test_released_copies_that_have_to_stay_are_not_taken_for_room(three: Archive) -> None:
+def test_released_copies_that_must_stay_do_not_count_as_free_space(three: Archive) -> None:
     stay = [released(three, f"acq/{i}", "safe1") for i in range(3)]
     ids = removable(three, 5)
     three.do("UPDATE archivefilecopy SET size_b = ? WHERE wants_file = 'N'", 10 * GIB)
@@ -363,7 +363,7 @@ def test_removable_copies_go_oldest_first_and_as_many_as_are_needed(three: Archi
     assert three.all("SELECT DISTINCT why FROM sync_event WHERE what = 'deleted'") == [(why,)]
 
 
-def test_removable_copies_stay_where_there_is_room(three: Archive) -> None:
+def test_removable_copies_stay_while_there_is_room(three: Archive) -> None:
     ids = removable(three, 3)
     lacks(three, -25)
     three.synced()
@@ -378,7 +378,7 @@ def test_removable_copies_on_an_archive_node_stay(three: Archive) -> None:
     assert states(three, ids, "safe3") == ["YM"] * 3
 
 
-def test_what_released_copies_free_is_counted_first(three: Archive) -> None:
+def test_space_freed_by_released_copies_is_counted_first(three: Archive) -> None:
     ids = removable(three, 3)
     gone = [released(three, f"acq/{i}", "safe1", "safe2") for i in range(2)]
     three.do("UPDATE archivefilecopy SET size_b = ? WHERE wants_file = 'N'", 10 * GIB)
@@ -387,7 +387,7 @@ def test_what_released_copies_free_is_counted_first(three: Archive) -> None:
     assert states(three, gone) == ["NN", "NN"] and states(three, ids) == ["NN", "YM", "YM"]
 
 
-def test_removable_copies_that_may_not_go_are_passed_over(three: Archive) -> None:
+def test_removable_copies_that_must_stay_are_skipped(three: Archive) -> None:
     ids = removable(three, 4)
     three.set_copy(ids[0], "safe1", "XY")
     three.insert("sync_pin", file_id=ids[1], node_id=0, pinned=WHEN)
@@ -411,7 +411,7 @@ def test_the_brake_holds_for_removable_copies_too(three: Archive) -> None:
 
 
 def planned(archive: Archive, *options: str) -> dict[tuple[bool, str], int]:
-    """(planned, why) to the number of files, of the deletions on field."""
+    """Return the number of files by (planned, reason) for the deletions on field."""
     found = archive.run("plan", "--json", *options)
     assert found.status == 0, found
     return {

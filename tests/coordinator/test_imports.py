@@ -1,4 +1,4 @@
-"""The searches of a round, driven by hand: what is handed out, and how much is held."""
+"""The searches of a round, driven step by step: which tasks they create, and how much they hold in memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def clock() -> datetime.datetime:
 
 
 def begin(archive: Archive, pool: Pool) -> Context:
-    """A round of a run on all nodes of the archive."""
+    """Begin a round on all nodes of the archive."""
     nodes = topology.load(archive.index).here("here")
     config = load(archive.configure(sync={"import_settle": 0}), {"HOME": "/"})
     found = Nodes(
@@ -129,7 +129,7 @@ def test_a_search_of_a_node_that_went_away_ends(sqlite_archive: Archive, pool: P
 
 
 @pytest.mark.parametrize("fate", [Fate.DIED, Fate.TIMED_OUT])
-def test_a_search_that_is_not_complete_is_not_remembered_and_told(
+def test_an_incomplete_search_is_not_remembered_and_is_reported(
     sqlite_archive: Archive, pool: Pool, fate: Fate
 ) -> None:
     fill(sqlite_archive.node("field", auto_import=1), 3)
@@ -145,7 +145,7 @@ def test_a_search_that_is_not_complete_is_not_remembered_and_told(
     assert "not complete" in context.report.failures.lines()[0]
 
 
-def test_what_is_withdrawn_is_left_to_the_next_run(sqlite_archive: Archive, pool: Pool) -> None:
+def test_withdrawn_files_are_left_to_the_next_run(sqlite_archive: Archive, pool: Pool) -> None:
     fill(sqlite_archive.node("field", auto_import=1), 3)
     imports = Imports(begin(sqlite_archive, pool))
     (survey,) = imports.feed()
@@ -157,7 +157,7 @@ def test_what_is_withdrawn_is_left_to_the_next_run(sqlite_archive: Archive, pool
     assert search.stopped and not search._due()
 
 
-def test_what_was_claimed_for_deletion_meanwhile_is_not_recorded(sqlite_archive: Archive, pool: Pool) -> None:
+def test_a_copy_claimed_for_deletion_meanwhile_is_not_recorded(sqlite_archive: Archive, pool: Pool) -> None:
     archive = sqlite_archive
     archive.node("field", auto_import=1)
     kept, going = (archive.file(f"acq/{name}", b"bytes", "field") for name in ("kept", "going"))

@@ -1,4 +1,4 @@
-"""What a run asks the index for the sake of manifests, and what it writes."""
+"""Queries and writes of a run for manifests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Statements(logging.Handler):
             self.sql.append(str(record.msg[0]))
 
     def about(self, *tables: str) -> list[str]:
-        """Those about manifests; of the nodes' own rows they are a part."""
+        """Return the queries about manifests, which are included in those of the nodes' rows."""
         return [
             sql for sql in self.sql if any(table in sql for table in tables) and "n.max_total_gb" not in sql
         ]
@@ -51,7 +51,7 @@ def seen() -> Iterator[Statements]:
 
 
 class Failing(Worker):
-    """Does not come to the end of a comparison."""
+    """Fails during a comparison."""
 
     def __init__(self, how: str) -> None:
         super().__init__(load(None, {"HOME": "/"}).transfer)
@@ -68,7 +68,7 @@ class Failing(Worker):
 def run(
     archive: Archive, stopping: int | None = None, worker: Worker | None = None, **asked: object
 ) -> Report:
-    """A run in this process.  `stopping`: it is asked to stop when that was asked so many times."""
+    """Run in this process; `stopping`: the number of checks after which the run is asked to stop."""
     config = load(archive.configure(), {"HOME": str(archive.base)})
     times = 0
 
@@ -104,7 +104,7 @@ def test_an_idle_run_asks_two_questions_for_all_manifests_and_writes_nothing(fie
     assert not (field.root("other") / MANIFEST).exists()
 
 
-def test_a_large_manifest_is_written_now_and_then_and_what_came_meanwhile_is_not_called_changed(
+def test_a_large_manifest_is_written_now_and_then_and_new_files_are_not_reported_as_changed(
     field: Archive,
 ) -> None:
     run(field)
@@ -125,7 +125,7 @@ def test_a_large_manifest_is_written_now_and_then_and_what_came_meanwhile_is_not
     assert (field.copy(late, "field"), field.copy(changed, "field")) == ("YY", "MY")
 
 
-def test_events_of_other_nodes_are_not_gone_through_again_and_again(field: Archive) -> None:
+def test_events_of_other_nodes_are_not_read_repeatedly(field: Archive) -> None:
     run(field, nodes=("field",), manifest=True)
     row = ("2026-01-02 03:04:05", 1, 999, "pulled", "")
     field.index.executemany(
@@ -138,7 +138,7 @@ def test_events_of_other_nodes_are_not_gone_through_again_and_again(field: Archi
 
 
 def test_a_run_that_is_stopped_leaves_the_row_and_the_next_compares_again(field: Archive) -> None:
-    """At whatever moment."""
+    """The run is stopped at every possible moment."""
     field.group("truck", io_class="Transport")
     field.node("disk", group="truck")
     ids = [field.file(f"acq/{number}", b"x", "disk") for number in range(3)]
@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_leaves_the_row_and_the_next_compares_again(field:
 
 @pytest.mark.parametrize("how", ["dies", "raises"])
 def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: str) -> None:
-    """What nobody has seen must neither be relied on nor vouched for."""
+    """Copies that were not seen must not count as good."""
     field.group("truck", io_class="Transport")
     field.node("disk", group="truck")
     lost = field.file("acq/lost", b"x", "disk")
@@ -175,8 +175,8 @@ def test_a_node_that_could_not_be_compared_is_left_alone(field: Archive, how: st
     assert field.copy(lost, "disk") == "NY" and field.state(request) == "done"
 
 
-def test_one_taken_off_while_its_manifest_is_written_is_not_vouched_for(field: Archive) -> None:
-    """`records.vouch` looks at the node's row as it is then."""
+def test_a_node_deactivated_while_its_manifest_is_written_is_not_trusted(field: Archive) -> None:
+    """`records.vouch` checks the current row of the node."""
     from alpenhorn.edits import nodes as edit_node
     from alpenhorn.record.manifest import vouch
     from alpenhorn.scan import topology

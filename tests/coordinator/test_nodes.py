@@ -39,14 +39,14 @@ def never() -> bool:
 # --- which are meant -----------------------------------------------------------------------------------
 
 
-def test_all_active_nodes_of_this_host_are_meant() -> None:
+def test_all_active_nodes_of_this_host_are_selected() -> None:
     known = topology(node(1), node(2, active=False), node(3, host="there"), node(4))
     report = Report()
     assert [one.id for one in meant(known, HERE, ALL, report)] == [1, 4]
     assert (report.left_out, report.exit_status) == ({}, 0)
 
 
-def test_a_node_asked_for_by_name_that_cannot_be_had_is_a_failure_with_the_reason() -> None:
+def test_a_named_node_that_cannot_be_used_is_a_failure_with_the_reason() -> None:
     known = topology(node(1), node(2, active=False), node(3, host="there"), node(4, host=None))
     report = Report()
     asked = Asked(nodes=("node2", "node1", "node3", "node4", "node1"))
@@ -57,12 +57,12 @@ def test_a_node_asked_for_by_name_that_cannot_be_had_is_a_failure_with_the_reaso
     assert report.exit_status == 1
 
 
-def test_an_unknown_name_is_told() -> None:
+def test_an_unknown_name_is_reported() -> None:
     with pytest.raises(NotFound, match="'none'"):
         meant(topology(node(1)), HERE, Asked(nodes=("node1", "none")), Report())
 
 
-def test_leaving_out_a_node_that_nobody_asked_for_is_a_warning() -> None:
+def test_leaving_out_a_node_that_was_not_named_is_a_warning() -> None:
     report = Report()
     leave_out(node(1), "not mounted", report, ALL)
     assert report.exit_status == 0
@@ -105,7 +105,7 @@ def test_a_node_that_another_run_holds_is_left_out_and_named(tmp_path: Path) -> 
     assert not found.locks
 
 
-def test_where_another_run_holds_them_all_nothing_is_done(tmp_path: Path) -> None:
+def test_nothing_is_done_if_another_run_holds_all_nodes(tmp_path: Path) -> None:
     nodes = real(tmp_path, 1, 2)
     with (
         RunLock(tmp_path / "1" / RUN_LOCK),
@@ -125,7 +125,7 @@ def test_a_node_that_did_not_answer_is_not_locked(tmp_path: Path) -> None:
     found.release()
 
 
-def test_who_waits_gives_up_when_asked_to_stop(tmp_path: Path) -> None:
+def test_a_waiting_run_gives_up_when_asked_to_stop(tmp_path: Path) -> None:
     nodes = real(tmp_path, 1)
     with RunLock(tmp_path / "1" / RUN_LOCK), pytest.raises(Busy):
         lock(nodes, answers(nodes), Asked(wait=True), Report(), lambda: True)
@@ -141,7 +141,7 @@ def _lock_and_release(nodes: list[NodeFact], rounds: int, barrier: Barrier) -> N
 
 
 @pytest.mark.timeout(100)
-def test_two_runs_that_wait_for_the_same_nodes_named_in_another_order_both_get_them(tmp_path: Path) -> None:
+def test_two_runs_that_name_the_same_nodes_in_different_orders_both_get_them(tmp_path: Path) -> None:
     nodes = real(tmp_path, *range(1, 9))
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(2)

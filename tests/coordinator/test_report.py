@@ -31,7 +31,7 @@ def test_the_log_gets_each_of_them(caplog: pytest.LogCaptureFixture) -> None:
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
-def test_of_very_many_of_a_kind_the_log_gets_the_first_and_the_number(
+def test_the_log_gets_the_first_of_very_many_and_their_number(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     notes = Notes(logging.WARNING)
@@ -43,7 +43,7 @@ def test_of_very_many_of_a_kind_the_log_gets_the_first_and_the_number(
     assert caplog.records[-1].getMessage() == f"not pulled ({MOST_LOGGED + 5} times)"
 
 
-def test_what_waits_is_counted_anew_in_each_round() -> None:
+def test_waiting_files_are_counted_again_in_each_round() -> None:
     report = Report()
     report.waiting.add("not pulled", "acq/a")
     report.new_round()
@@ -64,7 +64,7 @@ def test_situation_20_what_failed_and_what_waits_for_the_same_reason_is_one_line
     assert waiting.lines() == ["no room; acq/b"]
 
 
-def test_one_fault_is_told_with_its_thing() -> None:
+def test_a_single_fault_is_reported_with_its_subject() -> None:
     notes = Notes(logging.WARNING)
     notes.add("corrupt on disk", "acq/a")
     assert notes.lines() == ["corrupt on disk; acq/a"]
@@ -81,7 +81,7 @@ def test_a_failure_or_a_stop_makes_the_exit_status_and_a_warning_does_not() -> N
     assert report.exit_status == 1
 
 
-def test_what_is_asked_for() -> None:
+def test_options_select_the_work() -> None:
     assert Asked().wants("pull")
     assert Asked(only=("check",)).wants("check")
     assert not Asked(only=("check",)).wants("pull")
@@ -115,7 +115,7 @@ def test_a_file_is_called_by_its_path_where_the_index_has_it(
     assert file_label(acq, name, "file 7") == label
 
 
-def test_what_lasts_is_known_by_its_code_and_what_it_is_about() -> None:
+def test_a_condition_is_identified_by_its_code_and_subject() -> None:
     report = Report()
     for node in ("v1", "v2"):
         report.failures.lasting(Code.NODE_NOT_INITIALISED(node=node, why="no room"))

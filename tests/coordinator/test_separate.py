@@ -22,7 +22,7 @@ def good(rows: Rows, context: Context) -> Context:
 
 
 def begun(context: Context, rows: Rows, *, time: bool) -> tuple[Separating, Task, LookJob]:
-    """The look at the copies of node one; `time`: whether there is time for copying."""
+    """Begin to look at the copies of node one; `time`: whether there is time for copying."""
     separating = Separating(context, [rows.fact("one")], lambda: time)
     (task,) = separating.feed()
     assert isinstance(task.job, LookJob) and len(task.job.files) == 6
@@ -34,12 +34,12 @@ def looked(separating: Separating, task: Task, *linked: LookFile) -> None:
 
 
 def finish(separating: Separating) -> None:
-    """Nothing more is to be handed out, which only asking tells."""
+    """Check that no more tasks are created."""
     assert separating.feed() == []
     separating.finish()
 
 
-def test_where_no_copy_has_another_name_that_is_recorded(good: Context, rows: Rows) -> None:
+def test_that_no_copy_has_another_name_is_recorded(good: Context, rows: Rows) -> None:
     separating, task, _ = begun(good, rows, time=False)
     looked(separating, task)
     finish(separating)
@@ -73,7 +73,9 @@ def test_nothing_is_recorded_while_copies_share_their_bytes(
 
 
 @pytest.mark.parametrize("fate", [Fate.DIED, Fate.TIMED_OUT, Fate.BROKEN])
-def test_nor_where_not_all_could_be_looked_at(good: Context, rows: Rows, fate: Fate) -> None:
+def test_nothing_is_recorded_if_some_copies_could_not_be_looked_at(
+    good: Context, rows: Rows, fate: Fate
+) -> None:
     separating, task, _ = begun(good, rows, time=True)
     separating.take(Done(task, fate, error="why"))
     finish(separating)
@@ -81,14 +83,14 @@ def test_nor_where_not_all_could_be_looked_at(good: Context, rows: Rows, fate: F
     assert good.report.failures
 
 
-def test_nor_where_only_some_were_looked_at(good: Context, rows: Rows) -> None:
+def test_nothing_is_recorded_if_only_some_copies_were_looked_at(good: Context, rows: Rows) -> None:
     separating, task, _ = begun(good, rows, time=True)
     separating.take(Done(task, Fate.DONE, LookOutcome(5)))
     finish(separating)
     assert not rows.fact("one").separate
 
 
-def test_copies_that_are_not_there_are_suspect(good: Context, rows: Rows) -> None:
+def test_missing_copies_become_suspect(good: Context, rows: Rows) -> None:
     separating, task, job = begun(good, rows, time=True)
     separating.take(Done(task, Fate.DONE, LookOutcome(6, lost=((job.files[2], "gone"),))))
     finish(separating)

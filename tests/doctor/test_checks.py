@@ -1,4 +1,4 @@
-"""The parts of `alpenhorn doctor` that can be told without a host."""
+"""The parts of `alpenhorn doctor` that need no host."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def facts(nodes: list[NodeFact], used: set[int]) -> HostFacts:
         (400_000, "4 days"),
     ],
 )
-def test_a_span_is_told_in_its_largest_unit(seconds: int, told: str) -> None:
+def test_a_span_is_shown_in_its_largest_unit(seconds: int, told: str) -> None:
     assert ago(datetime.timedelta(seconds=seconds)) == told
 
 
@@ -93,7 +93,7 @@ def test_a_path_is_on_the_file_system_of_the_longest_mount_point_above_it(path: 
     assert network_file_system(Path(path), MOUNTS) == kind
 
 
-def test_hosts_that_files_come_from_are_needed_and_others_with_an_address_may_be() -> None:
+def test_source_hosts_are_required_and_others_with_an_address_are_optional() -> None:
     found = sources(
         facts(
             [
@@ -173,7 +173,7 @@ def test_the_command_to_try_has_the_configured_options() -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_a_tool_that_hangs_is_given_up_with_what_it_started(tmp_path: Path) -> None:
+def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     hangs = stand_in(tmp_path, "rsync", "sleep 1000 & wait")
     found = list(tools(Transfer(rsync=str(hangs)), needed=True, seconds=0.3))
     assert [one.level for one in found] == [Level.FAIL, Level.PASS]

@@ -1,4 +1,4 @@
-"""What doctor tells of roots, locks and links that other users could use against a node."""
+"""Findings of doctor about roots, locks and links that other users could use against a node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fixtures.archive import Archive
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root as runs leave it."""
+    """A root in the state in which runs leave it."""
     tmp_path.chmod(0o755)
     probe_locks(tmp_path)
     with RunLock(tmp_path / RUN_LOCK):
@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("mode", "sticky"), [(0o777, False), (0o1777, True)])
-def test_a_root_that_everybody_can_write_to_is_told(root: Path, mode: int, sticky: bool) -> None:
+def test_a_world_writable_root_is_reported(root: Path, mode: int, sticky: bool) -> None:
     root.chmod(mode)
     (found,) = dangers(str(root))
     assert found.text.startswith(f"every user of this host can put files into {root}")
@@ -35,7 +35,9 @@ def test_a_root_that_everybody_can_write_to_is_told(root: Path, mode: int, stick
 
 
 @pytest.mark.parametrize("name", [LOCK_NAME, RUN_LOCK])
-def test_situation_22_a_lock_that_another_user_can_hold_is_told_and_set_right(root: Path, name: str) -> None:
+def test_situation_22_a_lock_that_another_user_can_hold_is_reported_and_corrected(
+    root: Path, name: str
+) -> None:
     for root_mode, mode, right in ((0o755, 0o644, "600"), (0o775, 0o664, "660")):
         root.chmod(root_mode)
         (root / name).chmod(mode)
@@ -49,7 +51,7 @@ def test_situation_22_a_lock_that_another_user_can_hold_is_told_and_set_right(ro
 
 
 @pytest.mark.parametrize("name", [LOCK_NAME, RUN_LOCK, PRIVATE])
-def test_situation_23_a_link_and_a_strangers_file_are_told(root: Path, name: str) -> None:
+def test_situation_23_a_link_and_another_users_file_are_reported(root: Path, name: str) -> None:
     before = os.stat(root / name)
     os.chown(root / name, 54321, 54321)
     (found,) = dangers(str(root))
@@ -63,7 +65,7 @@ def test_situation_23_a_link_and_a_strangers_file_are_told(root: Path, name: str
     )
 
 
-def test_doctor_tells_each_with_its_remedy(sqlite_archive: Archive) -> None:
+def test_doctor_reports_each_with_its_remedy(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     for name in ("open", "linked"):
         archive.node(name)

@@ -1,4 +1,4 @@
-"""Nodes that are searched for new files in each run."""
+"""Automatic imports: nodes that each run searches for new files."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def field(archive):
 
 
 def put(archive, path, content=None, node="field"):
-    """A file that has settled; its content is its path unless given."""
+    """Write a file that has settled; its content is its path by default."""
     content = path.encode(errors="surrogateescape") if content is None else content
     return settle(archive.put(node, path, content))
 
@@ -34,7 +34,7 @@ def settle(path):
 
 
 def registered(archive):
-    """Path to MD5 of every file in the index."""
+    """Return the MD5 sum of every file in the index, by path."""
     rows = archive.all(
         "SELECT a.name, f.name, f.md5sum FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id"
     )
@@ -80,14 +80,14 @@ def test_new_files_are_registered_and_copied_on_in_one_run(field):
     assert last_run(field) == (2, 0)
 
 
-def test_a_node_that_is_not_to_be_searched_is_not(archive):
+def test_a_node_without_auto_import_is_not_searched(archive):
     archive.node("plain")
     put(archive, "acq/f", node="plain")
     archive.synced()
     assert registered(archive) == {}
 
 
-def test_a_file_that_has_not_settled_waits_without_a_word(field):
+def test_a_file_that_has_not_settled_waits_silently(field):
     fresh = field.put("field", "acq/fresh", b"bytes")
     put(field, "acq/old")
     field.synced()
@@ -104,7 +104,7 @@ def test_how_long_a_file_must_settle_is_configured(field):
     assert list(registered(field)) == ["acq/fresh"]
 
 
-def test_a_locked_file_waits_for_its_lock_without_a_word(field):
+def test_a_locked_file_waits_for_its_lock_silently(field):
     put(field, "acq/dir/f")
     put(field, "acq/dir/g")
     lock = put(field, "acq/dir/.f.lock", b"")
@@ -115,7 +115,7 @@ def test_a_locked_file_waits_for_its_lock_without_a_word(field):
     assert sorted(registered(field)) == ["acq/dir/f", "acq/dir/g"]
 
 
-def test_what_is_never_imported_is_not(field, tmp_path):
+def test_excluded_names_are_never_imported(field, tmp_path):
     put(field, "acq/good")
     for path in (".hidden/f", "acq/.f", "acq/.dir/f", ".alpenhorn/f"):
         put(field, path)
@@ -135,7 +135,7 @@ def test_what_is_never_imported_is_not(field, tmp_path):
     assert list(registered(field)) == ["acq/good"]
 
 
-def test_files_that_can_have_no_name_make_one_note_and_no_failure(field):
+def test_files_without_a_valid_name_cause_one_note_and_no_failure(field):
     for number in range(3):
         put(field, f"stray{number}")
     put(field, "acq/f")
@@ -171,7 +171,7 @@ def test_a_registered_file_is_compared_and_its_row_never_overwritten(field):
     assert last_run(field) == (0, 0)
 
 
-def test_a_copy_that_had_gone_is_found_again_and_one_of_another_length_is_corrupt(field):
+def test_a_copy_that_is_back_is_found_and_one_of_another_length_is_corrupt(field):
     ids = {}
     for name, state in (("missing", "NY"), ("removed", "NN"), ("grown", "YY"), ("good", "YY"), ("bad", "XY")):
         ids[name] = field.file(f"acq/{name}")
@@ -249,7 +249,7 @@ def test_names_of_every_kind(field):
     assert field.violations() == []
 
 
-def test_the_plan_tells_of_the_search_and_touches_nothing(field):
+def test_the_plan_shows_the_search_and_changes_nothing(field):
     put(field, "acq/f")
     before, tree = field.dump(), field.everything("field")
     planned = field.run("plan", "--json").json["lines"]
@@ -260,7 +260,7 @@ def test_the_plan_tells_of_the_search_and_touches_nothing(field):
     assert (field.dump(), field.everything("field")) == (before, tree)
 
 
-def test_only_searches_where_imports_were_asked_for(field):
+def test_searches_run_with_only_import_and_not_with_only_check(field):
     put(field, "acq/f")
     field.synced("--only", "check")
     assert registered(field) == {}
@@ -345,7 +345,7 @@ WRITTEN = 400
 
 
 def import_while_written(archive, settle_s):
-    """Run again and again while files grow, until all are registered; tells whether some were before the end."""
+    """Run repeatedly while files grow, until all are registered; return whether some were registered before the end."""
     archive.configure(sync={"import_settle": settle_s})
     early = 0
     with subprocess.Popen([sys.executable, "-c", WRITER, archive.root("field"), str(WRITTEN)]) as writer:

@@ -1,4 +1,4 @@
-"""Bandwidth limits of hosts and nodes, from the configuration and the index to what a run moves in a second."""
+"""Bandwidth limits of hosts and nodes, measured on real runs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ TOLERANCE = 1.15
 
 @pytest.fixture
 def hosts(sqlite_archive, sshd):
-    """Host `there` with nodes `far0` to `far4`; host `here`, which works, with `near0` to `near4` and `safe`."""
+    """Host `there` with nodes `far0` to `far4`; host `here`, which runs, with `near0` to `near4` and `safe`."""
     archive = sqlite_archive
     archive.ssh = sshd.ssh
     archive.host("there", address=sshd.address, username=sshd.username)
@@ -41,13 +41,13 @@ def set_config(archive, node, **settings):
 
 
 def bring(archive, sources, size_b, group="safe"):
-    """Ask for one file from each of the sources."""
+    """Request one file from each of the sources."""
     for source in sources:
         archive.request(archive.file(f"acq-{source}-{group}/f", os.urandom(size_b), source), source, group)
 
 
 def rate_of(archive, size_b):
-    """Do it, and return how many bytes came in a second."""
+    """Run, and return the transferred bytes per second."""
     began = time.monotonic()
     archive.synced()
     seconds = time.monotonic() - began
@@ -77,20 +77,20 @@ def test_a_file_alone_has_the_whole_limit_whatever_the_number_of_workers(hosts):
     assert rate_of(hosts, 8 * MB) > 1 * MB
 
 
-def test_the_hosts_limit_is_for_what_comes_from_other_hosts_and_not_for_its_own_copies(hosts):
+def test_the_limit_of_a_host_applies_to_other_hosts_and_not_to_local_copies(hosts):
     configure(hosts, 100_000)
     bring(hosts, ["near0", "near1"], 5 * MB)
     assert rate_of(hosts, 10 * MB) > 1 * MB
 
 
 @pytest.mark.parametrize("source", ["near0", "far0"])
-def test_a_nodes_limit_is_for_what_is_read_from_it_too_from_wherever(hosts, source):
+def test_the_limit_of_a_node_also_applies_to_reads_by_any_host(hosts, source):
     set_config(hosts, source, bwlimit="2 MB")
     bring(hosts, [source], 5 * MB)
     assert rate_of(hosts, 5 * MB) < 2 * MB * TOLERANCE
 
 
-def test_of_several_limits_the_least_holds(hosts):
+def test_the_lowest_of_several_limits_applies(hosts):
     configure(hosts, "50 MB")
     set_config(hosts, "far0", bwlimit="40 MB")
     set_config(hosts, "safe", bwlimit="2 MB")
@@ -121,8 +121,8 @@ def test_many_small_files_keep_below_the_limit_and_all_come(hosts):
     assert len(hosts.tree("safe")) == 400
 
 
-def test_under_a_small_limit_small_files_are_no_job_of_hours(hosts):
-    """What is on its way is done or given back within seconds of an edit, and what has come is recorded."""
+def test_small_files_under_a_low_limit_are_split_into_short_jobs(hosts):
+    """Pulls end or are given back within seconds of an edit, and finished ones are recorded."""
     set_config(hosts, "safe", bwlimit=100_000)
     ids = hosts.files(2000, "near0", 50_000)  # a thousand seconds
     hosts.requests(ids, "near0", "safe")
@@ -139,14 +139,14 @@ def test_under_a_small_limit_small_files_are_no_job_of_hours(hosts):
 
 
 @pytest.mark.parametrize("source", ["near0", "far0"])
-def test_a_pull_that_is_slow_since_it_is_limited_is_not_late(hosts, source):
+def test_a_pull_slowed_by_its_limit_does_not_time_out(hosts, source):
     set_config(hosts, "safe", bwlimit="1 MB")
     configure(hosts, None, pull_timeout_base=1, pull_bytes_per_second=20 * MB)
     bring(hosts, [source], 4 * MB)
     assert rate_of(hosts, 4 * MB) < MB * TOLERANCE
 
 
-def test_a_limited_pull_that_hangs_is_late_all_the_same(hosts):
+def test_a_limited_pull_that_hangs_times_out(hosts):
     set_config(hosts, "safe", bwlimit="1 MB", method="rsync")
     hanging = stand_in(hosts.base / "bin", "hanging", "sleep 1000")
     configure(hosts, None, pull_timeout_base=1, rsync=str(hanging))
@@ -186,7 +186,7 @@ def test_a_signal_during_a_limited_pull_ends_the_run_within_seconds(hosts, metho
     assert hosts.pending() == 0 and hosts.violations() == []
 
 
-def test_a_node_that_is_deactivated_gets_nothing_of_what_waits_for_its_share(hosts):
+def test_a_deactivated_node_gets_no_file_that_waits_for_bandwidth(hosts):
     hosts.node("slow", archive=1)
     set_config(hosts, "slow", bwlimit=50_000)
     bring(hosts, [f"near{number}" for number in range(5)], 300_000, "slow")
@@ -202,7 +202,7 @@ def test_a_node_that_is_deactivated_gets_nothing_of_what_waits_for_its_share(hos
 
 
 def at(when):
-    """What gives a run, and all that it starts, a time zone in which it is that time of day."""
+    """Return an environment with a time zone in which it is this time of day."""
     hours, minutes, seconds = map(int, when.split(":"))
     ahead = hours * 3600 + minutes * 60 + seconds - time.time() % 86_400
     # POSIX counts the hours to the west.
@@ -215,7 +215,7 @@ TABLE = '{"08:00" = "100 kB", "18:00" = "off"}'
 
 @pytest.mark.parametrize("method", ["ssh", "copy", "rsync"])
 def test_the_limit_ends_with_its_time_of_day_in_the_middle_of_a_file(hosts, method):
-    """25 s at the limit; it begins 4 s before the limit's end."""
+    """The file takes 25 s at the limit, and the pull begins 4 s before the limit ends."""
     configure(hosts, TABLE)
     set_config(
         hosts,
@@ -246,8 +246,8 @@ def test_a_limit_begins_with_its_time_of_day(hosts):
     assert time.monotonic() - began > 3 / TOLERANCE
 
 
-def test_what_is_under_way_when_a_limit_begins_is_gone_on_with_under_it(hosts):
-    """Without a limit the stand-in would never come to an end; under it 300 kB take three seconds."""
+def test_a_pull_in_progress_when_a_limit_begins_continues_under_it(hosts):
+    """Without a limit the substitute would never end; with it, 300 kB take three seconds."""
     slow = stand_in(
         hosts.base / "bin", "slow", 'case "$*" in *bwlimit*) ;; *) sleep 100 ;; esac; exec rsync "$@"'
     )
@@ -262,7 +262,7 @@ def test_what_is_under_way_when_a_limit_begins_is_gone_on_with_under_it(hosts):
 # --- faults ---------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_limit_in_the_configuration_is_told_with_all_other_faults(hosts):
+def test_a_wrong_limit_in_the_configuration_is_reported_with_all_other_faults(hosts):
     configure(hosts, "5 Mbit", jobs=0)
     result = hosts.sync()
     assert result.status == 3
@@ -284,7 +284,7 @@ def test_a_wrong_limit_of_a_node_leaves_out_the_node_and_nothing_else(hosts):
 
 
 def test_from_a_node_with_a_wrong_limit_nothing_is_pulled(hosts):
-    """A limit that cannot be read is not no limit."""
+    """An invalid limit does not mean no limit."""
     set_config(hosts, "far0", bwlimit="fast")
     bring(hosts, ["far0", "far1"], 1000)
     result = hosts.sync()
@@ -292,7 +292,7 @@ def test_from_a_node_with_a_wrong_limit_nothing_is_pulled(hosts):
     assert len(hosts.tree("safe")) == 1 and hosts.pending() == 1 and hosts.claims() == 0
 
 
-def test_a_plan_is_made_under_limits_as_without(hosts):
+def test_limits_do_not_change_a_plan(hosts):
     configure(hosts, 1024)
     set_config(hosts, "safe", bwlimit=1024)
     bring(hosts, ["far0", "near0"], 10 * MB)

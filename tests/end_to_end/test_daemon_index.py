@@ -1,4 +1,4 @@
-"""An index that the alpenhorn daemon made: worked on, and left as its own."""
+"""An index of the alpenhorn daemon: runs work on it, and the daemon can still use it."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ def md5(content):
 
 
 def structure(index):
-    """The daemon's tables in the engine's own words, and apart from them what of ours is on them."""
+    """Return the definitions of the daemon's tables, and separately our additions to them."""
     tables, ours = {}, set()
     if index.dialect.in_a_file:
         for name, table, sql in index.execute("SELECT name, tbl_name, sql FROM sqlite_master").fetchall():
@@ -39,7 +39,7 @@ def structure(index):
 
 
 def fill(index, base):
-    """Rows as the daemon leaves them, after years of work on hosts here and there."""
+    """Insert rows as the daemon leaves them after years of work on two hosts."""
     insert = index.execute
     insert(
         "INSERT INTO storagehost (name, username, address, notes) VALUES ('here', 'obs', 'here.example.org', 'x')"
@@ -109,7 +109,7 @@ def fill(index, base):
 
 @pytest.fixture
 def moved(index_url, tmp_path):
-    """The daemon's index with its files on this host's nodes, as `db init` leaves it."""
+    """The daemon's index after `db init`, with its files on nodes of this host."""
     index = Index.open(index_url, create=True)
     make_daemon_index(index)
     fill(index, tmp_path)
@@ -200,8 +200,8 @@ def test_real_work_leaves_the_daemons_tables_and_rows_as_they_were(moved):
     assert after["archivefileimportrequest"][1] == before["archivefileimportrequest"][1]
 
 
-def test_the_daemon_goes_on_with_it(moved):
-    """Its statements, with its own columns only; a run takes up what they ask for."""
+def test_the_daemon_can_still_use_it(moved):
+    """Execute the daemon's statements, with its own columns only; a run carries out what they request."""
     moved.synced()
     content = b"by the daemon"
     moved.put("field", "its/file.h5", content)
@@ -255,12 +255,12 @@ def test_the_daemon_goes_on_with_it(moved):
 
 
 def forget_identities(archive):
-    """As the message says that can be done."""
+    """Remove the identities, as the message advises."""
     for node in ("field", "vault"):
         (archive.root(node) / ".alpenhorn/identity").unlink()
 
 
-def test_our_tables_can_go_and_come_back(moved):
+def test_our_tables_can_be_dropped_and_created_again(moved):
     moved.synced()
     done(moved, "file", "pin", "old/1.h5")
     for name in SYNC:
@@ -295,7 +295,7 @@ def test_our_tables_can_go_and_come_back(moved):
 
 
 def pytest_generate_tests(metafunc):
-    """Each test on both engines, those of `folding` on the one that folds."""
+    """Run each test on both engines, and those that use `folding` on the server only."""
     if "index_url" in metafunc.fixturenames:
         engines = ["mariadb"] if "folding" in metafunc.fixturenames else ["sqlite", "mariadb"]
         metafunc.parametrize("index_url", engines, indirect=True)
@@ -308,11 +308,11 @@ def index_url(request):
 
 @pytest.fixture
 def folding(moved):
-    """On a server, whose usual collation takes some names that differ for one."""
+    """A server whose default collation treats some different names as equal."""
     return moved
 
 
-def test_db_check_tells_of_names_that_are_one_to_the_server(folding):
+def test_db_check_reports_names_that_the_server_treats_as_equal(folding):
     checked = db(folding.url, "check")
     assert checked.returncode == 0
     assert "names that differ only in case, accents or trailing blanks are one name" in checked.stdout
@@ -327,8 +327,8 @@ COLLIDING = {
 }
 
 
-def test_names_that_collide_harm_no_file(folding):
-    """Whatever becomes of the rows: no byte on a disk is changed, and no copy is called what it is not."""
+def test_colliding_names_harm_no_file(folding):
+    """Whatever happens to the rows, no byte on a disk changes, and no copy is recorded wrongly."""
     for path, content in COLLIDING.items():
         folding.put("field", path, content)
     before = folding.tree("field")

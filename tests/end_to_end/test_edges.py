@@ -1,4 +1,4 @@
-"""Replication by rule, as whole runs carry it out."""
+"""Rules, as carried out by whole runs."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def states(archive, node):
     )
 
 
-def test_a_chain_of_edges_is_gone_through_in_one_run(chain):
+def test_a_chain_of_rules_is_carried_out_in_one_run(chain):
     edge(chain, "group", "autosync", "near", "field")
     edge(chain, "group", "autosync", "far", "near")
     edge(chain, "node", "autoclean", "field", "far")
@@ -71,7 +71,7 @@ def test_a_chain_of_edges_is_gone_through_in_one_run(chain):
     ]
 
 
-def test_copies_older_than_the_edge_wait_for_rules_check(chain):
+def test_copies_older_than_the_rule_wait_for_rules_check(chain):
     ids = chain.files(30, "field", 100)
     chain.set_copy(ids[0], "field", "YN")
     assert "29 copies" in edge(chain, "group", "autosync", "near", "field")
@@ -102,7 +102,7 @@ def test_a_suspect_copy_that_is_found_good_is_requested(chain):
     assert (chain.copy(file_id, "near"), chain.copy(rotten, "near")) == ("YY", None)
 
 
-def test_a_file_that_stood_at_its_place_already_releases_the_other_copy_when_it_was_checked(chain):
+def test_a_file_found_in_place_releases_the_other_copy_once_checked(chain):
     edge(chain, "node", "autoclean", "field", "near")
     file_id = chain.file("acq/f", b"bytes", "field")
     chain.put("near", "acq/f", b"bytes")
@@ -113,7 +113,7 @@ def test_a_file_that_stood_at_its_place_already_releases_the_other_copy_when_it_
     assert chain.events("released") == [(file_id, "field")]
 
 
-def test_the_request_of_an_edge_into_a_group_without_nodes_waits(chain):
+def test_a_request_by_rule_into_a_group_without_nodes_waits(chain):
     chain.group("later")
     edge(chain, "group", "autosync", "later", "field")
     imported(chain, {"acq/f": b"bytes"})

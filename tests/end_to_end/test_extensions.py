@@ -20,7 +20,7 @@ SEEN = 2.1  # seconds after which a second change of a directory has another tim
 
 
 def put(archive: Archive, path: str, content: bytes = b"target: m31\n", node: str = "field") -> Path:
-    """A file that has not changed for long."""
+    """Write a file that has not changed for a long time."""
     at = archive.put(node, path, content)
     os.utime(at, (time.time() - HOUR,) * 2)
     return at
@@ -36,7 +36,7 @@ def observations(archive: Archive) -> list[tuple[Any, ...]]:
 
 
 def prepare(archive: Archive, example: Path) -> dict[str, str]:
-    """A node field, and the example's tables; returns the environment in which it is found."""
+    """Create node field and the tables of the example; return the environment in which the example is found."""
     environ = {"PYTHONPATH": str(example)}
     assert archive.run("db", "init", environ=environ).status == 0
     archive.node("field", auto_import=1)
@@ -44,14 +44,14 @@ def prepare(archive: Archive, example: Path) -> dict[str, str]:
 
 
 def remember(archive: Archive, environ: dict[str, str]) -> None:
-    """Have the node's tree listed once more when its last change is so long ago that a later one would be seen."""
+    """Run once the last change of the node's tree is old enough for later changes to be noticed."""
     changed = max(os.stat(path).st_ctime for path, _, _ in os.walk(archive.root("field")))
     wait_for(lambda: time.time() > changed + SEEN, "the clock")
     archive.sync(environ=environ)
 
 
 def modules(archive: Archive, environ: dict[str, str]) -> Sequence[str]:
-    """What the parent of a run imports."""
+    """Return the modules that the parent process of a run imports."""
     result = archive.sync(environ={**environ, "PYTHONPROFILEIMPORTTIME": "1"})
     assert result.status == 0, result
     return [line.rpartition("|")[2].strip() for line in result.err.splitlines()]
@@ -134,7 +134,7 @@ def test_a_detector_names_files_by_what_is_in_them_and_its_table_is_filled(
     assert len(observations(archive)) == 4
 
 
-def test_what_a_detector_cannot_tell_is_told_and_tried_again(archive: Archive, example: Path) -> None:
+def test_a_failure_of_a_detector_is_reported_and_retried(archive: Archive, example: Path) -> None:
     environ = prepare(archive, example)
     put(archive, "20260722/m31/good.obs")
     bad = put(archive, "20260722/m31/bad.obs", b"garbage")
@@ -164,7 +164,7 @@ def test_a_request_stays_pending_while_a_detector_fails(archive: Archive, exampl
     assert archive.one(pending) == 0 and len(registered(archive)) == 1
 
 
-def test_a_file_that_is_not_finished_is_no_matter_for_a_detector(archive: Archive, example: Path) -> None:
+def test_a_detector_does_not_get_an_unfinished_file(archive: Archive, example: Path) -> None:
     environ = prepare(archive, example)
     archive.put("field", "20260722/m31/changing.obs", b"")
     put(archive, "20260722/m31/locked.obs", b"")
@@ -202,7 +202,7 @@ def test_patterns_come_first_and_the_first_directory_means_nothing_beside_detect
     assert ("other", "file") in registered(archive)
 
 
-def test_what_the_index_knows_keeps_its_names_and_nobody_is_asked(archive: Archive, tmp_path: Path) -> None:
+def test_a_registered_file_keeps_its_name_and_no_detector_is_called(archive: Archive, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     environ = detector(
         tmp_path,
@@ -296,9 +296,7 @@ EXPECTED = {
 }
 
 
-def test_whatever_a_detector_does_with_a_file_does_no_harm_to_others(
-    sqlite_archive: Archive, tmp_path: Path
-) -> None:
+def test_a_misbehaving_detector_does_not_affect_other_files(sqlite_archive: Archive, tmp_path: Path) -> None:
     archive = sqlite_archive
     environ = detector(tmp_path, WAYS)
     archive.node("field")
@@ -327,7 +325,7 @@ def test_whatever_a_detector_does_with_a_file_does_no_harm_to_others(
 
 
 @pytest.mark.timeout(180)
-def test_a_detector_that_hangs_is_ended_and_costs_no_other_file_its_name(
+def test_a_hanging_detector_is_killed_and_other_files_get_their_names(
     sqlite_archive: Archive, tmp_path: Path
 ) -> None:
     archive = sqlite_archive
@@ -351,7 +349,7 @@ def detect(path, node):
     assert registered(archive) == {("acq", "a"), ("acq", "z")}
 
 
-def test_detectors_that_kill_every_worker_are_given_up(sqlite_archive: Archive, tmp_path: Path) -> None:
+def test_detectors_that_kill_every_worker_are_disabled(sqlite_archive: Archive, tmp_path: Path) -> None:
     archive = sqlite_archive
     deaths = tmp_path / "deaths"
     environ = detector(
@@ -375,7 +373,7 @@ def detect(path, node):
     assert not registered(archive)
 
 
-def test_detectors_are_asked_by_name_and_one_that_cannot_be_loaded_is_passed_over(
+def test_detectors_are_called_in_order_of_names_and_broken_ones_are_skipped(
     sqlite_archive: Archive, tmp_path: Path
 ) -> None:
     archive = sqlite_archive
@@ -399,9 +397,7 @@ def test_detectors_are_asked_by_name_and_one_that_cannot_be_loaded_is_passed_ove
         assert registered(archive) == {("acq", "sub/x"), ("acq/sub", "y")}
 
 
-def test_two_packages_with_a_detector_of_one_name_are_both_passed_over(
-    sqlite_archive: Archive, tmp_path: Path
-) -> None:
+def test_two_detectors_with_the_same_name_are_both_skipped(sqlite_archive: Archive, tmp_path: Path) -> None:
     archive = sqlite_archive
     source = 'def detect(path, node):\n    return path.split("/")[0]\n'
     at = install(tmp_path, *(Package(name, source, {DETECT: {"same": "detect"}}) for name in ("one", "two")))
@@ -467,7 +463,7 @@ def imported(archive: Archive, environ: dict[str, str], *names: str) -> Result:
     return archive.sync(environ=environ)
 
 
-def test_a_callback_is_told_what_was_imported_once_it_is_recorded(archive: Archive, tmp_path: Path) -> None:
+def test_a_callback_runs_once_the_import_is_recorded(archive: Archive, tmp_path: Path) -> None:
     log = tmp_path / "log"
     environ = detector(tmp_path, CALLBACK.format(log=str(log)))
     archive.node("field")
@@ -492,7 +488,9 @@ def test_a_callback_is_told_what_was_imported_once_it_is_recorded(archive: Archi
 
 
 @pytest.mark.parametrize("name", ["raises", "exits", "begins", "wrong", "loses"])
-def test_what_a_callback_does_undoes_and_stops_nothing(archive: Archive, tmp_path: Path, name: str) -> None:
+def test_a_failing_callback_undoes_and_stops_nothing_else(
+    archive: Archive, tmp_path: Path, name: str
+) -> None:
     log = tmp_path / "log"
     environ = detector(tmp_path, CALLBACK.format(log=str(log)))
     archive.node("field")
@@ -542,7 +540,7 @@ def test_callbacks_of_a_package_whose_tables_are_not_right_are_not_called(
 # --- tables --------------------------------------------------------------------------------------------
 
 
-def test_init_adds_the_tables_of_packages_and_check_tells_of_them(archive: Archive, example: Path) -> None:
+def test_init_creates_the_tables_of_packages_and_check_reports_them(archive: Archive, example: Path) -> None:
     environ = {"PYTHONPATH": str(example)}
 
     def said(*arguments: str, status: int = 0) -> str:
@@ -585,9 +583,7 @@ def test_init_adds_the_tables_of_packages_and_check_tells_of_them(archive: Archi
 # --- start-up ------------------------------------------------------------------------------------------
 
 
-def test_packages_are_looked_for_only_when_a_new_file_is_to_be_named(
-    sqlite_archive: Archive, example: Path
-) -> None:
+def test_packages_are_loaded_only_to_name_a_new_file(sqlite_archive: Archive, example: Path) -> None:
     archive = sqlite_archive
     environ = prepare(archive, example)
     archive.file("acq/f", b"bytes", "field")

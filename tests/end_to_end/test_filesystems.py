@@ -1,4 +1,4 @@
-"""The whole life of files on each file system that can be mounted here."""
+"""Import, pull, check and delete files on each file system that can be mounted here."""
 
 import os
 from contextlib import ExitStack

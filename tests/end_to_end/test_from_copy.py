@@ -1,4 +1,4 @@
-"""Files without an MD5 sum, such as the daemon leaves: what tells of them, and `file modify --from-copy`."""
+"""Files without an MD5 sum, as the daemon leaves some: which commands report them, and `file modify --from-copy`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def facts(archive: Archive) -> Any:
 
 
 def refused(archive: Archive, *arguments: str) -> str:
-    """The message of a `file modify` that is refused and changes nothing."""
+    """Return the message of a `file modify` that must be refused and change nothing."""
     before = archive.dump()
     result = archive.run("file", "modify", "acq/a", *arguments)
     assert result.status == 1 and "nothing was changed" in result.err, result
@@ -88,13 +88,13 @@ def test_known_values_are_replaced_only_by_force(bare: Archive) -> None:
         ("one", "DELETE FROM archivefilecopy", "one has no copy of acq/a"),
     ],
 )
-def test_a_copy_that_cannot_be_believed_is_refused(bare: Archive, node: str, change: str, told: str) -> None:
+def test_a_copy_that_is_not_trustworthy_is_refused(bare: Archive, node: str, change: str, told: str) -> None:
     if change:
         bare.do(change)
     assert told in refused(bare, "--from-copy", node)
 
 
-def test_the_right_storage_must_be_there_and_the_file_on_it(bare: Archive) -> None:
+def test_the_node_must_be_mounted_and_contain_the_file(bare: Archive) -> None:
     path = bare.root("one") / "acq/a"
     path.unlink()
     assert "cannot read 'acq/a' on one: No such file" in refused(bare, "--from-copy", "one")

@@ -1,4 +1,4 @@
-"""Situation 11: something that is not a regular file lies at a copy's path."""
+"""Situation 11: an object that is not a regular file is at the path of a copy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plant(kind: str, path: Path, outside: Path) -> None:
 
 
 def planted(archive: Archive, once_good: bool) -> dict[str, int]:
-    """A file of each kind with a good copy on `field`, and something else at its path on `safe`."""
+    """Register a file for each kind, with a good copy on `field` and an object of that kind at its path on `safe`."""
     archive.node("field")
     safe = archive.node("safe", archive=1)
     outside = archive.base / "outside"
@@ -52,7 +52,7 @@ def planted(archive: Archive, once_good: bool) -> dict[str, int]:
     return ids
 
 
-def test_situation_11_what_is_not_a_file_is_corrupt_and_repaired(sqlite_archive: Archive) -> None:
+def test_situation_11_an_object_that_is_not_a_file_is_corrupt_and_repaired(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     ids = planted(archive, once_good=True)
     archive.do(
@@ -80,7 +80,7 @@ def test_situation_11_what_is_not_a_file_is_corrupt_and_repaired(sqlite_archive:
     assert archive.copy(ids["full"], "safe") == "YY"
 
 
-def test_situation_11_what_was_merely_found_is_left(sqlite_archive: Archive) -> None:
+def test_situation_11_an_object_that_was_never_a_good_copy_is_left(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     ids = planted(archive, once_good=False)
     archive.requests(ids.values(), "field", "safe")

@@ -1,4 +1,4 @@
-"""The setting `jobs` of a node: how many workers are on it at once, whatever they do there."""
+"""The setting `jobs` of a node limits the number of workers on it, for every kind of work."""
 
 import datetime
 import json
@@ -17,7 +17,7 @@ FILES = 400  # enough for a job for each worker
 
 
 class Crowd:
-    """The most tasks of each kind that were seen at once on a node."""
+    """Records the largest number of simultaneous tasks of each kind on a node."""
 
     interval = 0.05
 
@@ -43,7 +43,7 @@ def kind(request):
 
 
 def fill(archive, kind, settings):
-    """Work of that kind, enough of it for many workers, on the node `disk`."""
+    """Prepare enough work of this kind for many workers on the node `disk`."""
     archive.node("disk", auto_import=1 if kind == "import" else 0, io_config=json.dumps(settings))
     ids = archive.files(FILES, "disk", 1000, acq="there")
     if kind == "check":
@@ -68,7 +68,7 @@ def fill(archive, kind, settings):
 
 
 def crowd(archive, kind, **settings):
-    """Do the work, and return how many workers were at it at once."""
+    """Run, and return the largest number of simultaneous workers."""
     path = archive.configure(sync={"jobs": WORKERS, "import_settle": 0})
     config = load(path, {"HOME": str(archive.base)})
     fill(archive, kind, settings)
@@ -82,10 +82,10 @@ def crowd(archive, kind, **settings):
     return found.most[kind]
 
 
-def test_without_it_all_workers_may_be_on_a_node(sqlite_archive, kind):
+def test_without_the_setting_all_workers_may_work_on_a_node(sqlite_archive, kind):
     assert crowd(sqlite_archive, kind) > 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_with_it_there_are_never_more_and_all_is_done(sqlite_archive, kind, jobs):
+def test_with_the_setting_no_more_workers_work_on_a_node_and_all_is_done(sqlite_archive, kind, jobs):
     assert crowd(sqlite_archive, kind, jobs=jobs) == jobs

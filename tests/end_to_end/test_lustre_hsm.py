@@ -1,4 +1,4 @@
-"""Runs over a node with tape behind it; `lfs` is a program that keeps the state of its files in a directory."""
+"""Runs on a node with tape; `lfs` is a substitute that keeps the state of its files in a directory."""
 
 import datetime
 import json
@@ -23,7 +23,7 @@ def sqlite_tape(sqlite_archive):
     return Tape(sqlite_archive)
 
 
-def test_a_file_on_tape_is_asked_back_and_the_run_ends_and_a_later_one_brings_it(tape):
+def test_a_file_on_tape_is_restored_and_pulled_by_a_later_run(tape):
     archive = tape.archive
     file_id = tape.file("acq/f", b"content")
     request = archive.request(file_id, "tape", "disk")
@@ -39,7 +39,7 @@ def test_a_file_on_tape_is_asked_back_and_the_run_ends_and_a_later_one_brings_it
     assert archive.attempt(request) is None and archive.violations() == []
 
 
-def test_the_node_gets_no_manifest_which_might_be_left_to_the_tape(sqlite_tape):
+def test_the_node_gets_no_manifest_which_could_be_moved_to_tape(sqlite_tape):
     archive = sqlite_tape.archive
     archive.request(sqlite_tape.file("acq/f", b"content"), "tape", "disk")
     archive.synced()
@@ -49,7 +49,7 @@ def test_the_node_gets_no_manifest_which_might_be_left_to_the_tape(sqlite_tape):
     assert not (archive.root("tape") / MANIFEST).exists()
 
 
-def test_files_are_asked_back_in_one_batch_in_the_order_of_their_requests(tape):
+def test_files_are_restored_in_one_batch_in_the_order_of_their_requests(tape):
     a, b, c, d = tape.files(4)
     for file_id in (c, a, d, b):
         tape.archive.request(file_id, "tape", "disk")
@@ -57,7 +57,7 @@ def test_files_are_asked_back_in_one_batch_in_the_order_of_their_requests(tape):
     assert tape.asked_back() == [["002", "000", "003", "001"]]
 
 
-def test_no_more_than_restore_limit_are_on_their_way_at_once(tape):
+def test_no_more_than_restore_limit_restores_are_in_progress(tape):
     tape.set(restore_limit=2)
     tape.archive.requests(tape.files(5), "tape", "disk")
     for run in range(3):
@@ -75,7 +75,7 @@ def test_no_more_than_restore_limit_are_on_their_way_at_once(tape):
 
 
 def test_no_run_reads_a_file_that_is_on_tape_whatever_the_index_says(tape):
-    """It would wait for the tape; here it would find a wrong sum."""
+    """On Lustre, reading would wait for the tape; here it would give a wrong sum."""
     archive = tape.archive
     file_id = tape.file("acq/f", b"content")
     tape.mark_ready(file_id, 1)
@@ -93,7 +93,7 @@ def test_no_run_reads_a_file_that_is_on_tape_whatever_the_index_says(tape):
     assert archive.state(request) == "done" and archive.copy(doubtful, "tape") == "YY"
 
 
-def test_a_suspect_copy_on_tape_comes_back_is_checked_and_left_to_the_tape_again(tape):
+def test_a_suspect_copy_on_tape_is_restored_checked_and_released_to_tape(tape):
     archive = tape.archive
     good, bad = tape.file("acq/good", b"good", "MY"), tape.file("acq/bad", b"bad", "MY")
     archive.do("UPDATE archivefile SET md5sum = ? WHERE name = 'bad'", "0" * 32)
@@ -109,7 +109,7 @@ def test_a_suspect_copy_on_tape_comes_back_is_checked_and_left_to_the_tape_again
     assert len(tape.lfs.asked("hsm_restore")) == 1
 
 
-def test_a_copy_that_came_back_to_be_checked_stays_when_it_is_wanted_meanwhile(tape):
+def test_a_copy_restored_for_a_check_stays_if_it_is_requested_meanwhile(tape):
     archive = tape.archive
     file_id = tape.file("acq/f", b"content", "MY")
     archive.synced()
@@ -122,7 +122,7 @@ def test_a_copy_that_came_back_to_be_checked_stays_when_it_is_wanted_meanwhile(t
     assert tape.ready(file_id) and tape.lfs.state(tape.path("acq/f")) == "archived"
 
 
-def test_good_copies_on_tape_are_verified_a_few_at_a_time_and_only_so_many(tape):
+def test_good_copies_on_tape_are_verified_a_few_at_a_time_up_to_the_limit(tape):
     archive = tape.archive
     files = tape.files(6)
     tape.set(restore_limit=2, release_check_count=0)
@@ -138,7 +138,7 @@ def test_good_copies_on_tape_are_verified_a_few_at_a_time_and_only_so_many(tape)
     assert not any(tape.ready(file_id) for file_id in files)
 
 
-def test_what_requests_want_comes_before_what_is_only_checked(tape):
+def test_requested_files_are_restored_before_those_to_be_checked(tape):
     tape.set(restore_limit=1)
     tape.file("acq/doubtful", None, "MY")
     wanted = tape.file("acq/wanted")
@@ -165,7 +165,7 @@ def test_copies_used_longest_ago_leave_the_disk_until_the_headroom_is_free(tape)
     assert archive.state(pending) == "pending"
 
 
-def test_what_is_not_on_tape_yet_stays_and_the_next_ones_leave_instead(tape):
+def test_files_not_yet_on_tape_stay_and_the_next_ones_are_released(tape):
     archive = tape.archive
     files = [archive.file(f"acq/{number}", bytes(100 * KIB), "tape") for number in range(4)]
     tape.lfs.mark(ON_TAPE | DIRTY, tape.path("acq/1"))
@@ -178,7 +178,7 @@ def test_what_is_not_on_tape_yet_stays_and_the_next_ones_leave_instead(tape):
     assert tape.lfs.state(tape.path("acq/0")) == "new"
 
 
-def test_headroom_that_cannot_be_had_is_told(sqlite_tape):
+def test_headroom_that_cannot_be_reached_is_reported(sqlite_tape):
     tape, archive = sqlite_tape, sqlite_tape.archive
     file_id = archive.file("acq/new", bytes(100 * KIB), "tape")
     tape.set(headroom=10**5)
@@ -188,7 +188,7 @@ def test_headroom_that_cannot_be_had_is_told(sqlite_tape):
     assert tape.ready(file_id)
 
 
-def test_what_the_disk_has_no_room_for_is_not_asked_back_and_told(sqlite_tape):
+def test_files_without_room_on_disk_are_not_restored_and_reported(sqlite_tape):
     tape, archive = sqlite_tape, sqlite_tape.archive
     big = tape.file("acq/big", bytes(200 * KIB))
     small = tape.file("acq/small", b"small")
@@ -217,7 +217,7 @@ def test_ready_is_corrected_a_few_copies_in_each_run(tape):
     assert not tape.ready(files[3])
 
 
-def test_a_file_that_is_gone_is_found_missing_by_a_check_and_not_at_a_glance(tape):
+def test_only_a_check_records_a_file_as_missing(tape):
     archive = tape.archive
     gone, kept = tape.files(2)
     (archive.root("tape") / "acq/000").unlink()
@@ -255,7 +255,7 @@ def test_a_run_ends_also_where_a_file_is_gone_and_its_check_waits(sqlite_tape):
 
 
 def test_a_lustre_that_is_not_mounted_is_not_a_node_whose_files_are_lost(tape):
-    """There is no marker that would tell, but a quota cannot be had where there is no Lustre."""
+    """There is no marker to check, but without Lustre the quota cannot be read."""
     archive = tape.archive
     files = tape.files(3)
     archive.requests(files[:1], "tape", "disk")
@@ -269,7 +269,7 @@ def test_a_lustre_that_is_not_mounted_is_not_a_node_whose_files_are_lost(tape):
     assert list(archive.root("tape").iterdir()) == []
 
 
-def test_a_restore_that_came_to_nothing_is_told_and_tried_again_later(tape):
+def test_a_failed_restore_is_reported_and_retried_later(tape):
     archive = tape.archive
     file_id = tape.file("acq/f")
     request = archive.request(file_id, "tape", "disk")
@@ -286,7 +286,7 @@ def test_a_restore_that_came_to_nothing_is_told_and_tried_again_later(tape):
     assert len(tape.asked_back()) == 2 and tape.waiting() == [("asked",)]
 
 
-def test_one_that_is_refused_keeps_no_other_back_and_holds_no_place(tape):
+def test_a_refused_restore_does_not_delay_others_or_use_the_limit(tape):
     archive = tape.archive
     tape.set(restore_limit=1)
     refused, other = tape.files(2)
@@ -298,7 +298,7 @@ def test_one_that_is_refused_keeps_no_other_back_and_holds_no_place(tape):
     assert tape.lfs.coming() == [tape.path("acq/001")]
 
 
-def test_a_file_that_the_tape_has_lost_is_told_and_asks_for_nothing(sqlite_tape):
+def test_a_file_lost_from_tape_is_reported_and_not_restored(sqlite_tape):
     tape, archive = sqlite_tape, sqlite_tape.archive
     file_id = tape.file("acq/f")
     tape.lfs.mark(ON_TAPE | RELEASED | LOST, tape.path("acq/f"))
@@ -309,7 +309,7 @@ def test_a_file_that_the_tape_has_lost_is_told_and_asks_for_nothing(sqlite_tape)
 
 
 @pytest.mark.parametrize("trouble", ["garbage", "fails", "hangs"])
-def test_an_lfs_in_trouble_leaves_the_index_as_it_is_and_the_other_nodes_work(tape, trouble):
+def test_a_failing_lfs_changes_nothing_in_the_index_and_other_nodes_work(tape, trouble):
     archive = tape.archive
     file_id = tape.file("acq/f", b"content")
     ready = archive.file("acq/ready", b"ready", "tape")
@@ -339,7 +339,7 @@ def test_an_lfs_in_trouble_leaves_the_index_as_it_is_and_the_other_nodes_work(ta
     assert archive.pending() == 0
 
 
-def test_a_run_that_is_killed_while_it_asks_asks_for_nothing_twice(tape):
+def test_a_run_killed_while_it_restores_requests_nothing_twice(tape):
     archive = tape.archive
     tape.archive.requests(tape.files(3), "tape", "disk")
     tape.lfs.hang("hsm_restore")
@@ -355,7 +355,7 @@ def test_a_run_that_is_killed_while_it_asks_asks_for_nothing_twice(tape):
     assert archive.pending() == 0 and archive.violations() == []
 
 
-def test_a_request_that_was_cancelled_meanwhile_leaves_nothing_behind(tape):
+def test_a_request_cancelled_meanwhile_leaves_nothing_behind(tape):
     archive = tape.archive
     file_id = tape.file("acq/f")
     archive.request(file_id, "tape", "disk")
@@ -366,7 +366,7 @@ def test_a_request_that_was_cancelled_meanwhile_leaves_nothing_behind(tape):
     assert tape.waiting() == [] and tape.ready(file_id)
 
 
-def test_the_plan_tells_what_is_asked_back_what_comes_and_what_leaves(sqlite_tape):
+def test_the_plan_shows_restores_and_releases(sqlite_tape):
     tape, archive = sqlite_tape, sqlite_tape.archive
     coming, wanted = tape.files(2)
     archive.request(coming, "tape", "disk")
@@ -403,7 +403,7 @@ def test_small_files_of_the_group_go_to_disk_and_large_ones_to_tape(tape):
     assert tape.ready(files[1]) and archive.violations() == []
 
 
-def test_a_group_without_its_two_nodes_is_told_and_the_rest_goes_on(sqlite_tape):
+def test_a_group_without_its_two_nodes_is_reported_and_the_rest_continues(sqlite_tape):
     archive = sqlite_tape.archive
     archive.do("UPDATE storagegroup SET io_class = 'LustreHSM' WHERE name = 'tape'")
     archive.node("safe", archive=1)
@@ -413,7 +413,7 @@ def test_a_group_without_its_two_nodes_is_told_and_the_rest_goes_on(sqlite_tape)
     assert archive.state(request) == "done"
 
 
-def test_a_released_copy_on_tape_is_deleted_without_being_brought_back(tape):
+def test_a_released_copy_on_tape_is_deleted_without_a_restore(tape):
     archive = tape.archive
     for name in ("one", "two"):
         archive.node(name, archive=1)
@@ -435,7 +435,7 @@ def test_wrong_settings_are_refused_when_the_node_is_edited(sqlite_tape):
     assert json.loads(archive.one("SELECT io_config FROM storagenode WHERE name = 'tape'"))["headroom"] == 0
 
 
-def test_another_host_takes_what_is_ready_and_nothing_else(sqlite_archive, sshd):
+def test_another_host_pulls_only_ready_copies(sqlite_archive, sshd):
     archive = sqlite_archive
     archive.host("here", address=sshd.address, username=sshd.username)
     tape = Tape(archive)

@@ -1,4 +1,4 @@
-"""Runs onto a node whose free space is a quota's; there is no Lustre here, so `lfs` is a program that says so."""
+"""Runs on a node whose free space is limited by a quota; `lfs` is a substitute."""
 
 import json
 
@@ -11,7 +11,7 @@ PLENTY = 10**9  # KiB
 
 @pytest.fixture
 def quota(sqlite_archive):
-    """An archive with a node on `lustre`; yields it and what sets the columns that lfs reports."""
+    """An archive with a node on `lustre`, and a function that sets the columns that lfs reports."""
     archive = sqlite_archive
     archive.node("field")
     said, asked = archive.base / "columns", archive.base / "asked"
@@ -27,7 +27,7 @@ def quota(sqlite_archive):
     return archive, says
 
 
-def test_files_come_and_lfs_is_asked_once_a_look_and_not_once_a_file(quota):
+def test_files_are_pulled_and_lfs_is_called_once_per_look_not_per_file(quota):
     archive, _ = quota
     archive.requests(archive.files(300, "field", 100), "field", "lustre")
     archive.synced()
@@ -39,7 +39,7 @@ def test_files_come_and_lfs_is_asked_once_a_look_and_not_once_a_file(quota):
     assert 0 < avail <= PLENTY / 2**20
 
 
-def test_what_does_not_fit_the_quota_is_not_pulled_and_told(quota):
+def test_what_does_not_fit_the_quota_is_not_pulled_and_reported(quota):
     archive, says = quota
     says("  999 0 1000 - 12 0 0 -\n")
     request = archive.request(archive.file("acq/f", bytes(2000), "field"), "field", "lustre")
@@ -48,7 +48,7 @@ def test_what_does_not_fit_the_quota_is_not_pulled_and_told(quota):
     assert archive.state(request) == "pending"
 
 
-def test_while_the_quota_is_not_known_nothing_comes_and_the_rest_is_done(quota):
+def test_while_the_quota_is_unknown_nothing_is_pulled_and_the_rest_is_done(quota):
     archive, says = quota
     says("rubbish\n")
     request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "lustre")
@@ -76,7 +76,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_whatever_becomes_of_lfs_a_run_says_it_ends_and_does_the_rest(quota, failure):
+def test_whatever_lfs_does_a_run_reports_it_and_does_the_rest(quota, failure):
     archive, _ = quota
     script, changes, said = FAILURES[failure]
     lfs = stand_in(archive.base / "bin", "broken-lfs", script)
@@ -93,7 +93,7 @@ def test_whatever_becomes_of_lfs_a_run_says_it_ends_and_does_the_rest(quota, fai
     run.wait_until_nothing_is_left()
 
 
-def test_the_older_setting_works_and_is_told(quota):
+def test_the_older_setting_works_and_is_reported(quota):
     archive, _ = quota
     lfs = str(archive.base / "bin" / "lfs")
     archive.do(

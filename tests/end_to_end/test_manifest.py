@@ -1,4 +1,4 @@
-"""Manifests of nodes: whoever has a disk can check it, and a disk that comes back changed is noticed."""
+"""Manifests of nodes: anyone who has a disk can check it, and a disk that comes back changed is noticed."""
 
 import os
 import re
@@ -26,14 +26,14 @@ NAMES = [
 
 
 def md5sum(root, *options):
-    """The real one, on what lies there and nothing else."""
+    """Run the real md5sum on a copy of the files only."""
     return subprocess.run(
         ["md5sum", *options, "-c", MANIFEST], cwd=root, capture_output=True, text=True, errors="replace"
     )
 
 
 def listed(root):
-    """(path, length, sum) of each entry, as md5sum and a reader of the sizes understand them."""
+    """Return (path, length, sum) of each entry, as md5sum and a parser of the sizes read them."""
     found, size = [], None
     for line in (root / MANIFEST).read_bytes().splitlines(keepends=True)[1:]:
         if line.startswith(b"# size "):
@@ -47,7 +47,7 @@ def listed(root):
 
 
 def known(archive, node):
-    """The same, as the index has it."""
+    """Return the same data from the index."""
     rows = archive.all(
         "SELECT a.name, f.name, f.size_b, f.md5sum FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
         " JOIN archiveacq a ON a.id = f.acq_id JOIN storagenode n ON n.id = c.node_id"
@@ -79,7 +79,7 @@ def command(archive, *arguments, host="here"):
 
 @pytest.fixture
 def asked(archive):
-    """A node with files of any name, and its manifest."""
+    """A node with files of many names, and its manifest."""
     archive.node("field")
     archive.node("safe", archive=1)
     for number, name in enumerate(NAMES):
@@ -90,7 +90,7 @@ def asked(archive):
     return archive
 
 
-def test_md5sum_checks_a_node_of_any_names_wherever_it_lies(asked):
+def test_md5sum_checks_a_node_with_any_names_at_any_path(asked):
     root = asked.root("field")
     done = md5sum(root, "--strict")
     assert done.returncode == 0 and done.stdout.count(": OK\n") == len(NAMES), done
@@ -139,7 +139,7 @@ def test_each_run_keeps_it_current_and_an_idle_one_leaves_it(asked):
     assert asked.stray("field") == [] and suspects(asked) == []
 
 
-def test_what_is_added_to_it_makes_it_what_it_would_be_anew(asked):
+def test_an_updated_manifest_equals_a_new_one(asked):
     asked.requests(asked.files(120, "safe", acq="later"), "safe", "field")
     asked.synced()
     added = listed(asked.root("field"))
@@ -173,7 +173,7 @@ def test_a_file_without_length_or_sum_and_one_of_a_wrong_name_are_left_out_and_n
 
 
 @pytest.mark.parametrize("spoil", ["cut", "line", "count", "other"])
-def test_one_that_is_garbled_is_written_anew(asked, spoil):
+def test_a_garbled_manifest_is_written_again(asked, spoil):
     at = asked.root("field") / MANIFEST
     lines = at.read_bytes().splitlines(keepends=True)
     match spoil:
@@ -194,7 +194,7 @@ def test_one_that_is_garbled_is_written_anew(asked, spoil):
     assert suspects(asked) == []
 
 
-def test_one_that_was_removed_is_told_once_and_written_anew_after_a_comparison(asked):
+def test_a_removed_manifest_is_reported_once_and_written_again_after_a_comparison(asked):
     (asked.root("field") / MANIFEST).unlink()
     (asked.root("field") / "acq/plain").unlink()
     result = asked.sync()
@@ -204,7 +204,7 @@ def test_one_that_was_removed_is_told_once_and_written_anew_after_a_comparison(a
     assert listed(asked.root("field")) == known(asked, "field")
 
 
-def test_the_command_says_why_it_cannot_and_what_to_do(asked):
+def test_the_command_reports_why_it_cannot_and_what_to_do(asked):
     asked.node("off", active=0)
     asked.node("away", made=False)
     asked.node("far", host="there")
@@ -220,7 +220,7 @@ def test_the_command_says_why_it_cannot_and_what_to_do(asked):
         assert asked.dump("sync_run", "sync_medium") == before
 
 
-def test_the_command_does_not_write_beside_a_run(asked):
+def test_the_command_does_not_write_during_a_run(asked):
     from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 
     with RunLock(asked.root("field") / RUN_LOCK) as lock:
@@ -232,8 +232,8 @@ def test_the_command_does_not_write_beside_a_run(asked):
         assert waiting.result().status == 0
 
 
-def test_every_node_gets_one_without_being_compared(archive):
-    """A large archive that had none is not looked at file by file for that."""
+def test_every_node_gets_a_manifest_without_a_comparison(archive):
+    """A large archive without manifests must not be compared file by file."""
     archive.node("field")
     archive.node("safe", archive=1)
     archive.node("empty")
@@ -279,8 +279,8 @@ def test_a_run_flushes_the_file_once_and_an_idle_one_does_not_load_what_writes_i
     } & set(re.findall(r"[a-z_.]+$", idle.stderr, re.MULTILINE))
 
 
-def test_one_that_a_power_cut_took_back_vouches_for_nothing(archive):
-    """Its name is not flushed on a disk that does not travel."""
+def test_a_manifest_rolled_back_by_a_power_failure_is_not_trusted(archive):
+    """On a disk that is not carried, the name of the manifest is not flushed."""
     archive.node("field")
     archive.node("safe")
     first, second = (archive.file(f"acq/{name}", b"bytes", "field") for name in ("first", "second"))
@@ -297,7 +297,7 @@ def test_one_that_a_power_cut_took_back_vouches_for_nothing(archive):
     assert listed(archive.root("safe")) == known(archive, "safe")
 
 
-def test_a_link_in_its_place_is_not_followed(asked):
+def test_a_link_in_place_of_the_manifest_is_not_followed(asked):
     at, victim = asked.root("field") / MANIFEST, asked.base / "victim"
     victim.write_text("precious")
     at.unlink()
@@ -314,7 +314,7 @@ FILES = ["kept", "removed", "cut", "overwritten", "link"]
 
 @pytest.fixture
 def truck(archive):
-    """A disk, filled on one host; each file has a second copy on telescope."""
+    """A disk filled on one host; each file has a second copy on telescope."""
     archive.node("telescope", host="field")
     archive.node("vault", host="site", archive=1)
     archive.group("truck", io_class="Transport")
@@ -332,7 +332,7 @@ def truck(archive):
 
 
 def carried(archive):
-    """Taken off, and put where it is on the other host."""
+    """Deactivate the disk, and activate it on the other host."""
     command(archive, "node", "deactivate", "disk", host="field")
     at = archive.base / "mnt"
     archive.root("disk").rename(at)
@@ -360,7 +360,7 @@ def of(archive, node):
     return dict(rows)
 
 
-def test_what_was_changed_on_a_disk_while_it_travelled_is_told_and_counts_as_good_no_more(truck):
+def test_changes_on_a_carried_disk_are_reported_and_no_longer_count_as_good(truck):
     at = carried(truck)
     change(at)
     untouched = (at / "acq/kept").stat()
@@ -390,8 +390,8 @@ def test_what_was_changed_on_a_disk_while_it_travelled_is_told_and_counts_as_goo
     assert md5sum(at, "--quiet").returncode == 0
 
 
-def test_nothing_that_changed_is_safe_enough_to_delete_another_copy(truck):
-    """The copy that is to go needs two others; with the one on the changed disk there would be two."""
+def test_a_changed_copy_never_allows_a_deletion(truck):
+    """The deletion needs two other copies; the one on the changed disk would be the second."""
     truck.do("UPDATE storagenode SET archive = 1 WHERE name = 'disk'")
     ids = {name: truck.one("SELECT id FROM archivefile WHERE name = ?", name) for name in FILES}
     for name, file_id in ids.items():
@@ -408,7 +408,7 @@ def test_nothing_that_changed_is_safe_enough_to_delete_another_copy(truck):
     assert of(truck, "near") == {"kept": "N", **dict.fromkeys(("removed", "cut", "overwritten", "link"), "Y")}
 
 
-def test_an_unchanged_disk_comes_back_without_a_word(truck):
+def test_an_unchanged_disk_comes_back_silently(truck):
     later = 4_000_000_000 * 10**9  # as from a source whose clock is far ahead
     os.utime(truck.root("disk") / "acq/kept", ns=(later, later))
     command(truck, "file", "verify", "acq/kept", "disk", host="field")
@@ -423,7 +423,7 @@ def test_an_unchanged_disk_comes_back_without_a_word(truck):
 
 
 def out_of_sight(archive, root):
-    """Unmounted during one run, and mounted again; one file was overwritten meanwhile."""
+    """Unmount the disk for one run, overwrite a file, and mount it again."""
     root.rename(archive.base / "in hand")
     assert archive.sync(host="field").status == 0
     (archive.base / "in hand/acq/overwritten").write_bytes(b"CONTENT OF OVERWRITTEN")
@@ -431,8 +431,8 @@ def out_of_sight(archive, root):
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-def test_a_disk_that_a_run_met_absent_is_compared(truck, trusted):
-    """`trusted`, the mutant: nobody wrote down that it was absent; then nothing is noticed."""
+def test_a_disk_that_a_run_found_absent_is_compared(truck, trusted):
+    """`trusted`, the mutant: the absence was not recorded, so nothing is noticed."""
     before = token(truck, "disk")
     out_of_sight(truck, truck.root("disk"))
     assert token(truck, "disk") is None
@@ -462,7 +462,7 @@ def test_a_disk_whose_row_says_that_it_may_have_been_elsewhere_is_compared(truck
     assert of(truck, "disk")["removed"] == "N"
 
 
-def test_one_that_another_program_deactivated_for_a_while_is_compared(truck):
+def test_a_disk_deactivated_for_a_while_by_another_program_is_compared(truck):
     truck.do("UPDATE storagenode SET active = 0 WHERE name = 'disk'")
     truck.synced(host="field")
     (truck.root("disk") / "acq/removed").unlink()
@@ -478,8 +478,8 @@ def test_an_edit_that_moves_nothing_leaves_it_trusted(truck):
     assert token(truck, "disk") == before
 
 
-def test_another_disk_in_its_place_is_compared_and_what_it_lacks_meets_the_brake(truck):
-    """Nothing is ever recorded as missing by a look at a wrong disk."""
+def test_another_disk_in_its_place_is_compared_and_the_brake_stops_the_losses(truck):
+    """Looking at a wrong disk must not record copies as missing."""
     truck.request(truck.file("acq/kept2", b"2", "telescope"), "telescope", "truck")
     ids = truck.files(120, "telescope", acq="many")
     truck.requests(ids, "telescope", "truck")
@@ -499,7 +499,7 @@ def test_another_disk_in_its_place_is_compared_and_what_it_lacks_meets_the_brake
     assert listed(truck.root("disk")) == known(truck, "disk")
 
 
-def test_a_comparison_that_is_cut_short_is_made_again(truck):
+def test_an_interrupted_comparison_is_repeated(truck):
     at = carried(truck)
     change(at)
     arrived(truck, at)

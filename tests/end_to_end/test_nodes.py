@@ -14,7 +14,7 @@ from tests.fixtures.archive import wait_for
 
 
 def filled(archive):
-    """A plain node and an archive node with a request between them, and one that can be served anyhow."""
+    """A plain node and an archive node with a request between them, and another request that can always be served."""
     archive.node("field")
     archive.node("safe", archive=1)
     archive.node("other", archive=1)
@@ -52,7 +52,7 @@ def cut(archive):
     [(unmark, MARKER), (remark, "'elsewhere'"), (remove, "not there"), (cut, "not there")],
     ids=["not mounted", "another node's disk", "no root", "root is a file"],
 )
-def test_a_node_that_is_not_there_is_left_out_and_nothing_is_made_on_it(pair, spoil, said):
+def test_an_absent_node_is_left_out_and_nothing_is_created_on_it(pair, spoil, said):
     known = pair.file("acq/known", b"known")
     pair.set_copy(known, "safe", "YY")
     doubtful = pair.file("acq/doubtful", b"doubtful")
@@ -137,7 +137,7 @@ def test_a_node_is_initialised_on_request_and_used_in_the_same_run(pair):
 
 
 @pytest.mark.parametrize("spoil", [remark, remove])
-def test_what_is_another_nodes_or_not_there_is_never_initialised(pair, spoil):
+def test_an_absent_root_or_one_of_another_node_is_never_initialised(pair, spoil):
     spoil(pair)
     pair.run("node", "init", "safe")
     result = pair.sync()
@@ -293,7 +293,7 @@ def test_a_lock_held_by_a_stopped_run_is_not_broken(sqlite_archive):
     assert archive.pending() == 0
 
 
-def test_a_host_that_the_index_does_not_know_is_told_since_its_runs_do_nothing(pair):
+def test_a_host_that_the_index_does_not_know_is_reported(pair):
     result = pair.sync(host="nowhere")
     assert result.status == 0 and "no host of that name" in result.err and "alpenhorn doctor" in result.err
     pair.host("idle")

@@ -1,4 +1,4 @@
-"""An index that is lost with all its backups is filled again from the disks."""
+"""An index that is lost with all its backups is rebuilt from the disks."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ COPIES = (
 
 
 def lose(archive):
-    """The index is gone, and an empty one is made."""
+    """Remove the index and create an empty one."""
     for table in (*reversed(ALPENHORN_TABLES), *SYNC_TABLES):
         archive.do(f"DROP TABLE {table._meta.table_name}")
     assert archive.run("db", "init").status == 0
@@ -34,7 +34,7 @@ def rebuild(archive, *nodes, options=()):
 
 @pytest.fixture
 def two(archive):
-    """Two nodes with manifests, all kinds of names, an acquisition of two elements."""
+    """Two nodes with manifests, with names of all kinds and an acquisition of two path elements."""
     archive.node("vault", archive=1)
     archive.node("other")
     for path in ("acq/plain", "acq/deep/er/name", "acq/new\nline", "back\\slash/x", "ü/ö"):
@@ -57,7 +57,7 @@ def two(archive):
     return archive
 
 
-def test_what_comes_back_is_what_was(two):
+def test_the_rebuilt_index_equals_the_lost_one(two):
     files, copies = two.all(FILES), two.all(COPIES)
     assert len(files) == 7 and len(copies) == 12
     lose(two)
@@ -73,7 +73,7 @@ def test_what_comes_back_is_what_was(two):
     assert two.run("db", "check").status == 0
 
 
-def test_what_was_damaged_meanwhile_is_not_believed(two):
+def test_damaged_files_are_not_recorded_as_good(two):
     (two.root("vault") / "acq/plain").write_bytes(b"ACQ/PLAIN")
     (two.root("other") / "acq/deep/er/name").unlink()
     lose(two)
@@ -150,7 +150,7 @@ def test_a_node_that_the_index_has_elsewhere_is_not_taken_over(two):
     assert two.dump() == before
 
 
-def test_one_of_version_1_gives_the_first_directory_unless_another_disk_or_a_pattern_knows_better(two):
+def test_a_manifest_of_version_1_gives_the_first_directory_unless_another_disk_or_a_pattern_differs(two):
     for node in ("vault", "other"):
         at = two.root(node) / MANIFEST
         lines = at.read_bytes().replace(b"manifest 2 ", b"manifest 1 ").splitlines(keepends=True)
@@ -171,7 +171,7 @@ def test_one_of_version_1_gives_the_first_directory_unless_another_disk_or_a_pat
     assert two.all(FILES) == files
 
 
-def test_the_group_may_be_named(two):
+def test_the_group_can_be_given(two):
     lose(two)
     result = rebuild(two, "vault", "other", options=("--group", "truck"))
     assert result.status == 1 and "can have one active node on a host" in result.err

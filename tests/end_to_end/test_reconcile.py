@@ -1,4 +1,4 @@
-"""The index and the disks compared, both ways, by real runs."""
+"""The index and the disks compared in both directions, by real runs."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ KINDS = ("missing", "differing", "back", "dark", "unread", "other")
 
 
 def aged(archive, *nodes):
-    """As if every file there had been written before the index knew of it."""
+    """Make every file look as if it was written before it was recorded in the index."""
     for node in nodes:
         for path in archive.root(node).rglob("*"):
             if path.is_file():
@@ -24,20 +24,20 @@ def aged(archive, *nodes):
 
 
 def reconciled(archive, *arguments, status=0, host="here"):
-    """The document of a reconciliation, in which no file is too young to be told."""
+    """Run a reconciliation with `--min-age 0`, and return its document."""
     result = archive.run("reconcile", "--min-age", "0", "--json", *arguments, host=host)
     assert result.status == status and not result.err, result
     return result.json
 
 
 def found(document, node=0):
-    """What was found on a node, by kind, where anything was."""
+    """Return the findings on a node by kind, without empty ones."""
     one = document["nodes"][node]
     return {kind: sorted(item["path"] for item in one[kind]) for kind in KINDS if one[kind]}
 
 
 def gone(archive, file_id, node, wants):
-    """A copy that is recorded as gone, as of now, so that what is there has been there before."""
+    """Record a copy as gone now, so that the file is older than the record."""
     archive.set_copy(file_id, node, f"N{wants}")
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None, microsecond=0)
     archive.do(
@@ -55,7 +55,7 @@ def distrust(archive, *nodes, why="reconcile"):
 
 
 def trust(archive, node):
-    """(distrust, looked, lost) of a node."""
+    """Return (distrust, looked, lost) of a node."""
     return archive.one(
         "SELECT m.distrust, m.looked, m.lost FROM sync_medium m JOIN storagenode n ON n.id = m.node_id"
         " WHERE n.name = ?",
@@ -73,7 +73,7 @@ def disk(archive):
     return archive
 
 
-def test_what_agrees_is_told_as_that_and_nothing_is_changed(disk):
+def test_agreement_is_reported_and_nothing_is_changed(disk):
     ids = disk.files(250, "disk")
     aged(disk, "disk")
     kept = ("sync_run", "storagenode", "sync_node", "sync_medium", "sync_index")
@@ -89,7 +89,7 @@ def test_what_agrees_is_told_as_that_and_nothing_is_changed(disk):
     assert disk.one("SELECT exit_status FROM sync_run") == 0
 
 
-def test_what_differs_is_suspect_until_a_run_has_read_it(disk):
+def test_a_copy_that_differs_is_suspect_until_a_run_has_read_it(disk):
     ids = {
         name: disk.file(f"acq/{name}", b"four", "disk")
         for name in ("same", "gone", "short", "changed", "back", "removed", "other")
@@ -142,7 +142,7 @@ def test_what_differs_is_suspect_until_a_run_has_read_it(disk):
     assert found(reconciled(disk, status=1)) == {"dark": ["acq/other", "acq/unknown"]}
 
 
-def test_a_removed_copy_that_is_back_goes_again_where_that_is_safe(disk):
+def test_a_removed_copy_that_is_back_is_deleted_again_if_safe(disk):
     for name in ("one", "two"):
         disk.node(name, archive=1)
     file_id = disk.file("acq/f", b"four", "disk", "one", "two")
@@ -153,7 +153,7 @@ def test_a_removed_copy_that_is_back_goes_again_where_that_is_safe(disk):
 
 
 def test_a_file_that_was_put_where_a_copy_was_removed_is_left_alone(disk):
-    """By a program that keeps times, with the same length: only when it appeared gives it away."""
+    """The file has the same length and times; only its time of creation shows that it is another one."""
     file_id = disk.file("acq/f", b"four", "disk")
     disk.set_copy(file_id, "disk", "NN")  # long ago
     disk.put("disk", "acq/f", b"mine")
@@ -162,7 +162,7 @@ def test_a_file_that_was_put_where_a_copy_was_removed_is_left_alone(disk):
     assert disk.copy(file_id, "disk") == "NN" and disk.events("suspect") == []
 
 
-def test_acquisitions_in_one_another_and_those_with_two_names_for_one_path(disk):
+def test_nested_acquisitions_and_two_names_for_one_path(disk):
     def file(acq, name, content=b"four"):
         rows = disk.all("SELECT id FROM archiveacq WHERE name = ?", acq)
         acq_id = rows[0][0] if rows else disk.insert("archiveacq", name=acq)
@@ -222,7 +222,7 @@ def test_an_acquisition_with_more_files_than_are_read_at_a_time(disk):
     }
 
 
-def test_a_great_part_that_is_missing_is_not_recorded_unless_that_is_meant(disk):
+def test_a_large_missing_part_is_recorded_only_with_the_option(disk):
     ids = disk.files(150, "disk")
     aged(disk, "disk")
     distrust(disk, "disk")
@@ -255,7 +255,7 @@ def test_a_dry_run_changes_nothing(disk):
 
 @pytest.fixture
 def two_hosts(archive):
-    """An index that was restored, with nodes one and two here and far on another host."""
+    """A restored index, with nodes one and two on this host and far on another one."""
     archive.node("one", archive=1)
     archive.node("two", archive=1)
     archive.node("far", host="there", archive=1)
@@ -284,7 +284,7 @@ def test_the_last_node_to_be_compared_ends_the_distrust_of_the_index(two_hosts):
     assert document["waiting"] == [] and document["restored"] is None and restored(archive) == 0
 
 
-def test_a_node_that_waits_to_be_compared_counts_again_too(disk):
+def test_a_node_that_waits_for_a_comparison_counts_again(disk):
     disk.file("acq/f", b"four", "disk")
     aged(disk, "disk")
     distrust(disk, "disk", why="compare")
@@ -302,8 +302,8 @@ def test_a_node_that_is_not_there_stays_distrusted(two_hosts):
     assert archive.events("suspect") == []
 
 
-def test_what_cannot_be_looked_at_keeps_a_node_distrusted(disk):
-    """The command is run without root's power to look everywhere."""
+def test_a_node_that_cannot_be_fully_looked_at_stays_distrusted(disk):
+    """The command is run without root's privilege to read everything."""
     ids = [disk.file(path, b"four", "disk") for path in ("acq/f", "acq/closed/f", "acq/gone")]
     aged(disk, "disk")
     (disk.root("disk") / "acq/gone").unlink()
@@ -337,7 +337,7 @@ def test_unknown_files_do_not_keep_a_node_distrusted(disk):
 # --- reading -------------------------------------------------------------------------------------------
 
 
-def test_read_finds_what_cannot_be_seen_from_outside(disk):
+def test_the_option_read_finds_changed_bytes(disk):
     ids = disk.files(5, "disk")
     at = disk.root("disk") / "many/000/00002.dat"
     at.write_bytes(at.read_bytes().upper())
@@ -356,7 +356,7 @@ def test_read_finds_what_cannot_be_seen_from_outside(disk):
 # --- who else is at work -------------------------------------------------------------------------------
 
 
-def test_names_that_are_no_text_are_listed_escaped(disk):
+def test_names_that_are_not_text_are_listed_escaped(disk):
     root = os.fsencode(disk.root("disk"))
     for name in (b"bad\xff", b"new\nline", b"esc\x1b[31m"):
         with open(root + b"/" + name, "wb"):

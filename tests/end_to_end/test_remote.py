@@ -1,4 +1,4 @@
-"""Files from another host, over ssh to a private server on this machine."""
+"""Pulls from another host, over ssh to a private server on this machine."""
 
 import os
 
@@ -9,7 +9,7 @@ from tests.fixtures.archive import stand_in
 
 @pytest.fixture
 def hosts(archive, sshd):
-    """Host `there` with node `far`; host `here`, which does the work, with node `safe`."""
+    """Host `there` with node `far`; host `here`, which runs, with node `safe`."""
     archive.sshd = sshd
     archive.host("there", address=sshd.address, username=sshd.username)
     archive.node("far", host="there")
@@ -63,7 +63,7 @@ def test_odd_names_come_over_the_network_as_they_are(hosts):
     assert hosts.tree("safe") == {name: name.encode() for name in names}
 
 
-def test_missing_and_rotten_files_at_the_other_host_are_the_sources_fault_and_the_rest_arrives(hosts):
+def test_missing_and_corrupt_files_on_the_other_host_are_blamed_on_the_source_and_the_rest_arrives(hosts):
     ids = [hosts.file(f"acq/{name}", b"bytes", "far") for name in ("good", "gone", "rotten", "short")]
     (hosts.root("far") / "acq" / "gone").unlink()
     hosts.put("far", "acq/rotten", b"bites")
@@ -78,7 +78,7 @@ def test_missing_and_rotten_files_at_the_other_host_are_the_sources_fault_and_th
 
 
 def assert_network_trouble(archive, result, late=False):
-    """`late`: it timed out, which counts against the request as well, since it may have been too large."""
+    """`late`: it timed out, which also counts against the request, because the file may be too large."""
     assert result.status == 1, result
     assert archive.state(archive.local) == "done"
     assert archive.state(archive.pull) == "pending"
@@ -227,7 +227,7 @@ def test_bbcp_brings_the_files_where_it_is_configured(sqlite_hosts):
     assert f"{user}:{sqlite_hosts.root('far')}/acq/f\n" in arguments.read_text()
 
 
-def test_rsync_does_it_where_bbcp_is_configured_and_not_installed(sqlite_hosts):
+def test_rsync_is_used_if_bbcp_is_configured_and_not_installed(sqlite_hosts):
     sqlite_hosts.configure(transfer={"ssh": sqlite_hosts.sshd.ssh, "bbcp": "/no/such/bbcp"})
     sqlite_hosts.synced()
     assert sqlite_hosts.tree("safe") == {"acq/f": b"bytes", "acq/g": b"local"}
@@ -258,7 +258,7 @@ def test_a_node_on_two_hosts_is_only_worked_on_by_its_own(sqlite_hosts):
     assert sqlite_hosts.one("SELECT completed FROM archivefileimportrequest") == 1
 
 
-def test_situation_01_a_message_in_another_encoding_costs_its_pull_only(archive, sshd):
+def test_situation_01_a_message_in_another_encoding_affects_only_its_pull(archive, sshd):
     archive.host("there", address=sshd.address, username=sshd.username)
     for name in ("far", "near", "safe"):
         archive.node(name, host="there" if name == "far" else "here", archive=int(name == "safe"))

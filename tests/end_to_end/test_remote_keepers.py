@@ -1,4 +1,4 @@
-"""Deletions with delete_evidence = "stat": keepers on other hosts are looked at over ssh before anything goes."""
+"""Deletions with delete_evidence = "stat": keepers on other hosts are checked over ssh before each deletion."""
 
 import shutil
 
@@ -39,7 +39,7 @@ class Hosts:
         return [self.archive.copy(id, node) for id in self.ids]
 
     def assert_kept(self, result, *said):
-        """All stay, nobody is blamed, and why is told."""
+        """Check that all copies stay, without blame, and that the reason is reported."""
         assert result.status == 1, result
         assert all(text in result.err for text in said), result.err
         assert self.states() == ["YN"] * len(self.ids)
@@ -48,7 +48,7 @@ class Hosts:
         assert self.archive.claims() == 0 and self.archive.events("suspect") == []
 
     def assert_deleted(self):
-        """All go once nothing stands in the way any more."""
+        """Check that all copies are deleted once nothing prevents it."""
         self.archive.forget_attempts()
         self.archive.synced()
         assert self.states() == ["NN"] * len(self.ids) and self.archive.tree("field") == {}
@@ -65,7 +65,7 @@ def sqlite_hosts(sqlite_archive, sshd):
     return Hosts(sqlite_archive, sshd)
 
 
-def test_copies_whose_keepers_elsewhere_are_there_go_and_their_host_is_asked_once(sqlite_archive, sshd):
+def test_copies_with_keepers_on_another_host_are_deleted_and_the_host_is_asked_once(sqlite_archive, sshd):
     hosts = Hosts(sqlite_archive, sshd, number=40)
     hosts.assert_deleted()
     assert hosts.sessions == 1
@@ -88,7 +88,7 @@ def cut_short(path):
 
 
 @pytest.mark.parametrize("spoil", [remove, cut_short])
-def test_a_keeper_spoilt_behind_everybodys_back_keeps_the_copy_and_becomes_suspect(hosts, spoil):
+def test_a_keeper_changed_unnoticed_prevents_the_deletion_and_becomes_suspect(hosts, spoil):
     spoil(hosts.archive.root("safe2") / "acq" / "1")
     result = hosts.archive.sync()
     assert result.status == 1 and "acq/1: " in result.err and "safe2: its " in result.err
@@ -101,7 +101,7 @@ def test_a_keeper_spoilt_behind_everybodys_back_keeps_the_copy_and_becomes_suspe
     assert hosts.states() == ["NN", "YN", "NN"] and hosts.sessions == 1
 
 
-def test_a_keeper_that_is_not_needed_becomes_suspect_all_the_same(sqlite_hosts):
+def test_a_wrong_keeper_that_is_not_needed_also_becomes_suspect(sqlite_hosts):
     archive = sqlite_hosts.archive
     archive.node("safe3", host="there", archive=1)
     for id, path in zip(sqlite_hosts.ids, sqlite_hosts.paths, strict=True):
@@ -113,7 +113,7 @@ def test_a_keeper_that_is_not_needed_becomes_suspect_all_the_same(sqlite_hosts):
     assert sqlite_hosts.states("safe2") == ["YY", "MY", "YY"]
 
 
-def test_a_node_that_is_not_mounted_there_keeps_the_copies_and_nobody_is_blamed(hosts):
+def test_a_node_not_mounted_on_the_other_host_prevents_the_deletion_without_blame(hosts):
     root = hosts.archive.root("safe2")
     root.rename(root.with_name("away"))
     root.mkdir()
@@ -123,14 +123,14 @@ def test_a_node_that_is_not_mounted_there_keeps_the_copies_and_nobody_is_blamed(
     hosts.assert_deleted()
 
 
-def test_another_nodes_disk_there_keeps_the_copies_and_nobody_is_blamed(sqlite_hosts):
+def test_another_nodes_disk_on_the_other_host_prevents_the_deletion_without_blame(sqlite_hosts):
     root = sqlite_hosts.archive.root("safe2")
     shutil.rmtree(root / "acq")
     (root / MARKER).write_text("other\n")
     sqlite_hosts.assert_kept(sqlite_hosts.archive.sync(), "safe2: ", "host there belongs to node 'other'")
 
 
-def test_without_an_ssh_server_there_the_copies_stay_and_nobody_is_blamed(sqlite_hosts):
+def test_without_an_ssh_server_the_copies_stay_without_blame(sqlite_hosts):
     sqlite_hosts.configure(ssh=[*sqlite_hosts.ssh, "-p", "1"])
     result = sqlite_hosts.archive.sync()
     sqlite_hosts.assert_kept(result, "safe1: host there cannot be reached", "refused")
@@ -143,16 +143,14 @@ def test_without_an_ssh_server_there_the_copies_stay_and_nobody_is_blamed(sqlite
 
 
 @pytest.mark.parametrize("column", ["address", "username"])
-def test_a_host_without_address_or_username_keeps_the_copies_and_what_is_missing_is_named(
-    sqlite_hosts, column
-):
+def test_a_host_without_address_or_username_prevents_the_deletion_and_is_named(sqlite_hosts, column):
     sqlite_hosts.archive.do(f"UPDATE storagehost SET {column} = NULL WHERE name = 'there'")
     sqlite_hosts.assert_kept(sqlite_hosts.archive.sync(), f"host there has no {column}")
     assert sqlite_hosts.sessions == 0
 
 
 def test_a_host_that_never_answers_is_given_up_and_the_copies_stay(sqlite_hosts):
-    """However short the time for pulls is: a worker that is killed would leave the copies suspect."""
+    """This holds however short the time limit of pulls is: a killed worker would leave the copies suspect."""
     archive = sqlite_hosts.archive
     pids = archive.base / "pids"
     hanging = stand_in(

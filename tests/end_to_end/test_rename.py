@@ -1,4 +1,4 @@
-"""Nodes that are renamed: their roots bear their names."""
+"""Renamed nodes, whose roots have markers with the former names."""
 
 import os
 
@@ -17,7 +17,7 @@ def pair(archive):
     return archive.files(5, "field", 100)
 
 
-def test_the_next_run_marks_the_root_of_a_renamed_node_anew_and_works_on_it(archive):
+def test_the_next_run_updates_the_marker_of_a_renamed_node_and_works_on_it(archive):
     ids = pair(archive)
     (archive.root("safe") / MARKER).write_text("safe\nbought in 2020\n")
     archive.requests(ids, "field", "safe")
@@ -69,7 +69,7 @@ def test_without_our_rows_a_renamed_node_is_left_out_and_named(sqlite_archive):
     assert mark(archive, "safe") == "safe\n"
 
 
-def test_a_root_that_another_run_holds_is_not_marked_anew(sqlite_archive):
+def test_the_marker_of_a_root_that_another_run_holds_is_not_updated(sqlite_archive):
     archive = sqlite_archive
     pair(archive)
     lock = RunLock(str(archive.root("safe") / RUN_LOCK))
@@ -86,7 +86,7 @@ def test_a_root_that_another_run_holds_is_not_marked_anew(sqlite_archive):
 
 
 def test_a_run_goes_on_when_its_nodes_group_and_host_rows_are_renamed_or_changed(archive, tmp_path):
-    """The names are other ones when the next round begins; the run's locks and roots are not."""
+    """The names change before the next round; the locks and roots of the run do not."""
     ids = pair(archive)
     archive.run("node", "modify", "safe", "--io-var", "method=rsync", "--io-var", "jobs=1")
     gate, started = tmp_path / "gate", tmp_path / "started"

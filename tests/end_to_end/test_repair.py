@@ -1,4 +1,4 @@
-"""Rot found, and mended from a good copy."""
+"""Corrupt copies are found, and replaced from a good copy."""
 
 import random
 
@@ -10,7 +10,7 @@ ROTTEN = GOOD[: 2**20] + b"rotten" + GOOD[2**20 + 6 :]
 
 @pytest.fixture
 def local(archive):
-    """Node `near` with good copies, node `safe` with one that has rotted; all on this host."""
+    """Node `near` with good copies, node `safe` with a changed one; all on this host."""
     return rotted(archive, "here")
 
 
@@ -33,7 +33,7 @@ def rotted(archive, source_host):
 
 
 def found(archive):
-    """The rot is found by a check."""
+    """Run the check that finds the corrupt copy."""
     assert archive.run("file", "verify", "acq/dir/bad", "safe").status == 0
     result = archive.sync("--only", "check")
     assert result.status == 1 and "corrupt on safe" in result.err, result
@@ -41,7 +41,7 @@ def found(archive):
 
 
 def watched_sync(archive):
-    """A run, while which somebody looks at the corrupt file's place again and again."""
+    """Run `sync` while the place of the corrupt file is watched."""
     place = archive.root("safe") / "acq/dir/bad"
     seen = []
     run = archive.start("sync")
@@ -54,7 +54,7 @@ def watched_sync(archive):
     return seen
 
 
-def test_rot_is_found_and_mended_and_stays_in_place_until_what_replaces_it_is_whole(either):
+def test_a_corrupt_copy_is_repaired_and_stays_in_place_until_the_new_one_is_complete(either):
     archive = either
     before = archive.tree("near")
     found(archive)
@@ -71,7 +71,7 @@ def test_rot_is_found_and_mended_and_stays_in_place_until_what_replaces_it_is_wh
     assert "No corrupt or missing copies" in archive.run("repair").out
 
 
-def test_a_corrupt_copy_stays_when_the_source_turns_out_rotten_too(either):
+def test_a_corrupt_copy_stays_if_the_source_is_corrupt_too(either):
     archive = either
     archive.put("near", "acq/dir/bad", GOOD[:-1] + b"!")
     found(archive)
@@ -89,7 +89,7 @@ def test_a_corrupt_copy_stays_when_the_source_turns_out_rotten_too(either):
     assert archive.stray("safe") == []
 
 
-def test_missing_copies_are_brought_back(local):
+def test_missing_copies_are_restored(local):
     ids = local.others
     for number in range(len(ids)):
         (local.root("safe") / f"acq/dir/{number}").unlink()
@@ -110,7 +110,7 @@ def test_a_source_that_is_about_to_be_deleted_is_kept_until_it_has_served(local)
     assert (local.root("safe") / "acq/dir/bad").read_bytes() == GOOD
 
 
-def test_the_copy_of_a_group_that_has_another_good_one_is_let_go(archive):
+def test_a_bad_copy_is_not_repaired_if_its_group_has_a_good_one(archive):
     archive.node("safe", group="both", archive=1)
     archive.node("idle", group="both", host="there", archive=1)
     archive.node("near")

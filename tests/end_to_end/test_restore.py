@@ -1,4 +1,4 @@
-"""The manual's sections on backups, done as they are written: back up, go on for a week, go back."""
+"""The sections of the manual on backups, followed to the letter: back up, continue for a week, restore."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "alpenhorn-index-20261126T030000Z"  # in the text
 
 
 def written(*beginnings: str) -> list[str]:
-    """The lines of the sections that begin so."""
+    """Return the command lines of the sections whose titles begin like this."""
     lines = [line for title in SECTIONS for line in block_lines(section(page("operating"), title))]
     found = [line for line in lines if line.startswith(beginnings)]
     assert found, beginnings
@@ -29,7 +29,7 @@ def written(*beginnings: str) -> list[str]:
 
 
 class Hands:
-    """Types the lines of the text, on an archive of these tests."""
+    """Executes the lines of the text on an archive of these tests."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
@@ -88,7 +88,7 @@ def hands(archive: Archive) -> Iterator[Hands]:
 
 
 def a_week(archive: Archive) -> None:
-    """What the disks are ahead by: files imported and pulled, and copies deleted."""
+    """Import, pull and delete files, so that the disks are ahead of the backup."""
     for number in range(5):
         file_id = archive.file(f"acq/after{number}", b"after", "field")
         archive.request(file_id, "field", "vault")

@@ -1,4 +1,4 @@
-"""The rules for pulls and checks, row by row, as a whole run carries them out."""
+"""The rules for pulls and checks, row by row, as carried out by whole runs."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ def pair(archive):
 
 @pytest.fixture
 def plain(sqlite_archive):
-    """The same, for what has nothing to do with the engine of the index."""
+    """The same on SQLite only, for tests that do not depend on the engine of the index."""
     sqlite_archive.node("field")
     sqlite_archive.node("safe", archive=1)
     return sqlite_archive
@@ -123,7 +123,7 @@ def test_a_stray_file_at_the_path_is_checked_and_never_overwritten(pair, row, th
 
 
 @pytest.mark.parametrize("what", ["directory", "link", "fifo"])
-def test_what_is_no_file_at_the_path_is_neither_followed_nor_removed(plain, what):
+def test_an_object_at_the_path_is_neither_followed_nor_removed(plain, what):
     file_id = plain.file("acq/f", b"bytes", "field")
     outside = plain.base / "outside"
     outside.write_bytes(b"precious")
@@ -151,7 +151,7 @@ def test_what_is_no_file_at_the_path_is_neither_followed_nor_removed(plain, what
 # --- what is known at the source -----------------------------------------------------------------------
 
 
-def test_a_source_that_is_not_active_is_skipped_and_said_so(plain):
+def test_a_source_that_is_not_active_is_skipped_and_reported(plain):
     plain.node("off", active=0)
     file_id = plain.file("acq/f", b"bytes", "off")
     request = plain.request(file_id, "off", "safe")
@@ -201,7 +201,7 @@ def test_a_request_into_the_nodes_own_group_is_cancelled(plain):
 
 
 @pytest.mark.parametrize("size", [5, 3 * 2**20, 70 * 2**20], ids=["small", "medium", "big"])
-def test_a_rotten_source_is_found_by_the_pull_and_called_corrupt_by_the_check(sqlite_archive, size):
+def test_a_corrupt_source_is_found_by_the_pull_and_recorded_by_the_check(sqlite_archive, size):
     pair = sqlite_archive
     pair.node("field")
     pair.node("safe", archive=1)
@@ -226,7 +226,7 @@ def test_a_rotten_source_is_found_by_the_pull_and_called_corrupt_by_the_check(sq
     ("damage", "verdict"),
     [("gone", "NY"), ("short", "XY"), ("long", "XY"), ("directory", "XY"), ("link", "XY")],
 )
-def test_a_source_that_is_not_what_the_index_says_is_suspect_and_then_settled(plain, damage, verdict):
+def test_a_source_that_differs_from_the_index_is_suspect_and_then_checked(plain, damage, verdict):
     file_id = plain.file("acq/f", b"bytes", "field")
     at = plain.root("field") / "acq" / "f"
     at.unlink()
@@ -272,7 +272,7 @@ def test_each_verdict_of_a_check(pair):
 # --- room ----------------------------------------------------------------------------------------------
 
 
-def test_what_does_not_fit_below_max_total_is_skipped_and_smaller_files_behind_it_still_go(pair):
+def test_files_above_max_total_are_skipped_and_smaller_ones_behind_them_are_pulled(pair):
     pair.file("acq/old", bytes(600), "safe")
     pair.do("UPDATE storagenode SET max_total_gb = ? WHERE name = 'safe'", 1000 / GIB)
     big = pair.request(pair.file("acq/big", bytes(500), "field"), "field", "safe")
@@ -332,7 +332,7 @@ def test_the_reservation_factor_is_the_nodes_own(plain):
 # --- imports -------------------------------------------------------------------------------------------
 
 
-def test_what_is_imported_and_what_is_not(pair):
+def test_names_that_are_imported_and_that_are_not(pair):
     pair.put("field", "acq/deep/er/f", b"file")
     for path in ("acq/.hidden", ".dot/f", "loose", "acq/locked", "acq/.locked.lock", "acq/.h/f"):
         pair.put("field", path, b"no")
@@ -353,7 +353,7 @@ def test_what_is_imported_and_what_is_not(pair):
     assert pair.one("SELECT COUNT(*) FROM archivefile") == 2
 
 
-def test_without_register_only_known_files_are_taken_and_compared(pair):
+def test_without_register_only_known_files_are_compared(pair):
     same = pair.file("acq/same", b"bytes")
     other = pair.file("acq/other", b"bytes")
     missing = pair.file("acq/missing", b"bytes")

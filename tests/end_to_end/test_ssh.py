@@ -1,4 +1,4 @@
-"""What people's ssh servers, shells, keys and rsyncs are like: pulls and doctor, over ssh to a private server."""
+"""Pulls and doctor with ssh servers, shells, keys and rsync versions as found in practice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hosts(sqlite_archive: Archive, sshd: Sshd) -> Iterator[Archive]:
 
 
 def wanted(archive: Archive, count: int = 3) -> list[int]:
-    """Request so many files."""
+    """Request `number` files."""
     ids = [archive.file(f"acq/{number}", b"bytes", "far") for number in range(count)]
     archive.requests(ids, "far", "safe")
     return ids
@@ -41,7 +41,7 @@ def attention(result: Result) -> list[str]:
 
 
 def why(archive: Archive) -> str:
-    """Why the host is waited for."""
+    """Return the reason why the host is waited for."""
     ((kind, _, error),) = archive.held_back()
     assert kind == "host"
     return error
@@ -52,7 +52,7 @@ def why(archive: Archive) -> str:
 
 @pytest.mark.parametrize("directory", ["far", "far, not plain & ü"])
 def test_situation_06_pulls_work_with_the_rsync_of_rhel_8(hosts: Archive, sshd: Sshd, directory: str) -> None:
-    """Small files with one that is missing and one that is not what it should be, and a big one."""
+    """Small files, of which one is missing and one differs, and a large one."""
     root = hosts.root("far").rename(hosts.base / directory)
     if root != hosts.root("far"):
         hosts.root("far").symlink_to(root)
@@ -104,7 +104,7 @@ def test_situation_20_a_host_that_cannot_be_reached_is_one_line_with_the_number_
 def test_situation_13_a_login_of_a_directory_service_reaches_ssh_as_it_is(
     hosts: Archive, sshd: Sshd, login: str
 ) -> None:
-    """Who such a login is a stand-in for the directory service knows."""
+    """A substitute for the directory service resolves the login."""
     service = stand_in(
         hosts.base / "bin",
         "service-ssh",
@@ -150,7 +150,7 @@ def test_situation_13_an_ipv6_address(hosts: Archive, tmp_path_factory: pytest.T
         ("--username", "-oProxyCommand=x", "not allowed"),
     ],
 )
-def test_situation_13_what_cannot_work_is_refused_when_it_is_edited(
+def test_situation_13_an_unusable_login_is_refused_when_it_is_edited(
     sqlite_archive: Archive, option: str, value: str, said: str
 ) -> None:
     sqlite_archive.host("there")
@@ -211,7 +211,7 @@ def test_situation_07_a_key_that_may_only_read_with_rrsync(hosts: Archive, sshd:
     assert "belongs to" in hosts.sync().err or hosts.pending() == 1
 
 
-def test_situation_07_a_root_for_which_a_restricted_key_does_not_do(hosts: Archive, sshd: Sshd) -> None:
+def test_situation_07_a_root_that_a_restricted_key_cannot_reach(hosts: Archive, sshd: Sshd) -> None:
     allow(sshd, 'command="rrsync -ro /",restrict')
     root = hosts.root("far").rename(hosts.base / "far away")
     hosts.do("UPDATE storagenode SET root = ? WHERE name = 'far'", str(root))

@@ -1,4 +1,4 @@
-"""The main job as a user sees it: imports, pulls, checks, what is printed, what is left alone."""
+"""`alpenhorn sync` as a user sees it: imports, pulls, checks, output, and what is left alone."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def test_a_file_goes_from_import_request_to_two_archive_nodes(field):
     assert runs == [("here", 0, len(contents), 0), ("here", 0, 2 * len(contents), 0)]
 
 
-def test_an_import_whose_edge_asks_for_a_copy_is_pulled_on_in_the_same_run(field):
+def test_an_import_requested_by_a_rule_is_pulled_in_the_same_run(field):
     for name, group in (("field", "safe1"), ("safe1", "safe2")):
         field.insert(
             "storagetransferaction",
@@ -162,7 +162,7 @@ def test_a_plan_and_a_dry_run_touch_nothing(field):
     assert {name: field.everything(name) for name in trees} == trees
 
 
-def test_only_does_only_that_kind_of_work(field):
+def test_the_option_only_limits_the_kind_of_work(field):
     request = field.request(field.file("acq/f", b"bytes", "field"), "field", "safe1")
     suspect = field.file("acq/g", b"other", "field")
     field.set_copy(suspect, "field", "MY")
@@ -178,7 +178,7 @@ def test_only_does_only_that_kind_of_work(field):
     assert field.state(request) == "done"
 
 
-def test_node_leaves_the_other_nodes_alone(field):
+def test_the_option_node_leaves_other_nodes_alone(field):
     file_id = field.file("acq/f", b"bytes", "field")
     first, second = field.request(file_id, "field", "safe1"), field.request(file_id, "field", "safe2")
     field.synced("--node", "safe2")
@@ -187,7 +187,7 @@ def test_node_leaves_the_other_nodes_alone(field):
 
 
 def test_after_the_time_limit_nothing_new_is_started(field):
-    """The first job is begun before the limit, and ends after it."""
+    """The first job starts before the limit and ends after it."""
     file_id = field.file("acq/f", bytes(3_000_000), "field")
     for group in ("safe1", "safe2"):
         field.request(file_id, "field", group)
@@ -248,7 +248,7 @@ def test_on_a_terminal_progress_and_a_summary_are_shown(sqlite_archive):
     assert "Traceback" not in shown.stdout
 
 
-def test_free_space_and_the_log_are_written_down(field):
+def test_free_space_and_events_are_recorded(field):
     field.request(field.file("acq/f", b"bytes", "field"), "field", "safe1")
     field.synced()
     rows = field.all("SELECT avail_gb > 0, avail_gb_last_checked IS NOT NULL FROM storagenode")

@@ -1,4 +1,4 @@
-"""The README, the installation and the tour, done as they are written, by three hosts on this machine."""
+"""The README, the installation and the tour, followed to the letter on three simulated hosts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PASSED_ON = ("PIP_", "SSL_", "REQUESTS_", "http_", "https_", "HTTP_", "HTTPS_", 
 
 
 class Done(NamedTuple):
-    """A command of a document that was run on a host."""
+    """A command of a document, and the result of running it on a host."""
 
     document: Path
     step: Step
@@ -35,7 +35,7 @@ class Done(NamedTuple):
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What a user has who has just logged in, and what pip needs here to find packages."""
+    """Return the environment of a login shell, plus the settings that pip needs here to find packages."""
     passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     config = Path.home() / ".config/pip/pip.conf"
     if config.exists():
@@ -46,7 +46,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def words(base: Path, host: str, mariadb: MariaDBServer, ssh: Path, user: str) -> dict[str, str]:
-    """Everything that the text says and that is not so on this machine."""
+    """Return replacements for everything in the text that differs on this machine."""
     home = base / host
     return {
         # a server that listens on a socket only, and an administrator who needs no sudo
@@ -69,7 +69,7 @@ def words(base: Path, host: str, mariadb: MariaDBServer, ssh: Path, user: str) -
 
 @pytest.fixture(scope="module")
 def shells(mariadb: MariaDBServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Shell]]:
-    """A shell on each host, in a checkout, with a server of databases, and one of ssh on the host field."""
+    """A shell in a checkout on each host, with a database server, and an ssh server on the host field."""
     base = tmp_path_factory.mktemp("tour")
     for host in (LAPTOP, *HOSTS):
         (base / host / ".ssh").mkdir(parents=True, mode=0o700)
@@ -93,7 +93,7 @@ def shells(mariadb: MariaDBServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def laptop(home: Path) -> Shell:
-    """A shell on a host without any configuration but its name, which the machine has another one of."""
+    """A shell on a host without configuration, except for its name, which differs from that of the machine."""
     name = home / "name.toml"
     name.write_text(f'[sync]\nhost = "{LAPTOP}"\n')
     replaced = {"python3 -m venv": f"{sys.executable} -m venv", "/home/you/": f"{home}/"}
@@ -110,7 +110,7 @@ def copy_checkout(to: Path) -> None:
 
 @contextmanager
 def ssh_server(base: Path) -> Iterator[Sshd]:
-    """A server on the host field, whose users are at home there."""
+    """An ssh server for the host field, whose users have their home directories there."""
     require_ssh()
     directory = base / "sshd"
     directory.mkdir()
@@ -130,7 +130,7 @@ def ssh_server(base: Path) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def done(shells: dict[str, Shell]) -> list[Done]:
-    """Everything that the documents tell to do, done."""
+    """Run every command of the documents."""
     found = []
     for document, all_hosts in DOCUMENTS.items():
         for item in script(document.read_text()):
@@ -146,7 +146,7 @@ def done(shells: dict[str, Shell]) -> list[Done]:
 
 
 def wrong(done: Done, step: Step) -> str:
-    """What is wrong with a command that was run, if `step` is what the text says of it."""
+    """Return how the result of a command differs from `step`, its description in the text."""
     what = f"{done.document.name}, line {step.number}: {done.host}$ {step.command}\n"
     refused = any(line.startswith("Error: ") for line in step.shown or ())
     if bool(done.status) != refused:
@@ -156,12 +156,12 @@ def wrong(done: Done, step: Step) -> str:
 
 
 @pytest.mark.timeout(900)
-def test_every_command_does_what_the_text_shows(done: list[Done]) -> None:
+def test_every_command_prints_what_the_document_shows(done: list[Done]) -> None:
     assert [text for one in done if (text := wrong(one, one.step))] == []
 
 
 @pytest.mark.timeout(900)
-def test_no_command_is_left_out(done: list[Done]) -> None:
+def test_every_command_of_the_document_is_run(done: list[Done]) -> None:
     for document, all_hosts in DOCUMENTS.items():
         lines = enumerate(document.read_text().splitlines(), 1)
         prompts = [
@@ -172,12 +172,12 @@ def test_no_command_is_left_out(done: list[Done]) -> None:
         ]
 
 
-def test_every_document_with_commands_at_a_prompt_is_done() -> None:
+def test_every_document_with_commands_at_a_prompt_is_run() -> None:
     assert {path for path in documents() if "```console" in path.read_text()} == set(DOCUMENTS)
 
 
 @pytest.mark.timeout(900)
-def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[Done], long: bool) -> None:
+def test_a_changed_added_or_omitted_line_of_output_is_found(done: list[Done], long: bool) -> None:
     for document, step in dict.fromkeys((one.document, one.step) for one in done if one.step.shown):
         lines = document.read_text().splitlines()
         assert step.shown
@@ -192,7 +192,7 @@ def test_a_line_of_output_that_is_changed_added_or_left_out_is_found(done: list[
 
 
 def mutants(line: str, alone: bool) -> Iterator[list[str]]:
-    """What a line might be changed into: none, which is no mistake where it stands `alone`, two, or other words."""
+    """Yield changes of a line: removed (harmless if it is `alone`), doubled, or with other words."""
     if not alone:
         yield []
     yield [line, line]
@@ -202,7 +202,7 @@ def mutants(line: str, alone: bool) -> Iterator[list[str]]:
             yield [" ".join([*words[:i], word + "x", *words[i + 1 :]])]
 
 
-def test_the_mark_for_what_differs_stands_for_times_and_sizes_only() -> None:
+def test_the_ellipsis_stands_for_times_and_sizes_only() -> None:
     for text in ("2026-07-22 10:00:00", "67.20 GiB", "980 B", "0.0 %", "17", "0.3 s", "1 second"):
         assert not differs(["at … then"], [f"at {text} then"])
     for text in ("", "yes", "gone", "field", "GiB", "12 files", "1, 2"):

@@ -1,4 +1,4 @@
-"""Files that travel on disks between two hosts that cannot reach each other."""
+"""Files carried on disks between two hosts that cannot reach each other."""
 
 import os
 import shlex
@@ -71,7 +71,7 @@ def test_a_disk_is_filled_carried_emptied_into_the_archive_and_cleaned(two):
 
 
 def journey():
-    """The commands of the manual, those on the first host and those on the second."""
+    """Return the commands of the manual: those on the first host, and those on the second."""
     found = blocks(section(page("storage-classes"), "Transport"))
     return [[shlex.split(line)[1:] for line in block.lines] for block in found]
 
@@ -99,7 +99,7 @@ def test_the_journey_that_the_manual_shows_does_what_it_says(archive):
     assert archive.pending() == 0 and archive.violations() == []
 
 
-def test_requests_from_another_hosts_node_wait_and_cron_is_told_nothing(two):
+def test_requests_from_another_hosts_node_wait_and_nothing_is_printed(two):
     disks(two, "disk1")
     request = two.request(two.file("acq/f", b"bytes", "safe"), "safe", "travel")
     two.synced(host="field")
@@ -121,7 +121,7 @@ def test_an_archive_node_in_the_group_takes_nothing_and_is_named(two):
     assert (two.copy(file_id, "disk1"), two.copy(file_id, "disk2")) == (None, "YY")
 
 
-def test_a_disk_that_is_taken_off_in_the_middle_of_a_run_leaves_the_rest_to_the_next(two):
+def test_a_disk_deactivated_during_a_run_leaves_the_rest_to_the_next_run(two):
     disks(two, "disk1", io_config='{"method": "rsync", "jobs": 1}', max_total_gb=1.0)
     disks(two, "disk2", io_config='{"method": "rsync", "jobs": 1}', max_total_gb=2.0)
     gate, begun = two.base / "gate", two.base / "begun"
@@ -146,7 +146,7 @@ def test_a_disk_that_is_taken_off_in_the_middle_of_a_run_leaves_the_rest_to_the_
     assert two.pending() == 0 and two.claims() == 0 and two.violations() == []
 
 
-def test_several_disks_are_filled_in_one_run_the_fullest_first_and_files_that_fit_on_none_wait(two):
+def test_several_disks_are_filled_in_one_run_fullest_first_and_files_that_do_not_fit_wait(two):
     disks(two, "disk1", "disk2", "disk3")
     # What is there counts: disk2 is the one to go on with, and disk3 the last by name.
     for number in range(FITTING - 2):
@@ -181,8 +181,8 @@ UNTOLD = StorageClass(Untold, None, None)
 """
 
 
-def test_a_disk_whose_free_space_nobody_knows_is_filled_last(two, tmp_path):
-    """One that takes everything all the same, as the class of a package may; Default takes nothing then."""
+def test_a_disk_with_unknown_free_space_is_filled_last(two, tmp_path):
+    """The disk belongs to a class of a package that accepts everything; Default would accept nothing."""
     environ = {
         "PYTHONPATH": str(
             install(tmp_path, Package("untold", UNTOLD, {"alpenhorn.io": {"Untold": "UNTOLD"}}))
@@ -197,7 +197,7 @@ def test_a_disk_whose_free_space_nobody_knows_is_filled_last(two, tmp_path):
     assert [two.copy(file_id, "disk1") for file_id in ids] == [None] * FITTING + ["YY"] * 3
 
 
-def test_a_disk_whose_quota_cannot_be_had_gets_nothing_and_the_next_one_does(two):
+def test_a_disk_whose_quota_cannot_be_read_gets_nothing_and_the_next_one_does(two):
     settings = '{"quota_id": "x", "quota_type": "user", "lfs": "no-such-lfs"}'
     disks(two, "disk1", io_class="LustreQuota", io_config=settings)
     disks(two, "disk2")
@@ -208,8 +208,8 @@ def test_a_disk_whose_quota_cannot_be_had_gets_nothing_and_the_next_one_does(two
     assert (two.copy(file_id, "disk1"), two.copy(file_id, "disk2")) == (None, "YY")
 
 
-def test_copies_on_a_disk_under_way_are_no_reason_to_delete_another_one(two):
-    """Two good archive copies are enough; that on a node that is not active is none, be it an archive node or not."""
+def test_copies_on_a_carried_disk_never_allow_a_deletion(two):
+    """Two good archive copies are required; a copy on an inactive node does not count."""
     disks(two, "disk1")
     two.node("shelf", host="site", archive=1)
     file_id = two.file("acq/f", b"bytes", "telescope", "disk1", "safe", "shelf")

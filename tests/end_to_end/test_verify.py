@@ -1,4 +1,4 @@
-"""Copies kept sound: suspect ones checked, good ones read again when their turn has come."""
+"""Checks: suspect copies are read, and good ones are read again on a schedule."""
 
 import os
 import re
@@ -17,13 +17,13 @@ def node(archive):
 
 @pytest.fixture
 def plain(sqlite_archive):
-    """The same, for what has nothing to do with the engine of the index."""
+    """The same on SQLite only, for tests that do not depend on the engine of the index."""
     sqlite_archive.node("disk", archive=1, auto_verify=5)
     return sqlite_archive
 
 
 def verify(archive, ids, at=AGO, node="disk"):
-    """Let copies have been verified at that time."""
+    """Record that copies were verified at this time."""
     node_id = archive.id("storagenode", node)
     for file_id in ids:
         archive.do("DELETE FROM sync_verification WHERE file_id = ? AND node_id = ?", file_id, node_id)
@@ -31,12 +31,12 @@ def verify(archive, ids, at=AGO, node="disk"):
 
 
 def verified(archive, at=AGO):
-    """The files that were verified since that time."""
+    """Return the files that were verified since this time."""
     return {row[0] for row in archive.all("SELECT file_id FROM sync_verification WHERE verified > ?", at)}
 
 
 def rot(archive, path, node="disk"):
-    """Turn a byte of a file, which keeps its length."""
+    """Change a byte of a file, but not its length."""
     at = archive.root(node) / path
     content = bytearray(at.read_bytes())
     content[len(content) // 2] ^= 1
@@ -54,7 +54,7 @@ def attempts(archive):
 # --- which are read again ------------------------------------------------------------------------------
 
 
-def test_a_rotten_byte_is_found_though_nobody_asked_for_a_check(node):
+def test_a_changed_byte_is_found_by_a_scheduled_check(node):
     ids = [node.file(f"acq/{name}", os.urandom(10_000), "disk") for name in "abc"]
     rot(node, "acq/b")
     result = node.sync()
@@ -67,7 +67,7 @@ def test_a_rotten_byte_is_found_though_nobody_asked_for_a_check(node):
     node.synced()
 
 
-def test_so_many_a_run_until_all_are_read_and_then_none(plain):
+def test_a_limited_number_is_read_per_run_until_all_are_read(plain):
     ids = plain.files(12, "disk", 100)
     for number in (5, 10, 12, 12):
         plain.synced()
@@ -77,14 +77,14 @@ def test_so_many_a_run_until_all_are_read_and_then_none(plain):
     assert states(plain, ids) == ["YY"] * 12
 
 
-def test_none_is_read_on_a_node_that_asks_for_none(plain):
+def test_nothing_is_read_on_a_node_without_auto_verify(plain):
     plain.do("UPDATE storagenode SET auto_verify = 0")
     plain.file("acq/f", b"bytes", "disk")
     plain.synced()
     assert verified(plain) == set()
 
 
-def test_those_never_verified_come_first_and_then_those_verified_longest_ago(node):
+def test_copies_never_verified_come_first_then_those_verified_longest_ago(node):
     ids = node.files(10, "disk", 100)
     for number, file_id in enumerate(ids[:8]):
         verify(node, [file_id], f"2025-01-{20 - number:02} 00:00:00")
@@ -94,7 +94,7 @@ def test_those_never_verified_come_first_and_then_those_verified_longest_ago(nod
     assert verified(node, "2025-02-01") == set(ids)
 
 
-def test_young_ones_are_left_until_they_are_old_enough(plain):
+def test_recently_verified_copies_are_not_read(plain):
     plain.configure(sync={"host": "here", "auto_verify_min_days": 400_000})
     verify(plain, [plain.file("acq/old", None, "disk")])
     plain.synced()
@@ -106,7 +106,7 @@ def test_young_ones_are_left_until_they_are_old_enough(plain):
     assert plain.all("SELECT done FROM sync_run ORDER BY id") == [(0,), (1,), (0,)]
 
 
-def test_released_copies_are_not_read_again_and_do_not_stand_in_the_way(node):
+def test_released_copies_are_not_read_and_do_not_use_the_limit(node):
     ids = node.files(10, "disk", 100)
     verify(node, ids[:8], "2024-01-01 00:00:00")
     verify(node, ids[8:])
@@ -118,7 +118,7 @@ def test_released_copies_are_not_read_again_and_do_not_stand_in_the_way(node):
 
 
 def test_copies_stay_good_while_they_are_read_and_are_read_once_a_run(plain):
-    """A second round must not begin it anew: an import makes one."""
+    """A second round, caused by an import, must not begin again."""
     plain.do("UPDATE storagenode SET auto_verify = 1")
     plain.files(4, "disk", 100)
     plain.put("disk", "other/new", b"new")
@@ -128,7 +128,7 @@ def test_copies_stay_good_while_they_are_read_and_are_read_once_a_run(plain):
     assert plain.one("SELECT COUNT(*) FROM archivefilecopy WHERE has_file = 'Y'") == 5
 
 
-def test_the_plan_tells_what_would_be_read_again_and_touches_nothing(node):
+def test_the_plan_shows_what_would_be_read_and_changes_nothing(node):
     ids = node.files(4, "disk", 100)
     verify(node, ids[:2])
     node.set_copy(ids[0], "disk", "YN")
@@ -144,7 +144,7 @@ def test_the_plan_tells_what_would_be_read_again_and_touches_nothing(node):
 # --- what comes of it ----------------------------------------------------------------------------------
 
 
-def test_a_good_copy_that_is_gone_is_missing_and_can_be_mended(archive):
+def test_a_good_copy_that_is_gone_is_missing_and_can_be_repaired(archive):
     archive.node("disk", auto_verify=5)
     archive.node("safe", archive=1)
     file_id = archive.file("acq/f", b"bytes", "disk", "safe")
@@ -164,8 +164,8 @@ def test_a_good_copy_that_is_gone_is_missing_and_can_be_mended(archive):
     assert "can be replaced" not in archive.run("status").out
 
 
-def test_what_somebody_made_suspect_meanwhile_is_not_called_good(plain):
-    """The verdict is for the file that the index knew when it was handed out."""
+def test_a_copy_marked_suspect_meanwhile_is_not_recorded_as_good(plain):
+    """The result is valid for the file as the index described it when the task was created."""
     file_id = plain.file("acq/f", bytes(150 * 2**20), "disk")
     node_id = plain.id("storagenode", "disk")
     run = plain.start("sync")
@@ -179,8 +179,8 @@ def test_what_somebody_made_suspect_meanwhile_is_not_called_good(plain):
     assert plain.copy(file_id, "disk") == "XY"
 
 
-def test_a_suspect_copy_that_was_released_is_read_where_it_may_not_go(node):
-    """As after a crash in a deletion: it has to count again."""
+def test_a_suspect_released_copy_is_read_if_it_must_stay(node):
+    """As after a crash during a deletion: the copy must count again."""
     whole, gone = (node.file(f"acq/{name}", None, "disk") for name in ("whole", "gone"))
     (node.root("disk") / "acq" / "gone").unlink()
     for file_id in (whole, gone):
@@ -206,7 +206,7 @@ def lose(archive, ids):
 @pytest.mark.parametrize("state", ["YY", "MY"], ids=["its turn", "suspect"])
 @pytest.mark.parametrize("which", ["first", "last", "every second"])
 @pytest.mark.parametrize("jobs", ["1", "8"])
-def test_when_a_great_part_is_missing_none_of_it_is_believed(plain, state, which, jobs):
+def test_a_large_missing_part_is_not_recorded(plain, state, which, jobs):
     plain.do("UPDATE storagenode SET auto_verify = 1000")
     plain.node("other", auto_verify=1000)
     elsewhere = plain.files(3, "other", 100, acq="other")
@@ -232,7 +232,7 @@ def test_when_a_great_part_is_missing_none_of_it_is_believed(plain, state, which
     assert len(plain.events("missing")) == len(lost)
 
 
-def test_a_few_missing_among_many_are_believed(plain):
+def test_a_few_missing_copies_are_recorded(plain):
     plain.do("UPDATE storagenode SET auto_verify = 1000")
     ids = plain.files(300, "disk", 100)
     lose(plain, ids[::4])
@@ -241,7 +241,7 @@ def test_a_few_missing_among_many_are_believed(plain):
     assert states(plain, ids).count("YY") == 225
 
 
-def test_on_a_small_node_all_may_be_missing(plain):
+def test_on_a_small_node_all_losses_are_recorded(plain):
     plain.do("UPDATE storagenode SET auto_verify = 1000")
     ids = plain.files(60, "disk", 100)
     lose(plain, ids)
@@ -249,7 +249,7 @@ def test_on_a_small_node_all_may_be_missing(plain):
     assert set(states(plain, ids)) == {"NY"}
 
 
-def test_a_node_that_is_in_doubt_is_left_alone_for_the_rest_of_the_run(plain):
+def test_a_node_in_doubt_is_left_alone_for_the_rest_of_the_run(plain):
     plain.do("UPDATE storagenode SET auto_verify = 1000")
     ids = plain.files(150, "disk", 100)
     for file_id in ids:

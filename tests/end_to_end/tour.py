@@ -1,13 +1,13 @@
 """Tours, read from the documentation and run line by line, each host in a shell of its own.
 
 In blocks of the kind `console` a line that begins with a prompt is a command: `field$ ` and `archive$ ` name its
-host, `$ ` means every host of the document.  A command that ends with a backslash goes on in the next line, and
-what follows is the output, of both streams, up to the next prompt; where nothing is shown nothing is compared.  A
-block of another kind after a line that ends in "`PATH`:" is the content of that file, on every host.  A block of the
-kind `sh` is for other tests.
+host, `$ ` means every host of the document.  A command that ends with a backslash continues on the next line.
+The output of both streams follows, up to the next prompt; if none is shown, none is compared.  A block of another
+kind after a line that ends in "`PATH`:" is the content of that file, on every host.  Blocks of the kind `sh` are for
+other tests.
 
-In shown output `…` stands for a time, a number or a size, which differ from run to run; nothing else does.
-Columns are as wide as what stands in them, so how many blanks or dashes in a row there are is not compared.
+In the output, `…` stands for a time, a number or a size that differs between runs, and for nothing else.  The widths
+of columns depend on their contents, so the lengths of runs of blanks and dashes are not compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEASURED = r"[0-9][-0-9:. ]*(?:(?:[kMGTPE]i)?B|%|s|(?:second|minute)s?)?"
 
 
 class Step(NamedTuple):
-    """A command; `host` is empty for every host.  `shown` None: the text shows no output."""
+    """A command; `host`: empty for all hosts; `shown`: None if the text shows no output."""
 
     number: int  # of the line in the text
     below: int  # the number of the line after the command
@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def script(text: str) -> Iterator[Step | File]:
-    """What a reader types and writes, in order."""
+    """Return the commands and files of a document, in order."""
     for block in blocks(text):
         if block.kind == "console":
             yield from _steps(block)
@@ -71,7 +71,7 @@ def _steps(block: Block) -> Iterator[Step]:
 
 
 def differs(shown: Sequence[str], said: Sequence[str]) -> str:
-    """Where the output that is shown differs from what was said; empty when it does not."""
+    """Return how the output shown in the text differs from the actual one; empty if it does not."""
     shown, said = [_plain(line) for line in shown], [_plain(line) for line in said]
     for expected, found in zip(shown, said, strict=False):
         pattern = f"(?:{MEASURED})".join(re.escape(part) for part in expected.split(WILD))
@@ -87,7 +87,7 @@ def _plain(line: str) -> str:
 
 
 class Shell:
-    """A shell of one host, which runs one line after the other.
+    """The shell of a host, which runs one line after the other.
 
     `words` are the literal replacements that make the text's commands run here; in what they say they are undone.
     """
@@ -114,7 +114,7 @@ class Shell:
         self._bash.stdin.flush()
 
     def end(self) -> tuple[int, list[str]]:
-        """The exit status of the command that was begun, and the lines that it printed."""
+        """Wait for the command; return its exit status and the lines that it printed."""
         assert self._bash.stdout is not None
         said: list[str] = []
         for line in self._bash.stdout:

@@ -1,4 +1,4 @@
-"""The worked example is a package like any other: pip installs it, and nothing in alpenhorn knows of its class."""
+"""The example package: pip installs it, and nothing in alpenhorn refers to its class."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_example_is_installed_by_pip_with_its_entry_points(example: Path) ->
 
 
 def uses(source: str) -> Iterator[str]:
-    """The names of classes that stand in a source as texts of their own, but for `x or "Default"`, which shows one."""
+    """Return the class names that appear as string literals in a source, except in `x or "Default"`."""
     tree = ast.parse(source)
     shown = {
         id(node.values[-1])
@@ -62,7 +62,7 @@ def uses(source: str) -> Iterator[str]:
             yield str(node.value)
 
 
-def test_no_room_but_io_asks_for_a_class_by_name() -> None:
+def test_only_the_package_io_refers_to_a_class_by_name() -> None:
     found = {
         str(path.relative_to(SOURCES)): names
         for path in SOURCES.rglob("*.py")
@@ -80,5 +80,5 @@ def test_no_room_but_io_asks_for_a_class_by_name() -> None:
         ('"""As Default."""', []),
     ],
 )
-def test_a_class_that_is_asked_for_by_name_would_be_found(source: str, found: list[str]) -> None:
+def test_a_reference_by_name_would_be_found(source: str, found: list[str]) -> None:
     assert list(uses(source)) == found

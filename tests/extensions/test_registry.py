@@ -1,4 +1,4 @@
-"""Storage classes by name, from packages that are really there (in a directory on the path)."""
+"""Storage classes by name, from real packages in a directory on the path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Install = Callable[[str, str], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Install:
-    """Put a package on the path: a storage class's name and the module that its entry point loads."""
+    """Put a package on the path, with the name of a storage class and the module that its entry point loads."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def forget() -> None:
@@ -56,7 +56,7 @@ def test_without_a_name_it_is_default(name: str | None) -> None:
     assert isinstance(node_io(node(io_class=name)), DefaultNode)
 
 
-def test_an_unknown_class_is_told_with_what_there_is() -> None:
+def test_an_unknown_class_is_reported_with_the_known_ones() -> None:
     for unknown in ("Unheard", "default", "../x", "a b", "x:y"):
         with pytest.raises(StorageError, match="Default"):
             node_io(node(io_class=unknown))
@@ -90,7 +90,7 @@ def test_a_class_for_nodes_only_is_no_group(install: Install) -> None:
         ("STORAGE = 'a string'", "not an alpenhorn.io.base.StorageClass"),
     ],
 )
-def test_a_package_that_fails_to_load_is_told_with_the_reason(
+def test_a_package_that_fails_to_load_is_reported_with_the_reason(
     install: Install, source: str, reason: str
 ) -> None:
     install("Broken", source)

@@ -1,9 +1,9 @@
-"""A world in which people and machines do to an archive what they do: real hosts, disks, files and runs.
+"""A simulation of people and machines that use an archive, with real disks, files and runs.
 
 A medium is a directory that moves between a node's root and a shelf, as a disk does.  A file has as many copies as
 there are inodes with its content on all media, plugged in or not.
 
-What nobody can know without reading every copy is left out: bytes that change while length and times stay.
+Bytes that change while length and times stay are left out: only reading every copy could detect them.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ class World:
     # --- what is where ---------------------------------------------------------------------------------
 
     def at(self, medium: str) -> Path:
-        """The directory of a medium, wherever it is now."""
+        """Return the current directory of a medium."""
         key = next((key for key, here in self.plugged.items() if here == medium), None)
         return self.shelf / medium if key is None else self.roots[key]
 
     def copies(self) -> dict[str, int]:
-        """MD5 sum of each file to the number of its physical copies."""
+        """Return the number of physical copies of each file, by MD5 sum."""
         found: dict[str, set[tuple[int, int]]] = {md5sum: set() for md5sum in self.files}
         for medium in self.home:
             root = self.at(medium)
@@ -103,7 +103,7 @@ class World:
         return {md5sum: len(inodes) for md5sum, inodes in found.items()}
 
     def lacking(self, before: dict[str, int]) -> list[str]:
-        """What is less than it may be because of us."""
+        """Return the files with fewer copies than alpenhorn may leave."""
         now = self.copies()
         lost = [
             f"{self.files[md5sum]}: {count} copies before, {now[md5sum]} now"
@@ -117,7 +117,7 @@ class World:
         return lost
 
     def wrong_rows(self) -> list[str]:
-        """Rows that call a copy good which is not whole on its disk."""
+        """Return the rows of good copies that are missing or different on their disks."""
         found = []
         rows = self.archive.all(
             "SELECT n.root, a.name, f.name, f.md5sum FROM archivefilecopy c"
@@ -156,7 +156,7 @@ class World:
         (self.roots[key] / MARKER).write_text(f"{self.names[key]}\n")
 
     def new_files(self, number: int) -> None:
-        """New observations arrive."""
+        """Write new files."""
         if self.plugged[FIELD] is None:
             return
         for _ in range(number):
@@ -168,7 +168,7 @@ class World:
             self.files[hashlib.md5(content).hexdigest()] = path
 
     def unplug(self, key: str) -> None:
-        """An empty mount point is left."""
+        """Unplug a medium, which leaves an empty mount point."""
         if (medium := self.plugged[key]) is None:
             return
         self.roots[key].rename(self.shelf / medium)
@@ -176,7 +176,7 @@ class World:
         self.roots[key].mkdir()
 
     def plug(self, key: str, medium: str | None = None) -> None:
-        """Put a medium of that node in, any of those on the shelf."""
+        """Plug in any medium of the node that is on the shelf."""
         shelved = sorted(
             name for name, of in self.home.items() if of == key and name not in self.plugged.values()
         )
@@ -191,12 +191,12 @@ class World:
         self.plugged[key] = medium
 
     def exchange(self, key: str) -> None:
-        """A new, empty disk in its place, initialised."""
+        """Replace a disk by a new, empty one, and initialise it."""
         self.unplug(key)
         self._new_medium(key)
 
     def snapshot(self, key: str) -> None:
-        """A clone, or a backup, of a disk."""
+        """Clone or back up a disk."""
         if self.plugged[key] is None:
             return
         medium = self._medium_name(key)
@@ -207,7 +207,7 @@ class World:
         self.home[medium] = key
 
     def destroy(self, key: str) -> None:
-        """A disk on the shelf dies."""
+        """Destroy a disk on the shelf."""
         shelved = sorted(
             name for name, of in self.home.items() if of == key and name not in self.plugged.values()
         )
@@ -218,14 +218,14 @@ class World:
             self.stray = {at: content for at, content in self.stray.items() if at[0] != medium}
 
     def lose(self, key: str) -> None:
-        """Somebody removes files."""
+        """Remove files by hand."""
         if not self.looks:
             return
         for path in self.rng.sample(files := self.files_on(key), min(2, len(files))):
             path.unlink()
 
     def find(self, key: str) -> None:
-        """Somebody puts a file of their own where one of the archive's may come."""
+        """Put a stray file at a path where a file of the archive may arrive."""
         if self.plugged[key] is None or key == FIELD or not self.files:
             return
         self.put_stray(key, self.rng.choice((*self.files.values(), f"somebody/{len(self.stray)}")))
@@ -240,7 +240,7 @@ class World:
         self.stray[self.plugged[key], path] = content
 
     def hard_link(self, key: str, other: str) -> None:
-        """Somebody fills a disk from another one with `cp -al`, and has it searched."""
+        """Fill a disk from another one with `cp -al`, and scan it."""
         if None in (self.plugged[key], self.plugged[other]) or FIELD in (key, other):
             return
         for path in self.files_on(key):
@@ -251,7 +251,7 @@ class World:
         self.command("node", "scan", self.names[other], host=HOST_OF[other])
 
     def release(self, key: str) -> None:
-        """An admin, or the daemon, wants copies gone."""
+        """Release copies, as an administrator or the daemon would."""
         node_id = self.archive.id("storagenode", self.names[key])
         ids = [
             row[0]
@@ -263,7 +263,7 @@ class World:
             self.archive.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE id = ?", copy_id)
 
     def release_all(self, key: str) -> None:
-        """All copies on a node are released."""
+        """Release all copies on a node."""
         self.archive.do(
             "UPDATE archivefilecopy SET wants_file = 'N' WHERE node_id = ?",
             self.archive.id("storagenode", self.names[key]),
@@ -276,7 +276,7 @@ class World:
         self.names[key] = name
 
     def move_root(self, key: str) -> None:
-        """The disk is mounted elsewhere from now on."""
+        """Mount the disk elsewhere from now on."""
         root = self.archive.base / f"{key}-at-{self.counts['moved']}"
         self.counts["moved"] += 1
         self.roots[key].rename(root)
@@ -284,7 +284,7 @@ class World:
         self.command("node", "modify", self.names[key], "--root", str(root))
 
     def switch_archive(self, key: str) -> None:
-        """No archive node for a while, to which hard links may be made."""
+        """Make a node a plain node for a while, onto which hard links can be created."""
         off = self.archive.one("SELECT archive FROM storagenode WHERE name = ?", self.names[key])
         self.command("node", "modify", self.names[key], "--no-archive" if off else "--archive")
 
@@ -321,7 +321,7 @@ class World:
         return self.command("sync", *arguments, host=host, offset=offset)
 
     def killed(self, host: str, seconds: float, number: signal.Signals) -> None:
-        """A run that is killed, or stopped while the other hosts run, at some moment."""
+        """Kill a run, or suspend it while the other hosts run, at a random moment."""
         self.counts["runs"] += 1
         self.archive.forget_attempts()
         running = self.archive.start("sync", host=host)
@@ -350,7 +350,7 @@ class World:
         return int(self.archive.one("SELECT COUNT(*) FROM sync_event WHERE what = 'deleted'"))
 
     def set_right(self) -> None:
-        """What an admin does in the end: everything plugged in, compared, and some runs."""
+        """Plug in everything, reconcile, and run, as an administrator does in the end."""
         for key in HOST_OF:
             if self.plugged[key] is None:
                 self.plug(key)

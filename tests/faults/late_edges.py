@@ -1,5 +1,6 @@
-"""`alpenhorn` with a fault in it: what follows from a copy by rule is recorded after the copy, in a transaction
-of its own.  The loop over kill points in test_edges.py must catch it."""
+"""`alpenhorn` with a fault: rule actions are recorded after the copy, in a transaction of their own.  The loop
+over kill points in test_edges.py must catch it.
+"""
 
 import sys
 

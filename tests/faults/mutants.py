@@ -1,4 +1,4 @@
-"""`alpenhorn` with one of its protections off, named by the first argument; the adversary must catch each of them."""
+"""`alpenhorn` without one of its protections, named by the first argument; the adversary must catch each of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 
 def unseen() -> None:
-    """A good archive copy counts, whoever has seen its node, and when."""
+    """Good archive copies count even if no run has seen their nodes recently."""
     from alpenhorn.scan import keepers
 
     keepers._unfit = lambda *state: ""
 
 
 def linked() -> None:
-    """Copies that may share their bytes with another name count."""
+    """Copies that may share their bytes with another name also count."""
     from alpenhorn.scan import keepers
 
     right = keepers._unfit
@@ -26,7 +26,7 @@ def linked() -> None:
 
 
 def exchanged() -> None:
-    """Another medium is taken for the one that was there."""
+    """A different medium is accepted as the expected one."""
     from alpenhorn.plan import media
 
     right = media.judge
@@ -42,7 +42,7 @@ def exchanged() -> None:
 
 
 def rolled_back() -> None:
-    """A disk that is older than the index is taken for the one that was left."""
+    """A disk older than the index is accepted as current."""
     from alpenhorn.plan import media
 
     right = media.judge
@@ -58,7 +58,7 @@ def rolled_back() -> None:
 
 
 def restored() -> None:
-    """An index that is older than the disks is believed."""
+    """An index older than the disks is trusted."""
     from alpenhorn.plan import media
 
     right = media.judge
@@ -74,7 +74,7 @@ def restored() -> None:
 
 
 def found() -> None:
-    """What a check calls corrupt is replaced, whatever it is."""
+    """Every corrupt copy is replaced, even if it was never good."""
     from alpenhorn.plan.pulls import PullPlanner
 
     right = PullPlanner.decide

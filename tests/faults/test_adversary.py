@@ -1,7 +1,7 @@
-"""An adversary plays with an archive: no file gets fewer copies because of us than the minimum, or than it had, and
-nothing that somebody put on a disk is ever gone.
+"""An adversary works against an archive: alpenhorn must not leave a file with fewer copies than the minimum, or than
+it had, and must not remove stray files.
 
-Its steps are what people and machines do (see `adversary.py`).  By hand, longer:
+Its steps are actions of people and machines (see `adversary.py`).  To run it longer:
 
     bin/test -m adversary --minutes 60
 """
@@ -36,7 +36,7 @@ OFFSETS = st.sampled_from(("", "", "", "+2d", "-3h", "+10y"))
 def machine(
     url: Callable[[Path], str], server: Sshd, counts: Counter[str], ends: float
 ) -> type[RuleBasedStateMachine]:
-    """The state machine for one index; `ends`: when, by the monotonic clock, nothing more is begun."""
+    """Return the state machine for one index; after `ends` on the monotonic clock nothing new is started."""
 
     class Adversary(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -70,7 +70,7 @@ def machine(
                 self.directory.cleanup()
 
         def judged(self, act: Callable[[], object]) -> None:
-            """What we do: it is for what happens here that we are to blame."""
+            """Run a step of alpenhorn, which is responsible for its effects."""
             self.before = self.world.copies()
             act()
             lost = self.world.lacking(self.before)
@@ -212,11 +212,11 @@ def machine(
 
 
 class TimeIsUp(KeyboardInterrupt):
-    """The one kind of exception that ends a test of Hypothesis at once, and is no failure."""
+    """Ends a test of Hypothesis at once without a failure."""
 
 
 def play(url: Callable[[Path], str], server: Sshd, seconds: float, number: int) -> Counter[str]:
-    """One game after the other until the time is up; `number` decides what they are."""
+    """Play games until the time is up; `number` is the seed."""
     counts: Counter[str] = Counter()
     game = seed(number)(machine(url, server, counts, time.monotonic() + seconds))
     with suppress(TimeIsUp):
@@ -236,7 +236,7 @@ def play(url: Callable[[Path], str], server: Sshd, seconds: float, number: int) 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
 def new_index(request: pytest.FixtureRequest) -> Callable[[Path], str]:
-    """Makes an empty index for a game that has a directory of its own; returns its URL."""
+    """Create an empty index for a game in its own directory, and return its URL."""
     if request.param == "sqlite":
         return lambda directory: f"sqlite:///{directory / 'index.db'}"
     server = request.getfixturevalue("mariadb")
@@ -270,7 +270,7 @@ def test_the_adversary_finds_nothing(
 
 
 def disks_that_died(world: World) -> None:
-    """Both disks of other hosts die; their hosts see it, and the copies in the field are released."""
+    """Both disks of other hosts die, their hosts notice, and the copies on field are released."""
     for key in ("v2", "v3"):
         world.unplug(key)
         world.destroy(key)
@@ -279,7 +279,7 @@ def disks_that_died(world: World) -> None:
 
 
 def disks_exchanged(world: World) -> None:
-    """Both disks of other hosts are exchanged for empty ones, which nobody has read yet."""
+    """Both disks of other hosts are exchanged for empty ones, which no run has read yet."""
     for key in ("v2", "v3"):
         world.exchange(key)
         world.destroy(key)
@@ -302,7 +302,7 @@ def disks_rolled_back(world: World) -> None:
 
 
 def index_restored(world: World) -> None:
-    """Since the backup one of the copies on other hosts was deleted, and host a has run."""
+    """The index is restored to a backup made before a copy on another host was deleted and host a ran."""
     world.back_up_index()
     world.release_all("v3")
     for host in ("c", "a"):
@@ -324,7 +324,7 @@ def disk_linked(world: World) -> None:
 
 
 def file_found(world: World) -> None:
-    """Somebody's file lies where a file of the archive is to come."""
+    """A stray file is at the path where a file of the archive will arrive."""
     world.new_files(1)
     path = list(world.files.values())[-1]
     world.put_stray("v1", path)

@@ -67,7 +67,7 @@ while True:
 
 
 class Writer:
-    """A process that adds a file, its copy and its event in one transaction, again and again."""
+    """A process that repeatedly adds a file, its copy and its event in one transaction."""
 
     def __init__(self, url, name):
         self.done = 0
@@ -88,7 +88,7 @@ class Writer:
         self.process.stdout.close()
 
 
-def test_it_shows_one_moment_while_others_write_and_they_go_on(archive, tmp_path):
+def test_a_backup_shows_one_moment_while_others_write(archive, tmp_path):
     fill(archive, 20_000)
     directory = tmp_path / "kept"
     directory.mkdir()
@@ -113,7 +113,7 @@ def test_it_shows_one_moment_while_others_write_and_they_go_on(archive, tmp_path
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_one_that_is_cut_short_leaves_the_old_ones_and_the_next_removes_its_remains(archive, tmp_path, how):
+def test_an_interrupted_backup_leaves_the_old_ones_and_the_next_removes_its_remains(archive, tmp_path, how):
     fill(archive, 60_000)
     directory = tmp_path / "kept"
     directory.mkdir()
@@ -151,7 +151,7 @@ def small(tmp_path):
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("checked", [True, False], ids=["beforehand", "while it is written"])
-def test_a_full_disk_costs_no_older_backup(archive, small, checked):
+def test_a_full_disk_does_not_remove_older_backups(archive, small, checked):
     first = backup.write(archive.index, small, TABLES, 1)
     before = first.path.read_bytes()
     fill(archive, 20_000)
@@ -176,7 +176,7 @@ def test_a_full_disk_costs_no_older_backup(archive, small, checked):
 
 
 @pytest.mark.usefixtures("root")
-def test_a_directory_that_cannot_be_written_is_told_in_one_message(archive, small):
+def test_a_directory_that_cannot_be_written_is_reported_in_one_message(archive, small):
     first = backup.write(archive.index, small, TABLES, 1)
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
     result = archive.run("db", "backup", str(small), "--keep", "1")
@@ -186,7 +186,7 @@ def test_a_directory_that_cannot_be_written_is_told_in_one_message(archive, smal
     assert archive.all("SELECT * FROM sync_index WHERE name = 'backup'") == []
 
 
-def test_the_command_notes_it_in_the_index_and_keeps_to_itself_what_it_wrote(sqlite_archive):
+def test_a_backup_is_recorded_in_the_index_and_readable_by_its_owner_only(sqlite_archive):
     archive = sqlite_archive
     fill(archive, 10)
     result = archive.run("db", "backup")
@@ -198,7 +198,7 @@ def test_the_command_notes_it_in_the_index_and_keeps_to_itself_what_it_wrote(sql
     assert archive.run("-q", "db", "backup").silent
 
 
-def test_on_a_server_it_must_be_said_where(mariadb_archive):
+def test_with_a_server_the_directory_must_be_given(mariadb_archive):
     result = mariadb_archive.run("db", "backup")
     assert result.status == 1 and "set [database] backup_dir" in result.err
     (mariadb_archive.base / "kept").mkdir()

@@ -43,7 +43,7 @@ def narrow(request: pytest.FixtureRequest, mariadb: MariaDBServer, tmp_path: Pat
         mariadb.run(f"DROP DATABASE {name}")
 
 
-def test_situation_02_one_name_that_cannot_be_held_costs_only_itself(narrow: Narrow) -> None:
+def test_situation_02_a_name_that_cannot_be_stored_affects_only_itself(narrow: Narrow) -> None:
     charset, archive, held, unheld = narrow
     archive.configure(sync={"import_settle": 0})
     archive.node("field", auto_import=1)

@@ -1,4 +1,4 @@
-"""Clocks that are wrong: a run sees another time of day than the one before it."""
+"""Wrong clocks: a run sees a different time of day from the one before it."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_after_the_clock_went_back_by_an_hour_failed_work_is_tried_again(pair):
 
 @pytest.mark.parametrize("offset", ["-3600s", "+3600s"])
 def test_settling_does_not_depend_on_the_hosts_clock(pair, offset):
-    """The times of files are the storage's."""
+    """The times of files come from the clock of the storage."""
     pair.put("field", "acq/new", b"new")
     assert pair.sync("--only", "import", environ=clock(offset)).status == 0
     assert pair.one("SELECT COUNT(*) FROM archivefile") == 0

@@ -1,4 +1,4 @@
-"""What lasts is mailed when it begins, when it changes, once a day, and when it is over (situation 17)."""
+"""Conditions are mailed when they begin, when they change, once a day, and when they end (situation 17)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL = "node v1 is left out"
 
 @pytest.fixture
 def pair(sqlite_archive: Archive) -> Archive:
-    """Nodes field and v1, the latter of which is not there, with a configuration as most have it."""
+    """Nodes field and v1, of which v1 is absent, with a typical configuration."""
     archive = sqlite_archive
     archive.node("field")
     archive.node("v1", archive=1)
@@ -29,7 +29,7 @@ def back(archive: Archive) -> None:
 
 
 def age(archive: Archive, hours: int) -> None:
-    """Let that time go by for what lasts."""
+    """Make conditions older by this time."""
     for column in ("began", "seen", "reported"):
         ((value,),) = archive.all(f"SELECT {column} FROM sync_condition")
         archive.do(f"UPDATE sync_condition SET {column} = datetime(?, ?)", value, f"-{hours} hours")
@@ -52,7 +52,7 @@ def test_situation_17_a_node_that_is_away_is_mailed_once_a_day_and_when_it_is_ba
     pair.synced()
 
 
-def test_situation_17_another_reason_is_mailed_at_once(pair: Archive) -> None:
+def test_situation_17_a_changed_reason_is_mailed_at_once(pair: Archive) -> None:
     pair.sync()
     pair.root("v1").mkdir()
     result = pair.sync()
@@ -73,7 +73,9 @@ def test_situation_17_a_run_that_leaves_out_every_node_fails_and_status_wants_at
     assert "no node of host here could be worked on" in pair.run("doctor").out
 
 
-def test_situation_17_who_looks_on_sees_everything_and_takes_nothing_from_the_mail(pair: Archive) -> None:
+def test_situation_17_a_run_on_a_terminal_shows_everything_and_does_not_change_the_mail(
+    pair: Archive,
+) -> None:
     for _ in range(2):
         result = pair.start("-v", "sync").result()
         assert ALL in result.err
@@ -82,7 +84,7 @@ def test_situation_17_who_looks_on_sees_everything_and_takes_nothing_from_the_ma
     pair.synced()
 
 
-def test_situation_17_only_a_run_that_looked_tells_that_it_is_over(pair: Archive) -> None:
+def test_situation_17_only_a_run_that_looked_reports_the_end(pair: Archive) -> None:
     pair.sync()
     back(pair)
     pair.synced("--node", "field")
@@ -90,7 +92,7 @@ def test_situation_17_only_a_run_that_looked_tells_that_it_is_over(pair: Archive
     assert "node v1 is back" in pair.sync().err
 
 
-def test_situation_17_status_and_doctor_tell_since_when(pair: Archive) -> None:
+def test_situation_17_status_and_doctor_show_since_when(pair: Archive) -> None:
     pair.sync()
     (began,) = (row[0] for row in pair.all("SELECT began FROM sync_condition"))
     assert f"runs on here report since {began} UTC: node v1 is left out" in pair.run("doctor").out
@@ -109,8 +111,8 @@ def test_situation_17_each_hosts_cron_knows_what_its_own_runs_have_reported(pair
     assert result.status == 1 and result.silent
 
 
-def test_situation_17_what_happens_is_mailed_each_time(pair: Archive) -> None:
-    """A copy that is corrupt is an event, not a condition."""
+def test_situation_17_events_are_mailed_each_time(pair: Archive) -> None:
+    """A corrupt copy is an event, not a condition."""
     back(pair)
     for name in ("one", "two"):
         pair.set_copy(pair.file(f"acq/{name}", b"x", "field"), "field", "MY")
@@ -118,7 +120,7 @@ def test_situation_17_what_happens_is_mailed_each_time(pair: Archive) -> None:
         assert f"acq/{name}" in pair.sync().err
 
 
-def test_a_configuration_may_have_each_run_tell_all(pair: Archive) -> None:
+def test_a_configuration_can_make_each_run_report_everything(pair: Archive) -> None:
     pair.configure(sync={"remind_after": 0})
     for _ in range(2):
         assert ALL in pair.sync().err
@@ -129,7 +131,7 @@ def test_a_configuration_may_have_each_run_tell_all(pair: Archive) -> None:
 
 
 def held(archive: Archive, since: str, run: int | None = None) -> list[RunLock]:
-    """The locks of both nodes, as a run holds them that took them then."""
+    """Hold the locks of both nodes like a run that took them at this time."""
     locks = [RunLock(archive.root(name) / RUN_LOCK) for name in ("field", "v1")]
     index_id = archive.one("SELECT value FROM sync_index WHERE name = 'identity'")
     for lock in locks:
@@ -141,7 +143,7 @@ def held(archive: Archive, since: str, run: int | None = None) -> list[RunLock]:
     return locks
 
 
-def test_situation_17_a_run_that_hangs_is_told_of_by_those_that_find_its_nodes_taken(pair: Archive) -> None:
+def test_situation_17_a_hanging_run_is_reported_by_runs_that_find_its_nodes_locked(pair: Archive) -> None:
     back(pair)
     run = pair.insert(
         "sync_run",
@@ -169,7 +171,7 @@ def test_situation_17_a_run_that_hangs_is_told_of_by_those_that_find_its_nodes_t
     pair.synced()
 
 
-def test_situation_17_where_the_index_knows_nothing_of_it_the_lock_does(pair: Archive) -> None:
+def test_situation_17_a_hanging_run_that_the_index_does_not_know_is_found_by_its_lock(pair: Archive) -> None:
     back(pair)
     locks = held(pair, "2026-01-01 00:00:00")
     assert "(process 4711 on host here)" in pair.sync().err
@@ -177,7 +179,7 @@ def test_situation_17_where_the_index_knows_nothing_of_it_the_lock_does(pair: Ar
         lock.release()
 
 
-def test_a_run_that_is_at_work_is_no_reason_for_a_mail(pair: Archive) -> None:
+def test_a_working_run_causes_no_mail(pair: Archive) -> None:
     back(pair)
     locks = held(pair, f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}")
     result = pair.sync()
@@ -186,7 +188,7 @@ def test_a_run_that_is_at_work_is_no_reason_for_a_mail(pair: Archive) -> None:
         lock.release()
 
 
-def test_a_node_that_is_held_while_others_are_free_is_told_too(pair: Archive) -> None:
+def test_a_locked_node_among_free_ones_is_also_reported(pair: Archive) -> None:
     back(pair)
     field, v1 = held(pair, "2026-01-01 00:00:00")
     field.release()

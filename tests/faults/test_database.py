@@ -1,4 +1,4 @@
-"""An index that is gone for a while, or busy, in the middle of a run."""
+"""An index that is unavailable or busy during a run."""
 
 import os
 
@@ -9,7 +9,7 @@ from tests.fixtures.archive import wait_for
 
 @pytest.fixture
 def busy(mariadb_archive):
-    """A run with much to do, which has begun."""
+    """A run with much work, which has started."""
     archive = mariadb_archive
     archive.node("field")
     archive.node("safe", archive=1)
@@ -115,7 +115,7 @@ def test_a_reader_does_not_stop_a_run_on_sqlite(sqlite_archive):
     assert archive.pending() == 0
 
 
-def test_runs_of_two_hosts_on_one_sqlite_file_do_not_stumble_over_each_other(sqlite_archive):
+def test_runs_of_two_hosts_on_one_sqlite_file_do_not_disturb_each_other(sqlite_archive):
     archive = sqlite_archive
     archive.node("field")
     archive.node("far", host="there")

@@ -1,4 +1,4 @@
-"""Deletions that are killed, raced, cancelled or refused: whatever happens, the minimum stays."""
+"""Deletions that are killed, raced, cancelled or refused leave the minimum number of copies."""
 
 import hashlib
 import os
@@ -57,7 +57,7 @@ def whole(archive, node, path, size_b, md5sum):
 
 
 def too_few(archive, minimum=MINIMUM):
-    """The files of which fewer than the minimum are called good on archive nodes and whole on their disks."""
+    """Return the files with fewer than the minimum of good and intact archive copies."""
     good = {}
     for file_id, node, acq, name, size_b, md5sum, has in archive.all(
         "SELECT f.id, n.name, a.name, f.name, f.size_b, f.md5sum, c.has_file FROM archivefilecopy c"
@@ -100,7 +100,7 @@ def paused(archive, path, calls, *arguments, effect="delay_enter", seconds=1, fi
 
 
 def said(archive):
-    """What strace has seen."""
+    """Return the output of strace."""
     at = archive.base / "strace.said"
     return at.read_text() if at.exists() else ""
 
@@ -110,7 +110,7 @@ def claims(archive):
 
 
 def the_run(running):
-    """The program itself, whose parent is strace."""
+    """Return the process of the program, whose parent is strace."""
     (found,) = [process for process in running.processes() if process.ppid() == running.process.pid]
     return found
 
@@ -131,7 +131,7 @@ def files(archive, number=3):
 
 
 def assert_settled(archive, ids):
-    """One more run, and the released copies are gone with their directories, and nothing else is."""
+    """Run once more, and check that exactly the released copies and their directories are gone."""
     assert_nothing_lost(archive)
     archive.synced()
     assert states(archive, ids) == ["NN"] * len(ids)
@@ -174,7 +174,7 @@ def test_a_kill_between_unlink_and_record_is_settled_by_the_next_run(three, vict
 
 
 def test_a_copy_claimed_by_a_run_that_was_killed_does_not_count_for_others(three):
-    """Three are needed: as long as nobody knows what became of one of four, no other may go."""
+    """Three copies are required: while the state of one of four is unknown, no other may be deleted."""
     three.node("safe4", archive=1)
     file_id = three.file("acq/f", None, *SAFE, "safe4")
     release(three, "safe1")
@@ -190,7 +190,7 @@ def test_a_copy_claimed_by_a_run_that_was_killed_does_not_count_for_others(three
     assert three.copy(file_id, "safe2") == "YN"
 
 
-def test_runs_that_are_asked_to_stop_put_back_what_they_have_not_deleted(three):
+def test_stopped_runs_give_back_copies_that_they_have_not_deleted(three):
     ids = files(three, 20)
     running = paused(three, three.root("field") / "acq" / "dir", "unlinkat", "--only", "delete")
     wait_for(lambda: len(three.tree("field")) < 20, "the first unlink")
@@ -205,7 +205,7 @@ def test_runs_that_are_asked_to_stop_put_back_what_they_have_not_deleted(three):
 
 
 def test_a_worker_that_hangs_is_given_up_and_the_next_run_goes_on(sqlite_three):
-    """Whether it can be killed or not: nobody knows what it has done, so the copies stay suspect."""
+    """Whether it can be killed or not, its work is unknown, so the copies stay suspect."""
     three = sqlite_three
     ids = files(three)
     three.configure(transfer={"pull_timeout_base": 1, "pull_bytes_per_second": 1_000_000_000})
@@ -299,7 +299,7 @@ def test_a_disk_unmounted_while_files_are_removed_is_worked_on_and_what_is_there
 # --- what stands there instead -------------------------------------------------------------------------
 
 
-def test_what_is_no_file_or_leads_elsewhere_is_left_and_the_others_go(three):
+def test_irregular_objects_and_links_are_left_and_the_others_are_deleted(three):
     ids = {name: three.file(f"acq/{name}/f", None, "field", *SAFE) for name in ("a", "dir", "link", "fifo")}
     ids["parent"] = three.file("acq/parent/f", None, "field", *SAFE)
     release(three, "field")
@@ -376,7 +376,7 @@ def test_paths_that_leave_the_root_are_refused_and_strange_names_are_not(three):
 
 
 def test_a_directory_that_cannot_be_written_fails_and_the_others_go_on(three):
-    """chattr +i keeps root from writing, too."""
+    """chattr +i also prevents root from writing."""
     fixed = three.file("fixed/f", None, "field", *SAFE)
     ids = files(three)
     at = three.root("field") / "fixed"
@@ -438,8 +438,8 @@ def test_removable_copies_go_until_there_is_room_enough_and_no_further(sqlite_th
 # --- a copy that others pull from ----------------------------------------------------------------------
 
 
-def test_a_copy_that_others_are_still_to_pull_from_stays_until_the_pull_is_over(three):
-    """The pull waits in a stand-in for rsync until the deletion has had its chance."""
+def test_a_copy_that_is_still_a_source_stays_until_the_pull_ends(three):
+    """The pull waits in a substitute for rsync until the deletion could have happened."""
     three.node("dest", io_config='{"method": "rsync"}')
     file_id = three.file("acq/f", b"bytes" * 100, "field", *SAFE)
     request = three.request(file_id, "field", "dest")
@@ -491,7 +491,7 @@ def test_a_file_that_is_asked_for_in_the_nodes_own_group_stays(three):
 # --- nodes that are taken off meanwhile -----------------------------------------------------------------
 
 
-def test_copies_on_a_node_that_is_taken_off_during_the_run_count_no_more(three):
+def test_copies_on_a_node_deactivated_during_the_run_no_longer_count(three):
     """The pull waits in a stand-in for rsync, and the released copy for the pull; then a round begins that deletes."""
     three.node("dest", io_config='{"method": "rsync"}')
     file_id = three.file("acq/f", b"bytes" * 100, "field", "safe1", "safe2")
@@ -517,10 +517,10 @@ def test_copies_on_a_node_that_is_taken_off_during_the_run_count_no_more(three):
 
 
 @pytest.mark.parametrize("change", ["active = 0", "archive = 0"])
-def test_copies_on_a_node_that_is_taken_off_while_a_claim_waits_for_its_rows_do_not_count(
+def test_copies_on_a_node_deactivated_while_a_claim_waits_for_a_lock_do_not_count(
     mariadb_archive, mariadb, change
 ):
-    """The run has met the released copy and waits to lock it.  Nodes that were read before the lock would be old."""
+    """The run waits to lock the released copy; nodes that were read before the lock would be outdated."""
     three = filled(mariadb_archive)
     file_id = three.file("acq/f", None, "field", "safe1", "safe2")
     release(three, "field")
@@ -569,7 +569,7 @@ def test_three_hosts_that_release_and_delete_at_once_leave_the_minimum(archive):
         archive.do("UPDATE archivefilecopy SET wants_file = 'Y' WHERE has_file = 'Y'")
 
 
-def test_pulls_into_and_deletions_from_the_same_directories_disturb_each_other_not(three):
+def test_pulls_and_deletions_in_the_same_directories_do_not_disturb_each_other(three):
     """Directories appear and vanish under the workers all the time; the lock's own mutant is in tests/fs."""
     goes, comes = [], []
     for i in range(60):
@@ -591,7 +591,7 @@ def test_pulls_into_and_deletions_from_the_same_directories_disturb_each_other_n
 
 
 def kill_one(run, rng):
-    """Kill the run or one of its workers; tells whether one was still there."""
+    """Kill the run or one of its workers; return whether one still existed."""
     try:
         workers = run.workers()
         victim = rng.choice([run.process.pid, *(worker.pid for worker in workers)])

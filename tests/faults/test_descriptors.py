@@ -22,7 +22,7 @@ def limited(archive, soft, hard):
 
 
 @pytest.mark.parametrize("archived", [0, 1], ids=["linked", "copied"])
-def test_situation_28_with_64_open_files_all_is_done(sqlite_archive, archived):
+def test_situation_28_all_work_is_done_with_64_open_files(sqlite_archive, archived):
     archive = sqlite_archive
     archive.configure(sync={"jobs": 50})
     archive.node("source", archive=archived)
@@ -54,7 +54,7 @@ def test_situation_28_a_soft_limit_is_raised(sqlite_archive):
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_situation_28_nobody_is_blamed_for_it(number):
+def test_situation_28_no_node_is_blamed(number):
     error = OSError(number, os.strerror(number))
     for failed in (source_failed(error), destination_failed(error)):
         assert failed.blame is Blame.UNKNOWN and code_of(failed.error) is Code.TOO_MANY_OPEN_FILES

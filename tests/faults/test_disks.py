@@ -30,7 +30,7 @@ def mount(*arguments):
 
 @contextmanager
 def mounted(archive, node, options):
-    """The node's root on a file system of its own, with the marker."""
+    """Mount a file system at the node's root, and write the marker."""
     at = archive.root(node)
     at.mkdir(exist_ok=True)
     mount("-t", "tmpfs", "-o", options, "none", at)
@@ -50,7 +50,7 @@ def pair(sqlite_archive):
 
 
 def assert_destination_trouble(archive, result, ids, requests):
-    """Those that fit are done; the others wait, and nobody says anything bad of their sources."""
+    """Check that files that fit are done, and that the others wait without blaming their sources."""
     assert result.status == 1 and "safe" in result.err, result
     assert {archive.copy(file_id, "field") for file_id in ids} == {"YY"}
     states = [archive.state(request) for request in requests]
@@ -110,7 +110,7 @@ def test_a_disk_that_something_else_fills_meanwhile_takes_what_fits_and_the_rest
         assert_finished_by_the_next_run(pair)
 
 
-def test_what_is_known_not_to_fit_is_not_tried_and_smaller_files_go(pair):
+def test_files_that_cannot_fit_are_not_tried_and_smaller_ones_are_pulled(pair):
     big = pair.file("acq/big", os.urandom(30 * 2**20), "field")
     small = pair.file("acq/small", os.urandom(5 * 2**20), "field")
     with mounted(pair, "safe", "size=20m"):
@@ -159,7 +159,7 @@ def test_files_that_cannot_be_flushed_or_placed_are_not_called_good(pair, calls,
 
 @pytest.fixture(params=[3, 40])
 def number(request):
-    """Few files are flushed one by one, many with one call."""
+    """Few files are flushed one by one, many with a single call."""
     return request.param
 
 
@@ -168,7 +168,7 @@ def everything_below(root):
 
 
 def adopted(archive):
-    """Let the media have their identities by now, which are flushed as well."""
+    """Give the media their identities first, because these are flushed as well."""
     archive.sync()
 
 
@@ -202,7 +202,7 @@ def test_files_that_cannot_be_flushed_are_not_imported(pair, number):
 
 
 def test_copies_whose_removal_cannot_be_flushed_are_looked_at_again(pair, number):
-    """Those of which an earlier run had removed the file and got no further as well."""
+    """This includes copies whose file was removed by an earlier, interrupted run."""
     adopted(pair)
     pair.node("third", archive=1)
     pair.do("UPDATE storagenode SET active = 0 WHERE name = 'safe'")
@@ -221,7 +221,7 @@ def test_copies_whose_removal_cannot_be_flushed_are_looked_at_again(pair, number
 
 
 def test_a_directory_that_cannot_be_written_is_destination_trouble(pair):
-    """chattr +i keeps root from writing, too."""
+    """chattr +i also prevents root from writing."""
     pair.root("safe").mkdir()
     (pair.root("safe") / MARKER).write_text("safe\n")
     ids = [pair.file(f"acq/{i}", None, "field") for i in range(3)]
@@ -272,7 +272,7 @@ def test_a_source_that_cannot_be_read_is_not_called_bad(pair):
 
 
 def injected(archive, paths, calls, error="EIO", conf=None, command=("sync",)):
-    """A run, or another command, during which those calls on those paths fail."""
+    """Run a command during which these calls fail on these paths."""
     argv = ["strace", "-f", "-qq", "-o", "/dev/null", *(f"--trace-path={path}" for path in paths)]
     argv += ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
     argv += [sys.executable, "-m", "alpenhorn", "-c", str(conf or archive.configure()), *command]
@@ -282,7 +282,7 @@ def injected(archive, paths, calls, error="EIO", conf=None, command=("sync",)):
 
 
 def test_a_mount_that_hangs_is_left_out_and_the_run_ends(pair):
-    """A fifo in place of the marker would hang whoever opens it carelessly."""
+    """Opening a fifo in place of the marker would block."""
     pair.root("safe").mkdir()
     os.mkfifo(pair.root("safe") / MARKER)
     ids = pair.files(3, "field", 100)

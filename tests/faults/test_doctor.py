@@ -1,4 +1,4 @@
-"""What `alpenhorn doctor` says of hosts and mounts that do not answer as they should."""
+"""Findings of `alpenhorn doctor` about hosts and mounts that do not answer properly."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ MNT_DETACH = 2
 
 
 def wrong(result: Result) -> list[tuple[str, str, str]]:
-    """(level, text, remedy) of what is no pass."""
+    """Return (level, text, remedy) of each finding that is not a pass."""
     found = re.findall(r"^(warn|fail)  (.*)\n(?:      (.*)\n)?", result.out, re.MULTILINE)
     assert result.err == ""
     return found
 
 
 def only(result: Result, level: str, text: str, remedy: str) -> None:
-    """One thing is wrong, and it is this."""
+    """Check that this is the only warning or failure."""
     (found,) = wrong(result)
     assert found[0] == level and re.search(text, found[1]) and re.search(remedy, found[2]), found
     assert result.status == (1 if level == "fail" else 0)
@@ -91,7 +91,7 @@ def test_nothing_is_written_when_a_host_is_asked(there: Archive) -> None:
 
 
 def assert_the_pull_fails_too(archive: Archive) -> None:
-    """The verdict is that of a real pull."""
+    """Check that a real pull gives the same result."""
     assert archive.sync().status == 1
     assert archive.pending() == 1
 
@@ -125,7 +125,7 @@ def test_a_server_that_is_down(there: Archive, server: Sshd) -> None:
         server.start()
 
 
-def test_an_address_that_nobody_knows(there: Archive) -> None:
+def test_an_address_that_does_not_resolve(there: Archive) -> None:
     there.do("UPDATE storagehost SET address = 'host.invalid' WHERE name = 'there'")
     only(
         there.run("doctor"),
@@ -136,7 +136,7 @@ def test_an_address_that_nobody_knows(there: Archive) -> None:
 
 
 def test_a_host_that_never_answers(there: Archive, server: Sshd) -> None:
-    """A server that takes the connection and says nothing; the user's own time-out is honoured."""
+    """A server that accepts the connection and sends nothing; the user's own time-out is honoured."""
     with socket.socket() as mute:
         mute.bind((server.address, 0))
         mute.listen()
@@ -145,8 +145,8 @@ def test_a_host_that_never_answers(there: Archive, server: Sshd) -> None:
         only(there.run("doctor", conf=conf), "fail", "cannot be reached: .*timed out", "--address")
 
 
-def test_an_other_side_without_rsync(there: Archive, server: Sshd) -> None:
-    """The server gives its users a PATH on which there is none."""
+def test_another_host_without_rsync(there: Archive, server: Sshd) -> None:
+    """The server sets a PATH without rsync."""
     (server.base / "sshd_config").write_text(
         (server.base / "sshd_config").read_text() + f"SetEnv PATH={there.base}/none\n"
     )
@@ -169,14 +169,14 @@ def test_a_shell_that_prints_something(there: Archive, server: Sshd) -> None:
 
 
 def test_a_key_that_may_only_run_rsync_passes(there: Archive, server: Sshd) -> None:
-    """What is tried is what a pull does, not any other command."""
+    """doctor tries the command of a pull, and no other one."""
     keys = server.base / "authorized_keys"
     only_rsync = "case $SSH_ORIGINAL_COMMAND in (rsync\\ --server*) exec $SSH_ORIGINAL_COMMAND;; esac; exit 1"
     keys.write_text(f'command="{only_rsync}" {keys.read_text()}')
     assert wrong(there.run("doctor")) == []
 
 
-def test_a_root_that_is_not_there_on_the_other_side(there: Archive) -> None:
+def test_a_root_that_is_missing_on_the_other_host(there: Archive) -> None:
     (there.root("far") / MARKER).unlink()
     result = there.run("doctor")
     only(
@@ -245,7 +245,7 @@ def test_a_host_from_which_files_come_by_rule_or_came_is_needed(
     only(there.run("doctor"), "fail", "refuses the login", "ssh-copy-id")
 
 
-def test_that_others_cannot_find_this_host_is_told(there: Archive) -> None:
+def test_a_host_that_others_cannot_find_is_reported(there: Archive) -> None:
     there.do("DELETE FROM archivefilecopyrequest")
     there.request(there.file("acq/two", b"y", "field"), "field", "far")
     only(
@@ -263,8 +263,8 @@ def asked(archive: Archive, transfer: Transfer, seconds: float) -> list[Finding]
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_hosts_are_asked_side_by_side_and_given_up_in_time(there: Archive) -> None:
-    """An ssh that never ends, whatever it is told."""
+def test_hosts_are_asked_in_parallel_with_a_time_limit(there: Archive) -> None:
+    """ssh is a program that never ends."""
     for number in range(10):
         there.host(f"h{number}", address=f"192.0.2.{number}", username="ann")
         there.node(f"n{number}", host=f"h{number}", made=False)
@@ -295,7 +295,7 @@ def test_an_interrupt_ends_it_and_everything_that_it_started(there: Archive) -> 
 
 @contextmanager
 def hanging(root: Path) -> Iterator[None]:
-    """A FUSE file system whose server never answers: everything that touches it waits until it is killed."""
+    """A FUSE file system whose server never answers: every access waits until it is killed."""
     if os.geteuid():
         pytest.fail("these tests mount a file system: run them as root")
     root.mkdir(exist_ok=True)
@@ -316,7 +316,7 @@ def looked(archive: Archive, seconds: float | None = None) -> list[Finding]:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_a_mount_that_hangs_is_told_and_the_other_nodes_too(sqlite_archive: Archive) -> None:
+def test_a_mount_that_hangs_is_reported_and_the_other_nodes_too(sqlite_archive: Archive) -> None:
     sqlite_archive.node("field")
     sqlite_archive.node("dead", made=False)
     with hanging(sqlite_archive.root("dead")):
@@ -342,7 +342,7 @@ def test_doctor_ends_though_a_mount_hangs(sqlite_archive: Archive) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_a_read_only_mount_is_told(sqlite_archive: Archive) -> None:
+def test_a_read_only_mount_is_reported(sqlite_archive: Archive) -> None:
     root = sqlite_archive.node("field")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "none", str(root)], check=True)
     try:
@@ -355,7 +355,7 @@ def test_a_read_only_mount_is_told(sqlite_archive: Archive) -> None:
     assert found.remedy == "mount it writable; or alpenhorn node deactivate field"
 
 
-def test_a_file_system_without_such_locks_is_told(sqlite_archive: Archive) -> None:
+def test_a_file_system_without_such_locks_is_reported(sqlite_archive: Archive) -> None:
     """strace makes every open-file-description lock fail, as on a file system that has none."""
     root = sqlite_archive.node("field")
     conf = sqlite_archive.configure()

@@ -1,4 +1,4 @@
-"""Every door by which text and numbers enter, fed with hostile values: no exception but the documented one.
+"""Every function that accepts text and numbers from outside, with hostile values: only the documented exceptions.
 
 Dates: `tests/index/test_times.py`.  Rows: `tests/index/test_rows.py`.  What is printed: `tests/cli/test_harmless.py`.
 All together in one archive: `tests/faults/test_mixed_bag.py`.
@@ -46,7 +46,7 @@ DEEP = st.sampled_from(["[" * 100_000, '{"a":' * 100_000, "1" * 5000, "", "null"
 
 @some
 @given(AS_READ, st.integers(-64, 300))
-def test_what_a_program_says_becomes_a_message_that_can_be_stored(said, status):
+def test_output_of_a_program_becomes_a_message_that_can_be_stored(said, status):
     failures = [
         TransferFailed(Blame.UNKNOWN, from_outside(said)),
         rsync.failure(rsync.Session(status, said), "there"),
@@ -74,7 +74,7 @@ def test_any_bytes_of_a_real_program_are_read(said):
 
 @some
 @given(ANY_TEXT | DEEP | ANY_JSON.map(json.dumps))
-def test_json_of_others_is_read_or_refused(document):
+def test_foreign_json_is_read_or_refused(document):
     with suppress(StorageError):
         assert isinstance(parse_settings("node x", document), dict)
     with suppress(ValueError):
@@ -85,7 +85,7 @@ def test_json_of_others_is_read_or_refused(document):
 
 @some
 @given(ANY_TEXT, ANY_TEXT, st.none() | st.integers(), st.none() | ANY_TEXT)
-def test_any_name_is_fit_or_refused_with_a_reason(acq, name, size_b, md5sum):
+def test_any_name_is_accepted_or_refused_with_a_reason(acq, name, size_b, md5sum):
     for why in (unimportable(acq, name), unfit(acq, name, size_b, md5sum)):
         text(why).encode()
 
@@ -98,7 +98,7 @@ def test_any_identity_of_a_medium_is_read_or_refused(content):
 
 
 class Broken(BaseException):
-    """One whose text cannot be had."""
+    """An exception whose text cannot be read."""
 
     def __str__(self):
         raise RuntimeError("no text")
@@ -131,7 +131,7 @@ ANSWERS = st.one_of(
 
 @some
 @given(RAISED)
-def test_any_exception_of_a_stranger_is_put_into_words(raised):
+def test_any_exception_of_an_extension_is_described(raised):
     for said in (exception(raised), in_words(raised)):
         assert said
         text(said).encode()
@@ -147,7 +147,7 @@ def given_out(answer):
 
 @some
 @given(ANSWERS, ANSWERS)
-def test_any_answer_of_a_stranger_s_group_costs_its_request(chosen, refused):
+def test_any_answer_of_an_extensions_group_affects_only_its_request(chosen, refused):
     class Odd(DefaultGroup):
         def choose(self, pull, room):
             return given_out(chosen)
@@ -163,7 +163,7 @@ def test_any_answer_of_a_stranger_s_group_costs_its_request(chosen, refused):
 
 @some
 @given(ANSWERS)
-def test_any_answer_of_a_stranger_s_node_or_remote_costs_that_node(answer):
+def test_any_answer_of_an_extensions_node_or_remote_affects_only_that_node(answer):
     class OddRemote(Remote):
         def ready(self, pull):
             return given_out(answer)

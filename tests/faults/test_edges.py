@@ -1,4 +1,4 @@
-"""A copy and what follows from it by rule are recorded together: runs killed anywhere, with edges."""
+"""A copy and its rule actions are recorded together: runs with rules, killed anywhere."""
 
 import os
 import random
@@ -36,7 +36,7 @@ UNRELEASED = """
 
 
 def chained(archive):
-    """What comes onto field goes on to near and from there to far, which releases it on field."""
+    """Files on field are requested into near and from there into far, which releases them on field."""
     archive.node("field")
     archive.node("near", archive=1)
     archive.node("far", archive=1)
@@ -55,7 +55,7 @@ def chained(archive):
 
 
 def start_over(archive, number):
-    """So many new files on field, to be imported; nothing is left of an earlier round."""
+    """Put `number` new files on field, and remove everything of an earlier round."""
     for table in (
         "archivefilecopyrequest",
         "archivefileimportrequest",
@@ -75,12 +75,12 @@ def start_over(archive, number):
 
 
 def broken(archive):
-    """What must never be seen, whenever a run ended."""
+    """Return violations of what must hold whenever a run has ended."""
     return archive.all(UNREQUESTED) + archive.all(UNRELEASED)
 
 
 def finished(archive, number):
-    """One more run, and everything has gone its way."""
+    """Run once more, and check that everything is done."""
     archive.forget_attempts()
     result = archive.sync()
     assert result.status == 0, result
@@ -92,7 +92,7 @@ def finished(archive, number):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_runs_that_are_killed_anywhere_leave_no_copy_without_what_follows_from_it(archive, kills):
+def test_runs_killed_anywhere_leave_no_copy_without_its_rule_actions(archive, kills):
     chained(archive)
     rng = random.Random(7)
     start_over(archive, 400)
@@ -148,14 +148,14 @@ def sweep(archive, program, every):
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_after_no_commit_of_a_run_a_copy_is_without_what_follows_from_it(sqlite_archive, long):
+def test_no_commit_of_a_run_leaves_a_copy_without_its_rule_actions(sqlite_archive, long):
     found = list(sweep(sqlite_archive, ALPENHORN, every=1 if long else 3))
     assert len(found) >= 4 and not any(found)
 
 
 @pytest.mark.kill
 @pytest.mark.timeout(600)
-def test_the_same_catches_a_program_that_records_them_one_after_the_other(sqlite_archive):
+def test_the_test_catches_a_program_that_records_them_separately(sqlite_archive):
     nodes = set()
     for found in sweep(sqlite_archive, LATE, every=1):
         nodes |= {node for node, _ in found}

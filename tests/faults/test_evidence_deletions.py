@@ -1,4 +1,4 @@
-"""Copies are deleted only on evidence: the faults by which the index's memory alone once cost the last copies."""
+"""Deletions need evidence: faults by which the index alone once caused the loss of the last copies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONG_AGO = datetime.datetime(2026, 1, 2, 3, 4, 5)
 
 @pytest.fixture
 def three(archive: Archive) -> Archive:
-    """A field node, and two archive nodes on another host, which it has seen."""
+    """A field node, and two archive nodes on another host, which has seen them."""
     archive.node("field")
     for name in SAFE:
         archive.node(name, host="there", archive=1)
@@ -45,7 +45,7 @@ def released(archive: Archive, path: str = "acq/f", *others: str) -> int:
 
 
 def told_later(archive: Archive, *arguments: str) -> str:
-    """What a run that deletes nothing says of that to who asks."""
+    """Return the report of a run that deletes nothing, with `-v`."""
     result = archive.run("-v", "sync", "--only", "delete", *arguments)
     assert result.status == 0, result
     return result.out
@@ -54,7 +54,7 @@ def told_later(archive: Archive, *arguments: str) -> str:
 # --- fault 1: both archive disks are unplugged ---------------------------------------------------------
 
 
-def test_fault_1_copies_on_disks_that_were_left_out_on_their_host_let_no_other_go(three: Archive) -> None:
+def test_fault_1_copies_on_disks_left_out_on_their_host_allow_no_deletion(three: Archive) -> None:
     file_id = released(three)
     mark_seen(three.index, three.id("storagenode", "safe2"), wrong=LONG_AGO, why="no marker")
     told = told_later(three)
@@ -68,7 +68,7 @@ def test_fault_1_copies_on_disks_that_were_left_out_on_their_host_let_no_other_g
     assert three.copy(file_id, "field") == "NN" and three.tree("field") == {}
 
 
-def test_fault_1_copies_on_disks_that_nobody_has_seen_for_long_let_no_other_go(three: Archive) -> None:
+def test_fault_1_copies_on_disks_not_seen_for_long_allow_no_deletion(three: Archive) -> None:
     file_id = released(three)
     mark_seen(three.index, three.id("storagenode", "safe1"), seen=LONG_AGO)
     told = told_later(three)
@@ -92,10 +92,10 @@ def test_fault_1_copies_on_nodes_that_no_run_has_ever_seen_count_only_when_that_
 
 
 @pytest.mark.parametrize("autoclean", [False, True])
-def test_fault_1_archive_disks_of_this_host_that_are_unplugged_let_no_copy_go(
+def test_fault_1_unplugged_archive_disks_of_this_host_allow_no_deletion(
     archive: Archive, autoclean: bool
 ) -> None:
-    """Empty mount points, the nodes still active, released by hand or by no hand at all."""
+    """The mount points are empty and the nodes active; copies are released by hand or by autoclean."""
     archive.node("field")
     for name in SAFE:
         archive.node(name, archive=1)
@@ -117,7 +117,7 @@ def test_fault_1_archive_disks_of_this_host_that_are_unplugged_let_no_copy_go(
     assert all(list(archive.root(name).iterdir()) == [] for name in SAFE)
 
 
-def test_an_index_that_is_older_than_the_disks_lets_nothing_go(three: Archive) -> None:
+def test_an_index_older_than_the_disks_allows_no_deletion(three: Archive) -> None:
     file_id = released(three)
     three.insert("sync_index", name="restored", value="safe1 is ahead of the index")
     told = told_later(three)
@@ -130,7 +130,7 @@ def test_an_index_that_is_older_than_the_disks_lets_nothing_go(three: Archive) -
 
 @pytest.mark.timeout(300)
 def test_fault_7_what_changes_while_deletions_queue_behind_a_long_pull_is_honoured(three: Archive) -> None:
-    """One worker: it deletes the first half, then has a pull that waits, and then comes to the second half."""
+    """A single worker deletes the first half, waits in a pull, and then comes to the second half."""
     three.node("source")
     three.node("dest", io_config='{"method": "rsync"}')
     three.request(three.file("pull/f", b"bytes" * 100, "source"), "source", "dest")
@@ -177,7 +177,7 @@ def test_fault_7_what_changes_while_deletions_queue_behind_a_long_pull_is_honour
 
 
 class Seeing(Worker):
-    """Writes down the deletions that it gets, and answers them as it was told instead of doing them."""
+    """Records the deletions that it gets, and returns given answers instead of carrying them out."""
 
     def __init__(self, at: Path, answer: Any) -> None:
         super().__init__(load(None, {"HOME": "/"}).transfer)
@@ -196,7 +196,7 @@ class Seeing(Worker):
 def run(
     archive: Archive, answer: Any, workers: int = 2, **sync_settings: Any
 ) -> tuple[Report, list[DeleteJob]]:
-    """A run in this process, and the deletions that its workers got."""
+    """Run in this process, and return the deletions that its workers got."""
     config = load(archive.configure(sync=sync_settings), {"HOME": str(archive.base)})
     at = archive.base / "jobs"
     at.unlink(missing_ok=True)
@@ -236,7 +236,7 @@ def test_fault_7_a_job_says_when_its_claims_are_too_old_and_which_keepers_of_thi
     )
 
 
-def test_fault_7_what_a_worker_leaves_since_its_claims_are_too_old_is_decided_anew(three: Archive) -> None:
+def test_fault_7_deletions_with_too_old_claims_are_decided_again(three: Archive) -> None:
     ids = [released(three, f"acq/{name}") for name in "ab"]
     at = three.base / "once"
 
@@ -253,8 +253,8 @@ def test_fault_7_what_a_worker_leaves_since_its_claims_are_too_old_is_decided_an
     assert three.claims() == 0
 
 
-def test_no_more_go_than_the_brake_has_counted_though_more_became_safe_in_the_queue(three: Archive) -> None:
-    """Of 100 released copies 60 may go as the run looks, and all as it comes to the second half."""
+def test_no_more_are_deleted_than_the_brake_counted_although_more_became_safe(three: Archive) -> None:
+    """Of 100 released copies, 60 are safe to delete when the run begins, and all at the second half."""
     ids = [released(three, f"acq/{number}", "safe1") for number in range(100)]
     field, second = three.id("storagenode", "field"), three.id("storagenode", "safe2")
 
@@ -280,7 +280,7 @@ def test_no_more_go_than_the_brake_has_counted_though_more_became_safe_in_the_qu
     assert "nothing is deleted on field" in "".join(report.failures.lines())
 
 
-def test_a_copy_that_a_worker_keeps_since_its_keepers_are_wrong_is_told_and_the_keepers_are_suspect(
+def test_a_copy_kept_because_of_wrong_keepers_is_reported_and_the_keepers_become_suspect(
     three: Archive,
 ) -> None:
     three.node("vault", archive=1)
@@ -317,7 +317,7 @@ def test_fault_9_two_nodes_on_one_medium_are_one_copy(three: Archive) -> None:
 
 
 def test_fault_9_a_node_renamed_and_another_created_on_its_root_are_one_copy(archive: Archive) -> None:
-    """What is deleted on the one is gone from the other."""
+    """A deletion on one node also removes the file from the other."""
     archive.node("old", archive=1)
     archive.node("new", host="there", archive=1)
     archive.node("safe1", host="there", archive=1)
@@ -338,8 +338,8 @@ def test_fault_9_copies_that_may_share_their_bytes_do_not_count(three: Archive) 
 
 
 @pytest.mark.parametrize("node", ["safe1", "field"])
-def test_fault_9_a_copy_row_that_is_there_twice_is_one_copy(three: Archive, node: str) -> None:
-    """The index lacks the unique index; of the copy that goes, the second row would stay and count."""
+def test_fault_9_a_duplicate_copy_row_counts_once(three: Archive, node: str) -> None:
+    """Without the unique index, the second row of the deleted copy would stay and count."""
     file_id = released(three, "acq/f", "safe1", *(["safe2"] if node == "field" else []))
     if three.index.dialect.in_a_file:
         three.do("DROP INDEX archivefilecopy_file_id_node_id")
@@ -364,8 +364,8 @@ def test_fault_9_a_copy_row_that_is_there_twice_is_one_copy(three: Archive, node
 # --- fault 17: a lease that ran out --------------------------------------------------------------------
 
 
-def test_fault_17_a_run_that_stood_still_holds_no_more_what_another_has_taken_over(archive: Archive) -> None:
-    """It goes on, renews its leases and records what it has done, and must not settle the pull a second time."""
+def test_fault_17_a_suspended_run_loses_claims_that_another_took_over(archive: Archive) -> None:
+    """It continues, renews its leases and records its work, but must not complete the pull a second time."""
     archive.node("field")
     archive.node("dest")
     file_id = archive.file("acq/f", None, "field")
@@ -389,10 +389,10 @@ def test_fault_17_a_run_that_stood_still_holds_no_more_what_another_has_taken_ov
         assert held(archive.index, other, "pull", group, {file_id: taken[request]}) == {file_id}
 
 
-def test_fault_17_deletions_of_a_run_that_stood_still_are_recorded_only_where_it_holds_the_claim(
+def test_fault_17_deletions_of_a_suspended_run_are_recorded_only_with_a_valid_claim(
     three: Archive,
 ) -> None:
-    """Somebody else has the copies by the time it goes on; what is gone is gone all the same."""
+    """Another run has the claims by the time it continues; removed files are recorded nevertheless."""
     ids = [released(three, f"acq/{name}") for name in "abc"]
 
     def answer(job: DeleteJob) -> DeleteOutcome:

@@ -1,4 +1,4 @@
-"""Disks and indexes that have parted: exchanged, restored, cloned, of another archive; and crashes between the two.
+"""Disks that differ from the index: exchanged, restored, cloned, of another archive; and crashes between their writes.
 
 Deletions that rely on such media are in `test_evidence_deletions.py`.
 """
@@ -19,7 +19,7 @@ from tests.faults.test_disks import mounted, root  # noqa: F401
 
 @pytest.fixture
 def pair(archive):
-    """Node `field` with files, and an archive node `v1` that has them too; both seen by a run."""
+    """Node `field` with files, and archive node `v1` with copies; both seen by a run."""
     archive.node("field")
     archive.node("v1", archive=1)
     archive.ids = archive.files(12, "field")
@@ -29,7 +29,7 @@ def pair(archive):
 
 
 def medium(archive, node):
-    """(medium, generation, word, next generation, distrust) as the index has them."""
+    """Return (medium, generation, word, next generation, distrust) from the index."""
     return archive.one(
         "SELECT medium, generation, word, next_generation, distrust FROM sync_medium WHERE node_id = ?",
         archive.id("storagenode", node),
@@ -60,7 +60,7 @@ def wrong(archive, node):
 
 
 def restore(archive, dump):
-    """The index as it was then, row for row, as from a backup."""
+    """Restore the index to an earlier state, row by row."""
     for table, rows in dump.items():
         archive.do(f"DELETE FROM {table}")
         for row in rows:
@@ -68,7 +68,7 @@ def restore(archive, dump):
 
 
 def move_on(archive, node="v1"):
-    """A run that changes something on the node."""
+    """Run, and change something on the node."""
     number = len(archive.ids)
     archive.ids.append(archive.file(f"more/{number}", b"more", "field"))
     archive.requests(archive.ids[-1:], "field", node)
@@ -82,7 +82,7 @@ def swap(archive, node, other):
 
 
 def untouched(archive, node):
-    """All that lies on a node, but for the lock, in which each run writes its name."""
+    """Return everything on a node except the lock file, which each run writes."""
     return {path: found for path, found in archive.everything(node).items() if not path.endswith("/run.lock")}
 
 
@@ -110,7 +110,7 @@ def test_each_run_that_changes_something_makes_a_new_generation(pair):
 
 
 def test_fault_2_every_copy_on_an_exchanged_disk_is_suspect_until_it_was_read(pair, tmp_path):
-    """A disk is exchanged for an empty one, and initialised as run and doctor advise."""
+    """A disk is exchanged for an empty one, and initialised as sync and doctor advise."""
     before = medium(pair, "v1")[0]
     (tmp_path / "empty").mkdir()
     swap(pair, "v1", tmp_path / "empty")
@@ -160,7 +160,7 @@ def test_fault_3_an_index_that_was_restored_is_noticed_and_nothing_is_deleted(pa
 
 
 def test_fault_3_a_restored_index_is_noticed_on_a_host_where_nothing_was_changed_since_the_backup(pair):
-    """Its copies may let others go that were deleted elsewhere since."""
+    """Otherwise its copies could allow deletions based on copies that were deleted elsewhere since."""
     backup = pair.dump()
     pair.synced()
     restore(pair, backup)
@@ -174,7 +174,7 @@ def test_fault_3_a_restored_index_is_noticed_on_a_host_where_nothing_was_changed
     assert states(pair, "v1") == {"Y"}
 
 
-def test_a_note_of_another_index_or_of_nothing_says_nothing(pair):
+def test_a_note_of_another_index_or_an_empty_one_is_ignored(pair):
     lock = pair.root("v1") / ".alpenhorn/run.lock"
     raw = lock.read_bytes()
     for note in (b"", b"run 99999 on here of index " + b"f" * 32, b"\xff\xfe", b"run x"):
@@ -222,7 +222,7 @@ def test_a_comparison_that_was_stopped_is_made_by_the_next_run(pair, tmp_path):
     assert medium(pair, "v1")[4] is None and pair.copy(pair.ids[-1], "v1") == "MY"
 
 
-def test_two_clones_that_each_went_on_one_step_are_told_apart(pair, tmp_path):
+def test_two_clones_that_each_advanced_by_one_generation_are_distinguished(pair, tmp_path):
     shutil.copytree(pair.root("v1"), tmp_path / "clone", symlinks=True)
     one = on_disk(pair, "v1")
     move_on(pair)
@@ -232,7 +232,7 @@ def test_two_clones_that_each_went_on_one_step_are_told_apart(pair, tmp_path):
     assert "older state" in result.err and pair.copy(pair.ids[-1], "v1") == "MY", result
 
 
-def test_a_crash_after_the_intention_leaves_a_disk_that_is_believed(pair):
+def test_a_crash_after_the_intention_leaves_a_trusted_disk(pair):
     found = on_disk(pair, "v1")
     node_id = pair.id("storagenode", "v1")
     record.intend(pair.index, node_id, found._replace(generation=found.generation + 1, word="e" * 16))
@@ -244,8 +244,8 @@ def test_a_crash_after_the_intention_leaves_a_disk_that_is_believed(pair):
 
 
 @pytest.mark.parametrize("lacking", [False, True])
-def test_a_crash_after_the_disk_was_written_leaves_one_that_is_compared(pair, lacking):
-    """`lacking`: it was no crash, but an index restored from a backup made in this very moment."""
+def test_a_crash_after_the_disk_was_written_leaves_a_disk_to_be_compared(pair, lacking):
+    """`lacking`: not a crash, but an index restored from a backup of exactly this moment."""
     found = on_disk(pair, "v1")
     intended = found._replace(generation=found.generation + 1, word="e" * 16)
     record.intend(pair.index, pair.id("storagenode", "v1"), intended)
@@ -259,7 +259,7 @@ def test_a_crash_after_the_disk_was_written_leaves_one_that_is_compared(pair, la
     assert bool(result.err) is lacking
 
 
-def test_a_crash_while_a_medium_is_adopted_is_nothing(archive):
+def test_a_crash_while_a_medium_is_adopted_does_no_harm(archive):
     archive.node("field")
     archive.files(3, "field")
     node_id = archive.id("storagenode", "field")
@@ -356,7 +356,7 @@ def test_a_node_that_is_left_out_is_marked_for_all_hosts_at_once_and_cleared_whe
 
 
 def doctor(archive):
-    """(level, text and remedy) of what doctor says of media."""
+    """Return (level, text and remedy) of the findings of doctor about media."""
     found = archive.run("doctor", "--json").json
     return [(one["level"], f"{one['text']}; {one['remedy']}") for one in found]
 
@@ -365,7 +365,7 @@ def attention(archive):
     return [one["what"] for one in archive.run("status", "--json").json["attention"]]
 
 
-def test_doctor_and_status_say_what_is_not_as_the_index_believes(pair, tmp_path):
+def test_doctor_and_status_report_media_that_differ_from_the_index(pair, tmp_path):
     shutil.copytree(pair.root("v1"), tmp_path / "older", symlinks=True)
     shutil.copytree(pair.root("v1"), tmp_path / "anew", symlinks=True)
     (tmp_path / "anew" / identity.PATH).unlink()
@@ -395,7 +395,7 @@ def test_doctor_and_status_say_what_is_not_as_the_index_believes(pair, tmp_path)
 
 
 def test_a_run_flushes_twice_for_what_it_keeps_on_a_disk(pair, tmp_path):
-    """Once the generation, before anything is changed there, and once the manifest."""
+    """It flushes the generation once, before the first change, and the manifest once."""
     pair.ids.append(pair.file("more/one", b"more", "field"))
     pair.requests(pair.ids[-1:], "field", "v1")
     log = tmp_path / "flushes"

@@ -1,5 +1,5 @@
-"""The index believed too much of nodes: one thing counted twice, found twice, or believed from the future or from one
-run alone (the faults 9 to 12 of the issue about evidence)."""
+"""Faults by which the index trusted nodes too much: a copy counted or found twice, a date in the future, or the
+observation of a single run (the faults 9 to 12 of the issue about evidence)."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ def inode(archive, node, path):
 
 
 def separate(archive, node):
-    """What the index says of the node's copies; None without a row."""
+    """Return the state of the node's copies in the index; None without a row."""
     rows = archive.all("SELECT separate FROM sync_medium WHERE node_id = ?", archive.id("storagenode", node))
     return bool(rows[0][0]) if rows else None
 
@@ -26,7 +26,7 @@ def separate(archive, node):
 
 @pytest.fixture
 def linked(archive):
-    """Two nodes whose copies of a file are one file with two names, made so by a run."""
+    """Two nodes whose copies are hard links of one file, created by a run."""
     archive.node("first")
     archive.node("second")
     file_id = archive.file("acq/f", os.urandom(5000), "first")
@@ -58,7 +58,7 @@ def test_fault_9_hard_linked_copies_of_two_archive_nodes_get_bytes_of_their_own(
 
 
 def test_fault_9_a_node_that_was_no_archive_node_meanwhile_is_looked_at_again(linked):
-    """Whoever edits the row need not be this program."""
+    """The row may have been edited by another program."""
     linked.do("UPDATE storagenode SET archive = 1")
     linked.synced()
     assert separate(linked, "first") and separate(linked, "second")
@@ -107,7 +107,7 @@ def test_fault_9_a_linked_copy_that_is_not_right_becomes_suspect_and_stays_as_it
     assert (linked.root("second") / "acq/f").read_bytes() == bytes(5000)
 
 
-def test_fault_9_without_room_the_copies_do_not_count_and_somebody_is_told(sqlite_archive):
+def test_fault_9_without_room_the_copies_do_not_count_and_that_is_reported(sqlite_archive):
     if os.geteuid():
         pytest.fail("this test mounts a small tmpfs: run it as root, as CI does")
     root = sqlite_archive.node("safe", archive=1, made=False)
@@ -154,7 +154,7 @@ def test_fault_9_a_run_killed_in_the_middle_loses_nothing(archive):
 
 
 def nested(archive, *, field=True):
-    """Node vault, whose root lies in that of node field, which takes in whatever it finds and copies it to vault."""
+    """Node vault, whose root is inside that of node field, which imports everything and copies it to vault."""
     root = archive.node("field", auto_import=int(field))
     archive.node("vault", archive=1, made=False, root=str(root / "vault"))
     (root / "vault").mkdir()
@@ -177,7 +177,7 @@ STOPS = "the search of node field stops at"
 
 
 def test_fault_9_two_active_nodes_with_one_root_are_both_left_out(archive):
-    """Nodes of class LustreHSM need no marker, which would tell whose the root is."""
+    """Nodes of class LustreHSM have no marker that identifies the root."""
     tape = Tape(archive)
     root = archive.root("tape")
     archive.node(
@@ -199,14 +199,14 @@ def test_fault_9_two_active_nodes_with_one_root_are_both_left_out(archive):
     assert archive.one("SELECT active FROM storagenode WHERE name = 'other'") == 0
 
 
-def test_fault_9_roots_that_lie_in_one_another_are_told_by_runs_and_doctor(sqlite_archive):
+def test_fault_9_nested_roots_are_reported_by_runs_and_doctor(sqlite_archive):
     nested(sqlite_archive, field=False)
     result = sqlite_archive.sync()
     assert result.status == 0 and "lies in the root" in result.err
     assert "lies in the root" in sqlite_archive.run("doctor").out
 
 
-def test_fault_9_an_edit_on_this_host_follows_links_and_says_whose_a_root_is(sqlite_archive):
+def test_fault_9_an_edit_on_this_host_follows_links_and_names_the_node_of_a_root(sqlite_archive):
     archive = sqlite_archive
     root = archive.node("first")
     (archive.base / "link").symlink_to(root)
@@ -337,7 +337,7 @@ def test_fault_11_a_next_attempt_far_ahead_is_not_waited_for(archive):
     assert archive.copy(file_id, "disk") == "YY"
 
 
-def test_fault_11_a_copy_asked_back_from_tape_by_a_clock_that_was_wrong_is_looked_for(sqlite_archive):
+def test_fault_11_a_restore_dated_by_a_wrong_clock_is_still_looked_for(sqlite_archive):
     tape = Tape(sqlite_archive)
     tape.set(restore_wait=60, release_check_count=0)
     request = sqlite_archive.request(tape.file("acq/f", b"content"), "tape", "disk")
@@ -372,7 +372,7 @@ def states(archive):
 
 
 def whole(archive, number, runs=20):
-    """Runs until nothing is left to be read; then every copy is good again."""
+    """Run until nothing is left to be read, and check that every copy is good again."""
     for _ in range(runs):
         archive.sync()
         if states(archive) == {"Y": number}:
@@ -397,7 +397,7 @@ def test_fault_12_copies_below_a_directory_that_is_not_mounted_never_turn_missin
     assert archive.one("SELECT COUNT(*) FROM sync_verification") == 50
 
 
-def test_fault_12_nor_where_each_run_reads_very_few_and_most_of_the_node_is_there(sqlite_archive):
+def test_fault_12_the_same_if_each_run_reads_few_and_most_of_the_node_is_there(sqlite_archive):
     archive = sqlite_archive
     archive.node("disk", auto_verify=5)
     archive.files(600, "disk", acq="there")
@@ -419,7 +419,7 @@ def test_fault_12_nor_where_each_run_reads_very_few_and_most_of_the_node_is_ther
 
 
 @pytest.mark.parametrize("number", [3, 60, 400])
-def test_fault_12_one_copy_that_is_lost_is_found_missing_all_the_same(sqlite_archive, number):
+def test_fault_12_a_single_lost_copy_is_still_found_missing(sqlite_archive, number):
     archive = sqlite_archive
     archive.node("disk", auto_verify=50)
     ids = archive.files(number, "disk")
@@ -436,8 +436,8 @@ def test_fault_12_one_copy_that_is_lost_is_found_missing_all_the_same(sqlite_arc
     assert len(archive.events("missing")) == 1
 
 
-def test_fault_12_what_was_believed_of_a_small_node_is_taken_back_when_it_is_whole(archive):
-    """Of a node of fewer copies than the brake looks at, the losses of several runs stop it."""
+def test_fault_12_losses_recorded_on_a_small_node_are_undone_when_it_is_complete(archive):
+    """On a node with fewer copies than the brake requires, the losses of several runs add up."""
     archive.node("disk", auto_verify=10)
     archive.files(20, "disk", acq="there")
     archive.files(40, "disk")

@@ -1,5 +1,6 @@
-"""What is pulled, checked and recorded when the index and the disks have parted: what was merely found stays, what was
-done elsewhere is not recorded, and what is absent is not lost."""
+"""Pulls, checks and records when the index and the disks differ: stray files stay, work on another disk is not
+recorded, and absent files are not lost.
+"""
 
 import hashlib
 import json
@@ -40,7 +41,7 @@ def hosts(sqlite_archive, sshd):
 
 
 def named(archive, acq, name, content, *on):
-    """A file of an acquisition whose name may hold slashes."""
+    """Register a file of an acquisition whose name may contain slashes."""
     rows = archive.all("SELECT id FROM archiveacq WHERE name = ?", acq)
     file_id = archive.insert(
         "archivefile",
@@ -60,7 +61,7 @@ def arriving(archive, node="safe"):
     """Wait for the first bytes of a file on a node."""
 
     def first() -> Path | None:
-        """Other files than those that are kept there, and the identity on its way, have bytes as well."""
+        """Return the first file with bytes, other than alpenhorn's own files."""
         for path in (archive.root(node) / ".alpenhorn").glob("*/**/*"):
             with suppress(FileNotFoundError):
                 if path.is_file() and path.name != "identity" and path.stat().st_size:
@@ -168,7 +169,7 @@ def test_fault_6_a_file_nobody_knows_is_never_overwritten(pair, found, row):
     assert pair.tree("safe") == {"acq/f": b"bytes"} and pair.violations() == []
 
 
-def test_fault_6_once_it_is_out_of_the_way_a_check_says_so_too(pair):
+def test_fault_6_once_it_is_removed_a_check_records_that(pair):
     file_id = pair.file("acq/f", b"bytes", "field")
     pair.put("safe", "acq/f", b"found")
     request = pair.request(file_id, "field", "safe")
@@ -224,7 +225,7 @@ def test_fault_8_a_pull_onto_a_node_that_is_moved_meanwhile_is_not_recorded(pair
 
 
 def unmount(archive, node):
-    """Only the empty mount point is left."""
+    """Unmount a node, which leaves an empty mount point."""
     archive.root(node).rename(archive.base / f"{node}-disk")
     archive.root(node).mkdir()
 

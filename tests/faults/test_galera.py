@@ -1,6 +1,6 @@
 """An index on a Galera cluster, whose servers do not know each other's locks: two claims on two copies of one file.
 
-Of three copies of which two are released on two hosts, each of which writes by way of a server of its own, one may go.
+Two of three copies are released on two hosts, each of which writes through its own server; only one may be deleted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def clock() -> datetime.datetime:
 
 
 def host(url: str, run: Run, node: NodeFact, start: Barrier, rounds: int, alone: bool) -> None:
-    """Claim what is released on the node; `alone`: the mutant, which takes the server for the only one."""
+    """Claim released copies on the node; `alone`: the mutant, which treats the server as the only one."""
     index = Index.open(url)
     for _ in range(rounds):
         start.wait(60)
@@ -51,7 +51,7 @@ def host(url: str, run: Run, node: NodeFact, start: Barrier, rounds: int, alone:
 
 
 def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
-    """How many copies of each file are left when two hosts claim those that are released on them at once."""
+    """Return the number of copies left of each file when two hosts claim their released copies at once."""
     index = Index.open(urls[0])
     create(index)
     rows = Rows(index)
@@ -106,7 +106,7 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
 
 
 @pytest.mark.timeout(300)
-def test_two_hosts_that_delete_by_way_of_two_servers_leave_the_minimum(galera_urls: tuple[str, str]) -> None:
+def test_two_hosts_that_delete_through_two_servers_leave_the_minimum(galera_urls: tuple[str, str]) -> None:
     """Fault 14."""
     assert race(galera_urls, ROUNDS) == [2] * ROUNDS * FILES
 
@@ -116,7 +116,7 @@ def test_the_same_race_without_a_row_in_common_loses_copies(galera_urls: tuple[s
     assert min(race(galera_urls, ROUNDS, alone=True)) < 2
 
 
-def test_a_cluster_is_told_from_a_lone_server(
+def test_a_cluster_is_distinguished_from_a_single_server(
     galera_urls: tuple[str, str], mariadb_index_url: str, sqlite_index_url: str
 ) -> None:
     for url, cluster in ((galera_urls[1], True), (mariadb_index_url, False), (sqlite_index_url, False)):

@@ -1,4 +1,4 @@
-"""Rows with content that nobody should have written: refused or done right, never outside the root."""
+"""Rows with invalid content: refused or processed correctly, never outside the root."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def pair(archive):
 
 
 def everywhere(archive):
-    """All paths below the base that the test, and not a run, is responsible for."""
+    """Return all paths below the base that the test has created, not a run."""
 
     def ours(path):
         runs_own = {"said", ".alpenhorn", "safe"} & set(path.parts) or "index.db" in path.name
@@ -31,7 +31,7 @@ def everywhere(archive):
 
 
 def registered(archive, acq, name, content=b"bytes", **columns):
-    """A row that says whatever it is told to say, called good on the field node."""
+    """Insert a file row with arbitrary values, recorded as good on the field node."""
     rows = archive.all("SELECT id FROM archiveacq WHERE name = ?", acq)
     acq_id = rows[0][0] if rows else archive.insert("archiveacq", name=acq)
     values = {"acq_id": acq_id, "name": name, "size_b": 5, "md5sum": "4b3a6218bb3e3a7303e8a171a60fcf92"}
@@ -240,7 +240,7 @@ def test_a_private_directory_that_is_a_link_is_refused(pair):
 
 
 def test_situation_12_lengths_near_the_largest_number_are_shown(archive):
-    """Each sum of two of them is larger than any that a column holds."""
+    """The sum of any two of them exceeds the range of a column."""
     archive.node("field", archive=1)
     archive.node("safe", archive=1)
     for number in range(3):

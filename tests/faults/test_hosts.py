@@ -1,4 +1,4 @@
-"""Three hosts that share an index do everything at once, and are killed; then everything is counted."""
+"""Three hosts that share an index do all kinds of work at once and are killed; then all copies are counted."""
 
 import os
 import random
@@ -34,7 +34,7 @@ class Hosts(NamedTuple):
 
 @pytest.fixture
 def hosts(mariadb_archive, tmp_path_factory):
-    """Each host has a node that takes files in, and an archive node that gets a copy of everything."""
+    """Each host has a node that imports files, and an archive node that gets a copy of everything."""
     require_ssh()
     archive = mariadb_archive
     servers = {
@@ -67,7 +67,7 @@ def hosts(mariadb_archive, tmp_path_factory):
 
 
 def take_in(hosts, turn):
-    """Each host gets new files, each written whole before it gets its name."""
+    """Put new files on each host, each complete before it gets its name."""
     for host in HOSTS:
         for number in range(NEW):
             path = f"turn{turn}-{host}/{number % 3}/{number:03}.dat"
@@ -78,7 +78,7 @@ def take_in(hosts, turn):
 
 
 def good(archive):
-    """file id → the archive nodes on which the index calls a copy good."""
+    """Return the archive nodes with a good copy in the index, by file id."""
     found = {}
     for file_id, name in archive.all(
         "SELECT c.file_id, n.name FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
@@ -89,12 +89,12 @@ def good(archive):
 
 
 def established(archive):
-    """The files of which there are enough copies, which must never become fewer again."""
+    """Return the files that have enough copies, which must stay that way."""
     return {file_id for file_id, nodes in good(archive).items() if len(nodes) >= MINIMUM}
 
 
 def meddle(hosts):
-    """What users do meanwhile: the same copies are released on all hosts at once, some are wanted again."""
+    """Act as users: release the same copies on all hosts at once, and cancel some releases."""
     archive, rng = hosts.archive, hosts.rng
     files = sorted(established(archive))
     for file_id in rng.sample(files, len(files) // 3):
@@ -124,7 +124,7 @@ def release(archive, file_id, node):
 
 
 def kill_some(hosts, runs):
-    """The parents, workers and programs of the runs, until all of them have ended."""
+    """Kill parents, workers and programs of the runs until all have ended."""
     rng = hosts.rng
     killed = 0
     while any(not ended_within(run.process, rng.uniform(0, 0.7)) for run in runs):
@@ -140,7 +140,7 @@ def kill_some(hosts, runs):
 
 
 def check(archive, before):
-    """No file that had its copies has fewer now, by the index and on the disks."""
+    """Check that no file that had enough copies has fewer now, in the index and on the disks."""
     assert archive.violations() == []
     found = good(archive)
     fewer = {
@@ -184,7 +184,7 @@ def test_three_hosts_that_do_everything_at_once_and_are_killed_keep_the_minimum(
 
 
 def finish(hosts, turns):
-    """Runs without kills until there is nothing more to do; then everything is settled."""
+    """Run without kills until nothing is left to do, and check the final state."""
     archive = hosts.archive
     archive.forget_attempts()
     for _ in range(3):
@@ -227,7 +227,7 @@ def test_of_copies_released_on_all_hosts_at_once_exactly_the_minimum_stays(hosts
 
 @pytest.mark.timeout(300)
 def test_a_lease_is_judged_by_the_servers_clock_whatever_the_hosts_say(hosts):
-    """A host whose clock is minutes ahead does not take over what a living run on another host holds."""
+    """A host whose clock is minutes ahead does not take over claims of a living run on another host."""
     archive = hosts.archive
     ids = archive.files(200, "in-one", 100)
     archive.node("slow", group="shared", host="three")

@@ -1,4 +1,4 @@
-"""Situation 9: a file system with room and hardly any inodes."""
+"""Situation 9: a file system with room and few inodes."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def free(archive):
     return os.statvfs(archive.root("disk")).f_favail
 
 
-def test_situation_09_inodes_are_room(small):
+def test_situation_09_free_inodes_count_as_room(small):
     ids = [small.file(f"acq/{number:02}", b"content", "source") for number in range(60)]
     requests = small.requests(ids, "source", "disk")
     result = small.sync()
@@ -53,7 +53,7 @@ def test_situation_09_inodes_are_room(small):
     assert len([id_ for id_ in requests if small.state(id_) == "done"]) > len(done)
 
 
-def test_situation_09_where_there_is_no_limit_none_is_told(sqlite_archive, tmp_path):
+def test_situation_09_no_number_is_shown_without_a_limit(sqlite_archive, tmp_path):
     with mounted("btrfs", tmp_path, tmp_path / "disk"):
         sqlite_archive.node("source", archive=1)
         sqlite_archive.node("disk", archive=1)

@@ -1,4 +1,4 @@
-"""Real runs, killed at random moments; the invariants are looked at after every kill."""
+"""Real runs, killed at random moments; the invariants are checked after every kill."""
 
 import os
 import random
@@ -24,7 +24,7 @@ def fill(archive, *, source="field"):
 
 
 def check(archive, run):
-    """What must hold whenever a run has just been killed."""
+    """Check what must hold whenever a run has been killed."""
     run.wait_until_nothing_is_left()
     assert archive.violations() == []
     for name in NODES:
@@ -40,7 +40,7 @@ def check(archive, run):
 
 
 def finish(archive, ids, source="field"):
-    """One more run, and then everything is there."""
+    """Run once more, and check that everything is there."""
     archive.forget_attempts()
     result = archive.sync()
     assert result.status == 0, result
@@ -55,7 +55,7 @@ def finish(archive, ids, source="field"):
 
 
 def undo(archive):
-    """Make all copies on the archive nodes wanted once more, as if they had never come."""
+    """Request all copies on the archive nodes again, as if they had never been pulled."""
     for name in NODES:
         archive.index.execute(
             "DELETE FROM archivefilecopy WHERE node_id = ?", (archive.id("storagenode", name),)
@@ -66,7 +66,7 @@ def undo(archive):
 
 
 def victim(run, rng):
-    """The parent, a worker, or a program that a worker runs."""
+    """Return the parent, a worker, or a program that a worker runs."""
     kind = rng.choice(["parent", "worker", "program"])
     if kind == "parent":
         return run.process.pid
@@ -185,7 +185,7 @@ def killed_with_a_part(pair):
     return part
 
 
-def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
+def test_leftovers_of_killed_runs_are_removed_and_partial_files_are_resumed(pair):
     content = random.Random(3).randbytes(80 * 2**20)
     file_id = pair.file("acq/f", content, "field")
     request = pair.request(file_id, "field", "safe")
@@ -201,7 +201,7 @@ def test_leftovers_of_killed_runs_are_removed_and_parts_are_gone_on_with(pair):
     assert pair.stray("safe") == [] and pair.violations() == []
 
 
-def test_a_part_that_was_spoilt_is_not_believed(pair):
+def test_a_damaged_partial_file_is_not_trusted(pair):
     content = random.Random(4).randbytes(80 * 2**20)
     file_id = pair.file("acq/f", content, "field")
     pair.request(file_id, "field", "safe")

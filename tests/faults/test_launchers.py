@@ -1,4 +1,4 @@
-"""Situation 10: what a launcher of a run may have left: ignored signals, a directory that is gone, closed streams."""
+"""Situation 10: runs inherit ignored signals, a removed directory or closed streams from their launcher."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAUNCHERS = {
 
 @pytest.fixture
 def disks(sqlite_archive: Archive) -> Archive:
-    """A file that rsync is to bring, one that is copied, and one that is to be checked."""
+    """A file to be pulled with rsync, one to be copied, and one to be checked."""
     archive = sqlite_archive
     archive.node("a")
     archive.node("rsynced", io_config='{"method": "rsync"}')
@@ -59,8 +59,8 @@ def test_situation_10_a_run_works_whatever_its_launcher_left(disks: Archive, lau
     assert [row[0] for row in disks.all("SELECT has_file FROM archivefilecopy")] == ["Y"] * 4
 
 
-def test_situation_10_a_program_that_fails_is_not_taken_for_one_that_did_not(disks: Archive) -> None:
-    """While SIGCHLD is ignored nobody can ask for the status of a program, and Python says 0."""
+def test_situation_10_a_failing_program_is_not_mistaken_for_a_successful_one(disks: Archive) -> None:
+    """While SIGCHLD is ignored, the status of a program is lost, and Python reports 0."""
     failing = stand_in(disks.base / "bin", "failing", "cat > /dev/null; echo 'no rsync today' >&2; exit 12")
     disks.configure(transfer={"rsync": str(failing)})
     result = launched(disks, "SIGCHLD ignored", "sync")

@@ -1,4 +1,4 @@
-"""What a run says that may not start processes, or whose index turns out to be damaged."""
+"""Reports of a run that may not start processes, or whose index turns out to be damaged."""
 
 import os
 import sqlite3
@@ -24,7 +24,7 @@ def limited(archive, processes, jobs=1):
     )
 
 
-def test_situation_27_a_user_who_may_start_no_process_is_told(sqlite_archive):
+def test_situation_27_a_user_who_cannot_start_processes_gets_the_reason(sqlite_archive):
     sqlite_archive.node("field")
     sqlite_archive.node("safe")
     request = sqlite_archive.request(sqlite_archive.file("acq/f", b"bytes", "field"), "field", "safe")
@@ -58,7 +58,7 @@ def test_workers_leave_room_for_the_locks_of_nodes(sqlite_archive, processes):
         assert sqlite_archive.state(request) == "pending"
 
 
-def test_situation_27_an_index_that_turns_out_to_be_damaged_is_told(sqlite_archive):
+def test_situation_27_an_index_found_damaged_is_reported(sqlite_archive):
     archive = sqlite_archive
     archive.node("field")
     archive.node("safe")

@@ -38,7 +38,7 @@ def locale(request) -> dict[str, str]:
 
 
 def test_situation_05_a_file_keeps_its_name_whatever_the_locale(archive: Archive, locale):
-    """It is imported, pulled, checked and found under the name that it has."""
+    """It is imported, pulled, checked and found under the same name."""
     archive.node("field", auto_import=1)
     archive.node("safe", archive=1)
     path = f"acq/{NAME}"

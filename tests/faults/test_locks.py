@@ -1,4 +1,4 @@
-"""Locks that somebody else holds, or that hang."""
+"""Locks that another process holds, or that hang."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.plan.facts import node
 
 
 def has_open(running: Running, name: str) -> bool:
-    """Whether any process of a run has a file of that name open."""
+    """Return whether any process of a run has a file of this name open."""
     for worker in running.workers():
         for fd in os.listdir(f"/proc/{worker.pid}/fd"):
             try:
@@ -79,7 +79,7 @@ def take(tmp_path: Path, *names: str, seconds: float = 1) -> tuple[Nodes, Report
 HANGS = ("make .alpenhorn", "lock run.lock", "write run.lock")
 
 
-def test_situation_21_run_locks_that_hang_leave_out_their_nodes_alone(
+def test_situation_21_hanging_run_locks_leave_out_only_their_nodes(
     tmp_path: Path, children: Children
 ) -> None:
     (tmp_path / "sound").mkdir()
@@ -109,7 +109,7 @@ def test_situation_21_run_locks_that_hang_leave_out_their_nodes_alone(
         assert RunLock(tmp_path / "sound" / RUN_LOCK).acquire()
 
 
-def test_situation_21_a_run_lock_that_cannot_be_let_go_keeps_no_other_and_no_run(tmp_path: Path) -> None:
+def test_situation_21_a_run_lock_that_cannot_be_released_delays_no_other_node(tmp_path: Path) -> None:
     (tmp_path / "sound").mkdir()
     with mounted(tmp_path / "sick", tmp_path / "hangs"):
         found, _, _ = take(tmp_path, "sick", "sound")
@@ -139,7 +139,7 @@ HASTY = StorageClass(Hasty, None, DefaultRemote)
 
 
 def hasty(directory: Path) -> dict[str, str]:
-    """The environment in which there is that class."""
+    """Return an environment in which this class is installed."""
     info = directory / "hasty-1.dist-info"
     info.mkdir(parents=True)
     (directory / "hasty.py").write_text(HASTY)

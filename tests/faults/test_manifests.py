@@ -1,4 +1,4 @@
-"""Manifests that cannot be written, or whose writing is cut short."""
+"""Manifests that cannot be written, or whose writing is interrupted."""
 
 import signal
 import subprocess
@@ -25,14 +25,14 @@ def truck(sqlite_archive):
 
 
 def fill(at):
-    """Take up what is free."""
+    """Fill the free space."""
     with pytest.raises(OSError), (at / "hog").open("wb", buffering=0) as hog:
         while True:
             hog.write(bytes(4096))
 
 
 @pytest.mark.usefixtures("root")
-def test_a_disk_too_full_for_a_manifest_is_told_with_the_remedy_and_no_more_comes_of_it(truck):
+def test_a_disk_too_full_for_a_manifest_is_reported_with_the_remedy(truck):
     with mounted(truck, "disk", "size=1m") as at:
         ids = truck.files(40, "disk")
         mark_seen(truck.index, truck.id("storagenode", "disk"), at)
@@ -57,7 +57,7 @@ def test_a_disk_too_full_for_a_manifest_is_told_with_the_remedy_and_no_more_come
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("old", [False, True])
-def test_a_node_that_does_not_travel_and_is_too_full_is_told_once(sqlite_archive, old):
+def test_a_node_that_does_not_travel_and_is_too_full_is_reported_once(sqlite_archive, old):
     archive = sqlite_archive
     archive.node("plain", made=False)
     with mounted(archive, "plain", "size=1m") as at:
@@ -97,7 +97,7 @@ def test_on_a_full_disk_the_old_one_stays_until_there_is_room(truck):
 
 
 @pytest.mark.usefixtures("root")
-def test_a_disk_that_is_read_only_is_told_and_not_worked_on(truck):
+def test_a_disk_that_is_read_only_is_reported_and_not_worked_on(truck):
     with mounted(truck, "disk", "size=1m") as at:
         truck.files(5, "disk")
         truck.synced()
@@ -111,7 +111,7 @@ def test_a_disk_that_is_read_only_is_told_and_not_worked_on(truck):
 
 @pytest.fixture
 def many(sqlite_archive):
-    """A node of so many files that its manifest is written in parts."""
+    """A node with so many files that its manifest is written in parts."""
     sqlite_archive.node("field")
     sqlite_archive.files(MANY, "field")
     assert sqlite_archive.run("node", "manifest", "field").status == 0
@@ -119,13 +119,13 @@ def many(sqlite_archive):
 
 
 def whole(archive):
-    """How many files the manifest tells of."""
+    """Return the number of files in the manifest."""
     with (archive.root("field") / MANIFEST).open("rb") as file:
         return sum(1 for _ in manifest.entries(file))
 
 
 def wait_until_written_aside(archive, run, size_b):
-    """Until so much of a new one has been written, or the run is over."""
+    """Wait until this much of a new manifest has been written, or the run has ended."""
     private = archive.root("field") / ".alpenhorn"
 
     def written():
@@ -159,7 +159,7 @@ def test_a_run_that_is_cut_short_while_it_writes_leaves_the_old_one_whole(many, 
 
 
 def test_a_run_that_was_killed_before_it_could_write_leaves_that_to_the_next(archive):
-    """What it pulled is in the index, and in the log of events, but not in the manifest."""
+    """Its pulls are in the index and in the history, but not in the manifest."""
     archive.node("field")
     archive.node("safe")
     ids = archive.files(30, "field")

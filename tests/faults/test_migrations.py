@@ -29,7 +29,7 @@ class Migrating(Upgrading):
         return found
 
     def check(self):
-        """What must hold at any moment; returns the version."""
+        """Check what must hold at any moment; return the version."""
         found = self.without_versions(self.index)
         assert as_wide_as(found, self.width) == self.rows
         if self.index.dialect.in_a_file:
@@ -95,7 +95,7 @@ def test_two_upgrades_at_once_are_one(migrating):
 
 @pytest.mark.parametrize("blocks", ["40", "100"])
 def test_a_dump_that_cannot_be_finished_changes_nothing(migrating, blocks):
-    """A limit on the size of files, which fails a write as a full disk does, only later than the first look."""
+    """A limit on file sizes makes a write fail like a full disk, but after the first check of free space."""
     limit = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "limit"]
     status, said = migrating.run("db", "upgrade", "--force", "--dump", "dump", prefix=limit)
     assert status == 1 and "cannot be written" in said and "nothing was changed" in said

@@ -1,4 +1,4 @@
-"""An archive with one bad thing of each kind: each costs itself, and all the good ones are done."""
+"""An archive with one bad item of each kind: each affects only itself, and all good ones are done."""
 
 import os
 import time
@@ -56,7 +56,7 @@ def bag(sqlite_archive, sshd):
     return archive
 
 
-def test_one_bad_thing_costs_itself(bag):
+def test_each_bad_item_affects_only_itself(bag):
     good = [
         bag.request(bag.file(f"acq/{number}", b"%d" % number, "field"), "field", "safe")
         for number in range(10)

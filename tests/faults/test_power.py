@@ -1,7 +1,7 @@
-"""The power goes while runs import, check, pull and delete: what the index says is on the disk, and nothing else.
+"""Power failures while runs import, check, pull and delete: the disk agrees with what the index recorded.
 
-The disk is a file system in a file, which is copied at random moments: what is in the page cache only is not in the
-copy.  The index is read before and after each: it is on another machine, and keeps all that was recorded.
+The disk is a file system in a file, which is copied at random moments; data in the page cache only are not in the
+copy.  The index is read before and after each copy: it is on another machine, and keeps everything that was recorded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEEPERS = ("safe1", "safe2")
 
 
 class Copy(NamedTuple):
-    """A copy's row on the disk that loses power."""
+    """The row of a copy on the disk that loses power."""
 
     has_file: str
     path: str
@@ -50,7 +50,7 @@ def copies(index: Index) -> dict[int, Copy]:
 
 
 def untrue(rows: Mapping[int, Copy], root: Path) -> list[str]:
-    """What the index says of the disk that is not so."""
+    """Return the rows that disagree with the disk."""
     found = []
     for copy in rows.values():
         try:
@@ -102,7 +102,7 @@ class Power:
         subprocess.run(["sync", "-f", self.at], check=True)
 
     def prepare(self, name: str, kinds: Sequence[str], count: int) -> None:
-        """Give the next run something to do."""
+        """Prepare work for the next run."""
         archive, size = self.archive, self.rng.choice((300, 3000, 30_000))
 
         def files(kind: str, state: str, *on: str, count: int = count) -> list[str]:
@@ -148,7 +148,7 @@ class Power:
         self.archive.forget_attempts()
 
     def runs(self, environ: Mapping[str, str]) -> None:
-        """Runs that do one thing only, since what flushes one flushes others, and one that does everything."""
+        """Run each kind of work alone, because one flush covers others, then all of them together."""
         for round_ in range(self.rounds):
             for kinds in (*((kind,) for kind in KINDS), KINDS):
                 self.prepare(f"{round_}-{len(kinds)}", kinds, COUNTS[round_ % len(COUNTS)])
@@ -174,15 +174,15 @@ def power(sqlite_archive: Archive) -> Iterator[Power]:
 
 
 @pytest.mark.kill
-def test_whatever_is_recorded_outlasts_a_power_cut(power: Power) -> None:
+def test_whatever_is_recorded_survives_a_power_failure(power: Power) -> None:
     power.runs({})
     assert power.untrue == []
     assert power.cuts > len(KINDS) * power.rounds and min(power.told["Y"], power.told["N"]) > 100, power.told
 
 
 @pytest.mark.kill
-def test_a_power_cut_is_noticed_where_nothing_is_flushed(power: Power) -> None:
-    """The mutant of the test above: runs on a disk that only says that it has flushed."""
+def test_the_test_catches_runs_that_do_not_flush(power: Power) -> None:
+    """The mutant of the test above: runs on a disk that ignores flushes."""
     power.runs(without_flushes(power.archive.base))
     found = {re.sub(r".*-(\w+)/\S* is (\w+),.*", r"\1 \2", line) for line in power.untrue}
     good = {f"{kind} good" for kind in ("new", "suspect", "pulled")}

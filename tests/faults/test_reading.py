@@ -1,4 +1,4 @@
-"""Copies that cannot be read, storage that goes away while it is read, workers that die over it.
+"""Copies that cannot be read, storage that disappears while it is read, workers that die meanwhile.
 
 strace makes reads of a file fail or hang, as in test_disks.
 """
@@ -46,7 +46,7 @@ def states(archive, ids, node="disk"):
 
 
 def verified(archive):
-    """Not those of which it is only known that they were good."""
+    """Return the verified files, without those that are only known to have been good."""
     return {
         row[0] for row in archive.all("SELECT file_id FROM sync_verification WHERE verified > '1970-01-02'")
     }
@@ -75,7 +75,7 @@ def test_a_copy_that_cannot_be_read_is_not_counted_as_safe_by_a_deletion(disk):
     assert states(disk, ids, "field") == {"a": "NN", "b": "YN", "c": "NN"}
 
 
-def test_what_cannot_be_read_waits_before_it_is_tried_again(disk):
+def test_a_copy_that_cannot_be_read_waits_before_a_retry(disk):
     ids = files(disk)
     bad = disk.root("disk") / "acq" / "b"
     injected(disk, [bad], READS)
@@ -85,7 +85,7 @@ def test_what_cannot_be_read_waits_before_it_is_tried_again(disk):
     assert disk.copy(ids["b"], "disk") == "MY"
 
 
-def test_a_node_of_which_a_great_part_cannot_be_read_is_left_alone(disk):
+def test_a_node_with_a_large_unreadable_part_is_left_alone(disk):
     disk.do("UPDATE storagenode SET auto_verify = 1000 WHERE name = 'disk'")
     ids = disk.files(150, "disk", 100)
     bad = sorted((disk.root("disk") / "many" / "000").iterdir())[:80]
@@ -143,7 +143,7 @@ def test_a_disk_that_is_unmounted_meanwhile_has_lost_nothing(disk):
     assert not (root / "many").exists()
 
 
-def test_a_worker_that_is_killed_over_good_copies_leaves_them_good(disk):
+def test_a_worker_killed_while_it_reads_good_copies_leaves_them_good(disk):
     ids = files(disk)
     running = slow_run(disk, disk.root("disk") / "acq" / "a", "--jobs", "1")
     (worker,) = [process for process in running.processes() if is_worker(running, process)]
@@ -160,7 +160,7 @@ def test_a_worker_that_is_killed_over_good_copies_leaves_them_good(disk):
 
 
 def is_worker(running, process):
-    """Whether its parent is the run, whose own parent is strace."""
+    """Return whether its parent is the run, whose own parent is strace."""
     parent = process.parent()
     ours = parent is not None and parent.ppid() == running.process.pid
     return ours and process.name() != lock_holder.NAME
@@ -184,8 +184,8 @@ def test_reading_that_takes_too_long_leaves_good_copies_good(disk):
     assert disk.events("suspect") == []
 
 
-def test_a_worker_that_hangs_over_good_copies_leaves_them_good(disk):
-    """strace keeps it from being killed, as a dead disk would."""
+def test_a_worker_that_hangs_while_it_reads_good_copies_leaves_them_good(disk):
+    """strace prevents the kill, as a dead disk would."""
     ids = files(disk)
     disk.configure(transfer={"pull_timeout_base": 1, "pull_bytes_per_second": 10**9})
     path = disk.root("disk") / "acq" / "a"

@@ -1,4 +1,4 @@
-"""Reconciliations that are cut short, and disks that go while they are compared."""
+"""Reconciliations that are interrupted, and disks that disappear while they are compared."""
 
 import shutil
 import signal
@@ -18,7 +18,7 @@ GONE = [0, 1500, 3999]
 
 @pytest.fixture
 def parted(archive):
-    """An index that was restored, with a disk that lacks some of its files, and has others."""
+    """A restored index, and a disk that lacks some of its files and has others."""
     archive.node("disk", archive=1)
     archive.ids = archive.files(MANY, "disk")
     aged(archive, "disk")
@@ -31,7 +31,7 @@ def parted(archive):
 
 
 def begun(archive):
-    """A reconciliation that has begun to compare."""
+    """Start a reconciliation, and wait until it compares."""
     run = archive.start("reconcile", "--json", heeding=True)
     comparing(archive)
     return run
@@ -43,7 +43,7 @@ def comparing(archive):
 
 
 def suspended(archive):
-    """A reconciliation whose workers were stopped as soon as it had begun to compare, and these workers."""
+    """Start a reconciliation and suspend its workers as soon as it compares; return both."""
     run = archive.start("reconcile", "--json", heeding=True)
     # Looked for before, since that takes longer than a comparison where many processes run.
     workers = wait_for(lambda: found if len(found := run.workers()) == 2 else None, "the workers")
@@ -58,7 +58,7 @@ def suspects(archive):
 
 
 @pytest.mark.parametrize("pause", [0, 0.05, 0.15, 0.3])
-def test_one_that_is_killed_has_recorded_all_or_nothing_and_the_next_one_ends_it(parted, pause):
+def test_a_killed_reconciliation_has_recorded_all_or_nothing_and_the_next_completes_it(parted, pause):
     run = begun(parted)
     try:
         run.process.wait(pause)
@@ -81,7 +81,7 @@ def test_one_that_is_killed_has_recorded_all_or_nothing_and_the_next_one_ends_it
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_that_is_asked_to_stop_says_so_and_the_distrust_stays(parted, number):
+def test_a_stopped_reconciliation_says_so_and_the_distrust_stays(parted, number):
     run, workers = suspended(parted)
     run.process.send_signal(number)
     wait_for(lambda: "asked to stop" in (parted.base / "here.log").read_text(), "word of the signal")

@@ -1,4 +1,4 @@
-"""Each way in which a run can end: exit status, row, `history`, `status` and `doctor` must say the same.
+"""Each way in which a run can end: exit status, row, `history`, `status` and `doctor` must agree.
 
 Every ending has a code in `alpenhorn.reasons`; one that no test here brings about is found by the test at the end.
 """
@@ -53,7 +53,7 @@ def pair(archive: Archive, rsync: str = "") -> int:
 
 
 def reached(archive: Archive, *arguments: str) -> Running:
-    """A run that is in the middle of its work."""
+    """Start a run, and wait until it is in the middle of its work."""
     run = archive.start("sync", *arguments, heeding=True)
     wait_for((archive.base / "reached").exists, "the work")
     return run
@@ -141,14 +141,14 @@ def killed_by(number: int) -> Callable[[Archive], Result]:
 
 
 def broken(archive: Archive) -> Result:
-    """What no part of the program reckons with."""
+    """Cause an exception that no part of the program expects."""
     pair(archive)
     archive.do("CREATE TRIGGER broken BEFORE INSERT ON sync_event BEGIN SELECT RAISE(ABORT, 'broken'); END")
     return archive.sync()
 
 
 def index_gone(archive: Archive) -> Result:
-    """The file is gone when the worker that was killed is replaced, for which the index is opened anew."""
+    """Remove the index file and kill a worker, whose replacement opens the index again."""
     index = archive.url.removeprefix("sqlite:///")
     archive.index.disconnect()
     pair(archive, f"mkdir {archive.base}/kept; mv {index}* {archive.base}/kept; kill -9 $PPID")
@@ -160,7 +160,7 @@ def index_gone(archive: Archive) -> Result:
 
 
 def refused(archive: Archive) -> Result:
-    """By a key that is not the index's."""
+    """Violate a unique key."""
     pair(archive)
     return archive.sync("--node", "nonesuch")
 
@@ -194,7 +194,7 @@ def no_workers(archive: Archive) -> Result:
 
 
 def unheard(archive: Archive) -> Result:
-    """A note that nobody gets."""
+    """Send a message that has no reader."""
     pair(archive)
     archive.root("field").rename(archive.base / "away")
     archive.do("UPDATE archivefilecopyrequest SET cancelled = 1")
@@ -230,7 +230,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_situation_16_however_a_run_ends_all_say_the_same(sqlite_archive: Archive, way: Way) -> None:
+def test_situation_16_all_commands_agree_on_how_a_run_ended(sqlite_archive: Archive, way: Way) -> None:
     result = way.bring(sqlite_archive)
     assert result.status == way.status, result
     rows = sqlite_archive.all("SELECT id FROM sync_run")
@@ -240,7 +240,7 @@ def test_situation_16_however_a_run_ends_all_say_the_same(sqlite_archive: Archiv
 
 
 def agree(archive: Archive, status: int, code: Code | None) -> None:
-    """Everything that shows the last run says of it that it ended so."""
+    """Check that all commands that show the last run agree on its end."""
     ended, exit_status, ending, pid = archive.one(
         "SELECT ended, exit_status, ending, pid FROM sync_run ORDER BY id DESC LIMIT 1"
     )
@@ -273,7 +273,7 @@ def agree(archive: Archive, status: int, code: Code | None) -> None:
 
 
 def shown(archive: Archive, *arguments: str) -> str:
-    """What a command prints, run here, since a process for each takes most of the time of these tests."""
+    """Return the output of a command, run in this process to save time."""
     conf = archive.base / "here.toml"
     with CliRunner().isolation() as (out, _, _):
         main(["-c", str(conf), *arguments])
@@ -291,7 +291,7 @@ def test_situation_16_an_index_that_fails_in_the_middle_leaves_no_status_0(maria
     assert mariadb_archive.claims() == 0
 
 
-def test_a_run_that_gets_no_more_memory_never_says_that_it_did_its_work(sqlite_archive: Archive) -> None:
+def test_a_run_out_of_memory_never_reports_success(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     pair(
         archive,
@@ -324,7 +324,7 @@ def test_the_next_run_says_once_that_the_last_one_did_not_end(sqlite_archive: Ar
     assert sqlite_archive.sync().err == ""
 
 
-def test_a_run_that_goes_on_is_not_called_dead_and_a_number_that_was_given_again_is_no_run(
+def test_a_living_run_is_not_called_dead_and_a_reused_pid_is_not_a_run(
     sqlite_archive: Archive,
 ) -> None:
     archive = sqlite_archive
@@ -346,7 +346,7 @@ def test_a_run_that_goes_on_is_not_called_dead_and_a_number_that_was_given_again
     run.kill()
 
 
-def test_a_later_run_on_its_node_tells_every_host_that_a_run_is_dead(sqlite_archive: Archive) -> None:
+def test_a_later_run_on_its_node_shows_every_host_that_a_run_is_dead(sqlite_archive: Archive) -> None:
     archive = sqlite_archive
     for nodes, host in (("a b", "x"), ("c", "x"), ("b", "y")):
         archive.insert(
@@ -372,9 +372,7 @@ def test_a_later_run_on_its_node_tells_every_host_that_a_run_is_dead(sqlite_arch
         (RuntimeError("x\ny"), 1, Code.RUN_FAILED),
     ],
 )
-def test_what_a_run_dies_of_gives_the_status_of_its_process(
-    error: BaseException, status: int, code: Code
-) -> None:
+def test_the_cause_of_death_gives_the_exit_status(error: BaseException, status: int, code: Code) -> None:
     found = endings.died_of(error)
     assert found.why is not None and "\n" not in found.why
     assert (found.exit_status, code_of(found.why)) == (status, code)
@@ -386,7 +384,7 @@ def test_every_ending_that_has_a_code_is_brought_about_here() -> None:
 
 
 def test_only_one_place_writes_how_a_run_ended() -> None:
-    """A second one would be outside of the tests above."""
+    """The tests above would not cover a second place."""
     writers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -399,7 +397,7 @@ def test_only_one_place_writes_how_a_run_ended() -> None:
 
 
 def test_all_that_a_run_does_is_done_under_its_row() -> None:
-    """What ends a run beside that is only what is no run at all: no node of this host was meant."""
+    """The only exception is a command that is not a run, because no node of this host was selected."""
     (function,) = ast.parse(inspect.getsource(coordinator.sync)).body
     assert isinstance(function, ast.FunctionDef)
     *before, last = function.body

@@ -1,4 +1,4 @@
-"""What a node remembers of its searches: it spares every listing, and never costs a file."""
+"""The record of searches on a node: it avoids listing directories, and never loses a file."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def memory(archive):
 
 
 def remember(archive, *paths):
-    """Have these files imported, and all directories remembered."""
+    """Import these files, and record all directories."""
     put(archive, *paths)
     archive.synced()
     let_tick(archive)
@@ -62,7 +62,7 @@ def remember(archive, *paths):
 
 
 def listed(archive, *program):
-    """The directories below the root that a run lists, as strace tells."""
+    """Return the directories below the root that a run lists, according to strace."""
     root = str(archive.root("field"))
     out = archive.base / "calls"
     argv = ["strace", "-f", "-y", "-qq", "-e", "trace=getdents64", "-o", str(out), *program]
@@ -124,7 +124,7 @@ def test_a_directory_is_looked_at_again_until_a_file_in_it_is_unlocked(field):
     assert registered(field) == ["a/f", "b/f"]
 
 
-def test_refused_files_are_told_until_their_directory_is_remembered(field):
+def test_refused_files_are_reported_until_their_directory_is_remembered(field):
     put(field, "stray", "a/f")
     assert "stray" in field.sync().err
     let_tick(field)
@@ -135,7 +135,7 @@ def test_refused_files_are_told_until_their_directory_is_remembered(field):
     field.synced()
 
 
-def test_what_a_scan_refused_is_not_said_to_be_over_by_runs_that_do_not_look(sqlite_archive):
+def test_problems_of_a_scan_are_not_reported_as_solved_by_runs_that_do_not_look(sqlite_archive):
     archive = sqlite_archive
     archive.node("field")
     archive.put("field", "acq/bad\udcff", b"no UTF-8")
@@ -213,7 +213,7 @@ def lost(path):
 
 
 def cut_off(path):
-    """At the end of an entry, so that the rest is as good as ever."""
+    """Cut the file at the end of an entry, so that the rest stays valid."""
     with Memory(str(path.parent.parent)) as found:
         entries = list(found.entries())
     content = path.read_bytes()
@@ -240,7 +240,7 @@ def made_a_link(path):
 @pytest.mark.parametrize(
     "damage", [lost, cut_off, emptied, overwritten, of_a_later_version, made_a_link], ids=lambda f: f.__name__
 )
-def test_a_damaged_memory_is_none_and_is_replaced(field, damage):
+def test_damaged_records_of_searches_are_ignored_and_replaced(field, damage):
     remember(field, "a/f", "b/f", "c/f")
     damage(memory(field))
     put(field, "a/new", "b/new", "c/new")
@@ -251,8 +251,8 @@ def test_a_damaged_memory_is_none_and_is_replaced(field, damage):
     assert listed(field) == set()
 
 
-def test_an_entry_that_is_lost_costs_a_file_where_nobody_notices(field):
-    """The mutant of the test above: with a checksum that fits, a directory is forgotten."""
+def test_a_lost_entry_that_goes_unnoticed_costs_a_file(field):
+    """The mutant of the test above: with a valid checksum, a directory is forgotten."""
     remember(field, "a/f", "b/f")
     with Memory(str(field.root("field"))) as found:
         heading = found.heading
@@ -276,7 +276,7 @@ def test_other_patterns_want_other_files(field):
 
 
 def test_after_a_week_everything_is_listed_once(field):
-    """As a file that the index lost while nothing changed on the disk would else never be found."""
+    """Otherwise a file that the index lost, while the disk did not change, would never be found."""
     remember(field, "a/f", "b/f")
     field.do("DELETE FROM archivefilecopy")
     assert listed(field) == set()
@@ -288,7 +288,7 @@ def test_after_a_week_everything_is_listed_once(field):
     assert listed(field, *later) == set()
 
 
-def test_a_memory_of_another_index_is_none(field):
+def test_records_of_searches_by_another_index_are_ignored(field):
     remember(field, "a/f")
     # Another index has had as many runs, at other times.
     field.do("DELETE FROM archivefilecopy")
@@ -299,7 +299,7 @@ def test_a_memory_of_another_index_is_none(field):
 
 
 def test_an_index_from_a_backup_gets_its_files_again(archive):
-    """On both engines: what was registered after the backup is on the disk, and the disk has not changed."""
+    """Files registered after the backup are on the disk, which has not changed since."""
     archive.node("field", auto_import=1)
     put(archive, "a/f")
     archive.synced()
@@ -323,7 +323,7 @@ def test_an_index_from_a_backup_gets_its_files_again(archive):
     assert archive.violations() == []
 
 
-def test_a_memory_that_cannot_be_written_is_told_and_costs_only_time(field):
+def test_records_of_searches_that_cannot_be_written_are_reported_and_cost_only_time(field):
     put(field, "a/f")
     field.synced()
     subprocess.run(["chattr", "+i", memory(field)], check=True)

@@ -1,4 +1,4 @@
-"""The password of the index is in no process list, log, message, backup or environment of what a run starts."""
+"""The password of the index appears in no process list, log, message, backup, or environment of a child process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSWORD = "Geheim/+%wort"
 def test_no_process_and_no_dump_shows_the_password(
     network_server: NetworkServer, network_database: str, tmp_path: Path, where: str
 ) -> None:
-    """Everything that a run starts is looked at while it is at work; a backup and a dump are read whole."""
+    """All processes of a run are inspected while it works; a backup and a dump are read in full."""
     user = f"secretive_{os.getpid()}"
     network_server.run(
         f"CREATE USER {user}@'%' IDENTIFIED BY '{PASSWORD}'", f"GRANT ALL ON *.* TO {user}@'%'"

@@ -9,7 +9,7 @@ from tests.fixtures.sshd import Sshd
 
 
 class Hosts(Archive):
-    """A host `there` with node `far`, behind an ssh that fails while the file `down` is there, and notes its calls."""
+    """A host `there` with node `far`, behind an ssh that fails while the file `down` exists, and logs its calls."""
 
     def set_up(self, sshd: Sshd) -> None:
         self.host("there", address=sshd.address, username=sshd.username)
@@ -29,7 +29,7 @@ class Hosts(Archive):
         return len(self.calls.read_text().splitlines()) if self.calls.exists() else 0
 
     def later(self) -> None:
-        """The time of the next attempts has come."""
+        """Make the next attempts due."""
         for table in ("sync_backoff", "sync_attempt"):
             self.do(f"UPDATE {table} SET next = last")
 
@@ -76,7 +76,7 @@ def test_situation_17_a_host_that_is_down_is_tried_by_one_request_and_mailed_onc
     hosts.synced()
 
 
-def test_while_it_waits_plan_list_and_show_say_so_and_retry_ends_it(hosts: Hosts) -> None:
+def test_plan_list_and_show_report_the_wait_and_retry_ends_it(hosts: Hosts) -> None:
     requests = hosts.requests(hosts.files(3, "far"), "far", "safe")
     hosts.down.touch()
     hosts.sync()
@@ -100,8 +100,8 @@ def test_retry_all_forgets_hosts_too(hosts: Hosts) -> None:
     assert "No failed attempts" in hosts.run("request", "retry", "--all").out
 
 
-def test_a_request_that_ends_the_connection_holds_up_no_other_for_ever(hosts: Hosts) -> None:
-    """It is the first of all, and a probe by it alone would never come through."""
+def test_a_request_that_ends_the_connection_does_not_block_others_for_ever(hosts: Hosts) -> None:
+    """It is the first request, and a probe with it alone would never succeed."""
     ids = hosts.files(3, "far")
     hosts.requests(ids, "far", "safe")
     hosts.down.touch()
@@ -136,7 +136,7 @@ def test_a_node_that_is_not_mounted_there_is_tried_by_one_request(hosts: Hosts) 
     assert counts(hosts) == [] and {hosts.state(request) for request in requests} == {"done"}
 
 
-def test_a_host_of_which_nothing_is_wanted_any_more_is_no_condition(hosts: Hosts) -> None:
+def test_a_host_without_pending_requests_is_not_a_condition(hosts: Hosts) -> None:
     pull = hosts.request(hosts.file("acq/f", None, "far"), "far", "safe")
     hosts.down.touch()
     hosts.sync()
@@ -147,7 +147,7 @@ def test_a_host_of_which_nothing_is_wanted_any_more_is_no_condition(hosts: Hosts
 
 
 def test_a_host_that_hangs_is_not_said_to_answer_again(hosts: Hosts) -> None:
-    """The one request that tries it is killed when its time is up."""
+    """The single request that tries the host is killed after its time limit."""
     hosts.request(hosts.file("acq/f", None, "far"), "far", "safe")
     hosts.down.touch()
     hosts.sync()

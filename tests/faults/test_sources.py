@@ -1,4 +1,4 @@
-"""Sources that go away or change while files are pulled from them."""
+"""Sources that disappear or change during a pull."""
 
 import os
 import random
@@ -27,7 +27,7 @@ def hosts(sqlite_archive, tmp_path_factory):
 
 
 def arriving(archive, pattern):
-    """The part of a file that has begun to arrive on `safe`."""
+    """Wait for the partial file on `safe`, and return it."""
     private = archive.root("safe") / ".alpenhorn"
     return wait_for(
         lambda: next((p for p in private.glob(pattern) if p.is_file() and p.stat().st_size > 2**20), None),
@@ -36,7 +36,7 @@ def arriving(archive, pattern):
 
 
 def stop_server(sshd):
-    """The server with all its sessions, as when the machine goes down."""
+    """Stop the server with all its sessions, as when the machine goes down."""
     server = psutil.Process(sshd._process.pid)
     sessions = server.children(recursive=True)
     sshd.stop()

@@ -1,4 +1,4 @@
-"""An index that is away, or stands still, while a long copy goes on; and signals meanwhile."""
+"""An index that is unavailable or does not answer during a long copy; and signals meanwhile."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shut_down(server: MariaDBServer) -> Iterator[None]:
 
 
 class Slow:
-    """A pull whose bytes come when `gate` is there; each that begins writes a line to `begun`."""
+    """A pull that waits until `gate` exists; each start writes a line to `begun`."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
@@ -54,7 +54,7 @@ class Slow:
         self.gate.touch()
 
     def started(self) -> Running:
-        """A run as a process of its own, in the middle of the pull."""
+        """Start a run in its own process, and wait until it is in the middle of the pull."""
         run = self.archive.start("sync")
         wait_for(self.begins, "the pull")
         return run
@@ -194,14 +194,14 @@ def test_situation_25_an_answer_that_does_not_come_in_time_counts_as_a_lost_sess
     assert index.execute("SELECT SLEEP(0.5), 2").fetchone() == (0, 2)
 
 
-def test_situation_25_what_may_take_long_may(mariadb_archive: Archive) -> None:
+def test_situation_25_slow_operations_are_allowed(mariadb_archive: Archive) -> None:
     index = mariadb_archive.index
     before = index.answer_within(None)
     assert before is not None and before >= 1800
     assert index.answer_within(before) is None
 
 
-def test_an_index_that_was_given_up_is_tried_and_not_waited_for_again(
+def test_a_lost_index_is_tried_once_and_not_waited_for_again(
     mariadb_index_url: str, mariadb: MariaDBServer
 ) -> None:
     index = Index.open(mariadb_index_url)
@@ -263,7 +263,7 @@ def test_situation_25_a_signal_is_heard_in_the_middle_of_a_large_result(
     assert ("did not answer in time" in result.out) == (status == 0)
 
 
-def test_a_large_statement_and_a_large_result_are_what_they_are(mariadb_archive: Archive) -> None:
+def test_a_large_statement_and_a_large_result_are_complete(mariadb_archive: Archive) -> None:
     index = mariadb_archive.index
     for size in (100, 10_000, 1_000_000):
         text = "ä" * size

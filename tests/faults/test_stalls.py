@@ -1,4 +1,4 @@
-"""Situation 15: connections over which nothing comes any more, by an ssh that swallows what comes after some bytes."""
+"""Situation 15: stalled connections, through an ssh that drops everything after some bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ sys.exit(ssh.wait())
 
 
 def stalling(archive: Archive, sshd: Sshd, after: int, **transfer: object) -> Result:
-    """A run to which the other host sends so many bytes and then nothing."""
+    """Start a run to which the other host sends this many bytes and then nothing."""
     relay = archive.base / "relay.py"
     relay.write_text(RELAY)
     ssh = stand_in(archive.base / "bin", "stalling", f'exec {sys.executable} {relay} {after} "$@"')
@@ -54,7 +54,7 @@ def stalling(archive: Archive, sshd: Sshd, after: int, **transfer: object) -> Re
     return result
 
 
-def test_situation_15_a_big_file_goes_on_where_it_stalled_without_counting_as_failed(
+def test_situation_15_a_stalled_large_file_is_resumed_and_does_not_count_as_failed(
     hosts: Archive, sshd: Sshd
 ) -> None:
     content = os.urandom(70 * 2**20)
@@ -71,7 +71,7 @@ def test_situation_15_a_big_file_goes_on_where_it_stalled_without_counting_as_fa
     assert hosts.tree("safe") == {"acq/big": content} and hosts.stray("safe") == []
 
 
-def test_situation_15_of_many_files_those_that_came_are_kept(hosts: Archive, sshd: Sshd) -> None:
+def test_situation_15_files_that_arrived_before_the_stall_are_kept(hosts: Archive, sshd: Sshd) -> None:
     ids = [hosts.file(f"acq/{number}", os.urandom(2**20), "far") for number in range(20)]
     hosts.requests(ids, "far", "safe")
     result = stalling(hosts, sshd, 10 * 2**20)
@@ -107,7 +107,7 @@ def test_situation_15_a_pull_that_is_not_done_by_its_deadline_keeps_what_came(
     assert hosts.attempt(request) is None and hosts.stray("safe") != []
 
 
-def test_what_grows_is_not_stalled_and_what_does_not_is() -> None:
+def test_a_growing_transfer_is_not_stalled() -> None:
     size = 0
     patience = Patience("there", 0.8, lambda: size, None, 0)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and time-outs in the middle of the work."""
+"""Signals and time-outs in the middle of the work."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ from tests.fixtures.archive import stand_in, wait_for
 
 @pytest.fixture
 def busy(archive):
-    """A run in the middle of a large file, with others done and more to come."""
+    """A run in the middle of a large file, with other files done and more pending."""
     archive.node("field")
     archive.node("safe", archive=1)
     ids = archive.files(50, "field", 100)
@@ -53,7 +53,7 @@ def test_ctrl_c_in_a_terminal_which_reaches_every_process_stops_as_cleanly(busy)
 
 
 def test_a_terminal_that_is_closed_stops_a_run_as_cleanly_as_a_signal(sqlite_archive):
-    """The kernel sends SIGHUP, and everything that the run prints from then on is an error."""
+    """The kernel sends SIGHUP, and from then on every write to the terminal fails."""
     archive = sqlite_archive
     archive.node("field")
     archive.node("safe", archive=1, io_config='{"method": "rsync"}')
@@ -81,7 +81,7 @@ def test_a_terminal_that_is_closed_stops_a_run_as_cleanly_as_a_signal(sqlite_arc
     assert archive.one("SELECT COUNT(*) FROM sync_attempt") == 0
 
 
-def test_a_run_that_ignores_sighup_goes_on_without_its_terminal(sqlite_archive):
+def test_a_run_that_ignores_sighup_continues_without_its_terminal(sqlite_archive):
     archive = sqlite_archive
     archive.node("field")
     archive.node("safe", archive=1, io_config='{"method": "rsync"}')
@@ -148,7 +148,7 @@ def test_a_signal_before_the_work_begins_stops_too(sqlite_archive):
     assert archive.violations() == [] and archive.claims() == 0
 
 
-def test_a_local_copy_past_its_time_is_killed_and_the_run_ends(sqlite_archive):
+def test_a_local_copy_past_its_time_limit_is_killed_and_the_run_ends(sqlite_archive):
     archive = sqlite_archive
     archive.node("field")
     archive.node("safe", archive=1, io_config='{"method": "rsync"}')

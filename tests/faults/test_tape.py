@@ -1,4 +1,4 @@
-"""Runs over a node with tape behind it that are killed."""
+"""Killed runs on a node with tape."""
 
 import pytest
 
@@ -9,7 +9,7 @@ LIMIT = 3
 
 
 def filled(archive):
-    """Requests for six files on tape, two suspect ones there, and three on disk of which one is to leave it."""
+    """Requests for six files on tape, two suspect copies there, and three files on disk, of which one must leave."""
     tape = Tape(archive)
     tape.set(restore_limit=LIMIT, headroom=100)
     tape.lfs.quota(used=10**6 - 50, limit=10**6)
@@ -24,7 +24,7 @@ def filled(archive):
 
 
 def check(tape, when):
-    """What must hold whenever a run was killed."""
+    """Check what must hold whenever a run was killed."""
     assert len(tape.lfs.coming()) <= LIMIT, when
     ready = tape.archive.all(
         "SELECT a.name, f.name FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id"
@@ -39,7 +39,7 @@ def check(tape, when):
 
 
 @pytest.mark.parametrize("verb", ["hsm_state", "hsm_action", "hsm_restore", "hsm_release", "quota"])
-def test_a_run_that_is_killed_promises_nothing_that_is_not_there_and_loses_nothing(archive, verb):
+def test_a_killed_run_records_no_ready_copy_that_is_not_there_and_loses_nothing(archive, verb):
     tape = filled(archive)
     for at in range(1, 5):
         tape.lfs.forget()

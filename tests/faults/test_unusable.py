@@ -59,7 +59,7 @@ def test_a_file_that_is_no_index_is_refused_and_kept(sqlite_archive):
     assert other.read_bytes() == content
 
 
-def test_all_faults_of_a_configuration_are_told_at_once(sqlite_archive):
+def test_all_faults_of_a_configuration_are_reported_at_once(sqlite_archive):
     conf = sqlite_archive.base / "bad.toml"
     conf.write_text(
         '[sync]\njobs = 0\nhots = "x"\n[transfer]\nssh = "ssh"\n[nonsense]\na = 1\n[log]\nlevel = "loud"\n'
@@ -90,7 +90,7 @@ def test_wrong_usage_ends_with_status_2(sqlite_archive, arguments):
     assert sqlite_archive.sync(*arguments).status == 2
 
 
-def test_a_log_that_cannot_be_written_is_told(sqlite_archive):
+def test_a_log_that_cannot_be_written_is_reported(sqlite_archive):
     conf = sqlite_archive.configure(log={"file": "/no/such/directory/log"})
     result = sqlite_archive.sync(conf=conf)
     assert result.status == 3 and "/no/such/directory/log" in result.err

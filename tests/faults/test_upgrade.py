@@ -1,4 +1,4 @@
-"""`alpenhorn db upgrade`, killed and starved: the old index or the new one is there, and nothing is lost."""
+"""`alpenhorn db upgrade`, killed or out of resources: the old or the new index exists, and nothing is lost."""
 
 import itertools
 import multiprocessing
@@ -46,7 +46,7 @@ class Upgrading:
         make_older_index(self.index, files=FILES)
 
     def note(self):
-        """Keep in mind what is there, for `check`."""
+        """Record the current state for `check`."""
         self.kept, self.moved = kept(self.index), old_values(self.index)
 
     @property
@@ -54,7 +54,7 @@ class Upgrading:
         return Path(self.url.removeprefix("sqlite:///"))
 
     def anew(self):
-        """The old index once more."""
+        """Create the old index again."""
         if not self.index.dialect.in_a_file:
             self.index.execute("SET foreign_key_checks = 0")
             for table in self.index.db.get_tables():
@@ -123,7 +123,7 @@ class Upgrading:
         return shape_of(describe(self.index))[0]
 
     def check(self):
-        """What must hold at any moment; returns the shape."""
+        """Check what must hold at any moment; return the shape."""
         assert kept(self.index) == self.kept
         shape = self.shape()
         if shape is Shape.CURRENT:
@@ -136,7 +136,7 @@ class Upgrading:
         return shape
 
     def check_dumps(self):
-        """What has the name of a dump is a whole one."""
+        """Check that every file with the name of a dump is complete."""
         for path in self.dumps.iterdir():
             if path.name.endswith((".part", "-journal")):
                 path.unlink()
@@ -197,7 +197,7 @@ def test_the_checks_catch_an_upgrade_without_its_rules(upgrading):
 
 @pytest.mark.parametrize("blocks", ["40", "100"])
 def test_a_dump_that_cannot_be_finished_changes_nothing(upgrading, blocks):
-    """A limit on the size of files, which fails a write as a full disk does, only later than the first look."""
+    """A limit on file sizes makes a write fail like a full disk, but after the first check of free space."""
     limit = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "limit"]
     status, said = upgrading.run("db", "upgrade", "--force", "--dump", "dump", prefix=limit)
     assert status == 1 and "cannot be written" in said and "nothing was changed" in said
@@ -206,7 +206,7 @@ def test_a_dump_that_cannot_be_finished_changes_nothing(upgrading, blocks):
 
 
 def test_a_server_that_goes_away_half_way_loses_nothing(mariadb, mariadb_index_url, tmp_path):
-    """Every session is killed again and again while an upgrade goes on."""
+    """Every session is killed repeatedly during an upgrade."""
     upgrading = Upgrading(mariadb_index_url, tmp_path)
     database = upgrading.index.execute("SELECT DATABASE()").fetchone()[0]
     for number in range(20):

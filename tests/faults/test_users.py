@@ -1,7 +1,7 @@
 """Ordinary users of different groups, and with different umasks, who run alpenhorn on one root.
 
-They see the Python and the checkout of these tests through mounts of their own, since those may lie where only root can
-look.
+They access the Python and the checkout of these tests through private mounts, because only root may have access to the
+originals.
 """
 
 import os
@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Users:
-    """An archive whose commands are run by either of them."""
+    """An archive whose commands are run by either user."""
 
     def __init__(self, base: Path) -> None:
         base.chmod(0o755)
@@ -107,7 +107,7 @@ def test_users_of_a_common_group_take_turns_on_a_shared_root(users, umask):
     assert (archive.root("disk") / ".alpenhorn/identity").stat().st_gid == GROUP
 
 
-def test_a_user_who_may_not_write_is_told_the_remedy(users):
+def test_a_user_who_may_not_write_gets_the_remedy(users):
     archive = users.archive
     archive.node("source")
     archive.node("disk")

@@ -1,5 +1,6 @@
-"""What the tests of the file locks are made of: children that are always reaped, a kernel that refuses
-locks, the kernel's list of waiters, and the hammer."""
+"""Helpers for tests of the file locks: children that are always reaped, a kernel that refuses locks, the kernel's
+list of waiters, and the hammer.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Child(NamedTuple):
     pipe: Connection
 
     def tell(self) -> Any:
-        """What the child says next."""
+        """Return the next message of the child."""
         assert self.pipe.poll(PATIENCE), "the child says nothing"
         return self.pipe.recv()
 
@@ -58,7 +59,7 @@ def child(target: Callable[..., None], *args: Any) -> Iterator[Child]:
 
 
 def hold(pipe: Connection, root: str, state: str) -> None:
-    """Enter the state, say so, leave it when told to, say so, and live on until told to end."""
+    """Enter the state, report it, leave it on request, report it, and wait for the request to end."""
     with getattr(TreeLock(root), state)():
         pipe.send("in")
         pipe.recv()
@@ -67,7 +68,7 @@ def hold(pipe: Connection, root: str, state: str) -> None:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait until something that cannot be waited for is seen to be so."""
+    """Poll until a condition holds that has no event."""
     give_up = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < give_up, "it never came"
@@ -75,7 +76,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def waiters(path: str) -> int:
-    """How many processes the kernel has waiting for a lock on the file that is at `path` now."""
+    """Return the number of processes that wait for a lock on the file at `path`."""
     inode = str(os.stat(path).st_ino)
     with open("/proc/locks") as file:
         lines = [line.split() for line in file]
@@ -83,7 +84,7 @@ def waiters(path: str) -> int:
 
 
 def refuse_ofd_locks(error: int) -> None:
-    """Let the kernel answer `error` to this process's OFD lock calls, as a file system without them does.
+    """Make OFD lock calls of this process fail with `error`, as on a file system without them.
 
     A seccomp filter (seccomp(2), SECCOMP_MODE_FILTER): it needs no privilege and no program, and cannot be
     taken back.
@@ -115,7 +116,7 @@ NO_SUCH_LOCKS = [errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP]
 
 
 class GatelessLock(TreeLock):
-    """The mutant: test that nobody has the other state, then take one's own, with no gate."""
+    """The mutant: check that nobody holds the other state, then take one's own, without a gate."""
 
     def _take(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
         file = self._file or ofd.LockFile(self.path)
@@ -246,7 +247,7 @@ def _entries(slots: memoryview, processes: int) -> int:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process has not begun to exit: the kernel drops the locks of one that has."""
+    """Return whether a process has not begun to exit; the kernel drops the locks of an exiting one."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()

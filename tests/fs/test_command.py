@@ -62,7 +62,7 @@ def test_arguments_are_not_read_by_a_shell():
 
 
 def test_lines_are_delivered_as_they_come():
-    """The program goes on only when its first line was taken."""
+    """The program continues only after its first line was read."""
     read, write = os.pipe()
     os.set_inheritable(read, True)
     lines = []
@@ -103,14 +103,14 @@ def test_what_a_line_taker_raises_kills_the_program_and_is_raised():
         shell("echo hello; sleep 99", on_line=take)
 
 
-def test_failure_tells_status_and_last_words():
+def test_a_failure_reports_status_and_the_end_of_the_output():
     with pytest.raises(CommandFailed) as caught:
         shell("echo first >&2; echo last >&2; exit 23")
     assert (caught.value.status, caught.value.stderr) == (23, "first\nlast\n")
     assert str(caught.value) == "bash ended with status 23: last"
 
 
-def test_failure_tells_what_was_answered_before():
+def test_a_failure_reports_the_output_before_it():
     with pytest.raises(CommandFailed) as caught:
         shell("echo answer; exit 1")
     assert caught.value.stdout == "answer\n"
@@ -118,7 +118,7 @@ def test_failure_tells_what_was_answered_before():
     assert pickle.loads(pickle.dumps(caught.value)).stdout == "answer\n"
 
 
-def test_a_program_that_talks_on_for_ever_is_killed_before_it_fills_the_memory():
+def test_a_program_with_endless_output_is_killed_before_it_fills_the_memory():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(StorageError, match="yes gave an answer of more than 16 MiB"):
         run(["yes"], timeout=60)
@@ -131,14 +131,14 @@ def test_death_by_a_signal_is_a_negative_status():
     assert caught.value.status == -9
 
 
-def test_of_a_long_stderr_only_the_end_is_kept():
+def test_only_the_end_of_a_long_stderr_is_kept():
     with pytest.raises(CommandFailed) as caught:
         shell("seq 1000000 >&2; exit 1")
     assert len(caught.value.stderr) == STDERR_KEPT
     assert caught.value.stderr.endswith("\n1000000\n")
 
 
-def test_a_program_that_is_not_there_is_named():
+def test_a_missing_program_is_named():
     with pytest.raises(StorageError, match="no-such-program is not on PATH"):
         run(["no-such-program"], timeout=60)
 
@@ -197,19 +197,19 @@ def test_a_command_that_is_not_stopped_may_take_longer_than_one_look():
     assert 2 <= len(asked) < 20
 
 
-def test_a_child_that_holds_the_pipe_does_not_keep_us():
+def test_a_child_that_holds_the_pipe_does_not_block():
     started = time.monotonic()
     done = shell("sleep 99 & echo $!")
     assert time.monotonic() - started < 10
     assert gone(int(done.stdout))
 
 
-def test_a_child_that_fills_the_pipe_for_ever_does_not_keep_us():
+def test_a_child_that_fills_the_pipe_for_ever_does_not_block():
     assert shell("yes & echo $! >&2").stderr != ""
 
 
-def test_a_child_in_a_session_of_its_own_is_let_go():
-    """As the master of shared ssh connections, which holds our pipe and is to stay."""
+def test_a_child_in_its_own_session_is_left_running():
+    """Like the master of shared ssh connections, which holds our pipe and must stay."""
     master = "setsid bash -c 'echo $$; exec sleep 99 >&2'"
     pid = int(shell(f"read pid < <(exec {master}); echo $pid").stdout)
     assert not gone(pid, 0.1)

@@ -67,7 +67,9 @@ def test_a_root_is_a_path_or_a_descriptor_and_never_removed(tmp_path: Path, lock
     assert tmp_path.is_dir()
 
 
-def test_who_places_files_for_long_is_not_waited_for_for_ever(tmp_path: Path, lock: TreeLock) -> None:
+def test_pruning_does_not_wait_for_ever_for_a_process_that_places_files(
+    tmp_path: Path, lock: TreeLock
+) -> None:
     (tmp_path / "a").mkdir()
     other = TreeLock(tmp_path)
     with other.up(), pytest.raises(LockTimeout):
@@ -86,7 +88,7 @@ def test_the_same_race_without_the_lock_fails(tmp_path: Path) -> None:
 
 
 def _race(root: Path, locked: bool) -> int:
-    """How many of 1,500 placings failed while another process removed the directory under them."""
+    """Return how many of 1,500 placings failed while another process removed their directory."""
     ready, go = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""What is flushed, as strace sees it, and what becomes of a flush that fails."""
+"""Which files are flushed, according to strace, and the effects of a failed flush."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def put(root: Path, *paths: str) -> list[str]:
 def flushed(
     root: Path, files: Sequence[str] = (), names: Sequence[str] = (), inject: str = ""
 ) -> tuple[list[tuple[str, str]], str]:
-    """The calls, each with the path below the root, and what was raised."""
+    """Return the calls, each with the path below the root, and the exception."""
     out = root.parent / "strace.out"
     argv = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,syncfs", "-o", str(out)]
     argv += ["-e", f"inject={inject}"] if inject else []
@@ -68,7 +68,7 @@ def flushed(
     return [(call, os.path.relpath(path, root)) for call, path in calls], ended.stdout
 
 
-def test_nothing_is_flushed_where_nothing_was_done(root: Path) -> None:
+def test_nothing_is_flushed_if_nothing_was_done(root: Path) -> None:
     assert flushed(root) == ([], "")
 
 
@@ -90,7 +90,7 @@ def test_many_directories_are_flushed_with_one_call(root: Path) -> None:
     assert flushed(root, names=names) == ([("syncfs", ".")], "")
 
 
-def test_a_name_that_is_gone_with_its_directories_is_flushed_in_the_one_that_is_left(root: Path) -> None:
+def test_a_removed_name_is_flushed_in_the_nearest_remaining_directory(root: Path) -> None:
     put(root, "acq/other")
     os.symlink("acq", root / "link")
     names = ["acq/dir/deep/a", "acq/other/b", "none/c", "link/d"]
@@ -110,7 +110,7 @@ def test_a_file_system_that_is_mounted_below_is_flushed_too(root: Path, tmp_path
 
 
 def test_a_file_system_without_such_a_call_is_flushed_as_a_whole() -> None:
-    """As 9p and file systems on optical disks; proc is one that is always there."""
+    """Like 9p and file systems on optical disks; proc is always available."""
     with pytest.raises(OSError, match="Invalid argument"):
         fd = os.open("/proc/sys", os.O_RDONLY)
         try:
@@ -124,14 +124,14 @@ def test_a_file_system_without_such_a_call_is_flushed_as_a_whole() -> None:
 
 @pytest.mark.parametrize("number", [1, FEW + 1])
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EROFS", "EDQUOT"])
-def test_a_flush_that_fails_is_told_and_not_tried_again(root: Path, number: int, error: str) -> None:
+def test_a_failed_flush_is_reported_and_not_retried(root: Path, number: int, error: str) -> None:
     files = put(root, *(f"acq/{i}" for i in range(number)))
     calls, said = flushed(root, files, inject=f"fsync,syncfs:error={error}")
     assert len(calls) == 1 and said
 
 
 def resident(path: Path) -> int:
-    """Bytes of a file that are held in memory."""
+    """Return the number of bytes of a file in the page cache."""
     argv = ["fincore", "--bytes", "--noheadings", "--output", "RES", path]
     return int(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
@@ -140,7 +140,7 @@ def resident(path: Path) -> int:
 def test_after_a_flush_that_failed_the_files_are_read_from_the_disk(
     root: Path, tmp_path: Path, number: int
 ) -> None:
-    """Bytes that could not be written stay in memory as if they had been, and the next flush finds nothing to do."""
+    """Bytes that could not be written stay in the page cache as if written, and the next flush does nothing."""
     with Image(tmp_path / "image", 16).mounted(root):
         files = put(root, *(f"acq/{i}" for i in range(number)))
         assert flushed(root, files)[1] == "" and all(resident(root / path) for path in files)
@@ -170,6 +170,6 @@ def test_a_disk_that_is_read_only_has_nothing_to_be_flushed(root: Path, tmp_path
             assert flushed(at, [f"acq/{i}" for i in range(number)])[1] == ""
 
 
-def test_a_root_that_is_not_there_is_told(root: Path) -> None:
+def test_a_root_that_is_not_there_is_reported(root: Path) -> None:
     with pytest.raises(StorageError, match="cannot be opened: No such file"):
         Flusher(str(root / "none"))

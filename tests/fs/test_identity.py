@@ -1,4 +1,4 @@
-"""The identity file: what is written is read back, and what is damaged is never believed."""
+"""The identity file: written values are read back, and damaged ones are never trusted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def file(root: str) -> Path:
     return Path(root, identity.PATH)
 
 
-def test_no_file_says_nothing(tmp_path: Path) -> None:
+def test_a_missing_file_gives_no_identity(tmp_path: Path) -> None:
     assert identity.read(str(tmp_path)) is None
 
 
@@ -75,7 +75,7 @@ def test_a_write_that_was_cut_off_leaves_the_generation_before(root: str, older:
         (b"x" * 5000, "1025 bytes"),
     ],
 )
-def test_what_is_damaged_is_refused_with_a_way_out(root: str, content: bytes, why: str) -> None:
+def test_a_damaged_file_is_refused_with_a_remedy(root: str, content: bytes, why: str) -> None:
     file(root).write_bytes(content)
     with pytest.raises(StorageError, match=f"(?s){why}.*remove it"):
         identity.read(root)
@@ -97,7 +97,7 @@ def test_a_changed_letter_is_noticed(root: str) -> None:
         identity.read(root)
 
 
-def test_halves_of_two_media_are_refused(root: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_file_mixed_from_two_media_is_refused(root: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = str(tmp_path_factory.mktemp("other"))
     create(other, FIRST._replace(medium=OTHER))
     file(root).write_bytes(file(root).read_bytes()[:512] + file(other).read_bytes()[:512])
@@ -116,7 +116,7 @@ def test_a_newer_version_is_named_and_left(root: str) -> None:
 
 
 @pytest.mark.parametrize("made", ["directory", "fifo", "link", "private link"])
-def test_what_is_no_regular_file_is_not_followed(root: str, tmp_path: Path, made: str) -> None:
+def test_an_irregular_file_is_not_followed(root: str, tmp_path: Path, made: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(file(root).read_bytes())
     before = elsewhere.read_bytes()

@@ -90,7 +90,7 @@ def test_whatever_is_written_is_read_again(names: list[bytes]) -> None:
     assert len({manifest.key(file.path) for file in files}) == len(set(names))
 
 
-def test_the_acquisition_is_told_in_bytes_of_the_path() -> None:
+def test_the_length_of_the_acquisition_is_recorded_in_bytes() -> None:
     for acq in ("plain", "two/parts", "ü\n", "\\"):
         (found,) = read(made(ManifestFile(f"{acq}/name", 0, EMPTY, len(acq))))
         assert found.path[: found.acq_b] == os.fsencode(acq) and found.path[found.acq_b :] == b"/name"
@@ -103,7 +103,7 @@ def test_one_of_version_1_is_read_and_has_no_acquisition() -> None:
     assert manifest.token_in(data[:128]) == TOKEN
 
 
-def test_a_sum_in_capitals_becomes_a_small_one() -> None:
+def test_an_upper_case_sum_becomes_lower_case() -> None:
     assert read(made(ManifestFile("a/b", 0, EMPTY.upper(), 1))) == read(
         made(ManifestFile("a/b", 0, EMPTY, 1))
     )
@@ -151,7 +151,7 @@ def test_every_way_to_cut_it_off_is_noticed() -> None:
         (b"# x\n", b"x\n"),
     ],
 )
-def test_what_is_not_as_it_was_written_is_noticed(old: bytes, new: bytes) -> None:
+def test_a_change_is_noticed(old: bytes, new: bytes) -> None:
     data = made(ManifestFile("a/b", 3, EMPTY, 1), lines=("x",))
     assert old in data
     with pytest.raises(ValueError):

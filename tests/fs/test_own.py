@@ -1,4 +1,4 @@
-"""Links, and things of other users, where our own files should be: nothing is written through them."""
+"""Links and files of other users in place of alpenhorn's own files: nothing is written through them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_situation_23_nothing_is_written_through_a_link(
 
 
 @pytest.mark.parametrize(("name", "act"), [(LOCK_NAME, enter_tree), (RUN_LOCK, take_run_lock)])
-def test_situation_23_a_link_is_told_with_the_way_out(
+def test_situation_23_a_link_is_reported_with_the_remedy(
     tmp_path: Path, name: str, act: Callable[[Path], None]
 ) -> None:
     act(tmp_path)
@@ -152,7 +152,7 @@ def test_situation_23_a_link_is_not_taken_for_our_directory(
 
 
 @pytest.mark.parametrize(("name", "act"), [*FILES[:3], *DIRECTORIES[:5]])
-def test_situation_23_what_belongs_to_another_user_is_not_written_to(
+def test_situation_23_files_of_another_user_are_not_written_to(
     tmp_path: Path, name: str, act: Callable[[Path], None]
 ) -> None:
     take_run_lock(tmp_path)
@@ -168,7 +168,7 @@ def test_situation_23_what_belongs_to_another_user_is_not_written_to(
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o2775])
-def test_situation_23_what_a_member_of_the_roots_group_made_is_used(tmp_path: Path, mode: int) -> None:
+def test_situation_23_files_of_a_member_of_the_roots_group_are_used(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
     take_run_lock(tmp_path)
     os.chown(tmp_path / RUN_LOCK, STRANGER, -1)
@@ -177,7 +177,7 @@ def test_situation_23_what_a_member_of_the_roots_group_made_is_used(tmp_path: Pa
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o2777])
-def test_situation_23_where_everybody_can_write_a_strangers_file_is_refused(
+def test_situation_23_another_users_file_below_a_world_writable_root_is_refused(
     tmp_path: Path, mode: int
 ) -> None:
     tmp_path.chmod(mode)
@@ -199,7 +199,7 @@ def test_our_directory_is_closed_to_others_or_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("root_mode", "directory", "file"), [(0o755, 0o700, 0o600), (0o2775, 0o2770, 0o660)])
-def test_they_are_made_for_those_who_can_write_to_the_root(
+def test_our_files_are_created_for_users_who_can_write_to_the_root(
     tmp_path: Path, root_mode: int, directory: int, file: int
 ) -> None:
     tmp_path.chmod(root_mode)
@@ -213,7 +213,7 @@ def test_they_are_made_for_those_who_can_write_to_the_root(
         assert (stat.S_IMODE(status.st_mode), status.st_gid == STRANGER) == (mode, root_mode == 0o2775)
 
 
-def test_situation_23_a_part_with_a_second_name_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_situation_23_a_part_with_a_second_name_is_not_resumed(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"new")
     target.write_bytes(CONTENT)
@@ -234,7 +234,7 @@ SHARED = 54000
 
 
 def as_member(uid: int, act: Callable[[], None]) -> None:
-    """Do something as a user whose own group is another one, and who is in the group SHARED."""
+    """Run a function as a user with another primary group who is in the group SHARED."""
     for name in ("ctypes", "shutil", "pwd"):  # that user may not be able to read the interpreter's files
         importlib.import_module(name)
     child = os.fork()

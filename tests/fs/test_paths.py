@@ -44,7 +44,7 @@ OURS = [".alpenhorn/x", ".alpenhorn.lock", ".alpenhorn.lock/x", "ALPENHORN_NODE"
 
 
 @pytest.mark.parametrize("path", HOSTILE + OURS)
-def test_a_path_that_is_no_file_below_the_root_is_refused_and_shown_escaped(path: str) -> None:
+def test_a_path_outside_the_root_is_refused_and_shown_escaped(path: str) -> None:
     with pytest.raises(UnsafePath) as refused:
         check_relative(path)
     assert repr(path) in str(refused.value)
@@ -92,7 +92,7 @@ def test_the_root_itself_may_be_a_symbolic_link(tmp_path: Path) -> None:
     os.close(open_below(str(tmp_path / "root"), "f", os.O_RDONLY))
 
 
-def test_a_missing_file_and_a_file_on_the_way_are_told_with_the_path(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_file_in_place_of_a_directory_are_reported_with_the_path(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     with pytest.raises(FileNotFoundError, match="d/x"):
         open_below(str(tmp_path), "d/x", os.O_RDONLY)

@@ -159,8 +159,8 @@ def test_more_directories_than_descriptors(root: Path, stage: Stage, lock: TreeL
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 1  # the lock file
 
 
-def test_placing_waits_for_whoever_removes_directories(root: Path, stage: Stage, lock: TreeLock) -> None:
-    """The mutant: without the lock the child would be done while its parent still holds the tree down."""
+def test_placing_waits_while_directories_are_removed(root: Path, stage: Stage, lock: TreeLock) -> None:
+    """Without the lock (the mutant), the child would end while its parent still holds the tree down."""
     fill(stage, "0")
     ready, done = os.pipe()
     other = TreeLock(root)

@@ -54,7 +54,7 @@ def test_kill_tree_leaves_nothing_of_the_tree(script):
     close(process, pidfds)
 
 
-def test_kill_tree_finds_what_an_ended_process_left_in_its_session():
+def test_kill_tree_finds_orphans_in_the_session_of_an_ended_process():
     process = shell("set -m; sleep 99 & echo $!", start_new_session=True)
     pidfds = watch(process.stdout.readline())
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -88,7 +88,7 @@ def test_kill_tree_catches_a_tree_that_keeps_forking():
     close(process, [])
 
 
-def test_grace_lets_a_process_end_by_itself():
+def test_grace_lets_a_process_end():
     process = shell("trap 'echo cleaned up; exit' TERM; echo ready; while :; do sleep 0.01; done")
     assert process.stdout.readline() == "ready\n"
     assert kill_tree(process.pid, grace=SOON) == []
@@ -105,7 +105,7 @@ def test_grace_is_not_for_ever():
     close(process, pidfds)
 
 
-def test_grace_still_finds_the_orphans_of_what_ended_by_itself():
+def test_grace_still_finds_the_orphans_of_a_process_that_ended():
     process = shell("(trap '' TERM; sleep 99 & echo $!; wait) & wait", start_new_session=True)
     pidfds = watch(process.stdout.readline())
     assert kill_tree(process.pid, grace=0.1) == []

@@ -28,7 +28,7 @@ def read(root: Path) -> list[Stamp]:
         return [stamp(entry) for entry in memory.entries()]
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_records_are_read(tmp_path: Path) -> None:
     wrote(tmp_path, STAMPS, "héading\udcff\n")
     assert read(tmp_path) == STAMPS
     with Memory(str(tmp_path)) as memory:
@@ -57,13 +57,13 @@ def test_it_is_read_in_pieces_from_an_offset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"x", b"alpenhorn searched 1\0", b"alpenhorn searched 2\0h\0", b"\0" * 99]
 )
-def test_something_else_is_no_memory(tmp_path: Path, content: bytes) -> None:
+def test_other_content_is_ignored(tmp_path: Path, content: bytes) -> None:
     wrote(tmp_path, STAMPS).write_bytes(content)
     with pytest.raises(LookupError):
         Memory(str(tmp_path))
 
 
-def test_a_missing_one_a_link_and_a_fifo_are_no_memory(tmp_path: Path) -> None:
+def test_a_missing_file_a_link_and_a_fifo_are_ignored(tmp_path: Path) -> None:
     with pytest.raises(LookupError):
         Memory(str(tmp_path))
     path = wrote(tmp_path, STAMPS)

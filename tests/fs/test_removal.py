@@ -11,7 +11,7 @@ from alpenhorn.fs.removal import Differs, Removal
 
 
 def anything(directory: int) -> None:
-    """Every storage is the right one."""
+    """Accept every storage."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def put(root: Path, path: str, content: bytes = b"content") -> Path:
     return at
 
 
-def test_a_file_is_removed_and_told_as_it_was(root: Path, removal: Removal) -> None:
+def test_a_file_is_removed_and_its_former_status_is_returned(root: Path, removal: Removal) -> None:
     at, other = put(root, "acq/a"), put(root, "acq/b")
     inode = at.stat().st_ino
     assert removal.remove("acq/a", 7).st_ino == inode
@@ -55,7 +55,7 @@ def test_a_file_of_another_length_is_left(root: Path, removal: Removal, size_b: 
     assert at.exists()
 
 
-def test_what_is_no_file_is_left(root: Path, removal: Removal) -> None:
+def test_an_object_that_is_not_a_file_is_left(root: Path, removal: Removal) -> None:
     (root / "acq" / "directory").mkdir(parents=True)
     os.mkfifo(root / "acq" / "fifo")
     for name in ("directory", "fifo"):
@@ -94,7 +94,7 @@ def test_a_path_that_is_no_file_of_an_acquisition_is_refused(root: Path, removal
     assert sorted(root.rglob("*")) == before
 
 
-def test_what_is_not_there_is_told(root: Path, removal: Removal) -> None:
+def test_a_missing_file_is_reported(root: Path, removal: Removal) -> None:
     put(root, "acq/file")
     with pytest.raises(FileNotFoundError):
         removal.remove("acq/a", 7)
@@ -115,7 +115,7 @@ def test_directories_that_became_empty_go_and_the_root_stays(root: Path, removal
 
 
 def test_directories_of_files_that_were_gone_already_go_too(root: Path, removal: Removal) -> None:
-    """A run that was killed has left them."""
+    """A killed run has left them."""
     (root / "acq" / "a").mkdir(parents=True)
     with pytest.raises(FileNotFoundError):
         removal.remove("acq/a/f", 7)
@@ -124,7 +124,7 @@ def test_directories_of_files_that_were_gone_already_go_too(root: Path, removal:
 
 
 def test_what_is_mounted_at_the_root_meanwhile_is_not_touched(root: Path, removal: Removal) -> None:
-    """As a rename shows it: the directory that was opened is the one that is worked on."""
+    """A rename shows that the opened directory is used, not its path."""
     here = put(root, "acq/a")
     there = root.parent / "moved"
     root.rename(there)

@@ -1,4 +1,4 @@
-"""The run lock: one run at a time on a node, whatever its holder dies of."""
+"""The run lock: one run at a time on a node, however its holder dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fs.hammer import PATIENCE, child, refuse_ofd_locks, until, waiters
 
 
 def free(path: Path) -> bool:
-    """Whether another run could have the lock now."""
+    """Return whether another run could take the lock now."""
     lock = RunLock(path)
     try:
         return lock.acquire()
@@ -27,7 +27,7 @@ def free(path: Path) -> bool:
 
 
 def run(pipe: Connection, path: Path, wait: bool) -> None:
-    """Take the lock, say so, release it when told to, and live on until told to end."""
+    """Take the lock, report it, release it on request, and wait for the request to end."""
     lock = RunLock(path)
     pipe.send(lock.acquire(wait=wait))
     pipe.recv()
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / RUN_LOCK
 
 
-def test_a_second_run_is_told_who_holds_the_node(path: Path) -> None:
+def test_a_second_run_gets_the_name_of_the_holder(path: Path) -> None:
     with child(run, path, False) as first:
         assert first.tell() is True
         second = RunLock(path)
@@ -76,7 +76,7 @@ def test_two_objects_in_one_process_exclude_each_other(path: Path) -> None:
         assert not free(path)
 
 
-def test_who_waits_gets_it_when_the_holder_is_killed(path: Path) -> None:
+def test_a_waiting_run_gets_the_lock_when_the_holder_is_killed(path: Path) -> None:
     with child(run, path, False) as first:
         assert first.tell() is True
         with child(run, path, True) as second:
@@ -152,7 +152,7 @@ def test_a_root_that_cannot_be_written_to_is_named() -> None:
         RunLock(f"/sys/{RUN_LOCK}").acquire()
 
 
-def test_a_replaced_file_excludes_by_the_new_one(path: Path) -> None:
+def test_after_a_replacement_the_new_file_is_locked(path: Path) -> None:
     with child(run, path, False) as first:
         assert first.tell() is True
         with child(run, path, True) as second:
@@ -173,7 +173,7 @@ def test_the_line_of_a_long_name_is_overwritten_whole(path: Path) -> None:
         assert re.fullmatch(r"pid \d+ on \S+ since .* UTC", lock.holder())
 
 
-def test_a_holder_that_left_no_name_is_called_so(path: Path) -> None:
+def test_a_holder_without_a_name_is_reported_as_such(path: Path) -> None:
     assert RunLock(path).holder() == "it left no name"
 
 

@@ -24,7 +24,7 @@ BOTH = pytest.mark.parametrize(("state", "other"), [("up", "down"), ("down", "up
 
 
 def can(root: Path, state: str) -> bool:
-    """Whether a new holder gets the state without waiting."""
+    """Return whether a new holder gets the state without waiting."""
     lock = TreeLock(root)
     try:
         with getattr(lock, state)(blocking=False):
@@ -232,13 +232,13 @@ def test_situation_22_a_wait_ends_when_the_run_is_to_stop(tmp_path: Path) -> Non
         assert time.monotonic() - began < PATIENCE / 2
 
 
-def test_situation_22_a_lock_that_is_free_is_had_though_the_run_is_to_stop(tmp_path: Path) -> None:
+def test_situation_22_a_free_lock_is_taken_although_the_run_must_stop(tmp_path: Path) -> None:
     with TreeLock(tmp_path, PATIENCE, lambda: True).up():
         assert not can(tmp_path, "down")
 
 
 def test_situation_22_a_stranger_who_only_reads_the_file_is_named(tmp_path: Path) -> None:
-    """A shared lock takes no permission to write, and one byte of it is enough."""
+    """A shared lock needs no write permission, and one byte is enough."""
     probe_locks(tmp_path)
     program = (
         "import fcntl, os, struct, sys\n"
@@ -314,7 +314,7 @@ def test_a_forked_child_is_a_holder_of_its_own(tmp_path: Path) -> None:
 
 
 def fork_while_holding(pipe: Connection, root: str, keep_copy: bool) -> None:
-    """Hold it up with a child that lives on; `keep_copy` lets the child have the descriptor all the same."""
+    """Hold it up with a child that survives; with `keep_copy` the child keeps the descriptor."""
     lock = TreeLock(root)
     with lock.up():
         if keep_copy:
@@ -393,7 +393,7 @@ def test_a_file_replaced_while_somebody_is_at_its_gate_is_noticed(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["link", "directory", "fifo"])
-def test_a_thing_at_the_files_place_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+def test_an_object_in_place_of_the_lock_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / LOCK_NAME
     if kind == "link":
         path.symlink_to(tmp_path / "elsewhere")

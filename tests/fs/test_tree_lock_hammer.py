@@ -22,7 +22,7 @@ MUTANT_SECONDS = 60.0
 
 @pytest.mark.hammer
 @pytest.mark.timeout(180)
-def test_hammered_and_killed_it_never_lets_both_states_in_and_starves_nobody(
+def test_under_load_and_kills_both_states_never_overlap_and_nobody_starves(
     tmp_path: Path, long: bool
 ) -> None:
     score = hammer(TreeLock, str(tmp_path), PROCESSES, 60 if long else 10)
@@ -62,7 +62,7 @@ def go_down_again_and_again(pipe: Connection, kind: type[TreeLock], root: str) -
 
 @contextlib.contextmanager
 def down_among_overlapping_ups(kind: type[TreeLock], root: str) -> Iterator[Child]:
-    """One process that goes down, among 15 that have it up nearly always, so that some always do."""
+    """One process goes down among 15 that hold it up so often that some always do."""
     with contextlib.ExitStack() as stack:
         holders = [stack.enter_context(child(hold_again_and_again, kind, root)) for _ in range(15)]
         for holder in holders:
@@ -82,7 +82,7 @@ def test_one_down_never_gets_in_without_the_gate(tmp_path: Path) -> None:
 
 
 def place(pipe: Connection, kind: type[TreeLock], root: str, number: int) -> None:
-    """Make directories and put a file into them, under up; remove the file again; say what went wrong."""
+    """Create directories and a file in them, under up; remove the file; report errors."""
     lock = kind(root)
     for turn in itertools.count():
         directory = os.path.join(root, f"acq{turn % 2}", f"{turn % 3}")
@@ -113,7 +113,7 @@ def prune(pipe: Connection, kind: type[TreeLock], root: str) -> None:
 
 
 def placed_while_pruned(kind: type[TreeLock], root: str, rounds: int) -> str:
-    """What went wrong first while files were placed, 500 a round, and directories pruned."""
+    """Return the first error while files were placed, 500 per round, and directories pruned."""
     with contextlib.ExitStack() as stack:
         placers = [stack.enter_context(child(place, kind, root, number)) for number in range(4)]
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""A Default node in a directory, and a report that counts."""
+"""A Default node in a directory, and a report that counts progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOBODY = 65534
 
 
 def make(root: Path, name: str = "disk", **columns: object) -> Node:
-    """A node whose root is there and marked."""
+    """Create a node whose root exists and has a marker."""
     root.mkdir(exist_ok=True)
     (root / MARKER).write_text(f"{name}\n")
     return node_io(fact(root, name, **columns))
@@ -37,7 +37,7 @@ def put(root: Path, path: str, content: bytes = b"content") -> str:
 
 
 class Report:
-    """What a worker tells; it asks to stop after `most` blocks.  `on_bytes` is called with each block."""
+    """A worker's report that requests a stop after `most` blocks; `on_bytes` is called for each block."""
 
     def __init__(self, most: int | None = None, on_bytes: Callable[[], object] | None = None) -> None:
         self.files = 0
@@ -60,7 +60,7 @@ class Report:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may read everything; nobody may not."""
+    """Run as the user nobody, because root can read everything."""
     if os.geteuid():
         yield
         return
@@ -73,7 +73,7 @@ def as_nobody() -> Iterator[None]:
 
 @contextmanager
 def public_directory() -> Iterator[Path]:
-    """A directory that nobody can reach, which pytest's own are not."""
+    """A directory accessible to the user nobody, unlike those of pytest."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="public") as directory:
         os.chmod(directory, 0o777)
         root = Path(directory) / "root"

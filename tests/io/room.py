@@ -1,10 +1,10 @@
-"""What a group asks of its nodes' room, with given answers."""
+"""The room on nodes, as a group queries it, with given answers."""
 
 from __future__ import annotations
 
 
 class Room:
-    """So many bytes are left on each node; None: it is not known how many, and everything fits."""
+    """Bytes left on each node; None: unknown, and everything fits."""
 
     def __init__(self, **left_b: int | None) -> None:
         self.left = {int(node.removeprefix("node")): bytes_ for node, bytes_ in left_b.items()}

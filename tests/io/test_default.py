@@ -67,7 +67,7 @@ def test_a_root_without_a_marker_is_not_the_nodes(root: Path) -> None:
     assert node.owner() is None
 
 
-def test_an_absent_root_is_told_and_not_made(root: Path) -> None:
+def test_an_absent_root_is_reported_and_not_created(root: Path) -> None:
     root.rmdir()
     node = unmarked(root)
     for verb in (node.check, node.initialise, node.owner):
@@ -76,21 +76,21 @@ def test_an_absent_root_is_told_and_not_made(root: Path) -> None:
     assert not root.exists()
 
 
-def test_a_root_that_is_a_file_is_told(root: Path) -> None:
+def test_a_root_that_is_a_file_is_reported(root: Path) -> None:
     root.rmdir()
     root.touch()
     with pytest.raises(StorageError, match="is not there"):
         unmarked(root).check()
 
 
-def test_a_node_without_a_root_is_told(root: Path) -> None:
+def test_a_node_without_a_root_is_reported(root: Path) -> None:
     for nothing in (None, ""):
         with pytest.raises(StorageError, match="--root DIR"):
             node_io(fact(root)._replace(root=nothing)).check()
 
 
 @pytest.mark.parametrize("kind", ["symlink", "fifo", "directory"])
-def test_a_marker_that_is_no_regular_file_is_refused_and_hangs_nobody(root: Path, kind: str) -> None:
+def test_a_marker_that_is_not_a_regular_file_is_refused_without_hanging(root: Path, kind: str) -> None:
     marker = root / MARKER
     if kind == "symlink":
         (root / "real").write_text("disk\n")
@@ -138,7 +138,7 @@ def test_only_the_mark_of_a_former_name_is_replaced_and_the_rest_of_it_stays(roo
     ]
 
 
-def test_what_a_crash_left_aside_does_not_keep_from_initialising(root: Path) -> None:
+def test_leftovers_of_a_crash_do_not_prevent_initialising(root: Path) -> None:
     (root / f".{MARKER}.1234").touch()
     unmarked(root).initialise()
     unmarked(root).check()
@@ -156,7 +156,7 @@ def _initialise(root: Path, name: str, barrier: Barrier, answers: Any) -> None:
 
 
 @pytest.mark.parametrize("names", [("a", "a", "a"), ("a", "b", "c")])
-def test_processes_that_initialise_one_root_agree_whose_it_is(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_processes_that_initialise_one_root_agree_on_its_node(tmp_path: Path, names: tuple[str, ...]) -> None:
     context = multiprocessing.get_context("fork")
     for number in range(15):
         root = tmp_path / str(number)
@@ -335,7 +335,7 @@ def test_the_settings_of_a_node_and_what_holds_without(root: Path) -> None:
         ("method", {}),
     ],
 )
-def test_a_wrong_setting_is_told_with_the_remedy(root: Path, key: str, value: Any) -> None:
+def test_a_wrong_setting_is_reported_with_the_remedy(root: Path, key: str, value: Any) -> None:
     with pytest.raises(StorageError) as told:
         configured(root, **{key: value})
     assert key in str(told.value)
@@ -355,7 +355,7 @@ def test_an_io_config_that_is_no_json_object_names_its_node(root: Path, text: st
 GROUP = GroupFact(20, "offsite", None, None)
 
 
-def test_a_groups_only_node_takes_what_fits() -> None:
+def test_the_only_node_of_a_group_takes_files_that_fit() -> None:
     group = group_io(GROUP, [facts.node()])
     assert group.refuses(facts.source()) is None
     assert group.choose(facts.fact(size_b=7), Room(node2=7)) == facts.DESTINATION
@@ -382,5 +382,5 @@ def test_two_active_nodes_of_a_group_on_one_host_are_an_error_that_names_them() 
         ),
     ],
 )
-def test_a_remote_says_what_is_missing_and_how_to_set_it(changes: dict[str, Any], missing: str) -> None:
+def test_a_remote_reports_what_is_missing_and_how_to_set_it(changes: dict[str, Any], missing: str) -> None:
     assert remote_io(facts.source(**changes)).unreachable() == missing

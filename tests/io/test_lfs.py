@@ -1,4 +1,4 @@
-"""What lfs is told and answers about files; the quota is in test_lustre_quota."""
+"""Arguments and answers of lfs for files; test_lustre_quota tests the quota."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NEW = ": (0x00000000)\n"
 
 
 def words(output: str, *paths: str) -> list[list[str]]:
-    """The words of each answer; all of the output is understood."""
+    """Return the words of each answer; all of the output must be parsed."""
     found, rest = answers(output, paths, STATE)
     assert not rest
     return [match[1].split() for match in found]
@@ -44,7 +44,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("path", HOSTILE)
-def test_a_path_may_hold_all_that_an_answer_does(path: str) -> None:
+def test_a_path_may_look_like_an_answer(path: str) -> None:
     assert words(f"{path}{NEW}/l/a{ON_TAPE}", path, "/l/a") == [[], ["released", "exists", "archived"]]
     assert words(f"/l/a{ON_TAPE}{path}{NEW}", "/l/a", path) == [["released", "exists", "archived"], []]
 
@@ -67,7 +67,7 @@ def test_a_hostile_path_is_not_taken_for_another_that_was_not_answered(path: str
         " (0x0000000d) released\n",
     ],
 )
-def test_anything_else_is_no_answer(line: str) -> None:
+def test_other_output_is_not_an_answer(line: str) -> None:
     output = f"/l/a{ON_TAPE}/l/b{line}"
     found, rest = answers(output, ["/l/a", "/l/b"], STATE)
     assert len(found) == 1 and rest == f"/l/b{line}"
@@ -82,7 +82,7 @@ def test_anything_else_is_no_answer(line: str) -> None:
         (": ARCHIVE running (0 bytes moved)\n", "ARCHIVE"),
     ],
 )
-def test_what_is_done_with_a_file_is_understood(line: str, verb: str) -> None:
+def test_the_current_action_on_a_file_is_parsed(line: str, verb: str) -> None:
     found, rest = answers(f"/l/a{line}", ["/l/a"], ACTION)
     assert not rest and found[0][1] == verb
 
@@ -105,6 +105,6 @@ def test_the_reason_is_that_of_the_path() -> None:
     assert refusal("can't get hsm state for /l/a\nb: Permission denied", "/l/a\nb") == "Permission denied"
 
 
-def test_only_what_is_not_there_is_gone() -> None:
+def test_only_a_missing_file_counts_as_gone() -> None:
     assert is_gone("No such file or directory") and is_gone("Not a directory")
     assert not is_gone("Permission denied") and not is_gone("cannot tell: No such file or directory")

@@ -53,7 +53,7 @@ class Tape:
         return [self.put(f"acq/{name:03}", flags) for name in range(number)]
 
     def calls(self, verb: str) -> list[int]:
-        """How many paths each call of that verb had."""
+        """Return the number of paths in each call of the verb."""
         return [len(call.paths) for call in self.lfs.asked(verb)]
 
     def where(self, *paths: str) -> list[Where | None]:
@@ -69,7 +69,7 @@ def tape(tmp_path: Path) -> Tape:
 # --- where files are -----------------------------------------------------------------------------------
 
 
-def test_where_files_are_is_told(tape: Tape) -> None:
+def test_the_location_of_files_is_returned(tape: Tape) -> None:
     new, both, released, coming = (
         tape.put("acq/new"),
         tape.put("acq/both", ON_TAPE),
@@ -96,17 +96,17 @@ def test_where_files_are_is_told(tape: Tape) -> None:
         (ON_TAPE | LOST, Told(Where.DISK, held=True)),
     ],
 )
-def test_what_must_stay_on_disk_is_told(tape: Tape, flags: int, told: Told) -> None:
+def test_files_that_must_stay_on_disk_are_reported(tape: Tape, flags: int, told: Told) -> None:
     path = tape.put("acq/a", flags)
     assert tape.node.where([path]) == {path: told}
 
 
-def test_of_a_file_that_the_tape_has_lost_it_is_not_known_where_it_is(tape: Tape) -> None:
+def test_the_location_of_a_file_lost_from_tape_is_unknown(tape: Tape) -> None:
     path = tape.put("acq/a", ON_TAPE | RELEASED | LOST)
     assert tape.node.where([path]) == {path: Told(None, "the tape has lost it, and it is not on disk")}
 
 
-def test_many_are_asked_for_in_batches_and_only_released_ones_twice(tape: Tape) -> None:
+def test_files_are_queried_in_batches_and_only_released_ones_twice(tape: Tape) -> None:
     paths = tape.many(230)
     tape.lfs.released(tape.at(paths[3]), tape.at(paths[222]))
     told = tape.node.where(paths)
@@ -115,7 +115,7 @@ def test_many_are_asked_for_in_batches_and_only_released_ones_twice(tape: Tape) 
     assert [path for path in paths if told[path].where is Where.TAPE] == [paths[3], paths[222]]
 
 
-def test_one_that_is_not_there_keeps_no_other_back(tape: Tape) -> None:
+def test_a_missing_file_does_not_delay_others(tape: Tape) -> None:
     paths = tape.many(10)
     for gone in (paths[0], paths[4], paths[9]):
         os.unlink(tape.at(gone))
@@ -124,7 +124,7 @@ def test_one_that_is_not_there_keeps_no_other_back(tape: Tape) -> None:
     assert tape.calls("hsm_state") == [10, 9, 5]
 
 
-def test_one_that_cannot_be_looked_at_keeps_no_other_back(tape: Tape) -> None:
+def test_a_file_that_cannot_be_looked_at_does_not_delay_others(tape: Tape) -> None:
     paths = tape.many(3, ON_TAPE | RELEASED)
     tape.lfs.refuse(tape.at(paths[0]), "Permission denied", "hsm_state")
     tape.lfs.refuse(tape.at(paths[1]), "Input/output error", "hsm_action")
@@ -135,7 +135,7 @@ def test_one_that_cannot_be_looked_at_keeps_no_other_back(tape: Tape) -> None:
     }
 
 
-def test_one_that_goes_between_the_two_questions_is_gone(tape: Tape) -> None:
+def test_a_file_removed_between_the_two_queries_is_gone(tape: Tape) -> None:
     path = tape.put("acq/a", ON_TAPE | RELEASED)
     tape.lfs.refuse(tape.at(path), "No such file or directory", "hsm_action")
     assert tape.where(path) == [Where.GONE]
@@ -162,7 +162,7 @@ NAMES = [
 ]
 
 
-def test_names_of_any_kind_are_told_apart(tape: Tape) -> None:
+def test_names_of_any_kind_are_distinguished(tape: Tape) -> None:
     for number, path in enumerate(NAMES):
         tape.put(path, (0, ON_TAPE, ON_TAPE | RELEASED)[number % 3])
     expected = [(Where.DISK, Where.BOTH, Where.TAPE)[number % 3] for number in range(len(NAMES))]
@@ -175,7 +175,7 @@ def test_names_of_any_kind_are_told_apart(tape: Tape) -> None:
     assert tape.where(*NAMES) == [Where.GONE] * len(NAMES)
 
 
-def test_lfs_is_never_sent_out_of_the_root(tape: Tape, tmp_path: Path) -> None:
+def test_lfs_never_gets_a_path_outside_the_root(tape: Tape, tmp_path: Path) -> None:
     put(tmp_path, "outside/a")
     outside = tmp_path / "outside"
     tape.lfs.released(outside / "a")
@@ -203,7 +203,7 @@ def test_lfs_is_never_sent_out_of_the_root(tape: Tape, tmp_path: Path) -> None:
         ("head -c 3000 /dev/urandom", {}, "not understood"),
     ],
 )
-def test_an_lfs_that_does_not_do_its_work_is_told_and_nothing_is_gone(
+def test_a_failing_lfs_is_reported_and_no_file_counts_as_gone(
     tmp_path: Path, script: str, settings: dict[str, Any], said: str
 ) -> None:
     put(tmp_path, "acq/a")
@@ -216,7 +216,7 @@ def test_an_lfs_that_does_not_do_its_work_is_told_and_nothing_is_gone(
     assert len((tmp_path / "calls").read_text().split()) == 1
 
 
-def test_an_lfs_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_lfs_is_named(tmp_path: Path) -> None:
     broken = node(tmp_path, {**REQUIRED, "lfs": "no-such-lfs"})
     for verb in (broken.where, broken.restore, broken.leave_to_tape):
         with pytest.raises(StorageError, match="no-such-lfs is not on PATH"):
@@ -226,7 +226,7 @@ def test_an_lfs_that_is_not_there_is_named(tmp_path: Path) -> None:
 # --- asking for them, and leaving them -----------------------------------------------------------------
 
 
-def test_files_are_asked_back_in_batches_in_their_order(tape: Tape) -> None:
+def test_files_are_restored_in_batches_in_order(tape: Tape) -> None:
     paths = tape.many(130, ON_TAPE | RELEASED)[::-1]
     assert tape.node.restore(paths) == {}
     at = [tape.at(path) for path in paths]
@@ -240,7 +240,7 @@ def test_files_are_asked_back_in_batches_in_their_order(tape: Tape) -> None:
     assert (tape.root / paths[0]).read_bytes() == b"content"
 
 
-def test_one_that_cannot_be_asked_back_keeps_no_other_back(tape: Tape) -> None:
+def test_a_file_that_cannot_be_restored_does_not_delay_others(tape: Tape) -> None:
     paths = tape.many(3, ON_TAPE | RELEASED)
     tape.lfs.refuse(tape.at(paths[1]), "Permission denied", "hsm_restore")
     failed = tape.node.restore([*paths, "acq/none"])
@@ -250,12 +250,12 @@ def test_one_that_cannot_be_asked_back_keeps_no_other_back(tape: Tape) -> None:
     assert tape.calls("hsm_restore") == [4, 1, 1, 1, 1]
 
 
-def test_one_alone_that_fails_is_asked_for_once(tape: Tape) -> None:
+def test_a_single_file_that_fails_is_requested_once(tape: Tape) -> None:
     assert "No such file" in tape.node.restore(["acq/none"])["acq/none"]
     assert tape.calls("hsm_restore") == [1]
 
 
-def test_files_are_left_to_tape_in_batches(tape: Tape) -> None:
+def test_files_are_released_to_tape_in_batches(tape: Tape) -> None:
     paths = tape.many(130, ON_TAPE)
     assert tape.node.leave_to_tape(paths) == {}
     assert tape.calls("hsm_release") == [100, 30]
@@ -274,7 +274,7 @@ def test_files_are_left_to_tape_in_batches(tape: Tape) -> None:
         (ARCHIVED | RELEASED | LOST, "the tape has lost it"),
     ],
 )
-def test_what_must_stay_on_disk_is_not_left_to_tape_and_lfs_not_asked(
+def test_a_file_that_must_stay_on_disk_is_not_released_and_lfs_is_not_called(
     tape: Tape, flags: int, said: str
 ) -> None:
     held, free = tape.put("acq/held", flags), tape.put("acq/free", ON_TAPE)
@@ -284,14 +284,14 @@ def test_what_must_stay_on_disk_is_not_left_to_tape_and_lfs_not_asked(
     assert tape.lfs.flags(tape.at(held)) == flags
 
 
-def test_what_has_left_already_is_no_failure(tape: Tape) -> None:
+def test_a_file_that_is_already_released_is_not_a_failure(tape: Tape) -> None:
     path = tape.put("acq/a", ON_TAPE | RELEASED)
     assert tape.node.leave_to_tape([path]) == {}
     assert tape.lfs.asked("hsm_release") == []
     assert "not there" in tape.node.leave_to_tape(["acq/none"])["acq/none"]
 
 
-def test_one_that_cannot_leave_keeps_no_other_back(tape: Tape) -> None:
+def test_a_file_that_cannot_be_released_does_not_delay_others(tape: Tape) -> None:
     paths = tape.many(3, ON_TAPE)
     tape.lfs.refuse(tape.at(paths[0]), "Device or resource busy", "hsm_release")
     failed = tape.node.leave_to_tape(paths)
@@ -333,7 +333,7 @@ def test_another_nodes_marker_is_refused_and_its_own_is_not(tape: Tape) -> None:
     assert (tape.root / MARKER).read_text() == "disk\n"
 
 
-def test_a_root_that_is_not_there_is_told_with_the_remedy(tape: Tape) -> None:
+def test_a_missing_root_is_reported_with_the_remedy(tape: Tape) -> None:
     tape.root.rmdir()
     for verb in (tape.node.check, tape.node.owner, tape.node.initialise):
         with pytest.raises(StorageError, match="alpenhorn node deactivate disk"):
@@ -421,7 +421,7 @@ def test_headroom_is_required(tmp_path: Path) -> None:
         node(tmp_path, {"quota_id": 7, "quota_type": "group"})
 
 
-def test_a_job_may_take_as_long_as_lfs_may(tmp_path: Path) -> None:
+def test_the_time_limit_of_a_job_includes_that_of_lfs(tmp_path: Path) -> None:
     plain = node(tmp_path, REQUIRED)
     assert plain.probe_seconds == 30 + 2 * 60
     assert plain.job_seconds(1) > plain.probe_seconds
@@ -460,7 +460,7 @@ def test_large_files_go_to_tape_and_small_ones_to_the_other_node() -> None:
     assert (chosen(0, '{"threshold": 0}'), chosen(1, '{"threshold": 0}')) == (3, 2)
 
 
-def test_a_file_that_its_node_does_not_take_goes_to_none() -> None:
+def test_a_file_that_its_node_refuses_goes_to_no_node() -> None:
     assert chosen(100, node3=99) == Misfit("no room on node3")
     assert chosen(2 * 10**9, node2=0) == Misfit("no room on node2")
 

@@ -77,7 +77,7 @@ def test_a_default_quota_is_not_the_limit_that_is_shown() -> None:
         "Unexpected quotactl error: Operation not supported",
     ],
 )
-def test_anything_else_is_no_answer(answer: str) -> None:
+def test_other_output_is_not_an_answer(answer: str) -> None:
     with pytest.raises(StorageError, match="not understood"):
         parse_quota(answer, ROOT)
 
@@ -86,7 +86,7 @@ def test_anything_else_is_no_answer(answer: str) -> None:
 
 
 def free(tmp_path: Path, script: str, **settings: Any) -> int | None:
-    """The free space on a node, where lfs is a program that does that."""
+    """Return the free space on a node whose lfs runs this script."""
     lfs = stand_in(tmp_path / "bin", "lfs", script)
     values = {"quota_id": 7, "quota_type": "project", "lfs": str(lfs), **settings}
     io_config = str(values).replace("'", '"')
@@ -97,7 +97,7 @@ def answer(tmp_path: Path, columns: str) -> str:
     return f'[ "$*" = "quota -q -p 7 {tmp_path}" ] && echo "{tmp_path}" && echo "  {columns}"'
 
 
-def test_what_the_quota_leaves_is_free(tmp_path: Path) -> None:
+def test_free_space_is_what_the_quota_leaves(tmp_path: Path) -> None:
     assert free(tmp_path, answer(tmp_path, "1000 0 5000 - 12 0 0 -")) == 4000 * 1024
 
 
@@ -149,7 +149,7 @@ def test_an_lfs_that_fails_leaves_the_space_unknown_and_says_why(
         free(tmp_path, script, **settings)
 
 
-def test_an_lfs_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_lfs_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no-such-lfs is not on PATH"):
         free(tmp_path, "", lfs="no-such-lfs")
 
@@ -184,7 +184,7 @@ def test_the_older_quota_group_is_understood_with_a_warning() -> None:
     assert node().warnings == ()
 
 
-def test_a_look_may_take_as_long_as_lfs_may() -> None:
+def test_the_time_limit_of_a_look_includes_that_of_lfs() -> None:
     assert node().probe_seconds == 90
 
 

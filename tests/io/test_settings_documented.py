@@ -28,14 +28,14 @@ class Row(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """The default as it stands in io_config."""
+        """Return the default in the form of io_config."""
         if self.default.startswith("`"):
             return self.default.strip("`")
         return int(self.default)
 
 
 class Recording(dict[str, Any]):
-    """Settings that note which of them were asked for."""
+    """Settings that record which of them were read."""
 
     def __init__(self, values: Mapping[str, Any] = GIVEN) -> None:
         super().__init__(values)
@@ -59,14 +59,14 @@ def section(name: str) -> str:
 
 
 def rows(name: str, heading: str) -> list[Row]:
-    """The rows of the table whose first column is called that; none without such a table."""
+    """Return the rows of the table with this name of the first column; empty without such a table."""
     table = section(name).partition(f"\n| {heading} |")[2].partition("\n\n")[0]
     cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:])
     return [Row(setting.strip("`"), unit, default) for setting, unit, default, _ in cells]
 
 
 def of_node(name: str) -> list[Row]:
-    """Those of the class, and of the one whose settings it has as well."""
+    """Return the settings of the class, including those of the class that it extends."""
     other = re.search(r"are\s+those\s+of\s+(\w+),\s+plus:", section(name))
     return (of_node(other[1]) if other else []) + rows(name, "setting")
 
@@ -80,7 +80,7 @@ def classes(part: str) -> list[str]:
 
 
 def both() -> Iterator[tuple[str, str, Row]]:
-    """Every row: the class, "node" or "group", and the row."""
+    """Yield every row: the class, "node" or "group", and the row."""
     for name in BUILT_IN:
         cls = built_in(name)
         yield from ((name, "node", row) for row in (of_node(name) if cls.node else ()))
@@ -99,7 +99,7 @@ def use(name: str, part: str, settings: Mapping[str, Any]) -> Node | None:
 
 
 def seen(node: Node) -> dict[str, Any]:
-    """What the settings have made of a node."""
+    """Return the attributes of a node that depend on its settings."""
     properties = {
         key: getattr(node, key)
         for cls in type(node).__mro__
@@ -143,7 +143,7 @@ def test_a_setting_with_a_wrong_value_is_refused_and_named(name: str, part: str,
 
 
 @pytest.mark.parametrize(("name", "part", "row"), list(both()))
-def test_what_is_required_is_and_nothing_else(name: str, part: str, row: Row) -> None:
+def test_only_the_documented_settings_are_required(name: str, part: str, row: Row) -> None:
     settings = without(GIVEN, row.setting)
     if row.default == REQUIRED:
         with pytest.raises(WrongSettings, match=f"lacks {row.setting}\\b"):
@@ -155,7 +155,7 @@ def test_what_is_required_is_and_nothing_else(name: str, part: str, row: Row) ->
 @pytest.mark.parametrize(
     ("name", "part", "row"), [one for one in both() if one[2].default not in (REQUIRED, NONE)]
 )
-def test_the_default_is_what_holds_without_the_setting(name: str, part: str, row: Row) -> None:
+def test_the_documented_default_applies_without_the_setting(name: str, part: str, row: Row) -> None:
     given = use(name, part, {**GIVEN, row.setting: row.value})
     left_out = use(name, part, GIVEN)
     if given is None or left_out is None:

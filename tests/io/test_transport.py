@@ -25,16 +25,16 @@ def test_the_fullest_disk_on_which_a_file_still_fits_takes_it() -> None:
     assert chosen(Room(node2=500, node3=99, node4=100)) == 4
 
 
-def test_of_two_that_are_as_full_the_first_by_name_takes_it() -> None:
+def test_of_two_equally_full_disks_the_first_by_name_takes_it() -> None:
     assert chosen(Room(node2=200, node3=200, node4=200)) == 2
 
 
-def test_a_disk_of_which_it_is_not_known_how_full_it_is_comes_last() -> None:
+def test_a_disk_whose_free_space_is_unknown_comes_last() -> None:
     assert chosen(Room(node2=None, node3=10**15, node4=0)) == 3
     assert chosen(Room(node2=None, node3=0, node4=0)) == 2
 
 
-def test_a_file_that_fits_on_none_is_told_with_all_disks() -> None:
+def test_a_file_that_fits_on_no_disk_is_reported_with_all_disks() -> None:
     assert chosen(Room(node2=1, node3=2, node4=3)) == Misfit(
         "no room on node2; no room on node3; no room on node4"
     )
@@ -51,7 +51,7 @@ def test_archive_nodes_are_ignored_and_named() -> None:
     assert misfit == Misfit("group travel has no disk on this host")
 
 
-def test_files_of_other_hosts_nodes_wait_without_anybody_being_told() -> None:
+def test_files_of_nodes_on_other_hosts_wait_silently() -> None:
     group = group_io(GROUP, DISKS)
     assert group.refuses(facts.source()) is None
     misfit = group.refuses(facts.remote())
@@ -68,7 +68,7 @@ def test_it_is_a_class_for_groups_only() -> None:
 
 
 def test_several_disks_are_filled_in_one_run_one_after_the_other() -> None:
-    """What is planned counts: twice a file's length is set aside on the disk that it goes to."""
+    """Planned files count: twice the length of a file is reserved on its disk."""
     group = group_io(GROUP, DISKS[:2])
     planner = facts.planner(facts.source(), *DISKS[:2], free_b=500, groups={facts.GROUP_TO: group})
     decisions = [planner.decide(facts.fact(number), facts.NOW) for number in range(1, 7)]

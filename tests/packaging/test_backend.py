@@ -1,4 +1,4 @@
-"""What a wheel and a source distribution hold."""
+"""Contents of a wheel and a source distribution."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTALLED = f"alpenhorn-{__version__}.data/data/share/man/man1"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy, since a build leaves files beside its sources; with a page of an earlier build, of a former command."""
+    """A copy of the sources, because a build leaves files beside them; with a man page of a former command."""
     source = tmp_path_factory.mktemp("packaging") / "source"
     shutil.copytree(
         CHECKOUT / "alpenhorn", source / "alpenhorn", ignore=shutil.ignore_patterns("__pycache__")
@@ -37,7 +37,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(source: Path, kind: str) -> Path:
-    """Build as a frontend does that has installed what is required; return the archive."""
+    """Build as a frontend does that has installed the requirements; return the archive."""
     directory = source.parent / kind
     directory.mkdir()
     code = f"from alpenhorn.packaging import backend; print(backend.build_{kind}({str(directory)!r}))"

@@ -20,7 +20,7 @@ INSTALL = "install the Debian package man-db, which depends on groff-base"
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages, in a directory that `man` searches for section 1."""
+    """A directory with the pages, in the layout that `man` searches for section 1."""
     for program in ("man", "groff"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing; {INSTALL}")
@@ -42,7 +42,7 @@ ALL = dict(commands(cli, click.Context(cli, info_name="alpenhorn")))
 
 
 def shown(directory: Path, name: str) -> str:
-    """What `man NAME` prints, without the breaks of its lines."""
+    """Return the output of `man NAME` without line breaks."""
     environment = {
         "PATH": "/usr/bin:/bin",
         "MANPATH": str(directory.parent),

@@ -1,4 +1,4 @@
-"""Facts for tests of plans: a pull of one sound file between two nodes, to be varied."""
+"""Facts for tests of plans: a pull of one good file between two nodes, which tests vary."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_each_failure_doubles_the_wait() -> None:
         assert min(waits(count + 1)) >= max(waits(count)) * 0.99
 
 
-def test_those_that_failed_together_do_not_come_back_together() -> None:
+def test_retries_of_simultaneous_failures_are_spread() -> None:
     spread = waits(5)
     assert max(spread) - min(spread) > 0.4 * max(spread)
 
@@ -45,7 +45,7 @@ def test_the_first_two_deaths_of_a_worker_cost_no_wait(count: int) -> None:
     assert set(waits(count, Blame.WORKER)) == {0.0}
 
 
-def test_after_two_deaths_the_file_may_be_what_kills() -> None:
+def test_after_two_deaths_the_file_is_suspected() -> None:
     third = waits(3, Blame.WORKER)
     assert min(third) >= MINUTE
     assert max(third) <= 2 * MINUTE

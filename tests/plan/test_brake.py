@@ -28,13 +28,13 @@ def test_a_share_holds_on_nodes_with_many_files_and_a_number_always(
 
 
 @pytest.mark.parametrize("limit", [DeleteLimit(), DeleteLimit(share=0.031), DeleteLimit(files=7)])
-def test_the_least_is_never_more_than_what_any_node_allows(limit: DeleteLimit) -> None:
+def test_the_lower_bound_is_never_above_the_limit_of_a_node(limit: DeleteLimit) -> None:
     for copies in (FEW + 1, 2 * FEW, 10**6):
         allowed = most(copies, limit)
         assert allowed is not None and least(limit) <= allowed
 
 
-def test_the_user_is_told_how_many_of_how_many_and_what_to_do() -> None:
+def test_the_message_states_the_numbers_and_the_remedy() -> None:
     text = told("field", 12000, 5000, 1200)
     for part in (
         "1,200 of its 12,000 copies",

@@ -24,7 +24,9 @@ def test_a_suspect_copy_is_read() -> None:
         ({"attempt": attempt(NOW + 1)}, "waits"),
     ],
 )
-def test_what_cannot_be_checked_now_is_left_with_the_reason(changes: dict[str, object], why: str) -> None:
+def test_a_copy_that_cannot_be_checked_now_is_left_with_the_reason(
+    changes: dict[str, object], why: str
+) -> None:
     fact = GOOD._replace(**changes)  # type: ignore[arg-type]
     plan = choose([fact, GOOD], NOW)
     assert [file.copy_id for file in plan.files] == [1]
@@ -37,7 +39,7 @@ def test_a_failed_attempt_is_made_again_when_its_time_has_come() -> None:
     assert choose([GOOD._replace(attempt=attempt(NOW))], NOW).files
 
 
-def test_what_is_to_be_read_carries_the_state_that_it_was_in() -> None:
+def test_a_copy_to_be_read_carries_its_state() -> None:
     ((file,), _) = choose([GOOD._replace(has_file="Y", wants_file="M")], NOW)
     assert (file.had, file.wants) == ("Y", "M")
 
@@ -55,13 +57,11 @@ def test_what_is_to_be_read_carries_the_state_that_it_was_in() -> None:
         (0, 0, False),
     ],
 )
-def test_a_third_of_a_hundred_copies_or_more_lost_is_not_believed(
-    looked: int, lost: int, doubted: bool
-) -> None:
+def test_losing_a_third_of_a_hundred_copies_is_not_recorded(looked: int, lost: int, doubted: bool) -> None:
     assert storage_in_doubt(looked, lost) is doubted
 
 
-def test_what_is_told_of_it_has_both_ways_out() -> None:
+def test_the_message_about_a_loss_names_both_remedies() -> None:
     told = loss_told("disk1", 120, 60, "acq/a: it is gone")
     assert "60 of 120" in told and "acq/a" in told
     assert "mount it" in told and "alpenhorn sync --node disk1 --accept-loss" in told

@@ -19,22 +19,22 @@ def told(one: Condition | None, why: str = WHY, mailed: bool = True) -> bool:
     return KEY in decide([one] if one else [], {KEY: why}, NOW, DAY, mailed, lambda _: True).told
 
 
-def test_what_begins_is_told_and_what_was_told_lately_is_not() -> None:
+def test_a_new_condition_is_reported_and_a_recently_reported_one_is_not() -> None:
     assert told(None)
     assert not told(stored())
 
 
-def test_what_lasts_is_told_once_a_day() -> None:
+def test_a_lasting_condition_is_reported_once_a_day() -> None:
     assert not told(stored(reported=NOW - DAY + 1))
     assert told(stored(reported=NOW - DAY))
 
 
-def test_another_text_is_told_and_another_number_in_it_is_not() -> None:
+def test_a_changed_text_is_reported_and_a_changed_number_is_not() -> None:
     assert told(stored(), "node v1 is left out: it has no marker")
     assert not told(stored(), WHY.replace("30 s", "31.5 s"))
 
 
-def test_what_only_somebody_who_looked_on_has_seen_is_still_to_be_mailed() -> None:
+def test_a_condition_shown_only_on_a_terminal_is_still_mailed() -> None:
     found = decide([], {KEY: WHY}, NOW, DAY, False, lambda _: True)
     (row,) = found.written
     assert found.told and row.reported is None
@@ -51,19 +51,19 @@ def test_a_condition_that_lasts_costs_no_write_in_each_run() -> None:
     assert (row.seen, row.began, row.reported) == (NOW, NOW - 2 * DAY, NOW - 600)
 
 
-def test_what_was_not_met_where_the_run_looked_is_over() -> None:
+def test_a_condition_not_found_where_the_run_looked_is_over() -> None:
     found = decide([stored()], {}, NOW, DAY, True, lambda _: True)
     assert found.over == found.removed == (stored(),)
     found = decide([stored()], {}, NOW, DAY, True, lambda _: False)
     assert found.over == found.removed == ()
 
 
-def test_who_was_mailed_of_its_beginning_is_mailed_of_its_end() -> None:
+def test_an_end_is_mailed_if_the_beginning_was() -> None:
     assert decide([stored()], {}, NOW, DAY, False, lambda _: True).removed == ()
     assert decide([stored(reported=None)], {}, NOW, DAY, False, lambda _: True).over
 
 
-def test_what_became_another_condition_of_the_same_thing_is_not_called_over() -> None:
+def test_a_condition_replaced_by_another_of_the_same_subject_is_not_reported_as_over() -> None:
     found = decide([stored()], {("node-lost", "v1"): "node v1: gone"}, NOW, DAY, True, lambda _: True)
     assert found.told == {("node-lost", "v1")} and found.removed == (stored(),) and found.over == ()
 
@@ -80,15 +80,15 @@ def test_what_became_another_condition_of_the_same_thing_is_not_called_over() ->
         ("seen 3 hours ago", "seen 2 days ago"),
     ],
 )
-def test_numbers_are_not_the_essence(one: str, other: str) -> None:
+def test_numbers_do_not_distinguish_conditions(one: str, other: str) -> None:
     assert essence(one) == essence(other)
 
 
-def test_names_are_the_essence() -> None:
+def test_names_distinguish_conditions() -> None:
     assert essence("node v is left out") != essence("node w is left out")
 
 
-def test_what_became_another_condition_of_a_part_of_a_thing_is_over() -> None:
+def test_a_condition_replaced_by_one_of_a_part_of_the_subject_is_over() -> None:
     full = stored()._replace(code="destination-full", why="no room on v1")
     found = decide([full], {("node-settings-warning", "v1"): "odd"}, NOW, DAY, True, lambda _: True)
     assert found.over == (full,)

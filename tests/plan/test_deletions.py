@@ -1,4 +1,4 @@
-"""The rule, in a table of everything that decides; `safe` below says it a second time, in other words."""
+"""The rule for deletions as a table of all inputs; `safe` below states it a second time, independently."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_minimum_below_one_is_one() -> None:
     assert may(fact(others=("A",)), minimum=0)
 
 
-def test_whatever_the_order_of_those_that_are_released_at_once_the_minimum_stays() -> None:
+def test_the_minimum_stays_in_any_order_of_simultaneous_releases() -> None:
     for copies, minimum in product(range(6), (1, 2, 3)):
         left = [f"node{i}" for i in range(copies)]
         for name in list(left):
@@ -111,7 +111,7 @@ def test_whatever_the_order_of_those_that_are_released_at_once_the_minimum_stays
         ({"wants_file": "M", "has_file": "X"}, ("only a good copy",)),
     ],
 )
-def test_what_may_not_go_is_told_in_words_with_the_remedy(
+def test_a_copy_that_must_stay_is_reported_with_the_remedy(
     changes: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     why_not = decide(fact(**changes), False, 2, NOW)
@@ -120,7 +120,7 @@ def test_what_may_not_go_is_told_in_words_with_the_remedy(
         assert word in why_not
 
 
-def test_a_removable_copy_on_an_archive_node_is_told_how_to_be_released() -> None:
+def test_the_message_about_a_removable_archive_copy_says_how_to_release_it() -> None:
     assert "alpenhorn file clean --now --archive-ok" in decide(fact(wants_file="M"), True, 2, NOW)
 
 
@@ -129,7 +129,7 @@ def test_failed_attempts_wait() -> None:
     assert may(fact(attempt=AttemptFact(1, NOW - 10, NOW, "unknown", "read-only")))
 
 
-def test_the_reason_tells_what_was_wished_and_which_copies_are_left() -> None:
+def test_the_reason_states_the_release_and_the_remaining_copies() -> None:
     assert reason(fact()) == "released; good archive copies are on A, B"
     assert reason(fact(wants_file="M")) == "removed to make room; good archive copies are on A, B"
     both = reason(fact(others=("A",), released=("B",)))
@@ -138,20 +138,20 @@ def test_the_reason_tells_what_was_wished_and_which_copies_are_left() -> None:
     )
 
 
-def test_a_node_lacks_what_its_free_space_is_below_its_min_avail() -> None:
+def test_a_node_lacks_the_space_missing_to_min_avail() -> None:
     assert lacking(node(min_avail_gb=2.0), GIB) == GIB
     assert lacking(node(min_avail_gb=2.0), 2 * GIB) == 0
     assert lacking(node(min_avail_gb=2.0), 3 * GIB) == 0
     assert lacking(node(), 0) == 0
 
 
-def test_what_is_not_known_lacks_nothing_and_an_archive_node_never_does() -> None:
+def test_unknown_free_space_and_archive_nodes_lack_nothing() -> None:
     assert lacking(node(min_avail_gb=2.0), None) == 0
     assert lacking(node(min_avail_gb=float("nan")), 0) == 0
     assert lacking(node(min_avail_gb=2.0, archive=True), 0) == 0
 
 
-def test_as_many_removable_copies_go_as_are_needed_and_the_first_ones() -> None:
+def test_only_as_many_removable_copies_as_needed_are_deleted_the_first_ones() -> None:
     facts = [fact(copy_id=i, wants_file="M", space_b=10) for i in range(5)]
     for lack_b, number in ((-1.0, 0), (0.0, 0), (1.0, 1), (10.0, 1), (11.0, 2), (50.0, 5), (1000.0, 5)):
         assert enough(facts, lack_b) == facts[:number]
@@ -162,7 +162,7 @@ def test_a_copy_that_takes_no_space_is_not_needed() -> None:
     assert enough([empty, full, empty], 5.0) == [full]
 
 
-def test_where_the_space_is_not_known_the_length_is_what_a_copy_frees() -> None:
+def test_a_copy_of_unknown_space_frees_its_length() -> None:
     assert frees(fact()) == 4096
     assert frees(fact(space_b=None)) == 100
     assert frees(fact(space_b=None, size_b=None)) == 0

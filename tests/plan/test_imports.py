@@ -97,7 +97,7 @@ def test_a_plain_name_is_taken_at_once(path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["acq/ALPENHORN_NODE/x", "acq/a/ALPENHORN_NODE", "acq/a\0b", "acq/.x", "a/" + "b" * 256]
 )
-def test_what_looks_plain_and_is_not_is_refused(path: str) -> None:
+def test_names_that_only_look_plain_are_refused(path: str) -> None:
     assert name_files([Found(path, 1)], [])[0].refused
 
 
@@ -160,7 +160,7 @@ def test_a_new_file_at_the_path_of_another_one_is_refused() -> None:
     assert [is_new(file) for file, _ in choose([NAMED, other], known("M"), True).wanted] == [False, True]
 
 
-def test_what_has_no_name_is_told() -> None:
+def test_a_file_without_a_name_is_reported() -> None:
     refused = NAMED._replace(refused="it is in no acquisition directory")
     assert choose([refused], known("N"), True).refused == [("acq/a", "it is in no acquisition directory")]
 
@@ -168,7 +168,7 @@ def test_what_has_no_name_is_told() -> None:
 # --- where packages bring detectors --------------------------------------------------------------------
 
 
-def test_beside_detectors_only_patterns_claim_files() -> None:
+def test_with_detectors_only_patterns_name_files() -> None:
     files = [Found("a/b/c", 1), Found("x/y", 1)]
     assert claimed(files, []) == ([], files)
     named, left = claimed(files, patterns(r"(?P<acq>a)/.*"))
@@ -183,7 +183,7 @@ def test_the_longest_acquisition_comes_first_and_none_is_empty_or_too_long() -> 
 
 
 @pytest.mark.parametrize("register", [True, False])
-def test_what_the_index_knows_keeps_its_names(register: bool) -> None:
+def test_registered_files_keep_their_names(register: bool) -> None:
     known = {pair: KnownFile(1, *pair, 1, "", None) for pair in (("a", "b/c"), ("a/b", "c"))}
     old, new = Found("a/b/c", 1), Found("a/b/d", 1)
     named, left = name_known([old, new], known, register)

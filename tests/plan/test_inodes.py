@@ -25,7 +25,7 @@ def test_situation_09_a_file_takes_one_and_each_new_directory_too() -> None:
     assert inodes.short(NODE, "acq/deep/h") == SPARE
 
 
-def test_situation_09_what_does_not_come_takes_none() -> None:
+def test_situation_09_a_file_that_is_not_pulled_takes_none() -> None:
     inodes = stock(SPARE + 1)
     inodes.reserve(NODE, "f")
     assert inodes.short(NODE, "g") == SPARE

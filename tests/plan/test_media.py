@@ -1,4 +1,4 @@
-"""How a medium stands to the index: every row of the table in CONTRIBUTING.md."""
+"""Comparison of a medium with the index: every row of the table in design.md."""
 
 from __future__ import annotations
 

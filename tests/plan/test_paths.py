@@ -37,5 +37,5 @@ def test_an_element_has_255_bytes_at_most(name: str, fits: bool) -> None:
     assert (unsafe("acq", f"dir/{name}/x") == "") is fits
 
 
-def test_the_reason_says_where_to_mend_it() -> None:
+def test_the_reason_says_where_to_correct_the_name() -> None:
     assert "index" in unsafe("acq", "../x")

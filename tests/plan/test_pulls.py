@@ -1,4 +1,4 @@
-"""The tables in the rules for pulls, cell by cell."""
+"""The rules for pulls, cell by cell."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_only_a_corrupt_copy_that_was_once_good_is_replaced(
     assert planner().decide(pull, NOW).file().replace is replace
 
 
-def test_something_else_at_the_path_is_told_until_somebody_has_cleared_it() -> None:
+def test_another_object_at_the_path_is_reported_until_it_is_removed() -> None:
     pull = fact(at_group=((DESTINATION, "X"),), found=((DESTINATION, "its MD5 sum is 1"),))
     # Whether it is gone by now is seen where the pull is tried, which replaces nothing.
     tried = planner().decide(pull, NOW)
@@ -93,7 +93,7 @@ def test_of_two_files_at_one_path_the_second_is_refused() -> None:
     assert planner().decide(fact(same_path=((SIBLING, "acq/dir"),)), NOW).choice is Choice.PULL
 
 
-def test_of_two_files_at_one_path_the_first_is_brought_and_the_second_waits_for_how_that_ends() -> None:
+def test_of_two_files_at_one_path_the_first_is_pulled_and_the_second_waits() -> None:
     plan = planner()
     first = fact(1, acq="acq", name="dir/file")
     second = fact(2, acq="acq/dir", name="file")
@@ -152,7 +152,7 @@ class NotReady:
 
 
 @pytest.mark.parametrize("column", [True, False])
-def test_whether_a_source_is_ready_says_its_remote_object_and_nothing_else(column: bool) -> None:
+def test_only_the_remote_object_decides_whether_a_source_is_ready(column: bool) -> None:
     plan = planner()
     assert plan.decide(fact(source_ready=column), NOW).choice is Choice.PULL
     plan = planner()
@@ -218,7 +218,7 @@ def test_a_source_of_unknown_storage_is_skipped_and_the_rest_goes_on(io: dict[st
         ({"md5sum": "--version" + "0" * 23}, "no valid"),
     ],
 )
-def test_what_cannot_be_verified_is_not_pulled(changes: dict[str, Any], why: str) -> None:
+def test_a_file_that_cannot_be_verified_is_not_pulled(changes: dict[str, Any], why: str) -> None:
     decision = planner().decide(fact(**changes), NOW)
     assert decision.choice is Choice.SKIP
     assert why in decision.why
@@ -263,7 +263,7 @@ def test_an_odd_name_is_a_name(name: str) -> None:
     assert decision.file().path == f"acq/{name}"
 
 
-def test_what_another_run_has_claimed_waits_and_takes_no_room() -> None:
+def test_a_file_claimed_by_another_run_waits_and_takes_no_room() -> None:
     plan = planner(free_b=200)
     decision = plan.decide(fact(1, claimed_by="there (run 7)"), NOW)
     assert (decision.choice, decision.why) == (Choice.WAIT, "being pulled by there (run 7)")
@@ -288,7 +288,7 @@ def test_of_two_requests_for_one_file_the_first_is_done_and_the_second_waits_for
     assert plan.decide(fact(2, file_id=5), NOW).choice is Choice.PULL
 
 
-def test_the_second_request_is_done_where_the_first_cannot_be() -> None:
+def test_the_second_request_is_done_if_the_first_cannot_be() -> None:
     plan = planner(source(active=False), node(), node(SIBLING, group_id=30))
     assert plan.decide(fact(1, file_id=5), NOW).choice is Choice.SKIP
     assert plan.decide(fact(2, file_id=5, node_from_id=SIBLING), NOW).choice is Choice.PULL
@@ -309,7 +309,7 @@ def test_a_host_that_cannot_be_reached_is_left_alone_for_the_rest_of_the_run() -
     assert plan.decide(fact(3, node_from_id=SIBLING), NOW).choice is Choice.PULL
 
 
-def test_a_node_in_trouble_takes_no_more_and_still_gives() -> None:
+def test_a_failing_destination_takes_no_more_files_and_stays_a_source() -> None:
     plan = planner(source(), node(), node(SIBLING, group_id=30))
     plan.trouble_at_node(DESTINATION, "node2 could not be written")
     decision = plan.decide(fact(1), NOW)
@@ -317,7 +317,7 @@ def test_a_node_in_trouble_takes_no_more_and_still_gives() -> None:
     assert plan.decide(fact(2, node_from_id=DESTINATION, group_to_id=30), NOW).choice is Choice.PULL
 
 
-def test_troubles_outlast_the_round() -> None:
+def test_failures_last_beyond_the_round() -> None:
     troubles = Troubles()
     planner(troubles=troubles).trouble_at_node(DESTINATION, "no")
     assert planner(troubles=troubles).decide(fact(), NOW).choice is Choice.SKIP
@@ -366,7 +366,7 @@ def test_bbcp_is_not_used_on_this_host() -> None:
     assert planner(bbcp=True).decide(fact(), NOW).method is Method.LINK
 
 
-def test_what_does_not_fit_is_skipped_and_smaller_files_behind_it_still_go() -> None:
+def test_files_that_do_not_fit_are_skipped_and_smaller_ones_behind_them_are_pulled() -> None:
     plan = planner(free_b=1000)
     assert plan.decide(fact(1, size_b=501), NOW).choice is Choice.SKIP
     assert plan.decide(fact(2, size_b=300), NOW).choice is Choice.PULL
@@ -377,7 +377,7 @@ def test_what_does_not_fit_is_skipped_and_smaller_files_behind_it_still_go() -> 
     assert "node2" in skipped.why
 
 
-def test_room_is_given_back_by_a_pull_that_did_not_come_about() -> None:
+def test_a_failed_pull_returns_its_room() -> None:
     plan = planner(free_b=200)
     first = plan.decide(fact(1), NOW)
     assert first.reserved_b == 200
@@ -387,7 +387,7 @@ def test_room_is_given_back_by_a_pull_that_did_not_come_about() -> None:
 
 
 def test_a_full_node_does_not_keep_a_file_from_being_brought_by_the_next_request() -> None:
-    """A request that finds no room must not count as bringing its file."""
+    """A request that finds no room must not count as pulling its file."""
     plan = planner(free_b=200)
     first = plan.decide(fact(1), NOW)
     assert plan.decide(fact(2, file_id=7), NOW).choice is Choice.SKIP

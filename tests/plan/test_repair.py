@@ -17,7 +17,7 @@ BROKEN = 2  # the node whose copies are bad; tests.plan.facts.node() is that one
 
 
 def bad(*good: GoodCopy | int, **changes: Any) -> BadCopy:
-    """A corrupt copy; good ones by their nodes' ids."""
+    """A corrupt copy, and good ones on the nodes with these ids."""
     copies = tuple(GoodCopy(one, "Y", True) if isinstance(one, int) else one for one in good)
     return BadCopy(7, 1001, BROKEN, "X", "acq", "f", 100, MD5, copies, once_good=True)._replace(**changes)
 
@@ -58,7 +58,7 @@ def test_the_best_source(best: NodeFact, others: list[NodeFact]) -> None:
         assert mend(bad(*(one.id for one in nodes)), *nodes) == Mend(best.id)
 
 
-def test_what_was_never_a_good_copy_is_not_mended_and_told() -> None:
+def test_a_copy_that_was_never_good_is_not_repaired_and_is_reported() -> None:
     found = bad(1, once_good=False, found="its MD5 sum is 1", requested=9)
     told = mend(found, source())
     assert (told.source_id, told.under_way, told.found) == (0, False, "its MD5 sum is 1")
@@ -103,12 +103,12 @@ def test_a_copy_about_to_be_deleted_is_the_last_resort() -> None:
         (bad(1, name="../f"), [source()], "index"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_mended_and_why(copy: BadCopy, nodes: list[NodeFact], why: str) -> None:
+def test_copies_that_cannot_be_repaired_and_why(copy: BadCopy, nodes: list[NodeFact], why: str) -> None:
     found = mend(copy, *nodes)
     assert found.source_id == 0 and why in found.why and not found.under_way
 
 
-def test_nothing_is_brought_to_a_node_that_no_run_works_on() -> None:
+def test_nothing_is_requested_into_an_inactive_node() -> None:
     for changes, why in (
         ({"active": False}, "alpenhorn node activate node2"),
         ({"host": None}, "alpenhorn node modify node2 --host HOST"),
@@ -118,7 +118,7 @@ def test_nothing_is_brought_to_a_node_that_no_run_works_on() -> None:
         assert found.source_id == 0 and why in found.why
 
 
-def test_a_pending_request_is_under_way_and_not_doubled() -> None:
+def test_a_pending_request_is_not_duplicated() -> None:
     found = mend(bad(1, requested=4), source())
     assert found.source_id == 0 and found.under_way and "pending already" in found.why
 
@@ -131,7 +131,7 @@ def test_a_good_copy_in_the_same_group_stands_in_the_way_even_of_a_pending_reque
     assert "alpenhorn file state FILE node2 --set Absent" in found.why
 
 
-def test_the_remote_object_says_what_is_ready_and_that_goes_first() -> None:
+def test_ready_sources_come_first() -> None:
     class Tape(DefaultRemote):
         def ready(self, pull: PullFact) -> bool:
             assert (pull.node_from_id, pull.group_to_id, pull.file_id) == (1, GROUP_TO, 1001)

@@ -34,12 +34,12 @@ def test_how_two_roots_overlap(one: str, other: str, how: str) -> None:
         ({}, ""),
     ],
 )
-def test_where_links_lead_counts_as_far_as_it_is_known(real: dict[str, str], how: str) -> None:
+def test_links_are_resolved_as_far_as_possible(real: dict[str, str], how: str) -> None:
     found = overlap(Root("x", "/a"), Root("y", "/b"), real)
     assert (found.how if found else "") == how
 
 
-def test_what_is_told_names_both_nodes_and_roots() -> None:
+def test_the_message_names_both_nodes_and_roots() -> None:
     roots = [Root("x", "/a"), Root("y", "/b"), Root("z", "/a/c")]
     assert (
         str(first_overlap(roots[2], roots[:2], {})) == "the root /a/c of node z lies in the root /a of node x"

@@ -29,7 +29,7 @@ def test_anything_else_is_no_heading(text: str | None) -> None:
     assert parse(text) is None
 
 
-def test_a_memory_is_believed_while_all_that_it_rests_on_is_the_same() -> None:
+def test_records_of_searches_are_used_while_their_conditions_hold() -> None:
     assert believed(HEADING, WRITTEN, HEADING.patterns, 2000.0)
     assert not believed(HEADING, None, HEADING.patterns, 2000.0)
     for other in ((8, *WRITTEN[1:]), (7, "there", WRITTEN[2]), (7, "here", "2026-01-02 03:04:06")):
@@ -52,7 +52,7 @@ def test_a_subdirectory_that_was_gone_and_is_back_is_new() -> None:
     assert new_subdirectories(Stamp("", 1, 2, "a/b"), Stamp("", 0, 0, "a/b"), {"b"}) == ["b"]
 
 
-def test_what_is_to_be_listed_again_keeps_what_was_known_below_it() -> None:
+def test_a_directory_to_be_listed_again_keeps_its_known_subdirectories() -> None:
     before, listed = Stamp("a", 1, 2, "x"), Stamp("a", 3, 4, "x/y")
     assert to_list_again("a", before) == Stamp("a", 0, 0, "x")
     assert to_list_again("a", before, listed) == Stamp("a", 0, 0, "x/y")

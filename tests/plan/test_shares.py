@@ -85,7 +85,7 @@ def test_no_more_jobs_share_a_limit_than_there_are_workers_or_than_it_is_worth()
         assert rates(shares.start(at(rate))) == [rate // most] * most
 
 
-def test_of_several_limits_the_least_holds() -> None:
+def test_the_lowest_of_several_limits_applies() -> None:
     shares = Shares(LIMITS, {})
     limits: dict[Key, InForce] = {LINK: InForce(RATE, None), 2: InForce(RATE // 6, 50.0), 1: InForce(0, 20.0)}
     add(shares, LINK, 2, 1)
@@ -94,7 +94,7 @@ def test_of_several_limits_the_least_holds() -> None:
     assert isinstance(one.job, PullJob) and one.job.until == 20.0
 
 
-def test_a_node_that_waits_holds_up_no_other() -> None:
+def test_a_waiting_node_does_not_delay_others() -> None:
     shares = Shares(LIMITS, {})
     for _ in range(6):
         add(shares, 2, node_id=2)
@@ -104,7 +104,7 @@ def test_a_node_that_waits_holds_up_no_other() -> None:
     assert started[-1].stage == other.stage and rates(started)[-1] == RATE
 
 
-def test_a_share_is_not_kept_by_a_job_that_its_node_cannot_run_yet() -> None:
+def test_a_job_that_its_node_cannot_run_yet_holds_no_share() -> None:
     shares = Shares(LIMITS, {2: 1})
     for node_id in (2, 2, 2, 3):
         add(shares, node_id=node_id)
@@ -128,7 +128,7 @@ def test_a_slow_job_has_the_time_for_its_rate() -> None:
     assert one.deadline is not None and one.deadline > 10**9 / 10**5 + 300
 
 
-def test_what_waits_can_be_taken_out() -> None:
+def test_waiting_jobs_can_be_withdrawn() -> None:
     shares = Shares(LIMITS, {})
     old, new = add(shares, until=10.0), add(shares, until=20.0)
     assert shares.withdraw(lambda waiting: waiting.until is None or waiting.until > 15.0) == [old]
@@ -146,7 +146,7 @@ def test_the_expected_share_is_the_least_that_a_job_may_get() -> None:
     st.integers(1, 9),
     st.dictionaries(st.sampled_from([2, 3]), st.integers(1, 3)),
 )
-def test_all_that_goes_at_once_keeps_below_every_limit_and_everything_goes_in_the_end(
+def test_concurrent_jobs_stay_below_every_limit_and_all_are_done(
     steps: list[tuple[str, int]], workers: int, jobs: dict[int, int]
 ) -> None:
     shares = Shares(LIMITS._replace(workers=workers), jobs)

@@ -1,4 +1,4 @@
-"""Room on a node: what is free, what is wanted left, what is planned and what others have reserved."""
+"""Room on a node: free space, required reserve, planned files, and reservations of others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_free_space_that_is_unknown_is_not_free() -> None:
     assert room(None).obstacle(NODE, 0)
 
 
-def test_a_class_that_sets_nothing_aside_takes_everything() -> None:
+def test_a_class_without_reservations_takes_everything() -> None:
     space = Space()
     space.open(node(NODE), None, 0, 0, lambda size_b: 0)
     assert not space.obstacle(NODE, 10**12)
@@ -53,7 +53,7 @@ def test_max_total_bounds_the_length_of_the_files() -> None:
     assert room(10 * GIB, total_b=GIB - 99, max_total_gb=1.0).obstacle(NODE, 100)
 
 
-def test_what_is_on_its_way_counts_against_max_total() -> None:
+def test_files_being_pulled_count_against_max_total() -> None:
     space = room(10 * GIB, total_b=GIB - 150, max_total_gb=1.0)
     space.reserve(NODE, 100)
     assert space.obstacle(NODE, 100)
@@ -67,7 +67,7 @@ def test_limits_that_are_no_numbers_stop_nothing_but_their_node() -> None:
     assert room(10**30, min_avail_gb=float("nan")).obstacle(NODE, 5)
 
 
-def test_what_others_have_claimed_is_taken() -> None:
+def test_claims_of_others_count_as_used_space() -> None:
     assert room(1000, claimed_b=801).obstacle(NODE, 100)
     assert not room(1000, claimed_b=800).obstacle(NODE, 100)
 

@@ -24,17 +24,17 @@ def row(
     return RestoreFact(file(1), purpose, state, tries, 0.0, requested, True)
 
 
-def test_so_many_are_asked_back_in_their_order_as_are_not_on_their_way() -> None:
+def test_restores_are_requested_in_order_except_those_in_progress() -> None:
     found = restores(wanted(7, 3, 9, 1), [file(20), file(21)], 4, None)
     assert ids(found.chosen) == [7, 3] and found.later == []
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2])
-def test_none_is_asked_back_while_as_many_are_on_their_way_as_may_be(limit: int) -> None:
+def test_nothing_is_restored_while_the_limit_is_reached(limit: int) -> None:
     assert restores(wanted(7), [file(20), file(21)], limit, None).chosen == []
 
 
-def test_no_more_are_looked_for_than_can_be_asked_back() -> None:
+def test_no_more_files_are_looked_for_than_can_be_restored() -> None:
     def endless():
         yield from wanted(1, 2)
         raise AssertionError("one more was looked for")
@@ -42,7 +42,7 @@ def test_no_more_are_looked_for_than_can_be_asked_back() -> None:
     assert ids(restores(endless(), [], 2, None).chosen) == [1, 2]
 
 
-def test_what_the_disk_has_no_room_for_waits_and_what_is_on_its_way_counts() -> None:
+def test_files_without_room_wait_and_restores_in_progress_count() -> None:
     found = restores(wanted(1, 2, held_b=40) + wanted(3), [file(20, 50)], 9, 100)
     assert ids(found.chosen) == [1, 3] and ids(found.later) == [2]
 
@@ -52,7 +52,7 @@ def test_a_full_disk_does_not_have_the_whole_queue_looked_at() -> None:
     assert found.chosen == [] and len(found.later) == 5
 
 
-def test_so_many_leave_the_disk_as_are_needed() -> None:
+def test_only_as_many_files_as_needed_leave_the_disk() -> None:
     files = [file(1, 30), file(3, 30), file(4, 30)]
     assert [one.file_id for one in enough(files, 31)] == [1, 3]
     assert [one.file_id for one in enough(files, 30)] == [1]
@@ -72,7 +72,7 @@ ON_DISK = [Where.DISK, Where.BOTH]
 @pytest.mark.parametrize(
     "known", [None, row(), row(State.FAILED), row(State.ASKED, Purpose.CHECK, requested=True)]
 )
-def test_what_is_on_disk_is_ready_and_no_longer_waited_for(
+def test_a_file_on_disk_is_ready_and_no_longer_waited_for(
     where: Where, verb: Verb, known: RestoreFact | None
 ) -> None:
     assert after(verb, TapeResult(file(1), where), known) == After(True, False, None)
@@ -80,12 +80,12 @@ def test_what_is_on_disk_is_ready_and_no_longer_waited_for(
 
 @pytest.mark.parametrize("where", ON_DISK)
 @pytest.mark.parametrize("state", [State.ASKED, State.FAILED, State.BACK])
-def test_what_came_back_to_be_checked_is_for_nobody_else(where: Where, state: State) -> None:
+def test_a_file_restored_for_a_check_is_kept_for_the_check(where: Where, state: State) -> None:
     known = row(state, Purpose.CHECK)
     assert after(Verb.LOOK, TapeResult(file(1), where), known) == After(None, False, State.BACK)
 
 
-def test_what_was_checked_stays_so_until_it_left_the_disk() -> None:
+def test_a_checked_file_stays_checked_until_it_left_the_disk() -> None:
     known = row(State.CHECKED, Purpose.CHECK)
     look = after(Verb.LOOK, TapeResult(file(1), Where.BOTH), known)
     assert look == After(None, False, State.CHECKED)
@@ -95,7 +95,7 @@ def test_what_was_checked_stays_so_until_it_left_the_disk() -> None:
     assert stayed == After(True, False, None)
 
 
-def test_what_was_asked_back_is_on_its_way_until_it_is_found_not_to_be() -> None:
+def test_a_restore_is_in_progress_until_it_is_found_not_to_be() -> None:
     asked = after(Verb.RESTORE, TapeResult(file(1), Where.COMING), None)
     assert asked == After(False, False, State.ASKED)
     coming = after(Verb.LOOK, TapeResult(file(1), Where.COMING), row())
@@ -106,22 +106,22 @@ def test_what_was_asked_back_is_on_its_way_until_it_is_found_not_to_be() -> None
     assert refused == After(False, False, State.FAILED, "no")
 
 
-def test_a_glance_at_one_that_failed_neither_forgets_why_nor_puts_its_next_try_off() -> None:
+def test_looking_at_a_failed_restore_keeps_its_reason_and_retry_time() -> None:
     seen = after(Verb.LOOK, TapeResult(file(1), Where.TAPE), row(State.FAILED))
     assert seen == After(False, False, State.FAILED, as_it_is=True)
 
 
 @pytest.mark.parametrize("where", [Where.TAPE, Where.COMING])
-def test_what_nobody_asked_back_is_just_not_ready(where: Where) -> None:
+def test_a_file_that_was_not_requested_is_not_ready(where: Where) -> None:
     assert after(Verb.LOOK, TapeResult(file(1, ready=True), where), None) == After(False, False, None)
 
 
 @pytest.mark.parametrize("known", [None, row(), row(State.BACK, Purpose.CHECK)])
-def test_what_is_gone_is_let_be_found_missing_by_the_check(known: RestoreFact | None) -> None:
+def test_a_missing_file_is_left_to_the_check(known: RestoreFact | None) -> None:
     assert after(Verb.LOOK, TapeResult(file(1), Where.GONE), known) == After(None, True, State.BACK)
 
 
-def test_where_nothing_can_be_told_the_copy_stays_what_it_is() -> None:
+def test_a_copy_of_unknown_location_is_unchanged() -> None:
     unknown = TapeResult(file(1, ready=True), None, "no answer")
     assert after(Verb.LOOK, unknown, None) == After(None, False, None, "no answer")
     assert after(Verb.LOOK, unknown, row()) == After(None, False, State.FAILED, "no answer")

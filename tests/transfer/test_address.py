@@ -51,7 +51,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_what_could_be_an_option_a_command_or_another_host_is_refused(value: str) -> None:
+def test_possible_options_commands_and_other_hosts_are_refused(value: str) -> None:
     with pytest.raises(StorageError, match="host modify h --address"):
         login(node(address=value))
     with pytest.raises(StorageError, match="not allowed"):

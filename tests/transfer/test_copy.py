@@ -143,7 +143,7 @@ def test_a_source_that_changes_while_it_is_read_is_to_blame(tmp_path: Path, stag
     assert failed.value.blame is Blame.SOURCE
 
 
-def test_bytes_that_arrive_wrong_from_a_good_source_are_the_destinations(tmp_path: Path, stage: int) -> None:
+def test_wrong_bytes_from_a_good_source_are_blamed_on_the_destination(tmp_path: Path, stage: int) -> None:
     data = os.urandom(BIG)
     source = tmp_path / "source"
     source.write_bytes(data)
@@ -159,7 +159,7 @@ def test_bytes_that_arrive_wrong_from_a_good_source_are_the_destinations(tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo"])
-def test_what_is_no_regular_file_is_the_sources_fault(tmp_path: Path, stage: int, kind: str) -> None:
+def test_an_irregular_source_is_to_blame(tmp_path: Path, stage: int, kind: str) -> None:
     source = tmp_path / "source"
     if kind == "directory":
         source.mkdir()
@@ -171,7 +171,7 @@ def test_what_is_no_regular_file_is_the_sources_fault(tmp_path: Path, stage: int
 
 
 @pytest.mark.parametrize("size_b", [10_000, BIG])
-def test_a_limit_of_the_length_of_files_is_nobodys_fault(tmp_path: Path, stage: int, size_b: int) -> None:
+def test_a_limit_of_file_lengths_blames_neither_side(tmp_path: Path, stage: int, size_b: int) -> None:
     data = os.urandom(size_b)
     source = tmp_path / "source"
     source.write_bytes(data)

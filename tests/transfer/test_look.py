@@ -1,4 +1,4 @@
-"""A look at files on another host: the command in real shells, its input and its answer."""
+"""Looking at files on another host: the command in real shells, its input and its answer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAMES = [
 def asked(
     base: Path, markers: list[str], paths: list[str], shell: str = "sh", command: str = look.COMMAND
 ) -> look.Answer:
-    """What sshd does with a command: give it to the user's shell."""
+    """Pass a command to the user's shell, as sshd does."""
     done = subprocess.run(
         [shell, "-c", command],
         input=look.question(markers, paths),
@@ -53,7 +53,7 @@ def asked(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_names_mean_nothing_to_any_shell_and_are_told_as_they_are(tmp_path: Path, shell: str) -> None:
+def test_names_mean_nothing_to_any_shell_and_are_returned_unchanged(tmp_path: Path, shell: str) -> None:
     paths = [f"{tmp_path}/{name}" for name in NAMES]
     for number, path in enumerate(paths):
         Path(path).write_bytes(bytes(number))
@@ -66,7 +66,7 @@ def test_names_mean_nothing_to_any_shell_and_are_told_as_they_are(tmp_path: Path
     assert not (tmp_path / "executed").exists()
 
 
-def test_device_inode_and_kind_of_each_are_told(tmp_path: Path) -> None:
+def test_device_inode_and_kind_of_each_are_returned(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "dangling").symlink_to("nowhere")
@@ -85,7 +85,7 @@ def test_device_inode_and_kind_of_each_are_told(tmp_path: Path) -> None:
     assert answer.missing == set()
 
 
-def test_missing_is_only_what_is_known_not_to_be_there(tmp_path: Path) -> None:
+def test_only_an_absent_file_is_reported_as_missing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "loop").symlink_to("loop")
     missing = {f"{tmp_path}/none", f"{tmp_path}/none/below", f"{tmp_path}/file/below"}
@@ -94,8 +94,8 @@ def test_missing_is_only_what_is_known_not_to_be_there(tmp_path: Path) -> None:
     assert answer.missing == missing and answer.found == {}
 
 
-def test_what_may_not_be_looked_at_is_not_called_missing(tmp_path: Path) -> None:
-    """Without GNU stat nothing that is there answers."""
+def test_an_inaccessible_file_is_not_reported_as_missing(tmp_path: Path) -> None:
+    """Without GNU stat, existing files give no answer."""
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "stat").write_text(
@@ -108,7 +108,7 @@ def test_what_may_not_be_looked_at_is_not_called_missing(tmp_path: Path) -> None
 
 
 def test_markers_are_read_before_and_after_the_files_however_many_there_are(tmp_path: Path) -> None:
-    """xargs needs several calls; the marker goes away in one of the middle."""
+    """xargs needs several calls; the marker disappears during one of them."""
     marker = tmp_path / "ALPENHORN_NODE"
     marker.write_bytes(b"node\nnotes\0" + bytes(range(256)) * 4)
     other = tmp_path / "other"
@@ -167,7 +167,7 @@ def test_what_a_shell_prints_as_it_starts_is_ignored(tmp_path: Path) -> None:
         "This account is currently not available.\n",
     ],
 )
-def test_what_is_no_answer_says_nothing(text: str) -> None:
+def test_an_invalid_answer_gives_no_information(text: str) -> None:
     assert look.answer(text) == look.Answer({}, {}, {}, frozenset())
 
 

@@ -15,7 +15,7 @@ def never() -> bool:
 
 
 @pytest.mark.parametrize("count", [1_000, 20_000, 250_000])
-def test_what_is_taken_keeps_below_the_rate_from_the_first_byte_on(count: int) -> None:
+def test_the_rate_is_kept_from_the_first_byte_on(count: int) -> None:
     pace = Pace(RATE, never)
     began = time.monotonic()
     for taken in range(count, 500_001, count):
@@ -24,7 +24,7 @@ def test_what_is_taken_keeps_below_the_rate_from_the_first_byte_on(count: int) -
     assert time.monotonic() - began >= 0.49
 
 
-def test_what_a_pause_lost_is_not_made_up_for() -> None:
+def test_time_lost_in_a_pause_is_not_made_up_for() -> None:
     pace, other = Pace(RATE, never), Pace(RATE, never)
     other.take(RATE // 2)  # takes half a second, in which nothing is taken from the first
     began = time.monotonic()
@@ -32,7 +32,7 @@ def test_what_a_pause_lost_is_not_made_up_for() -> None:
     assert time.monotonic() - began >= 0.5 - CATCH_UP - AHEAD - 0.01
 
 
-def test_a_wish_to_stop_is_heard_at_once_however_slow_the_rate() -> None:
+def test_a_stop_takes_effect_at_once_at_any_rate() -> None:
     began = time.monotonic()
     pace = Pace(1024, lambda: time.monotonic() - began > 0.3)
     with pytest.raises(Stopped):

@@ -51,7 +51,7 @@ def test_blanks_and_quotes_in_the_remote_shell_survive_rsyncs_splitting() -> Non
 
 
 def _without_roles(text: str) -> str:
-    """What rsync before 3.2.0 wrote, which did not say from which side a message is."""
+    """Return messages as rsync before 3.2.0 wrote them, without the side."""
     return re.sub(r"^rsync: \[\w+\] ", "rsync: ", text, flags=re.MULTILINE)
 
 
@@ -76,7 +76,7 @@ SENDER = 'rsync: [sender] link_stat "/data/acq/a" failed: No such file or direct
         ),
     ],
 )
-def test_what_the_sender_says_of_a_file(line: str, path: str, blame: Blame) -> None:
+def test_messages_of_the_sender_about_a_file(line: str, path: str, blame: Blame) -> None:
     found = complaints(Session(23, f"noise\n{line}\nrsync error: some (code 23)"), [path, "acq/other"])
     assert {name: error.blame for name, error in found.items()} == {path: blame}
     found = complaints(Session(23, f"noise\n{_without_roles(line)}\nrsync error: some (code 23)"), [path])

@@ -62,5 +62,5 @@ def test_situation_20_a_reason_names_the_host_as_the_index_does(stderr: str, cod
     assert reason.code is code and text in reason, reason
 
 
-def test_what_says_nothing_is_no_cause() -> None:
+def test_an_empty_message_is_not_a_cause() -> None:
     assert cause(["", "rsync error: x"]) == "no message"

@@ -59,11 +59,11 @@ def test_an_empty_file_is_good(node: Node, root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["acq/a", "acq/dir/deeper/a"])
-def test_what_is_not_there_is_missing(node: Node, path: str) -> None:
+def test_an_absent_file_is_missing(node: Node, path: str) -> None:
     assert verdict(node, file(path)) is Verdict.MISSING
 
 
-def test_what_is_below_a_file_is_missing(node: Node, root: Path) -> None:
+def test_a_path_below_a_file_is_missing(node: Node, root: Path) -> None:
     put(root, "acq/a", CONTENT)
     assert verdict(node, file("acq/a/b")) is Verdict.MISSING
 
@@ -112,7 +112,7 @@ def test_situation_11_a_socket_or_a_device_is_not_the_file(node: Node, root: Pat
         assert found.verdict is Verdict.CORRUPT and f"is {kind}, not a regular file" in found.error
 
 
-def test_a_fifo_or_a_directory_is_not_the_file_and_hangs_nobody(node: Node, root: Path) -> None:
+def test_a_fifo_or_a_directory_is_not_the_file_and_does_not_block(node: Node, root: Path) -> None:
     (root / "acq").mkdir()
     os.mkfifo(root / "acq/fifo")
     (root / "acq/dir").mkdir()
@@ -121,7 +121,7 @@ def test_a_fifo_or_a_directory_is_not_the_file_and_hangs_nobody(node: Node, root
 
 
 @pytest.mark.parametrize("closed", ["acq/a", "acq"])
-def test_what_cannot_be_read_is_neither_corrupt_nor_missing_and_the_others_are_checked(closed: str) -> None:
+def test_an_unreadable_file_is_neither_corrupt_nor_missing_and_the_others_are_checked(closed: str) -> None:
     with public_directory() as root:
         node = make(root)
         put(root, "acq/a", CONTENT)
@@ -185,7 +185,7 @@ def test_progress_counts_files_and_bytes(node: Node, root: Path) -> None:
 
 
 def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, root: Path) -> None:
-    """What stands there then may well give other errors than that the file is gone."""
+    """The object there may give errors other than a missing file."""
     content = b"x" * 2**21
     first = file("acq/a", len(content), put(root, "acq/a", content))
     put(root, "acq/b", CONTENT)
@@ -202,10 +202,10 @@ def test_a_node_that_goes_away_meanwhile_turns_nothing_unreadable(node: Node, ro
 
 @pytest.mark.parametrize("others", [0, 20])
 @pytest.mark.parametrize("had", ["M", "Y"])
-def test_what_cannot_be_flushed_is_neither_good_nor_missing(
+def test_a_copy_that_cannot_be_flushed_is_neither_good_nor_missing(
     root: Path, tmp_path: Path, others: int, had: str
 ) -> None:
-    """What was read may have been in memory only, and what was removed be back after a power cut."""
+    """The data read may have been in memory only, and a removed file may be back after a power failure."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):
         node = make(root)
@@ -226,8 +226,8 @@ def test_what_cannot_be_flushed_is_neither_good_nor_missing(
 
 
 @pytest.mark.parametrize("had", ["Y", "M", "X"])
-def test_what_may_be_something_else_is_told_with_its_length_and_sum(node: Node, root: Path, had: str) -> None:
-    """Of a copy that was good a wrong length is enough, and the file is not read for it."""
+def test_another_file_at_the_path_is_reported_with_length_and_sum(node: Node, root: Path, had: str) -> None:
+    """For a copy that was good, a wrong length is enough, and the file is not read."""
     other = put(root, "acq/a", b"another")
     report = Report()
     (result,) = checked(node, file()._replace(had=had), report=report)

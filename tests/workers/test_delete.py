@@ -61,14 +61,14 @@ def test_a_file_with_another_name_frees_nothing_yet(node: Node, root: Path) -> N
     assert result(node, file("acq/b")).freed_b > 0
 
 
-def test_what_is_gone_is_missing(node: Node, root: Path) -> None:
+def test_an_absent_copy_is_missing(node: Node, root: Path) -> None:
     put(root, "acq/file")
     for path in ("acq/a", "none/a", "acq/file/a"):
         assert result(node, file(path)).verdict is Verdict.MISSING
     assert (root / "acq" / "file").exists()
 
 
-def test_what_is_not_the_file_is_corrupt_and_left(node: Node, root: Path) -> None:
+def test_another_file_is_corrupt_and_left(node: Node, root: Path) -> None:
     put(root, "acq/short", b"short")
     (root / "acq" / "directory").mkdir()
     os.mkfifo(root / "acq" / "fifo")
@@ -99,7 +99,7 @@ def test_a_path_that_leaves_the_root_is_a_failure(node: Node, root: Path) -> Non
 
 @pytest.fixture
 def immutable(root: Path, node: Node) -> Iterator[Path]:
-    """A directory of which not even root may remove a file."""
+    """A directory from which not even root can remove a file."""
     if os.geteuid():
         pytest.fail("this test makes a directory immutable: run it as root")
     put(root, "fixed/f")
@@ -134,7 +134,7 @@ def test_nothing_is_touched_on_the_storage_of_another_node(node: Node, root: Pat
     assert (root / "acq" / "f").exists()
 
 
-def test_a_root_that_is_not_there_is_told(node: Node, root: Path) -> None:
+def test_a_root_that_is_not_there_is_reported(node: Node, root: Path) -> None:
     (root / MARKER).unlink()
     root.rmdir()
     outcome = deleted(node, file("acq/f"))
@@ -143,7 +143,7 @@ def test_a_root_that_is_not_there_is_told(node: Node, root: Path) -> None:
 
 
 class AfterEach(Report):
-    """Does something once the first file is done."""
+    """Calls a function once the first file is done."""
 
     def __init__(self, root: Path, stop: bool = False) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_a_run_that_is_to_stop_stops_between_two_files(node: Node, root: Path) -
 
 
 def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root: Path) -> None:
-    """The mutant is in tests/fs/test_directories.py: without the lock who fills them fails."""
+    """The mutant is in tests/fs/test_directories.py: without the lock, placing files fails."""
     put(root, "acq/a")
     other = TreeLock(root)
     child = None
@@ -196,7 +196,7 @@ def test_directories_are_not_removed_while_somebody_fills_them(node: Node, root:
 
 
 class AtTheEnd(Report):
-    """Does something once that many files are done."""
+    """Calls a function once this many files are done."""
 
     def __init__(self, files: int, act: Callable[[], None]) -> None:
         super().__init__()
@@ -210,8 +210,8 @@ class AtTheEnd(Report):
 
 
 @pytest.mark.parametrize("others", [0, 20])
-def test_what_cannot_be_flushed_is_not_gone_yet(root: Path, tmp_path: Path, others: int) -> None:
-    """After a power cut it may be there again, whoever removed it."""
+def test_a_removal_that_cannot_be_flushed_is_not_recorded(root: Path, tmp_path: Path, others: int) -> None:
+    """After a power failure it may be there again."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):
         node = make(root)

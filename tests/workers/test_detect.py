@@ -1,4 +1,4 @@
-"""What a worker does with files that detectors are to name; the packages are those of the end-to-end tests."""
+"""Workers and files that detectors name; the packages are those of the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.io.nodes import fact, make
 
 
 class Report:
-    """Stops after so many questions whether to."""
+    """Requests a stop after this many checks."""
 
     def __init__(self, files: int) -> None:
         self.left = files
@@ -50,12 +50,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_named_when_the_run_is_stopped_is_told(root: Path) -> None:
+def test_names_found_before_a_stop_are_returned(root: Path) -> None:
     outcome = detect(job(root, "acq/a", "acq/b", "acq/c"), make_io(root), Report(2))
     assert [one.found.path for one in outcome] == ["acq/a", "acq/b"]
 
 
-def test_unfinished_files_are_for_later(root: Path) -> None:
+def test_unfinished_files_are_left_for_later(root: Path) -> None:
     (root / "acq" / ".a.lock").touch()
     os.utime(root / "acq" / "b", (time.time() - 3600,) * 2)
     paths = ("acq/a", "acq/b", "acq/c", "acq/gone")
@@ -64,7 +64,7 @@ def test_unfinished_files_are_for_later(root: Path) -> None:
     assert all(bool(one.error) is one.later for one in outcome)
 
 
-def test_a_node_that_is_gone_is_no_fault_of_a_detector(root: Path) -> None:
+def test_an_absent_node_is_not_blamed_on_a_detector(root: Path) -> None:
     (root / MARKER).unlink()
     with pytest.raises(StorageError):
         detect(job(root, "acq/a"), make_io(root), Report(9))

@@ -109,7 +109,7 @@ def test_a_file_settles_before_it_is_imported(node: Node, root: Path) -> None:
     assert verdicts(imported(node, "acq/a", settle=60.0)) == [Verdict.HASHED]
 
 
-def test_links_fifos_and_directories_are_declined_and_hang_nobody(
+def test_links_fifos_and_directories_are_declined_without_hanging(
     node: Node, root: Path, tmp_path: Path
 ) -> None:
     put(tmp_path, "outside/a")
@@ -128,7 +128,7 @@ def test_a_file_that_is_gone_is_declined(node: Node, root: Path) -> None:
     assert verdicts(results) == [Verdict.DECLINED, Verdict.DECLINED, Verdict.HASHED]
 
 
-def test_what_cannot_be_read_is_told_and_the_others_are_imported() -> None:
+def test_an_unreadable_file_is_reported_and_the_others_are_imported() -> None:
     with public_directory() as root:
         node = make(root)
         put(root, "acq/a")
@@ -167,8 +167,8 @@ def test_a_run_that_stops_keeps_what_is_done(node: Node, root: Path) -> None:
 
 
 @pytest.mark.parametrize("others", [0, 20])
-def test_what_cannot_be_flushed_is_not_imported(root: Path, tmp_path: Path, others: int) -> None:
-    """What was read may have been in memory only."""
+def test_a_file_that_cannot_be_flushed_is_not_imported(root: Path, tmp_path: Path, others: int) -> None:
+    """The data read may have been in memory only."""
     image = Image(tmp_path / "image", 16)
     with image.mounted(root, "loop,errors=remount-ro"):
         node = make(root)

@@ -1,4 +1,4 @@
-"""The look at the other copies on this host just before one is removed."""
+"""The check of the other copies on this host just before one is removed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIRST, SECOND, FOREIGN = 11, 12, 99
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """A node that has the copy to be deleted, `disk`, and two, `v1` and `v2`, that keep theirs."""
+    """Node `disk` with the copy to be deleted, and nodes `v1` and `v2` that keep theirs."""
     for name in ("disk", "v1", "v2"):
         put(tmp_path, f"{name}/{PATH}")
         (tmp_path / name / MARKER).write_text(f"{name}\n")
@@ -65,7 +65,7 @@ def result(base: Path, of: DeleteFile, keepers: tuple[NodeFact, ...] | None = No
     return one
 
 
-def test_a_copy_goes_when_its_keepers_are_as_recorded(base: Path) -> None:
+def test_a_copy_is_deleted_if_its_keepers_are_as_recorded(base: Path) -> None:
     found = result(base, file())
     assert found.verdict is Verdict.DELETED and found.wrong == () and found.error == ""
 
@@ -90,7 +90,7 @@ def link(at: Path) -> None:
 
 
 def linked_directory(at: Path) -> None:
-    """As left by somebody who has moved data to another disk, or put another node's root there."""
+    """A linked directory, as after moving data to another disk or to another node's root."""
     elsewhere = at.parents[3] / "elsewhere"
     at.parent.rename(elsewhere)
     at.parent.symlink_to(elsewhere)
@@ -128,7 +128,7 @@ def test_a_copy_stays_when_a_keeper_is_wrong(base: Path, spoil: Callable[[Path],
 
 
 @pytest.mark.parametrize("spoil", WRONG)
-def test_a_wrong_keeper_that_can_be_spared_is_told_all_the_same(
+def test_a_wrong_keeper_that_is_not_needed_is_also_reported(
     base: Path, spoil: Callable[[Path], None]
 ) -> None:
     spoil(base / "v2" / PATH)
@@ -176,7 +176,7 @@ def test_another_name_of_the_file_itself_counts_since_its_bytes_stay(base: Path)
 
 
 def tape(base: Path, name: str, node_id: int, before: str = "") -> NodeFact:
-    """A LustreHSM node, which needs no marker; its lfs runs `before` and says that the file system is there."""
+    """A LustreHSM node, which needs no marker; its lfs runs `before` and reports a mounted file system."""
     lfs = base / f"lfs-{name}"
     lfs.write_text(f'#!/bin/bash\n{before}\nfor path; do :; done\necho "$path 1 0 100 - 1 0 0 -"\n')
     lfs.chmod(0o755)
@@ -186,7 +186,7 @@ def tape(base: Path, name: str, node_id: int, before: str = "") -> NodeFact:
 
 @pytest.mark.parametrize("more_names", [False, True])
 def test_the_same_name_by_another_way_does_not_count(base: Path, more_names: bool) -> None:
-    """Nodes without a marker may share a root, and a root may be a symbolic link to another one."""
+    """Nodes without a marker can share a root, and a root can be a symbolic link to another one."""
     if more_names:
         os.link(base / "disk" / PATH, base / "disk" / "another")
     shutil.rmtree(base / "v1")
@@ -225,7 +225,7 @@ def test_a_keeper_whose_node_is_not_there_fails_and_is_not_called_wrong(
 
 
 class AfterFirst(Report):
-    """Does something once the first file is done."""
+    """Calls a function once the first file is done."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         super().__init__()
@@ -252,7 +252,7 @@ def test_a_keepers_node_that_goes_away_meanwhile_is_not_called_wrong(base: Path)
 
 
 def test_keepers_are_looked_at_on_the_disk_whose_marker_was_read(base: Path) -> None:
-    """Something else at the root's path afterwards is no evidence, for or against."""
+    """Another object at the path of the root afterwards proves nothing."""
     for name in ("disk", "v1", "v2"):
         put(base, f"{name}/acq/a")
 
@@ -275,7 +275,7 @@ def test_a_keeper_whose_settings_are_wrong_fails(base: Path) -> None:
     assert found.verdict is Verdict.KEPT and found.wrong == () and "jobs" in found.error
 
 
-def test_what_is_missing_or_another_file_needs_no_keepers(base: Path) -> None:
+def test_a_missing_copy_or_another_file_needs_no_keepers(base: Path) -> None:
     shutil.rmtree(base / "v1")
     shutil.rmtree(base / "v2")
     (base / "disk" / PATH).write_bytes(b"another")
@@ -311,7 +311,7 @@ def test_a_claim_that_is_young_enough_is_acted_on(base: Path) -> None:
     assert [one.verdict for one in found.results] == [Verdict.DELETED] and not found.expired
 
 
-def test_what_was_removed_before_the_claim_became_too_old_is_told(base: Path) -> None:
+def test_removals_before_the_claim_became_too_old_are_reported(base: Path) -> None:
     for name in ("disk", "v1", "v2"):
         put(base, f"{name}/acq/a")
     expires = boottime() + 1
@@ -325,7 +325,7 @@ def test_what_was_removed_before_the_claim_became_too_old_is_told(base: Path) ->
     assert (base / "disk" / PATH).exists()
 
 
-def test_the_age_is_looked_at_after_keepers_that_took_their_time(base: Path) -> None:
+def test_the_age_of_a_claim_is_checked_after_slow_keepers(base: Path) -> None:
     slow = tape(base, "v2", SECOND, "sleep 1.2")
     found = outcome(base, file(), keepers=(fact(base, "v1", FIRST), slow), expires=boottime() + 1)
     assert found == DeleteOutcome((), "", True)
@@ -341,7 +341,7 @@ def test_a_file_that_is_replaced_while_keepers_are_looked_at_stays(base: Path) -
 
 
 def test_a_keeper_that_is_released_to_tape_counts(base: Path) -> None:
-    """It has the file's length and no bytes, and is not read."""
+    """It has the length of the file but no bytes, and is not read."""
     (base / "v2" / PATH).write_bytes(b"")
     os.truncate(base / "v2" / PATH, 7)
     (base / "v2" / PATH).chmod(0)

@@ -25,7 +25,7 @@ def node(tmp_path: Path) -> Node:
 
 
 def copy(node: Node, path: str, content: bytes = b"bytes", linked: bool = True) -> LookFile:
-    """A file, by default with another name outside of the root, as the index knows it."""
+    """Create a file, by default with another name outside the root, and return it as the index knows it."""
     put(Path(node.root), path, content)
     if linked:
         os.link(Path(node.root) / path, Path(node.root).parent / f"other-{path.replace('/', '-')}")
@@ -45,7 +45,7 @@ def names(node: Node, file: LookFile) -> int:
     return os.stat(Path(node.root) / file.path).st_nlink
 
 
-def test_a_look_tells_what_is_lost_and_what_has_other_names(node: Node) -> None:
+def test_a_look_returns_missing_copies_and_those_with_other_names(node: Node) -> None:
     linked, plain = copy(node, "acq/a"), copy(node, "acq/b", linked=False)
     gone = LookFile(7, 7, "acq/c", 1, "0" * 32)
     (Path(node.root) / "acq/directory").mkdir()
@@ -55,12 +55,12 @@ def test_a_look_tells_what_is_lost_and_what_has_other_names(node: Node) -> None:
     assert [file for file, _ in outcome.lost] == [gone, directory]
 
 
-def test_a_look_that_is_stopped_tells_how_far_it_came(node: Node) -> None:
+def test_a_stopped_look_returns_how_far_it_came(node: Node) -> None:
     assert look(LookJob(node.node, (copy(node, "acq/a"),)), node, Stopping()) == LookOutcome(0)
 
 
 @pytest.mark.parametrize("act", [looked, separated])
-def test_without_the_marker_nothing_is_told_or_done(node: Node, act: object) -> None:
+def test_without_the_marker_nothing_is_reported_or_done(node: Node, act: object) -> None:
     file = copy(node, "acq/a")
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
@@ -88,14 +88,14 @@ def test_linked_files_get_bytes_of_their_own_with_mode_and_times(node: Node, num
     assert "stage" not in os.listdir(Path(node.root) / ".alpenhorn")
 
 
-def test_what_has_one_name_by_now_is_left_as_it_is(node: Node) -> None:
+def test_a_file_that_now_has_one_name_is_left_as_it_is(node: Node) -> None:
     file = copy(node, "acq/a", linked=False)
     inode = os.stat(Path(node.root) / file.path).st_ino
     assert separated(node, file) == (SeparateResult(file),)
     assert os.stat(Path(node.root) / file.path).st_ino == inode
 
 
-def test_what_is_not_the_file_of_the_index_is_told_and_stays(node: Node) -> None:
+def test_a_file_that_differs_from_the_index_is_reported_and_stays(node: Node) -> None:
     short, other, gone = copy(node, "acq/a"), copy(node, "acq/b"), copy(node, "acq/c")
     short = short._replace(size_b=99)
     other = other._replace(md5sum="0" * 32)
@@ -114,7 +114,7 @@ def test_nothing_is_begun_once_the_run_is_to_stop(node: Node) -> None:
     assert names(node, file) == 2
 
 
-def test_what_was_replaced_while_it_was_copied_stays(node: Node) -> None:
+def test_a_file_replaced_while_it_is_copied_stays(node: Node) -> None:
     file = copy(node, "acq/a")
     at = Path(node.root) / file.path
 

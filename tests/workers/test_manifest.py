@@ -11,14 +11,13 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs import manifest
 from alpenhorn.io.base import Node
 from alpenhorn.model.manifests import (
-    MANIFEST,
     CompareFile,
     CompareJob,
     ManifestFile,
     ManifestJob,
     ManifestOutcome,
 )
-from alpenhorn.model.nodes import MARKER, ProbeJob
+from alpenhorn.model.nodes import MANIFEST, MARKER, ProbeJob
 from alpenhorn.workers.manifest import compare, write
 from alpenhorn.workers.nodes import probe
 from tests.io.nodes import Report, make, put
@@ -60,7 +59,7 @@ class Stopping(Report):
         return True
 
 
-def test_what_is_written_stands_there_whole_and_nothing_beside_it(node: Node) -> None:
+def test_a_written_manifest_is_complete_and_nothing_is_left_beside_it(node: Node) -> None:
     assert token(node) == ""
     assert written(node, job(node, "a/1", "a/2")) == ManifestOutcome(2, 2)
     assert paths(node) == ["a/1", "a/2"] and token(node) == TOKENS[0]
@@ -68,7 +67,7 @@ def test_what_is_written_stands_there_whole_and_nothing_beside_it(node: Node) ->
     assert b"# heading\n" in (Path(node.root) / MANIFEST).read_bytes()
 
 
-def test_parts_become_one_and_only_the_last_puts_it_into_place(node: Node) -> None:
+def test_parts_are_joined_and_only_the_last_one_puts_the_manifest_into_place(node: Node) -> None:
     written(node, job(node, "old/1"))
     first = written(node, job(node, "a/1", token=TOKENS[1], last=False))
     assert (first, paths(node)) == (ManifestOutcome(1, 1), ["old/1"])
@@ -78,7 +77,7 @@ def test_parts_become_one_and_only_the_last_puts_it_into_place(node: Node) -> No
     assert paths(node) == ["a/1", "a/2"] and token(node) == TOKENS[1] and left(node) == ["manifest.md5"]
 
 
-def test_changes_are_what_stood_there_less_some_and_more(node: Node) -> None:
+def test_changes_remove_and_add_entries(node: Node) -> None:
     written(node, job(node, "a/1", "a/new\nline", "a/3"))
     forget = frozenset({"a/new\nline", "a/3", "a/never"})
     outcome = written(node, job(node, "a/3", "a/4", token=TOKENS[1], anew=False, forget=forget))
@@ -87,7 +86,7 @@ def test_changes_are_what_stood_there_less_some_and_more(node: Node) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage\n", manifest.heading(TOKENS[0], ())])
-def test_changes_of_what_is_not_there_or_garbled_are_refused(node: Node, content: bytes | None) -> None:
+def test_changes_of_a_missing_or_garbled_manifest_are_refused(node: Node, content: bytes | None) -> None:
     at = Path(node.root) / MANIFEST
     if content is not None:
         at.parent.mkdir()
@@ -99,8 +98,8 @@ def test_changes_of_what_is_not_there_or_garbled_are_refused(node: Node, content
     assert token(node) == {None: "", b"": "?", b"garbage\n": "?"}.get(content, TOKENS[0])
 
 
-def test_what_was_left_aside_is_never_gone_on_with(node: Node) -> None:
-    """By a run that was killed, under a name that was used again."""
+def test_leftovers_are_never_resumed(node: Node) -> None:
+    """The leftovers are of a killed run, under a name that was used again."""
     written(node, job(node, "a/1", last=False))
     outcome = written(node, job(node, "b/1"))
     assert outcome.error and not outcome.unusable
@@ -109,8 +108,8 @@ def test_what_was_left_aside_is_never_gone_on_with(node: Node) -> None:
     assert written(node, job(node, "b/1")).error == "" and paths(node) == ["b/1"]
 
 
-def test_a_full_disk_is_told_as_one_and_what_stood_there_stays(tmp_path: Path) -> None:
-    """/dev/full takes the place of the file that is written."""
+def test_a_full_disk_is_reported_as_such_and_the_old_manifest_stays(tmp_path: Path) -> None:
+    """/dev/full replaces the file to be written."""
     node = make(tmp_path / "root")
     written(node, job(node, "a/1"))
     stage = Path(node.root) / ".alpenhorn/stage"
@@ -152,7 +151,7 @@ def test_links_are_not_followed(node: Node, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo"])
-def test_what_cannot_be_one_is_told_apart_from_none(node: Node, kind: str) -> None:
+def test_an_invalid_manifest_is_distinguished_from_a_missing_one(node: Node, kind: str) -> None:
     at = Path(node.root) / MANIFEST
     at.parent.mkdir()
     if kind == "fifo":
@@ -175,7 +174,7 @@ def test_nothing_is_written_onto_another_nodes_disk(node: Node) -> None:
 
 
 def compared(node: Node, **sizes: int | None) -> dict[str, str]:
-    """From names to why they differ; __ in a name is a slash."""
+    """Return the reasons for differences by name; __ in a name stands for a slash."""
     files = [
         CompareFile(number, number, f"acq/{name.replace('__', '/')}", size)
         for number, (name, size) in enumerate(sizes.items())
@@ -184,7 +183,7 @@ def compared(node: Node, **sizes: int | None) -> dict[str, str]:
     return {one.file.path.removeprefix("acq/"): one.why for one in found}
 
 
-def test_files_that_are_what_they_were_are_not_told(node: Node) -> None:
+def test_unchanged_files_are_not_reported(node: Node) -> None:
     put(Path(node.root), "acq/f", b"four")
     put(Path(node.root), "acq/sub/f", b"four")
     assert compared(node, f=4, sub__f=4) == {}
@@ -192,7 +191,7 @@ def test_files_that_are_what_they_were_are_not_told(node: Node) -> None:
     assert compared(node, f=4, sub__f=4) == {}
 
 
-def test_every_way_to_differ_is_told(node: Node) -> None:
+def test_every_difference_is_reported(node: Node) -> None:
     root = Path(node.root)
     for name in ("same", "short", "unknown", "under/f"):
         put(root, f"acq/{name}", b"four")
@@ -214,7 +213,7 @@ def test_every_way_to_differ_is_told(node: Node) -> None:
     }
 
 
-def test_what_was_written_to_after_the_manifest_is_told_whatever_its_length(node: Node) -> None:
+def test_a_file_written_to_after_the_manifest_is_reported_whatever_its_length(node: Node) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     written(node, job(node))
@@ -245,14 +244,14 @@ def test_a_whole_copy_that_keeps_times_is_no_change(node: Node, tmp_path: Path) 
     assert compared(make(tmp_path / "copy"), f=4) == {}
 
 
-def test_a_node_that_is_gone_tells_nothing_of_its_files(node: Node) -> None:
+def test_an_absent_node_gives_no_results(node: Node) -> None:
     put(Path(node.root), "acq/f", b"four")
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
         compared(node, f=4, none=4)
 
 
-def test_one_that_goes_while_it_is_looked_at_tells_nothing_of_its_files(node: Node) -> None:
+def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
     class Unmounting(Report):
         def progress(self, files: int, bytes: int) -> None:
             shutil.rmtree(node.root, ignore_errors=True)
@@ -263,7 +262,7 @@ def test_one_that_goes_while_it_is_looked_at_tells_nothing_of_its_files(node: No
 
 
 def test_nothing_is_read(node: Node) -> None:
-    """What is on tape would come back from it."""
+    """Reading would restore files from tape."""
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))

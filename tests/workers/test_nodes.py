@@ -13,14 +13,14 @@ def probed(fact: NodeFact, tidy: bool = False) -> ProbeOutcome:
     return probe(ProbeJob(fact, tidy), node_io(fact))
 
 
-def test_a_node_that_is_there_tells_its_free_space(tmp_path: Path) -> None:
+def test_a_present_node_returns_its_free_space(tmp_path: Path) -> None:
     node = make(tmp_path / "root").node
     outcome = probed(node)
     assert (outcome.node_id, outcome.uninitialised, outcome.error) == (2, False, "")
     assert outcome.free_b
 
 
-def test_a_root_without_a_marker_is_told_from_another_nodes(tmp_path: Path) -> None:
+def test_a_root_without_a_marker_is_distinguished_from_another_nodes(tmp_path: Path) -> None:
     outcome = probed(fact(tmp_path))
     assert outcome.uninitialised
     assert "alpenhorn node init disk" in outcome.error
@@ -38,7 +38,7 @@ def test_an_absent_root_is_neither_there_nor_to_be_initialised(tmp_path: Path) -
         assert outcome.free_b is None
 
 
-def test_only_who_asks_for_it_tidies(tmp_path: Path) -> None:
+def test_tidying_happens_on_request_only(tmp_path: Path) -> None:
     node = make(tmp_path / "root").node
     put(tmp_path / "root", ".alpenhorn/run-1-0/half")
     probed(node)
@@ -47,7 +47,7 @@ def test_only_who_asks_for_it_tidies(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "root/.alpenhorn") == []
 
 
-def test_what_cannot_be_tidied_is_told_and_not_raised(tmp_path: Path) -> None:
+def test_a_failure_to_tidy_is_reported_and_not_raised(tmp_path: Path) -> None:
     node = make(tmp_path / "root").node
     (tmp_path / "root/.alpenhorn").symlink_to(tmp_path)
     assert "is a symbolic link" in probed(node, tidy=True).error
@@ -60,7 +60,7 @@ def test_nothing_is_tidied_on_another_nodes_disk(tmp_path: Path) -> None:
     assert (tmp_path / "root/.alpenhorn/run-1-0/half").exists()
 
 
-def test_initialising_is_told_by_its_request(tmp_path: Path) -> None:
+def test_the_outcome_of_initialising_names_its_request(tmp_path: Path) -> None:
     node = fact(tmp_path)
     assert initialise(InitJob(node, 9), node_io(node)) == InitOutcome(9)
     assert probed(node).error == ""

@@ -1,5 +1,6 @@
-"""Whatever reads files of a node with tape behind it leaves those alone that are not on disk: reading one would wait
-for the tape, and in these tests give zeros."""
+"""Jobs never read files of a node that are on tape only: reading one would wait for the tape, and give zeros in these
+tests.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ PATHS = ("acq/new", "acq/both", "acq/tape", "acq/coming", "acq/untold", "acq/non
 
 @pytest.fixture
 def hsm(tmp_path: Path) -> Tape:
-    """One file of each kind."""
+    """Create one file of each kind."""
     made = Tape(tmp_path)
     made.put("acq/new")
     made.put("acq/both", ON_TAPE)
@@ -73,7 +74,7 @@ def test_a_check_looks_where_files_are_once_a_job(hsm: Tape) -> None:
     assert [call.verb for call in hsm.lfs.asked()] == ["quota", "hsm_state"]
 
 
-def test_where_that_cannot_be_told_nothing_is_checked(hsm: Tape) -> None:
+def test_nothing_is_checked_if_the_location_is_unknown(hsm: Tape) -> None:
     hsm.lfs.fail("hsm_state", "no idea")
     with pytest.raises(StorageError, match="no idea"):
         checked(hsm, "acq/new")
@@ -94,7 +95,7 @@ def test_files_are_not_missing_where_lustre_is_unmounted_meanwhile(hsm: Tape) ->
 
 
 class Pulled:
-    """A pull from a node with tape behind it onto another one of the host."""
+    """A pull from a node with tape onto another node of the host."""
 
     def __init__(self, hsm: Tape, base: Path) -> None:
         self.hsm = hsm
@@ -113,7 +114,7 @@ def pulled(hsm: Tape, tmp_path: Path) -> Pulled:
 
 
 @pytest.mark.parametrize("method", [Method.LINK, Method.COPY, Method.RSYNC])
-def test_a_pull_takes_what_is_on_disk_and_blames_nobody_for_the_rest(pulled: Pulled, method: Method) -> None:
+def test_a_pull_takes_files_on_disk_and_leaves_the_rest_without_blame(pulled: Pulled, method: Method) -> None:
     found = pulled(method, *PATHS)
     assert [(result.verdict, result.blame) for result in found] == [
         (Verdict.PULLED, None),
@@ -140,7 +141,7 @@ def test_a_pull_of_what_is_there_already_does_not_ask_for_its_source(pulled: Pul
     assert pulled.hsm.lfs.asked("hsm_state") == []
 
 
-def test_where_it_cannot_be_told_where_sources_are_neither_node_is_blamed(pulled: Pulled) -> None:
+def test_neither_node_is_blamed_if_the_location_of_sources_is_unknown(pulled: Pulled) -> None:
     pulled.hsm.lfs.fail("hsm_state", "no idea")
     results = pulled(Method.COPY, "acq/new", "acq/tape")
     assert [(result.verdict, result.blame) for result in results] == [(Verdict.FAILED, Blame.UNKNOWN)] * 2
@@ -174,7 +175,7 @@ def imported(hsm: Tape, *paths: str) -> list[ImportResult]:
     return list(import_files(ImportJob(hsm.node.node, 1, 0.0, files), hsm.node, Report()))
 
 
-def test_an_import_reads_what_is_on_disk_and_leaves_the_rest_for_later(hsm: Tape) -> None:
+def test_an_import_reads_files_on_disk_and_leaves_the_rest_for_later(hsm: Tape) -> None:
     results = imported(hsm, *PATHS)
     assert [result.verdict for result in results] == [
         Verdict.HASHED,
@@ -197,7 +198,7 @@ def test_the_remedy_can_be_given_to_a_shell(hsm: Tape) -> None:
     assert shlex.split(result.error)[-1] == hsm.at(path)
 
 
-def test_detectors_are_not_asked_about_what_they_could_not_read(hsm: Tape) -> None:
+def test_detectors_do_not_get_files_that_they_could_not_read(hsm: Tape) -> None:
     found = tuple(Found(path, 1) for path in PATHS[:5])
     results = detect(DetectJob(hsm.node.node, 1, 1, 0.0, found), hsm.node, Report())
     assert [result.later for result in results] == [False, False, True, True, True]
@@ -223,7 +224,7 @@ def test_a_node_where_lustre_is_not_mounted_cannot_be_used(hsm: Tape) -> None:
     assert os.listdir(hsm.root) == []
 
 
-def test_another_nodes_name_on_the_root_is_told(hsm: Tape) -> None:
+def test_another_nodes_name_on_the_root_is_reported(hsm: Tape) -> None:
     (hsm.root / "ALPENHORN_NODE").write_text("other\n")
     outcome = probe(ProbeJob(hsm.node.node), hsm.node)
     assert outcome.owner == "other" and "'other'" in outcome.error

@@ -40,19 +40,19 @@ gate = pytest.fixture(_pipe, name="gate")
 
 
 class Pipe:
-    """A pipe that workers inherit no end of: they open it by its path."""
+    """A named pipe, which workers open by its path instead of inheriting it."""
 
     def __init__(self, read, write):
         self.read_fd, self.write_fd = read, write
         self.path = f"/proc/{os.getpid()}/fd"
 
     def tell(self, text):
-        """In a worker: write a line."""
+        """Write a line, in a worker."""
         with open(f"{self.path}/{self.write_fd}", "w") as file:
             file.write(f"{text}\n")
 
     def hear(self, seconds=SOON):
-        """In the test: read a line, or None when there is none in time."""
+        """Read a line, in the test; return None on a time-out."""
         if not select.select([self.read_fd], [], [], seconds)[0]:
             return None
         line = b""
@@ -61,7 +61,7 @@ class Pipe:
         return line.decode().strip()
 
     def pass_on(self):
-        """In a worker: wait for a line of `open_gate`."""
+        """Wait for a line of `open_gate`, in a worker."""
         with open(f"{self.path}/{self.read_fd}", "rb", buffering=0) as file:
             file.read(1)
 
@@ -179,7 +179,7 @@ def test_a_task_is_decided_when_a_worker_is_to_have_it_and_not_before(gate):
         assert len(pool.wait(SOON)) == 1
 
 
-def test_what_is_decided_not_to_be_done_goes_to_no_worker_and_the_next_one_does():
+def test_a_task_decided_against_goes_to_no_worker_and_the_next_one_does():
     with Pool(2, name_of) as pool:
         pool.decide_late(Kind.PROBE, lambda task: task if int(task.stage) % 5 == 0 else None)
         for number in range(50):
@@ -199,7 +199,7 @@ def test_only_tasks_of_that_kind_are_decided_late():
         assert [done.outcome for done in all_done(pool)] == ["a"]
 
 
-def test_what_deciding_raises_is_raised_and_the_task_is_still_there():
+def test_an_exception_while_deciding_is_raised_and_the_task_stays():
     def decide(task):
         raise Refused("the index is away")
 
@@ -213,7 +213,7 @@ def test_what_deciding_raises_is_raised_and_the_task_is_still_there():
         assert [done.outcome for done in all_done(pool)] == ["a"]
 
 
-def test_of_a_node_at_its_limit_nothing_is_decided(gate):
+def test_no_task_of_a_node_at_its_limit_is_decided(gate):
     asked = []
     with Pool(2, lambda task, reporter: gate.pass_on()) as pool:
         pool.limit(1, 1)
@@ -259,7 +259,7 @@ def test_one_node_without_a_limit_may_have_all_workers(pipe, gate):
         all_done(pool)
 
 
-def test_of_a_node_with_a_limit_no_more_run_at_once(pipe, gate):
+def test_no_more_tasks_of_a_node_run_than_its_limit(pipe, gate):
     with Pool(3, lambda task, reporter: (pipe.tell("started"), gate.pass_on())) as pool:
         pool.limit(1, 1)
         for _ in range(3):
@@ -310,7 +310,7 @@ def test_withdrawn_tasks_are_given_back_and_never_run():
         (SystemExit(3), "SystemExit: 3"),
     ],
 )
-def test_what_a_job_raises_is_told_and_its_worker_goes_on(error, text):
+def test_an_exception_of_a_job_is_reported_and_its_worker_continues(error, text):
     def work(task, reporter):
         if task.stage == "bad":
             raise error
@@ -342,7 +342,7 @@ def test_reasons_keep_their_codes_on_the_way_from_a_worker():
     assert dead.error.code is dead.why.code is Code.WORKER_ENDED
 
 
-def test_an_outcome_that_does_not_pickle_is_told():
+def test_an_outcome_that_does_not_pickle_is_reported():
     with Pool(1, lambda task, reporter: lambda: None) as pool:
         pool.submit(task())
         [done] = all_done(pool)
@@ -350,7 +350,7 @@ def test_an_outcome_that_does_not_pickle_is_told():
     assert done.error.startswith("its outcome cannot be sent: ")
 
 
-def test_an_outcome_that_does_not_unpickle_is_told():
+def test_an_outcome_that_does_not_unpickle_is_reported():
     def work(task, reporter):
         class Unreadable:
             def __reduce__(self):
@@ -415,7 +415,7 @@ def test_progress_of_many_files_costs_few_messages_and_is_seen(tmp_path):
 # --- workers that die ----------------------------------------------------------------------------------
 
 
-def test_random_kills_cost_the_tasks_in_hand_and_nothing_else(workers):
+def test_random_kills_affect_only_running_tasks(workers):
     def work(task, reporter):
         reporter.progress(1, 1)
         return task.stage + "." * random.randrange(200_000)
@@ -460,7 +460,7 @@ def test_a_worker_killed_in_the_middle_of_its_answer_has_not_answered(pipe):
     assert second.outcome == "fine"
 
 
-def test_a_worker_that_leaves_by_itself_has_died():
+def test_a_worker_that_exits_has_died():
     with Pool(1, lambda task, reporter: os._exit(3)) as pool:
         pool.submit(task())
         [done] = all_done(pool)
@@ -580,7 +580,7 @@ def test_the_deadline_is_counted_from_the_start_of_a_task():
 
 @pytest.fixture
 def frozen(tmp_path):
-    """A directory in which nobody can write and nobody who tries can be killed: a frozen file system."""
+    """A directory on a frozen file system: a process that writes there blocks and cannot be killed."""
     image, mount = tmp_path / "image", tmp_path / "mount"
     mount.mkdir()
     try:
@@ -604,7 +604,7 @@ def frozen(tmp_path):
 
 
 @pytest.mark.parametrize("in_command", [False, True])
-def test_what_cannot_be_killed_is_abandoned_and_the_rest_goes_on(frozen, pipe, in_command):
+def test_a_worker_that_cannot_be_killed_is_abandoned_and_the_rest_continues(frozen, pipe, in_command):
     mount, thaw = frozen
 
     def work(task, reporter):
@@ -648,7 +648,7 @@ def until_asked(pipe):
     return work
 
 
-def test_stop_asks_the_running_and_gives_back_the_queued(pipe):
+def test_stop_asks_running_tasks_and_gives_back_queued_ones(pipe):
     with Pool(2, until_asked(pipe)) as pool:
         for name in "abcd":
             pool.submit(task(name))
@@ -708,7 +708,7 @@ def test_a_signal_makes_wait_return_at_once(pipe):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_close_asks_first_and_kills_what_does_not_listen(pipe):
+def test_close_asks_first_and_kills_workers_that_do_not_end(pipe):
     def work(task, reporter):
         pipe.tell(os.getpid())
         if task.stage == "listens":

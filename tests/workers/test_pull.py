@@ -53,7 +53,7 @@ HOSTILE = [
 
 
 class Report:
-    """Counts what it is told; asks to stop once `stop_after` files or bytes have been told of."""
+    """Counts progress; requests a stop once `stop_after` files or bytes are reached."""
 
     def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
         self.files = 0
@@ -66,7 +66,7 @@ class Report:
 
 
 class World:
-    """A source node and a destination node on this host, the source perhaps reached through ssh."""
+    """A source node and a destination node on this host; the source may be reached through ssh."""
 
     def __init__(self, base: Path, server: Sshd) -> None:
         self.transfer = Transfer(ssh=server.ssh)
@@ -105,7 +105,7 @@ class World:
         return sorted(os.listdir(self.here / ".alpenhorn"))
 
     def found(self) -> set[str]:
-        """Every file on the destination that is not alpenhorn's own."""
+        """Return all files on the destination except alpenhorn's own."""
         return {
             str(path.relative_to(self.here))
             for path in self.here.rglob("*")
@@ -206,8 +206,8 @@ def test_bad_sources_are_to_blame_and_the_others_come(world: World, method: Meth
 
 
 @pytest.mark.parametrize("method", [Method.RSYNC_SSH, Method.COPY])
-def test_a_thousand_missing_files_are_all_told(world: World, method: Method) -> None:
-    """More than the kept end of rsync's standard error can hold."""
+def test_a_thousand_missing_files_are_all_reported(world: World, method: Method) -> None:
+    """More messages than the kept end of rsync's standard error can hold."""
     missing = [world.file(f"acq/{number:04d}-{'x' * 100}", b"data") for number in range(1000)]
     results = world.pull(method, *missing, world.put("acq/good", b"data"))
     assert results.pop("acq/good").verdict is Verdict.PULLED
@@ -231,7 +231,7 @@ def test_a_source_without_its_root_is_not_to_blame(world: World, method: Method)
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_what_is_at_the_path_stays_unless_it_is_to_be_replaced(world: World, method: Method) -> None:
+def test_a_file_at_the_path_stays_unless_it_is_to_be_replaced(world: World, method: Method) -> None:
     for name in ("unknown", "corrupt", "bad"):
         (world.here / "acq").mkdir(exist_ok=True)
         (world.here / "acq" / name).write_bytes(b"old")
@@ -386,7 +386,7 @@ def wrapper(tmp_path: Path, name: str, script: str) -> str:
 def test_rsync_killed_half_way_keeps_and_verifies_what_came_whole(
     world: World, sshd: Sshd, tmp_path: Path
 ) -> None:
-    """The remote shell dies once it has passed on half of the bytes."""
+    """The remote shell dies after half of the bytes."""
     cutter = tmp_path / "cutter.py"
     cutter.write_text(
         # rsync hands its remote shell a socket that does not block; a full one would end the cutter at once.
@@ -406,7 +406,7 @@ def test_rsync_killed_half_way_keeps_and_verifies_what_came_whole(
     assert all((world.here / path).read_bytes() == (world.source / path).read_bytes() for path in done)
 
 
-def test_a_tool_that_brings_wrong_bytes_and_says_all_is_well_is_not_believed(
+def test_a_tool_that_transfers_wrong_bytes_and_reports_success_is_not_trusted(
     world: World, tmp_path: Path
 ) -> None:
     lying = wrapper(
@@ -471,7 +471,7 @@ def test_a_big_file_that_is_stopped_leaves_its_part_and_no_result(world: World, 
 
 
 @pytest.mark.parametrize("method", COPIES)
-def test_a_rotten_big_source_leaves_no_part(world: World, method: Method) -> None:
+def test_a_corrupt_large_source_leaves_no_partial_file(world: World, method: Method) -> None:
     world.stage = "part-7-abc"
     file = world.file("acq/big", bytes(2**21))
     world.put("acq/big", bytes(2**21 - 1) + b"x")
@@ -544,7 +544,7 @@ def test_bbcp_brings_files_and_leaves_odd_names_to_rsync(world: World, bbcp: pyt
     ("behaviour", "blame"),
     [("fail", Blame.NETWORK), ("full", Blame.DESTINATION), ("lie", Blame.SOURCE), ("nothing", Blame.UNKNOWN)],
 )
-def test_bbcp_is_not_believed(world: World, bbcp: pytest.MonkeyPatch, behaviour: str, blame: Blame) -> None:
+def test_bbcp_is_not_trusted(world: World, bbcp: pytest.MonkeyPatch, behaviour: str, blame: Blame) -> None:
     bbcp.setenv("FAKE_BBCP", behaviour)
     results = world.pull(Method.BBCP, world.put("acq/f", b"data"))
     assert verdicts(results) == {"acq/f": (Verdict.FAILED, blame)}

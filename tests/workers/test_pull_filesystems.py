@@ -1,4 +1,4 @@
-"""Pull jobs onto file systems that lack what others have: FAT, exFAT and NTFS, through FUSE."""
+"""Pull jobs onto file systems with missing features: FAT, exFAT and NTFS, through FUSE."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 
 
 def why(results: dict[str, PullResult]) -> dict[str, Code | None]:
-    """The code of each failure, None for what was pulled; nothing is put down to the source or the node."""
+    """Return the code of each failure, None for pulled files; neither source nor node may be blamed."""
     assert all(result.blame in (None, Blame.UNKNOWN) for result in results.values()), results
     return {
         path: None if result.verdict is Verdict.PULLED else code_of(result.error)
@@ -92,7 +92,7 @@ def test_situation_08_files_come_whole_under_new_names_only(disk: Disk, method: 
     assert (disk.root / "acq/deep/new").read_bytes() == b"somebody else's"
 
 
-def test_situation_08_a_name_reserved_before_a_crash_is_taken_for_free(disk: Disk) -> None:
+def test_situation_08_a_name_reserved_before_a_crash_counts_as_free(disk: Disk) -> None:
     (disk.root / "acq").mkdir()
     (disk.root / "acq/f").touch()
     file = disk.put("acq/f", b"content")
@@ -113,8 +113,8 @@ def test_situation_08_a_name_reserved_before_a_crash_is_taken_for_free(disk: Dis
         disk.node.check()
 
 
-def test_situation_08_of_many_that_place_one_name_one_wins(disk: Disk) -> None:
-    """The mutant: a plain rename, of which each would win, and the last one's bytes stay."""
+def test_situation_08_of_many_processes_that_place_one_name_one_wins(disk: Disk) -> None:
+    """The mutant is a plain rename: each process would succeed, and the last one's bytes stay."""
     children = []
     for number in range(6):
         child = os.fork()
@@ -176,7 +176,7 @@ def test_situation_08_a_deletion_never_takes_the_file_of_another_name(disk: Disk
 
 
 @pytest.mark.parametrize("method", LOCAL)
-def test_situation_08_names_that_it_cannot_hold_fail_alone(disk: Disk, method: Method) -> None:
+def test_situation_08_names_that_the_file_system_cannot_hold_fail_alone(disk: Disk, method: Method) -> None:
     bad = [
         disk.put(f"acq/{name}", b"data")
         for name in ("12:30", "what?", "a*", "back\\slash", "\udcff", "new\nline")
@@ -212,7 +212,7 @@ def test_situation_08_fat_holds_no_file_of_four_gib(disk: Disk) -> None:
 
 
 def test_situation_08_a_limit_of_the_length_of_files_is_not_the_nodes_fault(tmp_path: Path) -> None:
-    """As on a file system of whose limit nothing is known."""
+    """As on a file system with an unknown limit."""
     import resource
 
     (tmp_path / "disk").mkdir()

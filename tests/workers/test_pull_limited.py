@@ -1,4 +1,4 @@
-"""Pull jobs that may only use so much of a link or a disk."""
+"""Pull jobs with a bandwidth limit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_job_keeps_below_its_rate(world: World, method: Method, number: int, s
 
 
 @pytest.mark.parametrize("method", COPIES)
-def test_a_part_is_gone_on_with_and_only_the_rest_takes_its_time(world: World, method: Method) -> None:
+def test_a_partial_file_is_resumed_and_only_the_rest_takes_time(world: World, method: Method) -> None:
     world.stage = "part-7-abc"
     data = os.urandom(40 * M)
     file = world.put("acq/f", data)
@@ -111,7 +111,7 @@ def test_a_job_that_comes_to_its_turn_after_the_limit_has_changed_begins_nothing
 
 
 @pytest.mark.parametrize("method", COPIES)
-def test_faults_are_found_under_a_limit_as_without(world: World, method: Method) -> None:
+def test_faults_are_found_under_a_limit_too(world: World, method: Method) -> None:
     good = world.put("acq/good", os.urandom(M))
     rotten = world.file("acq/rotten", b"y" * M)
     world.put("acq/rotten", b"x" * M)

@@ -54,7 +54,7 @@ def kinds(result: ReconcileOutcome) -> set[str]:
     return {one.kind for one in result.found}
 
 
-def test_a_tree_that_is_as_the_index_has_it_gives_nothing(node: Node) -> None:
+def test_a_tree_that_agrees_with_the_index_gives_no_findings(node: Node) -> None:
     root = Path(node.root)
     for path in ("acq/f", "acq/sub/f", "acq/sub/deep/f", "other/f"):
         put(root, path, b"four")
@@ -68,7 +68,7 @@ def test_a_tree_that_is_as_the_index_has_it_gives_nothing(node: Node) -> None:
     assert report.files == 4
 
 
-def test_every_way_to_differ_is_told(node: Node) -> None:
+def test_every_difference_is_reported(node: Node) -> None:
     root = Path(node.root)
     for name in ("same", "short", "unknown", "under/f"):
         put(root, f"acq/{name}", b"four")
@@ -101,7 +101,7 @@ def times(at: Path, mtime: int) -> None:
     os.utime(at, (mtime, mtime))
 
 
-def test_what_was_written_to_since_it_was_last_read_differs_whatever_its_length(node: Node) -> None:
+def test_a_file_written_to_since_it_was_last_read_differs_whatever_its_length(node: Node) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     times(at, 1_000_000_002)
@@ -114,20 +114,20 @@ def test_what_was_written_to_since_it_was_last_read_differs_whatever_its_length(
 
 
 @pytest.mark.parametrize("since", [None, "garbled"])
-def test_where_no_look_is_known_times_say_nothing(node: Node, since: object) -> None:
+def test_times_are_ignored_for_a_file_that_was_never_read(node: Node, since: object) -> None:
     put(Path(node.root), "acq/f", b"four")
     assert outcome(node, Part("acq", (copy("f", since=since),))).found == ()
 
 
 def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
-    """Its status has changed no later than it was read, only its time of change lies in the future."""
+    """Its status changed before it was read; only its modification time is in the future."""
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(9 * 10**18, 9 * 10**18))
     assert outcome(node, Part("acq", (copy("f", since=FUTURE),))).found == ()
 
 
-def test_copies_that_are_recorded_as_gone_and_are_there_are_told(node: Node) -> None:
+def test_copies_recorded_as_gone_that_exist_are_reported(node: Node) -> None:
     root = Path(node.root)
     for name in ("back", "other", "newer", "unknown", "suspect", "corrupt"):
         put(root, f"acq/{name}", b"four")
@@ -156,9 +156,7 @@ def test_copies_that_are_recorded_as_gone_and_are_there_are_told(node: Node) -> 
     }
 
 
-def test_everything_that_is_unknown_is_told_with_what_it_is(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_unknown_object_is_reported_with_its_kind(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(node.root)
     for path in ("acq/f", "acq/unknown", "acq/.hidden", "acq/.alpenhorn/x", "top", "free/deep/f", ".cache/x"):
         put(root, path, b"four")
@@ -185,7 +183,7 @@ def test_everything_that_is_unknown_is_told_with_what_it_is(
     assert kinds(result) == {DARK} and result.looked == 1
 
 
-def test_names_that_are_no_text_are_told_as_they_are(node: Node) -> None:
+def test_names_that_are_not_text_are_returned_unchanged(node: Node) -> None:
     root = os.fsencode(node.root)
     os.mkdir(root + b"/acq")
     names = [b"bad\xff", b"new\nline", b"esc\x1b"]
@@ -210,7 +208,7 @@ def test_young_unknown_files_are_only_counted_by_the_storages_clock(node: Node) 
     assert result.young == 0 and set(found(result, DARK)) == {"acq/new", "acq/future"}
 
 
-def test_another_nodes_root_is_told_and_not_searched(node: Node) -> None:
+def test_another_nodes_root_is_reported_and_not_searched(node: Node) -> None:
     root = Path(node.root)
     for path in ("inner/" + MARKER, "inner/f", "inner/sub/f", "inner/sub/known", "beside/f"):
         put(root, path, b"four")
@@ -223,7 +221,7 @@ def test_another_nodes_root_is_told_and_not_searched(node: Node) -> None:
     assert set(found(result, DARK)) == set()
 
 
-def test_what_cannot_be_listed_is_not_lost() -> None:
+def test_a_directory_that_cannot_be_listed_is_not_reported_as_lost() -> None:
     with public_directory() as root:
         node = make(root)
         for path in ("acq/closed/f", "acq/closed/g", "acq/open/f", "dark/f"):
@@ -245,7 +243,7 @@ def test_what_cannot_be_listed_is_not_lost() -> None:
     assert (result.looked, listed.looked) == (1, 1)
 
 
-def test_what_the_file_system_keeps_for_itself_is_not_told() -> None:
+def test_files_of_the_file_system_itself_are_not_reported() -> None:
     with public_directory() as root:
         node = make(root)
         (root / "lost+found").mkdir(0)
@@ -276,7 +274,7 @@ def test_two_copies_at_one_path_are_both_looked_at(node: Node) -> None:
     assert result.looked == 4
 
 
-def test_what_belongs_to_other_parts_is_left_to_them(node: Node) -> None:
+def test_files_of_other_parts_are_left_to_them(node: Node) -> None:
     root = Path(node.root)
     for path in ("2026/f", "2026/log/day.txt", "2026/logs/f"):
         put(root, path)
@@ -298,7 +296,7 @@ def test_ranges_of_one_directory_are_together_the_whole(node: Node) -> None:
     assert sorted(seen) == sorted(f"acq/{name}" for name in names)
 
 
-def test_a_great_tree_of_unknown_files_is_looked_at_in_pieces(node: Node) -> None:
+def test_a_large_tree_of_unknown_files_is_looked_at_in_pieces(node: Node) -> None:
     each = 100
     paths = {f"acq/{directory:03}/{name}" for directory in range(ENOUGH // each + 2) for name in range(each)}
     for path in paths:
@@ -314,14 +312,14 @@ def test_a_great_tree_of_unknown_files_is_looked_at_in_pieces(node: Node) -> Non
     assert seen == paths - {"acq/000/0", "acq/001/1"} and (looked, jobs) == (2, 2)
 
 
-def test_a_node_that_is_gone_tells_nothing_of_its_files(node: Node) -> None:
+def test_an_absent_node_gives_no_results(node: Node) -> None:
     put(Path(node.root), "acq/f", b"four")
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
         outcome(node, Part("acq", (copy("f"), copy("none"))))
 
 
-def test_one_that_comes_while_it_is_looked_at_tells_nothing_of_its_files(node: Node) -> None:
+def test_a_node_that_appears_meanwhile_gives_no_results(node: Node) -> None:
     class Mounting(Report):
         def progress(self, files: int, bytes: int) -> None:
             put(Path(node.root), MARKER, b"disk\n")
@@ -331,7 +329,7 @@ def test_one_that_comes_while_it_is_looked_at_tells_nothing_of_its_files(node: N
         outcome(node, Part("acq", (copy("none"),)), report=Mounting())
 
 
-def test_one_that_goes_while_it_is_looked_at_tells_nothing_of_its_files(node: Node) -> None:
+def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
     class Unmounting(Report):
         def progress(self, files: int, bytes: int) -> None:
             shutil.rmtree(node.root, ignore_errors=True)
@@ -355,7 +353,7 @@ def test_nothing_is_read_or_changed(node: Node) -> None:
     )
 
 
-def test_a_run_that_is_asked_to_stop_tells_what_was_found_until_then(node: Node) -> None:
+def test_a_stopped_run_returns_its_findings_so_far(node: Node) -> None:
     class Stopping(Report):
         def stopping(self) -> bool:
             return self.files > 0
@@ -368,7 +366,7 @@ def test_a_run_that_is_asked_to_stop_tells_what_was_found_until_then(node: Node)
     assert [one.path for one in result.found] == ["acq/f"]
 
 
-def test_a_finding_tells_what_is_on_the_disk(node: Node) -> None:
+def test_a_finding_describes_what_is_on_the_disk(node: Node) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))

@@ -1,4 +1,4 @@
-"""The look at copies on other hosts just before one is removed, through a real ssh server."""
+"""The check of copies on other hosts just before one is removed, through a real ssh server."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def file(
     return DeleteFile(1, 2, path, size_b, "Y", keepers=keepers, spare=spare, length=length)
 
 
-def test_copies_go_when_their_keepers_are_as_recorded_and_a_host_is_asked_once(hosts: Hosts) -> None:
+def test_copies_are_deleted_if_their_keepers_are_as_recorded_and_a_host_is_asked_once(hosts: Hosts) -> None:
     paths = [f"acq/{i // 10}/{i}" for i in range(60)]
     for path in paths:
         hosts.add(path)
@@ -133,7 +133,9 @@ def test_a_fifo_is_no_empty_file(hosts: Hosts) -> None:
 
 
 @pytest.mark.parametrize("spoil", WRONG)
-def test_a_wrong_keeper_there_that_can_be_spared_is_told(hosts: Hosts, spoil: Callable[[Path], None]) -> None:
+def test_a_wrong_remote_keeper_that_is_not_needed_is_reported(
+    hosts: Hosts, spoil: Callable[[Path], None]
+) -> None:
     spoil(hosts.at("v2"))
     found = hosts.result(file(spare=1))
     assert found.verdict is Verdict.DELETED and [node_id for node_id, _ in found.wrong] == [SECOND]
@@ -217,7 +219,7 @@ def test_an_odd_root_is_looked_at_as_it_is(hosts: Hosts) -> None:
 
 
 def assert_not_counted(hosts: Hosts, remote: tuple[NodeFact, ...] | None = None, *said: str) -> None:
-    """v2 does not count, and nothing is said about its copy; v1 may be in the same case."""
+    """Check that v2 does not count and its copy is not reported; v1 may be in the same state."""
     found = hosts.result(file(), remote=remote)
     assert found.verdict is Verdict.KEPT and found.wrong == ()
     assert "v2: " in found.error
@@ -248,7 +250,7 @@ def test_a_keeper_whose_node_is_not_there_does_not_count_and_is_not_called_wrong
 
 
 def with_stat(hosts: Hosts, script: str) -> Path:
-    """Have the other host's stat run `script` the first time, with the real one as `real`; what is there then."""
+    """Make stat on the other host run `script` on its first call, with the real one as `real`; return the outcome."""
     done = hosts.base / "done"
     real = f'real() {{ {shutil.which("stat")} "$@"; }}'
     once = f'{real}; if [ -e {done} ]; then real "$@"; else touch {done}; {script}; fi'
@@ -261,7 +263,7 @@ def with_stat(hosts: Hosts, script: str) -> Path:
 
 @pytest.mark.parametrize("act", ["rm -rf v2/*", f"echo another > v2/{MARKER}"])
 def test_a_node_that_goes_away_while_its_host_is_asked_is_not_called_wrong(hosts: Hosts, act: str) -> None:
-    """Its marker was right before: what was seen after it may be of nothing, or of another storage."""
+    """Its marker was right before; later observations may come from an empty directory or another storage."""
     done = with_stat(hosts, f'cd {hosts.base}; {act}; real "$@"')
     found = hosts.result(file())
     assert done.exists()
@@ -308,7 +310,7 @@ def test_a_host_that_refuses_the_key_does_not_count(hosts: Hosts) -> None:
 
 
 @pytest.mark.parametrize("forced", ["true", "false", "echo Only rsync; exit 1", "cat"])
-def test_a_key_that_may_do_something_else_only_does_not_count(hosts: Hosts, forced: str) -> None:
+def test_a_key_restricted_to_another_command_does_not_count(hosts: Hosts, forced: str) -> None:
     allowed = hosts.sshd.base / "authorized_keys"
     kept = allowed.read_text()
     allowed.write_text(f'restrict,command="{forced}" {kept}')
@@ -343,8 +345,8 @@ def test_a_node_of_which_nothing_is_known_does_not_count(hosts: Hosts) -> None:
     assert found.verdict is Verdict.KEPT and found.wrong == () and f"node {SECOND}" in found.error
 
 
-def test_what_may_not_be_looked_at_there_is_not_called_wrong(hosts: Hosts) -> None:
-    """Here: behind a link that leads to itself; a directory that the user there may not enter looks the same."""
+def test_a_remote_file_that_cannot_be_looked_at_is_not_reported_as_wrong(hosts: Hosts) -> None:
+    """Here the file is behind a link to itself; a directory that the user may not enter looks the same."""
     directory_gone(hosts.at("v2"))
     hosts.at("v2").parent.symlink_to("dir")
     assert_not_counted(hosts, None, "its copy cannot be looked at on host there")
@@ -390,7 +392,7 @@ def test_of_a_storage_class_without_marker_another_length_is_wrong(hosts: Hosts)
 
 
 class Stopping(Report):
-    """Asked to stop once `at` exists."""
+    """Requests a stop once `at` exists."""
 
     def __init__(self, at: Path) -> None:
         super().__init__()

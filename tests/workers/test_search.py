@@ -38,7 +38,7 @@ def below(outcome: SearchOutcome) -> list[tuple[str, str]]:
     return [(stamp.path, stamp.below) for stamp in outcome.stamps]
 
 
-def test_files_are_found_with_their_lengths_and_directories_told(node: Node, root: Path) -> None:
+def test_files_and_lengths_are_found_and_directories_returned(node: Node, root: Path) -> None:
     put(root, "acq/a", b"123")
     put(root, "acq/dir/b")
     outcome = looked(node, "acq", "")
@@ -78,7 +78,7 @@ def test_after_very_many_files_the_rest_is_left_to_another_job(node: Node, root:
 
 @pytest.mark.parametrize("name", [".hidden", MARKER, ".alpenhorn", ".a.lock"])
 @pytest.mark.parametrize("directory", ["", "acq/", "acq/dir/"])
-def test_names_that_are_never_imported_are_passed_over_everywhere(
+def test_names_that_are_never_imported_are_skipped_everywhere(
     node: Node, root: Path, directory: str, name: str
 ) -> None:
     put(root, "acq/dir/x")
@@ -110,7 +110,7 @@ def test_a_path_with_an_empty_element_is_declined(node: Node, root: Path, path: 
 
 
 @pytest.mark.parametrize("path", ["acq/none", "none/none", "acq/a/below", "x" * 300])
-def test_what_cannot_be_there_is_declined_for_good(node: Node, root: Path, path: str) -> None:
+def test_an_impossible_path_is_declined_for_good(node: Node, root: Path, path: str) -> None:
     put(root, "acq/a")
     outcome = looked(node, path, "acq")
     assert found(outcome) == {"acq/a"}
@@ -118,7 +118,9 @@ def test_what_cannot_be_there_is_declined_for_good(node: Node, root: Path, path:
     assert not outcome.failed
 
 
-def test_links_fifos_and_sockets_are_no_files_and_hang_nobody(node: Node, root: Path, tmp_path: Path) -> None:
+def test_links_fifos_and_sockets_are_not_files_and_do_not_block(
+    node: Node, root: Path, tmp_path: Path
+) -> None:
     put(tmp_path, "outside/a")
     put(root, "acq/good")
     (root / "acq/link").symlink_to(root / "acq/good")
@@ -178,7 +180,7 @@ def test_a_directory_that_is_another_nodes_root_is_not_looked_into(node: Node, r
     )
 
 
-def test_a_marker_that_cannot_be_read_is_one_all_the_same(node: Node, root: Path) -> None:
+def test_an_unreadable_marker_still_counts_as_a_marker(node: Node, root: Path) -> None:
     put(root, "vault/f")
     os.symlink("nowhere", root / "vault" / MARKER)
     outcome = looked(node, "vault")

@@ -26,7 +26,9 @@ with StopRequest(wakeup) as stop:
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_ends(first: signal.Signals, second: signal.Signals) -> None:
+def test_the_first_signal_stops_cleanly_and_the_second_ends_at_once(
+    first: signal.Signals, second: signal.Signals
+) -> None:
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

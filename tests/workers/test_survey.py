@@ -46,14 +46,14 @@ def test_nothing_is_remembered_of_a_new_node(node: Node) -> None:
     assert looked(node) == SurveyOutcome()
 
 
-def test_unchanged_directories_are_not_told(node: Node, root: Path) -> None:
+def test_unchanged_directories_are_not_reported(node: Node, root: Path) -> None:
     (root / "a/b").mkdir(parents=True)
     assert told(node) == ""  # .alpenhorn is there, so that the root changes no more
     assert told(node, current(root, "", "a"), current(root, "a", "b"), current(root, "a/b")) == ""
     assert looked(node) == SurveyOutcome("heading", seen=3)
 
 
-def test_changed_removed_and_replaced_directories_are_told(node: Node, root: Path) -> None:
+def test_changed_removed_and_replaced_directories_are_reported(node: Node, root: Path) -> None:
     names = ["same", "changed", "gone", "file", "link", "again", "moved", "came"]
     for name in names:
         (root / name).mkdir()
@@ -73,7 +73,7 @@ def test_changed_removed_and_replaced_directories_are_told(node: Node, root: Pat
     assert outcome.next is None
 
 
-def test_what_cannot_be_looked_at_counts_as_changed(node: Node, root: Path) -> None:
+def test_a_directory_that_cannot_be_looked_at_counts_as_changed(node: Node, root: Path) -> None:
     (root / "loop").symlink_to("loop")
     assert told(node, Stamp("loop/dir", 1, 1)) == ""
     assert looked(node).changed == (Stamp("loop/dir", 1, 1),)
@@ -109,7 +109,7 @@ def test_remembering_forgets_replaces_and_keeps(node: Node, root: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other"])
-def test_a_damaged_memory_is_none(node: Node, root: Path, damage: str) -> None:
+def test_damaged_records_of_searches_are_ignored(node: Node, root: Path, damage: str) -> None:
     assert told(node, Stamp("a", 1, 1), Stamp("b", 1, 1)) == ""
     path = root / ".alpenhorn/searched"
     content = path.read_bytes()
@@ -126,7 +126,7 @@ def test_a_damaged_memory_is_none(node: Node, root: Path, damage: str) -> None:
     assert looked(node).gone == ("c",)
 
 
-def test_a_memory_that_cannot_be_written_is_told(node: Node, root: Path) -> None:
+def test_records_of_searches_that_cannot_be_written_are_reported(node: Node, root: Path) -> None:
     (root / ".alpenhorn/searched").mkdir(parents=True)
     assert "directory" in told(node, Stamp("a", 1, 1))
     assert looked(node) == SurveyOutcome()

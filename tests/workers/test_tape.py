@@ -21,7 +21,7 @@ def hsm(tmp_path: Path) -> Tape:
 
 
 class Stopping(Report):
-    """Asks to stop once so many files were told of."""
+    """Requests a stop once this many files were reported."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def told(results: tuple[TapeResult, ...]) -> list[tuple[str, Where | None, str]]
 
 
 def everything(hsm: Tape) -> list[str]:
-    """One file of each kind."""
+    """Create one file of each kind."""
     paths = [
         hsm.put("acq/new"),
         hsm.put("acq/both", ON_TAPE),
@@ -67,7 +67,7 @@ def test_looking_changes_nothing(hsm: Tape) -> None:
     assert hsm.lfs.asked("hsm_restore", "hsm_release") == []
 
 
-def test_what_is_on_tape_only_is_asked_back_and_the_rest_told_as_it_is(hsm: Tape) -> None:
+def test_files_on_tape_only_are_restored_and_the_rest_is_reported(hsm: Tape) -> None:
     results = done(hsm, Verb.RESTORE, *everything(hsm))
     assert [result.where for result in results] == [
         Where.DISK,
@@ -82,7 +82,7 @@ def test_what_is_on_tape_only_is_asked_back_and_the_rest_told_as_it_is(hsm: Tape
     assert hsm.lfs.state(hsm.at("acq/tape")) == "coming"
 
 
-def test_what_is_on_both_leaves_the_disk_and_the_rest_is_told_as_it_is(hsm: Tape) -> None:
+def test_files_on_disk_and_tape_leave_the_disk_and_the_rest_is_reported(hsm: Tape) -> None:
     results = done(hsm, Verb.LEAVE, *everything(hsm))
     assert [result.where for result in results] == [
         Where.DISK,
@@ -96,7 +96,7 @@ def test_what_is_on_both_leaves_the_disk_and_the_rest_is_told_as_it_is(hsm: Tape
     assert [call.paths for call in hsm.lfs.asked("hsm_release")] == [(hsm.at("acq/both"),)]
 
 
-def test_what_is_refused_is_told_with_where_it_is(hsm: Tape) -> None:
+def test_refused_files_are_reported_with_their_location(hsm: Tape) -> None:
     (
         hsm.put("acq/a", OFF_DISK),
         hsm.put("acq/b", OFF_DISK),
@@ -114,7 +114,7 @@ def test_what_is_refused_is_told_with_where_it_is(hsm: Tape) -> None:
 
 
 @pytest.mark.parametrize("verb", Verb)
-def test_what_cannot_be_told_is_left_alone_with_the_reason(hsm: Tape, verb: Verb) -> None:
+def test_files_of_unknown_location_are_left_alone_with_the_reason(hsm: Tape, verb: Verb) -> None:
     hsm.put("acq/a", OFF_DISK), hsm.put("acq/b", ON_TAPE)
     for path in ("acq/a", "acq/b"):
         hsm.lfs.refuse(hsm.at(path), "Permission denied", "hsm_state")
@@ -140,8 +140,8 @@ def test_an_unmounted_lustre_has_lost_no_files(hsm: Tape) -> None:
         done(hsm, Verb.LOOK, *paths)
 
 
-def test_one_that_is_unmounted_meanwhile_has_lost_none_either(hsm: Tape) -> None:
-    """The first batch is looked at while it is there."""
+def test_a_lustre_unmounted_meanwhile_has_lost_no_files(hsm: Tape) -> None:
+    """The first batch is looked at while the file system is mounted."""
     paths = hsm.many(150)
 
     class Unmounting(Report):
@@ -165,7 +165,7 @@ def test_whether_lustre_is_there_is_asked_again_only_when_a_file_is_gone(hsm: Ta
     ("verb", "asked"),
     [(Verb.LOOK, "hsm_state"), (Verb.RESTORE, "hsm_restore"), (Verb.LEAVE, "hsm_release")],
 )
-def test_an_lfs_that_hangs_or_answers_rubbish_ends_the_job(hsm: Tape, verb: Verb, asked: str) -> None:
+def test_an_lfs_that_hangs_or_gives_invalid_output_ends_the_job(hsm: Tape, verb: Verb, asked: str) -> None:
     hsm.set(lfs_timeout=1)
     path = hsm.put("acq/a", ON_TAPE if verb is Verb.LEAVE else OFF_DISK)
     hsm.lfs.hang(asked)

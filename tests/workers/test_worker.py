@@ -69,6 +69,6 @@ def test_a_source_is_blamed_for_a_missing_file_only_while_its_node_is_there(
     assert (result.blame is Blame.SOURCE) is mounted, result
 
 
-def test_storage_of_an_unknown_class_is_told(tmp_path: Path) -> None:
+def test_storage_of_an_unknown_class_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="Unheard"):
         done(Kind.PROBE, ProbeJob(fact(tmp_path, io_class="Unheard")))
