@@ -92,7 +92,7 @@ def test_files_about_which_manifests_differ_are_left_out_and_listed(two):
     result = rebuild(two, "vault", "other")
     assert result.status == 1
     (line,) = [line for line in result.err.splitlines() if "manifests differ" in line]
-    assert "acq/plain: vault says 9 bytes, " + digest.decode() in line
+    assert "acq/plain: manifests differ: vault: 9 bytes, MD5 sum " + digest.decode() in line
     assert "; other says 9 bytes, " + "0" * 32 in line
     assert ("acq", "plain") not in [row[:2] for row in two.all(FILES)]
     assert len(two.all(FILES)) == 6 and len(two.all(COPIES)) == 10
