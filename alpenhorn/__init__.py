@@ -1,3 +1,3 @@
-"""Keeps replicas of scientific data where they belong, from a cron line and without a daemon."""
+"""Keep replicas of scientific data on the storage nodes where they belong: an SQL index and cron, no daemon."""
 
 __version__ = "0.1.0"

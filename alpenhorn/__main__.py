@@ -1,4 +1,4 @@
-"""The start of the command `alpenhorn`, and of `python -m alpenhorn`, which is the same."""
+"""Entry point of the command `alpenhorn` and of `python -m alpenhorn`."""
 
 import contextlib
 import gc
@@ -9,8 +9,9 @@ from typing import NoReturn
 
 
 def _forget_the_launcher() -> None:
-    """Undo what a launcher has left that would make programs fail, and look as if they had not."""
-    # While it is ignored the kernel reaps children itself, and each program would seem to end with status 0.
+    """Undo settings of the parent process that would make programs fail unnoticed."""
+    # While SIGCHLD is ignored, the kernel reaps children itself, and every program seems to end with status
+    # 0.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
@@ -20,27 +21,27 @@ def _forget_the_launcher() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line, and end with its exit status."""
-    # What is made at start-up lives to the end, and a plan of a million requests makes no cycles: looking
-    # through it all again and again took a tenth of a short command's time.  Set before anything is imported.
+    """Run the command line, and exit with its status."""
+    # Objects created at the start live to the end, and a plan of a million requests creates no cycles;
+    # frequent collections took a tenth of a short command's time.  Set before anything is imported.
     gc.set_threshold(50_000)
     _use_utf8()
     _forget_the_launcher()
     from alpenhorn.cli.main import main as run
 
     status = run()
-    with contextlib.suppress(OSError):  # or the status would not be the one that was meant
+    with contextlib.suppress(OSError):  # a closed stderr must not change the status
         sys.stderr.flush()
-    # Everything is closed and written by now; to take a thousand modules apart would be a tenth of the time of a
-    # run that has nothing to do.
+    # Everything is closed and written; destroying a thousand modules would take a tenth of the time of an
+    # idle run.
     os._exit(status)
 
 
 def _use_utf8() -> None:
-    """Begin anew in Python's UTF-8 mode where the locale has another encoding.
+    """Restart in Python's UTF-8 mode if the locale has another encoding.
 
-    Names are bytes on disk and UTF-8 in the index.  Taken for ISO-8859-1, a name becomes another one: a file is
-    registered a second time, and its good copy is missing.
+    Names are bytes on disk and UTF-8 in the index.  Decoded as ISO-8859-1, a name becomes another one: its
+    file would be registered a second time, and its good copy would be missing.
     """
     if sys.getfilesystemencoding() == "utf-8":
         return

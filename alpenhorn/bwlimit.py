@@ -1,15 +1,16 @@
-"""Bandwidth limits: how they are written, and which one is in force when.
+"""Bandwidth limits: their format, and the one in force at a time.
 
-A limit is what the key `bwlimit` holds, in a host's `[transfer]` or in a node's `io_config`.  That of a host holds
-for what its pulls fetch from other hosts; copies between its own nodes do not use the link.  That of a node holds for
-what pulls write onto it and for what they read from it, from whichever host: it protects a disk or a mount as well as
-a link.  Where several apply, the least does.  The jobs of a run share them (`alpenhorn/plan/shares.py`).
+A limit is the value of the key `bwlimit`, in a host's `[transfer]` or in a node's `io_config`.  That of a
+host applies to what its pulls fetch from other hosts; copies between its own nodes do not use the link.  That
+of a node applies to what pulls write to it and read from it, on any host: it protects a disk or a mount as
+well as a link.  If several apply, the lowest counts.  The jobs of a run share it
+(`alpenhorn/plan/shares.py`).
 
-Times of day are local ones, of the host that runs, and not UTC as in what is shown: a link is shared with people, and
-by their working hours, which move with summer time.
+Times of day are local times of the host, not UTC as in output: a link is shared with people, whose working
+hours follow summer time.
 
-Units are decimal (5 M is 5,000,000 bytes), as links are sold and as in `pull_bytes_per_second`, and not the binary
-ones that rsync takes `5M` for: of the two meanings that is the lesser, and a limit must not be more than was meant.
+Units are decimal (5 M is 5,000,000 bytes), as for network links and `pull_bytes_per_second`, not binary as in
+rsync's `5M`: the lower of both meanings never exceeds the intended limit.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Rates = tuple[tuple[int, int], ...]
-"""(second of the day from which on, bytes per second; 0: no limit), in ascending order; the last one holds over
-midnight until the first.  Empty: there never is a limit."""
+"""(start as second of the day, bytes per second or 0 for no limit), in ascending order; the last one lasts
+over midnight until the first.  Empty: never a limit.
+"""
 
-LEAST = 1024  # bytes per second; rsync knows none below
+LEAST = 1024  # bytes per second; the minimum of rsync
 MOST = 10**12
 DAY = 86_400
 EXPECTED = (
@@ -36,17 +38,21 @@ _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
-class InForce(NamedTuple):
-    """`rate` in bytes per second, 0: no limit; `until`: POSIX seconds at which another one begins, None: never."""
+class CurrentLimit(NamedTuple):
+    """The limit in force.
+
+    `rate`: bytes per second, 0 for no limit.  `until`: POSIX seconds at which the next one begins, None for
+    never.
+    """
 
     rate: int
     until: float | None
 
 
 def read(value: Any) -> Rates:
-    """What a value of TOML or JSON means.
+    """Parse a value of TOML or JSON.
 
-    Raises ValueError with a text for each fault, to stand right behind the key's name.
+    Raises ValueError with a text for each fault, to be appended to the key's name.
     """
     if not isinstance(value, Mapping):
         rate = _read_rate(value)
@@ -55,7 +61,7 @@ def read(value: Any) -> Rates:
         return ((0, rate),) if rate else ()
     faults: list[str] = []
     if not value:
-        faults.append(f" is an empty table: expected {EXPECTED}")
+        faults.append(f" is empty: expected {EXPECTED}")
     rates: dict[int, int] = {}
     for text, entry in value.items():
         match = _TIME.fullmatch(str(text))
@@ -71,7 +77,7 @@ def read(value: Any) -> Rates:
             continue
         second = int(match[1]) * 3600 + int(match[2]) * 60
         if second in rates:
-            faults.append(f".{_shown(text)}: that time is there twice")
+            faults.append(f".{_shown(text)}: duplicate time")
         rates[second] = rate
     if faults:
         raise ValueError(*faults)
@@ -79,7 +85,7 @@ def read(value: Any) -> Rates:
 
 
 def rate_at(rates: Rates, second: int) -> int:
-    """The limit at a second of the day; 0: none."""
+    """Return the limit at a second of the day; 0 for none."""
     rate = rates[-1][1] if rates else 0
     for start, next_rate in rates:
         if start > second:
@@ -89,31 +95,31 @@ def rate_at(rates: Rates, second: int) -> int:
 
 
 def seconds_left(rates: Rates, second: int) -> int | None:
-    """How long after a second of the day another limit begins; None: never."""
+    """Return the seconds from a second of the day until the next limit begins; None for never."""
     now = rate_at(rates, second)
     ahead = sorted((start - second - 1) % DAY + 1 for start, rate in rates if rate != now)
     return ahead[0] if ahead else None
 
 
-def in_force(rates: Rates, now: float) -> InForce:
-    """The limit at a POSIX time, in the local time of this process."""
+def in_force(rates: Rates, now: float) -> CurrentLimit:
+    """Return the limit at a POSIX time, by the local time of this process."""
     local = time.localtime(now)
     second = local.tm_hour * 3600 + local.tm_min * 60 + min(local.tm_sec, 59)
     left = seconds_left(rates, second)
     if left is None:
-        return InForce(rate_at(rates, second), None)
+        return CurrentLimit(rate_at(rates, second), None)
     days, at = divmod(second + left, DAY)
-    # From hours and minutes: so many seconds after midnight is another time of day when the clocks are changed.
+    # By hours and minutes: when clocks change, seconds since midnight give another time of day.
     hours, minutes = divmod(at // 60, 60)
     until = time.mktime(
         (local.tm_year, local.tm_mon, local.tm_mday + days, hours, minutes, at % 60, 0, 0, -1)
     )
-    # In the hour that summer time's end repeats, a time of day may mean one that is over.
-    return InForce(rate_at(rates, second), until if until > now else now + left)
+    # In the hour repeated at the end of summer time, a time of day may mean the earlier one.
+    return CurrentLimit(rate_at(rates, second), until if until > now else now + left)
 
 
 def _read_rate(value: Any) -> int | None:
-    """Bytes per second; None for what is none."""
+    """Return bytes per second; None for an invalid value."""
     if isinstance(value, str):
         if value.strip().lower() == "off":
             return 0

@@ -1,11 +1,11 @@
-"""The configuration: TOML files and two environment variables to one frozen `Config`.
+"""The configuration: read TOML files and two environment variables into an immutable `Config`.
 
-Every fault of every file is collected before anything is refused, so that a user mends all of them at once.
-Named tuples rather than frozen dataclasses, since these take six times as long to make at every start.
+All faults of all files are reported together, so that a user can correct them at once.  Named tuples are used
+since frozen dataclasses take six times as long to create at every start.
 """
 
-# Without `from __future__ import annotations`, on purpose: each annotation of a named tuple would be a text
-# that is compiled at every start.
+# No `from __future__ import annotations`: each annotation of a named tuple would be a string, compiled at
+# every start.
 
 import os
 import re
@@ -22,10 +22,14 @@ URL_VARIABLE = "ALPENHORN_DATABASE_URL"
 
 
 class Database(NamedTuple):
-    """`url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file` holds a password alone.
-    `ssl_mode`: one of SSL_MODES, or "" for what follows from the others (`tls`).  `read_default_file` and
+    """Section [database].
+
+    `url`: sqlite:////absolute/path or mysql://user@host/name.  `password_file`: a file with only a password.
+    `ssl_mode`: one of SSL_MODES, or "" to derive it from the others (`tls`).  `read_default_file`,
     `read_default_group`: an option file of MariaDB's clients, such as ~/.my.cnf, and a group in it.
-    `backup_within`: seconds after which the newest backup counts as old; `backup_dir`: where backups are written."""
+    `backup_within`: age in seconds at which the newest backup counts as old.  `backup_dir`: the directory for
+    backups.
+    """
 
     url: str
     password_file: Path | None = None
@@ -40,32 +44,36 @@ class Database(NamedTuple):
 
     @property
     def credentials(self) -> bool:
-        """Whether the password, or what takes its place, is outside of the URL."""
+        """Whether the password, or a replacement for it, is configured outside of the URL."""
         return bool(self.password_file or self.ssl_cert or self.read_default_file or self.read_default_group)
 
     @property
     def tls(self) -> str:
-        """The one of SSL_MODES that is meant, "" for none."""
+        """The effective one of SSL_MODES, "" for none."""
         implied = "VERIFY_IDENTITY" if self.ssl_ca else "REQUIRED" if self.ssl_cert else ""
         return self.ssl_mode or implied
 
 
 class DeleteLimit(NamedTuple):
-    """The most that one run deletes from a node without being told that this is meant: `share` of its copies
-    (0.1 is 10 %), or so many `files` where that is set."""
+    """The maximum deletions of one run from a node without explicit permission: a `share` of its copies (0.1
+    is 10 %), or a number of `files` if that is set.
+    """
 
     share: float = 0.1
     files: int | None = None
 
 
 class Sync(NamedTuple):
-    """`time_limit` and `import_settle` in seconds; `time_limit` None: no limit.  `remind_after`: seconds after
-    which what lasts is reported again, 0: by each run; `stuck_after`: seconds after which a run that still holds nodes
-    is reported by the others.
+    """Section [sync].
 
-    What a deletion may rely on: `keeper_seen_within`: seconds since a node was last found right; `trust_unseen`: count
-    copies also on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to have the keepers on other
-    hosts looked at as well."""
+    `time_limit`, `import_settle`: seconds; `time_limit` None for no limit.  `remind_after`: seconds until a
+    lasting condition is reported again, 0 for every run.  `stuck_after`: seconds until other runs report a
+    run that still holds nodes.
+
+    For deletions: `keeper_seen_within`: maximum seconds since a node was last found in order; `trust_unseen`:
+    also count copies on nodes that no run has ever seen; `delete_evidence`: "index", or "stat" to also look
+    at the keepers on other hosts.
+    """
 
     host: str
     jobs: int
@@ -83,9 +91,13 @@ class Sync(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """`pull_timeout_base` in seconds; `pull_bytes_per_second` 0: pulls have no deadline.  `stall_timeout`: seconds
-    after which a session with another host that brings nothing is ended, 0: never.  `bwlimit`: the limits for
-    what is fetched from other hosts, as (second of the local day from which on, bytes per second, 0: none)."""
+    """Section [transfer].
+
+    `pull_timeout_base`: seconds.  `pull_bytes_per_second`: 0 for pulls without a deadline.  `stall_timeout`:
+    seconds without progress after which a session with another host is ended, 0 for never.  `bwlimit`: the
+    limits for fetching from other hosts, as (start as second of the local day, bytes per second or 0 for no
+    limit).
+    """
 
     pull_timeout_base: float = 300.0
     pull_bytes_per_second: float = 20_000_000.0
@@ -97,13 +109,13 @@ class Transfer(NamedTuple):
 
 
 class Import(NamedTuple):
-    """`patterns` have the named group `acq`; with none, the first directory is the acquisition."""
+    """Section [import].  `patterns` have a named group `acq`; without any, the first directory is the acquisition."""
 
     patterns: tuple[re.Pattern[str], ...] = ()
 
 
 class Log(NamedTuple):
-    """`level` is one of LEVELS.  `file` None: no log file."""
+    """Section [log].  `level`: one of LEVELS.  `file`: None for no log file."""
 
     level: str = "info"
     file: Path | None = None
@@ -111,8 +123,11 @@ class Log(NamedTuple):
 
 
 class Config(NamedTuple):
-    """`sources`: the files that were read, in order.  `embedded`: no index is configured anywhere, so the
-    default one in the user's data directory is used, and may be created on first use."""
+    """The configuration.
+
+    `sources`: the files read, in order.  `embedded`: no index is configured, so the default one in the user's
+    data directory is used, and may be created on first use.
+    """
 
     database: Database
     sync: Sync
@@ -124,7 +139,7 @@ class Config(NamedTuple):
 
 
 def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read the files that apply, `explicit` (the one given with -c) last.
+    """Read the applicable files, with `explicit` (that given with -c) last.
 
     Raises ConfigError with one line for each fault in any of them.
     """
@@ -136,16 +151,16 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
         document = _read_file(path, required, faults)
         if document is not None:
             sources.append(path)
-            _take(document, str(path), values, origin, faults)
+            _merge(document, str(path), values, origin, faults)
 
     url = environ.get(URL_VARIABLE)
     if url:
-        _take({"database": {"url": url}}, URL_VARIABLE, values, origin, faults)
+        _merge({"database": {"url": url}}, URL_VARIABLE, values, origin, faults)
     sync = values["sync"]
     if sync.get("archive_copy_count", 2) < 2 and not sync.get("allow_single_copy"):
         faults.append(
             f"{origin['sync', 'archive_copy_count']}: sync.archive_copy_count = {sync['archive_copy_count']}:"
-            " expected 2 or more, or the explicit switch allow_single_copy = true beside it"
+            " expected 2 or more, unless allow_single_copy = true is set"
         )
     _pair_of_certificate_and_key(values["database"], origin, faults)
     embedded = ("database", "url") not in origin
@@ -175,7 +190,7 @@ def _pair_of_certificate_and_key(
 
 
 def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple[Path, bool]]:
-    """The files that may be read, in order, and whether each one has to be there."""
+    """Return the files to read, in order, and whether each one must exist."""
     found = [(SYSTEM_FILE, False)]
     user = _base_directory(environ, "XDG_CONFIG_HOME", ".config")
     if user is not None:
@@ -188,7 +203,7 @@ def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple
 
 
 def parse_duration(value: str | float) -> float:
-    """Seconds of "90s", "50m", "2h" or "1d", or of a number of seconds.  Raises ValueError for all else."""
+    """Return the seconds of "90s", "50m", "2h" or "1d", or of a number of seconds.  Raises ValueError otherwise."""
     if isinstance(value, str):
         match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([smhd]?)\s*", value)
         if match is None:
@@ -197,12 +212,15 @@ def parse_duration(value: str | float) -> float:
     return _real(value)
 
 
-# --- what a value may be -------------------------------------------------------------------------------
+# --- kinds of values ----------------------------------------------------------------------------------
 
 
-class Kind(NamedTuple):
-    """`read` turns a TOML value into ours.  It raises ValueError: without arguments when the value is not
-    what is `expected`, else with one line for each fault, to stand right behind the key's name."""
+class ValueKind(NamedTuple):
+    """A kind of value.
+
+    `read` converts a TOML value.  It raises ValueError: without arguments if the value is not what is
+    `expected`, otherwise with a text for each fault, to be appended to the key's name.
+    """
 
     expected: str
     read: Callable[[Any], Any]
@@ -230,16 +248,16 @@ def _real_from(low: float) -> Callable[[Any], float]:
     return read
 
 
-def _whole(low: int, high: int) -> Kind:
+def _whole(low: int, high: int) -> ValueKind:
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError
         return value
 
-    return Kind(f"a whole number from {low} to {high}", read)
+    return ValueKind(f"a whole number from {low} to {high}", read)
 
 
-def _duration(above_zero: bool) -> Kind:
+def _duration(above_zero: bool) -> ValueKind:
     def read(value: Any) -> float:
         try:
             seconds = parse_duration(value)
@@ -250,11 +268,11 @@ def _duration(above_zero: bool) -> Kind:
         return seconds
 
     bound = "above 0" if above_zero else "0 or more"
-    return Kind(f'a duration {bound} such as "90s", "50m", "2h" or "1d", or a number of seconds', read)
+    return ValueKind(f'a duration {bound} such as "90s", "50m", "2h" or "1d", or a number of seconds', read)
 
 
 def _read_text(value: Any) -> str:
-    # A NUL in an argument of a command would be a ValueError far from here.
+    # A NUL in an argument of a command would raise ValueError much later.
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError
     return value
@@ -273,7 +291,7 @@ def _read_switch(value: Any) -> bool:
 
 
 def _read_path(value: Any) -> Path:
-    # cron starts commands in a directory of its own, so a relative path would name another file there.
+    # cron starts commands in another directory, where a relative path would name another file.
     path = Path(_read_text(value))
     if str(path).startswith("~/"):
         path = Path(os.path.expanduser(path))
@@ -344,7 +362,7 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     for number, entry in enumerate(value, 1):
         faults += [f"[{number}].{key}: unknown key; expected path only" for key in entry if key != "path"]
         path = entry.get("path")
-        shown = f"[{number}].path" + (f" = {_show(path)}" if "path" in entry else " is not there")
+        shown = f"[{number}].path" + (f" = {_show(path)}" if "path" in entry else " is missing")
         if not isinstance(path, str):
             faults.append(f"{shown}: expected a regular expression with the named group acq")
             continue
@@ -354,7 +372,7 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
             faults.append(f"{shown}: expected a regular expression; this one does not compile: {error}")
             continue
         if "acq" not in pattern.groupindex:
-            faults.append(f"{shown}: expected the named group acq in it, written (?P<acq>…)")
+            faults.append(f"{shown}: expected a named group acq: (?P<acq>…)")
             continue
         patterns.append(pattern)
     if faults:
@@ -364,55 +382,55 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
 
 MOST_JOBS = 512  # worker processes
 EVIDENCE = ("index", "stat")
-# PREFERRED is not among them: with MariaDB's client library it would quietly mean none.
+# PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 LEVELS = ("debug", "info", "warning", "error", "critical")
-_TEXT = Kind("a text that is not empty", _read_text)
-_SWITCH = Kind("true or false", _read_switch)
-_PATH = Kind("an absolute path, or one that starts with ~/", _read_path)
+_TEXT = ValueKind("a text that is not empty", _read_text)
+_SWITCH = ValueKind("true or false", _read_switch)
+_PATH = ValueKind("an absolute path, or one that starts with ~/", _read_path)
 
-KEYS: dict[str, dict[str, Kind]] = {
+KEYS: dict[str, dict[str, ValueKind]] = {
     "database": {
-        "url": Kind(address.EXPECTED, _read_url),
+        "url": ValueKind(address.EXPECTED, _read_url),
         "password_file": _PATH,
         "ssl_ca": _PATH,
         "ssl_cert": _PATH,
         "ssl_key": _PATH,
-        "ssl_mode": Kind(f"one of {', '.join(SSL_MODES)}", _read_ssl_mode),
+        "ssl_mode": ValueKind(f"one of {', '.join(SSL_MODES)}", _read_ssl_mode),
         "read_default_file": _PATH,
         "read_default_group": _TEXT,
         "backup_within": _duration(above_zero=True),
         "backup_dir": _PATH,
     },
     "sync": {
-        "host": Kind("a name of 1 to 64 characters", _read_host),
+        "host": ValueKind("a name of 1 to 64 characters", _read_host),
         "jobs": _whole(1, MOST_JOBS),
         "time_limit": _duration(above_zero=True),
         "archive_copy_count": _whole(1, 100),
         "allow_single_copy": _SWITCH,
-        "auto_verify_min_days": Kind("a number, 0 or more", _real_from(0)),
+        "auto_verify_min_days": ValueKind("a number, 0 or more", _real_from(0)),
         "import_settle": _duration(above_zero=False),
-        "delete_limit": Kind('a share such as "10%", or a number of files', _read_delete_limit),
+        "delete_limit": ValueKind('a share such as "10%", or a number of files', _read_delete_limit),
         "keeper_seen_within": _duration(above_zero=True),
         "trust_unseen": _SWITCH,
-        "delete_evidence": Kind('"index" or "stat"', _read_evidence),
+        "delete_evidence": ValueKind('"index" or "stat"', _read_evidence),
         "remind_after": _duration(above_zero=False),
         "stuck_after": _duration(above_zero=True),
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),
-        "pull_bytes_per_second": Kind("a number, 0 (no limit) or more", _real_from(0)),
-        "ssh": Kind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
+        "pull_bytes_per_second": ValueKind("a number, 0 (no limit) or more", _real_from(0)),
+        "ssh": ValueKind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,
-        "bwlimit": Kind("a bandwidth limit", _read_bwlimit),
+        "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
         "stall_timeout": _duration(above_zero=False),
     },
     "import": {
-        "pattern": Kind("tables, each headed [[import.pattern]]", _read_patterns),
+        "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),
     },
     "log": {
-        "level": Kind(f"one of {', '.join(LEVELS)}", _read_level),
+        "level": ValueKind(f"one of {', '.join(LEVELS)}", _read_level),
         "file": _PATH,
         "syslog": _SWITCH,
     },
@@ -428,12 +446,12 @@ def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] 
     except (FileNotFoundError, NotADirectoryError):
         if required:
             named = f"the file named with -c or {FILE_VARIABLE}" if address.may_be_secret(str(path)) else path
-            faults.append(f"{named}: there is no such file, and it was named explicitly")
+            faults.append(f"{named}: no such file")
         return None
     except OSError as error:
         faults.append(f"{path}: cannot be read: {error.strerror}")
         return None
-    # Imported here because most runs of the tool on a fresh machine have no file to parse.
+    # Imported here, because many runs have no file to parse.
     import tomllib
 
     try:
@@ -442,21 +460,21 @@ def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] 
         line = content.count(b"\n", 0, error.start) + 1
         faults.append(f"{path}: line {line}: expected UTF-8, found the byte 0x{content[error.start]:02x}")
     except tomllib.TOMLDecodeError as error:
-        # Of what it quotes, only a key's name may be long enough to be a URL.
-        faults.append(f"{path}: is not TOML: {_harmless(str(error))}")
+        # Keys are quoted in it, and are long enough for a URL with a password.
+        faults.append(f"{path}: invalid TOML: {_harmless(str(error))}")
     except RecursionError:
-        faults.append(f"{path}: is nested too deeply")
+        faults.append(f"{path}: nested too deeply")
     return None
 
 
-def _take(
+def _merge(
     document: Mapping[str, Any],
     source: str,
     values: dict[str, dict[str, Any]],
     origin: dict[tuple[str, str], str],
     faults: list[str],
 ) -> None:
-    """Put the keys of one file over those that `values` has, and note in `origin` where each came from."""
+    """Replace values by those of one file, and record in `origin` where each came from."""
     for section, content in document.items():
         known = KEYS.get(section)
         if known is None:
@@ -474,7 +492,7 @@ def _take(
                 values[section][key] = kind.read(value)
                 origin[section, key] = source
             except ValueError as error:
-                # A password is put where a path to it belongs.
+                # A password may have been put in place of the path of a file with it.
                 shown = "" if key in ("url", "password_file") else f" = {_show(value)}"
                 faults += [
                     f"{source}: {section}.{key}{fault}"
@@ -490,7 +508,7 @@ def _unknown(name: str) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    # Imported here because it is only needed for a message.
+    # Imported here, because only a message needs it.
     import difflib
 
     near = difflib.get_close_matches(name, known, 1)
@@ -498,7 +516,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _show(value: Any) -> str:
-    """A value as it is told to a user: short, on one line, and nothing of what may be a URL with a password."""
+    """Return a value as shown to a user: short, on one line, and without a possible password in a URL."""
     if isinstance(value, bool):
         return str(value).lower()
     shown = _harmless(repr(value))
@@ -509,13 +527,13 @@ def _harmless(text: str) -> str:
     return address.NOT_SHOWN if address.may_be_secret(text) else text
 
 
-# --- defaults that depend on the surroundings ----------------------------------------------------------
+# --- defaults that depend on the environment -----------------------------------------------------------
 
 
 def _base_directory(environ: Mapping[str, str], variable: str, below_home: str) -> Path | None:
-    """A directory of the XDG base directory specification (freedesktop.org, version 0.8)."""
+    """Return a directory of the XDG base directory specification (freedesktop.org, version 0.8)."""
     named = environ.get(variable, "")
-    if os.path.isabs(named):  # the specification has relative ones ignored
+    if os.path.isabs(named):  # the specification says to ignore relative paths
         return Path(named)
     home = environ.get("HOME") or os.path.expanduser("~")
     return Path(home, below_home) if os.path.isabs(home) else None
@@ -525,7 +543,7 @@ def _embedded_url(environ: Mapping[str, str], faults: list[str]) -> str:
     data = _base_directory(environ, "XDG_DATA_HOME", os.path.join(".local", "share"))
     if data is None:
         faults.append(
-            "no index is configured, and there is no home directory for the default one:"
+            "no index is configured, and no home directory found for the default one:"
             f" set {URL_VARIABLE}, or [database] url in {SYSTEM_FILE}"
         )
         return ""

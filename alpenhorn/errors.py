@@ -1,8 +1,7 @@
-"""Every error that a user can see, with the exit status it brings.
+"""The errors that a user can see, with their exit statuses.
 
-Inside the program an error is raised, naming what was being done to which thing; the edge
-(`alpenhorn.cli.main`) prints its message and leaves with its `exit_status`.  All of them pickle, because
-they cross from the workers to the parent.
+`alpenhorn.cli.main` prints the message of an error and exits with its `exit_status`.  All errors can be pickled,
+because workers send them to the parent.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ INTERRUPTED = 130
 
 
 class AlpenhornError(Exception):
-    """Something failed that a user should know of; the message says what, and what to do about it.
+    """An error that a user should see; the message says what is wrong and what to do.
 
-    `code`: which reason it is where it is the reason for something else, unless its message is a reason itself.
+    `code`: the code of its reason, unless the message is a reason itself.
     """
 
     exit_status = FAILED
@@ -34,7 +33,7 @@ class AlpenhornError(Exception):
 
 
 class ConfigError(AlpenhornError):
-    """The configuration cannot be used.  `faults` holds one line for each fault found."""
+    """The configuration cannot be used.  `faults`: one line for each fault."""
 
     exit_status = UNUSABLE
     code = Code.CONFIGURATION_WRONG
@@ -48,31 +47,31 @@ class ConfigError(AlpenhornError):
 
 
 class IndexUnusable(AlpenhornError):
-    """The data index is missing, cannot be reached, or has a version that this program does not know."""
+    """The index is missing, cannot be reached, or has an unknown version."""
 
     exit_status = UNUSABLE
     code = Code.INDEX_UNUSABLE
 
 
 class NotFound(AlpenhornError):
-    """A name that a user gave does not exist in the index."""
+    """A name given by the user does not exist in the index."""
 
 
 class Refused(AlpenhornError):
-    """A command was understood and may not be done as it stands; nothing was changed."""
+    """A command is valid but not permitted; nothing was changed."""
 
 
 class Busy(AlpenhornError):
-    """Another run holds every node that was asked for; `notes`: what somebody should know of it all the same."""
+    """Another run holds every requested node.  `notes`: further lines for the user."""
 
     exit_status = BUSY
     notes: tuple[str, ...] = ()
 
 
 class StorageError(AlpenhornError):
-    """A node's storage cannot be used as it is: no root, another node's marker, no file locks.
+    """The storage of a node cannot be used: no root, another node's marker, no file locks.
 
-    Extensions may raise it with plain text, which gets its `code`.
+    Extensions may raise it with plain text, which then has this `code`.
     """
 
     code = Code.STORAGE_UNUSABLE
@@ -82,7 +81,7 @@ class StorageError(AlpenhornError):
 
 
 class UnsafePath(AlpenhornError):
-    """A path from the index or from a user that does not stay below its root."""
+    """A path, from the index or the user, leads outside its root."""
 
     code = Code.PATH_UNSAFE
 
@@ -91,10 +90,10 @@ class UnsafePath(AlpenhornError):
 
 
 class CommandFailed(AlpenhornError):
-    """A program that we ran ended with an error.
+    """A program failed.
 
-    `status` is its exit status (negative: the signal that ended it), `stderr` the last lines it wrote, `stdout` what
-    it had answered by then.
+    `status` is its exit status (negative: the signal that killed it), `stderr` its last lines of error output, `stdout`
+    its output.
     """
 
     code = Code.PROGRAM_FAILED
@@ -108,14 +107,14 @@ class CommandFailed(AlpenhornError):
 
     def __str__(self) -> str:
         ended = (
-            f"was ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
+            f"was killed by signal {-self.status}" if self.status < 0 else f"exited with status {self.status}"
         )
         detail = self.stderr.strip().splitlines()
         return f"{self.program} {ended}" + (f": {text(detail[-1])}" if detail else "")
 
 
 class CommandTimedOut(AlpenhornError):
-    """A program that we ran did not end in time and was killed with all its children."""
+    """A program did not end in time and was killed with all its children."""
 
     code = Code.PROGRAM_TIMED_OUT
 
@@ -129,6 +128,6 @@ class CommandTimedOut(AlpenhornError):
 
 
 class Stopped(AlpenhornError):
-    """The run was asked to stop (SIGINT, SIGTERM, SIGHUP) and this piece of work was left where it was."""
+    """The run was asked to stop (SIGINT, SIGTERM, SIGHUP), and this work was abandoned."""
 
     code = Code.RUN_STOPPED

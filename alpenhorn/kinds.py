@@ -1,6 +1,6 @@
-"""The kinds of work and of jobs: where the code of each is.  A new one is registered here, and nowhere else.
+"""The kinds of work and of jobs, and where the code of each is.  Register new ones here only.
 
-Code is named and not imported, since most runs find no work of most kinds.
+Code is named and not imported, since most runs have no work of most kinds.
 """
 
 from __future__ import annotations
@@ -8,45 +8,46 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from alpenhorn.model.tasks import Kind
+from alpenhorn.model.tasks import TaskKind
 
 
 class WorkKind(NamedTuple):
-    """A kind of work as `--only` names it.  A target is "module:name".
+    """A kind of work, as named by `--only`.  A target is "module:name".
 
-    `tasks`: the kinds of its tasks.  `pending`: target of a function that tells whether there may be any (see
-    `alpenhorn.scan.work`).  `worklist`: target of a class (see `Worklist` in `alpenhorn.coordinator.context`).
-    `preview`: target of a function that yields what `plan` shows of it (see `alpenhorn.coordinator.preview`).
-    `decides_late`: its worklist decides on a task once more when a worker is free for it.
+    `tasks`: the kinds of its tasks.  `pending`: target of a function that returns whether there may be any
+    (see `alpenhorn.scan.work`).  `worklist`: target of a class (see `Worklist` in
+    `alpenhorn.coordinator.context`).  `preview`: target of a function that yields what `plan` shows of it
+    (see `alpenhorn.coordinator.preview`).  `decides_late`: its worklist decides again about a task just
+    before a worker gets it.
     """
 
     name: str
-    tasks: tuple[Kind, ...]
+    tasks: tuple[TaskKind, ...]
     pending: str
     worklist: str
     preview: str
     decides_late: bool = False
 
 
-# In the order in which their work is planned.  Deletions come before checks, so that no copy is read before it goes.
+# In the order of planning.  Deletions precede checks, so that no copy is read just before it is deleted.
 WORK = (
     WorkKind(
         "import",
-        (Kind.IMPORT, Kind.SURVEY, Kind.SEARCH, Kind.REMEMBER),
+        (TaskKind.IMPORT, TaskKind.SURVEY, TaskKind.SEARCH, TaskKind.REMEMBER),
         "alpenhorn.scan.work:imports",
         "alpenhorn.coordinator.imports:Imports",
         "alpenhorn.coordinator.preview:imports",
     ),
     WorkKind(
         "tape",
-        (Kind.TAPE,),
+        (TaskKind.TAPE,),
         "alpenhorn.scan.work:tape",
         "alpenhorn.coordinator.tape:Tapes",
         "alpenhorn.coordinator.preview:tape",
     ),
     WorkKind(
         "delete",
-        (Kind.DELETE,),
+        (TaskKind.DELETE,),
         "alpenhorn.scan.work:deletions",
         "alpenhorn.coordinator.deletions:Deletions",
         "alpenhorn.coordinator.preview:deletions",
@@ -54,14 +55,14 @@ WORK = (
     ),
     WorkKind(
         "check",
-        (Kind.CHECK,),
+        (TaskKind.CHECK,),
         "alpenhorn.scan.work:checks",
         "alpenhorn.coordinator.checks:Checks",
         "alpenhorn.coordinator.preview:checks",
     ),
     WorkKind(
         "pull",
-        (Kind.PULL,),
+        (TaskKind.PULL,),
         "alpenhorn.scan.work:pulls",
         "alpenhorn.coordinator.pulls:Pulls",
         "alpenhorn.coordinator.preview:pulls",
@@ -74,8 +75,8 @@ NAMES = tuple(work.name for work in WORK)
 class Handler(NamedTuple):
     """The function that carries out a type of job in a worker.
 
-    It is called with the job, the storage object of the job's node, and then what `takes` names: fields of
-    `alpenhorn.workers.worker.Surroundings`.
+    It is called with the job, the storage object of the job's node, and the fields of
+    `alpenhorn.workers.worker.JobContext` named in `takes`.
     """
 
     target: str
@@ -105,6 +106,6 @@ JOBS = {
 
 
 def load(target: str) -> Any:
-    """Import "module:name"."""
+    """Import and return "module:name"."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)

@@ -1,11 +1,11 @@
-"""Logging: the parent writes the log; workers send their records through it.
+"""Logging: the main process writes the log; workers send it their records.
 
 One record is one line, in UTC:
 
     2025-11-22T11:19:33.123Z INFO [4711] alpenhorn.workers.pool: message [code]
 
-where the code is that of the reason that the message gives, if it gives one (`alpenhorn.reasons`).
-Whatever is not printable, line ends included, is shown escaped: a file name cannot forge a line.
+The code is that of the reason in the message, if there is one (`alpenhorn.reasons`).  Unprintable characters,
+including line ends, are escaped, so that a file name cannot forge a line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = "alpenhorn"
 
 
 class Record(NamedTuple):
-    """A log record as it crosses from a worker to the parent.  `trace` is a formatted traceback or ""."""
+    """A log record sent from a worker to the main process.  `trace`: a formatted traceback or ""."""
 
     name: str
     level: int
@@ -40,12 +40,12 @@ class Record(NamedTuple):
 def configure(
     level: str = "info", file: str | None = None, syslog: bool = False, stderr_level: str | None = None
 ) -> None:
-    """Set up the logger `alpenhorn` of the parent, in place of what was set up before.
+    """Set up the logger `alpenhorn` of the main process, replacing any earlier setup.
 
-    `level` holds for file and syslog.  The file is appended to, and opened anew when it was renamed or
-    removed meanwhile (logrotate).  `stderr_level` None: nothing goes to the standard error; what goes
-    there has no traceback.  Raises ConfigError when the file cannot be opened; a system log that is not there is told
-    once, as runs are worth more than their log.
+    `level` applies to file and syslog.  The file is appended to, and reopened after it was renamed or removed
+    (logrotate).  `stderr_level` None: nothing goes to standard error; tracebacks never do.  Raises
+    ConfigError if the file cannot be opened.  A missing system log is reported once and does not stop the
+    run.
     """
     handlers: list[logging.Handler] = []
     if file is not None:
@@ -63,12 +63,12 @@ def configure(
 
 
 def forward(send: Callable[[Record], None]) -> None:
-    """In a worker: hand every record that the parent would log to `send`, and write none here."""
+    """In a worker: pass every record that the main process would log to `send`, and write none."""
     _install([_Forward(send)], logging.getLogger(ROOT).level)
 
 
 def replay(record: Record) -> None:
-    """In the parent: log a record that a worker sent."""
+    """In the main process: log a record of a worker."""
     logger = logging.getLogger(record.name)
     logger.handle(
         logging.makeLogRecord(
@@ -91,9 +91,9 @@ def _install(handlers: list[logging.Handler], level: int) -> None:
     logger = logging.getLogger(ROOT)
     for old in list(logger.handlers):
         logger.removeHandler(old)
-        with contextlib.suppress(OSError):  # it failed to write before, and was reported then
+        with contextlib.suppress(OSError):  # it failed to write before, which was reported then
             old.close()
-    # Without any handler logging would print warnings by itself, and cron mail them.
+    # Without any handler, logging would print warnings, and cron would mail them.
     for handler in handlers or [logging.NullHandler()]:
         logger.addHandler(handler)
     logger.setLevel(level)
@@ -117,16 +117,16 @@ def _log_file(path: str) -> logging.Handler:
 def _system_log() -> logging.Handler:
     from logging.handlers import SysLogHandler  # not at the top: 6 ms, and few use it
 
-    class SystemLog(_SaysOnce, SysLogHandler):
-        what = "the system log, /dev/log, cannot be written (set syslog = false in [log])"
+    class SystemLog(_ReportsOnce, SysLogHandler):
+        what = "cannot write to the system log /dev/log (set syslog = false in [log])"
 
-    handler = SystemLog("/dev/log")  # where there is none, each record is an attempt to connect
+    handler = SystemLog("/dev/log")  # without one, each record is an attempt to connect
     handler.setFormatter(_OneLine("alpenhorn[%(process)d]: %(levelname)s %(name)s: %(message)s%(code)s"))
     return handler
 
 
-class _SaysOnce(logging.Handler):
-    """Says once, without a traceback, that it cannot write; a run goes on without it."""
+class _ReportsOnce(logging.Handler):
+    """A handler that reports once, without a traceback, that it cannot write."""
 
     what = ""
     _failing = False
@@ -137,8 +137,8 @@ class _SaysOnce(logging.Handler):
             print(harmless(f"alpenhorn: {self.what}: {sys.exc_info()[1]}"), file=sys.stderr)
 
 
-class _LogFile(_SaysOnce, logging.FileHandler):
-    """Like logging.handlers.WatchedFileHandler, whose import costs more than all of this module."""
+class _LogFile(_ReportsOnce, logging.FileHandler):
+    """A replacement for logging.handlers.WatchedFileHandler, whose import takes longer than this whole module."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
@@ -151,7 +151,7 @@ class _LogFile(_SaysOnce, logging.FileHandler):
             self.stream = None  # FileHandler.emit opens it again
         try:
             super().emit(record)
-        except OSError:  # from opening it again, which FileHandler does not guard
+        except OSError:  # raised by reopening the file, which FileHandler does not catch
             self.handleError(record)
 
     def _current(self, fd: int) -> bool:
@@ -172,7 +172,7 @@ class _OneLine(logging.Formatter):
 
 
 def _code(record: logging.LogRecord) -> str:
-    """The code of the reason that a record gives, "" for none."""
+    """Return the code of the reason in a record, "" for none."""
     said = record.args if isinstance(record.args, tuple) else ()
     reasons = (one.code for one in (record.msg, *said) if isinstance(one, Reason))
     return str(next(reasons, getattr(record, "reason", "")))
@@ -183,8 +183,8 @@ class _Brief(logging.Formatter):
         return f"alpenhorn: {record.levelname.lower()}: {harmless(record.getMessage())}"
 
 
-class _Forward(_SaysOnce):
-    what = "a message for the log"
+class _Forward(_ReportsOnce):
+    what = "invalid log message"
 
     def __init__(self, send: Callable[[Record], None]) -> None:
         super().__init__()
@@ -204,5 +204,5 @@ class _Forward(_SaysOnce):
                     _code(record),
                 )
             )
-        except (TypeError, ValueError):  # a message that does not fit its arguments must not end a job
+        except (TypeError, ValueError):  # a message that does not match its arguments must not fail a job
             self.handleError(record)

@@ -1,31 +1,27 @@
-"""The doors for text from outside: what programs, file systems and extensions say, JSON that others wrote, and on the
-way out whatever is printed or logged.
+"""Text from outside (programs, file systems, extensions, JSON) made safe to store, print and log.
 
-Python keeps bytes that are not UTF-8 as lone surrogates, which neither a database nor a log can store.  One such byte
-in a message must not end a run.  Names may hold what moves a terminal's cursor, forges a line or turns the direction of
-reading, and are never printed as they are.
+Python keeps bytes that are not UTF-8 as lone surrogates, which neither a database nor a log can store; one
+such byte in a message must not end a run.  Names may contain characters that move a terminal's cursor, forge
+a line or change the text direction; they are never printed unescaped.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-UNREADABLE = (
-    "\0unreadable"  # in place of a name in the index that is no text; no file and no row is called that
-)
+UNREADABLE = "\0unreadable"  # replaces a name in the index that is not text; no file or row has this name
 MOST = 4000  # characters; a TEXT column of MariaDB holds 65,535 bytes
 
 
 def text(said: str | bytes, most: int = MOST) -> str:
-    """Return `said` as text that can be encoded in UTF-8, with what cannot shown as `\\xe9`, and no longer than `most`
-    characters.
+    """Return `said` as text that can be encoded in UTF-8, with other bytes shown as `\\xe9`, cut to `most` characters.
 
-    What is fit already is returned as it is, so that a reason keeps its code.
+    Valid text is returned unchanged, so that a reason keeps its code.
     """
     if isinstance(said, str) and len(said) <= most and "\0" not in said and encodable(said):
         return said
     if isinstance(said, str):
-        # Only a part of it: an exception may carry a whole file.
+        # Cut first: an exception may contain a whole file.
         said = _bytes(said[: 2 * most])
     shown = said.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
     if len(shown) > most:
@@ -34,7 +30,7 @@ def text(said: str | bytes, most: int = MOST) -> str:
 
 
 def encodable(text: str) -> bool:
-    """Whether `text` can be written as UTF-8: not when it is a file name that is not."""
+    """Return whether `text` can be encoded in UTF-8, unlike file names with other bytes."""
     if text.isascii():
         return True
     try:
@@ -47,12 +43,12 @@ def encodable(text: str) -> bool:
 def _bytes(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
+    except UnicodeEncodeError:  # a surrogate that represents no byte
         return text.encode("utf-8", "backslashreplace")
 
 
 def exception(error: BaseException) -> str:
-    """Name the type of an exception of any kind, and say what it says; its text may itself be broken."""
+    """Return type and text of any exception; its text may itself be broken."""
     kind = type(error).__name__
     try:
         said = text(str(error))
@@ -62,20 +58,21 @@ def exception(error: BaseException) -> str:
 
 
 def parsed(document: str | bytes) -> Any:
-    """Return what a JSON document means.  Raises ValueError for whatever is wrong with it."""
-    import json  # help and --version do without
+    """Parse a JSON document.  Raises ValueError for any fault."""
+    import json  # help and --version do not need it
 
     try:
         return json.loads(document)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except TypeError as error:  # it is no text at all
+        raise ValueError("nested too deeply") from None
+    except TypeError as error:  # it is not text
         raise ValueError(str(error)) from None
 
 
 def harmless(text: str) -> str:
-    """Return `text` with all that is not printable escaped as in a Python string: control characters, line ends, marks
-    of direction, surrogates."""
+    """Return `text` with all unprintable characters escaped as in a Python string: control characters, line
+    ends, direction marks, surrogates.
+    """
     if text.isprintable():
         return text
     return "".join(

@@ -1,7 +1,7 @@
-"""Why something is not done, failed, or needs attention: one enumeration, so that scripts need not read prose.
+"""Reasons why something was done, was not done, failed, or needs attention, each with a code for scripts.
 
-A reason is a string that also carries its code, so it goes wherever text goes: through the workers' pipes, into the
-index and into JSON, where `why` is the text and `code` the member of the enumeration.
+A reason is a string with a code.  It can be used wherever text is used: in the pipes of workers, in the index and in
+JSON, where `why` is the text and `code` the code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
 
     class _Kind(type):
-        """Makes members when they are asked for: enum would take 2 ms for so many at each start."""
+        """Creates members on demand, since an enum of this size takes 2 ms at each start."""
 
         def __new__(kind, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> type:
             waiting = {key: value for key, value in space.items() if type(value) is tuple}
@@ -41,7 +41,7 @@ else:
             return len(cls._waiting)
 
         def __call__(cls, code: str) -> Code:
-            """Return the member of that code; raises ValueError when there is none."""
+            """Return the member with that code; raises ValueError if there is none."""
             name = code.upper().replace("-", "_")
             if name not in cls._waiting or code != cls._waiting[name][0]:
                 raise ValueError(f"{code!r} is not a code")
@@ -53,40 +53,41 @@ else:
 
 
 class Code(_Codes):
-    """The value is the code that scripts see and never changes; `text` is what people read; the line below each member
-    says what it means, for `alpenhorn/docs/reasons.md`.  The name is the value in capitals.
+    """The codes of reasons.
 
-    Call a member with the values that its text names, to get the reason: `Code.SOURCE_INACTIVE(node="a")`.
+    The value is the code for scripts and never changes; `text` is for people and may change; the string below a member
+    is its meaning in `alpenhorn/docs/reasons.md`.  The name is the value in capitals.  Calling a member with the values
+    of its fields returns the reason: `Code.SOURCE_INACTIVE(node="a")`.
     """
 
     text: str
 
     def __call__(self, **details: object) -> Reason:
-        """Raises KeyError when a value is missing that the text names."""
+        """Return the reason with these values; raises KeyError if a field of the text has none."""
         subjects = [str(value) for name, value in details.items() if name in SUBJECTS]
         return Reason(self.text.format(**details), self, ", ".join(subjects))
 
-    # --- text from outside
+    # --- text from other programs
 
     UNKNOWN = "unknown", "{detail}"
     """Text of another program, an extension, or an earlier version of this program."""
 
-    # --- what the index says of a file
+    # --- files in the index
 
-    FILE_ROW_GONE = "file-row-gone", "the file's row is gone from the index"
-    """A request or copy names a file that the index does not have."""
+    FILE_ROW_GONE = "file-row-gone", "the index has no row for the file"
+    """A request or copy refers to a file that is not in the index."""
     FILE_LENGTH_MISSING = (
         "file-length-missing",
-        "the index has no length for the file, so that a copy could not be verified; to compute it: alpenhorn file"
+        "the index has no length for the file, so a copy cannot be verified; to compute it: alpenhorn file"
         " modify FILE --from-copy NODE",
     )
-    """Nothing is pulled that could not be verified afterwards."""
+    """Only files whose copies can be verified are pulled."""
     FILE_MD5_MISSING = (
         "file-md5-missing",
-        "the index has no MD5 sum for the file, so that a copy could not be verified; to compute it: alpenhorn file"
+        "the index has no MD5 sum for the file, so a copy cannot be verified; to compute it: alpenhorn file"
         " modify FILE --from-copy NODE",
     )
-    """Nothing is pulled that could not be verified afterwards."""
+    """Only files whose copies can be verified are pulled."""
     FILE_LENGTH_OR_MD5_MISSING = (
         "file-length-or-md5-missing",
         "the index has no length or no MD5 sum for the file; to compute them: alpenhorn file modify FILE --from-copy"
@@ -95,351 +96,333 @@ class Code(_Codes):
     """A copy cannot be checked without both."""
     FILE_LENGTH_OR_MD5_INVALID = (
         "file-length-or-md5-invalid",
-        "the index has no valid length and MD5 sum for the file",
+        "the index has an invalid length or MD5 sum for the file",
     )
     """The file's row holds values that no file can have."""
     PATH_UNSAFE = "path-unsafe", "{detail}"
-    """An extension refuses a path."""
-    PATH_IS_OURS = (
-        "path-is-ours",
-        "{path!r} is one of alpenhorn's own files, not a file of an acquisition",
-    )
-    """Names that begin with .alpenhorn, and the marker, are alpenhorn's own."""
+    """An extension rejected a path."""
+    PATH_IS_OURS = "path-is-ours", "{path!r} is reserved for alpenhorn's own files"
+    """Names that begin with .alpenhorn, and the marker, are reserved."""
     PATH_NOT_BELOW_ROOT = (
         "path-not-below-root",
-        "{path!r} is no path below a root: an element is empty, '.' or '..', or holds a NUL",
+        "{path!r} is not a path below a root: an element is empty, '.' or '..', or contains a NUL",
     )
-    """Such a path may lead out of its root."""
-    PATH_NOT_ENCODABLE = "path-not-encodable", "{path!r} is not a name that a file can have here"
-    """The name has characters that cannot be encoded as a file name."""
+    """Such a path may lead outside the root."""
+    PATH_NOT_ENCODABLE = "path-not-encodable", "{path!r} cannot be encoded as a file name"
+    """The name has characters that the file name encoding of this host lacks."""
     PATH_IS_DIRECTORY = (
         "path-is-directory",
-        "{path!r} is a directory, which a file cannot replace ({why}); move it away",
+        "{path!r} is a directory and cannot be replaced by a file ({why}); move it away",
     )
-    """A directory that is not empty lies where a file is to be put."""
+    """A directory that is not empty is at the path of the file."""
     PATH_UNSAFE_IN_INDEX = "path-unsafe-in-index", "{detail}; correct the row in the index"
-    """The index holds a name that cannot be a file's path below a root."""
+    """The index holds a name that cannot be the path of a file below a root."""
     PATH_ELEMENT_TOO_LONG = (
         "path-element-too-long",
         "{path} has an element longer than {most} bytes",
     )
-    """File systems cannot hold such a name."""
+    """File systems cannot store such a name."""
     SAME_PATH_AS_OTHER_FILE = (
         "same-path-as-other-file",
-        "a file of acquisition {acq} lies at the same path on {node}, and would be overwritten; cancel the request, or"
-        " remove one of the two files from the index",
+        "a file of acquisition {acq} is at the same path on {node} and would be overwritten; cancel the"
+        " request, or remove one of the two files from the index",
     )
-    """Two files of the index have the same path, and one of them is there already."""
+    """Two files in the index have the same path, and one of them is on the node."""
     SAME_PATH_ARRIVING = (
         "same-path-arriving",
-        "a file of another acquisition is being brought to the same path",
+        "a file of another acquisition is being pulled to the same path",
     )
-    """Two files of the index have the same path, and the run brings the other one."""
+    """Two files in the index have the same path, and this run pulls the other one."""
 
     # --- requests
 
-    WAITS_AFTER_FAILURE = "waits-after-failure", "waits after a failed attempt"
-    """The time of the next attempt has not come; `request retry` ends the wait."""
+    WAITS_AFTER_FAILURE = "waits-after-failure", "waiting to retry after a failed attempt"
+    """The next attempt is not due yet; `request retry` ends the wait."""
     PULLED_BY_OTHER_RUN = "pulled-by-other-run", "being pulled by {run}"
     """Another run holds the claim on the file."""
     SOURCE_NOT_IN_INDEX = "source-not-in-index", "the source node is not in the index"
-    """The request names a node that was removed."""
+    """The request names a node that has been removed."""
     SOURCE_INACTIVE = "source-inactive", "source node {node} is not active"
     """Nothing is pulled from a node that is not active."""
     SOURCE_ABSENT = "source-absent", "source node {node}: {why}"
     """The source is on this host and cannot be used."""
     SOURCE_UNUSABLE = "source-unusable", "source node {node}: {why}"
     """The settings of the source node are wrong, or its storage class cannot be loaded."""
-    SOURCE_UNREACHABLE = "source-unreachable", "source node {node} cannot be reached from here: {why}"
+    SOURCE_UNREACHABLE = "source-unreachable", "source node {node} cannot be reached from this host: {why}"
     """The index lacks what other hosts need to reach the source."""
     SOURCE_UNMOUNTED = (
         "source-unmounted",
-        "node {node} on host {host} is not mounted there, or is another storage: its marker {what}",
+        "node {node} is not mounted on host {host}, or other storage is mounted there: its marker {what}",
     )
-    """The source's host answers, and the node's storage is not there."""
-    SOURCE_NOT_READY = (
-        "source-not-ready",
-        "not ready to be read on {node} yet (a run on {host} sees to that)",
-    )
+    """The host of the source answers, but the node's storage is not mounted."""
+    SOURCE_NOT_READY = "source-not-ready", "not ready to be read on {node} yet; a run on {host} prepares it"
     """The source copy is on tape."""
-    SOURCE_COPY_SUSPECT = "source-copy-suspect", "the copy on {node} is to be checked first"
+    SOURCE_COPY_SUSPECT = "source-copy-suspect", "the copy on {node} must be checked first"
     """The request waits for the check of its source."""
     SOURCE_COPY_CORRUPT = "source-copy-corrupt", "the copy on {node} is corrupt"
     """The request is cancelled."""
     SOURCE_COPY_ABSENT = "source-copy-absent", "{node} does not have the file"
     """The request is cancelled."""
-    GROUP_HAS_FILE = "group-has-file", "the group has the file already"
-    """The request is cancelled, as there is nothing to do."""
-    GROUP_COPY_SUSPECT = "group-copy-suspect", "the group's copy is to be checked first"
+    GROUP_HAS_FILE = "group-has-file", "the group already has the file"
+    """The request is cancelled, since there is nothing to do."""
+    GROUP_COPY_SUSPECT = "group-copy-suspect", "the group's copy must be checked first"
     """The request waits for the check of the copy in its group."""
-    GROUP_WITHOUT_NODE = "group-without-node", "the group has no node on this host that can be worked on"
+    GROUP_WITHOUT_NODE = "group-without-node", "the group has no usable node on this host"
     """The request is for another host, or the group's node was left out."""
     GROUP_WITHOUT_DISK = "group-without-disk", "group {group} has no disk on this host"
-    """No medium of a Transport group is here."""
+    """No medium of a Transport group is on this host."""
     GROUP_TAKES_OWN_HOST_ONLY = (
         "group-takes-own-host-only",
-        "group {group} takes files from its own host's nodes only, and {node} is on {host}",
+        "group {group} accepts files from nodes on its own host only, and {node} is on {host}",
     )
     """A Transport group is filled on the host of the source."""
     NO_NODE_TAKES_FILE = "no-node-takes-file", "{detail}"
-    """Several nodes of the group could take the file, and each has its obstacle."""
-    OTHER_REQUEST_BRINGS_FILE = "other-request-brings-file", "another request brings the same file"
+    """No node of the group can take the file; the text gives the obstacle on each."""
+    OTHER_REQUEST_BRINGS_FILE = "other-request-brings-file", "another request pulls the same file"
     """Two requests want the same file in the same group."""
     DESTINATION_ABSENT = "destination-absent", "node {node}: {why}"
-    """The destination cannot be worked on."""
-    DESTINATION_TAKES_NO_MORE = "destination-takes-no-more", "{node} could not be written in this run"
-    """An earlier pull of this run could not write at the destination."""
+    """The destination cannot be used."""
+    DESTINATION_TAKES_NO_MORE = "destination-takes-no-more", "{node} could not be written to in this run"
+    """An earlier pull of this run could not write to the destination."""
     DESTINATION_FULL = "destination-full", "no room on {node}: too little free space"
-    """The file does not fit into what is free."""
+    """The file does not fit into the free space."""
     DESTINATION_ABOVE_MAX_TOTAL = (
         "destination-above-max-total",
-        "no room on {node}: it would have more than its max_total",
+        "no room on {node}: its max_total would be exceeded",
     )
     """The file does not fit into the node's max_total."""
     DESTINATION_BELOW_MIN_AVAIL = (
         "destination-below-min-avail",
-        "no room on {node}: it would have less free space than its min_avail",
+        "no room on {node}: its free space would fall below min_avail",
     )
     """The file does not fit above the node's min_avail."""
-    DESTINATION_SPACE_UNKNOWN = (
-        "destination-space-unknown",
-        "no room on {node}: its free space is not known",
-    )
-    """Space that is not known is not used."""
+    DESTINATION_SPACE_UNKNOWN = "destination-space-unknown", "no room on {node}: its free space is unknown"
+    """Nothing is pulled into unknown space."""
     FOREIGN_FILE_AT_PATH = (
         "foreign-file-at-path",
-        "something else lies at its path on {node}, never recorded there as a good copy of the file, and is left"
-        " alone; move it away or delete it, then: {then}",
+        "something else is at its path on {node}, was never recorded as a good copy of the file, and is not"
+        " overwritten; move or delete it, then: {then}",
     )
-    """A file that the index does not know is in the way, and is nobody's to destroy."""
+    """A file that the index does not know occupies the path and may belong to someone."""
 
-    # --- what happened to copies
+    # --- changes to copies
 
     PULLED = "pulled", "request {request}: {method} from {node}"
-    """A copy arrived for a request."""
+    """A copy was pulled for a request."""
     FILE_REGISTERED = "file-registered", "registered"
     """A new file was imported."""
-    FILE_KNOWN_AND_SAME = "file-known-and-same", "compared with the index, same"
+    FILE_KNOWN_AND_SAME = "file-known-and-same", "same as in the index"
     """A file that the index knew was found on another node."""
-    COPY_VERIFIED = "copy-verified", "read in full, MD5 equal"
+    COPY_VERIFIED = "copy-verified", "read in full, MD5 sum matches"
     """A check found the copy good."""
     AUTOSYNC = "autosync", "autosync from {node} into {group}"
-    """An edge of the topology requested the copy."""
+    """An autosync rule requested the copy."""
     AUTOCLEAN = "autoclean", "autoclean, {group} has it"
-    """An edge of the topology released the copy."""
+    """An autoclean rule released the copy."""
     FOUND_AT_ITS_PATH = "found-at-its-path", "found at its path, not in the index"
-    """A pull found something where the file was to be put; a check finds out what it is."""
+    """A pull found something at the file's path; a check determines what it is."""
     FILE_EDITED_WHILE_PULLED = (
         "file-edited-while-pulled",
-        "its length or MD5 sum was changed in the index while it was pulled",
+        "its length or MD5 sum was changed in the index during the pull",
     )
-    """What arrived is to be checked against the new values."""
+    """The new copy must be checked against the new values."""
     PULLED_UNDER_LOST_CLAIM = (
         "pulled-under-lost-claim",
-        "pulled under a claim that had run out and is another run's or nobody's by now",
+        "pulled under a claim that had expired and no longer belonged to this run",
     )
-    """The run was cut off from the index for too long; what arrived is to be checked."""
-    RELEASED_COPY_GONE = "released-copy-gone", "released, and not on the node any more"
-    """Somebody has removed a copy that was to be deleted."""
+    """The run was cut off from the index for too long; the new copy must be checked."""
+    RELEASED_COPY_GONE = "released-copy-gone", "released, and no longer on the node"
+    """Someone else deleted a copy that was to be deleted."""
     FOUND_MISSING_IN_DOUBT = (
         "found-missing-in-doubt",
-        "the node is whole again; this was found missing when it may not have been",
+        "the node is complete again; the copy may have been recorded as missing by mistake",
     )
-    """The copy is looked for once more."""
+    """The copy is checked again."""
     COPY_READY = "copy-ready", "it is on disk and can be read"
-    """A copy came back from tape."""
+    """A copy was restored from tape."""
     COPY_ON_TAPE_ONLY = "copy-on-tape-only", "it is on tape only"
-    """A copy has left the disk."""
-    LEFT_TO_TAPE = (
-        "left-to-tape",
-        "its space on disk was needed, or it was there only to be checked",
-    )
-    """A run gave a copy's disk space back."""
+    """The copy is no longer on disk."""
+    LEFT_TO_TAPE = "left-to-tape", "its space on disk was needed, or it was restored only for a check"
+    """A run freed the disk space of a copy that is on tape."""
     NEITHER_ON_DISK_NOR_TAPE = "neither-on-disk-nor-tape", "it is neither on disk nor on tape"
-    """A copy that the index calls good was not found."""
-    LEFT_DISK_BEFORE_CHECK = (
-        "left-disk-before-check",
-        "it had left the disk again before it was checked",
-    )
-    """It is asked back from tape again."""
+    """A copy that the index records as good was not found."""
+    LEFT_DISK_BEFORE_CHECK = "left-disk-before-check", "it left the disk again before it was checked"
+    """It is restored from tape again."""
 
     # --- deletions
 
-    COPY_STATE_CHANGED = "copy-state-changed", "its state was changed while it was looked at"
-    """The next run decides anew."""
+    COPY_STATE_CHANGED = "copy-state-changed", "its state was changed in the meantime"
+    """The next run decides again."""
     COPY_RELEASED = "copy-released", "released"
-    """The copy is deleted because somebody, or an autoclean edge, let it go."""
-    COPY_REMOVED_FOR_ROOM = "copy-removed-for-room", "removed to make room"
+    """The copy is deleted because a user or an autoclean rule released it."""
+    COPY_REMOVED_FOR_ROOM = "copy-removed-for-room", "deleted to make room"
     """The copy is removable, and its node has less free space than its min_avail."""
-    COPY_GONE = "copy-gone", "it is not there any more"
+    COPY_GONE = "copy-gone", "it no longer exists"
     """There is nothing to delete."""
     COPY_WANTED = "copy-wanted", "it is wanted"
-    """The copy was neither released nor made removable."""
+    """The copy is neither released nor removable."""
     ARCHIVE_COPY_NOT_RELEASED = (
         "archive-copy-not-released",
-        "from an archive node only what is released is deleted (alpenhorn file clean --now --archive-ok)",
+        "only released copies are deleted from an archive node; to release it: alpenhorn file clean --now"
+        " --archive-ok",
     )
-    """A removable copy never leaves an archive node."""
-    COPY_NOT_GOOD = "copy-not-good", "only a good copy is deleted to make room"
+    """A removable copy is never deleted from an archive node."""
+    COPY_NOT_GOOD = "copy-not-good", "only good copies are deleted to make room"
     """A suspect or corrupt copy is checked or repaired first."""
     DELETION_WITHOUT_LENGTH = (
         "deletion-without-length",
-        "the index has no length for the file, so that nobody can tell whether it is this file that would go; to"
+        "the index has no length for the file, so it is not certain that this is the file to delete; to"
         " compute it: alpenhorn file modify FILE --from-copy NODE",
     )
-    """A file is deleted only if it has the length that the index knows."""
+    """A copy is deleted only if its length is the one in the index."""
     DELETION_OF_FOREIGN_FILE = (
         "deletion-of-foreign-file",
-        "what lies at its path is not the file and never was a good copy of it, so that it may be somebody else's;"
-        " look at it, and remove or move it by hand",
+        "the file at its path differs from the index and was never a good copy, so it may belong to someone"
+        " else; inspect it, and delete or move it by hand",
     )
-    """Only what once was a good copy is deleted."""
+    """Only what was once a good copy is deleted."""
     DELETION_OF_SHARED_PATH = (
         "deletion-of-shared-path",
-        "a file of acquisition {acq} lies at the same path, and would go with it; remove one of the"
+        "a file of acquisition {acq} is at the same path and would be deleted with it; remove one of the"
         " two rows from the index",
     )
-    """Two files of the index have the same path."""
+    """Two files in the index have the same path."""
     COPY_ROWS_DOUBLED = (
         "copy-rows-doubled",
-        "the index has more than one row for this copy, so that the file would go and a row stay; remove all but"
-        " one of them from the index",
+        "the index has more than one row for this copy, and a deletion would leave the others behind;"
+        " remove all but one of them from the index",
     )
-    """The index has two copies of one file on one node."""
+    """The index lists the same file more than once on one node."""
     INDEX_OLDER_THAN_DISKS = (
         "index-older-than-disks",
-        "the index is older than the disks ({restored}), so that nothing is deleted until they have been"
-        " compared (run: alpenhorn reconcile)",
+        "the index is older than the disks ({restored}); nothing is deleted until they have been compared;"
+        " run: alpenhorn reconcile",
     )
     """The index was restored from a backup, or lost commits."""
     DELETED_BY_OTHER_RUN = "deleted-by-other-run", "it is being deleted by {run}"
     """Another run holds the claim on the copy."""
-    COPY_PINNED = "copy-pinned", "{pinned} (release it with: alpenhorn file unpin)"
-    """Somebody asked to keep the copy."""
+    COPY_PINNED = "copy-pinned", "{pinned}; to unpin it: alpenhorn file unpin"
+    """A user pinned the file."""
     COPY_IS_SOURCE_OF_REQUEST = (
         "copy-is-source-of-request",
-        "a pending request is still to pull from it (see: alpenhorn request list)",
+        "a pending request will pull from it; see: alpenhorn request list",
     )
-    """The copy goes when the request is done or cancelled."""
+    """The copy is deleted once the request is done or cancelled."""
     COPY_WANTED_BY_REQUEST = (
         "copy-wanted-by-request",
-        "a pending request wants the file in this node's group (see: alpenhorn request list)",
+        "a pending request wants the file in this node's group; see: alpenhorn request list",
     )
-    """What is deleted here would be brought again."""
+    """A deleted copy would be pulled again."""
     TOO_FEW_ARCHIVE_COPIES = (
         "too-few-archive-copies",
         "needs {needed} other good archive copies; has {left}{remedy}",
     )
-    """Copies that count are good, and on distinct archive media that were lately seen to be right."""
+    """Only good copies on separate archive media that a run has seen recently count."""
     DELETE_LIMIT_EXCEEDED = (
         "delete-limit-exceeded",
-        "nothing is deleted on {node}: more than {allowed:,} of its {copies:,} copies ({released:,} are released)"
-        " could go now, and delete_limit lets one run delete no more; if that is meant:"
-        " alpenhorn sync --node {node} --allow-mass-delete; if it is a mistake:"
-        " alpenhorn node clean {node} --cancel",
+        "nothing is deleted on {node}: more than {allowed:,} of its {copies:,} copies could be deleted now"
+        " ({released:,} are released), which exceeds delete_limit; to delete them: alpenhorn sync --node"
+        " {node} --allow-mass-delete; to undo the release: alpenhorn node clean {node} --cancel",
     )
-    """A mass deletion is more often a mistake than a wish."""
+    """A mass deletion is more often a mistake than intended."""
 
-    REMOVAL_FAILED = "removal-failed", "cannot remove {path}: {why}"
-    """The file system refused it."""
-    REMOVAL_NOT_FLUSHED = "removal-not-flushed", "the removal cannot be flushed to the disk: {why}"
-    """After a power cut the file may be there again, so it is not recorded as gone."""
+    REMOVAL_FAILED = "removal-failed", "cannot delete {path}: {why}"
+    """The file system refused the deletion."""
+    REMOVAL_NOT_FLUSHED = "removal-not-flushed", "the deletion cannot be flushed to disk: {why}"
+    """The file may reappear after a power failure, so it is not recorded as deleted."""
     KEEPERS_NOT_AS_RECORDED = (
         "keepers-not-as-recorded",
         "too few of the other copies are as recorded: {failing}",
     )
-    """The look just before the deletion found other copies missing or changed."""
+    """The check just before the deletion found other copies missing or changed."""
     KEEPER_MISSING = "keeper-missing", "its copy is missing"
-    """A copy because of which another one was to be deleted."""
+    """A copy on which the deletion relies is missing."""
     KEEPER_UNREACHABLE = "keeper-unreachable", "{why}"
-    """The index lacks what is needed to reach the host of another copy."""
-    KEEPER_NOT_LOOKED_AT = "keeper-not-looked-at", "its copy cannot be looked at: {why}"
-    """A copy because of which another one was to be deleted."""
+    """The index lacks what is needed to reach the host of a copy on which the deletion relies."""
+    KEEPER_NOT_LOOKED_AT = "keeper-not-looked-at", "its copy cannot be accessed: {why}"
+    """A copy on which the deletion relies could not be checked."""
 
     # --- checks
 
     STORAGE_IN_DOUBT = (
         "storage-in-doubt",
-        "{lost} of {looked} copies that were looked at are missing or unreadable, which is recorded of none of them"
-        " (such as {example}); if its storage is not whole, mend or mount it; if they are lost, record it with:"
-        " alpenhorn sync --node {node} --accept-loss",
+        "{lost} of {looked} checked copies are missing or unreadable (such as {example}), and none is"
+        " recorded as lost; if the storage is incomplete, repair or mount it; to record the loss: alpenhorn"
+        " sync --node {node} --accept-loss",
     )
-    """So many copies are lost at once that the storage is more likely not whole."""
+    """So many losses at once suggest that the storage is incomplete."""
 
-    COPY_MISSING = "copy-missing", "there is no such file on the node"
-    """The node is there and the file is not."""
+    COPY_MISSING = "copy-missing", "no such file on the node"
+    """The node is mounted, but the file is not there."""
     FILE_MISSING = "file-missing", "it is missing"
-    """A node came back, and the file is not there any more."""
+    """A node came back without the file."""
     COPY_NOT_REGULAR = "copy-not-regular", "it is not a regular file"
-    """Something else lies at the copy's path."""
+    """Something else is at the copy's path."""
     COPY_IRREGULAR = "copy-irregular", "it is {found}, not a regular file"
-    """A link, socket, device, named pipe or directory lies at the copy's path."""
+    """A link, socket, device, named pipe or directory is at the copy's path."""
     COPY_IRREGULAR_ON_NODE = (
         "copy-irregular-on-node",
         "{path} on node {node} is {found}, not a regular file",
     )
-    """A link, socket, device, named pipe or directory lies at the copy's path, so that the copy is corrupt."""
+    """A link, socket, device, named pipe or directory is at the copy's path, so the copy is corrupt."""
     COPY_IS_SYMBOLIC_LINK = "copy-is-symbolic-link", "it is a symbolic link, which is not followed"
-    """Something else lies at the copy's path."""
+    """Something else is at the copy's path."""
     SYMBOLIC_LINK_ON_PATH = (
         "symbolic-link-on-path",
         "{path}: {name} is a symbolic link, which is not followed",
     )
-    """It may lead out of the node's root."""
+    """The link may lead outside the node's root."""
     COPY_LENGTH_WRONG = "copy-length-wrong", "its length is {found} bytes, the index says {expected}"
     """The copy is corrupt, or it is another file."""
     COPY_MD5_WRONG = "copy-md5-wrong", "its MD5 sum is {found}, the index says {expected}"
     """The copy is corrupt, or it is another file."""
     COPY_UNREADABLE = "copy-unreadable", "cannot {doing} {path}: {why}"
-    """That a copy cannot be read says nothing about its bytes."""
-    COPY_NOT_LOOKED_AT = "copy-not-looked-at", "it cannot be looked at: {why}"
-    """Whether the file is there is not known."""
-    COPY_NOT_FLUSHED = "copy-not-flushed", "it cannot be flushed to the disk: {why}"
-    """What was read may not be on the disk yet."""
-    COPY_CHANGED_MEANWHILE = "copy-changed-meanwhile", "it was changed while it was being copied"
-    """It keeps sharing its bytes for now; the next run tries again."""
-    FILE_REPLACED_MEANWHILE = "file-replaced-meanwhile", "another file took its place a moment ago"
-    """Somebody renamed a file to the path while it was looked at; it is left alone."""
-    COPY_NEWER_THAN_MANIFEST = (
-        "copy-newer-than-manifest",
-        "it was written to after the manifest was",
-    )
-    """The node came back, and somebody has changed the file elsewhere."""
+    """A read error does not show that the data is corrupt."""
+    COPY_NOT_LOOKED_AT = "copy-not-looked-at", "it cannot be accessed: {why}"
+    """Whether the file exists is unknown."""
+    COPY_NOT_FLUSHED = "copy-not-flushed", "it cannot be flushed to disk: {why}"
+    """The data that was read may not be on disk yet."""
+    COPY_CHANGED_MEANWHILE = "copy-changed-meanwhile", "it changed while it was being copied"
+    """It stays a hard link for now; the next run tries again."""
+    FILE_REPLACED_MEANWHILE = "file-replaced-meanwhile", "another file has just replaced it"
+    """Someone renamed a file to the path at the same time; that file is left alone."""
+    COPY_NEWER_THAN_MANIFEST = "copy-newer-than-manifest", "it was modified after the manifest was written"
+    """The node came back, and the file was changed elsewhere."""
 
     # --- repairs
 
     GROUP_HAS_GOOD_COPY = (
         "group-has-good-copy",
-        "its group has a good copy on {other}, so that nothing would be pulled; if none is needed on"
-        " {node}: alpenhorn file state FILE {node} --set Absent",
+        "its group has a good copy on {other}, so nothing would be pulled; if {node} needs no copy:"
+        " alpenhorn file state FILE {node} --set Absent",
     )
     """A group needs only one good copy."""
-    REQUEST_PENDING = "request-pending", "a request is pending already; see: alpenhorn request show ID"
-    """The repair is under way."""
-    NO_GOOD_COPY = "no-good-copy", "there is no good copy on any other node"
+    REQUEST_PENDING = "request-pending", "a request is already pending; see: alpenhorn request show ID"
+    """The repair is in progress."""
+    NO_GOOD_COPY = "no-good-copy", "no other node has a good copy"
     """The copy cannot be repaired."""
     NO_GOOD_COPY_IN_REACH = "no-good-copy-in-reach", "no good copy can be read now: {why}"
-    """There are good copies, and each has its obstacle."""
+    """Good copies exist, but none can be read; the text gives the obstacle for each."""
     GOOD_COPY_NODE_INACTIVE = "good-copy-node-inactive", "{node} is not active"
-    """An obstacle to a repair."""
+    """A node with a good copy is not active."""
     GOOD_COPY_NODE_UNREACHABLE = (
         "good-copy-node-unreachable",
         "{node} cannot be reached from {host}: {why}",
     )
-    """An obstacle to a repair."""
+    """The index lacks what the host needs to reach a node with a good copy."""
     GROUP_NOT_IN_INDEX = (
         "group-not-in-index",
-        "the group of node {node} is not in the index; put it into another one",
+        "the group of node {node} is not in the index; put the node into another group",
     )
     """The group's row was removed."""
     DESTINATION_INACTIVE = (
         "destination-inactive",
-        "{node} is not active, so that nothing is pulled onto it: alpenhorn node activate {node}",
+        "{node} is not active, so nothing is pulled onto it; to activate it: alpenhorn node activate {node}",
     )
     """Nothing is pulled onto a node that is not active."""
     DESTINATION_WITHOUT_HOST = (
         "destination-without-host",
-        "{node} is on no host: alpenhorn node modify {node} --host HOST",
+        "{node} has no host; set it with: alpenhorn node modify {node} --host HOST",
     )
     """No run works on a node without a host."""
 
@@ -447,48 +430,48 @@ class Code(_Codes):
 
     FILE_NOT_REGISTERED = (
         "file-not-registered",
-        "it is not registered in the index, and new files were not asked for",
+        "it is not in the index, and registering new files was not requested",
     )
-    """The import was not asked to register new files."""
+    """The import does not register new files."""
     NO_IMPORT_PATTERN_MATCHES = "no-import-pattern-matches", "no import pattern matches"
-    """None of the configured patterns names an acquisition."""
-    NO_ACQUISITION_DIRECTORY = "no-acquisition-directory", "it is in no acquisition directory"
-    """Without patterns the first directory is the acquisition."""
+    """No configured pattern matches the path."""
+    NO_ACQUISITION_DIRECTORY = "no-acquisition-directory", "it is not in an acquisition directory"
+    """Without patterns, the first directory of the path names the acquisition."""
     NO_IMPORT_DETECTOR_CLAIMS_IT = "no-import-detector-claims-it", "no import detector claims it"
-    """All detectors of installed packages declined."""
+    """All detectors of installed packages declined the file."""
     DETECTOR_GAVE_WRONG_ACQUISITION = (
         "detector-gave-wrong-acquisition",
-        "the import detector {detector} gave an acquisition that its path does not begin with",
+        "the import detector {detector} returned an acquisition that is not the start of its path",
     )
-    """A package is wrong."""
+    """An installed package is faulty."""
     NAME_NEVER_IMPORTED = (
         "name-never-imported",
         "names that start with a dot, and {marker}, are never imported",
     )
-    """Hidden files and our own are not data."""
+    """Hidden files and alpenhorn's own files are not data."""
     ACQUISITION_NAME_TOO_LONG = (
         "acquisition-name-too-long",
         "the acquisition's name is longer than {most} characters",
     )
-    """The index cannot hold it."""
+    """The index cannot store it."""
     FILE_NAME_TOO_LONG = "file-name-too-long", "the file's name is longer than {most} characters"
-    """The index cannot hold it."""
+    """The index cannot store it."""
     NAME_NOT_UTF8 = (
         "name-not-utf8",
-        "the name is not valid UTF-8, so the index cannot hold it; rename the file",
+        "the name is not valid UTF-8, so the index cannot store it; rename the file",
     )
-    """The index holds text, and the name is none."""
+    """The index stores names as text."""
     NAME_TAKEN_FOR_ANOTHER = (
         "name-taken-for-another",
-        "the index takes its name for that of another acquisition or file, since its collation does not compare byte"
-        " for byte; see: alpenhorn db check",
+        "the index does not distinguish its name from that of another acquisition or file, since its"
+        " collation does not compare byte for byte; see: alpenhorn db check",
     )
     """The collation of the index folds case or accents."""
     FILE_ROW_REMOVED_MEANWHILE = (
         "file-row-removed-meanwhile",
-        "its row was removed from the index meanwhile; the next search takes it for a new file",
+        "its row was removed from the index during the import; the next search treats it as a new file",
     )
-    """Somebody edited the index while the file was hashed."""
+    """The index was edited while the file was hashed."""
     IMPORT_OF_SHARED_PATH = (
         "import-of-shared-path",
         "the index has a file of acquisition {acq} at the same path on this node; make the import patterns of all"
@@ -496,127 +479,118 @@ class Code(_Codes):
     )
     """The path would be registered twice."""
 
-    FOUND_FILE_GONE = "found-file-gone", "it was gone before it could be read"
-    """Somebody removed the file after the search found it."""
-    FOUND_FILE_GONE_BEFORE_LOOK = (
-        "found-file-gone-before-look",
-        "it was gone before it could be looked at",
-    )
-    """Somebody removed the file after the search found it."""
-    FOUND_FILE_LOCKED = "found-file-locked", "its lock file is there"
-    """Whoever writes the file has marked it as unfinished; it is taken in later."""
+    FOUND_FILE_GONE = "found-file-gone", "it disappeared before it could be read"
+    """The file was deleted after the search found it."""
+    FOUND_FILE_GONE_BEFORE_LOOK = "found-file-gone-before-look", "it disappeared before it could be accessed"
+    """The file was deleted after the search found it."""
+    FOUND_FILE_LOCKED = "found-file-locked", "its lock file exists"
+    """The program that writes the file has marked it as unfinished; it is imported later."""
     FOUND_FILE_CHANGED_LATELY = "found-file-changed-lately", "it changed a moment ago"
-    """The file may be unfinished; it is taken in later."""
-    FOUND_FILE_CHANGING = "found-file-changing", "it changed while it was read"
-    """The file is unfinished; it is taken in later."""
+    """The file may be unfinished; it is imported later."""
+    FOUND_FILE_CHANGING = "found-file-changing", "it changed while it was being read"
+    """The file is unfinished; it is imported later."""
     FOUND_FILE_UNREADABLE = "found-file-unreadable", "cannot {doing} it: {why}"
-    """The user running alpenhorn may not read it, or the disk fails."""
+    """The user running alpenhorn has no permission to read it, or the disk fails."""
     FOUND_NOT_REGULAR = "found-not-regular", "it is not a regular file"
     """Links, sockets and devices are never imported."""
-    SEARCHED_PATH_EMPTY = "searched-path-empty", "there is nothing at that path: {why}"
-    """The request or listing names a path that is not there."""
-    SEARCHED_PATH_UNREADABLE = "searched-path-unreadable", "cannot look at {path}: {why}"
-    """The directory is closed to this user, or the disk fails."""
+    SEARCHED_PATH_EMPTY = "searched-path-empty", "nothing exists at that path: {why}"
+    """The request or command names a path that does not exist."""
+    SEARCHED_PATH_UNREADABLE = "searched-path-unreadable", "cannot access {path}: {why}"
+    """The user running alpenhorn has no permission, or the disk fails."""
     IMPORT_OF_FILE_ON_TAPE = (
         "import-of-file-on-tape",
-        "it is {where}; bring it back with: lfs hsm_restore {path}",
+        "it is {where}; restore it with: lfs hsm_restore {path}",
     )
-    """No run waits for a tape."""
+    """Runs do not wait for tape."""
     PATH_OF_OTHER_NODE = "path-of-other-node", "it {how} {where}"
-    """Files are imported by the node whose root they lie in."""
+    """Files are imported by the node whose root contains them."""
     DETECTORS_UNDECIDED = (
         "detectors-undecided",
-        "the import detectors ({detectors}) do not tell whose it is: {why}",
+        "the import detectors ({detectors}) gave no usable answer: {why}",
     )
-    """The file is imported once they do."""
-    DETECTORS_HUNG = "detectors-hung", "they hung before, and are asked no more in this search"
+    """The file is imported once they give one."""
+    DETECTORS_HUNG = "detectors-hung", "they hung before and are not called again in this search"
     """Detectors of packages hung or crashed on several files."""
     DETECTOR_UNUSABLE = "detector-unusable", "the import detector {detector} of {origin}: {why}"
     """An installed package cannot be loaded."""
     DETECTOR_FAILED = "detector-failed", "the import detector {detector} failed: {why}"
-    """A package raised an exception."""
+    """An installed package raised an exception."""
     DETECTOR_GAVE_WRONG_ANSWER = (
         "detector-gave-wrong-answer",
-        "the import detector {detector} gave {answer}, which is neither None nor a name nor (name, callback)",
+        "the import detector {detector} returned {answer}; expected None, a name, or (name, callback)",
     )
-    """A package is wrong."""
+    """An installed package is faulty."""
 
     # --- comparisons of index and disk
 
     RECORDED_AS_GONE = "recorded-as-gone", "recorded as gone"
-    """The file is there although the index says that it is not."""
+    """The file exists, but the index says that it does not."""
     NOT_THE_COPY_THAT_IS_GONE = (
         "not-the-copy-that-is-gone",
-        "the copy at this path is recorded as gone, and this file is not it: {why}",
+        "the copy at this path is recorded as gone, and this is another file: {why}",
     )
-    """Another file lies where a copy was."""
+    """Another file is at the path of a former copy."""
     MODIFIED_AFTER_VERIFICATION = (
         "modified-after-verification",
         "modified after {moment} UTC, when it was last verified",
     )
-    """The file may not be what was verified."""
+    """The file may not be the one that was verified."""
     APPEARED_AFTER_RECORD = (
         "appeared-after-record",
-        "it appeared after {moment} UTC, when that was recorded",
+        "it appeared after {moment} UTC, when the copy was recorded as gone",
     )
-    """Somebody put a file there later, so it is not taken for the copy."""
+    """Someone put a file there later, so it is not treated as the copy."""
     DISK_FILE_NOT_REGULAR = "disk-file-not-regular", "not a regular file"
-    """Something else lies at the copy's path."""
+    """Something else is at the copy's path."""
     DISK_FILE_LENGTH_WRONG = "disk-file-length-wrong", "length is {found} bytes, the index says {expected}"
-    """The file is not what the index says."""
+    """The file differs from the index."""
     NO_SUCH_FILE = "no-such-file", "no such file"
     """The copy is missing on the disk."""
     NO_SUCH_DIRECTORY = "no-such-directory", "no such directory"
     """The copy's directory is missing on the disk."""
     FILES_IN_DIRECTORY_UNREADABLE = "files-in-directory-unreadable", "cannot stat files in it: {why}"
-    """Whether they are what the index says is not known."""
+    """Whether they match the index is unknown."""
     FILE_STATUS_UNREADABLE = "file-status-unreadable", "cannot stat the file: {why}"
-    """Whether it is what the index says is not known."""
+    """Whether the file matches the index is unknown."""
     DIRECTORY_UNREADABLE = "directory-unreadable", "cannot list the directory: {why}"
-    """What it holds is not known."""
+    """The contents of the directory are unknown."""
     OTHER_NODES_ROOT = "other-nodes-root", "root of another node"
     """The directory has the marker of a node and is left out."""
 
     # --- tape
 
     FILE_NOT_ON_DISK_AND_TAPE = "file-not-on-disk-and-tape", "it is {where}"
-    """Only the disk space of a file that is on tape too can be given back."""
+    """Only a file that is also on tape can leave the disk."""
     COPY_STAYS_ON_DISK = (
         "copy-stays-on-disk",
-        "it was changed since it was brought to tape, or is to stay on disk",
+        "it was changed after it was written to tape, or must stay on disk",
     )
-    """The file's disk space cannot be given back."""
-    LOST_BY_TAPE = "lost-by-tape", "the tape has lost it, and it is not on disk"
+    """The disk space of the file cannot be freed."""
+    LOST_BY_TAPE = "lost-by-tape", "it is lost on tape and not on disk"
     """The file is lost on this node."""
     LFS_REFUSED = "lfs-refused", "{why}"
-    """What the program lfs said."""
+    """A message of the program lfs."""
 
     TAPE_COPY_DID_NOT_COME = (
         "tape-copy-did-not-come",
-        "it was asked back from tape and did not come",
+        "its restore from tape was started and did not complete",
     )
-    """It is asked for again later."""
+    """The restore is started again later."""
 
     # --- transfers
 
     SOURCE_MISSING = "source-missing", "the source is missing: {why}"
-    """There is no file at the source; its copy becomes suspect."""
-    SOURCE_NOT_THERE = "source-not-there", "the source is not there"
-    """There is no file at the source; its copy becomes suspect."""
-    SOURCE_NOT_REGULAR = "source-not-regular", "the source is no regular file"
-    """Something else lies at the source's path; its copy becomes suspect."""
-    SOURCE_NOT_REGULAR_BECAUSE = (
-        "source-not-regular-because",
-        "the source is no regular file: {why}",
-    )
-    """Something else lies at the source's path; its copy becomes suspect."""
-    SOURCE_NOT_SENT = (
-        "source-not-sent",
-        "the source is no regular file: rsync sent nothing for it",
-    )
-    """rsync leaves out what is no regular file; the source's copy becomes suspect."""
+    """The source file does not exist; its copy becomes suspect."""
+    SOURCE_NOT_THERE = "source-not-there", "the source does not exist"
+    """The source file does not exist; its copy becomes suspect."""
+    SOURCE_NOT_REGULAR = "source-not-regular", "the source is not a regular file"
+    """Something else is at the source's path; its copy becomes suspect."""
+    SOURCE_NOT_REGULAR_BECAUSE = "source-not-regular-because", "the source is not a regular file: {why}"
+    """Something else is at the source's path; its copy becomes suspect."""
+    SOURCE_NOT_SENT = "source-not-sent", "the source is not a regular file: rsync sent nothing"
+    """rsync skips files that are not regular; the source's copy becomes suspect."""
     SOURCE_UNREADABLE = "source-unreadable", "the source cannot be read: {why}"
-    """That a file cannot be read says nothing about its bytes; tried again later."""
+    """A read error does not show that the data is corrupt; the pull is tried again."""
     SOURCE_LENGTH_WRONG = (
         "source-length-wrong",
         "the length of the source is {found}, not {expected} as in the index",
@@ -628,140 +602,131 @@ class Code(_Codes):
     )
     """The source's copy becomes suspect."""
     SOURCE_CHANGED = "source-changed", "the source changed while it was being read"
-    """Somebody writes to the source; its copy becomes suspect."""
+    """Another program writes to the source; its copy becomes suspect."""
     SOURCE_SHRANK = "source-shrank", "the source became shorter while it was being read"
-    """Somebody writes to the source; its copy becomes suspect."""
-    SOURCE_ROOT_ABSENT = "source-root-absent", "the root of the source is not there: {why}"
+    """Another program writes to the source; its copy becomes suspect."""
+    SOURCE_ROOT_ABSENT = "source-root-absent", "the root of the source does not exist: {why}"
     """The storage of the source is not mounted on its host."""
     SOURCE_ROOT_UNREADABLE = (
         "source-root-unreadable",
         "the root {root} of the source node {node} cannot be opened: {why}",
     )
-    """The storage of the source is not mounted on this host, or closed to this user."""
+    """The storage of the source is not mounted on this host, or the user running alpenhorn has no permission."""
     SOURCE_NODE_UNUSABLE = "source-node-unusable", "the source node cannot be used: {why}"
-    """A file is called missing only where its node is there."""
+    """A copy is recorded as missing only if its node is mounted."""
     SOURCE_NODE_UNUSABLE_HERE = (
         "source-node-unusable-here",
         "the source node {node} cannot be used: {why}",
     )
-    """Where the source's files are cannot be told."""
-    SOURCE_MARKER_NOT_ASKED_FOR = (
-        "source-marker-not-asked-for",
-        "the marker of the source was not asked for",
-    )
-    """It is not known whether the storage of the source is mounted on its host."""
-    DESTINATION_UNWRITABLE = "destination-unwritable", "cannot write at the destination: {why}"
-    """The node gets no more pulls in this run."""
-    DESTINATION_OUT_OF_SPACE = (
-        "destination-out-of-space",
-        "cannot write at the destination: {why}",
-    )
-    """The disk, or a quota, is full; the node gets no more pulls in this run."""
+    """The location of the source's files is unknown."""
+    SOURCE_MARKER_NOT_ASKED_FOR = "source-marker-not-asked-for", "the marker of the source was not checked"
+    """Whether the storage of the source is mounted on its host is unknown."""
+    DESTINATION_UNWRITABLE = "destination-unwritable", "cannot write to the destination: {why}"
+    """Nothing more is pulled onto the node in this run."""
+    DESTINATION_OUT_OF_SPACE = "destination-out-of-space", "cannot write to the destination: {why}"
+    """The disk or a quota is full; nothing more is pulled onto the node in this run."""
     ARRIVED_MD5_WRONG = (
         "arrived-md5-wrong",
-        "the source is right, but the bytes that arrived have the MD5 {found}",
+        "the source is correct, but the data that arrived has the MD5 sum {found}",
     )
-    """The destination stores other bytes than it was given."""
-    FILE_NAME_IMPOSSIBLE = "file-name-impossible", "there can be no file of that name: {why}"
-    """The destination's file system cannot hold the name."""
-    PATH_OCCUPIED = "path-occupied", "something is at {path} already"
-    """A file that the index does not know lies at the path; a check finds out what it is."""
+    """The destination stores other data than it was given."""
+    FILE_NAME_IMPOSSIBLE = "file-name-impossible", "the file cannot have that name: {why}"
+    """The destination's file system cannot store the name."""
+    PATH_OCCUPIED = "path-occupied", "{path} already exists"
+    """A file that the index does not know is at the path; a check determines what it is."""
     FILE_NOT_ON_DISK = "file-not-on-disk", "it is {where}"
-    """It is on tape, and no run waits for a tape."""
-    RSYNC_FAILED = "rsync-failed", "rsync ended with status {status}: {why}"
-    """rsync(1) explains the status."""
-    RSYNC_KILLED = "rsync-killed", "rsync was ended by signal {signal}"
-    """Somebody, or the system, killed it."""
-    BBCP_BROUGHT_NOTHING = "bbcp-brought-nothing", "bbcp brought nothing, and did not say why"
-    """bbcp ended well and there is no file."""
+    """It is on tape, and runs do not wait for tape."""
+    RSYNC_FAILED = "rsync-failed", "rsync exited with status {status}: {why}"
+    """For the status, see rsync(1)."""
+    RSYNC_KILLED = "rsync-killed", "rsync was killed by signal {signal}"
+    """A user or the system killed it."""
+    BBCP_BROUGHT_NOTHING = "bbcp-brought-nothing", "bbcp wrote no file and gave no reason"
+    """bbcp reported success, but the file does not exist."""
 
-    # --- nodes that are left out
+    # --- nodes left out
 
     NODE_ON_OTHER_HOST = "node-on-other-host", "it is on host {there}, and this is {here}"
-    """A node that was asked for by name belongs to another host."""
+    """A node named on the command line belongs to another host."""
     NODE_INACTIVE = (
         "node-inactive",
         "it is not active; activate it with: alpenhorn node activate {node}",
     )
-    """A node that was asked for by name is not active."""
+    """A node named on the command line is not active."""
     NODE_LOCKED_BY_RUN = "node-locked-by-run", "another run ({run}) is working on it"
-    """Runs that overlap leave one another's nodes alone."""
-    NODE_TAKEN_OFF = "node-taken-off", "it was taken off this host while the run went on"
-    """Somebody deactivated or moved the node."""
+    """Only one run at a time works on a node."""
+    NODE_TAKEN_OFF = "node-taken-off", "it was deactivated or taken off this host during the run"
+    """The node was edited."""
     NODE_MOVED = (
         "node-moved",
-        "it was given another host, root or medium while the run went on; what was done at the old place meanwhile is"
-        " not recorded",
+        "its host, root or medium was changed during the run; work done at the old place since then is not"
+        " recorded",
     )
-    """Somebody edited the node."""
+    """The node was edited."""
     ROOT_DID_NOT_ANSWER = (
         "root-did-not-answer",
-        "{root} did not answer within {seconds:g} s: is its server or disk gone?",
+        "{root} did not answer within {seconds:g} s; check its disk or file server",
     )
     """The storage hangs."""
     ROOT_SHARED = (
         "root-shared",
-        "its root {root} is also the root of active node {others}, and each copy would count twice;"
-        " see whose it is, and: alpenhorn node deactivate NODE",
+        "its root {root} is also the root of active node {others}, so each copy would count twice;"
+        " deactivate the wrong node: alpenhorn node deactivate NODE",
     )
-    """Two nodes have one directory."""
+    """Two nodes share one directory."""
     COMPARISON_FAILED = "comparison-failed", "comparing its files with the index failed: {why}"
-    """What nobody has seen is not relied on."""
+    """Copies that have not been compared are not relied on."""
     MANIFEST_COMPARISON_FAILED = (
         "manifest-comparison-failed",
         "its files could not be compared with the index: {why}",
     )
-    """A node that came back is compared before it is relied on."""
-    SAMPLE_FAILED = "sample-failed", "its other copies could not be looked at: {why}"
-    """Before a loss is believed, some other copies are looked at."""
+    """A node that came back is compared before its copies are relied on."""
+    SAMPLE_FAILED = "sample-failed", "a sample of its other copies could not be checked: {why}"
+    """Before a loss is recorded, a sample of other copies is checked."""
     IDENTITY_UNWRITABLE = (
         "identity-unwritable",
-        "its identity file {file} cannot be written: {why}; without it nothing is changed there:"
-        " make it writable, or give it room",
+        "its identity file {file} cannot be written: {why}; nothing is changed on the node until it can;"
+        " check permissions and free space",
     )
-    """The medium is full, read-only, or closed to this user."""
-    INDEX_CHANGED_MEANWHILE = "index-changed-meanwhile", "the index was changed meanwhile"
-    """Another program wrote what this run was about to confirm."""
-    MEDIUM_NOT_LOOKED_AT = (
-        "medium-not-looked-at",
-        "its medium is {standing}, and no run has looked at it yet",
-    )
-    """Its copies do not count until a run has."""
+    """The medium is full, read-only, or not writable by the user running alpenhorn."""
+    INDEX_CHANGED_MEANWHILE = "index-changed-meanwhile", "the index was changed concurrently"
+    """Another program changed what this run was about to confirm."""
+    MEDIUM_NOT_LOOKED_AT = "medium-not-looked-at", "its medium is {standing}, and no run has checked it yet"
+    """Its copies do not count until a run has checked it."""
     MEDIUM_OF_OTHER_NODE = (
         "medium-of-other-node",
-        "the medium at {root} bears the identity of node {other}: it is a copy of that medium, or that medium"
-        " itself; mount the right one, or, where this is to be a node of its own, remove {file}",
+        "the medium at {root} has the identity of node {other}: it is that medium or a clone of it; mount"
+        " the right medium, or, to use this one as a separate node, delete {file}",
     )
-    """A cloned disk, or one that is mounted at the wrong place."""
+    """A cloned disk, or a disk mounted in the wrong place."""
     MEDIUM_OF_OTHER_INDEX = (
         "medium-of-other-index",
-        "the medium at {root} belongs to another index: mount the right one, or check which index this host uses;"
-        " where the medium is to belong to this index from now on, remove {file}",
+        "the medium at {root} belongs to another index; mount the right medium, or check which index this"
+        " host uses; to move the medium to this index, delete {file}",
     )
-    """Another archive's disk, or the configuration names the wrong index."""
+    """The disk belongs to another archive, or the configuration names the wrong index."""
     MEDIUM_BEHIND = (
         "medium-behind",
-        "the medium of node {node} was {standing}: it is in an older state than the index knows",
+        "the medium of node {node} was {standing}: its state is older than the index",
     )
-    """Its copies count once they were compared with the index."""
+    """Its copies count once they have been compared with the index."""
     MEDIUM_UNCONFIRMED = "medium-unconfirmed", "a run on node {node} ended before it changed anything"
-    """Its copies count once they were compared with the index."""
+    """Its copies count once they have been compared with the index."""
     MEDIUM_AHEAD = (
         "medium-ahead",
-        "node {node} was changed by runs of which the index knows nothing: the index was restored from a backup,"
-        " or its server lost what it had confirmed",
+        "node {node} was changed by runs that are not in the index: the index was restored from a backup,"
+        " or its server lost commits",
     )
-    """Nothing is deleted on the index until `alpenhorn reconcile` has compared its nodes."""
+    """Nothing is deleted until `alpenhorn reconcile` has compared the nodes."""
     MEDIUM_EXCHANGED = (
         "medium-exchanged",
-        "the medium of node {node} is another one than the index knows, or was initialised anew",
+        "the medium of node {node} is not the one in the index, or was initialised again",
     )
-    """Its copies are suspect, and are read."""
+    """Its copies are suspect and are checked."""
 
-    # --- what a plan would do
+    # --- planned actions
 
     BY_HARD_LINK = "by-hard-link", "hard link"
-    """The file would be linked."""
+    """The file would be hard-linked."""
     BY_COPY = "by-copy", "copy"
     """The file would be copied on this host."""
     BY_RSYNC = "by-rsync", "rsync"
@@ -771,9 +736,9 @@ class Code(_Codes):
     BY_BBCP = "by-bbcp", "bbcp"
     """The file would be fetched from another host by bbcp."""
     INITIALISATION_REQUESTED = "initialisation-requested", "initialise"
-    """The node's root would be marked."""
+    """The marker would be written at the node's root."""
     IMPORT_REQUESTED = "import-requested", "search and import"
-    """An import request would be served."""
+    """An import request would be carried out."""
     AUTO_IMPORT = "auto-import", "search for new files"
     """The node is searched in each run."""
     COPY_SUSPECT = "copy-suspect", "read and compare"
@@ -785,74 +750,70 @@ class Code(_Codes):
     VERIFIED_LONGEST_AGO = "verified-longest-ago", "read again: verified longest ago"
     """A good copy would be read again."""
     COPY_MAKES_ROOM = "copy-makes-room", "make room"
-    """The copy would be deleted since its node is too full."""
-    COMING_FROM_TAPE = "coming-from-tape", "on its way back from tape"
-    """The copy was asked for and is looked for later."""
-    ASKED_BACK_FROM_TAPE = "asked-back-from-tape", "ask back from tape, to {purpose}"
-    """The copy would be asked for."""
-    LEAVES_DISK_FOR_ROOM = "leaves-disk-for-room", "leave to tape, to make room on disk"
-    """The copy's disk space would be given back."""
+    """The copy would be deleted because its node needs room."""
+    COMING_FROM_TAPE = "coming-from-tape", "being restored from tape"
+    """The restore was started earlier."""
+    ASKED_BACK_FROM_TAPE = "asked-back-from-tape", "restore from tape, to {purpose}"
+    """The copy would be restored."""
+    LEAVES_DISK_FOR_ROOM = "leaves-disk-for-room", "leave on tape only, to make room on disk"
+    """The disk space of the copy would be freed."""
     NO_ROOM_TO_COME_FROM_TAPE = (
         "no-room-to-come-from-tape",
-        "its disk has too little room (see the setting headroom)",
+        "too little room on its disk to restore it from tape (see the setting headroom)",
     )
-    """The disk before the tape is too full."""
-    NO_SUCH_REQUEST = "no-such-request", "there is no such request"
+    """The disk in front of the tape is too full."""
+    NO_SUCH_REQUEST = "no-such-request", "no such request"
     """It was removed from the index."""
-    REQUEST_NOT_PENDING = "request-not-pending", "it is not pending any more"
-    """It was done or cancelled meanwhile."""
+    REQUEST_NOT_PENDING = "request-not-pending", "it is no longer pending"
+    """It was done or cancelled in the meantime."""
     GROUP_WITHOUT_NODE_ANYWHERE = (
         "group-without-node-anywhere",
         "its group has no active node on any host",
     )
-    """No run can serve the request."""
+    """No run can carry out the request."""
     REQUEST_FOR_OTHER_HOST = (
         "request-for-other-host",
         "its group has no active node on this host; a run on {hosts} may serve it",
     )
-    """Ask there."""
+    """Plan the request on that host."""
 
-    # --- what a run tells at its end
+    # --- summary of a run
 
     PULLS_FAILED = "pulls-failed", "pulls from {source} onto {node} failed"
-    """Each is tried again; `request list --state failing` has the reasons."""
+    """Each pull is tried again; `request list --state failing` has the reasons."""
     SOURCE_ON_TAPE_ONLY = "source-on-tape-only", "not pulled yet: on tape only on {node}"
-    """The copy is asked back."""
+    """The copy is being restored."""
     COPIES_UNREADABLE = "copies-unreadable", "copies on {node} could not be read"
-    """They are suspect until they can be."""
+    """They stay suspect until they can be read."""
     FOUND_MISSING = "found-missing", "{verdict} on {node}"
     """A check found no file."""
     FOUND_CORRUPT = "found-corrupt", "{verdict} on {node}"
-    """What was read is not the file that the index knows."""
+    """A check found data that differs from the index."""
     DELETION_CLAIMS_TOO_OLD = (
         "deletion-claims-too-old",
-        "not deleted yet on {node}: the claims were too old when the worker came to the files",
+        "not deleted yet on {node}: the claims were too old when the worker reached the files",
     )
-    """It is decided anew."""
-    RELEASED_COPIES_GONE = (
-        "released-copies-gone",
-        "released copies on {node} were not there any more",
-    )
-    """Somebody else has removed them."""
+    """A later run decides again."""
+    RELEASED_COPIES_GONE = "released-copies-gone", "released copies on {node} were already gone"
+    """Someone else deleted them."""
     RELEASED_COPIES_CORRUPT = (
         "released-copies-corrupt",
-        "released copies on {node} are not what the index says, and were left there as corrupt;"
-        " look at them, and to delete them all the same: alpenhorn node clean {node} --now --include-bad -F LIST",
+        "released copies on {node} differ from the index and were kept as corrupt; inspect them; to delete"
+        " them anyway: alpenhorn node clean {node} --now --include-bad -F LIST",
     )
-    """Only what the index knows is deleted."""
+    """Only what matches the index is deleted."""
     RELEASED_COPIES_KEPT = (
         "released-copies-kept",
-        "released copies on {node} were left there, since too few other copies are as recorded",
+        "released copies on {node} were kept, since too few other copies are as recorded",
     )
-    """The look just before the deletion found other copies missing or changed."""
+    """The check just before the deletion found other copies missing or changed."""
     DELETIONS_FAILED = "deletions-failed", "copies on {node} could not be deleted"
-    """Each is tried again."""
+    """Each deletion is tried again."""
     NODE_CAME_BACK_CHANGED = (
         "node-came-back-changed",
-        "node {node} is not as it was when it was last seen here; what has changed on it counts as"
-        " suspect until it was read",
+        "node {node} has changed since it was last seen here; changed copies are suspect until they are read",
     )
-    """Somebody changed files while the node was away."""
+    """Files changed while the node was away."""
     MANIFEST_NOT_WRITTEN = (
         "manifest-not-written",
         "the manifest of node {node} could not be written: {why}; {remedy}",
@@ -860,176 +821,171 @@ class Code(_Codes):
     """The next run tries again."""
     MANIFEST_GONE = (
         "manifest-gone",
-        "the manifest of node {node} is not on it any more: its files are compared with the index,"
-        " and it is written anew",
+        "the manifest of node {node} is missing: its files are compared with the index, and a new one is"
+        " written",
     )
-    """Somebody removed it, or the disk was restored."""
+    """It was deleted, or the disk was restored."""
     NODE_SETTINGS_WARNING = "node-settings-warning", "{detail}"
-    """The node's settings can be used, and are probably not meant so."""
+    """The node's settings work, but are probably a mistake."""
     GROUP_SETTINGS_WARNING = "group-settings-warning", "{detail}"
-    """The group's settings can be used, and are probably not meant so."""
+    """The group's settings work, but are probably a mistake."""
     NODE_NOT_INITIALISED = "node-not-initialised", "node {node} could not be initialised: {why}"
     """The request stays pending."""
     ROOTS_NESTED = (
         "roots-nested",
         "{overlap}; give one of them another root; see: alpenhorn doctor",
     )
-    """What is on the one node is found on the other."""
+    """Files on one node are also found on the other."""
     HOST_NOT_IN_INDEX = (
         "host-not-in-index",
-        "this host is called {host} here, and the index has no host of that name, so that runs do nothing; see:"
+        "this host is named {host}, and the index has no host of that name, so runs do nothing; see:"
         " alpenhorn doctor",
     )
     """The host was renamed, or `sync.host` is wrong."""
     NODE_DIFFERS_FROM_INDEX = "node-differs-from-index", "node {node} differs from the index"
-    """`alpenhorn reconcile` has listed how."""
+    """`alpenhorn reconcile` lists the differences."""
     COPIES_ON_TAPE_NOT_READ = (
         "copies-on-tape-not-read",
-        "node {node} has tape behind it; its good copies were not read",
+        "node {node} uses tape; its good copies were not read",
     )
-    """`--read` asks nothing back from tape."""
+    """`--read` restores nothing from tape."""
     SEARCH_NOT_REMEMBERED = (
         "search-not-remembered",
-        "what was searched on {node} cannot be remembered, and is searched again in the next run",
+        "the progress of the search on {node} cannot be saved; the next run searches again",
     )
-    """The node cannot be written."""
-    SEARCH_INCOMPLETE = "search-incomplete", "the search on {node} is not complete"
-    """Some directories could not be looked at; the next run looks again."""
+    """The node cannot be written to."""
+    SEARCH_INCOMPLETE = "search-incomplete", "the search on {node} is incomplete"
+    """Some directories could not be read; the next run tries again."""
     SEARCH_STOPS_AT_OTHER_NODE = "search-stops-at-other-node", "the search of node {node} stops at {where}"
-    """Files are imported by the node whose root they lie in."""
+    """Files are imported by the node whose root contains them."""
     SHARED_BYTES_NOT_LOOKED_FOR = (
         "shared-bytes-not-looked-for",
-        "the copies on {node} could not be looked at for shared bytes",
+        "the copies on {node} could not be checked for hard links",
     )
     """They do not count as archive copies yet."""
     COPIES_SHARE_BYTES = (
         "copies-share-bytes",
-        "copies on {node} share their bytes with other names and do not count as archive copies",
+        "copies on {node} are hard links and do not count as archive copies",
     )
-    """They could not be given bytes of their own."""
+    """They could not be replaced by separate files."""
     CLAIMS_RAN_OUT = (
         "claims-ran-out",
-        "{claims} claims had run out before they were renewed: the run stood still, or the index was away",
+        "{claims} claims expired before they were renewed: the run was suspended, or the index was"
+        " unavailable",
     )
-    """What was done under them may be another run's by now."""
+    """Files worked on under them may now belong to another run."""
     HEADROOM_LACKING = (
         "headroom-lacking",
-        "node {node} has less free than its headroom, and nothing more can leave its disk now: what"
-        " is there is wanted by pending requests, or not on tape yet",
+        "node {node} has less free space than its headroom, and no more copies can leave its disk: they are"
+        " needed by pending requests, or not on tape yet",
     )
-    """The disk before the tape is too full."""
+    """The disk in front of the tape is too full."""
     COPIES_NEITHER_ON_DISK_NOR_TAPE = (
         "copies-neither-on-disk-nor-tape",
-        "copies on {node} are neither on disk nor on tape, and are checked",
+        "copies on {node} are neither on disk nor on tape; they are checked",
     )
     """They may be lost."""
-    TAPE_LOOK_FAILED = "tape-look-failed", "it cannot be told where files are on {node}"
-    """lfs failed; the next run asks again."""
-    TAPE_RESTORE_FAILED = "tape-restore-failed", "files cannot be had back from tape on {node}"
-    """They are asked for again."""
-    TAPE_LEAVE_FAILED = "tape-leave-failed", "files could not be left to the tape on {node}"
-    """The disk before the tape stays as full as it is."""
+    TAPE_LOOK_FAILED = "tape-look-failed", "cannot determine whether files on {node} are on disk or tape"
+    """lfs failed; the next run tries again."""
+    TAPE_RESTORE_FAILED = "tape-restore-failed", "files on {node} cannot be restored from tape"
+    """The restore is tried again."""
+    TAPE_LEAVE_FAILED = "tape-leave-failed", "the disk space of files on {node} could not be freed"
+    """The disk in front of the tape stays as full as it is."""
     DETECTOR_CALLBACK_WITHHELD = (
         "detector-callback-withheld",
-        "nothing was done for imported files by the import detector {detector}: {why}",
+        "the callback of the import detector {detector} was not called for imported files: {why}",
     )
-    """The tables of the package cannot be used."""
+    """The tables of an installed package cannot be used."""
     DETECTOR_CALLBACK_FAILED = (
         "detector-callback-failed",
-        "{node}: what the import detector {detector} wanted done for imported files failed: {why}",
+        "{node}: the callback of the import detector {detector} failed for imported files: {why}",
     )
-    """A package raised an exception; the files are imported all the same."""
+    """An installed package raised an exception; the files are imported anyway."""
 
     # --- reconciliations
 
     DRY_RUN = "dry-run", "dry run; nothing was recorded"
-    """As was asked for."""
+    """As requested."""
     TOO_MANY_COPIES_MISSING = (
         "too-many-copies-missing",
         "{missing} of {looked} copies are missing (such as {example}); nothing"
         " was recorded; mount or repair the storage, or record the loss with: alpenhorn reconcile"
         " --node {node} --accept-loss",
     )
-    """The storage is more likely not whole."""
+    """The storage is probably incomplete."""
     NODE_CHANGED_DURING_COMPARISON = (
         "node-changed-during-comparison",
         "the node was moved or deactivated during the comparison",
     )
     """Nothing was recorded."""
     COMPARISON_STOPPED = "comparison-stopped", "the run was stopped; {left} copies were not compared"
-    """The node is not believed yet."""
+    """The node's copies do not count yet."""
     COMPARISON_INCOMPLETE = (
         "comparison-incomplete",
         "{left} of {expected} copies could not be compared",
     )
-    """The node is not believed yet."""
+    """The node's copies do not count yet."""
     INDEX_CHANGED_DURING_COMPARISON = (
         "index-changed-during-comparison",
         "its copies changed in the index during the comparison; run it again",
     )
-    """The node is not believed yet."""
+    """The node's copies do not count yet."""
 
-    # --- what `status` tells
+    # --- problems that `status` shows
 
     DELETIONS_SUSPENDED = "deletions-suspended", "nothing is deleted on this index: {why}"
-    """The index was restored from a backup, or lost commits; `alpenhorn reconcile` ends it."""
+    """The index was restored from a backup, or lost commits; run `alpenhorn reconcile`."""
     NODE_LEFT_OUT = "node-left-out", "node {node} is left out: {why}"
-    """The run does nothing on it."""
+    """Runs do nothing on it."""
     NODE_LEFT_OUT_SINCE = (
         "node-left-out-since",
-        "{node} was left out at {since}, and no run has found it right since: {why}",
+        "{node} was left out at {since}, and no run has been able to use it since: {why}",
     )
     """Its copies do not count for deletions."""
     COPIES_TO_BE_COMPARED = (
         "copies-to-be-compared",
-        "the copies on {node} do not count until they were compared: {why}",
+        "the copies on {node} do not count until they have been compared: {why}",
     )
-    """The node's disk is not as the index left it."""
+    """The node's disk is not in the state that the index recorded."""
     COPIES_TO_BE_READ = "copies-to-be-read", "{copies} still to be read: {why} ({since})"
-    """Runs read them; they count once they were found good."""
+    """Runs read them; they count once found good."""
     FILES_WITHOUT_GOOD_COPY = (
         "files-without-good-copy",
         "{files} no good copy anywhere{more}: {example}",
     )
-    """The files are lost unless a suspect or corrupt copy can be mended by hand."""
-    BAD_COPIES_REPLACEABLE = (
-        "bad-copies-replaceable",
-        "{copies} on {node} can be replaced from a good one",
-    )
+    """The files are lost unless a suspect or corrupt copy can be repaired by hand."""
+    BAD_COPIES_REPLACEABLE = "bad-copies-replaceable", "{copies} on {node} can be replaced from a good copy"
     """`alpenhorn repair` requests them."""
     COPIES_CORRUPT = "copies-corrupt", "{copies} on {node}"
-    """What lies there is not the file."""
+    """They differ from the index."""
     COPIES_MISSING = "copies-missing", "{copies} on {node}"
-    """They are gone without alpenhorn's doing."""
+    """They disappeared without being deleted by a run."""
     COPIES_SUSPECT = "copies-suspect", "{copies} on {node}"
     """The next run on the node's host reads them."""
-    REQUESTS_FAILING = "requests-failing", "{requests} failing, put down to: {blame}"
-    """Each is tried again, less and less often."""
-    LAST_RUN_FAILED = (
-        "last-run-failed",
-        "the last run on {host}, of {started}, {how}",
-    )
+    REQUESTS_FAILING = "requests-failing", "{requests} failing because of: {blame}"
+    """Each is tried again, at growing intervals."""
+    LAST_RUN_FAILED = "last-run-failed", "the last run on {host}, started {started}, {how}"
     """`alpenhorn history --run` shows what it did."""
     REQUESTED_FILES_UNVERIFIABLE = (
         "requested-files-unverifiable",
         "{files} no length or MD5 sum and cannot be copied{more}: {example}",
     )
-    """The command beside it computes them from a copy."""
+    """The suggested command computes them from a copy."""
     REQUESTS_FOR_INACTIVE_NODE = (
         "requests-for-inactive-node",
         "{requests} for {node}, which is not active",
     )
-    """No run serves them before it is."""
+    """No run carries them out until the node is active."""
     ACTIVE_NODE_WITHOUT_HOST = "active-node-without-host", "{node} is active and has no host"
     """No run works on it."""
     ACTIVE_NODE_WITHOUT_ROOT = "active-node-without-root", "{node} is active and has no root"
     """No run works on it."""
     NODE_NOT_WORKED_ON = "node-not-worked-on", "no run has worked on {node} yet"
-    """There is no cron line on its host, or it is new."""
+    """Its host has no cron line, or the node is new."""
     NODE_WITHOUT_ROOM = "node-without-room", "{node} has no room for more files"
     """Nothing is pulled onto it."""
     BACKUP_MISSING = "backup-missing", "the index has no backup"
-    """`alpenhorn db backup` makes one."""
+    """`alpenhorn db backup` creates one."""
     BACKUP_OLD = "backup-old", "the newest backup of the index is {age} old: {path}"
     """`database.backup_within` is exceeded."""
     BACKUP_IN_FUTURE = (
@@ -1038,15 +994,16 @@ class Code(_Codes):
     )
     """A clock was wrong."""
 
-    # --- what `doctor` finds
+    # --- problems that `doctor` finds
 
     CONFIGURATION_WRONG = "configuration-wrong", "{detail}"
     """A configuration file cannot be used."""
     UNSEEN_NODES_TRUSTED = (
         "unseen-nodes-trusted",
-        "trust_unseen = true in [sync]: copies on nodes that no run has seen let others be deleted",
+        "trust_unseen = true in [sync]: copies on nodes that no run has seen allow other copies to be"
+        " deleted",
     )
-    """Meant for the time of a migration."""
+    """Intended for migrations only."""
     PASSWORD_READABLE = "password-readable", "the password file {file} can be read by others"
     """Any user of the host can change the index."""
     PASSWORD_IN_READABLE_FILE = (
@@ -1057,41 +1014,41 @@ class Code(_Codes):
     PRIVATE_KEY_READABLE = "private-key-readable", "the private key {file} can be read by others"
     """Any user of the host can log in to the server of the index."""
     OPTION_FILE_READABLE = "option-file-readable", "the option file {file} can be read by others"
-    """Any user of the host can read the password of the index, if it is in there."""
+    """Any user of the host can read the password of the index if the file holds it."""
     LOG_FILE_IS_DIRECTORY = "log-file-is-directory", "the log file {file} is a directory"
-    """Runs cannot begin."""
+    """Runs cannot start."""
     LOG_FILE_UNWRITABLE = "log-file-unwritable", "the log file {file} cannot be written"
-    """Runs cannot begin."""
+    """Runs cannot start."""
     LOG_DIRECTORY_MISSING = (
         "log-directory-missing",
-        "the log file {file} cannot be made: there is no directory {directory}",
+        "the log file {file} cannot be created: no such directory: {directory}",
     )
-    """Runs cannot begin."""
+    """Runs cannot start."""
     LOG_DIRECTORY_UNWRITABLE = (
         "log-directory-unwritable",
-        "the log file {file} cannot be made in its directory",
+        "the log file {file} cannot be created in its directory",
     )
-    """Runs cannot begin."""
+    """Runs cannot start."""
     SYSTEM_LOG_UNUSABLE = "system-log-unusable", "the system log {path} cannot be opened: {why}"
-    """No system logger runs."""
+    """No system logger is running."""
     TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
-    """A program that runs need is not installed."""
-    TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not tell its version within {seconds:g} s"
-    """A program that runs need does not answer."""
-    TOOL_TOO_OLD = "tool-too-old", "{tool} does not take the options that pulls use: {said}"
-    """A newer version is needed."""
+    """A required program is not installed."""
+    TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not print its version within {seconds:g} s"
+    """A required program does not answer."""
+    TOOL_TOO_OLD = "tool-too-old", "{tool} does not support the options that pulls use: {said}"
+    """A newer version is required."""
     TOOL_FAILS = "tool-fails", "{tool} ({path}): {why}"
-    """A program that runs need cannot be run."""
+    """A required program cannot be run."""
     INDEX_NOT_CONFIGURED = (
         "index-not-configured",
-        "no index is configured, and the default one, {path}, is not there yet",
+        "no index is configured, and the default one, {path}, does not exist yet",
     )
-    """The first command that needs it makes it."""
+    """The first command that needs it creates it."""
     INDEX_ON_NETWORK_FILE_SYSTEM = (
         "index-on-network-file-system",
         "the index {path} is on a network file system ({kind}), where SQLite's locks may not hold",
     )
-    """Two hosts that write at once may damage it."""
+    """Two hosts that write at the same time may damage it."""
     THIS_HOST_NOT_IN_INDEX = "this-host-not-in-index", "{detail}"
     """Runs on this host do nothing."""
     HOST_WITHOUT_ACTIVE_NODE = (
@@ -1099,63 +1056,63 @@ class Code(_Codes):
         "host {host} has no active node, so runs here do nothing",
     )
     """There is nothing to work on."""
-    NO_RUN_KNOWN = "no-run-known", "no run on {host} is known yet"
-    """There is no cron line, or it is new."""
+    NO_RUN_KNOWN = "no-run-known", "no run on {host} is recorded yet"
+    """The host has no cron line, or is new."""
     LAST_RUN_LONG_AGO = "last-run-long-ago", "{detail}"
-    """The cron line does not work any more."""
+    """The cron line no longer works."""
     LAST_RUN_KILLED = (
         "last-run-killed",
-        "{run}, and did not end: killed or the machine went down; the next one finishes what it left",
+        "{run}, and did not end: it was killed, or the host went down; the next run finishes its work",
     )
-    """Somebody, or the system, killed it, or the host went down."""
+    """A user or the system killed it, or the host went down."""
     LAST_RUN_ENDED_WITH_FAILURES = (
         "last-run-ended-with-failures",
         "{run}, and ended with status {status}: {why}",
     )
     """`alpenhorn history --run` shows what it did."""
-    HOSTS_NOT_ASKED = "hosts-not-asked", "not asked for want of rsync or ssh: {hosts}"
-    """Whether files can be fetched from them is not known."""
+    HOSTS_NOT_ASKED = "hosts-not-asked", "not checked, since rsync or ssh is missing: {hosts}"
+    """Whether files can be fetched from them is unknown."""
     HOST_CANNOT_BE_REACHED = "host-cannot-be-reached", "{lacks}, so nothing can be fetched from it"
-    """The index does not know where it is."""
+    """The index does not record how to reach it."""
     THIS_HOST_CANNOT_BE_REACHED = (
         "this-host-cannot-be-reached",
-        "other hosts are to fetch files from this one, and {lacks}",
+        "other hosts need to fetch files from this one, but {lacks}",
     )
-    """The index does not tell them where it is."""
+    """The index does not record how to reach this host."""
     HOST_DID_NOT_ANSWER = "host-did-not-answer", "host {host} did not answer within {seconds:g} s"
-    """It is down, or something in its login shell waits."""
+    """It is down, or its login shell waits for something."""
     NODE_MEDIUM_EXCHANGED = (
         "node-medium-exchanged",
-        "node {node}: its medium is another one than the index knows, or was initialised anew",
+        "node {node}: its medium is not the one in the index, or was initialised again",
     )
-    """The next run makes its copies suspect and reads them."""
+    """The next run marks its copies as suspect and reads them."""
     NODE_MEDIUM_AHEAD = (
         "node-medium-ahead",
-        "node {node}: the index is older than the disk: it knows nothing of the last runs on it",
+        "node {node}: the index is older than the disk and lacks the last runs on it",
     )
     """The index was restored from a backup, or lost commits."""
     NODE_MEDIUM_BEHIND = (
         "node-medium-behind",
-        "node {node}: its medium is in an older state than the index knows; the next run compares it",
+        "node {node}: its medium is in an older state than the index; the next run compares it",
     )
     """The disk was restored or cloned."""
     NODE_NOT_RECONCILED = (
         "node-not-reconciled",
-        "node {node}: its copies do not count until they were compared with the index",
+        "node {node}: its copies do not count until they have been compared with the index",
     )
-    """`alpenhorn reconcile` does that."""
+    """`alpenhorn reconcile` compares them."""
     ROOTS_ALIKE = (
         "roots-alike",
-        "{overlap}: each copy there would count twice, so runs leave both out when both look right",
+        "{overlap}: each copy there would count twice, so runs leave both out when both appear valid",
     )
-    """Two nodes have one directory."""
+    """Two nodes share one directory."""
     ROOT_INSIDE_ROOT = (
         "root-inside-root",
-        "{overlap}: searches for new files stop there, and nothing else keeps the two apart",
+        "{overlap}: searches for new files stop there, but nothing else separates the two nodes",
     )
-    """One node lies in another one."""
-    NODE_ON_NO_HOST = "node-on-no-host", "node {node} is active and on no host, so no run works on it"
-    """The node was taken off its host and not deactivated."""
+    """The root of one node is inside that of another."""
+    NODE_ON_NO_HOST = "node-on-no-host", "node {node} is active but has no host, so no run works on it"
+    """The node was taken off its host without being deactivated."""
     GROUP_ROW_MISSING = "group-row-missing", "the group of node {nodes} is not in the index"
     """The group was removed from the index."""
     NODE_DID_NOT_ANSWER = (
@@ -1165,21 +1122,21 @@ class Code(_Codes):
     """The storage hangs."""
     ROOT_HAS_FORMER_NAME = (
         "root-has-former-name",
-        "node {node}: {root} still bears its former name {former}; the next run mends that",
+        "node {node}: the marker in {root} has the node's former name {former}; the next run corrects it",
     )
     """The node was renamed."""
     NODE_UNWRITABLE = "node-unwritable", "node {node}: {why}"
     """The user running alpenhorn cannot write there."""
     NODE_WITHOUT_LOCKS = "node-without-locks", "node {node}: {why}"
-    """The file system cannot lock files as runs need it."""
+    """The file system does not support the locks that runs need."""
     ROOT_NOT_MARKED_YET = (
         "root-not-marked-yet",
-        "node {node}: {root} is not marked yet; the next run does that",
+        "node {node}: {root} has no marker yet; the next run writes it",
     )
     """A request to initialise the node is pending."""
     ROOT_WITHOUT_MARKER = (
         "root-without-marker",
-        "node {node}: {root} has no file {marker}, so it is not believed to be that node",
+        "node {node}: {root} has no file {marker}, so it is not accepted as that node",
     )
     """An empty mount point looks like this."""
     NODE_TAKES_NO_MORE_FILES = (
@@ -1192,110 +1149,108 @@ class Code(_Codes):
 
     INDEX_UNUSABLE = "index-unusable", "{detail}"
     """The index is missing, cannot be reached, or is of another version."""
-    TABLE_MISSING = "table-missing", "there is no table {table}"
-    """The index was not made, or not upgraded."""
-    COLUMN_MISSING = "column-missing", "the table {table} has no column {columns}"
+    TABLE_MISSING = "table-missing", "table {table} does not exist"
+    """The index was not created, or not upgraded."""
+    COLUMN_MISSING = "column-missing", "table {table} has no column {columns}"
     """The index was not upgraded."""
-    INDEX_MISSING = "index-missing", "the table {table} has no {kind} on {columns}"
-    """A query is slow, or a rule is not kept by the database."""
+    INDEX_MISSING = "index-missing", "table {table} has no {kind} on {columns}"
+    """Queries are slow, or the database does not enforce a constraint."""
     EXTRA_INDEX_MISSING = (
         "extra-index-missing",
-        "the table {table} has no index {index}: every run reads the whole table",
+        "table {table} has no index {index}: every run reads the whole table",
     )
     """Runs are slow."""
     TABLES_NOT_TRANSACTIONAL = (
         "tables-not-transactional",
-        "these tables have neither transactions nor locks of rows: {tables}; two hosts that delete copies of a file at"
-        " the same time may remove the last ones, and a run that is killed leaves half of what it recorded",
+        "these tables support neither transactions nor row locks: {tables}; two hosts that delete copies of"
+        " a file at the same time may delete the last ones, and a run that is killed leaves half of what it"
+        " recorded",
     )
-    """The tables are in another engine than InnoDB."""
+    """The tables use another engine than InnoDB."""
     SERVER_READ_ONLY = (
         "server-read-only",
-        "the server is read-only ({settings}), as replicas are: runs can record nothing there, and what a replica says"
-        " may be old, so that deletions would rest on copies that are gone",
+        "the server is read-only ({settings}), as replicas are: runs cannot record anything, and a replica"
+        " may lag behind, so that deletions would rely on copies that no longer exist",
     )
     """The URL of the index names a replica."""
     SERVER_FLUSHES_LATE = (
         "server-flushes-late",
-        "the server does not flush every commit (innodb_flush_log_at_trx_commit = {value}): after a crash or power cut"
-        " there the index may call copies good that were deleted in the last second or two",
+        "the server does not flush every commit (innodb_flush_log_at_trx_commit = {value}): after a crash"
+        " or power failure the index may list copies as good that were deleted in the last second or two",
     )
     """A crash of the server may lose commits."""
     SERVER_FLUSHES_BINLOG_LATE = (
         "server-flushes-binlog-late",
-        "the server does not flush its binary log with every commit (sync_binlog = {value}): after a crash there,"
-        " replicas and point-in-time restores lack commits, and call copies good that were deleted",
+        "the server does not flush its binary log with every commit (sync_binlog = {value}): after a crash,"
+        " replicas and point-in-time restores lack commits and list deleted copies as good",
     )
     """A crash of the server may lose commits on its replicas."""
     SERVER_WITHOUT_DOUBLEWRITE = (
         "server-without-doublewrite",
-        "the server writes pages without protection against half written ones (innodb_doublewrite is off): a power cut"
-        " there may damage the index",
+        "the server writes pages without protection against torn writes (innodb_doublewrite is off): a"
+        " power failure may damage the index",
     )
-    """Pages that are only half written cannot be restored."""
+    """Pages that were written only in part cannot be restored."""
     COLLATION_FOLDS_NAMES = (
         "collation-folds-names",
-        "names that differ only in case, accents or trailing blanks are one name, in {columns}",
+        "names that differ only in case, accents or trailing blanks are treated as equal in {columns}",
     )
-    """Two files may be taken for one."""
+    """Two files may be treated as one."""
     COLLATION_IGNORES_BLANKS = (
         "collation-ignores-blanks",
-        "names that differ only in trailing blanks are one name, in {columns}",
+        "names that differ only in trailing blanks are treated as equal in {columns}",
     )
-    """Two files may be taken for one."""
+    """Two files may be treated as one."""
     NAME_NOT_HELD = (
         "name-not-held",
-        "the tables of the index cannot hold some character of its name; run `alpenhorn db upgrade`, which converts"
-        " the tables to utf8mb4",
+        "the tables of the index cannot store a character of its name; to convert them to utf8mb4:"
+        " alpenhorn db upgrade",
     )
     """The tables are in latin1 or utf8mb3; only that file is left out."""
     CHARACTER_SET_TOO_SMALL = (
         "character-set-too-small",
-        "names with some characters are refused, and others may be one name though they differ, in {columns}",
+        "names with some characters are rejected, and different names may be treated as equal, in {columns}",
     )
     """The tables are not in utf8mb4."""
     ROWS_WITHOUT_TARGET = "rows-without-target", "{count} {what}: they are left alone"
-    """Rows of the index point to rows that are gone."""
+    """Rows of the index refer to rows that no longer exist."""
     CLOCKS_DIFFER = "clocks-differ", "{detail}"
-    """Leases of claims are judged by the server's clock."""
+    """Claims expire by the server's clock."""
 
-    # --- what packages bring
+    # --- installed packages
 
     PLUGIN_NAME_TAKEN = (
         "plugin-name-taken",
-        "{others} offers the same name, so neither is taken: uninstall one of the packages",
+        "{others} provides the same name, so neither is used; uninstall one of the packages",
     )
-    """Two installed packages bring a part of one name."""
-    PLUGIN_NAME_BUILT_IN = (
-        "plugin-name-built-in",
-        "alpenhorn has a class of that name itself, and takes its own",
-    )
-    """An installed package brings a storage class of a built-in name."""
+    """Two installed packages provide a component of the same name."""
+    PLUGIN_NAME_BUILT_IN = "plugin-name-built-in", "alpenhorn has a class of that name and uses its own"
+    """An installed package provides a storage class with a built-in name."""
     PLUGIN_NOT_LOADED = "plugin-not-loaded", "it cannot be loaded: {why}"
     """An installed package fails when it is imported."""
     PLUGIN_NOT_CALLABLE = "plugin-not-callable", "it is {kind}, and cannot be called"
     """An import detector must be callable."""
     PLUGIN_NOT_A_STORAGE_CLASS = "plugin-not-a-storage-class", "{detail}"
-    """The object is not what the entry point promises."""
+    """The entry point does not name a storage class."""
     PLUGIN_COMPONENT_UNUSABLE = "plugin-component-unusable", "{detail}"
-    """The tables of a package cannot be used on this index."""
+    """The tables of an installed package cannot be used on this index."""
 
     # --- storage, programs and runs
 
     ROOT_ABSENT = (
         "root-absent",
-        "the root {root} of node {node} is not there: mount it, or take the node off with:"
-        " alpenhorn node deactivate {node}",
+        "the root {root} of node {node} does not exist; mount it, or deactivate the node: alpenhorn node"
+        " deactivate {node}",
     )
-    """There is no such directory."""
-    ROOT_NOT_THERE = "root-not-there", "the root {root} is not there: is its storage mounted?"
-    """The root disappeared while work on it went on."""
+    """The directory does not exist."""
+    ROOT_NOT_THERE = "root-not-there", "the root {root} does not exist; is its storage mounted?"
+    """The root disappeared while it was in use."""
     ROOT_NOT_OPENED = (
         "root-not-opened",
         "the root {root} cannot be opened: {why}; is its storage mounted?",
     )
-    """The root is missing, or closed to the user running alpenhorn."""
-    ROOT_MOUNTED_OVER = "root-mounted-over", "something else was mounted at {root} meanwhile"
+    """The root is missing, or the user running alpenhorn has no permission."""
+    ROOT_MOUNTED_OVER = "root-mounted-over", "something else was mounted at {root} in the meantime"
     """The directory at the root is not the one that was opened."""
     ROOT_NOT_ABSOLUTE = "root-not-absolute", "the root {root!r} is not an absolute path"
     """The node's row holds no usable root."""
@@ -1304,68 +1259,64 @@ class Code(_Codes):
         "the root {root!r} of node {node} is not an absolute path; correct it with: alpenhorn node modify {node}"
         " --root DIR",
     )
-    """Other programs might take such a root for a host or an option."""
-    ROOT_NAME_IMPOSSIBLE = (
-        "root-name-impossible",
-        "its root {root!r} is not a name that a directory can have",
-    )
+    """Other programs might read such a root as a host or an option."""
+    ROOT_NAME_IMPOSSIBLE = "root-name-impossible", "its root {root!r} cannot be the name of a directory"
     """The root has characters that cannot be encoded as a file name."""
     STAGE_NAME_IMPOSSIBLE = "stage-name-impossible", "{name!r} cannot be the name of a stage"
-    """A file is prepared in a directory below ROOT/.alpenhorn, whose name has no slash."""
+    """Stages are directories below ROOT/.alpenhorn; their names contain no slash."""
     ROOT_NOT_MARKED = (
         "root-not-marked",
-        "{root} has no file {marker}: either node {node} is not mounted there, or it was"
-        " never initialised (alpenhorn node init {node})",
+        "{root} has no file {marker}: node {node} is not mounted there, or was never initialised (alpenhorn"
+        " node init {node})",
     )
     """An empty mount point looks like this."""
     ROOT_NOT_MOUNTED = (
         "root-not-mounted",
-        "{root} has no file {marker}, which earlier runs have found there: mount the storage of node {node}; or, if"
-        " another disk is to take its place: alpenhorn node init {node}",
+        "{root} has no file {marker}, which earlier runs found there; mount the storage of node {node}, or, to replace"
+        " it by another disk: alpenhorn node init {node}",
     )
     """An empty mount point looks like this."""
     ROOT_OF_OTHER_NODE = (
         "root-of-other-node",
-        "{root} belongs to node {other}, not to {node}: mount the right storage there, or"
-        " correct the root with: alpenhorn node modify {node} --root DIR",
+        "{root} belongs to node {other}, not to {node}; mount the right storage there, or correct the root"
+        " with: alpenhorn node modify {node} --root DIR",
     )
     """The marker names another node."""
     ROOT_TAKEN = "root-taken", "{root} already belongs to node {other}; {node} needs another root"
-    """A root is initialised for one node only."""
+    """A root can belong to one node only."""
     MARKER_UNREADABLE = "marker-unreadable", "{file} cannot be read: {why}"
-    """Whose storage it is cannot be told."""
+    """Which node the storage belongs to is unknown."""
     MARKER_IS_SYMBOLIC_LINK = (
         "marker-is-symbolic-link",
-        "{file} is a symbolic link, which is not followed; put a file in its place",
+        "{file} is a symbolic link, which is not followed; replace it with a regular file",
     )
-    """Whose storage it is cannot be told."""
+    """Which node the storage belongs to is unknown."""
     MARKER_NOT_REGULAR = "marker-not-regular", "{file} is not a regular file"
-    """Whose storage it is cannot be told."""
+    """Which node the storage belongs to is unknown."""
     PATH_NOT_REGULAR = "path-not-regular", "{path} on node {node} is not a regular file"
-    """Something else lies at a file's path."""
+    """Something else is at the file's path."""
     NODE_WITHOUT_ROOT = (
         "node-without-root",
         "node {node} has no root; set it with: alpenhorn node modify {node} --root DIR",
     )
-    """Nothing is known of where the node's files are."""
+    """The location of the node's files is unknown."""
     SETTINGS_WRONG = "settings-wrong", "{detail}"
-    """The io_config of a node or group cannot be used."""
+    """The io_config of a node or group is invalid."""
     GROUP_WITH_SEVERAL_NODES = (
         "group-with-several-nodes",
-        "group {group} has more than one active node on this host ({nodes}): deactivate all but one"
-        " with: alpenhorn node deactivate NODE",
+        "group {group} has more than one active node on this host ({nodes}); deactivate all but one with:"
+        " alpenhorn node deactivate NODE",
     )
-    """It could not be told which one is to receive a file."""
+    """Which node is to receive a file would be ambiguous."""
     GROUP_NODES_WRONG = (
         "group-nodes-wrong",
-        "group {group} needs exactly one active {name} node and one of another class on this host, and"
-        " has {found}: see to that with: alpenhorn node activate NODE, alpenhorn node deactivate"
-        " NODE",
+        "group {group} needs exactly one active {name} node and one of another class on this host, but has"
+        " {found}; to correct that: alpenhorn node activate NODE, alpenhorn node deactivate NODE",
     )
-    """Large files go to the one, small ones to the other."""
+    """Large files go to one node, small files to the other."""
     STORAGE_CLASS_UNKNOWN = (
         "storage-class-unknown",
-        "there is no storage class {name}: this version knows {known}; install the package that brings it",
+        "no storage class {name}: this version knows {known}; install the package that provides it",
     )
     """The package is not installed on this host, or the name is misspelt."""
     STORAGE_CLASS_UNUSABLE = (
@@ -1375,64 +1326,55 @@ class Code(_Codes):
     """An installed package cannot be loaded."""
     STORAGE_CLASS_FOR_GROUPS = (
         "storage-class-for-groups",
-        "the storage class {name} of node {node} is one for groups only",
+        "the storage class {name} of node {node} is for groups only",
     )
     """The node needs another class."""
     STORAGE_CLASS_FOR_NODES = (
         "storage-class-for-nodes",
-        "the storage class {name} of group {group} is one for nodes only",
+        "the storage class {name} of group {group} is for nodes only",
     )
     """The group needs another class."""
-    STORAGE_CLASS_REFUSES = (
-        "storage-class-refuses",
-        "the storage class {name} refuses {owner}: {why}",
-    )
-    """A package raised an exception."""
+    STORAGE_CLASS_REFUSES = "storage-class-refuses", "the storage class {name} rejects {owner}: {why}"
+    """An installed package raised an exception."""
     STORAGE_CLASS_FAILS = "storage-class-fails", "the storage class {name} fails for {owner}: {why}"
-    """A package raised an exception, or gave an answer of the wrong type."""
-    QUOTA_UNKNOWN = "quota-unknown", "the quota of node {node} cannot be had: {why}"
+    """An installed package raised an exception, or returned a value of the wrong type."""
+    QUOTA_UNKNOWN = "quota-unknown", "the quota of node {node} cannot be read: {why}"
     """The program lfs failed."""
     QUOTA_IS_DEFAULT = (
         "quota-is-default",
-        "the quota of node {node} is Lustre's default, of which lfs does not tell the limit; set it"
-        " with: alpenhorn node modify {node} --io-var fixed_quota=KIB",
+        "the quota of node {node} is Lustre's default, whose limit lfs does not report; set it with:"
+        " alpenhorn node modify {node} --io-var fixed_quota=KIB",
     )
-    """Space that is not known is not used."""
-    LFS_QUOTA_UNCLEAR = (
-        "lfs-quota-unclear",
-        "lfs quota gave an answer that is not understood: {answer!r}",
-    )
-    """The output of the program lfs has an unknown form."""
-    LFS_ANSWER_UNCLEAR = (
-        "lfs-answer-unclear",
-        "{verb} on node {node}: lfs gave an answer that is not understood: {answer!r}",
-    )
-    """The output of the program lfs has an unknown form."""
+    """Unknown space is not used."""
+    LFS_QUOTA_UNCLEAR = "lfs-quota-unclear", "unexpected output of lfs quota: {answer!r}"
+    """The output of the program lfs has an unknown format."""
+    LFS_ANSWER_UNCLEAR = "lfs-answer-unclear", "{verb} on node {node}: unexpected output of lfs: {answer!r}"
+    """The output of the program lfs has an unknown format."""
     ROOT_UNREADABLE = "root-unreadable", "{root}: {why}"
-    """A node's root cannot be looked at."""
+    """The root of a node cannot be accessed."""
     ROOT_NOT_INITIALISED = "root-not-initialised", "{root} cannot be initialised: {why}"
     """The marker could not be written."""
     OLD_MANIFEST_UNUSABLE = "old-manifest-unusable", "{why}"
-    """The manifest that is there cannot be gone on with and is written anew."""
+    """The existing manifest cannot be continued and is replaced."""
     SYSTEM_ERROR = "system-error", "{why}"
-    """What the operating system said."""
+    """A message of the operating system."""
     TASK_ENDED = "task-ended", "{fate}"
-    """A worker's task came to nothing."""
+    """A worker's task ended without a result."""
     TASK_TIMED_OUT = "task-timed-out", "it did not end within {seconds:g} s and was killed"
     """The storage hangs, or is much slower than `timeout` allows."""
     WORKER_HANGS = "worker-hangs", "its worker hangs and cannot be killed"
     """It waits in the kernel for storage that does not answer."""
     WORKER_ENDED = "worker-ended", "its worker {how}"
-    """Somebody, or the system for want of memory, killed it."""
+    """A user killed it, or the system did for lack of memory."""
     WORKER_FAILED = "worker-failed", "{why}"
-    """An error in alpenhorn or an extension; the log has its trace."""
+    """An error in alpenhorn or an extension; the log has the traceback."""
     OUTCOME_NOT_SENT = "outcome-not-sent", "its outcome cannot be sent: {why}"
     """An extension returned what cannot be sent between processes."""
     OUTCOME_UNREADABLE = "outcome-unreadable", "its outcome cannot be read: {why}"
     """An extension returned what cannot be read in another process."""
 
     STORAGE_UNUSABLE = "storage-unusable", "{detail}"
-    """An extension's storage class reports that a storage cannot be used; the text says why."""
+    """An extension's storage class reports that storage cannot be used; the text says why."""
     PROGRAM_FAILED = "program-failed", "{detail}"
     """A program that alpenhorn ran ended with an error."""
     PROGRAM_TIMED_OUT = "program-timed-out", "{detail}"
@@ -1441,49 +1383,46 @@ class Code(_Codes):
     """A program that alpenhorn runs is not installed."""
     PROGRAM_NOT_STARTED = "program-not-started", "{program} cannot be started: {why}"
     """The system does not start a program: it is not executable, or there are too many processes."""
-    PROGRAM_ANSWER_TOO_LONG = (
-        "program-answer-too-long",
-        "{program} gave an answer of more than {most} MiB",
-    )
-    """The program was killed, since its output was too long to be right."""
+    PROGRAM_ANSWER_TOO_LONG = "program-answer-too-long", "{program} printed more than {most} MiB"
+    """The program was killed, since its output was too long to be correct."""
     PROGRAM_ARGUMENTS_IMPOSSIBLE = (
         "program-arguments-impossible",
-        "{program} cannot be given these arguments: {why}",
+        "{program} cannot be called with these arguments: {why}",
     )
-    """An argument holds a NUL."""
+    """An argument contains a NUL."""
     WORKER_NOT_STARTED = (
         "worker-not-started",
-        "no worker process can be started: {why}; raise the limit on this user's processes (ulimit -u)",
+        "cannot start a worker process: {why}; raise the limit on this user's processes (ulimit -u)",
     )
     """No worker was left, and the system starts no new process."""
     RUN_STOPPED = "run-stopped", "the run was asked to stop"
-    """SIGINT, SIGTERM or SIGHUP; the next run goes on."""
+    """SIGINT, SIGTERM or SIGHUP; the next run continues."""
 
     # --- file systems and limits
 
     NAME_IMPOSSIBLE = (
         "name-impossible",
-        "the file system of node {node} ({kind}) cannot hold a file called {name!r}; rename the file, or keep it"
-        " elsewhere",
+        "the file system of node {node} ({kind}) cannot store a file named {name!r}; rename the file, or"
+        " keep it elsewhere",
     )
-    """FAT, exFAT and NTFS do not take every name."""
+    """FAT, exFAT and NTFS do not allow every name."""
     NAME_TAKEN = (
         "name-taken",
-        "the file system of node {node} ({kind}) takes {path!r} and {other!r} for one name; rename one of the two, or"
-        " keep one of them elsewhere",
+        "the file system of node {node} ({kind}) does not distinguish {path!r} from {other!r}; rename one"
+        " of the two, or keep one of them elsewhere",
     )
-    """The file system ignores case, so that one file would overwrite the other."""
+    """The file system ignores case, so one file would overwrite the other."""
     FILE_TOO_LARGE = (
         "file-too-large",
-        "the file system of node {node} ({kind}) cannot hold a file of {size_b} bytes; keep it elsewhere, or format the"
-        " node's disk with exFAT or ext4",
+        "the file system of node {node} ({kind}) cannot store a file of {size_b} bytes; keep it elsewhere,"
+        " or format the node's disk with exFAT or ext4",
     )
-    """FAT holds files of less than 4 GiB."""
+    """FAT stores only files of less than 4 GiB."""
     FOUND_UNDER_OTHER_NAME = (
         "found-under-other-name",
-        "the file system finds it under another name, {listed!r}",
+        "the file system lists it under another name, {listed!r}",
     )
-    """The file system ignores case; the file is imported under the name that it is listed by."""
+    """The file system ignores case; the file is imported under the listed name."""
     LARGER_THAN_POSSIBLE = (
         "larger-than-possible",
         "the destination's file system, or the limit of the user running alpenhorn (ulimit -f), allows no file of that"
@@ -1492,7 +1431,7 @@ class Code(_Codes):
     """The write failed with EFBIG."""
     TOO_MANY_OPEN_FILES = (
         "too-many-open-files",
-        "too many open files: raise the limit of the user running alpenhorn (ulimit -n), or of the system"
+        "too many open files; raise the limit of the user running alpenhorn (ulimit -n), or of the system"
         " (fs.file-max)",
     )
     """A limit of this host; neither the source nor the destination is at fault."""
@@ -1501,8 +1440,8 @@ class Code(_Codes):
 
     HOST_UNREACHABLE = "host-unreachable", "host {host} cannot be reached: {detail}"
     """ssh could not connect: the host is down, the address is wrong, or a firewall is in the way."""
-    HOST_KEY_CHANGED = "host-key-changed", "host {host} shows another host key than before: {detail}"
-    """The host was installed anew, or another machine answers at its address."""
+    HOST_KEY_CHANGED = "host-key-changed", "host {host} has a different host key than before: {detail}"
+    """The host was reinstalled, or another machine answers at its address."""
     HOST_KEY_UNKNOWN = "host-key-unknown", "host {host} has a host key that is not known here: {detail}"
     """Nobody has accepted the host's key for the user running alpenhorn."""
     HOST_REFUSES_LOGIN = "host-refuses-login", "host {host} refuses the login: {detail}"
@@ -1511,15 +1450,15 @@ class Code(_Codes):
         "host-restricts-commands",
         "host {host} does not allow that command with this key: {detail}",
     )
-    """The key is restricted on the host, as with rrsync, to other commands than the one that was needed."""
+    """The key is restricted on the host, as with rrsync, to commands other than the one needed."""
     HOST_RESTRICTS_LOOK = (
         "host-restricts-look",
-        'host {host} allows only rsync with this key, so that its copies cannot be looked at (delete_evidence = "stat"'
-        " takes a key that may run commands): {detail}",
+        "host {host} allows only rsync with this key, so its copies cannot be checked (delete_evidence ="
+        ' "stat" needs a key that may run commands): {detail}',
     )
-    """The key is restricted on the host, and looking at copies before a deletion takes a shell there."""
+    """The key is restricted on the host, and checking copies before a deletion needs a shell there."""
     HOST_WITHOUT_RSYNC = "host-without-rsync", "host {host} has no rsync on the login's PATH: {detail}"
-    """rsync is not installed there, or not where a login without a terminal looks."""
+    """rsync is not installed there, or not on the PATH of a login without a terminal."""
     HOST_PRINTS_AT_LOGIN = (
         "host-prints-at-login",
         "host {host} prints text when a shell starts, which corrupts rsync's data; remove that from the login's"
@@ -1528,7 +1467,7 @@ class Code(_Codes):
     """A start-up file such as .bashrc writes to standard output without a terminal."""
     HOST_SESSION_FAILED = "host-session-failed", "the session with host {host} failed: {detail}"
     """ssh or the program that it started ended with an error."""
-    CONNECTION_LOST = "connection-lost", "the connection to host {host} broke: {detail}"
+    CONNECTION_LOST = "connection-lost", "the connection to host {host} was lost: {detail}"
     """The session ended before all files had arrived."""
     HOST_WITHOUT_ADDRESS = (
         "host-without-address",
@@ -1544,102 +1483,102 @@ class Code(_Codes):
         "host-address-wrong",
         "host {host}: {fault}; correct it with: alpenhorn host modify {host} --address …",
     )
-    """The index holds an address that ssh could take for something else."""
+    """The index holds an address that ssh could misread."""
     HOST_USERNAME_WRONG = (
         "host-username-wrong",
         "host {host}: {fault}; correct it with: alpenhorn host modify {host} --username …",
     )
-    """The index holds a user name that ssh could take for something else."""
+    """The index holds a user name that ssh could misread."""
     TRANSFER_STALLED = (
         "transfer-stalled",
         "timed out: no data came from host {host} for {seconds:g} s (stall_timeout)",
     )
-    """The session was ended since nothing had arrived for stall_timeout; what had arrived is kept."""
+    """The session was ended because nothing arrived for stall_timeout; what had arrived is kept."""
     PULL_TIMED_OUT = "pull-timed-out", "timed out: the pull from host {host} did not end within {seconds:g} s"
     """The session was ended at the deadline of its job (pull_timeout_base, pull_bytes_per_second)."""
     RSYNC_TOO_OLD = (
         "rsync-too-old",
-        "{rsync} is version {version}, and alpenhorn needs {oldest} or later; install a newer rsync",
+        "{rsync} is version {version}, but alpenhorn needs {oldest} or later; install a newer rsync",
     )
     """The rsync of this host lacks options that pulls use."""
 
-    # --- how runs end
+    # --- ends of runs
 
-    RUN_NO_NODE = "run-no-node", "no node of host {host} could be worked on"
-    """The run did nothing; each node's reason is told beside it."""
-    RUN_NODES_LOST = "run-nodes-lost", "every node was lost while the run went on"
-    """Their storages went away one after the other."""
+    RUN_NO_NODE = "run-no-node", "no node of host {host} could be used"
+    """The run did nothing; the reason for each node is printed beside it."""
+    RUN_NODES_LOST = "run-nodes-lost", "every node was lost during the run"
+    """Their storage became unavailable."""
     RUN_OUT_OF_TIME = "run-out-of-time", "the time limit was reached"
     """The rest is left for the next run."""
     RUN_NO_WORKERS = "run-no-workers", "the worker processes could not be started: {error}"
     """The system allows no more processes, or has no memory."""
-    RUN_INDEX_LOST = "run-index-lost", "the index was lost: {error}"
-    """What was done since is found by looking in the next run."""
-    RUN_SIGNAL = "run-signal", "ended at once by {signal}"
-    """A second signal, or one that asks for no clean end."""
+    RUN_INDEX_LOST = "run-index-lost", "the connection to the index was lost: {error}"
+    """The next run finds what was done after that."""
+    RUN_SIGNAL = "run-signal", "terminated by {signal}"
+    """A second signal, or one that does not ask for an orderly end."""
     RUN_NO_MEMORY = "run-no-memory", "out of memory"
     """The run's own process could get no more memory."""
     RUN_FAILED = "run-failed", "{error}"
-    """An error that nothing else caught; the log has the details."""
+    """An unexpected error; the log has the details."""
     RUN_UNHEARD = "run-unheard", "its messages could not be printed: {error}"
     """Standard output or standard error was closed."""
     EARLIER_RUN_NOT_ENDED = (
         "earlier-run-not-ended",
-        "run {run} on {host} did not end: killed or the machine went down; what it left is finished by this run",
+        "run {run} on {host} did not end: it was killed, or the host went down; this run finishes its work",
     )
-    """Nothing was recorded at its end, and its process is gone."""
-    RUN_NOT_ENDED = "run-not-ended", "did not end: killed or the machine went down"
-    """Nothing was recorded at its end, and its process is gone."""
+    """No end was recorded for the run, and its process is gone."""
+    RUN_NOT_ENDED = "run-not-ended", "did not end: it was killed, or the host went down"
+    """No end was recorded for the run, and its process is gone."""
 
-    # --- locks and our own files
+    # --- locks and alpenhorn's own files
 
     OWN_LINK = (
         "own-link",
-        "{path} is a symbolic link, which is not followed; find out who made it, and move it away",
+        "{path} is a symbolic link, which is not followed; find out who created it, and move it away",
     )
-    """What it leads to is somebody else's."""
-    OWN_OTHER = "own-other", "{path} is not a {wanted}; find out who made it, and move it away"
+    """Its target may belong to someone else."""
+    OWN_OTHER = "own-other", "{path} is not a {wanted}; find out who created it, and move it away"
     """One of alpenhorn's own files or directories is something else."""
     OWN_NAMES = (
         "own-names",
-        "{path} has {names} names (hard links), and writing to it would change the file of that other name; find out"
-        " who made them, and run: rm {path}",
+        "{path} has {names} names (hard links), so writing to it would change another file; find out who"
+        " created them, and run: rm {path}",
     )
     """A hard link may be another user's trap."""
     OWN_STRANGER = (
         "own-stranger",
-        "{path} belongs to user {user}, to whom the root does not; find out who made it, and run: rm -r {path} (or,"
-        " when it is right: chown {me} {path})",
+        "{path} belongs to user {user}, who does not own the root; find out who created it, and run: rm -r"
+        " {path} (or, if it is legitimate: chown {me} {path})",
     )
-    """Its owner could change what runs believe."""
-    OWN_OPEN = "own-open", "{path} can be written by every user; run: chmod o-w {path}"
-    """Every user could change what runs believe."""
+    """Its owner could change what runs rely on."""
+    OWN_OPEN = "own-open", "{path} is writable by every user; run: chmod o-w {path}"
+    """Any user could change what runs rely on."""
     OWN_NOT_MADE = (
         "own-not-made",
-        "cannot make {path}: {why}; the user running alpenhorn must be able to write to {root}",
+        "cannot create {path}: {why}; the user running alpenhorn must be able to write to {root}",
     )
-    """The root is full, or closed to the user running alpenhorn."""
-    OWN_READ_ONLY = "own-read-only", "cannot make {path}: {why}; mount its file system writable"
+    """The root is full, or the user running alpenhorn has no permission."""
+    OWN_READ_ONLY = "own-read-only", "cannot create {path}: {why}; mount its file system writable"
     """The file system of the node is mounted read-only."""
     IDENTITY_DAMAGED = (
         "identity-damaged",
-        "the identity file {file} is damaged: {why}; remove it, and the next run takes the medium for another one and"
-        " reads every copy on it",
+        "the identity file {file} is damaged: {why}; delete it, and the next run treats the medium as a new"
+        " one and reads every copy on it",
     )
-    """Which medium it is cannot be told."""
+    """The medium cannot be identified."""
     IDENTITY_TOO_NEW = (
         "identity-too-new",
-        "{file} is of version {version}, and this program knows version 1: install a newer alpenhorn",
+        "{file} has version {version}, but this program supports only version 1; install a newer alpenhorn",
     )
     """A later version of alpenhorn has used the medium."""
     OTHER_MEDIUM_MEANWHILE = (
         "other-medium-meanwhile",
-        "{root}: another medium was mounted there meanwhile; nothing was changed on it",
+        "{root}: another medium was mounted there during the run; nothing was changed on it",
     )
     """The medium was exchanged during the run."""
     LOCK_FILE_WITHOUT_ROOT = (
         "lock-file-without-root",
-        "{root} is not there: is it mounted, and is the node's root right?",
+        "{root} does not exist; is it mounted, and is the node's root correct?",
     )
     """The directory of a lock file is missing."""
     LOCK_FILE_READ_ONLY = (
@@ -1648,62 +1587,57 @@ class Code(_Codes):
     )
     """The file system of the node is mounted read-only."""
     LOCK_FILE_NOT_OPENED = "lock-file-not-opened", "cannot open the lock file {path}: {why}"
-    """Nothing is done on a storage that cannot be locked."""
+    """Nothing is done on storage that cannot be locked."""
     LOCK_FILE_DENIED = (
         "lock-file-denied",
-        "cannot open the lock file {path}: {why}; the user running alpenhorn must be able to write to this file and its"
-        " directory: give the root to a group in which all of them are, and make it writable for that group",
+        "cannot open the lock file {path}: {why}; the user running alpenhorn must be able to write to this"
+        " file and its directory; give the root to a group that all such users are in, and make it writable"
+        " for that group",
     )
-    """The file or its directory is closed to the user running alpenhorn, or read-only."""
-    LOCK_FILE_UNREADABLE = "lock-file-unreadable", "cannot look at the lock file {path}: {why}"
+    """The file or its directory is read-only, or the user running alpenhorn has no permission."""
+    LOCK_FILE_UNREADABLE = "lock-file-unreadable", "cannot access the lock file {path}: {why}"
     """Whether the lock still excludes other runs is unknown."""
     LOCK_FILE_REPLACED = (
         "lock-file-replaced",
-        "{path} is replaced again and again: find out by what; it must stay in place",
+        "{path} keeps being replaced and must stay in place; find out which program does it",
     )
-    """A lock on a replaced file excludes nobody."""
+    """A lock on a replaced file does not exclude other runs."""
     LOCKING_FAILED = "locking-failed", "cannot lock {path}: {why}"
     """The file system reported an error."""
     FILE_SYSTEM_WITHOUT_LOCKS = (
         "file-system-without-locks",
-        "the file system of {path} has no open-file-description locks ({why}); a node needs them: mount it with POSIX"
-        " locks, or keep the node on another file system",
+        "the file system of {path} does not support open file description locks ({why}), which nodes need;"
+        " mount it with POSIX locks, or keep the node on another file system",
     )
     """Runs could not exclude each other there."""
     TREE_LOCK_TIMED_OUT = "tree-lock-timed-out", "{detail}"
     """Another process held the lock on the directory tree for too long."""
-    ROOT_OPEN_TO_ALL = (
-        "root-open-to-all",
-        "every user of this host can put files into {root}{whose}",
-    )
-    """Any user of the host can change what is archived."""
-    LOCK_FILE_OPEN = (
-        "lock-file-open",
-        "other users can open {path}, and so hold its lock, for which runs would wait",
-    )
+    ROOT_OPEN_TO_ALL = "root-open-to-all", "every user of this host can create files in {root}{whose}"
+    """Any user of the host can change the data."""
+    LOCK_FILE_OPEN = "lock-file-open", "other users can open {path} and hold its lock, which would block runs"
     """The permissions of a lock file are too wide."""
     LOCK_HANGS = (
         "lock-hangs",
-        "its run lock {path} could not be taken within {seconds:g} s: its storage answers reads and no writes; see"
-        " whether its disk or file server is in order",
+        "its run lock {path} could not be taken within {seconds:g} s: its storage answers reads but not"
+        " writes; check its disk or file server",
     )
     """The node is left out of the run."""
     LOCK_STUCK = (
         "lock-stuck",
-        "process {pid} of an earlier run still hangs on its run lock {path} and cannot be killed: its storage answers"
-        " reads and no writes; see whether its disk or file server is in order",
+        "process {pid} of an earlier run still hangs on its run lock {path} and cannot be killed: its"
+        " storage answers reads but not writes; check its disk or file server",
     )
-    """Each further run would leave one more."""
+    """Each further run would leave another such process."""
     LOCK_LOST = "lock-lost", "the process that held its run lock {path} was killed"
     """The node is left out of the run."""
     LOCK_PROCESS_NOT_STARTED = (
         "lock-process-not-started",
-        "no process can be started for its run lock: {why}; raise the limit on this user's processes (ulimit -u)",
+        "cannot start a process for its run lock: {why}; raise the limit on this user's processes (ulimit -u)",
     )
     """The node is left out of the run; the others continue."""
     LOCK_NOT_TAKEN_AT_STOP = (
         "lock-not-taken-at-stop",
-        "its run lock {path} had not been taken when the run was asked to stop",
+        "its run lock {path} was not taken before the run was asked to stop",
     )
     """SIGINT, SIGTERM or SIGHUP came first."""
 
@@ -1711,59 +1645,56 @@ class Code(_Codes):
 
     NOT_SHARED = (
         "not-shared",
-        "{path}: permission denied; where several users run alpenhorn on one root, all of them need a common"
-        " group that may write to it (chgrp -R GROUP {root}; chmod -R g+rwX {root}; find {root} -type d -exec chmod g+s"
+        "{path}: permission denied; users who run alpenhorn on the same root need a common group that can"
+        " write to it (chgrp -R GROUP {root}; chmod -R g+rwX {root}; find {root} -type d -exec chmod g+s"
         " {{}} +)",
     )
-    """What another user's run made cannot be read or written by this one."""
+    """A file created by another user's run cannot be read or written."""
     NO_INODES = (
         "no-inodes",
-        "no room on {node}: its file system has {left} free inodes, of which each file and directory takes one; delete"
-        " or pack small files there, or make the file system anew with more inodes (mke2fs -i)",
+        "no room on {node}: its file system has {left} free inodes, and each file and directory needs one;"
+        " delete or pack small files there, or create the file system again with more inodes (mke2fs -i)",
     )
-    """A file system with room for bytes may have none for further files."""
+    """A file system may have free space and yet no inodes for further files."""
 
-    # --- what lasts, and hosts and nodes that are tried again
+    # --- conditions and retries
 
     NODE_LOST = "node-lost", "node {node}: {why}"
-    """The node was worked on, and went away or was taken away meanwhile."""
+    """The node became unavailable, or was deactivated or edited, during the run."""
     NODE_BACK = "node-back", "node {node} is back, after {span}"
     """The node is worked on again."""
     HOST_SILENT = "host-silent", "{error}"
     """Nothing could be fetched from the host in this run."""
     SOURCE_UNSEEN = "source-unseen", "{error}"
-    """The host answers, and the node's storage is not there."""
+    """The host answers, but the node's storage is not mounted."""
     STUCK = (
         "stuck",
-        "another run has held {nodes} for {age} ({holder}); see there what it does, and end it if it hangs",
+        "another run has held {nodes} for {age} ({holder}); check that run, and end it if it hangs",
     )
     """A run that hangs keeps all others from these nodes."""
     HOST_BACK = "host-back", "host {host} answers again, after {span}"
     """Files are fetched from the host again."""
-    OVER = "over", "no longer, after {span}: {why}"
-    """What lasted is no longer so."""
+    OVER = "over", "resolved after {span}: {why}"
+    """A condition has ended."""
     HOST_WAITS = (
         "host-waits",
         "host {host} could not be reached: {tries} failed attempts, the last at {last} UTC ({error}); next attempt at"
         " {next} UTC",
     )
-    """No request tries the host before that; `request retry` ends the wait."""
+    """No request tries the host before then; `request retry` ends the wait."""
     SOURCE_WAITS = (
         "source-waits",
         "node {node} was not found on its host {host}: {tries} failed attempts, the last at {last} UTC; next attempt at"
         " {next} UTC",
     )
-    """No request tries the node before that; `request retry` ends the wait."""
-    SOURCE_PROBED = (
-        "source-probed",
-        "{source} did not answer before; another request tries first whether it does",
-    )
-    """All others wait for the outcome."""
+    """No request tries the node before then; `request retry` ends the wait."""
+    SOURCE_PROBED = "source-probed", "{source} did not answer before; another request tries it first"
+    """All other requests for the source wait for the outcome."""
 
     # --- rows of the index and extensions
 
     ODD_VALUE = "odd-value", "{place}: {column} holds {value} instead of {kind}; correct the row in the index"
-    """A row of the index whose column has a value of the wrong type, which SQLite keeps."""
+    """A column of the index holds a value of the wrong type, which SQLite allows."""
 
 
 SUBJECTS = frozenset(
@@ -1785,12 +1716,11 @@ SUBJECTS = frozenset(
         *("root", "source", "where"),
     )
 )
-"""The values in texts that name a thing; the others, such as numbers, differ from run to run."""
+"""The fields that name a thing; other fields, such as numbers, differ from run to run."""
 
 
 class Reason(str):
-    """The text of a reason; `code` says which one it is, `about` names the nodes, hosts, files and so on that it
-    concerns, "" where it is not known."""
+    """The text of a reason.  `about`: the nodes, hosts, files and other things that it names, "" if unknown."""
 
     __slots__ = ("about", "code")
     code: Code
@@ -1807,48 +1737,48 @@ class Reason(str):
 
 
 Why = Reason | Literal[""]
-"""A reason, or "" where there is none.  A type checker refuses other text, so that no reason lacks its code."""
+"""A reason, or "" for none.  The type checker rejects other text, which would have no code."""
 
 
 def code_of(why: str) -> Code:
-    """Return the code of a reason; of plain text, which came from outside, UNKNOWN."""
+    """Return the code of a reason, UNKNOWN for plain text from other programs."""
     return why.code if isinstance(why, Reason) else Code.UNKNOWN
 
 
 def about(why: str, *more: str) -> str:
-    """Name what a reason concerns; `more`: things that stand in front of it in a longer text."""
+    """Return the things that a reason names.  `more`: things named before it in a longer text."""
     named = why.about if isinstance(why, Reason) else ""
     return ", ".join((*more, named) if named else more)
 
 
 def code_in_json(why: str | None) -> str | None:
-    """The code beside a reason in a JSON document, None where there is no reason."""
+    """Return the code of a reason for a JSON document, None if there is no reason."""
     return str(code_of(why)) if why else None
 
 
 def within(why: str, text: str) -> Reason:
-    """The same reason in a longer text, which says of what it is the reason."""
+    """Return the same reason with a longer text."""
     return Reason(text, code_of(why), about(why))
 
 
 def headed(head: str, why: str) -> Reason:
-    """The same reason after what it is the reason for."""
+    """Return the same reason with `head` in front, as in "node x: why"."""
     return within(why, f"{head}: {why}")
 
 
 def storable(why: Reason) -> Reason:
-    """The same reason in text that a log and an index can hold, whatever it quotes."""
+    """Return the same reason as text that logs and the index can store, whatever it quotes."""
     said = outside.text(why)
     return why if said is why else within(why, said)
 
 
 def from_outside(text: str) -> Reason:
-    """Return text that may be a reason, and may come from an extension, as a reason."""
+    """Return text that may come from an extension as a reason."""
     return text if isinstance(text, Reason) else Code.UNKNOWN(detail=text)
 
 
 def recorded(text: str, code: str | None) -> Reason:
-    """Return a reason as the index has it; rows of earlier and later versions may have no code that is known."""
+    """Return a reason from the index; rows of other versions may have an unknown code, or none."""
     try:
         return Reason(text, Code(code or ""))
     except ValueError:

@@ -154,9 +154,7 @@ def test_situation_26_no_fault_of_a_configuration_shows_it(tmp_path: Path, text:
 def test_situation_26_a_url_where_a_file_belongs_is_not_shown() -> None:
     with pytest.raises(ConfigError) as refused:
         load(Path(f"mysql://u:{SECRET}@h/db"), {"HOME": "/nowhere"})
-    assert str(refused.value) == (
-        "the file named with -c or ALPENHORN_CONFIG_FILE: there is no such file, and it was named explicitly"
-    )
+    assert str(refused.value) == ("the file named with -c or ALPENHORN_CONFIG_FILE: no such file")
 
 
 @pytest.mark.parametrize(
@@ -185,5 +183,5 @@ def test_with_a_password_elsewhere_the_user_is_shown() -> None:
     "url", ["mysql://h:0/db", "mysql://h:70000/db", "mysql://h:33/db?unix_socket=/s", "mysql://u%2F@h/db"]
 )
 def test_what_contradicts_itself_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"port|a user, a host or a database"):
+    with pytest.raises(ValueError, match=r"port|invalid user, host or database name"):
         address.server(url)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.bwlimit import DAY, LEAST, MOST, InForce, Rates, in_force, rate_at, read, seconds_left
+from alpenhorn.bwlimit import DAY, LEAST, MOST, CurrentLimit, Rates, in_force, rate_at, read, seconds_left
 
 M = 10**6
 DAYTIME = ((8 * 3600, 5 * M), (18 * 3600, 0))  # limited while people work
@@ -97,12 +97,12 @@ def test_all_faults_of_a_table_are_reported_together() -> None:
         )
     texts = "\n".join(told.value.args)
     assert len(told.value.args) == 6
-    assert ".'08:00': that time is there twice" in texts
+    assert ".'08:00': duplicate time" in texts
     for key in ("'24:00'", "'12:60'", "'noon'"):
         assert f".{key}: expected a time of day from 00:00 to 23:59" in texts
     assert ".'12:60' = 'x': expected bytes per second" in texts
     assert ".'09:00' = {'10:00': '1M'}: expected bytes per second" in texts
-    with pytest.raises(ValueError, match="empty table"):
+    with pytest.raises(ValueError, match="is empty: expected bytes per second"):
         read({})
 
 
@@ -163,16 +163,16 @@ def utc(*when: int) -> float:
     ("now", "expected"),
     [
         # 07:30 and 08:30 in winter, 08:30 in summer.
-        (utc(2026, 1, 10, 6, 30), InForce(0, utc(2026, 1, 10, 7, 0))),
-        (utc(2026, 1, 10, 7, 30), InForce(5 * M, utc(2026, 1, 10, 17, 0))),
-        (utc(2026, 7, 10, 6, 30), InForce(5 * M, utc(2026, 7, 10, 16, 0))),
+        (utc(2026, 1, 10, 6, 30), CurrentLimit(0, utc(2026, 1, 10, 7, 0))),
+        (utc(2026, 1, 10, 7, 30), CurrentLimit(5 * M, utc(2026, 1, 10, 17, 0))),
+        (utc(2026, 7, 10, 6, 30), CurrentLimit(5 * M, utc(2026, 7, 10, 16, 0))),
         # Over midnight, over the end of a year, and over the nights in which the clocks are changed.
-        (utc(2026, 12, 31, 22, 0), InForce(0, utc(2027, 1, 1, 7, 0))),
-        (utc(2026, 3, 28, 23, 0), InForce(0, utc(2026, 3, 29, 6, 0))),
-        (utc(2026, 10, 24, 22, 0), InForce(0, utc(2026, 10, 25, 7, 0))),
+        (utc(2026, 12, 31, 22, 0), CurrentLimit(0, utc(2027, 1, 1, 7, 0))),
+        (utc(2026, 3, 28, 23, 0), CurrentLimit(0, utc(2026, 3, 29, 6, 0))),
+        (utc(2026, 10, 24, 22, 0), CurrentLimit(0, utc(2026, 10, 25, 7, 0))),
     ],
 )
-def test_times_are_local_ones(now: float, expected: InForce) -> None:
+def test_times_are_local_ones(now: float, expected: CurrentLimit) -> None:
     assert in_force(DAYTIME, now) == expected
 
 

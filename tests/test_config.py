@@ -136,7 +136,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
             },
         )
     assert caught.value.faults == (
-        f"{second}: is not TOML: Expected ']' at the end of a table declaration (at line 1, column 10)",
+        f"{second}: invalid TOML: Expected ']' at the end of a table declaration (at line 1, column 10)",
         f"{first}: sync.job: unknown key; did you mean jobs?",
         f"{first}: sync.host = 7: expected a name of 1 to 64 characters",
         f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log",
@@ -248,7 +248,7 @@ def test_every_wrong_import_pattern_is_reported(tmp_path: Path) -> None:
         "import.pattern[1].path = '('",
         "import.pattern[3].path = '(?P<file>x)'",
         "import.pattern[4].regex",
-        "import.pattern[4].path is not there",
+        "import.pattern[4].path is missing",
         "import.pattern[5].path = 4",
     ]
     assert "does not compile: missing ), unterminated subpattern at position 0" in found[0]
@@ -308,8 +308,8 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "c.toml", {"HOME": "/", "ALPENHORN_CONFIG_FILE": str(tmp_path / "e.toml")})
     assert caught.value.faults == (
-        f"{tmp_path / 'e.toml'}: there is no such file, and it was named explicitly",
-        f"{tmp_path / 'c.toml'}: there is no such file, and it was named explicitly",
+        f"{tmp_path / 'e.toml'}: no such file",
+        f"{tmp_path / 'c.toml'}: no such file",
     )
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load(tmp_path, {"HOME": "/"})

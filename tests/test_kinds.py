@@ -11,9 +11,9 @@ import pytest
 import alpenhorn.model
 from alpenhorn.kinds import JOBS, WORK, WorkKind, load
 from alpenhorn.model.pulls import Method
-from alpenhorn.model.tasks import Kind
+from alpenhorn.model.tasks import TaskKind
 from alpenhorn.transfer.methods import METHODS
-from alpenhorn.workers.worker import Surroundings
+from alpenhorn.workers.worker import JobContext
 
 (MODEL,) = map(Path, alpenhorn.model.__path__)
 
@@ -36,7 +36,7 @@ def test_each_type_of_job_has_a_handler() -> None:
 @pytest.mark.parametrize("name", JOBS)
 def test_a_handler_takes_what_it_is_given(name: str) -> None:
     handler = JOBS[name]
-    assert set(handler.takes) <= set(Surroundings._fields)
+    assert set(handler.takes) <= set(JobContext._fields)
     inspect.signature(load(handler.target)).bind("job", "node", *handler.takes)
 
 
@@ -45,18 +45,18 @@ def test_a_kind_of_work_has_its_code(work: WorkKind) -> None:
     inspect.signature(load(work.pending)).bind("index", "place")
     assert inspect.isgeneratorfunction(load(work.preview))
     worklist = load(work.worklist)
-    assert worklist.kind in work.tasks and {"feed", "take", "withdrawn"} <= set(dir(worklist))
+    assert worklist.kind in work.tasks and {"feed", "task_ended", "task_withdrawn"} <= set(dir(worklist))
     assert hasattr(worklist, "decided") is work.decides_late
 
 
 def test_no_kind_of_task_belongs_to_two_kinds_of_work() -> None:
     kinds = [kind for work in WORK for kind in work.tasks]
-    assert len(kinds) == len(set(kinds)) and set(kinds) <= set(Kind)
+    assert len(kinds) == len(set(kinds)) and set(kinds) <= set(TaskKind)
 
 
 @pytest.mark.parametrize("method", Method)
 def test_a_method_has_its_code(method: Method) -> None:
-    inspect.signature(load(METHODS[method].carry)).bind("work", "files")
+    inspect.signature(load(METHODS[method].function)).bind("work", "files")
 
 
 def test_a_node_chooses_among_local_methods() -> None:

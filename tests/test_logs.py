@@ -170,7 +170,7 @@ def test_situation_10_the_system_log_gets_records_or_its_absence_is_reported_onc
     log.info("nobody hears it")
     log.info("nor this")
     told = capsys.readouterr().err
-    assert told.count("/dev/log, cannot be written (set syslog = false in [log]): ") == 1, told
+    assert told.count("cannot write to the system log /dev/log (set syslog = false in [log]): ") == 1, told
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         try:
             receiver.bind(path)
@@ -235,7 +235,7 @@ def test_a_line_that_gives_a_reason_ends_with_its_code(file, capsys):
 def test_a_message_that_does_not_fit_its_arguments_does_not_end_a_job(capsys):
     logs.forward(lambda record: None)
     log.error("%d", "x")
-    assert capsys.readouterr().err.startswith("alpenhorn: a message for the log: %d format")
+    assert capsys.readouterr().err.startswith("alpenhorn: invalid log message: %d format")
 
 
 def test_logging_is_cheap_to_import():

@@ -167,13 +167,13 @@ def decide(fact: PullFact, file: CheckFile) -> tuple[PullDecision, CheckResult]:
 MUTANT_ERRORS = """
 from alpenhorn.coordinator.report import Report
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.fs.removal import Differs
+from alpenhorn.fs.removal import FileDiffers
 from alpenhorn.reasons import Code
 
 def report(why: str, report: Report) -> tuple[Exception, ...]:
     report.failures.add({0})
     report.warnings.lasting({0})
-    return StorageError({0}), UnsafePath({0}), Differs({0})
+    return StorageError({0}), UnsafePath({0}), FileDiffers({0})
 """
 
 

@@ -15,7 +15,7 @@ from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.errors import DONE, FAILED, UNUSABLE
 
 if TYPE_CHECKING:
-    from alpenhorn.doctor.checks import Looking
+    from alpenhorn.doctor.checks import Progress
     from alpenhorn.index.check import Finding
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
@@ -64,19 +64,19 @@ def doctor(app: App, as_json: bool) -> int:
     return FAILED if failures else DONE
 
 
-def _with_progress(steps: Iterator[Finding | Looking], shown: bool) -> Iterator[Finding]:
+def _with_progress(steps: Iterator[Finding | Progress], shown: bool) -> Iterator[Finding]:
     """Yield the findings; on a terminal, show the current check in the last line."""
-    from alpenhorn.doctor.checks import Looking
+    from alpenhorn.doctor.checks import Progress
 
     terminal = shown and sys.stdout.isatty()
     waiting = ""
     for one in steps:
         if waiting:
             click.echo(ERASED, nl=False)
-        if not isinstance(one, Looking):
+        if not isinstance(one, Progress):
             yield one
         elif terminal:
-            waiting = click.style(f"… {output.harmless(one.at)}", dim=True)
+            waiting = click.style(f"… {output.harmless(one.text)}", dim=True)
         if waiting:
             click.echo(waiting, nl=False)
     if waiting:

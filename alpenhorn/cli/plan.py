@@ -134,6 +134,6 @@ def _show(plan: Plan, listed: bool) -> None:
 
 def _notes(plan: Plan) -> list[str]:
     """Return lines about nodes that are left out, faults and notes."""
-    from alpenhorn.coordinator.nodes import left_out_told
+    from alpenhorn.coordinator.nodes import left_out_reason
 
-    return [*(left_out_told(name, why) for name, why in plan.left_out.items()), *plan.faults, *plan.notes]
+    return [*(left_out_reason(name, why) for name, why in plan.left_out.items()), *plan.faults, *plan.notes]

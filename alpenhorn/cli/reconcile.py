@@ -18,7 +18,7 @@ from alpenhorn.cli.times import Duration
 from alpenhorn.reasons import code_in_json, code_of
 
 if TYPE_CHECKING:
-    from alpenhorn.coordinator.compared import Compared, Kept
+    from alpenhorn.coordinator.compared import Compared, StoredFindings
     from alpenhorn.coordinator.report import Report
     from alpenhorn.model.reconcile import DiskFinding
 
@@ -213,7 +213,7 @@ def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> N
     click.echo("],\n " + output.as_json(rest)[1:])
 
 
-def _array(kind: str, kept: Kept) -> None:
+def _array(kind: str, kept: StoredFindings) -> None:
     separator = ""
     findings = (output.as_json(_shaped(kind, finding)) for finding in kept)
     while piece := list(islice(findings, 500)):

@@ -15,7 +15,7 @@ from alpenhorn.edits.requests import create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
-from alpenhorn.plan.repair import Amount, Mender, Repairs
+from alpenhorn.plan.repair import Amount, RepairPlanner, Repairs
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
@@ -67,18 +67,18 @@ def repair(
             output.line(f"Requested {output.count(requested, 'file')}.")
     if as_json:
         _document(topology, repairs, requested)
-    ctx.exit(FAILED if repairs.unmended else DONE)
+    ctx.exit(FAILED if repairs.unrepairable else DONE)
 
 
 def _choose_sources(index: Index, topology: Topology, names: tuple[str, ...]) -> Repairs:
     """Choose a source for each corrupt or missing copy.  Raises NotFound for an unknown node."""
     selected = topology.named(names or sorted(node.name for node in topology.nodes.values()))
-    mender = Mender(topology.nodes, topology.groups, remote_io)
+    planner = RepairPlanner(topology.nodes, topology.groups, remote_io)
     repairs = Repairs()
     for node in selected:
         for page in pages(index, node.id, PAGE):
             for copy in page:
-                repairs.add(copy, mender.choose(copy))
+                repairs.add(copy, planner.choose(copy))
     return repairs
 
 

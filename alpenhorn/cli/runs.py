@@ -78,9 +78,9 @@ def recording_output_failure(app: App, report: Report) -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
-        from alpenhorn.coordinator.endings import unheard  # hardly ever needed
+        from alpenhorn.coordinator.endings import messages_lost  # hardly ever needed
 
-        unheard(app.index, report.run_id, error)
+        messages_lost(app.index, report.run_id, error)
         raise
 
 

@@ -1,7 +1,7 @@
-"""What detectors want called once a file is in the index: in the parent, each once at most, and never in the way.
+"""Callbacks of import detectors, called in the parent after a file was recorded; their failures stop nothing.
 
-A callback is called after the file was recorded and committed.  When the run is killed in between it is not called
-any more, by no run: the file is there and is no new one.
+A callback is called after the commit, and at most once: if the run is killed in between, no run calls it, since the
+file is no longer new.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from alpenhorn.coordinator import plugins
 from alpenhorn.coordinator.context import Context
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.extensions import points
-from alpenhorn.extensions.points import in_words
+from alpenhorn.extensions.points import exception_text
 from alpenhorn.model.imports import Detected, ImportedFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code
 
 
 class Callbacks:
-    """Those of the files of one search, by path."""
+    """The callbacks for the files of one search, by path."""
 
     def __init__(self, context: Context, node: NodeFact) -> None:
         self.context = context
@@ -33,7 +33,7 @@ class Callbacks:
             self._waiting[detected.found.path] = detected.by, detected.callback
 
     def wanted(self, paths: list[str]) -> dict[str, tuple[str, bytes]]:
-        """Those of these paths (detector, callback), which are then no longer kept."""
+        """Remove and return the callbacks of these paths, as (detector, callback)."""
         if not self._waiting:
             return {}
         return {path: self._waiting.pop(path) for path in paths if path in self._waiting}
@@ -52,23 +52,23 @@ class Callbacks:
     def _call(self, by: str, callback: bytes, imported: ImportedFile) -> None:
         index = self.context.index
         try:
-            # All or nothing of what it writes.
+            # What a failed callback has written is rolled back.
             with index.transaction():
                 pickle.loads(callback)(imported, index)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            what = Code.DETECTOR_CALLBACK_FAILED(node=self.node.name, detector=by, why=in_words(error))
+            what = Code.DETECTOR_CALLBACK_FAILED(node=self.node.name, detector=by, why=exception_text(error))
             self.context.report.failures.add(what, imported.path)
             if isinstance(error, IndexUnusable):
                 index.disconnect()
-        # In one that it left open nothing that follows would be committed.
+        # If it left a transaction open, later work would not be committed.
         if index.db.in_transaction():
             index.disconnect()
 
     @cached_property
     def _withheld(self) -> dict[str, str]:
-        """The detectors whose packages' tables are not there, or not those, and why: they must write to none."""
+        """Return the detectors whose packages' tables are missing or wrong, and why; these may not write."""
         faults = {
             one.package: f"its component {one.name}: {one.error}"
             for one in (plugins.on_index(self.context.index, found) for found in plugins.offered_components())

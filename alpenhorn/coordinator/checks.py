@@ -1,4 +1,4 @@
-"""Checks: suspect copies, and good ones whose turn has come, through planning, the pool and the record."""
+"""Checks of suspect copies, and of good copies that are due for verification."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections.abc import Container, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from alpenhorn.coordinator.context import Context, Looked
+from alpenhorn.coordinator.context import CheckCounts, Context
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model.checks import CheckFact, CheckFile, CheckJob, CheckResult
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task, Verdict
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import check_tasks
 from alpenhorn.plan.checks import (
     CheckPlan,
     choose,
-    kept_sums,
+    doubt_reason,
     loss_in_doubt,
-    loss_told,
     storage_in_doubt,
+    sums_to_keep,
 )
-from alpenhorn.plan.pulls import something_else
+from alpenhorn.plan.pulls import foreign_file
 from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import checks
 from alpenhorn.scan.checks import END, longest_ago, pages, unverified
 
 PAGE = 2000
-FIRST_PAGE = 300  # so that there is something to record while the rest is read
+FIRST_PAGE = 300  # small, so that results can be recorded while the next page is read
 MOST_HELD = 10_000  # results
-SPARE = 100  # copies that may be passed over before the next page is asked for
+SPARE = 100  # copies of a page that may be skipped before another page is read
 DAY = 86_400.0
 NEVER = Code.NEVER_VERIFIED()
 AGAIN = Code.VERIFIED_LONGEST_AGO()
@@ -39,22 +39,21 @@ FOUND_WRONG = {Verdict.MISSING: Code.FOUND_MISSING, Verdict.CORRUPT: Code.FOUND_
 LOST = (Verdict.MISSING, Verdict.UNREADABLE)
 
 
-class Turn(NamedTuple):
-    """Good copies whose turn to be read again has come; `stale` as in `alpenhorn.scan.checks.Verified`."""
+class DuePage(NamedTuple):
+    """Good copies that are due for verification.  `stale` as in `alpenhorn.scan.checks.Verified`."""
 
     why: Reason
     plan: CheckPlan
     stale: list[int]
 
 
-def turns(
+def due_pages(
     index: Index, node: NodeFact, now: float, min_days: float, place: float, ready: bool | None = None
-) -> Iterator[Turn]:
-    """At most `node.auto_verify` good copies, a page at a time: first those that were never verified, then
-    those verified longest ago, at least `min_days` before `now`.  `place` as for `unverified`.  `ready`: only those
-    that are, or are not.
+) -> Iterator[DuePage]:
+    """Yield at most `node.auto_verify` good copies, in pages.
 
-    A verification in the future was dated by a clock that was wrong, and counts as none.
+    First those never verified, then those verified longest ago, if that was at least `min_days` before `now`.  `place`
+    as for `unverified`.  `ready`: None for all. A verification dated in the future, by a wrong clock, counts as none.
     """
     left = node.auto_verify
     limit = min(PAGE, left + SPARE)
@@ -63,11 +62,12 @@ def turns(
     def chosen(facts: list[CheckFact]) -> CheckPlan:
         return choose((fact for fact in facts if ready is None or fact.ready is ready), now)
 
-    never = (Turn(NEVER, chosen(facts), []) for facts in unverified(index, node.id, place, limit))
+    never = (DuePage(NEVER, chosen(facts), []) for facts in unverified(index, node.id, place, limit))
     ahead = longest_ago(index, node.id, END, limit, naive(now + DAY))
-    future = (Turn(NEVER, chosen(found.facts), found.stale) for found in ahead)
+    future = (DuePage(NEVER, chosen(found.facts), found.stale) for found in ahead)
     again = (
-        Turn(AGAIN, chosen(found.facts), found.stale) for found in longest_ago(index, node.id, before, limit)
+        DuePage(AGAIN, chosen(found.facts), found.stale)
+        for found in longest_ago(index, node.id, before, limit)
     )
     for turn in chain(never, future, again):
         del turn.plan.files[left:]
@@ -78,14 +78,14 @@ def turns(
 
 
 class Checks:
-    """Checks of suspect copies, and of those whose turn has come.
+    """The worklist of checks.
 
-    Results that say that a copy is lost are held back until all that was handed out has been looked at, since a
-    few lost files cannot be told from a storage that is not whole by one of them, and until some other good copies of
-    the node were looked at.  When the run ends before that, they are read again in the next.
+    Results that report a loss are held until all tasks have ended and a sample of the node's other good copies was
+    checked, since one result does not show whether a few files are lost or the storage is incomplete.  If the run ends
+    before, the next run reads them again.
     """
 
-    kind = Kind.CHECK
+    kind = TaskKind.CHECK
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -95,22 +95,22 @@ class Checks:
         self._pages = self._all_pages()
 
     def _all_pages(self) -> Iterator[tuple[NodeFact, list[CheckFile]]]:
-        """What is suspect comes first, on all nodes: pulls and deletions may wait for it."""
+        """Yield suspect copies of all nodes first: pulls and deletions may wait for them."""
         nodes = [self.context.node(node_id) for node_id in sorted(self.context.ios)]
         for node in nodes:
-            for facts in self._suspects(node):
-                if self._left_alone(node):
+            for facts in self._suspect_pages(node):
+                if self._is_gone(node):
                     break
                 yield node, self._suspect(node, facts)
         verified = self.context.whole.verified
         for node in nodes:
-            if node.auto_verify > 0 and node.id not in verified and not self._left_alone(node):
+            if node.auto_verify > 0 and node.id not in verified and not self._is_gone(node):
                 verified.add(node.id)
-                for files in self._turns(node):
+                for files in self._due_pages(node):
                     yield node, files
 
-    def _suspects(self, node: NodeFact) -> Iterator[list[CheckFact]]:
-        """Of a node with tape behind it those on disk: the others are asked back first."""
+    def _suspect_pages(self, node: NodeFact) -> Iterator[list[CheckFact]]:
+        """Yield the suspect copies of a node, without those on tape, which are restored first."""
         index, ready = self.context.index, self._ready(node)
         if ready:
             from alpenhorn.scan.tape import back  # few archives have tape
@@ -121,7 +121,7 @@ class Checks:
     def _ready(self, node: NodeFact) -> bool | None:
         return True if isinstance(self.context.ios[node.id], TapeNode) else None
 
-    def _left_alone(self, node: NodeFact) -> bool:
+    def _is_gone(self, node: NodeFact) -> bool:
         return node.id in self.context.gone
 
     def _suspect(self, node: NodeFact, facts: list[CheckFact]) -> list[CheckFile]:
@@ -135,11 +135,11 @@ class Checks:
                 )
         return plan.files
 
-    def _turns(self, node: NodeFact) -> Iterator[list[CheckFile]]:
+    def _due_pages(self, node: NodeFact) -> Iterator[list[CheckFile]]:
         import random  # 1 ms, and most runs verify nothing
 
         context = self.context
-        for turn in turns(
+        for turn in due_pages(
             context.index,
             node,
             context.posix_now(),
@@ -160,7 +160,7 @@ class Checks:
         if sum(map(len, self._held.values())) > MOST_HELD:
             return []
         for node, files in self._pages:
-            if self._left_alone(node):
+            if self._is_gone(node):
                 continue
             tasks = list(check_tasks(node, self._free(node, files), self.context.limits))
             if tasks:
@@ -176,7 +176,7 @@ class Checks:
             in_use.update((node.id, file.file_id) for file in free)
         return free
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         self._open -= 1
         if isinstance(done.task.job, CheckJob):
             self._checked(done, done.task.job)
@@ -193,9 +193,9 @@ class Checks:
         else:
             error = done.why
             results = [CheckResult(file, Verdict.FAILED, error=error) for file in job.files]
-        results = self._not_deleting(node, results)
+        results = self._without_deleting(node, results)
         if self._ready(node):
-            results = self._not_away(node, results)
+            results = self._without_away(node, results)
         if done.fate is Fate.BROKEN:
             # The attempts count all the same: a file that breaks its job must not do so in every run.
             if checks.settle(self.context.index, self.context.run, node, results).moved:
@@ -205,59 +205,62 @@ class Checks:
             self._settle(node, [result for result in results if not self._doubtful(result)])
             self._judge(node, [result for result in results if result.verdict is not Verdict.FAILED])
 
-    def _not_deleting(self, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
-        """A copy that was claimed for deletion meanwhile may be gone by now, and rightly so."""
+    def _without_deleting(self, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
+        """Drop results for copies that were claimed for deletion since, which may be gone for that reason."""
         deleting = self.context.deleting
         return [result for result in results if (node.id, result.file.file_id) not in deleting]
 
-    def _not_away(self, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
-        """Of a node with tape behind it: what was not on disk after all is asked back, what came back to be read has
-        been now."""
+    def _without_away(self, node: NodeFact, results: Sequence[CheckResult]) -> list[CheckResult]:
+        """Update the restores of a node with tape, and return the results of copies that were on disk."""
         from alpenhorn.record import tape  # few archives have tape
 
         away = [result for result in results if result.verdict is Verdict.AWAY]
         tape.away(self.context.index, self.context.run, node.id, [result.file.file_id for result in away])
         read = [result for result in results if result.verdict is not Verdict.AWAY]
-        told = [result.file.file_id for result in read if result.verdict is not Verdict.FAILED]
-        if tape.checked(self.context.index, node.id, told) or away:
+        ids = [result.file.file_id for result in read if result.verdict is not Verdict.FAILED]
+        if tape.checked(self.context.index, node.id, ids) or away:
             self.context.changed = True
         return read
 
     def _doubtful(self, result: CheckResult) -> bool:
-        """Whether it says that a copy is lost.  Not where it was released: what a deletion that was cut short
-        has left is missing, too."""
-        return not self.context.asked.accept_loss and result.verdict in LOST and result.file.wants != "N"
+        """Return whether a result reports a loss.
+
+        Released copies do not count: an interrupted deletion may have deleted them.
+        """
+        return not self.context.asked.accept_loss and result.verdict in LOST and result.file.wants_file != "N"
 
     def _judge(self, node: NodeFact, read: Sequence[CheckResult]) -> None:
-        """Hold back what is lost, or believe none of it and leave the node alone."""
+        """Hold the losses, or discard them and stop work on the node if there are too many."""
         lost = [result for result in read if self._doubtful(result)]
-        looked = self._looked(node.id)
-        looked.copies += sum(1 for result in read if result.file.wants != "N")
+        looked = self._counts(node.id)
+        looked.copies += sum(1 for result in read if result.file.wants_file != "N")
         looked.lost += len(lost)
         looked.missing += sum(1 for result in lost if result.verdict is Verdict.MISSING)
         held = self._held.pop(node.id, []) + lost
-        if not held or self._left_alone(node):
+        if not held or self._is_gone(node):
             return
         self._held[node.id] = held
         if storage_in_doubt(looked.copies, looked.lost):
-            self._disbelieve(node, looked.copies, looked.lost)
+            self._discard_losses(node, looked.copies, looked.lost)
 
-    def _looked(self, node_id: int) -> Looked:
-        return self.context.whole.looked.setdefault(node_id, Looked())
+    def _counts(self, node_id: int) -> CheckCounts:
+        return self.context.whole.looked.setdefault(node_id, CheckCounts())
 
-    def _disbelieve(self, node: NodeFact, copies: int, lost: int) -> None:
-        """Record nothing of what is held back of a node, and leave the node alone."""
+    def _discard_losses(self, node: NodeFact, copies: int, lost: int) -> None:
+        """Discard the held losses of a node, and stop work on it."""
         first = self._held.pop(node.id)[0]
         example = f"{first.file.path}: {first.error}"
-        self.context.node_gone(node.id, loss_told(node.name, copies, lost, example))
+        self.context.node_gone(node.id, doubt_reason(node.name, copies, lost, example))
         self.context.withdraw(lambda task: task.node_id != node.id)
 
     def _judge_held(self) -> None:
-        """All that was handed out was looked at: have a sample of each node's other copies looked at before what is
-        lost is believed, since those few may be all that was read of a directory that is not mounted."""
+        """Request a sample of each node's other copies after all tasks have ended.
+
+        The checked copies may all be in one directory that is not mounted.
+        """
         for node_id in list(self._held):
             node = self.context.node(node_id)
-            if self._left_alone(node):
+            if self._is_gone(node):
                 del self._held[node_id]
             else:
                 self._ask_sample(node)
@@ -272,46 +275,46 @@ class Checks:
         lost = [result.file.copy_id for result in self._held[node.id]]
         files = list(look_files(sample(self.context.index, node.id, lost)))
         if not files:
-            self._believe(node)
+            self._record_losses(node)
             return
         limits = self.context.limits
         deadline = limits.deadline(len(files), 0)
         self._open += 1
         self._samples.append(
-            Task(Kind.CHECK, node.id, LookJob(node, tuple(files)), len(files), deadline=deadline)
+            Task(TaskKind.CHECK, node.id, LookJob(node, tuple(files)), len(files), deadline=deadline)
         )
 
     def _sampled(self, done: Done) -> None:
-        """A node's sample was looked at: now its losses are judged."""
+        """Judge the losses of a node after its sample was checked."""
         node = done.task.job.node
         if done.fate is not Fate.DONE:
-            self._held.pop(node.id, None)  # to be read again in the next run
+            self._held.pop(node.id, None)  # the next run reads them again
             self.context.node_gone(node.id, Code.SAMPLE_FAILED(why=done.why))
             return
         outcome = done.outcome
-        looked = self._looked(node.id)
+        looked = self._counts(node.id)
         looked.copies += outcome.looked
         looked.lost += len(outcome.lost)
         looked.missing += len(outcome.lost)
         if node.id not in self._held:
             return
-        if self._left_alone(node) or outcome.looked < done.task.files:  # the run is stopping
+        if self._is_gone(node) or outcome.looked < done.task.files:  # the run is stopping
             del self._held[node.id]
         else:
-            self._believe(node)
+            self._record_losses(node)
 
-    def _believe(self, node: NodeFact) -> None:
-        """Record what is lost, unless that is not believed after all."""
-        looked = self._looked(node.id)
+    def _record_losses(self, node: NodeFact) -> None:
+        """Record the held losses of a node, or discard them if they are in doubt."""
+        looked = self._counts(node.id)
         before = self._before(looked, node.id)
         if loss_in_doubt(before, looked.sums):
             alone = storage_in_doubt(*looked.sums)
             of, lost = looked.sums if alone else (before.looked + looked.copies, before.lost + looked.lost)
-            self._disbelieve(node, of, lost)
+            self._discard_losses(node, of, lost)
         else:
-            self._settle(node, self._not_deleting(node, self._held.pop(node.id)))
+            self._settle(node, self._without_deleting(node, self._held.pop(node.id)))
 
-    def _before(self, looked: Looked, node_id: int) -> Sums:
+    def _before(self, looked: CheckCounts, node_id: int) -> LookTotals:
         if looked.before is None:
             from alpenhorn.scan.sample import sums  # most runs check nothing
 
@@ -319,14 +322,16 @@ class Checks:
         return looked.before
 
     def _keep_sums(self) -> None:
-        """Have later runs judge with what this one saw; and have what turned missing while a node was in doubt checked
-        again once the node is whole."""
+        """Save the sums by which later runs judge losses.
+
+        Once a node is complete again, copies recorded as missing while it was in doubt are checked again.
+        """
         context = self.context
         for node_id, looked in context.whole.looked.items():
             before = self._before(looked, node_id)
             if looked.lost and not looked.missing:
-                continue  # what cannot be read is read again and again, and would be counted each time
-            kept = kept_sums(before, looked.sums)
+                continue  # unreadable copies are read again by each run, and would be counted each time
+            kept = sums_to_keep(before, looked.sums)
             if kept == looked.kept:
                 continue
             if storage_in_doubt(*before) and not storage_in_doubt(*kept) and looked.kept == before:
@@ -346,7 +351,7 @@ class Checks:
         if settled.moved:
             self.context.node_moved(node.id)
             return
-        if any(result.file.had != "Y" or result.verdict is not Verdict.GOOD for result in results):
+        if any(result.file.has_file != "Y" or result.verdict is not Verdict.GOOD for result in results):
             self.context.changed = True
         self._count(node, results, settled.never_good)
 
@@ -363,18 +368,18 @@ class Checks:
             tally.done += 1
             tally.bytes += result.file.size_b or 0
             if result.verdict is Verdict.CORRUPT and result.file.file_id in never_good:
-                self.context.whole.told.add((node.id, result.file.file_id))
-                why = something_else(node.name)
+                self.context.whole.foreign.add((node.id, result.file.file_id))
+                why = foreign_file(node.name)
                 why = headed(f"corrupt on {node.name}", why)
                 report.failures.add(why, f"{result.file.path}: {result.error}")
                 continue
-            expected = result.verdict is Verdict.MISSING and result.file.wants == "N"
+            expected = result.verdict is Verdict.MISSING and result.file.wants_file == "N"
             if result.verdict is not Verdict.GOOD and not expected:
                 what = FOUND_WRONG[result.verdict](verdict=result.verdict, node=node.name)
                 report.failures.add(what, f"{result.file.path}: {result.error}")
 
-    def withdrawn(self, task: Task) -> None:
-        """The copies stay what they are, which is all that there is to say of them."""
+    def task_withdrawn(self, task: Task) -> None:
+        """Note that a task was not started; the copies keep their states."""
         self._open -= 1
         if isinstance(task.job, CheckJob):
             self._used(task.job)

@@ -1,4 +1,4 @@
-"""What is known of a node that is compared with its disk, as `alpenhorn reconcile` tells it."""
+"""Results of a comparison of a node with its disk, as `alpenhorn reconcile` shows them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from alpenhorn.reasons import Code, Reason, Why, code_of
 IN_MEMORY_B = 2**20  # of the findings of one kind
 
 
-class Kept:
-    """Findings of one kind, in the order in which they came: a disk may hold millions of unknown files."""
+class StoredFindings:
+    """Findings of one kind, in order, in a temporary file: a disk may hold millions of unknown files."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -22,7 +22,7 @@ class Kept:
 
     def add(self, finding: DiskFinding) -> None:
         self.count += 1
-        # In ASCII, with which bytes that are no text come back as they were.
+        # ASCII preserves names that are not valid UTF-8.
         code = code_of(finding.why) if finding.why else ""
         self._file.write(json.dumps((*finding[1:], code)) + "\n")
 
@@ -36,11 +36,11 @@ class Kept:
 
 
 class Compared:
-    """What is known of one node.
+    """The comparison of one node with its disk.
 
-    `expected` and `looked`: its good copies, and how many of them were looked at; `young`: unknown files left out for
-    their age; `suspect`: copies that are suspect from now on.  `complete`: every good copy was looked at, and what
-    differs was recorded; otherwise `why` says what is in the way.
+    `expected`: number of its good copies; `looked`: number compared; `young`: unknown files skipped because they
+    changed recently; `suspect`: copies that became suspect.  `complete`: every good copy was compared and every
+    difference recorded; otherwise `why` is the obstacle.
     """
 
     def __init__(self, node: NodeFact) -> None:
@@ -51,15 +51,18 @@ class Compared:
         self.suspect = 0
         self.complete = False
         self.why: Why = ""
-        self.kept = {kind: Kept() for kind in KINDS}
+        self.kept = {kind: StoredFindings() for kind in KINDS}
 
     def agrees(self) -> bool:
         return self.complete and not any(kept.count for kind, kept in self.kept.items() if kind != OTHER)
 
 
 class Options:
-    """`min_age`: seconds for which an unknown file must not have changed to be told; `read`: read all good copies in
-    full afterwards; `dry_run`: record nothing."""
+    """Options of a reconciliation.
+
+    `min_age`: seconds since the last change of an unknown file before it is reported; `read`: read all good copies in
+    full afterwards; `dry_run`: record nothing.
+    """
 
     def __init__(self, min_age: float, read: bool = False, dry_run: bool = False) -> None:
         self.min_age = min_age

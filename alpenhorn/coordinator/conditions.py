@@ -1,4 +1,4 @@
-"""What lasts, through one run: what it met is compared with what earlier runs reported."""
+"""Comparison of the conditions that a run met with those that earlier runs reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from alpenhorn.scan import conditions as scan
 
 
 def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
-    """Suppress conditions that were reported recently, and report those that have ended.  Without any: one query."""
+    """Suppress conditions that were reported recently, and report those that have ended.
+
+    Without conditions this takes one query.
+    """
     remind = config.sync.remind_after
     if not remind or asked.manifest or asked.reconcile is not None:
         return
@@ -21,31 +24,33 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     met = report.lasting()
     if not (stored or met):
         return
-    # In most runs nothing lasts.
+    # Imported here, since most runs have no conditions.
     from alpenhorn.plan.conditions import decide, joined
     from alpenhorn.record import conditions as record
 
     now = posix(index.now())
     texts = {key: joined(some) for key, some in met.items()}
-    decided = decide(stored, texts, now, remind, asked.unwatched, lambda one: _looked(one, asked, report))
+    decided = decide(
+        stored, texts, now, remind, asked.unwatched, lambda one: _was_checked(one, asked, report)
+    )
     record.write(index, host, decided.written, decided.removed)
-    # That the nodes are back is said of each.
+    # The nodes that are back are reported one by one.
     report.over = [
         _over(one, now, report)
         for one in decided.over
         if one.code != Code.RUN_NO_NODE and not one.subject.startswith(IMPORTS)
     ]
     if asked.unwatched:
-        report.leave_out(met.keys() - decided.told)
+        report.leave_out(met.keys() - decided.reported)
 
 
-def _looked(condition: Condition, asked: Asked, report: Report) -> bool:
-    """Whether a run would have met the condition if it were still so."""
+def _was_checked(condition: Condition, asked: Asked, report: Report) -> bool:
+    """Return whether the run would have met the condition if it still existed."""
     if asked.nodes or asked.only or report.stopped or report.out_of_time or report.no_node:
         return False
     if condition.key in report.unknown:
         return False
-    # What is so on a node that was not worked on is not known.
+    # A node that was left out may still have its conditions.
     return not any(name in condition.why for name in report.left_out)
 
 

@@ -1,4 +1,4 @@
-"""What all the steps of one run share."""
+"""The state that all steps of a run share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import Group, Node
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Kind, Task
+from alpenhorn.model.tasks import Done, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import PullPlanner
 from alpenhorn.plan.space import Space
@@ -23,46 +23,47 @@ from alpenhorn.record.run import Run
 from alpenhorn.scan.topology import Topology, load
 
 if TYPE_CHECKING:
-    from alpenhorn.model.links import Sums
+    from alpenhorn.model.links import LookTotals
 
 MOVED = Code.NODE_MOVED()
 
 
-class Looked:
-    """How many copies of a node this run has looked at, and how many of them it found missing or unreadable; `missing`:
-    missing ones only.  `before`: the sums of earlier runs, `kept`: those that the index has now; None when they have
-    not been read."""
+class CheckCounts:
+    """Counts of a node's copies checked in this run.
+
+    `copies`: checked; `lost`: missing or unreadable; `missing`: missing only.  `before`: the sums of earlier runs;
+    `kept`: the sums that the index has now; None if not read yet.
+    """
 
     def __init__(self) -> None:
         self.copies = 0
         self.lost = 0
         self.missing = 0
-        self.before: Sums | None = None
-        self.kept: Sums | None = None
+        self.before: LookTotals | None = None
+        self.kept: LookTotals | None = None
 
     @property
-    def sums(self) -> Sums:
-        from alpenhorn.model.links import Sums  # of no use to a run that looks at nothing
+    def sums(self) -> LookTotals:
+        from alpenhorn.model.links import LookTotals  # of no use to a run that looks at nothing
 
-        return Sums(self.copies, self.lost)
+        return LookTotals(self.copies, self.lost)
 
 
 class WholeRun:
-    """What outlives a round.
+    """The state of a run that outlives its rounds.
 
-    `stages`: numbers for stages; a worker that could not be killed may still write where it was.  `searched`:
-    nodes that were searched for new files; `verified`: nodes whose good copies were re-read; `deleted`: copies
-    deleted from each node; `braked`: nodes on which too much would have been deleted; `relieved`: nodes on which
-    copies were deleted to make room; `looked`: what was looked at on each.
+    `stages`: numbers for stages, which are never used twice, since a worker that could not be killed may still write to
+    its stage.  `searched`: nodes that were searched for new files; `verified`: nodes whose good copies were read again;
+    `deleted`: number of copies deleted, by node; `braked`: nodes whose deletions exceed delete_limit; `relieved`: nodes
+    on which copies were deleted to make room; `looked`: counts of checked copies, by node.
 
-    Of nodes with tape behind them: `compared`: copies were compared with the tape; `recalled`: good ones were asked
-    back to be read again; `thinned`: some left the disk to make headroom; `lost`: (node id, file id) of what was
-    found neither on disk nor on tape.
+    For nodes with tape: `compared`: copies were compared with the tape; `recalled`: good copies are being restored to
+    be read again; `thinned`: copies left the disk for headroom; `lost`: (node id, file id) of copies found neither on
+    disk nor on tape.
 
-    `moved`: nodes of which it was told that what was done there was not recorded; `told`: (node id, file id) of the
-    files at whose path a check found something that was never recorded as good there.
-    `held_back`: it is known which hosts earlier runs could not reach; `unreached`: requests that were reported as
-    those of a host that could not be reached.
+    `moved`: nodes for which unrecorded work was reported; `foreign`: (node id, file id) of paths at which a check found
+    a file that was never a good copy, which is reported once.  `held_back`: the hosts that earlier runs could not reach
+    are loaded; `unreached`: requests reported with a host that could not be reached.
     """
 
     def __init__(self) -> None:
@@ -72,28 +73,27 @@ class WholeRun:
         self.deleted: dict[int, int] = {}
         self.braked: set[int] = set()
         self.relieved: set[int] = set()
-        self.looked: dict[int, Looked] = {}
+        self.looked: dict[int, CheckCounts] = {}
         self.compared: set[int] = set()
         self.recalled: set[int] = set()
         self.thinned: set[int] = set()
         self.lost: set[tuple[int, int]] = set()
         self.moved: set[int] = set()
-        self.told: set[tuple[int, int]] = set()
+        self.foreign: set[tuple[int, int]] = set()
         self.held_back = False
         self.unreached: set[int] = set()
 
 
 class Context:
-    """`ios`: the storage objects of the nodes that are worked on, by node id; `groups` those of their
-    groups.  `free_b`: their free bytes as the round began, None unknown.  `changed` is set by whatever may
-    have made new work possible.  `clock` gives naive UTC.
+    """The state of one round.
 
-    `withdraw` takes queued tasks for which the given function is false out of the pool again.
+    `ios`: the storage objects of the nodes that are worked on, by node id; `groups`: those of their groups.  `free_b`:
+    free bytes at the start of the round, None if unknown.  `changed`: something made new work possible.  `clock`
+    returns naive UTC.  `withdraw` removes queued tasks for which the given function returns false.
 
-    `deleting`: (node id, file id) of the copies that are queued or claimed for deletion in this round; what was read
-    of them meanwhile must not be recorded, since they may be gone by then.  `in_use`: likewise, of the files of nodes
-    with tape behind them that are being read, or are leaving the disk; a reader of one that leaves would wait for the
-    tape.
+    `deleting`: (node id, file id) of copies queued or claimed for deletion in this round; results of checks of them are
+    not recorded, since they may be gone.  `in_use`: the same for files on nodes with tape that are being read or leave
+    the disk, since reading a file that leaves would wait for the tape.
     """
 
     # No dataclass: the decorator and its module would take 2 % of an idle run.
@@ -137,14 +137,14 @@ class Context:
 
     @property
     def gone(self) -> dict[int, Reason]:
-        """The nodes of this host that are not worked on, and why."""
+        """Nodes of this host that are not worked on, with reasons."""
         return self.planner.troubles.absent
 
     def node(self, node_id: int) -> NodeFact:
         return self.topology.nodes[node_id]
 
     def travels(self, node_id: int) -> bool:
-        """Whether the node is one of media that are carried between hosts."""
+        """Return whether the node is a medium that is carried between hosts."""
         group = self.groups.get(self.node(node_id).group_id)
         return group is not None and group.travels
 
@@ -152,22 +152,21 @@ class Context:
         return posix(self.clock())
 
     def stage(self) -> str:
-        """A name for a job's stage that no other job of any run has."""
+        """Return a name for a stage that no other job of any run has."""
         return f"run-{self.run.id}-{next(self.whole.stages)}"
 
     def node_gone(self, node_id: int, why: Reason) -> None:
-        """A node stopped answering, or is not what it was: leave it alone for the rest of the run, and let no host
-        rely on it."""
+        """Stop work on a node that hangs or has changed, and let no host rely on it."""
         if node_id not in self.gone:
             wrong(self.index, {node_id: why})
         self._leave_alone(node_id, why, self.report.failures)
 
     def node_taken_off(self, node_id: int) -> None:
-        """Somebody wants no more work on it: leave it alone for the rest of the run."""
+        """Stop work on a node that was deactivated or moved to another host."""
         self._leave_alone(node_id, Code.NODE_TAKEN_OFF(), self.report.warnings)
 
     def node_moved(self, node_id: int) -> None:
-        """What was done on a node was not recorded, since its row names another host, root or medium by now."""
+        """Report that work on a node was not recorded, since its host, root or medium was edited."""
         if node_id in self.whole.moved:
             return
         self.whole.moved.add(node_id)
@@ -185,18 +184,19 @@ class Context:
             self.planner.node_absent(node_id, why)
 
     def linked(self, node: NodeFact, any_linked: bool) -> None:
-        """Copies that are about to be recorded as good have other names: no copy on that node counts as an archive copy
-        until a run has looked at them."""
+        """Note that good copies on an archive node have other hard links.
+
+        Its copies do not count as archive copies until a run has checked them for links.
+        """
         if any_linked and node.archive:
             from alpenhorn.record.separate import forget  # nearly no run needs it
 
             forget(self.index, [node.id])
 
-    def look_at_nodes(self) -> set[int]:
-        """Honour what was edited since the round began; returns the nodes that were taken off this host.
+    def reload_nodes(self) -> set[int]:
+        """Apply edits of nodes made since the round began; return the nodes that were taken off this host.
 
-        The nodes that are worked on stay as they are otherwise: their storage objects and locks belong to their
-        roots, and the next round begins with the new rows.
+        Other edits of nodes in use wait for the next round, since storage objects and locks belong to the old roots.
         """
         rows = load(self.index).called_as_in(self.topology).nodes
         no_longer_separate(self.index, rows.values(), self.config.sync.host)
@@ -223,8 +223,7 @@ class Context:
 
 
 def no_longer_separate(index: Index, nodes: Iterable[NodeFact], host: str) -> None:
-    """Forget of this host's nodes that are not archive nodes that their copies have bytes of their own: links may be
-    made to them from now on."""
+    """Reset the mark that copies have no other links, for nodes of this host that are no longer archive nodes."""
     linkable = [node.id for node in nodes if node.separate and not node.archive and node.host == host]
     if linkable:
         from alpenhorn.record.separate import forget  # nearly no run needs it
@@ -233,26 +232,26 @@ def no_longer_separate(index: Index, nodes: Iterable[NodeFact], host: str) -> No
 
 
 class Worklist(Protocol):
-    """One kind of work on its way through scan, plan, run and record, within one round."""
+    """One kind of work within one round: yields tasks, and records their results."""
 
-    kind: Kind
+    kind: TaskKind
 
     def feed(self) -> list[Task]:
-        """The next page of tasks; an empty list when there is nothing to hand out now."""
+        """Return the next tasks, an empty list if there are none now."""
         ...
 
-    def take(self, done: Done) -> None:
-        """Record how a task of this kind ended."""
+    def task_ended(self, done: Done) -> None:
+        """Record the result of a task."""
         ...
 
-    def withdrawn(self, task: Task) -> None:
-        """A task was taken out of the queue before a worker had it."""
+    def task_withdrawn(self, task: Task) -> None:
+        """Note that a task was removed from the queue before it was started."""
         ...
 
 
 class DecidesLate(Worklist, Protocol):
-    """A worklist that decides on a task once more when a worker is free for it."""
+    """A worklist that decides on each task again when a worker is free for it."""
 
     def decided(self, task: Task) -> Task | None:
-        """The task as it may be carried out now, or None for nothing of it."""
+        """Return the part of the task that may be carried out now, None if nothing."""
         ...

@@ -1,4 +1,4 @@
-"""What a run may delete from a node: the same for the run, for its brake, and for a plan that is only shown."""
+"""The copies that a run may delete from a node, for runs, for the delete limit, and for plans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeletionFact, Evidence
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.plan import brake
-from alpenhorn.plan.deletions import decide, enough, frees, lacking
+from alpenhorn.plan.deletions import decide, enough, freed_b, lacking_b
 from alpenhorn.reasons import Reason, Why
 from alpenhorn.scan import deletions as scan
 
@@ -18,24 +18,23 @@ PAGE = 2500
 
 
 class Page(NamedTuple):
-    """`left`: (copy, why it stays) of copies that are wanted gone."""
+    """`may`: copies that may be deleted; `left`: (copy, reason) of released copies that stay."""
 
     may: list[DeletionFact]
     left: list[tuple[DeletionFact, Reason]]
 
 
 def evidence(sync: Sync, absent: Mapping[int, Reason]) -> Evidence:
-    """What this host's deletions rely on; `absent`: nodes that the run knows not to answer, and why."""
+    """Return the settings of this host's deletions.  `absent`: nodes that do not answer, with reasons."""
     return Evidence(sync.archive_copy_count, sync.keeper_seen_within, sync.trust_unseen, absent)
 
 
 class Deletable:
-    """The copies of a node in the order in which they go: released ones, then, as long as `lack_b` bytes of free
-    space are lacking, removable ones, oldest first.
+    """The copies of a node in the order of deletion: released ones, then removable ones until `lack_b` bytes are freed.
 
-    `free_b`: the node's free space, None unknown; `now`: POSIX seconds; `run_id`: the run whose own claims do not
-    count; `make_room` off: removable copies are left alone.  With `look` off, pages of released copies hold them all,
-    unlooked at, where they are decided about later in any case.
+    `free_b`: the node's free space, None if unknown; `now`: POSIX seconds; `run_id`: the run whose own claims do not
+    count; `make_room`: include removable copies.  If `look` is false, released copies are not decided here, because
+    they are decided later in any case.
     """
 
     def __init__(
@@ -55,23 +54,25 @@ class Deletable:
         self.run_id = run_id
         self.look = True
         self.released = scan.released(index, node.id)
-        self.lack_b = lacking(node, free_b) if make_room else 0.0
+        self.lack_b = lacking_b(node, free_b) if make_room else 0.0
 
     def __bool__(self) -> bool:
         return bool(self.released) or self.lack_b > 0
 
-    def going(self, facts: Sequence[DeletionFact]) -> None:
-        """These copies are being deleted, which gives room."""
-        self.lack_b -= sum(map(frees, facts))
+    def deleting(self, facts: Sequence[DeletionFact]) -> None:
+        """Note that these copies are being deleted, which frees space."""
+        self.lack_b -= sum(map(freed_b, facts))
 
     def pages(self) -> Iterator[Page]:
-        """Each page is read when it is asked for; before that, `going` tells what came of the last one."""
+        """Yield pages, each read when it is needed; call `deleting` with the copies of the last one before."""
         yield from self.suspect()
         yield from self.rest()
 
     def suspect(self) -> Iterator[Page]:
-        """Released copies that are suspect, first: those that are claimed are so until they are gone, and must not
-        be met a second time."""
+        """Yield released copies that are suspect.
+
+        They come first: claimed copies are suspect until they are deleted, and would be met a second time.
+        """
         if "M" in self.released:
             yield from self._released("M")
 
@@ -88,8 +89,8 @@ class Deletable:
             if self.lack_b <= 0:
                 return
 
-    def most_wanted(self) -> int:
-        """How many copies could go at the very most."""
+    def upper_bound(self) -> int:
+        """Return an upper bound of the number of copies to delete."""
         removable = scan.count(self.index, self.node.id, "Y", "M") if self.lack_b > 0 else 0
         return sum(self.released.values()) + removable
 
@@ -112,33 +113,35 @@ class Deletable:
 
 
 class Brake(NamedTuple):
-    """`line`: why nothing is deleted on the node; "": `allowed` copies may be, None for any number."""
+    """The outcome of the delete limit.
+
+    `line`: why nothing is deleted on the node; "" if `allowed` copies may be, None for any number.
+    """
 
     allowed: int | None
     line: Why = ""
 
 
-def put_brake(deletable: Deletable, sync: Sync, deleted: int) -> Brake:
-    """Find out whether a run that has deleted so many copies of the node already would delete too many.
+def apply_limit(deletable: Deletable, sync: Sync, deleted: int) -> Brake:
+    """Apply the delete limit to a run that has already deleted `deleted` copies from the node.
 
-    What an autoclean edge releases is not counted: it was meant when the edge was made, and a node through which
-    all new files pass is emptied again and again.
-    Copies are looked at only where their number alone does not tell, and no more of them than that takes.
-    `deletable` is used up by it.
+    Copies released by an autoclean rule are not counted: a node through which all new files pass is emptied regularly.
+    Copies are decided only if their number alone could exceed the limit, and only until it does.  `deletable` is
+    consumed.
     """
-    wanted = deleted + deletable.most_wanted()
+    wanted = deleted + deletable.upper_bound()
     if wanted <= brake.least(sync.delete_limit):
         return Brake(brake.least(sync.delete_limit) - deleted)
     copies = deleted + scan.present(deletable.index, deletable.node.id)
     allowed = brake.most(copies, sync.delete_limit)
     if allowed is None:
         return Brake(None)
-    going = deleted
+    count = deleted
     if wanted > allowed:
         for page in deletable.pages():
-            deletable.going(page.may)
-            going += sum(not fact.by_rule for fact in page.may)
-            if going > allowed:
+            deletable.deleting(page.may)
+            count += sum(not fact.by_rule for fact in page.may)
+            if count > allowed:
                 released = sum(deletable.released.values())
-                return Brake(0, brake.told(deletable.node.name, copies, released, allowed))
+                return Brake(0, brake.limit_exceeded(deletable.node.name, copies, released, allowed))
     return Brake(allowed - deleted)

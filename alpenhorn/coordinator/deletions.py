@@ -1,7 +1,7 @@
-"""Deletions: copies that may go are queued, and decided and claimed when a worker is about to have them.
+"""Deletions: copies are queued, and decided and claimed when a worker is free.
 
-Between the two, a queue may stand for hours behind long pulls.  What was decided as it was filled would be done on
-what was known then: pins, cancellations, and what other hosts have found of the keepers since would not be honoured.
+A queue may wait for hours behind long pulls.  Decisions made when it was filled would miss later pins, cancellations,
+and what other hosts have found about the remaining copies.
 """
 
 from __future__ import annotations
@@ -11,42 +11,43 @@ import time
 from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.coordinator.deletable import Deletable, Page, evidence, put_brake
+from alpenhorn.coordinator.deletable import Deletable, Page, apply_limit, evidence
 from alpenhorn.coordinator.report import file_label
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, DeletionFact
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
+from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import delete_task, delete_tasks
-from alpenhorn.plan.deletions import keepers, wrong
+from alpenhorn.plan.deletions import keepers, row_fault
 from alpenhorn.reasons import Code, Reason, about, headed
 from alpenhorn.record import deletions
 from alpenhorn.record.claims import LEASE
 
-MOST = 100_000  # copies queued or claimed in one round, all of which it keeps in mind; the next round goes on
-# Seconds for which a worker may act on claims.  They are good for longer, so that none can have been taken over while
-# a file is removed; a clock that counts on in sleep and in a stopped process tells.
+MOST = 100_000  # copies queued or claimed in one round, which are all held in memory
+# Seconds for which a worker may act on claims: less than their lease, so that no other run can take one over while a
+# file is deleted.  The clock must count while the machine sleeps or the process is stopped.
 GOOD_FOR = LEASE.total_seconds() * 2 / 3
 
 
 class _Work:
-    """A node's turn.  `allowed`: how many copies may still be claimed beside those that go by rule, infinity for
-    any number."""
+    """The deletions on a node.  `allowed`: copies that may still be claimed beside those released by rules."""
 
     def __init__(self, node: NodeFact, deletable: Deletable) -> None:
         self.node = node
         self.deletable = deletable
         self.allowed = math.inf
 
-    def look_only_where_it_helps(self, most_go: bool) -> None:
-        """Released copies are decided about in any case when a worker is to have them.  They are looked at before that
-        where much has to wait, since locking it all to find that out would keep others from their work; and where room
-        is lacking, since what stays must not be taken for room that is given."""
-        self.deletable.look = not most_go or self.deletable.lack_b > 0
+    def set_look(self, most_allowed: bool) -> None:
+        """Decide released copies before they are queued only if that helps.
+
+        They are decided again when a worker is free.  It helps if many must stay, since claims would lock them all for
+        nothing; and if the node lacks room, since copies that stay free nothing.
+        """
+        self.deletable.look = not most_allowed or self.deletable.lack_b > 0
 
 
 class Deletions:
-    kind = Kind.DELETE
+    kind = TaskKind.DELETE
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -60,10 +61,10 @@ class Deletions:
         return next(self._tasks, [])
 
     def _all_tasks(self) -> Iterator[list[Task]]:
-        """Each page is looked at when it is asked for.
+        """Yield tasks, reading each page when it is needed.
 
-        Suspect copies, such as a killed run has left, are queued all at once before anything else is fed: a check
-        that finds one gone would leave its directory.
+        Suspect copies, such as those left by a killed run, are all queued first: a check that finds one missing would
+        leave its empty directory.
         """
         begun = (self._begin(node_id) for node_id in sorted(self.context.ios))
         self._works = {work.node.id: work for work in begun if work is not None}
@@ -77,11 +78,11 @@ class Deletions:
         if tasks:
             yield tasks
         for work in works:
-            work.look_only_where_it_helps(True)
+            work.set_look(True)
             yield from self._candidates(work, work.deletable.rest())
 
     def _begin(self, node_id: int) -> _Work | None:
-        """None where there is nothing to delete, or the brake is put."""
+        """Begin the deletions on a node; return None if there are none, or they exceed delete_limit."""
         context = self.context
         if node_id in context.gone or node_id in context.whole.braked:
             return None
@@ -91,7 +92,7 @@ class Deletions:
             return None
         if not context.asked.allow_mass_delete:
             deleted = context.whole.deleted.get(node_id, 0)
-            brake = put_brake(self._deletable(node), context.config.sync, deleted)
+            brake = apply_limit(self._deletable(node), context.config.sync, deleted)
             if brake.line:
                 context.whole.braked.add(node_id)
                 context.report.failures.lasting(brake.line)
@@ -105,16 +106,16 @@ class Deletions:
         for page in pages:
             if node.id in context.gone or len(context.deleting) >= MOST:
                 return
-            self._tell(node, page.left)
+            self._report_left(node, page.left)
             free = [fact for fact in page.may if (node.id, fact.file_id) not in context.deleting]
-            work.deletable.going(free)
+            work.deletable.deleting(free)
             if free:
                 self._queued.update((fact.copy_id, fact) for fact in free)
                 context.deleting.update((node.id, fact.file_id) for fact in free)
                 yield list(delete_tasks(node, [_file(fact) for fact in free], context.limits))
 
     def decided(self, task: Task) -> Task | None:
-        """Claim what may go at the moment when a worker is to have it; None when that is nothing."""
+        """Claim the copies that may be deleted now; return None if there are none."""
         context = self.context
         assert isinstance(task.job, DeleteJob)
         facts = [self._queued[file.copy_id] for file in task.job.files]
@@ -122,7 +123,7 @@ class Deletions:
         if work.node.id in context.gone:
             self._unqueue(task.job)
             return None
-        # Before the claim, whose lease begins later.
+        # Read before the claim, so that it ends before the lease.
         expires = time.clock_gettime(time.CLOCK_BOOTTIME) + GOOD_FOR
         archive, granted = self._claim(work, facts)
         self._unqueue(task.job)
@@ -143,7 +144,7 @@ class Deletions:
             del self._queued[file.copy_id]
 
     def _with_keepers(self, fact: DeletionFact, archive: bool) -> DeleteFile:
-        """The worker looks at those keepers that are on this host; with `delete_evidence = "stat"` at all."""
+        """Add the keepers that the worker checks: those on this host, or all with `delete_evidence = "stat"`."""
         nodes, sync = self.context.topology.nodes, self.context.config.sync
         counted = keepers(fact, archive)
         looked_at = counted
@@ -154,7 +155,10 @@ class Deletions:
         )
 
     def _deletable(self, node: NodeFact) -> Deletable:
-        """Room is made once in a run: a file system that frees space late must not lose one copy after another."""
+        """Return the deletable copies of a node.
+
+        Room is made once in a run: a file system that frees space late must not lose one copy after another.
+        """
         context = self.context
         return Deletable(
             context.index,
@@ -167,8 +171,7 @@ class Deletions:
         )
 
     def _claim(self, work: _Work, wanted: list[DeletionFact]) -> tuple[bool, list[DeletionFact]]:
-        """Claim what may go at this moment, but no more than is allowed; returns whether the node is an archive node,
-        and the copies as they were before."""
+        """Claim copies within the limit; return whether the node is an archive node, and the copies as before."""
         context, node = self.context, work.node
         decided = deletions.claim(
             context.index,
@@ -179,9 +182,9 @@ class Deletions:
             context.posix_now(),
             work.allowed,
         )
-        self._tell(node, decided.refused)
+        self._report_left(node, decided.refused)
         granted = [fact for fact, _ in decided.granted]
-        work.look_only_where_it_helps(len(granted) >= len(wanted) / 2)
+        work.set_look(len(granted) >= len(wanted) / 2)
         work.allowed -= sum(not fact.by_rule for fact in granted)
         for fact, why in decided.granted:
             self._why[fact.copy_id] = why
@@ -190,16 +193,16 @@ class Deletions:
                 context.whole.relieved.add(node.id)
         return decided.archive, granted
 
-    def _tell(self, node: NodeFact, left: list[tuple[DeletionFact, Reason]]) -> None:
+    def _report_left(self, node: NodeFact, left: list[tuple[DeletionFact, Reason]]) -> None:
         for fact, why_not in left:
-            if fact.wants_file == WantsFile.NO and wrong(fact):
+            if fact.wants_file == WantsFile.NO and row_fault(fact):
                 what = headed(f"not deleted on {node.name}", why_not)
                 self.context.report.waiting.lasting(what, _name(fact), about(why_not, node.name))
             elif fact.wants_file == WantsFile.NO:
                 what = headed(f"not deleted yet on {node.name}", why_not)
                 self.context.report.later.add(what, _name(fact))
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, DeleteJob)
         node = job.node
@@ -207,10 +210,10 @@ class Deletions:
         if done.fate is Fate.DONE:
             outcome: DeleteOutcome = done.outcome
         else:
-            # It may have come to any of the files: what is there, the next look at them tells.
+            # Any of the files may have been deleted; the next run finds out.
             blame = Blame.WORKER
             error = done.why
-            lost = (file._replace(had=HasFile.MAYBE) for file in job.files)
+            lost = (file._replace(has_file=HasFile.MAYBE) for file in job.files)
             outcome = DeleteOutcome(
                 tuple(DeleteResult(file, Verdict.FAILED, error=error) for file in lost),
                 done.error if done.fate is Fate.BROKEN else "",
@@ -219,14 +222,14 @@ class Deletions:
         if outcome.error:
             self.context.node_gone(node.id, outcome.error)
 
-    def withdrawn(self, task: Task) -> None:
+    def task_withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, DeleteJob)
         self._unqueue(task.job)
 
     def _settle(self, job: DeleteJob, outcome: DeleteOutcome, blame: Blame) -> None:
         context = self.context
-        told = {result.file.copy_id for result in outcome.results}
-        untouched = [file for file in job.files if file.copy_id not in told]
+        ended = {result.file.copy_id for result in outcome.results}
+        untouched = [file for file in job.files if file.copy_id not in ended]
         why = {file.copy_id: self._why.pop(file.copy_id) for file in job.files if file.copy_id in self._why}
         fences = {file.file_id: self._fences.pop((job.node.id, file.file_id)) for file in job.files}
         looked_at = (*job.keepers, *job.remote)
@@ -234,7 +237,7 @@ class Deletions:
             context.index, context.run, job.node, outcome.results, untouched, why, blame, fences, looked_at
         )
         if outcome.expired:
-            context.changed = True  # the rest is decided anew in the next round
+            context.changed = True  # the next round decides the rest again
             context.report.later.add(Code.DELETION_CLAIMS_TOO_OLD(node=job.node.name))
         if outcome.results:
             context.changed = True
@@ -250,8 +253,8 @@ class Deletions:
                 tally.bytes += result.freed_b
             elif result.verdict is Verdict.MISSING:
                 tally.done += 1
-                # What a killed run has deleted is suspect, and expected to be gone.
-                if result.file.had == HasFile.YES:
+                # A suspect copy was probably deleted by a killed run, which needs no warning.
+                if result.file.has_file == HasFile.YES:
                     report.warnings.add(Code.RELEASED_COPIES_GONE(node=node.name), result.file.path)
             elif result.verdict is Verdict.CORRUPT:
                 tally.failed += 1
@@ -273,16 +276,16 @@ class Deletions:
 
 
 def _seconds(job: DeleteJob) -> float:
-    """The time that a job may take to look at keepers on other hosts, which are asked side by side."""
+    """Return the seconds that a job may take to check keepers on other hosts, which happens in parallel."""
     if not job.remote:
         return 0.0
-    from alpenhorn.transfer import look  # few archives have other hosts asked
+    from alpenhorn.transfer import look  # few archives check other hosts
 
     return look.seconds(len(job.files)) + look.GRACE_SECONDS
 
 
 def _file(fact: DeletionFact) -> DeleteFile:
-    # What is known to be corrupt may have any length.
+    # A corrupt copy may have any length.
     size_b = None if fact.has_file == HasFile.CORRUPT else fact.size_b
     return DeleteFile(
         fact.copy_id, fact.file_id, f"{fact.acq}/{fact.name}", size_b, fact.has_file, fact.by_rule

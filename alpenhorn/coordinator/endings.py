@@ -1,8 +1,7 @@
-"""How a run ends, and what its row says of that: the one place that writes both.
+"""The end of a run: exit status, and row in the index.
 
-A run that dies writes down why, once and without waiting, since the index may be what it died of.  Where even that
-cannot be done its row holds no end, and whoever looks at it finds that nobody is left who could write one
-(`alpenhorn.coordinator.run_states`).
+A run that fails writes the reason once, without waiting, since the index may be the cause.  If that fails too, the row
+has no end, and `alpenhorn.coordinator.run_states` finds that the process is gone.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ _SIGNALS = {128 + number: number.name for number in SIGNALS}
 
 
 class Ending(NamedTuple):
-    """`why` None: the run came to its end."""
+    """The end of a run.  `why`: why it ended early, None if it did not."""
 
     exit_status: int
     why: Reason | None
 
 
 def came_to(report: Report, host: str) -> Ending:
-    """That of a run which nothing broke off."""
+    """Return the ending of a run that raised no error."""
     if report.no_node:
         why: Reason | None = Code.RUN_NO_NODE(host=host)
     elif report.stopped:
@@ -51,7 +50,7 @@ def came_to(report: Report, host: str) -> Ending:
 
 
 def died_of(error: BaseException) -> Ending:
-    """The exit status with which the process will end (as `alpenhorn.cli.main` gives it), and why."""
+    """Return the ending of a run that raised an error, with the exit status that `alpenhorn.cli.main` gives."""
     if isinstance(error, IndexUnusable):
         return Ending(error.exit_status, Code.RUN_INDEX_LOST(error=_line(error)))
     if isinstance(error, AlpenhornError):
@@ -71,8 +70,10 @@ def _line(error: BaseException) -> str:
 
 
 class Row:
-    """The row of one run.  As a context manager it writes down what the run died of, unless that was that others
-    are at work on all nodes (Busy), which is no run at all."""
+    """The row of one run.
+
+    As a context manager it records the error that ended the run, except Busy: then there was no run.
+    """
 
     def __init__(
         self, index: Index, host: str, clock: Callable[[], datetime.datetime], report: Report
@@ -102,7 +103,7 @@ class Row:
             "; ".join(
                 f"{kind}: {count['done']} done, {count['failed']} failed" for kind, count in counts.items()
             )
-            or "there was nothing to do",
+            or "nothing to do",
             f"; {ending.why}" if ending.why else "",
         )
 
@@ -114,15 +115,15 @@ class Row:
     ) -> None:
         if error is None or isinstance(error, Busy):
             return
-        # Nothing that goes wrong here may hide what the run died of.
+        # An error here must not hide the one that ended the run.
         with contextlib.suppress(Exception), self._index.impatient():
-            # A statement may have been broken off in the middle, and its session be of no more use.
+            # A statement may have been interrupted, which leaves the session unusable.
             self._index.disconnect()
             self._write(died_of(error), {})
 
 
-def unheard(index: Index, run_id: int | None, error: OSError) -> None:
-    """What a run had to tell could not be printed, and nobody would know of it."""
+def messages_lost(index: Index, run_id: int | None, error: OSError) -> None:
+    """Record that a run's messages could not be printed."""
     if run_id is not None:
         with contextlib.suppress(Exception):
             runs.worse(index, run_id, FAILED, Code.RUN_UNHEARD(error=error.strerror or error))
@@ -131,7 +132,7 @@ def unheard(index: Index, run_id: int | None, error: OSError) -> None:
 def without_workers(
     index: Index, host: str, clock: Callable[[], datetime.datetime], error: BaseException
 ) -> None:
-    """Write down a run that could not even begin, since its workers could not be started."""
+    """Record a run that failed because its workers could not be started."""
     status = died_of(error).exit_status
     with contextlib.suppress(Exception), index.impatient():
         run = runs.begin(index, host, [], clock, os.getpid())

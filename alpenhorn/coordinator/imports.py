@@ -1,4 +1,4 @@
-"""Imports: requests, and the search for new files that some nodes get in each run."""
+"""Imports: by request, and by the regular searches of some nodes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from alpenhorn.coordinator.searches import Search, other_root
 from alpenhorn.model.imports import DetectJob, ImportJob, ImportRequestFact
 from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob
-from alpenhorn.model.tasks import Done, Kind, Task
+from alpenhorn.model.tasks import Done, Task, TaskKind
 from alpenhorn.plan.backoff import waits
 from alpenhorn.plan.searches import subdirectories
 from alpenhorn.reasons import Code, Why, about, headed, within
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import requests
 
-SETTLE_REQUESTED = 0.0  # seconds; whoever asks for an import by name says that the files are finished
+SETTLE_REQUESTED = 0.0  # seconds; files whose import is requested are finished
 
 
 class RequestSearch(Search):
-    """A search that an import request asks for.  `later` counts its unfinished files."""
+    """The search for an import request.  `later`: number of its unfinished files."""
 
     def __init__(self, context: Context, number: int, node: NodeFact, request: ImportRequestFact) -> None:
         path = request.path.strip("/")
@@ -60,7 +60,7 @@ class RequestSearch(Search):
     def close(self) -> None:
         context, request_id = self.context, self.request.request_id
         if self.stopped:
-            return  # it stays pending
+            return  # the request stays pending
         if self.error:
             imports.postpone(context.index, context.run, request_id, self.error)
         elif not self.later:
@@ -71,10 +71,10 @@ class RequestSearch(Search):
 class Imports:
     """The searches of a round; their tasks are of the kinds SURVEY, SEARCH, IMPORT and REMEMBER.
 
-    A node's own search waits for those that requests ask for there, so that nothing is hashed twice.
+    The regular search of a node waits for the requested ones there, so that no file is hashed twice.
     """
 
-    kind = Kind.IMPORT
+    kind = TaskKind.IMPORT
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -88,7 +88,7 @@ class Imports:
             node = context.node(node_id)
             for request in requests(context.index, node_id):
                 if request.fault:
-                    text = f"an import request of {node.name} is left alone: {request.fault}"
+                    text = f"skipped an import request on {node.name}: {request.fault}"
                     context.report.warnings.lasting(
                         within(request.fault, text), subject=about(request.fault, node.name)
                     )
@@ -119,13 +119,13 @@ class Imports:
             self._close_if_ended(search)
         return tasks
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         search = self._of(done.task)
-        search.take(done)
+        search.task_ended(done)
         self._close_if_ended(search)
 
-    def withdrawn(self, task: Task) -> None:
-        self._of(task).withdrawn()
+    def task_withdrawn(self, task: Task) -> None:
+        self._of(task).task_withdrawn()
 
     def _of(self, task: Task) -> Search:
         job = task.job

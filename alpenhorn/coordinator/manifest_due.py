@@ -1,4 +1,4 @@
-"""Which manifests a run has to look after: asked in every run, so that an idle one needs no more than this."""
+"""The manifests that a run must write or compare; a separate module, because an idle run loads no more."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.io.base import TapeNode
 from alpenhorn.scan import manifest as scan
 
-# Events of other nodes that are looked through in every run; beyond that it is written down that they were.
+# Events of other nodes that runs may scan again; beyond that the position is saved.
 MOST_PASSED = 1000
-# Copies that a run counts on its nodes together, on average: a count shows what was done by hand.
+# Copies that a run counts on average, on all nodes together: a count shows changes that have no event.
 COUNTED = 200_000
-# Entries of an ordinary node's manifest that a run writes, on average.  All of a large one for a few new files in
-# each run would take longer than the files.
+# Entries that a run writes on average.  Rewriting a large manifest for a few new files would take longer than the
+# files.
 WRITTEN = 50_000
-ANEW = -1  # copies of which no manifest tells
+ANEW = -1  # number of copies in a manifest that must be written again
 
 
 def tokens(context: Context, found: Mapping[int, str]) -> dict[int, str]:
-    """`found`: the token of the manifest on each node, "" for none; returned for the nodes that are to have one.
+    """Return the tokens of the nodes that have a manifest.  `found`: the token found on each node, "" for none.
 
-    Not those with tape behind them, unless there is one: the file might leave the disk as any other, and the run that
-    looks at it would wait for the tape.
+    Nodes with tape have none by default: the file could leave the disk, and runs that read it would wait for the tape.
     """
     return {
         node_id: found[node_id]
@@ -36,10 +35,9 @@ def tokens(context: Context, found: Mapping[int, str]) -> dict[int, str]:
 
 
 def fresh(context: Context, found: Mapping[int, str]) -> set[int]:
-    """The nodes that never had a manifest, which get one without being compared with the index first.
+    """Return the nodes that never had a manifest, which get one without a comparison with the index.
 
-    So the first run on a large archive that had none looks at no file for it.  Disks that travel are compared: they
-    were out of sight.
+    So the first run on a large archive is fast.  Media that are carried between hosts are always compared.
     """
     without = [
         node_id
@@ -50,13 +48,13 @@ def fresh(context: Context, found: Mapping[int, str]) -> set[int]:
 
 
 def uncertain(context: Context, found: Mapping[int, str]) -> bool:
-    """Whether a node has to be compared with the index before anything else is done on it."""
+    """Return whether a node must be compared with the index before anything else is done on it."""
     unknown = {node_id for node_id, token in found.items() if context.node(node_id).manifest != token}
     return bool(unknown and unknown - fresh(context, found))
 
 
 def due(context: Context, found: Mapping[int, str]) -> set[int]:
-    """The nodes whose manifests are to be written now."""
+    """Return the nodes whose manifests must be written now."""
     index = context.index
     kept = scan.kept(index, list(found))
     total = sum(one.files for one in kept.values())
@@ -80,5 +78,8 @@ def due(context: Context, found: Mapping[int, str]) -> set[int]:
 
 
 def _now_and_then(others: int) -> bool:
-    """True once in `others` + 1 times, by chance: the numbers of one host's runs may be all odd."""
+    """Return True once in `others` + 1 times.
+
+    By chance, since the numbers of one host's runs may all be odd.
+    """
     return int.from_bytes(os.urandom(8), "big") % (1 + max(0, others)) == 0

@@ -1,7 +1,4 @@
-"""What a run does about manifests: compares the nodes that were out of sight, and keeps the manifests current.
-
-Whether there is anything to do: `coordinator.manifest_due`.
-"""
+"""Comparison of nodes that were away, and update of manifests; `coordinator.manifest_due` decides which."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from alpenhorn.coordinator.context import Context, Worklist
 from alpenhorn.coordinator.manifest_due import ANEW, fresh
 from alpenhorn.fs.manifest_token import UNREADABLE
 from alpenhorn.model.manifests import (
-    Changed,
+    ChangedFile,
     CompareFile,
     CompareJob,
     ManifestFile,
@@ -22,27 +19,28 @@ from alpenhorn.model.manifests import (
     ManifestOutcome,
 )
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
 from alpenhorn.plan.paths import unsafe
-from alpenhorn.plan.pulls import unfit
+from alpenhorn.plan.pulls import file_fault
 from alpenhorn.reasons import Code
 from alpenhorn.record import manifest as records
 from alpenhorn.scan import manifest as scan
 
 _log = logging.getLogger(__name__)
 
-PAGE = 20_000  # entries in one part
-MOST_TOUCHED = 50_000  # files; for more than that a manifest is written anew
+PAGE = 20_000  # entries of a part
+MOST_TOUCHED = 50_000  # changed files; with more, the whole manifest is written
 ENTRY_B = 200  # of a manifest, on average
 
-Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
-"""Does worklists by themselves; begins nothing once the function is false."""
+RunWorklists = Callable[[Context, dict[TaskKind, Worklist], Callable[[], bool]], None]
+"""Carries out worklists; starts nothing more once the function returns false."""
 
 
 class Manifests:
-    """Of one run.  `tokens`: those of the manifests that lie on nodes, "" for none, of each node that is to have one.
-    `anew`: write them whatever has changed.
+    """The manifests of one run.
+
+    `tokens`: the token on each node that has a manifest, "" if it is missing; `anew`: write all, even unchanged.
     """
 
     def __init__(self, context: Context, tokens: Mapping[int, str], anew: bool) -> None:
@@ -52,8 +50,8 @@ class Manifests:
         self._fresh = fresh(context, tokens)
         self._compared: set[int] = set()
 
-    def compare(self, context: Context, turn: Turn, may_go_on: Callable[[], bool]) -> None:
-        """Compare the nodes for whose files nobody vouches.  A copy that is not what it was is suspect from then on."""
+    def compare(self, context: Context, turn: RunWorklists, may_go_on: Callable[[], bool]) -> None:
+        """Compare the nodes that are not vouched for; copies that have changed become suspect."""
         nodes = [context.node(node_id) for node_id in sorted(self._tokens) if not self._vouched(node_id)]
         if not nodes:
             return
@@ -61,13 +59,15 @@ class Manifests:
             if self._before[node.id] and not self._tokens[node.id]:
                 context.report.warnings.add(Code.MANIFEST_GONE(node=node.name))
         comparing = Comparing(context, nodes)
-        turn(context, {Kind.COMPARE: comparing}, may_go_on)
+        turn(context, {TaskKind.COMPARE: comparing}, may_go_on)
         self._compared = comparing.complete()
 
     def _vouched(self, node_id: int) -> bool:
         return self._before[node_id] == self._tokens[node_id] or node_id in self._fresh
 
-    def keep(self, context: Context, turn: Turn, may_go_on: Callable[[], bool], due: Set[int]) -> None:
+    def keep(
+        self, context: Context, turn: RunWorklists, may_go_on: Callable[[], bool], due: Set[int]
+    ) -> None:
         """Write the manifests of the nodes in `due`, and of those that were compared."""
         drafts = []
         for node_id in self._tokens:
@@ -80,38 +80,38 @@ class Manifests:
             ):
                 drafts.append(draft)
         if drafts:
-            turn(context, {Kind.MANIFEST: Writing(context, drafts)}, may_go_on)
+            turn(context, {TaskKind.MANIFEST: Writing(context, drafts)}, may_go_on)
 
     def _draft(self, context: Context, node_id: int, compared: bool) -> Draft | None:
-        """What is to be written, None for nothing."""
+        """Return the draft to write, None for nothing."""
         index, node, token = context.index, context.node(node_id), self._tokens[node_id]
-        # Before any copy is read, so that what happens to them meanwhile is looked at the next time.
+        # Read before the copies, so that the next run sees what changes in the meantime.
         one = scan.kept(index, [node_id]).get(node_id)
         latest = one.latest if one else scan.latest_event(index)
         if one is None or one.files == ANEW or compared or self._anew or not token:
             if token or self._anew or scan.has_good(index, node_id):
                 return Draft(context, node, token, latest)
-            records.vouch(index, node, "", latest, 0)  # or the next run would compare it again
+            records.vouch(index, node, "", latest, 0)  # otherwise the next run would compare it again
             return None
         touched = scan.touched(index, node_id, one.event_id, latest, MOST_TOUCHED + 1) if one.touched else []
         rows = scan.files(index, node_id, touched) if 0 < len(touched) <= MOST_TOUCHED else []
-        # Where a file's row is gone nobody knows any more what its path was.
+        # Without the file's row the path to remove from the manifest is unknown.
         if rows and len(rows) == len(touched) and all(row.acq is not None for row, _ in rows):
             return Changes(context, node, token, one, rows)
         return Draft(context, node, token, latest)
 
 
 class Comparing:
-    """Good copies, through the pool and the record."""
+    """The worklist of comparisons of good copies."""
 
-    kind = Kind.COMPARE
+    kind = TaskKind.COMPARE
 
     def __init__(self, context: Context, nodes: Sequence[NodeFact]) -> None:
         self.context = context
         self._nodes = nodes
         self._seen = {node.id: 0 for node in nodes}
         self._turned = {node.id: 0 for node in nodes}
-        self._left = {node.id for node in nodes}  # of which some copies were not compared yet
+        self._left = {node.id for node in nodes}  # nodes with copies that were not compared yet
         self._failed: set[int] = set()
         self._pages = self._all_pages()
 
@@ -132,7 +132,7 @@ class Comparing:
             limits = self.context.limits
             tasks = [
                 Task(
-                    Kind.COMPARE,
+                    TaskKind.COMPARE,
                     node.id,
                     CompareJob(node, tuple(batch)),
                     files=len(batch),
@@ -144,15 +144,15 @@ class Comparing:
                 return tasks
         return []
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, CompareJob)
         if done.fate is not Fate.DONE:
-            # What nobody has seen must not be relied on.
+            # Copies that were not compared must not be relied on.
             self._failed.add(job.node.id)
             self.context.node_gone(job.node.id, Code.MANIFEST_COMPARISON_FAILED(why=done.error))
             return
-        changed: tuple[Changed, ...] = done.outcome
+        changed: tuple[ChangedFile, ...] = done.outcome
         if changed and job.node.id not in self.context.gone:
             records.suspect(self.context.index, self.context.run, job.node, changed)
             self._turned[job.node.id] += len(changed)
@@ -160,16 +160,16 @@ class Comparing:
             for one in changed:
                 self.context.report.warnings.add(what, f"{one.file.path}: {one.why}")
 
-    def withdrawn(self, task: Task) -> None:
+    def task_withdrawn(self, task: Task) -> None:
         self._failed.add(task.node_id)
 
     def complete(self) -> set[int]:
-        """The nodes of which every good copy was compared."""
+        """Return the nodes of which every good copy was compared."""
         found = set()
         for node in self._nodes:
             if node.id in self._left | self._failed or self.context.report.stopped:
                 continue
-            # A copy whose wish was changed meanwhile may have been in no page.
+            # A copy that was released in the meantime may have been in no page.
             left = scan.count(self.context.index, node.id) + self._turned[node.id]
             if node.id not in self.context.gone and left == self._seen[node.id]:
                 found.add(node.id)
@@ -191,16 +191,18 @@ def _comparable(rows: Iterable[scan.ManifestRow], later: Set[int]) -> Iterator[C
 
 
 def _listed(rows: Iterable[scan.ManifestRow]) -> Iterator[ManifestFile]:
-    """Those that a manifest can tell of."""
+    """Yield the rows that can be manifest entries."""
     for row in rows:
-        if not unfit(row.acq, row.name, row.size_b, row.md5sum):
+        if not file_fault(row.acq, row.name, row.size_b, row.md5sum):
             assert row.acq is not None and row.size_b is not None and row.md5sum is not None
             yield ManifestFile(f"{row.acq}/{row.name}", row.size_b, row.md5sum, len(row.acq))
 
 
 class Draft:
-    """A manifest that is being written: that of all good copies.  `old`: the token of the one that is there, "" for
-    none; `event_id`: the last event before any copy was read.  `copies`: how many good ones the node has.
+    """A manifest of all good copies that is being written.
+
+    `old`: the token of the existing one, "" for none; `event_id`: the last event before the copies were read; `copies`:
+    number of good copies on the node.
     """
 
     anew = True
@@ -224,11 +226,11 @@ class Draft:
             yield list(_listed(rows))
 
     def forget(self) -> frozenset[str]:
-        """Paths that are left out of what is copied from the old one."""
+        """Return the paths that are not copied from the old manifest."""
         return frozenset()
 
     def fits(self) -> bool:
-        """Whether what was written is all that should have been."""
+        """Return whether the manifest is complete."""
         return True
 
     def _all_parts(self) -> Iterator[tuple[list[ManifestFile], bool]]:
@@ -240,7 +242,7 @@ class Draft:
         yield before, True
 
     def task(self) -> Task:
-        """The next part; only after the one before has come back."""
+        """Return the task of the next part; call it after the previous part was written."""
         files, last = next(self._parts)
         job = ManifestJob(
             self.node,
@@ -256,7 +258,7 @@ class Draft:
         )
         self._first = False
         deadline = self.context.limits.deadline(1, ENTRY_B * (len(files) + self.copies))
-        return Task(Kind.MANIFEST, self.node.id, job, files=0, deadline=deadline, stage=self._stage)
+        return Task(TaskKind.MANIFEST, self.node.id, job, files=0, deadline=deadline, stage=self._stage)
 
     def part_written(self, written: ManifestOutcome) -> None:
         self.written = written
@@ -267,12 +269,12 @@ class Draft:
         return (
             f"The good copies on node {node.name} (host {node.host}, root {node.root}),",
             f"written at {run.now()} UTC by run {run.id} on host {run.host}.",
-            "To check them, in the directory in which .alpenhorn lies: md5sum --quiet -c .alpenhorn/manifest.md5",
+            "To check them, in the directory that contains .alpenhorn: md5sum --quiet -c .alpenhorn/manifest.md5",
         )
 
 
 class Changes(Draft):
-    """The manifest that is there, with what was recorded since."""
+    """The existing manifest, updated with the events since."""
 
     anew = False
 
@@ -298,15 +300,15 @@ class Changes(Draft):
         return frozenset(f"{row.acq}/{row.name}" for row, _ in self._rows)
 
     def fits(self) -> bool:
-        """What is done by hand, or by another program, is in no event: then the number of copies tells."""
+        """Return whether the number of copies matches: changes by other programs have no events."""
         there = self.written.files - len(self._good) + self.forgotten
         return self.copies == self.written.files + (self._before - there)
 
 
 class Writing:
-    """Drafts, a part of each at a time, through the pool."""
+    """The worklist of drafts, which are written one part at a time."""
 
-    kind = Kind.MANIFEST
+    kind = TaskKind.MANIFEST
 
     def __init__(self, context: Context, drafts: Sequence[Draft]) -> None:
         self.context = context
@@ -317,7 +319,7 @@ class Writing:
         idle, self._idle = self._idle, []
         return [self._drafts[node_id].task() for node_id in idle]
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, ManifestJob)
         draft = self._drafts[job.node.id]
@@ -328,7 +330,7 @@ class Writing:
             done.outcome if done.fate is Fate.DONE else ManifestOutcome(error=done.error)
         )
         if written.unusable:
-            _log.warning("the manifest of node %s is written anew: %s", job.node.name, written.error)
+            _log.warning("the manifest of node %s is written again: %s", job.node.name, written.error)
             self._again(draft, draft.old)
         elif written.error:
             self._failed(draft, written)
@@ -354,7 +356,7 @@ class Writing:
         _log.info("the manifest of node %s was written: %d files", draft.node.name, written.files)
 
     def _failed(self, draft: Draft, written: ManifestOutcome) -> None:
-        """What is there stays, and the next run tries again, on a node that need not be compared for that."""
+        """Keep the old manifest; the next run tries again without comparing the node."""
         node, report = draft.node, self.context.report
         if report.stopped:
             return
@@ -364,18 +366,16 @@ class Writing:
             self._vouch(draft, draft.old, kept.event_id if kept else 0, ANEW)
         if not (asked or travels) and kept is not None and kept.files == ANEW:
             _log.info("the manifest of node %s could not be written again: %s", node.name, written.error)
-            return  # once is enough where nobody asked for one
+            return  # already reported
         if written.errno in (ENOSPC, EDQUOT):
-            remedy = (
-                f"make room on it, and keep some free: alpenhorn node modify {node.name} --min-avail SIZE"
-            )
+            remedy = f"free some space, and keep it free: alpenhorn node modify {node.name} --min-avail SIZE"
         else:
-            remedy = f"see that whoever runs alpenhorn can write into {node.root}/.alpenhorn"
+            remedy = f"make {node.root}/.alpenhorn writable for the user running alpenhorn"
         notes = report.failures if asked else report.warnings
         notes.lasting(Code.MANIFEST_NOT_WRITTEN(node=node.name, why=written.error, remedy=remedy))
 
     def _vouch(self, draft: Draft, token: str, event_id: int, copies: int) -> None:
         records.vouch(self.context.index, draft.node, token, event_id, copies)
 
-    def withdrawn(self, task: Task) -> None:
-        """What is there stays as it is."""
+    def task_withdrawn(self, task: Task) -> None:
+        """Do nothing: the old manifest stays."""

@@ -1,5 +1,5 @@
-"""What a run does about the media of its nodes: compares them with the index before it believes anything, and moves
-their generations before it changes anything (CONTRIBUTING.md, "The identity of media")."""
+"""The media of a run's nodes: they are compared with the index before anything is trusted, and their generations are
+increased before anything is changed (CONTRIBUTING.md, "The identity of media")."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.io.base import PROBE_SECONDS
 from alpenhorn.model.nodes import MARKER, Identity, IdentityJob, NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.media import Standing, judge, next_generation, worth_noting
 from alpenhorn.reasons import Code, Reason, Why, code_of, within
 from alpenhorn.record import media as record
@@ -29,17 +29,17 @@ RECONCILE = "alpenhorn reconcile"
 _NOTE = re.compile(r"run (\d{1,18}) on (.{1,64}) of index ([0-9a-f]{32})")
 
 
-class Found(NamedTuple):
-    """How the nodes that are worked on stand to the index, by node id."""
+class JudgedMedia(NamedTuple):
+    """The standings of the nodes that are worked on, by node id."""
 
     known: scan.KnownMedia = scan.KnownMedia()
     standings: Mapping[int, Standing] = {}
 
 
-def strangers(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.KnownMedia:
-    """Let no node be worked on whose medium belongs to another index or to another node; returns what the index knows.
+def reject_foreign(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.KnownMedia:
+    """Reject nodes whose medium belongs to another index or node; return the media known to the index.
 
-    To be called before anything is done there, for the run lock would be written to such a medium too.
+    This comes before all else, since the run lock would be written to such a medium too.
     """
     known = scan.load(index)
     if not known.identity:
@@ -54,25 +54,25 @@ def strangers(index: Index, here: Iterable[NodeFact], found: Nodes) -> scan.Know
             continue
         standing = judge(None, answer.identity, known.identity, known.others(node.id))
         if standing in (Standing.FOREIGN, Standing.CLONE):
-            why = stranger(node, standing, answer.identity, known)
+            why = foreign_medium(node, standing, answer.identity, known)
             found.answers[node.id] = answer._replace(error=why)
     return known
 
 
-def look(
+def judge_media(
     index: Index,
     here: Iterable[NodeFact],
     workable: list[NodeFact],
     found: Nodes,
     asked: Asked,
     report: Report,
-) -> Found:
-    """Judge this host's nodes, and mark in the index which of them are wrong, for all hosts.
+) -> JudgedMedia:
+    """Judge the media of this host's nodes, and record for all hosts which are wrong.
 
-    Only the holder of a node's run lock judges it for good: any other may see a generation in the middle of its move.
+    Only the holder of a node's run lock can judge it: others may see a generation while it changes.
     """
-    # After the probes: what another run has written to its disk meanwhile, it had noted in the index before.
-    known = strangers(index, here, found)
+    # Read after the probes: other runs write to the index before they write to a disk.
+    known = reject_foreign(index, here, found)
     standings: dict[int, Standing] = {}
     wrong: dict[int, Reason] = {}
     for node in here:
@@ -89,17 +89,20 @@ def look(
     news = {node_id: why for node_id, why in wrong.items() if not _is_known(known, node_id)}
     if news and not asked.changes_nothing:
         record.wrong(index, news)
-    return Found(known, standings)
+    return JudgedMedia(known, standings)
 
 
 def _is_known(known: scan.KnownMedia, node_id: int) -> bool:
-    """So that a node that is away for months does not cost a transaction in each run."""
+    """Return whether the index already has the node as wrong.
+
+    So a node that is away for months does not cost a transaction in each run.
+    """
     fact = known.media.get(node_id)
     return fact is not None and fact.wrong
 
 
-def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan.KnownMedia) -> Reason:
-    """Why a medium of another index or node is not worked on, and what to do."""
+def foreign_medium(node: NodeFact, standing: Standing, identity: Identity, known: scan.KnownMedia) -> Reason:
+    """Return the reason for rejecting a medium of another index or node."""
     file = f"{node.root}/{PATH}"
     if standing is Standing.CLONE:
         other = known.others(node.id)[identity.medium]
@@ -108,10 +111,9 @@ def stranger(node: NodeFact, standing: Standing, identity: Identity, known: scan
 
 
 def settle(
-    index: Index, run: Run, nodes: Iterable[NodeFact], found: Nodes, judged: Found, report: Report
+    index: Index, run: Run, nodes: Iterable[NodeFact], found: Nodes, judged: JudgedMedia, report: Report
 ) -> list[NodeFact]:
-    """Record what follows for nodes that are not as the index left them, and that the others were seen; returns
-    those whose copies are to be compared with the disk."""
+    """Record the standings of nodes; return the nodes whose copies must be compared with the disk."""
     by_id = {node.id: node for node in nodes}
     known = judged.known
     forgotten = _earlier_runs(index, run, found, known, report)
@@ -152,11 +154,10 @@ def settle(
 
 
 def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.KnownMedia, report: Report) -> set[int]:
-    """The nodes on which a run of this index left a note of itself, and of which the index knows nothing: it was
-    restored, though no generation tells so of a node on which nothing was changed since the backup.
+    """Return the nodes with a note of a run that the index does not know, because it was restored from a backup.
 
-    Tells of runs that never came to write down their end, which they cannot any more since their locks were free, and
-    leaves the note of this run.
+    The generation does not show that if nothing was changed on the node since the backup.  Also report runs that did
+    not record their end (their locks are free, so they are gone), and leave a note of this run.
     """
     noted: dict[int, tuple[int, str]] = {}
     for node_id, lock in found.locks.items():
@@ -170,7 +171,7 @@ def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.KnownMedia, 
             report.warnings.add(Code.EARLIER_RUN_NOT_ENDED(run=number, host=host))
     for lock in found.locks.values():
         lock.note(f"run {run.id} on {run.host} of index {known.identity}")
-    # A restored index may give the number to this very run.
+    # A restored index may have given the same number to this run.
     return {
         node_id
         for node_id, one in noted.items()
@@ -179,7 +180,7 @@ def _earlier_runs(index: Index, run: Run, found: Nodes, known: scan.KnownMedia, 
 
 
 def noted_run(note: str, index_id: str) -> tuple[int, str] | None:
-    """Number and host of the last run of an index on a node, from the note in its run lock; None without one."""
+    """Return number and host of the last run on a node from the note in its run lock, None if there is none."""
     match = _NOTE.fullmatch(note)
     return (int(match[1]), match[2]) if match and match[3] == index_id else None
 
@@ -191,8 +192,7 @@ def _ahead(index: Index, node: NodeFact, identity: Identity, report: Report) -> 
     report.warnings.add(
         within(
             why,
-            f"{why}; nothing is deleted on this index until its nodes were compared with it: run `{RECONCILE}` on each"
-            " host",
+            f"{why}; nothing is deleted until all nodes have been compared; on each host, run: {RECONCILE}",
         )
     )
 
@@ -202,26 +202,23 @@ def _exchanged(index: Index, run: Run, node: NodeFact, identity: Identity | None
     medium = identity.medium if identity is not None else new_id()
     intended = Identity("", medium, next_generation(None, identity), new_word())
     suspect = record.exchanged(index, run, node, intended, why)
-    report.warnings.add(
-        within(why, f"{why}; its {suspect} copies are suspect, and count once they were read")
-    )
+    report.warnings.add(within(why, f"{why}; its {suspect} copies are suspect until they have been read"))
 
 
 class Media:
-    """The media of one run's nodes: adopts new ones, and moves the generation of each before the first task that
-    changes something there.  `judged`: as `look` found them; `submit` queues a task, `drop` takes back one that
-    was planned.
+    """The media of one run's nodes, and the worklist of tasks that write identity files.
 
-    A worklist as well, of the tasks that write identity files.
+    New media get an identity, and the generation of each is increased before the first task that changes something
+    there.  `judged`: the result of `judge_media`; `submit` queues a task, `drop` cancels a planned one.
     """
 
-    kind = Kind.IDENTITY
+    kind = TaskKind.IDENTITY
 
     def __init__(
         self,
         index: Index,
         found: Nodes,
-        judged: Found,
+        judged: JudgedMedia,
         submit: Callable[[Task], None],
         drop: Callable[[Task], None],
     ) -> None:
@@ -235,8 +232,10 @@ class Media:
         self.context: Context | None = None
 
     def adopt(self, nodes: Iterable[NodeFact]) -> list[Task]:
-        """Tasks that give new and exchanged media an identity, and restored ones a generation above all that there
-        were, by which they and their other states can be told apart from now on."""
+        """Return tasks that write an identity to new and exchanged media, and a higher generation to restored ones.
+
+        The generation distinguishes a restored medium from its other states.
+        """
         tasks = []
         for node in nodes:
             if self._judged.standings.get(node.id) in (Standing.NEW, Standing.EXCHANGED, Standing.BEHIND):
@@ -245,7 +244,7 @@ class Media:
         return tasks
 
     def admit(self, task: Task) -> list[Task]:
-        """What is to be submitted now for a task that was planned: the task itself, or what must come before it."""
+        """Return what to submit for a planned task: the task, or the task that must come before it."""
         if not task.kind.changes or task.node_id in self._moved:
             return [task]
         if task.node_id in self._held:
@@ -255,7 +254,7 @@ class Media:
         return [self._move(task.job.node)]
 
     def _move(self, node: NodeFact) -> Task:
-        """Note the next generation as intended, and return the task that writes it."""
+        """Record the next generation as intended, and return the task that writes it."""
         known = scan.load(self._index)
         fact, identity = known.media.get(node.id), self._found.answers[node.id].identity
         anew = self._judged.standings.get(node.id) in (Standing.NEW, Standing.EXCHANGED)
@@ -264,10 +263,12 @@ class Media:
         record.intend(self._index, node.id, intended)
         job = IdentityJob(node, intended, anew)
         assert self.context is not None
-        return Task(Kind.IDENTITY, node.id, job, files=0, deadline=PROBE_SECONDS, stage=self.context.stage())
+        return Task(
+            TaskKind.IDENTITY, node.id, job, files=0, deadline=PROBE_SECONDS, stage=self.context.stage()
+        )
 
     def holding(self) -> int:
-        """How many tasks wait for a generation."""
+        """Return the number of tasks that wait for a generation."""
         return sum(map(len, self._held.values()))
 
     # as a worklist
@@ -275,7 +276,7 @@ class Media:
     def feed(self) -> list[Task]:
         return []
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, IdentityJob) and self.context is not None
         node, held = job.node, self._held.pop(job.node.id, [])
@@ -297,19 +298,19 @@ class Media:
             self._drop(task)
 
     def _refused(self, node: NodeFact, error: Reason) -> None:
-        """Without a generation of its own this run changes nothing there."""
+        """Stop work on a node whose generation could not be written."""
         assert self.context is not None
         self.context.node_gone(
             node.id,
             Code.IDENTITY_UNWRITABLE(file=f"{node.root}/{PATH}", why=error),
         )
 
-    def withdrawn(self, task: Task) -> None:
+    def task_withdrawn(self, task: Task) -> None:
         for held in self._held.pop(task.node_id, []):
             self._drop(held)
 
     def withdraw(self, keep: Callable[[Task], bool]) -> list[Task]:
-        """Take tasks that are held back, and for which `keep` is false, out again."""
+        """Remove and return the held tasks for which `keep` is false."""
         out = []
         for node_id, held in self._held.items():
             out += [task for task in held if not keep(task)]

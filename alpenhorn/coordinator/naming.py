@@ -1,4 +1,4 @@
-"""The files that a search found get their names: from patterns, from the index, from the detectors of packages."""
+"""Names of the files that a search found: by patterns, by the index, or by the detectors of packages."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from alpenhorn.coordinator.context import Context
 from alpenhorn.model.imports import Detected, DetectJob
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.searches import Found, SearchJob, SearchOutcome
+from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome
 from alpenhorn.model.tasks import Done, Fate, Task
 from alpenhorn.plan.imports import (
-    Named,
-    claimed,
+    NamedFile,
     detect_tasks,
+    name_by_patterns,
     name_detected,
     name_files,
     name_known,
-    splits,
+    possible_names,
 )
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan.imports import known
@@ -26,27 +26,30 @@ from alpenhorn.scan.imports import known
 if TYPE_CHECKING:
     from alpenhorn.coordinator.callbacks import Callbacks
 
-MOST_HUNG = 3  # files about which detectors hang or kill their workers before no more are asked about
+MOST_HUNG = 3  # files on which detectors hang or crash before they are no longer called
 
 
 class Listing:
-    """What a search job found.  `undecided`: (path, why) of files of which it is not known who claims them; `later`:
-    of those that are not finished; `open`: how many files detectors are still to be asked about."""
+    """The files that a search job found.
+
+    `undecided`: (path, reason) of files for which detectors gave no usable answer; `later`: of unfinished files;
+    `open`: number of files for which detectors are still to be called.
+    """
 
     def __init__(self, job: SearchJob, outcome: SearchOutcome) -> None:
         self.job = job
         self.outcome = outcome
-        self.named: list[Named] = []
+        self.named: list[NamedFile] = []
         self.undecided: list[tuple[str, Reason]] = []
         self.later: list[tuple[str, Reason]] = []
         self.open = 0
 
 
 class Naming:
-    """Names the files of one search, whose `number` it is.
+    """Names the files of the search with this number.
 
-    `waiting`: files about which detectors are still to be asked.  The files of a job that did not come to its end
-    are asked about one by one, so that what a detector does with one costs no other its name.
+    `waiting`: number of files for which detectors are still to be called.  If a job fails, its files are tried one by
+    one, so that a file on which a detector crashes affects no other.
     """
 
     def __init__(self, context: Context, number: int, node: NodeFact, settle: float, register: bool) -> None:
@@ -60,18 +63,18 @@ class Naming:
         self._listings: dict[int, Listing] = {}
         self._tasks: list[Task] = []
         self._alone: list[Task] = []
-        self._trying = False  # one of those is being done
+        self._trying = False  # a task of `_alone` is running
         self._hung = 0
 
     @cached_property
     def detectors(self) -> tuple[str, ...]:
-        """Those that are installed; looked up where there are files to be named, since that takes 25 ms."""
+        """Names of the installed detectors; looked up only if there are files, since that takes 25 ms."""
         from alpenhorn.extensions.detectors import installed
 
         return installed()
 
     def look_up(self) -> None:
-        """Have that done before there are files to be named."""
+        """Look up the detectors before there are files to name."""
         _ = self.detectors
 
     @property
@@ -85,14 +88,14 @@ class Naming:
         return Callbacks(self.context, self.node)
 
     def begin(self, job: SearchJob, outcome: SearchOutcome) -> Listing:
-        """All files of the listing are named when its `open` is 0."""
+        """Begin to name the files of a listing; all are named when its `open` is 0."""
         listing = Listing(job, outcome)
         patterns = self.context.config.import_.patterns
         if not outcome.files or not self.detectors:
             listing.named = name_files(outcome.files, patterns)
             return listing
-        listing.named, left = claimed(outcome.files, patterns)
-        pairs = [pair for file in left for pair in splits(file.path)]
+        listing.named, left = name_by_patterns(outcome.files, patterns)
+        pairs = [pair for file in left for pair in possible_names(file.path)]
         named, left = name_known(left, known(self.context.index, self.node.id, pairs), self.register)
         listing.named += named
         if left:
@@ -110,11 +113,8 @@ class Naming:
     def ended(self) -> bool:
         return not (self._tasks or self._alone)
 
-    def take(self, done: Done) -> list[Listing]:
-        """The listings whose files are all named now.
-
-        `done` is of a DetectJob whose fate was DONE, DIED or TIMED_OUT.
-        """
+    def task_ended(self, done: Done) -> list[Listing]:
+        """Record the result of a DetectJob with fate DONE, DIED or TIMED_OUT; return the listings that are complete."""
         job = done.task.job
         assert isinstance(job, DetectJob)
         alone = len(job.files) == 1
@@ -139,14 +139,14 @@ class Naming:
         return list(ended.values())
 
     def wanted(self, paths: list[str]) -> dict[str, tuple[str, bytes]]:
-        """What detectors want called once those files are recorded, by path."""
+        """Remove and return the callbacks for those files, by path."""
         return self.callbacks.wanted(paths) if "callbacks" in self.__dict__ else {}
 
     def drop(self) -> None:
-        """Ask no more."""
+        """Call no more detectors."""
         self._tasks, self._alone = [], []
 
-    def _ask(self, listing: Listing, files: list[Found]) -> None:
+    def _ask(self, listing: Listing, files: list[FoundFile]) -> None:
         number = next(self._numbers)
         listing.open = len(files)
         self.waiting += len(files)

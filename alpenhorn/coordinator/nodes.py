@@ -1,4 +1,4 @@
-"""The nodes of a run: which are meant, which answer, which are ours to work on now."""
+"""The nodes of a run: selection, probes, initialisation and run locks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alpenhorn.fs.run_lock import RUN_LOCK
 from alpenhorn.index.connection import Index
 from alpenhorn.io.base import PROBE_SECONDS, Node
 from alpenhorn.model.nodes import MARKER, InitJob, NodeFact, ProbeJob, ProbeOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, Reason, about, code_of
 from alpenhorn.scan.imports import requests
@@ -23,12 +23,15 @@ from alpenhorn.workers.pool import Pool
 
 _log = logging.getLogger(__name__)
 
-WAIT_SLICE = 0.5  # seconds between two looks at whether the run was asked to stop
+WAIT_SLICE = 0.5  # seconds between checks whether the run was asked to stop
 
 
 class Nodes:
-    """`answers`: what each of this host's nodes said, by id; `locks`: the run locks held, by node id;
-    `busy`: those that other runs hold, by node name."""
+    """The nodes of this host.
+
+    `answers`: the probes, by node id; `locks`: the run locks held by this run, by node id; `busy`: the run locks held
+    by other runs, by node name.
+    """
 
     def __init__(
         self, ios: dict[int, Node] | None = None, answers: dict[int, ProbeOutcome] | None = None
@@ -40,12 +43,12 @@ class Nodes:
 
     def release(self) -> None:
         for held in release(self.locks.values()):
-            _log.warning("the run lock %s may still be held: the process that has it hangs", held.path)
+            _log.warning("the run lock %s may still be held: the process that holds it hangs", held.path)
         self.locks.clear()
 
 
-def meant(topology: Topology, host: str, asked: Asked, report: Report) -> list[NodeFact]:
-    """This host's active nodes, or those asked for by name; what cannot be worked on goes to the report.
+def select_nodes(topology: Topology, host: str, asked: Asked, report: Report) -> list[NodeFact]:
+    """Return this host's active nodes, or those requested by name; report those that cannot be worked on.
 
     Raises NotFound for a name that does not exist.
     """
@@ -64,8 +67,8 @@ def meant(topology: Topology, host: str, asked: Asked, report: Report) -> list[N
     return chosen
 
 
-def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> None:
-    """Runs on a host that the index knows by another name do nothing, which nobody would notice."""
+def warn_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> None:
+    """Warn if the index does not have this host: its runs do nothing, which could go unnoticed."""
     if asked.nodes:
         return
     from alpenhorn.scan import names  # nearly no run needs it
@@ -76,34 +79,34 @@ def tell_unknown_host(index: Index, host: str, asked: Asked, report: Report) -> 
         report.warnings.lasting(Code.HOST_NOT_IN_INDEX(host=repr(host)))
 
 
-def tell_no_node(host: str, report: Report) -> None:
-    """A run that did nothing at all has failed, whatever kept it from each of the nodes."""
+def fail_without_node(host: str, report: Report) -> None:
+    """Report that a run could use no node, which is a failure whatever the reasons."""
     report.no_node = True
     report.failures.lasting(Code.RUN_NO_NODE(host=host), subject=host)
 
 
 def leave_out(node: NodeFact, why: Reason, report: Report, asked: Asked) -> None:
-    """A node that was asked for by name and cannot be had is a failure, any other just a warning."""
+    """Report a node that is left out: as a failure if it was requested by name, else as a warning."""
     report.left_out[node.name] = why
     notes = report.failures if node.name in asked.nodes else report.warnings
-    notes.lasting(left_out_told(node.name, why), subject=node.name)
+    notes.lasting(left_out_reason(node.name, why), subject=node.name)
 
 
-def left_out_told(name: str, why: str) -> Reason:
+def left_out_reason(name: str, why: str) -> Reason:
     return Code.NODE_LEFT_OUT(node=name, why=why)
 
 
-def tell(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
-    """What does not keep a node from being worked on and should be known all the same."""
+def report_warnings(nodes: Iterable[NodeFact], found: Nodes, report: Report) -> None:
+    """Report the warnings of nodes."""
     for node in nodes:
         for warning in found.ios[node.id].warnings:
             report.warnings.lasting(Code.NODE_SETTINGS_WARNING(detail=warning), subject=node.name)
-        if told := found.answers[node.id].warning:
-            report.warnings.lasting(told, subject=about(told, node.name))
+        if warned := found.answers[node.id].warning:
+            report.warnings.lasting(warned, subject=about(warned, node.name))
 
 
 def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reason]]:
-    """The storage objects by node id, and why there is none for the others."""
+    """Return the storage objects by node id, and the reasons for nodes that have none."""
     ios: dict[int, Node] = {}
     faults: dict[int, Reason] = {}
     for node in nodes:
@@ -117,10 +120,10 @@ def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reas
 def probe(
     pool: Pool, ios: Mapping[int, Node], nodes: Iterable[NodeFact], tidy: bool
 ) -> dict[int, ProbeOutcome]:
-    """Ask every node whether it is there, in workers, so that a dead mount cannot hang the run."""
+    """Probe nodes in workers, so that a dead mount cannot block the run."""
     for node in nodes:
         deadline = ios[node.id].probe_seconds
-        pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=deadline))
+        pool.submit(Task(TaskKind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=deadline))
     answers = {}
     while ended := pool.wait(None):
         for done in ended:
@@ -141,8 +144,8 @@ def _answer(done: Done) -> ProbeOutcome:
     return ProbeOutcome(done.task.node_id, error=done.error)
 
 
-def out_of_sight(index: Index, topology: Topology, host: str, gone: Container[int]) -> None:
-    """Nodes that are not there, or not in use, may come back changed."""
+def distrust_manifests(index: Index, topology: Topology, host: str, gone: Container[int]) -> None:
+    """Forget that manifests match the nodes that are gone or not active: these may come back changed."""
     lost = [
         node.id
         for node in topology.nodes.values()
@@ -155,7 +158,7 @@ def out_of_sight(index: Index, topology: Topology, host: str, gone: Container[in
 
 
 def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes, report: Report) -> set[int]:
-    """Serve the pending requests to initialise a node; returns the ids of the nodes that were."""
+    """Carry out the pending requests to initialise nodes; return the ids of the initialised nodes."""
     by_id = {node.id: node for node in nodes}
     wanted = [
         (node, request)
@@ -182,9 +185,9 @@ def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes
 
 
 def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[InitJob]:
-    """Have roots marked; yields the jobs that were done."""
+    """Write markers; yield the jobs that succeeded."""
     for job in jobs:
-        pool.submit(Task(Kind.INIT, job.node.id, job, files=0, deadline=PROBE_SECONDS))
+        pool.submit(Task(TaskKind.INIT, job.node.id, job, files=0, deadline=PROBE_SECONDS))
     while ended := pool.wait(None):
         for done in ended:
             assert isinstance(done.task.job, InitJob)
@@ -197,9 +200,8 @@ def _marked(pool: Pool, jobs: Iterable[InitJob], report: Report) -> Iterator[Ini
                 yield done.task.job
 
 
-def renamed(index: Index, nodes: Iterable[NodeFact], found: Nodes) -> dict[int, ProbeOutcome]:
-    """The answers of nodes whose storage bears a name that they had before they were renamed, by id.  Nothing
-    else is wrong with them, so that for now their answers are good ones."""
+def accept_former_names(index: Index, nodes: Iterable[NodeFact], found: Nodes) -> dict[int, ProbeOutcome]:
+    """Accept nodes whose markers have a former name; return their original answers by id."""
     owners = {node.id: found.answers[node.id].owner for node in nodes if found.answers[node.id].owner}
     if not owners:
         return {}
@@ -211,8 +213,8 @@ def renamed(index: Index, nodes: Iterable[NodeFact], found: Nodes) -> dict[int, 
     return former
 
 
-def one_place(nodes: Iterable[NodeFact], found: Nodes) -> None:
-    """Believe none of the nodes whose root is one directory: each copy there would count once for each of them."""
+def reject_shared_roots(nodes: Iterable[NodeFact], found: Nodes) -> None:
+    """Reject all nodes that share one directory as root: each copy there would count for each of them."""
     at: dict[tuple[int, int], list[NodeFact]] = {}
     for node in nodes:
         answer = found.answers[node.id]
@@ -226,23 +228,25 @@ def one_place(nodes: Iterable[NodeFact], found: Nodes) -> None:
                 found.answers[node.id] = found.answers[node.id]._replace(error=why)
 
 
-def tell_nested(nodes: Sequence[NodeFact], report: Report) -> None:
-    """Warn of roots that lie in one another."""
+def warn_nested_roots(nodes: Sequence[NodeFact], report: Report) -> None:
+    """Warn of roots inside one another."""
     roots = [Root(node.name, node.root) for node in nodes if node.root]
     for found in overlaps(roots, {}):
         if found.how != "is":
             report.warnings.lasting(Code.ROOTS_NESTED(overlap=found))
 
 
-def mark_anew(
+def update_markers(
     pool: Pool, former: dict[int, ProbeOutcome], nodes: Iterable[NodeFact], found: Nodes, report: Report
 ) -> None:
-    """Write the names of renamed nodes into the roots of those that are locked: another run that began before
-    the rename works on the others by their old names."""
+    """Write the new names of renamed nodes into their markers, if locked.
+
+    On the others a run that began before the rename is working under the old name.
+    """
     found.answers |= {node_id: answer for node_id, answer in former.items() if node_id not in found.locks}
     jobs = [InitJob(node, None, former[node.id].owner) for node in nodes if node.id in former]
     for job in _marked(pool, jobs, report):
-        _log.info("the root of node %s, formerly %s, bears its name now", job.node.name, job.formerly)
+        _log.info("updated the marker of node %s, formerly %s", job.node.name, job.formerly)
 
 
 def _no_room() -> bool:
@@ -257,15 +261,15 @@ def lock(
     stopping: Callable[[], bool],
     make_room: Callable[[], bool] = _no_room,
 ) -> None:
-    """Take the run lock of each node that answered; those that another run holds are left out and named.
+    """Take the run lock of each node that answered; report those that another run holds.
 
-    Where this user may start no more processes, `make_room` is to end one; it returns False when it cannot.
+    If this user may start no more processes, `make_room` must end one; it returns False if it cannot.
 
-    Raises Busy when another run holds every one of them.
+    Raises Busy if another run holds all of them.
     """
     busy = []
     wanted = [node for node in nodes if not found.answers[node.id].error]
-    # In one order, so that two runs that wait for each other's nodes do not wait for ever.
+    # A fixed order prevents deadlocks between runs that wait.
     wanted.sort(key=lambda node: node.id)
     holders = _holders(wanted, asked, report, make_room)
     for node in wanted:
@@ -284,7 +288,7 @@ def lock(
         except StorageError as error:
             run_lock.release()
             if code_of(error.reason) in (Code.LOCK_HANGS, Code.LOCK_STUCK):
-                # Nor is it read from, or relied on by any host: what reads it may be the next to hang.
+                # Nothing is read from it, and no host relies on it: another process would hang as well.
                 found.answers[node.id] = found.answers[node.id]._replace(error=error.reason)
             leave_out(node, error.reason, report, asked)
             continue
@@ -296,9 +300,9 @@ def lock(
             found.busy[node.name] = run_lock
             why = Code.NODE_LOCKED_BY_RUN(run=run_lock.holder())
             report.left_out[node.name] = why
-            # Runs that overlap are no reason for cron to send a mail.
+            # Overlapping runs are normal, and must not cause mail from cron.
             notes = report.failures if node.name in asked.nodes else report.overlaps
-            notes.add(left_out_told(node.name, why))
+            notes.add(left_out_reason(node.name, why))
     if busy and len(busy) == len(wanted):
         found.release()
         raise Busy(
@@ -310,8 +314,10 @@ def lock(
 def _holders(
     nodes: Iterable[NodeFact], asked: Asked, report: Report, make_room: Callable[[], bool]
 ) -> dict[int, LockHolder]:
-    """A process for each node's run lock, by node id.  All take it side by side, so that one that hangs delays no
-    other; but where each waits for other runs they do so one after the other."""
+    """Return a process for each run lock, by node id.
+
+    All take their locks in parallel, so that one that hangs delays no other; with --wait one after the other.
+    """
     holders: dict[int, LockHolder] = {}
     for node in nodes:
         assert node.root is not None

@@ -13,13 +13,13 @@ from alpenhorn.fs.hashing import md5_of
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.workers.pool import Pool
 
 
 class ReadCopy(NamedTuple):
-    """`md5sum`: hex, lower case; "" when only the length was asked for.  `error`: why it was not read, else ""."""
+    """`md5sum`: hex, lower case; "" if only the length was requested.  `error`: why it was not read, else ""."""
 
     size_b: int = 0
     md5sum: str = ""
@@ -29,7 +29,7 @@ class ReadCopy(NamedTuple):
 def read_copy(node: NodeFact, path: str, transfer: Transfer, before_fork: Callable[[], None]) -> ReadCopy:
     """Return the length and MD5 sum of the file at `path` on a node of this host.
 
-    The worker is given the time that a pull of that length has.  Raises Refused, which names node and path.
+    The time limit is that of a pull of that length.  Raises Refused, which names node and path.
     """
     limits = Limits(transfer.pull_timeout_base, transfer.pull_bytes_per_second, workers=1)
     try:
@@ -37,11 +37,11 @@ def read_copy(node: NodeFact, path: str, transfer: Transfer, before_fork: Callab
     except AlpenhornError as error:
         raise Refused(f"{error}; nothing was changed") from None
     with Pool(1, _work, before_fork=before_fork) as pool:
-        found = _one(pool, Kind.LOOK, node, path, look_s)
-        return _one(pool, Kind.CHECK, node, path, limits.deadline(1, found.size_b))
+        found = _one(pool, TaskKind.LOOK, node, path, look_s)
+        return _one(pool, TaskKind.CHECK, node, path, limits.deadline(1, found.size_b))
 
 
-def _one(pool: Pool, kind: Kind, node: NodeFact, path: str, deadline: float | None) -> ReadCopy:
+def _one(pool: Pool, kind: TaskKind, node: NodeFact, path: str, deadline: float | None) -> ReadCopy:
     job = CheckJob(node, (CheckFile(0, 0, path, None, None),))
     pool.submit(Task(kind, node.id, job, deadline=deadline))
     (done,) = pool.wait(None)
@@ -63,7 +63,7 @@ def _work(task: Task, report: Reporter) -> ReadCopy:
         _require_on_disk(node, file.path)
         fd = node.open(file.path)
         try:
-            return ReadCopy(os.fstat(fd).st_size) if task.kind is Kind.LOOK else _read(fd, report)
+            return ReadCopy(os.fstat(fd).st_size) if task.kind is TaskKind.LOOK else _read(fd, report)
         finally:
             os.close(fd)
     except AlpenhornError as error:
@@ -73,24 +73,24 @@ def _work(task: Task, report: Reporter) -> ReadCopy:
 
 
 def _require_on_disk(node: Node, path: str) -> None:
-    """Reading what is on tape only would wait for the tape."""
+    """Raise Refused for a file on tape only, since reading it would wait for the tape."""
     if not isinstance(node, TapeNode):
         return
     from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
 
-    for told in out_of_reach(node, [path]).values():
-        raise Refused(why_unread(node, path, told))
+    for where in out_of_reach(node, [path]).values():
+        raise Refused(why_unread(node, path, where))
 
 
 def _read(fd: int, report: Reporter) -> ReadCopy:
     before = os.fstat(fd)
     size_b, md5sum = md5_of(fd, before.st_size, report.stopping)
     after = os.fstat(fd)
-    # The sum of a file that is still being written would make each whole copy of it corrupt.
+    # With the MD5 sum of an unfinished file, each complete copy would be found corrupt.
     if (
         size_b != after.st_size
         or before.st_mtime_ns != after.st_mtime_ns
         or before.st_ctime_ns != after.st_ctime_ns
     ):
-        return ReadCopy(error="it changed while it was read")
+        return ReadCopy(error="it changed while it was being read")
     return ReadCopy(size_b, md5sum)

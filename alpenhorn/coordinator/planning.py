@@ -1,4 +1,4 @@
-"""From rows to the objects that plan: storage groups, room, and the planner of pulls."""
+"""Construction of the objects that plan: storage groups, space, inodes, and the planner of pulls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def group_ios(topology: Topology, nodes: Sequence[NodeFact], report: Report) -> dict[int, Group]:
-    """The storage objects of the groups that the nodes are in; a group that has a fault is left out, and told."""
+    """Return the storage objects of the nodes' groups; report groups with faults, and leave them out."""
     groups: dict[int, Group] = {}
     for group_id in dict.fromkeys(node.group_id for node in nodes):
         group = topology.groups.get(group_id)
@@ -47,7 +47,7 @@ def open_space(index: Index, ios: Mapping[int, Node], free_b: Mapping[int, int |
     space = Space()
     claimed = reserved_by_others(index, ios, run_id, index.now())
     for node_id, io in ios.items():
-        # Summing up a node costs a look at each of its copies; only a limit makes it worth that.
+        # The sum reads every copy of a node, and is needed only for a limit.
         total = stored_bytes(index, node_id) if io.node.max_total_gb is not None else 0
         space.open(io.node, free_b.get(node_id), total, claimed.get(node_id, 0), reserved(io))
     return space
@@ -88,7 +88,7 @@ def make_planner(
 
 
 def hold_back(index: Index, host: str, troubles: Troubles) -> None:
-    """Let the planner know which hosts and nodes earlier runs could not reach."""
+    """Load the hosts and nodes that earlier runs could not reach."""
     from alpenhorn.scan import backoff  # a run without pulls needs none of it
 
     held = backoff.of_host(index, host)
@@ -99,7 +99,7 @@ def hold_back(index: Index, host: str, troubles: Troubles) -> None:
 
 
 def bwlimit_of(node: NodeFact) -> Rates:
-    """A node's bandwidth limit, whatever its class makes of its settings.  Raises StorageError."""
+    """Return a node's bandwidth limit, independent of its storage class.  Raises StorageError."""
     if "bwlimit" not in (node.io_config or ""):
         return ()
     from alpenhorn.io.bandwidth import node_bwlimit  # most nodes have no limit
@@ -113,7 +113,7 @@ def _remote(node: NodeFact) -> Remote:
 
 
 def _installed(program: str | None) -> bool:
-    """Where bbcp is configured and not there, rsync does the same."""
+    """Return whether a program is installed; without bbcp, rsync is used."""
     if program is None:
         return False
     import shutil  # 2 ms, and few archives use bbcp

@@ -1,4 +1,4 @@
-"""What packages bring, all three points together: for `alpenhorn plugins`, `db init`, and what follows an import."""
+"""Components of installed packages, of all three kinds: for `alpenhorn plugins`, `db init`, and callbacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alpenhorn.reasons import Code, Why, headed
 
 
 def offered_components() -> list[Plugin]:
-    """The components of packages, by their entry points' names."""
+    """Return the index components of installed packages, by the names of their entry points."""
     found = points.plugins(points.INDEX, _fault)
     loaded = [one for one in found if one.loaded is not None]
     wrong = components.clashes([one.loaded for one in loaded])
@@ -29,12 +29,12 @@ def _fault(found: Any) -> Why:
 
 
 def everything() -> list[Plugin]:
-    """All that packages offer, loaded as far as it can be."""
+    """Return everything that installed packages provide, loaded as far as possible."""
     return [*registry.storage_classes(), *detectors.detectors(), *offered_components()]
 
 
 def on_index(index: Index, plugin: Plugin) -> Plugin:
-    """A component as it is on this index: with an error when its tables are not there, or not those."""
+    """Check a component on this index; return it with an error if its tables are missing or wrong."""
     if not isinstance(plugin.loaded, Component):
         return plugin
     try:
@@ -46,7 +46,7 @@ def on_index(index: Index, plugin: Plugin) -> Plugin:
 
 
 def findings(index: Index) -> list[Finding]:
-    """The components of packages, for `db check`."""
+    """Return the findings about components of packages, for `db check`."""
     return [
         Finding(Level.WARN, headed(f"tables of {one.origin}", one.error))
         if one.error

@@ -1,4 +1,4 @@
-"""The work plan, shown and not done: what a run would do now, and for everything else that is pending, why not."""
+"""The plan: what a run would do now, and for all other pending work, why it would not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from alpenhorn.config import Config
 from alpenhorn.coordinator import nodes as node_steps
-from alpenhorn.coordinator.checks import turns
-from alpenhorn.coordinator.deletable import Deletable, evidence, put_brake
+from alpenhorn.coordinator.checks import due_pages
+from alpenhorn.coordinator.deletable import Deletable, apply_limit, evidence
 from alpenhorn.coordinator.planning import group_ios, hold_back, make_planner, open_inodes, open_space
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.index.connection import Index
@@ -35,14 +35,14 @@ from alpenhorn.transfer.methods import METHODS
 from alpenhorn.workers.pool import Pool
 
 PAGE = 2000
-NO_RUN = 0  # no run has this id, so every live claim is somebody else's
+NO_RUN = 0  # no run has this id, so every live claim belongs to another
 
 
 class Line(NamedTuple):
-    """A group of like things in the plan.
+    """A line of the plan, for files with the same decision.
 
-    `node`: the node that the work is on; `source`: where bytes come from; `why`: the method of work that would
-    be done (`planned`), or the reason why it would not.
+    `node`: the node that the work is on; `source`: the node that data comes from; `why`: the method if `planned`, else
+    the reason for not doing it.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Line(NamedTuple):
 
 @dataclass
 class Amount:
-    """`example`: the first that was met."""
+    """An amount of files.  `example`: the first of them."""
 
     files: int = 0
     bytes: int = 0
@@ -68,7 +68,7 @@ class Amount:
 
 
 class Item(NamedTuple):
-    """One file of the plan; `request_id` is that of the copy or import request, None for a check."""
+    """One file of the plan.  `request_id`: its copy or import request, None for a check."""
 
     line: Line
     path: str
@@ -78,8 +78,11 @@ class Item(NamedTuple):
 
 @dataclass
 class Plan:
-    """`lines` in the order in which they were first met; `left_out`: node name to why it is not worked on; `faults`
-    and `notes`: what is wrong, or should be known, beside that."""
+    """A whole plan.
+
+    `lines`: in the order in which they appeared; `left_out`: reasons by node name; `faults` and `notes`: other failures
+    and warnings.
+    """
 
     lines: dict[Line, Amount] = field(default_factory=dict)
     left_out: dict[str, Reason] = field(default_factory=dict)
@@ -94,13 +97,16 @@ class Plan:
         amount.add(item.size_b, item.path)
 
 
-class Prospect(NamedTuple):
-    """What a run would find: `meant` are the nodes asked for, `workable` those of them that answer; `ios` and
-    `free_b`: the storage objects and the free space of those, None unknown."""
+class Probed(NamedTuple):
+    """The state that a run would find.
+
+    `selected`: the requested nodes; `workable`: those of them that answer; `ios` and `free_b`: their storage objects
+    and free space, None if unknown.
+    """
 
     topology: topologies.Topology
     planner: PullPlanner
-    meant: list[NodeFact]
+    selected: list[NodeFact]
     workable: list[NodeFact]
     ios: dict[int, Node]
     free_b: dict[int, int | None]
@@ -108,33 +114,33 @@ class Prospect(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Here:
-    """What the preview of a kind of work goes by.  `now`: POSIX seconds."""
+class Preview:
+    """The input for the preview of a kind of work.  `now`: POSIX seconds."""
 
     index: Index
     config: Config
     asked: Asked
     now: float
-    found: Prospect
+    found: Probed
 
 
-def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
-    """Probe this host's nodes and make a planner, touching nothing.  Raises NotFound for an unknown node."""
+def probe(index: Index, pool: Pool, config: Config, asked: Asked) -> Probed:
+    """Probe this host's nodes and make a planner, without changing anything.  Raises NotFound for an unknown node."""
     report = Report()
     topology = topologies.load(index)
-    meant = node_steps.meant(topology, config.sync.host, asked, report)
+    selected = node_steps.select_nodes(topology, config.sync.host, asked, report)
     here = topology.here(config.sync.host)
     all_ios, faults = node_steps.make_ios(here)
     answers = node_steps.probe(pool, all_ios, [node for node in here if node.id in all_ios], tidy=False)
-    node_steps.renamed(
-        index, [node for node in meant if node.id in answers], node_steps.Nodes(all_ios, answers)
+    node_steps.accept_former_names(
+        index, [node for node in selected if node.id in answers], node_steps.Nodes(all_ios, answers)
     )
     faults |= {node_id: answer.error for node_id, answer in answers.items() if answer.error}
-    for node in meant:
+    for node in selected:
         if node.id in faults and not _initialised_first(index, node, answers.get(node.id)):
             node_steps.leave_out(node, faults[node.id], report, asked)
-    workable = [node for node in meant if node.id not in faults]
-    node_steps.tell(workable, node_steps.Nodes(all_ios, answers), report)
+    workable = [node for node in selected if node.id not in faults]
+    node_steps.report_warnings(workable, node_steps.Nodes(all_ios, answers), report)
     ios = {node.id: all_ios[node.id] for node in workable}
     groups = group_ios(topology, workable, report)
     free_b = {node.id: answers[node.id].free_b for node in workable}
@@ -143,11 +149,11 @@ def look(index: Index, pool: Pool, config: Config, asked: Asked) -> Prospect:
     troubles = Troubles(absent=faults)
     hold_back(index, config.sync.host, troubles)
     planner = make_planner(topology, config, ios, groups, space, troubles, inodes)
-    return Prospect(topology, planner, meant, workable, ios, free_b, report)
+    return Probed(topology, planner, selected, workable, ios, free_b, report)
 
 
 def _initialised_first(index: Index, node: NodeFact, answer: ProbeOutcome | None) -> bool:
-    """Whether all that a node lacks is what a pending request asks for."""
+    """Return whether a node only lacks the marker, and a pending request would write it."""
     if answer is None or not answer.uninitialised:
         return False
     return any(request.path == MARKER for request in import_rows.requests(index, node.id))
@@ -161,31 +167,31 @@ def items(
     clock: Callable[[], datetime.datetime],
     plan: Plan,
 ) -> Iterator[Item]:
-    """Work out the plan; each item is added to `plan` and handed out.  Touches nothing.
+    """Yield the items of the plan, and add each to `plan`, without changing anything.
 
     Raises NotFound for an unknown node, IndexUnusable.
     """
-    found = look(index, pool, config, asked)
-    here = Here(index, config, asked, posix(clock()), found)
+    found = probe(index, pool, config, asked)
+    here = Preview(index, config, asked, posix(clock()), found)
     for kind in WORK:
         if asked.wants(kind.name):
-            yield from _kept(plan, load(kind.preview)(here))
+            yield from _added(plan, load(kind.preview)(here))
     plan.left_out = found.report.left_out
-    told = {node_steps.left_out_told(name, why) for name, why in plan.left_out.items()}
-    plan.faults = [line for line in found.report.failures.lines() if line not in told]
-    plan.notes = [line for line in found.report.warnings.lines() if line not in told]
+    shown = {node_steps.left_out_reason(name, why) for name, why in plan.left_out.items()}
+    plan.faults = [line for line in found.report.failures.lines() if line not in shown]
+    plan.notes = [line for line in found.report.warnings.lines() if line not in shown]
     plan.exit_status = found.report.exit_status
 
 
 def why(
     index: Index, pool: Pool, config: Config, clock: Callable[[], datetime.datetime], request_id: int
 ) -> Reason:
-    """What a run on this host would do about one pending request if it were the only one, and why."""
+    """Return what a run on this host would do with a pending request if it were the only one, and why."""
     group_id = pull_rows.group_of(index, request_id)
     if group_id is None:
         return Code.NO_SUCH_REQUEST()
-    found = look(index, pool, config, Asked())
-    if group_id not in {node.group_id for node in found.meant}:
+    found = probe(index, pool, config, Asked())
+    if group_id not in {node.group_id for node in found.selected}:
         hosts = sorted(
             {
                 node.host
@@ -212,14 +218,14 @@ def why(
     return within(decision.why, f"it is not done now: {decision.why}{more}")
 
 
-def _kept(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
+def _added(plan: Plan, found: Iterator[Item]) -> Iterator[Item]:
     for item in found:
         plan.add(item)
         yield item
 
 
-def imports(here: Here) -> Iterator[Item]:
-    for node in here.found.meant:
+def imports(here: Preview) -> Iterator[Item]:
+    for node in here.found.selected:
         for request in import_rows.requests(here.index, node.id):
             waiting = waits(request.attempt, here.now)
             what = Code.INITIALISATION_REQUESTED() if request.path == MARKER else Code.IMPORT_REQUESTED()
@@ -230,20 +236,20 @@ def imports(here: Here) -> Iterator[Item]:
             yield Item(Line("import", node.name, "", True, Code.AUTO_IMPORT()), ".", None, None)
 
 
-def tape(here: Here) -> Iterator[Item]:
+def tape(here: Preview) -> Iterator[Item]:
     for node in here.found.workable:
         io = here.found.ios[node.id]
         if isinstance(io, TapeNode):
-            from alpenhorn.coordinator.tape import prospect  # few archives have tape
+            from alpenhorn.coordinator.tape import preview  # few archives have tape
 
             free_b, min_days = here.found.free_b[node.id], here.config.sync.auto_verify_min_days
-            for planned, why, file in prospect(here.index, io, free_b, here.now, min_days):
+            for planned, why, file in preview(here.index, io, free_b, here.now, min_days):
                 yield Item(Line("tape", node.name, "", planned, why), file.path, file.held_b, None)
 
 
-def checks(here: Here) -> Iterator[Item]:
+def checks(here: Preview) -> Iterator[Item]:
     for node in here.found.workable:
-        # What is on tape only is asked back first.
+        # Copies on tape only are restored first.
         ready = True if isinstance(here.found.ios[node.id], TapeNode) else None
         for facts in check_rows.pages(here.index, node.id, PAGE, ready=ready):
             released = facts[0].wants_file == "N"
@@ -253,7 +259,7 @@ def checks(here: Here) -> Iterator[Item]:
             import random  # as the run does
 
             min_days = here.config.sync.auto_verify_min_days
-            for turn in turns(here.index, node, here.now, min_days, random.random(), ready):
+            for turn in due_pages(here.index, node, here.now, min_days, random.random(), ready):
                 yield from _check_items(node, turn.why, turn.plan)
 
 
@@ -267,15 +273,15 @@ def _check_items(node: NodeFact, why: Reason, plan: CheckPlan) -> Iterator[Item]
         )
 
 
-def deletions(here: Here) -> Iterator[Item]:
+def deletions(here: Preview) -> Iterator[Item]:
     config, found = here.config.sync, here.found
     relied_on = evidence(config, found.planner.troubles.absent)
     for node in found.workable:
         free_b = found.free_b[node.id]
         chosen, counted = (Deletable(here.index, node, relied_on, free_b, here.now, NO_RUN) for _ in range(2))
-        braked = "" if here.asked.allow_mass_delete or not chosen else put_brake(counted, config, 0).line
+        braked = "" if here.asked.allow_mass_delete or not chosen else apply_limit(counted, config, 0).line
         for page in chosen.pages():
-            chosen.going(page.may)
+            chosen.deleting(page.may)
             for fact in page.may:
                 released = fact.wants_file == WantsFile.NO
                 why = braked or (Code.COPY_RELEASED() if released else Code.COPY_MAKES_ROOM())
@@ -289,10 +295,10 @@ def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason)
     return Item(line, f"{fact.acq}/{fact.name}", fact.size_b, None)
 
 
-def pulls(here: Here) -> Iterator[Item]:
+def pulls(here: Preview) -> Iterator[Item]:
     index, found = here.index, here.found
     lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
-    for group_id in sorted({node.group_id for node in found.meant}):
+    for group_id in sorted({node.group_id for node in found.selected}):
         for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
             for fact in facts:
                 decision = found.planner.decide(fact, here.now)

@@ -1,4 +1,4 @@
-"""Pulls: pages of pending requests through planning, claiming, the pool and the record."""
+"""Pulls: pending requests are planned in pages, claimed, carried out and recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
-from alpenhorn.model.tasks import Blame, Done, Fate, Kind, Task, Verdict
+from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
 from alpenhorn.reasons import Code, Reason, Why, code_of, headed
@@ -19,24 +19,24 @@ from alpenhorn.scan.pulls import page
 from alpenhorn.transfer.methods import METHODS
 
 PAGE = 5000
-FIRST_PAGE = 1000  # so that the workers begin while the rest is planned
+FIRST_PAGE = 1000  # small, so that workers start while the next page is planned
 
 
 class Pulls:
-    kind = Kind.PULL
+    kind = TaskKind.PULL
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self._limited = Limited(context)
         self._sources = Sources(context)
-        self._planned: dict[int, int] = {}  # the last request of each group that was looked at
+        self._planned: dict[int, int] = {}  # the last planned request of each group
         self._most_b = BATCH_BYTES * context.limits.workers
         self._pages = {group_id: self._pages_of(group_id) for group_id in sorted(context.groups)}
 
     def _pages_of(self, group_id: int) -> Iterator[list[PullFact]]:
         facts = self._page(group_id, FIRST_PAGE, 0)
         if any(self._from_another_host(fact) for fact in facts):
-            # A session costs as much as many small files: better one worker waits than one more session.
+            # A session costs as much as many small files, so plan more files for fewer sessions.
             facts += self._page(group_id, PAGE, facts[-1].request_id)
         while facts:
             yield facts
@@ -51,16 +51,16 @@ class Pulls:
         return source is not None and source.host != self.context.config.sync.host
 
     def feed(self) -> list[Task]:
-        self._look_at_waiting()
+        self._withdraw_outdated()
         for group_id in list(self._pages):
-            # While something waits for its share of a bandwidth limit, more is planned only for other groups.
+            # While pulls wait for a share of a bandwidth limit, plan more only for other groups.
             tasks = [] if self._limited.waits(group_id) else self._next_page(group_id)
             if tasks:
                 return tasks + self._limited.start()
         return self._limited.start()
 
     def _next_page(self, group_id: int) -> list[Task]:
-        """The tasks of the group's next page of which there are any; [] also when all of them wait."""
+        """Return the tasks of the next page that has any, [] if none or all wait for a share."""
         for facts in self._pages[group_id]:
             tasks = self._plan(facts)
             if tasks or self._limited.waits(group_id):
@@ -68,15 +68,15 @@ class Pulls:
         del self._pages[group_id]
         return []
 
-    def _look_at_waiting(self) -> None:
-        """Give back what was planned for another limit than is in force now, or whose nodes were taken off."""
+    def _withdraw_outdated(self) -> None:
+        """Withdraw waiting tasks whose bandwidth limit changed or whose nodes were taken off."""
         for task in self._limited.outdated():
-            self.withdrawn(task)
+            self.task_withdrawn(task)
             self.context.changed = True
-        for task in self._limited.withdraw(self._still_meant):
-            self.withdrawn(task)
+        for task in self._limited.withdraw(self._is_wanted):
+            self.task_withdrawn(task)
 
-    def _still_meant(self, task: Task) -> bool:
+    def _is_wanted(self, task: Task) -> bool:
         assert isinstance(task.job, PullJob)
         source = self.context.topology.nodes.get(task.job.source.id)
         return (
@@ -96,8 +96,8 @@ class Pulls:
         for decision in decisions:
             self._sources.decided(decision)
             if decision.choice is Choice.SKIP:
-                told = (decision.node_id, decision.fact.file_id) in context.whole.told
-                notes = context.report.later if told else context.report.waiting
+                reported = (decision.node_id, decision.fact.file_id) in context.whole.foreign
+                notes = context.report.later if reported else context.report.waiting
                 if code_of(decision.why) == Code.HOST_SILENT:
                     self._sources.silent(decision, notes, _name(decision.fact))
                 else:
@@ -136,14 +136,13 @@ class Pulls:
             (suspects if _killed_a_worker(decision) else chosen).append(item)
         share = self._limited.share
         tasks = list(pull_tasks(chosen, context.limits, context.stage, share))
-        # Alone, so that a file that kills its worker takes no other with it again.
+        # Each in its own job, so that a file that crashes its worker affects no other.
         for item in suspects:
             tasks.extend(pull_tasks([item], context.limits, context.stage, share))
         return self._limited.hold(tasks)
 
     def _decide(self, facts: list[PullFact], now: float) -> Iterator[PullDecision]:
-        """The rest of a page of big files, or of a slow way, is planned when its turn comes, on the rows as they are
-        then."""
+        """Decide requests until there is work enough; the rest of the page is planned later, on current rows."""
         size_b = 0
         for fact in facts:
             decision = self.context.planner.decide(fact, now)
@@ -155,7 +154,7 @@ class Pulls:
                 if enough or size_b >= self._most_b:
                     return
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, PullJob)
         self._limited.ended(done.task)
@@ -163,25 +162,25 @@ class Pulls:
             results: tuple[PullResult, ...] = done.outcome
         else:
             results = self._all_failed(job, done)
-        results = self._not_away(job, results)
+        results = self._without_away(job, results)
         settled = {result.file.request_id for result in results}
         left = [file for file in job.files if file.request_id not in settled]
         self._give_back(job, left)
         if left and job.until is not None and self.context.posix_now() >= job.until:
-            self.context.changed = True  # another bandwidth limit began; the rest is planned for that
+            self.context.changed = True  # another bandwidth limit is in force; the rest is planned again
         if not results:
             return
-        silent = self._sources.take(job, results, timed_out=done.fate is Fate.TIMED_OUT)
+        silent = self._sources.task_ended(job, results, timed_out=done.fate is Fate.TIMED_OUT)
         if not pulls.settle(
             self.context.index, self.context.run, job.source, job.node, results, silent.spared
         ):
             self._not_recorded(job, results)
             return
-        self._count(job, results, silent.said)
+        self._count(job, results, silent.reasons)
         self._trouble(job, results)
 
-    def _not_away(self, job: PullJob, results: tuple[PullResult, ...]) -> tuple[PullResult, ...]:
-        """Sources that were not on disk after all are asked back from tape; nobody is to blame."""
+    def _without_away(self, job: PullJob, results: tuple[PullResult, ...]) -> tuple[PullResult, ...]:
+        """Restore sources that were on tape only, and return the other results."""
         away = [result for result in results if result.verdict is Verdict.AWAY]
         if not away:
             return results
@@ -208,7 +207,7 @@ class Pulls:
         )
 
     def _count(self, job: PullJob, results: tuple[PullResult, ...], silent: Mapping[int, Reason]) -> None:
-        """`silent`: what is to be said of requests whose source could not be reached, by their ids."""
+        """Count results.  `silent`: reasons for requests whose source could not be reached, by request id."""
         context = self.context
         tally = context.report.tally("pull")
         context.changed = True
@@ -223,7 +222,7 @@ class Pulls:
             elif result.verdict is Verdict.FAILED and not result.advanced:
                 tally.failed += 1
                 if why := silent.get(result.file.request_id):
-                    # One line for the host, not one for each pair of nodes.
+                    # Reported once for the host, not for each pair of nodes.
                     subject = job.source.name if result.unmounted else str(job.source.host)
                     context.report.failures.lasting(why, result.file.path, subject=subject, files=True)
                     context.whole.unreached.add(result.file.request_id)
@@ -234,7 +233,7 @@ class Pulls:
                 )
 
     def _not_recorded(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
-        """The node was moved while the job went on; its requests stay pending."""
+        """Discard the results for a node that was moved during the job; its requests stay pending."""
         context = self.context
         context.node_moved(job.node.id)
         for file in (result.file for result in results):
@@ -242,7 +241,7 @@ class Pulls:
         self._withdraw(lambda task: task.node_id != job.node.id)
 
     def _trouble(self, job: PullJob, results: tuple[PullResult, ...]) -> None:
-        """One failure of the kind is enough to leave the node or the host alone for the rest of the run."""
+        """Stop pulls from or onto a node or host after one failure of the respective kind."""
         blamed = {
             result.blame: result.error
             for result in results
@@ -256,7 +255,7 @@ class Pulls:
             self._withdraw(lambda task: not _from_node(task, source_id))
         if Blame.DESTINATION in blamed:
             self.context.planner.trouble_at_node(node.id, Code.DESTINATION_TAKES_NO_MORE(node=node.name))
-            self._withdraw(lambda task: task.kind is not Kind.PULL or task.node_id != node.id)
+            self._withdraw(lambda task: task.kind is not TaskKind.PULL or task.node_id != node.id)
         silent = blamed.get(Blame.NETWORK)
         if silent and host is not None:
             goes_on = all(result.advanced for result in results if result.blame is Blame.NETWORK)
@@ -266,9 +265,9 @@ class Pulls:
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:
         self.context.withdraw(keep)
         for task in self._limited.withdraw(keep):
-            self.withdrawn(task)
+            self.task_withdrawn(task)
 
-    def withdrawn(self, task: Task) -> None:
+    def task_withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, PullJob)
         self._limited.ended(task)
         self._give_back(task.job, task.job.files)

@@ -1,6 +1,6 @@
-"""`alpenhorn db rebuild`: an empty index, filled again from the manifests on the disks at hand.
+"""Rebuild of an empty index from the manifests on disks, for `alpenhorn db rebuild`.
 
-Each manifest is read through before anything is written, and once more to fill the index, both times a page at a time.
+Each manifest is read completely before anything is written, and again to fill the index, a page at a time.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.nodes import MANIFEST, MARKER, Identity, NodeFact
-from alpenhorn.plan.imports import detect, splits
+from alpenhorn.plan.imports import detect, possible_names
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
 from alpenhorn.record.media import take_over
 
 PAGE = 5000
-SHOWN = 1000  # paths that are named, of those which cannot be in an index
+SHOWN = 1000  # invalid paths that are listed
 Patterns = Sequence[re.Pattern[str]]
 
 
 class Disk(NamedTuple):
-    """A root with a manifest that was read through.  `name`: of its node; `files` and `size_b`: in the manifest;
-    `acqs_named`: whether it says which part of each path is the acquisition; `identity`: what the identity file of the
-    medium says, None without one."""
+    """A root with a valid manifest.
+
+    `name`: its node; `files` and `size_b`: of the manifest; `acqs_named`: the manifest gives the acquisition of each
+    path; `identity`: from the identity file, None if there is none.
+    """
 
     root: str
     name: str
@@ -44,29 +46,29 @@ class Disk(NamedTuple):
 
 
 class Rebuilt(NamedTuple):
-    """`unnamed`: (path, why) of files that no index can have; at most SHOWN of them."""
+    """The result.  `unnamed`: (path, reason) of files that no index can have; at most SHOWN."""
 
     filled: Filled
     unnamed: list[tuple[str, str]]
 
 
-def look(roots: Sequence[str]) -> tuple[list[Disk], list[str]]:
-    """The disks at some roots, and why others cannot be used, a line each."""
+def read_disks(roots: Sequence[str]) -> tuple[list[Disk], list[str]]:
+    """Return the disks at these roots, and one line for each that cannot be used."""
     disks: list[Disk] = []
     faults: list[str] = []
     for root in dict.fromkeys(os.path.realpath(root) for root in roots):
         try:
-            disks.append(_look(root))
+            disks.append(_read_disk(root))
         except (Refused, StorageError) as error:
             faults.append(str(error))
         except (OSError, ValueError, UnsafePath) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            faults.append(f"{root}/{MANIFEST}: {why}; nothing was taken from this disk")
+            faults.append(f"{root}/{MANIFEST}: {why}; this disk was not used")
     names = [disk.name for disk in disks]
     for name in sorted({name for name in names if names.count(name) > 1}):
         where = ", ".join(disk.root for disk in disks if disk.name == name)
-        faults.append(f"node {name}: more than one root is marked as its own: {where}; name one of them")
-    # The acquisitions of the others follow from those that name them.
+        faults.append(f"node {name}: more than one root has its marker: {where}; name only one of them")
+    # Disks with acquisitions come first, since they determine those of the others.
     usable = [disk for disk in disks if names.count(disk.name) == 1]
     return sorted(usable, key=lambda disk: not disk.acqs_named), faults
 
@@ -79,9 +81,9 @@ def fill(
     patterns: Patterns,
     now: datetime,
 ) -> Rebuilt:
-    """Fill the index in one transaction.  `group`: that of the new nodes; by default each has one of its name.
+    """Fill the index in one transaction.  `group`: the group of the new nodes; by default each has one of its name.
 
-    Raises Refused when the index is not empty, ValueError when a manifest was changed meanwhile.
+    Raises Refused if the index is not empty, ValueError if a manifest has changed since it was read.
     """
 
     def work() -> Rebuilt:
@@ -104,7 +106,7 @@ def fill(
 
 
 def _take_over(index: Index, disks: Sequence[Disk], nodes: Mapping[str, int]) -> None:
-    """Let the index take over the index id of the disks: otherwise runs would take them for another archive's."""
+    """Give the index the index id of the disks: otherwise runs would reject them as belonging to another index."""
     found = {disk.name: disk.identity for disk in disks if disk.identity is not None}
     ids = sorted({one.index_id for one in found.values()})
     if len(ids) > 1:
@@ -116,12 +118,12 @@ def _take_over(index: Index, disks: Sequence[Disk], nodes: Mapping[str, int]) ->
         take_over(index, ids[0], {nodes[name]: one for name, one in found.items()}, runs)
 
 
-def _look(root: str) -> Disk:
+def _read_disk(root: str) -> Disk:
     if not os.path.isdir(root):
         raise Refused(f"{root}: no such directory; is its disk mounted?")
     name = DefaultNode(_anonymous(root), {}).owner()
     if not name:
-        raise Refused(f"{root}: no file {MARKER}, so that this is no node's root; nothing was taken from it")
+        raise Refused(f"{root}: no file {MARKER}, so this is not the root of a node; it was not used")
     files = size_b = 0
     acqs_named = True
     for page in _pages(root):
@@ -135,7 +137,7 @@ def _anonymous(root: str) -> NodeFact:
     return NodeFact(0, root, root, 0, None, None, None, True, False, None, None, None, 0.0, None)
 
 
-def _pages(root: str) -> Iterator[list[manifest.Entry]]:
+def _pages(root: str) -> Iterator[list[manifest.ManifestEntry]]:
     with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         entries = manifest.entries(file)
         while page := list(islice(entries, PAGE)):
@@ -143,20 +145,25 @@ def _pages(root: str) -> Iterator[list[manifest.Entry]]:
 
 
 def _listed(
-    page: Sequence[manifest.Entry], filling: Filling, patterns: Patterns, unnamed: list[tuple[str, str]]
+    page: Sequence[manifest.ManifestEntry],
+    filling: Filling,
+    patterns: Patterns,
+    unnamed: list[tuple[str, str]],
 ) -> list[Listed]:
-    """The files of a page; why others cannot be in an index is added to `unnamed`."""
+    """Return the files of a page; add those that cannot be in an index to `unnamed`."""
     paths = [os.fsdecode(entry.path) for entry in page]
     open_ones = [path for path, entry in zip(paths, page, strict=True) if entry.acq_b is None]
-    known = filling.known(pair for path in open_ones for pair in splits(path)) if open_ones else set()
+    known = filling.known(pair for path in open_ones for pair in possible_names(path)) if open_ones else set()
     listed = []
     for path, entry in zip(paths, page, strict=True):
         if entry.acq_b is not None:
             names = _cut(entry)
         else:
-            names = next((pair for pair in splits(path) if pair in known), None) or detect(path, patterns)
+            names = next((pair for pair in possible_names(path) if pair in known), None) or detect(
+                path, patterns
+            )
         if names is None:
-            why = "its path does not say which acquisition it belongs to"
+            why = "its acquisition cannot be determined from its path"
         else:
             why = _fault(*names)
             if not why:
@@ -166,7 +173,7 @@ def _listed(
     return listed
 
 
-def _cut(entry: manifest.Entry) -> tuple[str, str] | None:
+def _cut(entry: manifest.ManifestEntry) -> tuple[str, str] | None:
     path, length = entry.path, entry.acq_b or 0
     if not 0 < length < len(path) or path[length : length + 1] != b"/":
         return None
@@ -174,7 +181,7 @@ def _cut(entry: manifest.Entry) -> tuple[str, str] | None:
 
 
 def _fault(acq: str, name: str) -> str:
-    """Why no index can have a file of these names; "" when it can."""
+    """Return why no index can have a file of these names, "" if it can."""
     if len(acq) > ACQ_LENGTH or len(name) > NAME_LENGTH:
         return "its name is too long for the index"
     try:

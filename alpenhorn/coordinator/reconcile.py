@@ -1,7 +1,7 @@
-"""`alpenhorn reconcile`: each node is compared with its disk, both ways, and what differs is set right.
+"""Reconciliation: compare nodes with their disks in both directions, and correct the index.
 
-Nothing is recorded before all of a node was looked at, or the run was asked to stop: how many copies are missing can
-be judged only then.  A run that is killed has changed nothing.
+Nothing is recorded before a node was compared completely, or the run was asked to stop, since only then the number of
+missing copies can be judged.  A run that is killed has changed nothing.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from alpenhorn.model.reconcile import (
     MISSING,
     UNREAD,
     DiskFinding,
-    Known,
-    Part,
+    KnownCopy,
     ReconcileJob,
     ReconcileOutcome,
+    TreePart,
 )
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES
 from alpenhorn.plan.checks import choose, storage_in_doubt
-from alpenhorn.plan.reconcile import Place, inside, places
+from alpenhorn.plan.reconcile import Nesting, inside, nestings
 from alpenhorn.reasons import Code, Why, headed
 from alpenhorn.record.reconcile import believed
 from alpenhorn.record.suspect import suspect
@@ -44,28 +44,28 @@ from alpenhorn.scan import reconcile as scan
 
 _log = logging.getLogger(__name__)
 
-PAGE = 20_000  # copies that are read at a time; of an acquisition that has more, a part at a time
-FIRST_PAGE = 4_000  # so that the workers have something to do while the rest is read
+PAGE = 20_000  # copies read at a time; larger acquisitions are split
+FIRST_PAGE = 4_000  # small, so that workers start while the next page is read
 JOB_COPIES = 5_000
 RECORDED = 2_000  # copies in one transaction
 READ_PAGE = 2_000
 
-Turn = Callable[[Context, dict[Kind, Worklist], Callable[[], bool]], None]
+RunWorklists = Callable[[Context, dict[TaskKind, Worklist], Callable[[], bool]], None]
 
 
-def reconcile(context: Context, options: Options, turn: Turn, may_start: Callable[[], bool]) -> None:
-    """Compare all nodes of the context, record what differs, and leave what was found in the report."""
+def reconcile(context: Context, options: Options, turn: RunWorklists, may_start: Callable[[], bool]) -> None:
+    """Compare all nodes of the context, record the differences, and add the findings to the report."""
     comparing = Reconciling(context, options)
-    turn(context, {Kind.COMPARE: comparing}, may_start)
+    turn(context, {TaskKind.COMPARE: comparing}, may_start)
     context.report.compared = comparing.settle()
     if options.read and not options.dry_run and may_start():
-        turn(context, {Kind.CHECK: Reading(context)}, may_start)
+        turn(context, {TaskKind.CHECK: Reading(context)}, may_start)
 
 
 class Reconciling:
-    """All copies of some nodes, and all else on their disks, through the pool and the record."""
+    """The worklist of comparisons of all copies of nodes, and all other files on their disks."""
 
-    kind = Kind.COMPARE
+    kind = TaskKind.COMPARE
 
     def __init__(self, context: Context, options: Options) -> None:
         self.context = context
@@ -73,9 +73,9 @@ class Reconciling:
         self._now = context.index.now()
         nodes = [context.node(node_id) for node_id in context.ios]
         self._nodes = {node.id: Compared(node) for node in sorted(nodes, key=lambda node: node.name)}
-        self._read = dict.fromkeys(self._nodes, False)  # all its copies were handed out
-        self._good = dict.fromkeys(self._nodes, 0)  # copies as the comparison began
-        self._turned = dict.fromkeys(self._nodes, 0)  # of these, suspect by now
+        self._read = dict.fromkeys(self._nodes, False)  # all tasks were created
+        self._good = dict.fromkeys(self._nodes, 0)  # good copies at the start
+        self._turned = dict.fromkeys(self._nodes, 0)  # of these, now suspect
         self._broken: set[int] = set()
         self._more: deque[Task] = deque()
         self._tasks = self._all_tasks()
@@ -97,8 +97,8 @@ class Reconciling:
             else:
                 self._read[compared.node.id] = True
 
-    def _parts(self, compared: Compared) -> Iterator[list[Part]]:
-        """The whole tree of a node, some parts at a time."""
+    def _parts(self, compared: Compared) -> Iterator[list[TreePart]]:
+        """Yield the parts of a node's tree, some at a time."""
         node, index, report = compared.node, self.context.index, self.context.report
         acqs = []
         self._good[node.id] = good_copies.count(index, node.id)
@@ -107,21 +107,21 @@ class Reconciling:
             try:
                 check_relative(f"{acq.name}/x")
             except UnsafePath as error:
-                # No such file can be on the disk, nor be deleted: neither keeps the node from being believed.
+                # No such file can be on a disk, so it must not keep the comparison from being complete.
                 compared.looked += acq.good
                 compared.kept[UNREAD].add(DiskFinding(UNREAD, acq.name, why=error.reason, copies=acq.good))
             else:
                 acqs.append(acq)
         files, size_b = report.expected
         report.expected = (files + sum(acq.copies for acq in acqs), size_b)
-        nested = places(acq.name for acq in acqs)
-        outermost = frozenset(acq.name for acq in acqs if not nested.get(acq.name, Place()).above)
+        nested = nestings(acq.name for acq in acqs)
+        outermost = frozenset(acq.name for acq in acqs if not nested.get(acq.name, Nesting()).above)
         ids = {acq.name: acq.id for acq in acqs}
         some: dict[int, str] = {}
         copies, limit = 0, FIRST_PAGE
         for acq in acqs:
             if acq.name in nested or acq.copies > PAGE:
-                yield from self._by_itself(node, acq, nested.get(acq.name, Place()), ids)
+                yield from self._nested_parts(node, acq, nested.get(acq.name, Nesting()), ids)
                 continue
             some[acq.id] = acq.name
             copies += acq.copies
@@ -130,16 +130,16 @@ class Reconciling:
                 some, copies, limit = {}, 0, PAGE
         if some:
             yield self._together(node, some)
-        yield [Part("", apart=outermost)]
+        yield [TreePart("", excluded=outermost)]
 
-    def _together(self, node: NodeFact, names: dict[int, str]) -> list[Part]:
+    def _together(self, node: NodeFact, names: dict[int, str]) -> list[TreePart]:
         rows = scan.copies(self.context.index, node.id, list(names), self._now)
-        return [Part(names[acq_id], tuple(known)) for acq_id, known in groupby(rows, itemgetter(0))]
+        return [TreePart(names[acq_id], tuple(known)) for acq_id, known in groupby(rows, itemgetter(0))]
 
-    def _by_itself(
-        self, node: NodeFact, acq: scan.Acquisition, place: Place, ids: dict[str, int]
-    ) -> Iterator[list[Part]]:
-        """An acquisition that has many files, or lies in another one, or has one in it."""
+    def _nested_parts(
+        self, node: NodeFact, acq: scan.Acquisition, place: Nesting, ids: dict[str, int]
+    ) -> Iterator[list[TreePart]]:
+        """Yield the parts of an acquisition that is large, or nested with others."""
         index = self.context.index
         apart = frozenset(place.below)
         elsewhere = frozenset(name[len(acq.name) + 1 :] for name in place.below)
@@ -148,7 +148,7 @@ class Reconciling:
         ]
         after: str | None = None
         pages = scan.in_pages(index, node.id, acq.id, self._now, PAGE)
-        before: list[Known] = next(pages, [])
+        before: list[KnownCopy] = next(pages, [])
         for page in pages:
             until = before[-1][1]
             yield [self._part(acq.name, before, others, elsewhere, apart, after, until)]
@@ -157,8 +157,8 @@ class Reconciling:
 
     def _in_here(
         self, node: NodeFact, name: str, acq_id: int, here: str, elsewhere: frozenset[str]
-    ) -> Iterator[Known]:
-        """The files of an acquisition that lie in the directory of another one inside of it, named from there."""
+    ) -> Iterator[KnownCopy]:
+        """Yield the files of an outer acquisition inside the directory of an inner one, relative to it."""
         directory = here[len(name) + 1 :]
         for row in scan.below(self.context.index, node.id, acq_id, directory, self._now):
             below = row[1][len(directory) + 1 :]
@@ -168,13 +168,13 @@ class Reconciling:
     def _part(
         self,
         path: str,
-        known: Sequence[Known],
-        others: Sequence[Known],
+        known: Sequence[KnownCopy],
+        others: Sequence[KnownCopy],
         elsewhere: frozenset[str],
         apart: frozenset[str],
         after: str | None,
         until: str | None,
-    ) -> Part:
+    ) -> TreePart:
         if elsewhere:
             known = [row for row in known if not inside(row[1], elsewhere)]
         first = b"" if after is None else after.encode(errors="surrogateescape")
@@ -189,11 +189,11 @@ class Reconciling:
             ),
         ]
         limits = [None if name is None else f"{path}/{name}" for name in (after, until)]
-        return Part(path, tuple(known), apart, *limits)
+        return TreePart(path, tuple(known), apart, *limits)
 
-    def _cut(self, node: NodeFact, parts: Sequence[Part]) -> list[Task]:
+    def _cut(self, node: NodeFact, parts: Sequence[TreePart]) -> list[Task]:
         tasks: list[Task] = []
-        batch: list[Part] = []
+        batch: list[TreePart] = []
         copies = 0
         for part in parts:
             batch.append(part)
@@ -205,21 +205,21 @@ class Reconciling:
             tasks.append(self._task(node, batch, copies))
         return tasks
 
-    def _task(self, node: NodeFact, parts: Sequence[Part], copies: int) -> Task:
+    def _task(self, node: NodeFact, parts: Sequence[TreePart], copies: int) -> Task:
         return Task(
-            Kind.COMPARE,
+            TaskKind.COMPARE,
             node.id,
             ReconcileJob(node, tuple(parts), self._options.min_age),
             files=copies,
             deadline=self.context.limits.deadline(max(copies, BATCH_FILES), 0),
         )
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, ReconcileJob)
         compared = self._nodes[job.node.id]
         if done.fate is not Fate.DONE:
-            # What nobody has seen must not be relied on.
+            # Copies that were not compared must not be relied on.
             self._broken.add(job.node.id)
             why = Code.COMPARISON_FAILED(why=done.error)
             self.context.node_gone(job.node.id, why)
@@ -231,20 +231,20 @@ class Reconciling:
             compared.kept[finding.kind].add(finding)
         if outcome.stopped:
             self._broken.add(job.node.id)
-        elif outcome.rest and job.node.id not in self.context.gone:
-            # Shared out, since a disk that the index knows nothing of would be one worker's work otherwise.
-            step = -(-len(outcome.rest) // self.context.limits.workers)
-            for start in range(0, len(outcome.rest), step):
-                self._more.append(self._task(job.node, outcome.rest[start : start + step], 0))
+        elif outcome.remaining and job.node.id not in self.context.gone:
+            # Divided, since otherwise one worker would search a disk that is unknown to the index alone.
+            step = -(-len(outcome.remaining) // self.context.limits.workers)
+            for start in range(0, len(outcome.remaining), step):
+                self._more.append(self._task(job.node, outcome.remaining[start : start + step], 0))
 
-    def withdrawn(self, task: Task) -> None:
+    def task_withdrawn(self, task: Task) -> None:
         self._broken.add(task.node_id)
 
     def settle(self) -> list[Compared]:
-        """Record what was found on each node, once nothing is under way any more."""
+        """Record the findings for each node after all tasks have ended."""
         for compared in self._nodes.values():
             self._settle(compared)
-            self._tell(compared)
+            self._report(compared)
         return list(self._nodes.values())
 
     def _settle(self, compared: Compared) -> None:
@@ -290,10 +290,10 @@ class Reconciling:
             return Code.INDEX_CHANGED_DURING_COMPARISON()
         return ""
 
-    def _tell(self, compared: Compared) -> None:
+    def _report(self, compared: Compared) -> None:
         report, name = self.context.report, compared.node.name
         counts = {kind: compared.kept[kind].count for kind in KINDS}
-        _log.info("node %s was compared: %d copies looked at, %s", name, compared.looked, counts)
+        _log.info("node %s was compared: %d copies checked, %s", name, compared.looked, counts)
         if compared.why and compared.node.id not in self.context.gone and not self._options.dry_run:
             report.failures.add(headed(f"node {name} is not reconciled", compared.why))
         elif not compared.agrees() and compared.node.id not in self.context.gone:
@@ -301,14 +301,16 @@ class Reconciling:
 
 
 class Reading(Checks):
-    """Every copy that is suspect or good, read in full.  What is on tape is not asked back for that."""
+    """The worklist that reads every suspect or good copy in full, except those on tape."""
 
     def _all_pages(self) -> Iterator[tuple[NodeFact, list[CheckFile]]]:
         nodes = [self.context.node(node_id) for node_id in sorted(self.context.ios)]
-        suspect: set[int] = set()  # they may be good by the time that the good ones are listed
+        suspect: set[int] = (
+            set()
+        )  # these may be good when the good ones are listed, and must not be read twice
         for node in nodes:
-            for facts in self._suspects(node):
-                if self._left_alone(node):
+            for facts in self._suspect_pages(node):
+                if self._is_gone(node):
                     break
                 suspect.update(fact.copy_id for fact in facts)
                 yield node, self._suspect(node, facts)
@@ -318,7 +320,7 @@ class Reading(Checks):
                 self.context.report.warnings.add(Code.COPIES_ON_TAPE_NOT_READ(node=node.name))
                 continue
             for rows in good_copies.good(self.context.index, node.id, READ_PAGE):
-                if self._left_alone(node):
+                if self._is_gone(node):
                     break
                 facts = [
                     CheckFact(

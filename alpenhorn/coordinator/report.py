@@ -1,4 +1,4 @@
-"""What was asked of a run, and what it tells at its end."""
+"""The options of a run, and its report."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ MOST_LOGGED = 100  # of one kind
 
 
 class Asked(NamedTuple):
-    """`nodes`: names, none for all; `only`: kinds of work ("import", "check", "delete", "pull", "tape"), none for all;
-    `time_limit` in seconds; the next two let a run do what it takes for a mistake otherwise: delete a great
-    part of a node, record that a great part of it is missing; `manifest`: nothing is done but to write the manifests
-    of those nodes anew; `reconcile`: nothing is done but to compare those nodes with their disks; `unwatched`: nobody
-    looks on, and what lasts is reported only now and then."""
+    """The options of a run.
+
+    `nodes`: names, none for all; `only`: kinds of work ("import", "check", "delete", "pull", "tape"), none for all;
+    `time_limit`: in seconds; `allow_mass_delete`: ignore delete_limit; `accept_loss`: record losses even if the storage
+    is in doubt; `manifest`: only write manifests; `reconcile`: only compare nodes with their disks; `unwatched`: the
+    run has no terminal, and conditions are reported only from time to time.
+    """
 
     nodes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -39,7 +41,7 @@ class Asked(NamedTuple):
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether it is a dry run."""
+        """Whether the run is a dry run."""
         return self.reconcile is not None and self.reconcile.dry_run
 
     def wants(self, kind: str) -> bool:
@@ -47,12 +49,12 @@ class Asked(NamedTuple):
 
 
 def file_label(acq: str | None, name: str | None, otherwise: str) -> str:
-    """Return the path of a file; `otherwise` when the index does not have it, or not as readable text."""
+    """Return the path of a file, `otherwise` if the index does not have it as readable text."""
     return otherwise if acq in (None, UNREADABLE) or name in (None, UNREADABLE) else f"{acq}/{name}"
 
 
 class Tally:
-    """How much of one kind of work was done, in files and bytes."""
+    """The amount of work of one kind that was done."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -64,24 +66,24 @@ class Tally:
 
 
 class Notes:
-    """Things to tell, counted: a million files with one fault make one line, with one of them as example.
+    """Messages with counts: a million files with one fault make one line, with one file as an example.
 
-    The log gets the first of each kind, since a full node would otherwise fill it with every pending request
-    in every run, and the counts at the end.
+    The log gets the first of each kind, and the counts at the end; otherwise a full node would log every pending
+    request in each run.
     """
 
     def __init__(self, level: int) -> None:
         self._level = level
         self._notes: dict[Reason, tuple[int, str]] = {}
-        self.files: set[str] = set()  # those that are about the files that are their examples
+        self.files: set[str] = set()  # messages that count files
         self._lasting: dict[Reason, set[Key]] = {}
         self._left_out: set[Key] = set()
 
     def lasting(self, what: Reason, example: str = "", subject: str = "", files: bool = False) -> None:
-        """Add what will be met again by each run until somebody does something about it.
+        """Add a condition, which each run meets again until someone acts.
 
-        `subject`: the node, host or other thing that is concerned; "": what the reason itself names.  With the code it
-        makes one condition, which may have several texts.
+        `subject`: the node, host or other thing; "" for the one that the reason names.  Code and subject identify the
+        condition, which may have several texts.
         """
         from alpenhorn.plan.conditions import key  # an idle run has nothing to report
 
@@ -89,11 +91,11 @@ class Notes:
         self.add(what, example, files)
 
     def conditions(self) -> Iterator[tuple[Key, Reason]]:
-        """The texts of what lasts."""
+        """Return the conditions with their texts."""
         return ((key, what) for what, keys in self._lasting.items() for key in keys)
 
     def leave_out(self, keys: Collection[Key]) -> None:
-        """Those were reported lately, and are no lines any more."""
+        """Omit conditions that were reported recently from the lines."""
         self._left_out.update(keys)
 
     def add(self, what: Reason, example: str = "", files: bool = False) -> None:
@@ -105,7 +107,7 @@ class Notes:
             self.files.add(what)
 
     def merge(self, other: Notes) -> None:
-        """Move the counts of notes that stand in both from `other` into these, so that each is one line."""
+        """Move the counts of messages that are in both from `other` to these, so that each is one line."""
         for what in self._notes.keys() & other._notes.keys():
             times, first = self._notes[what]
             self._notes[what] = (times + other._notes.pop(what)[0], first)
@@ -119,7 +121,7 @@ class Notes:
                 _log.log(self._level, "%s (%d times)", what, times)
 
     def lines(self) -> list[Reason]:
-        """One line for each, in the order in which they were first met."""
+        """Return one line for each message, in the order in which they were added."""
         lines = []
         for what, (times, example) in self._notes.items():
             if (keys := self._lasting.get(what)) and keys <= self._left_out:
@@ -131,18 +133,17 @@ class Notes:
 
 
 class Report:
-    """What a run did, what it left, and what somebody should look at.
+    """The report of a run.
 
-    `left_out`: node name to the reason why it was not worked on.  A failure makes the exit status 1, a
-    warning does not; `waiting` are warnings about what is still pending, as the last round found it, and
-    `later` is what needs nobody's attention, since a later run does it by itself; `overlaps` are nodes that another
-    run is working on.
-    `planned` and `finished` are (files, bytes) handed to the pool and come back from it; `expected` is what
-    was pending in all when the run began, counted only for a watcher.  `manifests`: (files, bytes) in those that were
-    written, by node name.  `compared`: what a reconciliation found on each node.  `no_node`: none could be worked on;
-    `over`: what lasted and is over; `unknown`: of what lasted it was not tried whether it does;
-    `reached`: hosts from which something came;
-    `must_have_all`: a node that was left out is a failure, whatever the reason.
+    Messages: `failures` make the exit status 1; `warnings` do not; `waiting`: warnings about work that is still pending
+    after the last round; `later`: work that a later run does without anyone's action; `overlaps`: nodes that another
+    run is working on.  `left_out`: reasons by node name.
+
+    `planned` and `finished`: (files, bytes) given to the pool, and finished; `expected`: pending when the run began,
+    counted only for a watcher.  `manifests`: (files, bytes) of the written manifests, by node name.  `compared`:
+    results of a reconciliation.  `no_node`: no node could be used; `must_have_all`: leaving out a node is a failure.
+
+    Conditions: `over`: ended; `unknown`: not checked by this run.  `reached`: hosts that sent something.
     """
 
     def __init__(self) -> None:
@@ -168,12 +169,12 @@ class Report:
         self.new_round()
 
     def new_round(self) -> None:
-        """What was left before may be done by now, and is counted anew."""
+        """Reset the messages about pending work, which may be done by now."""
         self.waiting = Notes(logging.WARNING)
         self.later = Notes(logging.DEBUG)
 
     def lasting(self) -> dict[Key, list[Reason]]:
-        """What this run met that lasts, with all its texts."""
+        """Return the conditions that this run met, with all their texts."""
         met: dict[Key, list[Reason]] = {}
         for notes in self._all():
             for key, what in notes.conditions():
@@ -181,7 +182,7 @@ class Report:
         return met
 
     def leave_out(self, keys: Collection[Key]) -> None:
-        """Report nothing of those that last and were reported lately; they count for the exit status all the same."""
+        """Omit conditions that were reported recently; they still count for the exit status."""
         for notes in self._all():
             notes.leave_out(keys)
 
@@ -189,9 +190,9 @@ class Report:
         return self.warnings, self.waiting, self.failures
 
     def ending(self) -> tuple[Reason, bool] | None:
-        """Return why a run ended before all was done, and whether that is a failure; None when it did not."""
+        """Return why the run ended early, and whether that is a failure; None if it did not."""
         if self.stopped:
-            said = "stopped as asked; what was finished is recorded, the rest is left for the next run"
+            said = "stopped; finished work is recorded, the rest is left for the next run"
             return within(Code.RUN_STOPPED(), said), True
         if self.out_of_time:
             why = Code.RUN_OUT_OF_TIME()
@@ -200,8 +201,10 @@ class Report:
 
     @property
     def silent(self) -> bool:
-        """Whether pulls failed since a host or node could not be reached, which is recorded of that and not of the
-        requests."""
+        """Whether pulls failed because a host or node could not be reached.
+
+        Such failures are recorded for the host or node, not for the requests.
+        """
         codes = {code for (code, _), _ in self.failures.conditions()}
         return not codes.isdisjoint((Code.HOST_SILENT, Code.SOURCE_UNSEEN))
 
@@ -215,16 +218,16 @@ class Report:
 
 
 class Watcher(Protocol):
-    """Shows a run while it goes on."""
+    """Shows the progress of a run."""
 
     interval: float | None
-    """Seconds between two looks, None when nobody is watching."""
+    """Seconds between two updates, None for no display."""
 
     def show(self, report: Report, activity: list[Activity]) -> None: ...
 
 
 class Unwatched:
-    """Nobody is looking."""
+    """A watcher that shows nothing."""
 
     interval: float | None = None
 

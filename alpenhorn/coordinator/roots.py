@@ -1,4 +1,4 @@
-"""Look at roots on this host, in workers, so that a dead mount cannot hang a command."""
+"""Inspection of roots on this host, in workers, so that a dead mount cannot block a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.model.nodes import MARKER, NodeFact, ProbeJob
-from alpenhorn.model.tasks import Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.workers.pool import Pool
 
 LOOK_SECONDS = 10.0
@@ -18,8 +18,8 @@ IDENTITY = f"{PRIVATE}/identity"
 
 
 class SeenRoot(NamedTuple):
-    """`real`: the path without symbolic links; `owner`: the name that the root is marked with, "" without a marker;
-    `identified`: whether it has an identity file."""
+    """`real`: the path without symbolic links; `owner`: the name in the marker, "" without one; `identified`: the root
+    has an identity file."""
 
     real: str
     owner: str = ""
@@ -27,12 +27,12 @@ class SeenRoot(NamedTuple):
 
 
 def look_at_roots(paths: Iterable[str], before_fork: Callable[[], None]) -> dict[str, SeenRoot]:
-    """Look at each path; those that do not answer in time are left out."""
+    """Inspect each path; those that do not answer in time are left out."""
     found: dict[str, SeenRoot] = {}
     wanted = list(dict.fromkeys(paths))
     with Pool(min(len(wanted), MOST_WORKERS) or 1, _look, before_fork=before_fork) as pool:
         for number, path in enumerate(wanted):
-            pool.submit(Task(Kind.PROBE, number, ProbeJob(_at(path)), files=0, deadline=LOOK_SECONDS))
+            pool.submit(Task(TaskKind.PROBE, number, ProbeJob(_at(path)), files=0, deadline=LOOK_SECONDS))
         while ended := pool.wait(None):
             for done in ended:
                 if done.fate is Fate.DONE:

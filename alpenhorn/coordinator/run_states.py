@@ -1,4 +1,4 @@
-"""What became of runs whose rows hold no end."""
+"""The states of runs, including those that recorded no end."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from alpenhorn.fs.processes import began
 from alpenhorn.index.times import posix
 from alpenhorn.listings.runs import RunRow
 
-# Seconds by which a process may seem to have begun after its own row was written: clocks are set.
+# Seconds by which a process may seem to have started after its row was written, since clocks are adjusted.
 SLACK = 5.0
 
 
 class RunState(StrEnum):
     ENDED = "ended"
     RUNNING = "running"
-    DEAD = "dead"  # it was killed, or the machine went down
-    UNKNOWN = "unknown"  # only the host on which it ran could tell
+    DEAD = "dead"  # killed, or the host went down
+    UNKNOWN = "unknown"  # known only on the host of the run
 
     @property
     def said(self) -> str:
@@ -25,10 +25,9 @@ class RunState(StrEnum):
 
 
 def run_states(rows: Iterable[RunRow], host: str, later: Iterable[RunRow] = ()) -> dict[int, RunState]:
-    """The state of each run, by its id, as seen from `host`; `later`: other runs that began after them.
+    """Return the state of each run by id, as seen from `host`.  `later`: other runs that began after them.
 
-    A run is dead when its process is gone from this host, and also when a later run began on one of its nodes, which
-    takes the node's run lock.
+    A run is dead if its process on this host is gone, or if a later run took the run lock of one of its nodes.
     """
     states: dict[int, RunState] = {}
     taken: set[str] = set()
@@ -47,7 +46,7 @@ def _state(row: RunRow, host: str, overtaken: bool) -> RunState:
     if row.host != host or row.pid is None:
         return RunState.UNKNOWN
     since = began(row.pid)
-    # The number may have been given to another process since.
+    # The process id may have been reused.
     if since is None or since > posix(row.started) + SLACK:
         return RunState.DEAD
     return RunState.RUNNING

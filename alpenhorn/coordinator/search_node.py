@@ -1,4 +1,4 @@
-"""The search that a node with `auto_import` gets in each run, and what it remembers from one to the next."""
+"""The regular search of a node with `auto_import`, and its memory from run to run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.searches import Search
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import RememberJob, SearchJob, SearchOutcome, Stamp, SurveyJob, SurveyOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
-from alpenhorn.plan.searches import Heading, believed, forgotten, new_subdirectories, parse, to_list_again
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
+from alpenhorn.plan.searches import Heading, is_valid, new_subdirectories, parse, to_forget, to_list_again
 from alpenhorn.reasons import Code, Reason, Why, headed
 from alpenhorn.scan.imports import written_by
 
-MOST_CHANGED = 50_000  # directories; if more have changed all are listed, and none held
-MOST_LISTED = 50_000  # directories whose times may wait to be written down
+MOST_CHANGED = 50_000  # directories; if more have changed, all are listed again
+MOST_LISTED = 50_000  # directories held before they are written to the memory
 SURVEYED = 20_000  # directories, for the deadline
-INCOMPLETE = "incomplete"  # the heading of a memory that nobody is to believe
+INCOMPLETE = "incomplete"  # the heading of a memory that must not be used
 
 _log = logging.getLogger(__name__)
 
 
 class NodeSearch(Search):
-    """Looks at the remembered directories, lists those that have changed, and remembers what it found.
+    """Checks the directories of the memory, lists the changed ones, and updates the memory.
 
-    `before`: the directories that have changed, as they were remembered; `gone`: those not there any more;
-    `listed`: what is to be remembered instead; `everything`: all that was remembered before is to be forgotten;
-    `others`: directories that lie in another node's root by now, to be forgotten.
+    `before`: the records of the changed directories; `gone`: directories that no longer exist; `listed`: the new
+    records; `everything`: the old memory is replaced completely; `others`: directories that are now inside another
+    node's root, to be dropped.
     """
 
     leave_bad = True
@@ -37,15 +37,15 @@ class NodeSearch(Search):
         self.before: dict[str, Stamp] = {}
         self.gone: set[str] = set()
         self.listed: list[Stamp] = []
-        self.parents: set[str] = set()  # of those in `gone`, as far as they were listed
+        self.parents: set[str] = set()  # listed parents of those in `gone`
         self.everything = False
         self.others: set[str] = set()
         self.full = context.posix_now()
-        self.detectors: tuple[str, ...] = ()  # those by which what is remembered was named
+        self.detectors: tuple[str, ...] = ()  # detectors in use when the memory was written
         self._offset: int | None = 0
         self._writing = False
-        self._written = False  # some of it, under a heading that is not to be believed
-        self._final = False  # nothing more is to be written
+        self._written = False  # in part, with the heading INCOMPLETE
+        self._final = False  # nothing more is written
 
     @property
     def ended(self) -> bool:
@@ -61,8 +61,8 @@ class NodeSearch(Search):
             self.open += 1
         return tasks
 
-    def take(self, done: Done) -> None:
-        super().take(done)
+    def task_ended(self, done: Done) -> None:
+        super().task_ended(done)
         job = done.task.job
         if isinstance(job, RememberJob):
             self._writing = False
@@ -77,8 +77,8 @@ class NodeSearch(Search):
                 done.outcome,
             )
 
-    def withdrawn(self) -> None:
-        super().withdrawn()
+    def task_withdrawn(self) -> None:
+        super().task_withdrawn()
         self._final = True
 
     def give_up(self, error: Reason) -> None:
@@ -87,7 +87,7 @@ class NodeSearch(Search):
         self._final = True
 
     def close(self) -> None:
-        """What there is to say has been said."""
+        """Do nothing: all messages were added before."""
 
     # --- what has changed ------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class NodeSearch(Search):
         job = SurveyJob(self.node, self.number, self._offset)
         self._offset = None
         return Task(
-            Kind.SURVEY,
+            TaskKind.SURVEY,
             self.node.id,
             job,
             files=0,
@@ -106,12 +106,12 @@ class NodeSearch(Search):
     def _surveyed(self, job: SurveyJob, outcome: SurveyOutcome) -> None:
         if job.offset == 0:
             heading = parse(outcome.heading)
-            if heading is None or not self._believed(heading):
-                self._list_everything("nothing that could be believed is remembered")
+            if heading is None or not self._is_valid(heading):
+                self._list_everything("there is no valid memory of earlier searches")
                 return
             self.full, self.detectors = heading.full, heading.detectors
         elif outcome.heading is None:
-            self._list_everything("what was remembered got lost")
+            self._list_everything("the memory of earlier searches was lost")
             return
         self.before.update((stamp.path, stamp) for stamp in outcome.changed)
         self.gone.update(outcome.gone)
@@ -120,21 +120,21 @@ class NodeSearch(Search):
         elif outcome.next is not None:
             self._offset = outcome.next
         elif self.before and self.detectors != self.naming.detectors:
-            # Asked only now, where something is to be listed: an idle run does without.
-            self._list_everything("other import detectors are installed than were then")
+            # Checked only if something is listed, since an idle run need not load the detectors.
+            self._list_everything("the installed import detectors have changed")
         else:
             self.directories = list(self.before)
 
-    def _believed(self, heading: Heading) -> bool:
+    def _is_valid(self, heading: Heading) -> bool:
         context = self.context
         written = written_by(context.index, heading.written[0])
-        return believed(heading, written, self._patterns(), context.posix_now())
+        return is_valid(heading, written, self._patterns(), context.posix_now())
 
     def _patterns(self) -> tuple[str, ...]:
         return tuple(pattern.pattern for pattern in self.context.config.import_.patterns)
 
     def _list_everything(self, why: str) -> None:
-        _log.info("all directories of %s are listed: %s", self.node.name, why)
+        _log.info("listing all directories of %s: %s", self.node.name, why)
         self.before, self.gone = {}, set()
         self.everything = True
         self.full = self.context.posix_now()
@@ -152,10 +152,10 @@ class NodeSearch(Search):
             self._remember(to_list_again(stamp.path, before, stamp) if stamp.path in left else stamp)
             if self.gone:
                 self.parents.add(stamp.path)
-        # The directory that another node's root is was remembered without any below it.
+        # The root of the other node itself stays in the memory, without subdirectories.
         inner = {path for path, directory, _ in outcome.others if path != directory}
         self.others |= inner
-        missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.rest, inner)
+        missed = set(job.paths).difference((stamp.path for stamp in outcome.stamps), outcome.remaining, inner)
         for path in sorted(missed):
             self._remember(to_list_again(path, self.before.get(path)))
 
@@ -172,15 +172,15 @@ class NodeSearch(Search):
     # --- what is remembered ----------------------------------------------------------------------------
 
     def _due(self) -> bool:
-        """Whether something is to be written down now: all of it at the end, or else too much to be held."""
+        """Return whether to write the memory now: at the end, or if too much is held."""
         if self._final or self._writing or self.stopped:
             return False
         if not super().ended:
             return len(self.listed) >= MOST_LISTED
-        return bool(self.listed or self.everything or self._written or self._forgotten())
+        return bool(self.listed or self.everything or self._written or self._to_forget())
 
-    def _forgotten(self) -> list[str]:
-        gone = forgotten(self.gone, self.parents) if self.gone else []
+    def _to_forget(self) -> list[str]:
+        gone = to_forget(self.gone, self.parents) if self.gone else []
         return sorted({*gone, *self.others})
 
     def _write(self) -> Task:
@@ -195,11 +195,11 @@ class NodeSearch(Search):
         else:
             heading = INCOMPLETE
             self._written = True
-        forget = tuple(self._forgotten()) if self._final else ()
+        forget = tuple(self._to_forget()) if self._final else ()
         job = RememberJob(self.node, self.number, heading, forget, tuple(self.listed), self.everything)
         self.listed, self.everything = [], False
         return Task(
-            Kind.REMEMBER,
+            TaskKind.REMEMBER,
             self.node.id,
             job,
             files=0,

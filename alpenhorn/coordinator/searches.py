@@ -1,4 +1,4 @@
-"""A search over a node under way: directories listed, files named, compared with the index, hashed, recorded."""
+"""A search of a node: list directories, name files, compare them with the index, hash and record them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
 from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
-from alpenhorn.plan.imports import Named, choose, is_new, without_taken
+from alpenhorn.plan.imports import NamedFile, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, about, headed
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
 from alpenhorn.scan.same_path import sharing
 
 FIRST_FILES = 300
-MOST_FOUND = 20_000  # files that may wait to be hashed before more directories are looked at
+MOST_FOUND = 20_000  # files that may wait to be hashed before more directories are listed
 
 
 class Search(ABC):
-    """What searches for a request and those that a node gets by itself have in common.
+    """The common part of requested and regular searches.
 
-    `number` tells its tasks from those of others.  `directories` are still to be listed; the last one first, so
-    that no more of them wait than lie on the way.  `open` counts tasks that were handed out, `looking` those
-    of them that list, `waiting` the files that were found and not hashed yet.
+    `number`: identifies its tasks.  `directories`: still to be listed, the last one first, which keeps the list short.
+    `open`: number of running tasks; `looking`: those that list directories; `waiting`: files found and not hashed yet.
     """
 
     leave_bad = False
@@ -54,36 +53,36 @@ class Search(ABC):
         self.stopped = False
         self.error: Why = ""
 
-    # --- what the two kinds do differently -------------------------------------------------------------
+    # --- differences between the two kinds -------------------------------------------------------------
 
     @abstractmethod
     def descend(self, stamp: Stamp) -> list[str]:
-        """Which subdirectories of a listed directory are to be listed as well."""
+        """Return the subdirectories of a listed directory that are to be listed."""
 
     @abstractmethod
     def looked(self, job: SearchJob, outcome: SearchOutcome, to_do: Iterable[str]) -> None:
-        """What else follows from a listing.  `to_do`: paths of files in it with which something is left to do."""
+        """Process a listing.  `to_do`: paths of its files that are not finished."""
 
     @abstractmethod
     def not_yet(self, path: str, why: Why) -> None:
-        """A file is locked or still changing."""
+        """Process a file that is locked or still changing."""
 
     @abstractmethod
     def vanished(self, path: str, why: Why) -> None:
-        """What was found is not there any more, or is no file now."""
+        """Process a file that disappeared or is no longer a regular file."""
 
     @abstractmethod
     def close(self) -> None:
-        """Nothing is left to do."""
+        """End the search."""
 
-    # --- on the way ------------------------------------------------------------------------------------
+    # --- common part ------------------------------------------------------------------------------------
 
     @property
     def ended(self) -> bool:
         return not (self.open or self.directories or self.hashes) and self.naming.ended
 
     def feed(self) -> list[Task]:
-        """Hash what was found before more is searched for, so that the paths of a node are never all held."""
+        """Return the next tasks: hash found files before listing more, so that memory stays small."""
         if self.node.id in self.context.gone:
             self.give_up(self.context.gone[self.node.id])
             return []
@@ -99,7 +98,7 @@ class Search(ABC):
             self.naming.look_up()  # while the workers list
         return tasks
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         self.open -= 1
         if isinstance(job, SearchJob):
@@ -107,7 +106,7 @@ class Search(ABC):
         elif isinstance(job, ImportJob):
             self.waiting -= len(job.files)
         if isinstance(job, DetectJob) and done.fate in (Fate.DONE, Fate.DIED, Fate.TIMED_OUT):
-            for listing in self.naming.take(done):
+            for listing in self.naming.task_ended(done):
                 self._named(listing)
             if done.fate is Fate.DONE and len(done.outcome) < len(job.files):
                 self.stopped = True
@@ -123,13 +122,13 @@ class Search(ABC):
         elif isinstance(job, ImportJob):
             self._hashed(job, done.outcome)
 
-    def withdrawn(self) -> None:
-        """The run is stopping."""
+    def task_withdrawn(self) -> None:
+        """Note that a task was not started, because the run is stopping."""
         self.open -= 1
         self.stopped = True
 
     def give_up(self, error: Reason) -> None:
-        """Look no further; what was found already is still hashed unless its node is gone."""
+        """List no more directories; found files are still hashed unless the node is gone."""
         self.error = error
         self.directories = []
         if self.node.id in self.context.gone:
@@ -138,7 +137,7 @@ class Search(ABC):
 
     def _found(self, job: SearchJob, outcome: SearchOutcome) -> None:
         node, context = self.node, self.context
-        self.directories.extend(outcome.rest)
+        self.directories.extend(outcome.remaining)
         for stamp in outcome.stamps:
             self.directories.extend(self.descend(stamp))
         for path, directory, owner in outcome.others:
@@ -173,13 +172,13 @@ class Search(ABC):
         for some in self._shares(plan.wanted):
             self.hashes.extend(import_tasks(node, self.number, self.settle, some, context.limits))
         self.waiting += len(plan.wanted)
-        # A name that cannot be held is looked at again, since an upgrade of the index makes it good.
+        # Names that the index cannot store are tried again, since an upgrade of the index may help.
         unheld = [(file.found.path, file.refused) for file in named if file.refused == UNHELD]
         undecided = (path for path, _ in (*listing.undecided, *listing.later, *unheld))
         self.looked(listing.job, listing.outcome, chain((file.path for file, _ in plan.wanted), undecided))
 
-    def _holdable(self, listing: Listing) -> list[Named]:
-        """The named files of a listing; those are refused whose names the index cannot hold."""
+    def _holdable(self, listing: Listing) -> list[NamedFile]:
+        """Return the named files of a listing; refuse those whose names the index cannot store."""
         unheld = self.context.index.cannot_hold(
             name for file in listing.named if not file.refused for name in (file.acq, file.name)
         )
@@ -193,7 +192,7 @@ class Search(ABC):
         ]
 
     def _shares(self, wanted: list[tuple[ImportFile, int]]) -> list[list[tuple[ImportFile, int]]]:
-        """The very first ones are few, so that there is something to record while the rest is hashed."""
+        """Split the first files off, so that they can be recorded while the rest is hashed."""
         if self.begun or not wanted:
             return [wanted]
         self.begun = True
@@ -239,5 +238,5 @@ class Search(ABC):
 
 
 def other_root(node: NodeFact, directory: str, owner: str) -> str:
-    """A directory on a node that is marked as a root; `owner`: by which name, "" when that cannot be read."""
+    """Describe a directory on a node that has a marker.  `owner`: the name in it, "" if it cannot be read."""
     return f"{node.root}/{directory}, which is the root of {f'node {owner}' if owner else 'another node'}"

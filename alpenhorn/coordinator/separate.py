@@ -1,7 +1,7 @@
-"""Give each good copy on archive nodes bytes of its own.
+"""Replace hard links on archive nodes by separate files.
 
-Copies that are two names of one file would count as two, and one accident would take both.  Links are made to copies
-on nodes that are not archive nodes, and a node may become an archive node later.
+Copies that are hard links of one file would count as two, and be damaged together.  Pulls create hard links only on
+nodes that are not archive nodes, but a node may become an archive node later.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
-from alpenhorn.coordinator.context import Context, Looked
+from alpenhorn.coordinator.context import CheckCounts, Context
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.batches import BATCH_FILES, split
-from alpenhorn.plan.checks import loss_told, storage_in_doubt
+from alpenhorn.plan.checks import doubt_reason, storage_in_doubt
 from alpenhorn.plan.links import look_files
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import separate as records
@@ -28,8 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class _State:
-    """What is known of one node.  `complete`: all its copies were handed out, and each job came back whole; `left`:
-    number of copies that still share their bytes, or may."""
+    """The state of one node.
+
+    `complete`: tasks were created for all copies; `failed`: a job did not finish; `left`: number of copies that may
+    still be hard links.
+    """
 
     def __init__(self) -> None:
         self.looked = 0
@@ -40,13 +43,13 @@ class _State:
 
 
 class Separating:
-    """Good copies of archive nodes, through the pool and the record; `finish` judges what was found.
+    """The worklist that checks the good copies of archive nodes for hard links and separates them.
 
-    All are looked at also when the run's time is up: a look that never came to its end would begin anew in each run.
-    What has bytes of its own stays so, and `may_copy` says whether there is time for more; for some there always is.
+    All copies are checked even after the time limit, since an incomplete check would start again in each run.  Copying
+    continues in the next run; `may_copy` returns whether there is time for more, but each run does some.
     """
 
-    kind = Kind.SEPARATE
+    kind = TaskKind.SEPARATE
 
     def __init__(self, context: Context, nodes: Sequence[NodeFact], may_copy: Callable[[], bool]) -> None:
         self.context = context
@@ -74,7 +77,7 @@ class Separating:
             limits = self.context.limits
             tasks = [
                 Task(
-                    Kind.LOOK,
+                    TaskKind.LOOK,
                     node.id,
                     LookJob(node, tuple(batch)),
                     files=len(batch),
@@ -101,7 +104,7 @@ class Separating:
                 job = SeparateJob(self._nodes[node_id], tuple(batch))
                 tasks.append(
                     Task(
-                        Kind.SEPARATE,
+                        TaskKind.SEPARATE,
                         node_id,
                         job,
                         files=len(batch),
@@ -112,7 +115,7 @@ class Separating:
                 )
         return tasks
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, LookJob | SeparateJob)
         state = self._states[job.node.id]
@@ -153,11 +156,11 @@ class Separating:
                     f"{result.file.path}: {result.left}",
                 )
 
-    def withdrawn(self, task: Task) -> None:
+    def task_withdrawn(self, task: Task) -> None:
         self._states[task.node_id].failed = True
 
     def finish(self) -> None:
-        """Record what is known of the nodes of which every copy was looked at."""
+        """Record the nodes of which every copy was checked."""
         for node in self._nodes.values():
             state = self._states[node.id]
             if not state.complete or state.failed or node.id in self._linked or node.id in self.context.gone:
@@ -165,19 +168,19 @@ class Separating:
             if state.lost and not self._lost(node, state):
                 continue
             if not state.left and records.separate(self.context.index, node):
-                _log.info("every copy on %s has bytes of its own: %d looked at", node.name, state.looked)
+                _log.info("no copy on %s is a hard link: %d checked", node.name, state.looked)
 
     def _lost(self, node: NodeFact, state: _State) -> bool:
-        """Have what is not there checked; False when it is more likely that the storage is not whole."""
+        """Mark missing copies as suspect; return False if the storage is in doubt."""
         context = self.context
         if not context.asked.accept_loss and storage_in_doubt(state.looked, len(state.lost)):
             example = ": ".join(next(iter(state.lost.values())))
-            context.node_gone(node.id, loss_told(node.name, state.looked, len(state.lost), example))
+            context.node_gone(node.id, doubt_reason(node.name, state.looked, len(state.lost), example))
             return False
         why = {copy_id: error for copy_id, (_, error) in state.lost.items()}
         suspect(context.index, context.run, node, HasFile.YES, why)
-        # The check that follows reads just those, and is not to think that the whole node is gone.
-        context.whole.looked.setdefault(node.id, Looked()).copies += state.looked - len(why)
+        # The check that follows reads only those, and must not conclude that the storage is incomplete.
+        context.whole.looked.setdefault(node.id, CheckCounts()).copies += state.looked - len(why)
         return True
 
 

@@ -1,7 +1,7 @@
-"""Hosts and nodes from which files are pulled: whether they answer, through one run.
+"""Failures of hosts and nodes from which files are pulled.
 
-A host that cannot be reached is counted once and not with each of its requests, which would all try it by themselves:
-while its next attempt is waited for nothing is asked of it, and then one request goes first.
+A host that cannot be reached is recorded once, not for each request.  Nothing is pulled from it until the next attempt
+is due, and then one request tries it first.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.reasons import Code, Reason
 
 
-class Silent(NamedTuple):
-    """Requests whose source could not be reached: `spared`: the ids of those for which nothing is counted; `said`:
-    what is to be said of each, by its id."""
+class UnreachedRequests(NamedTuple):
+    """Requests whose source could not be reached.
+
+    `spared`: ids of requests for which no failed attempt is counted; `reasons`: by request id.
+    """
 
     spared: frozenset[int] = frozenset()
-    said: Mapping[int, Reason] = {}
+    reasons: Mapping[int, Reason] = {}
 
 
 class Sources:
@@ -35,7 +37,7 @@ class Sources:
             hold_back(context.index, context.config.sync.host, context.planner.troubles)
 
     def decided(self, decision: PullDecision) -> None:
-        """As long as something is wanted from a source that did not answer, and it was not reached, that lasts."""
+        """Note that the condition of a source that did not answer is unknown until it is reached."""
         context = self._context
         source = context.topology.nodes.get(decision.fact.node_from_id)
         if source is None or source.host is None or not context.planner.troubles.held:
@@ -46,23 +48,22 @@ class Sources:
             context.report.unknown.add((str(Code.SOURCE_UNSEEN), source.name))
 
     def silent(self, decision: PullDecision, notes: Notes, name: str) -> None:
-        """Count one more file that is to come from a host that could not be reached in this run."""
+        """Count another file of a host that could not be reached in this run."""
         source = self._context.topology.nodes[decision.fact.node_from_id]
         if decision.fact.request_id in self._context.whole.unreached:
             return
         assert decision.why
         notes.lasting(decision.why, name, subject=str(source.host), files=True)
 
-    def take(self, job: PullJob, results: tuple[PullResult, ...], timed_out: bool) -> Silent:
-        """Record what the results of a job say of its source.
+    def task_ended(self, job: PullJob, results: tuple[PullResult, ...], timed_out: bool) -> UnreachedRequests:
+        """Record failures and successes of the source of a job.
 
-        Where something came from the host in this run it is the request that failed.  One that timed out, or with
-        which the host was tried again, counts against itself as well, so that next time another one is tried: it may
-        be too large, or what ends the connection.
+        If the host answered in this run, the failure is that of the request.  A request that timed out, or tried the
+        host first, counts a failed attempt too, so that another one is tried next time: it may be the cause.
         """
         context, source = self._context, job.source
         if source.host is None or source.host == context.config.sync.host:
-            return Silent()
+            return UnreachedRequests()
         host, report, troubles = source.host, context.report, context.planner.troubles
         probe = host in troubles.held or source.id in troubles.held
         found = any(
@@ -70,7 +71,7 @@ class Sources:
             for result in results
         )
         unmounted = [result for result in results if result.unmounted]
-        # A pull that came further goes on in the next run, and says nothing against its host.
+        # A pull that made progress continues in the next run, and is no failure of the host.
         lost = [
             result
             for result in results
@@ -79,9 +80,9 @@ class Sources:
         if found or unmounted:
             report.reached.add(host)
             self._answered(job, host, found)
-        said: dict[int, Reason] = {}
+        reasons: dict[int, Reason] = {}
         if unmounted:
-            said |= {
+            reasons |= {
                 result.file.request_id: Code.SOURCE_UNSEEN(error=unmounted[0].error) for result in unmounted
             }
             if source.id not in troubles.unmounted:
@@ -89,20 +90,20 @@ class Sources:
         if lost and host not in report.reached:
             report.unknown.add((str(Code.HOST_SILENT), host))
             silent = troubles.silent.get(host)
-            # One that waits is that of a pull which came further before the host was lost.
+            # One with `waits` is from a pull that made progress before the connection was lost.
             if silent is None or silent.waits:
                 backoff().host_failed(context.index, context.run, source, lost[0].error)
             if not timed_out:
                 why = Code.HOST_SILENT(error=lost[0].error)
-                said |= {result.file.request_id: why for result in lost}
-        return Silent(frozenset() if probe else frozenset(said), said)
+                reasons |= {result.file.request_id: why for result in lost}
+        return UnreachedRequests(frozenset() if probe else frozenset(reasons), reasons)
 
     def _answered(self, job: PullJob, host: str, found: bool) -> None:
         context = self._context
         context.report.unknown.discard((str(Code.HOST_SILENT), host))
         if context.planner.answered(host):
             backoff().host_answered(context.index, context.run, job.source)
-            context.changed = True  # all else that is to come from it waits for this
+            context.changed = True  # other requests for it were waiting
         if found:
             context.report.unknown.discard((str(Code.SOURCE_UNSEEN), job.source.name))
         if found and context.planner.answered(job.source.id):

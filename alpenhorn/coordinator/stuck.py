@@ -1,4 +1,4 @@
-"""Nodes that another run has held for so long that somebody should look at it."""
+"""Runs that have held nodes for too long."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ _HOLDER = re.compile(r"pid (\d+) on (\S+) since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)
 
 
 class Holder(NamedTuple):
-    """The run that holds a lock; `since`: naive UTC; `pid`: None where it is not known."""
+    """The run that holds a lock.  `since`: naive UTC; `pid`: None if unknown."""
 
     who: str
     since: datetime.datetime
     pid: int | None = None
 
     def is_stuck(self, now: datetime.datetime, stuck_after: float) -> bool:
-        """`stuck_after`: in seconds."""
+        """Return whether the lock is held for more than `stuck_after` seconds."""
         return now - self.since > datetime.timedelta(seconds=stuck_after)
 
     def stuck(self, nodes: str, now: datetime.datetime) -> Reason:
         return Code.STUCK(nodes=nodes, age=span((now - self.since).total_seconds()), holder=self.who)
 
 
-def tell(
+def report_stuck(
     index: Index, config: Config, busy: Mapping[str, LockHolder], now: datetime.datetime, report: Report
 ) -> bool:
-    """Report the runs that have held nodes of this host, `busy` by name, for longer than `stuck_after`; tells whether
-    there is one."""
+    """Report the runs that have held nodes of this host for longer than `stuck_after`; return whether there is one.
+
+    `busy`: the locks of nodes held by other runs, by node name.
+    """
     nodes: dict[Holder, list[str]] = {}
     for name, lock in busy.items():
         held = holder(lock.holder(), lock.changed)
@@ -53,9 +55,9 @@ def tell(
 
 
 def holder(named: str, changed: float | None) -> Holder | None:
-    """Return the holder of a lock as the lock file names it.
+    """Return the holder named in a lock file.
 
-    `changed`: when the file was written, POSIX seconds; None where there is no file any more.
+    `changed`: when the file was written, in POSIX seconds; None if the file no longer exists.
     """
     match = _HOLDER.search(named)
     if match:
@@ -64,11 +66,11 @@ def holder(named: str, changed: float | None) -> Holder | None:
     if changed is None:
         return None
     since = datetime.datetime.fromtimestamp(int(changed), datetime.UTC).replace(tzinfo=None)
-    return Holder("it left no name", since)
+    return Holder("unknown process", since)
 
 
 def _known(index: Index, lock: LockHolder, held: Holder) -> Holder:
-    """As the index has the run that left its number there; it is the holder unless its row has an end."""
+    """Return the holder with the data of its run in the index, if the lock names a run that has not ended."""
     noted = noted_run(lock.noted(), media.load(index).identity)
     if noted is None:
         return held

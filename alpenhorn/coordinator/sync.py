@@ -1,4 +1,4 @@
-"""One run, from the locks to the exit status: rounds of scan, plan, run and record."""
+"""One run, from the locks to the exit status, in rounds of scan, plan, work and record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.io.base import TapeNode
 from alpenhorn.kinds import WORK, load
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.plan.pulls import Troubles
 from alpenhorn.reasons import Code
@@ -42,11 +42,11 @@ _log = logging.getLogger(__name__)
 
 LEASE = claims.LEASE.total_seconds()
 RENEW_EVERY = LEASE / 3
-# Seconds between two looks at the nodes' rows, so that one that is deactivated is left alone by the next job.
+# Seconds between reads of the nodes' rows, so that a node that is deactivated gets no further jobs.
 LOOK_EVERY = 2.0
 LOOK_TO_PLAN = 0.2  # before more is planned
-AGAIN = 20.0  # where the index did not answer
-# Tasks handed out or queued for each worker; what waits longer is planned later, on newer rows.
+AGAIN = 20.0  # seconds to the next attempt if the index did not answer
+# Tasks running or queued for each worker; more would be planned on rows that are outdated when they start.
 PER_WORKER = 2
 
 
@@ -59,11 +59,11 @@ def sync(
     clock: Callable[[], datetime.datetime],
     stopping: Callable[[], bool],
 ) -> Report:
-    """Do what is to be done on this host now.
+    """Carry out all work for this host.
 
-    `stopping` is asked after each event; once it is true no new work is started, what is under way is
-    stopped cleanly, and everything finished is recorded.  Raises NotFound for an unknown node, Busy when
-    another run holds every node that was meant, IndexUnusable when the index is lost for good.
+    `stopping` is called after each event; once it returns True, no new work is started, running work is stopped
+    cleanly, and everything finished is recorded.  Raises NotFound for an unknown node, Busy if another run holds all
+    selected nodes, IndexUnusable if the index is lost for good.
     """
     report = Report()
     report.must_have_all = asked.manifest or asked.reconcile is not None
@@ -71,19 +71,19 @@ def sync(
     index.stopping = stopping
     topology = topologies.load(index)
     host = config.sync.host
-    meant = node_steps.meant(topology, host, asked, report)
-    if not meant and not report.left_out:
-        node_steps.tell_unknown_host(index, host, asked, report)
+    selected = node_steps.select_nodes(topology, host, asked, report)
+    if not selected and not report.left_out:
+        node_steps.warn_unknown_host(index, host, asked, report)
         conditions.settle(index, config, asked, report)
         return report
     found = node_steps.Nodes()
     try:
         with Row(index, host, clock, report) as row:
-            workable, judged = prepare(index, pool, topology, host, meant, asked, found, report, stopping)
+            workable, judged = prepare(index, pool, topology, host, selected, asked, found, report, stopping)
             if found.busy:
-                _tell_stuck(index, config, found, clock, report)
+                _report_stuck(index, config, found, clock, report)
             if not workable:
-                node_steps.tell_no_node(host, report)
+                node_steps.fail_without_node(host, report)
                 conditions.settle(index, config, asked, report)
                 row.end({})
                 return report
@@ -119,7 +119,7 @@ def sync(
                 notes.log_counts()
             row.end(free_b)
     except Busy as busy:
-        if _tell_stuck(index, config, found, clock, report):
+        if _report_stuck(index, config, found, clock, report):
             report.no_node = True
             conditions.settle(index, config, asked, report)
             busy.notes = tuple(report.warnings.lines())
@@ -134,7 +134,7 @@ def _never() -> bool:
     return False
 
 
-def _tell_stuck(
+def _report_stuck(
     index: Index,
     config: Config,
     found: node_steps.Nodes,
@@ -143,18 +143,18 @@ def _tell_stuck(
 ) -> bool:
     from alpenhorn.coordinator import stuck  # most runs find no other
 
-    return stuck.tell(index, config, found.busy, clock(), report)
+    return stuck.report_stuck(index, config, found.busy, clock(), report)
 
 
 def _name_odd_rows(index: Index, report: Report) -> None:
-    """Warn of rows that could not be read as they are, unless a reason in the report names them."""
+    """Warn of rows with invalid values that no other message names."""
     if not index.odd:
         return
-    told = "\n".join(
+    shown = "\n".join(
         line for notes in (report.warnings, report.waiting, report.failures) for line in notes.lines()
     )
     for reason in index.odd:
-        if reason not in told:
+        if reason not in shown:
             report.warnings.lasting(reason)
     index.odd.clear()
 
@@ -191,7 +191,7 @@ class _Session:
         start: topologies.Topology,
         nodes: list[NodeFact],
         found: node_steps.Nodes,
-        judged: media.Found | None = None,
+        judged: media.JudgedMedia | None = None,
         compare: Sequence[NodeFact] = (),
         lease: float = LEASE,
     ) -> None:
@@ -208,23 +208,23 @@ class _Session:
         self.start = start
         self.nodes = nodes
         self.found = found
-        self.judged = media.Found() if judged is None else judged
+        self.judged = media.JudgedMedia() if judged is None else judged
         self.compare = compare
         self.troubles = Troubles()
         self.renewed = self.looked = time.monotonic()
         self.renew_at = self.renewed + RENEW_EVERY
         self.lease = lease
         self.recording = False
-        self.away = False  # the index, when it was last looked at
+        self.away = False  # the index did not answer last time
         self.whole = WholeRun()
         self.halted = False
         self.worked = False  # since the nodes were last probed
-        self.lists: dict[Kind, Worklist] = {}
-        self.index.hold_on = self._holds_on
+        self.lists: dict[TaskKind, Worklist] = {}
+        self.index.hold_on = self._keep_waiting
         self.media = media.Media(self.index, self.found, self.judged, self.pool.submit, self._drop)
 
     def rounds(self) -> None:
-        """Go on until a whole round changed nothing that could have made new work."""
+        """Continue until a round changes nothing that could make new work possible."""
         for node_id, answer in self.found.answers.items():
             if answer.error:
                 self.troubles.absent[node_id] = answer.error
@@ -242,11 +242,11 @@ class _Session:
             if self.asked.reconcile is not None:
                 from alpenhorn.coordinator.reconcile import reconcile  # one command's work
 
-                reconcile(context, self.asked.reconcile, self._turn, self._may_start)
+                reconcile(context, self.asked.reconcile, self._run_worklists, self._may_start)
                 break
             if first and (self.asked.manifest or manifest_due.uncertain(context, self._tokens(context))):
                 manifests = self._manifests(context)
-                manifests.compare(context, self._turn, self._may_go_on)
+                manifests.compare(context, self._run_worklists, self._may_go_on)
             if self.asked.manifest:
                 break
             if first:
@@ -254,7 +254,7 @@ class _Session:
             if self.watcher.interval is not None and self.asked.wants("pull"):
                 files, size_b = pending_total(self.index, context.groups)
                 self.report.expected = (self.report.finished[0] + files, self.report.finished[1] + size_b)
-            self._turn(context, self._worklists(context), self._may_start)
+            self._run_worklists(context, self._worklists(context), self._may_start)
             if not context.changed or self.report.stopped:
                 break
             answers = node_steps.probe(self.pool, self.found.ios, self.still_there(), tidy=False)
@@ -269,21 +269,21 @@ class _Session:
                 if due and manifests is None:
                     manifests = self._manifests(context)
                 if manifests is not None:
-                    manifests.keep(context, self._turn, self._may_go_on, due)
-            node_steps.out_of_sight(self.index, context.topology, self.config.sync.host, context.gone)
+                    manifests.keep(context, self._run_worklists, self._may_go_on, due)
+            node_steps.distrust_manifests(self.index, context.topology, self.config.sync.host, context.gone)
 
     def _adopt(self, context: Context) -> None:
-        """Give new media their identity before anything else is done there."""
+        """Write the identity of new media before anything else is done there."""
         self.media.context = context
         tasks = self.media.adopt(context.node(node_id) for node_id in context.ios)
         for task in tasks:
             self.worked = True
             self.pool.submit(task)
         if tasks:
-            self._turn(context, {}, self._may_go_on)
+            self._run_worklists(context, {}, self._may_go_on)
 
     def _compare(self, context: Context) -> None:
-        """Compare the nodes that are not as the index left them, so that their copies count again."""
+        """Compare the nodes whose media are in doubt, so that their copies count again."""
         nodes = [node for node in self.compare if node.id in context.ios]
         if not nodes:
             return
@@ -291,7 +291,7 @@ class _Session:
         from alpenhorn.record.media import compared
 
         comparing = Comparing(context, nodes)
-        self._turn(context, {Kind.COMPARE: comparing}, self._may_go_on)
+        self._run_worklists(context, {TaskKind.COMPARE: comparing}, self._may_go_on)
         compared(self.index, comparing.complete())
 
     def _tokens(self, context: Context) -> dict[int, str]:
@@ -304,25 +304,27 @@ class _Session:
         return Manifests(context, self._tokens(context), self.asked.manifest)
 
     def _separate(self, context: Context) -> None:
-        """Before anything is decided on the copies of a node that has become an archive node."""
+        """Separate hard links on new archive nodes before their copies are used in decisions."""
         nodes = [context.node(node_id) for node_id in sorted(context.ios) if node_id not in context.gone]
         nodes = [node for node in nodes if node.archive and not node.separate]
         if nodes:
             from alpenhorn.coordinator.separate import Separating  # most runs need none of it
 
             separating = Separating(context, nodes, self._may_start)
-            self._turn(context, {Kind.LOOK: separating, Kind.SEPARATE: separating}, self._may_go_on)
+            self._run_worklists(
+                context, {TaskKind.LOOK: separating, TaskKind.SEPARATE: separating}, self._may_go_on
+            )
             separating.finish()
 
     def still_there(self) -> list[NodeFact]:
         return [node for node in self.nodes if node.id not in self.troubles.absent]
 
     def _context(self) -> Context:
-        """Rows, objects and reservations as they are now: an edit made meanwhile is honoured."""
+        """Return a context with the current rows, so that edits since the last round take effect."""
         config = self.config
         topology = topologies.load(self.index).called_as_in(self.start)
         no_longer_separate(self.index, topology.nodes.values(), config.sync.host)
-        # The locks and storage objects are those of the roots that the nodes had as the run began.
+        # Locks and storage objects belong to the roots that the nodes had when the run began.
         wanted = {(node.id, node.root) for node in self.still_there()}
         here = [node for node in topology.here(config.sync.host) if (node.id, node.root) in wanted]
         ios = {node.id: self.found.ios[node.id] for node in here}
@@ -352,39 +354,41 @@ class _Session:
             withdraw=self._withdraw,
         )
 
-    def _turn(self, context: Context, lists: dict[Kind, Worklist], may_start: Callable[[], bool]) -> None:
-        """Do what those lists hold; begin nothing once `may_start` is false."""
+    def _run_worklists(
+        self, context: Context, lists: dict[TaskKind, Worklist], may_start: Callable[[], bool]
+    ) -> None:
+        """Carry out worklists; start nothing more once `may_start` returns False."""
         self.media.context, self.lists = context, lists
         while True:
             fed = False
             if may_start():
-                self._look_again(context, LOOK_TO_PLAN)
-                # While the index is away what is under way goes on, and nothing new is begun.
+                self._reload_nodes(context, LOOK_TO_PLAN)
+                # While the index does not answer, running work continues, and nothing new is started.
                 fed = (not self.away or not self._busy()) and self._feed(lists)
             else:
                 self._halt()
             if not self._busy():
                 return
-            # What was just fed is handed out before more is planned.
+            # Start new tasks before more are planned.
             for done in self.pool.wait(0 if fed else self._pause()):
                 self.recording = True
-                self._taken(self._list_of(done.task), done, context)
+                self._record(self._list_of(done.task), done, context)
                 self.recording = False
             self._renew()
-            self._look_again(context, LOOK_EVERY)
+            self._reload_nodes(context, LOOK_EVERY)
             self.watcher.show(self.report, self.pool.activity())
 
-    def _worklists(self, context: Context) -> dict[Kind, Worklist]:
-        """Those of which there is any work; what the others would import takes longer than an idle run.
+    def _worklists(self, context: Context) -> dict[TaskKind, Worklist]:
+        """Return the worklists that have work; loading the others would slow down idle runs.
 
-        Work that turns up while the round goes on is for the next one.
+        Work that appears during a round is left to the next one.
         """
         nodes = [io.node for io in context.ios.values()]
         tape = any(isinstance(io, TapeNode) for io in context.ios.values())
         place = Place(nodes, list(context.groups), tape)
         wanted = [work for work in WORK if self.asked.wants(work.name)]
         there = [work for work in wanted if load(work.pending)(self.index, place)]
-        lists: dict[Kind, Worklist] = {}
+        lists: dict[TaskKind, Worklist] = {}
         for work in there:
             worklist = load(work.worklist)(context)
             lists |= dict.fromkeys(work.tasks, worklist)
@@ -393,16 +397,16 @@ class _Session:
                     self.pool.decide_late(kind, partial(self._decided_late, worklist))
         return lists
 
-    def _look_again(self, context: Context, every: float) -> None:
-        """Honour what was edited in the rows of nodes, unless they were looked at so many seconds ago or less."""
+    def _reload_nodes(self, context: Context, every: float) -> None:
+        """Apply edits of nodes, if they were not read within the last `every` seconds."""
         if time.monotonic() - self.looked < every:
             return
         self.looked = time.monotonic()
         try:
             with self.index.glancing():
-                off = context.look_at_nodes()
+                off = context.reload_nodes()
         except IndexUnusable:
-            # A server that is away while a long copy goes on may be back when there is something to record.
+            # The server may be back when a running copy has to be recorded.
             self.away = True
             self.looked = time.monotonic() + AGAIN
             return
@@ -415,7 +419,7 @@ class _Session:
                 self._withdraw(lambda task, gone=node_id: task.node_id != gone)  # type: ignore[misc]
 
     def _halt(self) -> None:
-        """Start nothing new; and when the run is to stop, tell those at work."""
+        """Start nothing new; stop the workers if the run was asked to stop."""
         self._withdraw(lambda task: False)
         if self.report.stopped and not self.halted:
             self.halted = True
@@ -431,13 +435,17 @@ class _Session:
         return not (self.report.out_of_time or self.report.stopped)
 
     def _may_go_on(self) -> bool:
-        """Also when the time is up: a comparison that never came to its end would keep all runs from doing anything
-        else, and a disk may be carried away after any run."""
+        """Return whether work that must complete may continue, even after the time limit.
+
+        Otherwise a comparison that never completes would keep runs from all other work.
+        """
         return self._may_start() or not self.report.stopped
 
-    def _feed(self, lists: dict[Kind, Worklist]) -> bool:
-        """Take a page of each kind if the workers could use it, and no more than that, so that what is planned
-        is planned on new rows; tells whether there was any."""
+    def _feed(self, lists: dict[TaskKind, Worklist]) -> bool:
+        """Plan a page of each kind if the workers need it; return whether there was any.
+
+        No more than needed is planned, so that decisions use current rows.
+        """
         if self.pool.queued() + self.media.holding() >= PER_WORKER * self.config.sync.jobs:
             return False
         tasks = [task for worklist in dict.fromkeys(lists.values()) for task in worklist.feed()]
@@ -449,29 +457,29 @@ class _Session:
         return bool(tasks)
 
     def _list_of(self, task: Task) -> Worklist:
-        return self.media if task.kind is Kind.IDENTITY else self.lists[task.kind]
+        return self.media if task.kind is TaskKind.IDENTITY else self.lists[task.kind]
 
     def _withdraw(self, keep: Callable[[Task], bool]) -> None:
         for task in self.media.withdraw(keep) + self.pool.withdraw(keep):
             self._drop(task)
 
     def _drop(self, task: Task) -> None:
-        """Take back a task that no worker had."""
+        """Cancel a task that was not started."""
         self._planned(-task.files, -task.bytes)
-        self._list_of(task).withdrawn(task)
+        self._list_of(task).task_withdrawn(task)
 
     def _decided_late(self, worklist: DecidesLate, task: Task) -> Task | None:
-        """Have a task decided once more as a worker is free for it; None: there is nothing left of it."""
+        """Decide on a task again when a worker is free for it; return None if nothing of it is left."""
         decided = worklist.decided(task)
         files, size_b = (decided.files, decided.bytes) if decided is not None else (0, 0)
         self._planned(files - task.files, size_b - task.bytes)
         return decided
 
-    def _taken(self, worklist: Worklist, done: Done, context: Context) -> None:
+    def _record(self, worklist: Worklist, done: Done, context: Context) -> None:
         if done.fate is Fate.ABANDONED:
-            # A worker that cannot be killed hangs in the storage: whoever comes next would hang there too.
+            # A worker that cannot be killed hangs in the storage, and the next one would hang too.
             context.node_gone(done.task.node_id, done.reason)
-        worklist.take(done)
+        worklist.task_ended(done)
         files, size_b = self.report.finished
         self.report.finished = (files + done.task.files, size_b + done.task.bytes)
 
@@ -489,15 +497,17 @@ class _Session:
     def _busy(self) -> bool:
         return bool(self.pool.queued() or self.pool.running())
 
-    def _holds_on(self) -> bool:
-        """Whether the index is waited for however long it is away: while there is work whose outcome can still be
-        recorded, since no other run can have taken over its claims."""
+    def _keep_waiting(self) -> bool:
+        """Return whether to keep waiting for an index that does not answer.
+
+        True while there are results to record and no other run can have taken over their claims.
+        """
         return (self.recording or self._busy()) and time.monotonic() < self.renewed + self.lease
 
     def _renew(self) -> None:
         if time.monotonic() < self.renew_at:
             return
-        began, holds_on = time.monotonic(), self._holds_on()
+        began, holds_on = time.monotonic(), self._keep_waiting()
         try:
             with self.index.glancing() if holds_on else nullcontext():
                 late = claims.renew(self.index, self.run)

@@ -1,5 +1,4 @@
-"""Nodes with tape behind them: what is asked back, what leaves the disk and what is compared, through planning, the
-pool and the record."""
+"""Nodes with tape: copies are restored, leave the disk, and are compared with the tape."""
 
 from __future__ import annotations
 
@@ -7,36 +6,36 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from alpenhorn.coordinator.checks import DAY, turns
+from alpenhorn.coordinator.checks import DAY, due_pages
 from alpenhorn.coordinator.context import Context
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tape import (
+    Location,
     Purpose,
+    RestoreCandidate,
     RestoreFact,
-    State,
+    RestoreState,
+    TapeAction,
     TapeFile,
     TapeJob,
     TapeResult,
-    Verb,
-    Wanted,
-    Where,
 )
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan import tape as plan
 from alpenhorn.reasons import Code, Reason, headed
 from alpenhorn.record import tape as record
 from alpenhorn.scan import tape as scan
 
 FILES = 1000  # in one job
-AT_ONCE = 200  # copies that leave the disk before it is looked whether that was enough
+AT_ONCE = 200  # copies that leave the disk before the free space is checked again
 NO_ROOM = Code.NO_ROOM_TO_COME_FROM_TAPE()
 FAILED = {
-    Verb.LOOK: Code.TAPE_LOOK_FAILED,
-    Verb.RESTORE: Code.TAPE_RESTORE_FAILED,
-    Verb.LEAVE: Code.TAPE_LEAVE_FAILED,
+    TapeAction.LOOK: Code.TAPE_LOOK_FAILED,
+    TapeAction.RESTORE: Code.TAPE_RESTORE_FAILED,
+    TapeAction.LEAVE: Code.TAPE_LEAVE_FAILED,
 }
 
 
@@ -49,25 +48,28 @@ def restores(
     min_days: float,
     verify: bool,
 ) -> plan.Restores:
-    """What is to be asked back now.  `rows`: what was asked back before; `verify`: whether good copies as well that are
-    to be read again, not before `min_days` days after they were."""
+    """Choose the copies to restore now.
+
+    `rows`: earlier restores; `verify`: include good copies that are due for verification, at least `min_days` after the
+    last one.
+    """
     node = io.node
-    under_way = [row.file for row in rows if row.state is State.ASKED]
-    wanted: Iterator[Wanted] = scan.wanted(index, node.id, naive(now))
+    under_way = [row.file for row in rows if row.state is RestoreState.ASKED]
+    wanted: Iterator[RestoreCandidate] = scan.wanted(index, node.id, naive(now))
     if verify and node.auto_verify > 0:
         wanted = chain(wanted, _to_verify(index, node, rows, now, min_days))
-    # No more than one job holds, so that they are asked for in their order.
+    # At most one job, so that copies are restored in their order.
     limit = min(io.restore_limit, len(under_way) + FILES)
     return plan.restores(wanted, under_way, limit, free_b)
 
 
-def prospect(
+def preview(
     index: Index, io: TapeNode, free_b: int | None, now: float, min_days: float
 ) -> Iterator[tuple[bool, Reason, TapeFile]]:
-    """What a run would do, and what it would leave: whether it would be done, how or why not, and the file."""
+    """Yield what a run would do: (whether it is planned, method or reason, file)."""
     rows = scan.asked_back(index, io.node.id)
     for row in rows:
-        if row.state is State.ASKED:
+        if row.state is RestoreState.ASKED:
             yield False, Code.COMING_FROM_TAPE(), row.file
     found = restores(index, io, rows, free_b, now, min_days, verify=True)
     for one in found.chosen:
@@ -81,24 +83,24 @@ def prospect(
 
 def _to_verify(
     index: Index, node: NodeFact, rows: Sequence[RestoreFact], now: float, min_days: float
-) -> Iterator[Wanted]:
+) -> Iterator[RestoreCandidate]:
     known = {row.file.file_id for row in rows}
-    for turn in turns(index, node, now, min_days, random.random(), ready=False):
+    for turn in due_pages(index, node, now, min_days, random.random(), ready=False):
         for file in turn.plan.files:
             if file.file_id not in known:
                 on_tape = TapeFile(file.copy_id, file.file_id, file.path, file.size_b or 0, ready=False)
-                yield Wanted(on_tape, Purpose.CHECK)
+                yield RestoreCandidate(on_tape, Purpose.CHECK)
 
 
 class Tapes:
-    """One job at a time on a node: what a look has seen must not be recorded after what came later."""
+    """The worklist of tape nodes, with one job at a time on each, so that results are recorded in order."""
 
-    kind = Kind.TAPE
+    kind = TaskKind.TAPE
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._asked: dict[int, dict[int, Wanted]] = {}  # by node, by file
-        self._left_b: dict[int, int] = {}  # what has left the disk
+        self._asked: dict[int, dict[int, RestoreCandidate]] = {}  # by node, by file
+        self._left_b: dict[int, int] = {}  # bytes that left the disk
         self._ios = {io.node.id: io for io in context.ios.values() if isinstance(io, TapeNode)}
         self._tasks = {node_id: self._tasks_of(io) for node_id, io in self._ios.items()}
         self._busy: set[int] = set()
@@ -112,30 +114,30 @@ class Tapes:
         return tasks
 
     def _tasks_of(self, io: TapeNode) -> Iterator[Task]:
-        """Each step is taken once the one before has been recorded."""
-        for step in (self._looks, self._restores, self._checked, self._turns):
+        """Yield the tasks of each step after the previous one was recorded."""
+        for step in (self._arrivals, self._restores, self._checked, self._comparisons):
             yield from step(io)
         yield from self._headroom(io)
 
     def _rows(self, node: NodeFact) -> list[RestoreFact]:
-        """What was asked back; what of that nobody needs any more is forgotten."""
+        """Return the restores of a node; delete the rows of those no longer needed."""
         index = self.context.index
         rows = scan.asked_back(index, node.id)
         over = [row.file.file_id for row in rows if not row.there or _is_over(row)]
         record.forget(index, node.id, over)
         return [row for row in rows if row.there and not _is_over(row)]
 
-    def _looks(self, io: TapeNode) -> list[Task]:
-        """Is it back?  What came back to be checked and is wanted by a request since is let be read as well."""
+    def _arrivals(self, io: TapeNode) -> list[Task]:
+        """Look for copies being restored, and copies restored for a check that a request wants by now."""
         now = self.context.posix_now()
         due = [
             row.file
             for row in self._rows(io.node)
-            # What is further ahead than it was put was dated by a clock that was wrong.
-            if (row.state is State.ASKED and not now < row.next <= now + io.restore_wait + DAY)
-            or (row.state in (State.BACK, State.CHECKED) and row.requested)
+            # A time further ahead than the wait was written with a wrong clock.
+            if (row.state is RestoreState.ASKED and not now < row.next <= now + io.restore_wait + DAY)
+            or (row.state in (RestoreState.BACK, RestoreState.CHECKED) and row.requested)
         ]
-        return _jobs(io, Verb.LOOK, due)
+        return _jobs(io, TapeAction.LOOK, due)
 
     def _restores(self, io: TapeNode) -> list[Task]:
         context, node = self.context, io.node
@@ -145,37 +147,39 @@ class Tapes:
         free_b = context.free_b.get(node.id)
         found = restores(context.index, io, self._rows(node), free_b, context.posix_now(), min_days, verify)
         for one in found.later:
-            what = headed(f"not asked back from tape on {node.name}", NO_ROOM)
+            what = headed(f"not restored from tape on {node.name}", NO_ROOM)
             context.report.waiting.lasting(what, one.file.path, node.name)
         self._asked[node.id] = {one.file.file_id: one for one in found.chosen}
-        return _jobs(io, Verb.RESTORE, [one.file for one in found.chosen])
+        return _jobs(io, TapeAction.RESTORE, [one.file for one in found.chosen])
 
     def _checked(self, io: TapeNode) -> list[Task]:
-        """What came back to be checked, and was, is left to the tape again."""
+        """Free the disk space of copies that were restored for a check and have been checked."""
         rows = self._rows(io.node)
-        return self._leave(io, [row.file for row in rows if row.state is State.CHECKED and not row.requested])
+        return self._leave(
+            io, [row.file for row in rows if row.state is RestoreState.CHECKED and not row.requested]
+        )
 
-    def _turns(self, io: TapeNode) -> list[Task]:
-        """Compare some copies with reality, once in a run; in the next run those that follow."""
+    def _comparisons(self, io: TapeNode) -> list[Task]:
+        """Compare some copies with the tape, once in a run; the next run continues with those that follow."""
         context, node = self.context, io.node
         if node.id in context.whole.compared or not io.release_check_count:
             return []
         context.whole.compared.add(node.id)
         files = scan.turns(context.index, node.id, io.release_check_count)
         if files:
-            # Also where the run is killed before they are looked at: their turn comes again.
+            # Recorded first, so that copies on which a run is killed do not block the others.
             record.compared(context.index, node.id, files[-1].copy_id)
-        return _jobs(io, Verb.LOOK, files)
+        return _jobs(io, TapeAction.LOOK, files)
 
     def _headroom(self, io: TapeNode) -> Iterator[Task]:
-        """Leave copies to the tape until the headroom is free; once in a run, since space may be freed late."""
+        """Free disk space until the headroom is free; once in a run, since space may be freed late."""
         context, node = self.context, io.node
         free_b = context.free_b.get(node.id)
         if free_b is None or free_b >= io.headroom_b or node.id in context.whole.thinned:
             return
         context.whole.thinned.add(node.id)
         files = _dispensable(context.index, node)
-        # Some of what is to leave may not be on tape yet: then others leave instead.
+        # Copies that are not on tape yet cannot leave; then others do.
         while (lack_b := io.headroom_b - free_b - self._left_b.get(node.id, 0)) > 0:
             some = plan.enough(islice(files, AT_ONCE), lack_b)
             if not some:
@@ -188,25 +192,25 @@ class Tapes:
         free = [file for file in files if (io.node.id, file.file_id) not in in_use]
         in_use.update((io.node.id, file.file_id) for file in free)
         record.hide(self.context.index, self.context.run, free)
-        return _jobs(io, Verb.LEAVE, free)
+        return _jobs(io, TapeAction.LEAVE, free)
 
-    def take(self, done: Done) -> None:
+    def task_ended(self, done: Done) -> None:
         job = done.task.job
         assert isinstance(job, TapeJob)
         context, node = self.context, job.node
         self._ended(job)
         if done.fate is not Fate.DONE:
-            # Whatever came of it, the next look at the files tells.
+            # The result is unknown; the next run looks at the files again.
             why = done.why
             if done.fate is Fate.BROKEN:
                 context.node_gone(node.id, done.reason)
             else:
                 context.report.failures.add(FAILED[job.verb](node=node.name), why)
             return
-        # What was claimed for deletion meanwhile may be gone by now, and rightly so.
-        told: Sequence[TapeResult] = done.outcome
-        results = [one for one in told if (node.id, one.file.file_id) not in context.deleting]
-        asked = self._asked[node.id] if job.verb is Verb.RESTORE else {}
+        # Copies that were claimed for deletion since may be gone for that reason.
+        outcome: Sequence[TapeResult] = done.outcome
+        results = [one for one in outcome if (node.id, one.file.file_id) not in context.deleting]
+        asked = self._asked[node.id] if job.verb is TapeAction.RESTORE else {}
         record.settle(
             context.index, context.run, node, job.verb, results, asked, self._ios[node.id].restore_wait
         )
@@ -214,7 +218,7 @@ class Tapes:
 
     def _ended(self, job: TapeJob) -> None:
         self._busy.discard(job.node.id)
-        if job.verb is Verb.LEAVE:
+        if job.verb is TapeAction.LEAVE:
             self.context.in_use.difference_update((job.node.id, file.file_id) for file in job.files)
 
     def _count(self, job: TapeJob, results: Sequence[TapeResult]) -> None:
@@ -223,9 +227,9 @@ class Tapes:
         for result in results:
             file = result.file
             if result.where is not None and result.where.readable and not file.ready:
-                context.changed = True  # a pull or a check waits for it
-            if result.where is Where.GONE and (node.id, file.file_id) not in context.whole.lost:
-                # Once: what its check cannot settle now would be looked at, and be found gone, in round after round.
+                context.changed = True  # a pull or check may wait for it
+            if result.where is Location.GONE and (node.id, file.file_id) not in context.whole.lost:
+                # Only once, since it may be found gone in every round until its check can run.
                 context.whole.lost.add((node.id, file.file_id))
                 context.changed = True
                 context.report.warnings.add(Code.COPIES_NEITHER_ON_DISK_NOR_TAPE(node=node.name), file.path)
@@ -235,33 +239,35 @@ class Tapes:
             elif result.where is DONE.get(job.verb):
                 tally.done += 1
                 tally.bytes += file.held_b
-            if result.where is Where.TAPE and job.verb is Verb.LEAVE:
+            if result.where is Location.TAPE and job.verb is TapeAction.LEAVE:
                 self._left_b[node.id] = self._left_b.get(node.id, 0) + file.held_b
 
-    def withdrawn(self, task: Task) -> None:
+    def task_withdrawn(self, task: Task) -> None:
         assert isinstance(task.job, TapeJob)
-        if task.job.verb is Verb.LEAVE:
+        if task.job.verb is TapeAction.LEAVE:
             record.show(self.context.index, self.context.run, [f for f in task.job.files if f.ready])
         self._ended(task.job)
 
 
-DONE = {Verb.RESTORE: Where.COMING, Verb.LEAVE: Where.TAPE}
+DONE = {TapeAction.RESTORE: Location.COMING, TapeAction.LEAVE: Location.TAPE}
 
 
 def _dispensable(index: Index, node: NodeFact) -> Iterator[TapeFile]:
-    """What may leave the disk, in its order; what is empty would give nothing back."""
+    """Yield the copies that may leave the disk, in order, without empty ones."""
     return (file for file in scan.dispensable(index, node.id) if file.held_b > 0)
 
 
 def _is_over(row: RestoreFact) -> bool:
-    """Whether a copy came back to be checked, and is ready by now for another reason."""
-    return row.state in (State.BACK, State.CHECKED) and row.file.ready
+    """Return whether a copy restored for a check is ready for another reason by now."""
+    return row.state in (RestoreState.BACK, RestoreState.CHECKED) and row.file.ready
 
 
-def _jobs(io: TapeNode, verb: Verb, files: Sequence[TapeFile]) -> list[Task]:
+def _jobs(io: TapeNode, verb: TapeAction, files: Sequence[TapeFile]) -> list[Task]:
     tasks = []
     for start in range(0, len(files), FILES):
         some = tuple(files[start : start + FILES])
         job = TapeJob(io.node, verb, some)
-        tasks.append(Task(Kind.TAPE, io.node.id, job, files=len(some), deadline=io.job_seconds(len(some))))
+        tasks.append(
+            Task(TaskKind.TAPE, io.node.id, job, files=len(some), deadline=io.job_seconds(len(some)))
+        )
     return tasks

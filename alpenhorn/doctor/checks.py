@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: everything that a run on this host needs, looked at in the order in which a run needs it.
+"""Check everything that a run on this host needs, in the order in which a run needs it.
 
 Nothing is changed, neither in the index nor on a disk.
 """
@@ -44,16 +44,17 @@ from alpenhorn.reasons import Code, recorded
 IDLE_WARN = datetime.timedelta(days=1)
 
 
-class Looking(NamedTuple):
-    """What is being looked at now, for somebody who waits; no result."""
+class Progress(NamedTuple):
+    """The check that is in progress, for display on a terminal; not a result."""
 
-    at: str
+    text: str
 
 
 class Doctor:
-    """`unusable`, once `findings` is through: the configuration or the index cannot be used.
+    """All checks of a host.
 
-    `explicit` is the file given with -c, `now` naive UTC.
+    `explicit` is the file given with -c, `now` naive UTC.  `unusable`, once `findings` is exhausted: the configuration
+    or the index cannot be used.
     """
 
     def __init__(self, explicit: Path | None, environ: Mapping[str, str], now: datetime.datetime) -> None:
@@ -62,14 +63,14 @@ class Doctor:
         self._now = now
         self.unusable = False
 
-    def findings(self) -> Iterator[Finding | Looking]:
-        """Each as soon as it is known.  What cannot be looked at for want of something else is left out."""
+    def findings(self) -> Iterator[Finding | Progress]:
+        """Yield each finding as soon as it is known; skip checks whose prerequisites failed."""
         config = yield from doctor_config.configuration(self._explicit, self._environ)
         facts = None
         if config is None:
             self.unusable = True
         else:
-            yield Looking("the index")
+            yield Progress("the index")
             try:
                 facts = yield from doctor_index.index(config)
             except IndexUnusable as error:
@@ -84,19 +85,19 @@ class Doctor:
 
     def _storage(
         self, config: Config, facts: HostFacts, usable: frozenset[str]
-    ) -> Iterator[Finding | Looking]:
+    ) -> Iterator[Finding | Progress]:
         host = config.sync.host
         yield from doctor_media.index(facts.media)
         here = facts.topology.here(host)
         if here:
-            yield Looking("the nodes of this host")
-        # Before the threads of the next step, since workers are forked.
+            yield Progress("the nodes of this host")
+        # Workers are forked, and a fork while threads run may deadlock: so before the hosts.
         busy = yield from doctor_nodes.nodes(
             facts.topology, host, facts.marks, facts.media, self._now, config.sync.stuck_after
         )
         sources = doctor_hosts.sources(facts, host)
         if sources:
-            yield Looking(f"asking {', '.join(source.name for source in sources)} by ssh")
+            yield Progress(f"asking {', '.join(source.name for source in sources)} by ssh")
         yield from doctor_hosts.hosts(sources, config.transfer, usable)
         yield from doctor_hosts.own_address(facts, host)
         for one in facts.conditions:
@@ -121,13 +122,13 @@ def lasting(host: str, condition: Condition) -> Finding:
 
 
 def _tools_needed(config: Config, facts: HostFacts) -> bool:
-    """Whether a run here may have to start rsync."""
+    """Return whether a run on this host may start rsync."""
     ios, _ = make_ios(facts.topology.here(config.sync.host))
     return bool(facts.sources) or any(io.local_method is Method.RSYNC for io in ios.values())
 
 
 def last_run(run: RunRow | None, host: str, now: datetime.datetime, busy: bool, log: Path | None) -> Finding:
-    """When the last run of a host with active nodes was, and how it ended; `busy`: one is under way."""
+    """Report when the last run of a host with active nodes began, and how it ended.  `busy`: a run is in progress."""
     regularly = "to run regularly: alpenhorn crontab; to run now: alpenhorn sync"
     if run is None:
         return Finding(Level.WARN, Code.NO_RUN_KNOWN(host=host), regularly)
@@ -135,11 +136,11 @@ def last_run(run: RunRow | None, host: str, now: datetime.datetime, busy: bool, 
     if now - run.started > IDLE_WARN:
         return Finding(Level.WARN, Code.LAST_RUN_LONG_AGO(detail=text), regularly)
     if run.ended is None and (busy or run_states([run], host)[run.id] is RunState.RUNNING):
-        return Finding(Level.PASS, f"{text}, and is still at work")
+        return Finding(Level.PASS, f"{text}, and is still running")
     if run.ended is None:
         return Finding(Level.WARN, Code.LAST_RUN_KILLED(run=text), "alpenhorn sync")
     if run.exit_status in (DONE, BUSY):
-        return Finding(Level.PASS, f"{text}, and ended well")
+        return Finding(Level.PASS, f"{text}, and succeeded")
     more = "" if log is None else f", and the log {log}"
     return Finding(
         Level.WARN,

@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: the configuration, and the files that it names."""
+"""Check the configuration, and the files that it names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECRET = frozenset({"password", "passwd"})
 def configuration(
     explicit: Path | None, environ: Mapping[str, str]
 ) -> Generator[Finding, None, Config | None]:
-    """Returns the configuration, None when it cannot be used."""
+    """Check the configuration files; return the configuration, or None if it cannot be used."""
     try:
         config = load(explicit, environ)
         faults: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ def configuration(
         if path.exists():
             yield Finding(Level.PASS, f"configuration file {path}")
         elif not required:
-            yield Finding(Level.PASS, f"no configuration file {path}, which need not be there")
+            yield Finding(Level.PASS, f"configuration file {path}: not present (optional)")
     for fault in faults:
         yield Finding(Level.FAIL, Code.CONFIGURATION_WRONG(detail=fault))
     if config is not None:
@@ -55,11 +55,11 @@ def configuration(
 def _host_name(config: Config) -> Iterator[Finding]:
     source = _origin(config, "sync", "host")
     why = f"[sync] host in {source}" if source else "the machine's name up to the first dot"
-    yield Finding(Level.PASS, f"this host is called {config.sync.host!r} ({why})")
+    yield Finding(Level.PASS, f"this host is named {config.sync.host!r} ({why})")
 
 
 def _origin(config: Config, section: str, key: str) -> Path | None:
-    """The file whose value counts."""
+    """Return the file whose value takes effect."""
     import tomllib
 
     found = None
@@ -75,33 +75,32 @@ def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _client(config.database)
     file = config.database.password_file
     if file is not None:
-        if _others_may(file):
+        if _is_open_to_others(file):
             yield Finding(Level.WARN, Code.PASSWORD_READABLE(file=file), f"chmod o-rwx {file}")
         return
     source = None if environ.get(URL_VARIABLE) else _origin(config, "database", "url")
-    if source is not None and address.server(config.database.url).password and _others_may(source):
+    if source is not None and address.server(config.database.url).password and _is_open_to_others(source):
         yield Finding(
             Level.WARN,
             Code.PASSWORD_IN_READABLE_FILE(file=source),
-            "put the password alone into a file that only you can read, name it in [database] password_file,"
-            " and take it out of the URL",
+            "move the password from the URL to a file that only you can read, and set [database] password_file",
         )
 
 
 def _client(database: Database) -> Iterator[Finding]:
-    """What the session with the server is set to."""
+    """Report the settings of the connection to the server, and unsafe files among them."""
     if tls := database.tls:
         files = [(key, getattr(database, key)) for key in ("ssl_ca", "ssl_cert", "ssl_key")]
         said = "".join(f"; {key} {path}" for key, path in files if path is not None)
         yield Finding(Level.PASS, f"TLS to the server of the index: ssl_mode {tls}{said}")
-    if database.ssl_key is not None and _others_may(database.ssl_key):
+    if database.ssl_key is not None and _is_open_to_others(database.ssl_key):
         key = database.ssl_key
         yield Finding(Level.WARN, Code.PRIVATE_KEY_READABLE(file=key), f"chmod o-rwx {key}")
     if database.read_default_file is not None or database.read_default_group:
-        file = database.read_default_file or "the client library's own ones"
+        file = database.read_default_file or "the defaults of the client library"
         group = f", group {database.read_default_group}" if database.read_default_group else ""
         yield Finding(Level.PASS, f"option file for the server of the index: {file}{group}")
-    if database.read_default_file is not None and _others_may(database.read_default_file):
+    if database.read_default_file is not None and _is_open_to_others(database.read_default_file):
         file = database.read_default_file
         yield Finding(Level.WARN, Code.OPTION_FILE_READABLE(file=file), f"chmod o-rwx {file}")
 
@@ -110,12 +109,12 @@ def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.password) or any(key in _SECRET for key, _ in parse_qsl(parts.query))
-    except ValueError:  # told when the index is opened
+    except ValueError:  # reported when the index is opened
         return False
 
 
-def _others_may(path: Path) -> bool:
-    """Whether anybody but owner and group can read or change a file; one that is not there is told elsewhere."""
+def _is_open_to_others(path: Path) -> bool:
+    """Return whether users other than owner and group can read or change a file; False if it does not exist."""
     try:
         return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
     except OSError:
@@ -130,7 +129,7 @@ def _log_file(file: Path | None) -> Iterator[Finding]:
         yield Finding(Level.FAIL, Code.LOG_FILE_IS_DIRECTORY(file=file), "set a file in [log] file")
     elif file.exists():
         if os.access(file, os.W_OK):
-            yield Finding(Level.PASS, f"the log file {file} can be written")
+            yield Finding(Level.PASS, f"the log file {file} is writable")
         else:
             yield Finding(Level.FAIL, Code.LOG_FILE_UNWRITABLE(file=file), remedy)
     elif not file.parent.is_dir():
@@ -140,21 +139,21 @@ def _log_file(file: Path | None) -> Iterator[Finding]:
             f"mkdir -p {file.parent}",
         )
     elif os.access(file.parent, os.W_OK | os.X_OK):
-        yield Finding(Level.PASS, f"the log file {file} can be made, and will be by the next run")
+        yield Finding(Level.PASS, f"the log file {file} will be created by the next run")
     else:
         yield Finding(Level.FAIL, Code.LOG_DIRECTORY_UNWRITABLE(file=file), remedy)
 
 
 def _system_log() -> Finding:
     error: OSError | None = None
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):  # as the logging module tries it
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):  # in the order of the logging module
         with socket.socket(socket.AF_UNIX, kind) as log:
             try:
                 log.connect(SYSTEM_LOG)
             except OSError as refused:
                 error = refused
             else:
-                return Finding(Level.PASS, f"the system log {SYSTEM_LOG} can be written")
+                return Finding(Level.PASS, f"the system log {SYSTEM_LOG} is writable")
     assert error is not None
     return Finding(
         Level.FAIL,
@@ -164,7 +163,7 @@ def _system_log() -> Finding:
 
 
 def user() -> str:
-    """Who is running this, as a name where there is one."""
+    """Return the name of the user running alpenhorn, or the number if there is no name."""
     import pwd
 
     try:

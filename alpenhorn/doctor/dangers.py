@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: what other users of this host could do to a node, or have done.  Used in workers only."""
+"""Check what other users of this host can do to a node, or have done.  Used in workers only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCKS = (LOCK_NAME, RUN_LOCK)
 
 
 class Danger(NamedTuple):
-    """`refused`: a run does not work on the node as it is."""
+    """A risk from other users.  `refused`: runs refuse to work on the node until it is removed."""
 
     text: Reason
     remedy: str
@@ -26,11 +26,11 @@ class Danger(NamedTuple):
 
 
 def dangers(root: str) -> tuple[Danger, ...]:
-    """Look at a root and at our own files there; nothing is made or changed, and no lock is taken."""
+    """Check a root and alpenhorn's own files in it, without changing or locking anything."""
     try:
         status = os.stat(root)
     except OSError:
-        return ()  # told by the probe
+        return ()  # reported by the probe
     found = _root(root, status)
     for path in (*LOCKS, identity.PATH):
         try:
@@ -38,11 +38,11 @@ def dangers(root: str) -> tuple[Danger, ...]:
         except StorageError as error:
             text, _, remedy = str(error).partition("; ")
             danger = Danger(within(error.reason, text), remedy, refused=True)
-            # Several files may have one fault: that of their directory.
+            # A fault of their directory would be reported once for each file.
             if danger not in found:
                 found.append(danger)
         except OSError:
-            continue  # it is not there yet, or is told as what cannot be written
+            continue  # not created yet, or reported as not writable
         else:
             try:
                 if path in LOCKS:
@@ -55,13 +55,11 @@ def dangers(root: str) -> tuple[Danger, ...]:
 def _root(root: str, status: os.stat_result) -> list[Danger]:
     if not status.st_mode & stat.S_IWOTH:
         return []
-    whose = (
-        ", though not replace or remove what is there (sticky bit)" if status.st_mode & stat.S_ISVTX else ""
-    )
+    whose = ", but not replace or delete existing ones (sticky bit)" if status.st_mode & stat.S_ISVTX else ""
     return [
         Danger(
             Code.ROOT_OPEN_TO_ALL(root=root, whose=whose),
-            f"chmod o-w {shlex.quote(root)} (for several users: a group of theirs, and chmod 2770)",
+            f"chmod o-w {shlex.quote(root)} (for several users: a common group, and chmod 2770)",
         )
     ]
 
@@ -75,6 +73,6 @@ def _lock(path: str, status: os.stat_result, root: os.stat_result) -> list[Dange
     return [
         Danger(
             Code.LOCK_FILE_OPEN(path=path),
-            f"alpenhorn sync as its owner sets that right, or: chmod {mode} {shlex.quote(path)}",
+            f"run alpenhorn sync as its owner, or: chmod {mode} {shlex.quote(path)}",
         )
     ]

@@ -1,8 +1,7 @@
-"""`alpenhorn doctor`: the hosts that files come from, asked as a pull asks them.
+"""Check the hosts from which files are pulled.
 
-rsync is started as for a pull, with --dry-run, and asked for the markers of all the nodes that matter there.
-So ssh, its key, the other side's rsync and the roots are tried in one session for each host, and nothing is
-written.
+rsync is started as for a pull, with --dry-run, for the markers of all relevant nodes of a host.  One session per host
+tests ssh, its key, rsync on the other host, and the roots; nothing is written.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from alpenhorn.transfer.address import login, root_of
 
 HOST_SECONDS = ssh.CONNECT_TIMEOUT + 15.0
 MOST_AT_ONCE = 32
-NOWHERE = "/nonexistent"  # rsync wants a destination, and in a dry run never looks for it
+NOWHERE = "/nonexistent"  # rsync requires a destination, but does not access it in a dry run
 
 
 class Source(NamedTuple):
-    """A host that files come from, or may come from, and the nodes on it that matter."""
+    """A host from which files are or can be pulled, with its relevant nodes."""
 
     name: str
     needed: bool
@@ -44,7 +43,7 @@ class Source(NamedTuple):
 
 
 def sources(facts: HostFacts, host: str) -> list[Source]:
-    """Hosts with active nodes, those that are needed first.  Of the others only what has an address."""
+    """Return the hosts with active nodes: those needed first, then others that have an address."""
     by_host: dict[str, list[NodeFact]] = {}
     for node in facts.topology.nodes.values():
         if node.active and node.host is not None and node.host != host:
@@ -60,9 +59,9 @@ def sources(facts: HostFacts, host: str) -> list[Source]:
 def hosts(
     wanted: Sequence[Source], transfer: Transfer, usable: frozenset[str], seconds: float = HOST_SECONDS
 ) -> Iterator[Finding]:
-    """`usable`: those of the programs rsync and ssh that work; `seconds`: for each host.
+    """Check hosts in parallel.  `usable`: the working programs of rsync and ssh; `seconds`: limit for each host.
 
-    All are asked side by side.  Call it with no pool of workers, since it starts threads.
+    It starts threads, so no pool of workers may be running.
     """
     ready = []
     for source in wanted:
@@ -75,23 +74,25 @@ def hosts(
         return
     if not usable.issuperset({"rsync", "ssh"}):
         names = ", ".join(source.name for source in ready)
-        yield Finding(Level.WARN, Code.HOSTS_NOT_ASKED(hosts=names), "mend that first, see above")
+        yield Finding(
+            Level.WARN, Code.HOSTS_NOT_ASKED(hosts=names), "first fix the problem with the program, see above"
+        )
         return
     # Imported here because only this needs threads.
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
-    given_up = threading.Event()
+    cancelled = threading.Event()
     with ThreadPoolExecutor(min(len(ready), MOST_AT_ONCE)) as threads:
         try:
-            asked = [threads.submit(_ask, source, transfer, seconds, given_up) for source in ready]
+            asked = [threads.submit(_ask, source, transfer, seconds, cancelled) for source in ready]
             for answer in as_completed(asked):
                 yield from answer.result()
         finally:
-            given_up.set()
+            cancelled.set()
 
 
 def _unaddressed(source: Source) -> Finding | None:
-    """Why a host cannot be asked."""
+    """Return why a host cannot be connected to, None if it can."""
     node = source.nodes[0]
     lacks, remedy = _lacks(node)
     if lacks:
@@ -104,7 +105,7 @@ def _unaddressed(source: Source) -> Finding | None:
 
 
 def _lacks(node: NodeFact) -> tuple[str, str]:
-    """What a node's host lacks for others to fetch files from it, and the command that sets it; "" for nothing."""
+    """Return what other hosts need to reach a node's host and the index lacks, and the command that sets it."""
     missing = [what for what in ("address", "username") if not getattr(node, what)]
     if not missing:
         return "", ""
@@ -115,7 +116,7 @@ def _lacks(node: NodeFact) -> tuple[str, str]:
     )
 
 
-def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading.Event) -> list[Finding]:
+def _ask(source: Source, transfer: Transfer, seconds: float, cancelled: threading.Event) -> list[Finding]:
     witnesses: dict[str, NodeFact] = {}
     findings = []
     for node in source.nodes:
@@ -123,7 +124,7 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
             remote = remote_io(node)
             why = remote.unreachable()
             if not why:
-                # As rsync names it in a message, so that it is recognised there.
+                # As rsync writes it in messages, where it must be found.
                 witnesses[os.path.normpath(f"{root_of(node)}/{remote.witness}").lstrip("/")] = node
         except StorageError as error:
             why = error.reason
@@ -140,7 +141,7 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
             witnesses,
             _ignore,
             _ignore,
-            lambda: given_up.is_set() or time.monotonic() > end,
+            lambda: cancelled.is_set() or time.monotonic() > end,
         )
     except Stopped:
         return [*findings, _silent(source, transfer, seconds)]
@@ -161,56 +162,56 @@ def _ask(source: Source, transfer: Transfer, seconds: float, given_up: threading
 def _unready(source: Source, node: NodeFact, path: str, error: Reason) -> Finding:
     return Finding(
         source.level,
-        within(error, f"node {node.name} on host {source.name}: /{path} cannot be had ({error})"),
-        f"on {source.name}: alpenhorn doctor; if it lies elsewhere: alpenhorn node modify {node.name} --root DIR",
+        within(error, f"node {node.name} on host {source.name}: /{path} cannot be read ({error})"),
+        f"on {source.name}: alpenhorn doctor; if it is elsewhere: alpenhorn node modify {node.name} --root DIR",
     )
 
 
 def _ignore(_: object) -> None:
-    """Nothing comes in a dry run."""
+    """Do nothing: a dry run transfers nothing."""
 
 
 def _silent(source: Source, transfer: Transfer, seconds: float) -> Finding:
     return Finding(
         source.level,
         Code.HOST_DID_NOT_ANSWER(host=source.name, seconds=seconds),
-        f"perhaps its shell waits for something when it starts; try it: {_by_hand(source, transfer)}",
+        f"check whether its login shell waits for something: {_test_command(source, transfer)}",
     )
 
 
-def _by_hand(source: Source, transfer: Transfer) -> str:
-    """A command that shows what a pull meets."""
+def _test_command(source: Source, transfer: Transfer) -> str:
+    """Return a command that connects as a pull does."""
     who = login(source.nodes[0])
     return shlex.join((*transfer.ssh, "-l", who.user, who.address, "rsync", "--version"))
 
 
-def refused(source: Source, transfer: Transfer, session: rsync.Session) -> Finding:
-    """Why a session came to nothing, and what to do about it."""
+def refused(source: Source, transfer: Transfer, session: rsync.SessionEnd) -> Finding:
+    """Return the finding for a session that failed."""
     who = login(source.nodes[0])
     why = rsync.failure(session, source.name).error
     forget = re.search(r"ssh-keygen -f .+", session.stderr)
-    try_it = _by_hand(source, transfer)
+    test = _test_command(source, transfer)
     address = f"alpenhorn host modify {source.name} --address ADDRESS"
     remedies = {
-        Code.HOST_KEY_CHANGED: "once you know why: "
+        Code.HOST_KEY_CHANGED: "once you know the reason: "
         + (forget[0].strip() if forget else f"ssh-keygen -R {who.address}")
-        + f"; then, to accept the new one: {try_it}",
-        Code.HOST_KEY_UNKNOWN: f"as {user()}, comparing the key before you say yes: {try_it}",
-        Code.HOST_REFUSES_LOGIN: f"as {user()}, with a key that needs no password: ssh-copy-id {who}",
-        Code.HOST_UNREACHABLE: f"see whether it is up and runs sshd; if the address is wrong: {address}",
-        Code.HOST_WITHOUT_RSYNC: f"install rsync there, and try it: {try_it}",
-        Code.HOST_PRINTS_AT_LOGIN: "correct the start-up files of that user's shell until this begins with the"
-        f" version: {try_it}",
+        + f"; then accept the new key: {test}",
+        Code.HOST_KEY_UNKNOWN: f"as {user()}, compare the key and accept it: {test}",
+        Code.HOST_REFUSES_LOGIN: f"as {user()}, install a key without passphrase: ssh-copy-id {who}",
+        Code.HOST_UNREACHABLE: f"check that it is up and runs sshd; if the address is wrong: {address}",
+        Code.HOST_WITHOUT_RSYNC: f"install rsync there, then test it: {test}",
+        Code.HOST_PRINTS_AT_LOGIN: "correct the start-up files of that user's shell until this prints only the"
+        f" version: {test}",
         Code.HOST_RESTRICTS_COMMANDS: "allow rsync to read files with this key, in ~/.ssh/authorized_keys there:"
         ' command="rrsync -ro /",restrict ssh-ed25519 …',
     }
     return Finding(
-        source.level, within(why, f"{why} ({who})"), remedies.get(code_of(why), f"try it: {try_it}")
+        source.level, within(why, f"{why} ({who})"), remedies.get(code_of(why), f"to test it: {test}")
     )
 
 
 def own_address(facts: HostFacts, host: str) -> Iterator[Finding]:
-    """Whether others, who fetch files from this host, know where it is."""
+    """Check that other hosts can reach this one if they pull files from it."""
     served = [node for node in facts.topology.here(host) if node.id in facts.served]
     lacks, remedy = _lacks(served[0]) if served else ("", "")
     if lacks:

@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: the index, as far as it can be told quickly, and what it says of this host."""
+"""Check the index, as far as that is quick, and its data about this host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from alpenhorn.listings.backups import Backups, fault
 from alpenhorn.reasons import Code
 
 STAT_SECONDS = 10.0
-# Where several machines see one file and its locks, or its memory maps, do not hold among them.
+# SQLite relies on locks and memory maps, which may not work between machines on these file systems.
 NETWORK = frozenset(
     {
         *("9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph", "fuse.glusterfs", "fuse.rclone"),
@@ -32,7 +32,7 @@ NETWORK = frozenset(
 
 
 def index(config: Config) -> Generator[Finding, None, scan.HostFacts | None]:
-    """Returns what the index says of this host, None when there is none yet.  Raises IndexUnusable."""
+    """Check the index; return its data about this host, None if it does not exist yet.  Raises IndexUnusable."""
     url = config.database.url
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
@@ -41,8 +41,7 @@ def index(config: Config) -> Generator[Finding, None, scan.HostFacts | None]:
             yield Finding(
                 Level.WARN,
                 Code.INDEX_NOT_CONFIGURED(path=path),
-                "set [database] url, or let the default one be made by the first command that needs it: alpenhorn"
-                " db init",
+                "set [database] url, or create the default one: alpenhorn db init",
             )
             return None
     else:
@@ -60,7 +59,7 @@ def _look(index: Index, config: Config) -> Generator[Finding, None, scan.HostFac
     yield Finding(Level.PASS, f"the index {index.url} can be reached")
     require_current(index)
     versions = ", ".join(f"{component} {version}" for component, version in VERSIONS.items())
-    yield Finding(Level.PASS, f"the index has the tables that this program knows: {versions}")
+    yield Finding(Level.PASS, f"the tables of the index are current: {versions}")
     yield from checks.structure(index)
     yield from checks.collation(index)
     yield from durability(index)
@@ -73,7 +72,7 @@ def _look(index: Index, config: Config) -> Generator[Finding, None, scan.HostFac
 
 
 def _driver() -> Finding:
-    """Raises IndexUnusable without it."""
+    """Check the database driver.  Raises IndexUnusable if it is missing."""
     try:
         import MySQLdb
     except ImportError as error:
@@ -85,9 +84,9 @@ def _driver() -> Finding:
 
 
 def _file_system(path: Path) -> Iterator[Finding]:
-    """A file on another machine, looked at by a process that can be killed before it is opened by this one.
+    """Warn if an SQLite index is on a network file system.  Raises IndexUnusable if that does not answer.
 
-    Raises IndexUnusable when it does not answer.
+    Another process accesses it first, since this one could hang beyond being killed.
     """
     import psutil
 
@@ -99,22 +98,22 @@ def _file_system(path: Path) -> Iterator[Finding]:
     yield Finding(
         Level.WARN,
         Code.INDEX_ON_NETWORK_FILE_SYSTEM(path=path, kind=kind),
-        "keep it on a local disk, or use MariaDB where several hosts share it",
+        "keep it on a local disk, or use MariaDB if several hosts share it",
     )
     try:
         run(("stat", "--", str(path)), timeout=STAT_SECONDS)
     except CommandTimedOut:
         raise IndexUnusable(
-            f"the index {path} did not answer within {STAT_SECONDS:g} s: is its file server gone?"
+            f"the index {path} did not answer within {STAT_SECONDS:g} s; check its file server"
         ) from None
     except CommandFailed:
-        pass  # told when it is opened
+        pass  # reported when it is opened
 
 
 def network_file_system(path: Path, mounts: Iterable[tuple[str, str]]) -> str:
-    """The type of the file system that an absolute path is on, where it is one of NETWORK; else "".
+    """Return the type of the file system of an absolute path if it is in NETWORK, else "".
 
-    `mounts`: (mount point, type), later ones over earlier ones.  Touches no disk.
+    `mounts`: (mount point, type); later ones hide earlier ones.  No disk is accessed.
     """
     parts = Path(os.path.normpath(path)).parts
     longest, found = 0, ""
@@ -130,11 +129,11 @@ def _writable(index: Index) -> Finding:
         scan.try_to_write(index)
     except IndexUnusable as error:
         return Finding(Level.FAIL, error.reason)
-    return Finding(Level.PASS, "the index can be written")
+    return Finding(Level.PASS, "the index is writable")
 
 
 def backup(backups: Backups, within_s: float) -> Iterator[Finding]:
-    """Whether the index has a recent backup; nothing in the first days of an index."""
+    """Check that the index has a recent backup; yield nothing in the first days of an index."""
     if wrong := fault(backups, within_s):
         yield Finding(Level.WARN, wrong, "alpenhorn db backup, daily from cron")
     elif backups.newest is not None and backups.newest.at is not None:
@@ -147,7 +146,7 @@ def _host(facts: scan.HostFacts, host: str) -> Finding:
         return Finding(
             Level.FAIL,
             Code.THIS_HOST_NOT_IN_INDEX(detail=facts.unknown),
-            f"alpenhorn host create {host}, or, if the index calls this host something else, set that as [sync] host",
+            f"alpenhorn host create {host}, or, if this host has another name in the index, set [sync] host to it",
         )
     here = facts.topology.here(host)
     if here:

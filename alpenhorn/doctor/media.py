@@ -1,10 +1,10 @@
-"""`alpenhorn doctor`: whether the media of this host's nodes are what the index believes them to be."""
+"""Compare the media of this host's nodes with the index."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alpenhorn.coordinator.media import RECONCILE, stranger
+from alpenhorn.coordinator.media import RECONCILE, foreign_medium
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.model.nodes import Identity, NodeFact
 from alpenhorn.plan.media import Standing, judge
@@ -14,18 +14,18 @@ from alpenhorn.scan.media import KnownMedia
 
 
 def medium(node: NodeFact, identity: Identity | None, known: KnownMedia) -> Iterator[Finding]:
-    """Nothing where it is as the index left it, and as it should be before the first run."""
+    """Compare the medium of a node with the index; yield nothing if it matches or is new."""
     fact = known.media.get(node.id)
     standing = judge(fact, identity, known.identity, known.others(node.id))
     if standing in (Standing.FOREIGN, Standing.CLONE):
         assert identity is not None
-        why = stranger(node, standing, identity, known)
+        why = foreign_medium(node, standing, identity, known)
         yield Finding(Level.FAIL, headed(f"node {node.name}", why))
     elif standing is Standing.EXCHANGED:
         yield Finding(
             Level.WARN,
             Code.NODE_MEDIUM_EXCHANGED(node=node.name),
-            "mount the right one, or have every copy on it read: alpenhorn sync",
+            "mount the right medium, or let a run read every copy on this one: alpenhorn sync",
         )
     elif standing is Standing.AHEAD:
         yield Finding(
@@ -48,6 +48,6 @@ def medium(node: NodeFact, identity: Identity | None, known: KnownMedia) -> Iter
 
 
 def index(known: KnownMedia) -> Iterator[Finding]:
-    """What the index says of itself."""
+    """Check whether the index was restored from a backup."""
     if known.restored:
         yield Finding(Level.FAIL, Code.DELETIONS_SUSPENDED(why=known.restored), f"on each host: {RECONCILE}")

@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: this host's nodes, each looked at by a worker, so that a dead mount cannot hang it."""
+"""Check the nodes of this host, each in a worker, so that a dead mount cannot block the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.listings.doctor import Marks
 from alpenhorn.model.nodes import GIB, MARKER, NodeFact, ProbeJob, ProbeOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
 from alpenhorn.plan.inodes import SPARE
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, headed
@@ -37,11 +37,13 @@ MOST_WORKERS = 32
 READ_ONLY = "is read-only"
 
 
-class Look(NamedTuple):
-    """What a worker saw: `probe` as in a run; `unwritable`: why a run could not write; `locks`: why it could not
-    lock; `holder`: who holds the run lock, "" when nobody does; `taken`: when the lock's file was written, POSIX
-    seconds; `real`: the root without symbolic links, "" unless the node can be worked on.  `dangers`: what other users
-    could do there, and what would be done to it by a run."""
+class Examination(NamedTuple):
+    """The result of a worker's checks of one node.
+
+    `probe`: as in a run; `unwritable` and `locks`: why a run could not write or lock there, "" if it could; `holder`:
+    the run that holds the run lock, "" if none; `taken`: when the lock file was written, in POSIX seconds; `real`: the
+    root without symbolic links, "" if the node cannot be used; `dangers`: risks from other users.
+    """
 
     probe: ProbeOutcome
     unwritable: str = ""
@@ -61,12 +63,12 @@ def nodes(
     stuck_after: float,
     seconds: float | None = None,
 ) -> Generator[Finding, None, bool]:
-    """`stuck_after`: seconds after which a run that holds a node is warned of; `seconds`: for each node's answer; None:
-    as long as a run waits.
+    """Check the nodes of a host; return whether a run is working on any of them.
 
-    Returns whether a run is working on any of them.
+    `stuck_after`: seconds after which a run that holds a node is reported; `seconds`: limit for each node, None for the
+    same as in a run.
     """
-    yield from _nowhere(topology)
+    yield from _without_host(topology)
     here = topology.here(host)
     yield from _groups(topology, here)
     ios, faults = make_ios(here)
@@ -76,52 +78,52 @@ def nodes(
     if not by_id:
         return False
     busy = False
-    with Pool(min(len(by_id), MOST_WORKERS), look) as pool:
+    with Pool(min(len(by_id), MOST_WORKERS), examine) as pool:
         for node in by_id.values():
             for warning in ios[node.id].warnings:
                 yield Finding(Level.WARN, Code.NODE_SETTINGS_WARNING(detail=warning))
             deadline = ios[node.id].probe_seconds if seconds is None else seconds
-            pool.submit(Task(Kind.PROBE, node.id, ProbeJob(node), files=0, deadline=deadline))
+            pool.submit(Task(TaskKind.PROBE, node.id, ProbeJob(node), files=0, deadline=deadline))
         seen: dict[int, Done] = {}
         waiting = list(by_id.values())
         while ended := pool.wait(None):
             seen |= {done.task.node_id: done for done in ended}
-            # In the order of their names, so that two looks can be compared; each as soon as those before are told.
+            # In the order of names, so that the output of two calls can be compared.
             while waiting and waiting[0].id in seen:
                 node = waiting.pop(0)
                 done = seen[node.id]
-                busy = busy or (isinstance(done.outcome, Look) and bool(done.outcome.holder))
+                busy = busy or (isinstance(done.outcome, Examination) and bool(done.outcome.holder))
                 yield from _node(node, done, marks, media)
-                if isinstance(done.outcome, Look) and done.outcome.holder:
+                if isinstance(done.outcome, Examination) and done.outcome.holder:
                     yield _run_lock(node, done.outcome, now, stuck_after)
     yield from _overlaps(here, {node_id: done.outcome for node_id, done in seen.items()})
     return busy
 
 
 def _overlaps(here: Sequence[NodeFact], seen: Mapping[int, object]) -> Iterator[Finding]:
-    """Roots of active nodes that are one place or lie in one another; `seen`: what the workers saw, by node id."""
+    """Report roots of active nodes that are the same or inside one another.  `seen`: examinations by node id."""
     roots = {node.name: Root(node.name, node.root) for node in here if node.root}
     real = {
-        node.root: look.real
+        node.root: found.real
         for node in here
-        if node.root and isinstance(look := seen.get(node.id), Look) and look.real
+        if node.root and isinstance(found := seen.get(node.id), Examination) and found.real
     }
     for found in overlaps(roots.values(), real):
         if found.how == "is":
             yield Finding(
                 Level.FAIL,
                 Code.ROOTS_ALIKE(overlap=found),
-                f"see whose it is; take the other off: alpenhorn node deactivate {found.one.node}",
+                f"if it is the other node's: alpenhorn node deactivate {found.one.node}",
             )
         else:
             yield Finding(
                 Level.WARN,
                 Code.ROOT_INSIDE_ROOT(overlap=found),
-                f"alpenhorn node modify {found.one.node} --root DIR, once its files were moved",
+                f"move its files, then: alpenhorn node modify {found.one.node} --root DIR",
             )
 
 
-def _nowhere(topology: Topology) -> Iterator[Finding]:
+def _without_host(topology: Topology) -> Iterator[Finding]:
     for node in sorted(topology.nodes.values(), key=lambda node: node.name):
         if node.active and node.host is None:
             yield Finding(
@@ -154,13 +156,13 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
         yield Finding(
             Level.FAIL,
             Code.NODE_DID_NOT_ANSWER(node=node.name, root=node.root, seconds=done.task.deadline),
-            f"see whether its disk or file server is gone; until it is back: alpenhorn node deactivate {node.name}",
+            f"check its disk or file server; until it is back: alpenhorn node deactivate {node.name}",
         )
         return
     if done.fate is not Fate.DONE:
         yield Finding(Level.FAIL, headed(f"node {node.name}", done.reason))
         return
-    seen: Look = done.outcome
+    seen: Examination = done.outcome
     for danger in seen.dangers:
         level = Level.FAIL if danger.refused else Level.WARN
         yield Finding(level, headed(f"node {node.name}", danger.text), danger.remedy)
@@ -195,7 +197,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
     else:
         yield Finding(
             Level.PASS,
-            f"node {node.name}: {node.root} is there and is its own, can be written and locked, and has {free} free",
+            f"node {node.name}: {node.root} is mounted, writable and lockable, and has {free} free",
         )
     if seen.probe.warning:
         yield Finding(Level.WARN, seen.probe.warning)
@@ -206,12 +208,8 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
 
 
 def _writable_again(why: str, node: NodeFact) -> str:
-    how = (
-        "mount it writable"
-        if why.endswith(READ_ONLY)
-        else f"make all of it writable for {user()}, as whom runs work"
-    )
-    return f"{how}; or alpenhorn node deactivate {node.name}"
+    how = "mount it writable" if why.endswith(READ_ONLY) else f"make the whole root writable for {user()}"
+    return f"{how}, or: alpenhorn node deactivate {node.name}"
 
 
 def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
@@ -230,7 +228,7 @@ def _unmarked(node: NodeFact, initialised_next: bool, known: bool) -> Finding:
     return Finding(
         Level.FAIL,
         Code.ROOT_WITHOUT_MARKER(node=node.name, root=node.root, marker=MARKER),
-        f"if its storage is not mounted there, mount it; if it is new: alpenhorn node init {node.name}",
+        f"mount its storage; if the node is new: alpenhorn node init {node.name}",
     )
 
 
@@ -247,7 +245,7 @@ def _room(node: NodeFact, free_b: int | None) -> Iterator[Finding]:
         )
 
 
-def _run_lock(node: NodeFact, seen: Look, now: datetime.datetime, stuck_after: float) -> Finding:
+def _run_lock(node: NodeFact, seen: Examination, now: datetime.datetime, stuck_after: float) -> Finding:
     held = holder(seen.holder, seen.taken)
     if held is None or not held.is_stuck(now, stuck_after):
         return Finding(Level.PASS, f"node {node.name}: a run is working on it ({seen.holder})")
@@ -258,17 +256,17 @@ def _run_lock(node: NodeFact, seen: Look, now: datetime.datetime, stuck_after: f
 # --- in a worker ---------------------------------------------------------------------------------------
 
 
-def look(task: Task, report: Reporter) -> Look:
-    """Look at one node.  Nothing is made, changed or kept locked."""
+def examine(task: Task, report: Reporter) -> Examination:
+    """Examine one node, without changing anything or keeping a lock."""
     node = task.job.node
     assert isinstance(task.job, ProbeJob)
     found = probe(task.job, node_io(node))
     risks = dangers(node.root) if node.root is not None else ()
     if found.error or node.root is None:
-        return Look(found, dangers=risks)
+        return Examination(found, dangers=risks)
     unwritable = _unwritable(node.root)
     named, taken = _holder(os.path.join(node.root, RUN_LOCK))
-    return Look(
+    return Examination(
         found,
         unwritable,
         unwritable or _locks(node.root),
@@ -285,9 +283,9 @@ def _unwritable(root: str) -> str:
     private, run_lock = os.path.join(root, os.path.dirname(RUN_LOCK)), os.path.join(root, RUN_LOCK)
     for path in (root, private, run_lock, os.path.join(root, LOCK_NAME)):
         need = os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(path) else 0)
-        # A link would lead elsewhere, and runs do not follow one.
+        # os.access follows links, which runs do not.
         if os.path.lexists(path) and not os.access(path, need):
-            return f"{path} cannot be written"
+            return f"{path} is not writable"
     return ""
 
 
@@ -298,7 +296,7 @@ def _locks(root: str) -> str:
         except StorageError as error:
             return str(error)
         return ""
-    # Its lock file is for the first run to make; the marker is on the same file system.
+    # The first run creates the lock file; until then the marker is tested, which is on the same file system.
     try:
         with open(os.path.join(root, MARKER), "rb") as marker:
             fcntl.fcntl(marker.fileno(), fcntl.F_OFD_SETLK, ofd.shared(0))
@@ -306,15 +304,17 @@ def _locks(root: str) -> str:
         return ""
     except OSError as error:
         return (
-            f"the file system of {root} has no open-file-description locks ({error.strerror}); a node needs them:"
-            " mount it with POSIX locks, or keep the node on another file system"
+            f"the file system of {root} does not support open file description locks ({error.strerror}), which nodes"
+            " need; mount it with POSIX locks, or keep the node on another file system"
         )
     return ""
 
 
 def _holder(path: str) -> tuple[str, float | None]:
-    """Who holds a run lock, and when its file was written, without taking the lock: a run that starts just now must not
-    find it taken."""
+    """Return the holder of a run lock, and when its file was written.
+
+    The lock is not taken: a run that starts at the same time would find the node locked.
+    """
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
             answer = fcntl.fcntl(file.fileno(), fcntl.F_OFD_GETLK, ofd.exclusive(0))

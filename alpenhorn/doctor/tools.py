@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: the programs that pulls from other hosts run."""
+"""Check the programs that pulls from other hosts use."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)+\w*")
 def tools(
     transfer: Transfer, needed: bool, seconds: float = TOOL_SECONDS
 ) -> Generator[Finding, None, frozenset[str]]:
-    """`needed`: pulls on this host use rsync or ssh.  Returns which of rsync, ssh and bbcp can be used."""
+    """Check rsync, ssh and bbcp; return the usable ones.  `needed`: pulls on this host use rsync or ssh."""
     usable = set()
-    # With every option that pulls use: one that this rsync does not know is found out here.
+    # An old rsync that lacks an option would fail only during pulls.
     options = rsync.command(transfer.rsync, "/", "/")[1:-3]
     wanted: list[tuple[str, str, tuple[str, ...]]] = [
         ("rsync", transfer.rsync, (*options, "--version")),
@@ -42,7 +42,7 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
     bad = Level.FAIL if needed else Level.WARN
     path = shutil.which(program)
     if path is None:
-        where = "is not on PATH" if "/" not in program else "is not there, or cannot be executed"
+        where = "is not on PATH" if "/" not in program else "does not exist, or is not executable"
         purpose = {
             "bbcp": "rsync is used instead",
             "rsync": "files cannot be pulled from other hosts",
@@ -60,7 +60,7 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
         return Finding(
             bad,
             Code.TOOL_HANGS(tool=tool, path=path, seconds=seconds),
-            f"find out what it waits for: {path} {arguments[-1]}",
+            f"run it to find out what it waits for: {path} {arguments[-1]}",
         )
     except CommandFailed as error:
         if tool == "rsync":
@@ -77,7 +77,7 @@ def _tool(tool: str, program: str, arguments: Sequence[str], needed: bool, secon
         return Finding(
             bad,
             Code.TOOL_FAILS(tool=tool, path=path, why=error),
-            f"install {tool} anew, or set another in [transfer] {tool}",
+            f"reinstall {tool}, or set another in [transfer] {tool}",
         )
     version = _NUMBER.search(_first(said))
     if tool == "rsync" and version and rsync.too_old(version[0]):

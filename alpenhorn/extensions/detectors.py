@@ -1,17 +1,17 @@
-"""Import detectors that packages bring: to which acquisition does a file that is new on a node belong?
+"""Import detectors of packages, which find the acquisition of a new file.
 
-A package offers each as an entry point in the group `alpenhorn.import_detect`: a callable
+A package offers each as an entry point in the group `alpenhorn.import_detect`, a callable
 
     detect(path: str, node: NodeView) -> str | tuple[str, Callback] | None
 
-`path` is that of a file, relative to the node's root.  None declines; otherwise the acquisition's name, a
-beginning of the path that a slash follows, since `acquisition/file` is where every other node will have the file;
-and, if something is to be done once the file is in the index,
+`path` is that of a file, relative to the node's root.  None declines the file.  Otherwise it returns the
+acquisition's name, which must be a directory part of the path, since `acquisition/file` is the path on every
+other node; and, optionally, a callback for when the file is in the index,
 
     callback(imported: ImportedFile, index: Index) -> None
 
-which must pickle (a function of a module, or a functools.partial of one).  It is called in another process.
-Detectors are asked in workers, in the order of their names, and the first one that does not decline counts.
+which must pickle (a function of a module, or a functools.partial of one), and is called in another process.
+Workers call the detectors in the order of their names until one does not decline.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, BinaryIO
 
-from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, in_words, offered, plugins
+from alpenhorn.extensions.points import IMPORT_DETECT, Plugin, exception_text, offered, plugins
 from alpenhorn.io.base import Node
 from alpenhorn.model.imports import Detected, ImportedFile
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.reasons import Code, Why
 
 Callback = Callable[[ImportedFile, Any], None]
 
 
 class NodeView:
-    """What a detector is told of a node, and may read on it.  Paths are relative to its root."""
+    """A node as passed to a detector, with access to its files.  Paths are relative to its root."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -53,21 +53,21 @@ class NodeView:
         return self._node.exists(path)
 
     def size(self, path: str) -> int:
-        """The length in bytes of a regular file.  Raises as `open` does."""
+        """Return the length in bytes of a regular file.  Raises as `open` does."""
         with self.open(path) as file:
             return os.fstat(file.fileno()).st_size
 
     def open(self, path: str) -> BinaryIO:
-        """Open a regular file for reading bytes; no symbolic link is followed on the way.
+        """Open a regular file for reading bytes, without following symbolic links.
 
-        Raises OSError for what the file system says, UnsafePath for a path that leaves the root, StorageError for
-        what is no regular file.
+        Raises OSError for errors of the file system, UnsafePath for a path that leads out of the root,
+        StorageError if it is not a regular file.
         """
         return os.fdopen(self._node.open(path), "rb")
 
 
 def installed() -> tuple[str, ...]:
-    """What is installed, told without loading any: `name of package version`."""
+    """Return the installed detectors, without loading any: `name of package version`."""
     return tuple(
         f"{one.name} of {one.dist.name} {one.dist.version}" if one.dist else one.name
         for one in offered(IMPORT_DETECT)
@@ -76,14 +76,14 @@ def installed() -> tuple[str, ...]:
 
 @cache
 def detectors() -> tuple[Plugin, ...]:
-    """All that is offered, by name, loaded as far as it can be."""
+    """Return all detectors by name, loaded if possible."""
     return tuple(plugins(IMPORT_DETECT, _fault))
 
 
-def ask(found: Found, view: NodeView) -> Detected:
-    """Ask one detector after the other until one claims the file or fails.
+def ask(found: FoundFile, view: NodeView) -> Detected:
+    """Call the detectors in turn until one claims the file or fails.
 
-    That one of them cannot be used is told only where no other claims the file.
+    A detector that cannot be loaded is reported only if no other claims the file.
     """
     unusable: Why = ""
     for plugin in detectors():
@@ -96,12 +96,16 @@ def ask(found: Found, view: NodeView) -> Detected:
             answer = plugin.loaded(found.path, view)
             if answer is not None:
                 return _detected(found, plugin, answer)
-        except BaseException as error:  # a stranger's, in a worker that nobody interrupts by an exception
-            return Detected(found, error=Code.DETECTOR_FAILED(detector=plugin.name, why=in_words(error)))
+        except (
+            BaseException
+        ) as error:  # anything a package raises; nothing interrupts a worker by an exception
+            return Detected(
+                found, error=Code.DETECTOR_FAILED(detector=plugin.name, why=exception_text(error))
+            )
     return Detected(found, error=unusable)
 
 
-def _detected(found: Found, plugin: Plugin, answer: Any) -> Detected:
+def _detected(found: FoundFile, plugin: Plugin, answer: Any) -> Detected:
     acq, callback = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
     if not isinstance(acq, str) or not (callback is None or callable(callback)):
         return Detected(

@@ -1,6 +1,6 @@
-"""What a stranger's storage class says to the process that plans: whatever is wrong with it is a StorageError.
+"""Turn all errors of packages' storage classes into StorageError.
 
-In workers a class that fails costs its job.  In the process that plans it would end the run.
+In a worker, an error fails one job only.  In the main process, it would end the run.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from alpenhorn.errors import StorageError
-from alpenhorn.extensions.points import in_words
-from alpenhorn.io.base import Group, Misfit, Node, Remote, Room, TapeNode
+from alpenhorn.extensions.points import exception_text
+from alpenhorn.io.base import Group, Node, Refusal, Remote, Room, TapeNode
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.reasons import Code
@@ -19,22 +19,22 @@ from alpenhorn.transfer.methods import BY_SETTING
 
 
 @contextmanager
-def strangers(io_class: str | None, owner: str, code: Code = Code.STORAGE_CLASS_FAILS) -> Iterator[None]:
-    """Within it whatever is raised becomes a StorageError, which stops no other node and group."""
+def guarded(io_class: str | None, owner: str, code: Code = Code.STORAGE_CLASS_FAILS) -> Iterator[None]:
+    """Turn whatever is raised within it into a StorageError, so that other nodes and groups continue."""
     try:
         yield
     except (StorageError, KeyboardInterrupt):
         raise
     except BaseException as error:  # also SystemExit
-        raise StorageError(code(name=io_class, owner=owner, why=in_words(error))) from error
+        raise StorageError(code(name=io_class, owner=owner, why=exception_text(error))) from error
 
 
-def is_ours(cls: type) -> bool:
+def is_built_in(cls: type) -> bool:
     return cls.__module__.startswith("alpenhorn.")
 
 
 def check_node(node: Node) -> None:
-    """Ask what the process that plans asks of a node.  Raises TypeError for an answer of the wrong type."""
+    """Check the properties of a node that the main process uses.  Raises TypeError for a value of the wrong type."""
     jobs, seconds = node.jobs, node.probe_seconds
     _expect(jobs is None or (type(jobs) is int and jobs > 0), "jobs", jobs, "a number of workers or None")
     _expect(node.local_method in BY_SETTING.values(), "local_method", node.local_method, "a Method")
@@ -48,12 +48,12 @@ def check_node(node: Node) -> None:
 
 
 def reserved(node: Node) -> Callable[[int], int]:
-    """Return what tells the room to set aside for a file on a node.  What it returns raises StorageError."""
-    if is_ours(type(node)):
+    """Return a function for the space to reserve for a file on a node, which raises StorageError."""
+    if is_built_in(type(node)):
         return node.reserved_bytes
 
     def ask(size_b: int) -> int:
-        with strangers(node.node.io_class, f"node {node.node.name}"):
+        with guarded(node.node.io_class, f"node {node.node.name}"):
             found = node.reserved_bytes(size_b)
             _expect(type(found) is int and found >= 0, "reserved_bytes", found, "a number of bytes")
             return found
@@ -62,7 +62,7 @@ def reserved(node: Node) -> Callable[[int], int]:
 
 
 class GuardedGroup(Group):
-    """A stranger's group.  All of it raises StorageError only."""
+    """The group of a package's storage class; its methods raise StorageError only."""
 
     def __init__(self, inner: Group) -> None:
         _expect(_are_texts(inner.warnings), "warnings", inner.warnings, "a tuple of texts")
@@ -74,25 +74,25 @@ class GuardedGroup(Group):
         self.travels = bool(inner.travels)
         self.known = inner.known
 
-    def refuses(self, source: NodeFact) -> Misfit | None:
-        with self._strangers():
+    def refuses(self, source: NodeFact) -> Refusal | None:
+        with self._guarded():
             found = self._inner.refuses(source)
-            _expect(found is None or _is_misfit(found), "refuses", found, "a Misfit or None")
+            _expect(found is None or _is_refusal(found), "refuses", found, "a Refusal or None")
             return found
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
-        with self._strangers():
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
+        with self._guarded():
             found = self._inner.choose(pull, room)
-            fits = _is_misfit(found) or (type(found) is int and found in {node.id for node in self.nodes})
-            _expect(fits, "choose", found, "the id of one of its nodes or a Misfit")
+            fits = _is_refusal(found) or (type(found) is int and found in {node.id for node in self.nodes})
+            _expect(fits, "choose", found, "the id of one of its nodes or a Refusal")
             return found
 
-    def _strangers(self) -> AbstractContextManager[None]:
-        return strangers(self.group.io_class, f"group {self.group.name}")
+    def _guarded(self) -> AbstractContextManager[None]:
+        return guarded(self.group.io_class, f"group {self.group.name}")
 
 
 class GuardedRemote(Remote):
-    """A stranger's remote.  All of it raises StorageError only."""
+    """The remote of a package's storage class; its methods raise StorageError only."""
 
     def __init__(self, inner: Remote) -> None:
         _expect(isinstance(inner.witness, str), "witness", inner.witness, "a path")
@@ -102,18 +102,18 @@ class GuardedRemote(Remote):
         self.witness = inner.witness
 
     def ready(self, pull: PullFact) -> bool:
-        with strangers(self.node.io_class, f"node {self.node.name}"):
+        with guarded(self.node.io_class, f"node {self.node.name}"):
             return bool(self._inner.ready(pull))
 
     def unreachable(self) -> str:
-        with strangers(self.node.io_class, f"node {self.node.name}"):
+        with guarded(self.node.io_class, f"node {self.node.name}"):
             found = self._inner.unreachable()
             _expect(isinstance(found, str), "unreachable", found, "a text")
             return found
 
 
-def _is_misfit(found: object) -> bool:
-    return isinstance(found, Misfit) and isinstance(found.reason, str)
+def _is_refusal(found: object) -> bool:
+    return isinstance(found, Refusal) and isinstance(found.reason, str)
 
 
 def _are_texts(found: object) -> bool:

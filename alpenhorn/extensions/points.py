@@ -1,6 +1,6 @@
-"""What installed packages offer at the extension points, found by their entry points and loaded one by one.
+"""Find and load the plugins of installed packages, by their entry points.
 
-Whatever a stranger's package does when it is loaded must not stop the rest: it becomes a text that says why.
+An error while loading one must not affect the others; it is returned as a text.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ INDEX = "alpenhorn.index"
 
 
 class Plugin(NamedTuple):
-    """What a package offers: `value` names the object, `loaded` is it, None when it cannot be used for the reason
-    `error`."""
+    """A plugin of a package.
+
+    `value`: the name of the object.  `loaded`: the object, None if it cannot be used, for the reason `error`.
+    """
 
     point: str
     name: str
@@ -39,20 +41,20 @@ class Plugin(NamedTuple):
 
 @cache
 def offered(point: str) -> tuple[EntryPoint, ...]:
-    """The entry points of a group by name, each package's.  They are looked up once in a process."""
-    from importlib.metadata import entry_points  # 25 ms, and most runs never ask
+    """Return the entry points of a group, by name and package; looked up once per process."""
+    from importlib.metadata import entry_points  # 25 ms, and most runs do not need it
 
     found = {(one.name, one.value, _package(one)): one for one in entry_points(group=point)}
     return tuple(found[key] for key in sorted(found))
 
 
 def plugins(point: str, fault: Callable[[Any], Why]) -> list[Plugin]:
-    """Load all that is offered at a point, by name.  `fault`: why a loaded object is of no use, "" when it is."""
+    """Load all plugins of a point, by name.  `fault`: returns why a loaded object is unusable, "" if it is not."""
     return [_plugin(point, one, fault) for one in offered(point)]
 
 
 def named(point: str, name: str, fault: Callable[[Any], Why]) -> Plugin | None:
-    """Load what is offered by that name; None when nothing is."""
+    """Load the plugin with that name; return None if there is none."""
     for one in offered(point):
         if one.name == name:
             return _plugin(point, one, fault)
@@ -72,12 +74,12 @@ def _plugin(point: str, one: EntryPoint, fault: Callable[[Any], Why]) -> Plugin:
     except KeyboardInterrupt:
         raise
     except BaseException as raised:
-        return found._replace(error=Code.PLUGIN_NOT_LOADED(why=in_words(raised)))
+        return found._replace(error=Code.PLUGIN_NOT_LOADED(why=exception_text(raised)))
     return found._replace(error=error) if error else found._replace(loaded=loaded)
 
 
-def in_words(error: BaseException) -> str:
-    """An exception of a stranger's, whose text may itself be broken, in one line."""
+def exception_text(error: BaseException) -> str:
+    """Return the text of a package's exception, whose repr may itself fail, in one line."""
     try:
         return text(repr(error))
     except BaseException:

@@ -1,7 +1,7 @@
-"""From the name in an `io_class` column to the storage class, built in or brought by a package.
+"""Find the storage class for a name in `io_class`: a built-in one, or one of a package.
 
-Packages offer theirs as entry points in the group `alpenhorn.io`, each a `StorageClass` under the name
-that `io_class` holds.
+Packages offer theirs as entry points in the group `alpenhorn.io`, each a `StorageClass` under the name used
+in `io_class`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions import points
-from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, is_ours, strangers
+from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, guarded, is_built_in
 from alpenhorn.io.base import Group, Node, Remote, StorageClass, parse_settings
 from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.model.nodes import GroupFact, NodeFact
@@ -20,14 +20,14 @@ from alpenhorn.reasons import Code, Reason, Why
 
 
 def storage_class(name: str | None) -> StorageClass:
-    """Return the class of that name; None means Default.
+    """Return the storage class with that name; None means Default.
 
-    Raises StorageError when there is none, or when the package that offers it cannot be loaded.
+    Raises StorageError if there is none, or if its package cannot be loaded.
     """
     name = name or "Default"
     if name in BUILT_IN:
         return built_in(name)
-    found = _brought(name)
+    found = _of_package(name)
     if found is None:
         raise StorageError(Code.STORAGE_CLASS_UNKNOWN(name=repr(name), known=", ".join(BUILT_IN)))
     if found.loaded is None:
@@ -36,13 +36,13 @@ def storage_class(name: str | None) -> StorageClass:
     return loaded
 
 
-@cache  # also of what cannot be loaded, or it would be tried again for each node
-def _brought(name: str) -> points.Plugin | None:
+@cache  # failures too, or loading would be tried again for each node
+def _of_package(name: str) -> points.Plugin | None:
     return points.named(points.IO, name, _fault)
 
 
 def storage_classes() -> list[points.Plugin]:
-    """What packages offer, loaded."""
+    """Return the storage classes of packages, loaded."""
     return [
         found._replace(loaded=None, error=Code.PLUGIN_NAME_BUILT_IN()) if found.name in BUILT_IN else found
         for found in points.plugins(points.IO, _fault)
@@ -50,43 +50,43 @@ def storage_classes() -> list[points.Plugin]:
 
 
 def node_io(node: NodeFact) -> Node:
-    """Raises StorageError for an unknown class or wrong settings."""
+    """Return the node's object.  Raises StorageError for an unknown class or invalid settings."""
     _refuse(node.fault)
     cls = storage_class(node.io_class).node
     if cls is None:
         raise StorageError(Code.STORAGE_CLASS_FOR_GROUPS(name=node.io_class, node=node.name))
     owner = f"node {node.name}"
-    with strangers(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
+    with guarded(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
         made = cls(node, parse_settings(owner, node.io_config))
-        if not is_ours(cls):
+        if not is_built_in(cls):
             check_node(made)
         return made
 
 
 def group_io(group: GroupFact, nodes: Sequence[NodeFact]) -> Group:
-    """`nodes`: the group's active nodes on this host.  Raises StorageError."""
+    """Return the group's object; `nodes`: its active nodes on this host.  Raises StorageError."""
     cls, settings = _group_class(group)
-    with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
+    with guarded(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
         made = cls(group, nodes, settings)
-        return made if is_ours(cls) else GuardedGroup(made)
+        return made if is_built_in(cls) else GuardedGroup(made)
 
 
 def check_group(group: GroupFact) -> None:
-    """Raises StorageError for an unknown class or wrong settings, whatever nodes the group has."""
+    """Raise StorageError for an unknown class or settings that are invalid for any nodes."""
     cls, settings = _group_class(group)
-    with strangers(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
+    with guarded(group.io_class, f"group {group.name}", Code.STORAGE_CLASS_REFUSES):
         cls.check_settings(group, settings)
 
 
 def remote_io(node: NodeFact) -> Remote:
-    """Raises StorageError for an unknown class or wrong settings."""
+    """Return the node's remote.  Raises StorageError for an unknown class or invalid settings."""
     _refuse(node.fault)
     cls = storage_class(node.io_class).remote or built_in("Default").remote
     assert cls is not None
     owner = f"node {node.name}"
-    with strangers(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
+    with guarded(node.io_class, owner, Code.STORAGE_CLASS_REFUSES):
         made = cls(node, parse_settings(owner, node.io_config))
-        return made if is_ours(cls) else GuardedRemote(made)
+        return made if is_built_in(cls) else GuardedRemote(made)
 
 
 def _refuse(fault: Why) -> None:
@@ -103,21 +103,21 @@ def _group_class(group: GroupFact) -> tuple[type[Group], Mapping[str, Any]]:
 
 
 def _fault(found: Any) -> Why:
-    """Why an object is no storage class; "" when it is one."""
+    """Return why an object is not a storage class; "" if it is one."""
     if not isinstance(found, StorageClass):
-        return _unfit(f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass")
+        return _invalid(f"it is {type(found).__name__}, not an alpenhorn.io.base.StorageClass")
     if found == (None, None, None):
-        return _unfit("its StorageClass has neither a node nor a group nor a remote")
+        return _invalid("its StorageClass has no node, group or remote")
     for part, kind in (("node", Node), ("group", Group), ("remote", Remote)):
         cls = getattr(found, part)
         if cls is None:
             continue
         if not (isinstance(cls, type) and issubclass(cls, kind)):
-            return _unfit(f"its {part} is no subclass of alpenhorn.io.base.{kind.__name__}")
+            return _invalid(f"its {part} is not a subclass of alpenhorn.io.base.{kind.__name__}")
         if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
-            return _unfit(f"its {part} {cls.__name__} lacks {', '.join(lacking)}")
+            return _invalid(f"its {part} {cls.__name__} does not define {', '.join(lacking)}")
     return ""
 
 
-def _unfit(detail: str) -> Reason:
+def _invalid(detail: str) -> Reason:
     return Code.PLUGIN_NOT_A_STORAGE_CLASS(detail=detail)

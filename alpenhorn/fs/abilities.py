@@ -1,7 +1,7 @@
-"""What the file system below a root cannot do: names that it refuses or takes for one another, links, modes, owners.
+"""The abilities of the file system below a root: valid names, case sensitivity, links, modes, owners.
 
-FAT, exFAT and some network file systems lack what ext4 and XFS have.  Which they lack is tried out where it matters,
-since the same type behaves differently from driver to driver; a file system that is known to have it all is not asked.
+FAT, exFAT and some network file systems lack abilities of ext4 and XFS.  These are tested where they matter,
+since drivers of one type differ; file systems known to have them all are not tested.
 """
 
 from __future__ import annotations
@@ -21,21 +21,19 @@ POSIX = frozenset(
 )
 FAT = frozenset({"msdos", "vfat", "fuse.fusefat"})
 TIMELESS = FAT | {"exfat", "fuseblk", "fuse.exfat", "fuse"}
-"""Where a directory's times need not tell that a file was added: other systems leave them, and roots have none."""
+"""File systems where adding a file may not change the directory's times."""
 
 LARGEST_ON_FAT_B = 2**32 - 1
 
 UNSUPPORTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EMLINK})
-"""Errors by which file systems say that they have no such thing as links, modes, owners or times."""
+"""Errors by which file systems report that they do not support links, modes, owners or times."""
 
 _ODD = re.compile(r'[\x00-\x1f"*:<>?\\|\x7f\ud800-\udfff]|[. ]\Z')
-_NAMES_LONGEST = (
-    120  # characters; a name may take 255 bytes, or 255 UTF-16 units, or fewer in a file of an archive
-)
+_NAMES_LONGEST = 120  # characters; the limit is 255 bytes or UTF-16 units, or less in encrypted file systems
 
 
 def kind_of(fd: int) -> str:
-    """The type of the file system of an open file, as mount(8) names it; "" where /proc does not tell."""
+    """Return the type of the file system of an open file, as named by mount(8); "" if unknown."""
     try:
         with open(f"/proc/self/fdinfo/{fd}") as info:
             mount = next((line.split()[1] for line in info if line.startswith("mnt_id:")), "")
@@ -49,9 +47,9 @@ def kind_of(fd: int) -> str:
 
 
 class Abilities:
-    """Those of the file system of a root; `scratch` is a directory on it in which files may be made.
+    """The abilities of the file system of `root`; `scratch` is a directory on it for test files.
 
-    Both are descriptors, which stay the caller's.
+    Both are descriptors, which the caller closes.
     """
 
     def __init__(self, root: int, scratch: int) -> None:
@@ -66,22 +64,22 @@ class Abilities:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """The name of the type, for messages."""
         return self.kind or "of an unknown type"
 
     @cached_property
     def largest_b(self) -> int | None:
-        """The length of the largest file where that is known and small."""
+        """The maximum length of a file, if it is known and small."""
         return LARGEST_ON_FAT_B if self.kind in FAT else None
 
     @cached_property
     def folds(self) -> bool:
-        """Whether a file is found under names that differ from its own, in case for instance."""
+        """Whether files are also found under other names, such as in another case."""
         return folds(self._root)
 
     @cached_property
     def keeps_owners(self) -> bool:
-        """Whether modes and owners can be set as a copy should have them, as this user."""
+        """Whether this user can set modes and owners of copies."""
         if self.kind in POSIX:
             return True
         with self._file() as file:
@@ -98,7 +96,7 @@ class Abilities:
 
     @cached_property
     def reserves(self) -> bool:
-        """Whether a new name is reserved with an empty file, since neither renameat2 nor link can be had."""
+        """Whether new names are reserved with an empty file, since neither renameat2 nor link is supported."""
         if self.kind in POSIX:
             return False
         with self._file() as file:
@@ -112,7 +110,7 @@ class Abilities:
         return False
 
     def refused(self, path: str) -> str:
-        """The first element of `path` that cannot be a name there; "" when all can."""
+        """Return the first element of `path` that is not a valid name; "" if all are valid."""
         for element in path.split("/"):
             odd = "".join(sorted(set(_ODD.findall(element))))
             if len(element) > _NAMES_LONGEST:
@@ -130,7 +128,7 @@ class Abilities:
         except FileExistsError:
             return True
         except OSError as error:
-            # A full disk, say, is nothing to blame a name for.
+            # Errors such as a full disk do not make a name invalid.
             return error.errno not in (
                 *UNSUPPORTED,
                 errno.ENOENT,
@@ -146,15 +144,14 @@ class Abilities:
         return True
 
     def alias(self, path: str) -> str:
-        """What is really listed where `path` would be found, "" when nothing else is.
+        """Return the listed path that `path` refers to if it differs, else "".
 
-        Two names that are one to the file system must not be taken for two files: what is done to one is done to the
-        other.
+        Two names of one file must not count as two files: changes to one affect the other.
         """
         return alias(self._root, path, self._listed) if self.folds else ""
 
     def left_reserved(self, path: str) -> bool:
-        """Whether an empty file at `path` is taken for a name that a pull reserved before it was killed."""
+        """Return whether an empty file at `path` is a name reserved by a pull that was killed."""
         try:
             status = os.stat(path, dir_fd=self._root, follow_symlinks=False)
         except OSError:
@@ -166,7 +163,7 @@ class Abilities:
 
 
 class _Scratch:
-    """A file to try things out on, removed at the end under both of its names."""
+    """A file for tests, removed at the end under both of its names."""
 
     def __init__(self, directory: int) -> None:
         self._directory = directory
@@ -187,7 +184,7 @@ class _Scratch:
 
 
 def folds(root: int) -> bool:
-    """Whether names below an open root that differ in case only are one; our own names are there to be found."""
+    """Return whether names below an open root are case insensitive, tested with alpenhorn's own names."""
     for name in (".ALPENHORN", MARKER.lower()):
         try:
             os.stat(name, dir_fd=root, follow_symlinks=False)
@@ -198,7 +195,7 @@ def folds(root: int) -> bool:
 
 
 def alias(root: int, path: str, listed: dict[str, frozenset[str]]) -> str:
-    """As `Abilities.alias`, on a file system that folds names; `listed` remembers directories."""
+    """See `Abilities.alias`; for file systems that fold names.  `listed`: cache of directory listings."""
     directory = ""
     for element in path.split("/"):
         here = f"{directory}/{element}" if directory else element
@@ -207,7 +204,7 @@ def alias(root: int, path: str, listed: dict[str, frozenset[str]]) -> str:
         except OSError:
             return ""
         names = listed.get(directory)
-        if names is None or element not in names:  # it may have come since
+        if names is None or element not in names:  # it may have been added since
             names = listed[directory] = _names(root, directory)
         if element not in names:
             folded = element.casefold().rstrip(". ")

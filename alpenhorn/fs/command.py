@@ -1,4 +1,4 @@
-"""Running a program: the one place that starts it, reads what it says, times out, kills and reaps."""
+"""Run a program: start it, read its output, time out, kill and reap it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     import subprocess
 
 STDERR_KEPT = 64 * 1024
-STDOUT_KEPT = 16 * 1024 * 1024  # longer than any answer; what talks on for ever would fill the memory
+STDOUT_KEPT = 16 * 1024 * 1024  # more than any valid output; endless output would fill the memory
 LINE_KEPT = 1024 * 1024
 STOP_POLL = 0.2
 STOP_GRACE = 2.0
-_READ = 1024 * 1024  # no less than a pipe can hold
+_READ = 1024 * 1024  # at least the capacity of a pipe
 
 
 class CompletedCommand(NamedTuple):
-    """A program that ended with status 0.  `stdout` is empty when its lines went to `on_line`; `stderr` is
-    the last 64 KiB.  Bytes that are not UTF-8 are surrogate escapes, as in file names."""
+    """A program that ended with status 0.
+
+    `stdout` is empty if its lines went to `on_line`; `stderr` is the last 64 KiB.  Bytes that are not UTF-8
+    are surrogate escapes, as in file names.
+    """
 
     argv: tuple[str, ...]
     stdout: str
@@ -42,18 +45,18 @@ def run(
     on_line: Callable[[str], None] | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> CompletedCommand:
-    """Run a program to its end, and nothing of its process group beyond that.
+    """Run a program until it ends, and kill what remains of its process group.
 
-    `timeout` is in seconds, None for no limit.  `stdin` None: nothing to read.  `env` None: ours.
-    `on_line` gets every line of the standard output that is not empty as it comes, without its end; a
-    carriage return ends a line too, so that the updates of a progress bar arrive one by one.  Without it
-    the standard output is kept in memory, up to 16 MiB.  `stopping` is asked several times a second.
+    `timeout`: seconds, None for no limit.  `stdin`: None for no input.  `env`: None for this process's
+    environment.  `on_line` is called with each non-empty line of standard output as it arrives, without its
+    line end; a carriage return ends a line too, so that updates of a progress bar arrive one by one.  Without
+    it, standard output is kept in memory, up to 16 MiB.  `stopping` is called several times a second.
 
-    The program dies when this process, or the thread that calls, dies.
+    The program is killed when this process, or the calling thread, ends.
 
     Raises CommandFailed, CommandTimedOut, Stopped (in the last two cases the program and all its children
-    were killed, SIGTERM first), StorageError when it cannot be started or says too much, UnsafePath when
-    an argument cannot be passed to any program.
+    have been killed, SIGTERM first), StorageError if it cannot be started or writes too much, UnsafePath if
+    an argument cannot be passed to a program.
     """
     process = _start(argv, stdin is not None, env)
     with contextlib.ExitStack() as at_end:
@@ -61,7 +64,7 @@ def run(
             conversation = _Conversation(process, argv[0], stdin or b"", on_line)
             at_end.callback(conversation.close)
             _converse(conversation, timeout, stopping)
-        except BaseException:  # before the pipes are closed: what it says when it is killed may not kill it
+        except BaseException:  # before the pipes are closed, or SIGPIPE could end it first
             processes.kill_tree(process.pid, STOP_GRACE)
             process.poll()
             raise
@@ -72,15 +75,15 @@ def run(
 
 
 def _start(argv: Sequence[str], feed: bool, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
-    import subprocess  # not at the top: 4 ms that an idle run can do without
+    import subprocess  # not at the top: 4 ms that idle runs save
 
     processes.prepare()
     parent = os.getpid()
     program = argv[0]
     try:
-        # preexec_fn is unsafe where it may need a lock that another thread held at the fork.  This one
-        # imports nothing and logs nothing: one prctl and one getppid, loaded beforehand.  Programs that do
-        # the same (setpriv) cannot see that the parent died before they started.
+        # preexec_fn is unsafe if it needs a lock that another thread held at the fork.  This one imports and
+        # logs nothing: it calls prctl and getppid, loaded beforehand.  Programs that do the same (setpriv)
+        # cannot detect that the parent died before they started.
         return subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
@@ -104,7 +107,7 @@ def _converse(
     timeout: float | None,
     stopping: Callable[[], bool] | None,
 ) -> None:
-    """Let it talk until it has ended, or raise because it may not go on."""
+    """Exchange data until the program ends, or raise when it must be stopped."""
     started = time.monotonic()
     while True:
         left = None if timeout is None else max(0.0, started + timeout - time.monotonic())
@@ -119,7 +122,7 @@ def _converse(
 
 
 class _Conversation:
-    """The three pipes of a process and its end, watched together."""
+    """The pipes and the end of a process, watched together."""
 
     def __init__(
         self,
@@ -154,7 +157,7 @@ class _Conversation:
             self._selector.register(process.stdin.fileno(), selectors.EVENT_WRITE)
 
     def turn(self, pause: float | None) -> bool:
-        """Wait for something to happen, at most `pause` seconds, and deal with it; True at the end."""
+        """Wait at most `pause` seconds for an event, and handle it; return True at the end."""
         ready = {key.fd for key, _ in self._selector.select(pause)}
         if self._pidfd in ready:
             self._leave()
@@ -167,11 +170,10 @@ class _Conversation:
         return False
 
     def _leave(self) -> None:
-        """Take what the ended process left in its pipes.
+        """Read what the ended process left in its pipes, and kill its group.
 
-        One read each gets all of it; not to the end of file, since a child that stayed behind may hold the
-        pipe, or fill it for ever.  The group is killed before its leader is reaped, when its id can
-        not yet be anybody else's.
+        One read per pipe gets all of it.  Reading to the end of file could block for ever, since a child may
+        hold the pipe.  The group is killed before its leader is reaped, while its id cannot be reused.
         """
         for fd in self._readers:
             self._read(fd)
@@ -193,7 +195,7 @@ class _Conversation:
             self._stdin = self._stdin[os.write(fd, self._stdin) :]
         except BlockingIOError:
             return
-        except BrokenPipeError:  # it does not want to know; its status will tell whether that matters
+        except BrokenPipeError:  # the program ignores its input; its status tells whether that matters
             self._stdin = self._stdin[:0]
         if not self._stdin and self.process.stdin is not None:
             self._selector.unregister(fd)

@@ -1,15 +1,15 @@
-"""How many files this process may hold open, and how that is shared out."""
+"""The limit on open files of this process, and shares of it."""
 
 from __future__ import annotations
 
 import resource
 
-ENOUGH = 4096  # not the hard limit, which may be a billion: some programs close every descriptor up to it
-_OTHERS = 32  # for standard streams, logs, the index, pipes, locks, and what the libraries open
+ENOUGH = 4096  # some programs close every descriptor up to the limit, which may be a billion
+_OTHERS = 32  # standard streams, logs, the index, pipes, locks, and those opened by libraries
 
 
 def raise_limit() -> None:
-    """Raise the soft limit as far as is useful and allowed; it is inherited by all that is started."""
+    """Raise the soft limit as far as useful and allowed; child processes inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -17,7 +17,7 @@ def raise_limit() -> None:
 
 
 def share(most: int, parts: int = 2) -> int:
-    """How many files may be held open at once for one purpose of `parts`: `most`, or fewer where the limit is low."""
+    """Return the maximum number of open files for one of `parts` purposes: `most`, or fewer if the limit is low."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return most

@@ -1,6 +1,6 @@
-"""Making the directories that files are placed in, and removing those that became empty.
+"""Create the directories for placed files, and remove those that became empty.
 
-Making needs the node's tree lock *up*, removing needs it *down*.
+Creating needs the node's tree lock *up*, removing needs it *down*.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
 from types import TracebackType
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.fs.paths import Below, check_relative, not_followed
+from alpenhorn.fs.paths import TreeOpener, check_relative, not_followed
 from alpenhorn.fs.sharing import share
 from alpenhorn.fs.syscalls import flush
 from alpenhorn.fs.tree_lock import TreeLock
@@ -20,16 +20,16 @@ from alpenhorn.fs.tree_lock import TreeLock
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-class Parents:
-    """The directories below a root that are being filled: open, made where missing, flushed at the end.
+class OpenDirectories:
+    """Open directories below a root: created if missing, and flushed at the end.
 
-    To be filled while the tree lock is held up; `flush` needs no lock.
+    Hold the tree lock up while calling `of`; `flush` needs no lock.
     """
 
     def __init__(self, root_fd: int) -> None:
         self._open = {"": root_fd}
 
-    def __enter__(self) -> Parents:
+    def __enter__(self) -> OpenDirectories:
         return self
 
     def __exit__(
@@ -44,9 +44,9 @@ class Parents:
         return len(self._open)
 
     def of(self, path: str) -> tuple[int, str]:
-        """A descriptor of the directory in which the file `path` is to lie, and the file's name in it.
+        """Return a descriptor of the directory of the file `path`, and the file's name in it.
 
-        Raises UnsafePath where `path` does not stay below the root or meets a symbolic link, and OSError.
+        Raises UnsafePath if `path` leads out of the root or through a symbolic link, and OSError.
         """
         check_relative(path)
         directory, _, name = path.rpartition("/")
@@ -77,9 +77,9 @@ class Parents:
         return fd
 
     def flush(self) -> None:
-        """Make durable what was made and placed; raises OSError, which is final: nothing may be recorded.
+        """Flush the directories; raises OSError, which is final: nothing may be recorded.
 
-        Directories that were there are flushed too: somebody else may have made them a moment ago.
+        Existing directories are flushed too, since another worker may just have created them.
         """
         for fd in self._open.values():
             flush(fd)
@@ -88,15 +88,15 @@ class Parents:
 def prune(
     root: str | int, directories: Iterable[str], lock: TreeLock, timeout: float | None = None
 ) -> list[str]:
-    """Remove those of `directories` (relative to `root`) that are empty, and every parent that becomes so.
+    """Remove those of `directories` (relative to `root`) that are empty, and all parents that become empty.
 
-    `root`: a path, or a directory's descriptor; it is never removed itself.  Returns what was removed.  Raises
-    LockTimeout when the lock could not be had within `timeout` seconds; and, after all others were tried, the first
-    UnsafePath or OSError other than "not empty" and "not there".
+    `root`: a path, or a directory's descriptor; never removed itself.  Returns the removed directories.
+    Raises LockTimeout if the lock is not taken within `timeout` seconds.  After trying all directories,
+    raises the first UnsafePath or OSError other than "not empty" and "not found".
     """
     removed: list[str] = []
     first: OSError | UnsafePath | None = None
-    with lock.down(timeout), Below(root) as below:
+    with lock.down(timeout), TreeOpener(root) as below:
         for directory in directories:
             try:
                 _prune(below, directory, removed)
@@ -107,7 +107,7 @@ def prune(
     return removed
 
 
-def _prune(below: Below, directory: str, removed: list[str]) -> None:
+def _prune(below: TreeOpener, directory: str, removed: list[str]) -> None:
     while directory:
         try:
             parent, name = below.parent(check_relative(directory))

@@ -1,8 +1,8 @@
-"""Making durable what others wrote or removed below a root, before the index says that it is there or gone.
+"""Flush files and removals below a root before the index records them.
 
-A file that was read may exist in memory only, since whoever wrote it need not have flushed it; so may the removal of
-a name.  A flush that fails is final: after it the kernel has given up the pages, and a second one that succeeds proves
-nothing.
+A file that was read may exist in memory only, since its writer need not have flushed it; the same holds for
+the removal of a name.  A failed flush is final: the kernel has dropped the pages, so a later flush that
+succeeds proves nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from contextlib import suppress
 from types import TracebackType
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.syscalls import flush, syncfs
 from alpenhorn.reasons import Code
 
-FEW = 8  # files that are flushed one by one; more are flushed with one call for the file system
+FEW = 8  # files flushed one by one; more are flushed with one call for the file system
 FEW_DIRECTORIES = 2 * FEW
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -25,10 +25,10 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError, UnsafePath)
 
 
 class Flusher:
-    """Collects files and names below `root` (a path or a directory's descriptor), and makes them durable together.
+    """Collect files and names below `root` (a path or a directory's descriptor), and flush them together.
 
-    Make it before the first of the files is read: the kernel reports a failed write-back only through descriptors
-    that were open by then.  Raises StorageError when the root cannot be opened.
+    Create it before reading the first file: the kernel reports failed writes only through descriptors that
+    are already open.  Raises StorageError if the root cannot be opened.
     """
 
     def __init__(self, root: str | int) -> None:
@@ -39,7 +39,7 @@ class Flusher:
             )
         except OSError as error:
             raise StorageError(Code.ROOT_NOT_OPENED(root=root, why=error.strerror)) from None
-        self._below = Below(self._root)
+        self._below = TreeOpener(self._root)
         self._devices = {os.fstat(self._root).st_dev: self._root}
         self._writable = not _read_only(self._root)
         self._first: list[int] = []
@@ -64,7 +64,7 @@ class Flusher:
             os.close(self._open.pop())
 
     def add_file(self, fd: int, path: str) -> None:
-        """A file that was read through `fd`, with the names that lead to it."""
+        """Add a file that was read through `fd`, and the directories above it."""
         self._paths.append(path)
         self.add_name(path)
         if len(self._paths) <= FEW:
@@ -74,22 +74,22 @@ class Flusher:
             self._devices[device] = self._keep(os.dup(fd))
 
     def add_name(self, path: str) -> None:
-        """A name that was removed or not found; the directories above it need not be there any more."""
+        """Add a name that was removed or not found; the directories above it may be missing."""
         self._directories.setdefault(path.rpartition("/")[0])
 
     def flush(self) -> None:
-        """Make it all durable; does nothing when nothing was added.
+        """Flush everything added; does nothing if nothing was.
 
-        Raises OSError.  The files are then read from the medium the next time, not from the memory of what was to be
-        written there.
+        Raises OSError, after dropping the files from the page cache, so that the next read is from the
+        medium.
         """
         if not self._directories:
             return
         try:
             self._flush()
-            # Of a file system that an error has made read-only, syncfs says that all is well.
+            # syncfs reports success on a file system made read-only by an error.
             if self._writable and any(map(_read_only, self._devices.values())):
-                raise OSError(errno.EROFS, "it became read-only before all was written")
+                raise OSError(errno.EROFS, "became read-only during the flush")
         except OSError:
             self._forget_cached()
             raise
@@ -101,13 +101,13 @@ class Flusher:
                 self._flush_each(sorted(chain, key=lambda path: -path.count("/") if path else 1))
                 return
             except PermissionError:
-                pass  # a directory that may be passed through, but not be read
+                pass  # a directory may be searchable but not readable
         self._find_devices()
         for fd in self._devices.values():
             syncfs(fd)
 
     def _flush_each(self, directories: list[str]) -> None:
-        """Deepest directories first: one that is removed meanwhile is missed by the flush of the one above then."""
+        """Flush the deepest directories first: if one is removed meanwhile, the flush of its parent covers that."""
         for fd in self._first:
             flush(fd)
         for directory in directories:
@@ -117,14 +117,14 @@ class Flusher:
             try:
                 fd = self._below.open(directory, _DIRECTORY)
             except _NOT_THERE:
-                continue  # the directory above has lost its name
+                continue  # removed, which the flush of its parent covers
             try:
                 flush(fd)
             finally:
                 os.close(fd)
 
     def _find_devices(self) -> None:
-        """Find the other file systems that are mounted below the root and hold any of the names."""
+        """Find the other file systems mounted below the root that hold any of the names."""
         for directory in self._directories:
             for above in _chain(directory):
                 if not above:
@@ -152,7 +152,7 @@ class Flusher:
 
 
 def _chain(directory: str) -> list[str]:
-    """The directory and all above it, up to the root, which is ""."""
+    """Return the directory and its parents, up to the root, which is ""."""
     chain = [directory]
     while directory:
         directory = directory.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""The MD5 of a file, which is how the index knows one file's bytes from another's."""
+"""MD5 sums of files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def md5_of(
     stopping: Callable[[], bool] | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> tuple[int, str]:
-    """Read an open file from its first byte to its last; return its length and its MD5 (hex, lower case).
+    """Read an open file completely; return its length and its MD5 sum (hexadecimal, lower case).
 
-    `size_hint`: the length it should have, which spares a small file a large buffer.  `stopping` is asked
-    and `on_bytes` told the number of bytes after each block.  Raises OSError, and Stopped when `stopping`
-    says so.
+    `size_hint`: the expected length, to avoid a large buffer for a small file.  After each block, `on_bytes`
+    is called with the number of bytes, and `stopping` without arguments.  Raises OSError, and Stopped if
+    `stopping` returns true.
     """
     digest = hashlib.md5(usedforsecurity=False)
     buffer = memoryview(bytearray(min(size_hint, BLOCK) + 1))
@@ -32,5 +32,5 @@ def md5_of(
         if on_bytes is not None:
             on_bytes(count)
         if stopping is not None and stopping():
-            raise Stopped("the run was asked to stop while a file was being read")
+            raise Stopped("the run was asked to stop while reading a file")
     return length, digest.hexdigest()

@@ -1,7 +1,7 @@
-"""Who holds a lock: found in /proc, for messages only.
+"""Find the holders of a lock in /proc, for messages only.
 
-The kernel tells no process for an open-file-description lock (fcntl(2): `l_pid` is -1), but /proc/PID/fdinfo lists the
-locks of each open file (proc(5)), of this user's processes and, for root, of all.
+The kernel names no process for an open-file-description lock (fcntl(2): `l_pid` is -1), but /proc/PID/fdinfo
+lists the locks of each open file (proc(5)): of this user's processes, or of all for root.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from alpenhorn.fs.own import user_name
 
 
 def holders(status: os.stat_result, name: str, byte: int) -> list[str]:
-    """The processes on this host that hold a lock on a byte of a file: "pid 812 (user ann, alpenhorn)".
+    """Return the processes on this host with a lock on a byte of a file: "pid 812 (user ann, alpenhorn)".
 
-    `status`: of the locked file; `name`: its name.  Does not touch the file's storage.
+    `status`: that of the locked file; `name`: its name.  Does not access the file's storage.
     """
     found = []
     for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
-        with suppress(OSError, ValueError, IndexError):  # it ended, or is another user's
+        with suppress(OSError, ValueError, IndexError):  # it ended, or belongs to another user
             if pid != os.getpid() and _holds(pid, str(status.st_ino), name, byte):
                 user = user_name(os.stat(f"/proc/{pid}").st_uid)
                 with open(f"/proc/{pid}/comm", errors="replace") as file:
@@ -36,7 +36,8 @@ def _holds(pid: int, inode: str, name: str, byte: int) -> bool:
             first, last = line[-2:]
             if line[-3].rpartition(":")[2] != inode or byte < int(first):
                 continue
-            # An inode number is one file's only within its file system, which has another number here for Btrfs.
+            # Inode numbers are unique within a file system only, and Btrfs shows a different device here; so
+            # compare the name.
             covers = last == "EOF" or byte <= int(last)
             if covers and os.path.basename(os.readlink(f"/proc/{pid}/fd/{fd}")) == name:
                 return True

@@ -1,13 +1,13 @@
-"""The identity file of a medium, ROOT/.alpenhorn/identity: to which index it belongs, which medium it is, and its
-generation (CONTRIBUTING.md, "The identity of media").
+"""The identity file of a medium, ROOT/.alpenhorn/identity: its index, its id, and its generation
+(CONTRIBUTING.md, "The identity of media").
 
-Two slots of 512 bytes, each a line of text that is padded with blanks:
+It has two slots of 512 bytes, each a line of text padded with blanks:
 
     alpenhorn identity 1 index=ID medium=ID generation=NUMBER word=WORD md5=SUM
 
-ID is 32 hexadecimal digits, WORD 16; SUM is the MD5 sum of the line up to the blank before `md5=`.  A slot of blanks is
-empty.  The slot with the highest number holds; a new generation is written over the other one, so that a write that is
-cut off by a crash leaves the generation before.
+ID has 32 hexadecimal digits, WORD 16; SUM is the MD5 sum of the line up to the blank before `md5=`.  A slot
+of blanks is empty.  The slot with the highest generation is valid; a new generation overwrites the other one,
+so that a write cut off by a crash leaves the previous generation.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ _SLOT = re.compile(
 
 
 def new_id() -> str:
-    """A random id of an index or a medium."""
+    """Return a random id of an index or a medium."""
     return os.urandom(16).hex()
 
 
 def new_word() -> str:
-    """The random word of a generation."""
+    """Return the random word of a generation."""
     return os.urandom(8).hex()
 
 
 def read(root: str) -> Identity | None:
-    """What the file says, None without one.
+    """Return the contents of the file, None without one.
 
-    Raises StorageError, with what can be done, when it is damaged or of a newer version; OSError.
+    Raises StorageError if it is damaged or of a newer version; OSError.
     """
     try:
         fd = open_below(root, PATH, os.O_RDONLY | os.O_NONBLOCK)
@@ -67,9 +67,9 @@ def read(root: str) -> Identity | None:
 
 
 def write(root: str, identity: Identity) -> None:
-    """Write a new generation over the older slot, durably.
+    """Write and flush a new generation over the older slot.
 
-    Raises StorageError when the file is damaged or is no more that of this medium and index; OSError.
+    Raises StorageError if the file is damaged or belongs to another medium or index; OSError.
     """
     try:
         fd = open_own(root, PATH, os.O_RDWR)
@@ -86,14 +86,13 @@ def write(root: str, identity: Identity) -> None:
 
 
 def create(stage: Stage, identity: Identity) -> None:
-    """Put a new file in place of whatever is there, durably; it is written in `stage`.  Raises OSError."""
-    with suppress(
-        FileNotFoundError
-    ):  # of a run that was killed; it may have another name, whose file is not ours
+    """Write a new file in `stage`, flush it, and move it in place of any existing one.  Raises OSError."""
+    # The leftover of a killed run may be a hard link to a file that must not be overwritten.
+    with suppress(FileNotFoundError):
         os.unlink(NAME, dir_fd=stage.fd)
     fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=stage.fd)
     try:
-        # The next generation is written in place, by whichever user's run.
+        # Runs of other users write the next generation in place.
         share(fd, stage.fd, regroup=True)
         os.write(fd, _slot(identity) + _EMPTY)
         os.fsync(fd)
@@ -104,24 +103,24 @@ def create(stage: Stage, identity: Identity) -> None:
 
 def _read(root: str, fd: int) -> bytes:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise _damaged(root, "it is not a regular file")
+        raise _damaged(root, "not a regular file")
     return os.pread(fd, 2 * SLOT_B + 1, 0)
 
 
 def _newest(root: str, content: bytes) -> tuple[Identity, int]:
-    """The identity that holds, and the number of its slot."""
+    """Return the valid identity, and the number of its slot."""
     slots = [content[:SLOT_B], content[SLOT_B:]]
     for raw in slots:
         head = _HEAD.match(raw)
         if head and int(head[1]) > 1:
             raise StorageError(Code.IDENTITY_TOO_NEW(file=f"{root}/{PATH}", version=int(head[1])))
     if len(content) != 2 * SLOT_B:
-        raise _damaged(root, f"it has {len(content)} bytes or more, not {2 * SLOT_B}")
+        raise _damaged(root, f"length is {len(content)} bytes or more, not {2 * SLOT_B}")
     found = [(one, number) for number, raw in enumerate(slots) if (one := _parse(raw)) is not None]
     if not found:
-        raise _damaged(root, "its checksums do not fit")
+        raise _damaged(root, "checksums do not match")
     if len({(one.index_id, one.medium) for one, _ in found}) > 1:
-        raise _damaged(root, "its two halves name different media")
+        raise _damaged(root, "the slots name different media")
     return max(found, key=lambda pair: pair[0].generation)
 
 

@@ -1,20 +1,20 @@
-"""The manifest of a node: the good copies on it, for whoever has the disk and not the index.
+"""The manifest of a node, ROOT/.alpenhorn/manifest.md5: its good copies, for use without the index.
 
-It is the file ROOT/.alpenhorn/manifest.md5; in ROOT, `md5sum -c .alpenhorn/manifest.md5` checks the files with it,
-on any machine, and `alpenhorn db rebuild` fills an empty index.  Its format, version 2:
+In ROOT, `md5sum -c .alpenhorn/manifest.md5` checks the files on any machine, and `alpenhorn db rebuild` fills
+an empty index from it.  Its format, version 2:
 
     # alpenhorn manifest 2 TOKEN
-    # …                              what a reader should know
-    # size LENGTH ACQ                for each file: its length, how many bytes of its path name its acquisition,
-    MD5  PATH                        its MD5 sum and, below the root, its path
+    # …                              comments
+    # size LENGTH ACQ                per file: its length, and the bytes of its path that name the acquisition
+    MD5  PATH                        per file: its MD5 sum, and its path below the root
     # end FILES BYTES
 
-Version 1, which is still read, has no ACQ.
+Version 1, which can still be read, has no ACQ.
 
-All is bytes, the paths as `os.fsencode` gives them.  Lines that begin with # are comments to md5sum, and the others
-are as it writes them: a path that holds a backslash, a newline or a carriage return stands there with \\\\, \\n and \\r
-for these, and its line begins with a backslash (GNU coreutils manual, "md5sum invocation").  The last line tells a
-manifest that was cut off.
+All is bytes; paths are encoded with `os.fsencode`.  Lines with # are comments to md5sum.  The others are in
+its format: a path with a backslash, newline or carriage return has \\\\, \\n and \\r instead, and its line
+begins with a backslash (GNU coreutils manual, "md5sum invocation").  The last line shows that the manifest is
+complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from alpenhorn.fs.manifest_token import UNREADABLE, token_in
 from alpenhorn.model.manifests import ManifestFile
 
 NAME = "manifest.md5"
-_LONGEST_LINE_B = 2**14  # a path has 320 characters at most in the index
+_LONGEST_LINE_B = 2**14  # paths in the index have at most 320 characters
 
 _SIZE = re.compile(rb"# size ([0-9]{1,19})(?: ([0-9]{1,4}))?\n")
 _SUM = re.compile(rb"(\\?)([0-9a-f]{32})  (.+)\n")
@@ -40,9 +40,12 @@ _ESCAPE = re.compile(rb"\\[\\nr]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
-class Entry(NamedTuple):
-    """`key` stands for the path, as `key` makes it; `lines`: the two lines.  `acq_b`: how many bytes of the path name
-    the acquisition, None in a manifest of version 1."""
+class ManifestEntry(NamedTuple):
+    """An entry of a manifest.
+
+    `key`: the path as returned by `key`.  `lines`: its two lines.  `acq_b`: the bytes of the path that name
+    the acquisition, None in version 1.
+    """
 
     key: bytes
     size_b: int
@@ -58,14 +61,14 @@ class Entry(NamedTuple):
 
 
 def key(path: str) -> bytes:
-    """The path with what marks it as escaped, as it stands in its line."""
+    """Return the path as in its line, with the leading backslash if it is escaped."""
     raw = os.fsencode(path)
     escaped = _ESCAPED.sub(lambda found: _ESCAPES[found[0]], raw)
     return escaped if escaped == raw else b"\\" + escaped
 
 
 def heading(token: str, lines: tuple[str, ...]) -> bytes:
-    """The lines at the beginning.  Whatever `lines` hold, each of them is one."""
+    """Return the first lines; control characters in `lines` are escaped."""
     first = f"# alpenhorn manifest 2 {token}\n".encode()
     shown = (_CONTROL.sub(lambda found: repr(found[0])[1:-1], line) for line in lines)
     return first + b"".join(b"# " + line.encode(errors="surrogateescape") + b"\n" for line in shown)
@@ -87,14 +90,14 @@ def end(files: int, size_b: int) -> bytes:
     return b"# end %d %d\n" % (files, size_b)
 
 
-def entries(file: BinaryIO) -> Iterator[Entry]:
-    """The entries of a manifest from its beginning on.
+def entries(file: BinaryIO) -> Iterator[ManifestEntry]:
+    """Yield the entries of a manifest, read from its start.
 
-    Raises ValueError, after some of them perhaps, when it is not as it was written; OSError.
+    Raises ValueError, possibly after some entries, if it is damaged; OSError.
     """
     first = file.readline(_LONGEST_LINE_B)
     if token_in(first) == UNREADABLE:
-        raise ValueError("it does not begin as one of ours")
+        raise ValueError("not an alpenhorn manifest")
     later = not first.startswith(b"# alpenhorn manifest 1 ")
     files = total_b = 0
     while line := file.readline(_LONGEST_LINE_B):
@@ -102,10 +105,10 @@ def entries(file: BinaryIO) -> Iterator[Entry]:
             of_file = file.readline(_LONGEST_LINE_B)
             found = _SUM.fullmatch(of_file)
             if not found or (size[2] is None) is later:
-                raise ValueError(f"it has a line that is not understood: {of_file[:80]!r}")
+                raise ValueError(f"invalid line: {of_file[:80]!r}")
             files += 1
             total_b += int(size[1])
-            yield Entry(
+            yield ManifestEntry(
                 found[1] + found[3],
                 int(size[1]),
                 line + of_file,
@@ -114,8 +117,8 @@ def entries(file: BinaryIO) -> Iterator[Entry]:
             )
         elif last := _END.fullmatch(line):
             if (int(last[1]), int(last[2])) != (files, total_b) or file.read(1):
-                raise ValueError("its last line does not fit what it holds")
+                raise ValueError("last line does not match the contents")
             return
         elif files or not line.startswith(b"# ") or not line.endswith(b"\n"):
-            raise ValueError(f"it has a line that is not understood: {line[:80]!r}")
-    raise ValueError("its end is missing")
+            raise ValueError(f"invalid line: {line[:80]!r}")
+    raise ValueError("last line is missing")

@@ -1,15 +1,18 @@
-"""The token in the first line of a manifest, which every run reads from every node; the rest: `fs.manifest`."""
+"""The token in the first line of a manifest.
+
+Apart from `fs.manifest`, because every run reads it from every node.
+"""
 
 from __future__ import annotations
 
-UNREADABLE = "?"  # stands for the token of what is no manifest, and is none
+UNREADABLE = "?"  # returned instead of a token for a file that is no manifest
 _DIGITS = frozenset(b"0123456789abcdef")
 
 
 def token_in(head: bytes) -> str:
-    """The token of the manifest that begins with `head`; UNREADABLE when it is none."""
+    """Return the token of the manifest that begins with `head`; UNREADABLE if it is not one."""
     line, end, _ = head.partition(b"\n")
-    # Without a regular expression, whose compiling takes longer than all else that is done here.
+    # No regular expression, since compiling one takes longer than all the rest.
     words = line.split(b" ")
     if not end or len(words) != 5 or words[:3] != [b"#", b"alpenhorn", b"manifest"]:
         return UNREADABLE

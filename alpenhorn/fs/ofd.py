@@ -1,9 +1,9 @@
-"""Lock files whose bytes are locked with open-file-description locks (Linux, fcntl(2)).
+"""Lock files with open-file-description locks on their bytes (Linux, fcntl(2)).
 
 Such a lock belongs to the open file, not to the process: two descriptors in one process exclude each other,
-and closing any other descriptor of the file drops nothing.  The kernel drops it when the last copy of its
-descriptor is closed, whatever the holder died of.  A forked child has such a copy, and an unlock by the child
-would free the parent's lock; so every child that Python forks closes its copies at once, without unlocking.
+and closing another descriptor of the file releases nothing.  The kernel releases it when the last copy of its
+descriptor is closed, however the holder ends.  A forked child has such a copy, and an unlock by the child
+would release the parent's lock; so every child forked by Python closes its copies at once, without unlocking.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from alpenhorn.errors import Stopped, StorageError
 from alpenhorn.fs.own import open_own
 from alpenhorn.reasons import Code, Reason
 
-# struct flock of fcntl(2): type, whence, start, length (0: to the end of all offsets), pid (must be 0).
+# struct flock of fcntl(2): type, whence, start, length (0: to the largest offset), pid (must be 0).
 _FLOCK = struct.Struct("@hhqqi4x")
 
 # Pauses of a wait with a deadline, in seconds.
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.008
 
-# Seconds that a wait goes on when the run is to stop: others hold a lock for a moment, and what waits for it is done.
+# Seconds to wait on after the run was asked to stop: locks are held briefly, and the waiting work is
+# finished.
 _STOP_GRACE = 1.0
 
 _REOPENINGS = 100
@@ -38,17 +39,17 @@ _DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
 def exclusive(byte: int) -> bytes:
-    """The request for an exclusive lock on one byte, for `LockFile.take`."""
+    """Return the request for an exclusive lock on one byte, for `LockFile.acquire`."""
     return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
 
 
 def shared(byte: int) -> bytes:
-    """The request for a shared lock on one byte, for `LockFile.take`."""
+    """Return the request for a shared lock on one byte, for `LockFile.acquire`."""
     return _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, byte, 1, 0)
 
 
 def unlocked(byte: int) -> bytes:
-    """The request to let go of one byte, for `LockFile.drop`."""
+    """Return the request to release one byte, for `LockFile.release`."""
     return _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0)
 
 
@@ -56,11 +57,12 @@ _NOTHING = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class LockFile:
-    """An open lock file; it is made when missing, and never truncated or unlinked.
+    """An open lock file; created if missing, never truncated or removed.
 
-    Unlinking is what would let two processes hold one lock, on two files of the same name.  One object is
-    for one thread.  `root`: where the file lies, or the directory above the file's when that is our own; nothing
-    below it is followed.  Raises StorageError when the file cannot be opened or is not a file of ours.
+    Removing it would let two processes hold one lock, on two files of the same name.  Use each object in one
+    thread only.  `root`: the directory of the file, or the one above if the file is in our own directory;
+    symbolic links below it are not followed.  Raises StorageError if the file cannot be opened or is not a
+    lock file of ours.
     """
 
     __slots__ = ("__weakref__", "fd", "path")
@@ -68,7 +70,7 @@ class LockFile:
     def __init__(self, path: str, root: str | None = None) -> None:
         self.path = path
         self.fd = -1
-        # Before the file is opened, so that no fork can come between its opening and its being known.
+        # Before the file is opened, so that no fork can come between opening and registering it.
         _lock_files.add(self)
         root = os.path.dirname(path) if root is None else root
         try:
@@ -81,22 +83,21 @@ class LockFile:
 
     @property
     def closed(self) -> bool:
-        """True after `close`, and in a child that was forked since the file was opened."""
+        """True after `close`, and in a child forked after the file was opened."""
         return self.fd < 0
 
-    def take(
+    def acquire(
         self, request: bytes, deadline: float | None, stopping: Callable[[], bool] | None = None
     ) -> bool:
-        """Lock as `request` says; False when somebody else still had it at `deadline`.
+        """Take the lock of `request`; return False if another holder still has it at `deadline`.
 
-        `deadline` is a time of time.monotonic(); one that has passed means one try, None means to wait as
-        long as it takes.  Signal handlers run meanwhile, and the wait goes on unless they raise, or make
-        `stopping` true, which leaves it a moment.  Raises Stopped then, and StorageError when the file system has no
-        such locks, or fails.
+        `deadline`: a time of time.monotonic(); a past one means one try, None means no limit.  Signal
+        handlers run during the wait, which continues unless they raise, or make `stopping` return true.  Then
+        raises Stopped after a moment.  Raises StorageError if the file system has no such locks, or fails.
         """
         if deadline is None and stopping is None:
             return self._call(fcntl.F_OFD_SETLKW, request)
-        # The kernel's wait has no time limit, and an alarm to end it would belong to somebody else.
+        # The kernel's wait has no timeout, and an alarm signal may be in use.
         pause = _FIRST_PAUSE
         end = float("inf") if deadline is None else deadline
         stop = float("inf")
@@ -105,7 +106,7 @@ class LockFile:
             if now >= end:
                 return False
             if now >= stop:
-                raise Stopped(f"the run was asked to stop while it waited for the lock {self.path}")
+                raise Stopped(f"the run was asked to stop while waiting for the lock {self.path}")
             if stopping is not None and stop == float("inf") and stopping():
                 stop = now + _STOP_GRACE
             left = min(end, stop) - now
@@ -113,12 +114,12 @@ class LockFile:
             pause = min(2 * pause, _LONGEST_PAUSE)
         return True
 
-    def drop(self, request: bytes) -> None:
-        """Let go as `request` says.  Raises StorageError when the file system fails."""
+    def release(self, request: bytes) -> None:
+        """Release the lock of `request`.  Raises StorageError if the file system fails."""
         self._call(fcntl.F_OFD_SETLK, request)
 
     def is_current(self) -> bool:
-        """Whether the open file is still the one at its path."""
+        """Return whether the open file is still the one at its path."""
         try:
             return os.path.samestat(os.fstat(self.fd), os.stat(self.path, follow_symlinks=False))
         except FileNotFoundError:
@@ -127,19 +128,19 @@ class LockFile:
             raise StorageError(Code.LOCK_FILE_UNREADABLE(path=self.path, why=error.strerror)) from error
 
     def close(self) -> None:
-        """Drop every lock and close the file; nothing happens when it is closed already."""
+        """Release every lock and close the file, unless it is closed already."""
         if self.fd < 0:
             return
         fd, self.fd = self.fd, -1
-        # Closing alone drops nothing while a child that was just forked still has its copy.
+        # Closing alone releases nothing while a child that was just forked still has its copy.
         with contextlib.suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _NOTHING)
-        # A failing close has closed the descriptor all the same.
+        # The descriptor is closed even if close fails.
         with contextlib.suppress(OSError):
             os.close(fd)
 
     def close_copy(self) -> None:
-        """In a forked child: close the copy and leave the parent its locks."""
+        """In a forked child: close the copy, and keep the parent's locks."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             with contextlib.suppress(OSError):
@@ -147,7 +148,7 @@ class LockFile:
 
     def _call(self, command: int, request: bytes) -> bool:
         try:
-            # An interrupted call is made again by Python, after the signal's handler (PEP 475).
+            # Python repeats an interrupted call after the signal's handler (PEP 475).
             fcntl.fcntl(self.fd, command, request)
         except OSError as error:
             if error.errno == errno.EAGAIN:
@@ -159,7 +160,7 @@ class LockFile:
         return True
 
 
-def take_current(
+def acquire_current(
     path: str,
     request: bytes,
     deadline: float | None,
@@ -167,21 +168,20 @@ def take_current(
     root: str | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> LockFile | None:
-    """Lock as `request` says the file that stands at `path` once the lock is taken.
+    """Take the lock of `request` on the file that is at `path` once the lock is taken.
 
-    `file` is the one that was opened earlier, if any; it is closed when another one is at `path` now.  `root`: as for
-    `LockFile`.
-    Returns the locked file, or None (with nothing left open) when `deadline` passed.  Raises as `LockFile`
-    and its `take`, with nothing left open.
+    `file`: the file opened earlier, if any; closed if another one is at `path` now.  `root`: as for
+    `LockFile`.  Returns the locked file, or None (with nothing left open) after `deadline`.  Raises as
+    `LockFile` and its `acquire`, with nothing left open.
     """
     try:
         for _ in range(_REOPENINGS):
             if file is None or file.closed:
                 file = LockFile(path, root)
-            if not file.take(request, deadline, stopping):
+            if not file.acquire(request, deadline, stopping):
                 file.close()
                 return None
-            # Without this, a holder of a file that was replaced excludes nobody.
+            # Otherwise the holder of a replaced file would exclude nobody.
             if file.is_current():
                 return file
             file.close()
@@ -193,14 +193,14 @@ def take_current(
 
 
 def deadline_after(timeout: float | None, blocking: bool) -> float | None:
-    """The deadline for `LockFile.take` that lies `timeout` seconds (None: for ever) from now."""
+    """Return the deadline for `LockFile.acquire` in `timeout` seconds (None: no limit)."""
     if not blocking:
         return float("-inf")
     return None if timeout is None else time.monotonic() + timeout
 
 
 def byte_of(request: bytes) -> int:
-    """The byte that a lock request is for."""
+    """Return the byte of a lock request."""
     start: int = _FLOCK.unpack(request)[2]
     return start
 

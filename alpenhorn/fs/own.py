@@ -1,9 +1,9 @@
-"""Our own directory and small files below a root: opened so that nothing else is ever written through them.
+"""Alpenhorn's own directory and small files below a root, opened safely.
 
-A local user who can write to the root can put a symbolic or hard link where one of them should be, or a directory of
-his own.  So every element is opened below the root's descriptor and follows no link, and what is found there has to be
-a regular file with one name, whose owner was entitled to make it.  They are made for those who can write to the root,
-and for nobody else: whoever can open a lock file can hold its lock.
+A local user who can write to the root can put a link or a directory of his own in their place.  So every
+element is opened relative to the root's descriptor without following links, and must be a regular file with
+one name, whose owner was entitled to create it.  Only those who can write to the root get access: anybody who
+can open a lock file can hold its lock.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_own(root: str, path: str, flags: int) -> int:
-    """Open one of our own small files: `path`, at the root or in our directory.
+    """Open one of alpenhorn's own small files: `path`, at the root or in our directory.
 
-    With O_CREAT, it and our directory are made when missing, and the mode of one that this user owns is set right.
-    Raises StorageError when something else is there, and OSError.
+    With O_CREAT, it and our directory are created if missing, and modes of those owned by this user are
+    corrected.  Raises StorageError if something else is there, and OSError.
     """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -43,9 +43,9 @@ def open_own(root: str, path: str, flags: int) -> int:
 
 
 def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
-    """Open one of our own directories, `name` in the directory `parent`; with `make` it is made when missing.
+    """Open one of alpenhorn's own directories, `name` in the directory `parent`; with `make` it is created if missing.
 
-    `root`: where `parent` is, for messages.  Raises StorageError when something else is there, and OSError.
+    `root`: the path of `parent`, for messages.  Raises StorageError if something else is there, and OSError.
     """
     path, above = f"{root}/{name}", os.fstat(parent)
     shared = bool(above.st_mode & stat.S_IWGRP)
@@ -78,7 +78,7 @@ def open_directory(parent: int, name: str, root: str, make: bool = True) -> int:
 
 def _open_file(directory: int, name: str, flags: int, root: os.stat_result, path: str) -> int:
     shared = bool(root.st_mode & stat.S_IWGRP)
-    opening = flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a fifo must not make it wait
+    opening = flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a fifo must not block it
     try:
         fd = os.open(name, opening, 0o660 if shared else 0o600, dir_fd=directory)
     except OSError:
@@ -104,15 +104,15 @@ def _open_file(directory: int, name: str, flags: int, root: os.stat_result, path
 
 
 def entitled(status: os.stat_result, root: os.stat_result) -> bool:
-    """Whether the owner of what lies below a root could have made it with the consent of the root's owner."""
+    """Return whether the root's permissions allowed the owner of a file below it to create it."""
     if status.st_uid in (os.geteuid(), 0, root.st_uid):
         return True
     if not root.st_mode & stat.S_IWGRP:
         return False
-    # By the group or by an access control list, which shows as the group's permissions.
+    # By the group, or by an access control list, which shows as the group's permissions.
     if not root.st_mode & stat.S_IWOTH:
         return True
-    # With set-group-id the group is that of the root, whoever made it.
+    # With set-group-id, the group is that of the root for every creator, and proves nothing.
     return status.st_gid == root.st_gid and not root.st_mode & stat.S_ISGID
 
 

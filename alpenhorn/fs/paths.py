@@ -1,8 +1,8 @@
-"""Paths from the index: checked, and opened so that they cannot leave their root.
+"""Paths from the index: checked, and opened so that they cannot lead out of their root.
 
-The index can be written by others, and a node's tree too: a path may name anything, and any directory on
-the way may have been replaced by a symbolic link.  So every element is opened relative to the one above
-it, following no link.  (A walk costs 2 µs for two directories; openat2 through ctypes would save half.)
+Others can write to the index and to a node's tree: a path may be anything, and any directory on it may have
+been replaced by a symbolic link.  So every element is opened relative to the one above it, without following
+links.  (This costs 2 µs for two directories; openat2 through ctypes would save half.)
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from alpenhorn.errors import UnsafePath
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.reasons import Code
 
-# An element that is empty, "." or "..", or a NUL anywhere.
+# An empty element, "." or "..", or a NUL anywhere.
 _BAD = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 _OWN = re.compile(rf"(?:\.alpenhorn[^/]*|{MARKER})(?:/|\Z)")
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def check_relative(path: str) -> str:
-    """Return `path` if it can be a file's path below a root; raises UnsafePath otherwise."""
+    """Return `path` if it is valid as a file's path below a root; raises UnsafePath otherwise."""
     _check_shape(path)
     if _OWN.match(path):
         raise UnsafePath(Code.PATH_IS_OURS(path=path))
@@ -42,17 +42,17 @@ def _check_shape(path: str) -> None:
 
 
 def open_below(root: str | int, path: str, flags: int, mode: int = 0o600) -> int:
-    """Open `path` below `root` (a path or a directory's descriptor), following no symbolic link.
+    """Open `path` below `root` (a path or a directory's descriptor) without following symbolic links.
 
-    Returns a descriptor that the caller closes.  Raises UnsafePath for a path that does not stay below the
-    root, or on which a symbolic link stands, and OSError for all else.
+    Returns a descriptor that the caller closes.  Raises UnsafePath for a path that leads out of the root or
+    through a symbolic link, and OSError.
     """
-    with Below(root) as below:
+    with TreeOpener(root) as below:
         return below.open(path, flags, mode)
 
 
-class Below:
-    """Opens one path after another below a root; the last directory stays open for the next file in it."""
+class TreeOpener:
+    """Open paths below a root; the last directory stays open for the next file in it."""
 
     def __init__(self, root: str | int) -> None:
         self._owned = isinstance(root, str)
@@ -60,7 +60,7 @@ class Below:
         self._last: str | None = None
         self._last_fd = -1
 
-    def __enter__(self) -> Below:
+    def __enter__(self) -> TreeOpener:
         return self
 
     def __exit__(
@@ -80,7 +80,7 @@ class Below:
             self._last = None
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
-        """As `open_below`."""
+        """See `open_below`."""
         directory, name = self.parent(path)
         try:
             return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=directory)
@@ -88,7 +88,7 @@ class Below:
             raise _explained(error, directory, name, path) from None
 
     def parent(self, path: str) -> tuple[int, str]:
-        """A descriptor (O_PATH) of the directory that `path` lies in, ours to close, and the name in it."""
+        """Return a descriptor (O_PATH) of the directory of `path`, closed by this object, and the name in it."""
         _check_shape(path)
         directory, _, name = path.rpartition("/")
         if not directory:
@@ -114,14 +114,14 @@ class Below:
 
 
 def _explained(error: OSError, directory: int, name: str, path: str) -> OSError | UnsafePath:
-    """The error with the whole path in it; a symbolic link is told as what it is."""
+    """Return the error with the whole path; UnsafePath for a symbolic link."""
     if error.errno in (ELOOP, ENOTDIR):
         return not_followed(directory, name, path) or OSError(error.errno, error.strerror, path)
     return OSError(error.errno, error.strerror, path)
 
 
 def not_followed(directory: int, name: str, path: str) -> UnsafePath | None:
-    """UnsafePath when `name` in `directory`, an element of `path`, is a symbolic link."""
+    """Return UnsafePath if `name` in `directory`, an element of `path`, is a symbolic link."""
     try:
         link = stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
     except OSError:
@@ -140,9 +140,9 @@ _KINDS = {
 
 
 def irregular(root: str, path: str) -> str:
-    """Return what lies at a path instead of a regular file; "" for a regular file, and where that cannot be told."""
+    """Return what is at a path instead of a regular file; "" for a regular file, and if it cannot be determined."""
     try:
-        with Below(root) as below:
+        with TreeOpener(root) as below:
             directory, name = below.parent(path)
             return kind(os.stat(name, dir_fd=directory, follow_symlinks=False))
     except (OSError, UnsafePath):
@@ -150,5 +150,5 @@ def irregular(root: str, path: str) -> str:
 
 
 def kind(status: os.stat_result) -> str:
-    """Return what it is the status of; "" for a regular file."""
+    """Return the kind of file of a status; "" for a regular file."""
     return _KINDS.get(stat.S_IFMT(status.st_mode), "")

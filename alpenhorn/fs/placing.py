@@ -1,8 +1,8 @@
-"""Putting finished files into place, so that there is never half a file under a name.
+"""Place finished files, so that no incomplete file ever has its final name.
 
-Bytes arrive in a stage, a private directory ROOT/.alpenhorn/NAME on the node's own file system.  There they
-are verified and flushed, and only then renamed; then the directories are flushed.  A flush that fails is
-final: after it the kernel has given up the pages, and a second one that succeeds proves nothing.
+Files arrive in a stage, a private directory ROOT/.alpenhorn/NAME on the node's own file system.  There they
+are verified and flushed before they are renamed; then the directories are flushed.  A failed flush is final:
+the kernel has dropped the pages, so a later flush that succeeds proves nothing.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from types import TracebackType
 from alpenhorn.errors import AlpenhornError, StorageError, UnsafePath
 from alpenhorn.fs import descriptors, own
 from alpenhorn.fs.abilities import Abilities
-from alpenhorn.fs.directories import Parents
+from alpenhorn.fs.directories import OpenDirectories
 from alpenhorn.fs.syscalls import flush, rename_new, syncfs
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code
 
 PRIVATE = own.PRIVATE
-PARTS = "part-"  # a stage so named holds one big file, and outlives the run
+PARTS = "part-"  # prefix of a stage for one big file, kept for later runs
 
-_OPEN_DIRECTORIES = 200  # fewer where the limit of open files is low
+_OPEN_DIRECTORIES = 200  # fewer if the limit on open files is low
 
 
 class Occupied(AlpenhornError):
-    """Something is at the path already."""
+    """The path is occupied."""
 
     code = Code.PATH_OCCUPIED
 
 
 class Stage:
-    """The directory ROOT/.alpenhorn/NAME, made when missing; the root itself is never made.
+    """The directory ROOT/.alpenhorn/NAME, created if missing; the root is never created.
 
-    `path` is for programs that write into it, `fd` for everything else: it stays with the storage even if
-    something else is mounted at the root meanwhile.  Raises StorageError and OSError.
+    `path` is for programs that write into it, `fd` for everything else: it stays valid even if another file
+    system is mounted over the root.  Raises StorageError and OSError.
     """
 
     def __init__(self, root: str, name: str) -> None:
@@ -80,20 +80,20 @@ class Stage:
         return self.name.startswith(PARTS)
 
     def flush(self) -> None:
-        """Make all that was written here durable, with one call for the whole file system.
+        """Flush everything written here, with one call for the whole file system.
 
-        For a few files fsync of each is faster, and waits for no other writer's bytes.
+        For a few files, fsync of each is faster, as it does not wait for data of other writers.
         """
         syncfs(self.fd)
 
     def place(
         self, moves: Sequence[tuple[str, str, bool]], lock: TreeLock
     ) -> list[OSError | UnsafePath | Occupied | None]:
-        """Rename flushed files of the stage to their final paths and make the names durable.
+        """Rename flushed files of the stage to their final paths, and flush the directories.
 
-        `moves` holds (name in the stage, path below the root, whether a file there is replaced); directories
-        are made where missing.  Returns, for each, None or why it did not get there.  The lock is held up
-        while files are renamed.
+        `moves`: (name in the stage, path below the root, whether to replace a file there).  Missing
+        directories are created.  Returns None, or the error, for each.  Holds the tree lock up during the
+        renames.
         """
 
         def move(number: int, directory: int, name: str) -> None:
@@ -109,9 +109,9 @@ class Stage:
     def link(
         self, links: Sequence[tuple[int, str, bool]], lock: TreeLock
     ) -> list[OSError | UnsafePath | Occupied | None]:
-        """As `place`, but gives a second name to open files of this file system: `links` holds descriptors.
+        """Hard link open files of this file system; `links` has descriptors instead of names, otherwise as `place`.
 
-        What is linked is the very file that was opened, whatever its name stands for by now.
+        Links the opened file, whatever its name refers to by now.
         """
 
         def link(number: int, directory: int, name: str) -> None:
@@ -133,13 +133,13 @@ class Stage:
         most = descriptors.share(_OPEN_DIRECTORIES)
         while len(outcomes) < len(paths):
             first = len(outcomes)
-            with Parents(self._root) as parents:
+            with OpenDirectories(self._root) as parents:
                 with lock.up():
                     while len(outcomes) < len(paths) and len(parents) <= most:
                         number = len(outcomes)
                         outcome = _attempt(act, number, paths[number], parents)
                         if isinstance(outcome, OSError) and outcome.errno == errno.EMFILE and number > first:
-                            break  # it gets another try with those closed that the files before it needed
+                            break  # retried after closing the directories of the files before it
                         outcomes.append(outcome)
                 try:
                     parents.flush()
@@ -148,28 +148,29 @@ class Stage:
         return outcomes
 
     def publish(self, name: str) -> None:
-        """Rename a flushed file of the stage into the private directory, in place of what is there, and make its name
-        durable, that of the private directory included."""
+        """Move a flushed file of the stage into the private directory, replacing any existing one, and flush
+        the directories.
+        """
         os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._private)
         flush(self._private)
         flush(self._root)
 
     def clear(self) -> None:
-        """Remove the stage with all that is left in it, and close it."""
+        """Remove the stage with its contents, and close it."""
         for _, directories, files, fd in os.fwalk(".", topdown=False, dir_fd=self.fd):
             for file in files:
                 os.unlink(file, dir_fd=fd)
             for directory in directories:
                 try:
                     os.rmdir(directory, dir_fd=fd)
-                except NotADirectoryError:  # a symbolic link to one
+                except NotADirectoryError:  # a symbolic link to a directory
                     os.unlink(directory, dir_fd=fd)
         os.rmdir(self.name, dir_fd=self._private)
         self.close()
 
 
 def _attempt(
-    act: Callable[[int, int, str], None], number: int, path: str, parents: Parents
+    act: Callable[[int, int, str], None], number: int, path: str, parents: OpenDirectories
 ) -> OSError | UnsafePath | Occupied | None:
     try:
         directory, name = parents.of(path)
@@ -184,7 +185,7 @@ def _attempt(
 
 
 def _replace(source: str, source_dir: int, name: str, directory: int, path: str) -> None:
-    """Rename over whatever is there, which is not followed; an empty directory is removed first."""
+    """Rename over an existing file or link; remove an empty directory first."""
     try:
         os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=directory)
     except IsADirectoryError:

@@ -1,4 +1,4 @@
-"""Processes that must not outlive their purpose: dying with the parent, and killing a whole tree.
+"""Processes that end with their parent, and killing whole process trees.
 
 Linux only: prctl(2), pidfd_open(2) (kernel 5.3).
 """
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 
 KILL_WAIT = 2.0
-"""Seconds within which a process that was sent SIGKILL is gone, or is called unkillable."""
+"""Seconds in which a process must end after SIGKILL before it counts as unkillable."""
 
 
 @functools.cache
 def _prctl() -> Callable[[int, int, int, int, int], int]:
-    import ctypes  # not at the top: 3 ms that an idle run can do without
+    import ctypes  # not at the top: 3 ms that idle runs save
 
     prctl: Callable[[int, int, int, int, int], int] = ctypes.CDLL(None, use_errno=True).prctl
     return prctl
@@ -36,27 +36,26 @@ def prepare() -> None:
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel SIGKILL this process when its parent, which must be `parent_pid`, ends.
+    """Let the kernel SIGKILL this process when its parent, which must be `parent_pid`, ends.
 
-    Strictly it is the *thread* that forked this process whose end counts.  The wish survives exec (unless
-    the program is set-uid) and is not inherited by children.
+    Strictly, when the *thread* that forked this process ends.  The setting survives exec (unless the program
+    is set-uid), and children do not inherit it.
     """
     _prctl()(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it died before the wish was heard, and nobody would ever tell us
+    if os.getppid() != parent_pid:  # it died before the call, so that no signal will come
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def kill_tree(pid: int, grace: float = 0) -> list[int]:
-    """SIGKILL a process, its descendants, and the groups and sessions that any of them leads; reap our own.
+    """SIGKILL a process, its descendants, and the groups and sessions that any of them leads; reap our children.
 
-    `pid` must be a child that is not reaped yet, so that its id cannot be anybody else's; it may have ended.
-    Descendants whose parents ended are found by their group or session; one that left both is not.
+    `pid` must be a child that has not been reaped, so that its id cannot be reused; it may have ended.
+    Descendants whose parents ended are found by their group or session, unless they left both.
 
-    With `grace`, the process and its descendants are sent SIGTERM first and have so many seconds to end by
-    themselves.  Returns the ids of those that are still there `KILL_WAIT` seconds after the SIGKILL: in
-    uninterruptible sleep, or not ours to kill.
+    With `grace`, first sends SIGTERM and waits up to that number of seconds.  Returns the ids of processes
+    still there `KILL_WAIT` seconds after the SIGKILL: in uninterruptible sleep, or owned by another user.
     """
-    import psutil  # not at the top: 17 ms, and hardly any run kills
+    import psutil  # not at the top: 17 ms, and few runs kill
 
     try:
         tree = {pid: psutil.Process(pid)}
@@ -70,8 +69,8 @@ def kill_tree(pid: int, grace: float = 0) -> list[int]:
         _wait(tree, grace, _gone)
     new = _add_family(tree, list(tree.values())) + list(tree.values())
     while new:
-        # Again until nobody is new: one may have forked while it was being killed.  They are not stopped first,
-        # since whoever we stopped would stand still for ever if we were killed in between.
+        # Repeat until there are no new ones: one may fork while being killed.  They are not stopped first,
+        # since a stopped process would stay stopped for ever if this one were killed.
         for process in new:
             _kill(process)
         new = _add_family(tree, list(tree.values()))
@@ -79,7 +78,7 @@ def kill_tree(pid: int, grace: float = 0) -> list[int]:
 
 
 def _add_family(tree: dict[int, psutil.Process], roots: list[psutil.Process]) -> list[psutil.Process]:
-    """Add the descendants of `roots`, and whoever is in a group or session that one of them leads."""
+    """Add the descendants of `roots`, and the members of groups and sessions that they lead."""
     import psutil
 
     found = []
@@ -121,7 +120,7 @@ def _wait(
 
 
 def _gone(process: psutil.Process) -> bool:
-    """Ended, reaped or not: while a leader is not reaped, its group's id cannot be anybody else's."""
+    """Return whether it has ended, reaped or not: an unreaped leader's group id cannot be reused."""
     import psutil
 
     try:
@@ -133,12 +132,12 @@ def _gone(process: psutil.Process) -> bool:
 def _reaped(process: psutil.Process) -> bool:
     try:
         return os.waitpid(process.pid, os.WNOHANG)[0] != 0
-    except ChildProcessError:  # not our child: its own parent reaps it, sooner or later
+    except ChildProcessError:  # not a child of ours: its own parent reaps it
         return _gone(process)
 
 
 def began(pid: int) -> float | None:
-    """When a process began, in POSIX seconds; None when there is none of that id, or only what is left of it."""
+    """Return when a process started, in POSIX seconds; None if there is no such process, or it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()

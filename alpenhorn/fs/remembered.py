@@ -1,15 +1,15 @@
-"""The memory of searches: the directories below a root, and their times when nothing was left to do in them.
+"""The memory of searches, ROOT/.alpenhorn/searched: the directories below a root and their times when last listed.
 
-It is the file ROOT/.alpenhorn/searched.  Its format, version 1:
+Its format, version 1:
 
     alpenhorn searched 1 NUL heading NUL { mtime blank ctime blank path NUL below NUL } checksum
 
-Times in nanoseconds; paths are relative to the root ("" is the root); `below` holds the names of a directory's
-subdirectories, joined by slashes; all as `os.fsencode` gives them.  The checksum is the CRC-32 of all before it
-in eight hexadecimal digits, so that no directory gets lost with the end of a file that was cut off.
+Times are in nanoseconds; paths are relative to the root ("" is the root); `below` has the names of a
+directory's subdirectories, joined by slashes; all are encoded with `os.fsencode`.  The checksum is the CRC-32
+of everything before it in eight hexadecimal digits, so that a truncated file is detected.
 
-Every subdirectory of a directory that stands here stands here too, and is looked at by itself: that is why an
-unchanged directory need not be listed.
+Every subdirectory of a directory in the memory is in the memory too, and is looked at itself; so an unchanged
+directory need not be listed.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _CHECKSUM_B = 8
 _LONGEST_HEADING_B = 2**16
 _BLOCK_B = 2**18
 
-Entry = tuple[bytes, bytes]
-"""(times and path, below), as they stand in the file."""
+MemoryEntry = tuple[bytes, bytes]
+"""(times and path, below), as in the file."""
 
 
 class Memory:
-    """An open memory.  A context manager; `heading` is as `write` was given it."""
+    """An open memory, a context manager.  `heading`: as passed to `write`."""
 
     def __init__(self, root: str) -> None:
-        """Raises LookupError when nothing is remembered, which is also so when anything is wrong with it."""
+        """Raises LookupError if there is no memory, or it is damaged."""
         try:
             self._fd = open_below(root, f"{PRIVATE}/{NAME}", os.O_RDONLY | os.O_NONBLOCK)
         except (OSError, UnsafePath) as error:
@@ -48,7 +48,7 @@ class Memory:
             head = os.pread(self._fd, len(_MAGIC) + _LONGEST_HEADING_B, 0)
             magic, heading, end = head[: len(_MAGIC)], *head[len(_MAGIC) :].partition(b"\0")[:2]
             if magic != _MAGIC or not end:
-                raise LookupError("it has no heading of ours")
+                raise LookupError("no valid heading")
             self.heading = os.fsdecode(heading)
             self.start = len(_MAGIC) + len(heading) + 1
         except OSError as error:
@@ -66,8 +66,8 @@ class Memory:
     ) -> None:
         os.close(self._fd)
 
-    def whole(self) -> bool:
-        """Read all of it, and tell whether it is as it was written.  Raises OSError."""
+    def is_intact(self) -> bool:
+        """Read the whole file, and return whether its checksum is right.  Raises OSError."""
         checksum, offset = 0, 0
         while offset < self._end:
             block = os.pread(self._fd, min(_BLOCK_B, self._end - offset), offset)
@@ -77,8 +77,8 @@ class Memory:
             offset += len(block)
         return os.pread(self._fd, _CHECKSUM_B + 1, offset) == _in_digits(checksum)
 
-    def some(self, offset: int) -> tuple[list[Entry], int]:
-        """A few thousand entries from `offset` on, and the offset behind them; none: it has no more.
+    def read_some(self, offset: int) -> tuple[list[MemoryEntry], int]:
+        """Return some thousand entries from `offset` on, and the offset after them; no entries at the end.
 
         Raises OSError.
         """
@@ -93,35 +93,37 @@ class Memory:
         used = split[: 2 * pairs]
         return list(zip(used[::2], used[1::2], strict=True)), offset + sum(map(len, used)) + len(used)
 
-    def entries(self) -> Iterator[Entry]:
-        """All of them.  Raises OSError."""
+    def entries(self) -> Iterator[MemoryEntry]:
+        """Yield all entries.  Raises OSError."""
         offset = self.start
         while True:
-            entries, offset = self.some(offset)
+            entries, offset = self.read_some(offset)
             if not entries:
                 return
             yield from entries
 
 
-def fields(entry: Entry) -> tuple[bytes, bytes, bytes]:
-    """Mtime, ctime and path.  Raises ValueError where the entry is none."""
+def fields(entry: MemoryEntry) -> tuple[bytes, bytes, bytes]:
+    """Return mtime, ctime and path.  Raises ValueError for an invalid entry."""
     mtime, ctime, path = entry[0].split(b" ", 2)
     return mtime, ctime, path
 
 
-def stamp(entry: Entry) -> Stamp:
-    """Raises ValueError where the entry is none."""
+def stamp(entry: MemoryEntry) -> Stamp:
+    """Raises ValueError for an invalid entry."""
     mtime, ctime, path = fields(entry)
     return Stamp(os.fsdecode(path), int(mtime), int(ctime), os.fsdecode(entry[1]))
 
 
-def entry_of(one: Stamp) -> Entry:
+def entry_of(one: Stamp) -> MemoryEntry:
     return b"%d %d %s" % (one.mtime_ns, one.ctime_ns, os.fsencode(one.path)), os.fsencode(one.below)
 
 
-def write(fd: int, heading: str, entries: Iterable[Entry]) -> None:
-    """Write a memory to an empty open file.  It need not be flushed: what a power cut leaves of it is found
-    to be wrong.  Raises OSError."""
+def write(fd: int, heading: str, entries: Iterable[MemoryEntry]) -> None:
+    """Write a memory to an empty open file.  Raises OSError.
+
+    Needs no flush: the checksum detects what a power cut leaves of it.
+    """
     checksum = 0
     with open(fd, "wb", buffering=_BLOCK_B, closefd=False) as file:
         for part in _parts(heading, entries):
@@ -130,7 +132,7 @@ def write(fd: int, heading: str, entries: Iterable[Entry]) -> None:
         file.write(_in_digits(checksum))
 
 
-def _parts(heading: str, entries: Iterable[Entry]) -> Iterator[bytes]:
+def _parts(heading: str, entries: Iterable[MemoryEntry]) -> Iterator[bytes]:
     yield _MAGIC + os.fsencode(heading) + b"\0"
     for times_and_path, below in entries:
         yield times_and_path + b"\0" + below + b"\0"

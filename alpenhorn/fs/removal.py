@@ -1,8 +1,7 @@
-"""Looking at files of a storage, and removing them, on that storage and on no other.
+"""Look at files of a storage, and remove them, on that storage only.
 
-What is looked at or removed is found relative to a descriptor of the root, in which the marker was read: should
-something else be mounted at the root meanwhile, or a directory on the way be replaced by a symbolic link, nothing
-there is touched.
+Files are found relative to a descriptor of the root in which the marker was read.  If another file system is
+mounted over the root meanwhile, or a directory is replaced by a symbolic link, nothing there is touched.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.fs.abilities import alias, folds
 from alpenhorn.fs.directories import prune
 from alpenhorn.fs.flushing import Flusher
-from alpenhorn.fs.paths import Below, check_relative, kind
+from alpenhorn.fs.paths import TreeOpener, check_relative, kind
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.reasons import Code, Reason
 
-PATIENCE = (
-    30.0  # seconds to wait for whoever places files, before empty directories are left to the next deletion
+LOCK_SECONDS = (
+    30.0  # seconds to wait for pulls placing files; then empty directories are left to the next deletion
 )
 
 
-class Differs(AlpenhornError):
-    """What is at a path is not the file that the index knows, and was left alone."""
+class FileDiffers(AlpenhornError):
+    """A different file is at the path, and was left alone."""
 
     def __init__(self, why: Reason) -> None:
         super().__init__(why)
 
 
-def accept(entry: Entry) -> None:
-    """Nothing speaks against a removal."""
+def accept(entry: DirectoryEntry) -> None:
+    """Allow every removal."""
 
 
-class Entry(NamedTuple):
-    """A name in a directory: the status of what it names, and the directory's device and inode."""
+class DirectoryEntry(NamedTuple):
+    """A name in a directory: the status of its file, and the directory's device and inode."""
 
     status: os.stat_result
     directory: tuple[int, int]
@@ -48,16 +47,16 @@ class Entry(NamedTuple):
     def inode(self) -> tuple[int, int]:
         return self.status.st_dev, self.status.st_ino
 
-    def is_same_name(self, other: Entry) -> bool:
-        """Whether the two are one and the same name, seen by two ways, and not two names of one file."""
+    def is_same_name(self, other: DirectoryEntry) -> bool:
+        """Return whether both are the same name, found in two ways, and not two hard links of one file."""
         return (self.directory, self.name) == (other.directory, other.name)
 
 
 class OpenRoot:
-    """The root of a storage, held open; a context manager.
+    """The opened root of a storage; a context manager.
 
-    `check` is given a descriptor of the directory and raises StorageError unless it is the right storage.
-    Raises StorageError when it is not, and when there is no such directory.
+    `check` gets a descriptor of the directory, and raises StorageError unless it is the right storage.
+    Raises StorageError if it is not, or if there is no such directory.
     """
 
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
@@ -68,7 +67,7 @@ class OpenRoot:
             raise StorageError(Code.ROOT_NOT_OPENED(root=root, why=error.strerror)) from None
         self._at_end = ExitStack()
         self._at_end.callback(os.close, self._root)
-        self._below = Below(self._root)
+        self._below = TreeOpener(self._root)
         self._at_end.callback(self._below.close)
         try:
             self.check()
@@ -88,21 +87,22 @@ class OpenRoot:
         self._at_end.close()
 
     def check(self) -> None:
-        """Raise StorageError when the storage cannot be used any more."""
+        """Raise StorageError if the storage cannot be used any more."""
         self._check(self._root)
 
-    def look(self, path: str, size_b: int | None) -> Entry:
-        """Return what is known of a regular file without reading it.
+    def look(self, path: str, size_b: int | None) -> DirectoryEntry:
+        """Return the entry of a regular file without reading it.
 
-        `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError when it
-        is not there, Differs when it is something else, UnsafePath, and OSError when it cannot be looked at.
+        `size_b`: the length that it must have, None for any.  Raises FileNotFoundError or NotADirectoryError
+        if it is missing, FileDiffers if something else is there, UnsafePath, and OSError if it cannot be looked
+        at.
         """
         directory, name = self._below.parent(check_relative(path))
         return _look(directory, name, size_b)
 
 
 class Removal(OpenRoot):
-    """As OpenRoot; removes files as well."""
+    """An OpenRoot that also removes files."""
 
     def __init__(self, root: str, check: Callable[[int], None]) -> None:
         super().__init__(root, check)
@@ -116,27 +116,27 @@ class Removal(OpenRoot):
             raise
 
     def remove(
-        self, path: str, size_b: int | None, decide: Callable[[Entry], None] = accept
+        self, path: str, size_b: int | None, decide: Callable[[DirectoryEntry], None] = accept
     ) -> os.stat_result:
-        """Remove a regular file, and return what it was.
+        """Remove a regular file, and return its status.
 
-        `decide` is called last before that, and keeps the file by raising something.  `size_b` and what is raised:
-        as for `look`, and OSError when the file cannot be removed.
+        `decide` is called just before, and keeps the file by raising an exception.  `size_b` and exceptions:
+        as for `look`, and OSError if the file cannot be removed.
         """
         directory, name = self._below.parent(check_relative(path))
         if self._folds and (other := alias(self._root, path, self._listed)):
-            raise Differs(Code.FOUND_UNDER_OTHER_NAME(listed=other))
+            raise FileDiffers(Code.FOUND_UNDER_OTHER_NAME(listed=other))
         self._directories[path.rpartition("/")[0]] = None
         entry = _look(directory, name, size_b)
         decide(entry)
-        # Deciding takes its time where other storages have to answer.
+        # The file may have been replaced during `decide`, which can wait for other storage.
         if _look(directory, name, size_b).inode != entry.inode:
-            raise Differs(Code.FILE_REPLACED_MEANWHILE())
+            raise FileDiffers(Code.FILE_REPLACED_MEANWHILE())
         os.unlink(name, dir_fd=directory)
         return entry.status
 
     def exists(self, path: str) -> bool:
-        """Whether anything is at the path; raises OSError when that cannot be told, and UnsafePath."""
+        """Return whether anything is at the path; raises UnsafePath, and OSError if it cannot be determined."""
         directory, name = self._below.parent(path)
         try:
             os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -145,29 +145,29 @@ class Removal(OpenRoot):
         return True
 
     def flush(self, gone: Iterable[str]) -> None:
-        """Make it durable that there are no such files any more.  Raises OSError, which is final."""
+        """Flush the removal of these files.  Raises OSError, which is final."""
         for path in gone:
             self._flusher.add_name(path)
         self._flusher.flush()
 
     def prune(self, stopping: Callable[[], bool] | None = None) -> None:
-        """Remove the directories that have become empty by what was removed, or was not there any more.
+        """Remove directories that became empty through these removals.
 
-        Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion there tries again.
+        Raises LockTimeout, Stopped, StorageError, UnsafePath and OSError; the next deletion tries again.
         """
-        # The lock file too is that of this storage, whatever is mounted at the root by now.
-        lock = TreeLock(f"/proc/self/fd/{self._root}", PATIENCE, stopping)
+        # The lock file too must be on this storage, whatever is mounted at the root by now.
+        lock = TreeLock(f"/proc/self/fd/{self._root}", LOCK_SECONDS, stopping)
         try:
             prune(self._root, self._directories, lock)
         finally:
             lock.close()
 
 
-def _look(directory: int, name: str, size_b: int | None) -> Entry:
+def _look(directory: int, name: str, size_b: int | None) -> DirectoryEntry:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if found := kind(status):
-        raise Differs(Code.COPY_IRREGULAR(found=found))
+        raise FileDiffers(Code.COPY_IRREGULAR(found=found))
     if size_b is not None and status.st_size != size_b:
-        raise Differs(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
+        raise FileDiffers(Code.COPY_LENGTH_WRONG(found=status.st_size, expected=size_b))
     parent = os.fstat(directory)
-    return Entry(status, (parent.st_dev, parent.st_ino), name)
+    return DirectoryEntry(status, (parent.st_dev, parent.st_ino), name)

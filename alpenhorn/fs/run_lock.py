@@ -1,10 +1,9 @@
 """The run lock: one run at a time on a node.
 
-It is an open-file-description lock.  A POSIX record lock would be freed by the first other descriptor of the
-file that the process closes (whoever reads the holder's line, or walks the directory), and would not exclude
-a second lock object in the same process.  What speaks against the other kind is that a forked child's copy
-keeps it; children close their copies when they are forked (`alpenhorn.fs.ofd`), so that workers may be
-forked before and after it was taken, and one that outlives its parent keeps nothing.
+It is an open-file-description lock.  A POSIX record lock would be released when the process closes any other
+descriptor of the file (as after reading the holder's line), and would not exclude a second lock object in the
+same process.  A forked child's copy would keep the lock; so children close their copies at once
+(`alpenhorn.fs.ofd`), and workers may be forked before and after it is taken.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from alpenhorn.fs.own import PRIVATE, open_own
 
 RUN_LOCK = f"{PRIVATE}/run.lock"
 
-_TAKE = ofd.exclusive(0)
+_LOCK = ofd.exclusive(0)
 
-# The holder's line is padded to this many bytes, so that it is overwritten whole and never truncated.
+# The holder's line is padded to this length, so that it is overwritten completely and never truncated.
 _LINE_B = 160
-# Behind it, the note of the last run, padded likewise.
+# The note of the last run after it, padded too.
 _NOTE_B = 128
 
 
 class RunLock:
-    """The run lock of one node, whose file is `path` (ROOT/.alpenhorn/run.lock).
+    """The run lock of one node, with the file `path` (ROOT/.alpenhorn/run.lock).
 
-    The file and its directory are made when missing, for those who can write to the root; the root is not.  The file
-    must not be removed while anybody may run, tidying included.  One object is for one thread.  As a context manager it
-    takes the lock without a wait, unless it has it already, raises Busy when another run has it, and
-    releases it at the end.  `pid`: the process that works under the lock, None for this one.
+    The file and its directory, but not the root, are created if missing, for those who can write to the root.
+    The file must not be removed while a run may be active.  Use each object in one thread only.  As a context
+    manager, it takes the lock without waiting unless it holds it already, raises Busy if another run has it,
+    and releases it at the end.  `pid`: the process that works under the lock, None for this one.
     """
 
     def __init__(self, path: str | os.PathLike[str], pid: int | None = None) -> None:
@@ -45,56 +44,55 @@ class RunLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object has the lock; a forked child's copy of it never has."""
+        """Whether this object holds the lock; a forked child's copy never does."""
         return self._file is not None and not self._file.closed
 
     def acquire(self, wait: bool = False, timeout: float | None = None) -> bool:
-        """Take the lock; False when another run has it.  Nothing happens when it is held already.
+        """Take the lock, unless it is held already; return False if another run has it.
 
-        With `wait`, wait for it for `timeout` seconds, or as long as it takes.  A wait goes on after a
-        signal whose handler only sets a flag: who wants to look at the flag waits in pieces.
-        Raises StorageError when the root is not there, the file cannot be opened, or its file system has no
-        such locks.
+        With `wait`, wait up to `timeout` seconds, or without limit.  The wait continues after a signal whose
+        handler only sets a flag; to check the flag, wait in short steps.  Raises StorageError if the root is
+        missing, the file cannot be opened, or its file system has no such locks.
         """
         if self.held:
             return True
         deadline = ofd.deadline_after(timeout, blocking=wait)
-        self._file = ofd.take_current(self.path, _TAKE, deadline, None, self._root)
+        self._file = ofd.acquire_current(self.path, _LOCK, deadline, None, self._root)
         if self._file is None:
             return False
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         line = f"pid {os.getpid() if self._pid is None else self._pid} on {os.uname().nodename} since {since}".encode()
-        # A full disk must not keep a run from the node; the line is only for messages.
+        # The line is for messages only; a full disk must not prevent a run.
         with contextlib.suppress(OSError):
             os.pwrite(self._file.fd, line[: _LINE_B - 1].ljust(_LINE_B - 1) + b"\n", 0)
         return True
 
     def note(self, text: str) -> None:
-        """Leave a note for the next run that takes the lock; it is not flushed.  Only while the lock is held."""
+        """Leave a note for the next run that takes the lock, without flushing it.  Only while the lock is held."""
         assert self._file is not None
         line = text.encode()[: _NOTE_B - 1].ljust(_NOTE_B - 1) + b"\n"
         with contextlib.suppress(OSError):  # as above
             os.pwrite(self._file.fd, line, _LINE_B)
 
     def noted(self) -> str:
-        """The note of the last run that left one, "" for none."""
+        """Return the note of the last run that left one, "" for none."""
         try:
             return self._read()[_LINE_B:].decode(errors="replace").strip()
         except (OSError, StorageError):
             return ""
 
     def release(self) -> None:
-        """Let go of the lock; nothing happens when it is not held, nor in a forked child."""
+        """Release the lock, if it is held by this process."""
         if self._file is not None:
             self._file.close()
 
     def holder(self) -> str:
-        """Who took the lock last: "pid N on HOST since T".  For messages only, no proof that it is held."""
+        """Return the last holder of the lock, "pid N on HOST since T".  For messages only: it may have ended."""
         try:
             line = self._read()[:_LINE_B].decode(errors="replace").strip()
         except (OSError, StorageError):
             line = ""
-        return line or "it left no name"
+        return line or "unknown process"
 
     def _read(self) -> bytes:
         fd = open_own(self._root, RUN_LOCK, os.O_RDONLY)
@@ -105,7 +103,7 @@ class RunLock:
 
     def __enter__(self) -> RunLock:
         if not self.acquire():
-            raise Busy(f"another run ({self.holder()}) holds {self.path}; try again when it has ended")
+            raise Busy(f"{self.path}: held by another run ({self.holder()}); try again when it has ended")
         return self
 
     def __exit__(

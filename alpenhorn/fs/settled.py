@@ -1,4 +1,4 @@
-"""Whether a file has been left alone for a while, by the clock that its times come from."""
+"""Check whether a file has not changed for a while, by the clock of its storage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from alpenhorn.fs.placing import PRIVATE
 
 
 def storage_now(root: str) -> float:
-    """POSIX seconds by the clock of a root's storage, which for a file server is not this host's.
+    """Return POSIX seconds by the clock of a root's storage, which on a file server differs from this host's.
 
-    Our own directory below the root is given the time; where there is none, this host's clock is taken.
+    Sets the times of our directory below the root to find out; without it, uses this host's clock.
     """
     private = os.path.join(root, PRIVATE)
     try:
@@ -22,10 +22,10 @@ def storage_now(root: str) -> float:
 
 
 def settled(status: os.stat_result, settle: float, now: float) -> bool:
-    """Whether a file of that status has not changed for `settle` seconds, `now` being the storage's time.
+    """Return whether a file with that status has not changed for `settle` seconds; `now` is the storage's time.
 
-    A file can be dated to the future, but not its last change; where that lies there as well the clock was
-    put back, and nothing is known.
+    The modification time can be set into the future, the status change time cannot; if that is in the future
+    as well, the clock was set back, and the file does not count as settled.
     """
     changed = status.st_mtime if status.st_mtime <= now else status.st_ctime
     return not settle or now - changed >= settle

@@ -1,4 +1,4 @@
-"""System calls of Linux that Python's `os` does not offer, or not on every file system.  All raise OSError."""
+"""Linux system calls that are missing in `os`, or not supported by every file system.  All raise OSError."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def syncfs(fd: int) -> None:
-    """Make everything on the file system of `fd` durable.
+    """Flush the whole file system of `fd`.
 
-    A write-back that failed since `fd` was opened raises too.
+    Also raises for a write that failed since `fd` was opened.
     """
     _call("syncfs", fd)
 
 
 def start_writing(fd: int, offset: int, length: int) -> None:
-    """Let the kernel begin to write a range of a file to the medium, without waiting for it."""
+    """Let the kernel start to write a range of a file to the medium, without waiting."""
     from ctypes import c_int64
 
     _call("sync_file_range", fd, c_int64(offset), c_int64(length), _SYNC_FILE_RANGE_WRITE)
 
 
 def flush(fd: int) -> None:
-    """Make a file or a directory durable, with all of its file system where it has no such call for directories."""
+    """Flush a file or a directory; if directories cannot be flushed, the whole file system."""
     try:
         os.fsync(fd)
     except OSError as error:
-        # File systems that are never written to, and a few that are far away.
+        # File systems that are read-only, and a few network file systems.
         if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
         syncfs(fd)
 
 
 def rename_new(source: str, target: str, source_dir: int = _AT_FDCWD, target_dir: int = _AT_FDCWD) -> None:
-    """Rename, but never over something: raises FileExistsError when `target` exists.
+    """Rename without replacing: raises FileExistsError if `target` exists.
 
-    On a file system that cannot do that, the name is reserved first with an empty file, which a crash may leave.
+    On a file system that does not support this, first reserves the name with an empty file, which a crash may
+    leave.
     """
     try:
         return rename_noreplace(source, target, source_dir, target_dir)
     except OSError as error:
         if error.errno not in _NO_FLAG:
             raise
-    # Some network file systems refuse the flag; link(2) never replaces either.
+    # Some network file systems reject the flag; link(2) never replaces either.
     try:
         os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
     except OSError as error:
@@ -62,7 +63,9 @@ def rename_new(source: str, target: str, source_dir: int = _AT_FDCWD, target_dir
 
 
 def rename_noreplace(source: str, target: str, source_dir: int, target_dir: int) -> None:
-    """renameat2(2) with RENAME_NOREPLACE, which FAT and exFAT through FUSE, and others, refuse with EINVAL."""
+    """Call renameat2(2) with RENAME_NOREPLACE; some file systems, such as FAT and exFAT through FUSE, fail
+    with EINVAL.
+    """
     _call("renameat2", source_dir, os.fsencode(source), target_dir, os.fsencode(target), _RENAME_NOREPLACE)
 
 
@@ -88,7 +91,7 @@ def _call(name: str, *arguments: Any) -> None:
 
 @cache
 def _libc() -> Any:
-    # Imported here: commands that touch no disk start faster without it.
+    # Imported here, so that commands that access no disk start faster.
     from ctypes import CDLL
 
     return CDLL(None, use_errno=True)

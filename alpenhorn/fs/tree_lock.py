@@ -1,13 +1,13 @@
 """The up/down lock of a node's directory tree.
 
-Making directories and placing files in them needs *up*; removing directories needs *down*.  Any number of
-holders may have it up, or any number down, never both.  It prevents this: one worker sees that a directory
-exists and does not make it; another removes it, because it is empty; the first cannot create its file.
+Creating directories and placing files needs *up*; removing directories needs *down*.  Any number of holders
+may have it up, or any number down, but never both.  It prevents that one worker finds an existing directory,
+another removes it because it is empty, and the first cannot create its file.
 
-Three bytes of ROOT/.alpenhorn.lock are locked: a gate, up, down.  To enter a state: take the gate
-exclusively; take the state's byte shared; wait until the other state's byte can be taken exclusively (its
-holders drain, while newcomers queue at the gate, so neither state starves); let go of that and of the gate.
-To leave: let go of the state's byte.  The kernel lets go of everything when a process dies, at any point.
+Three bytes of ROOT/.alpenhorn.lock are locked: a gate, up, down.  To enter a state: lock the gate
+exclusively; lock the state's byte shared; wait until the other state's byte can be locked exclusively (its
+holders finish while new ones wait at the gate, so neither state starves); release that byte and the gate.  To
+leave: release the state's byte.  The kernel releases everything when a process ends, at any point.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from alpenhorn.reasons import Code
 
 LOCK_NAME = ".alpenhorn.lock"
 
-# Seconds that a worker waits for the lock: others hold it for some renames, and a pull's deadline is longer.
-PATIENCE = 60.0
+# Seconds that a worker waits for the lock: it is held for a few renames, and a pull's deadline is longer.
+LOCK_SECONDS = 60.0
 
 _GATE, _UP, _DOWN, _PROBE = range(4)
 
-_TAKE_GATE = ofd.exclusive(_GATE)
-_DROP_GATE = ofd.unlocked(_GATE)
+_LOCK_GATE = ofd.exclusive(_GATE)
+_UNLOCK_GATE = ofd.unlocked(_GATE)
 
 
-class State(NamedTuple):
-    """One of the two states, with the lock requests that entering and leaving it take."""
+class LockState(NamedTuple):
+    """One of the two states, with the lock requests for entering and leaving it."""
 
     name: str
     own: bytes
@@ -42,17 +42,16 @@ class State(NamedTuple):
     drained: bytes
 
 
-UP = State("up", ofd.shared(_UP), ofd.unlocked(_UP), ofd.exclusive(_DOWN), ofd.unlocked(_DOWN))
-DOWN = State("down", ofd.shared(_DOWN), ofd.unlocked(_DOWN), ofd.exclusive(_UP), ofd.unlocked(_UP))
+UP = LockState("up", ofd.shared(_UP), ofd.unlocked(_UP), ofd.exclusive(_DOWN), ofd.unlocked(_DOWN))
+DOWN = LockState("down", ofd.shared(_DOWN), ofd.unlocked(_DOWN), ofd.exclusive(_UP), ofd.unlocked(_UP))
 
 
 class LockOrderError(AlpenhornError):
-    """A holder of one state asked for the other: a mistake in the program, which would wait for itself."""
+    """A holder of one state asked for the other: a program error, which would deadlock."""
 
 
 class LockTimeout(AlpenhornError):
-    """The tree could not be had in time.  `seconds` is 0 when there was to be no wait at all; `holders`: the processes
-    that are known to be in the way."""
+    """The lock was not taken in time.  `seconds`: 0 if there was no wait; `holders`: known processes that hold it."""
 
     code = Code.TREE_LOCK_TIMED_OUT
 
@@ -67,28 +66,27 @@ class LockTimeout(AlpenhornError):
         path = f"{self.root}/{LOCK_NAME}"
         waited = f" within {self.seconds:g} s" if self.seconds > 0 else ""
         if self.holders:
-            held = f"held by {', '.join(self.holders)}; try again when that has ended"
+            held = f"held by {', '.join(self.holders)}; try again when it has ended"
         else:
             held = (
-                "held by a process on another host, or of another user; try again when it has ended"
-                f" (as root, on each host that mounts the node: fuser -v {path})"
+                "held by a process on another host, or by another user; try again when it has ended"
+                f" (as root on each host with the node mounted: fuser -v {path})"
             )
         return f"{self.root}: cannot lock the directory tree ({self.state}){waited}: {path} is {held}"
 
 
 class TreeLock:
-    """One holder of the up/down lock of the node at `root`.
+    """A holder of the up/down lock of the node at `root`.
 
         with tree_lock.up(): ...
         with tree_lock.down(timeout=5): ...
 
-    An object is one holder, to be used from one thread; another object, be it in the same process, is
-    another holder.  It may enter the state that it has again.  A child that is forked while its parent holds
-    a state holds nothing: it may use the object, as a holder of its own.  Who waits for one node's lock while
-    holding another's can wait for ever: hold one at a time, or give a timeout.
+    Each object is one holder, even in the same process, for use in one thread.  A holder may enter its state
+    again.  A forked child holds nothing, and may use the object as a new holder.  Waiting for one node's lock
+    while holding another's can deadlock: hold one at a time, or set a timeout.
 
-    The file is opened when first needed and stays open until `close`, or the end of the object.  `seconds`: the
-    timeout where none is given.  `stopping`: ends a wait with Stopped, soon after it has become true.
+    The file is opened when first needed, and stays open until `close` or the end of the object.  `seconds`:
+    the default timeout.  `stopping`: when it returns true, a wait soon ends with Stopped.
     """
 
     def __init__(
@@ -102,53 +100,53 @@ class TreeLock:
         self.stopping = stopping
         self.path = os.path.join(self.root, LOCK_NAME)
         self._file: ofd.LockFile | None = None
-        self._state: State | None = None
+        self._state: LockState | None = None
         self._depth = 0
 
-    def up(self, timeout: float | None = None, blocking: bool = True) -> Entry:
-        """A context in which directories may be made and files be placed in them.
+    def up(self, timeout: float | None = None, blocking: bool = True) -> LockContext:
+        """Return a context for creating directories and placing files.
 
-        `timeout` bounds the whole wait, in seconds; None: the object's.  With `blocking` off
-        there is one try, which also fails while another holder, of either state, is just entering.
-        Entering raises LockTimeout, LockOrderError (at once, when this holder has it down), and StorageError
-        when the lock file cannot be opened or locked; nothing is held then.
+        `timeout`: maximum seconds for the whole wait, None for the object's default.  Without `blocking`,
+        there is one try, which also fails while another holder of either state is entering.  Entering raises
+        LockTimeout, LockOrderError (at once, if this holder has it down), and StorageError if the lock file
+        cannot be opened or locked; nothing is held then.
         """
-        return Entry(self, UP, timeout, blocking)
+        return LockContext(self, UP, timeout, blocking)
 
-    def down(self, timeout: float | None = None, blocking: bool = True) -> Entry:
-        """A context in which directories may be removed; otherwise as `up`."""
-        return Entry(self, DOWN, timeout, blocking)
+    def down(self, timeout: float | None = None, blocking: bool = True) -> LockContext:
+        """Return a context for removing directories; otherwise as `up`."""
+        return LockContext(self, DOWN, timeout, blocking)
 
     def close(self) -> None:
-        """Let go of everything and close the file; it is opened again when needed."""
+        """Release everything and close the file; it is opened again when needed."""
         if self._file is not None:
             self._file.close()
 
-    def _enter(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
+    def _enter(self, state: LockState, timeout: float | None, blocking: bool) -> ofd.LockFile:
         file = self._file
         if self._depth and file is not None and not file.closed:
             if state is not self._state:
                 raise LockOrderError(f"{self.root}: asked for {state.name} while holding the other state")
             self._depth += 1
             return file
-        self._file = file = self._take(state, timeout, blocking)
+        self._file = file = self._acquire(state, timeout, blocking)
         self._state = state
         self._depth = 1
         return file
 
-    def _take(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
+    def _acquire(self, state: LockState, timeout: float | None, blocking: bool) -> ofd.LockFile:
         timeout = self.seconds if timeout is None else timeout
         deadline = ofd.deadline_after(timeout, blocking)
-        file = ofd.take_current(self.path, _TAKE_GATE, deadline, self._file, stopping=self.stopping)
-        waited_for = _TAKE_GATE
+        file = ofd.acquire_current(self.path, _LOCK_GATE, deadline, self._file, stopping=self.stopping)
+        waited_for = _LOCK_GATE
         if file is not None:
             try:
                 for waited_for in (state.own, state.drain):
-                    if not file.take(waited_for, deadline, self.stopping):
+                    if not file.acquire(waited_for, deadline, self.stopping):
                         break
                 else:
-                    file.drop(state.drained)
-                    file.drop(_DROP_GATE)
+                    file.release(state.drained)
+                    file.release(_UNLOCK_GATE)
                     return file
             except BaseException:
                 file.close()
@@ -165,27 +163,27 @@ class TreeLock:
         except OSError:
             return []
 
-    def _leave(self, file: ofd.LockFile, state: State) -> None:
+    def _leave(self, file: ofd.LockFile, state: LockState) -> None:
         if file.closed:
-            # `close` was called inside, or this is a forked child, whose unlock would free its parent's lock.
+            # `close` was called inside, or this is a forked child, which would release its parent's lock.
             return
         self._depth -= 1
         if self._depth == 0:
             try:
-                file.drop(state.leave)
+                file.release(state.leave)
             except BaseException:
                 file.close()
                 raise
 
 
-class Entry:
-    """What `TreeLock.up` and `TreeLock.down` return: a context manager, to be entered once."""
+class LockContext:
+    """The context manager returned by `TreeLock.up` and `TreeLock.down`; enter it once."""
 
     __slots__ = ("_blocking", "_file", "_lock", "_state", "_timeout")
 
     _file: ofd.LockFile
 
-    def __init__(self, lock: TreeLock, state: State, timeout: float | None, blocking: bool) -> None:
+    def __init__(self, lock: TreeLock, state: LockState, timeout: float | None, blocking: bool) -> None:
         self._lock = lock
         self._state = state
         self._timeout = timeout
@@ -201,12 +199,12 @@ class Entry:
 
 
 def probe_locks(root: str | os.PathLike[str]) -> None:
-    """Take and drop one lock on the node's lock file, which is made when missing; no holder is disturbed.
+    """Take and release a lock on the node's lock file, created if missing, without affecting holders.
 
-    Raises StorageError when the file cannot be opened, or its file system has no such locks.
+    Raises StorageError if the file cannot be opened, or its file system has no such locks.
     """
     file = ofd.LockFile(os.path.join(os.fspath(root), LOCK_NAME))
     try:
-        file.take(ofd.exclusive(_PROBE), ofd.deadline_after(None, blocking=False))
+        file.acquire(ofd.exclusive(_PROBE), ofd.deadline_after(None, blocking=False))
     finally:
         file.close()

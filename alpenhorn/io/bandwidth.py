@@ -10,9 +10,9 @@ from alpenhorn.io.base import WrongSettings
 
 
 def node_bwlimit(name: str, settings: Mapping[str, Any]) -> Rates:
-    """What the key `bwlimit` sets for a node of that name; it means the same for every storage class.
+    """Return the bandwidth limit in the setting `bwlimit` of a node, the same for every storage class.
 
-    Raises WrongSettings: a limit that cannot be read is not no limit.
+    Raises WrongSettings: an invalid limit must not count as no limit.
     """
     if "bwlimit" not in settings:
         return ()

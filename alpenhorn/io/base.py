@@ -1,7 +1,8 @@
-"""What a storage class consists of: three kinds of object, each with its own job.
+"""The base classes of a storage class: group, node and remote.
 
-A *group* decides, a *node* does, a *remote* tells.  See `alpenhorn/io/default.py` for the class that most
-archives use.  Nothing outside this folder asks what kind of storage a node is.
+A *Group* chooses the node that receives a file, a *Node* works on storage, and a *Remote* says how a source
+can be reached.  `alpenhorn/io/default.py` has the class that most archives use.  Code outside this package
+must not depend on the storage class of a node.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from alpenhorn.model.pulls import Method, PullFact
 from alpenhorn.reasons import Code, Reason, Why
 
 if TYPE_CHECKING:
-    from alpenhorn.model.tape import Told
+    from alpenhorn.model.tape import TapeState
 
 PROBE_SECONDS = 30.0
 MARKER_BYTES = 256  # a marker holds a name of at most 64 characters and a newline
@@ -29,51 +30,53 @@ REPLACED = "--io-config '{…}'"
 
 
 class WrongSettings(StorageError):
-    """An `io_config` that its class cannot use.
+    """Invalid settings in an `io_config`.
 
-    `owner` is "node x" or "group x"; `fault` says what is wrong; `option` is what sets it right.
+    `owner`: "node x" or "group x".  `fault`: what is wrong.  `option`: the option of `modify` that corrects
+    it.
     """
 
     code = Code.SETTINGS_WRONG
 
     def __init__(self, owner: str, fault: str, option: str) -> None:
-        Exception.__init__(self, owner, fault, option)  # its message is made of them
+        Exception.__init__(self, owner, fault, option)  # __str__ builds the message
         self.owner = owner
         self.fault = fault
         self.option = option
 
     def __str__(self) -> str:
         kind, _, name = self.owner.partition(" ")
-        return f"{self.fault}; mend it with: alpenhorn {kind} modify {name} {self.option}"
+        return f"{self.fault} (alpenhorn {kind} modify {name} {self.option})"
 
 
-class Misfit(NamedTuple):
-    """Why no node of a group takes a file now.  `waits`: that is as it should be, and nobody need be told."""
+class Refusal(NamedTuple):
+    """Why no node of a group takes a file now.  `waits`: this is normal and is not reported as a problem."""
 
     reason: Reason
     waits: bool = False
 
 
 class Room(Protocol):
-    """What a group may ask of its nodes."""
+    """The room on the nodes of a group."""
 
     def obstacle(self, node_id: int, size_b: int) -> Why:
-        """Why a file of that length cannot be put there now, with the node's name; "" when it can."""
+        """Return why a file of that length cannot be put there now, with the node's name; "" if it can."""
         ...
 
     def left_b(self, node_id: int) -> int | None:
-        """Bytes that may still come there; None when that is not known."""
+        """Return the bytes that may still be written there; None if unknown."""
         ...
 
 
 class Group(ABC):
-    """Decides which of a group's nodes on this host receives a file.  Pure: no disk, no index.
+    """Choose the node of a group on this host that receives a file.  Accesses neither disks nor the index.
 
-    `nodes` are the group's active nodes on this host, less those that a class has no use for; `warnings` say
-    which those are.  Raises StorageError when group and nodes do not go together, or the settings are wrong; the
-    group is then left out of the run with that message.
+    `nodes`: the group's active nodes on this host, without those that the class does not use; `warnings` name
+    those.  The constructor raises StorageError if the nodes do not suit the group or the settings are
+    invalid; the run then skips the group and reports the message.
 
-    `travels`: its nodes are carried between hosts, so that their manifests are never put off.  `known`: as in Node.
+    `travels`: its nodes are carried between hosts, so their manifests are always written at once.  `known`:
+    see Node.
     """
 
     travels = False
@@ -88,31 +91,31 @@ class Group(ABC):
 
     @classmethod
     def check_settings(cls, group: GroupFact, settings: Mapping[str, Any]) -> None:
-        """Raise WrongSettings for settings that are wrong whatever nodes the group has.
+        """Raise WrongSettings for settings that are invalid for any nodes.
 
-        Apart from the constructor, since a group is edited where its nodes are not, or before it has any.
+        Called without nodes as well: a group can be edited on other hosts, and before it has nodes.
         """
         return
 
-    def refuses(self, source: NodeFact) -> Misfit | None:
-        """Why nothing can be taken from that node here, whatever the file; None when it can."""
+    def refuses(self, source: NodeFact) -> Refusal | None:
+        """Return why no file of that node can be pulled here; None if files can."""
         return None
 
     @abstractmethod
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
-        """Return the id of the node that takes the file, or why none does."""
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
+        """Return the id of the node that takes the file, or why no node takes it."""
 
 
 class Node(ABC):
-    """The verbs on storage that is on this host.  Used by workers only, since any of them may hang.
+    """The operations on storage of this host.  Only workers call them, since any of them may hang.
 
-    The constructor touches no storage, for it is also called where the node is not, and raises WrongSettings.
-    `warnings`: what should be told of the settings, though they can be used.
+    The constructor does not access the storage, since commands on other hosts call it too; it raises
+    WrongSettings.  `warnings`: what to report about valid settings, such as outdated ones.
 
-    Paths are relative to the root, as in the index.  All verbs raise OSError for what the file system
-    says, StorageError when the storage as a whole cannot be used, UnsafePath for a path that leaves it.
+    Paths are relative to the root, as in the index.  All methods raise OSError for errors of the file system,
+    StorageError if the storage as a whole cannot be used, and UnsafePath for a path that leads out of it.
 
-    `known`: the settings that the class has; whoever gives another one is told.  None: nobody is.
+    `known`: the names of the settings; any other is reported.  None: report none.
     """
 
     known: frozenset[str] | None = None
@@ -130,90 +133,91 @@ class Node(ABC):
 
     @abstractmethod
     def reserved_bytes(self, size_b: int) -> int:
-        """The space to set aside for a file of that length before it is pulled.  Touches no storage."""
+        """Return the bytes to reserve for a file of that length before a pull.  Does not access the storage."""
 
     @property
     @abstractmethod
     def jobs(self) -> int | None:
-        """How many workers may work on this node at once; None for no limit of its own."""
+        """Maximum number of workers on this node at once; None for no limit of its own."""
 
     @property
     @abstractmethod
     def local_method(self) -> Method:
-        """How files from this host's other nodes are copied here: Method.COPY or Method.RSYNC."""
+        """The method for pulls from other nodes of this host: Method.COPY or Method.RSYNC."""
 
     @property
     def probe_seconds(self) -> float:
-        """How long a look at the storage, its free space included, may take before it counts as gone."""
+        """Maximum seconds for a probe of the storage, its free space included, before the node counts as gone."""
         return PROBE_SECONDS
 
     @abstractmethod
     def check(self) -> None:
-        """Raise StorageError unless this is the right storage: root there, marker right."""
+        """Raise StorageError unless this is the right storage: the root exists, with the right marker."""
 
     @abstractmethod
     def owner(self) -> str | None:
-        """The name of the node whose storage this is marked as; None when the root is there without a marker."""
+        """Return the name in the root's marker; None if the root exists without a marker."""
 
     @abstractmethod
     def initialise(self, formerly: str | None = None) -> None:
-        """Mark this storage as the node's, once; raises StorageError when it is already another node's.
+        """Mark this storage as the node's; raises StorageError if it is marked as another node's.
 
-        `formerly`: the mark of that name, which the node had before, is replaced.  Only for the holder of the
-        node's run lock.
+        `formerly`: the node's former name; a marker with that name is replaced.  For the holder of the node's
+        run lock only.
         """
 
     @abstractmethod
     def free_bytes(self) -> int | None:
-        """Bytes that may still be written here; None when that is not known.  Raises StorageError with the reason
-        for which it cannot be told."""
+        """Return the bytes that may still be written here; None if there is no way to know.  Raises
+        StorageError if they cannot be determined now.
+        """
 
     def free_files(self) -> int | None:
-        """Files and directories that may still be made here; None when there is no limit, or it is not known."""
+        """Return the number of files and directories that may still be created; None if unlimited or unknown."""
         return None
 
     @abstractmethod
     def tidy(self) -> None:
-        """Remove what killed runs left behind.  Only for the holder of the node's run lock."""
+        """Remove the leftovers of killed runs.  For the holder of the node's run lock only."""
 
     @abstractmethod
     def stage(self, name: str) -> Stage:
-        """A private place on this storage in which files arrive before they get their names."""
+        """Return a private directory on this storage for files that are not complete yet."""
 
     @abstractmethod
     def removal(self) -> Removal:
-        """What removes files from this storage; raises StorageError unless it is the right one."""
+        """Return an object that removes files from this storage; raises StorageError unless it is the right one."""
 
     def open_root(self) -> OpenRoot:
-        """The root, held open to look at files; raises StorageError unless it is that of the right storage."""
+        """Return the opened root, to look at files; raises StorageError unless it is the right storage."""
         return self.removal()
 
     def flusher(self) -> Flusher:
-        """Makes durable what others wrote or removed here; raises StorageError."""
+        """Return an object that flushes files written or removed by others; raises StorageError."""
         return Flusher(self.root)
 
     @abstractmethod
     def open(self, path: str) -> int:
-        """Open a regular file for reading, following no symbolic link; the caller closes the descriptor."""
+        """Open a regular file for reading, without following symbolic links; the caller closes the descriptor."""
 
     @abstractmethod
     def exists(self, path: str) -> bool:
-        """Whether anything at all is at that path."""
+        """Return whether anything is at that path."""
 
     @abstractmethod
     def locked(self, path: str) -> bool:
-        """Whether whoever writes the file has marked it as unfinished."""
+        """Return whether the file's writer has marked it as unfinished."""
 
     @abstractmethod
     def space_used(self, status: os.stat_result) -> int:
-        """Bytes that a file of that status takes on the medium."""
+        """Return the bytes that a file with that status takes on the medium."""
 
 
 class TapeNode(Node):
-    """A node whose files may be on tape only; the `ready` column of a copy says that it is on disk.
+    """A node whose files may be on tape only; `ready` in the index marks copies on disk.
 
-    Whoever reads a file that is on tape only waits for the tape, which no run may do.  Other hosts read here what
-    is ready.
+    Reading a file that is on tape only would block a run until the tape is read.  Other hosts pull only
+    copies that are ready.
     """
 
     @property
@@ -224,40 +228,40 @@ class TapeNode(Node):
     @property
     @abstractmethod
     def restore_limit(self) -> int:
-        """How many files may be on their way back from tape at once."""
+        """Maximum number of files being restored from tape at once."""
 
     @property
     @abstractmethod
     def restore_wait(self) -> float:
-        """Seconds after which one that was asked back is looked at again."""
+        """Seconds until a file being restored is looked at again."""
 
     @property
     @abstractmethod
     def release_check_count(self) -> int:
-        """How many copies a run compares with what the index says of them."""
+        """Number of copies per run whose place is compared with the index."""
 
     @abstractmethod
     def job_seconds(self, files: int) -> float:
-        """How long a job that looks at so many files may take."""
+        """Return the maximum duration of a job that looks at this number of files."""
 
     @abstractmethod
-    def where(self, paths: Sequence[str]) -> dict[str, Told]:
-        """Where each of the files is.  Raises StorageError when that cannot be told of any."""
+    def where(self, paths: Sequence[str]) -> dict[str, TapeState]:
+        """Return where each file is.  Raises StorageError if that is unknown for all of them."""
 
     @abstractmethod
     def restore(self, paths: Sequence[str]) -> dict[str, str]:
-        """Ask for files back from tape, in one batch; returns of which this failed, and why.  Does not wait."""
+        """Request files from tape, in one batch; return the reason for each that failed.  Does not wait."""
 
     @abstractmethod
     def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
-        """Give the disk space of files on tape back; returns of which this failed, and why."""
+        """Free the disk space of files that are on tape; return the reason for each that failed."""
 
 
 class Remote(ABC):
-    """The little that a pull may know about its source, which may be anywhere.  Touches no storage.
+    """A node on any host as the source of pulls.  Does not access the storage.
 
-    `witness`: a file, relative to the root, that lies on every storage of the kind; "" for the root itself.  Where
-    there is one, a file on another host counts as missing only if the witness was seen in the same session.
+    `witness`: a file, relative to the root, that exists on every storage of the class; "" for the root
+    itself.  With one, a file on another host counts as missing only if the same session has seen the witness.
     """
 
     witness = ""
@@ -268,15 +272,15 @@ class Remote(ABC):
 
     @abstractmethod
     def ready(self, pull: PullFact) -> bool:
-        """Whether the source copy can be read now."""
+        """Return whether the source copy can be read now."""
 
     @abstractmethod
     def unreachable(self) -> str:
-        """Why no other host can fetch files from here, and the remedy; an empty string when it can."""
+        """Return why other hosts cannot pull from here, and what to do; "" if they can."""
 
 
 class StorageClass(NamedTuple):
-    """What an extension offers under one `io_class` name; a part that is None cannot be used as that."""
+    """The parts of a storage class; None for a part that the class does not offer."""
 
     node: type[Node] | None
     group: type[Group] | None
@@ -284,14 +288,14 @@ class StorageClass(NamedTuple):
 
 
 def marked_name(beginning: bytes) -> str:
-    """The name of the node whose storage it is, from the first MARKER_BYTES of a marker."""
+    """Return the node's name from the first MARKER_BYTES of a marker."""
     return beginning.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
 def parse_settings(owner: str, io_config: str | None) -> dict[str, Any]:
-    """The JSON object in an `io_config` column; `owner` is named in the message ("node x").
+    """Return the JSON object in an `io_config` column; messages name `owner` ("node x").
 
-    Raises WrongSettings when it is not a JSON object.
+    Raises WrongSettings if it is not a JSON object.
     """
     if not io_config:
         return {}
@@ -301,14 +305,14 @@ def parse_settings(owner: str, io_config: str | None) -> dict[str, Any]:
         raise WrongSettings(owner, f"io_config of {owner} is not JSON ({error})", REPLACED) from None
     if not isinstance(settings, dict):
         found = type(settings).__name__
-        raise WrongSettings(owner, f"io_config of {owner} is not a JSON object but {found}", REPLACED)
+        raise WrongSettings(owner, f"io_config of {owner} is not a JSON object (found {found})", REPLACED)
     return settings
 
 
 def wrong_setting(owner: str, settings: Mapping[str, Any], key: str, expected: str) -> WrongSettings:
-    """What to raise for a key that is missing, or has a value that is not `expected` ("a whole number")."""
+    """Return the error for a setting that is missing, or is not what is `expected` ("a whole number")."""
     if key in settings:
         fault = f"io_config of {owner}: {key} is {settings[key]!r}, not {expected}"
     else:
-        fault = f"io_config of {owner} lacks {key}, {expected}"
+        fault = f"io_config of {owner}: {key} is missing; must be {expected}"
     return WrongSettings(owner, fault, f"--io-var {key}=VALUE")

@@ -1,4 +1,4 @@
-"""The storage classes that come with alpenhorn, each imported when it is first asked for."""
+"""The built-in storage classes, each imported when first used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 
 from alpenhorn.io.base import StorageClass
 
-# The name in `io_class` to the module below alpenhorn.io and the StorageClass in it.
+# io_class: (module below alpenhorn.io, name of the StorageClass in it)
 BUILT_IN = {
     "Default": ("default", "DEFAULT"),
     "LustreHSM": ("lustre_hsm", "LUSTRE_HSM"),
@@ -16,7 +16,7 @@ BUILT_IN = {
 
 
 def built_in(name: str) -> StorageClass:
-    """`name` is one of BUILT_IN."""
+    """Return a built-in storage class; `name` must be in BUILT_IN."""
     module, attribute = BUILT_IN[name]
     found: StorageClass = getattr(import_module(f"alpenhorn.io.{module}"), attribute)
     return found

@@ -21,8 +21,8 @@ from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
 from alpenhorn.io.base import (
     MARKER_BYTES,
     Group,
-    Misfit,
     Node,
+    Refusal,
     Remote,
     Room,
     StorageClass,
@@ -35,14 +35,15 @@ from alpenhorn.reasons import Code
 from alpenhorn.transfer.methods import BY_SETTING
 
 MOST_RESERVED = 1000  # times a file's length
-PART_SECONDS = 14 * 86_400  # longer than the back-off ever gets
+PART_SECONDS = 14 * 86_400  # longer than the longest back-off
 
 
 class DefaultNode(Node):
-    """A directory; its marker is the file `ALPENHORN_NODE`, whose first line is the node's name.
+    """A directory whose marker is the file `ALPENHORN_NODE`, with the node's name in its first line.
 
-    Settings: `reserve_factor` (a number from 1 to 1000; default 2), `jobs` (a whole number ≥ 1; default no limit),
-    `method` (`auto` or `rsync`), `bwlimit` (a limit or a table of them, see `alpenhorn/bwlimit.py`; default none).
+    Settings: `reserve_factor` (a number from 1 to 1000; default 2), `jobs` (a whole number ≥ 1; default no
+    limit), `method` (`auto` or `rsync`), `bwlimit` (a limit or a schedule, see `alpenhorn/bwlimit.py`;
+    default none).
     """
 
     known = frozenset({"reserve_factor", "jobs", "method", "bwlimit"})
@@ -106,10 +107,10 @@ class DefaultNode(Node):
             raise StorageError(Code.ROOT_TAKEN(root=self.root, other=repr(found), node=self.node.name))
         probe_locks(self.root)
         try:
-            # Fails where there is a marker, so that two hosts cannot both believe that the root is theirs.
+            # Must fail if there is a marker, or two hosts could both mark the root.
             self._place_marker(b"", rename_new)
         except FileExistsError:
-            self.check()  # somebody was faster; that is well if it was for this node
+            self.check()  # another run was faster, which is fine if it marked it for this node
 
     def _mark_anew(self) -> None:
         with open(open_below(self.root, MARKER, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -117,13 +118,13 @@ class DefaultNode(Node):
         self._place_marker(notes, os.replace)
 
     def _place_marker(self, notes: bytes, place: Callable[[str, str], None]) -> None:
-        """Written aside, so that a crash cannot leave an empty marker."""
+        """Write the marker under a temporary name first, so that a crash cannot leave an empty one."""
         aside = os.path.join(self.root, f".{MARKER}.{os.urandom(8).hex()}")
         try:
             with open(aside, "xb") as file:
                 file.write(self.node.name.encode() + b"\n" + notes)
                 file.flush()
-                with suppress(OSError):  # where modes are those of the mount
+                with suppress(OSError):  # mount options may fix the modes
                     os.fchmod(
                         file.fileno(), 0o644
                     )  # whatever the umask: other users and hosts have to read it
@@ -139,7 +140,7 @@ class DefaultNode(Node):
             os.close(root)
 
     def _was_reserved(self) -> bool:
-        """Whether the marker is what a crash leaves where a new name is reserved before it is filled."""
+        """Return whether the marker is an empty file left by a crash between reserving the name and filling it."""
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             return Abilities(root, root).left_reserved(MARKER)
@@ -147,9 +148,9 @@ class DefaultNode(Node):
             os.close(root)
 
     def _marked_name(self, directory: int | None = None) -> str | None:
-        """The node whose storage is at the root, or in an open directory; None without a marker.
+        """Return the node's name in the marker of the root, or of an open directory; None without a marker.
 
-        Reading the marker is what proves a mount: statvfs still answers where the storage is gone.
+        Only the marker proves that the storage is mounted: statvfs also answers for an empty mount point.
         """
         if directory is None and not os.path.isdir(self.root):
             raise StorageError(Code.ROOT_ABSENT(root=self.root, node=self.node.name))
@@ -172,21 +173,21 @@ class DefaultNode(Node):
 
     def free_bytes(self) -> int | None:
         space = os.statvfs(self.root)
-        # Some drivers, fusefat for one, tell no sizes at all.
+        # Some drivers, such as fusefat, report no sizes.
         return space.f_bavail * space.f_frsize if space.f_blocks else None
 
     def free_files(self) -> int | None:
         space = os.statvfs(self.root)
-        # Btrfs and others, which make inodes as they are needed, say 0 of 0; FAT has none, and tells its clusters.
+        # Btrfs and others report 0 inodes of 0, since they create them as needed; FAT reports its clusters.
         return space.f_favail if space.f_files else None
 
     def tidy(self) -> None:
-        # A lock that hangs is found here, where it is waited for a short time, and not by the first pull.
+        # A lock that hangs must be found here, with a short deadline, and not by the first pull.
         if os.path.lexists(os.path.join(self.root, LOCK_NAME)):
             probe_locks(self.root)
         root = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         try:
-            # Through a symbolic link, what is removed would be somebody else's.
+            # A symbolic link would redirect the removal to other files.
             private = open_directory(root, PRIVATE, self.root, make=False)
         except FileNotFoundError:
             return
@@ -216,11 +217,11 @@ class DefaultNode(Node):
         return Removal(self.root, self._check_directory)
 
     def _check_directory(self, directory: int) -> None:
-        """As `check`, of an open directory."""
+        """Check the marker in an open directory, as `check` does."""
         self._check(self._marked_name(directory))
 
     def open(self, path: str) -> int:
-        # O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
+        # O_NONBLOCK: a fifo in place of a file must not block the worker.
         fd = open_below(self.root, path, os.O_RDONLY | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
@@ -239,7 +240,7 @@ class DefaultNode(Node):
 
 
 class DefaultGroup(Group):
-    """A group of which at most one node is active on a host: that node takes every file."""
+    """A group with at most one active node on each host, which takes every file."""
 
     known = frozenset()
 
@@ -249,14 +250,14 @@ class DefaultGroup(Group):
             names = ", ".join(sorted(node.name for node in nodes))
             raise StorageError(Code.GROUP_WITH_SEVERAL_NODES(group=group.name, nodes=names))
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         node = self.nodes[0]
         why = room.obstacle(node.id, pull.size_b or 0)
-        return Misfit(why) if why else node.id
+        return Refusal(why) if why else node.id
 
 
 class DefaultRemote(Remote):
-    """A directory on some host, reached as `username@address`; always ready."""
+    """A directory on any host, reached as `username@address`; always ready."""
 
     witness = MARKER
 
@@ -266,9 +267,9 @@ class DefaultRemote(Remote):
     def unreachable(self) -> str:
         node = self.node
         if not node.host:
-            return f"it is on no host (alpenhorn node modify {node.name} --host HOST)"
+            return f"no host (alpenhorn node modify {node.name} --host HOST)"
         if not node.root:
-            return f"it has no root (alpenhorn node modify {node.name} --root DIR)"
+            return f"no root (alpenhorn node modify {node.name} --root DIR)"
         missing = [what for what in ("address", "username") if not getattr(node, what)]
         if not missing:
             return ""
@@ -277,9 +278,9 @@ class DefaultRemote(Remote):
 
 
 def _is_live_part(private: int, name: str) -> bool:
-    """Whether it holds a part of a big file, with which whichever run pulls that file goes on.
+    """Return whether a stage directory holds a partial file that another run can continue.
 
-    One that nobody has gone on with for long, since its request was cancelled, must not stay for ever.
+    Old ones are removed, because the requests of some were cancelled.
     """
     if not name.startswith(PARTS):
         return False

@@ -1,5 +1,6 @@
-"""The program `lfs` of the Lustre file system: its command lines, and what it answers (lfs-quota(1), lfs-hsm(1), and
-lfs_hsm_state(), lfs_hsm_action() and lfs_hsm_request() in lustre/utils/lfs.c)."""
+"""Command lines and output of Lustre's `lfs`: lfs-quota(1), lfs-hsm(1), and lfs_hsm_state(), lfs_hsm_action()
+and lfs_hsm_request() in lustre/utils/lfs.c.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +17,21 @@ DEFAULT_QUOTA = "using default block quota setting"
 _COLUMNS = 8  # used, quota, limit, grace, files, quota, limit, grace
 _USED = re.compile(r"(\d+)\*?")
 
-# What follows the path: the flags, and the same in words.
+# After the path: the flags as a number and as words.
 STATE = re.compile(r": \(0x[0-9a-f]+\)((?: [a-z_]+)*)(?:, archive_id:[0-9]+)?\n")
 RELEASED, ARCHIVED, DIRTY = "released", "archived", "dirty"
 NEVER_RELEASE, LOST = "never_release", "lost_from_hsm"
-# What follows the path: "NOOP", or what is done and how far it is.
+# After the path: "NOOP", or the action and its progress.
 ACTION = re.compile(r": ([A-Z]+)\b[^\n]*\n")
 RESTORE = "RESTORE"
 
-MOST_PATHS = 100  # in one call
-MOST_BYTES = 100_000  # of paths, of which a command line may hold some 128 KiB where stacks are small
+MOST_PATHS = 100  # per call
+MOST_BYTES = 100_000  # of paths per call; a command line holds about 128 KiB where stacks are small
 _GONE = ("No such file or directory", "Not a directory")
 
 
 class Quota(NamedTuple):
-    """In KiB.  `limit` 0: there is none; None: what is reported is not the real one."""
+    """Quota in KiB.  `limit`: 0 for no limit, None if the reported limit is not the real one."""
 
     used: int
     limit: int | None
@@ -41,10 +42,10 @@ def quota_argv(lfs: str, quota_type: str, quota_id: str, path: str) -> list[str]
 
 
 def parse_quota(answer: str, path: str) -> Quota:
-    """Raises StorageError for anything that is not what `lfs quota -q` prints for that path.
+    """Parse the output of `lfs quota -q` for a path; raises StorageError if it is anything else.
 
-    A path of more than 15 characters stands on a line of its own.  A number in brackets is one that lfs does
-    not vouch for, as a server did not answer, and is not taken.
+    lfs prints a path of more than 15 characters on a line of its own.  Numbers in brackets are rejected: lfs
+    prints them when a server did not answer.
     """
     begin, found, rest = answer.lstrip().partition(path)
     columns = rest.split()[:_COLUMNS]
@@ -57,12 +58,12 @@ def parse_quota(answer: str, path: str) -> Quota:
 
 
 def hsm_argv(lfs: str, verb: str, paths: Sequence[str]) -> list[str]:
-    """`verb`: hsm_state, hsm_action, hsm_restore or hsm_release; `paths` are absolute."""
+    """Return the command line of hsm_state, hsm_action, hsm_restore or hsm_release; `paths` are absolute."""
     return [lfs, verb, *paths]
 
 
 def batch(paths: Sequence[str]) -> Sequence[str]:
-    """The first of the paths, as many as are asked for in one call."""
+    """Return the first of the paths, as many as fit into one call."""
     size_b = 0
     for number, path in enumerate(paths[:MOST_PATHS]):
         size_b += len(os.fsencode(path)) + 1
@@ -72,9 +73,9 @@ def batch(paths: Sequence[str]) -> Sequence[str]:
 
 
 def answers(output: str, paths: Sequence[str], line: re.Pattern[str]) -> tuple[list[re.Match[str]], str]:
-    """The answers for the first of the paths, in their order, each a match of `line`; and the text behind them.
+    """Return the answers for the first paths, in order, each a match of `line`, and the remaining text.
 
-    They are found by the paths that were asked for, since a path may hold all that an answer does, line ends too.
+    Answers are located by the requested paths, since a path may contain anything, newlines included.
     """
     found: list[re.Match[str]] = []
     at = 0
@@ -88,11 +89,11 @@ def answers(output: str, paths: Sequence[str], line: re.Pattern[str]) -> tuple[l
 
 
 def refusal(said: str, path: str) -> str:
-    """The reason that lfs gives for a path on standard error ("can't get hsm state for PATH: REASON"); "" for none."""
+    """Return the reason on standard error for a path ("can't get hsm state for PATH: REASON"); "" for none."""
     found = re.search(re.escape(path) + r"['\"]?: *(\S[^\n]*)", said)
     return found[1].strip() if found else ""
 
 
 def is_gone(reason: str) -> bool:
-    """Whether a refusal says that there is no such file."""
+    """Return whether the reason says that the file does not exist."""
     return reason.startswith(_GONE)

@@ -1,4 +1,4 @@
-"""The storage class LustreHSM: a directory on Lustre whose files may be on tape only, and groups with such a node."""
+"""The storage class LustreHSM: a directory on Lustre whose files may be on tape only."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import TreeOpener, check_relative
 from alpenhorn.io import lfs
-from alpenhorn.io.base import Group, Misfit, Room, StorageClass, TapeNode, wrong_setting
+from alpenhorn.io.base import Group, Refusal, Room, StorageClass, TapeNode, wrong_setting
 from alpenhorn.io.default import DefaultRemote, is_number
 from alpenhorn.io.lustre_quota import LustreQuotaNode
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
-from alpenhorn.model.tape import Told, Where
+from alpenhorn.model.tape import Location, TapeState
 from alpenhorn.reasons import Code, Why, from_outside, headed, within
 
 NAME = "LustreHSM"
 MOST_WAIT = 30 * 86_400
 THRESHOLD_B = 1_000_000_000
-CALLS = (
-    5  # of lfs for a batch of files, those included that are looked at once more before they leave the disk
-)
+CALLS = 5  # of lfs per batch of files, those included that verify a state before a release
 LOST = Code.LOST_BY_TAPE()
 
 
@@ -36,10 +34,11 @@ class _Call(NamedTuple):
 
 
 class LustreHSMNode(LustreQuotaNode, TapeNode):
-    """As LustreQuota, with tape behind it; without a marker, and with room for everything.
+    """LustreQuota with tape behind it; needs no marker, and takes any number of bytes.
 
-    Settings beside those of LustreQuota: `headroom` (KiB to keep free on the disk; required), `restore_wait` (seconds;
-    default 600), `restore_limit` (files; default 100), `release_check_count` (copies; default 100).
+    Settings in addition to those of LustreQuota: `headroom` (KiB to keep free on the disk; required),
+    `restore_wait` (seconds; default 600), `restore_limit` (files; default 100), `release_check_count`
+    (copies; default 100).
     """
 
     known = LustreQuotaNode.known | {"headroom", "restore_wait", "restore_limit", "release_check_count"}
@@ -77,10 +76,10 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     @property
     def probe_seconds(self) -> float:
-        return super().probe_seconds + float(self.lfs_timeout)  # lfs is run by `check` as well
+        return super().probe_seconds + float(self.lfs_timeout)  # `check` runs lfs as well
 
     def job_seconds(self, files: int) -> float:
-        # A second a file: after a call that failed for many, they are asked for one by one.
+        # One second per file: after a failed batch, files are asked for one by one.
         calls = CALLS * math.ceil(files / lfs.MOST_PATHS)
         return self.probe_seconds + calls * float(self.lfs_timeout) + files
 
@@ -94,10 +93,10 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
         return self.node.name if found is None else found
 
     def check(self) -> None:
-        """There need be no marker; one of another node proves that the wrong storage is there."""
+        """Check the storage.  The marker is optional; that of another node proves that the wrong storage is mounted."""
         super().check()
         try:
-            # Nothing else tells Lustre from the empty directory that is there while it is not mounted.
+            # Only the quota distinguishes Lustre from the empty directory of an unmounted one.
             self.quota()
         except StorageError as error:
             raise StorageError(within(error.reason, f"{error}; is Lustre mounted at {self.root}?")) from error
@@ -114,43 +113,43 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     # --- where files are -------------------------------------------------------------------------------
 
-    def where(self, paths: Sequence[str]) -> dict[str, Told]:
+    def where(self, paths: Sequence[str]) -> dict[str, TapeState]:
         unsafe = self._unsafe(paths)
-        told = {path: Told(None, from_outside(why)) for path, why in unsafe.items()}
+        states = {path: TapeState(None, from_outside(why)) for path, why in unsafe.items()}
         released: list[str] = []
         for path, answer in self._tell("hsm_state", [p for p in paths if p not in unsafe], lfs.STATE):
             if isinstance(answer, str):
-                told[path] = _refused(answer)
+                states[path] = _refused(answer)
                 continue
             words = set(answer[1].split())
             if lfs.RELEASED not in words:
-                told[path] = _on_disk(words)
+                states[path] = _on_disk(words)
             elif lfs.LOST in words:
-                told[path] = Told(None, LOST)
+                states[path] = TapeState(None, LOST)
             else:
                 released.append(path)
         for path, answer in self._tell("hsm_action", released, lfs.ACTION):
             if isinstance(answer, str):
-                told[path] = _refused(answer)
+                states[path] = _refused(answer)
             else:
-                told[path] = Told(Where.COMING if lfs.RESTORE in answer[0] else Where.TAPE)
-        return told
+                states[path] = TapeState(Location.COMING if lfs.RESTORE in answer[0] else Location.TAPE)
+        return states
 
     def restore(self, paths: Sequence[str]) -> dict[str, str]:
         unsafe = self._unsafe(paths)
         return unsafe | self._change("hsm_restore", [path for path in paths if path not in unsafe])
 
     def leave_to_tape(self, paths: Sequence[str]) -> dict[str, str]:
-        # Looked at again, since what was written to a file meanwhile would be on disk only.
-        told = self.where(paths)
-        kept = {path: why for path in paths if (why := _must_stay(told[path]))}
-        there = [path for path in paths if path not in kept and told[path].where is Where.BOTH]
+        # Look again: changes written meanwhile would be on disk only.
+        states = self.where(paths)
+        kept = {path: why for path in paths if (why := _must_stay(states[path]))}
+        there = [path for path in paths if path not in kept and states[path].where is Location.BOTH]
         return kept | self._change("hsm_release", there)
 
     def _unsafe(self, paths: Sequence[str]) -> dict[str, str]:
-        """Of which paths lfs is not told, since it would follow them to a file that is not the node's; and why."""
+        """Return the paths to withhold from lfs, which would follow a symbolic link out of the node, and why."""
         found: dict[str, str] = {}
-        with Below(self.root) as below:
+        with TreeOpener(self.root) as below:
             for path in paths:
                 try:
                     directory, name = below.parent(check_relative(path))
@@ -158,7 +157,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
                 except UnsafePath as error:
                     found[path] = error.reason
                 except OSError:
-                    continue  # lfs will say what there is to be said
+                    continue  # lfs will report the error
                 else:
                     if stat.S_ISLNK(status.st_mode):
                         found[path] = Code.COPY_IS_SYMBOLIC_LINK()
@@ -169,10 +168,10 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
     def _tell(
         self, verb: str, paths: Sequence[str], line: re.Pattern[str]
     ) -> Iterator[tuple[str, re.Match[str] | str]]:
-        """Each path with its answer, or with the reason for which there is none.
+        """Yield each path with lfs's answer, or with the reason for its refusal.
 
-        lfs goes no further than the first path for which it fails, and some versions no further than the first;
-        so what comes after is asked for again.  Each call settles one path at least, or raises StorageError.
+        lfs stops at the first path that fails, and some versions stop after the first path, so the others are
+        asked for again.  Each call settles at least one path, or raises StorageError.
         """
         names = self._names(paths)
         left: Sequence[str] = list(names)
@@ -197,7 +196,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
                 )
 
     def _change(self, verb: str, paths: Sequence[str]) -> dict[str, str]:
-        """Ask for it for all; where that fails one by one, so that one does not keep the others back."""
+        """Run `verb` for all paths; if that fails, for each path, so that one failure does not block the others."""
         names = self._names(paths)
         left: Sequence[str] = list(names)
         failed: dict[str, str] = {}
@@ -214,12 +213,12 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
         return failed
 
     def _names(self, paths: Sequence[str]) -> dict[str, str]:
-        """As lfs is told them, each once, to as they were asked for."""
+        """Return the absolute paths for lfs, mapped to the given ones."""
         return {os.path.join(self.root, path): path for path in paths}
 
     def _call(self, verb: str, paths: Sequence[str]) -> _Call:
-        """Raises StorageError when lfs cannot be run, or takes too long: the next call would, too."""
-        from alpenhorn.fs import command  # 4 ms; the group, which the parent needs, does without
+        """Run lfs; raises StorageError if it cannot be run or times out, since the next call would fail as well."""
+        from alpenhorn.fs import command  # 4 ms; the group, which the main process needs, does not use it
 
         try:
             done = command.run(lfs.hsm_argv(self.lfs, verb, paths), timeout=self.lfs_timeout)
@@ -230,38 +229,42 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
         return _Call(done.stdout, done.stderr)
 
 
-def _refused(reason: str) -> Told:
-    return Told(Where.GONE) if lfs.is_gone(reason) else Told(None, Code.LFS_REFUSED(why=reason))
+def _refused(reason: str) -> TapeState:
+    return TapeState(Location.GONE) if lfs.is_gone(reason) else TapeState(None, Code.LFS_REFUSED(why=reason))
 
 
-def _on_disk(words: set[str]) -> Told:
+def _on_disk(words: set[str]) -> TapeState:
     on_tape = lfs.ARCHIVED in words and lfs.LOST not in words
     held = bool(words & {lfs.DIRTY, lfs.NEVER_RELEASE, lfs.LOST})
-    return Told(Where.BOTH if on_tape else Where.DISK, held=held)
+    return TapeState(Location.BOTH if on_tape else Location.DISK, held=held)
 
 
-def _must_stay(told: Told) -> Why:
-    """Why a file's disk space cannot be given back; "" when it can, or was."""
-    if told.where is None:
-        return told.error
-    if told.where is Where.BOTH and told.held:
+def _must_stay(state: TapeState) -> Why:
+    """Return why a file's disk space cannot be freed; "" if it can be, or already was."""
+    if state.where is None:
+        return state.error
+    if state.where is Location.BOTH and state.held:
         return Code.COPY_STAYS_ON_DISK()
-    return "" if told.where in (Where.BOTH, Where.TAPE) else Code.FILE_NOT_ON_DISK_AND_TAPE(where=told.where)
+    return (
+        ""
+        if state.where in (Location.BOTH, Location.TAPE)
+        else Code.FILE_NOT_ON_DISK_AND_TAPE(where=state.where)
+    )
 
 
 class LustreHSMRemote(DefaultRemote):
-    """Only what is on disk can be read."""
+    """As Default, but only copies on disk can be read."""
 
-    witness = ""  # it needs no marker
+    witness = ""  # needs no marker
 
     def ready(self, pull: PullFact) -> bool:
         return pull.source_ready
 
 
 class LustreHSMGroup(Group):
-    """A LustreHSM node, which takes the large files, and one of another class, which takes the small ones.
+    """A group of a LustreHSM node, which takes large files, and a node of another class for small ones.
 
-    Setting: `threshold` (bytes; default 1,000,000,000), the length up to which a file is small.
+    Setting: `threshold` (bytes; default 1,000,000,000), the maximum length of a small file.
     """
 
     known = frozenset({"threshold"})
@@ -282,11 +285,11 @@ class LustreHSMGroup(Group):
         if type(threshold) is not int or threshold < 0:
             raise wrong_setting(f"group {group.name}", settings, "threshold", "a whole number of bytes")
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         size_b = pull.size_b or 0
         node = self.small if size_b <= self.threshold_b else self.large
         why = room.obstacle(node.id, size_b)
-        return Misfit(why) if why else node.id
+        return Refusal(why) if why else node.id
 
 
 LUSTRE_HSM = StorageClass(node=LustreHSMNode, group=LustreHSMGroup, remote=LustreHSMRemote)

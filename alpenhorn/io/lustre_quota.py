@@ -1,4 +1,4 @@
-"""The storage class LustreQuota, for nodes: a directory on Lustre, whose free space is what a quota leaves."""
+"""The storage class LustreQuota: a directory on Lustre whose free space is limited by a quota."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
 
 
 class LustreQuotaNode(DefaultNode):
-    """As Default, but for its free space.
+    """Default, with the free space of a Lustre quota.
 
-    Settings beside those of Default: `quota_id` (a name or number) and `quota_type` (`user`, `group` or `project`),
-    both required; `fixed_quota` (KiB, taken for the limit whatever lfs reports); `lfs` (the program; default `lfs`);
-    `lfs_timeout` (seconds; default 60).  The older `quota_group` means the id and the type `group`.
+    Settings in addition to those of Default: `quota_id` (a name or number) and `quota_type` (`user`, `group`
+    or `project`), both required; `fixed_quota` (KiB, overrides the limit that lfs reports); `lfs` (the
+    program; default `lfs`); `lfs_timeout` (seconds; default 60).  The older `quota_group` sets the id, and
+    the type to `group`.
     """
 
     known = DefaultNode.known | {
@@ -38,9 +39,9 @@ class LustreQuotaNode(DefaultNode):
         super().__init__(node, settings)
         if "quota_group" in settings and "quota_id" not in settings:
             self.warnings = (
-                f"io_config of node {node.name}: quota_group is out of date; mend it with: alpenhorn node modify"
+                f"io_config of node {node.name}: quota_group is outdated (alpenhorn node modify"
                 f" {node.name} --io-var quota_group= --io-var quota_id={settings['quota_group']}"
-                " --io-var quota_type=group",
+                " --io-var quota_type=group)",
             )
             settings = {**settings, "quota_id": settings["quota_group"], "quota_type": "group"}
         self.quota_id = str(self._required(settings, "quota_id", "a name or a number"))
@@ -69,9 +70,9 @@ class LustreQuotaNode(DefaultNode):
         return super().probe_seconds + float(self.lfs_timeout)
 
     def quota(self) -> Quota:
-        """What lfs reports.  Raises StorageError."""
+        """Return the quota that lfs reports.  Raises StorageError."""
         try:
-            from alpenhorn.fs import command  # 4 ms that nodes of other classes do without
+            from alpenhorn.fs import command  # 4 ms that nodes of other classes save
 
             argv = quota_argv(self.lfs, self.quota_type, self.quota_id, self.root)
             return parse_quota(command.run(argv, timeout=self.lfs_timeout).stdout, self.root)

@@ -1,22 +1,21 @@
-"""The storage class Transport, for groups of media that travel between hosts."""
+"""The storage class Transport: groups of media that are carried between hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alpenhorn.io.base import Group, Misfit, Room, StorageClass
+from alpenhorn.io.base import Group, Refusal, Room, StorageClass
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.reasons import Code, Reason, about, code_of
 
 
 class TransportGroup(Group):
-    """Any number of disks, which are filled one after the other with files of this host's other nodes.
+    """A group of any number of disks, filled one after the other with files of this host's other nodes.
 
-    The disk that has the least room takes a file that still fits on it, so that few disks are begun and those
-    that are full can be carried away.  Archive nodes have no part in it: what is on a disk that travels is not
-    archived.
+    A file goes to the disk with the least room that still holds it, so that few disks are started and full
+    ones can be carried away.  Archive nodes are not used: copies on a disk in transit are not archived.
     """
 
     travels = True
@@ -27,21 +26,21 @@ class TransportGroup(Group):
         self._names = {node.id: node.name for node in self.nodes}
         self._hosts = {node.host for node in nodes}
         self.warnings = tuple(
-            f"nothing is put onto archive node {node.name}: its group {group.name} is one for media that travel"
+            f"archive node {node.name} receives no files: its group {group.name} is a Transport group"
             f" (alpenhorn node modify {node.name} --no-archive)"
             for node in nodes
             if node.archive
         )
 
-    def refuses(self, source: NodeFact) -> Misfit | None:
+    def refuses(self, source: NodeFact) -> Refusal | None:
         if source.host in self._hosts:
             return None
         why = Code.GROUP_TAKES_OWN_HOST_ONLY(
             group=self.group.name, node=source.name, host=source.host or "no host"
         )
-        return Misfit(why, waits=True)
+        return Refusal(why, waits=True)
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         size_b = pull.size_b or 0
         obstacles = {node.id: room.obstacle(node.id, size_b) for node in self.nodes}
         fitting = [node_id for node_id, why in obstacles.items() if not why]
@@ -49,7 +48,7 @@ class TransportGroup(Group):
             return min(
                 fitting, key=lambda node_id: (_last_if_unknown(room.left_b(node_id)), self._names[node_id])
             )
-        return Misfit(self._none_takes([why for why in obstacles.values() if why]))
+        return Refusal(self._none_takes([why for why in obstacles.values() if why]))
 
     def _none_takes(self, obstacles: Sequence[Reason]) -> Reason:
         if not obstacles:

@@ -1,4 +1,4 @@
-"""Copies that are read, and the jobs that do it."""
+"""Data of checks: the copies to read, and the results."""
 
 from typing import NamedTuple
 
@@ -8,9 +8,9 @@ from alpenhorn.reasons import Why
 
 
 class CheckFact(NamedTuple):
-    """One copy on a node of this host that is to be read: a suspect one, or one whose turn has come.
+    """A copy on a node of this host that is due for a check: a suspect one, or the next of a re-read.
 
-    `fault`: why its rows cannot be relied on, "" when they can.
+    `fault`: why its rows are inconsistent; "" if they are not.
     """
 
     copy_id: int
@@ -28,15 +28,19 @@ class CheckFact(NamedTuple):
 
 
 class CheckFile(NamedTuple):
-    """`had` and `wants`: the copy's state when it was handed out; a verdict is for a copy in that state."""
+    """One file of a check job.
+
+    `has_file` and `wants_file`: those when the job was made; the result applies to a copy in that
+    state only.
+    """
 
     copy_id: int
     file_id: int
     path: str
     size_b: int | None
     md5sum: str | None
-    had: str = "M"
-    wants: str = "Y"
+    has_file: str = "M"
+    wants_file: str = "Y"
 
 
 class CheckJob(NamedTuple):
@@ -45,7 +49,7 @@ class CheckJob(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """`linked`: the file has more than one name."""
+    """The result for one file.  `linked`: the file has more than one hard link."""
 
     file: CheckFile
     verdict: Verdict

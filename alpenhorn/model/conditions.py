@@ -1,19 +1,21 @@
-"""What lasts and needs attention, such as a node that is not there."""
+"""Conditions: problems that last, such as a missing disk."""
 
-# Without `from __future__ import annotations`, as in `alpenhorn.model`.
+# No `from __future__ import annotations`: it would slow down the import of named tuples.
 
 from typing import NamedTuple
 
 IMPORTS = "import from "
-"""Begins the subjects that are files which are not imported: a run that does not meet one may not have looked at its
-directory, in which nothing has changed."""
+"""Prefix of the subjects of files that are not imported.
+
+Their conditions last while a run does not see the file, because unchanged directories are not listed.
+"""
 
 Key = tuple[str, str]
-"""Code of the reason, and the node, host or other thing that it is about."""
+"""The code of the reason, and the node, host or other subject."""
 
 
 class Condition(NamedTuple):
-    """Times in POSIX seconds; `reported` None: not yet."""
+    """A problem that lasts.  Times in POSIX seconds; `reported` is None until it has been reported."""
 
     code: str
     subject: str

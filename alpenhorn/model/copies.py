@@ -1,4 +1,4 @@
-"""The states of a copy, as the daemon's tables have them."""
+"""The values of the columns `has_file` and `wants_file`."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""Copies that may be deleted, and the jobs that do it."""
+"""Data of deletions: the copies that may be deleted, and the jobs and results."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,18 +9,21 @@ from alpenhorn.reasons import Reason, Why
 
 
 class DeletionFact(NamedTuple):
-    """One copy that may be deleted from a node of this host, with everything that decides whether it may go now.
+    """A copy that may be deleted from a node of this host, with all that decides whether it is safe now.
 
-    `others` names the other active archive nodes with a good copy of the file that nobody wants gone and that counts,
-    `released` those whose good copy is wanted gone and not claimed for deletion yet.  `uncounted`: for each further
-    good archive copy, its node and why it does not count ("v1, not seen since …").  `source_of` and `wanted_by` are
-    pending requests: one that has this copy as its source, one for the file into this node's group; 0: none.
-    `pinned` says by what it is kept, `claimed_by` by which other run it is being deleted, `same_path` of which
-    acquisition another file lies at the same path; "" when it is not so.  `by_rule`: an autoclean edge releases it.
-    `space_b`: what it takes on the medium, if known.  `other_ids` and `released_ids`: the nodes of `others` and
-    `released`.  `twice`: the index has more than one row for this copy.  `restored`: why the index is older than the
-    disks, "" when it is not.  `merely_found`: what lies there is not the file, and never was recorded as a good copy.
-    `fault`: why its rows cannot be relied on, "" when they can.
+    `others`: the other active archive nodes with a good copy that counts and is not released.  `released`:
+    those whose good copy is released, but not claimed for deletion yet.  `other_ids`, `released_ids`: their
+    ids.  `uncounted`: each further archive node with a good copy, and why that copy does not count ("v1, not
+    seen since …").
+
+    `source_of`: a pending request with this copy as its source; `wanted_by`: a pending request for the file
+    into this node's group; 0 for none.  `pinned`: the pin that keeps the copy.  `claimed_by`: the other run
+    that is deleting it.  `same_path`: the acquisition of another file at the same path.  All "" for none.
+
+    `by_rule`: an autoclean rule releases the copy.  `space_b`: bytes on the medium, if known.  `twice`: the
+    index has more than one row for this copy.  `restored`: why the index is older than the disks.
+    `merely_found`: a different file is at the path, and no good copy was ever recorded there.  `fault`: why
+    its rows are inconsistent; "" if they are not.
     """
 
     copy_id: int
@@ -51,11 +54,11 @@ class DeletionFact(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What a deletion may rely on.
+    """The requirements for a deletion.
 
-    `minimum`: good archive copies that must be left; `seen_within`: seconds since a node was last found right;
-    `trust_unseen`: count copies also on nodes that no run has ever seen.  `absent`: nodes that the run itself knows
-    not to answer, and why.
+    `minimum`: number of other good archive copies that must remain.  `seen_within`: maximum seconds since a
+    node was last found in order.  `trust_unseen`: also count copies on nodes that no run has ever seen.
+    `absent`: nodes that did not answer in this run, and why.
     """
 
     minimum: int = 2
@@ -65,19 +68,21 @@ class Evidence(NamedTuple):
 
 
 class DeleteFile(NamedTuple):
-    """`had`: what has_file was before the claim; it is put back when the file could not be removed.  `size_b`:
-    the length that the file must have to be removed, None for a copy that is known to be corrupt.  `by_rule`: the
-    brake does not count it.
+    """One file of a deletion job.
 
-    `keepers`: ids of the nodes whose copies were counted and are to be looked at before; `spare`: of how many of them
-    the copy may be lacking or wrong, so that enough are left all the same.  `length`: what the keepers must have, None:
-    `size_b`, if that is set."""
+    `has_file`: that before the claim, restored if the file cannot be removed.  `size_b`: the length that the
+    file must have to be removed; None for a corrupt copy.  `by_rule`: not counted by the brake.
+
+    `keepers`: ids of the nodes whose copies were counted; they are looked at before the removal.  `spare`:
+    number of them that may fail while enough copies remain.  `length`: the length that the keepers' copies
+    must have; None: `size_b`, if set.
+    """
 
     copy_id: int
     file_id: int
     path: str
     size_b: int | None
-    had: str
+    has_file: str
     by_rule: bool = False
     keepers: tuple[int, ...] = ()
     spare: int = 0
@@ -85,9 +90,12 @@ class DeleteFile(NamedTuple):
 
 
 class DeleteJob(NamedTuple):
-    """`keepers`: this host's nodes that are named as keepers of any of the files.  `expires`: by CLOCK_BOOTTIME, in
-    seconds, when the claims are too old for anything to be removed on their strength; None: never.  `remote`: the
-    nodes on other hosts that are named as keepers, which are looked at over ssh."""
+    """A deletion job.
+
+    `keepers`: nodes of this host that are keepers of any of the files; `remote`: those on other hosts, looked
+    at over ssh.  `expires`: CLOCK_BOOTTIME in seconds after which the claims no longer allow removals; None:
+    never.
+    """
 
     node: NodeFact
     files: tuple[DeleteFile, ...]
@@ -97,8 +105,10 @@ class DeleteJob(NamedTuple):
 
 
 class DeleteResult(NamedTuple):
-    """`freed_b`: the space that it took on the medium.  `wrong`: (node id, why) of keepers that are not what the
-    index says."""
+    """The result for one file.
+
+    `freed_b`: bytes freed on the medium.  `wrong`: (node id, reason) of keepers that differ from the index.
+    """
 
     file: DeleteFile
     verdict: Verdict
@@ -108,8 +118,10 @@ class DeleteResult(NamedTuple):
 
 
 class DeleteOutcome(NamedTuple):
-    """Files without a result were not touched; `error`: why the node can no longer be worked on; `expired`: the claims
-    became too old before all was done."""
+    """The outcome of a deletion job.  Files without a result were not touched.
+
+    `error`: why the node cannot be used any more.  `expired`: the claims expired before the job was finished.
+    """
 
     results: tuple[DeleteResult, ...] = ()
     error: Why = ""

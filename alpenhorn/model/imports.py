@@ -1,15 +1,15 @@
-"""Files that are taken into the index, and the jobs that do it."""
+"""Data of imports: found files, and the jobs and results."""
 
 from typing import NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import AttemptFact, Verdict
 from alpenhorn.reasons import Why
 
 
 class ImportRequestFact(NamedTuple):
-    """`fault`: why its row cannot be relied on, "" when it can."""
+    """An import request.  `fault`: why its row is inconsistent; "" if it is not."""
 
     request_id: int
     node_id: int
@@ -21,7 +21,7 @@ class ImportRequestFact(NamedTuple):
 
 
 class KnownFile(NamedTuple):
-    """What the index says about a path that was found on a node; `has_file` None: no copy row there."""
+    """The index's entry for a path found on a node.  `has_file` is None if no copy is recorded there."""
 
     file_id: int
     acq: str
@@ -32,18 +32,20 @@ class KnownFile(NamedTuple):
 
 
 class DetectJob(NamedTuple):
-    """Ask the import detectors of packages for the acquisitions of these files.  `listing`: the number, within the
-    search, of the listing that found them; `settle`: as in ImportJob."""
+    """Ask the packages' import detectors for the acquisitions of these files.
+
+    `listing`: the number of the listing, within the search, that found them.  `settle`: see ImportJob.
+    """
 
     node: NodeFact
     search: int
     listing: int
     settle: float
-    files: tuple["Found", ...]
+    files: tuple[FoundFile, ...]
 
 
 class ImportFile(NamedTuple):
-    """A found file to be hashed.  `known` is what the index says of it, None for a new one."""
+    """A found file to hash.  `known`: its entry in the index; None for a new file."""
 
     path: str
     acq: str
@@ -52,7 +54,7 @@ class ImportFile(NamedTuple):
 
 
 class ImportJob(NamedTuple):
-    """`settle`: seconds for which a file must not have changed; `search`: the one that found the files."""
+    """`settle`: seconds for which a file must be unchanged; `search`: the number of the search that found the files."""
 
     node: NodeFact
     search: int
@@ -61,11 +63,14 @@ class ImportJob(NamedTuple):
 
 
 class Detected(NamedTuple):
-    """What import detectors made of a file.  `acq` is "" when none claims it; `by`: the name of the one that does;
-    `callback`: what it wants called afterwards, pickled, b"" for nothing.  `error`: why it is not known who claims
-    it; with `later` because it is not finished."""
+    """The import detectors' answer for a file.
 
-    found: Found
+    `acq`: "" if no detector claims it.  `by`: the name of the detector that does.  `callback`: the detector's
+    callback, pickled; b"" for none.  `error`: why no answer is known; `later`: because the file is not
+    finished.
+    """
+
+    found: FoundFile
     acq: str = ""
     by: str = ""
     callback: bytes = b""
@@ -74,10 +79,10 @@ class Detected(NamedTuple):
 
 
 class ImportedFile(NamedTuple):
-    """A file that was taken into the index, as a detector's callback is told.
+    """An imported file, as passed to a detector's callback.
 
-    `path` is that below the node's root, `acq`/`name`.  `new_file`, `new_acq`: whether the index did not know them
-    before.
+    `path`: the path below the node's root, `acq`/`name`.  `new_file`, `new_acq`: whether this import added
+    them to the index.
     """
 
     file_id: int
@@ -97,7 +102,7 @@ class ImportedFile(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """`linked`: the file has more than one name."""
+    """The result for one file.  `linked`: the file has more than one hard link."""
 
     file: ImportFile
     verdict: Verdict

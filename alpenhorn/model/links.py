@@ -1,5 +1,6 @@
-"""The plain data that the steps of a run hand to one another about copies that are looked at without being read, and
-about copies with more than one name; as `alpenhorn.model`, apart from it since few runs need it.
+"""Data of jobs that look at copies without reading them, and of copies with more than one hard link.
+
+A module of its own: few runs need it.
 """
 
 from typing import NamedTuple
@@ -8,8 +9,8 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Reason, Why
 
 
-class Sums(NamedTuple):
-    """Number of copies looked at on a node, and how many of them were missing or unreadable."""
+class LookTotals(NamedTuple):
+    """Number of copies looked at on a node, and number of those missing or unreadable."""
 
     looked: int = 0
     lost: int = 0
@@ -26,15 +27,18 @@ class LookFile(NamedTuple):
 
 
 class LookJob(NamedTuple):
-    """Look whether files are there, and how many names each has; none is read."""
+    """Look whether files exist, and how many hard links each has; read none."""
 
     node: NodeFact
     files: tuple[LookFile, ...]
 
 
 class LookOutcome(NamedTuple):
-    """`looked`: number of files looked at, the first ones of the job; `lost`: (file, why) of those that are not there
-    or cannot be looked at; `linked`: those with more than one name."""
+    """The outcome of a LookJob.
+
+    `looked`: number of files looked at, from the start of the job.  `lost`: (file, reason) of those that are
+    missing or cannot be looked at.  `linked`: those with more than one hard link.
+    """
 
     looked: int
     lost: tuple[tuple[LookFile, Reason], ...] = ()
@@ -42,15 +46,18 @@ class LookOutcome(NamedTuple):
 
 
 class SeparateJob(NamedTuple):
-    """Give each of the files bytes of its own."""
+    """Replace each hard link by a file of its own."""
 
     node: NodeFact
     files: tuple[LookFile, ...]
 
 
 class SeparateResult(NamedTuple):
-    """`wrong`: why the file is not what the index says; `left`: why it still shares its bytes; both "" when it has
-    bytes of its own."""
+    """The result for one file.
+
+    `wrong`: why the file differs from the index; `left`: why it is still a hard link; both "" once it is a
+    file of its own.
+    """
 
     file: LookFile
     wrong: Why = ""

@@ -1,5 +1,6 @@
-"""The plain data that the steps of a run hand to one another about manifests of nodes, and about disks that came back;
-as `alpenhorn.model`, apart from it since an idle run needs none of it.
+"""Data of jobs that write manifests, and that compare disks which came back.
+
+A module of its own: an idle run does not need it.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from alpenhorn.reasons import Reason, Why
 
 
 class ManifestFile(NamedTuple):
-    """A good copy; `path` is relative to the root, its first `acq` characters name the acquisition."""
+    """A good copy.  `path` is relative to the root; its first `acq` characters are the acquisition's name."""
 
     path: str
     size_b: int
@@ -18,12 +19,12 @@ class ManifestFile(NamedTuple):
 
 
 class ManifestJob(NamedTuple):
-    """One part of the writing of a node's manifest, each appended to what the parts before have written aside.
+    """Write one part of a node's manifest, appended to the parts written before.
 
-    `token`: what tells this manifest from all others; `heading`: the comment lines at its beginning.  The `first`
-    part begins with what stands in the manifest that is there already, less the paths `forget`, unless `anew`.  The
-    `last` one puts it into its place.  `before`: files and bytes in the parts before.  `flush`: have its name on the
-    disk before it is reported as written, for a disk that may be unplugged next.
+    `token`: a unique id of this manifest; `heading`: its first comment lines.  The `first` part starts with
+    the entries of the existing manifest without the paths in `forget`, or with none if `anew`.  The `last`
+    part moves the manifest into place.  `before`: files and bytes in the earlier parts.  `flush`: flush the
+    directory too before reporting success, for a disk that may be unplugged next.
     """
 
     node: NodeFact
@@ -39,9 +40,10 @@ class ManifestJob(NamedTuple):
 
 
 class ManifestOutcome(NamedTuple):
-    """`files` and `bytes`: in the manifest up to here; `forgotten`: entries of the old one that were left out.
+    """The outcome of a ManifestJob.
 
-    `error`: why nothing was written, with its `errno`; `unusable`: the old manifest cannot be gone on with.
+    `files`, `bytes`: totals in the manifest so far.  `forgotten`: number of old entries left out.  `error`:
+    why nothing was written, with its `errno`.  `unusable`: the existing manifest cannot be continued.
     """
 
     files: int = 0
@@ -53,7 +55,9 @@ class ManifestOutcome(NamedTuple):
 
 
 class CompareFile(NamedTuple):
-    """A copy that was good when its node was last seen here.  `later`: it came after the manifest was written."""
+    """A copy that was good when its node was last seen here.  `later`: it was recorded after the manifest was
+    written.
+    """
 
     copy_id: int
     file_id: int
@@ -63,14 +67,14 @@ class CompareFile(NamedTuple):
 
 
 class CompareJob(NamedTuple):
-    """Look whether files are still what they were, as far as can be seen without reading them."""
+    """Look whether files changed, as far as can be seen without reading them."""
 
     node: NodeFact
     files: tuple[CompareFile, ...]
 
 
-class Changed(NamedTuple):
-    """A file that is not what it was; `why` says by what that is seen."""
+class ChangedFile(NamedTuple):
+    """A file that changed; `why` says how this was detected."""
 
     file: CompareFile
     why: Reason

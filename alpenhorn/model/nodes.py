@@ -1,4 +1,4 @@
-"""Nodes, groups and media: their rows, and the jobs that look at a node or mark it."""
+"""Data of nodes, groups and media, and of the jobs that probe and mark nodes."""
 
 from typing import NamedTuple
 
@@ -14,9 +14,10 @@ GIB = 2**30
 class NodeFact(NamedTuple):
     """A row of storagenode with its host.
 
-    `manifest`: the token of the manifest on it while somebody vouches that the files there are what they were: "" when
-    it could not be written; None: nobody does.  `medium`: the random id of its medium, None when no run has seen it.
-    `separate`: every copy on it is known to have bytes of its own.  `fault`: why the row cannot be relied on, or "".
+    `manifest`: the token of the node's manifest while the files on the node are known to be unchanged; "" if
+    it could not be written, None if they are not known to be unchanged.  `medium`: the random id of its
+    medium; None if no run has seen it.  `separate`: no copy on it is a hard link to another.  `fault`: why
+    the row is inconsistent; "" if it is not.
     """
 
     id: int
@@ -42,8 +43,9 @@ class NodeFact(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What the identity file on a medium says: to which index it belongs, which medium it is, and its generation, a
-    number and a random word.  Ids are 32 hexadecimal digits, words 16."""
+    """The contents of the identity file on a medium: the index it belongs to, the medium, and its generation
+    (a number and a random word).  Ids have 32 hexadecimal digits, words 16.
+    """
 
     index_id: str
     medium: str
@@ -52,7 +54,7 @@ class Identity(NamedTuple):
 
 
 class MediumFact(NamedTuple):
-    """What the index knows of the medium of a node, as in the table sync_medium.  `seen`: POSIX seconds."""
+    """The index's record of a node's medium, a row of sync_medium.  `seen`: POSIX seconds."""
 
     node_id: int
     medium: str | None = None
@@ -66,7 +68,7 @@ class MediumFact(NamedTuple):
 
 
 class GroupFact(NamedTuple):
-    """`fault`: why its row cannot be relied on, "" when it can."""
+    """A row of storagegroup.  `fault`: why it is inconsistent; "" if it is not."""
 
     id: int
     name: str
@@ -76,16 +78,21 @@ class GroupFact(NamedTuple):
 
 
 class ProbeJob(NamedTuple):
-    """Is the node there?  With `tidy`, which only the holder of the node's run lock may ask for, leftovers
-    of earlier runs are removed as well."""
+    """Look whether a node is there.
+
+    `tidy`: also remove leftovers of earlier runs; for the holder of the node's run lock only.
+    """
 
     node: NodeFact
     tidy: bool = False
 
 
 class InitJob(NamedTuple):
-    """Mark a root as the node's: `request_id` when a request asks for it; `formerly` when the root bears that
-    name, which the node had before it was renamed."""
+    """Mark a root as the node's.
+
+    `request_id`: the request that asks for it.  `formerly`: the node's former name, if the root is still
+    marked with that.
+    """
 
     node: NodeFact
     request_id: int | None
@@ -93,8 +100,7 @@ class InitJob(NamedTuple):
 
 
 class IdentityJob(NamedTuple):
-    """Write what the identity file of a node is to say: over its older slot, or, with `anew`, in place of whatever is
-    there."""
+    """Write a node's identity file: replace its older slot, or, with `anew`, the whole file."""
 
     node: NodeFact
     identity: Identity
@@ -102,12 +108,14 @@ class IdentityJob(NamedTuple):
 
 
 class ProbeOutcome(NamedTuple):
-    """`error` is set when the node may not be worked on; `free_b` None: unknown.  `uninitialised`: the
-    root is there and has no marker at all.  `owner`: the other name that the root bears, "" for none.
-    `warning`: what should be told although the node may be worked on.  `manifest`: the token of the manifest that
-    lies there, "" for none.  `identity`: what the identity file there says, None without one.
-    `place`: device and inode of the root, None where they are not known.  `free_files`: free inodes, None where there
-    is no limit."""
+    """The outcome of a ProbeJob.
+
+    `error`: why the node cannot be used.  `free_b`: free bytes, None if unknown.  `free_files`: free inodes,
+    None for no limit.  `uninitialised`: the root exists without a marker.  `owner`: the other node that the
+    root is marked as, "" for none.  `warning`: a problem to report although the node can be used.
+    `manifest`: the token of the manifest on it, "" for none.  `identity`: the contents of its identity file,
+    None without one.  `place`: device and inode of the root, None if unknown.
+    """
 
     node_id: int
     free_b: int | None = None

@@ -1,4 +1,4 @@
-"""Copy requests, and the jobs that serve them."""
+"""Data of pulls: copy requests, and the jobs and results."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from alpenhorn.reasons import Why
 
 
 class Method(StrEnum):
-    """How bytes are brought to a node."""
+    """The methods of transferring a file to a node."""
 
     LINK = "hard link"
     COPY = "copy"
@@ -19,14 +19,16 @@ class Method(StrEnum):
 
 
 class PullFact(NamedTuple):
-    """One pending copy request with everything that decides it.
+    """A pending copy request with all that decides about it.
 
-    `acq`, `name`, `size_b`, `md5sum` are None when the file's row is gone.  `source_has` is None when the
-    source copy has no row.  `at_group` holds (node id, has_file) of the copies on the group's nodes.
-    `claimed_by` names host and run when another run holds a live claim.  `once_good`: ids of the nodes of `at_group`
-    whose corrupt copy was once recorded as good, so that it may be replaced; `found`: (node id, what the check said) of
-    those whose corrupt copy never was.  `same_path`: (node id, acquisition) of another file that is, or may be, at
-    the same path on a node of the group.  `fault`: why the rows cannot be relied on, "" when they can.
+    `acq`, `name`, `size_b`, `md5sum`: None if the file has no row.  `source_has`: `has_file` of the source
+    copy, None if it has no row.  `at_group`: (node id, has_file) of the copies on the group's nodes.
+    `claimed_by`: host and run with a live claim on it.
+
+    `once_good`: ids of the nodes in `at_group` whose corrupt copy was once good and may be replaced; `found`:
+    (node id, result of the check) of those whose corrupt copy never was.  `same_path`: (node id, acquisition)
+    of another file that is or may be at the same path on a node of the group.  `fault`: why the rows are
+    inconsistent; "" if they are not.
     """
 
     request_id: int
@@ -49,8 +51,11 @@ class PullFact(NamedTuple):
 
 
 class PullFile(NamedTuple):
-    """`path` is relative to the roots.  `replace`: the index knows a corrupt copy there, once good, to be replaced.
-    `fence`: that of the claim under which it is pulled."""
+    """One file of a pull job.
+
+    `path`: relative to both roots.  `replace`: the destination has a corrupt copy, once good, to replace.
+    `fence`: the fence of the claim under which it is pulled.
+    """
 
     request_id: int
     file_id: int
@@ -62,8 +67,11 @@ class PullFile(NamedTuple):
 
 
 class PullJob(NamedTuple):
-    """`rate`: the most that the job may move, in bytes per second, 0 for no limit.  `until`: when another limit
-    begins; what has not arrived by then is left out of the outcome."""
+    """A pull job.
+
+    `rate`: bandwidth limit in bytes per second, 0 for none.  `until`: when another limit begins; files that
+    have not arrived by then get no result.
+    """
 
     source: NodeFact
     node: NodeFact
@@ -74,9 +82,12 @@ class PullJob(NamedTuple):
 
 
 class PullResult(NamedTuple):
-    """`space_b` is what the file takes on the medium; `blame` and `error` are set when it failed.  `unmounted`: it
-    failed since the source's storage was not seen on its host.  `advanced`: the connection ended before its turn, or
-    within it, and something of the job had arrived, so that the next run goes on from there."""
+    """The result for one file.
+
+    `space_b`: bytes on the medium.  `blame`, `error`: set if the pull failed.  `unmounted`: it failed because
+    the source's storage was not seen on its host.  `advanced`: the connection ended before or during this
+    file, but other data of the job had arrived; the next run continues from there.
+    """
 
     file: PullFile
     verdict: Verdict

@@ -1,16 +1,15 @@
-"""The plain data that the steps of a run hand to one another about comparing a node with its disk, both ways; as
-`alpenhorn.model`, apart from it since only `alpenhorn reconcile` needs it.
-"""
+"""Data of `alpenhorn reconcile`, which compares nodes with their disks in both directions."""
 
 from typing import Any, NamedTuple
 
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Why
 
-Known = tuple[int, str, int | None, int, str, Any]
-"""A copy as the index has it: acquisition id, name below the directory of its part, length in bytes, copy id,
-has_file, and the last good look (of a copy that is recorded as gone: when that was recorded) as a naive UTC datetime
-or its text.  A plain tuple, just as the database hands it out: there are hundreds of thousands."""
+KnownCopy = tuple[int, str, int | None, int, str, Any]
+"""A copy in the index: acquisition id, name below the directory of its part, length in bytes, copy id,
+has_file, and when it was last found good (or recorded as removed) as a naive UTC datetime or its text.  A
+plain tuple as the database returns it, since there are hundreds of thousands.
+"""
 
 MISSING = "missing"
 DIFFERING = "differing"
@@ -21,36 +20,39 @@ OTHER = "other"
 KINDS = (MISSING, DIFFERING, BACK, DARK, UNREAD, OTHER)
 
 
-class Part(NamedTuple):
-    """A directory (`path`, relative to the root, "" is the root) with the copies that the index knows below it.
+class TreePart(NamedTuple):
+    """A directory to compare, and the copies recorded below it.
 
-    `apart`: directories below it, by the same kind of path, that belong to other parts.  Only files whose whole path,
-    in the order of its bytes, lies behind `after` and not behind `until` belong to the part; None: no limit.
+    `path`: relative to the root; "" is the root.  `excluded`: directories below it that belong to other parts.
+    `after`, `until`: only files whose path sorts (by bytes) after the one and not after the other belong to
+    the part; None for no limit.
     """
 
     path: str
-    known: tuple[Known, ...] = ()
-    apart: frozenset[str] = frozenset()
+    known: tuple[KnownCopy, ...] = ()
+    excluded: frozenset[str] = frozenset()
     after: str | None = None
     until: str | None = None
 
 
 class ReconcileJob(NamedTuple):
     """Compare these parts with the disk.  Unknown files that changed less than `min_age` seconds ago are only
-    counted."""
+    counted.
+    """
 
     node: NodeFact
-    parts: tuple[Part, ...]
+    parts: tuple[TreePart, ...]
     min_age: float
 
 
 class DiskFinding(NamedTuple):
-    """Something that is not as the index has it; `kind` is one of KINDS.
+    """A difference between the index and the disk; `kind` is one of KINDS.
 
-    MISSING, DIFFERING: a good copy.  BACK: a copy that is recorded as gone.  DARK: something that is no copy of this
-    node.  UNREAD: a file or directory that could not be looked at, with `copies` good copies in it.  OTHER: the root of
-    another node.  `what`: "file", "symbolic link", …; `size_b` and `mtime_ns` as they are on the disk, None where
-    nothing is there.
+    MISSING, DIFFERING: a good copy.  BACK: a copy recorded as removed.  DARK: a file that is no copy of this
+    node.  UNREAD: a file or directory that cannot be looked at, with `copies` good copies in it.  OTHER: the
+    root of another node.
+
+    `what`: "file", "symbolic link", …  `size_b`, `mtime_ns`: those on the disk; None if nothing is there.
     """
 
     kind: str
@@ -64,11 +66,15 @@ class DiskFinding(NamedTuple):
 
 
 class ReconcileOutcome(NamedTuple):
-    """`looked`: good copies that were looked at; `young`: unknown files left out for their age; `rest`: what is still
-    to be looked at, since so much was found; `stopped`: the run was asked to stop in the middle."""
+    """The outcome of a ReconcileJob.
+
+    `looked`: number of good copies looked at.  `young`: number of unknown files skipped for their age.
+    `remaining`: the parts left for another job because of the number of differences.  `stopped`: the run was asked
+    to stop.
+    """
 
     looked: int = 0
     young: int = 0
     found: tuple[DiskFinding, ...] = ()
-    rest: tuple[Part, ...] = ()
+    remaining: tuple[TreePart, ...] = ()
     stopped: bool = False

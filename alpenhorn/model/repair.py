@@ -1,10 +1,10 @@
-"""Copies that are corrupt or missing, and those that may replace them."""
+"""Data of repairs: corrupt and missing copies, and the good copies that can replace them."""
 
 from typing import NamedTuple
 
 
 class GoodCopy(NamedTuple):
-    """A copy from which a bad one may be mended."""
+    """A good copy that can replace a bad one."""
 
     node_id: int
     wants_file: str
@@ -12,11 +12,11 @@ class GoodCopy(NamedTuple):
 
 
 class BadCopy(NamedTuple):
-    """A copy that is corrupt, or gone without our doing, with everything that decides how it is mended.
+    """A corrupt or missing copy, with all that decides how to replace it.
 
-    `acq`, `name`, `size_b`, `md5sum` are None when the file's row is gone.  `good`: the good copies on other
-    nodes.  `requested`: a pending request for the file into this node's group, 0: none.  `once_good`: it was once
-    recorded as good, so that it may be replaced; if not, `found` is what the check said.
+    `acq`, `name`, `size_b`, `md5sum`: None if the file has no row.  `good`: the good copies on other nodes.
+    `requested`: a pending request for the file into this node's group, 0 for none.  `once_good`: it was once
+    good, and so may be replaced; otherwise `found` is the result of the check.
     """
 
     copy_id: int

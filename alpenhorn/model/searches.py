@@ -1,4 +1,4 @@
-"""Searches of a node for new files, and the jobs that do them."""
+"""Data of searches for new files on a node."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,11 @@ from alpenhorn.reasons import Reason
 
 
 class Stamp(NamedTuple):
-    """A directory as it was when it was listed: any change of its entries changes its times.  Both are 0 when
-    it is to be listed again whatever they are.  `below`: the names of its subdirectories, joined by slashes."""
+    """A directory when it was listed; its times change whenever its entries change.
+
+    Both times are 0 if it must be listed again in any case.  `below`: the names of its subdirectories, joined
+    by slashes.
+    """
 
     path: str
     mtime_ns: int
@@ -17,7 +20,7 @@ class Stamp(NamedTuple):
 
 
 class SurveyJob(NamedTuple):
-    """Look at the remembered directories from byte `offset` of the node's memory on: which have changed?"""
+    """Look which remembered directories have changed, from byte `offset` of the node's memory."""
 
     node: NodeFact
     search: int
@@ -25,20 +28,23 @@ class SurveyJob(NamedTuple):
 
 
 class RememberJob(NamedTuple):
-    """Write the node's memory anew: `heading` as it is to stand there, the directories `forget` taken out,
-    `listed` put in."""
+    """Write the node's memory again: with this `heading`, without the directories in `forget`, and with those
+    in `listed`.
+    """
 
     node: NodeFact
     search: int
     heading: str
     forget: tuple[str, ...]
     listed: tuple[Stamp, ...]
-    everything: bool = False  # forget all that was there
+    everything: bool = False  # forget all earlier directories
 
 
 class SearchJob(NamedTuple):
-    """Look at `paths` (relative to the root; "" is the root): list directories, look at files.  `search`: the
-    number of the search that the job is part of."""
+    """List the directories and look at the files in `paths` (relative to the root; "" is the root).
+
+    `search`: the number of the search.
+    """
 
     node: NodeFact
     search: int
@@ -46,9 +52,12 @@ class SearchJob(NamedTuple):
 
 
 class SurveyOutcome(NamedTuple):
-    """`heading` None: nothing is remembered.  `changed`: directories to be listed, as they are remembered;
-    `gone`: those not there any more; `seen`: how many were looked at; `next`: the offset to go on from, None at
-    the end."""
+    """The outcome of a SurveyJob.
+
+    `heading`: None if nothing is remembered.  `changed`: remembered directories to list again; `gone`: those
+    that no longer exist.  `seen`: number of directories looked at.  `next`: the offset to continue from, None
+    at the end.
+    """
 
     heading: str | None = None
     changed: tuple[Stamp, ...] = ()
@@ -57,22 +66,25 @@ class SurveyOutcome(NamedTuple):
     next: int | None = None
 
 
-class Found(NamedTuple):
-    """A regular file that a search came upon."""
+class FoundFile(NamedTuple):
+    """A regular file found by a search."""
 
     path: str
     size_b: int
 
 
 class SearchOutcome(NamedTuple):
-    """`stamps`: the directories that were listed; `declined`: (path, why) of paths that can never be
-    imported; `failed`: (path, why) of those that could not be looked at, and may be another time; `rest`: paths
-    of the job that were not come to, since so many files had been found.  `others`: (path, directory, node) of paths
-    that lie in the root of another node, which is `directory`, or are it; `node`: the name that it is marked with."""
+    """The outcome of a SearchJob.
 
-    files: tuple[Found, ...] = ()
+    `stamps`: the directories listed.  `declined`: (path, reason) of paths that can never be imported.
+    `failed`: (path, reason) of paths that cannot be looked at now.  `remaining`: paths left for another job
+    because of the number of files found.  `others`: (path, directory, node) of paths in the root of another
+    node: `directory` is that root, `node` the name in its marker.
+    """
+
+    files: tuple[FoundFile, ...] = ()
     stamps: tuple[Stamp, ...] = ()
     declined: tuple[tuple[str, Reason], ...] = ()
     failed: tuple[tuple[str, Reason], ...] = ()
-    rest: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
     others: tuple[tuple[str, str, str], ...] = ()

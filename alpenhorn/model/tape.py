@@ -1,5 +1,6 @@
-"""The plain data that the steps of a run hand to one another about files that may be on tape; as `alpenhorn.model`,
-apart from it since most archives have no tape.
+"""Data of nodes whose files may be on tape.
+
+A module of its own: most archives have no tape.
 """
 
 from enum import StrEnum
@@ -9,8 +10,8 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Why
 
 
-class Where(StrEnum):
-    """Where a file of a node with tape behind it is."""
+class Location(StrEnum):
+    """Where a file of a tape node is."""
 
     DISK = "on disk, not on tape yet"
     BOTH = "on disk and on tape"
@@ -20,31 +21,34 @@ class Where(StrEnum):
 
     @property
     def readable(self) -> bool:
-        """Whether it can be read without waiting for the tape."""
-        return self in (Where.DISK, Where.BOTH)
+        """Whether it can be read without waiting for tape."""
+        return self in (Location.DISK, Location.BOTH)
 
 
-class Told(NamedTuple):
-    """Where a file is; None when that could not be told, for the reason `error`.
+class TapeState(NamedTuple):
+    """Where a file is; `where` is None if that is unknown, because of `error`.
 
-    `held`: it cannot be left to the tape now, as it was changed since, or is to stay on disk.
+    `held`: it must stay on disk for now, because it changed or is marked to stay.
     """
 
-    where: Where | None
+    where: Location | None
     error: Why = ""
     held: bool = False
 
 
-class Verb(StrEnum):
-    """What a worker is to do with files of such a node."""
+class TapeAction(StrEnum):
+    """The actions of tape jobs."""
 
     LOOK = "look"
-    RESTORE = "restore"  # those that are on tape only
-    LEAVE = "leave to tape"  # those that are on both
+    RESTORE = "restore"  # files that are on tape only
+    LEAVE = "leave to tape"  # files that are on disk and on tape
 
 
 class TapeFile(NamedTuple):
-    """`ready`: what the index says of it; `held_b`: what it takes on disk when it is there."""
+    """One file of a tape job.
+
+    `ready`: whether the index says that it is on disk.  `held_b`: bytes that it takes on disk.
+    """
 
     copy_id: int
     file_id: int
@@ -55,51 +59,55 @@ class TapeFile(NamedTuple):
 
 class TapeJob(NamedTuple):
     node: NodeFact
-    verb: Verb
+    verb: TapeAction
     files: tuple[TapeFile, ...]
 
 
 class TapeResult(NamedTuple):
-    """`where`: where the file is after what was done, None when that is not known; `error`: why what was to be done
-    was not."""
+    """The result for one file.
+
+    `where`: where the file is afterwards, None if unknown.  `error`: why the work was not done.
+    """
 
     file: TapeFile
-    where: Where | None
+    where: Location | None
     error: Why = ""
 
 
 class Purpose(StrEnum):
-    """For what a copy is asked back."""
+    """Why a copy is restored from tape."""
 
     PULL = "pull"  # a pending request has it as its source
     CHECK = "check"
 
 
-class State(StrEnum):
-    """How far a copy is that was asked back."""
+class RestoreState(StrEnum):
+    """The progress of a restore."""
 
     ASKED = "asked"
-    FAILED = "failed"  # to be tried again
-    BACK = "back"  # on disk to be checked, and for nobody else
-    CHECKED = "checked"  # to be left to the tape again
+    FAILED = "failed"  # to be retried
+    BACK = "back"  # on disk to be checked
+    CHECKED = "checked"  # to be released to tape again
 
 
 class RestoreFact(NamedTuple):
-    """A row of sync_restore with its copy.  `tries`: how often it was asked for; `next`: when it is looked at or tried
-    again; `requested`: whether a pending request has it as its source; `there`: whether the copy still has a row by
-    which it may be on the node."""
+    """A row of sync_restore with its copy.
+
+    `tries`: number of requests so far.  `next`: time of the next look or retry.  `requested`: a pending
+    request has the copy as its source.  `there`: the copy's row says that it may be on the node.
+    """
 
     file: TapeFile
     purpose: Purpose
-    state: State
+    state: RestoreState
     tries: int
     next: float
     requested: bool
     there: bool
 
 
-class Wanted(NamedTuple):
-    """A copy that is on tape only and is to come back.  `tries`: how often it was asked for before."""
+class RestoreCandidate(NamedTuple):
+    """A copy on tape only that is to be restored.  `tries`: number of earlier requests for it."""
 
     file: TapeFile
     purpose: Purpose

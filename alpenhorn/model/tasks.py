@@ -1,4 +1,4 @@
-"""What the pool hands to workers and gets back, whatever the kind of work."""
+"""Tasks, and their results, for all kinds of work."""
 
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -8,17 +8,17 @@ from alpenhorn.reasons import Code, Reason, Why, headed
 
 
 class Blame(StrEnum):
-    """Who a failed attempt is put down to; this decides what is touched and what is left alone."""
+    """The party held responsible for a failed attempt; decides what is retried and what is checked."""
 
     SOURCE = "source"
     DESTINATION = "destination"
     NETWORK = "network"
     WORKER = "worker"  # it was killed
-    UNKNOWN = "unknown"  # could not be read, or not be told: says nothing about any copy, node or host
+    UNKNOWN = "unknown"  # cannot be read or determined: proves nothing about any copy, node or host
 
 
-class Kind(StrEnum):
-    """What a worker can be told to do; also the queue classes of `--only`."""
+class TaskKind(StrEnum):
+    """The kinds of work; also the queue classes of `--only`."""
 
     PROBE = "probe"
     INIT = "init"
@@ -38,15 +38,17 @@ class Kind(StrEnum):
 
     @property
     def changes(self) -> bool:
-        """Whether its tasks change a node's copies, or what the index says of them: a new generation comes first."""
+        """Whether its tasks change copies or what the index records of them, which requires a new generation."""
         return self in _CHANGING
 
 
-_CHANGING = frozenset({Kind.PULL, Kind.DELETE, Kind.IMPORT, Kind.CHECK, Kind.TAPE, Kind.SEPARATE})
+_CHANGING = frozenset(
+    {TaskKind.PULL, TaskKind.DELETE, TaskKind.IMPORT, TaskKind.CHECK, TaskKind.TAPE, TaskKind.SEPARATE}
+)
 
 
 class AttemptFact(NamedTuple):
-    """The failed attempts so far; `next` is when the next one may be made."""
+    """The failed attempts so far; `next`: time of the next attempt."""
 
     tries: int
     last: float
@@ -56,20 +58,20 @@ class AttemptFact(NamedTuple):
 
 
 class Job(Protocol):
-    """Those above, and those of `alpenhorn.model.tape` and `alpenhorn.model.manifests`, which few runs need."""
+    """A job of any kind of work."""
 
     @property
     def node(self) -> NodeFact: ...
 
 
 class Task(NamedTuple):
-    """One job for a worker.  `deadline` is in seconds from its start, None for no limit.
+    """One job for a worker.  `deadline`: seconds from its start, None for no limit.
 
-    `stage` names the directory below the node's `.alpenhorn/` in which the job may work; it is unique in
-    the run, so that what a killed worker left there is known to be nobody's.
+    `stage`: the directory below the node's `.alpenhorn/` for the job's temporary files.  Its name is unique
+    in the run, so that the leftovers of a killed worker can be removed safely.
     """
 
-    kind: Kind
+    kind: TaskKind
     node_id: int
     job: Job
     files: int = 1
@@ -79,48 +81,48 @@ class Task(NamedTuple):
 
 
 class Verdict(StrEnum):
-    # of a pull
+    # of pulls
     PULLED = "pulled"
-    OCCUPIED = "occupied"  # something is at the path that the index does not know of
+    OCCUPIED = "occupied"  # an unknown file is at the path
     FAILED = "failed"
-    # of a check; FAILED as well: the job came to nothing, which says nothing about the file
+    # of checks; also FAILED: the job failed, which proves nothing about the file
     GOOD = "good"
     MISSING = "missing"
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
-    AWAY = "on tape only"  # of a pull as well: the source was not read, since that would wait for the tape
-    # of a deletion; MISSING and CORRUPT (it is not the file that the index knows: left alone), FAILED as well
+    AWAY = "on tape only"  # also of pulls: the source was not read, since that would wait for tape
+    # of deletions; also MISSING, FAILED, and CORRUPT (a different file, left alone)
     DELETED = "deleted"
-    KEPT = "kept"  # the file was left alone, since keepers are not what the index says
-    # of an import
+    KEPT = "kept"  # left alone, because keepers differ from the index
+    # of imports
     HASHED = "hashed"
     DECLINED = "declined"  # can never be imported; `error` says why
     LATER = "later"  # locked or still changing
 
 
 class Reporter(Protocol):
-    """What a worker's job may tell while it works, and ask."""
+    """The link from a worker's job to the run."""
 
     def progress(self, files: int, bytes: int) -> None:
-        """So many more files and bytes are done."""
+        """Report the number of files and bytes done since the last call."""
 
     def stopping(self) -> bool:
-        """True once the run was asked to stop: finish or drop the file in hand, and return what is done."""
+        """Return True once the run was asked to stop: finish or drop the current file, and return the results."""
         ...
 
 
 class Fate(StrEnum):
-    """How a task ended."""
+    """The ways in which a task can end."""
 
     DONE = "done"
     DIED = "died"  # its worker was killed
     TIMED_OUT = "timed out"
     ABANDONED = "abandoned"  # its worker could not be killed
-    BROKEN = "broken"  # it raised
+    BROKEN = "broken"  # it raised an exception
 
 
 class Done(NamedTuple):
-    """A task that has ended.  `outcome` is set for DONE only, `error` for all others."""
+    """A task that has ended.  `outcome` is set for DONE, `error` for all others."""
 
     task: Task
     fate: Fate
@@ -130,10 +132,10 @@ class Done(NamedTuple):
 
     @property
     def reason(self) -> Reason:
-        """Why it came to nothing."""
+        """Why it failed."""
         return self.error or Code.TASK_ENDED(fate=self.fate)
 
     @property
     def why(self) -> Reason:
-        """How it came to nothing, in words."""
+        """The way in which it failed, and why."""
         return headed(f"{self.fate}", self.error) if self.error else Code.TASK_ENDED(fate=self.fate)

@@ -1,4 +1,4 @@
-"""When failed work is tried again."""
+"""Schedule of retries after failures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ WAITS = Code.WAITS_AFTER_FAILURE()
 
 
 def next_attempt(count: int, blame: str, now: float, rng: random.Random) -> float:
-    """The time of the next attempt after `count` (≥ 1) failed ones: exponential from a minute to a day.
+    """Return the time of the next attempt after `count` (≥ 1) failures: exponential from a minute to a day.
 
-    Half of the wait is random, so that a thousand requests that failed together do not come back together
-    ("equal jitter": M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015).
-    A worker that was killed says nothing about the file it had, so the first two such attempts do not wait;
-    after that the file may be what kills them.
+    Half of the delay is random, so that requests that failed together are not retried together ("equal jitter":
+    M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015).  The first two attempts whose worker was
+    killed are retried at once, since the file need not be the cause; after that it may be.
     """
     if blame == Blame.WORKER:
         count -= FREE_DEATHS
@@ -34,10 +33,10 @@ def next_attempt(count: int, blame: str, now: float, rng: random.Random) -> floa
 
 
 def waits(attempt: AttemptFact | None, now: float) -> bool:
-    """Whether the next attempt is still to be waited for.
+    """Return whether the next attempt is not due yet.
 
-    One that was made in the future tells that the clock was put back since: it would be waited for by so much
-    longer, so it is not waited for at all.  Nor is a next one further ahead than any wait is long.
+    If the clock was put back (the last attempt is in the future, or the next one further ahead than the longest delay),
+    the attempt is due: the wait would be longer by that amount.
     """
     return (
         attempt is not None

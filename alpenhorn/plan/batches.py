@@ -1,4 +1,4 @@
-"""From files to tasks: many small files in one job, a big file in one of its own, and the time each may take."""
+"""Division of files into tasks with deadlines: many small files in one job, a big file in its own job."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from alpenhorn.model.imports import ImportFile, ImportJob
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFile, PullJob
 from alpenhorn.model.searches import SearchJob
-from alpenhorn.model.tasks import Kind, Task
+from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.transfer.methods import METHODS
 
-# Bytes; such a file, or one that takes JOB_SECONDS, is a job of its own, and its part is kept when it is interrupted.
+# Bytes; such a file, or one that takes JOB_SECONDS, has its own job, and is kept in part when interrupted.
 BIG = 64 * 2**20
 BATCH_BYTES = 256 * 2**20
 BATCH_FILES = 1000
 SESSION_FILES = 4000  # an ssh session costs as much as hundreds of small files
-JOB_SECONDS = (
-    60  # a bandwidth limit makes no job of more than one file take longer, since an edit waits for its end
-)
-LEAST_FILES = 50  # a smaller job is not worth splitting off
+JOB_SECONDS = 60  # the longest job of several files under a bandwidth limit, since edits wait for its end
+LEAST_FILES = 50  # smaller jobs cost more than they gain
 DIRECTORIES = 64
 AHEAD = 2  # search jobs for each worker
 
@@ -31,17 +29,17 @@ T = TypeVar("T")
 
 
 def unlimited(source: NodeFact, node: NodeFact, method: Method) -> int:
-    """There is no bandwidth limit."""
+    """Return 0, for no bandwidth limit."""
     return 0
 
 
 def split(
     items: Sequence[T], size: Callable[[T], int], most: int, workers: int, most_b: int = BATCH_BYTES
 ) -> Iterator[list[T]]:
-    """Share items out, in order, into batches of at most `most` items and `most_b` bytes, big ones alone.
+    """Divide items, in order, into batches of at most `most` items and `most_b` bytes, each big item alone.
 
-    The number of batches is a multiple of the number of workers where there is enough for that, so that
-    no worker is left with a last batch of its own while the others have nothing to do.
+    If there are enough items, the number of batches is a multiple of the number of workers, so that none works on a
+    last batch while the others are idle.
     """
     rounds = -(-len(items) // (most * workers))
     most = max(LEAST_FILES, -(-len(items) // (rounds * workers))) if items else most
@@ -67,8 +65,11 @@ def pull_tasks(
     stage: Callable[[], str],
     rate: Callable[[NodeFact, NodeFact, Method], int] = unlimited,
 ) -> Iterator[Task]:
-    """`chosen`: (source, destination, method, file) in the order of the requests; `stage`: makes names; `rate`: how
-    many bytes per second a job may be expected to move, 0 for no limit."""
+    """Divide pulls into tasks.
+
+    `chosen`: (source, destination, method, file) in the order of the requests; `stage`: returns a new name; `rate`: the
+    expected bytes per second of a job, 0 for no limit.
+    """
     routes: dict[tuple[int, int, Method], tuple[NodeFact, NodeFact, list[PullFile]]] = {}
     for source, node, method, file in chosen:
         routes.setdefault((source.id, node.id, method), (source, node, []))[2].append(file)
@@ -80,13 +81,13 @@ def pull_tasks(
             size_b = sum(file.size_b for file in batch)
             big = len(batch) == 1 and size_b >= min(BIG, most_b)
             yield Task(
-                Kind.PULL,
+                TaskKind.PULL,
                 node_id,
                 PullJob(source, node, method, tuple(batch)),
                 files=len(batch),
                 bytes=size_b,
                 deadline=limits.deadline(len(batch), size_b),
-                # Known by what it holds, so that the next run finds it and goes on with it.
+                # Named after the file, so that the next run finds the part and continues it.
                 stage=f"part-{batch[0].file_id}-{batch[0].md5sum}" if big else stage(),
             )
 
@@ -95,7 +96,7 @@ def check_tasks(node: NodeFact, files: Sequence[CheckFile], limits: Limits) -> I
     for batch in split(files, _size, BATCH_FILES, limits.workers):
         size_b = sum(map(_size, batch))
         yield Task(
-            Kind.CHECK,
+            TaskKind.CHECK,
             node.id,
             CheckJob(node, tuple(batch)),
             files=len(batch),
@@ -105,27 +106,27 @@ def check_tasks(node: NodeFact, files: Sequence[CheckFile], limits: Limits) -> I
 
 
 def delete_tasks(node: NodeFact, files: Sequence[DeleteFile], limits: Limits) -> Iterator[Task]:
-    """No bytes are moved: what a task may take is by the number of its files."""
+    """Divide deletions into tasks; deadlines depend on the number of files only."""
     for batch in split(files, lambda file: 0, BATCH_FILES, limits.workers):
         yield delete_task(DeleteJob(node, tuple(batch)), limits)
 
 
 def delete_task(job: DeleteJob, limits: Limits, more_s: float = 0.0) -> Task:
-    """`more_s`: seconds that it may take besides."""
+    """Return the task of a deletion job.  `more_s`: seconds added to its deadline."""
     deadline = limits.deadline(len(job.files), 0)
     if deadline is not None:
         deadline += more_s
-    return Task(Kind.DELETE, job.node.id, job, files=len(job.files), deadline=deadline)
+    return Task(TaskKind.DELETE, job.node.id, job, files=len(job.files), deadline=deadline)
 
 
 def import_tasks(
     node: NodeFact, search: int, settle: float, files: Sequence[tuple[ImportFile, int]], limits: Limits
 ) -> Iterator[Task]:
-    """`files`: each with its length."""
+    """Divide imports into tasks.  `files`: files with their lengths."""
     for batch in split(files, lambda item: item[1], BATCH_FILES, limits.workers):
         size_b = sum(length for _, length in batch)
         yield Task(
-            Kind.IMPORT,
+            TaskKind.IMPORT,
             node.id,
             ImportJob(node, search, settle, tuple(file for file, _ in batch)),
             files=len(batch),
@@ -135,12 +136,12 @@ def import_tasks(
 
 
 def search_tasks(node: NodeFact, search: int, paths: Sequence[str], limits: Limits) -> Iterator[Task]:
-    """Few directories are shared out as well: each may hold thousands of files."""
+    """Divide a search into tasks, even of few directories: each may hold thousands of files."""
     most = max(1, min(DIRECTORIES, -(-len(paths) // (AHEAD * limits.workers))))
     for start in range(0, len(paths), most):
         some = tuple(paths[start : start + most])
         yield Task(
-            Kind.SEARCH,
+            TaskKind.SEARCH,
             node.id,
             SearchJob(node, search, some),
             files=0,

@@ -1,4 +1,4 @@
-"""Which copies are read now, and what may be believed of what was found."""
+"""Rules for checks: which copies are read now, and when findings are not trusted."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from alpenhorn.model.checks import CheckFact, CheckFile
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.reasons import Code, Reason
 
-LEAST_LOOKED = 100  # copies; of fewer, a third may be missing without anything being wrong with the node
+LEAST_LOOKED = 100  # copies; a third of fewer may be missing from an intact node
 LOST_SHARE = 1 / 3
 
 
 class CheckPlan(NamedTuple):
-    """`left`: (fact, why) of what is not checked now."""
+    """`files`: copies to check now; `left`: (fact, reason) of the others."""
 
     files: list[CheckFile]
     left: list[tuple[CheckFact, Reason]]
@@ -52,33 +52,33 @@ def choose(facts: Iterable[CheckFact], now: float) -> CheckPlan:
 
 
 def storage_in_doubt(looked: int, lost: int) -> bool:
-    """Whether so many of the copies looked at on a node are missing or unreadable that it is more likely the
-    storage that is not whole (a disk of several not mounted, a file system half restored) than that they
-    were lost one by one."""
+    """Return whether the storage is probably incomplete, given the number of copies missing or unreadable.
+
+    One of several disks may not be mounted, or a file system be half restored.
+    """
     return looked >= LEAST_LOOKED and lost >= LOST_SHARE * looked
 
 
-def loss_in_doubt(before: Sums, run: Sums) -> bool:
-    """Whether what a run found lost is not believed.
+def loss_in_doubt(before: LookTotals, run: LookTotals) -> bool:
+    """Return whether the losses found by a run are not trusted.
 
-    A run that looked at enough copies is judged alone.  One that looked at few is judged with the runs `before` it,
-    since the node was last seen whole: otherwise a node of which each run reads a few would be found missing piece by
-    piece while part of its storage is not mounted.
+    A run that checked few copies is judged together with the runs `before` it, since the node was last seen complete:
+    otherwise runs that each read a few would record all copies as missing while part of the storage is not mounted.
     """
     if run.looked >= LEAST_LOOKED:
         return storage_in_doubt(*run)
     return storage_in_doubt(before.looked + run.looked, before.lost + run.lost)
 
 
-def kept_sums(before: Sums, run: Sums) -> Sums:
-    """What later runs are judged with.  A look in which nothing is lost shows that the node is whole."""
+def sums_to_keep(before: LookTotals, run: LookTotals) -> LookTotals:
+    """Return the sums that later runs are judged with.  A run without losses shows that the node is complete."""
     if not run.lost:
-        return Sums() if run.looked else before
+        return LookTotals() if run.looked else before
     if run.looked >= LEAST_LOOKED:
         return run
-    return Sums(before.looked + run.looked, before.lost + run.lost)
+    return LookTotals(before.looked + run.looked, before.lost + run.lost)
 
 
-def loss_told(node: str, looked: int, lost: int, example: str) -> Reason:
-    """What somebody who has to look at that is told: what was seen, and the two ways out."""
+def doubt_reason(node: str, looked: int, lost: int, example: str) -> Reason:
+    """Return the reason for not trusting losses, with the numbers and both remedies."""
     return Code.STORAGE_IN_DOUBT(node=node, looked=looked, lost=lost, example=example)

@@ -1,7 +1,6 @@
-"""What lasts, and when it is reported: when it begins, when it changes, once a day, and when it is over.
+"""Conditions, and when they are reported: when they begin, when they change, once a day, and when they end.
 
-A run that is started every five minutes meets the same conditions again and again, and nobody reads a mail that comes
-288 times a day.
+Runs every five minutes meet the same conditions again and again, and nobody reads a mail that comes 288 times a day.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from alpenhorn import outside
 from alpenhorn.model.conditions import Condition, Key
 from alpenhorn.reasons import Code
 
-SUBJECT = 255  # characters that the index holds
-SEEN_EVERY = 3600.0  # seconds; a condition that lasts costs no write in each run
+SUBJECT = 255  # characters; the index stores no more
+SEEN_EVERY = 3600.0  # seconds; a condition is not written by every run that meets it
 AHEAD = 900.0  # seconds by which a clock may have been put back
 
-# Conditions of a whole node or host, which has one of them at a time.
+# Conditions of a whole node or host, which has only one of them at a time.
 WHOLE = frozenset(
     {
         *(Code.NODE_LEFT_OUT, Code.NODE_LOST, Code.SOURCE_UNSEEN),
@@ -27,22 +26,21 @@ WHOLE = frozenset(
     }
 )
 
-# A number with its unit, a time, a process: what differs from run to run while the condition is the same.
+# Numbers with units, times and process ids, which differ from run to run while the condition is the same.
 _NUMBER = re.compile(r"\d[\d.,:/-]*(?: ?[kKMGTPE]i?B\b| ?%| (?:second|minute|hour|day)s?\b)?")
 
 
-class Decided(NamedTuple):
-    """`told`: which of those met are to be reported now; `written` and `removed`: rows; `over`: what is to be reported
-    as ended."""
+class ConditionPlan(NamedTuple):
+    """`reported`: conditions met that are reported now; `written` and `removed`: rows; `over`: reported as ended."""
 
-    told: frozenset[Key]
+    reported: frozenset[Key]
     written: tuple[Condition, ...]
     removed: tuple[Condition, ...]
     over: tuple[Condition, ...]
 
 
 def key(code: str, subject: str) -> Key:
-    """Return the key of a condition, with a subject that the index can hold."""
+    """Return the key of a condition, with a subject that the index can store."""
     said = outside.text(subject)
     if len(said) > SUBJECT:
         digest = hashlib.md5(said.encode(), usedforsecurity=False).hexdigest()
@@ -67,23 +65,26 @@ def decide(
     remind: float,
     mailed: bool,
     looked: Callable[[Condition], bool],
-) -> Decided:
-    """`met`: what this run met, with its text; `remind`: seconds after which what lasts is reported again; `mailed`:
-    nobody is watching the run, so that what it reports is all that anybody gets; `looked`: whether the run looked where
-    it would have met a condition that it did not meet."""
+) -> ConditionPlan:
+    """Decide which conditions a run reports, and which rows change.
+
+    `met`: conditions that this run met, with their texts; `remind`: seconds after which a condition is reported again;
+    `mailed`: the run has no terminal, so its report is mailed; `looked`: whether the run would have met a condition
+    that it did not meet, if it still existed.
+    """
     known = {condition.key: condition for condition in stored}
     subjects = {subject for code, subject in met if code in WHOLE}
-    told, written, removed, over = set(), [], [], []
+    reported_now, written, removed, over = set(), [], [], []
     for key, why in met.items():
         old = known.get(key)
         if old is None:
-            told.add(key)
+            reported_now.add(key)
             written.append(Condition(*key, why, now, now, now if mailed else None))
             continue
         changed = essence(old.why) != essence(why)
         due = changed or old.reported is None or not now - remind < old.reported < now + AHEAD
         if due:
-            told.add(key)
+            reported_now.add(key)
         if (due and mailed) or changed or now - old.seen >= SEEN_EVERY:
             reported = now if due and mailed else old.reported
             written.append(old._replace(why=why, seen=now, reported=reported))
@@ -91,16 +92,16 @@ def decide(
         if key in met or not looked(old):
             continue
         if old.code in WHOLE and old.subject in subjects:
-            removed.append(old)  # it became another one, which is reported
+            removed.append(old)  # replaced by another condition, which is reported
         elif mailed or old.reported is None:
             removed.append(old)
             over.append(old)
-        # Otherwise whoever got the mail of its beginning is to get that of its end.
-    return Decided(frozenset(told), tuple(written), tuple(removed), tuple(over))
+        # Otherwise the end is left to a run that mails, as the beginning was mailed.
+    return ConditionPlan(frozenset(reported_now), tuple(written), tuple(removed), tuple(over))
 
 
 def span(seconds: float) -> str:
-    """`3 h 20 min`, in the two largest units of which it has one."""
+    """Format a duration in its two largest units, such as `3 h 20 min`."""
     left = max(0, int(seconds))
     parts: list[str] = []
     for length, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):

@@ -1,16 +1,20 @@
-"""The rule for deletion: whether a copy may go from its node now, and if not, why not.
+"""Rules for deletions: whether a copy may be deleted now, and if not, why.
 
-A copy with wants_file N ("released") goes once that is safe.  A copy with wants_file M ("removable") goes only from
-a node that is no archive node, oldest first, and only as many as give it back the free space that it lacks.
+A released copy (wants_file N) is deleted once that is safe.  Removable copies (wants_file M) are deleted only from
+nodes that are not archive nodes, oldest first, until the node has min_avail_gb free.
 
-Safe means: at least `minimum` other copies on active archive nodes are good (has_file Y), not wanted gone
-themselves, not being deleted, and lie on distinct media that were lately seen to be what the index believes
-(`alpenhorn.scan.keepers`); the index is not older than the disks; nobody is still to pull from this copy, has asked
-for the file here, or has pinned it; no other file of the index lies at its path, and the index has one row for the
-copy.  Copies that are released on several archive nodes at once are decided one after the other, so each of them
-counts those that are still to be decided: exactly as many go as leave `minimum` behind.
+A deletion is safe if all of these hold:
 
-Whoever deletes must decide on facts read in the transaction that claims the copy (`alpenhorn.record.deletions`).
+- at least `minimum` other copies on active archive nodes are good (has_file Y), not released, not being deleted, and on
+  separate media that were recently seen as the index records them (`alpenhorn.scan.keepers`);
+- the index is not older than the disks;
+- no pending request pulls from this copy or wants the file in this group, and the file is not pinned;
+- no other file of the index has the same path, and the index has one row for the copy.
+
+Copies released on several archive nodes are decided one after the other, and each decision counts the copies that are
+still to be decided.  So exactly `minimum` copies stay.
+
+The facts must be read in the transaction that claims the copy (`alpenhorn.record.deletions`).
 """
 
 from __future__ import annotations
@@ -24,21 +28,24 @@ from alpenhorn.plan.backoff import WAITS, waits
 from alpenhorn.plan.paths import unsafe
 from alpenhorn.reasons import Code, Reason, Why, within
 
-MOST_TOLD = 3  # copies that do not count, each with its reason
+MOST_SHOWN = 3  # copies that do not count, each with its reason
 
 
 def decide(fact: DeletionFact, archive: bool, minimum: int, now: float) -> Why:
-    """Why a copy may not be deleted now; "" when it may.
+    """Return why a copy may not be deleted now, "" if it may.
 
-    `archive`: whether its node is an archive node; `minimum`: good archive copies that must be left; `now`:
-    POSIX seconds, by which failed attempts wait.
+    `archive`: its node is an archive node; `minimum`: the number of good archive copies that must stay; `now`: POSIX
+    seconds.
     """
     return (
-        _not_meant(fact, archive) or wrong(fact) or _not_now(fact, now) or _not_safe(fact, archive, minimum)
+        _not_released(fact, archive)
+        or row_fault(fact)
+        or _not_now(fact, now)
+        or _not_safe(fact, archive, minimum)
     )
 
 
-def _not_meant(fact: DeletionFact, archive: bool) -> Why:
+def _not_released(fact: DeletionFact, archive: bool) -> Why:
     if fact.has_file == HasFile.NO:
         return Code.COPY_GONE()
     if fact.wants_file == WantsFile.NO:
@@ -52,8 +59,8 @@ def _not_meant(fact: DeletionFact, archive: bool) -> Why:
     return ""
 
 
-def wrong(fact: DeletionFact) -> Why:
-    """What is wrong with a file's rows, so that somebody must mend them before any copy is deleted; "" if nothing."""
+def row_fault(fact: DeletionFact) -> Why:
+    """Return the fault in a file's rows that must be corrected before a copy is deleted, "" if none."""
     if fact.fault:
         return fact.fault
     if fact.acq is None or fact.name is None:
@@ -94,26 +101,28 @@ def _not_safe(fact: DeletionFact, archive: bool, minimum: int) -> Why:
 
 
 def keepers(fact: DeletionFact, archive: bool) -> tuple[int, ...]:
-    """The nodes whose copies count for the deletion of this one: where several archive copies are released at once,
-    those that are still to be decided as well."""
+    """Return the nodes whose copies count for the deletion of this one.
+
+    If several archive copies are released at once, those still to be decided count as well.
+    """
     if archive and fact.wants_file == WantsFile.NO:
         return fact.other_ids + fact.released_ids
     return fact.other_ids
 
 
 def _remedy(fact: DeletionFact, archive: bool) -> str:
-    """Which good copies do not count, the first few of them; where there are none, how one more is made."""
+    """Return the first good copies that do not count; if there are none, the command that creates one more."""
     uncounted = list(fact.uncounted)
     if not archive or fact.wants_file != WantsFile.NO:
         uncounted += [f"{name}: released as well" for name in fact.released]
     if not uncounted:
         return " (copy it to another with: alpenhorn node sync)"
-    more = f"; and {len(uncounted) - MOST_TOLD} more" if len(uncounted) > MOST_TOLD else ""
-    return f"; does not count: {'; '.join(uncounted[:MOST_TOLD])}{more}"
+    more = f"; and {len(uncounted) - MOST_SHOWN} more" if len(uncounted) > MOST_SHOWN else ""
+    return f"; does not count: {'; '.join(uncounted[:MOST_SHOWN])}{more}"
 
 
 def reason(fact: DeletionFact) -> Reason:
-    """Why a copy goes, as it is told later: what was wished, and which copies are left."""
+    """Return the reason for a deletion, for the history: why it was wanted, and which copies stay."""
     why = Code.COPY_RELEASED() if fact.wants_file == WantsFile.NO else Code.COPY_REMOVED_FOR_ROOM()
     text = str(why)
     if fact.others:
@@ -123,27 +132,27 @@ def reason(fact: DeletionFact) -> Reason:
     return within(why, text)
 
 
-def lacking(node: NodeFact, free_b: int | None) -> float:
-    """Bytes that a node lacks to have min_avail_gb free; free space that is not known lacks nothing."""
+def lacking_b(node: NodeFact, free_b: int | None) -> float:
+    """Return the bytes that a node lacks to have min_avail_gb free; 0 if its free space is unknown."""
     if free_b is None or node.archive:
         return 0.0
-    # Not the other way round: no number is more than a limit that is none (NaN).
+    # A limit of NaN must not delete anything, and every comparison with it is false.
     lack_b = node.min_avail_gb * GIB - free_b
     return lack_b if lack_b > 0 else 0.0
 
 
-def frees(fact: DeletionFact) -> int:
-    """The room that the deletion of a copy is expected to give, in bytes."""
+def freed_b(fact: DeletionFact) -> int:
+    """Return the bytes that the deletion of a copy is expected to free."""
     return (fact.size_b or 0) if fact.space_b is None else fact.space_b
 
 
 def enough(facts: Iterable[DeletionFact], lack_b: float) -> list[DeletionFact]:
-    """The first of `facts`, as many as are needed to free `lack_b` bytes; one that frees nothing is not needed."""
+    """Return the first of `facts` whose deletion frees `lack_b` bytes, without those that free nothing."""
     chosen = []
     for fact in facts:
         if lack_b <= 0:
             break
-        if (freed := frees(fact)) > 0:
+        if (freed := freed_b(fact)) > 0:
             chosen.append(fact)
             lack_b -= freed
     return chosen

@@ -1,4 +1,4 @@
-"""Which of the files found on a node are imported, and as what."""
+"""Rules for imports: which of the files found on a node are imported, and under which names."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import NamedTuple
 
 from alpenhorn.model.imports import Detected, DetectJob, ImportFile, KnownFile
 from alpenhorn.model.nodes import MARKER, NodeFact
-from alpenhorn.model.searches import Found
-from alpenhorn.model.tasks import Kind, Task
+from alpenhorn.model.searches import FoundFile
+from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
 from alpenhorn.reasons import Code, Reason, Why
 
 
-@cache  # which takes a millisecond, and most runs find no file
+@cache  # compiling takes a millisecond, and most runs find no file
 def _plain() -> re.Pattern[str]:
-    """Paths of elements that nothing can be wrong with: none empty, none that begins with a dot, all ASCII."""
+    """Match paths that need no further check: ASCII, and no element empty or with a leading dot."""
     element = rf"(?!{MARKER}(?:/|\Z))[\x01-\x2d0-\x7e][\x01-.0-\x7e]*"
     return re.compile(rf"{element}(?:/{element})+")
 
 
 UNREGISTERED = Code.FILE_NOT_REGISTERED()
-DETECT_FILES = 100  # of a job
-DETECT_BASE = 20.0  # seconds for a job; a detector that reads a file's beginning needs a fraction of one
+DETECT_FILES = 100  # in a job
+DETECT_BASE = 20.0  # seconds for a job; a detector that reads the start of a file needs less than one
 DETECT_PER_FILE = 0.5
 
 
-class Named(NamedTuple):
-    """A found file with the names that the detector gave it; `refused` says why it cannot be imported."""
+class NamedFile(NamedTuple):
+    """A found file with its acquisition and name.  `refused`: why it cannot be imported."""
 
-    found: Found
+    found: FoundFile
     acq: str
     name: str
     refused: Why = ""
 
 
 def detect(path: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str] | None:
-    """The acquisition and file name of a path below a root, or None when nothing claims it.
+    """Return the acquisition and file name of a path below a root, None if no pattern matches.
 
-    Each pattern must match the whole path and has the named group `acq` and, optionally, `file`; what they
-    match must make up the path, since `acq/file` is where every other node will have the file.  Without
-    patterns the first directory is the acquisition.
+    Each pattern must match the whole path, and has the named groups `acq` and, optionally, `file`.  The path must be
+    `acq/file`, which is where every other node will have the file.  Without patterns the first directory is the
+    acquisition.
     """
     if not patterns:
         acq, slash, name = path.partition("/")
@@ -61,24 +61,26 @@ def detect(path: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str] | 
     return None
 
 
-def name_files(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> list[Named]:
-    """Give each file its names, or the reason why it can have none."""
+def name_files(found: Iterable[FoundFile], patterns: Sequence[re.Pattern[str]]) -> list[NamedFile]:
+    """Name each file, or give the reason why it has no name."""
     named = []
     for file in found:
         names = detect(file.path, patterns)
         if names is None:
             why = Code.NO_IMPORT_PATTERN_MATCHES() if patterns else Code.NO_ACQUISITION_DIRECTORY()
-            named.append(Named(file, "", "", why))
+            named.append(NamedFile(file, "", "", why))
         else:
-            named.append(Named(file, *names, refused=unimportable(*names)))
+            named.append(NamedFile(file, *names, refused=unimportable(*names)))
     return named
 
 
-def claimed(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> tuple[list[Named], list[Found]]:
-    """As `name_files` where packages bring detectors: what no pattern matches is left for them.
+def name_by_patterns(
+    found: Iterable[FoundFile], patterns: Sequence[re.Pattern[str]]
+) -> tuple[list[NamedFile], list[FoundFile]]:
+    """Name files by the patterns, and return the others for the detectors of installed packages.
 
-    The plain rule, that the first directory is the acquisition, does not hold there: it claims every file, so that
-    no detector could decline one, and a file that got a wrong name has it for good.
+    The default, that the first directory is the acquisition, is not applied: it names every file, so no detector could
+    decline one, and an imported file keeps its name for good.
     """
     named, left = [], []
     for file in found:
@@ -86,66 +88,71 @@ def claimed(found: Iterable[Found], patterns: Sequence[re.Pattern[str]]) -> tupl
         if names is None:
             left.append(file)
         else:
-            named.append(Named(file, *names, refused=unimportable(*names)))
+            named.append(NamedFile(file, *names, refused=unimportable(*names)))
     return named, left
 
 
-def splits(path: str) -> list[tuple[str, str]]:
-    """Every (acquisition, name) that the index may have a path under, the longest acquisition first."""
+def possible_names(path: str) -> list[tuple[str, str]]:
+    """Return every (acquisition, name) of a path that the index may have, the longest acquisition first."""
     cuts = [i for i, char in enumerate(path[: ACQ_LENGTH + 1]) if char == "/"]
     return [(path[:i], path[i + 1 :]) for i in reversed(cuts) if i]
 
 
 def name_known(
-    found: Iterable[Found], known: Mapping[tuple[str, str], KnownFile], register: bool
-) -> tuple[list[Named], list[Found]]:
-    """Names of files that the index has, whoever named them, and what detectors are to be asked about.
+    found: Iterable[FoundFile], known: Mapping[tuple[str, str], KnownFile], register: bool
+) -> tuple[list[NamedFile], list[FoundFile]]:
+    """Name the files that the index has, and return the others for the detectors.
 
-    So that a directory of ten thousand files in which one is new costs one question, and a host without the
-    package knows what another one has named.
+    So a directory with one new file among ten thousand needs one call of a detector, and a host without the package
+    uses the names that another host gave.
     """
     named, left = [], []
     for file in found:
-        names = next((pair for pair in splits(file.path) if pair in known), None)
+        names = next((pair for pair in possible_names(file.path) if pair in known), None)
         if names is not None:
-            named.append(Named(file, *names))
+            named.append(NamedFile(file, *names))
         elif register:
             left.append(file)
         else:
-            named.append(Named(file, "", "", UNREGISTERED))
+            named.append(NamedFile(file, "", "", UNREGISTERED))
     return named, left
 
 
 def detect_tasks(
-    node: NodeFact, search: int, listing: int, settle: float, files: Sequence[Found], most: int = DETECT_FILES
+    node: NodeFact,
+    search: int,
+    listing: int,
+    settle: float,
+    files: Sequence[FoundFile],
+    most: int = DETECT_FILES,
 ) -> list[Task]:
-    """`most`: files in a job."""
+    """Return the tasks that call the detectors.  `most`: files in a job."""
     jobs = [
         DetectJob(node, search, listing, settle, tuple(files[start : start + most]))
         for start in range(0, len(files), most)
     ]
     return [
-        Task(Kind.SEARCH, node.id, job, files=0, deadline=DETECT_BASE + DETECT_PER_FILE * len(job.files))
+        Task(TaskKind.SEARCH, node.id, job, files=0, deadline=DETECT_BASE + DETECT_PER_FILE * len(job.files))
         for job in jobs
     ]
 
 
-def name_detected(detected: Detected) -> Named:
-    """The names that follow from what a detector said."""
+def name_detected(detected: Detected) -> NamedFile:
+    """Return a file named by the answer of a detector."""
     found, acq = detected.found, detected.acq
     if not acq:
-        return Named(found, "", "", Code.NO_IMPORT_DETECTOR_CLAIMS_IT())
+        return NamedFile(found, "", "", Code.NO_IMPORT_DETECTOR_CLAIMS_IT())
     name = found.path.removeprefix(f"{acq}/")
     if name == found.path:
-        return Named(found, "", "", Code.DETECTOR_GAVE_WRONG_ACQUISITION(detector=detected.by))
-    return Named(found, acq, name, refused=unimportable(acq, name))
+        return NamedFile(found, "", "", Code.DETECTOR_GAVE_WRONG_ACQUISITION(detector=detected.by))
+    return NamedFile(found, acq, name, refused=unimportable(acq, name))
 
 
 def unimportable(acq: str, name: str) -> Why:
-    """Why no file of these names can be imported, whatever it is; empty when one can."""
+    """Return why no file of these names can be imported, "" if one can."""
     path = f"{acq}/{name}"
     if len(acq) <= ACQ_LENGTH and len(name) <= NAME_LENGTH and _plain().fullmatch(path):
-        return ""  # which spares a million files the questions below
+        return ""  # spares a million files the checks below
     if any(element.startswith(".") or element == MARKER for element in path.split("/")):
         return Code.NAME_NEVER_IMPORTED(marker=MARKER)
     if len(acq) > ACQ_LENGTH:
@@ -160,8 +167,8 @@ def unimportable(acq: str, name: str) -> Why:
 
 
 class ImportPlan(NamedTuple):
-    """`wanted`: files to be hashed, with their lengths; `present`: how many the index has here already, so that
-    they are left alone; `refused`: (path, why)."""
+    """`wanted`: files to hash, with their lengths; `present`: number of files that the index has here already;
+    `refused`: (path, reason)."""
 
     wanted: list[tuple[ImportFile, int]]
     present: int
@@ -169,16 +176,16 @@ class ImportPlan(NamedTuple):
 
 
 def choose(
-    named: Iterable[Named],
+    named: Iterable[NamedFile],
     known: Mapping[tuple[str, str], KnownFile],
     register: bool,
     leave_bad: bool = False,
 ) -> ImportPlan:
-    """Decide what is hashed.
+    """Decide which files are hashed.
 
-    A copy that the index calls good and that has the right length is left alone: `node verify` is for
-    that.  `register` false: only files that the index knows already.  `leave_bad`: suspect and corrupt copies are
-    left to checks and repairs; a search that comes again and again would hash them each time.
+    A copy recorded as good with the right length is not hashed; `node verify` does that.  `register`: include files
+    that the index does not have.  `leave_bad`: leave suspect and corrupt copies to checks and repairs, since regular
+    searches would hash them each time.
     """
     wanted: list[tuple[ImportFile, int]] = []
     refused: list[tuple[str, Reason]] = []
@@ -198,18 +205,20 @@ def choose(
 
 
 def is_new(file: ImportFile) -> bool:
-    """Whether the index has no copy of the file on the node where it was found."""
+    """Return whether the index has no copy of the file on the node where it was found."""
     return file.known is None or file.known.has_file in (None, "N")
 
 
 def same_path(acq: str) -> Reason:
-    """Why a file is not imported at whose path the index has a file of the acquisition `acq` on the node."""
+    """Return the reason for not importing a file at the path of a file of the acquisition `acq`."""
     return Code.IMPORT_OF_SHARED_PATH(acq=acq)
 
 
 def without_taken(plan: ImportPlan, taken: Mapping[int, str]) -> ImportPlan:
-    """The plan less the files at whose path lies another one.  `taken`: of each its place in `wanted`, and the
-    acquisition of the other one."""
+    """Refuse the files whose path another file of the index has.
+
+    `taken`: index in `wanted`, and the acquisition of the other file.
+    """
     if not taken:
         return plan
     return plan._replace(
@@ -219,7 +228,7 @@ def without_taken(plan: ImportPlan, taken: Mapping[int, str]) -> ImportPlan:
     )
 
 
-def _left_alone(row: KnownFile, found: Found, leave_bad: bool) -> bool:
+def _left_alone(row: KnownFile, found: FoundFile, leave_bad: bool) -> bool:
     if row.has_file == "Y":
         return row.size_b == found.size_b
     return leave_bad and row.has_file in ("M", "X")

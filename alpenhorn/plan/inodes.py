@@ -1,32 +1,32 @@
-"""Whether a node can take one more file for want of inodes, of which each file and each directory takes one."""
+"""Account of free inodes: each new file, and each new directory, needs one."""
 
 from __future__ import annotations
 
-SPARE = 16  # left for stages, manifests and what the file system's owner does meanwhile
+SPARE = 16  # reserved for stages, manifests and other users of the file system
 
 
 class _Stock:
     def __init__(self, free: int) -> None:
         self.free = free
-        # Whether they are there already is not known here; where it matters, an inode too many is set aside for each.
+        # They may exist already, which is not known here; then one inode too many is reserved for each.
         self.directories: set[str] = set()
         self.reserved: dict[str, int] = {}  # by path
-        self.total = 0  # of those
+        self.total = 0  # sum of `reserved`
 
 
 class Inodes:
-    """Those of a run's nodes; nodes whose file systems set no limit need not be opened."""
+    """The inodes of a run's nodes; nodes whose file systems have no limit need not be opened."""
 
     def __init__(self) -> None:
         self._stocks: dict[int, _Stock] = {}
 
     def open(self, node_id: int, free: int | None) -> None:
-        """`free`: as the node was probed, None where there is no limit or it is not known."""
+        """Begin the account of a node.  `free`: free inodes when it was probed, None if unlimited or unknown."""
         if free is not None:
             self._stocks[node_id] = _Stock(free)
 
     def short(self, node_id: int, path: str) -> int | None:
-        """How many are left, when that is too few for a new file at `path`; None when it is enough."""
+        """Return the number of free inodes if too few for a new file at `path`, None if enough."""
         stock = self._stocks.get(node_id)
         if stock is None:
             return None
@@ -41,7 +41,7 @@ class Inodes:
             stock.directories.update(_above(path))
 
     def settle(self, node_id: int, path: str, came: bool) -> None:
-        """A file for which some were set aside has come, or will not come now."""
+        """Release the reservation of a file.  `came`: the file was created."""
         stock = self._stocks.get(node_id)
         if stock is not None:
             taken = stock.reserved.pop(path, 0)

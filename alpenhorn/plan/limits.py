@@ -1,4 +1,4 @@
-"""The time that a job may take; apart from the making of tasks, which an idle run has no use for."""
+"""Deadlines of jobs; a separate module, because an idle run creates no tasks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """How long a job may take, and among how many workers a page of work is shared out.
+    """The deadlines of jobs, and the number of workers among which work is divided.
 
-    `base` seconds and a second for each `bytes_per_second` bytes (0: no limit); a job of many files gets
-    `per_file` seconds more for each, since their number and not their length is what takes time.  A job that may
-    move only `rate` bytes per second gets twice the time that this takes besides.
+    A deadline is `base` seconds, plus one second for each `bytes_per_second` bytes (0: no deadline), plus `per_file`
+    seconds for each file, since many small files take time by their number.  A job limited to `rate` bytes per second
+    gets twice the time needed at that rate in addition.
     """
 
     base: float

@@ -1,4 +1,4 @@
-"""Which copies are looked at without being read."""
+"""The copies whose hard links are checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = tuple[int, int, str | None, str | None, int | None, str | None]
 
 
 def look_files(rows: Iterable[Row]) -> Iterator[LookFile]:
-    """Leave out copies of a file without a row, or with a path that leads elsewhere: none of them counts anyway."""
+    """Skip copies without a file row or with an unsafe path, which never count."""
     for copy_id, file_id, acq, name, size_b, md5sum in rows:
         if acq is not None and name is not None and not unsafe(acq, name):
             yield LookFile(copy_id, file_id, f"{acq}/{name}", size_b, md5sum)

@@ -1,5 +1,4 @@
-"""Whether the medium of a node is what the index believes it to be, and what follows (CONTRIBUTING.md, "The identity of
-media")."""
+"""Comparison of a node's medium with the index (CONTRIBUTING.md, "The identity of media")."""
 
 from __future__ import annotations
 
@@ -8,16 +7,16 @@ from enum import StrEnum
 
 from alpenhorn.model.nodes import Identity, MediumFact
 
-SEEN_EVERY = 3600.0  # seconds; a node that is right is not noted as seen more often than that
+SEEN_EVERY = 3600.0  # seconds; a node is not recorded as seen more often
 
 
 class Standing(StrEnum):
-    """How the disk stands to the index."""
+    """The state of a medium relative to the index."""
 
     AS_LEFT = "as left"
     NEW = "new"
     UNCONFIRMED = "has a generation that was never confirmed"
-    EXCHANGED = "exchanged, or initialised anew"
+    EXCHANGED = "exchanged, or initialised again"
     BEHIND = "restored or cloned"
     AHEAD = "ahead of the index"
     CLONE = "another node's"
@@ -27,9 +26,9 @@ class Standing(StrEnum):
 def judge(
     known: MediumFact | None, found: Identity | None, index_id: str, others: Mapping[str, str]
 ) -> Standing:
-    """Compare what the index knows of a node's medium with what the identity file there says.
+    """Compare the record of a node's medium with the identity file found there.
 
-    `others`: the media of the other nodes of the index, each with its node's name.
+    `others`: the media of the other nodes of the index, with the names of their nodes.
     """
     confirmed = known is not None and known.medium is not None and known.generation > 0
     if found is None:
@@ -41,25 +40,25 @@ def judge(
     if known is None or known.medium is None:
         return Standing.AHEAD
     if found.medium != known.medium:
-        # What was only intended for another medium says nothing of this one.
+        # An intent recorded for another medium says nothing about this one.
         return Standing.EXCHANGED if confirmed else Standing.AHEAD
     at = (found.generation, found.word)
     if confirmed and at == (known.generation, known.word):
         return Standing.AS_LEFT
     if at == (known.next_generation, known.next_word):
         return Standing.UNCONFIRMED
-    # Of a medium that was never confirmed the index cannot be ahead.
+    # The index cannot be ahead of a medium that it never confirmed.
     newest = max(known.generation, known.next_generation or 0) if confirmed else 0
     return Standing.AHEAD if found.generation > newest else Standing.BEHIND
 
 
 def worth_noting(known: MediumFact | None, now: float) -> bool:
-    """Whether a node that is right is to be noted as seen; `now`: POSIX seconds, by the server's clock."""
+    """Return whether a node in order is recorded as seen.  `now`: POSIX seconds, by the server's clock."""
     return known is None or known.wrong or known.seen is None or not 0 <= now - known.seen < SEEN_EVERY
 
 
 def next_generation(known: MediumFact | None, found: Identity | None) -> int:
-    """A number that is above everything that index and disk know."""
+    """Return a number above every generation that index and medium know."""
     return 1 + max(
         known.generation if known else 0,
         (known.next_generation or 0) if known else 0,

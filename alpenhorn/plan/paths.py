@@ -1,7 +1,7 @@
-"""Which acquisition and file names may become paths below a root.
+"""Check of acquisition and file names that become paths below a root.
 
-The index can be written by others, so its names are looked at before anything is planned with them; the
-check at the moment of use is in `alpenhorn.fs.paths`.
+Other programs write to the index, so its names are checked before they are used in a plan; `alpenhorn.fs.paths` checks
+them again when they are used.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from alpenhorn.reasons import Code, Why
 
 ACQ_LENGTH = 64
 NAME_LENGTH = 255
-ELEMENT_BYTES = 255  # the longest name that the usual file systems take
+ELEMENT_BYTES = 255  # the longest name that common file systems store
 
 
 def unsafe(acq: str, name: str) -> Why:
-    """Why `acq/name` cannot be a file's path below a root; an empty string when it can."""
+    """Return why `acq/name` cannot be the path of a file below a root, "" if it can."""
     path = f"{acq}/{name}"
     try:
         check_relative(path)

@@ -1,7 +1,6 @@
-"""What is done with each pending copy request, and why: the rules for pulls.
+"""Rules for pulls: what is done with each pending request, and why.
 
-Pure.  Facts go in one by one, in the order of the requests; what was decided before in the same run counts
-(room that is reserved, files that are on their way).
+Requests are decided one by one, in their order; earlier decisions of the run count (reserved room, files being pulled).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
-from alpenhorn.io.base import Group, Misfit, Remote
+from alpenhorn.io.base import Group, Refusal, Remote
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFact, PullFile
 from alpenhorn.model.tasks import AttemptFact
@@ -30,13 +29,16 @@ MD5 = re.compile(r"[0-9a-fA-F]{32}")
 class Choice(StrEnum):
     PULL = "pull"
     CANCEL = "cancel"
-    WAIT = "wait"  # nothing to be done by anyone: something else comes first
-    SKIP = "skip"  # somebody should know
+    WAIT = "wait"  # resolves without action by a user
+    SKIP = "skip"  # needs the attention of a user
 
 
 class PullDecision(NamedTuple):
-    """`method` and `reserved_b` are set for PULL only, `node_id` also where the reason is about that node.  `found`:
-    what a check said of what lies at the file's path there."""
+    """The decision for a request.
+
+    `method` and `reserved_b` are set for PULL only, `node_id` also if the reason is about that node.  `found`: the
+    result of the check of what is at the file's path there.
+    """
 
     fact: PullFact
     choice: Choice
@@ -53,7 +55,7 @@ class PullDecision(NamedTuple):
     def file(self) -> PullFile:
         fact = self.fact
         assert fact.size_b is not None and fact.md5sum is not None
-        # Anything else that lies there was merely found, and is nobody's to destroy.
+        # Only a former good copy is replaced; anything else may belong to someone.
         replace = self.node_id in fact.once_good and (self.node_id, "X") in fact.at_group
         return PullFile(
             fact.request_id,
@@ -66,39 +68,38 @@ class PullDecision(NamedTuple):
 
 
 class Route(NamedTuple):
-    """All that is the same for every file from one node into one group; `blocked` says why none can go."""
+    """The data common to all pulls from one node into one group.  `blocked`: why none is possible."""
 
     source: NodeFact | None
     remote: Remote | None
     group: Group | None
     method: Mapping[int, Method]
-    blocked: Misfit | None = None
+    blocked: Refusal | None = None
 
 
 class Troubles:
-    """What a run has met and leaves alone until its end, each with the reason.
+    """Nodes and hosts that a run does not use again, each with the reason.
 
-    `absent`: ids of this host's nodes that cannot be worked on; `unwritable`: ids of nodes that take no more
-    pulls; `silent`: names of hosts that could not be reached; `unmounted`: ids of nodes of other hosts whose storage
-    was not seen there.  `held`: by the name of another host or the id of a node there, the failed attempts of earlier
-    runs, and what is said while the next one is waited for.
+    `absent`: ids of unusable nodes of this host; `unwritable`: ids of nodes that take no more pulls; `silent`: names of
+    hosts that could not be reached; `unmounted`: ids of nodes of other hosts that are not mounted there.  `held`: by
+    the name of another host, or the id of a node there, the failed attempts of earlier runs, and the reason given until
+    the next attempt is due.
     """
 
     def __init__(self, absent: dict[int, Reason] | None = None) -> None:
         self.absent = {} if absent is None else absent
         self.unwritable: dict[int, Reason] = {}
-        self.silent: dict[str, Misfit] = {}
+        self.silent: dict[str, Refusal] = {}
         self.unmounted: dict[int, Reason] = {}
         self.held: dict[str | int, tuple[AttemptFact, Reason]] = {}
 
 
 class PullPlanner:
-    """Decides pull after pull for one run on one host.
+    """Decides the pulls of one run on one host.
 
-    `nodes`: every node by id.  `groups`: the storage objects of the groups that have a node here.
-    `remote`: makes the remote object of a node.  `local_method`: how each node here wants local copies.
-    `bbcp`: whether remote files are fetched with bbcp.  `troubles` may be added to while the run goes on,
-    through the methods here.
+    `nodes`: every node by id.  `groups`: the storage objects of the groups that have a node here.  `remote`: returns
+    the remote object of a node.  `local_method`: the method for local copies of each node here.  `bbcp`: files of other
+    hosts are fetched with bbcp.  `troubles` grows during the run, through the methods of this class.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class PullPlanner:
         inodes: Inodes | None = None,
     ) -> None:
         self.inodes = Inodes() if inodes is None else inodes
-        self._path = ""  # of the file that is being decided on
+        self._path = ""  # of the request being decided
         self.host = host
         self.nodes = nodes
         self.groups = groups
@@ -125,9 +126,9 @@ class PullPlanner:
         self.bbcp = bbcp
         self.troubles = troubles
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
-        self._paths: dict[int, set[str]] = {}  # node id: paths at which files are arriving
+        self._paths: dict[int, set[str]] = {}  # node id: paths of files being pulled
         self._routes: dict[tuple[int, int], Route] = {}
-        self._probes: dict[str | int, int] = {}  # the file with which a host or node is tried again
+        self._probes: dict[str | int, int] = {}  # the file whose pull tries a host or node again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
         if fact.fault:
@@ -141,7 +142,7 @@ class PullPlanner:
         settled = self._settled_by_states(fact)
         if settled is not None:
             return PullDecision(fact, *settled)
-        wrong = unfit(fact.acq, fact.name, fact.size_b, fact.md5sum)
+        wrong = file_fault(fact.acq, fact.name, fact.size_b, fact.md5sum)
         if wrong:
             return PullDecision(fact, Choice.SKIP, wrong)
         if fact.claimed_by:
@@ -149,7 +150,7 @@ class PullPlanner:
         if waits(fact.attempt, now):
             for at, found in fact.found:
                 if at in self.nodes and self.nodes[at].host == self.host:
-                    why = something_else(self.nodes[at].name, RETRY)
+                    why = foreign_file(self.nodes[at].name, RETRY)
                     return PullDecision(fact, Choice.SKIP, why, at, found=found)
             return PullDecision(fact, Choice.WAIT, WAITS)
         route = self._route(fact.node_from_id, fact.group_to_id)
@@ -170,7 +171,7 @@ class PullPlanner:
             return PullDecision(fact, Choice.WAIT, Code.OTHER_REQUEST_BRINGS_FILE())
         self._path = path = f"{fact.acq}/{fact.name}"
         node_id = route.group.choose(fact, self)
-        if isinstance(node_id, Misfit):
+        if isinstance(node_id, Refusal):
             return PullDecision(fact, Choice.WAIT if node_id.waits else Choice.SKIP, node_id.reason)
         shared = next((acq for id_, acq in fact.same_path if id_ == node_id), "")
         if shared:
@@ -188,14 +189,16 @@ class PullPlanner:
         return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
 
     def _doubtful(self, source: NodeFact) -> list[str | int]:
-        """The host and the node of a source, where earlier attempts failed."""
+        """Return the host and the node of a source if earlier attempts failed there."""
         if source.host == self.host or source.host is None or not self.troubles.held:
             return []
         return [one for one in (source.host, source.id) if one in self.troubles.held]
 
     def _held_back(self, source: NodeFact, now: float) -> Why:
-        """Why nothing is tried there now; "" when it is.  One request goes first, so that a host that is gone costs one
-        attempt and not one for each request."""
+        """Return why nothing is pulled from a source now, "" if it is.
+
+        One request tries it first: a host that is down must not cost one attempt for each request.
+        """
         doubtful = self._doubtful(source)
         for one in doubtful:
             attempt, why = self.troubles.held[one]
@@ -208,11 +211,11 @@ class PullPlanner:
         return ""
 
     def answered(self, source: str | int) -> bool:
-        """A host or node can be used after all; returns whether that was in doubt."""
+        """Note that a host or node works; return whether that was in doubt."""
         return self.troubles.held.pop(source, None) is not None
 
     def obstacle(self, node_id: int, size_b: int) -> Why:
-        """As a group asks it: why a file cannot be put there now, for want of room or for what was met before."""
+        """Return why a file cannot be pulled onto a node now, "" if it can; called by groups."""
         if node_id in self.troubles.absent:
             why = self.troubles.absent[node_id]
             return Code.DESTINATION_ABSENT(node=self.nodes[node_id].name, why=why)
@@ -228,7 +231,7 @@ class PullPlanner:
         return self.space.left_b(node_id)
 
     def finished(self, group_id: int, file_id: int, node_id: int, size_b: int, used_b: int | None) -> None:
-        """A planned pull has ended (`used_b`: space taken) or did not come about (None)."""
+        """Note the end of a planned pull.  `used_b`: the space it took, None if nothing was written."""
         self._probes = {source: probe for source, probe in self._probes.items() if probe != file_id}
         path = self._under_way[group_id].pop(file_id, None)
         if path is not None:
@@ -237,31 +240,31 @@ class PullPlanner:
         self.space.settle(node_id, size_b, used_b)
 
     def trouble_at_node(self, node_id: int, why: Reason) -> None:
-        """No more pulls onto that node in this run."""
+        """Pull nothing more onto a node in this run."""
         self.troubles.unwritable[node_id] = why
 
     def trouble_with_host(self, host: str, why: Reason, goes_on: bool = False) -> None:
-        """No more pulls from that host in this run; `goes_on`: the next run needs nobody's attention to go on."""
-        self.troubles.silent[host] = Misfit(why, goes_on)
+        """Pull nothing more from a host in this run.  `goes_on`: the next run continues without action by a user."""
+        self.troubles.silent[host] = Refusal(why, goes_on)
         self._routes.clear()
 
     def trouble_with_source(self, node_id: int, why: Reason) -> None:
-        """No more pulls from that node of another host in this run."""
+        """Pull nothing more from a node of another host in this run."""
         self.troubles.unmounted[node_id] = why
         self._routes.clear()
 
     def nodes_changed(self, nodes: Mapping[int, NodeFact]) -> None:
-        """The rows of nodes were edited; what is planned from now on is planned with them."""
+        """Use edited rows of nodes from now on."""
         self.nodes = nodes
         self._routes.clear()
 
     def node_absent(self, node_id: int, why: Reason) -> None:
-        """A node of this host that cannot be worked on: nothing is pulled from it or onto it."""
+        """Pull nothing from or onto an unusable node of this host."""
         self.troubles.absent[node_id] = why
         self._routes.clear()
 
     def _settled_by_states(self, fact: PullFact) -> tuple[Choice, Reason] | None:
-        """What the states at the destination, then at the source, decide before anything else."""
+        """Return the decision if the states of the copies at the destination or source determine it."""
         if fact.at_group:
             states = {has for _, has in fact.at_group}
             if "Y" in states:
@@ -290,7 +293,7 @@ class PullPlanner:
 
     def _make_route(self, node_from_id: int, group_to_id: int) -> Route:
         def blocked(why: Reason) -> Route:
-            return Route(None, None, None, {}, Misfit(why))
+            return Route(None, None, None, {}, Refusal(why))
 
         source = self.nodes.get(node_from_id)
         if source is None:
@@ -319,7 +322,7 @@ class PullPlanner:
             if source.host in self.troubles.silent:
                 return Route(None, None, None, {}, self.troubles.silent[source.host])
             if source.id in self.troubles.unmounted:
-                return Route(None, None, None, {}, Misfit(self.troubles.unmounted[source.id], waits=True))
+                return Route(None, None, None, {}, Refusal(self.troubles.unmounted[source.id], waits=True))
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
         return Route(source, remote, group, methods)
 
@@ -327,15 +330,14 @@ class PullPlanner:
         if not here:
             return Method.BBCP if self.bbcp else Method.RSYNC_SSH
         wanted = self.local_method[node.id]
-        # Two names of one inode are one copy: an archived file could be damaged through the other name,
-        # and two archive copies would be counted where there is one.
+        # Hard links are one copy: an archived file could be damaged through the other name, and would count twice.
         if wanted is Method.COPY and not source.archive and not node.archive:
             return Method.LINK
         return wanted
 
 
-def something_else(node: str, then: str = "") -> Reason:
-    """Why a file is not brought to a node, and the way out; `then`: the command for when it is cleared."""
+def foreign_file(node: str, then: str = "") -> Reason:
+    """Return the reason for not overwriting a foreign file.  `then`: the command to run after it is moved."""
     return Code.FOREIGN_FILE_AT_PATH(node=node, then=then or f"alpenhorn file verify FILE {node}")
 
 
@@ -347,8 +349,8 @@ def in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
 
 
-def unfit(acq: str | None, name: str | None, size_b: int | None, md5sum: str | None) -> Why:
-    """Why a file cannot be pulled from anywhere, by what the index says of it; "" when it can."""
+def file_fault(acq: str | None, name: str | None, size_b: int | None, md5sum: str | None) -> Why:
+    """Return the fault in a file's rows that prevents any pull of it, "" if none."""
     if acq is None or name is None:
         return Code.FILE_ROW_GONE()
     if size_b is None:

@@ -1,4 +1,4 @@
-"""How the acquisitions of a node are shared out for a comparison with its disk."""
+"""Division of a node's acquisitions for the comparison with its disk."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
-    """Where an acquisition's directory lies among the others: `above`, those that contain it, outermost first;
-    `below`, the nearest ones that it contains."""
+class Nesting(NamedTuple):
+    """The acquisitions around one: `above` contain it, outermost first; `below` are the nearest inside it."""
 
     above: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
 
 
-def places(names: Iterable[str]) -> dict[str, Place]:
-    """The acquisitions whose directories lie in one another, by name; others are left out."""
+def nestings(names: Iterable[str]) -> dict[str, Nesting]:
+    """Return the nesting of each acquisition that contains others or is inside one."""
     above: dict[str, tuple[str, ...]] = {}
     below: dict[str, list[str]] = {}
     stack: list[str] = []
-    # With the slash, so that what lies in a directory comes right behind it, and before "2026-x" for "2026".
+    # The slash sorts "2026/x" directly after "2026", and before "2026-x".
     for name in sorted(names, key=lambda name: f"{name}/"):
         while stack and not name.startswith(f"{stack[-1]}/"):
             stack.pop()
@@ -28,12 +27,12 @@ def places(names: Iterable[str]) -> dict[str, Place]:
             below.setdefault(stack[-1], []).append(name)
         stack.append(name)
     return {
-        name: Place(above.get(name, ()), tuple(below.get(name, ()))) for name in above.keys() | below.keys()
+        name: Nesting(above.get(name, ()), tuple(below.get(name, ()))) for name in above.keys() | below.keys()
     }
 
 
 def inside(name: str, directories: Sequence[str] | frozenset[str]) -> bool:
-    """Whether a path lies in one of these directories."""
+    """Return whether a path is inside one of these directories."""
     end = name.find("/")
     while end >= 0:
         if name[:end] in directories:

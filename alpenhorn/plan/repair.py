@@ -1,4 +1,4 @@
-"""From where each corrupt or missing copy is mended, or why it is not.  Pure."""
+"""Rules for repairs: the source for each corrupt or missing copy, or why there is none."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.repair import BadCopy, GoodCopy
-from alpenhorn.plan.pulls import in_brackets, something_else, unfit
+from alpenhorn.plan.pulls import file_fault, foreign_file, in_brackets
 from alpenhorn.reasons import Code, Why
 
 
-class Mend(NamedTuple):
-    """The node that a copy is to be brought from, or (0) why from none.
+class RepairDecision(NamedTuple):
+    """The source node for a repair, or 0 and the reason.
 
-    `under_way`: a request is pending, so that there is nothing more to be done for it.  `found`: what the check said of
-    what lies there, where it is not replaced.
+    `under_way`: a request is already pending.  `found`: the result of the check of a file that is not replaced.
     """
 
     source_id: int
@@ -30,7 +29,7 @@ class Mend(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """A node as a source for another; `rank`: the least is the best."""
+    """A node as a source for another.  `rank`: the lowest is the best."""
 
     node: NodeFact
     remote: Remote | None
@@ -38,10 +37,10 @@ class _Source(NamedTuple):
     rank: tuple[bool, bool, str]
 
 
-class Mender:
-    """Chooses the source for copy after copy.
+class RepairPlanner:
+    """Chooses the sources for repairs.
 
-    `nodes` and `groups`: all of them by id; `remote` makes the remote object of a node.
+    `nodes` and `groups`: all, by id; `remote`: returns the remote object of a node.
     """
 
     def __init__(
@@ -55,24 +54,24 @@ class Mender:
         self.remote = remote
         self._sources: dict[tuple[int, int], _Source] = {}
 
-    def choose(self, copy: BadCopy) -> Mend:
+    def choose(self, copy: BadCopy) -> RepairDecision:
         node = self.nodes[copy.node_id]
-        wrong = self._trouble(node) or unfit(copy.acq, copy.name, copy.size_b, copy.md5sum)
+        wrong = self._trouble(node) or file_fault(copy.acq, copy.name, copy.size_b, copy.md5sum)
         if wrong:
-            return Mend(0, wrong)
+            return RepairDecision(0, wrong)
         # A node whose row is gone has no good copy.
         good = [one for one in copy.good if one.node_id in self.nodes and one.node_id != node.id]
         inside = sorted(
             self.nodes[one.node_id].name for one in good if self.nodes[one.node_id].group_id == node.group_id
         )
         if inside:
-            return Mend(0, Code.GROUP_HAS_GOOD_COPY(other=inside[0], node=node.name))
+            return RepairDecision(0, Code.GROUP_HAS_GOOD_COPY(other=inside[0], node=node.name))
         if good and copy.has_file == HasFile.CORRUPT and not copy.once_good:
-            return Mend(0, something_else(node.name), found=copy.found)
+            return RepairDecision(0, foreign_file(node.name), found=copy.found)
         if copy.requested:
-            return Mend(0, Code.REQUEST_PENDING(), under_way=True)
+            return RepairDecision(0, Code.REQUEST_PENDING(), under_way=True)
         if not good:
-            return Mend(0, Code.NO_GOOD_COPY())
+            return RepairDecision(0, Code.NO_GOOD_COPY())
         best: tuple[tuple[bool, bool, bool, bool, str], int] | None = None
         obstacles = set()
         for one in good:
@@ -80,7 +79,7 @@ class Mender:
             if source.obstacle:
                 obstacles.add(source.obstacle)
                 continue
-            # One that is about to be deleted is the last resort; one that is on tape comes back for the request.
+            # A released copy is the last resort; a copy on tape is restored for the request.
             try:
                 ready = source.remote is not None and source.remote.ready(_pull(copy, one, node))
             except StorageError as error:  # a package's storage class failed
@@ -90,11 +89,11 @@ class Mender:
             if best is None or rank < best[0]:
                 best = (rank, source.node.id)
         if best is None:
-            return Mend(0, Code.NO_GOOD_COPY_IN_REACH(why="; ".join(sorted(obstacles))))
-        return Mend(best[1])
+            return RepairDecision(0, Code.NO_GOOD_COPY_IN_REACH(why="; ".join(sorted(obstacles))))
+        return RepairDecision(best[1])
 
     def _trouble(self, node: NodeFact) -> Why:
-        """Why nothing can be brought to a node."""
+        """Return why nothing can be pulled onto a node, "" if it can."""
         if node.group_id not in self.groups:
             return Code.GROUP_NOT_IN_INDEX(node=node.name)
         if not node.active:
@@ -129,7 +128,7 @@ class Mender:
 
 
 def _pull(copy: BadCopy, source: GoodCopy, node: NodeFact) -> PullFact:
-    """The pull that would mend the copy, as a remote object is asked about it."""
+    """Return the pull that would repair a copy, for the question to a remote object."""
     return PullFact(
         request_id=0,
         file_id=copy.file_id,
@@ -146,7 +145,7 @@ def _pull(copy: BadCopy, source: GoodCopy, node: NodeFact) -> PullFact:
 
 @dataclass
 class Amount:
-    """`example`: the path of the first, `request` its pending request, if it has one."""
+    """An amount of files.  `example`: the path of the first; `request`: its pending request, if any."""
 
     files: int = 0
     bytes: int = 0
@@ -156,35 +155,35 @@ class Amount:
 
 @dataclass
 class Repairs:
-    """What is to be done for the copies that were looked at.
+    """The repairs of a set of copies.
 
-    `requests`: (source id, node id) to the ids of the files; `wanted`: the same to how much that is; `left`:
-    (node id, what is said of it, whether it is under way) to how much is not requested.
+    `requests`: file ids by (source id, node id); `wanted`: their amounts; `left`: amounts that are not requested, by
+    (node id, reason, whether a request is pending).
     """
 
     requests: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     wanted: dict[tuple[int, int], Amount] = field(default_factory=dict)
     left: dict[tuple[int, Why, bool], Amount] = field(default_factory=dict)
 
-    def add(self, copy: BadCopy, mend: Mend) -> None:
-        if mend.source_id:
-            self.requests.setdefault((mend.source_id, copy.node_id), []).append(copy.file_id)
-            amount = self.wanted.setdefault((mend.source_id, copy.node_id), Amount())
+    def add(self, copy: BadCopy, decision: RepairDecision) -> None:
+        if decision.source_id:
+            self.requests.setdefault((decision.source_id, copy.node_id), []).append(copy.file_id)
+            amount = self.wanted.setdefault((decision.source_id, copy.node_id), Amount())
         else:
-            amount = self.left.setdefault((copy.node_id, mend.why, mend.under_way), Amount())
+            amount = self.left.setdefault((copy.node_id, decision.why, decision.under_way), Amount())
         if not amount.files:
             amount.example = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
-            amount.example += in_brackets(mend.found)
+            amount.example += in_brackets(decision.found)
             amount.request = copy.requested
         amount.files += 1
         amount.bytes += max(0, copy.size_b or 0)
 
     @property
     def files(self) -> int:
-        """How many copies are to be requested."""
+        """Number of copies to request."""
         return sum(amount.files for amount in self.wanted.values())
 
     @property
-    def unmended(self) -> int:
-        """For how many copies nothing can be done."""
+    def unrepairable(self) -> int:
+        """Number of copies that cannot be repaired."""
         return sum(amount.files for (_, _, under_way), amount in self.left.items() if not under_way)

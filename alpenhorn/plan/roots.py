@@ -1,4 +1,4 @@
-"""Roots that are one place, or lie in one another: what is on the one is found on the other, and counted twice."""
+"""Roots that are the same or inside one another, whose files would be found and counted twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Root(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """`how`: "is", "contains" or "lies in"."""
+    """Two overlapping roots.  `how`: "is", "contains" or "lies in"."""
 
     one: Root
     how: str
@@ -30,9 +30,9 @@ class Overlap(NamedTuple):
 
 
 def overlap(one: Root, other: Root, real: Mapping[str, str]) -> Overlap | None:
-    """How two roots of a host overlap, None when they do not.
+    """Return the overlap of two roots of a host, None if there is none.
 
-    `real`: where paths lead when symbolic links are followed, as far as that is known.
+    `real`: paths without symbolic links, as far as known.
     """
     for first, second in (
         (normpath(one.path), normpath(other.path)),
@@ -61,7 +61,7 @@ def first_overlap(one: Root, others: Iterable[Root], real: Mapping[str, str]) ->
 
 
 def overlaps(roots: Iterable[Root], real: Mapping[str, str]) -> list[Overlap]:
-    """Each two of a host's roots that overlap, once."""
+    """Return each pair of overlapping roots of a host once."""
     found: list[Overlap] = []
     seen: list[Root] = []
     for root in roots:

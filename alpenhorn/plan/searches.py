@@ -1,4 +1,4 @@
-"""Whether what a node remembers of earlier searches may be believed, and which directories are searched."""
+"""The memory of earlier searches of a node: whether it is valid, and which directories are searched again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import NamedTuple
 
 from alpenhorn.model.searches import Stamp
 
-FULL_SECONDS = 7 * 86_400.0  # after which all directories are listed again, whatever is remembered
+FULL_SECONDS = 7 * 86_400.0  # after that all directories are listed again
 
 
 Written = tuple[int, str, str]
-"""The run that wrote a memory, as its row in the index tells: id, host, and when it started, as text."""
+"""The run that wrote a memory, from its row in the index: id, host, and start as text."""
 
 
 class Heading(NamedTuple):
-    """What a memory rests on.  `full`: when all directories were listed, POSIX seconds; `detectors`: those that were
-    installed then."""
+    """The conditions under which a memory was written.
+
+    `full`: when all directories were listed, POSIX seconds; `detectors`: those installed then.
+    """
 
     patterns: tuple[str, ...]
     written: Written
@@ -29,7 +31,7 @@ class Heading(NamedTuple):
 
 
 def parse(text: str | None) -> Heading | None:
-    """The heading of a memory, None when it is none that could be believed."""
+    """Return the heading of a memory, None if it is invalid."""
     try:
         patterns, (run_id, host, started), full, detectors = json.loads(text or "")
         return Heading(tuple(patterns), (int(run_id), host, started), float(full), tuple(detectors))
@@ -37,11 +39,11 @@ def parse(text: str | None) -> Heading | None:
         return None
 
 
-def believed(heading: Heading, written: Written | None, patterns: Sequence[str], now: float) -> bool:
-    """`written`: what the index says of the run that the heading names.
+def is_valid(heading: Heading, written: Written | None, patterns: Sequence[str], now: float) -> bool:
+    """Return whether a memory may be used.  `written`: the run named in the heading, as the index has it now.
 
-    An index that was restored from a backup, or another index, does not know that run: files that were
-    registered by then may not be in it.  With other patterns other files are wanted.
+    An index restored from a backup, or another index, does not know that run, and may lack the files registered by it.
+    With other patterns, other files are imported.
     """
     return (
         heading.written == written
@@ -56,26 +58,25 @@ def subdirectories(stamp: Stamp) -> list[str]:
 
 
 def new_subdirectories(stamp: Stamp, before: Stamp | None, gone: set[str]) -> list[str]:
-    """Those to be listed because nobody did; the others are remembered, and were looked at by themselves.
+    """Return the subdirectories that were never listed; the others are in the memory and checked on their own.
 
-    `gone`: remembered directories that were not there when it was their turn, and may be again.
+    `gone`: remembered directories that were missing when checked, and may be back.
     """
     known = set(subdirectories(before)) - gone if before is not None else set()
     return [path for path in subdirectories(stamp) if path not in known]
 
 
 def to_list_again(path: str, before: Stamp | None, listed: Stamp | None = None) -> Stamp:
-    """What is remembered of a directory in which something is left to do, or that could not be listed."""
+    """Return the record of a directory that must be listed again: it has unfinished files, or was unreadable."""
     known = listed or before
     return Stamp(path, 0, 0, known.below if known else "")
 
 
-def forgotten(gone: Iterable[str], listed: set[str]) -> list[str]:
-    """Of the directories that are gone, those that may be forgotten: whose parent was listed since, or is
-    forgotten too.
+def to_forget(gone: Iterable[str], listed: set[str]) -> list[str]:
+    """Return the missing directories that can be dropped: their parent was listed since, or is dropped too.
 
-    An entry of a directory that another one has among its subdirectories must stay: were it forgotten, and the
-    directory came back before its parent is listed, nobody would look at it.
+    A directory that its parent's record still names must stay: if it came back before the parent is listed again, it
+    would never be searched.
     """
     out: set[str] = set()
     for path in sorted(gone):  # parents first

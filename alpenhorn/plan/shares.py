@@ -1,14 +1,12 @@
-"""Which pulls under a bandwidth limit may begin, and how much of the limit each may use.
+"""Shares of bandwidth limits: which pulls may start, and how much of a limit each may use.
 
-rsync is told its limit when it begins, once for all, so what the jobs of a run use together is kept below a limit by
-handing it out: a job has its share from the moment at which it may begin until it has ended, and what has no share
-waits here and not in the pool.  The share of a job alone is the whole limit, so that the last file of a night is not
-brought at a quarter of the rate; at most STREAMS jobs share a limit, whatever the number of workers, since more of
-them only make each slower.  A share does not grow when others end: rsync could not be told, and the next job gets what
-became free.
+The limit of an rsync process is fixed when it starts.  So a job has a fixed share of the limit from its start to its
+end, and jobs without a share wait here, not in the pool.  A single job gets the whole limit, so that the last file of a
+night is not pulled at a quarter of the rate.  At most STREAMS jobs share a limit, since more only make each slower.
+The share of a job that has ended goes to the next one.
 
-When the time of day brings another limit, a job ends where it is (its part is kept), and the rest is planned anew.
-So nothing, an rsync session included, ever runs on at a limit that is no longer in force.
+When the limit changes with the time of day, jobs stop (their partial files are kept), and the rest is planned again.
+So nothing, not even an rsync session, continues at a limit that is no longer in force.
 """
 
 from __future__ import annotations
@@ -17,24 +15,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from alpenhorn.bwlimit import InForce
+from alpenhorn.bwlimit import CurrentLimit
 from alpenhorn.model.pulls import PullJob
 from alpenhorn.model.tasks import Task
 from alpenhorn.plan.limits import Limits
 
 STREAMS = 4  # enough for a link whose latency keeps one connection below its rate
 LEAST_SHARE = 16 * 1024  # bytes per second; less makes a file take for ever
-_WHOLE = 12  # a limit in parts, of which 1, 2, 3 and 4 jobs can have as many each
+_WHOLE = 12  # parts of a limit, divisible among 1, 2, 3 and 4 jobs
 
 Key = int | str
-"""What has a limit: a node's id, or LINK."""
+"""The owner of a limit: a node's id, or LINK."""
 
 LINK = "link"
-"""This host's way to the others."""
+"""The link between this host and the others."""
 
 
-class Waiting(NamedTuple):
-    """A task that was planned for the limits that are in force `until` then."""
+class QueuedPull(NamedTuple):
+    """A task that waits for a share.  `until`: when the limits for which it was planned end."""
 
     task: Task
     keys: tuple[Key, ...]
@@ -47,35 +45,35 @@ class _Grant(NamedTuple):
 
 
 class Shares:
-    """`jobs`: how many tasks may run at once on a node, for nodes that have such a limit."""
+    """The shares of all limits.  `jobs`: the most tasks that may run at once, for nodes with such a limit."""
 
     def __init__(self, limits: Limits, jobs: Mapping[int, int]) -> None:
         self._limits = limits
         self._jobs = jobs
-        self._waiting: list[Waiting] = []
+        self._waiting: list[QueuedPull] = []
         self._running: dict[tuple[int, str], _Grant] = {}
 
-    def expected(self, limits: Iterable[InForce]) -> int:
-        """The share that a job under these limits has while there is much to do; 0: none of them limits it."""
+    def expected(self, limits: Iterable[CurrentLimit]) -> int:
+        """Return the share that a job under these limits has while many wait; 0 for no limit."""
         return min((limit.rate // self._streams(limit.rate) for limit in limits if limit.rate), default=0)
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: QueuedPull) -> None:
         self._waiting.append(waiting)
 
     def waits(self, group_id: int) -> bool:
-        """Whether anything waits to come into that group."""
+        """Return whether a pull into that group waits."""
         return any(_job(waiting.task).node.group_id == group_id for waiting in self._waiting)
 
-    def withdraw(self, keep: Callable[[Waiting], bool]) -> list[Task]:
-        """Take out again, and return, what waits and is not to be kept."""
+    def withdraw(self, keep: Callable[[QueuedPull], bool]) -> list[Task]:
+        """Remove and return the waiting tasks for which `keep` is false."""
         out = [waiting.task for waiting in self._waiting if not keep(waiting)]
         self._waiting = [waiting for waiting in self._waiting if keep(waiting)]
         return out
 
-    def start(self, limits: Mapping[Key, InForce]) -> list[Task]:
-        """The tasks that may begin now, in the order in which they came, each with its share.
+    def start(self, limits: Mapping[Key, CurrentLimit]) -> list[Task]:
+        """Return the tasks that may start now, in the order in which they were added, each with its share.
 
-        `limits`: what is in force now, for every key that waits.
+        `limits`: the limits in force now, for every key that waits.
         """
         able = self._able()
         wanting = Counter(key for waiting in able for key in waiting.keys)
@@ -87,17 +85,17 @@ class Shares:
             for key in waiting.keys:
                 wanting[key] -= 1
             started.append(self._granted(waiting, limits, parts))
-        # By identity: tasks of two thousand files each take long to compare.
+        # By identity, since comparing tasks of thousands of files is slow.
         begun = {id(waiting) for waiting, _ in started}
         self._waiting = [waiting for waiting in self._waiting if id(waiting) not in begun]
         return [task for _, task in started]
 
     def ended(self, task: Task) -> None:
-        """A task that was started has ended, or was not begun after all."""
+        """Free the share of a task that has ended or was not started."""
         self._running.pop((task.node_id, task.stage), None)
 
-    def _able(self) -> list[Waiting]:
-        """What waits for nothing but its share: more than a node's `jobs` would keep theirs without using it."""
+    def _able(self) -> list[QueuedPull]:
+        """Return what waits only for a share: tasks beyond a node's `jobs` would hold shares without using them."""
         busy = Counter(grant.node_id for grant in self._running.values())
         able = []
         for waiting in self._waiting:
@@ -108,9 +106,9 @@ class Shares:
         return able
 
     def _parts(
-        self, waiting: Waiting, limits: Mapping[Key, InForce], wanting: Mapping[Key, int]
+        self, waiting: QueuedPull, limits: Mapping[Key, CurrentLimit], wanting: Mapping[Key, int]
     ) -> dict[Key, int] | None:
-        """How many parts of each limit the task gets; None when one has nothing left."""
+        """Return how many parts of each limit a task gets, None if one limit has none left."""
         parts: dict[Key, int] = {}
         for key in waiting.keys:
             rate = limits[key].rate
@@ -124,8 +122,8 @@ class Shares:
         return parts
 
     def _granted(
-        self, waiting: Waiting, limits: Mapping[Key, InForce], parts: dict[Key, int]
-    ) -> tuple[Waiting, Task]:
+        self, waiting: QueuedPull, limits: Mapping[Key, CurrentLimit], parts: dict[Key, int]
+    ) -> tuple[QueuedPull, Task]:
         task = waiting.task
         self._running[task.node_id, task.stage] = _Grant(parts, task.node_id)
         rate = min((limits[key].rate * part // _WHOLE for key, part in parts.items()), default=0)
@@ -136,7 +134,7 @@ class Shares:
         )
 
     def _streams(self, rate: int) -> int:
-        """How many jobs may share a limit."""
+        """Return how many jobs may share a limit."""
         return max(1, min(STREAMS, self._limits.workers, rate // LEAST_SHARE)) if rate else 1
 
 

@@ -1,4 +1,4 @@
-"""What still fits on a node: free space less everything that is planned or being written there."""
+"""Account of free space: what fits on a node beside what is planned or being written."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from alpenhorn.reasons import Code
 
 
 class _Room:
-    """`floor_b`: free bytes that must be left; `total_b`: length of the files that the index has on the node;
-    `limit_b`: of `total_b`."""
+    """The account of one node.
+
+    `floor_b`: bytes that must stay free; `total_b`: length of the files that the index has on the node; `limit_b`: the
+    limit of `total_b`.
+    """
 
     def __init__(
         self,
@@ -32,10 +35,10 @@ class _Room:
 
 
 class Space:
-    """Reservations for a run's nodes.
+    """Reservations on a run's nodes.
 
-    `free_b` is what was free when the node was probed, so what was written since is subtracted here.  Free
-    space that is not known is not free.
+    `free_b` is the free space when the node was probed, so what was written since is subtracted here.  Unknown space is
+    not used.
     """
 
     def __init__(self) -> None:
@@ -44,31 +47,31 @@ class Space:
     def open(
         self, node: NodeFact, free_b: int | None, total_b: int, claimed_b: int, reserve: Callable[[int], int]
     ) -> None:
-        """Begin to keep account of a node.
+        """Begin the account of a node.
 
-        `total_b`: length of all files that the index has there; `claimed_b`: what other runs have reserved
-        there; `reserve`: from a file's length to the bytes to set aside for it.
+        `total_b`: length of all files that the index has there; `claimed_b`: bytes reserved by other runs; `reserve`:
+        returns the bytes to reserve for a file of a length.
         """
         limit = None if node.max_total_gb is None else node.max_total_gb * GIB
         self._rooms[node.id] = _Room(free_b, node.min_avail_gb * GIB, total_b, limit, reserve, claimed_b)
 
     def obstacle(self, node_id: int, size_b: int) -> Code | None:
-        """Why a file of that length does not fit; None when it does."""
+        """Return why a file of that length does not fit, None if it does."""
         room = self._rooms[node_id]
         if room.limit_b is not None and room.total_b + room.coming_b + size_b > room.limit_b:
             return Code.DESTINATION_ABOVE_MAX_TOTAL
-        # A storage class that sets nothing aside takes everything; an empty file does not tell.
+        # A storage class that reserves nothing takes every file; ask for one byte, since an empty file needs none.
         if room.reserve(1) == 0:
             return None
         if room.free_b is None:
             return Code.DESTINATION_SPACE_UNKNOWN
-        # Not the other way round: no number is less than a limit that is none (NaN).
+        # With a limit of NaN nothing must be pulled, and every comparison with it is false.
         if room.free_b - room.reserved_b - room.reserve(size_b) >= room.floor_b:
             return None
         return Code.DESTINATION_BELOW_MIN_AVAIL if room.floor_b else Code.DESTINATION_FULL
 
     def left_b(self, node_id: int) -> int | None:
-        """Bytes that may still come, by whichever of the limits is the nearer; None when that is not known."""
+        """Return the bytes that still fit by the nearest limit, None if unknown."""
         room = self._rooms[node_id]
         if room.free_b is None:
             return None
@@ -78,7 +81,7 @@ class Space:
         return int(left) if math.isfinite(left) else None
 
     def reserve(self, node_id: int, size_b: int) -> int:
-        """Set room aside for a file; returns the bytes reserved."""
+        """Reserve room for a file; return the bytes reserved."""
         room = self._rooms[node_id]
         need = room.reserve(size_b)
         room.reserved_b += need
@@ -86,7 +89,7 @@ class Space:
         return need
 
     def settle(self, node_id: int, size_b: int, used_b: int | None) -> None:
-        """A reserved file has come (`used_b`: the space it took) or will not come now (None)."""
+        """Release the reservation of a file.  `used_b`: the space it took, None if it was not written."""
         room = self._rooms[node_id]
         room.reserved_b -= room.reserve(size_b)
         room.coming_b -= size_b

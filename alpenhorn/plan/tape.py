@@ -1,11 +1,11 @@
-"""Which copies come back from tape, which leave the disk, and what follows from where one is found.
+"""Rules for tape: which copies are restored, which leave the disk, and how their records change.
 
-What a pending request wants comes first, in the order of the requests, then what is to be checked; never more are on
-their way at once than the node's `restore_limit`, and none is asked for that its disk has no room for.  A run asks,
-and the next one looks; nobody waits.
+Copies wanted by pending requests are restored first, in the order of the requests, then those to be checked; at most
+the node's `restore_limit` at once, and only if the disk has room.  One run starts a restore, and the next one looks for
+the copy; no run waits.
 
-The disk is for what is ready to be read.  When less than the node's headroom is free, the copies used longest ago are
-left to the tape, but none that a pending request wants, or it would come and go for ever.
+When less than the node's headroom is free, the least recently used copies leave the disk, except those wanted by
+pending requests, which would be restored again at once.
 """
 
 from __future__ import annotations
@@ -13,40 +13,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
+from alpenhorn.model.tape import (
+    Location,
+    Purpose,
+    RestoreCandidate,
+    RestoreFact,
+    RestoreState,
+    TapeAction,
+    TapeFile,
+    TapeResult,
+)
 from alpenhorn.reasons import Code, Why
 
-DID_NOT_COME = Code.TAPE_COPY_DID_NOT_COME()
+NOT_RESTORED = Code.TAPE_COPY_DID_NOT_COME()
 
 
 class Restores(NamedTuple):
-    """`later`: those for which the disk has no room now."""
+    """`chosen`: copies to restore; `later`: copies for which the disk has no room now."""
 
-    chosen: list[Wanted]
-    later: list[Wanted]
+    chosen: list[RestoreCandidate]
+    later: list[RestoreCandidate]
 
 
-class After(NamedTuple):
-    """What becomes of a copy and of its row in sync_restore.
+class TapeUpdate(NamedTuple):
+    """The update of a copy and its row in sync_restore.
 
-    `ready`: None leaves it as it is.  `suspect`: a good copy is to be checked.  `state`: None for no row any more;
-    `as_it_is`: the row is not touched.
+    `ready`: None for no change.  `suspect`: a good copy becomes suspect.  `state`: None deletes the row; `as_it_is`:
+    the row is not changed.
     """
 
     ready: bool | None
     suspect: bool
-    state: State | None
+    state: RestoreState | None
     error: Why = ""
     as_it_is: bool = False
 
 
 def restores(
-    wanted: Iterable[Wanted], under_way: Sequence[TapeFile], limit: int, free_b: int | None
+    wanted: Iterable[RestoreCandidate], under_way: Sequence[TapeFile], limit: int, free_b: int | None
 ) -> Restores:
-    """Choose from `wanted`, in its order.
+    """Choose copies to restore from `wanted`, in its order.
 
-    `under_way`: those that were asked back and have not come; `limit`: how many may be on their way at once;
-    `free_b`: what is free on disk, None when that is not known.
+    `under_way`: copies being restored; `limit`: the most restores at once; `free_b`: free bytes on disk, None if
+    unknown.
     """
     found = Restores([], [])
     slots = limit - len(under_way)
@@ -68,7 +77,7 @@ def restores(
 
 
 def enough(files: Iterable[TapeFile], lack_b: int) -> list[TapeFile]:
-    """The first of `files`, as many as are needed to give `lack_b` (> 0) bytes of the disk back."""
+    """Return the first of `files` that free `lack_b` (> 0) bytes of the disk."""
     chosen: list[TapeFile] = []
     for file in files:
         chosen.append(file)
@@ -78,34 +87,38 @@ def enough(files: Iterable[TapeFile], lack_b: int) -> list[TapeFile]:
     return chosen
 
 
-def after(verb: Verb, result: TapeResult, row: RestoreFact | None) -> After:
-    """`row`: the copy's row in sync_restore as it is now, None for none."""
+def tape_update(verb: TapeAction, result: TapeResult, row: RestoreFact | None) -> TapeUpdate:
+    """Return the update for the result of a verb.  `row`: the copy's row in sync_restore, None if there is none."""
     where = result.where
     if where is None:
-        # Nothing is known of the copy; whether it comes, a later look tells.
-        return After(None, False, State.FAILED if row or verb is Verb.RESTORE else None, result.error)
-    if where is Where.GONE:
-        # It is let be found missing by the check, which doubts the storage before it believes that of many.
-        return After(None, True, State.BACK)
-    if where is Where.COMING:
-        return After(False, False, State.ASKED if row or verb is Verb.RESTORE else None)
-    if where is Where.TAPE:
+        # The location is unknown; a later run looks again.
+        return TapeUpdate(
+            None, False, RestoreState.FAILED if row or verb is TapeAction.RESTORE else None, result.error
+        )
+    if where is Location.GONE:
+        # Only a check may record it as missing, since checks doubt the storage if many are.
+        return TapeUpdate(None, True, RestoreState.BACK)
+    if where is Location.COMING:
+        return TapeUpdate(False, False, RestoreState.ASKED if row or verb is TapeAction.RESTORE else None)
+    if where is Location.TAPE:
         return _on_tape(verb, result, row)
     if row is not None and row.purpose is Purpose.CHECK and not row.requested and not _is_over(verb, row):
-        return After(None, False, State.CHECKED if row.state is State.CHECKED else State.BACK)
-    return After(True, False, None)
+        return TapeUpdate(
+            None, False, RestoreState.CHECKED if row.state is RestoreState.CHECKED else RestoreState.BACK
+        )
+    return TapeUpdate(True, False, None)
 
 
-def _on_tape(verb: Verb, result: TapeResult, row: RestoreFact | None) -> After:
-    if verb is Verb.RESTORE:
-        return After(False, False, State.FAILED, result.error)
-    if row is None or row.state is State.CHECKED:
-        return After(False, False, None)
-    if row.state is State.FAILED:
-        return After(False, False, State.FAILED, as_it_is=True)  # it waits for its next try
-    return After(False, False, State.FAILED, DID_NOT_COME)
+def _on_tape(verb: TapeAction, result: TapeResult, row: RestoreFact | None) -> TapeUpdate:
+    if verb is TapeAction.RESTORE:
+        return TapeUpdate(False, False, RestoreState.FAILED, result.error)
+    if row is None or row.state is RestoreState.CHECKED:
+        return TapeUpdate(False, False, None)
+    if row.state is RestoreState.FAILED:
+        return TapeUpdate(False, False, RestoreState.FAILED, as_it_is=True)  # waits for its next attempt
+    return TapeUpdate(False, False, RestoreState.FAILED, NOT_RESTORED)
 
 
-def _is_over(verb: Verb, row: RestoreFact) -> bool:
-    """Whether a copy that was checked could not be left to the tape, and so is just on disk."""
-    return verb is Verb.LEAVE and row.state is State.CHECKED
+def _is_over(verb: TapeAction, row: RestoreFact) -> bool:
+    """Return whether a checked copy could not leave the disk, so its row is finished."""
+    return verb is TapeAction.LEAVE and row.state is RestoreState.CHECKED

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.checks import CheckFile, CheckResult
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.reasons import Code, Reason
@@ -70,7 +70,7 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         _verified(index, run, node, [result for result in told if result.verdict is Verdict.GOOD], now)
         forget(index, node.id, [r.file.file_id for r in told if r.verdict is Verdict.MISSING])
         bad = [result for result in ours if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
-        once_good(index, node.id, [result.file.file_id for result in bad if result.file.had == "Y"])
+        once_good(index, node.id, [result.file.file_id for result in bad if result.file.has_file == "Y"])
         succeeded(index, "check", [result.file.copy_id for result in told])
         failures = [
             Failure(result.file.copy_id, Blame.UNKNOWN, result.error)
@@ -101,7 +101,7 @@ def forget(index: Index, node_id: int, file_ids: Sequence[int]) -> None:
         index.retry(work)
 
 
-def keep_sums(index: Index, node_id: int, sums: Sums) -> None:
+def keep_sums(index: Index, node_id: int, sums: LookTotals) -> None:
     """Keep what was looked at on a node since it was last seen whole."""
     values = (node_id, 0, 0, sums.looked, sums.lost)
     index.retry(
@@ -124,13 +124,13 @@ def _unchanged(index: Index, files: Sequence[CheckFile]) -> dict[int, _CheckedCo
     for file in files:
         row = rows.get(file.copy_id)
         same_file = facts.get(file.file_id) == (file.size_b, file.md5sum and file.md5sum.lower())
-        if row is not None and row.has_file == file.had and same_file:
+        if row is not None and row.has_file == file.has_file and same_file:
             found[file.copy_id] = row
     return found
 
 
 def _changes(result: CheckResult) -> bool:
-    return result.file.had != STATE[result.verdict]
+    return result.file.has_file != STATE[result.verdict]
 
 
 def _turn(

@@ -183,12 +183,12 @@ def settle(
         left = mine.pop(Verdict.FAILED, []) + mine.pop(Verdict.KEPT, [])
         # What lies at the path of a copy that is gone is not ours; what is there instead of a good one is.
         never_good(index, node.id, [file.file_id for file in gone])
-        once_good(index, node.id, [file.file_id for file in corrupt if file.had == HasFile.YES])
+        once_good(index, node.id, [file.file_id for file in corrupt if file.has_file == HasFile.YES])
         _gone(index, run, [file.copy_id for file in gone])
         _corrupt(index, run, [file.copy_id for file in corrupt])
         as_before = [result.file for result in left]
         as_before += [file for file in untouched if file.file_id in ours]
-        _put_back(index, run, [(file.copy_id, file.had) for file in as_before])
+        _put_back(index, run, [(file.copy_id, file.has_file) for file in as_before])
         for verdict, some in mine.items():
             texts: dict[Why, list[int]] = {}
             for result in some:
@@ -198,7 +198,7 @@ def settle(
                 events(index, run, str(verdict), [(file_id, node.id, text) for file_id in file_ids])
         settled = gone + corrupt
         succeeded(index, "delete", [file.copy_id for file in settled])
-        succeeded(index, "check", [file.copy_id for file in settled if file.had == HasFile.MAYBE])
+        succeeded(index, "check", [file.copy_id for file in settled if file.has_file == HasFile.MAYBE])
         failed(index, run, "delete", [Failure(result.file.copy_id, blame, result.error) for result in left])
         release(index, run, node.id, sorted(ours), kind="delete")
 

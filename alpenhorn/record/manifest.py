@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.copies import HasFile
-from alpenhorn.model.manifests import Changed
+from alpenhorn.model.manifests import ChangedFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import headed
 from alpenhorn.record.place import still
@@ -59,7 +59,7 @@ def seen(index: Index, node_id: int, event_id: int) -> None:
     )
 
 
-def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[Changed]) -> None:
+def suspect(index: Index, run: Run, node: NodeFact, changed: Sequence[ChangedFile]) -> None:
     """Count copies that are not what they were as good no more, until they were read.
 
     Those that are good, that is: of any other nobody relies on what was seen.  What follows is a check's to say.

@@ -14,11 +14,19 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted
+from alpenhorn.model.tape import (
+    Purpose,
+    RestoreCandidate,
+    RestoreFact,
+    RestoreState,
+    TapeAction,
+    TapeFile,
+    TapeResult,
+)
 from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
-from alpenhorn.plan.tape import After, after
+from alpenhorn.plan.tape import TapeUpdate, tape_update
 from alpenhorn.reasons import Code
 from alpenhorn.record.attempts import ERROR_LENGTH
 from alpenhorn.record.copies import once_good
@@ -117,9 +125,9 @@ def settle(
     index: Index,
     run: Run,
     node: NodeFact,
-    verb: Verb,
+    verb: TapeAction,
     results: Sequence[TapeResult],
-    asked: Mapping[int, Wanted],
+    asked: Mapping[int, RestoreCandidate],
     restore_wait: float,
 ) -> None:
     """Record where files are.
@@ -134,14 +142,14 @@ def settle(
         rows = {fact.file.file_id: fact for fact in asked_back(index, node.id)}
         now = _now(index, [result.file.copy_id for result in results])
         decided = [
-            (result, after(verb, result, rows.get(result.file.file_id)))
+            (result, tape_update(verb, result, rows.get(result.file.file_id)))
             for result in results
             if result.file.copy_id in now
         ]
         for ready in (True, False):
             files = [result.file for result, then in decided if then.ready is ready]
             _turn(index, run, node, [file for file in files if now[file.copy_id].ready is not ready], ready)
-        left = [result.file for result, then in decided if verb is Verb.LEAVE and then.ready is False]
+        left = [result.file for result, then in decided if verb is TapeAction.LEAVE and then.ready is False]
         events(index, run, "left to tape", [(file.file_id, node.id, LEFT) for file in left])
         suspect = [result.file for result, then in decided if then.suspect]
         _suspect(index, run, node, [file for file in suspect if now[file.copy_id].has_file == "Y"])
@@ -190,9 +198,9 @@ def _write(
     index: Index,
     run: Run,
     node: NodeFact,
-    decided: Sequence[tuple[TapeResult, After]],
+    decided: Sequence[tuple[TapeResult, TapeUpdate]],
     rows: Mapping[int, RestoreFact],
-    asked: Mapping[int, Wanted],
+    asked: Mapping[int, RestoreCandidate],
     restore_wait: float,
 ) -> None:
     now = run.now()
@@ -209,7 +217,7 @@ def _write(
             else:
                 tries, purpose = (row.tries, row.purpose) if row else (0, Purpose.CHECK)
             wait = posix(now) + restore_wait
-            if then.state is State.FAILED:
+            if then.state is RestoreState.FAILED:
                 wait = next_attempt(max(1, tries), Blame.UNKNOWN, posix(now), rng)
             error = text(then.error, ERROR_LENGTH)
             values.append((node.id, file_id, purpose, then.state, tries, now, naive(wait), error))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
-from alpenhorn.model.reconcile import Known
+from alpenhorn.model.reconcile import KnownCopy
 
 ACQUISITIONS = """
     SELECT a.id, a.name, g.copies, g.good FROM (
@@ -48,9 +48,9 @@ def acquisitions(index: Index, node_id: int) -> list[Acquisition]:
     return index.facts(Acquisition, ACQUISITIONS, (node_id,), good=int)
 
 
-def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.datetime) -> list[Known]:
+def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.datetime) -> list[KnownCopy]:
     """The copies of a node, one acquisition after the other."""
-    rows: list[Known] = []
+    rows: list[KnownCopy] = []
     for marks, some in in_chunks(acq_ids):
         sql = COPIES.format(join=index.dialect.lookup_join, acq=f"IN ({marks}) ORDER BY f.acq_id")
         rows += index.execute(sql, (node_id, now, *some)).fetchall()
@@ -59,7 +59,7 @@ def copies(index: Index, node_id: int, acq_ids: Sequence[int], now: datetime.dat
 
 def in_pages(
     index: Index, node_id: int, acq_id: int, now: datetime.datetime, limit: int
-) -> Iterator[list[Known]]:
+) -> Iterator[list[KnownCopy]]:
     """The copies of an acquisition in the order of the bytes of their names, a page at a time, each read when it is
     asked for."""
     name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
@@ -74,14 +74,14 @@ def in_pages(
             return
 
 
-def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime.datetime) -> list[Known]:
+def below(index: Index, node_id: int, acq_id: int, directory: str, now: datetime.datetime) -> list[KnownCopy]:
     """The copies of an acquisition's files whose names begin with a directory."""
     prefix = f"{directory}/"
     name, value = index.dialect.in_bytes("f.name"), index.dialect.in_bytes("?")
     condition = f"= ? AND {name} > {value} AND {name} < {value}"
     sql = COPIES.format(join=index.dialect.lookup_join, acq=condition)
     # "0" is what follows on "/".
-    rows: list[Known] = index.execute(sql, (node_id, now, acq_id, prefix, f"{directory}0")).fetchall()
+    rows: list[KnownCopy] = index.execute(sql, (node_id, now, acq_id, prefix, f"{directory}0")).fetchall()
     return [row for row in rows if row[1].startswith(prefix)]
 
 

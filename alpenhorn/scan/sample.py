@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection
 
 from alpenhorn.index.connection import Index
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.scan.manifest import COLUMNS, ManifestRow
 
 # Copies on each side of the lost ones in the order in which they came to the node: these mostly lie beside them.  So
@@ -48,6 +48,9 @@ def sample(index: Index, node_id: int, lost: Collection[int]) -> list[ManifestRo
     return list(found.values())
 
 
-def sums(index: Index, node_id: int) -> Sums:
+def sums(index: Index, node_id: int) -> LookTotals:
     """What was looked at on a node since it was last seen whole."""
-    return index.fact(Sums, "SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,)) or Sums()
+    return (
+        index.fact(LookTotals, "SELECT looked, lost FROM sync_medium WHERE node_id = ?", (node_id,))
+        or LookTotals()
+    )

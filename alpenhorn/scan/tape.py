@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment, posix
 from alpenhorn.model.checks import CheckFact
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, Wanted
+from alpenhorn.model.tape import Purpose, RestoreCandidate, RestoreFact, RestoreState, TapeFile
 from alpenhorn.scan.checks import COLUMNS, JOINS, CheckRow, check_fact
 
 PAGE = 500
@@ -104,7 +104,7 @@ class _RestoreRow(NamedTuple):
                 self.copy_id or 0, self.asked_file, f"{self.acq}/{self.name}", self.size_b or 0, self.ready
             ),
             Purpose(self.purpose),
-            State(self.state),
+            RestoreState(self.state),
             self.tries,
             self.next,
             self.requested,
@@ -137,7 +137,7 @@ def asked_back(index: Index, node_id: int) -> list[RestoreFact]:
     return [row.fact for row in rows]
 
 
-def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wanted]:
+def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[RestoreCandidate]:
     """Copies that are on tape only and are to come back, those that wait after a failure left out: the sources of
     pending requests in their order, each once, then suspect copies.  Read a page at a time."""
     seen: set[int] = set()
@@ -151,11 +151,11 @@ def wanted(index: Index, node_id: int, now: datetime.datetime) -> Iterator[Wante
 
 def _pages(
     index: Index, sql: str, values: tuple[Any, ...], now: datetime.datetime, purpose: Purpose
-) -> Iterator[Wanted]:
+) -> Iterator[RestoreCandidate]:
     after = 0
     while rows := index.facts(_TapeRow, sql, (*values, after, now, now + NO_WAIT, PAGE)):
         for row in rows:
-            yield Wanted(row.file, purpose, row.tries)
+            yield RestoreCandidate(row.file, purpose, row.tries)
         after = rows[-1].place
 
 
@@ -192,6 +192,6 @@ def progress(index: Index, node_id: int, file_id: int) -> str:
         return ""
     state, tries, asked, next_, error = row
     times = f" ({tries} times)" if tries > 1 else ""
-    if state == State.FAILED:
+    if state == RestoreState.FAILED:
         return f"it was asked back from tape{times}, in vain: {error}; it is tried again after {moment(next_)} UTC"
     return f"it was asked back from tape at {moment(asked)} UTC{times}"

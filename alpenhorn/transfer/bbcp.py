@@ -1,6 +1,6 @@
-"""Bringing one file with bbcp: the command line, and what its end means.
+"""Fetch a file with bbcp: the command line, and the meaning of its exit status.
 
-The options are those of bbcp 17 (`bbcp -h`).  As with every tool, what it brought is read by the caller.
+The options are those of bbcp 17 (`bbcp -h`).  As for every method, the caller verifies the file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from alpenhorn.reasons import Code
 from alpenhorn.transfer import ssh as remote_shell
 from alpenhorn.transfer.blame import TransferFailed, unwritable
 
-LEAST_RATE = 10 * 1024  # bytes per second; what bbcp takes for its option -x
+LEAST_RATE = 10 * 1024  # bytes per second; minimum for bbcp's option -x
 MOST_RATE = 2**30
 
-# bbcp hands paths to a shell on the other host, so others than these are left to rsync.
+# bbcp passes paths to a shell on the other host; rsync transfers all other paths.
 _PLAIN = re.compile(r"/[A-Za-z0-9_./+=,@%-]*")
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+")
 
@@ -29,21 +29,22 @@ _MISSING = re.compile(r"no such file|does not exist", re.IGNORECASE)
 
 
 def accepts(login: str, *paths: str) -> bool:
-    """Whether bbcp can be given these absolute paths, and that login (`user@address`)."""
+    """Return whether bbcp can handle these absolute paths and that login (`user@address`)."""
     return _LOGIN.fullmatch(login) is not None and all(_PLAIN.fullmatch(path) for path in paths)
 
 
 def keeps(rate: int) -> bool:
-    """Whether bbcp can be told not to move more bytes per second than that; 0: it need not."""
+    """Return whether bbcp can observe that bandwidth limit in bytes per second; 0 for none."""
     return rate == 0 or rate >= LEAST_RATE
 
 
 def command(bbcp: str, source: str, target: str, ssh: Sequence[str], rate: int = 0) -> tuple[str, ...]:
-    """The argument list that brings `source` (`user@host:/path`) to the absolute path `target`.
+    """Return the arguments for fetching `source` (`user@host:/path`) to the absolute path `target`.
 
-    -f overwrites what an interrupted try left, -p keeps mode and times, -z lets the receiving host open
-    the connection (its ports are those that a firewall knows), -W and -s set window and streams, -S is
-    how the other host's bbcp is started (%I identity, %U user, %H host), -x the most bytes per second (0: no limit).
+    -f overwrites leftovers of an interrupted attempt, -p keeps mode and times, -z lets the receiving host
+    open the connection (through ports allowed by its firewall), -W and -s set window and streams, -S is the
+    command that starts bbcp on the other host (%I identity, %U user, %H host), -x the maximum bytes per
+    second (0: no limit).
     """
     remote = f"{shlex.join(remote_shell.command(ssh))} -x -a %I -l %U %H bbcp"
     limit = ("-x", str(min(rate, MOST_RATE))) if rate else ()
@@ -51,9 +52,9 @@ def command(bbcp: str, source: str, target: str, ssh: Sequence[str], rate: int =
 
 
 def fetch(argv: Sequence[str], host: str | None, stopping: Callable[[], bool]) -> TransferFailed | None:
-    """Run it, `host` being the other one; returns why nothing came, or None.
+    """Run bbcp, with `host` as the other host; return why nothing arrived, or None.
 
-    Raises Stopped, StorageError when it cannot be started.
+    Raises Stopped, and StorageError if it cannot be started.
     """
     try:
         run(argv, timeout=None, stopping=stopping)

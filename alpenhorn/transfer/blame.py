@@ -1,4 +1,4 @@
-"""Who a failed transfer is put down to (the table in the documentation's "Who is to blame")."""
+"""The party to blame for a failed transfer (the table "Who is to blame" in the documentation)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _OURS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class TransferFailed(AlpenhornError):
-    """A file did not arrive.  `full`: for want of space, so that what did arrive had better go."""
+    """A file was not transferred.  `full`: for lack of space, so that the partial file should be removed."""
 
     def __init__(self, blame: Blame, error: Reason, full: bool = False) -> None:
         super().__init__(blame, error, full)
         self.blame = blame
-        self.error = storable(error)  # with words of programs and names of files in it
+        self.error = storable(error)  # it contains output of programs and names of files
         self.full = full
 
     def __str__(self) -> str:
@@ -36,14 +36,14 @@ class TransferFailed(AlpenhornError):
 
 
 def is_ours(error: OSError) -> bool:
-    """Whether it is a limit of this process or host, so that neither side of a transfer is to blame."""
+    """Return whether it is a limit of this process or host, with no side of the transfer to blame."""
     return error.errno in _OURS
 
 
 def source_failed(error: OSError | UnsafePath) -> TransferFailed:
-    """The source could not be opened or read.
+    """Return the failure of a source that cannot be opened or read.
 
-    It is to blame only when there is no file; "I could not read it" is never "it is corrupt".
+    The source is to blame only if the file is missing; an unreadable file is never considered corrupt.
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR_BECAUSE(why=error))
@@ -55,16 +55,16 @@ def source_failed(error: OSError | UnsafePath) -> TransferFailed:
 
 
 def destination_failed(error: OSError | UnsafePath) -> TransferFailed:
-    """A file could not be written, flushed or placed.
+    """Return the failure of a file that cannot be written, flushed or placed.
 
-    What is wrong with one path only is not put down to the node, which would get no more pulls in this run.
+    A problem with a single path is not blamed on the node, which would get no more pulls in this run.
     """
     if isinstance(error, UnsafePath):
         return TransferFailed(Blame.UNKNOWN, error.reason)
     if is_ours(error):
         return TransferFailed(Blame.UNKNOWN, Code.TOO_MANY_OPEN_FILES())
     if error.errno == errno.EFBIG:
-        # Other files are shorter.  What did arrive can never become whole, and takes up room.
+        # Other files are shorter.  The partial file can never be completed, and takes up space.
         return TransferFailed(Blame.UNKNOWN, Code.LARGER_THAN_POSSIBLE(), full=True)
     if error.errno in _NAME:
         return TransferFailed(Blame.UNKNOWN, Code.FILE_NAME_IMPOSSIBLE(why=error.strerror))
@@ -72,23 +72,23 @@ def destination_failed(error: OSError | UnsafePath) -> TransferFailed:
 
 
 def unwritable(why: str, full: bool = False) -> TransferFailed:
-    """`full`: for want of space."""
+    """Return the failure of a destination.  `full`: for lack of space."""
     code = Code.DESTINATION_OUT_OF_SPACE if full else Code.DESTINATION_UNWRITABLE
     return TransferFailed(Blame.DESTINATION, code(why=why), full)
 
 
 def wrong_length(found: int, expected: int) -> TransferFailed:
-    """The source was read without error and has not the length that the index says."""
+    """Return the failure of a source that was read without error, but with a wrong length."""
     return TransferFailed(Blame.SOURCE, Code.SOURCE_LENGTH_WRONG(found=found, expected=expected))
 
 
 def wrong_md5(found: str, expected: str) -> TransferFailed:
-    """The source was read without error and has not the MD5 sum that the index says."""
+    """Return the failure of a source that was read without error, but with a wrong MD5 sum."""
     return TransferFailed(Blame.SOURCE, Code.SOURCE_MD5_WRONG(found=found, expected=expected))
 
 
 def check_source(source: int, size_b: int) -> os.stat_result:
-    """Raise TransferFailed unless an open source is a regular file of that length; return its status."""
+    """Raise TransferFailed unless the open source is a regular file of that length; return its status."""
     status = os.fstat(source)
     if not stat.S_ISREG(status.st_mode):
         raise TransferFailed(Blame.SOURCE, Code.SOURCE_NOT_REGULAR())
@@ -100,7 +100,7 @@ def check_source(source: int, size_b: int) -> os.stat_result:
 def mismatch(
     source: int, before: os.stat_result, found: str, expected: str, stopping: Callable[[], bool] | None
 ) -> TransferFailed:
-    """Whose fault it is that other bytes arrived: read the source itself again."""
+    """Return the failure of a file that arrived wrong, after reading the source again to find whom to blame."""
     try:
         _, original = md5_of(source, before.st_size, stopping)
     except OSError as error:

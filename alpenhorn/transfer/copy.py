@@ -1,9 +1,9 @@
-"""Copying a file of this host into a stage, and hashing what arrived in the same pass.
+"""Copy a file of this host to a stage, and hash the copy in the same pass.
 
-A big file is copied in the kernel by one thread, while a second one reads the copy back behind it and hashes
-it (hashlib lets go of the GIL), so that the whole takes as long as the MD5 does; writing to the medium is
-begun early.  sendfile and not copy_file_range: both are as fast, but that one may share the blocks with
-the source, and two copies that share their blocks are one.
+One thread copies a big file in the kernel, while a second one reads the copy back and hashes it (hashlib
+releases the GIL), so that both together take as long as the MD5 sum does; writing to the medium is started
+early.  sendfile and not copy_file_range: both are as fast, but the latter may share blocks with the source,
+and copies that share blocks are a single copy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from alpenhorn.fs.abilities import UNSUPPORTED
 from alpenhorn.fs.syscalls import start_writing
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
-from alpenhorn.transfer.behind import HashBehind
 from alpenhorn.transfer.blame import (
     TransferFailed,
     check_source,
@@ -27,11 +26,12 @@ from alpenhorn.transfer.blame import (
     mismatch,
     source_failed,
 )
-from alpenhorn.transfer.pace import Pace
+from alpenhorn.transfer.rate_limiter import RateLimiter
+from alpenhorn.transfer.trailing_hash import TrailingHash
 
-SMALL = 2**20  # bytes; up to here one read and one write do it
-CHUNK = 32 * 2**20  # smaller ones cost a fifth more: the file system allocates a piece at a time
-AHEAD = 128 * 2**20  # how far copying may run ahead of hashing: not so far that the pages are gone again
+SMALL = 2**20  # bytes; maximum for one read and one write
+CHUNK = 32 * 2**20  # smaller chunks cost a fifth more: the file system allocates one at a time
+AHEAD = 128 * 2**20  # maximum distance of copying ahead of hashing, so that the pages are still in memory
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 
@@ -46,14 +46,14 @@ def copy(
     flush: bool,
     stopping: Callable[[], bool] | None = None,
     on_bytes: Callable[[int], None] | None = None,
-    pace: Pace | None = None,
+    limiter: RateLimiter | None = None,
 ) -> None:
     """Copy the open file `source` to `name` in the directory `stage`, with its mode and times, and verify it.
 
-    Done when the bytes at the destination have been read and have the length and MD5 given; with `flush`
-    they are on stable storage too.  A part of a big file that lies at `name` is continued.  Owner and group
-    are kept when we are root.  `pace` keeps it below a rate.  Raises TransferFailed, and Stopped when `stopping`
-    says so, which a big file asks after each chunk; what has been written stays.
+    Returns after the copy was read and has the given length and MD5 sum; with `flush`, it is also on stable
+    storage.  A partial big file at `name` is continued.  Owner and group are kept for root.  `limiter` limits
+    the rate.  Raises TransferFailed, and Stopped if `stopping` returns true, called after each chunk of a big
+    file; what has been written stays.
     """
     before = check_source(source, size_b)
     try:
@@ -61,9 +61,9 @@ def copy(
     except OSError as error:
         raise destination_failed(error) from None
     try:
-        if size_b <= (SMALL if pace is None else min(SMALL, pace.block)):
-            if pace is not None:
-                pace.take(size_b)
+        if size_b <= (SMALL if limiter is None else min(SMALL, limiter.block)):
+            if limiter is not None:
+                limiter.wait(size_b)
             found = _copy_small(source, fd, size_b)
             if on_bytes is not None:
                 on_bytes(size_b)
@@ -72,10 +72,10 @@ def copy(
             part = os.fstat(fd).st_size
             if not 0 < part <= size_b:
                 part = 0
-            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes, pace)
+            found = _copy_big(source, fd, before, part, flush, stopping, on_bytes, limiter)
             if part and found != md5sum:
-                # What had been left there was not the beginning of this file.
-                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, pace)
+                # The partial file was not the beginning of this file.
+                found = _copy_big(source, fd, before, 0, flush, stopping, on_bytes, limiter)
         if found != md5sum or os.fstat(fd).st_size != size_b:
             raise mismatch(source, before, found, md5sum, stopping)
     finally:
@@ -87,16 +87,16 @@ def _create(stage: int, name: str) -> int:
         return os.open(name, _NEW | os.O_EXCL, 0o600, dir_fd=stage)
     status = os.stat(name, dir_fd=stage, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        # Through a link, what is written would be another file's.
+        # Writing through a link would change another file.
         os.unlink(name, dir_fd=stage)
     try:
         return os.open(name, _NEW, 0o600, dir_fd=stage)
     except PermissionError:
         try:
-            # A finished part has the source's mode already, which may forbid writing.
+            # A complete partial file has the source's mode already, which may forbid writing.
             os.chmod(name, 0o600, dir_fd=stage)
         except PermissionError:
-            os.unlink(name, dir_fd=stage)  # another user's run left it
+            os.unlink(name, dir_fd=stage)  # left by a run of another user
         return os.open(name, _NEW, 0o600, dir_fd=stage)
 
 
@@ -126,39 +126,39 @@ def _copy_big(
     flush: bool,
     stopping: Callable[[], bool] | None,
     on_bytes: Callable[[int], None] | None,
-    pace: Pace | None,
+    limiter: RateLimiter | None,
 ) -> str:
-    """Copy from the offset `part` on, hash all of it, and return the MD5."""
+    """Copy from the offset `part` on, hash the whole copy, and return the MD5 sum."""
     size_b = before.st_size
-    chunk = CHUNK if pace is None else min(CHUNK, pace.block)
+    chunk = CHUNK if limiter is None else min(CHUNK, limiter.block)
     sparse = before.st_blocks * 512 < size_b
     try:
         os.ftruncate(fd, part)
-        with HashBehind(fd, part) as behind:
+        with TrailingHash(fd, part) as hasher:
             if on_bytes is not None and part:
                 on_bytes(part)
             offset = part
             while offset < size_b:
                 if stopping is not None and stopping():
-                    raise Stopped("the run was asked to stop while a file was being copied")
+                    raise Stopped("the run was asked to stop while copying a file")
                 start, end = _next_data(source, offset, size_b) if sparse else (offset, size_b)
                 if start > offset:
                     os.ftruncate(fd, start)
                     count = start - offset
                 else:
                     count = min(chunk, end - offset)
-                    if pace is not None:
-                        pace.take(count)
+                    if limiter is not None:
+                        limiter.wait(count)
                     count = _copy_chunk(source, fd, offset, count)
-                    with contextlib.suppress(OSError):  # it only saves time
+                    with contextlib.suppress(OSError):  # only saves time
                         start_writing(fd, offset, count)
                 offset += count
-                behind.advance(offset, AHEAD)
+                hasher.advance(offset, AHEAD)
                 if on_bytes is not None:
                     on_bytes(count)
-            # Flushing overlaps with the rest of the hashing.
+            # The flush overlaps with the rest of the hashing.
             _finish(fd, before, flush)
-            return behind.md5()
+            return hasher.md5()
     except OSError as error:
         raise destination_failed(error) from None
 
@@ -169,7 +169,7 @@ def _copy_chunk(source: int, fd: int, offset: int, count: int) -> int:
         os.lseek(fd, offset, os.SEEK_SET)
         copied = os.sendfile(fd, source, offset, count)
     except OSError:
-        # Refused by this file system, or failed on one of the two sides: reading and writing tells which.
+        # Not supported here, or failed on one side: reading and writing finds out which.
         try:
             data = os.pread(source, min(count, SMALL), offset)
         except OSError as error:
@@ -181,7 +181,7 @@ def _copy_chunk(source: int, fd: int, offset: int, count: int) -> int:
 
 
 def _next_data(source: int, offset: int, size_b: int) -> tuple[int, int]:
-    """Where the next bytes that are not a hole begin and end."""
+    """Return start and end of the next data that is not a hole."""
     try:
         start = os.lseek(source, offset, os.SEEK_DATA)
         return min(start, size_b), min(os.lseek(source, start, os.SEEK_HOLE), size_b)
@@ -190,9 +190,9 @@ def _next_data(source: int, offset: int, size_b: int) -> tuple[int, int]:
 
 
 def _finish(fd: int, like: os.stat_result, flush: bool) -> None:
-    """Give the copy the source's mode and times, and owner where we may, and flush it if told to.
+    """Set the source's mode and times, and owner for root, and flush the copy if requested.
 
-    Of these, what the file system does not have is left out: FAT and exFAT have neither modes nor owners.
+    Attributes that the file system does not support are skipped: FAT and exFAT have neither modes nor owners.
     """
     try:
         if os.geteuid() == 0:

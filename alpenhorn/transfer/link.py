@@ -1,4 +1,4 @@
-"""Giving a file of the same file system a second name."""
+"""Hard link a file within its file system."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from alpenhorn.fs.hashing import md5_of
 from alpenhorn.transfer.blame import check_source, source_failed, wrong_length, wrong_md5
 
 REFUSED = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOENT})
-"""Errors of link(2) that say no more than that it has to be a copy.
+"""Errors of link(2) that only mean that the file must be copied.
 
-ENOENT: the source was unlinked since it was opened, or there is no /proc.
+ENOENT: the source was removed after it was opened, or there is no /proc.
 """
 
 
@@ -23,9 +23,9 @@ def verify(
     stopping: Callable[[], bool] | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> os.stat_result:
-    """Read an open source and compare it with the index, since what is linked is the source itself.
+    """Read an open source and compare it with the index, since the link will share its bytes.
 
-    Returns its status, by which it can be known again.  Raises TransferFailed and Stopped.
+    Returns its status, to detect later changes.  Raises TransferFailed and Stopped.
     """
     status = check_source(source, size_b)
     try:
@@ -40,7 +40,7 @@ def verify(
 
 
 def unchanged(source: int, verified: os.stat_result) -> bool:
-    """Whether an open file is the one that was verified, and as it was then."""
+    """Return whether an open file is the verified one, unchanged."""
     now = os.fstat(source)
     return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
         verified.st_dev,

@@ -1,6 +1,6 @@
-"""The ways to bring bytes to a node.  A new one is registered here: its name in `Method`, and all else below.
+"""Transfer methods.  To add one, add its name to `Method`, and everything else here.
 
-Which of them serves a request is decided in `alpenhorn.plan.pulls`.
+`alpenhorn.plan.pulls` chooses the method for a request.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from alpenhorn.reasons import Code
 
 
 class MethodTraits(NamedTuple):
-    """`carry`: "module:name" of the function that brings files into a stage in a worker (see `alpenhorn.workers.pull`).
+    """The properties of a method.
 
-    `reason`: what `plan` says of it.  `setting`: the value of a node's `transfer` setting that chooses it for pulls
-    from other nodes of the host; "" where it cannot be chosen.  `network`: the bytes come from another host.
-    `session`: starting it takes long, so that one job has many files.
+    `function`: "module:name" of the function that transfers files to a stage in a worker (see
+    `alpenhorn.workers.pull`).  `reason`: the text shown by `plan`.  `setting`: the value of a node's `method`
+    setting that selects it for pulls from other nodes of the host; "" if it cannot be selected.  `network`:
+    the bytes come from another host.  `session`: starting it is slow, so that a job has many files.
     """
 
-    carry: str
+    function: str
     reason: Code
     setting: str = ""
     network: bool = False

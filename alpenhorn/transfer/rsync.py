@@ -1,7 +1,7 @@
-"""Bringing files with rsync, many in one session: the command line, and what its end means.
+"""Fetch files with rsync, many in one session: the command line, and the meaning of its exit status.
 
-rsync(1) describes the options, the exit statuses and, under --8-bit-output, how names are escaped in
-messages.  What a session brought is known only from the files themselves, which the caller reads.
+rsync(1) describes the options, the exit statuses and, for --8-bit-output, the escapes of names in messages.
+Only the files show what a session has transferred; the caller verifies them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import ssh as remote
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, unwritable
 
-OLDEST = "3.1.3"  # what RHEL 8 ships; earlier ones may lack options used here
+OLDEST = "3.1.3"  # the version in RHEL 8; earlier ones may lack options used here
 VERSION_SECONDS = 10.0
 
 _PARTIAL = frozenset({23, 24})
@@ -41,20 +41,22 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ESCAPE = re.compile(rb"\\#([0-7]{3})")
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 _ERRNO = re.compile(r"\((\d+)\)\s*$")
-# Before 3.2.0 messages do not name the side; only the sender's say these words.
+# Before 3.2.0, messages do not name the side; only the sender's have these words.
 _SENDER = re.compile(
     r"file has vanished: |rsync: (?:\[sender\] |(?:link_stat|readlink_stat|send_files|read errors|opendir)\b)"
 )
 _CHANGE_DIR = re.compile(r"rsync: (?:\[sender\] change_dir\b|change_dir(?:#3)? )")
 _HERE = re.compile(r"rsync: (?:\[(?:receiver|generator|Receiver)\] |(?!\[))")
 _VERSION = re.compile(r"rsync +version +v?(\d+(?:\.\d+)+)")
-# What no shell changes.  Only other paths need --protect-args, which a key restricted with rrsync does not allow.
+# Paths that no shell changes.  All others need --protect-args, which keys restricted with rrsync do not
+# allow.
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_.:%-]+:|\[[A-Za-z0-9_.:%-]+\]:)?/[A-Za-z0-9_./+=,@%-]*")
 
 
-class Session(NamedTuple):
-    """How a session ended: rsync's exit status (negative: a signal), what it wrote to standard error, and why we ended
-    it if we did."""
+class SessionEnd(NamedTuple):
+    """The end of a session: rsync's exit status (negative: a signal), its standard error, and why alpenhorn
+    ended it, if it did.
+    """
 
     status: int
     stderr: str
@@ -72,27 +74,28 @@ def command(
     rate: int = 0,
     owners: bool = True,
 ) -> tuple[str, ...]:
-    """The argument list that brings the files named on standard input from below `source` to below `stage`.
+    """Return the arguments for fetching the files named on standard input from below `source` to below `stage`.
 
-    `source` is an absolute path, or `host:/path` together with `ssh`, the remote shell's argument list, and `user`,
-    the login there: rsync would take a part of some logins for the host.  `part`: there is one file, written in
-    place, so that an interrupted session leaves a part that the next one appends to.  `rate`: the most bytes per
-    second, 0 for no limit; the sending side keeps to it, over the whole session.  Plain files get what `rsync -a`
-    gives them; without `owners` only their times, for a file system that has no modes and owners.
+    `source`: an absolute path, or `host:/path` together with `ssh`, the arguments of the remote shell, and
+    `user`, the login there (rsync would read a part of some logins as the host).  `part`: there is one file,
+    written in place, so that an interrupted session leaves a partial file to which the next one appends.
+    `rate`: maximum bytes per second, 0 for no limit; the sender observes it over the whole session.  Files
+    get the attributes of `rsync -a`; without `owners` only their times, for a file system without modes and
+    owners.
     """
     return (
         rsync,
         "-tpgo" if owners else "-t",
-        # Its name since 3.2.6 is --secluded-args; the short ones are known to all.
+        # Named --secluded-args since 3.2.6; all versions know the short options.
         "--no-s" if _PLAIN.fullmatch(source) else "-s",
         "--files-from=-",
         "--from0",
         "--no-implied-dirs",
         *(("--append", "--info=progress2", "--no-human-readable") if part else ("--whole-file",)),
-        # %b makes rsync write the line when the file's bytes are here, not when it begins with it.
+        # %b makes rsync print the line after the file's transfer instead of before.
         "--out-format=%b %n",
         "--outbuf=L",
-        # In units of 1,024 bytes, of which one is the least.
+        # In units of 1,024 bytes, with a minimum of one.
         *((f"--bwlimit={max(1, rate // 1024)}",) if rate else ()),
         *(("-e", remote_shell(ssh, user)) if ssh is not None else ()),
         "--",
@@ -102,7 +105,7 @@ def command(
 
 
 def remote_shell(ssh: Sequence[str], user: str | None = None) -> str:
-    """The string for rsync's -e, which splits it at blanks; quotes as rsync(1) says under --rsh."""
+    """Return the string for rsync's -e, which splits it at blanks; quoted as in rsync(1) under --rsh."""
     return " ".join(
         "'" + argument.replace("'", "''") + "'"
         if re.search(r"[\s'\"]", argument) or not argument
@@ -112,12 +115,12 @@ def remote_shell(ssh: Sequence[str], user: str | None = None) -> str:
 
 
 def too_old(version: str) -> bool:
-    """Whether a version such as "3.1.2" is older than the oldest that is supported."""
+    """Return whether a version such as "3.1.2" is older than the oldest supported one."""
     return _numbers(version) < _numbers(OLDEST)
 
 
 def version(rsync: str) -> str:
-    """What that rsync calls its version; "" when it does not say."""
+    """Return the version reported by rsync; "" for none."""
     try:
         said = run((rsync, "--version"), timeout=VERSION_SECONDS).stdout
     except AlpenhornError:
@@ -136,12 +139,12 @@ def fetch(
     on_bytes: Callable[[int], None],
     on_file: Callable[[str], None],
     stopping: Callable[[], bool],
-) -> Session:
-    """Run a session for `paths`; raises Stopped, StorageError when rsync cannot be started, UnsafePath, and
-    TransferFailed when rsync is too old.
+) -> SessionEnd:
+    """Run a session for `paths`.
 
-    `on_file` is told each path once its file is there under its name, while others are still on their way;
-    the last one is left out.
+    Calls `on_file` with the path of each file once it has its name, except for the last one, while others are
+    still being transferred.  Raises Stopped, StorageError if rsync cannot be started, UnsafePath, and
+    TransferFailed if rsync is too old.
     """
     part = "--append" in argv
     shown = 0
@@ -154,15 +157,15 @@ def fetch(
             return
         if not part:
             on_bytes(int(first))
-            # It is renamed after its line was written, and before the next line is.
+            # It is renamed after its line was printed, and before the next line is.
             if received:
                 on_file(received)
             received = _unescaped(os.fsencode(rest)).removeprefix("./")
-        elif "%" in rest:  # --info=progress2 tells the sum so far
+        elif "%" in rest:  # --info=progress2 reports the total so far
             on_bytes(max(0, int(first) - shown))
             shown = max(shown, int(first))
 
-    # With "./" before it, a name that begins with "#" or ";" is not taken for a comment.
+    # "./" prevents that names which begin with "#" or ";" are read as comments.
     names = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
     try:
         done = run(argv, timeout=None, stdin=names, on_line=on_line, stopping=stopping)
@@ -170,12 +173,12 @@ def fetch(
         if "unknown option" in error.stderr and (found := version(argv[0])) and too_old(found):
             why = Code.RSYNC_TOO_OLD(rsync=argv[0], version=found, oldest=OLDEST)
             raise TransferFailed(Blame.UNKNOWN, why) from None
-        return Session(error.status, error.stderr)
-    return Session(0, done.stderr)
+        return SessionEnd(error.status, error.stderr)
+    return SessionEnd(0, done.stderr)
 
 
-def complaints(session: Session, paths: Iterable[str]) -> dict[str, TransferFailed]:
-    """What the sending side said about single files of `paths`, if anything, and whose fault that is."""
+def complaints(session: SessionEnd, paths: Iterable[str]) -> dict[str, TransferFailed]:
+    """Return the failures that the sender reported for single files of `paths`."""
     wanted = set(paths)
     found: dict[str, TransferFailed] = {}
     for line in _lines(session.stderr):
@@ -195,13 +198,13 @@ def complaints(session: Session, paths: Iterable[str]) -> dict[str, TransferFail
     return found
 
 
-def is_partial(session: Session) -> bool:
-    """Whether the session went through, but for single files."""
+def is_partial(session: SessionEnd) -> bool:
+    """Return whether the session completed except for single files."""
     return session.status in _PARTIAL
 
 
-def failure(session: Session, host: str | None) -> TransferFailed:
-    """Why a file did not arrive of which the session says nothing in particular; `host`: the other one, if any."""
+def failure(session: SessionEnd, host: str | None) -> TransferFailed:
+    """Return why a file did not arrive that the session did not mention; `host`: the other host, if any."""
     if session.given_up is not None:
         return TransferFailed(Blame.NETWORK, session.given_up)
     lines = list(_lines(session.stderr))
@@ -236,6 +239,6 @@ def _unescaped(text: bytes) -> str:
 
 
 def _number(line: str) -> int | None:
-    """The errno that rsync puts at the end of a message."""
+    """Return the errno at the end of a message of rsync."""
     match = _ERRNO.search(line)
     return int(match[1]) if match else None

@@ -1,7 +1,7 @@
-"""Sessions with other hosts over ssh: the command, and the reason for one that failed, in the index's names.
+"""Sessions with other hosts over ssh: the command, and the reasons for failures.
 
-ssh(1) and ssh_config(5) describe the options; what programs say in which case was tried with OpenSSH 9.2, rsync 3.2.3,
-3.2.7 and 3.5.0, and their rrsync.
+ssh(1) and ssh_config(5) describe the options.  The messages were tested with OpenSSH 9.2, rsync 3.2.3, 3.2.7
+and 3.5.0, and their rrsync.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from alpenhorn.reasons import Code, Reason
 
 CONNECT_TIMEOUT = 30  # seconds
-ALIVE_INTERVAL = 15  # seconds; the connection is given up after four unanswered questions
+ALIVE_INTERVAL = 15  # seconds; the connection ends after four unanswered messages
 
-# The first that matches what a session wrote to standard error tells why it failed.
+# The first pattern found in a session's standard error gives the reason.
 _CAUSES = tuple(
     (re.compile(pattern, re.IGNORECASE), code)
     for pattern, code in (
@@ -40,7 +40,7 @@ _CAUSES = tuple(
         ),
     )
 )
-# Only in the line that says most: rsync says some of it whatever ended the session.
+# Searched in the most specific line only: rsync prints some of these whenever a session fails.
 _LOST = re.compile(
     r"client_loop|Timeout, server|Broken pipe|Connection reset|closed by remote host|unexpectedly closed"
     r"|timeout in data send",
@@ -51,9 +51,11 @@ _NO_CAUSE = re.compile(r"rsync error: |\(see the rsync man|\s*$")
 
 
 def command(ssh: Sequence[str], user: str | None = None) -> tuple[str, ...]:
-    """The configured ssh, as `user` where one is given: it never asks anything, never makes a terminal, whose line
-    discipline would change bytes, runs our command whatever its configuration says, and gives up on a host that does
-    not answer."""
+    """Return the arguments of the configured ssh, as `user` if given.
+
+    It never prompts, never allocates a terminal (which would change bytes), runs our command whatever its
+    configuration says, and gives up on a host that does not answer.
+    """
     return (
         ssh[0],
         "-oBatchMode=yes",
@@ -68,7 +70,7 @@ def command(ssh: Sequence[str], user: str | None = None) -> tuple[str, ...]:
 
 
 def failed(host: str | None, stderr: str) -> Reason:
-    """Why a session with that host, or its use of ssh, came to nothing."""
+    """Return why a session with that host failed."""
     detail = cause(stderr.splitlines())
     otherwise = Code.CONNECTION_LOST if _LOST.search(detail) else Code.HOST_SESSION_FAILED
     code = next((code for pattern, code in _CAUSES if pattern.search(stderr)), otherwise)
@@ -76,8 +78,7 @@ def failed(host: str | None, stderr: str) -> Reason:
 
 
 def cause(lines: Iterable[str]) -> str:
-    """The line that says most: what ssh or the other side's shell said last, else rsync's own words before its summing
-    up."""
+    """Return the most specific line: the last one of ssh or the other side's shell, else the first one of rsync."""
     said = [line.strip() for line in lines if not _NO_CAUSE.match(line)]
     line = next((line for line in reversed(said) if not line.startswith("rsync")), said[0] if said else "")
     if match := _CONNECT.fullmatch(line):

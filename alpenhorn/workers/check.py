@@ -1,6 +1,7 @@
-"""Check copies: read each in full, compare it with the index, and flush what is good or missing.
+"""Check copies: read each in full, compare it with the index, and flush good copies and missing names.
 
-Good copies of a re-read are flushed as well: they may have been replaced since, and one call for a job costs little.
+Good copies of a re-read are flushed too: they may have been replaced meanwhile, and one call per job is
+cheap.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why, within
 
 if TYPE_CHECKING:
-    from alpenhorn.model.tape import Told
+    from alpenhorn.model.tape import TapeState
 
 
 def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...]:
-    """Return a verdict for each file until the run is asked to stop.
+    """Return a result for each file, until the run is asked to stop.
 
-    Raises StorageError when the node itself turns out to be gone: an unmounted disk must not turn a node's
-    copies into missing ones, nor a dead one into unreadable ones.
+    Raises StorageError if the node itself is gone, so that an unmounted disk does not turn copies into
+    missing ones, nor a dead disk into corrupt ones.
     """
     node.check()
     with node.flusher() as flusher:
@@ -36,7 +37,7 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
 
 
 def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list[CheckResult]:
-    away: dict[str, Told] = {}
+    away: dict[str, TapeState] = {}
     if isinstance(node, TapeNode):
         from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
 
@@ -61,7 +62,7 @@ def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list
 
 
 def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tuple[CheckResult, ...]:
-    """Flush good copies, and the removal of missing ones; where that fails, neither is known."""
+    """Flush good copies and the removal of missing ones; if that fails, neither state is certain."""
     try:
         flusher.flush()
     except OSError as error:
@@ -76,10 +77,10 @@ def _durable(results: Sequence[CheckResult], node: Node, flusher: Flusher) -> tu
     return tuple(results)
 
 
-def _unread(file: CheckFile, node: Node, told: Told) -> CheckResult:
-    if told.where is None:
-        return _not_opened(file, node, told.error or Code.COPY_NOT_REGULAR())
-    return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=told.where))
+def _unread(file: CheckFile, node: Node, state: TapeState) -> CheckResult:
+    if state.where is None:
+        return _not_opened(file, node, state.error or Code.COPY_NOT_REGULAR())
+    return CheckResult(file, Verdict.AWAY, error=Code.FILE_NOT_ON_DISK(where=state.where))
 
 
 def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) -> CheckResult:
@@ -100,11 +101,11 @@ def _verdict(file: CheckFile, node: Node, flusher: Flusher, report: Reporter) ->
         wrong: Why = ""
         if length != file.size_b:
             wrong = Code.COPY_LENGTH_WRONG(found=length, expected=file.size_b)
-        if wrong and file.had == HasFile.YES:
+        if wrong and file.has_file == HasFile.YES:
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), wrong)
         _, md5sum = md5_of(fd, length, report.stopping, lambda count: report.progress(0, count))
         if wrong:
-            # It may be something else that was found there, and is to be told apart from other things.
+            # The sum identifies what was found, since it may be a different file.
             why = within(wrong, f"{wrong}; its MD5 sum is {md5sum}")
             return CheckResult(file, Verdict.CORRUPT, node.space_used(status), why)
         if md5sum != (file.md5sum or "").lower():
@@ -123,7 +124,7 @@ def _unreadable(doing: str, file: CheckFile, error: OSError) -> Reason:
 
 
 def _not_opened(file: CheckFile, node: Node, error: Reason) -> CheckResult:
-    """A link, socket or device at the path is not the file, though it cannot be opened either."""
+    """Return the result for a file that cannot be opened; a link, socket or device is certainly not the file."""
     if found := irregular(node.root, file.path):
         why = Code.COPY_IRREGULAR_ON_NODE(path=repr(file.path), node=node.node.name, found=found)
         return CheckResult(file, Verdict.CORRUPT, error=why)

@@ -1,7 +1,7 @@
-"""Carry out a deletion job: remove claimed files, and the directories that become empty.
+"""Delete copies: remove the claimed files, and the directories that become empty.
 
-Before each removal the copies that let the file go are looked at, and the age of the claim; before any is recorded
-as gone, the directories are flushed.
+Before each removal, the keepers and the age of the claim are checked; before any removal is recorded, the
+directories are flushed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable, Sequence
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
-from alpenhorn.fs.removal import Differs, Entry, Removal
+from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
 from alpenhorn.io.base import Node
 from alpenhorn.model.copies import HasFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
-from alpenhorn.workers.keepers import Judgement, Keepers
+from alpenhorn.workers.keepers import JobKeepers, KeeperDecision
 
 _log = logging.getLogger(__name__)
 
 
 class _Kept(Exception):
-    """The file has to stay."""
+    """The file must stay."""
 
     def __init__(self, why: Reason) -> None:
         super().__init__(why)
@@ -31,7 +31,7 @@ class _Kept(Exception):
 
 
 class _Expired(Exception):
-    """The claims are too old for anything more to be removed."""
+    """The claims are too old for further removals."""
 
 
 def delete(
@@ -41,11 +41,12 @@ def delete(
     ssh: Sequence[str] = ("ssh",),
     silent: dict[str, AlpenhornError] | None = None,
 ) -> DeleteOutcome:
-    """Remove the files one by one, until the run is asked to stop, the storage turns out to be gone, or the claims
-    are too old.  `ssh`: the command with which other hosts are asked about their keepers, if the job names any;
-    `silent`: the hosts that did not answer, by address, which is filled and used by one job after the other.
+    """Remove the files one by one, until the run is asked to stop, the storage fails, or the claims expire.
 
-    Raises nothing for what storage can do, so that what was removed is always told.
+    `ssh`: the command for looking at keepers on other hosts, if the job names any.  `silent`: addresses of
+    hosts that did not answer, and why; shared by the jobs of a worker.
+
+    Storage errors are returned, not raised, so that what was removed is always reported.
     """
     results: list[DeleteResult] = []
     error: Why = ""
@@ -69,24 +70,24 @@ def delete(
 
 def _keepers(
     job: DeleteJob, report: Reporter, ssh: Sequence[str], silent: dict[str, AlpenhornError]
-) -> Keepers:
+) -> JobKeepers:
     if not job.remote:
-        return Keepers(job.keepers)
-    # Imported here because few archives have other hosts asked.
+        return JobKeepers(job.keepers)
+    # Imported here, because few archives look at other hosts.
     from alpenhorn.workers.remote_keepers import RemoteKeepers
 
-    return Keepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
+    return JobKeepers(job.keepers, RemoteKeepers(job, ssh, report.stopping, silent))
 
 
 def _remove(
     job: DeleteJob,
     node: Node,
     removal: Removal,
-    keepers: Keepers,
+    keepers: JobKeepers,
     report: Reporter,
     results: list[DeleteResult],
 ) -> Why:
-    """Fill `results`; returns why the node cannot be used any more, "" when it can.  Raises _Expired."""
+    """Fill `results`; return why the node cannot be used any more, or "".  Raises _Expired."""
     for file in job.files:
         if report.stopping():
             break
@@ -96,7 +97,7 @@ def _remove(
         except Stopped:
             break
         if result.verdict not in (Verdict.DELETED, Verdict.KEPT):
-            # An absent disk is not an empty one, and what it says of a file is worth nothing.
+            # The results of an unmounted or dead disk prove nothing about its files.
             try:
                 removal.check()
             except (StorageError, OSError) as gone:
@@ -109,29 +110,29 @@ def _remove(
 
 
 def _attempt(
-    job: DeleteJob, file: DeleteFile, node: Node, removal: Removal, keepers: Keepers
+    job: DeleteJob, file: DeleteFile, node: Node, removal: Removal, keepers: JobKeepers
 ) -> DeleteResult:
-    judgement = Judgement("", ())
+    judgement = KeeperDecision("", ())
 
-    def decide(entry: Entry) -> None:
+    def decide(entry: DirectoryEntry) -> None:
         nonlocal judgement
         judgement = keepers.judge(file, entry)
         if judgement.kept:
             raise _Kept(judgement.kept)
-        _check_age(job)  # once more: keepers on a slow storage take their time
+        _check_age(job)  # again: looking at keepers on slow storage takes time
 
     result = _attempted(file, node, removal, decide)
     return result._replace(wrong=judgement.wrong)
 
 
 def _attempted(
-    file: DeleteFile, node: Node, removal: Removal, decide: Callable[[Entry], None]
+    file: DeleteFile, node: Node, removal: Removal, decide: Callable[[DirectoryEntry], None]
 ) -> DeleteResult:
     try:
         status = removal.remove(file.path, file.size_b, decide)
     except (FileNotFoundError, NotADirectoryError):
         return DeleteResult(file, Verdict.MISSING)
-    except Differs as error:
+    except FileDiffers as error:
         return DeleteResult(file, Verdict.CORRUPT, error=error.reason)
     except UnsafePath as error:
         return DeleteResult(file, Verdict.FAILED, error=error.reason)
@@ -140,28 +141,30 @@ def _attempted(
         return _failed(file, removal, why)
     except _Kept as kept:
         return DeleteResult(file, Verdict.KEPT, error=kept.why)
-    # As long as the file has another name, its space is not free.
+    # The space is not freed while the file has another hard link.
     freed_b = node.space_used(status) if status.st_nlink == 1 else 0
     return DeleteResult(file, Verdict.DELETED, freed_b)
 
 
 def _check_age(job: DeleteJob) -> None:
-    """Raise _Expired by a clock that nobody sets and that goes on while the host sleeps or the worker is stopped."""
+    """Raise _Expired by CLOCK_BOOTTIME, which nobody sets, and which also runs while the host sleeps or the
+    worker is stopped.
+    """
     if job.expires is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= job.expires:
         raise _Expired
 
 
 def _durable(results: list[DeleteResult], removal: Removal) -> list[DeleteResult]:
-    """Flush what is gone; where that fails nothing is gone yet: after a power cut it may be there again."""
+    """Flush the removals; if that fails, none is certain: after a power cut the files may be back."""
     gone = (Verdict.DELETED, Verdict.MISSING)
     try:
-        # A missing file may have been removed by a run that was killed before it could flush.
+        # A run that was killed before its flush may have removed a missing file.
         removal.flush(result.file.path for result in results if result.verdict in gone)
     except OSError as failure:
         error = Code.REMOVAL_NOT_FLUSHED(why=failure.strerror or failure)
         return [
             DeleteResult(
-                result.file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
+                result.file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=error, wrong=result.wrong
             )
             if result.verdict in gone
             else result
@@ -175,12 +178,12 @@ def _why(error: StorageError | OSError) -> Reason:
 
 
 def _failed(file: DeleteFile, removal: Removal, error: Reason) -> DeleteResult:
-    """A file that cannot be seen to be there still may be gone all the same."""
+    """Return a failure; unless the file is seen to exist, it may be gone."""
     try:
         there = removal.exists(file.path)
     except (OSError, UnsafePath):
         there = False
-    return DeleteResult(file if there else file._replace(had=HasFile.MAYBE), Verdict.FAILED, error=error)
+    return DeleteResult(file if there else file._replace(has_file=HasFile.MAYBE), Verdict.FAILED, error=error)
 
 
 def _prune(node: Node, removal: Removal, report: Reporter) -> None:

@@ -1,4 +1,4 @@
-"""What a worker does with new files that the detectors of packages are to name."""
+"""Ask packages' import detectors for the acquisitions of new files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from alpenhorn.extensions.detectors import NodeView, ask
 from alpenhorn.fs.settled import settled, storage_now
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.imports import Detected, DetectJob
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why
 
 
 def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]:
-    """Return what the detectors make of each file, until the run is asked to stop.
+    """Return the detectors' answer for each file, until the run is asked to stop.
 
-    None is asked about a file that is not finished: what it reads would tell it nothing.  Raises StorageError when
-    the node itself is gone.
+    Detectors are not asked about unfinished files, which they might misread.  Raises StorageError if the node
+    itself is gone.
     """
     node.check()
     now = storage_now(node.root) if job.settle else 0.0
@@ -27,20 +27,20 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     if isinstance(node, TapeNode):
         from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
 
-        told = out_of_reach(node, [found.path for found in job.files])
-        away = {path: why_unread(node, path, one) for path, one in told.items()}
+        states = out_of_reach(node, [found.path for found in job.files])
+        away = {path: why_unread(node, path, one) for path, one in states.items()}
     results: list[Detected] = []
     for found in job.files:
         if report.stopping():
             break
         why = away.get(found.path) or _unfinished(found, node, job.settle, now)
         results.append(Detected(found, error=why, later=True) if why else ask(found, view))
-    # A disk that was unmounted meanwhile makes detectors fail, through no fault of theirs.
+    # A disk unmounted meanwhile makes detectors fail; that must not be reported as their fault.
     node.check()
     return tuple(results)
 
 
-def _unfinished(found: Found, node: Node, settle: float, now: float) -> Why:
+def _unfinished(found: FoundFile, node: Node, settle: float, now: float) -> Why:
     if node.locked(found.path):
         return Code.FOUND_FILE_LOCKED()
     try:
@@ -48,7 +48,7 @@ def _unfinished(found: Found, node: Node, settle: float, now: float) -> Why:
     except FileNotFoundError:
         return Code.FOUND_FILE_GONE_BEFORE_LOOK()
     except (OSError, UnsafePath, StorageError):
-        return ""  # what is to be said of that is said by whoever hashes it
+        return ""  # the import of the file reports the error
     try:
         return "" if settled(os.fstat(fd), settle, now) else Code.FOUND_FILE_CHANGED_LATELY()
     finally:

@@ -1,4 +1,4 @@
-"""Bringing files with programs, rsync and bbcp, and reading what they brought."""
+"""Transfer files with rsync and bbcp, and verify them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.hashing import md5_of
-from alpenhorn.fs.paths import Below, open_below
+from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.io.base import MARKER_BYTES, marked_name
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.model.pulls import Method, PullFile
@@ -29,12 +29,12 @@ from alpenhorn.transfer.blame import (
     wrong_md5,
 )
 from alpenhorn.transfer.methods import METHODS
-from alpenhorn.transfer.patience import Patience
-from alpenhorn.workers.work import READ, Arrived, Work
+from alpenhorn.transfer.session_timer import SessionTimer
+from alpenhorn.workers.work import READ, ArrivedFile, PullState
 
 
-def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
-    """Bring files with rsync, from this host or another; many in one session."""
+def by_rsync(work: PullState, files: Sequence[PullFile]) -> None:
+    """Pull files with rsync, from this host or another, many in one session."""
     work.check_stopping()
     remote = METHODS[work.job.method].network
     part = work.stage.keeps_parts
@@ -53,22 +53,22 @@ def by_rsync(work: Work, files: Sequence[PullFile]) -> None:
         raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     doubtful = part and _prepare_part(work, files[0])
     wrong = _sessions(work, argv, files, remote, doubtful)
-    # What had been left there was not the beginning of this file.
+    # Once more for files whose partial file was not the beginning of this file.
     _sessions(work, argv, wrong, remote, doubtful=False)
 
 
-def _prepare_part(work: Work, file: PullFile) -> bool:
-    """Whether there is a part to go on with; one that is too long is removed."""
+def _prepare_part(work: PullState, file: PullFile) -> bool:
+    """Return whether a partial file can be continued; remove one that is too long."""
     try:
         status = os.stat(file.path, dir_fd=work.stage.fd, follow_symlinks=False)
-        # Through a link, what is written would be another file's.
+        # Writing through a link would change another file.
         ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
         if not ours or status.st_size > file.size_b:
             os.unlink(file.path, dir_fd=work.stage.fd)
             return False
         os.chmod(file.path, 0o600, dir_fd=work.stage.fd)
     except PermissionError:
-        work.drop(file.path)  # another user's run left it
+        work.discard(file.path)  # left by a run of another user
         return False
     except OSError:
         return False
@@ -76,9 +76,9 @@ def _prepare_part(work: Work, file: PullFile) -> bool:
 
 
 def _sessions(
-    work: Work, argv: Sequence[str], files: Sequence[PullFile], remote: bool, doubtful: bool
+    work: PullState, argv: Sequence[str], files: Sequence[PullFile], remote: bool, doubtful: bool
 ) -> list[PullFile]:
-    """Run as many sessions as it takes; returns what came whole and wrong, if that is `doubtful`."""
+    """Run sessions until all files are settled; return those that arrived whole but wrong, if `doubtful`."""
     wrong: list[PullFile] = []
     method = Method.RSYNC_SSH if remote else Method.RSYNC
     while files:
@@ -86,21 +86,21 @@ def _sessions(
         absent: list[PullFile] = []
         unmounted = _look_at_witness(work, session)
         if work.stage.keeps_parts and (session is None or not _went_through(work, session, files)):
-            absent += files  # a part stays a part
+            absent += files  # a partial file is kept
         else:
-            with Below(work.stage.fd) as below:
+            with TreeOpener(work.stage.fd) as below:
                 for file in files:
                     try:
                         here = file.path in right or _verify(work, below, file, file.path)
                     except TransferFailed as error:
-                        work.drop(file.path)
+                        work.discard(file.path)
                         if doubtful:
                             wrong.append(file)
-                        elif session is not None or not work.unseen:  # cut short, it says nothing
+                        elif session is not None or not work.unseen:  # a file cut short proves nothing
                             work.fail(file, error)
                         continue
                     if here:
-                        work.arrived.append(Arrived(file, file.path, work.began, method))
+                        work.arrived.append(ArrivedFile(file, file.path, work.began, method))
                     else:
                         absent.append(file)
         if session is None:
@@ -113,11 +113,11 @@ def _sessions(
     return wrong
 
 
-def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
-    """See by its marker, which was asked for together with the files, whether the storage of a source on another host
-    is there: what is missing where nothing is mounted is not lost.
+def _look_at_witness(work: PullState, session: rsync.SessionEnd | None) -> bool:
+    """Look at the marker fetched with the files, to see whether the source's storage is mounted on its host.
 
-    Returns whether it is known not to be there.
+    Otherwise, all files of an unmounted storage would count as missing.  Returns whether it is known not to
+    be mounted.
     """
     if not work.witness:
         return False
@@ -135,8 +135,8 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
         raise destination_failed(error) from None
     finally:
         os.close(fd)
-        work.drop(work.witness)
-    # What else may mark a storage, an extension knows.
+        work.discard(work.witness)
+    # Only extensions know the contents of other witnesses.
     right = work.witness != MARKER or name == node.name
     work.unseen = (
         "" if right else Code.SOURCE_UNMOUNTED(node=node.name, host=node.host, what=f"says {name!r}")
@@ -144,8 +144,8 @@ def _look_at_witness(work: Work, session: rsync.Session | None) -> bool:
     return not right
 
 
-def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile]) -> bool:
-    """Whether all of the files were dealt with, though the marker may be missing."""
+def _went_through(work: PullState, session: rsync.SessionEnd, files: Sequence[PullFile]) -> bool:
+    """Return whether the session dealt with all files, though the marker may be missing."""
     if session.status == 0:
         return True
     said = rsync.complaints(session, [work.witness, *(file.path for file in files)]) if work.witness else {}
@@ -153,46 +153,50 @@ def _went_through(work: Work, session: rsync.Session, files: Sequence[PullFile])
 
 
 def _session(
-    work: Work, argv: Sequence[str], files: Sequence[PullFile]
-) -> tuple[rsync.Session | None, set[str]]:
-    """Run one session; returns how it ended, None when it was stopped, and what is known to be right."""
+    work: PullState, argv: Sequence[str], files: Sequence[PullFile]
+) -> tuple[rsync.SessionEnd | None, set[str]]:
+    """Run one session; return how it ended (None if it was stopped), and the paths of files that are known to
+    be correct.
+    """
     wanted = {file.path: file for file in files}
     asked = [*wanted]
     if work.witness:
-        work.drop(work.witness)  # an earlier session's says nothing
+        work.discard(work.witness)  # that of an earlier session proves nothing
         asked.append(work.witness)
     right: set[str] = set()
-    patience = work.patience() if METHODS[work.job.method].network else None
-    with Below(work.stage.fd) as below:
+    timer = work.timer() if METHODS[work.job.method].network else None
+    with TreeOpener(work.stage.fd) as below:
 
         def on_bytes(count: int) -> None:
-            if count and patience is not None:
-                patience.moved()
-            work.tell_bytes(count)
+            if count and timer is not None:
+                timer.moved()
+            work.report_bytes(count)
 
         def on_file(path: str) -> None:
-            # Read while others are on their way; whatever goes wrong here is looked at afterwards.
+            # Verify during the transfer; failures are dealt with afterwards.
             with suppress(KeyError, TransferFailed):
                 if _verify(work, below, wanted[path], path):
                     right.add(path)
 
         try:
-            return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, patience)), right
+            return rsync.fetch(argv, asked, on_bytes, on_file, _until(work, timer)), right
         except Stopped:
-            if patience is not None and patience.why is not None:
-                return rsync.Session(-signal.SIGTERM, "", patience.why), right
+            if timer is not None and timer.why is not None:
+                return rsync.SessionEnd(-signal.SIGTERM, "", timer.why), right
             return None, right
         except (StorageError, UnsafePath) as error:
             raise TransferFailed(Blame.UNKNOWN, error.reason) from None
 
 
-def _until(work: Work, patience: Patience | None) -> Callable[[], bool]:
-    """What a session asks whether it is to be ended."""
-    return lambda: work.stopping() or (patience is not None and patience.over())
+def _until(work: PullState, timer: SessionTimer | None) -> Callable[[], bool]:
+    """Return the condition for ending a session early."""
+    return lambda: work.stopping() or (timer is not None and timer.over())
 
 
-def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], remote: bool) -> list[PullFile]:
-    """Record why files did not arrive; returns those about which it has to be asked again."""
+def _explain(
+    work: PullState, session: rsync.SessionEnd, absent: Sequence[PullFile], remote: bool
+) -> list[PullFile]:
+    """Record why files did not arrive; return those to ask for again."""
     said = rsync.complaints(session, [file.path for file in absent])
     silent = []
     for file in absent:
@@ -200,23 +204,24 @@ def _explain(work: Work, session: rsync.Session, absent: Sequence[PullFile], rem
             work.fail(file, said[file.path])
         else:
             silent.append(file)
-    # Of what rsync writes to standard error only the end is kept, which may not hold all complaints.
+    # Only the end of rsync's standard error is kept, which may not hold all complaints.
     if said and rsync.is_partial(session):
         return silent
     for file in silent:
         error = rsync.failure(session, work.job.source.host if remote else None)
         if error.full:
-            work.drop(file.path)
+            work.discard(file.path)
         work.fail(file, error)
         if error.blame is not Blame.SOURCE:
-            raise error  # the same holds for all that are left
+            raise error  # applies to all remaining files
     return []
 
 
-def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
-    """Bring files with bbcp, one by one; those that it cannot be trusted with, with rsync.
+def by_bbcp(work: PullState, files: Sequence[PullFile]) -> None:
+    """Pull files with bbcp, one by one; use rsync for those that bbcp cannot handle.
 
-    It cannot go on with a part, so a long file would never come where the bandwidth limit changes every few hours.
+    bbcp cannot continue a partial file, so a long file would never arrive if the bandwidth limit changes
+    every few hours.
     """
     others: list[PullFile] = []
     for number, file in enumerate(files):
@@ -239,39 +244,39 @@ def by_bbcp(work: Work, files: Sequence[PullFile]) -> None:
         by_rsync(work, others)
 
 
-def _bbcp(work: Work, argv: Sequence[str], file: PullFile, name: str) -> None:
+def _bbcp(work: PullState, argv: Sequence[str], file: PullFile, name: str) -> None:
     started = time.time()
-    patience = work.patience()
+    timer = work.timer()
     try:
-        error = bbcp.fetch(argv, work.job.source.host, _until(work, patience))
+        error = bbcp.fetch(argv, work.job.source.host, _until(work, timer))
         if error is None:
-            with Below(work.stage.fd) as below:
+            with TreeOpener(work.stage.fd) as below:
                 if not _verify(work, below, file, name):
                     error = TransferFailed(Blame.UNKNOWN, Code.BBCP_BROUGHT_NOTHING())
     except TransferFailed as wrong:
         error = wrong
     except Stopped:
-        if patience.why is None:
-            work.drop(name)
+        if timer.why is None:
+            work.discard(name)
             raise
-        error = TransferFailed(Blame.NETWORK, patience.why)
+        error = TransferFailed(Blame.NETWORK, timer.why)
     except BaseException:
-        work.drop(name)
+        work.discard(name)
         raise
     if error is not None:
-        work.drop(name)
+        work.discard(name)
         if error.blame is Blame.SOURCE and work.unseen:
             _ask_for_witness(work)
         work.fail(file, error, started)
         if error.blame is Blame.NETWORK or (error.blame is Blame.SOURCE and work.unseen):
             raise error
     else:
-        work.tell_bytes(file.size_b)
-        work.arrived.append(Arrived(file, name, started, Method.BBCP))
+        work.report_bytes(file.size_b)
+        work.arrived.append(ArrivedFile(file, name, started, Method.BBCP))
 
 
-def _ask_for_witness(work: Work) -> None:
-    """bbcp brings one file at a time: the marker comes with rsync, and only before a source is blamed."""
+def _ask_for_witness(work: PullState) -> None:
+    """Fetch the marker with rsync before a missing file is put down to the source: bbcp fetches one file at a time."""
     argv = rsync.command(
         work.transfer.rsync,
         remote_path(work.job.source),
@@ -285,10 +290,10 @@ def _ask_for_witness(work: Work) -> None:
         raise Stopped("the run was asked to stop")
 
 
-def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
-    """Read what arrived at `name` in the stage; False when nothing did.
+def _verify(work: PullState, below: TreeOpener, file: PullFile, name: str) -> bool:
+    """Verify the file at `name` in the stage; return False if there is none.
 
-    Raises TransferFailed when it is not what the index says, or cannot be read.
+    Raises TransferFailed if it differs from the index or cannot be read.
     """
     try:
         fd = below.open(name, READ)
@@ -313,8 +318,8 @@ def _verify(work: Work, below: Below, file: PullFile, name: str) -> bool:
     raise (wrong_length(length, file.size_b) if length != file.size_b else wrong_md5(found, file.md5sum))
 
 
-def _whose_fault(work: Work, file: PullFile, found: str) -> TransferFailed:
-    """The source is on this host: read it too."""
+def _whose_fault(work: PullState, file: PullFile, found: str) -> TransferFailed:
+    """Return whether source or destination caused a difference, by reading the source on this host as well."""
     try:
         fd = open_below(root_of(work.job.source), file.path, READ)
     except (OSError, UnsafePath) as error:

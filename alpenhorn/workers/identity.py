@@ -1,4 +1,4 @@
-"""What a worker does with the identity of a medium: write it."""
+"""Write the identity file of a medium."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from alpenhorn.reasons import Code, Why
 
 
 def write(job: IdentityJob, node: Node, stage: str) -> Why:
-    """Write what the identity file is to say, durably; returns why that failed, "" when it did not.
+    """Write and flush the identity file; return why that failed, or "".
 
-    Raises StorageError when the node itself is gone.
+    Raises StorageError if the node itself is gone.
     """
     node.check()
     try:

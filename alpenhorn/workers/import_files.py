@@ -1,4 +1,4 @@
-"""Hash files that are to be imported, find those that are not finished, and flush the others."""
+"""Import files: hash them, skip unfinished ones, and flush the others."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from alpenhorn.reasons import Code
 
 
 def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportResult, ...]:
-    """Return a result for each file until the run is asked to stop.
+    """Return a result for each file, until the run is asked to stop.
 
-    A file that changes while it is hashed, or whose lock file appears, is left for later.  Raises
-    StorageError when the node itself is gone.
+    A file that changes while it is hashed, or gets a lock file, is left for later.  Raises StorageError if
+    the node itself is gone.
     """
     node.check()
     with node.flusher() as flusher:
@@ -38,15 +38,15 @@ def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportRe
 
 
 def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> list[ImportResult]:
-    # Once for the job: what changes later lies in the future then, and is not settled either.
+    # Taken once per job: files that change later then lie in the future, and count as unsettled too.
     now = storage_now(node.root) if job.settle else 0.0
     away: dict[str, ImportResult] = {}
     if isinstance(node, TapeNode):
         from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
 
-        told = out_of_reach(node, [file.path for file in job.files])
+        states = out_of_reach(node, [file.path for file in job.files])
         for file in job.files:
-            if one := told.get(file.path):
+            if one := states.get(file.path):
                 verdict = Verdict.LATER if one.where else Verdict.UNREADABLE
                 away[file.path] = ImportResult(file, verdict, error=why_unread(node, file.path, one))
     results: list[ImportResult] = []
@@ -102,5 +102,5 @@ def _hash(
 
 
 def _times(status: os.stat_result) -> tuple[int, int]:
-    """The second one changes also when another file takes the name of this one."""
+    """Return the times that must not change; the second changes even if another file takes the name."""
     return status.st_mtime_ns, status.st_ctime_ns

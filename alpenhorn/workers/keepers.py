@@ -1,7 +1,7 @@
-"""Look at the copies on this host's other nodes because of which a copy may be deleted, just before it is.
+"""Look at the keepers of a copy, the copies that allow its deletion, just before the deletion.
 
-An index is a memory: a keeper may have been removed, exchanged or cut short since somebody saw it.  Those on other
-hosts: `alpenhorn.workers.remote_keepers`.
+The index may be outdated: keepers may have been removed, replaced or truncated.  Keepers on other hosts:
+`alpenhorn.workers.remote_keepers`.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import node_io
-from alpenhorn.fs.removal import Differs, Entry, OpenRoot
+from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, OpenRoot
 from alpenhorn.model.deletions import DeleteFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code, Reason, Why
-from alpenhorn.workers.uncounted import Inode, Uncounted, WrongKeeper
+from alpenhorn.workers.uncounted import Inode, KeeperUncounted, WrongKeeper
 
 if TYPE_CHECKING:
     from alpenhorn.workers.remote_keepers import RemoteKeepers
 
 
-class Judgement(NamedTuple):
-    """`kept`: why the file has to stay, "" when it may go; `wrong`: as in DeleteResult."""
+class KeeperDecision(NamedTuple):
+    """The decision for a file.  `kept`: why the file must stay, or ""; `wrong`: see DeleteResult."""
 
     kept: Why
     wrong: tuple[tuple[int, Reason], ...]
 
 
-class Keepers:
-    """Opens the roots of the nodes when a file first needs them; a context manager.
+class JobKeepers:
+    """The keepers of a job's files, a context manager.  Opens the roots of the nodes when first needed.
 
-    The marker is read then, and again when a copy on the node looks wrong.  `remote`: the keepers on other hosts, None
-    when those are not looked at.
+    The marker is read then, and again when a copy looks wrong.  `remote`: the keepers on other hosts; None if
+    there are none.
     """
 
     def __init__(self, nodes: Sequence[NodeFact], remote: RemoteKeepers | None = None) -> None:
@@ -42,7 +42,7 @@ class Keepers:
         self._roots: dict[int, OpenRoot] = {}
         self._absent: dict[int, str] = {}
 
-    def __enter__(self) -> Keepers:
+    def __enter__(self) -> JobKeepers:
         return self
 
     def __exit__(
@@ -51,12 +51,12 @@ class Keepers:
         while self._roots:
             self._roots.popitem()[1].close()
 
-    def judge(self, file: DeleteFile, going: Entry) -> Judgement:
-        """Decide whether the file `going` may be removed.
+    def judge(self, file: DeleteFile, target: DirectoryEntry) -> KeeperDecision:
+        """Decide whether the file `target` may be removed.
 
-        Of keepers that are names of one file only one counts.  One that shares its bytes with `going` counts, unless
-        it is the same name: the bytes stay when one of two names is removed.  Raises Stopped when the run is asked to
-        stop while other hosts are asked.
+        Keepers that are hard links of one file count once.  A keeper that is a hard link of `target` counts,
+        unless it is the same name, since its bytes stay.  Raises Stopped if the run is asked to stop while
+        other hosts are looked at.
         """
         failing: list[str] = []
         wrong: list[tuple[int, Reason]] = []
@@ -64,44 +64,44 @@ class Keepers:
         for node_id in file.keepers:
             name = self._name(node_id)
             try:
-                inode = self._look(node_id, file, going)
-            except Uncounted as why:
+                inode = self._look(node_id, file, target)
+            except KeeperUncounted as why:
                 failing.append(f"{name}: {why}")
             except WrongKeeper as why:
                 wrong.append((node_id, why.reason))
                 failing.append(f"{name}: {why}")
             else:
                 if inode in seen:
-                    failing.append(f"{name}: its copy is a hard link to that on {seen[inode]}")
+                    failing.append(f"{name}: copy is a hard link to that on {seen[inode]}")
                 else:
                     seen[inode] = name
         kept: Why = ""
         if len(failing) > file.spare:
             kept = Code.KEEPERS_NOT_AS_RECORDED(failing="; ".join(failing))
-        return Judgement(kept, tuple(wrong))
+        return KeeperDecision(kept, tuple(wrong))
 
     def _name(self, node_id: int) -> str:
         if self._remote is not None and node_id in self._remote:
             return self._remote.name(node_id)
         return self._nodes[node_id].name if node_id in self._nodes else f"node {node_id}"
 
-    def _look(self, node_id: int, file: DeleteFile, going: Entry) -> Inode:
-        """Raises Uncounted, WrongKeeper, Stopped."""
+    def _look(self, node_id: int, file: DeleteFile, target: DirectoryEntry) -> Inode:
+        """Return the inode of a keeper.  Raises KeeperUncounted, WrongKeeper, Stopped."""
         size_b = file.size_b if file.length is None else file.length
         if self._remote is not None and node_id in self._remote:
             return self._remote.inode(node_id, file, size_b)
         entry = self._entry(node_id, file.path, size_b)
-        if entry.is_same_name(going):
-            raise Uncounted("its copy is the very file that is to be deleted")
+        if entry.is_same_name(target):
+            raise KeeperUncounted("copy is the same file as the one to delete")
         return "", *entry.inode
 
-    def _entry(self, node_id: int, path: str, size_b: int | None) -> Entry:
+    def _entry(self, node_id: int, path: str, size_b: int | None) -> DirectoryEntry:
         root = self._open(node_id)
         try:
             return root.look(path, size_b)
         except (FileNotFoundError, NotADirectoryError):
             why = Code.KEEPER_MISSING()
-        except (Differs, UnsafePath) as error:
+        except (FileDiffers, UnsafePath) as error:
             why = error.reason
         except OSError as error:
             why = Code.KEEPER_NOT_LOOKED_AT(why=error.strerror or error)
@@ -110,7 +110,7 @@ class Keepers:
         except (StorageError, OSError) as gone:
             self._roots.pop(node_id).close()
             self._absent[node_id] = str(gone)
-            raise Uncounted(str(gone)) from None
+            raise KeeperUncounted(str(gone)) from None
         raise WrongKeeper(why)
 
     def _open(self, node_id: int) -> OpenRoot:
@@ -121,9 +121,9 @@ class Keepers:
             try:
                 root = self._roots[node_id] = node_io(self._nodes[node_id]).open_root()
             except KeyError:
-                self._absent[node_id] = "it is not one of the nodes that were to be looked at"
+                self._absent[node_id] = "node is not part of the deletion job"
             except (StorageError, OSError) as error:
                 self._absent[node_id] = str(error)
             else:
                 return root
-        raise Uncounted(self._absent[node_id])
+        raise KeeperUncounted(self._absent[node_id])

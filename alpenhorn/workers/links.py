@@ -1,7 +1,6 @@
-"""Look at copies without reading them, and give those with more than one name bytes of their own.
+"""Look at copies without reading them, and replace hard links by files of their own.
 
-Two names of one inode are one copy, whatever the index says: what damages or removes the bytes of one does it to
-both.
+Hard links of one file are one copy: what damages or removes its bytes does so for all names.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from alpenhorn.errors import AlpenhornError, Stopped, UnsafePath
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.placing import Stage
-from alpenhorn.fs.tree_lock import PATIENCE, LockTimeout, TreeLock
+from alpenhorn.fs.tree_lock import LOCK_SECONDS, LockTimeout, TreeLock
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.links import LookFile, LookJob, LookOutcome, SeparateJob, SeparateResult
 from alpenhorn.model.tasks import Blame, Reporter
@@ -23,13 +22,13 @@ from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
 
-_FEW = 8  # files that are flushed one by one; more with one call for the file system
-_READ = os.O_RDONLY | os.O_NONBLOCK  # a fifo that stands where a file should be must not hang the worker
+_FEW = 8  # flush more files than this with one call for the file system
+_READ = os.O_RDONLY | os.O_NONBLOCK  # a fifo in place of a file must not block the worker
 _CHANGED = Code.COPY_CHANGED_MEANWHILE()
 
 
-class _Own(NamedTuple):
-    """A verified copy in the stage, and the file that it replaces."""
+class _OwnCopy(NamedTuple):
+    """A verified copy in the stage, and the file it replaces."""
 
     file: LookFile
     name: str
@@ -37,15 +36,16 @@ class _Own(NamedTuple):
 
 
 def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
-    """Look at each file until the run is asked to stop.
+    """Look at each file, until the run is asked to stop.
 
-    Raises StorageError when the node itself is gone: an unmounted disk must not look like one that has lost its files.
+    Raises StorageError if the node itself is gone, so that an unmounted disk does not make files look
+    missing.
     """
     node.check()
     looked = 0
     lost: list[tuple[LookFile, Reason]] = []
     linked: list[LookFile] = []
-    with Below(node.root) as below:
+    with TreeOpener(node.root) as below:
         for file in job.files:
             if report.stopping():
                 break
@@ -68,28 +68,28 @@ def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
     return LookOutcome(looked, tuple(lost), tuple(linked))
 
 
-def _status(below: Below, path: str) -> os.stat_result:
+def _status(below: TreeOpener, path: str) -> os.stat_result:
     directory, name = below.parent(path)
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
 
 def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tuple[SeparateResult, ...]:
-    """Copy each file aside, verify and flush the copy, and rename it over the name that the file has on this node.
+    """Copy each file to the stage, verify and flush the copy, and rename it over the file's name on this node.
 
-    The other names keep the old bytes.  Mode, times and, for root, the owner stay.  Files without a result were not
-    begun, since the run is stopping.  Only for the holder of the node's run lock: nothing else of ours removes or
-    replaces files there meanwhile.  Raises StorageError when the node itself is gone.
+    The other hard links keep the old bytes.  Mode, times and, for root, the owner are kept.  Files not begun
+    when the run is stopped get no result.  For the holder of the node's run lock only, so that nothing else
+    of alpenhorn removes or replaces files meanwhile.  Raises StorageError if the node itself is gone.
     """
     node.check()
     results: dict[LookFile, SeparateResult] = {}
     try:
-        with node.stage(stage) as aside, Below(node.root) as below:
+        with node.stage(stage) as aside, TreeOpener(node.root) as below:
             try:
                 own = _copies(job.files, node, below, aside, report, results)
                 _place(own, node, below, aside, len(job.files) > _FEW, report, results)
             finally:
                 with suppress(OSError):
-                    aside.clear()  # it may take up the room that is lacking
+                    aside.clear()  # frees space on a full disk
     except OSError as error:
         left = destination_failed(error).reason
         for file in job.files:
@@ -101,14 +101,14 @@ def separate(job: SeparateJob, node: Node, stage: str, report: Reporter) -> tupl
 def _copies(
     files: Sequence[LookFile],
     node: Node,
-    below: Below,
+    below: TreeOpener,
     aside: Stage,
     report: Reporter,
     results: dict[LookFile, SeparateResult],
-) -> list[_Own]:
-    """The copies that are verified; why there is none of a file goes to `results`."""
+) -> list[_OwnCopy]:
+    """Return the verified copies; add failures to `results`."""
     away = _away(node, files)
-    own: list[_Own] = []
+    own: list[_OwnCopy] = []
     full: Why = ""
     for number, file in enumerate(files):
         if report.stopping():
@@ -122,7 +122,7 @@ def _copies(
         name = str(number)
         try:
             status = _copy(file, name, below, aside, len(files) <= _FEW, report)
-            own.append(_Own(file, name, status))
+            own.append(_OwnCopy(file, name, status))
         except Stopped:
             break
         except TransferFailed as error:
@@ -139,21 +139,22 @@ def _copies(
 
 
 def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
-    """Files on tape only, which no run waits for, and what is known of them."""
+    """Return the files on tape only, and why they are not read; runs do not wait for tape."""
     if not isinstance(node, TapeNode):
         return {}
     from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
 
-    told = out_of_reach(node, [file.path for file in files])
+    states = out_of_reach(node, [file.path for file in files])
     return {
-        path: Code.FILE_NOT_ON_DISK(where=one.where) if one.where else one.error for path, one in told.items()
+        path: Code.FILE_NOT_ON_DISK(where=one.where) if one.where else one.error
+        for path, one in states.items()
     }
 
 
 def _copy(
-    file: LookFile, name: str, below: Below, aside: Stage, flush: bool, report: Reporter
+    file: LookFile, name: str, below: TreeOpener, aside: Stage, flush: bool, report: Reporter
 ) -> os.stat_result:
-    """The status of the file that was copied, or that had only one name after all."""
+    """Copy a file to the stage unless it has only one hard link; return its status."""
     if file.size_b is None or not file.md5sum:
         raise TransferFailed(Blame.UNKNOWN, Code.FILE_LENGTH_OR_MD5_MISSING())
     try:
@@ -179,15 +180,15 @@ def _copy(
 
 
 def _place(
-    own: Sequence[_Own],
+    own: Sequence[_OwnCopy],
     node: Node,
-    below: Below,
+    below: TreeOpener,
     aside: Stage,
     flush: bool,
     report: Reporter,
     results: dict[LookFile, SeparateResult],
 ) -> None:
-    """Rename the copies over the names of their files; `flush`: none was flushed yet."""
+    """Rename the copies over their files.  `flush`: none has been flushed yet."""
     results.update((one.file, SeparateResult(one.file)) for one in own if one.status.st_nlink == 1)
     moved = [one for one in own if one.status.st_nlink > 1]
     if not moved:
@@ -199,7 +200,7 @@ def _place(
         if not _same(below, one):
             results[one.file] = SeparateResult(one.file, left=_CHANGED)
     moved = [one for one in moved if one.file not in results]
-    lock = TreeLock(node.root, PATIENCE, report.stopping)
+    lock = TreeLock(node.root, LOCK_SECONDS, report.stopping)
     try:
         outcomes = aside.place([(one.name, one.file.path, True) for one in moved], lock)
     except Stopped:
@@ -219,8 +220,8 @@ def _why(outcome: OSError | AlpenhornError) -> Reason:
     return Code.DESTINATION_UNWRITABLE(why=outcome)
 
 
-def _same(below: Below, one: _Own) -> bool:
-    """Whether the name still stands for the file that was copied, unchanged."""
+def _same(below: TreeOpener, one: _OwnCopy) -> bool:
+    """Return whether the name still refers to the copied file, unchanged."""
     try:
         now = _status(below, one.file.path)
     except (OSError, UnsafePath):

@@ -1,4 +1,4 @@
-"""Bringing files from another node of this host: copies and hard links."""
+"""Pull files from another node of this host by copying or hard linking."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs import descriptors
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.model.pulls import Method, PullFile
 from alpenhorn.model.tasks import Blame
 from alpenhorn.reasons import Code
@@ -17,17 +17,17 @@ from alpenhorn.transfer import link
 from alpenhorn.transfer.address import root_of
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
-from alpenhorn.workers.work import READ, Arrived, Work
+from alpenhorn.workers.work import READ, ArrivedFile, PullState
 
-LINKS = 500  # files that are open at once while they are linked; fewer where the limit of open files is low
+LINKS = 500  # files open at once while linking; fewer if the limit on open files is low
 
 
-def by_copy(work: Work, files: Sequence[PullFile]) -> None:
+def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
     with _sources(work) as sources:
         for number, file in enumerate(files):
             work.check_stopping()
             started = time.time()
-            # A part is found again under the name that rsync gives it, whichever of the two goes on.
+            # The name that rsync uses, so that either method can continue a partial file.
             name = file.path if work.stage.keeps_parts else str(number)
             try:
                 fd = _open(sources, file)
@@ -42,29 +42,29 @@ def by_copy(work: Work, files: Sequence[PullFile]) -> None:
                         file.md5sum,
                         flush=work.flush_each,
                         stopping=work.stopping,
-                        on_bytes=work.tell_bytes,
-                        pace=work.pace,
+                        on_bytes=work.report_bytes,
+                        limiter=work.limiter,
                     )
                 finally:
                     os.close(fd)
             except TransferFailed as error:
                 if error.blame is not Blame.UNKNOWN or error.full or not work.stage.keeps_parts:
-                    work.drop(name)
+                    work.discard(name)
                 work.fail(file, error, started)
             else:
-                work.arrived.append(Arrived(file, name, started, Method.COPY))
+                work.arrived.append(ArrivedFile(file, name, started, Method.COPY))
 
 
-def _make_parents(work: Work, name: str) -> None:
+def _make_parents(work: PullState, name: str) -> None:
     try:
         os.makedirs(os.path.join(work.stage.path, os.path.dirname(name)), exist_ok=True)
     except OSError as error:
         raise destination_failed(error) from None
 
 
-def by_link(work: Work, files: Sequence[PullFile]) -> None:
-    """Link what can be linked, and copy the rest."""
-    verified: list[tuple[Arrived, os.stat_result]] = []
+def by_link(work: PullState, files: Sequence[PullFile]) -> None:
+    """Hard link files, and copy those that cannot be linked."""
+    verified: list[tuple[ArrivedFile, os.stat_result]] = []
     refused: list[PullFile] = []
     with _sources(work) as sources:
         with suppress(Stopped):
@@ -74,7 +74,7 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
                 try:
                     fd = _open(sources, file)
                     try:
-                        status = link.verify(fd, file.size_b, file.md5sum, work.stopping, work.tell_bytes)
+                        status = link.verify(fd, file.size_b, file.md5sum, work.stopping, work.report_bytes)
                         if work.flush_each:
                             _flush(fd)
                     finally:
@@ -82,10 +82,10 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
                 except TransferFailed as error:
                     work.fail(file, error, started)
                 else:
-                    verified.append((Arrived(file, "", started, Method.LINK), status))
+                    verified.append((ArrivedFile(file, "", started, Method.LINK), status))
         if verified and not work.flush_each:
             _flush_all(work)
-        # Half of what may be open is left to the directories that they are linked into.
+        # The other half of the descriptors is for the destination directories.
         most = descriptors.share(LINKS)
         for start in range(0, len(verified), most):
             refused += _link_some(work, sources, verified[start : start + most])
@@ -94,14 +94,14 @@ def by_link(work: Work, files: Sequence[PullFile]) -> None:
 
 
 def _flush(source: int) -> None:
-    """Its bytes may never have been flushed by whoever wrote them, and are about to be the destination's."""
+    """Flush the source: whoever wrote it may not have, and the link shares its bytes."""
     try:
         os.fsync(source)
     except OSError as error:
         raise destination_failed(error) from None
 
 
-def _flush_all(work: Work) -> None:
+def _flush_all(work: PullState) -> None:
     try:
         work.stage.flush()
     except OSError as error:
@@ -109,10 +109,10 @@ def _flush_all(work: Work) -> None:
 
 
 def _link_some(
-    work: Work, sources: Below, verified: Sequence[tuple[Arrived, os.stat_result]]
+    work: PullState, sources: TreeOpener, verified: Sequence[tuple[ArrivedFile, os.stat_result]]
 ) -> list[PullFile]:
-    """Link a few verified files; returns those that have to be copied."""
-    links: list[tuple[Arrived, int]] = []
+    """Link some verified files; return those to copy instead."""
+    links: list[tuple[ArrivedFile, int]] = []
     refused: list[PullFile] = []
     try:
         for one, status in verified:
@@ -123,7 +123,7 @@ def _link_some(
                 continue
             links.append((one, fd))
             if not link.unchanged(fd, status):
-                refused.append(one.file)  # what it is by now, copying will find out
+                refused.append(one.file)  # copying verifies it again
         changed = set(refused)
         links_wanted = [(one, fd) for one, fd in links if one.file not in changed]
         outcomes = work.stage.link(
@@ -133,17 +133,17 @@ def _link_some(
             if isinstance(outcome, OSError) and outcome.errno in link.REFUSED:
                 refused.append(one.file)
             else:
-                work.placed(one, outcome, work.node.space_used(os.fstat(fd)))
+                work.record_placed(one, outcome, work.node.space_used(os.fstat(fd)))
     finally:
         for _, fd in links:
             os.close(fd)
     return refused
 
 
-def _sources(work: Work) -> Below:
+def _sources(work: PullState) -> TreeOpener:
     source = work.job.source
     try:
-        return Below(root_of(source))
+        return TreeOpener(root_of(source))
     except StorageError as error:
         raise TransferFailed(Blame.UNKNOWN, error.reason) from None
     except OSError as error:
@@ -153,8 +153,8 @@ def _sources(work: Work) -> Below:
         ) from None
 
 
-def _open(sources: Below, file: PullFile) -> int:
-    """A source, open for reading; raises TransferFailed when it cannot be opened."""
+def _open(sources: TreeOpener, file: PullFile) -> int:
+    """Open a source for reading; raises TransferFailed if that fails."""
     try:
         return sources.open(file.path, READ)
     except (OSError, UnsafePath) as error:

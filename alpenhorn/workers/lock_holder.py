@@ -1,9 +1,9 @@
-"""The run lock of a node, held by a process of its own.
+"""Hold the run lock of a node in a process of its own.
 
-On storage that answers reads and no writes, whoever takes the lock, writes into its file or closes it waits in the
-kernel for ever, and may not even be killed.  So the run itself never opens that file: a process for each node does,
-which the run gives up when it does not answer in time.  The lock goes when that process ends, and the kernel ends it
-with the run.
+On storage that answers reads but no writes, taking the lock, writing to its file or closing it blocks in the
+kernel for ever, and the process may not even be killable.  So a process per node opens the file, and the run
+abandons it if it does not answer in time.  The lock is released when that process ends, and the kernel ends
+it with the run.
 """
 
 from __future__ import annotations
@@ -24,22 +24,20 @@ from alpenhorn.errors import StorageError
 from alpenhorn.fs import processes
 from alpenhorn.fs.run_lock import RunLock
 from alpenhorn.reasons import Code, Why
-from alpenhorn.workers.serving import reason_of, settle
+from alpenhorn.workers.serving import detach, reason_of
 
-NAME = "alpenhorn-lock"  # of the processes, for ps; the kernel keeps 15 bytes
+NAME = "alpenhorn-lock"  # name of the processes in ps; the kernel keeps 15 bytes
 RELEASE_SECONDS = 5.0
-STOP_SECONDS = (
-    2.0  # that storage has to answer in any case, so that a run that is to stop says what it would find
-)
-_SLICE = 0.5  # seconds between two looks at whether the run is to stop
+STOP_SECONDS = 2.0  # always granted to the storage, so that a stopped run can still report its state
+_SLICE = 0.5  # seconds between two checks whether the run is to stop
 _ANSWER_B = 16 * 1024
-STUCK_SECONDS = 1.0  # longer than a process that was killed takes to end, where it can
-_CALLERS = 4096  # nobody takes their calls, so that they stay in the queue
+STUCK_SECONDS = 1.0  # longer than a killed process takes to end, unless it hangs
+_CALLERS = 4096  # connections are never accepted, so they stay in the queue
 _PEER = struct.Struct("@iII")  # struct ucred of unix(7)
 
 
-class _Acquire(NamedTuple):
-    """`wait`: seconds, None for one try."""
+class _LockRequest(NamedTuple):
+    """A request for the lock.  `wait`: maximum seconds, None for one try."""
 
     wait: float | None
 
@@ -48,9 +46,12 @@ class _Note(NamedTuple):
     text: str
 
 
-class _Taken(NamedTuple):
-    """`noted`: the note of the last run that left one; `holder`: who has the lock, when it was not taken; `changed`:
-    when its file was last written, POSIX seconds.  `error`: why it could not be taken at all."""
+class _LockAnswer(NamedTuple):
+    """The answer to a request.
+
+    `noted`: the note of the last run that left one.  `holder`: the holder of a lock that was not taken.
+    `changed`: time of the last write to its file, POSIX seconds.  `error`: why it cannot be taken.
+    """
 
     taken: bool
     noted: str = ""
@@ -60,24 +61,25 @@ class _Taken(NamedTuple):
 
 
 class LockHolder:
-    """The run lock whose file is `path`, as the run sees it; used as `RunLock` is, from one thread.
+    """The run lock with the file `path`, held by another process; used like `RunLock`, from one thread.
 
-    No call waits for the storage longer than it says.  Raises StorageError when no process can be started.
+    No call waits for the storage longer than documented.  Raises StorageError if no process can be started.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._answer = _Taken(False)
+        self._answer = _LockAnswer(False)
         self._ended = False
         processes.prepare()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # A signal that came between the fork and the child's own handlers would run the parent's.
+        # Blocked, since a signal between the fork and the child's own handlers would run the parent's
+        # handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         parent = os.getpid()
         try:
             self._pid = os.fork()
             if self._pid == 0:
-                _live(parent, theirs, path)
+                _run_holder(parent, theirs, path)
             self._pidfd = os.pidfd_open(self._pid)
         except OSError as error:
             ours.close()
@@ -88,15 +90,15 @@ class LockHolder:
         self._socket = ours
 
     def ask(self, wait: float | None = None) -> None:
-        """Begin to take the lock; `wait`: for so many seconds while another run has it.  `answer` tells the outcome."""
-        with contextlib.suppress(OSError):  # the process has ended, which `answer` tells
-            self._socket.send(pickle.dumps(_Acquire(wait)))
+        """Start taking the lock; wait up to `wait` seconds while another run has it.  `answer` returns the outcome."""
+        with contextlib.suppress(OSError):  # the process has ended, which `answer` reports
+            self._socket.send(pickle.dumps(_LockRequest(wait)))
 
     def answer(self, seconds: float, stopping: Callable[[], bool]) -> bool:
         """Return whether the lock was taken.
 
-        Raises StorageError when it cannot be taken, when there is no answer within `seconds`, and when the run is to
-        stop meanwhile; the process is given up then.
+        Raises StorageError if it cannot be taken, if there is no answer within `seconds`, or if the run is
+        asked to stop meanwhile; the process is then abandoned.
         """
         began = time.monotonic()
         end = began + seconds
@@ -112,7 +114,7 @@ class LockHolder:
                 raise StorageError(Code.LOCK_HANGS(path=self.path, seconds=seconds))
             raise StorageError(Code.LOCK_NOT_TAKEN_AT_STOP(path=self.path))
         try:
-            answer: _Taken = pickle.loads(self._socket.recv(_ANSWER_B))
+            answer: _LockAnswer = pickle.loads(self._socket.recv(_ANSWER_B))
         except (OSError, EOFError, pickle.UnpicklingError):
             self.release(0)
             raise StorageError(Code.LOCK_LOST(path=self.path)) from None
@@ -123,20 +125,20 @@ class LockHolder:
 
     @property
     def lost(self) -> bool:
-        """Whether the process that holds the lock was killed, so that another run may have it by now."""
+        """Whether the process holding the lock was killed, so that another run may have the lock."""
         return self._ended or _has_ended(self._pidfd, 0)
 
     def noted(self) -> str:
-        """The note of the last run that left one, "" for none."""
+        """Return the note of the last run that left one, "" for none."""
         return self._answer.noted
 
     @property
     def changed(self) -> float | None:
-        """When the file of a lock that could not be taken was last written, POSIX seconds."""
+        """Time of the last write to the file of a lock that could not be taken, POSIX seconds."""
         return self._answer.changed
 
     def holder(self) -> str:
-        """Who has the lock, when it could not be taken."""
+        """Return the holder of a lock that could not be taken."""
         return self._answer.holder
 
     def note(self, text: str) -> None:
@@ -145,8 +147,8 @@ class LockHolder:
             self._socket.send(pickle.dumps(_Note(text)), socket.MSG_DONTWAIT)
 
     def release(self, seconds: float = RELEASE_SECONDS) -> bool:
-        """Let go of the lock; False when it may still be held, since its process hangs and cannot be killed."""
-        self.let_go()
+        """Release the lock; return False if it may still be held, because its process hangs and cannot be killed."""
+        self.start_release()
         if self._ended:
             return True
         self._ended = True
@@ -158,16 +160,16 @@ class LockHolder:
         finally:
             os.close(self._pidfd)
 
-    def let_go(self) -> None:
-        """Begin to let go of the lock."""
+    def start_release(self) -> None:
+        """Start releasing the lock."""
         self._socket.close()
 
 
 def release(locks: Iterable[LockHolder]) -> list[LockHolder]:
-    """Let go of locks side by side; returns those that may still be held."""
+    """Release locks in parallel; return those that may still be held."""
     locks = list(locks)
     for lock in locks:
-        lock.let_go()
+        lock.start_release()
     end = time.monotonic() + RELEASE_SECONDS
     return [lock for lock in locks if not lock.release(max(0.0, end - time.monotonic()))]
 
@@ -181,12 +183,13 @@ def _has_ended(pidfd: int, seconds: float) -> bool:
 # --- in the process that holds the lock ----------------------------------------------------------------
 
 
-def _live(parent: int, channel: socket.socket, path: str) -> NoReturn:
-    """Never returns into the parent's code."""
+def _run_holder(parent: int, channel: socket.socket, path: str) -> NoReturn:
+    """Run the process that holds the lock; never returns."""
     try:
         processes.die_with_parent(parent)
-        # All signals stay blocked: whatever ends the run (Ctrl-C, a service manager), the lock is held to its end.
-        settle(channel.fileno())
+        # All signals stay blocked: the lock must be held until the run ends, whatever ends it (Ctrl-C, a
+        # service manager).
+        detach(channel.fileno())
         with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
             file.write(NAME)
         claim, stuck = _claim(path)
@@ -198,11 +201,11 @@ def _live(parent: int, channel: socket.socket, path: str) -> NoReturn:
 
 def _serve(channel: socket.socket, lock: RunLock, stuck: str) -> None:
     while message := channel.recv(_ANSWER_B):
-        wish = pickle.loads(message)
-        if isinstance(wish, _Note):
-            lock.note(wish.text)
+        request = pickle.loads(message)
+        if isinstance(request, _Note):
+            lock.note(request.text)
         else:
-            answer = _Taken(False, "", stuck) if stuck else _take(lock, wish.wait)
+            answer = _LockAnswer(False, "", stuck) if stuck else _acquire(lock, request.wait)
             channel.send(pickle.dumps(answer))
     lock.release()
 
@@ -214,20 +217,21 @@ def _changed(path: str) -> float | None:
         return None
 
 
-def _take(lock: RunLock, wait: float | None) -> _Taken:
+def _acquire(lock: RunLock, wait: float | None) -> _LockAnswer:
     try:
         if lock.acquire(wait=wait is not None, timeout=wait):
-            return _Taken(True, lock.noted())
-        return _Taken(False, lock.noted(), lock.holder(), _changed(lock.path))
+            return _LockAnswer(True, lock.noted())
+        return _LockAnswer(False, lock.noted(), lock.holder(), _changed(lock.path))
     except Exception as error:
-        return _Taken(False, error=reason_of(error))
+        return _LockAnswer(False, error=reason_of(error))
 
 
 def _claim(path: str) -> tuple[socket.socket, str]:
-    """Show this host, without touching any storage, that a process goes for that lock; returns what shows it, and why
-    none may: one of an earlier run hangs there, and each further run would leave one more.
+    """Mark on this host, without touching storage, that this process takes the lock.
 
-    It is shown by an abstract socket (unix(7)), whose name goes with the process, however it ends.
+    Returns the mark, and why the lock must not be tried: a killed process of an earlier run hangs on it, and
+    each run would leave another.  The mark is an abstract socket (unix(7)), whose name disappears with the
+    process, however it ends.
     """
     name = f"\0{NAME} {os.geteuid()} {crc32(os.fsencode(path)):08x}"
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -241,14 +245,14 @@ def _claim(path: str) -> tuple[socket.socket, str]:
         except OSError:
             pid = pid or _claimant(name)
         if not pid or not _was_killed(pid):
-            return claim, ""  # another run is at work, as the lock itself will tell
+            return claim, ""  # another run is active, as the lock will report
         if time.monotonic() >= end:
             return claim, Code.LOCK_STUCK(pid=pid, path=path)
         time.sleep(0.05)
 
 
 def _claimant(name: str) -> int:
-    """The process of this user that has a socket of that name, 0 when that is not known."""
+    """Return the pid of this user's process with a socket of that name, 0 if unknown."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
             caller.setblocking(False)
@@ -261,7 +265,7 @@ def _claimant(name: str) -> int:
 
 
 def _was_killed(pid: int) -> bool:
-    """Whether a process that is still there was sent SIGKILL."""
+    """Return whether an existing process was sent SIGKILL."""
     try:
         with open(f"/proc/{pid}/status") as file:
             pending = [int(line.split()[1], 16) for line in file if line.startswith(("SigPnd:", "ShdPnd:"))]

@@ -1,4 +1,4 @@
-"""What a worker does about manifests: write a node's, and look whether its files are still what they were."""
+"""Write the manifest of a node, and look whether its files have changed since."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from contextlib import suppress
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs import manifest
-from alpenhorn.fs.paths import Below, open_below
+from alpenhorn.fs.paths import TreeOpener, open_below
 from alpenhorn.fs.placing import Stage
 from alpenhorn.fs.syscalls import flush as flush_fd
 from alpenhorn.io.base import Node
-from alpenhorn.model.manifests import Changed, CompareFile, CompareJob, ManifestJob, ManifestOutcome
+from alpenhorn.model.manifests import ChangedFile, CompareFile, CompareJob, ManifestJob, ManifestOutcome
 from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why
 
 FILE_MODE = 0o644  # whoever may read the files may check them
 _BLOCK_B = 2**18
-_LOOK_UP = 1000  # entries between two looks at whether the run was asked to stop
+_LOOK_UP = 1000  # entries between two checks whether the run is to stop
 
 Times = tuple[int, int]
-"""Of the last change of content, and of content or status, in nanoseconds."""
+"""Modification time and status change time, in nanoseconds."""
 
 
 class _Unusable(Exception):
-    """The manifest that is there cannot be gone on with."""
+    """The existing manifest cannot be continued."""
 
 
 class _Stopped(Exception):
@@ -35,10 +35,10 @@ class _Stopped(Exception):
 
 
 def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> ManifestOutcome:
-    """Append a part to what is written aside, in `stage`; the last one is flushed and renamed.
+    """Append a part to the new manifest in `stage`; flush and rename it after the last part.
 
-    What was there stays until then, and stays as it is when anything fails.  The name is flushed only with
-    `job.flush`.  Only for the holder of the node's run lock.  Raises StorageError when the node itself is gone.
+    The existing manifest stays until then, and if anything fails.  Its directory is flushed only with
+    `job.flush`.  For the holder of the node's run lock only.  Raises StorageError if the node itself is gone.
     """
     node.check()
     try:
@@ -49,7 +49,7 @@ def write(job: ManifestJob, node: Node, stage: str, report: Reporter) -> Manifes
                     _put(aside, job.flush)
             except BaseException:
                 with suppress(OSError):
-                    aside.clear()  # it may take up the room that is lacking
+                    aside.clear()  # frees space on a full disk
                 raise
             if job.last:
                 with suppress(OSError):
@@ -71,7 +71,7 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
     forgotten = 0
     with open(fd, "wb", buffering=_BLOCK_B) as file:
         if job.first:
-            with suppress(OSError):  # where modes are those of the mount
+            with suppress(OSError):  # mount options may fix the modes
                 os.fchmod(fd, FILE_MODE)
             file.write(manifest.heading(job.token, job.heading))
         if job.first and not job.anew:
@@ -96,28 +96,28 @@ def _append(job: ManifestJob, root: str, aside: Stage, report: Reporter) -> Mani
     return ManifestOutcome(files, size_b, forgotten)
 
 
-def _old(root: str, report: Reporter) -> Iterator[manifest.Entry]:
-    """What stands in the manifest that is there.  Raises _Unusable where that cannot be had whole."""
+def _old(root: str, report: Reporter) -> Iterator[manifest.ManifestEntry]:
+    """Yield the entries of the existing manifest.  Raises _Unusable if it cannot be read completely."""
     try:
         with open(open_below(root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=_BLOCK_B) as file:
             for number, one in enumerate(manifest.entries(file)):
                 if number % _LOOK_UP == 0 and report.stopping():
                     raise _Stopped
                 if one.acq_b is None:
-                    raise _Unusable("it is of an older version")
+                    raise _Unusable("older format")
                 yield one
     except (ValueError, UnsafePath) as error:
         raise _Unusable(str(error)) from None
     except OSError as error:
-        # Of the file that is written the errors come from elsewhere: nothing of it is done in here.
-        raise _Unusable(f"it cannot be read: {error.strerror}") from None
+        # Errors of writing the new manifest are not raised in here.
+        raise _Unusable(f"cannot read it: {error.strerror}") from None
 
 
 def _put(aside: Stage, flush: bool) -> None:
     os.rename(manifest.NAME, f"../{manifest.NAME}", src_dir_fd=aside.fd, dst_dir_fd=aside.fd)
     if not flush:
-        # If the power is cut before the name is on the disk, the manifest that stood there, or none, comes back.  The
-        # index has the token of the new one, so that nobody vouches for the node, and the next run compares it.
+        # If the power fails before the rename is on the disk, the old manifest, or none, comes back.  Its
+        # token then differs from that in the index, so the next run compares the node.
         return
     directory = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=aside.fd)
     try:
@@ -126,28 +126,28 @@ def _put(aside: Stage, flush: bool) -> None:
         os.close(directory)
 
 
-def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[Changed, ...]:
-    """Those of the files that are missing, are no regular files, have another length, or were written to after the
-    manifest was.  None of them is read, and no symbolic link is followed.
+def compare(job: CompareJob, node: Node, report: Reporter) -> tuple[ChangedFile, ...]:
+    """Return files that are missing, irregular, of another length, or written to after the manifest.
 
-    When the run is asked to stop, what was found up to then.  Raises StorageError when the node itself is gone.
+    Reads no file and follows no symbolic link.  Returns early if the run is asked to stop.  Raises
+    StorageError if the node itself is gone.
     """
     node.check()
     changed = []
-    with Below(node.root) as below:
+    with TreeOpener(node.root) as below:
         written = _manifest_times(below)
         for number, file in enumerate(job.files):
             if number % _LOOK_UP == 0 and report.stopping():
                 break
             why = _difference(below, file, None if file.later else written)
             if why:
-                changed.append(Changed(file, why))
+                changed.append(ChangedFile(file, why))
             report.progress(1, 0)
-    node.check()  # an unmounted disk must not look like one that has lost its files
+    node.check()  # an unmounted disk must not make files look missing
     return tuple(changed)
 
 
-def _manifest_times(below: Below) -> Times | None:
+def _manifest_times(below: TreeOpener) -> Times | None:
     try:
         status = _status(below, MANIFEST)
     except (OSError, UnsafePath):
@@ -155,12 +155,12 @@ def _manifest_times(below: Below) -> Times | None:
     return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
-def _status(below: Below, path: str) -> os.stat_result:
+def _status(below: TreeOpener, path: str) -> os.stat_result:
     directory, name = below.parent(path)
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
 
-def _difference(below: Below, file: CompareFile, written: Times | None) -> Why:
+def _difference(below: TreeOpener, file: CompareFile, written: Times | None) -> Why:
     try:
         status = _status(below, file.path)
     except (FileNotFoundError, NotADirectoryError):
@@ -173,8 +173,8 @@ def _difference(below: Below, file: CompareFile, written: Times | None) -> Why:
         return Code.COPY_NOT_REGULAR()
     if file.size_b is not None and status.st_size != file.size_b:
         return Code.COPY_LENGTH_WRONG(found=status.st_size, expected=file.size_b)
-    # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
-    # writing, such as a link to it, change the time of its status.
+    # Both times: a copy has the modification time of its source, which may lie in the future, and a new hard
+    # link also changes the status change time.
     if written and status.st_mtime_ns > written[0] and status.st_ctime_ns > written[1]:
         return Code.COPY_NEWER_THAN_MANIFEST()
     return ""

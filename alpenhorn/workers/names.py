@@ -1,4 +1,4 @@
-"""Whether a node's file system can hold a file under its path, asked before any byte of it is brought."""
+"""Check whether a node's file system can hold a path, before the file is transferred."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from alpenhorn.model.pulls import PullFile
 from alpenhorn.reasons import Code, Reason
 
 
-class Names:
-    """The paths of the files of one job, taken one by one."""
+class NameChecker:
+    """The paths of the files of one job."""
 
     def __init__(self, abilities: Abilities, node: str) -> None:
         self._abilities = abilities
@@ -17,14 +17,14 @@ class Names:
         self._reserved: set[str] = set()
 
     def refuses(self, file: PullFile) -> Reason | None:
-        """Why the file system cannot hold that file, None when it can.  Raises OSError."""
+        """Return why the file system cannot hold the file, None if it can.  Raises OSError."""
         able = self._abilities
         if able.largest_b is not None and file.size_b > able.largest_b:
             return Code.FILE_TOO_LARGE(node=self._node, kind=able.name, size_b=file.size_b)
         if name := able.refused(file.path):
             return Code.NAME_IMPOSSIBLE(node=self._node, kind=able.name, name=name)
         if able.folds:
-            # In the stage, too, the two would be one file.
+            # Both would be one file in the stage as well.
             other = self._folded.setdefault(file.path.casefold(), file.path)
             if other == file.path:
                 other = able.alias(file.path)
@@ -33,11 +33,11 @@ class Names:
         return None
 
     def is_free(self, path: str) -> bool:
-        """Whether what lies at `path` is no more than a name reserved by a pull that was killed."""
+        """Return whether `path` is only a name reserved by a killed pull."""
         if self._abilities.left_reserved(path):
             self._reserved.add(path)
         return path in self._reserved
 
     def replaces(self, file: PullFile) -> bool:
-        """Whether the file may be renamed over what lies at its path."""
+        """Return whether the file may replace what is at its path."""
         return file.replace or file.path in self._reserved

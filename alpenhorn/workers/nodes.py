@@ -1,4 +1,4 @@
-"""What a worker does to a node as a whole: look whether it is there, and make it a node's."""
+"""Probe a node, and mark its root."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from alpenhorn.io.base import Node
 from alpenhorn.model.nodes import MANIFEST, InitJob, InitOutcome, ProbeJob, ProbeOutcome
 from alpenhorn.reasons import Code
 
-HEAD_B = 128  # more than the first line of a manifest has
+HEAD_B = 128  # longer than the first line of a manifest
 
 
 def probe(job: ProbeJob, node: Node) -> ProbeOutcome:
-    """Never raises for storage that cannot be used: that is what it is to find out."""
+    """Look whether the node is there; unusable storage is a result, not an exception."""
     try:
         try:
             node.check()
@@ -45,12 +45,12 @@ def _with_space(node: Node) -> ProbeOutcome:
     try:
         return ProbeOutcome(node.node.id, node.free_bytes(), place=place, free_files=node.free_files())
     except StorageError as error:
-        # Files can be checked and deleted all the same.
+        # Files can still be checked and deleted.
         return ProbeOutcome(node.node.id, warning=error.reason, place=place)
 
 
 def _place(root: str) -> tuple[int, int] | None:
-    """None for what is no directory here: the root of a storage class of a package may be anything."""
+    """Return device and inode of the root; None if it is no local path, as for some packages' storage classes."""
     try:
         status = os.stat(root)
     except OSError:
@@ -59,7 +59,7 @@ def _place(root: str) -> tuple[int, int] | None:
 
 
 def _manifest(node: Node) -> str:
-    """The token of the manifest that lies there."""
+    """Return the token of the manifest on the node."""
     try:
         fd = open_below(node.root, MANIFEST, os.O_RDONLY | os.O_NONBLOCK)
         try:

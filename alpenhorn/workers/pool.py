@@ -1,9 +1,9 @@
-"""The pool: worker processes that do tasks, and a parent that no worker can make hang.
+"""The pool: worker processes that carry out tasks, and a main process that no worker can block.
 
-Each worker has two pipes of its own, tasks in and answers out; a message is its length (8 bytes) and a
-pickle.  The parent waits on the answers and on the ends of the processes (pidfd) together and never blocks
-on a pipe, so a worker may die, stop or hang at any point, in the middle of a message too: it costs the one
-task that it had.  (The standard executors fail everything that is pending when a worker is killed.)
+Each worker has two pipes of its own, one for tasks and one for answers; a message is its length (8 bytes) and
+a pickle.  The main process waits for answers and for the ends of processes (pidfd) together and never blocks
+on a pipe.  So a worker may die, stop or hang at any point, even in the middle of a message; only its current
+task is lost.  (The standard executors fail all pending work if a worker is killed.)
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from typing import NamedTuple, Self
 from alpenhorn import logs
 from alpenhorn.errors import StorageError
 from alpenhorn.fs import descriptors, processes
-from alpenhorn.model.tasks import Done, Fate, Kind, Reporter, Task
+from alpenhorn.model.tasks import Done, Fate, Reporter, Task, TaskKind
 from alpenhorn.reasons import Code, Why
-from alpenhorn.workers.serving import LENGTH, Answer, Progress, live, message, reason_of
+from alpenhorn.workers.serving import LENGTH, JobProgress, TaskAnswer, message, reason_of, run_worker
 
 CLOSE_GRACE = 2.0
 FORK_AGAIN = 5.0
 _READ = 64 * 1024
-_DESCRIPTORS = 3  # that the parent holds of each worker
+_DESCRIPTORS = 3  # of the main process, per worker
 
 _log = logging.getLogger(__name__)
 
 
 class Activity(NamedTuple):
-    """What one worker is doing: `files` and `bytes` done and `seconds` spent on `task`, None when idle."""
+    """The activity of a worker: `files` and `bytes` done and `seconds` spent on `task`, None if idle."""
 
     worker: int
     task: Task | None
@@ -46,11 +46,11 @@ class Activity(NamedTuple):
 
 
 def nothing() -> None:
-    """There is nothing to be done before a fork."""
+    """Do nothing before a fork."""
 
 
 class _Worker:
-    """What the parent knows of a worker."""
+    """The main process's record of a worker."""
 
     def __init__(self, number: int, pid: int, pidfd: int, tasks: int, answers: int) -> None:
         self.number = number
@@ -62,7 +62,7 @@ class _Worker:
         self.received = bytearray()
         self.task: Task | None = None
         self.started = 0.0
-        self.progress = Progress(0, 0)
+        self.progress = JobProgress(0, 0)
         self.leaving = False
 
     def late(self, now: float) -> bool:
@@ -81,27 +81,27 @@ class _Worker:
         poll.register(self.pidfd, select.POLLIN)
         return bool(poll.poll(within * 1000))
 
-    def hang_up(self) -> None:
+    def close_tasks(self) -> None:
         if self.tasks >= 0:
             os.close(self.tasks)
             self.tasks = -1
 
     def close(self) -> None:
-        self.hang_up()
+        self.close_tasks()
         os.close(self.pidfd)
         os.close(self.answers)
 
 
 class Pool:
-    """`size` workers, forked at once, each calling `work(task, reporter)` for one task after the other.
+    """Number `size` of workers, forked at once, each calling `work(task, reporter)` for one task after another.
 
-    Make it in the main thread, before the index is opened and before any thread is started.  `before_fork`
-    is called before each fork of a *replacement*; it must close what may not cross a fork.  A worker is
-    replaced when there is something for it to do.
+    Create it in the main thread, before opening the index and before starting any thread.  `before_fork` is
+    called before a *replacement* is forked; it must close what must not be inherited.  Workers are replaced
+    when there is work for them.
 
-    A byte written to the descriptor `wakeup` (non-blocking) makes `wait` return at once.  Meant for
-    `signal.set_wakeup_fd(pool.wakeup, warn_on_full_buffer=False)`: signal handlers set a flag, and the
-    caller looks at it after each `wait`.  Set it back to -1 before `close`.
+    A byte written to the descriptor `wakeup` (non-blocking) makes `wait` return at once, as for
+    `signal.set_wakeup_fd(pool.wakeup, warn_on_full_buffer=False)`: signal handlers set a flag, and the caller
+    checks it after each `wait`.  Set it back to -1 before `close`.
     """
 
     def __init__(
@@ -117,20 +117,18 @@ class Pool:
         descriptors.raise_limit()
         self._size = descriptors.share(size, _DESCRIPTORS)
         if self._size < size:
-            _log.warning(
-                "only %d of %d workers are started: %s", self._size, size, Code.TOO_MANY_OPEN_FILES()
-            )
+            _log.warning("started only %d of %d workers: %s", self._size, size, Code.TOO_MANY_OPEN_FILES())
         self._work = work
         self._before_fork = before_fork
         self._prepare = prepare
         self._workers: dict[int, _Worker] = {}
         self._abandoned: list[int] = []
         self._queues: dict[int, deque[Task]] = {}
-        self._ready: dict[int, None] = {}  # nodes with queued tasks and below their limits, in turn
+        self._ready: dict[int, None] = {}  # nodes with queued tasks that are below their limits, in turn
         self._limits: dict[int, int] = {}
         self._running: Counter[int] = Counter()
         self._ended: list[Done] = []
-        self._last_look: dict[Kind, Callable[[Task], Task | None]] = {}
+        self._deciders: dict[TaskKind, Callable[[Task], Task | None]] = {}
         self._stopped = False
         self._fork_after = 0.0
         self._poll = select.poll()
@@ -155,32 +153,32 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # what is to be done
+    # queue
 
     def submit(self, task: Task) -> None:
-        """Queue a task; `wait` hands it out, round robin over the nodes, in order within a node."""
+        """Queue a task; `wait` hands tasks out round robin over the nodes, in order within a node."""
         if self._stopped:
-            raise ValueError("the pool was stopped")
+            raise ValueError("pool is stopped")
         self._queues.setdefault(task.node_id, deque()).append(task)
         self._set_ready(task.node_id)
 
     def limit(self, node_id: int, jobs: int) -> None:
-        """Let at most `jobs` tasks of that node run at once."""
+        """Run at most `jobs` tasks of that node at once."""
         if jobs < 1:
-            raise ValueError("a node's limit is at least 1")
+            raise ValueError("a node's limit must be at least 1")
         self._limits[node_id] = jobs
         self._set_ready(node_id)
 
-    def decide_late(self, kind: Kind, decide: Callable[[Task], Task | None]) -> None:
-        """Ask `decide` about each task of that kind at the moment when a worker is to have it.
+    def decide_late(self, kind: TaskKind, decide: Callable[[Task], Task | None]) -> None:
+        """Call `decide` with each task of that kind just before a worker gets it.
 
-        It is called in `wait` and returns the task as it is to be handed out, or None when it is not to be done at
-        all.  What it raises, `wait` raises; the task stays in the queue then.
+        Called in `wait`; returns the task to hand out, or None to drop it.  Exceptions pass through `wait`;
+        the task then stays queued.
         """
-        self._last_look[kind] = decide
+        self._deciders[kind] = decide
 
     def withdraw(self, keep: Callable[[Task], bool]) -> list[Task]:
-        """Take queued tasks for which `keep` is false out again, and return them."""
+        """Remove queued tasks for which `keep` is false, and return them."""
         out: list[Task] = []
         for node_id, queue in list(self._queues.items()):
             kept = deque[Task]()
@@ -191,28 +189,27 @@ class Pool:
         return out
 
     def give_up_one(self) -> bool:
-        """End an idle worker for good, so that its process number is free for something else; False when none can be
-        spared."""
+        """End an idle worker for good, to free a process for another purpose; return False if none can be ended."""
         idle = [worker for worker in self._workers.values() if worker.task is None]
         if self._size < 2 or len(self._workers) < 2 or not idle:
             return False
         number = idle[-1].number
-        self._bury(idle[-1])
+        self._remove(idle[-1])
         self._size -= 1
-        if number != self._size and self._size in self._workers:  # numbers are those below the size
+        if number != self._size and self._size in self._workers:  # worker numbers must stay below the size
             last = self._workers.pop(self._size)
             last.number = number
             self._workers[number] = last
         return True
 
     def stop(self) -> list[Task]:
-        """Ask what is running to stop cleanly; withdraw and return what is queued.  There is no way back."""
+        """Ask running tasks to stop cleanly; remove and return the queued ones.  Cannot be undone."""
         self._stopped = True
         for worker in self._workers.values():
             worker.signal(signal.SIGTERM)
         return self.withdraw(lambda task: False)
 
-    # what is going on
+    # state
 
     def queued(self) -> int:
         return sum(map(len, self._queues.values()))
@@ -224,7 +221,7 @@ class Pool:
         return self._size - self.running()
 
     def load(self, node_id: int) -> int:
-        """How many tasks of that node are queued or running."""
+        """Return the number of queued and running tasks of that node."""
         return len(self._queues.get(node_id, ())) + self._running[node_id]
 
     def activity(self) -> list[Activity]:
@@ -238,16 +235,16 @@ class Pool:
                 found.append(Activity(number, worker.task, *worker.progress, now - worker.started))
         return found
 
-    # what came of it
+    # results
 
     def wait(self, timeout: float | None) -> list[Done]:
         """Hand out tasks until at least one has ended, `timeout` seconds are over, or `wakeup` is written to.
 
-        Returns the tasks that have ended, in the order of their ends; [] at once when nothing is queued or
-        running.  Raises StorageError when no worker can be started any more.
+        Returns the ended tasks in the order of their ends, and [] at once if nothing is queued or running.
+        Raises StorageError if no worker can be started.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        woken = self._look(0.0)  # an idle worker that died meanwhile must not be given a task
+        woken = self._look(0.0)  # an idle worker that died must not get a task
         while True:
             self._hand_out()
             idle = not self._ready and not self.running()
@@ -258,9 +255,9 @@ class Pool:
         return ended
 
     def close(self) -> None:
-        """End the workers: idle ones at once, others are asked to stop and killed if they do not in time."""
+        """End the workers: idle ones at once; others are asked to stop, and killed if they do not in time."""
         for worker in self._workers.values():
-            worker.hang_up()
+            worker.close_tasks()
             if worker.task is not None:
                 worker.signal(signal.SIGTERM)
         end = time.monotonic() + CLOSE_GRACE
@@ -271,7 +268,7 @@ class Pool:
                 self._abandoned += processes.kill_tree(worker.pid)
             worker.close()
         self._workers.clear()
-        for pid in self._abandoned:  # dead by now, or left to whoever reaps after us
+        for pid in self._abandoned:  # dead by now, or left for the next reaper
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         for fd in (self._woken, self.wakeup):
@@ -301,18 +298,18 @@ class Pool:
             task = self._next_task()
             if task is None:
                 return
-            self._hand(worker, task)
+            self._assign(worker, task)
             self._set_ready(task.node_id)
 
     def _next_task(self) -> Task | None:
-        """Take the next task that is really to be done out of the queues; None when there is none."""
+        """Take the next task that is to be done from the queues; None if there is none."""
         while self._ready:
             node_id = next(iter(self._ready))
             queue = self._queues[node_id]
-            decide = self._last_look.get(queue[0].kind)
+            decide = self._deciders.get(queue[0].kind)
             task = queue[0] if decide is None else decide(queue[0])
             queue.popleft()
-            del self._ready[node_id]  # its next turn comes after those of the others
+            del self._ready[node_id]  # its next turn comes after the other nodes'
             if task is not None:
                 return task
             self._set_ready(node_id)
@@ -331,13 +328,13 @@ class Pool:
     def _start_later(self, error: OSError) -> None:
         if not self._workers:
             raise StorageError(Code.WORKER_NOT_STARTED(why=error.strerror)) from None
-        _log.warning("a worker process cannot be started: %s; going on with the others", error.strerror)
+        _log.warning("cannot start a worker process: %s; continuing with the others", error.strerror)
         self._fork_after = time.monotonic() + FORK_AGAIN
 
-    def _hand(self, worker: _Worker, task: Task) -> None:
+    def _assign(self, worker: _Worker, task: Task) -> None:
         worker.task = task
         worker.started = time.monotonic()
-        worker.progress = Progress(0, 0)
+        worker.progress = JobProgress(0, 0)
         worker.unsent = message(task)
         self._running[task.node_id] += 1
         self._send(worker)
@@ -347,7 +344,7 @@ class Pool:
             worker.unsent = worker.unsent[os.write(worker.tasks, worker.unsent) :]
         except BlockingIOError:
             pass
-        except BrokenPipeError:  # it died; its pidfd tells
+        except BrokenPipeError:  # it died, which its pidfd reports
             worker.unsent = b""
         if worker.unsent:
             self._watch(worker, worker.tasks, select.POLLOUT)
@@ -363,7 +360,7 @@ class Pool:
             self._poll.unregister(fd)
 
     def _look(self, end: float | None) -> bool:
-        """Wait for the next event and deal with it; True when it was a wake-up."""
+        """Wait for the next event and handle it; return True if it was a wake-up."""
         now = time.monotonic()
         times = [
             worker.started + worker.task.deadline
@@ -379,24 +376,24 @@ class Pool:
                 with contextlib.suppress(BlockingIOError):
                     os.read(fd, _READ)
                 woken = True
-            elif fd in self._watched:  # and not of a worker that was buried a moment ago
-                self._attend(self._watched[fd], fd, event)
+            elif fd in self._watched:  # not of a worker removed just before
+                self._handle_event(self._watched[fd], fd, event)
         now = time.monotonic()
         for worker in [worker for worker in self._workers.values() if worker.late(now)]:
-            self._bury(worker, Fate.TIMED_OUT)
+            self._remove(worker, Fate.TIMED_OUT)
         return woken
 
-    def _attend(self, worker: _Worker, fd: int, event: int) -> None:
+    def _handle_event(self, worker: _Worker, fd: int, event: int) -> None:
         if fd == worker.tasks:
             self._send(worker)
         elif fd == worker.pidfd or not event & select.POLLIN:
-            # Answers closed and yet not dead: of no use either way.
-            self._bury(worker)
+            # It closed its answers without ending: unusable in any case.
+            self._remove(worker)
         else:
             self._receive(worker)
 
     def _receive(self, worker: _Worker) -> bool:
-        """Read what is there; False when there is nothing more."""
+        """Read available answers; return False if there are no more."""
         try:
             data = os.read(worker.answers, _READ)
         except BlockingIOError:
@@ -408,17 +405,17 @@ class Pool:
             stop = start + LENGTH.size + LENGTH.unpack_from(received, start)[0]
             if stop > len(received):
                 break
-            self._take(worker, bytes(received[start + LENGTH.size : stop]))
+            self._handle_message(worker, bytes(received[start + LENGTH.size : stop]))
             start = stop
         del received[:start]
         return bool(data)
 
-    def _take(self, worker: _Worker, message: bytes) -> None:
+    def _handle_message(self, worker: _Worker, message: bytes) -> None:
         try:
             said = pickle.loads(message)
-        except Exception as error:  # a class of the worker's that we do not have
-            said = Answer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
-        if isinstance(said, Progress):
+        except Exception as error:  # the main process may lack a class of the worker's
+            said = TaskAnswer(Fate.BROKEN, None, Code.OUTCOME_UNREADABLE(why=reason_of(error)), False)
+        if isinstance(said, JobProgress):
             worker.progress = said
         elif isinstance(said, logs.Record):
             logs.replay(said)
@@ -433,15 +430,15 @@ class Pool:
             self._set_ready(task.node_id)
             self._ended.append(Done(task, fate, outcome, error, time.monotonic() - worker.started))
 
-    def _bury(self, worker: _Worker, fate: Fate = Fate.DIED) -> None:
-        """Be rid of a worker, dead or alive, with everything it started; its task ends with `fate`.
+    def _remove(self, worker: _Worker, fate: Fate = Fate.DIED) -> None:
+        """Remove a worker, dead or alive, with all processes it started; its task ends with `fate`.
 
-        What it had answered before it ended still counts.
+        Answers sent before it ended still count.
         """
         if fate is Fate.DIED:
-            worker.ended(within=0.2)  # its pipes close before it has a status
+            worker.ended(within=0.2)  # its pipes close before its exit status is known
         if fate is Fate.TIMED_OUT:
-            # Or it would answer that its program was killed, when that dies before it.
+            # Otherwise it could answer that its program was killed, if that dies first.
             worker.signal(signal.SIGSTOP)
         found = _ending(worker.pidfd)
         survivors = processes.kill_tree(worker.pid)
@@ -464,14 +461,15 @@ class Pool:
         parent = os.getpid()
         fds: list[int] = []
         pid = None
-        # A signal that came between the fork and the worker's own handlers would run the parent's.
+        # Blocked, since a signal between the fork and the worker's own handlers would run the parent's
+        # handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             tasks_in, tasks_out = _add(fds, os.pipe2(os.O_CLOEXEC))
             answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
             pid = os.fork()
             if pid == 0:
-                live(parent, tasks_in, answers_out, self._work, before, self._prepare)
+                run_worker(parent, tasks_in, answers_out, self._work, before, self._prepare)
             pidfd = os.pidfd_open(pid)
         except BaseException:
             for fd in fds:
@@ -497,7 +495,7 @@ def _add(fds: list[int], pipe: tuple[int, int]) -> tuple[int, int]:
 
 
 def _ending(pidfd: int) -> str:
-    """What ended the process, left unreaped; "" when it has not ended."""
+    """Return how the process ended, without reaping it; "" if it has not ended."""
     found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if found is None:
         return ""

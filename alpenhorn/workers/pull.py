@@ -1,7 +1,7 @@
-"""What a worker does with a pull job: bring the files into a stage, verify, flush, place.
+"""Pull files: transfer them to a stage, verify, flush and place them.
 
-Every file ends as one result, unless the job had to stop before its turn.  A file that fails does not
-fail the others; trouble at the destination ends the job, after those that did arrive have been placed.
+Each file gets one result, unless the job had to stop before its turn.  A file that fails does not fail the
+others.  An error of the destination ends the job, after placing the files that have arrived.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, from_outside
 from alpenhorn.transfer.blame import TransferFailed
 from alpenhorn.transfer.methods import METHODS
-from alpenhorn.workers.work import Arrived, Work, destination_trouble, failed
+from alpenhorn.workers.work import ArrivedFile, PullState, destination_trouble, failed
 
-SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # another try would bring nothing
+SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # trying again would not help
 
-Carry = Callable[[Work, Sequence[PullFile]], None]
-"""Brings files into the work's stage and verifies them there.
+TransferFunction = Callable[[PullState, Sequence[PullFile]], None]
+"""Transfer files to the stage and verify them there.
 
-It records each failure and goes on; it raises TransferFailed when none of those left can be brought, and
+Records each failure and continues; raises TransferFailed if no remaining file can be transferred, and
 Stopped.
 """
 
@@ -37,7 +37,7 @@ Stopped.
 def pull_from(
     job: PullJob, node: Node, stage: str, transfer: Transfer, report: Reporter, deadline: float | None
 ) -> tuple[PullResult, ...]:
-    """Pull from wherever the source is; see `pull`."""
+    """Pull from a source on any host; see `pull`."""
     if job.source.host == job.node.host:
         return pull(job, node, stage, transfer, report, node_io(job.source))
     witness = remote_io(job.source).witness
@@ -54,26 +54,28 @@ def pull(
     witness: str = "",
     deadline: float | None = None,
 ) -> tuple[PullResult, ...]:
-    """Pull the files of a job onto `node`, in the order of the job; `stage` names the directory to work in.
+    """Pull the files of a job to `node`, in order; `stage`: the name of the directory for temporary files.
 
-    `source` is the source's node when that is on this host: it is asked whether it is still there before a
-    file is called missing.  `witness` is the file that marks the storage of a source on another host, "" for a
-    class that has none: it is looked at in the session that brings the files.  `deadline`: seconds after which the
-    worker is killed; sessions with another host are ended before that.  Raises nothing for what storage,
-    programs and networks do: that is in the results, where `method` is how the file really came.  Files that are
-    left out were not begun, or were dropped, because the run is stopping or another bandwidth limit has begun.
+    `source`: the source's node if it is on this host; it is checked before a file counts as missing.
+    `witness`: the file that marks the storage of a source on another host, fetched in the same session as the
+    files; "" for a class without one.  `deadline`: seconds until the worker is killed; sessions with other
+    hosts are ended before that.
+
+    Errors of storage, programs and networks are in the results, where `method` is the method actually used.
+    Files without a result were not begun, or were dropped, because the run is stopping or another bandwidth
+    limit has begun.
     """
     results: dict[PullFile, PullResult] = {}
     began = time.time()
     try:
         node.check()
         with node.stage(stage) as place:
-            work = Work(job, node, place, transfer, report, source, witness, results, deadline)
+            work = PullState(job, node, place, transfer, report, source, witness, results, deadline)
             try:
                 _run(work)
             finally:
                 work.lock.close()
-                work.tell(now=True)
+                work.report_progress(now=True)
     except (AlpenhornError, OSError) as error:
         trouble = destination_trouble(error)
         for file in job.files:
@@ -82,16 +84,16 @@ def pull(
     return tuple(results[file] for file in job.files if file in results)
 
 
-def _run(work: Work) -> None:
-    """Do all of it.  Raises OSError and StorageError when the destination as a whole cannot be used."""
+def _run(work: PullState) -> None:
+    """Carry out the job.  Raises OSError and StorageError if the destination as a whole cannot be used."""
     wanted = [file for file in work.job.files if _is_free(work, file)]
     trouble: TransferFailed | None = None
     try:
         if wanted and isinstance(work.source, TapeNode):
             wanted = _within_reach(work, work.source, wanted)
         if wanted:
-            carry: Carry = load(METHODS[work.job.method].carry)
-            carry(work, wanted)
+            transfer_files: TransferFunction = load(METHODS[work.job.method].function)
+            transfer_files(work, wanted)
     except TransferFailed as error:
         trouble = error
     except Stopped:
@@ -104,8 +106,8 @@ def _run(work: Work) -> None:
         work.stage.clear()
 
 
-def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> list[PullFile]:
-    """Those that can be read without waiting for the tape."""
+def _within_reach(work: PullState, source: TapeNode, files: Sequence[PullFile]) -> list[PullFile]:
+    """Return the files that can be read without waiting for tape."""
     from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
 
     try:
@@ -115,16 +117,16 @@ def _within_reach(work: Work, source: TapeNode, files: Sequence[PullFile]) -> li
             Blame.UNKNOWN, Code.SOURCE_NODE_UNUSABLE_HERE(node=source.node.name, why=error)
         ) from None
     for file in files:
-        if told := away.get(file.path):
-            if told.where is None:
-                work.settle(file, TransferFailed(Blame.UNKNOWN, from_outside(told.error)))
+        if state := away.get(file.path):
+            if state.where is None:
+                work.record_failure(file, TransferFailed(Blame.UNKNOWN, from_outside(state.error)))
             else:
-                work.away(file, Code.FILE_NOT_ON_DISK(where=told.where))
+                work.record_on_tape(file, Code.FILE_NOT_ON_DISK(where=state.where))
     return [file for file in files if file.path not in away]
 
 
-def _has_part(work: Work) -> bool:
-    """Whether a later try can go on from what lies in the stage."""
+def _has_part(work: PullState) -> bool:
+    """Return whether the stage holds a partial file that a later pull can continue."""
     if not work.stage.keeps_parts or all(
         file in work.results and work.results[file].verdict in SETTLED for file in work.job.files
     ):
@@ -132,24 +134,24 @@ def _has_part(work: Work) -> bool:
     return any(files for _, _, files, _ in os.fwalk(".", dir_fd=work.stage.fd))
 
 
-def _is_free(work: Work, file: PullFile) -> bool:
-    """Whether the file may come: a sound path with nothing unknown at it."""
+def _is_free(work: PullState, file: PullFile) -> bool:
+    """Return whether the path is valid for the file system and not occupied by an unknown file."""
     try:
         check_relative(file.path)
         if refusal := work.names.refuses(file):
-            work.settle(file, TransferFailed(Blame.UNKNOWN, refusal))
+            work.record_failure(file, TransferFailed(Blame.UNKNOWN, refusal))
             return False
         occupied = not file.replace and work.node.exists(file.path) and not work.names.is_free(file.path)
     except (UnsafePath, OSError) as error:
-        work.settle(file, destination_trouble(error))
+        work.record_failure(file, destination_trouble(error))
         return False
     if occupied:
-        work.occupied(file, work.began)
+        work.record_occupied(file, work.began)
     return not occupied
 
 
-def _place(work: Work) -> None:
-    """Flush and place what has arrived."""
+def _place(work: PullState) -> None:
+    """Flush and place the files that have arrived."""
     arrived, work.arrived = work.arrived, []
     if not arrived:
         return
@@ -160,18 +162,18 @@ def _place(work: Work) -> None:
         outcomes = work.stage.place(
             [(one.name, one.file.path, work.names.replaces(one.file)) for one in arrived], work.lock
         )
-    except Stopped:  # while it waited for the tree lock; the files are pulled again
+    except Stopped:  # while waiting for the tree lock; the files will be pulled again
         return
     except (OSError, AlpenhornError) as error:
         for one in arrived:
-            work.placed(one, error, None)
+            work.record_placed(one, error, None)
         return
     for one, outcome, space_b in zip(arrived, outcomes, spaces, strict=True):
-        work.placed(one, outcome, space_b)
+        work.record_placed(one, outcome, space_b)
 
 
-def _spaces(work: Work, arrived: Sequence[Arrived]) -> list[int | None]:
-    """The space that each file takes; known only once it has been flushed."""
+def _spaces(work: PullState, arrived: Sequence[ArrivedFile]) -> list[int | None]:
+    """Return the space of each file, known only after its flush."""
     spaces: list[int | None] = []
     for one in arrived:
         spaces.append(None)

@@ -1,4 +1,4 @@
-"""Compare parts of a node's tree with the index, both ways: copies that are gone or differ, files that are unknown."""
+"""Compare parts of a node's tree with the index in both directions: missing or changed copies, and unknown files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from typing import Any
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.fs.paths import Below, check_relative
+from alpenhorn.fs.paths import TreeOpener, check_relative
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
@@ -23,20 +23,20 @@ from alpenhorn.model.reconcile import (
     OTHER,
     UNREAD,
     DiskFinding,
-    Known,
-    Part,
+    KnownCopy,
     ReconcileJob,
     ReconcileOutcome,
+    TreePart,
 )
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Reason, Why
 
-ENOUGH = 10_000  # findings; directories without any copy are left to another job from then on
-MOST_ENTRIES = 100_000  # likewise, of entries that were listed: a job has a deadline
+ENOUGH = 10_000  # differences per job; directories without copies are then left to another job
+MOST_ENTRIES = 100_000  # entries listed per job, likewise: a job has a deadline
 SECOND_NS = 10**9
 NEVER_NS = 2**63  # later than any file's time
 IMPOSSIBLE = "impossible"
-FSCK = "lost+found"  # at the root of a file system, where only root may look
+FSCK = "lost+found"  # at the root of a file system, readable by root only
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _EPOCH = datetime.datetime(1970, 1, 1)
@@ -52,40 +52,43 @@ _WHAT = {
 
 
 def reconcile(job: ReconcileJob, node: Node, report: Reporter) -> ReconcileOutcome:
-    """Compare the parts of the job with the disk.  No file is read, and no symbolic link is followed.
+    """Compare the parts of the job with the disk, without reading files or following symbolic links.
 
-    When the run is asked to stop, the outcome holds what was found until then.  Raises StorageError when the node
-    itself is gone, before or meanwhile.
+    Returns early if the run is asked to stop.  Raises StorageError if the node itself is or goes missing.
     """
     node.check()
-    found = _Findings(job, node.root)
-    with Below(node.root) as below:
+    found = _Differences(job, node.root)
+    with TreeOpener(node.root) as below:
         for part in job.parts:
             _Tree(part, below, found, report).compare()
             if found.stopped:
                 break
-    node.check()  # an unmounted disk must not look like one that has lost its files
-    return ReconcileOutcome(found.looked, found.young, tuple(found.found), tuple(found.rest), found.stopped)
+    node.check()  # an unmounted disk must not make files look missing
+    return ReconcileOutcome(
+        found.looked, found.young, tuple(found.found), tuple(found.remaining), found.stopped
+    )
 
 
-class _Findings:
-    """The findings of one job."""
+class _Differences:
+    """The differences found by one job."""
 
     def __init__(self, job: ReconcileJob, root: str) -> None:
         self.root = root
         self._old_ns = int((storage_now(root) - job.min_age) * SECOND_NS) if job.min_age else NEVER_NS
-        # Behind all that is changed in this moment: a float does not hold nanoseconds.
+        # Rounded up past the present: a float does not hold nanoseconds.
         self._now_ns = self._old_ns + int(job.min_age * SECOND_NS) + SECOND_NS
         self._times: dict[Any, int] = {}
         self.looked = 0
         self.young = 0
         self.entries = 0
         self.found: list[DiskFinding] = []
-        self.rest: list[Part] = []
+        self.remaining: list[TreePart] = []
         self.stopped = False
 
     def since(self, moment: Any) -> int:
-        """The end of the second of a naive UTC datetime, or its text, in POSIX nanoseconds; NEVER_NS if unknown."""
+        """Return the end of the second of a naive UTC datetime or its text, in POSIX nanoseconds; NEVER_NS if
+        unknown.
+        """
         known = self._times.get(moment)
         if known is None:
             known = self._times[moment] = _end_of(moment)
@@ -94,8 +97,8 @@ class _Findings:
     def enough(self) -> bool:
         return len(self.found) >= ENOUGH or self.entries >= MOST_ENTRIES
 
-    def compare(self, row: Known, path: str, status: os.stat_result) -> None:
-        """Compare a copy with what is at its path."""
+    def compare(self, row: KnownCopy, path: str, status: os.stat_result) -> None:
+        """Compare a copy with the file at its path."""
         _, _, size_b, copy_id, has, moment = row
         if has == "Y":
             self.looked += 1
@@ -103,15 +106,15 @@ class _Findings:
                 self.found.append(_finding(DIFFERING, path, status, copy_id, why))
         elif has == "N":
             if why := self._shape(size_b, status) or self._since_gone(moment, status):
-                self.dark(path, status, Code.NOT_THE_COPY_THAT_IS_GONE(why=why))
+                self.add_unknown(path, status, Code.NOT_THE_COPY_THAT_IS_GONE(why=why))
             else:
                 self.found.append(_finding(BACK, path, status, copy_id, Code.RECORDED_AS_GONE()))
 
     def _difference(self, size_b: int | None, moment: Any, status: os.stat_result) -> Why:
         if why := self._shape(size_b, status):
             return why
-        # Both times: a copy bears its source's time of change, which may lie in the future, and other things than
-        # writing, such as a link to it, change the time of its status.
+        # Both times: a copy has the modification time of its source, which may lie in the future, and a new
+        # hard link also changes the status change time.
         since = self.since(moment)
         if status.st_mtime_ns > since and status.st_ctime_ns > since:
             return Code.MODIFIED_AFTER_VERIFICATION(moment=moment)
@@ -125,29 +128,32 @@ class _Findings:
         return ""
 
     def _since_gone(self, moment: Any, status: os.stat_result) -> Why:
-        """Whether somebody may have put another file there since the copy was recorded as gone: what is taken for the
-        copy may be deleted or replaced later.  A directory that was not mounted, or a power cut, changes no times."""
+        """Return why the file may be another one, created after the copy was recorded as removed, or "".
+
+        Otherwise it could be deleted or replaced later as if it were the copy.  An unmounted directory or a
+        power cut changes no times.
+        """
         if status.st_ctime_ns <= self.since(moment) < NEVER_NS:
             return ""
         return Code.APPEARED_AFTER_RECORD(moment=moment)
 
-    def dark(self, path: str, status: os.stat_result, why: Why = "") -> None:
-        """Take note of something that is no copy of this node."""
+    def add_unknown(self, path: str, status: os.stat_result, why: Why = "") -> None:
+        """Record a file that is no copy of this node."""
         changed = status.st_ctime_ns if status.st_ctime_ns <= self._now_ns else status.st_mtime_ns
-        # A time in the future says nothing of the age, and must not hide the file for years.
+        # A time in the future says nothing about the age, and must not hide the file for years.
         if self._old_ns < changed <= self._now_ns:
             self.young += 1
         else:
             self.found.append(_finding(DARK, path, status, 0, why))
 
-    def unread(self, path: str, why: Reason, copies: int) -> None:
+    def add_unreadable(self, path: str, why: Reason, copies: int) -> None:
         self.found.append(DiskFinding(UNREAD, path, why=why, copies=copies))
 
 
 class _Tree:
-    """One part on its way through."""
+    """The comparison of one part."""
 
-    def __init__(self, part: Part, below: Below, found: _Findings, report: Reporter) -> None:
+    def __init__(self, part: TreePart, below: TreeOpener, found: _Differences, report: Reporter) -> None:
         self._part = part
         self._below = below
         self._found = found
@@ -155,15 +161,15 @@ class _Tree:
         self._after = b"" if part.after is None else os.fsencode(part.after)
         self._until = None if part.until is None else os.fsencode(part.until)
         self._ranged = part.after is not None or part.until is not None
-        self._known: dict[str, dict[str, Known]] = {}  # by directory and name
-        self._twins: dict[str, list[Known]] = {}  # two acquisitions may have one path
+        self._known: dict[str, dict[str, KnownCopy]] = {}  # by directory and name
+        self._twins: dict[str, list[KnownCopy]] = {}  # two acquisitions may share a path
         self._closed: dict[str, OSError] = {}  # directories that could not be opened
         self._sort(part.known)
 
-    def _sort(self, known: Sequence[Known]) -> None:
+    def _sort(self, known: Sequence[KnownCopy]) -> None:
         top = self._part.path
         prefix = f"{top}/" if top else ""
-        # In most acquisitions all files lie in one directory, which takes a fifth of the time.
+        # A shortcut for acquisitions with all files in one directory, which takes a fifth of the time.
         flat = {row[1]: row for row in known}
         if known and len(flat) == len(known) and not any("/" in name for name in flat):
             self._known[top] = flat
@@ -183,10 +189,10 @@ class _Tree:
                 return
             path = left.pop()
             if path not in holding and path != self._part.path and self._found.enough():
-                self._found.rest.append(self._part._replace(path=path, known=()))
+                self._found.remaining.append(self._part._replace(path=path, known=()))
                 continue
             left += self._open(path, True)
-        # Those that the walk did not come to: they are not there, or lie below another node's root.
+        # Directories not reached by the walk: they are missing, or below another node's root.
         for path in list(self._known):
             if self._report.stopping():
                 self._found.stopped = True
@@ -195,14 +201,14 @@ class _Tree:
                 self._look_for(path)
         for path, error in self._closed.items():
             if path != FSCK:
-                self._found.unread(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), 0)
+                self._found.add_unreadable(path, Code.DIRECTORY_UNREADABLE(why=error.strerror), 0)
 
     def _open(self, path: str, everything: bool) -> list[str]:
-        """List a directory; returns those below it that are to be listed."""
+        """List a directory; return the directories below it to list next."""
         try:
             fd = self._opened(path)
         except (FileNotFoundError, NotADirectoryError, UnsafePath):
-            return []  # gone meanwhile, or never there; `_look_for` says so of copies
+            return []  # gone meanwhile, or never there; `_look_for` reports its copies
         except OSError as error:
             self._closed[path] = error
             return []
@@ -237,7 +243,7 @@ class _Tree:
                     if row is not None:
                         status = entry.stat(follow_symlinks=False)
                         del known[name]
-                        # The nearly always true case first, without a call.
+                        # The usual case first, without a call, for speed.
                         moment = row[5]
                         if (
                             row[4] == "Y"
@@ -262,7 +268,7 @@ class _Tree:
                     elif not _ours(path, name) and self._belongs(prefix + name):
                         dark.append((prefix + name, entry.stat(follow_symlinks=False)))
                 except FileNotFoundError:
-                    continue  # gone between the listing and the look
+                    continue  # removed between listing and look
                 except OSError as error:
                     known.pop(name, None)
                     failed.setdefault(error.strerror or str(error), []).append(_good(row))
@@ -270,13 +276,13 @@ class _Tree:
         self._gone(path, fd, known)
         self._known.pop(path, None)
         for why, copies in failed.items():
-            found.unread(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
+            found.add_unreadable(path, Code.FILES_IN_DIRECTORY_UNREADABLE(why=why), sum(copies))
         if marked:
             found.found.append(DiskFinding(OTHER, path, why=Code.OTHER_NODES_ROOT()))
             directories = []
         else:
             for one, status in dark:
-                found.dark(one, status)
+                found.add_unknown(one, status)
         if before:
             self._report.progress(before, 0)
         return directories
@@ -285,8 +291,8 @@ class _Tree:
         for twin in self._twins.pop(path, ()):
             self._found.compare(twin, path, status)
 
-    def _gone(self, path: str, fd: int, known: dict[str, Known]) -> None:
-        """Of the copies in a directory that were not in its listing, say what is the matter with each."""
+    def _gone(self, path: str, fd: int, known: dict[str, KnownCopy]) -> None:
+        """Find out what happened to the copies that were not in the directory's listing."""
         prefix = f"{path}/" if path else ""
         for name, row in known.items():
             full = prefix + name
@@ -295,8 +301,8 @@ class _Tree:
                 self._no_file(full, rows, why)
                 continue
             try:
-                # Once more: a file that is being replaced may be in no listing, and some file systems list a name in
-                # another spelling.
+                # Look again: a file being replaced may be missing from the listing, and some file systems
+                # list names in another spelling.
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except OSError as error:
                 if error.errno in (ENOENT, ENAMETOOLONG):
@@ -308,7 +314,7 @@ class _Tree:
                     self._found.compare(one, full, status)
 
     def _look_for(self, path: str) -> None:
-        """A directory that has copies and was not listed."""
+        """Find out what happened to a directory that has copies and was not listed."""
         if path in self._closed:
             self._give_up(path, Code.DIRECTORY_UNREADABLE(why=self._closed.pop(path).strerror), UNREAD)
             return
@@ -331,7 +337,7 @@ class _Tree:
                 self._look_for(path)
 
     def _give_up(self, path: str, why: Reason, kind: str) -> None:
-        """Say the same of all copies in a directory."""
+        """Report the same difference for all copies in a directory."""
         prefix = f"{path}/" if path else ""
         known = self._known.pop(path)
         pairs = [
@@ -341,7 +347,7 @@ class _Tree:
         ]
         if kind in (UNREAD, IMPOSSIBLE):
             copies = sum(_good(row) for _, row in pairs)
-            self._found.unread(path, why, copies)
+            self._found.add_unreadable(path, why, copies)
             self._found.looked += copies if kind == IMPOSSIBLE else 0
         else:
             for full, row in pairs:
@@ -350,20 +356,20 @@ class _Tree:
                     self._found.found.append(DiskFinding(kind, full, row[3], why=why))
         self._report.progress(len(pairs), 0)
 
-    def _missing(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+    def _missing(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         for row in rows:
             if row[4] == "Y":
                 self._found.looked += 1
                 self._found.found.append(DiskFinding(MISSING, path, row[3], why=why))
 
-    def _no_file(self, path: str, rows: Iterable[Known], why: Reason) -> None:
-        """No file can have that path, so that nothing is left to be looked at, and nothing to be deleted."""
+    def _no_file(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
+        """Report copies whose path no file can have; nothing is there to look at or to delete."""
         self._unread(path, rows, why)
         self._found.looked += sum(map(_good, rows))
 
-    def _unread(self, path: str, rows: Iterable[Known], why: Reason) -> None:
+    def _unread(self, path: str, rows: Iterable[KnownCopy], why: Reason) -> None:
         if copies := sum(map(_good, rows)):
-            self._found.unread(path, why, copies)
+            self._found.add_unreadable(path, why, copies)
 
     def _belongs(self, path: str) -> bool:
         if not self._ranged:
@@ -372,8 +378,8 @@ class _Tree:
         return key > self._after and (self._until is None or key <= self._until)
 
     def _may_hold(self, path: str) -> bool:
-        """Whether a directory may hold files of this part."""
-        if path in self._part.apart:
+        """Return whether a directory may hold files of this part."""
+        if path in self._part.excluded:
             return False
         if not self._ranged:
             return True
@@ -383,7 +389,7 @@ class _Tree:
 
 
 def _impossible(path: str) -> Why:
-    """Why no file below a root can have that path; "" when one can."""
+    """Return why no file below a root can have that path; "" if one can."""
     try:
         check_relative(path)
     except UnsafePath as error:
@@ -391,12 +397,12 @@ def _impossible(path: str) -> Why:
     return ""
 
 
-def _good(row: Known | None) -> int:
+def _good(row: KnownCopy | None) -> int:
     return int(row is not None and row[4] == "Y")
 
 
 def _holding(directories: Iterable[str]) -> set[str]:
-    """These directories and all above them."""
+    """Return these directories and all their parents."""
     found: set[str] = set()
     for path in directories:
         while path not in found:
@@ -406,7 +412,7 @@ def _holding(directories: Iterable[str]) -> set[str]:
 
 
 def _ours(path: str, name: str) -> bool:
-    """Whether it is a file or directory of alpenhorn's own."""
+    """Return whether it is a file or directory of alpenhorn's own."""
     return not path and (name == MARKER or name.startswith((PRIVATE, f".{MARKER}")))
 
 
@@ -423,6 +429,6 @@ def _end_of(moment: Any) -> int:
             return NEVER_NS
     if not isinstance(moment, datetime.datetime):
         return NEVER_NS
-    # The index holds whole seconds: what was written in that second may have been read in it.
+    # The index holds whole seconds: a write later in that second may already be included.
     whole = moment.replace(microsecond=0, tzinfo=None) - _EPOCH
     return (whole.days * 86_400 + whole.seconds + 1) * SECOND_NS

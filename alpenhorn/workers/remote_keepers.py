@@ -1,13 +1,13 @@
-"""Look at the keepers of a deletion that are on other hosts, over ssh, one session for each host and job.
+"""Look at the keepers of a deletion on other hosts, over ssh, with one session per host and job.
 
-What is (not) checked: the node's marker says the node's name, before and after the look; each keeper is a regular file
-of the right length, and no directory below the root that leads to it is a symbolic link.  Its bytes are not read.  A
-storage class without a marker (an empty `witness`) has only its root looked at, which must be a directory: it may be
-an empty mount point, so a copy missing there does not count but is not called wrong.  That a file on one host is the
-same as one on another, through a network file system, cannot be seen; the identity of media is for that.
+Checked: the node's marker has the node's name before and after the look; each keeper is a regular file of the
+right length; no directory between it and the root is a symbolic link.  Not checked: the contents, and whether
+a file on one host is the same as one on another, through a network file system (the identity of media covers
+that).  For a storage class without a marker (an empty `witness`), only its root is checked, which may be an
+empty mount point; so a copy missing there does not count, but is not reported as wrong.
 
-Keepers that cannot be looked at do not count, and nothing is said about their copies.  All are looked at when the first
-file of the job needs it, so a keeper lost while the job goes on is not noticed.
+Keepers that cannot be looked at do not count, and nothing is recorded about them.  All are looked at when the
+first file of the job needs it, so the loss of a keeper during the job is not noticed.
 """
 
 from __future__ import annotations
@@ -25,22 +25,25 @@ from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.transfer import look, ssh
 from alpenhorn.transfer.address import login, root_of
-from alpenhorn.workers.uncounted import Inode, Uncounted, WrongKeeper
+from alpenhorn.workers.uncounted import Inode, KeeperUncounted, WrongKeeper
 
 MOST_AT_ONCE = 32  # sessions
 
 
 class _Storage:
-    """A node on another host: `where`: user and address; `root` without a slash at its end; `witness`: the path of its
-    marker, "" for none."""
+    """A node on another host.
+
+    `where`: user and address.  `root`: without a trailing slash.  `witness`: the path of its marker, "" for
+    none.
+    """
 
     def __init__(self, node: NodeFact) -> None:
-        """Raises StorageError when no other host can reach the node."""
+        """Raises StorageError if other hosts cannot reach the node."""
         remote = remote_io(node)
         if why := remote.unreachable():
             raise StorageError(Code.KEEPER_UNREACHABLE(why=why))
         self.node = node
-        self.where = str(login(node))  # hosts that are one machine under two names have it in common
+        self.where = str(login(node))  # equal for two names of one machine
         self.root = root_of(node).rstrip("/")
         self.witness = f"{self.root}/{remote.witness}" if remote.witness else ""
         self.is_marker = remote.witness == MARKER
@@ -50,7 +53,7 @@ class _Storage:
             raise StorageError(Code.ROOT_NAME_IMPOSSIBLE(root=self.root)) from None
 
     def paths(self, files: Sequence[DeleteFile]) -> Iterator[str]:
-        """What to look at: its keepers, and the directories that lead to them."""
+        """Yield the paths to look at: the keepers, and the directories above them."""
         if not self.witness:
             yield self._itself
         for file in files:
@@ -58,7 +61,7 @@ class _Storage:
                 try:
                     check_relative(file.path)
                 except UnsafePath:
-                    continue  # such a file is not deleted in any case
+                    continue  # such a file is never deleted
                 yield from self.directories(file.path)
                 yield f"{self.root}/{file.path}"
 
@@ -70,27 +73,25 @@ class _Storage:
     def _itself(self) -> str:
         return f"{self.root}/."  # the root may be a symbolic link
 
-    def unseen(self, answer: look.Answer) -> str:
-        """Why it is not known that the right storage was there all the time, "" when it is."""
+    def unseen(self, answer: look.LookAnswer) -> str:
+        """Return why the right storage may not have been there all the time, "" if it was."""
         host = self.node.host
         if not self.witness:
             root = answer.found.get(self._itself)
-            return (
-                "" if root is not None and root.is_directory else f"its root on host {host} is no directory"
-            )
+            return "" if root is not None and root.is_directory else f"root on host {host} is not a directory"
         for marker in (answer.before.get(self.witness), answer.after.get(self.witness)):
             if marker is None:
-                return f"it is not mounted on host {host}: {self.witness} cannot be read there"
+                return f"not mounted on host {host}: cannot read {self.witness}"
             if self.is_marker and (name := marked_name(marker)) != self.node.name:
-                return f"its root on host {host} belongs to node {name!r}"
+                return f"root on host {host} belongs to node {name!r}"
         return ""
 
 
 class RemoteKeepers:
-    """The other hosts' keepers of a job's files.
+    """The keepers of a job's files on other hosts.
 
-    `ssh`: the configured command; `stopping`: whether to give up; `silent`: addresses that could not be asked, and why,
-    to be filled and not to be asked again: a host that is down must not cost every job the time it takes to notice.
+    `ssh`: the configured command.  `stopping`: returns whether to give up.  `silent`: addresses that did not
+    answer, and why; filled here, and not asked again, since a host that is down must not delay every job.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class RemoteKeepers:
         self._silent = silent
         self._storages: dict[int, _Storage] = {}
         self._uncounted: dict[int, str] = {}
-        self._answers: dict[str, look.Answer] | None = None
+        self._answers: dict[str, look.LookAnswer] | None = None
 
     def __contains__(self, node_id: int) -> bool:
         return node_id in self._nodes
@@ -116,14 +117,14 @@ class RemoteKeepers:
         return self._nodes[node_id].name
 
     def inode(self, node_id: int, file: DeleteFile, size_b: int | None) -> Inode:
-        """The inode of a keeper; `size_b`: the length that it must have, None for any.
+        """Return the inode of a keeper; `size_b`: the length that it must have, None for any.
 
-        Asks all hosts when called for the first time.  Raises Uncounted, WrongKeeper, Stopped.
+        Looks at all hosts when first called.  Raises KeeperUncounted, WrongKeeper, Stopped.
         """
         if self._answers is None:
             self._answers = self._ask()
         if node_id in self._uncounted:
-            raise Uncounted(self._uncounted[node_id])
+            raise KeeperUncounted(self._uncounted[node_id])
         storage = self._storages[node_id]
         host = storage.node.host
         answer = self._answers[storage.where]
@@ -131,13 +132,13 @@ class RemoteKeepers:
         if path in answer.missing and storage.witness:
             raise WrongKeeper(Code.KEEPER_MISSING())
         if path in answer.missing:
-            raise Uncounted(f"its copy is missing on host {host}, or its storage is not mounted there")
+            raise KeeperUncounted(f"its copy is missing on host {host}, or its storage is not mounted")
         if path not in answer.found:
-            raise Uncounted(f"its copy cannot be looked at on host {host}")
+            raise KeeperUncounted(f"cannot look at the copy on host {host}")
         found = answer.found[path]
         for name in (*storage.directories(file.path), path):
             if name not in answer.found:
-                raise Uncounted(f"its copy cannot be looked at on host {host}")
+                raise KeeperUncounted(f"cannot look at the copy on host {host}")
             if answer.found[name].is_link:
                 raise WrongKeeper(Code.SYMBOLIC_LINK_ON_PATH(path=repr(file.path), name=repr(name)))
         if not found.is_file:
@@ -146,9 +147,9 @@ class RemoteKeepers:
             raise WrongKeeper(Code.COPY_LENGTH_WRONG(found=found.size_b, expected=size_b))
         return storage.where, found.device, found.inode
 
-    def _ask(self) -> dict[str, look.Answer]:
-        """The answers by address; fills `_uncounted` with the nodes that cannot be looked at.  Raises Stopped."""
-        # Imported here because only this needs threads.
+    def _ask(self) -> dict[str, look.LookAnswer]:
+        """Return the answers by address; fill `_uncounted` with the nodes that cannot be looked at.  Raises Stopped."""
+        # Imported here, because only this needs threads.
         from concurrent.futures import ThreadPoolExecutor
 
         by_address: dict[str, list[_Storage]] = {}
@@ -162,10 +163,10 @@ class RemoteKeepers:
                 by_address.setdefault(storage.where, []).append(storage)
         if not by_address:
             return {}
-        # Side by side: several that do not answer must not use up the time of the job.
+        # In parallel: several silent hosts must not use up the time of the job.
         with ThreadPoolExecutor(min(len(by_address), MOST_AT_ONCE)) as threads:
             answers = dict(zip(by_address, threads.map(self._session, by_address.values()), strict=True))
-        given: dict[str, look.Answer] = {}
+        given: dict[str, look.LookAnswer] = {}
         for where, answer in answers.items():
             for storage in by_address[where]:
                 if isinstance(answer, AlpenhornError):
@@ -177,8 +178,8 @@ class RemoteKeepers:
                     self._uncounted[storage.node.id] = why
         return given
 
-    def _session(self, storages: Sequence[_Storage]) -> look.Answer | AlpenhornError:
-        """Ask one host; returns its answer, or why there is none.  Raises Stopped."""
+    def _session(self, storages: Sequence[_Storage]) -> look.LookAnswer | AlpenhornError:
+        """Look at the keepers on one host; return its answer, or why there is none.  Raises Stopped."""
         where = storages[0].where
         if where in self._silent:
             return self._silent[where]
@@ -188,7 +189,7 @@ class RemoteKeepers:
             done = run(
                 look.command(self._ssh, storages[0].node),
                 timeout=look.seconds(len(self._files)),
-                stdin=look.question(markers, paths),
+                stdin=look.session_input(markers, paths),
                 stopping=self._stopping,
             )
         except Stopped:
@@ -196,7 +197,7 @@ class RemoteKeepers:
         except AlpenhornError as error:
             self._silent[where] = why = StorageError(_why_silent(storages[0].node.host, error))
             return why
-        return look.answer(done.stdout)
+        return look.parse_output(done.stdout)
 
 
 def _why_silent(host: str | None, error: AlpenhornError) -> Reason:

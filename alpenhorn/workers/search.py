@@ -1,4 +1,4 @@
-"""What a worker does to find files: list directories, one level at a time."""
+"""Search for files: list directories, one level at a time."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 
 from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.abilities import TIMELESS, alias, folds, kind_of
-from alpenhorn.fs.paths import Below
+from alpenhorn.fs.paths import TreeOpener
 from alpenhorn.fs.settled import storage_now
 from alpenhorn.io.base import Node
 from alpenhorn.model.nodes import MARKER
-from alpenhorn.model.searches import Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome, Stamp
 from alpenhorn.reasons import Code, Reason
 
-NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # there is no file of that path
+NEVER = (ENOENT, ENOTDIR, ENAMETOOLONG)  # no file has that path
 _MARKER_B = 256  # a marker's first line is a name of at most 64 characters
-ENOUGH = 10_000  # files; what has not been looked at by then is left to another job
+ENOUGH = 10_000  # files per job; the remaining paths are left to another job
 
-# A directory's times tell of a change only if it is not of the same tick of the clock as one that was seen;
-# there are storages whose clock ticks every other second.
+# A directory's times show a change only if they differ from those seen before; the clock of some storages
+# ticks every two seconds.
 TICK_NS = 2 * 10**9
 
 
-class _Findings:
+class _SearchResults:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.settled_ns = int(storage_now(node.root) * 1e9) - TICK_NS
-        self.files: list[Found] = []
+        self.files: list[FoundFile] = []
         self.stamps: list[Stamp] = []
         self.declined: list[tuple[str, Reason]] = []
         self.failed: list[tuple[str, Reason]] = []
@@ -36,15 +36,17 @@ class _Findings:
         root = os.open(node.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.folds = folds(root)
-            # There a directory's times need not change when a file is added, least of all by other systems.
+            # On these, a directory's times may not change when a file is added, especially by other systems.
             self.timeless = kind_of(root) in TIMELESS
         finally:
             os.close(root)
-        self._owners: dict[str, str | None] = {}  # of directories on the way: the node whose root each is
+        self._owners: dict[str, str | None] = {}  # by directory: the node whose root it is
 
-    def other_root(self, path: str, directory: int, below: Below) -> tuple[str, str] | None:
-        """The topmost directory on the way to `path` that is another node's root, and that node; `path` itself is the
-        open `directory`, or a file (-1)."""
+    def other_root(self, path: str, directory: int, below: TreeOpener) -> tuple[str, str] | None:
+        """Return the topmost directory on the way to `path` that is another node's root, and that node.
+
+        `path` itself is the open `directory`, or a file (-1).
+        """
         elements = path.split("/")
         for depth in range(1, len(elements)):
             above = "/".join(elements[:depth])
@@ -58,17 +60,15 @@ class _Findings:
 
 
 def search(job: SearchJob, node: Node) -> SearchOutcome:
-    """Look at the paths of the job: files are found; directories listed, their files found and their
-    subdirectories told.
+    """Search the paths of the job: return files, and list directories for their files and subdirectories.
 
-    Symbolic links are never followed, and names that start with a dot never looked at.  Nothing in the root of another
-    node is looked at: what lies there is that node's, and would be found twice.  Raises StorageError when the node
-    itself is gone.
+    Does not follow symbolic links, and skips names that start with a dot.  Skips the roots of other nodes,
+    whose files would be imported twice.  Raises StorageError if the node itself is gone.
     """
     node.check()
-    findings = _Findings(node)
+    findings = _SearchResults(node)
     rest: tuple[str, ...] = ()
-    with Below(node.root) as below:
+    with TreeOpener(node.root) as below:
         for number, path in enumerate(job.paths):
             if len(findings.files) >= ENOUGH:
                 rest = job.paths[number:]
@@ -81,10 +81,10 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
                 if error.errno in NEVER:
                     findings.declined.append((path, Code.SEARCHED_PATH_EMPTY(why=error.strerror)))
                 else:
-                    # The other paths of the job are looked at all the same.
+                    # The other paths of the job are still looked at.
                     why = Code.SEARCHED_PATH_UNREADABLE(path=repr(path), why=error.strerror)
                     findings.failed.append((path, why))
-    # Once more, since a disk that was unmounted meanwhile looks like an empty tree.
+    # Check again: a disk unmounted meanwhile looks like an empty tree.
     node.check()
     return SearchOutcome(
         tuple(findings.files),
@@ -96,7 +96,7 @@ def search(job: SearchJob, node: Node) -> SearchOutcome:
     )
 
 
-def _look(path: str, below: Below, findings: _Findings) -> None:
+def _look(path: str, below: TreeOpener, findings: _SearchResults) -> None:
     if any(element.startswith(".") or element == MARKER for element in path.split("/")):
         findings.declined.append((path, Code.NAME_NEVER_IMPORTED(marker=MARKER)))
         return
@@ -112,12 +112,12 @@ def _look(path: str, below: Below, findings: _Findings) -> None:
             if other is not None:
                 findings.others.append((path, *other))
                 if path == other[0]:
-                    # To be listed in each run: that its marker is gone must be noticed.
+                    # Listed by each run, so that the removal of its marker is noticed.
                     findings.stamps.append(Stamp(path, 0, 0))
             elif directory >= 0:
                 _list(path, directory, findings)
             elif stat.S_ISREG(status.st_mode):
-                findings.files.append(Found(path, status.st_size))
+                findings.files.append(FoundFile(path, status.st_size))
             else:
                 findings.declined.append((path, Code.FOUND_NOT_REGULAR()))
         finally:
@@ -139,7 +139,7 @@ def _alias(path: str, root: str) -> str:
         os.close(directory)
 
 
-def _owner_of(directory: str, below: Below) -> str | None:
+def _owner_of(directory: str, below: TreeOpener) -> str | None:
     try:
         fd = below.open(directory, os.O_PATH | os.O_DIRECTORY)
     except (OSError, UnsafePath):
@@ -151,13 +151,13 @@ def _owner_of(directory: str, below: Below) -> str | None:
 
 
 def _owner(directory: int) -> str | None:
-    """The name in the marker of an open directory, "" where it cannot be read; None without a marker."""
+    """Return the name in the marker of an open directory, "" if it cannot be read; None without a marker."""
     try:
         fd = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     except FileNotFoundError:
         return None
     except OSError:
-        return ""  # whatever it is, the directory is not an ordinary one
+        return ""  # the directory is not an ordinary one in any case
     try:
         return os.read(fd, _MARKER_B).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     except OSError:
@@ -166,8 +166,8 @@ def _owner(directory: int) -> str | None:
         os.close(fd)
 
 
-def _status(below: Below, path: str) -> tuple[os.stat_result, int]:
-    """The status of what is at `path`, and a descriptor of it if it is a directory (else -1)."""
+def _status(below: TreeOpener, path: str) -> tuple[os.stat_result, int]:
+    """Return the status of `path`, and a descriptor if it is a directory (else -1)."""
     parent, name = below.parent(path)
     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if not stat.S_ISDIR(status.st_mode):
@@ -175,11 +175,11 @@ def _status(below: Below, path: str) -> tuple[os.stat_result, int]:
     return status, below.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _list(path: str, directory: int, findings: _Findings) -> None:
+def _list(path: str, directory: int, findings: _SearchResults) -> None:
     prefix = f"{path}/" if path else ""
     names: list[str] = []
     files = findings.files
-    # Before the listing: what changes meanwhile must be seen the next time.
+    # Taken before the listing, so that the next search sees changes made during it.
     before = os.fstat(directory)
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -190,9 +190,9 @@ def _list(path: str, directory: int, findings: _Findings) -> None:
                 if entry.is_dir(follow_symlinks=False):
                     names.append(name)
                 elif entry.is_file(follow_symlinks=False):
-                    files.append(Found(prefix + name, entry.stat(follow_symlinks=False).st_size))
+                    files.append(FoundFile(prefix + name, entry.stat(follow_symlinks=False).st_size))
             except FileNotFoundError:
-                continue  # gone between the listing and the look
+                continue  # removed between listing and look
     times = before.st_mtime_ns, before.st_ctime_ns
     findings.stamps.append(
         Stamp(

@@ -1,4 +1,4 @@
-"""The worker's side of the pool: serve tasks from one pipe, tell outcomes through the other, and leave.
+"""The worker's side of the pool: read tasks from one pipe, and write answers to the other.
 
 A message is its length (8 bytes) and a pickle.
 """
@@ -31,13 +31,13 @@ LENGTH = struct.Struct("=Q")
 _log = logging.getLogger(__name__)
 
 
-class Progress(NamedTuple):
+class JobProgress(NamedTuple):
     files: int
     bytes: int
 
 
-class Answer(NamedTuple):
-    """`leaving`: the worker takes no further task."""
+class TaskAnswer(NamedTuple):
+    """The result of a task.  `leaving`: the worker takes no further task."""
 
     fate: Fate
     outcome: Any
@@ -56,7 +56,7 @@ def reason_of(error: BaseException) -> Reason:
     return Code.WORKER_FAILED(why=exception(error))
 
 
-def live(
+def run_worker(
     parent: int,
     tasks: int,
     answers: int,
@@ -64,30 +64,29 @@ def live(
     unblocked: set[int | signal.Signals],
     prepare: Callable[[], None],
 ) -> NoReturn:
-    """The whole life of a worker; never returns into the parent's code.  `prepare` is called before it takes its
-    first task."""
+    """Run a worker; never returns.  `prepare` is called before the first task."""
     status = 1
     try:
         processes.die_with_parent(parent)
-        voice = _Voice(answers)
+        voice = _AnswerPipe(answers)
         logs.forward(voice.send)
-        settle(tasks, answers)
+        detach(tasks, answers)
         _serve(tasks, voice, work, unblocked, prepare)
         status = 0
-    except BrokenPipeError:  # the parent has no use for us any more
+    except BrokenPipeError:  # the main process has ended or closed the pipe
         status = 0
     except BaseException:
-        _log.exception("a worker ends")
+        _log.exception("a worker process failed")
     finally:
         os._exit(status)
 
 
-def settle(*pipes: int) -> None:
-    """Be a process of its own: session, descriptors, nothing of the parent's that could act here."""
+def detach(*pipes: int) -> None:
+    """Detach from the main process: start a session, and close all descriptors but `pipes`."""
     os.setsid()
-    gc.freeze()  # an object of the parent's, collected here, would close a number that is ours by then
+    gc.freeze()  # collecting an inherited object would close a descriptor of ours
     null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):  # whoever reads our output (cron) must not wait for a worker that cannot be killed
+    for fd in (0, 1, 2):  # whoever reads the output (cron) must not wait for a worker that cannot be killed
         os.dup2(null, fd)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in pipes:
@@ -97,7 +96,7 @@ def settle(*pipes: int) -> None:
 
 def _serve(
     tasks: int,
-    voice: _Voice,
+    voice: _AnswerPipe,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
     prepare: Callable[[], None],
@@ -117,14 +116,14 @@ def _serve(
     prepare()
     while (task := _next_task(tasks)) is not None:
         fate, outcome, error = _do(task, _Reporter(voice, asked), work)
-        leaving = asked[0]  # it cannot be told from a wish that was meant for the next task
+        leaving = asked[0]  # the request may have been meant for the next task
         try:
-            voice.send(Answer(fate, outcome, error, leaving))
+            voice.send(TaskAnswer(fate, outcome, error, leaving))
         except BrokenPipeError:
             raise
         except Exception as problem:
             unsent = Code.OUTCOME_NOT_SENT(why=reason_of(problem))
-            voice.send(Answer(Fate.BROKEN, None, unsent, leaving))
+            voice.send(TaskAnswer(Fate.BROKEN, None, unsent, leaving))
         if leaving:
             return
 
@@ -140,7 +139,7 @@ def _do(task: Task, reporter: Reporter, work: Callable[[Task, Reporter], object]
 
 
 def _next_task(fd: int) -> Task | None:
-    """Read one task; None when the parent wants no more done."""
+    """Read one task; return None if the main process closed the pipe."""
     header = _read(fd, LENGTH.size)
     if len(header) < LENGTH.size:
         return None
@@ -159,8 +158,8 @@ def _read(fd: int, size: int) -> bytes:
     return data
 
 
-class _Voice:
-    """What a worker says, one whole message after the other, whichever thread says it."""
+class _AnswerPipe:
+    """The pipe to the main process; sends whole messages from any thread."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -174,7 +173,7 @@ class _Voice:
 
 
 class _Reporter:
-    def __init__(self, voice: _Voice, asked: list[bool]) -> None:
+    def __init__(self, voice: _AnswerPipe, asked: list[bool]) -> None:
         self._voice = voice
         self._asked = asked
         self._files = 0
@@ -187,7 +186,7 @@ class _Reporter:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS_EVERY
-            self._voice.send(Progress(self._files, self._bytes))
+            self._voice.send(JobProgress(self._files, self._bytes))
 
     def stopping(self) -> bool:
         return self._asked[0]

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the handlers set a flag, and the run looks at it."""
+"""SIGINT, SIGTERM and SIGHUP: the handlers set a flag, which the run checks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """As a context manager: the first signal only sets `asked`; a second one raises SystemExit(128 + signal).
+    """A context manager: the first signal sets `asked`; a second one raises SystemExit(128 + signal).
 
-    SIGHUP counts neither as the first nor as the second: when a terminal is closed, kernel and shell send one each, and
-    a service manager adds SIGTERM.  It is left alone where it was ignored before, as by nohup(1).
+    SIGHUP counts neither as the first nor as the second: when a terminal is closed, kernel and shell send one each,
+    and a service manager adds SIGTERM.  It stays ignored if it was ignored before, as by nohup(1).
 
-    `wakeup` is a descriptor to which each signal writes, so that whoever waits for something else as well
-    comes back at once.
+    `wakeup`: a descriptor to which each signal writes, to end a wait.
     """
 
     def __init__(self, wakeup: int) -> None:

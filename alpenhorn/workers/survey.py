@@ -1,4 +1,4 @@
-"""What a worker does with the memory of a node's searches: look what has changed since, and write it anew."""
+"""Look which directories of a node's memory have changed, and write the memory."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from alpenhorn.fs import remembered
-from alpenhorn.fs.remembered import Entry, Memory
+from alpenhorn.fs.remembered import Memory, MemoryEntry
 from alpenhorn.io.base import Node
 from alpenhorn.model.searches import RememberJob, Stamp, SurveyJob, SurveyOutcome
 from alpenhorn.reasons import Code, Why
 
-DIRECTORIES = 20_000  # looked at in one job
+DIRECTORIES = 20_000  # per job
 FILE_MODE = 0o600
 
 
 def survey(job: SurveyJob, node: Node) -> SurveyOutcome:
     """Look at some of the remembered directories, without listing them.
 
-    Whatever is wrong with the memory means that nothing is remembered.  Raises StorageError when the node
-    itself is gone: an unmounted disk must not look like one whose directories were removed.
+    If the memory is damaged, nothing counts as remembered.  Raises StorageError if the node itself is gone,
+    so that an unmounted disk does not make directories look removed.
     """
     node.check()
     try:
         with Memory(node.root) as memory:
-            if job.offset == 0 and not memory.whole():
+            if job.offset == 0 and not memory.is_intact():
                 return SurveyOutcome()
             outcome = _look(memory, job.offset or memory.start, node.root)
     except (LookupError, ValueError, OSError):
@@ -42,9 +42,9 @@ def _look(memory: Memory, offset: int, root: str) -> SurveyOutcome:
     seen = 0
     prefix = os.fsencode(root) + b"/"
     while True:
-        entries, offset = memory.some(offset)
+        entries, offset = memory.read_some(offset)
         for entry in entries:
-            # As it stands in the file, since of most directories nothing more is needed.
+            # Compared as bytes: most directories need no more.
             mtime, ctime, path = remembered.fields(entry)
             try:
                 status = os.lstat(prefix + path)
@@ -52,7 +52,7 @@ def _look(memory: Memory, offset: int, root: str) -> SurveyOutcome:
                 gone.append(os.fsdecode(path))
                 continue
             except OSError:
-                changed.append(remembered.stamp(entry))  # whoever lists it is told what is the matter
+                changed.append(remembered.stamp(entry))  # the listing will report the error
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 gone.append(os.fsdecode(path))
@@ -65,9 +65,9 @@ def _look(memory: Memory, offset: int, root: str) -> SurveyOutcome:
 
 
 def remember(job: RememberJob, node: Node, stage: str) -> Why:
-    """Write the memory anew, aside, and rename it; return why that failed, "" when it did not.
+    """Write the memory to the stage and rename it; return why that failed, or "".
 
-    Only for the holder of the node's run lock.  Raises StorageError when the node itself is gone.
+    For the holder of the node's run lock only.  Raises StorageError if the node itself is gone.
     """
     node.check()
     try:
@@ -90,12 +90,12 @@ def _write(job: RememberJob, node: Node, stage: str) -> None:
         aside.clear()
 
 
-def _merged(job: RememberJob, root: str) -> Iterator[Entry]:
+def _merged(job: RememberJob, root: str) -> Iterator[MemoryEntry]:
     listed = [remembered.entry_of(one) for one in job.listed]
     if not job.everything:
         out = {os.fsencode(path) for path in job.forget}
         out.update(remembered.fields(entry)[2] for entry in listed)
-        # Lost meanwhile, which does no harm: the coordinator only believes what it knows to be complete.
+        # Losing entries here is harmless: the coordinator relies only on a memory known to be complete.
         with suppress(LookupError), Memory(root) as memory:
             for entry in memory.entries():
                 if remembered.fields(entry)[2] not in out:

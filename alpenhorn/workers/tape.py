@@ -1,6 +1,6 @@
-"""What a worker does with files that may be on tape: look where they are, ask for them, leave them to the tape.
+"""Look where the files of tape nodes are, restore them, and release them to tape.
 
-It never waits for the tape, and whoever reads files of such a node asks `out_of_reach` first.
+Never waits for tape.  Call `out_of_reach` before reading files of such a node.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from alpenhorn.io.base import TapeNode
-from alpenhorn.model.tape import TapeFile, TapeJob, TapeResult, Told, Verb, Where
+from alpenhorn.model.tape import Location, TapeAction, TapeFile, TapeJob, TapeResult, TapeState
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why, from_outside
 
-AT_ONCE = 100  # between two looks at whether the run is to stop
+AT_ONCE = 100  # files between two checks whether the run is to stop
 
 
 def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ...]:
-    """Return where each file is after what was to be done; those left out were not begun, as the run is stopping.
+    """Return where each file is after the requested action; files not begun when the run is stopped get no result.
 
-    Raises StorageError when the node itself turns out to be gone: a Lustre that was unmounted must not look like one
-    whose files are lost.
+    Raises StorageError if the node itself is gone, so that an unmounted Lustre does not make files look lost.
     """
     node.check()
     results: list[TapeResult] = []
@@ -34,39 +33,43 @@ def tape(job: TapeJob, node: TapeNode, report: Reporter) -> tuple[TapeResult, ..
     return tuple(results)
 
 
-def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, Told]:
-    """Those files that must not be read, since they are on tape only or may be.  Raises StorageError."""
+def out_of_reach(node: TapeNode, paths: Sequence[str]) -> dict[str, TapeState]:
+    """Return the files that are, or may be, on tape only and must not be read.  Raises StorageError."""
     return {
-        path: told
-        for path, told in node.where(paths).items()
-        if told.where is None or not (told.where.readable or told.where is Where.GONE)
+        path: state
+        for path, state in node.where(paths).items()
+        if state.where is None or not (state.where.readable or state.where is Location.GONE)
     }
 
 
-def why_unread(node: TapeNode, path: str, told: Told) -> Why:
-    """Why a file out of reach is not imported, and the remedy."""
-    if told.where is None:
-        return told.error
-    return Code.IMPORT_OF_FILE_ON_TAPE(where=told.where, path=shlex.quote(os.path.join(node.root, path)))
+def why_unread(node: TapeNode, path: str, state: TapeState) -> Why:
+    """Return why a file out of reach is not imported, and what to do."""
+    if state.where is None:
+        return state.error
+    return Code.IMPORT_OF_FILE_ON_TAPE(where=state.where, path=shlex.quote(os.path.join(node.root, path)))
 
 
-def _some(verb: Verb, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:
-    told = node.where([file.path for file in files])
-    if any(one.where is Where.GONE for one in told.values()):
+def _some(verb: TapeAction, files: Sequence[TapeFile], node: TapeNode) -> list[TapeResult]:
+    states = node.where([file.path for file in files])
+    if any(one.where is Location.GONE for one in states.values()):
         node.check()
-    if verb is Verb.RESTORE:
-        told |= _done(told, Where.TAPE, node.restore, Where.COMING)
-    elif verb is Verb.LEAVE:
-        told |= _done(told, Where.BOTH, node.leave_to_tape, Where.TAPE)
-    return [TapeResult(file, told[file.path].where, told[file.path].error) for file in files]
+    if verb is TapeAction.RESTORE:
+        states |= _apply(states, Location.TAPE, node.restore, Location.COMING)
+    elif verb is TapeAction.LEAVE:
+        states |= _apply(states, Location.BOTH, node.leave_to_tape, Location.TAPE)
+    return [TapeResult(file, states[file.path].where, states[file.path].error) for file in files]
 
 
-def _done(
-    told: Mapping[str, Told], where: Where, act: Callable[[Sequence[str]], Mapping[str, str]], becomes: Where
-) -> dict[str, Told]:
-    """Do it with the files that are there and may go; returns where those are now."""
-    begun = [path for path, one in told.items() if one.where is where and not one.held]
+def _apply(
+    states: Mapping[str, TapeState],
+    where: Location,
+    act: Callable[[Sequence[str]], Mapping[str, str]],
+    becomes: Location,
+) -> dict[str, TapeState]:
+    """Run `act` on files in the state `where` that are not held; return their new states."""
+    begun = [path for path, one in states.items() if one.where is where and not one.held]
     failed = act(begun) if begun else {}
     return {
-        path: Told(where, from_outside(failed[path])) if path in failed else Told(becomes) for path in begun
+        path: TapeState(where, from_outside(failed[path])) if path in failed else TapeState(becomes)
+        for path in begun
     }

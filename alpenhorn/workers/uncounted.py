@@ -1,18 +1,18 @@
-"""Why a keeper does not count for a deletion, on this host and on others."""
+"""Exceptions for keepers that do not count for a deletion, on this host and on others."""
 
 from __future__ import annotations
 
 from alpenhorn.reasons import Reason
 
-Inode = tuple[str, int, int]  # the host, "" for this one, the device and the number
+Inode = tuple[str, int, int]  # host ("" for this one), device, inode number
 
 
-class Uncounted(Exception):
-    """The keeper does not count for this deletion, which says nothing about the copy."""
+class KeeperUncounted(Exception):
+    """The keeper does not count for this deletion; its copy may still be good."""
 
 
 class WrongKeeper(Exception):
-    """The keeper is not what the index says."""
+    """The keeper differs from the index."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)

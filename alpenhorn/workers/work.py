@@ -1,4 +1,4 @@
-"""A pull job in progress: what has arrived, what became of each file, and what was reported."""
+"""The state of a pull job: files that have arrived, results, and progress."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import FEW
 from alpenhorn.fs.placing import Occupied, Stage
-from alpenhorn.fs.tree_lock import PATIENCE, TreeLock
+from alpenhorn.fs.tree_lock import LOCK_SECONDS, TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, is_ours
-from alpenhorn.transfer.pace import Pace
-from alpenhorn.transfer.patience import Patience, length_below, session_seconds
-from alpenhorn.workers.names import Names
+from alpenhorn.transfer.rate_limiter import RateLimiter
+from alpenhorn.transfer.session_timer import SessionTimer, length_below, session_seconds
+from alpenhorn.workers.names import NameChecker
 
-REPORT_INTERVAL = 0.2  # seconds
-LEAST_ADVANCE = 2**20  # bytes; what brings less in each run may as well back off
+REPORT_SECONDS = 0.2  # seconds
+LEAST_ADVANCE = 2**20  # bytes; a pull that advances less per run may back off
 
-# O_NONBLOCK: a fifo that stands where a file should be must not hang the worker.
+# O_NONBLOCK: a fifo in place of a file must not block the worker.
 READ = os.O_RDONLY | os.O_NONBLOCK
 
 
-class Arrived:
-    """A verified file, and where in the stage it lies."""
+class ArrivedFile:
+    """A verified file, and its name in the stage."""
 
     __slots__ = ("file", "method", "name", "started")
 
@@ -39,11 +39,11 @@ class Arrived:
         self.method = method
 
 
-class Work:
-    """The state of one pull job.  `arrived` holds what is verified and waits for being flushed and placed.
+class PullState:
+    """The state of one pull job.  `arrived`: verified files to flush and place.
 
-    `witness`: the file, relative to the root, that says whose storage is there, for a source on another host; "" for a
-    storage class that has none.  `unseen`: why it is not known that the source's storage is there, "" when it is.
+    `witness`: the file, relative to the root, that identifies the storage of a source on another host; "" for
+    a storage class without one.  `unseen`: why it is unknown whether the source's storage is mounted, or "".
     """
 
     def __init__(
@@ -67,32 +67,32 @@ class Work:
         self.witness = witness if source is None else ""
         self.unseen: Why = Code.SOURCE_MARKER_NOT_ASKED_FOR() if self.witness else ""
         self.results = results
-        self.lock = TreeLock(node.root, PATIENCE, report.stopping)
-        self.names = Names(stage.abilities, node.node.name)
+        self.lock = TreeLock(node.root, LOCK_SECONDS, report.stopping)
+        self.names = NameChecker(stage.abilities, node.node.name)
         self.flush_each = len(job.files) <= FEW
-        self.arrived: list[Arrived] = []
+        self.arrived: list[ArrivedFile] = []
         self.began = time.time()
-        self.pace = Pace(job.rate, self.stopping) if job.rate else None
+        self.limiter = RateLimiter(job.rate, self.stopping) if job.rate else None
         self._deadline = deadline
         self._part_b = length_below(stage.fd) if source is None and stage.keeps_parts else 0
         self._pulled = False
         self._files = 0
         self._bytes = 0
-        self._told = self._started = time.monotonic()
+        self._reported = self._started = time.monotonic()
 
     def stopping(self) -> bool:
-        """Whether to leave the rest: for good, or since it is to be planned anew for another bandwidth limit."""
+        """Return whether to stop: the run is stopping, or another bandwidth limit has begun."""
         return self.report.stopping() or (self.job.until is not None and time.time() >= self.job.until)
 
     def check_stopping(self) -> None:
         if self.stopping():
             raise Stopped("the run was asked to stop")
 
-    def patience(self) -> Patience:
-        """For a session with another host."""
+    def timer(self) -> SessionTimer:
+        """Return the time limits of a session with another host."""
         limit = self._deadline
         end = None if limit is None else self._started + session_seconds(limit)
-        return Patience(
+        return SessionTimer(
             self.job.source.host,
             self.transfer.stall_timeout,
             lambda: length_below(self.stage.fd),
@@ -101,18 +101,18 @@ class Work:
         )
 
     def advanced(self) -> bool:
-        """Whether a later run has less to bring than this one had: files have arrived, or more of a part."""
+        """Return whether a later run has less to transfer: files have arrived, or a partial file has grown."""
         if self.arrived or self._pulled:
             return True
         return self.stage.keeps_parts and length_below(self.stage.fd) - self._part_b >= LEAST_ADVANCE
 
     def fail(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
-        """Record a failure; trouble at the destination, which the next file would meet too, is raised."""
-        self.settle(file, error, started)
+        """Record a failure; raise an error of the destination, which would hit the next file too."""
+        self.record_failure(file, error, started)
         if error.blame is Blame.DESTINATION:
             raise error
 
-    def settle(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
+    def record_failure(self, file: PullFile, error: TransferFailed, started: float | None = None) -> None:
         """Record a failure."""
         if error.blame is Blame.SOURCE:
             error = self._if_source_is_there(error)
@@ -123,10 +123,10 @@ class Work:
         result = failed(self.job, file, error, self.began if started is None else started)
         advanced = error.blame is Blame.NETWORK and not unmounted and self.advanced()
         self.results[file] = result._replace(unmounted=unmounted, advanced=advanced)
-        self.tell(files=1)
+        self.report_progress(files=1)
 
     def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:
-        """An absent disk is not an empty one: a file is missing only where its node is there."""
+        """Return the error, blamed on the source only if its node is there: an unmounted disk is not empty."""
         if self.source is not None:
             try:
                 self.source.check()
@@ -135,49 +135,51 @@ class Work:
         return error
 
     def give_up(self, error: TransferFailed) -> None:
-        """Every file that has no result yet fails for that."""
+        """Record the failure for each file without a result."""
         for file in self.job.files:
             if file not in self.results:
-                self.settle(file, error)
+                self.record_failure(file, error)
 
-    def placed(self, one: Arrived, outcome: OSError | AlpenhornError | None, space_b: int | None) -> None:
-        """Record how placing a file ended, as `Stage.place` and `Stage.link` tell it."""
+    def record_placed(
+        self, one: ArrivedFile, outcome: OSError | AlpenhornError | None, space_b: int | None
+    ) -> None:
+        """Record the outcome of `Stage.place` or `Stage.link` for a file."""
         if isinstance(outcome, Occupied):
-            self.occupied(one.file, one.started)
+            self.record_occupied(one.file, one.started)
         elif outcome is not None:
-            self.settle(one.file, destination_trouble(outcome), one.started)
+            self.record_failure(one.file, destination_trouble(outcome), one.started)
         else:
             self._pulled = True
             self.results[one.file] = PullResult(
                 one.file, Verdict.PULLED, one.started, time.time(), space_b, one.method
             )
-            self.tell(files=1)
+            self.report_progress(files=1)
 
-    def occupied(self, file: PullFile, started: float) -> None:
+    def record_occupied(self, file: PullFile, started: float) -> None:
         self.results[file] = PullResult(
             file, Verdict.OCCUPIED, started, time.time(), error=Code.PATH_OCCUPIED(path=repr(file.path))
         )
-        self.tell(files=1)
+        self.report_progress(files=1)
 
-    def away(self, file: PullFile, error: Reason) -> None:
-        """Record that the source was not read, since that would wait for the tape."""
+    def record_on_tape(self, file: PullFile, error: Reason) -> None:
+        """Record that the source was not read, since that would wait for tape."""
         self.results[file] = PullResult(file, Verdict.AWAY, self.began, time.time(), error=error)
-        self.tell(files=1)
+        self.report_progress(files=1)
 
-    def drop(self, name: str) -> None:
-        """Remove from the stage what will not become a file."""
+    def discard(self, name: str) -> None:
+        """Remove a useless file from the stage."""
         with suppress(OSError):
             os.unlink(name, dir_fd=self.stage.fd)
 
-    def tell_bytes(self, count: int) -> None:
-        self.tell(size_b=count)
+    def report_bytes(self, count: int) -> None:
+        self.report_progress(size_b=count)
 
-    def tell(self, files: int = 0, size_b: int = 0, now: bool = False) -> None:
-        """Report progress, not more often than somebody could want to see it."""
+    def report_progress(self, files: int = 0, size_b: int = 0, now: bool = False) -> None:
+        """Report progress, at most every REPORT_SECONDS seconds."""
         self._files += files
         self._bytes += size_b
-        if now or time.monotonic() - self._told > REPORT_INTERVAL:
-            self._told = time.monotonic()
+        if now or time.monotonic() - self._reported > REPORT_SECONDS:
+            self._reported = time.monotonic()
             self.report.progress(self._files, self._bytes)
             self._files = self._bytes = 0
 
@@ -195,7 +197,7 @@ def failed(job: PullJob, file: PullFile, error: TransferFailed, started: float) 
 
 
 def destination_trouble(error: OSError | AlpenhornError) -> TransferFailed:
-    """Whatever was raised while working on the destination, with the blame that it brings."""
+    """Return an error raised at the destination as a TransferFailed with its blame."""
     if isinstance(error, TransferFailed):
         return error
     if isinstance(error, OSError | UnsafePath):

@@ -1,6 +1,6 @@
-"""Carry out a task in a worker: find the code for its type of job, and call it.
+"""Carry out a task in a worker: find the handler for its type of job, and call it.
 
-That code is imported by the worker that first needs it, and not by the parent, which never runs it.
+The handler's module is imported by the first worker that needs it, and never by the main process.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from alpenhorn.kinds import JOBS, load
 from alpenhorn.model.tasks import Reporter, Task
 
 
-class Surroundings(NamedTuple):
-    """What a job may be given beside its node (see `alpenhorn.kinds.Handler`).
+class JobContext(NamedTuple):
+    """The arguments available to handlers besides job and node (see `alpenhorn.kinds.Handler`).
 
-    `silent`: the other hosts that did not answer a deletion's look at keepers, and why; they are left alone for the
-    rest of the run.
+    `silent`: other hosts that did not answer a deletion's look at keepers, and why; not asked again in this
+    run.
     """
 
     stage: str
@@ -30,22 +30,20 @@ class Surroundings(NamedTuple):
 
 
 class Worker:
-    """Called in a worker with each task it is handed."""
+    """The function that a worker calls with each task."""
 
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
         self.silent: dict[str, AlpenhornError] = {}
 
     def prepare(self) -> None:
-        """Import what every run needs, while the parent is still busy with what it needs itself."""
+        """Import what every run needs while the main process is still busy with its own imports."""
         import alpenhorn.io.default
         import alpenhorn.workers.nodes  # noqa: F401
 
     def __call__(self, task: Task, report: Reporter) -> object:
         handler = JOBS[type(task.job).__name__]
-        around = Surroundings(
-            task.stage, task.deadline, report, self.transfer, self.transfer.ssh, self.silent
-        )
+        around = JobContext(task.stage, task.deadline, report, self.transfer, self.transfer.ssh, self.silent)
         return load(handler.target)(
             task.job, node_io(task.job.node), *(getattr(around, name) for name in handler.takes)
         )

@@ -104,13 +104,13 @@ def test_nothing_is_wrong_where_nothing_is_wrong(sound: Archive) -> None:
         "alpenhorn 2, sync 3",
         "byte for byte",
         "clock",
-        "can be written",
+        "the index is writable",
         "active nodes: field",
         "rsync ",
         "ssh ",
         "node field",
         "iB free",
-        "ended well",
+        "succeeded",
     ):
         assert word in text, word
     assert ("mysqlclient" in text) is not sound.index.dialect.in_a_file
@@ -175,12 +175,12 @@ def test_each_line_is_there_as_soon_as_it_is_known(one: Archive) -> None:
     conf = one.configure(transfer={"ssh": [str(hangs)]})
     running = one.start("doctor", conf=conf)
     end = time.monotonic() + 60
-    while "this host is called" not in running.said()[0]:
+    while "this host is named" not in running.said()[0]:
         assert time.monotonic() < end and running.process.poll() is None
     assert not running.said()[0].rstrip().endswith("failures")
     result = running.result()
     running.wait_until_nothing_is_left()
-    only(result, "warn", 0, "did not tell its version within 10 s")
+    only(result, "warn", 0, "did not print its version within 10 s")
 
 
 # --- configuration -------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_all_faults_of_all_files_are_told_and_the_tools_still_looked_at(tmp_path
 
 
 def test_a_named_file_that_is_not_there_is_told_once(one: Archive) -> None:
-    only(doctor(one, conf=one.base / "none.toml"), "fail", 3, "none.toml: there is no such file")
+    only(doctor(one, conf=one.base / "none.toml"), "fail", 3, "none.toml: no such file")
 
 
 def test_without_any_configuration_it_says_so_and_makes_no_index(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_without_any_configuration_it_says_so_and_makes_no_index(tmp_path: Path)
 
 def test_a_log_file_that_cannot_be_written_fails(one: Archive) -> None:
     (one.base / "logs").mkdir()
-    for name, text in (("no/log", "no directory"), ("logs", "is a directory")):
+    for name, text in (("no/log", "no such directory"), ("logs", "is a directory")):
         conf = one.configure(log={"file": str(one.base / name)})
         only(doctor(one, conf=conf), "fail", 1, text, "mkdir -p|set a file")
     locked = one.base / "logs" / "a.log"
@@ -228,7 +228,7 @@ def test_a_log_file_that_cannot_be_written_fails(one: Archive) -> None:
     conf = one.configure(log={"file": str(one.base / "logs" / "b.log")})
     (one.base / "logs").chmod(0o500)
     result = powerless(one, conf)
-    assert any(line.level == "fail" and "b.log cannot be made" in line.text for line in wrong(result))
+    assert any(line.level == "fail" and "b.log cannot be created" in line.text for line in wrong(result))
     assert not (one.base / "logs" / "b.log").exists()
 
 
@@ -252,8 +252,7 @@ def powerless(archive: Archive, conf: Path) -> Result:
 def test_a_system_log_that_is_not_there_fails(one: Archive) -> None:
     if os.path.exists("/dev/log"):
         assert (
-            "the system log /dev/log can be written"
-            in doctor(one, conf=one.configure(log={"syslog": True})).out
+            "the system log /dev/log is writable" in doctor(one, conf=one.configure(log={"syslog": True})).out
         )
     else:
         only(doctor(one, conf=one.configure(log={"syslog": True})), "fail", 1, "/dev/log", "syslog = false")
@@ -424,7 +423,7 @@ def test_a_tool_that_cannot_be_started_is_told(one: Archive) -> None:
     broken = stand_in(one.base / "tools", "rsync", "")
     broken.write_bytes(b"\x7fELF nonsense")
     conf = one.configure(transfer={"rsync": str(broken)})
-    only(doctor(one, conf=conf), "warn", 0, "cannot be started", "install rsync anew")
+    only(doctor(one, conf=conf), "warn", 0, "cannot be started", "reinstall rsync")
 
 
 # --- nodes ---------------------------------------------------------------------------------------------
@@ -432,7 +431,7 @@ def test_a_tool_that_cannot_be_started_is_told(one: Archive) -> None:
 
 def test_a_root_that_is_not_there_fails(sound: Archive) -> None:
     sound.node("gone", made=False)
-    only(doctor(sound), "fail", 1, "the root .*/gone of node gone is not there")
+    only(doctor(sound), "fail", 1, "the root .*/gone of node gone does not exist")
 
 
 def test_another_nodes_marker_fails_and_names_it(sound: Archive) -> None:
@@ -444,14 +443,14 @@ def test_no_marker_fails_until_the_next_run_is_to_make_it(sound: Archive) -> Non
     (sound.root("field") / MARKER).unlink()
     only(doctor(sound), "fail", 1, "no file ALPENHORN_NODE", "alpenhorn node init field")
     sound.run("node", "init", "field")
-    only(doctor(sound), "warn", 0, "not marked yet", "alpenhorn sync")
+    only(doctor(sound), "warn", 0, "no marker yet", "alpenhorn sync")
     sound.synced()
     assert wrong(doctor(sound)) == []
 
 
 def test_a_renamed_node_passes_for_itself(sound: Archive) -> None:
     sound.run("node", "rename", "field", "meadow")
-    only(doctor(sound), "warn", 0, "still bears its former name 'field'", "alpenhorn sync")
+    only(doctor(sound), "warn", 0, "the marker in .* has the node's former name 'field'", "alpenhorn sync")
     (sound.root("field") / MARKER).write_text("else\n")
     only(doctor(sound), "fail", 1, "belongs to node 'else', not to meadow")
     (sound.root("field") / MARKER).write_text("field\n")
@@ -462,7 +461,7 @@ def test_a_renamed_node_passes_for_itself(sound: Archive) -> None:
 def test_a_new_node_without_a_directory_says_how_to_make_it(one: Archive) -> None:
     root = one.node("fresh", made=False)
     one.run("node", "init", "fresh")
-    only(doctor(one), "fail", 1, "is not there", f"mkdir -p {root}")
+    only(doctor(one), "fail", 1, "does not exist", f"mkdir -p {root}")
 
 
 def test_wrong_settings_of_a_node_fail(one: Archive) -> None:
@@ -479,7 +478,7 @@ def test_two_active_nodes_of_one_group_fail(one: Archive) -> None:
 
 def test_active_nodes_without_host_or_root_are_told(sound: Archive) -> None:
     sound.node("lost", host=None)
-    only(doctor(sound), "warn", 0, "lost is active and on no host", "alpenhorn node modify lost --host")
+    only(doctor(sound), "warn", 0, "lost is active but has no host", "alpenhorn node modify lost --host")
     sound.do("UPDATE storagenode SET active = 0 WHERE name = 'lost'")
     sound.do("UPDATE storagenode SET root = NULL WHERE name = 'field'")
     only(doctor(sound), "fail", 1, "node field has no root; set it with: alpenhorn node modify field --root")
@@ -494,7 +493,7 @@ def test_what_a_run_could_not_write_is_named(one: Archive) -> None:
         mode = path.stat().st_mode
         path.chmod(mode & ~0o222)
         result = powerless(one, one.base / "here.toml")
-        told = f"node field: {re.escape(str(path))} cannot be written"
+        told = f"node field: {re.escape(str(path))} is not writable"
         only(result, "fail", 1, told, f"writable for {user()}")
         path.chmod(mode)
     assert wrong(powerless(one, one.base / "here.toml")) == []
@@ -523,7 +522,7 @@ def test_who_holds_the_run_lock_is_told_and_since_when(one: Archive) -> None:
         assert f"process {os.getpid()} on host" in one.sync().err
         path.write_bytes(b"\n".rjust(len(path.read_bytes())))
         os.utime(path, (time.time() - 7200,) * 2)
-        only(doctor(one), "warn", 0, "another run has held node field for 2 h .it left no name", "")
+        only(doctor(one), "warn", 0, "another run has held node field for 2 h .unknown process", "")
     assert "a run is working" not in doctor(one).out
 
 
@@ -542,7 +541,7 @@ def test_doctor_never_takes_the_run_lock(one: Archive) -> None:
 
 def test_a_host_on_which_nothing_runs_is_warned_of(both: Archive) -> None:
     both.node("field")
-    only(doctor(both), "warn", 0, "no run on here is known yet", "alpenhorn crontab")
+    only(doctor(both), "warn", 0, "no run on here is recorded yet", "alpenhorn crontab")
     both.synced()
     long_ago = datetime.datetime.now(datetime.UTC).replace(tzinfo=None, microsecond=0) - datetime.timedelta(
         days=3
@@ -565,10 +564,10 @@ def test_a_last_run_that_failed_or_was_killed_is_warned_of(one: Archive) -> None
     one.do("UPDATE sync_run SET exit_status = 1")
     only(doctor(one), "warn", 0, "ended with status 1", "request list --state failing.*here.log")
     one.do("UPDATE sync_run SET exit_status = NULL, ended = NULL")
-    only(doctor(one), "warn", 0, "did not end: killed or the machine went down", "alpenhorn sync")
+    only(doctor(one), "warn", 0, "did not end: it was killed, or the host went down", "alpenhorn sync")
     with RunLock(one.root("field") / RUN_LOCK):
         result = doctor(one)
-    assert wrong(result) == [] and "is still at work" in result.out
+    assert wrong(result) == [] and "is still running" in result.out
 
 
 # --- backups -------------------------------------------------------------------------------------------

@@ -18,13 +18,13 @@ QUOTA = ("--class", "LustreQuota", "--io-var", "quota_id=7", "--io-var", "quota_
             ("--class", "Transprot"),
             ("no storage class 'Transprot'", "Default, LustreHSM, LustreQuota, Transport"),
         ),
-        (("--class", "Transport"), ("one for groups only", "--class")),
+        (("--class", "Transport"), ("is for groups only", "--class")),
         (("--class", "LustreQuota"), ("lacks quota_id", "--io-var quota_id=VALUE")),
         (("--class", "LustreQuota", "--io-var", "quota_id=7"), ("lacks quota_type",)),
         ((*QUOTA, "--io-var", "quota_type=team"), ("quota_type is 'team', not user, group or project",)),
         (("--io-var", "jobs=none"), ("jobs is 'none', not a whole number", "--io-var jobs=VALUE")),
         (("--io-config", '{"method": "bbcp"}'), ("method is 'bbcp'",)),
-        (("--io-config", '{"quota_type": [1]}', "--class", "LustreQuota"), ("lacks quota_id",)),
+        (("--io-config", '{"quota_type": [1]}', "--class", "LustreQuota"), ("quota_id is missing",)),
     ],
 )
 def test_a_node_is_not_given_settings_that_its_class_cannot_use(
@@ -46,7 +46,7 @@ def test_a_node_is_not_given_settings_that_its_class_cannot_use(
     ("options", "told"),
     [
         (("--class", "Unheard"), "no storage class 'Unheard'"),
-        (("--class", "LustreQuota"), "one for nodes only"),
+        (("--class", "LustreQuota"), "is for nodes only"),
     ],
 )
 def test_a_group_is_not_given_a_class_that_it_cannot_use(
@@ -62,8 +62,8 @@ def test_the_class_is_checked_against_the_settings_that_are_there_and_they_again
 ) -> None:
     archive.ok("node", "modify", "field1", *QUOTA)
     # A setting is taken away, and one that only this class has is made wrong.
-    assert "lacks quota_id" in archive.fails(1, "node", "modify", "field1", "--io-var", "quota_id=")
-    assert "lacks quota_id" in archive.fails(1, "node", "modify", "field1", "--io-config", "")
+    assert "quota_id is missing" in archive.fails(1, "node", "modify", "field1", "--io-var", "quota_id=")
+    assert "quota_id is missing" in archive.fails(1, "node", "modify", "field1", "--io-config", "")
     archive.fails(1, "node", "modify", "field1", "--io-var", "lfs_timeout=0")
     # What was no concern of the other class is one of this.
     archive.ok("node", "modify", "field1", "--class", "", "--io-var", "lfs_timeout=0")
@@ -85,7 +85,7 @@ def test_nodes_that_a_class_would_refuse_do_not_keep_a_group_from_being_edited(a
     [
         ("io_config", "not json", "io_config of {} is not JSON"),
         ("io_config", "[]", "io_config of {} is not a JSON object"),
-        ("io_class", "Unheard", "there is no storage class 'Unheard'"),
+        ("io_class", "Unheard", "no storage class 'Unheard'"),
     ],
 )
 def test_another_property_can_be_edited_whatever_the_settings_are(
@@ -114,7 +114,7 @@ def test_wrong_settings_can_be_mended_and_not_made_wrong_in_another_way(archive:
 def test_what_can_be_used_and_is_out_of_date_is_told(archive: Archive) -> None:
     result = archive("node", "modify", "field1", "--class", "LustreQuota", "--io-var", "quota_group=data")
     assert result.status == 0
-    assert "note: io_config of node field1: quota_group is out of date" in result.err
+    assert "note: io_config of node field1: quota_group is outdated" in result.err
 
 
 @pytest.mark.parametrize(("kind", "name"), [("node", "field1"), ("group", "field")])

@@ -129,16 +129,16 @@ def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
         (INDEX, "leaves", "leaves"): "SystemExit(3)",
         (DETECT, "half", "half-written"): "SyntaxError",
         (INDEX, "needy", "needy"): "No module named 'a_module_that_nobody_has'",
-        (IO, "Wrong", "mixed"): "its node is no subclass of alpenhorn.io.base.Node",
-        (IO, "Empty", "mixed"): "neither a node nor a group nor a remote",
+        (IO, "Wrong", "mixed"): "its node is not a subclass of alpenhorn.io.base.Node",
+        (IO, "Empty", "mixed"): "its StorageClass has no node, group or remote",
         (IO, "Text", "mixed"): "it is str, not an alpenhorn.io.base.StorageClass",
         (IO, "Gone", "mixed"): "NOT_THERE",
-        (IO, "Default", "mixed"): "alpenhorn has a class of that name itself",
+        (IO, "Default", "mixed"): "alpenhorn has a class of that name and uses its own",
         (DETECT, "text", "mixed"): "it is str, and cannot be called",
         (INDEX, "text", "mixed"): "not an alpenhorn.index.components.Component",
         (IO, "Abstract", "abstract"): "lacks choose",
-        (IO, "Twice", "first"): "second offers the same name, so neither is taken",
-        (IO, "Twice", "second"): "first offers the same name, so neither is taken",
+        (IO, "Twice", "first"): "second provides the same name, so neither is used",
+        (IO, "Twice", "second"): "first provides the same name, so neither is used",
     }
     assert set(told) == set(expected)
     for key, text in expected.items():
@@ -158,7 +158,7 @@ def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
     # What is edited is checked in the same way.
     create = ("node", "create", "new", "--create-group", "--class")
     refused = sqlite_archive.run(*create, "Twice", environ=environ)
-    assert refused.status == 1 and "neither is taken" in refused.err and "nothing was changed" in refused.err
+    assert refused.status == 1 and "neither is used" in refused.err and "nothing was changed" in refused.err
     assert sqlite_archive.run(*create, "Good", environ=environ).status == 0
 
 

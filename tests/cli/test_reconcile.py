@@ -31,7 +31,7 @@ def test_a_node_that_is_not_there_is_left_out_and_that_is_no_success(
     on = on_host(tmp_path, "alp1")
     said = archive(*on, "reconcile", *arguments)
     assert said.status == 1
-    assert "node field1 is left out: the root /srv/field1 of node field1 is not there" in said.err
+    assert "node field1 is left out: the root /srv/field1 of node field1 does not exist" in said.err
     document = archive(*on, "reconcile", "--json", *arguments)
     assert document.status == 1 and document.err == ""
     assert document.json["nodes"] == [] and document.json["left_out"][0]["node"] == "field1"

@@ -45,7 +45,7 @@ def test_what_is_requested_already_is_under_way_and_no_failure(damaged: Archive)
     damaged.ok("repair", "--force")
     before = damaged.rows()
     said = damaged.ok("repair")
-    assert "a request is pending already" in said
+    assert "a request is already pending" in said
     ((request,),) = damaged.all("SELECT MIN(id) FROM archivefilecopyrequest")
     assert f"pilot/a (request {request})" in said
     assert damaged.rows() == before
@@ -70,8 +70,8 @@ def test_what_cannot_be_mended_is_told_and_the_rest_is_requested(damaged: Archiv
     ]
     left = {(one["node"], one["example"]): one for one in result.json["left"]}
     for key, files, why in (
-        (("off1", "pilot/nowhere"), 2, "there is no good copy on any other node"),
-        (("field1", "pilot/nowhere2"), 1, "there is no good copy on any other node"),
+        (("off1", "pilot/nowhere"), 2, "no other node has a good copy"),
+        (("field1", "pilot/nowhere2"), 1, "no other node has a good copy"),
         (("off1", "pilot/sibling"), 1, "alpenhorn file state FILE off1 --set Absent"),
         (("off1", "pilot/unsized"), 1, "the index has no length"),
         (("off2", "pilot/idle"), 1, "off2 is not active"),
@@ -80,7 +80,7 @@ def test_what_cannot_be_mended_is_told_and_the_rest_is_requested(damaged: Archiv
         assert (one["files"], one["under_way"]) == (files, False) and why in one["why"]
     assert not left
     text = damaged("repair", "--check")
-    assert text.status == 1 and "there is no good copy on any other node" in text.out
+    assert text.status == 1 and "no other node has a good copy" in text.out
 
 
 def test_what_was_never_a_good_copy_is_not_replaced_and_told(damaged: Archive) -> None:
@@ -97,7 +97,7 @@ def test_what_was_never_a_good_copy_is_not_replaced_and_told(damaged: Archive) -
     assert result.status == 1 and result.json["requested"] == 2
     (left,) = result.json["left"]
     assert left["example"] == "pilot/found (its length is 3 bytes)" and not left["under_way"]
-    assert "something else lies at its path on off1" in left["why"]
+    assert "something else is at its path on off1" in left["why"]
 
 
 def test_a_host_that_cannot_be_reached_is_told_with_what_is_missing(damaged: Archive) -> None:
@@ -137,5 +137,5 @@ def test_strange_rows(damaged: Archive) -> None:
         last_update="2026-07-22 10:00:00",
     )
     result = damaged("repair", "--force")
-    assert result.status == 1 and "the file's row is gone from the index" in result.out
+    assert result.status == 1 and "the index has no row for the file" in result.out
     assert "file 4711" in result.out and len(damaged.requests()) == 2

@@ -76,7 +76,7 @@ def test_what_can_be_mended_is_counted_with_the_command_until_it_is_requested(ar
     corrupt = archive.file("corrupt", field1="YY", off1="XY")
     archive.file("gone", field1="YN", off1="NY")
     archive.file("released", field1="YY", off1="XN", off2="NM")
-    can = "2 bad copies on off1 can be replaced from a good one"
+    can = "2 bad copies on off1 can be replaced from a good copy"
     assert attention(archive)[0] == can
     assert "; see: alpenhorn repair --node off1" in archive.ok("status").splitlines()[1]
     assert archive("status", "--json").json["nodes"][1]["mendable"] == 2
@@ -110,7 +110,7 @@ def test_failing_requests_and_sources_that_are_not_active(archive: Archive) -> N
     archive.request(archive.file("b", off2="YY"), node="off2", group="field")
     archive.attempt(archive.request(archive.file("c"), completed=1))
     assert attention(archive) == [
-        "1 request is failing, put down to: network",
+        "1 request is failing because of: network",
         "1 request waits for off2, which is not active",
     ]
     assert f"alpenhorn request show {request}" in archive.ok("status")
@@ -134,7 +134,7 @@ def test_the_last_run_of_a_host_that_failed(archive: Archive) -> None:
     seen(archive)
     failed = run_row(archive, exit_status=1)
     run_row(archive, host="alp2", nodes="off1", exit_status=0)
-    assert attention(archive) == ["the last run on alp1, of 2026-07-22 12:00:00, ended with status 1"]
+    assert attention(archive) == ["the last run on alp1, started 2026-07-22 12:00:00, ended with status 1"]
     assert f"see: alpenhorn history --run {failed}" in archive.ok("status")
     run_row(archive, exit_status=0)
     assert attention(archive) == []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from alpenhorn.config import load
-from alpenhorn.coordinator.checks import AGAIN, DAY, NEVER, Checks, turns
+from alpenhorn.coordinator.checks import AGAIN, DAY, NEVER, Checks, due_pages
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.nodes import Nodes
 from alpenhorn.coordinator.report import Asked, Report, Unwatched
@@ -42,7 +42,7 @@ def rows(index: Index) -> Rows:
 def planned(rows: Rows, budget: int, min_days: float) -> list[tuple[str, str]]:
     """Return (reason, file name) of each copy, in reading order."""
     node = rows.fact("one")._replace(auto_verify=budget)
-    found = turns(rows.index, node, NOW, min_days, 0.0)
+    found = due_pages(rows.index, node, NOW, min_days, 0.0)
     return [(turn.why, file.path[4:]) for turn in found for file in turn.plan.files]
 
 
@@ -134,7 +134,7 @@ def test_a_copy_claimed_for_deletion_while_it_is_read_is_not_recorded(
     checks, task, job = begun(context)
     context.deleting.add((rows.node["one"], 2))
     results = tuple(CheckResult(file, verdict, error="why") for file in job.files)
-    checks.take(Done(task, Fate.DONE, results))
+    checks.task_ended(Done(task, Fate.DONE, results))
     assert rows.state(2, "one") == "MY"
     told = rows.all("SELECT file_id FROM sync_event") + rows.attempts("check")
     assert len(told) == 5
@@ -148,9 +148,9 @@ def test_a_copy_claimed_while_its_result_is_held_back_is_not_recorded(
     checks, task, job = begun(context)
     checks._open += 1  # another task is still under way
     results = tuple(CheckResult(file, verdict, error="why") for file in job.files[:2])
-    checks.take(Done(task, Fate.DONE, results))
+    checks.task_ended(Done(task, Fate.DONE, results))
     assert rows.all("SELECT * FROM sync_event") == rows.attempts("check") == []
     context.deleting.add((rows.node["one"], 2))
-    checks.take(Done(task, Fate.DONE, ()))
+    checks.task_ended(Done(task, Fate.DONE, ()))
     assert rows.state(2, "one") == "MY"
     assert len(rows.all("SELECT * FROM sync_event") + rows.attempts("check")) == 1

@@ -20,7 +20,7 @@ from alpenhorn.coordinator.sync import _Session
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.model.imports import ImportJob
 from alpenhorn.model.nodes import MARKER, ProbeOutcome
-from alpenhorn.model.tasks import Done, Fate, Kind, Task
+from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.record import run as runs
 from alpenhorn.scan import topology
 from alpenhorn.workers.pool import Pool
@@ -93,8 +93,8 @@ def test_the_files_of_a_node_are_never_all_held(sqlite_archive: Archive, pool: P
             queue.extend(imports.feed())
         if not queue:
             break
-        queue.sort(key=lambda task: task.kind is Kind.IMPORT)
-        imports.take(work(queue.pop(0)))
+        queue.sort(key=lambda task: task.kind is TaskKind.IMPORT)
+        imports.task_ended(work(queue.pop(0)))
         waiting = sum(len(task.job.files) for task in queue if isinstance(task.job, ImportJob))
         most = max(most, waiting, *(search.waiting for search in imports._under_way.values()), 0)
     assert archive.one("SELECT COUNT(*) FROM archivefilecopy") == directories * EACH
@@ -107,7 +107,7 @@ def test_a_node_is_searched_once_in_a_run(sqlite_archive: Archive, pool: Pool) -
     fill(sqlite_archive.node("field", auto_import=1), 1)
     context = begin(sqlite_archive, pool)
     imports = Imports(context)
-    assert [task.kind for task in imports.feed()] == [Kind.SURVEY]
+    assert [task.kind for task in imports.feed()] == [TaskKind.SURVEY]
     assert imports.feed() == []
     assert Imports(context).feed() == []
 
@@ -118,10 +118,10 @@ def test_a_search_of_a_node_that_went_away_ends(sqlite_archive: Archive, pool: P
     context = begin(sqlite_archive, pool)
     imports = Imports(context)
     (survey,) = imports.feed()
-    imports.take(work(survey))
+    imports.task_ended(work(survey))
     (first, *_) = imports.feed()
     (root / MARKER).unlink()
-    imports.take(Done(first, Fate.BROKEN, error="the marker is gone"))
+    imports.task_ended(Done(first, Fate.BROKEN, error="the marker is gone"))
     assert imports.feed() == []
     assert not imports._under_way
     assert "the marker is gone" in context.report.left_out["field"]
@@ -139,19 +139,19 @@ def test_an_incomplete_search_is_not_remembered_and_is_reported(
     while tasks := imports.feed():
         for task in tasks:
             kinds.add(task.kind)
-            lost = task.kind is Kind.SEARCH and "" not in task.job.paths  # type: ignore[union-attr]
-            imports.take(Done(task, fate, error="lost") if lost else work(task))
-    assert kinds == {Kind.SURVEY, Kind.SEARCH}
-    assert "not complete" in context.report.failures.lines()[0]
+            lost = task.kind is TaskKind.SEARCH and "" not in task.job.paths  # type: ignore[union-attr]
+            imports.task_ended(Done(task, fate, error="lost") if lost else work(task))
+    assert kinds == {TaskKind.SURVEY, TaskKind.SEARCH}
+    assert "incomplete" in context.report.failures.lines()[0]
 
 
 def test_withdrawn_files_are_left_to_the_next_run(sqlite_archive: Archive, pool: Pool) -> None:
     fill(sqlite_archive.node("field", auto_import=1), 3)
     imports = Imports(begin(sqlite_archive, pool))
     (survey,) = imports.feed()
-    imports.take(work(survey))
+    imports.task_ended(work(survey))
     for task in imports.feed():
-        imports.withdrawn(task)
+        imports.task_withdrawn(task)
     (search,) = imports._under_way.values()
     assert isinstance(search, NodeSearch)
     assert search.stopped and not search._due()
@@ -168,7 +168,7 @@ def test_a_copy_claimed_for_deletion_meanwhile_is_not_recorded(sqlite_archive: A
     while tasks := imports.feed():
         for task in tasks:
             done = work(task)
-            if task.kind is Kind.IMPORT:
+            if task.kind is TaskKind.IMPORT:
                 context.deleting.add((archive.id("storagenode", "field"), going))
-            imports.take(done)
+            imports.task_ended(done)
     assert (archive.copy(kept, "field"), archive.copy(going, "field")) == ("YY", "NN")

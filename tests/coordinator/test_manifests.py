@@ -15,7 +15,7 @@ from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
 from alpenhorn.errors import StorageError
 from alpenhorn.model.nodes import MANIFEST
-from alpenhorn.model.tasks import Kind, Reporter, Task
+from alpenhorn.model.tasks import Reporter, Task, TaskKind
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import Archive
@@ -58,7 +58,7 @@ class Failing(Worker):
         self.how = how
 
     def __call__(self, task: Task, report: Reporter) -> object:
-        if task.kind is not Kind.COMPARE:
+        if task.kind is not TaskKind.COMPARE:
             return super().__call__(task, report)
         if self.how == "dies":
             os._exit(1)
@@ -121,7 +121,7 @@ def test_a_large_manifest_is_written_now_and_then_and_new_files_are_not_reported
     field.do("UPDATE sync_node SET manifest = NULL")
     report = run(field, only=("pull",))
     (told,) = report.warnings.lines()
-    assert "acq/changed: it was written to after the manifest was" in told
+    assert "acq/changed: it was modified after the manifest was written" in told
     assert (field.copy(late, "field"), field.copy(changed, "field")) == ("YY", "MY")
 
 

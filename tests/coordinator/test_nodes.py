@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alpenhorn.coordinator.nodes import Nodes, leave_out, lock, make_ios, meant
+from alpenhorn.coordinator.nodes import Nodes, leave_out, lock, make_ios, select_nodes
 from alpenhorn.coordinator.planning import group_ios
 from alpenhorn.coordinator.report import Asked, Report
 from alpenhorn.errors import Busy, NotFound
@@ -42,7 +42,7 @@ def never() -> bool:
 def test_all_active_nodes_of_this_host_are_selected() -> None:
     known = topology(node(1), node(2, active=False), node(3, host="there"), node(4))
     report = Report()
-    assert [one.id for one in meant(known, HERE, ALL, report)] == [1, 4]
+    assert [one.id for one in select_nodes(known, HERE, ALL, report)] == [1, 4]
     assert (report.left_out, report.exit_status) == ({}, 0)
 
 
@@ -50,7 +50,7 @@ def test_a_named_node_that_cannot_be_used_is_a_failure_with_the_reason() -> None
     known = topology(node(1), node(2, active=False), node(3, host="there"), node(4, host=None))
     report = Report()
     asked = Asked(nodes=("node2", "node1", "node3", "node4", "node1"))
-    assert [one.id for one in meant(known, HERE, asked, report)] == [1]
+    assert [one.id for one in select_nodes(known, HERE, asked, report)] == [1]
     assert "alpenhorn node activate node2" in report.left_out["node2"]
     assert "host there" in report.left_out["node3"]
     assert "node4" in report.left_out
@@ -59,7 +59,7 @@ def test_a_named_node_that_cannot_be_used_is_a_failure_with_the_reason() -> None
 
 def test_an_unknown_name_is_reported() -> None:
     with pytest.raises(NotFound, match="'none'"):
-        meant(topology(node(1)), HERE, Asked(nodes=("node1", "none")), Report())
+        select_nodes(topology(node(1)), HERE, Asked(nodes=("node1", "none")), Report())
 
 
 def test_leaving_out_a_node_that_was_not_named_is_a_warning() -> None:

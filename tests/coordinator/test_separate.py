@@ -30,7 +30,7 @@ def begun(context: Context, rows: Rows, *, time: bool) -> tuple[Separating, Task
 
 
 def looked(separating: Separating, task: Task, *linked: LookFile) -> None:
-    separating.take(Done(task, Fate.DONE, LookOutcome(6, linked=linked)))
+    separating.task_ended(Done(task, Fate.DONE, LookOutcome(6, linked=linked)))
 
 
 def finish(separating: Separating) -> None:
@@ -51,7 +51,7 @@ def test_once_the_time_is_up_no_more_is_copied_than_what_was_found_first(good: C
     looked(separating, task, job.files[0])
     (copying,) = separating.feed()
     assert isinstance(copying.job, SeparateJob) and copying.job.files == job.files[:1]
-    separating.take(Done(copying, Fate.DONE, (SeparateResult(job.files[0]),)))
+    separating.task_ended(Done(copying, Fate.DONE, (SeparateResult(job.files[0]),)))
     looked(separating, task, job.files[1])
     finish(separating)
     assert not rows.fact("one").separate
@@ -67,7 +67,7 @@ def test_nothing_is_recorded_while_copies_share_their_bytes(
     looked(separating, task, job.files[0])
     (copying,) = separating.feed()
     outcome = () if result is None else (SeparateResult(job.files[0], **result),)
-    separating.take(Done(copying, Fate.DONE, outcome))
+    separating.task_ended(Done(copying, Fate.DONE, outcome))
     finish(separating)
     assert not rows.fact("one").separate
 
@@ -77,7 +77,7 @@ def test_nothing_is_recorded_if_some_copies_could_not_be_looked_at(
     good: Context, rows: Rows, fate: Fate
 ) -> None:
     separating, task, _ = begun(good, rows, time=True)
-    separating.take(Done(task, fate, error="why"))
+    separating.task_ended(Done(task, fate, error="why"))
     finish(separating)
     assert not rows.fact("one").separate
     assert good.report.failures
@@ -85,14 +85,14 @@ def test_nothing_is_recorded_if_some_copies_could_not_be_looked_at(
 
 def test_nothing_is_recorded_if_only_some_copies_were_looked_at(good: Context, rows: Rows) -> None:
     separating, task, _ = begun(good, rows, time=True)
-    separating.take(Done(task, Fate.DONE, LookOutcome(5)))
+    separating.task_ended(Done(task, Fate.DONE, LookOutcome(5)))
     finish(separating)
     assert not rows.fact("one").separate
 
 
 def test_missing_copies_become_suspect(good: Context, rows: Rows) -> None:
     separating, task, job = begun(good, rows, time=True)
-    separating.take(Done(task, Fate.DONE, LookOutcome(6, lost=((job.files[2], "gone"),))))
+    separating.task_ended(Done(task, Fate.DONE, LookOutcome(6, lost=((job.files[2], "gone"),))))
     finish(separating)
     assert rows.all("SELECT id FROM archivefilecopy WHERE has_file = 'M'") == [(job.files[2].copy_id,)]
     assert good.whole.looked[rows.node["one"]].copies == 5

@@ -20,7 +20,7 @@ from alpenhorn.listings.doctor import HostFacts, Marks
 from alpenhorn.listings.runs import RunRow
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.scan.topology import Topology
-from alpenhorn.transfer.rsync import Session
+from alpenhorn.transfer.rsync import SessionEnd
 from tests.fixtures.archive import stand_in
 
 NOW = datetime.datetime(2026, 7, 22, 12, 0, 0)
@@ -158,7 +158,7 @@ def test_source_hosts_are_required_and_others_with_an_address_are_optional() -> 
 def test_what_ssh_and_rsync_say_has_a_remedy(status: int, stderr: str, text: str, remedy: str) -> None:
     said = f"{stderr}\nrsync error: some code (code {status}) at io.c(285) [Receiver=3.5.0]\n"
     for needed, level in ((True, Level.FAIL), (False, Level.WARN)):
-        found = refused(Source("far", needed, (node(1, "far"),)), Transfer(), Session(status, said))
+        found = refused(Source("far", needed, (node(1, "far"),)), Transfer(), SessionEnd(status, said))
         assert found.level is level
         assert (
             found.text.endswith(" (ann@far.org)") and "host far" in found.text and re.search(text, found.text)
@@ -168,8 +168,8 @@ def test_what_ssh_and_rsync_say_has_a_remedy(status: int, stderr: str, text: str
 
 def test_the_command_to_try_has_the_configured_options() -> None:
     transfer = Transfer(ssh=("ssh", "-F", "/etc/my ssh"))
-    found = refused(Source("far", True, (node(1, "far"),)), transfer, Session(255, "odd"))
-    assert found.remedy == "try it: ssh -F '/etc/my ssh' -l ann far.org rsync --version"
+    found = refused(Source("far", True, (node(1, "far"),)), transfer, SessionEnd(255, "odd"))
+    assert found.remedy == "to test it: ssh -F '/etc/my ssh' -l ann far.org rsync --version"
 
 
 @pytest.mark.usefixtures("nothing_is_left")
@@ -177,4 +177,4 @@ def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     hangs = stand_in(tmp_path, "rsync", "sleep 1000 & wait")
     found = list(tools(Transfer(rsync=str(hangs)), needed=True, seconds=0.3))
     assert [one.level for one in found] == [Level.FAIL, Level.PASS]
-    assert "did not tell its version within 0.3 s" in found[0].text
+    assert "did not print its version within 0.3 s" in found[0].text

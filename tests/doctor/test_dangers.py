@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_world_writable_root_is_reported(root: Path, mode: int, sticky: bool) -> None:
     root.chmod(mode)
     (found,) = dangers(str(root))
-    assert found.text.startswith(f"every user of this host can put files into {root}")
+    assert found.text.startswith(f"every user of this host can create files in {root}")
     assert ("sticky" in found.text) is sticky
     assert found.remedy.startswith(f"chmod o-w {root}") and not found.refused
 

@@ -142,7 +142,7 @@ def test_files_without_a_valid_name_cause_one_note_and_no_failure(field):
     result = field.sync()
     assert result.status == 0
     (line,) = result.err.splitlines()
-    assert "no acquisition directory" in line and "3 times" in line and "stray" in line
+    assert "not in an acquisition directory" in line and "3 times" in line and "stray" in line
     assert list(registered(field)) == ["acq/f"]
 
 

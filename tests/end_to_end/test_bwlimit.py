@@ -174,7 +174,7 @@ def test_a_signal_during_a_limited_pull_ends_the_run_within_seconds(hosts, metho
     run.process.send_signal(signal.SIGTERM)
     result = run.result()
     assert time.monotonic() - began < 8
-    assert result.status == 1 and "stopped as asked" in result.err
+    assert result.status == 1 and "stopped; finished work is recorded" in result.err
     run.wait_until_nothing_is_left()
     assert hosts.claims() == 0 and hosts.pending() == 5
     assert hosts.one("SELECT COUNT(*) FROM sync_attempt") == 0
@@ -194,7 +194,7 @@ def test_a_deactivated_node_gets_no_file_that_waits_for_bandwidth(hosts):
     wait_for(lambda: hosts.claims() == 5, "the first pull")
     assert hosts.run("node", "deactivate", "slow").status == 0
     result = run.result()
-    assert result.status == 0 and "taken off this host while the run went on" in result.err
+    assert result.status == 0 and "taken off this host during the run" in result.err
     assert len(hosts.tree("slow")) == 1 and hosts.pending() == 4 and hosts.claims() == 0
 
 

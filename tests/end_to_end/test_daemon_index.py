@@ -315,7 +315,7 @@ def folding(moved):
 def test_db_check_reports_names_that_the_server_treats_as_equal(folding):
     checked = db(folding.url, "check")
     assert checked.returncode == 0
-    assert "names that differ only in case, accents or trailing blanks are one name" in checked.stdout
+    assert "names that differ only in case, accents or trailing blanks are treated as equal" in checked.stdout
     assert "archivefile.name (utf8mb4_general_ci)" in checked.stdout
 
 
@@ -338,7 +338,9 @@ def test_colliding_names_harm_no_file(folding):
     folding.run("node", "verify", "field", "--all", "--force")
     results.append(folding.sync())
     assert folding.tree("field") == before
-    assert "the index takes its name for that of another acquisition or file" in results[0].err
+    assert (
+        "the index does not distinguish its name from that of another acquisition or file" in results[0].err
+    )
     assert "alpenhorn db check" in results[0].err
     assert all("Traceback" not in result.err for result in results)
     for number in range(6):

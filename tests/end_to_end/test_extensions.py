@@ -87,7 +87,7 @@ def test_a_class_of_a_package_is_created_checked_and_filled(archive: Archive, ex
         place = ("--host", "here", "--root", str(archive.base / name))
         (archive.base / name).mkdir()
         refused = alpenhorn(*node, *place)
-        assert refused.status == 1 and "lacks keep_free" in refused.err
+        assert refused.status == 1 and "keep_free is missing" in refused.err
         assert alpenhorn(*node, *place, "--io-var", "keep_free=1000000").status == 0
     # Less is free on one of them, so that the other is the one with the most room.
     archive.do("UPDATE storagenode SET max_total_gb = 0.0001 WHERE name = 'one'")
@@ -101,7 +101,7 @@ def test_a_class_of_a_package_is_created_checked_and_filled(archive: Archive, ex
     archive.node("plain")
     archive.request(ids[0], "src", "plain")
     result = archive.sync()
-    assert result.status == 0 and "node one is left out: there is no storage class 'Balanced'" in result.err
+    assert result.status == 0 and "node one is left out: no storage class 'Balanced'" in result.err
     assert archive.copy(ids[0], "plain") == "YY"
 
 
@@ -278,18 +278,18 @@ def detect(path, node):
 """
 
 EXPECTED = {
-    "kills": "do not tell whose it is: died: its worker ended with signal 9",
+    "kills": "gave no usable answer: died: its worker ended with signal 9",
     "exits": "failed: SystemExit(3)",
     "leaves": "died: its worker ended with status 3",
     "silent": "failed: Silent",
     "storage": "says a stranger",
-    "number": "gave 5, which is neither None nor a name nor (name, callback)",
-    "triple": "which is neither None nor a name",
-    "uncallable": "which is neither None nor a name",
+    "number": "returned 5; expected None, a name, or (name, callback)",
+    "triple": "expected None, a name, or (name, callback)",
+    "uncallable": "expected None, a name, or (name, callback)",
     "lambda": "failed: ",
-    "elsewhere": "gave an acquisition that its path does not begin with",
-    "upwards": "gave an acquisition that its path does not begin with",
-    "part": "gave an acquisition that its path does not begin with",
+    "elsewhere": "returned an acquisition that is not the start of its path",
+    "upwards": "returned an acquisition that is not the start of its path",
+    "part": "returned an acquisition that is not the start of its path",
     "empty": "no import detector claims it",
     "escapes": "UnsafePath",
     "link": "failed: ",
@@ -368,7 +368,7 @@ def detect(path, node):
         archive.put("field", f"acq/{number}", b"content")
     archive.run("node", "scan", "field", "--register-new")
     result = archive.sync(environ=environ)
-    assert result.status == 1 and "asked no more in this search" in result.err
+    assert result.status == 1 and "not called again in this search" in result.err
     assert len(deaths.read_text()) <= 3 + 3 + 2  # each batch, then single files, and what was under way
     assert not registered(archive)
 
@@ -404,7 +404,7 @@ def test_two_detectors_with_the_same_name_are_both_skipped(sqlite_archive: Archi
     archive.node("field", auto_import=1)
     put(archive, "acq/file")
     result = archive.sync(environ={"PYTHONPATH": str(at)})
-    assert result.status == 1 and "neither is taken" in result.err
+    assert result.status == 1 and "neither is used" in result.err
     assert not registered(archive)
 
 
@@ -501,7 +501,7 @@ def test_a_failing_callback_undoes_and_stops_nothing_else(
     assert archive.one("SELECT COUNT(*) FROM archivefileimportrequest WHERE completed = 0") == 0
     assert archive.one("SELECT ended IS NOT NULL FROM sync_run ORDER BY id DESC LIMIT 1") == 1
     if name != "begins":
-        assert result.status == 1 and "what the import detector it wanted done" in result.err
+        assert result.status == 1 and "the callback of the import detector it failed" in result.err
         assert f"acq/{name}" in result.err
 
 
@@ -549,7 +549,9 @@ def test_init_creates_the_tables_of_packages_and_check_reports_them(archive: Arc
         return result.out + result.err
 
     assert "tables are not in the index yet" in said("db", "check")
-    assert "known are alpenhorn, sync, alpenhorn-example" in said("db", "init", "--only", "x", status=2)
+    assert "known components: alpenhorn, sync, alpenhorn-example" in said(
+        "db", "init", "--only", "x", status=2
+    )
     before = archive.dump("dataindexversion")
     assert said("-v", "db", "init", "--only", "alpenhorn-example").splitlines()[:-1] == [
         "added table example_observation",
@@ -570,7 +572,9 @@ def test_init_creates_the_tables_of_packages_and_check_reports_them(archive: Arc
     # Another version is left alone.
     archive.do("UPDATE dataindexversion SET version = 3 WHERE component = 'alpenhorn-example'")
     assert "the index has version 3 of it" in said("db", "init")
-    assert "was not added" in said("db", "init", "--only", "alpenhorn-example", status=1)
+    assert "component alpenhorn-example: not added" in said(
+        "db", "init", "--only", "alpenhorn-example", status=1
+    )
     assert "warn" in said("db", "check")
     # So is a table that is somebody else's.
     archive.do("DELETE FROM dataindexversion WHERE component = 'alpenhorn-example'")

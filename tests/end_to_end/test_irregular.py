@@ -87,11 +87,11 @@ def test_situation_11_an_object_that_was_never_a_good_copy_is_left(sqlite_archiv
     before = archive.everything("safe")
     for _ in range(2):
         archive.forget_attempts()
-        assert "something else lies at its path" in archive.sync().err
+        assert "something else is at its path" in archive.sync().err
     assert {archive.copy(file_id, "safe") for file_id in ids.values()} == {"XY"}
     below = str(archive.root("safe") / "acq/")
     kept = {path: one for path, one in before.items() if path.startswith(below)}
     assert len(kept) > len(KINDS)
     assert {path: one for path, one in archive.everything("safe").items() if path.startswith(below)} == kept
     why = archive.run("plan").out
-    assert "something else lies at its path on safe" in " ".join(why.split())
+    assert "something else is at its path on safe" in " ".join(why.split())

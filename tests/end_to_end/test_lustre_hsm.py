@@ -184,7 +184,7 @@ def test_headroom_that_cannot_be_reached_is_reported(sqlite_tape):
     tape.set(headroom=10**5)
     tape.lfs.quota(used=10**6, limit=10**6)
     result = archive.sync()
-    assert result.status == 0 and "node tape has less free than its headroom" in result.err
+    assert result.status == 0 and "node tape has less free space than its headroom" in result.err
     assert tape.ready(file_id)
 
 
@@ -195,7 +195,7 @@ def test_files_without_room_on_disk_are_not_restored_and_reported(sqlite_tape):
     archive.requests([big, small], "tape", "disk")
     tape.lfs.quota(used=0, limit=100)
     result = archive.sync()
-    assert result.status == 0 and "its disk has too little room" in result.err and "acq/big" in result.err
+    assert result.status == 0 and "too little room on its disk" in result.err and "acq/big" in result.err
     assert tape.asked_back() == [["small"]]
 
 
@@ -277,10 +277,10 @@ def test_a_failed_restore_is_reported_and_retried_later(tape):
     tape.lfs.drop(tape.path("acq/f"))
     archive.sync()
     assert archive.all("SELECT state, tries FROM sync_restore") == [("failed", 1)]
-    assert "did not come" in archive.one("SELECT error FROM sync_restore")
+    assert "did not complete" in archive.one("SELECT error FROM sync_restore")
     assert len(tape.asked_back()) == 1
     shown = archive.run("request", "show", str(request)).out
-    assert "asked back from tape" in shown and "did not come" in shown
+    assert "asked back from tape" in shown and "did not complete" in shown
     archive.do("UPDATE sync_restore SET next = '2026-01-01'")
     archive.synced()
     assert len(tape.asked_back()) == 2 and tape.waiting() == [("asked",)]
@@ -379,8 +379,8 @@ def test_the_plan_shows_restores_and_releases(sqlite_tape):
     before = archive.dump()
     asked = len(tape.lfs.asked("hsm_restore", "hsm_release"))
     plan = archive.run("plan").out
-    assert "on its way back from tape" in plan and "ask back from tape, to pull" in plan
-    assert "leave to tape, to make room on disk" in plan
+    assert "being restored from tape" in plan and "restore from tape, to pull" in plan
+    assert "leave on tape only, to make room on disk" in plan
     assert archive.dump() == before and len(tape.lfs.asked("hsm_restore", "hsm_release")) == asked
     assert tape.ready(old)
 

@@ -56,10 +56,10 @@ def test_while_the_quota_is_unknown_nothing_is_pulled_and_the_rest_is_done(quota
     archive.set_copy(doubtful, "lustre", "MY")
     result = archive.sync()
     assert result.status == 0
-    assert "the quota of node lustre cannot be had" in result.err and "not understood" in result.err
+    assert "the quota of node lustre cannot be read" in result.err and "unexpected output" in result.err
     assert archive.state(request) == "pending"
     assert archive.copy(doubtful, "lustre") == "YY"
-    assert "the quota of node lustre cannot be had" in archive.run("plan").err + archive.run("plan").out
+    assert "the quota of node lustre cannot be read" in archive.run("plan").err + archive.run("plan").out
 
 
 FAILURES = {
@@ -67,10 +67,10 @@ FAILURES = {
     "hangs": ("exec sleep 1000", {"lfs_timeout": 0.5}, "did not end within 0.5 s"),
     "fails": ("echo 'quotactl failed: no such group' >&2; exit 3", {}, "no such group"),
     "no file system": ("echo 'Permission denied' >&2; exit 1", {}, "Permission denied"),
-    "another path": ("echo '/elsewhere 1 0 5000 - 1 0 0 -'", {}, "not understood"),
-    "cut short": ('echo "${@: -1} 1 0"', {}, "not understood"),
-    "no bytes": ("", {}, "not understood"),
-    "bytes": ("head -c 100000 /dev/urandom", {}, "cannot be had"),
+    "another path": ("echo '/elsewhere 1 0 5000 - 1 0 0 -'", {}, "unexpected output"),
+    "cut short": ('echo "${@: -1} 1 0"', {}, "unexpected output"),
+    "no bytes": ("", {}, "unexpected output"),
+    "bytes": ("head -c 100000 /dev/urandom", {}, "cannot be read"),
     "talks on": ("while sleep 0.01; do echo more; done", {"lfs_timeout": 0.5}, "did not end within 0.5 s"),
 }
 
@@ -87,7 +87,7 @@ def test_whatever_lfs_does_a_run_reports_it_and_does_the_rest(quota, failure):
     onto, beside = (archive.request(file_id, "field", node) for node in ("lustre", "plain"))
     run = archive.start("sync")
     result = run.result(30)
-    assert result.status == 0 and "the quota of node lustre cannot be had" in result.err, result
+    assert result.status == 0 and "the quota of node lustre cannot be read" in result.err, result
     assert said in result.err
     assert (archive.state(onto), archive.state(beside)) == ("pending", "done")
     run.wait_until_nothing_is_left()
@@ -102,5 +102,5 @@ def test_the_older_setting_works_and_is_reported(quota):
     )
     request = archive.request(archive.file("acq/f", b"bytes", "field"), "field", "lustre")
     result = archive.sync()
-    assert result.status == 0 and "quota_group is out of date" in result.err
+    assert result.status == 0 and "quota_group is outdated" in result.err
     assert archive.state(request) == "done"

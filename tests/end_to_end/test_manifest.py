@@ -198,7 +198,7 @@ def test_a_removed_manifest_is_reported_once_and_written_again_after_a_compariso
     (asked.root("field") / MANIFEST).unlink()
     (asked.root("field") / "acq/plain").unlink()
     result = asked.sync()
-    assert "the manifest of node field is not on it any more" in result.err
+    assert "the manifest of node field is missing" in result.err
     assert len(suspects(asked)) == 1
     asked.synced()
     assert listed(asked.root("field")) == known(asked, "field")
@@ -291,7 +291,7 @@ def test_a_manifest_rolled_back_by_a_power_failure_is_not_trusted(archive):
     archive.synced()
     (archive.root("safe") / MANIFEST).write_bytes(old)
     (archive.root("safe") / "acq/second").unlink()
-    assert "node safe is not as it was" in archive.sync().err
+    assert "node safe has changed since it was last seen here" in archive.sync().err
     assert archive.copy(second, "safe") == "NY"
     archive.synced()
     assert listed(archive.root("safe")) == known(archive, "safe")
@@ -367,7 +367,7 @@ def test_changes_on_a_carried_disk_are_reported_and_no_longer_count_as_good(truc
     arrived(truck, at)
     command(truck, "node", "sync", "disk", "vault", "--force", host="site")
     result = truck.sync(host="site")
-    assert "node disk is not as it was when it was last seen here" in result.err and "(4 times)" in result.err
+    assert "node disk has changed since it was last seen here" in result.err and "(4 times)" in result.err
     assert "the first: acq/" in result.err
     # What is told is what checks then found, and only what is whole went on.
     assert of(truck, "disk") == {"kept": "Y", "removed": "N", "cut": "X", "overwritten": "X", "link": "X"}
@@ -380,7 +380,7 @@ def test_changes_on_a_carried_disk_are_reported_and_no_longer_count_as_good(truc
     )
     assert why["removed"] == "node disk came back changed: it is missing"
     assert "its length is 3 bytes, the index says 14" in why["cut"]
-    assert "it was written to after the manifest was" in why["overwritten"]
+    assert "it was modified after the manifest was written" in why["overwritten"]
     assert "it is not a regular file" in why["link"]
     assert "kept" not in why
     after = (at / "acq/kept").stat()
@@ -439,7 +439,7 @@ def test_a_disk_that_a_run_found_absent_is_compared(truck, trusted):
     if trusted:
         truck.do("UPDATE sync_node SET manifest = ?", before)
     result = truck.sync(host="field")
-    assert ("node disk is not as it was" in result.err) is not trusted
+    assert ("node disk has changed since it was last seen here" in result.err) is not trusted
     assert of(truck, "disk")["overwritten"] == ("Y" if trusted else "X")
     assert (token(truck, "disk") in (None, before)) is trusted
 
@@ -458,7 +458,7 @@ def test_a_disk_whose_row_says_that_it_may_have_been_elsewhere_is_compared(truck
         given = [str(truck.root("disk")) if option == "ROOT" else option for option in options]
         command(truck, "node", verb, "disk", *given, host="field")
     (truck.root("disk") / "acq/removed").unlink()
-    assert "node disk is not as it was" in truck.sync(host="field").err
+    assert "node disk has changed since it was last seen here" in truck.sync(host="field").err
     assert of(truck, "disk")["removed"] == "N"
 
 
@@ -467,7 +467,7 @@ def test_a_disk_deactivated_for_a_while_by_another_program_is_compared(truck):
     truck.synced(host="field")
     (truck.root("disk") / "acq/removed").unlink()
     truck.do("UPDATE storagenode SET active = 1 WHERE name = 'disk'")
-    assert "node disk is not as it was" in truck.sync(host="field").err
+    assert "node disk has changed since it was last seen here" in truck.sync(host="field").err
 
 
 def test_an_edit_that_moves_nothing_leaves_it_trusted(truck):
@@ -488,13 +488,13 @@ def test_another_disk_in_its_place_is_compared_and_the_brake_stops_the_losses(tr
     truck.root("disk").mkdir()
     (truck.root("disk") / MARKER).write_text("disk\n")
     result = truck.sync(host="field")
-    assert result.status == 1 and "the manifest of node disk is not on it any more" in result.err, result
+    assert result.status == 1 and "the manifest of node disk is missing" in result.err, result
     assert set(of(truck, "disk").values()) == {"M"}
     assert not (truck.root("disk") / MANIFEST).exists()
     shutil.rmtree(truck.root("disk"))
     (truck.base / "right").rename(truck.root("disk"))
     result = truck.sync(host="field")
-    assert result.status == 0 and "another one than the index knows" in result.err, result
+    assert result.status == 0 and "not the one in the index" in result.err, result
     assert set(of(truck, "disk").values()) == {"Y"} and truck.violations() == []
     assert listed(truck.root("disk")) == known(truck, "disk")
 
@@ -515,6 +515,9 @@ def test_a_disk_written_before_there_were_manifests_is_compared_first(archive):
     archive.file("acq/there", b"there", "disk")
     (archive.root("disk") / "acq/lost").unlink()
     result = archive.sync()
-    assert "node disk is not as it was" in result.err and archive.copy(lost, "disk") == "NY"
+    assert (
+        "node disk has changed since it was last seen here" in result.err
+        and archive.copy(lost, "disk") == "NY"
+    )
     assert [path for path, *_ in listed(archive.root("disk"))] == ["acq/there"]
     archive.synced()

@@ -49,7 +49,7 @@ def cut(archive):
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
-    [(unmark, MARKER), (remark, "'elsewhere'"), (remove, "not there"), (cut, "not there")],
+    [(unmark, MARKER), (remark, "'elsewhere'"), (remove, "does not exist"), (cut, "does not exist")],
     ids=["not mounted", "another node's disk", "no root", "root is a file"],
 )
 def test_an_absent_node_is_left_out_and_nothing_is_created_on_it(pair, spoil, said):

@@ -175,7 +175,7 @@ def test_two_keepers_that_are_one_file_there_count_once(sqlite_hosts):
     for path in sqlite_hosts.paths:
         (archive.root("safe2") / path).unlink()
         (archive.root("safe2") / path).hardlink_to(archive.root("safe1") / path)
-    sqlite_hosts.assert_kept(archive.sync(), "safe2: its copy is a hard link to that on safe1")
+    sqlite_hosts.assert_kept(archive.sync(), "safe2: copy is a hard link to that on safe1")
 
 
 def test_the_keepers_of_a_corrupt_copy_must_have_the_files_length(sqlite_hosts):

@@ -85,7 +85,7 @@ def test_a_corrupt_copy_stays_if_the_source_is_corrupt_too(either):
     archive.sync()
     assert archive.pending() == 0
     result = archive.run("repair", "--force")
-    assert result.status == 1 and "there is no good copy on any other node" in result.out
+    assert result.status == 1 and "no other node has a good copy" in result.out
     assert archive.stray("safe") == []
 
 

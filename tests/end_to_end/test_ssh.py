@@ -75,7 +75,7 @@ def test_situation_06_a_pull_says_that_rsync_is_too_old(hosts: Archive, sshd: Ss
     wanted(hosts, 1)
     result = hosts.sync()
     assert result.status == 1
-    assert "is version 3.0.9, and alpenhorn needs 3.1.3 or later; install a newer rsync" in result.err
+    assert "is version 3.0.9, but alpenhorn needs 3.1.3 or later; install a newer rsync" in result.err
 
 
 # --- hosts that cannot be reached ----------------------------------------------------------------------
@@ -146,8 +146,8 @@ def test_situation_13_an_ipv6_address(hosts: Archive, tmp_path_factory: pytest.T
         ("--address", "store1:22", "Port 22"),
         ("--address", "ann@store1", "the username ann"),
         ("--address", "ssh://store1", "not a host name"),
-        ("--username", "ann; id", "not allowed"),
-        ("--username", "-oProxyCommand=x", "not allowed"),
+        ("--username", "ann; id", "use letters, digits"),
+        ("--username", "-oProxyCommand=x", "use letters, digits"),
     ],
 )
 def test_situation_13_an_unusable_login_is_refused_when_it_is_edited(

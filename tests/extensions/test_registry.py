@@ -24,7 +24,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
     def forget() -> None:
         points.offered.cache_clear()
-        registry._brought.cache_clear()
+        registry._of_package.cache_clear()
 
     forget()
     request.addfinalizer(forget)
@@ -75,7 +75,7 @@ def test_a_package_brings_a_class_of_its_own(install: Install) -> None:
 
 def test_a_class_for_nodes_only_is_no_group(install: Install) -> None:
     install("Ours", WORKING.format(group="None"))
-    with pytest.raises(StorageError, match="one for nodes only"):
+    with pytest.raises(StorageError, match="is for nodes only"):
         group_io(GroupFact(1, "g", "Ours", None), [])
 
 

@@ -57,7 +57,7 @@ def test_situation_02_a_name_that_cannot_be_stored_affects_only_itself(narrow: N
         assert (
             unheld in result.err
             and "(3 times)" in result.err
-            and "run `alpenhorn db upgrade`, which converts" in result.err
+            and "to convert them to utf8mb4: alpenhorn db upgrade" in result.err
         )
     assert archive.state(request) == "done"
     assert names(archive) == {"file", "plain", held}
@@ -80,7 +80,8 @@ def test_situation_02_a_name_that_cannot_be_stored_affects_only_itself(narrow: N
     check = archive.run("db", "check")
     assert (
         check.status == 0
-        and "names with some characters are refused, and others may be one name" in check.out
+        and "names with some characters are rejected, and different names may be treated as equal"
+        in check.out
     )
     assert archive.run("reconcile").status in (0, 1)  # what lies there and is not registered is told
     # The remedy.

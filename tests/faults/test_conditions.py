@@ -69,8 +69,8 @@ def test_situation_17_a_run_that_leaves_out_every_node_fails_and_status_wants_at
     # cron mails what is printed; what looks at the exit status still sees that nothing is done.
     second = pair.sync()
     assert second.status == 1 and second.silent
-    assert "no node of host here could be worked on" in pair.run("status").out
-    assert "no node of host here could be worked on" in pair.run("doctor").out
+    assert "no node of host here could be used" in pair.run("status").out
+    assert "no node of host here could be used" in pair.run("doctor").out
 
 
 def test_situation_17_a_run_on_a_terminal_shows_everything_and_does_not_change_the_mail(
@@ -167,7 +167,7 @@ def test_situation_17_a_hanging_run_is_reported_by_runs_that_find_its_nodes_lock
     for lock in locks:
         lock.release()
     result = pair.sync()
-    assert result.status == 0 and "note: no longer, after " in result.err and "field, v1" in result.err
+    assert result.status == 0 and "note: resolved after " in result.err and "field, v1" in result.err
     pair.synced()
 
 
@@ -216,4 +216,4 @@ def test_nodes_whose_names_differ_in_a_number_are_reported_one_by_one(sqlite_arc
     assert [row[0] for row in archive.all("SELECT subject FROM sync_condition ORDER BY id")] == ["v1", "v2"]
     archive.do("UPDATE storagenode SET min_avail_gb = 0 WHERE name = 'v1'")
     result = archive.sync()
-    assert result.err.startswith("note: no longer, after ") and "no room on v1" in result.err, result
+    assert result.err.startswith("note: resolved after ") and "no room on v1" in result.err, result

@@ -196,7 +196,7 @@ def test_stopped_runs_give_back_copies_that_they_have_not_deleted(three):
     wait_for(lambda: len(three.tree("field")) < 20, "the first unlink")
     the_run(running).send_signal(signal.SIGTERM)
     result = running.result()
-    assert result.status == 1 and "stopped as asked" in result.err
+    assert result.status == 1 and "stopped; finished work is recorded" in result.err
     left = len(three.tree("field"))
     assert 0 < left < 20
     assert sorted(states(three, ids)) == ["NN"] * (20 - left) + ["YN"] * left
@@ -368,7 +368,7 @@ def test_paths_that_leave_the_root_are_refused_and_strange_names_are_not(three):
             for node in ("field", *SAFE):
                 three.put(node, f"{acq}/{name}", b"bytes")
     result = three.sync("--only", "delete")
-    assert result.status == 0 and "no path below a root" in result.err and "correct the row" in result.err
+    assert result.status == 0 and "not a path below a root" in result.err and "correct the row" in result.err
     for (_, name), file_id in ids.items():
         assert three.copy(file_id, "field") == ("NN" if name in FINE else "YN"), name
     assert outside.exists() and (three.root("field") / MARKER).read_bytes() == before
@@ -449,11 +449,11 @@ def test_a_copy_that_is_still_a_source_stays_until_the_pull_ends(three):
     rsync = stand_in(three.base / "bin", "slow-rsync", f'touch {reached}; read < {gate}; exec rsync "$@"')
     three.configure(transfer={"rsync": str(rsync)})
     planned = three.run("-v", "sync", "--only", "delete", "--node", "field")
-    assert planned.status == 0 and "still to pull from it" in planned.out
+    assert planned.status == 0 and "a pending request will pull from it" in planned.out
     pulling = three.start("sync", "--only", "pull", "--node", "dest")
     wait_for(reached.exists, "the pull")
     during = three.run("-v", "sync", "--only", "delete", "--node", "field")
-    assert during.status == 0 and "still to pull from it" in during.out
+    assert during.status == 0 and "a pending request will pull from it" in during.out
     assert three.copy(file_id, "field") == "YN" and "acq/f" in three.tree("field")
     with gate.open("w") as opened:
         opened.write("go\n")

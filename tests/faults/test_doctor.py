@@ -109,11 +109,13 @@ def test_a_changed_host_key(there: Archive, server: Sshd) -> None:
     )
     known.write_text(f"{known.read_text().split()[0]} {(there.base / 'other.pub').read_text()}")
     result = there.run("doctor")
-    only(result, "fail", "another host key than before", "once you know why: ssh-keygen -f .*; then")
+    only(
+        result, "fail", "a different host key than before", "once you know the reason: ssh-keygen -f .*; then"
+    )
     # The command that is told is the right one.
     (command,) = re.findall(r"(ssh-keygen .*?); then", result.out)
     subprocess.run(shlex.split(command), check=True, capture_output=True)
-    only(there.run("doctor"), "fail", "not known here", "before you say yes: ssh -F ")
+    only(there.run("doctor"), "fail", "not known here", "compare the key and accept it: ssh -F ")
     assert_the_pull_fails_too(there)
 
 
@@ -182,7 +184,7 @@ def test_a_root_that_is_missing_on_the_other_host(there: Archive) -> None:
     only(
         result,
         "fail",
-        f"node far on host there: {there.root('far')}/{MARKER} cannot be had",
+        f"node far on host there: {there.root('far')}/{MARKER} cannot be read",
         "alpenhorn doctor",
     )
     assert "pass  host there answers" in result.out
@@ -195,7 +197,7 @@ def test_a_node_of_another_host_that_needs_no_marker_is_looked_for_by_its_root(t
     (root / MARKER).unlink()
     assert wrong(there.run("doctor")) == []
     root.rename(root.parent / "elsewhere")
-    only(there.run("doctor"), "fail", f"node far on host there: {root} cannot be had", "alpenhorn doctor")
+    only(there.run("doctor"), "fail", f"node far on host there: {root} cannot be read", "alpenhorn doctor")
 
 
 def test_a_host_without_address_or_user(there: Archive) -> None:
@@ -251,7 +253,7 @@ def test_a_host_that_others_cannot_find_is_reported(there: Archive) -> None:
     only(
         there.run("doctor"),
         "warn",
-        "other hosts are to fetch files from this one, and host here has no address and no username",
+        "other hosts need to fetch files from this one, but host here has no address and no username",
         "alpenhorn host modify here --address ADDRESS --username USERNAME",
     )
 
@@ -352,7 +354,7 @@ def test_a_read_only_mount_is_reported(sqlite_archive: Archive) -> None:
     finally:
         subprocess.run(["umount", str(root)], check=True)
     assert found.level is Level.FAIL and "is read-only" in found.text
-    assert found.remedy == "mount it writable; or alpenhorn node deactivate field"
+    assert found.remedy == "mount it writable, or: alpenhorn node deactivate field"
 
 
 def test_a_file_system_without_such_locks_is_reported(sqlite_archive: Archive) -> None:
@@ -375,7 +377,7 @@ def test_a_file_system_without_such_locks_is_reported(sqlite_archive: Archive) -
         argv += [sys.executable, "-m", "alpenhorn", "-c", str(conf), "doctor"]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1, done
-        assert re.search("^fail  node field: .*no open-file-description locks", done.stdout, re.MULTILINE), (
-            done
-        )
+        assert re.search(
+            "^fail  node field: .*does not support open file description locks", done.stdout, re.MULTILINE
+        ), done
         (root / ".alpenhorn.lock").touch()

@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpenhorn.errors import AlpenhornError, CommandFailed, StorageError
-from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, reserved, strangers
-from alpenhorn.extensions.points import in_words
+from alpenhorn.extensions.guard import GuardedGroup, GuardedRemote, check_node, guarded, reserved
+from alpenhorn.extensions.points import exception_text
 from alpenhorn.fs import identity
 from alpenhorn.fs.command import run
-from alpenhorn.io.base import Misfit, Remote, parse_settings
+from alpenhorn.io.base import Refusal, Remote, parse_settings
 from alpenhorn.io.default import DefaultGroup, DefaultNode
 from alpenhorn.listings.runs import _counts
 from alpenhorn.model.tasks import Blame
 from alpenhorn.outside import exception, parsed, text
 from alpenhorn.plan import searches
 from alpenhorn.plan.imports import unimportable
-from alpenhorn.plan.pulls import Choice, unfit
+from alpenhorn.plan.pulls import Choice, file_fault
 from alpenhorn.reasons import from_outside
 from alpenhorn.transfer import bbcp, look, rsync
 from alpenhorn.transfer.blame import TransferFailed
@@ -49,15 +49,15 @@ DEEP = st.sampled_from(["[" * 100_000, '{"a":' * 100_000, "1" * 5000, "", "null"
 def test_output_of_a_program_becomes_a_message_that_can_be_stored(said, status):
     failures = [
         TransferFailed(Blame.UNKNOWN, from_outside(said)),
-        rsync.failure(rsync.Session(status, said), "there"),
-        *rsync.complaints(rsync.Session(status, said), ["acq/f"]).values(),
+        rsync.failure(rsync.SessionEnd(status, said), "there"),
+        *rsync.complaints(rsync.SessionEnd(status, said), ["acq/f"]).values(),
         bbcp.failure(CommandFailed("bbcp", status, said), "there"),
         CommandFailed("lfs", status, said),
     ]
     for failed in failures:
         assert "\0" not in str(failed)
         str(failed).encode()
-    look.answer(said)
+    look.parse_output(said)
 
 
 @few
@@ -86,7 +86,7 @@ def test_foreign_json_is_read_or_refused(document):
 @some
 @given(ANY_TEXT, ANY_TEXT, st.none() | st.integers(), st.none() | ANY_TEXT)
 def test_any_name_is_accepted_or_refused_with_a_reason(acq, name, size_b, md5sum):
-    for why in (unimportable(acq, name), unfit(acq, name, size_b, md5sum)):
+    for why in (unimportable(acq, name), file_fault(acq, name, size_b, md5sum)):
         text(why).encode()
 
 
@@ -124,7 +124,7 @@ ANSWERS = st.one_of(
     ANY_TEXT,
     st.binary(),
     st.just(object()),
-    st.just(Misfit(5)),
+    st.just(Refusal(5)),
     RAISED,
 )
 
@@ -132,10 +132,10 @@ ANSWERS = st.one_of(
 @some
 @given(RAISED)
 def test_any_exception_of_an_extension_is_described(raised):
-    for said in (exception(raised), in_words(raised)):
+    for said in (exception(raised), exception_text(raised)):
         assert said
         text(said).encode()
-    with pytest.raises(StorageError, match="node x"), strangers("Odd", "node x"):
+    with pytest.raises(StorageError, match="node x"), guarded("Odd", "node x"):
         raise raised
 
 
@@ -182,5 +182,5 @@ def test_any_answer_of_an_extensions_node_or_remote_affects_only_that_node(answe
     for ask in (lambda: remote.ready(fact()), remote.unreachable, lambda: reserved(odd)(5)):
         with suppress(StorageError):
             ask()
-    with suppress(StorageError), strangers("Odd", "node x"):
+    with suppress(StorageError), guarded("Odd", "node x"):
         check_node(odd)

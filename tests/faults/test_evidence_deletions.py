@@ -17,7 +17,7 @@ from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
 from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeleteJob, DeleteOutcome, DeleteResult, Evidence
-from alpenhorn.model.tasks import Kind, Reporter, Task, Verdict
+from alpenhorn.model.tasks import Reporter, Task, TaskKind, Verdict
 from alpenhorn.record.claims import LEASE, WantedClaim, claim, held, renew
 from alpenhorn.record.run import begin
 from alpenhorn.workers.pool import Pool
@@ -185,7 +185,7 @@ class Seeing(Worker):
         self.answer = answer
 
     def __call__(self, task: Task, report: Reporter) -> object:
-        if task.kind is not Kind.DELETE:
+        if task.kind is not TaskKind.DELETE:
             return super().__call__(task, report)
         assert isinstance(task.job, DeleteJob)
         with self.at.open("ab") as file:
@@ -298,7 +298,7 @@ def test_a_copy_kept_because_of_wrong_keepers_is_reported_and_the_keepers_become
     assert len(jobs) == 1 and jobs[0].files[0].spare == 0
     assert report.exit_status == 1
     (line,) = report.failures.lines()
-    assert "were left there" in line and "acq/f: vault: it is not there" in line
+    assert "were kept" in line and "acq/f: vault: it is not there" in line
     assert (three.copy(file_id, "field"), three.copy(file_id, "vault")) == ("YN", "MY")
     assert three.events("suspect") == [(file_id, "vault")]
     assert three.one("SELECT COUNT(*) FROM sync_attempt WHERE kind = 'delete'") == 1

@@ -116,14 +116,12 @@ def test_fault_2_every_copy_on_an_exchanged_disk_is_suspect_until_it_was_read(pa
     swap(pair, "v1", tmp_path / "empty")
     result = pair.sync("--only", "pull")
     assert "node v1 is left out" in result.err, result
-    assert "mount the storage of node v1; or, if another disk" in wrong(pair, "v1")
+    assert "mount the storage of node v1, or, to replace it by another disk" in wrong(pair, "v1")
     told = pair.run("doctor").out
     assert "mount its storage there; if another disk is to take its place: alpenhorn node init v1" in told
     assert pair.run("node", "init", "v1").status == 0
     result = pair.sync("--only", "pull")
-    assert "another one than the index knows" in result.err and "its 12 copies are suspect" in result.err, (
-        result
-    )
+    assert "not the one in the index" in result.err and "its 12 copies are suspect" in result.err, result
     assert states(pair, "v1") == {"M"} and medium(pair, "v1")[0] != before
     assert on_disk(pair, "v1").medium == medium(pair, "v1")[0]
     pair.synced("--only", "pull")  # it is told once
@@ -134,7 +132,7 @@ def test_a_disk_that_was_exchanged_and_holds_the_files_is_good_once_they_were_re
     (tmp_path / "copy" / identity.PATH).unlink()
     swap(pair, "v1", tmp_path / "copy")
     result = pair.sync()
-    assert "another one than the index knows" in result.err, result
+    assert "not the one in the index" in result.err, result
     assert states(pair, "v1") == {"Y"} and pair.violations() == []
 
 
@@ -201,7 +199,7 @@ def test_a_disk_that_was_rolled_back_is_compared_before_it_is_believed(pair, tmp
     move_on(pair)
     swap(pair, "v1", tmp_path / "older")
     result = pair.sync("--only", "pull")
-    assert "it is in an older state than the index knows" in result.err, result
+    assert "its state is older than the index" in result.err, result
     assert medium(pair, "v1")[4] is None
     assert [pair.copy(file_id, "v1") for file_id in pair.ids[-2:]] == ["MY", "MY"]
     assert {pair.copy(file_id, "v1") for file_id in pair.ids[:-2]} == {"YY"}
@@ -229,7 +227,7 @@ def test_two_clones_that_each_advanced_by_one_generation_are_distinguished(pair,
     swap(pair, "v1", tmp_path / "clone")
     identity.write(str(pair.root("v1")), one._replace(generation=one.generation + 1, word="f" * 16))
     result = pair.sync("--only", "pull")
-    assert "older state" in result.err and pair.copy(pair.ids[-1], "v1") == "MY", result
+    assert "older than the index" in result.err and pair.copy(pair.ids[-1], "v1") == "MY", result
 
 
 def test_a_crash_after_the_intention_leaves_a_trusted_disk(pair):
@@ -297,7 +295,7 @@ def test_an_identity_that_cannot_be_read_leaves_its_node_out(pair, damage):
     before = pair.everything("v1")
     result = pair.sync()
     assert "node v1 is left out" in result.err and str(file) in result.err, result
-    assert ("install a newer" if damage == "newer" else "remove it") in result.err
+    assert ("install a newer" if damage == "newer" else "delete it") in result.err
     assert pair.everything("v1") == before and states(pair, "v1") == {"Y"}
     assert str(file) in wrong(pair, "v1")
     # The way out that the message names.
@@ -336,7 +334,7 @@ def test_a_disk_without_room_for_an_identity_is_named_and_nothing_is_done_there(
         assert result.status == 1 and "node small" in result.err and str(at / identity.PATH) in result.err, (
             result
         )
-        assert "give it room" in result.err
+        assert "free space" in result.err
         assert sorted(os.listdir(at / ".alpenhorn")) == ["run.lock"]
         assert archive.state(request) == "pending"
         (at / "filler").unlink()
@@ -386,7 +384,10 @@ def test_doctor_and_status_report_media_that_differ_from_the_index(pair, tmp_pat
         "the copies on v1 do not count" in one for one in told
     )
     swap(pair, "v1", tmp_path / "anew")
-    assert any(level == "warn" and "v1: its medium is another one" in text for level, text in doctor(pair))
+    assert any(
+        level == "warn" and "v1: its medium is not the one in the index" in text
+        for level, text in doctor(pair)
+    )
     pair.sync("--only", "pull")
     assert any("12 copies are still to be read" in one for one in attention(pair))
     pair.root("v1").rename(pair.base / "gone")

@@ -96,7 +96,7 @@ def test_fault_5_the_second_of_two_files_at_one_path_is_refused_in_the_same_run(
     request = archive.request(second, "other", "safe")
     for _ in range(3):
         result = archive.sync()
-        assert result.status == 0 and "a file of acquisition 2026 lies at the same path on safe" in result.err
+        assert result.status == 0 and "a file of acquisition 2026 is at the same path on safe" in result.err
         assert_first_is_kept(archive, first, second, request)
     assert archive.copy(second, "safe") is None
     assert "acquisition 2026 " in archive.run("request", "show", str(request)).out.replace("\n", " ")
@@ -112,7 +112,7 @@ def test_fault_5_a_file_at_the_path_of_another_good_copy_is_refused_whatever_was
     archive.once_good(second, "safe")
     request = archive.request(second, "other", "safe")
     for _ in range(2):
-        assert "a file of acquisition 2026 lies at the same path" in archive.sync().err
+        assert "a file of acquisition 2026 is at the same path" in archive.sync().err
         assert_first_is_kept(archive, first, second, request)
 
 
@@ -148,19 +148,19 @@ def test_fault_6_a_file_nobody_knows_is_never_overwritten(pair, found, row):
     first = pair.sync()
     assert first.status == 1 and pair.tree("safe") == {"acq/f": found}
     assert first.err.count("acq/f") == 1, "told once"
-    assert "something else lies at its path on safe" in first.err
+    assert "something else is at its path on safe" in first.err
     assert hashlib.md5(found).hexdigest() in first.err
     if len(found) != 5:
         assert f"its length is {len(found)} bytes" in first.err
     for _ in range(2):
         later = pair.sync()
         assert later.status == 0 and later.err.count("acq/f") == 1
-        assert "something else lies at its path" in later.err and hashlib.md5(found).hexdigest() in later.err
+        assert "something else is at its path" in later.err and hashlib.md5(found).hexdigest() in later.err
     assert pair.tree("safe") == {"acq/f": found} and pair.state(request) == "pending" and pair.claims() == 0
     shown = pair.run("request", "show", str(request), "--json").json["in_a_run_now"]
     assert "something else" in shown and hashlib.md5(found).hexdigest() in shown
     repair = pair.run("repair", "--check")
-    assert repair.status == 1 and "something else lies at its path" in " ".join(repair.out.split())
+    assert repair.status == 1 and "something else is at its path" in " ".join(repair.out.split())
     # Out of the way it is pulled.
     shutil.move(pair.root("safe") / "acq/f", pair.base / "moved")
     assert pair.run("request", "retry", str(request)).status == 0
@@ -253,7 +253,7 @@ def test_fault_13_files_of_a_disk_that_is_not_mounted_on_another_host_are_not_lo
     elif there == "a marker only":
         (hosts.root("far") / MARKER).symlink_to("elsewhere")
     result = hosts.sync()
-    assert result.status == 1 and "node far on host there is not mounted there" in result.err, result
+    assert result.status == 1 and "node far is not mounted on host there" in result.err, result
     assert ("stranger" in result.err) is (there == "another node")
     assert {hosts.copy(file_id, "far") for file_id in ids} == {"YY"}
     assert hosts.state(later) == "done", "another node of that host serves"
@@ -300,7 +300,7 @@ def test_fault_13_holds_with_bbcp(hosts):
     hosts.request(lost, "other", "safe")
     unmount(hosts, "far")
     result = hosts.sync(path=str(program.parent))
-    assert result.status == 1 and "node far on host there is not mounted there" in result.err, result
+    assert result.status == 1 and "node far is not mounted on host there" in result.err, result
     assert {hosts.copy(file_id, "far") for file_id in ids} == {"YY"}
     assert hosts.copy(lost, "other") == "MY"
     mount(hosts, "far")

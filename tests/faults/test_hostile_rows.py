@@ -76,7 +76,9 @@ def test_paths_that_leave_the_root_or_mean_nothing_are_refused_and_the_rest_goes
     assert set(pair.tree("safe")) == {"acq/certain"}
     assert everywhere(pair) == before
     # Each is told, by kind and with one as an example; nothing is called good, missing or corrupt for it.
-    assert "no path below a root" in result.err and MARKER in result.err and "correct the row" in result.err
+    assert (
+        "not a path below a root" in result.err and MARKER in result.err and "correct the row" in result.err
+    )
     assert {pair.copy(file_id, "field") for file_id in ids} == {"YY"}
     assert {pair.copy(file_id, "field") for file_id in suspects} == {"MY"}
 
@@ -112,7 +114,7 @@ def test_files_that_cannot_be_verified_are_skipped_with_the_reason(pair):
     requests = pair.requests(ids, "field", "safe")
     result = pair.sync()
     assert result.status == 0
-    for reason in ("no length", "no MD5 sum", "no valid length and MD5 sum", "no room"):
+    for reason in ("no length", "no MD5 sum", "invalid length or MD5 sum", "no room"):
         assert reason in result.err
     assert {pair.state(request) for request in requests} == {"pending"}
     assert {pair.copy(file_id, "field") for file_id in ids} == {"YY"}

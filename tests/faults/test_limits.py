@@ -31,7 +31,7 @@ def test_situation_27_a_user_who_cannot_start_processes_gets_the_reason(sqlite_a
     done = limited(sqlite_archive, 1)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (
-        "Error: no worker process can be started: Resource temporarily unavailable; raise the limit on this user's"
+        "Error: cannot start a worker process: Resource temporarily unavailable; raise the limit on this user's"
         " processes (ulimit -u)\n"
     )
     if AS_SOMEBODY:  # anybody else has an unknown number of processes already
@@ -53,7 +53,7 @@ def test_workers_leave_room_for_the_locks_of_nodes(sqlite_archive, processes):
         assert sqlite_archive.state(request) == "done"
     else:
         assert done.returncode == (1 if processes == 2 else 0)
-        told = "no process can be started for its run lock: Resource temporarily unavailable; raise the limit"
+        told = "cannot start a process for its run lock: Resource temporarily unavailable; raise the limit"
         assert done.stderr.count(told) == (2 if processes == 2 else 1)
         assert sqlite_archive.state(request) == "pending"
 

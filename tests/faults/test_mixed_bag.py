@@ -18,10 +18,10 @@ FILES = [
     ("archivefile", "size_b", "9e999", "size_b holds the number inf"),
     ("archivefile", "size_b", "9223372036854775807", "no room on safe"),
     ("archivefile", "md5sum", BLOB, "md5sum holds the bytes"),
-    ("archivefile", "md5sum", "12345", "no valid length and MD5 sum"),
+    ("archivefile", "md5sum", "12345", "invalid length or MD5 sum"),
     ("archivefile", "name", BLOB, "name holds the bytes"),
     ("archivefile", "name", NO_UTF8, "name holds the bytes b'a\\xff'"),
-    ("archivefile", "acq_id", "'abc'", "the file's row is gone"),
+    ("archivefile", "acq_id", "'abc'", "the index has no row for the file"),
     ("archivefilecopy", "has_file", "x'59'", "has_file holds the bytes"),
     ("archivefilecopyrequest", "file_id", "'abc'", "file_id holds the text"),
     ("archivefilecopyrequest", "node_from_id", "'abc'", "node_from_id holds the text"),
@@ -109,7 +109,7 @@ def test_each_bad_item_affects_only_itself(bag):
         assert (
             f"node odd{number} is left out" in result.err or f"node ({number + 5}) is left out" in result.err
         )
-    assert "an import request of field is left alone: row 1 of archivefileimportrequest" in result.err
+    assert "skipped an import request on field: row 1 of archivefileimportrequest" in result.err
     assert "ferm\\" in result.err and "\x1b" not in result.err and "\nFORGED" not in result.err
     assert bag.copy(suspect, "field") == "MY" and bag.copy(released, "field") == "YN"
     names = {name for (name,) in bag.all("SELECT name FROM archivefile WHERE md5sum = ?", NEW)}

@@ -266,7 +266,7 @@ def agree(archive: Archive, status: int, code: Code | None) -> None:
     findings = json.loads(shown(archive, "doctor", "--json"))
     (finding,) = (one for one in findings if "the last run on here" in one["text"])
     assert finding["level"] == ("pass" if status == 0 else "warn")
-    assert ("ended well" in finding["text"]) == (status == 0)
+    assert ("succeeded" in finding["text"]) == (status == 0)
     assert (str(Code.RUN_NOT_ENDED()) in finding["text"]) == dead
     if status and code:
         assert beginning in finding["text"]

@@ -270,7 +270,7 @@ def test_other_patterns_want_other_files(field):
     path.write_text(path.read_text() + "[[import.pattern]]\npath = '(?P<acq>\\d+)/.*'\n")
     put(field, "1/f")
     result = field.sync()
-    assert "all directories of field are listed" in (field.base / "here.log").read_text()
+    assert "listing all directories of field" in (field.base / "here.log").read_text()
     assert result.status == 0 and "no import pattern matches" in result.err
     assert registered(field) == ["1/f", "a/f"]
 
@@ -332,7 +332,7 @@ def test_records_of_searches_that_cannot_be_written_are_reported_and_cost_only_t
         result = field.sync()
     finally:
         subprocess.run(["chattr", "-i", memory(field)], check=True)
-    assert result.status == 0 and "cannot be remembered" in result.err
+    assert result.status == 0 and "cannot be saved" in result.err
     assert registered(field) == ["a/f", "b/f"]
     let_tick(field)
     field.synced()
@@ -348,7 +348,7 @@ def test_a_run_that_is_killed_as_it_remembers_leaves_the_old_memory(field):
     argv += ["-e", f"inject={calls}:signal=KILL"]
     argv += [sys.executable, "-m", "alpenhorn", "-c", str(field.configure()), "sync"]
     ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 1 and "not complete" in ended.stderr
+    assert ended.returncode == 1 and "incomplete" in ended.stderr
     assert memory(field).read_bytes() == before
     field.synced()
     assert memory(field).read_bytes() != before
@@ -369,7 +369,7 @@ def test_more_directories_than_are_held_are_remembered_in_pieces(field):
     field.synced()
     assert registered(field) == ["7/0007/f"]
     with Memory(str(root)) as found:
-        assert found.whole() and parse(found.heading) is not None
+        assert found.is_intact() and parse(found.heading) is not None
         assert sum(1 for _ in found.entries()) == number + 60 + 1
     put(field, "8/0008/f")
     assert listed(field) == {"8/0008"}

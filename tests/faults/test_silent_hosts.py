@@ -122,7 +122,7 @@ def test_a_node_that_is_not_mounted_there_is_tried_by_one_request(hosts: Hosts) 
     far.rename(hosts.base / "away")
     far.mkdir()
     first = hosts.sync()
-    assert first.status == 1 and "node far on host there is not mounted there" in first.err, first
+    assert first.status == 1 and "node far is not mounted on host there" in first.err, first
     assert counts(hosts) == [("node", 1)] and hosts.state(sound) == "done"
     hosts.synced()
     hosts.later()
@@ -142,7 +142,7 @@ def test_a_host_without_pending_requests_is_not_a_condition(hosts: Hosts) -> Non
     hosts.sync()
     assert hosts.run("request", "cancel", str(pull)).status == 0
     result = hosts.sync()
-    assert result.status == 0 and result.err.startswith("note: no longer, after "), result
+    assert result.status == 0 and result.err.startswith("note: resolved after "), result
     hosts.synced()
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from alpenhorn.transfer.patience import LOOKS, Patience
+from alpenhorn.transfer.session_timer import LOOKS, SessionTimer
 from tests.fixtures.archive import Archive, Result, stand_in, wait_for
 from tests.fixtures.sshd import Sshd
 
@@ -109,16 +109,16 @@ def test_situation_15_a_pull_that_is_not_done_by_its_deadline_keeps_what_came(
 
 def test_a_growing_transfer_is_not_stalled() -> None:
     size = 0
-    patience = Patience("there", 0.8, lambda: size, None, 0)
+    timer = SessionTimer("there", 0.8, lambda: size, None, 0)
     began = time.monotonic()
     while time.monotonic() - began < 1.6:
         size += 1
-        assert not patience.over()
+        assert not timer.over()
         time.sleep(0.8 / LOOKS / 2)
-    wait_for(patience.over, "the end of patience")
-    assert str(patience.why) == "timed out: no data came from host there for 0.8 s (stall_timeout)"
+    wait_for(timer.over, "the end of the session")
+    assert str(timer.why) == "timed out: no data came from host there for 0.8 s (stall_timeout)"
 
 
 def test_without_a_limit_nothing_is_given_up() -> None:
-    patience = Patience("there", 0, lambda: 0, None, 0)
-    assert not any(patience.over() for _ in range(1000))
+    timer = SessionTimer("there", 0, lambda: 0, None, 0)
+    assert not any(timer.over() for _ in range(1000))

@@ -32,7 +32,7 @@ def test_a_signal_stops_the_run_within_seconds_and_what_was_done_is_recorded(bus
     busy.running.process.send_signal(number)
     result = busy.running.result()
     assert time.monotonic() - started < 10
-    assert result.status == 1 and "stopped as asked" in result.err
+    assert result.status == 1 and "stopped; finished work is recorded" in result.err
     busy.running.wait_until_nothing_is_left()
     assert busy.violations() == [] and busy.claims() == 0
     assert len(busy.tree("safe")) == busy.one(

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 from alpenhorn.fs import ofd
-from alpenhorn.fs.tree_lock import State, TreeLock
+from alpenhorn.fs.tree_lock import LockState, TreeLock
 
 FORK = multiprocessing.get_context("fork")
 
@@ -118,21 +118,21 @@ NO_SUCH_LOCKS = [errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP]
 class GatelessLock(TreeLock):
     """The mutant: check that nobody holds the other state, then take one's own, without a gate."""
 
-    def _take(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
+    def _acquire(self, state: LockState, timeout: float | None, blocking: bool) -> ofd.LockFile:
         file = self._file or ofd.LockFile(self.path)
-        file.take(state.drain, None)
-        file.drop(state.drained)
-        file.take(state.own, None)
+        file.acquire(state.drain, None)
+        file.release(state.drained)
+        file.acquire(state.own, None)
         return file
 
 
 class NoLock(TreeLock):
     """The mutant that locks nothing."""
 
-    def _take(self, state: State, timeout: float | None, blocking: bool) -> ofd.LockFile:
+    def _acquire(self, state: LockState, timeout: float | None, blocking: bool) -> ofd.LockFile:
         return self._file or ofd.LockFile(self.path)
 
-    def _leave(self, file: ofd.LockFile, state: State) -> None:
+    def _leave(self, file: ofd.LockFile, state: LockState) -> None:
         self._depth = 0
 
 

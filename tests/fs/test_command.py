@@ -107,20 +107,20 @@ def test_a_failure_reports_status_and_the_end_of_the_output():
     with pytest.raises(CommandFailed) as caught:
         shell("echo first >&2; echo last >&2; exit 23")
     assert (caught.value.status, caught.value.stderr) == (23, "first\nlast\n")
-    assert str(caught.value) == "bash ended with status 23: last"
+    assert str(caught.value) == "bash exited with status 23: last"
 
 
 def test_a_failure_reports_the_output_before_it():
     with pytest.raises(CommandFailed) as caught:
         shell("echo answer; exit 1")
     assert caught.value.stdout == "answer\n"
-    assert str(caught.value) == "bash ended with status 1"
+    assert str(caught.value) == "bash exited with status 1"
     assert pickle.loads(pickle.dumps(caught.value)).stdout == "answer\n"
 
 
 def test_a_program_with_endless_output_is_killed_before_it_fills_the_memory():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(StorageError, match="yes gave an answer of more than 16 MiB"):
+    with pytest.raises(StorageError, match="yes printed more than 16 MiB"):
         run(["yes"], timeout=60)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100 * 1024
 

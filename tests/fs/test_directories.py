@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.fs.directories import Parents, prune
+from alpenhorn.fs.directories import OpenDirectories, prune
 from alpenhorn.fs.tree_lock import LockTimeout, TreeLock
 
 
@@ -115,10 +115,10 @@ def _race(root: Path, locked: bool) -> int:
     for _ in range(deadline):
         try:
             if locked:
-                with lock.up(), Parents(fd) as parents:
+                with lock.up(), OpenDirectories(fd) as parents:
                     _touch(parents)
             else:
-                with Parents(fd) as parents:
+                with OpenDirectories(fd) as parents:
                     _touch(parents)
         except FileNotFoundError:
             failures += 1
@@ -131,7 +131,7 @@ def _race(root: Path, locked: bool) -> int:
     return failures
 
 
-def _touch(parents: Parents) -> None:
+def _touch(parents: OpenDirectories) -> None:
     directory, name = parents.of("a/b/f")
     os.close(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=directory))
     os.unlink(name, dir_fd=directory)

@@ -77,7 +77,7 @@ def test_a_write_that_was_cut_off_leaves_the_generation_before(root: str, older:
 )
 def test_a_damaged_file_is_refused_with_a_remedy(root: str, content: bytes, why: str) -> None:
     file(root).write_bytes(content)
-    with pytest.raises(StorageError, match=f"(?s){why}.*remove it"):
+    with pytest.raises(StorageError, match=f"(?s){why}.*delete it"):
         identity.read(root)
     with pytest.raises(StorageError):
         identity.write(root, SECOND)

@@ -21,7 +21,7 @@ def made(*files: ManifestFile, lines: tuple[str, ...] = ()) -> bytes:
     return b"".join([*parts, manifest.end(len(files), sum(file.size_b for file in files))])
 
 
-def read(data: bytes) -> list[manifest.Entry]:
+def read(data: bytes) -> list[manifest.ManifestEntry]:
     return list(manifest.entries(io.BytesIO(data)))
 
 

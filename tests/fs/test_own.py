@@ -190,9 +190,7 @@ def test_situation_23_another_users_file_below_a_world_writable_root_is_refused(
 def test_our_directory_is_closed_to_others_or_refused(tmp_path: Path) -> None:
     take_run_lock(tmp_path)
     (tmp_path / PRIVATE).chmod(0o777)
-    with pytest.raises(
-        StorageError, match=f"can be written by every user; run: chmod o-w {tmp_path}/{PRIVATE}"
-    ):
+    with pytest.raises(StorageError, match=f"is writable by every user; run: chmod o-w {tmp_path}/{PRIVATE}"):
         os.close(open_own(str(tmp_path), RUN_LOCK, os.O_RDONLY))
     take_run_lock(tmp_path)
     assert (tmp_path / PRIVATE).stat().st_mode & 0o777 == 0o775

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import UnsafePath
-from alpenhorn.fs.paths import Below, check_relative, open_below
+from alpenhorn.fs.paths import TreeOpener, check_relative, open_below
 
 HOSTILE = [
     "",
@@ -105,7 +105,7 @@ def test_many_directories_in_turn_leave_no_descriptor_open(tmp_path: Path) -> No
         (tmp_path / f"d{number}" / "e").mkdir(parents=True)
         (tmp_path / f"d{number}" / "e" / "f").write_text(str(number))
     before = os.listdir("/proc/self/fd")
-    with Below(str(tmp_path)) as below:
+    with TreeOpener(str(tmp_path)) as below:
         for number in [*range(20), 3, 3, 3]:
             fd = below.open(f"d{number}/e/f", os.O_RDONLY)
             assert os.read(fd, 9) == str(number).encode()

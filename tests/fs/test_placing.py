@@ -47,7 +47,7 @@ def test_the_stage_is_private_and_below_the_root(root: Path, stage: Stage) -> No
 
 
 def test_the_root_is_never_made(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="not there"):
+    with pytest.raises(StorageError, match="does not exist"):
         Stage(str(tmp_path / "absent"), "s1")
     assert os.listdir(tmp_path) == []
 
@@ -102,7 +102,7 @@ def test_a_name_that_is_taken_is_left_alone_unless_it_is_to_be_replaced(
     )
     assert isinstance(outcomes[0], Occupied) and isinstance(outcomes[2], Occupied)
     assert isinstance(outcomes[3], UnsafePath)
-    assert "is a directory, which a file cannot replace (Directory not empty); move it away" in str(
+    assert "is a directory and cannot be replaced by a file (Directory not empty); move it away" in str(
         outcomes[3]
     )
     assert outcomes[1] is None and outcomes[4] is None

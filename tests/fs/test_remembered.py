@@ -24,7 +24,7 @@ def wrote(root: Path, stamps: list[Stamp], heading: str = "heading") -> Path:
 
 def read(root: Path) -> list[Stamp]:
     with Memory(str(root)) as memory:
-        assert memory.whole()
+        assert memory.is_intact()
         return [stamp(entry) for entry in memory.entries()]
 
 
@@ -45,7 +45,7 @@ def test_it_is_read_in_pieces_from_an_offset(tmp_path: Path) -> None:
     with Memory(str(tmp_path)) as memory:
         found, offset, pieces = [], memory.start, 0
         while True:
-            entries, offset = memory.some(offset)
+            entries, offset = memory.read_some(offset)
             if not entries:
                 break
             found += [stamp(entry) for entry in entries]
@@ -96,6 +96,6 @@ def test_no_byte_can_be_lost_or_changed_unseen(tmp_path: Path, data: st.DataObje
     path.write_bytes(damaged)
     try:
         with Memory(str(tmp_path)) as memory:
-            assert not memory.whole()
+            assert not memory.is_intact()
     except LookupError:
         pass

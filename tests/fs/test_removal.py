@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError, UnsafePath
-from alpenhorn.fs.removal import Differs, Removal
+from alpenhorn.fs.removal import FileDiffers, Removal
 
 
 def anything(directory: int) -> None:
@@ -50,7 +50,7 @@ def test_a_file_of_any_length_is_removed_where_none_is_given(root: Path, removal
 @pytest.mark.parametrize("size_b", [0, 6, 8])
 def test_a_file_of_another_length_is_left(root: Path, removal: Removal, size_b: int) -> None:
     at = put(root, "acq/a")
-    with pytest.raises(Differs, match=f"its length is 7 bytes, the index says {size_b}"):
+    with pytest.raises(FileDiffers, match=f"its length is 7 bytes, the index says {size_b}"):
         removal.remove("acq/a", size_b)
     assert at.exists()
 
@@ -60,7 +60,7 @@ def test_an_object_that_is_not_a_file_is_left(root: Path, removal: Removal) -> N
     os.mkfifo(root / "acq" / "fifo")
     for name in ("directory", "fifo"):
         for size_b in (0, None):
-            with pytest.raises(Differs, match="not a regular file"):
+            with pytest.raises(FileDiffers, match="not a regular file"):
                 removal.remove(f"acq/{name}", size_b)
         assert (root / "acq" / name).exists()
 
@@ -72,7 +72,7 @@ def test_links_are_neither_removed_nor_followed(root: Path, removal: Removal) ->
     (root / "acq" / "nowhere").symlink_to(root / "not there")
     (root / "parent").symlink_to(outside.parent)
     for path in ("acq/link", "acq/nowhere", "parent/f"):
-        with pytest.raises(UnsafePath if path == "parent/f" else Differs, match="symbolic link"):
+        with pytest.raises(UnsafePath if path == "parent/f" else FileDiffers, match="symbolic link"):
             removal.remove(path, None)
     removal.prune()
     assert outside.exists() and (root / "acq" / "link").is_symlink() and (root / "parent").is_symlink()

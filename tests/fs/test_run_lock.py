@@ -141,14 +141,14 @@ def test_the_directory_is_made_for_us_alone_and_the_root_is_not_made(tmp_path: P
     assert free(path)
     assert path.parent.stat().st_mode & 0o777 == 0o700
     root = tmp_path / "gone"
-    with pytest.raises(StorageError, match=f"{root} is not there"):
+    with pytest.raises(StorageError, match=f"{root} does not exist"):
         RunLock(root / RUN_LOCK).acquire()
     assert not root.exists()
 
 
 def test_a_root_that_cannot_be_written_to_is_named() -> None:
     # A file system on which nobody can make a directory, root included.
-    with pytest.raises(StorageError, match=r"cannot make /sys/\.alpenhorn: .* must be able to write"):
+    with pytest.raises(StorageError, match=r"cannot create /sys/\.alpenhorn: .* must be able to write"):
         RunLock(f"/sys/{RUN_LOCK}").acquire()
 
 
@@ -174,7 +174,7 @@ def test_the_line_of_a_long_name_is_overwritten_whole(path: Path) -> None:
 
 
 def test_a_holder_without_a_name_is_reported_as_such(path: Path) -> None:
-    assert RunLock(path).holder() == "it left no name"
+    assert RunLock(path).holder() == "unknown process"
 
 
 def take_without_locks(pipe: Connection, path: Path) -> None:
@@ -189,4 +189,4 @@ def take_without_locks(pipe: Connection, path: Path) -> None:
 def test_a_file_system_without_such_locks_is_refused(path: Path) -> None:
     with child(take_without_locks, path) as taker:
         for _ in range(2):
-            assert f"{path} has no open-file-description locks" in taker.tell()
+            assert f"{path} does not support open file description locks" in taker.tell()

@@ -17,7 +17,7 @@ import pytest
 
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError
 from alpenhorn.fs import ofd
-from alpenhorn.fs.tree_lock import LOCK_NAME, Entry, LockOrderError, LockTimeout, TreeLock, probe_locks
+from alpenhorn.fs.tree_lock import LOCK_NAME, LockContext, LockOrderError, LockTimeout, TreeLock, probe_locks
 from tests.fs.hammer import NO_SUCH_LOCKS, PATIENCE, child, hold, refuse_ofd_locks, until, waiters
 
 BOTH = pytest.mark.parametrize(("state", "other"), [("up", "down"), ("down", "up")])
@@ -228,7 +228,7 @@ def test_situation_22_a_wait_ends_when_the_run_is_to_stop(tmp_path: Path) -> Non
         assert waiter.tell() == "ready"
         began = time.monotonic()
         waiter.process.terminate()
-        assert f"waited for the lock {tmp_path}/{LOCK_NAME}" in waiter.tell()
+        assert f"waiting for the lock {tmp_path}/{LOCK_NAME}" in waiter.tell()
         assert time.monotonic() - began < PATIENCE / 2
 
 
@@ -272,7 +272,7 @@ def test_situation_22_the_lock_file_is_for_those_who_can_write_to_the_root(
 # --- forks ---------------------------------------------------------------------------------------------
 
 
-def end_in_a_fork(pipe: Connection, lock: TreeLock, entry: Entry, end: str) -> None:
+def end_in_a_fork(pipe: Connection, lock: TreeLock, entry: LockContext, end: str) -> None:
     if end == "leave":
         entry.__exit__(None, None, None)
     if end == "close":
@@ -380,7 +380,7 @@ def test_a_replaced_file_is_noticed(tmp_path: Path, put_back: bool) -> None:
 def test_a_file_replaced_while_somebody_is_at_its_gate_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / LOCK_NAME
     old = ofd.LockFile(str(path))
-    assert old.take(ofd.exclusive(0), None)
+    assert old.acquire(ofd.exclusive(0), None)
     with child(hold, str(tmp_path), "up") as waiter:
         until(lambda: waiters(str(path)) == 1)
         path.unlink()
@@ -403,7 +403,9 @@ def test_an_object_in_place_of_the_lock_file_is_refused(tmp_path: Path, kind: st
         os.mkfifo(path)
     found = "a symbolic link, which is not followed" if kind == "link" else "not a regular file"
     with (
-        pytest.raises(StorageError, match=f"{LOCK_NAME} is {found}; find out who made it, and move it away"),
+        pytest.raises(
+            StorageError, match=f"{LOCK_NAME} is {found}; find out who created it, and move it away"
+        ),
         TreeLock(tmp_path).up(),
     ):
         pass
@@ -413,9 +415,9 @@ def test_an_object_in_place_of_the_lock_file_is_refused(tmp_path: Path, kind: st
 def test_a_root_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
     root = tmp_path / "gone"
     for enter in (TreeLock(root).up, TreeLock(root).down):
-        with pytest.raises(StorageError, match=f"{root} is not there"), enter():
+        with pytest.raises(StorageError, match=f"{root} does not exist"), enter():
             pass
-    with pytest.raises(StorageError, match=f"{root} is not there"):
+    with pytest.raises(StorageError, match=f"{root} does not exist"):
         probe_locks(root)
     assert not root.exists()
 
@@ -458,7 +460,7 @@ def test_a_file_system_without_such_locks_is_refused(tmp_path: Path, error: int)
         for _ in range(4):
             refused = user.tell()
             assert isinstance(refused, StorageError)
-            assert f"{tmp_path}/{LOCK_NAME} has no open-file-description locks" in str(refused)
+            assert f"{tmp_path}/{LOCK_NAME} does not support open file description locks" in str(refused)
             assert os.strerror(error) in str(refused)
 
 

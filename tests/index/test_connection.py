@@ -110,10 +110,10 @@ def refusal(url: str, password_file: Path | None = None, create: bool = False) -
         ("mysql://u:s3cret@/db?unix_socket=/no/such", "cannot be reached: is the server running"),
         ("mysql://u:s3cret@host", "names no database"),
         ("mysql://u:s3cret@host/", "names no database"),
-        ("mysql://u:s3cret@host/a/b", "cannot be read"),
+        ("mysql://u:s3cret@host/a/b", "is not valid"),
         ("mysql://u:s3cret@host:port/db", "use sqlite:////absolute/path or mysql://user@host:port/database"),
-        ("mysql://u:s3cret/x@host/db", "cannot be read"),
-        ("mysql://u:s3cret@host/db?ssl=1", "has an option that is not known"),
+        ("mysql://u:s3cret/x@host/db", "is not valid"),
+        ("mysql://u:s3cret@host/db?ssl=1", "has an unknown option"),
     ],
 )
 def test_a_wrong_url_is_explained(url: str, said: str) -> None:

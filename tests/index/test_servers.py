@@ -249,7 +249,7 @@ def test_situation_19_a_server_that_keeps_what_it_is_told(made: Index) -> None:
         (
             "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
             Level.WARN,
-            "may call copies good that were deleted in the last second",
+            "may list copies as good that were deleted in the last second",
             "innodb_flush_log_at_trx_commit = 1",
         ),
         (
@@ -261,13 +261,13 @@ def test_situation_19_a_server_that_keeps_what_it_is_told(made: Index) -> None:
         (
             "SET GLOBAL read_only = ON",
             Level.FAIL,
-            "deletions would rest on copies that are gone",
+            "deletions would rely on copies that no longer exist",
             "primary server",
         ),
         (
             "ALTER TABLE far.sync_claim ENGINE=MyISAM",
             Level.FAIL,
-            "sync_claim (MyISAM); two hosts that delete copies of a file at the same time may remove the last ones",
+            "sync_claim (MyISAM); two hosts that delete copies of a file at the same time may delete the last ones",
             "ALTER TABLE sync_claim ENGINE=InnoDB",
         ),
     ],

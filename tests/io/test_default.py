@@ -13,7 +13,7 @@ import pytest
 
 from alpenhorn.errors import StorageError, UnsafePath
 from alpenhorn.extensions.registry import group_io, node_io, remote_io
-from alpenhorn.io.base import Misfit, Node
+from alpenhorn.io.base import Node, Refusal
 from alpenhorn.model.nodes import MARKER, GroupFact
 from alpenhorn.model.pulls import Method
 from tests.io.nodes import fact, make, put
@@ -71,7 +71,7 @@ def test_an_absent_root_is_reported_and_not_created(root: Path) -> None:
     root.rmdir()
     node = unmarked(root)
     for verb in (node.check, node.initialise, node.owner):
-        with pytest.raises(StorageError, match="is not there"):
+        with pytest.raises(StorageError, match="does not exist"):
             verb()
     assert not root.exists()
 
@@ -79,7 +79,7 @@ def test_an_absent_root_is_reported_and_not_created(root: Path) -> None:
 def test_a_root_that_is_a_file_is_reported(root: Path) -> None:
     root.rmdir()
     root.touch()
-    with pytest.raises(StorageError, match="is not there"):
+    with pytest.raises(StorageError, match="does not exist"):
         unmarked(root).check()
 
 
@@ -359,7 +359,7 @@ def test_the_only_node_of_a_group_takes_files_that_fit() -> None:
     group = group_io(GROUP, [facts.node()])
     assert group.refuses(facts.source()) is None
     assert group.choose(facts.fact(size_b=7), Room(node2=7)) == facts.DESTINATION
-    assert group.choose(facts.fact(size_b=8), Room(node2=7)) == Misfit("no room on node2")
+    assert group.choose(facts.fact(size_b=8), Room(node2=7)) == Refusal("no room on node2")
 
 
 def test_two_active_nodes_of_a_group_on_one_host_are_an_error_that_names_them() -> None:
@@ -371,8 +371,8 @@ def test_two_active_nodes_of_a_group_on_one_host_are_an_error_that_names_them() 
     ("changes", "missing"),
     [
         ({}, ""),
-        ({"host": None}, "it is on no host (alpenhorn node modify node1 --host HOST)"),
-        ({"root": None}, "it has no root (alpenhorn node modify node1 --root DIR)"),
+        ({"host": None}, "no host (alpenhorn node modify node1 --host HOST)"),
+        ({"root": None}, "no root (alpenhorn node modify node1 --root DIR)"),
         ({"address": None}, "host here has no address (alpenhorn host modify here --address ADDRESS)"),
         ({"username": ""}, "host here has no username (alpenhorn host modify here --username USERNAME)"),
         (

@@ -9,10 +9,10 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import check_group, group_io, node_io, remote_io
-from alpenhorn.io.base import Misfit
+from alpenhorn.io.base import Refusal
 from alpenhorn.io.lustre_hsm import LustreHSMNode
 from alpenhorn.model.nodes import MARKER, GroupFact, NodeFact
-from alpenhorn.model.tape import Told, Where
+from alpenhorn.model.tape import Location, TapeState
 from tests.fixtures.archive import stand_in
 from tests.fixtures.lfs import ARCHIVED, DIRTY, EXISTS, LOST, NORELEASE, ON_TAPE, RELEASED, Asked, Lfs
 from tests.io.nodes import fact, put
@@ -56,7 +56,7 @@ class Tape:
         """Return the number of paths in each call of the verb."""
         return [len(call.paths) for call in self.lfs.asked(verb)]
 
-    def where(self, *paths: str) -> list[Where | None]:
+    def where(self, *paths: str) -> list[Location | None]:
         told = self.node.where(paths)
         return [told[path].where for path in paths]
 
@@ -78,32 +78,32 @@ def test_the_location_of_files_is_returned(tape: Tape) -> None:
     )
     assert tape.node.restore([coming]) == {}
     assert tape.where(new, released, "acq/none", both, coming) == [
-        Where.DISK,
-        Where.TAPE,
-        Where.GONE,
-        Where.BOTH,
-        Where.COMING,
+        Location.DISK,
+        Location.TAPE,
+        Location.GONE,
+        Location.BOTH,
+        Location.COMING,
     ]
 
 
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (EXISTS, Told(Where.DISK)),  # begun to be archived
-        (EXISTS | DIRTY, Told(Where.DISK, held=True)),
-        (ON_TAPE | DIRTY, Told(Where.BOTH, held=True)),
-        (ON_TAPE | NORELEASE, Told(Where.BOTH, held=True)),
-        (ON_TAPE | LOST, Told(Where.DISK, held=True)),
+        (EXISTS, TapeState(Location.DISK)),  # begun to be archived
+        (EXISTS | DIRTY, TapeState(Location.DISK, held=True)),
+        (ON_TAPE | DIRTY, TapeState(Location.BOTH, held=True)),
+        (ON_TAPE | NORELEASE, TapeState(Location.BOTH, held=True)),
+        (ON_TAPE | LOST, TapeState(Location.DISK, held=True)),
     ],
 )
-def test_files_that_must_stay_on_disk_are_reported(tape: Tape, flags: int, told: Told) -> None:
+def test_files_that_must_stay_on_disk_are_reported(tape: Tape, flags: int, told: TapeState) -> None:
     path = tape.put("acq/a", flags)
     assert tape.node.where([path]) == {path: told}
 
 
 def test_the_location_of_a_file_lost_from_tape_is_unknown(tape: Tape) -> None:
     path = tape.put("acq/a", ON_TAPE | RELEASED | LOST)
-    assert tape.node.where([path]) == {path: Told(None, "the tape has lost it, and it is not on disk")}
+    assert tape.node.where([path]) == {path: TapeState(None, "it is lost on tape and not on disk")}
 
 
 def test_files_are_queried_in_batches_and_only_released_ones_twice(tape: Tape) -> None:
@@ -112,14 +112,14 @@ def test_files_are_queried_in_batches_and_only_released_ones_twice(tape: Tape) -
     told = tape.node.where(paths)
     assert len(told) == 230
     assert tape.calls("hsm_state") == [100, 100, 30] and tape.calls("hsm_action") == [2]
-    assert [path for path in paths if told[path].where is Where.TAPE] == [paths[3], paths[222]]
+    assert [path for path in paths if told[path].where is Location.TAPE] == [paths[3], paths[222]]
 
 
 def test_a_missing_file_does_not_delay_others(tape: Tape) -> None:
     paths = tape.many(10)
     for gone in (paths[0], paths[4], paths[9]):
         os.unlink(tape.at(gone))
-    expected = [Where.GONE if n in (0, 4, 9) else Where.DISK for n in range(10)]
+    expected = [Location.GONE if n in (0, 4, 9) else Location.DISK for n in range(10)]
     assert tape.where(*paths) == expected
     assert tape.calls("hsm_state") == [10, 9, 5]
 
@@ -129,22 +129,22 @@ def test_a_file_that_cannot_be_looked_at_does_not_delay_others(tape: Tape) -> No
     tape.lfs.refuse(tape.at(paths[0]), "Permission denied", "hsm_state")
     tape.lfs.refuse(tape.at(paths[1]), "Input/output error", "hsm_action")
     assert tape.node.where(paths) == {
-        paths[0]: Told(None, "Permission denied"),
-        paths[1]: Told(None, "Input/output error"),
-        paths[2]: Told(Where.TAPE),
+        paths[0]: TapeState(None, "Permission denied"),
+        paths[1]: TapeState(None, "Input/output error"),
+        paths[2]: TapeState(Location.TAPE),
     }
 
 
 def test_a_file_removed_between_the_two_queries_is_gone(tape: Tape) -> None:
     path = tape.put("acq/a", ON_TAPE | RELEASED)
     tape.lfs.refuse(tape.at(path), "No such file or directory", "hsm_action")
-    assert tape.where(path) == [Where.GONE]
+    assert tape.where(path) == [Location.GONE]
 
 
 def test_an_lfs_that_answers_for_the_first_path_only_is_asked_again(tape: Tape) -> None:
     tape.lfs.answer_first_only()
     paths = tape.many(4, ON_TAPE | RELEASED)
-    assert tape.where(*paths) == [Where.TAPE] * 4
+    assert tape.where(*paths) == [Location.TAPE] * 4
     assert tape.calls("hsm_state") == [4, 3, 2, 1]
 
 
@@ -165,14 +165,14 @@ NAMES = [
 def test_names_of_any_kind_are_distinguished(tape: Tape) -> None:
     for number, path in enumerate(NAMES):
         tape.put(path, (0, ON_TAPE, ON_TAPE | RELEASED)[number % 3])
-    expected = [(Where.DISK, Where.BOTH, Where.TAPE)[number % 3] for number in range(len(NAMES))]
+    expected = [(Location.DISK, Location.BOTH, Location.TAPE)[number % 3] for number in range(len(NAMES))]
     assert tape.where(*NAMES) == expected
     # The order in which they are asked for makes no difference, nor one among them that is not there.
     assert tape.where(*reversed(NAMES)) == expected[::-1]
-    assert tape.where("acq/a", *NAMES) == [Where.GONE, *expected]
+    assert tape.where("acq/a", *NAMES) == [Location.GONE, *expected]
     for path in NAMES:
         os.unlink(tape.at(path))
-    assert tape.where(*NAMES) == [Where.GONE] * len(NAMES)
+    assert tape.where(*NAMES) == [Location.GONE] * len(NAMES)
 
 
 def test_lfs_never_gets_a_path_outside_the_root(tape: Tape, tmp_path: Path) -> None:
@@ -192,15 +192,15 @@ def test_lfs_never_gets_a_path_outside_the_root(tape: Tape, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("script", "settings", "said"),
     [
-        ("echo rubbish", {}, "not understood: 'rubbish'"),
-        ("true", {}, "not understood"),
-        ('echo "$2: (0x0"', {}, "not understood"),
-        ('echo "$2: (0x00000000)"; echo more', {}, "not understood: 'more'"),
+        ("echo rubbish", {}, "unexpected output of lfs: 'rubbish'"),
+        ("true", {}, "unexpected output"),
+        ('echo "$2: (0x0"', {}, "unexpected output"),
+        ('echo "$2: (0x00000000)"; echo more', {}, "unexpected output of lfs: 'more'"),
         ("echo Invalid command hsm_state >&2; exit 3", {}, "Invalid command"),
         ("echo 'liblustreapi.so: No such file or directory' >&2; exit 127", {}, "liblustreapi"),
         ("kill -9 $$", {}, "signal 9"),
         ("exec sleep 60", {"lfs_timeout": 0.2}, "did not end within 0.2 s"),
-        ("head -c 3000 /dev/urandom", {}, "not understood"),
+        ("head -c 3000 /dev/urandom", {}, "unexpected output"),
     ],
 )
 def test_a_failing_lfs_is_reported_and_no_file_counts_as_gone(
@@ -234,9 +234,9 @@ def test_files_are_restored_in_batches_in_order(tape: Tape) -> None:
         Asked("hsm_restore", tuple(at[:100])),
         Asked("hsm_restore", tuple(at[100:])),
     ]
-    assert tape.where(*paths) == [Where.COMING] * 130
+    assert tape.where(*paths) == [Location.COMING] * 130
     tape.lfs.finish()
-    assert tape.where(*paths) == [Where.BOTH] * 130
+    assert tape.where(*paths) == [Location.BOTH] * 130
     assert (tape.root / paths[0]).read_bytes() == b"content"
 
 
@@ -246,7 +246,7 @@ def test_a_file_that_cannot_be_restored_does_not_delay_others(tape: Tape) -> Non
     failed = tape.node.restore([*paths, "acq/none"])
     assert set(failed) == {paths[1], "acq/none"}
     assert "Permission denied" in failed[paths[1]] and "No such file" in failed["acq/none"]
-    assert tape.where(*paths) == [Where.COMING, Where.TAPE, Where.COMING]
+    assert tape.where(*paths) == [Location.COMING, Location.TAPE, Location.COMING]
     assert tape.calls("hsm_restore") == [4, 1, 1, 1, 1]
 
 
@@ -259,7 +259,7 @@ def test_files_are_released_to_tape_in_batches(tape: Tape) -> None:
     paths = tape.many(130, ON_TAPE)
     assert tape.node.leave_to_tape(paths) == {}
     assert tape.calls("hsm_release") == [100, 30]
-    assert tape.where(*paths) == [Where.TAPE] * 130
+    assert tape.where(*paths) == [Location.TAPE] * 130
     assert (tape.root / paths[0]).read_bytes() == bytes(len(b"content"))
 
 
@@ -268,10 +268,10 @@ def test_files_are_released_to_tape_in_batches(tape: Tape) -> None:
     [
         (0, "not on tape yet"),
         (EXISTS | DIRTY, "not on tape yet"),
-        (ON_TAPE | DIRTY, "changed since"),
-        (ON_TAPE | NORELEASE, "to stay on disk"),
+        (ON_TAPE | DIRTY, "changed after it was written to tape"),
+        (ON_TAPE | NORELEASE, "must stay on disk"),
         (ON_TAPE | LOST, "not on tape yet"),
-        (ARCHIVED | RELEASED | LOST, "the tape has lost it"),
+        (ARCHIVED | RELEASED | LOST, "it is lost on tape"),
     ],
 )
 def test_a_file_that_must_stay_on_disk_is_not_released_and_lfs_is_not_called(
@@ -296,7 +296,7 @@ def test_a_file_that_cannot_be_released_does_not_delay_others(tape: Tape) -> Non
     tape.lfs.refuse(tape.at(paths[0]), "Device or resource busy", "hsm_release")
     failed = tape.node.leave_to_tape(paths)
     assert set(failed) == {paths[0]} and "Device or resource busy" in failed[paths[0]]
-    assert tape.where(*paths) == [Where.BOTH, Where.TAPE, Where.TAPE]
+    assert tape.where(*paths) == [Location.BOTH, Location.TAPE, Location.TAPE]
 
 
 @pytest.mark.parametrize("verb", ["hsm_restore", "hsm_release"])
@@ -348,7 +348,7 @@ def unmount(tape: Tape) -> None:
 def test_an_empty_directory_where_lustre_is_not_mounted_is_not_the_node(tape: Tape) -> None:
     unmount(tape)
     for verb in (tape.node.check, tape.node.initialise, tape.node.removal, tape.node.free_bytes):
-        with pytest.raises(StorageError, match="quota of node disk cannot be had"):
+        with pytest.raises(StorageError, match="quota of node disk cannot be read"):
             verb()
     with pytest.raises(StorageError, match="is Lustre mounted at"):
         tape.node.check()
@@ -360,7 +360,7 @@ def test_files_are_removed_on_tape_or_not(tape: Tape) -> None:
         for path in paths:
             removal.remove(path, len(b"content"))
         removal.check()
-    assert tape.where(*paths) == [Where.GONE] * 2
+    assert tape.where(*paths) == [Location.GONE] * 2
 
 
 def test_nothing_is_removed_where_something_else_is_mounted_meanwhile(tape: Tape) -> None:
@@ -417,7 +417,7 @@ def test_wrong_settings_are_named(tmp_path: Path, settings: dict[str, Any], said
 
 
 def test_headroom_is_required(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="lacks headroom, a whole number of KiB"):
+    with pytest.raises(StorageError, match="headroom is missing; must be a whole number of KiB"):
         node(tmp_path, {"quota_id": 7, "quota_type": "group"})
 
 
@@ -448,7 +448,7 @@ def group(config: str | None = None) -> GroupFact:
     return GroupFact(20, "hsm", "LustreHSM", config)
 
 
-def chosen(size_b: int | None, config: str | None = None, **left: int) -> int | Misfit:
+def chosen(size_b: int | None, config: str | None = None, **left: int) -> int | Refusal:
     room = Room(**{"node2": ENOUGH, "node3": ENOUGH, **left})
     return group_io(group(config), [SMALL, LARGE]).choose(facts.fact(size_b=size_b), room)
 
@@ -461,8 +461,8 @@ def test_large_files_go_to_tape_and_small_ones_to_the_other_node() -> None:
 
 
 def test_a_file_that_its_node_refuses_goes_to_no_node() -> None:
-    assert chosen(100, node3=99) == Misfit("no room on node3")
-    assert chosen(2 * 10**9, node2=0) == Misfit("no room on node2")
+    assert chosen(100, node3=99) == Refusal("no room on node3")
+    assert chosen(2 * 10**9, node2=0) == Refusal("no room on node2")
 
 
 def test_the_other_node_may_be_of_any_class() -> None:

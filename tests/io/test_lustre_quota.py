@@ -78,7 +78,7 @@ def test_a_default_quota_is_not_the_limit_that_is_shown() -> None:
     ],
 )
 def test_other_output_is_not_an_answer(answer: str) -> None:
-    with pytest.raises(StorageError, match="not understood"):
+    with pytest.raises(StorageError, match="unexpected output"):
         parse_quota(answer, ROOT)
 
 
@@ -135,7 +135,7 @@ def test_without_any_quota_the_file_systems_space_is_free(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("script", "settings", "said"),
     [
-        ("echo rubbish", {}, "not understood"),
+        ("echo rubbish", {}, "unexpected output"),
         ("echo no such group >&2; exit 3", {}, "no such group"),
         ("exec sleep 60", {"lfs_timeout": 0.2}, "did not end within 0.2 s"),
         ("kill -9 $$", {}, "signal 9"),
@@ -145,7 +145,7 @@ def test_without_any_quota_the_file_systems_space_is_free(tmp_path: Path) -> Non
 def test_an_lfs_that_fails_leaves_the_space_unknown_and_says_why(
     tmp_path: Path, script: str, settings: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(StorageError, match=f"quota of node disk cannot be had: .*{said}"):
+    with pytest.raises(StorageError, match=f"quota of node disk cannot be read: .*{said}"):
         free(tmp_path, script, **settings)
 
 
@@ -160,8 +160,8 @@ def test_a_missing_lfs_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ("{}", "lacks quota_id"),
-        ('{"quota_id": 7}', "lacks quota_type"),
+        ("{}", "quota_id is missing"),
+        ('{"quota_id": 7}', "quota_type is missing"),
         ('{"quota_id": "-x", "quota_type": "group"}', "quota_id is '-x'"),
         ('{"quota_id": 7, "quota_type": "grp"}', "user, group or project"),
         ('{"quota_id": 7, "quota_type": "group", "fixed_quota": 0}', "fixed_quota is 0"),
@@ -189,5 +189,5 @@ def test_the_time_limit_of_a_look_includes_that_of_lfs() -> None:
 
 
 def test_it_is_a_class_for_nodes_only() -> None:
-    with pytest.raises(StorageError, match="one for nodes only"):
+    with pytest.raises(StorageError, match="is for nodes only"):
         group_io(GroupFact(1, "g", "LustreQuota", None), [])

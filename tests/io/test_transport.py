@@ -4,7 +4,7 @@ import pytest
 
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, node_io
-from alpenhorn.io.base import Group, Misfit
+from alpenhorn.io.base import Group, Refusal
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.plan.pulls import Choice
 from tests.io.room import Room
@@ -14,7 +14,7 @@ GROUP = GroupFact(20, "travel", "Transport", None)
 DISKS = [facts.node(id) for id in (2, 3, 4)]
 
 
-def chosen(room: Room, size_b: int = 100, nodes: list[NodeFact] | None = None) -> int | Misfit:
+def chosen(room: Room, size_b: int = 100, nodes: list[NodeFact] | None = None) -> int | Refusal:
     group: Group = group_io(GROUP, DISKS if nodes is None else nodes)
     return group.choose(facts.fact(size_b=size_b), room)
 
@@ -35,7 +35,7 @@ def test_a_disk_whose_free_space_is_unknown_comes_last() -> None:
 
 
 def test_a_file_that_fits_on_no_disk_is_reported_with_all_disks() -> None:
-    assert chosen(Room(node2=1, node3=2, node4=3)) == Misfit(
+    assert chosen(Room(node2=1, node3=2, node4=3)) == Refusal(
         "no room on node2; no room on node3; no room on node4"
     )
 
@@ -48,7 +48,7 @@ def test_archive_nodes_are_ignored_and_named() -> None:
     assert group.choose(facts.fact(), Room(node2=10**9, node3=10**12)) == 3
     only = group_io(GROUP, [facts.node(2, archive=True)])
     misfit = only.choose(facts.fact(), Room(node2=10**9))
-    assert misfit == Misfit("group travel has no disk on this host")
+    assert misfit == Refusal("group travel has no disk on this host")
 
 
 def test_files_of_nodes_on_other_hosts_wait_silently() -> None:
@@ -63,7 +63,7 @@ def test_files_of_nodes_on_other_hosts_wait_silently() -> None:
 
 
 def test_it_is_a_class_for_groups_only() -> None:
-    with pytest.raises(StorageError, match="Transport of node node2 is one for groups only"):
+    with pytest.raises(StorageError, match="Transport of node node2 is for groups only"):
         node_io(facts.node(2, io_class="Transport"))
 
 
@@ -79,9 +79,9 @@ def test_several_disks_are_filled_in_one_run_one_after_the_other() -> None:
 def test_a_disk_that_cannot_be_written_or_is_taken_away_leaves_the_others() -> None:
     group = group_io(GROUP, DISKS)
     planner = facts.planner(facts.source(), *DISKS, groups={facts.GROUP_TO: group})
-    planner.trouble_at_node(2, "node2 could not be written in this run")
+    planner.trouble_at_node(2, "node2 could not be written to in this run")
     assert planner.decide(facts.fact(1), facts.NOW).node_id == 3
-    planner.node_absent(3, "it was taken off this host")
+    planner.node_absent(3, "it was deactivated or taken off this host")
     assert planner.decide(facts.fact(2), facts.NOW).node_id == 4
-    planner.node_absent(4, "it was taken off this host")
-    assert "node4: it was taken off this host" in planner.decide(facts.fact(3), facts.NOW).why
+    planner.node_absent(4, "it was deactivated or taken off this host")
+    assert "node4: it was deactivated or taken off this host" in planner.decide(facts.fact(3), facts.NOW).why

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.config import DeleteLimit
-from alpenhorn.plan.brake import FEW, least, most, told
+from alpenhorn.plan.brake import FEW, least, limit_exceeded, most
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_lower_bound_is_never_above_the_limit_of_a_node(limit: DeleteLimit) 
 
 
 def test_the_message_states_the_numbers_and_the_remedy() -> None:
-    text = told("field", 12000, 5000, 1200)
+    text = limit_exceeded("field", 12000, 5000, 1200)
     for part in (
         "1,200 of its 12,000 copies",
         "5,000 are released",

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model.checks import CheckFact, CheckFile
-from alpenhorn.model.links import Sums
-from alpenhorn.plan.checks import choose, kept_sums, loss_in_doubt, loss_told, storage_in_doubt
+from alpenhorn.model.links import LookTotals
+from alpenhorn.plan.checks import choose, doubt_reason, loss_in_doubt, storage_in_doubt, sums_to_keep
 from tests.plan.facts import MD5, NOW, attempt
 
 GOOD = CheckFact(1, 2, 3, "acq", "a/b", 10, MD5)
@@ -17,11 +17,11 @@ def test_a_suspect_copy_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"acq": None, "name": None}, "gone"),
+        ({"acq": None, "name": None}, "no row"),
         ({"size_b": None}, "no length"),
         ({"md5sum": None}, "MD5"),
-        ({"name": "../x"}, "no path below a root"),
-        ({"attempt": attempt(NOW + 1)}, "waits"),
+        ({"name": "../x"}, "not a path below a root"),
+        ({"attempt": attempt(NOW + 1)}, "waiting"),
     ],
 )
 def test_a_copy_that_cannot_be_checked_now_is_left_with_the_reason(
@@ -41,7 +41,7 @@ def test_a_failed_attempt_is_made_again_when_its_time_has_come() -> None:
 
 def test_a_copy_to_be_read_carries_its_state() -> None:
     ((file,), _) = choose([GOOD._replace(has_file="Y", wants_file="M")], NOW)
-    assert (file.had, file.wants) == ("Y", "M")
+    assert (file.has_file, file.wants_file) == ("Y", "M")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_losing_a_third_of_a_hundred_copies_is_not_recorded(looked: int, lost: i
 
 
 def test_the_message_about_a_loss_names_both_remedies() -> None:
-    told = loss_told("disk1", 120, 60, "acq/a: it is gone")
+    told = doubt_reason("disk1", 120, 60, "acq/a: it is gone")
     assert "60 of 120" in told and "acq/a" in told
     assert "mount it" in told and "alpenhorn sync --node disk1 --accept-loss" in told
 
@@ -82,7 +82,7 @@ def test_the_message_about_a_loss_names_both_remedies() -> None:
 def test_a_run_that_looked_at_few_copies_is_judged_with_those_before_it(
     before: tuple[int, int], run: tuple[int, int], doubted: bool
 ) -> None:
-    assert loss_in_doubt(Sums(*before), Sums(*run)) is doubted
+    assert loss_in_doubt(LookTotals(*before), LookTotals(*run)) is doubted
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_a_run_that_looked_at_few_copies_is_judged_with_those_before_it(
     [((0, 0), (60, 40)), ((1, 0), (0, 0)), ((50, 1), (110, 41)), ((100, 1), (100, 1))],
 )
 def test_what_is_kept_for_later_runs(run: tuple[int, int], kept: tuple[int, int]) -> None:
-    assert kept_sums(Sums(60, 40), Sums(*run)) == kept
+    assert sums_to_keep(LookTotals(60, 40), LookTotals(*run)) == kept

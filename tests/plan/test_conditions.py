@@ -16,7 +16,7 @@ def stored(reported: float | None = NOW - 600, seen: float = NOW - 600, why: str
 
 
 def told(one: Condition | None, why: str = WHY, mailed: bool = True) -> bool:
-    return KEY in decide([one] if one else [], {KEY: why}, NOW, DAY, mailed, lambda _: True).told
+    return KEY in decide([one] if one else [], {KEY: why}, NOW, DAY, mailed, lambda _: True).reported
 
 
 def test_a_new_condition_is_reported_and_a_recently_reported_one_is_not() -> None:
@@ -37,7 +37,7 @@ def test_a_changed_text_is_reported_and_a_changed_number_is_not() -> None:
 def test_a_condition_shown_only_on_a_terminal_is_still_mailed() -> None:
     found = decide([], {KEY: WHY}, NOW, DAY, False, lambda _: True)
     (row,) = found.written
-    assert found.told and row.reported is None
+    assert found.reported and row.reported is None
     assert told(row)
 
 
@@ -65,7 +65,7 @@ def test_an_end_is_mailed_if_the_beginning_was() -> None:
 
 def test_a_condition_replaced_by_another_of_the_same_subject_is_not_reported_as_over() -> None:
     found = decide([stored()], {("node-lost", "v1"): "node v1: gone"}, NOW, DAY, True, lambda _: True)
-    assert found.told == {("node-lost", "v1")} and found.removed == (stored(),) and found.over == ()
+    assert found.reported == {("node-lost", "v1")} and found.removed == (stored(),) and found.over == ()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from alpenhorn.model.deletions import DeletionFact
 from alpenhorn.model.nodes import GIB
 from alpenhorn.model.tasks import AttemptFact
-from alpenhorn.plan.deletions import decide, enough, frees, lacking, reason
+from alpenhorn.plan.deletions import decide, enough, freed_b, lacking_b, reason
 from tests.plan.facts import NOW, node
 
 NAMES = ("A", "B", "C", "D")
@@ -93,22 +93,22 @@ def test_the_minimum_stays_in_any_order_of_simultaneous_releases() -> None:
         ({"others": (), "uncounted": tuple("CDEFGH")}, ("does not count: C; D; E; and 3 more",)),
         ({"twice": True}, ("more than one row for this copy",)),
         ({"restored": "v1 is ahead"}, ("v1 is ahead", "run: alpenhorn reconcile")),
-        ({"acq": None}, ("row is gone",)),
-        ({"name": None}, ("row is gone",)),
+        ({"acq": None}, ("no row for the file",)),
+        ({"name": None}, ("no row for the file",)),
         ({"size_b": None}, ("no length",)),
-        ({"name": "../../etc/passwd"}, ("no path below a root",)),
+        ({"name": "../../etc/passwd"}, ("not a path below a root",)),
         ({"acq": "ALPENHORN_NODE"}, ("alpenhorn's own",)),
         ({"acq": ".alpenhorn", "name": "run.lock"}, ("alpenhorn's own",)),
-        ({"acq": "/etc", "name": "passwd"}, ("no path below a root",)),
+        ({"acq": "/etc", "name": "passwd"}, ("not a path below a root",)),
         ({"name": "a\0b"}, ("NUL",)),
         ({"pinned": "pinned: for the paper"}, ("for the paper", "alpenhorn file unpin")),
-        ({"source_of": 5}, ("still to pull from it", "alpenhorn request list")),
+        ({"source_of": 5}, ("a pending request will pull from it", "alpenhorn request list")),
         ({"wanted_by": 5}, ("wants the file in this node's group", "alpenhorn request list")),
         ({"claimed_by": "there (run 9)"}, ("there (run 9)",)),
         ({"same_path": "acq/dir"}, ("acquisition acq/dir", "same path", "one of the two rows")),
-        ({"has_file": "N"}, ("not there",)),
+        ({"has_file": "N"}, ("no longer exists",)),
         ({"wants_file": "Y"}, ("it is wanted",)),
-        ({"wants_file": "M", "has_file": "X"}, ("only a good copy",)),
+        ({"wants_file": "M", "has_file": "X"}, ("only good copies",)),
     ],
 )
 def test_a_copy_that_must_stay_is_reported_with_the_remedy(
@@ -131,7 +131,7 @@ def test_failed_attempts_wait() -> None:
 
 def test_the_reason_states_the_release_and_the_remaining_copies() -> None:
     assert reason(fact()) == "released; good archive copies are on A, B"
-    assert reason(fact(wants_file="M")) == "removed to make room; good archive copies are on A, B"
+    assert reason(fact(wants_file="M")) == "deleted to make room; good archive copies are on A, B"
     both = reason(fact(others=("A",), released=("B",)))
     assert both == (
         "released; good archive copies are on A; good archive copies that are released as well are on B"
@@ -139,16 +139,16 @@ def test_the_reason_states_the_release_and_the_remaining_copies() -> None:
 
 
 def test_a_node_lacks_the_space_missing_to_min_avail() -> None:
-    assert lacking(node(min_avail_gb=2.0), GIB) == GIB
-    assert lacking(node(min_avail_gb=2.0), 2 * GIB) == 0
-    assert lacking(node(min_avail_gb=2.0), 3 * GIB) == 0
-    assert lacking(node(), 0) == 0
+    assert lacking_b(node(min_avail_gb=2.0), GIB) == GIB
+    assert lacking_b(node(min_avail_gb=2.0), 2 * GIB) == 0
+    assert lacking_b(node(min_avail_gb=2.0), 3 * GIB) == 0
+    assert lacking_b(node(), 0) == 0
 
 
 def test_unknown_free_space_and_archive_nodes_lack_nothing() -> None:
-    assert lacking(node(min_avail_gb=2.0), None) == 0
-    assert lacking(node(min_avail_gb=float("nan")), 0) == 0
-    assert lacking(node(min_avail_gb=2.0, archive=True), 0) == 0
+    assert lacking_b(node(min_avail_gb=2.0), None) == 0
+    assert lacking_b(node(min_avail_gb=float("nan")), 0) == 0
+    assert lacking_b(node(min_avail_gb=2.0, archive=True), 0) == 0
 
 
 def test_only_as_many_removable_copies_as_needed_are_deleted_the_first_ones() -> None:
@@ -163,6 +163,6 @@ def test_a_copy_that_takes_no_space_is_not_needed() -> None:
 
 
 def test_a_copy_of_unknown_space_frees_its_length() -> None:
-    assert frees(fact()) == 4096
-    assert frees(fact(space_b=None)) == 100
-    assert frees(fact(space_b=None, size_b=None)) == 0
+    assert freed_b(fact()) == 4096
+    assert freed_b(fact(space_b=None)) == 100
+    assert freed_b(fact(space_b=None, size_b=None)) == 0

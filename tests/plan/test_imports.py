@@ -5,18 +5,18 @@ import re
 import pytest
 
 from alpenhorn.model.imports import Detected, ImportFile, KnownFile
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.plan.imports import (
-    Named,
+    NamedFile,
     choose,
-    claimed,
     detect,
     detect_tasks,
     is_new,
+    name_by_patterns,
     name_detected,
     name_files,
     name_known,
-    splits,
+    possible_names,
     without_taken,
 )
 from tests.plan.facts import MD5, node
@@ -66,7 +66,7 @@ def test_the_first_pattern_that_fits_counts() -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("file", "no acquisition directory"),
+        ("file", "not in an acquisition directory"),
         (".hidden/file", "start with a dot"),
         ("acq/.file", "start with a dot"),
         ("acq/dir/.x/file", "start with a dot"),
@@ -78,12 +78,12 @@ def test_the_first_pattern_that_fits_counts() -> None:
     ],
 )
 def test_a_name_that_does_not_fit_is_refused(path: str, why: str) -> None:
-    (named,) = name_files([Found(path, 1)], [])
+    (named,) = name_files([FoundFile(path, 1)], [])
     assert why in named.refused
 
 
 def test_a_dot_within_an_acquisition_of_several_elements_is_seen() -> None:
-    (named,) = name_files([Found("a/.b/c", 1)], patterns(r"(?P<acq>[^/]+/[^/]+)/.*"))
+    (named,) = name_files([FoundFile("a/.b/c", 1)], patterns(r"(?P<acq>[^/]+/[^/]+)/.*"))
     assert "dot" in named.refused
 
 
@@ -91,24 +91,24 @@ def test_a_dot_within_an_acquisition_of_several_elements_is_seen() -> None:
     "path", ["A/B", "acq/ALPENHORN_NODE.txt", "acq/ALPENHORN", "a-b/c d/~x", "a/b\nc", "a/b."]
 )
 def test_a_plain_name_is_taken_at_once(path: str) -> None:
-    assert name_files([Found(path, 1)], [])[0].refused == ""
+    assert name_files([FoundFile(path, 1)], [])[0].refused == ""
 
 
 @pytest.mark.parametrize(
     "path", ["acq/ALPENHORN_NODE/x", "acq/a/ALPENHORN_NODE", "acq/a\0b", "acq/.x", "a/" + "b" * 256]
 )
 def test_names_that_only_look_plain_are_refused(path: str) -> None:
-    assert name_files([Found(path, 1)], [])[0].refused
+    assert name_files([FoundFile(path, 1)], [])[0].refused
 
 
 @pytest.mark.parametrize("path", ["a" * 64 + "/" + "é" * 127, "acq/-x", "acq/ x ", "acq/a\nb", "é/é"])
 def test_a_name_that_fits_is_taken(path: str) -> None:
-    (named,) = name_files([Found(path, 1)], [])
+    (named,) = name_files([FoundFile(path, 1)], [])
     assert named.refused == ""
     assert f"{named.acq}/{named.name}" == path
 
 
-NAMED = Named(Found("acq/a", 10), "acq", "a")
+NAMED = NamedFile(FoundFile("acq/a", 10), "acq", "a")
 
 
 def known(has: str | None, size_b: int | None = 10) -> dict[tuple[str, str], KnownFile]:
@@ -119,7 +119,7 @@ def test_a_new_file_is_hashed_only_where_registering_was_asked_for() -> None:
     assert choose([NAMED], {}, True).wanted == [(ImportFile("acq/a", "acq", "a"), 10)]
     plan = choose([NAMED], {}, False)
     assert not plan.wanted
-    assert "not registered" in plan.refused[0][1]
+    assert "registering new files was not requested" in plan.refused[0][1]
 
 
 @pytest.mark.parametrize("register", [True, False])
@@ -150,7 +150,7 @@ def test_a_search_that_comes_again_leaves_bad_copies_to_checks_and_repairs(
 
 
 def test_a_new_file_at_the_path_of_another_one_is_refused() -> None:
-    other = NAMED._replace(found=Found("acq/b", 10), name="b")
+    other = NAMED._replace(found=FoundFile("acq/b", 10), name="b")
     plan = choose([NAMED, other], known("N"), True)
     assert without_taken(plan, {}) == plan
     left = without_taken(plan, {0: "acq/dir"})
@@ -161,37 +161,37 @@ def test_a_new_file_at_the_path_of_another_one_is_refused() -> None:
 
 
 def test_a_file_without_a_name_is_reported() -> None:
-    refused = NAMED._replace(refused="it is in no acquisition directory")
-    assert choose([refused], known("N"), True).refused == [("acq/a", "it is in no acquisition directory")]
+    refused = NAMED._replace(refused="it is not in an acquisition directory")
+    assert choose([refused], known("N"), True).refused == [("acq/a", "it is not in an acquisition directory")]
 
 
 # --- where packages bring detectors --------------------------------------------------------------------
 
 
 def test_with_detectors_only_patterns_name_files() -> None:
-    files = [Found("a/b/c", 1), Found("x/y", 1)]
-    assert claimed(files, []) == ([], files)
-    named, left = claimed(files, patterns(r"(?P<acq>a)/.*"))
-    assert named == [Named(files[0], "a", "b/c")] and left == files[1:]
+    files = [FoundFile("a/b/c", 1), FoundFile("x/y", 1)]
+    assert name_by_patterns(files, []) == ([], files)
+    named, left = name_by_patterns(files, patterns(r"(?P<acq>a)/.*"))
+    assert named == [NamedFile(files[0], "a", "b/c")] and left == files[1:]
 
 
 def test_the_longest_acquisition_comes_first_and_none_is_empty_or_too_long() -> None:
-    assert splits("a/b/c") == [("a/b", "c"), ("a", "b/c")]
-    assert splits("c") == splits("/c") == []
-    assert splits("a" * 64 + "/c") == [("a" * 64, "c")]
-    assert splits("a" * 65 + "/c") == []
+    assert possible_names("a/b/c") == [("a/b", "c"), ("a", "b/c")]
+    assert possible_names("c") == possible_names("/c") == []
+    assert possible_names("a" * 64 + "/c") == [("a" * 64, "c")]
+    assert possible_names("a" * 65 + "/c") == []
 
 
 @pytest.mark.parametrize("register", [True, False])
 def test_registered_files_keep_their_names(register: bool) -> None:
     known = {pair: KnownFile(1, *pair, 1, "", None) for pair in (("a", "b/c"), ("a/b", "c"))}
-    old, new = Found("a/b/c", 1), Found("a/b/d", 1)
+    old, new = FoundFile("a/b/c", 1), FoundFile("a/b/d", 1)
     named, left = name_known([old, new], known, register)
-    assert named[0] == Named(old, "a/b", "c")
+    assert named[0] == NamedFile(old, "a/b", "c")
     if register:
         assert left == [new] and len(named) == 1
     else:
-        assert not left and "not registered" in named[1].refused
+        assert not left and "registering new files was not requested" in named[1].refused
 
 
 @pytest.mark.parametrize(
@@ -200,21 +200,21 @@ def test_registered_files_keep_their_names(register: bool) -> None:
         ("a", "b/c", ""),
         ("a/b", "c", ""),
         ("", "", "no import detector claims it"),
-        ("a/b/c", "", "does not begin with"),
-        ("a/b/", "", "does not begin with"),
-        ("b", "", "does not begin with"),
-        ("a/", "", "does not begin with"),
-        ("A", "", "does not begin with"),
+        ("a/b/c", "", "not the start of its path"),
+        ("a/b/", "", "not the start of its path"),
+        ("b", "", "not the start of its path"),
+        ("a/", "", "not the start of its path"),
+        ("A", "", "not the start of its path"),
     ],
 )
 def test_an_acquisition_from_a_detector_must_be_a_beginning_of_the_path(
     acq: str, name: str, why: str
 ) -> None:
-    found = Found("a/b/c", 1)
+    found = FoundFile("a/b/c", 1)
     named = name_detected(Detected(found, acq, "it"))
     assert named.refused == "" if not why else why in named.refused
     if not why:
-        assert named == Named(found, acq, name)
+        assert named == NamedFile(found, acq, name)
 
 
 def test_names_from_a_detector_must_fit() -> None:
@@ -224,11 +224,11 @@ def test_names_from_a_detector_must_fit() -> None:
         ("a/.b", "a"),
         ("a/ALPENHORN_NODE", "a"),
     ):
-        assert name_detected(Detected(Found(path, 1), acq, "it")).refused
+        assert name_detected(Detected(FoundFile(path, 1), acq, "it")).refused
 
 
 def test_detectors_are_asked_about_a_few_files_at_a_time() -> None:
-    files = [Found(f"a/{number}", 1) for number in range(250)]
+    files = [FoundFile(f"a/{number}", 1) for number in range(250)]
     tasks = detect_tasks(node(), 7, 3, 60.0, files)
     assert [len(task.job.files) for task in tasks] == [100, 100, 50]
     assert [found for task in tasks for found in task.job.files] == files

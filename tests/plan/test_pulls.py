@@ -32,7 +32,7 @@ from tests.plan.facts import (
         (((DESTINATION, "N"),), Choice.PULL, ""),
         (((DESTINATION, "X"),), Choice.PULL, ""),
         (((DESTINATION, "M"),), Choice.WAIT, "checked first"),
-        (((DESTINATION, "Y"),), Choice.CANCEL, "has the file already"),
+        (((DESTINATION, "Y"),), Choice.CANCEL, "already has the file"),
     ],
 )
 def test_the_state_at_the_destination_decides(
@@ -73,7 +73,7 @@ def test_another_object_at_the_path_is_reported_until_it_is_removed() -> None:
         DESTINATION,
         "its MD5 sum is 1",
     )
-    assert "something else lies at its path on node2" in put_off.why and "request retry" in put_off.why
+    assert "something else is at its path on node2" in put_off.why and "request retry" in put_off.why
     # On another host's node of the group it is in nobody's way here.
     nodes = (source(), node(), node(SIBLING, host="elsewhere"))
     elsewhere = pull._replace(found=((SIBLING, "why"),), attempt=attempt(NOW + 60, "unknown"))
@@ -84,8 +84,7 @@ def test_of_two_files_at_one_path_the_second_is_refused() -> None:
     pull = fact(same_path=((DESTINATION, "acq/dir"),))
     decision = planner().decide(pull, NOW)
     assert (
-        decision.choice is Choice.SKIP
-        and "a file of acquisition acq/dir lies at the same path" in decision.why
+        decision.choice is Choice.SKIP and "a file of acquisition acq/dir is at the same path" in decision.why
     )
     # Also when the first was once its own good copy, and is corrupt now.
     corrupt = pull._replace(at_group=((DESTINATION, "X"),), once_good=(DESTINATION,))
@@ -160,7 +159,7 @@ def test_only_the_remote_object_decides_whether_a_source_is_ready(column: bool) 
     decision = plan.decide(fact(source_ready=column), NOW)
     assert (decision.choice, decision.why) == (
         Choice.WAIT,
-        "not ready to be read on node1 yet (a run on here sees to that)",
+        "not ready to be read on node1 yet; a run on here prepares it",
     )
 
 
@@ -170,7 +169,7 @@ def test_only_the_remote_object_decides_whether_a_source_is_ready(column: bool) 
         ({"address": None}, "host there has no address"),
         ({"username": None}, "host there has no username"),
         ({"address": ""}, "host there has no address"),
-        ({"root": None}, "it has no root"),
+        ({"root": None}, "no root"),
     ],
 )
 def test_a_source_that_cannot_be_reached_is_named_with_what_is_missing(
@@ -209,13 +208,13 @@ def test_a_source_of_unknown_storage_is_skipped_and_the_rest_goes_on(io: dict[st
         ({"size_b": None}, "no length"),
         ({"md5sum": None}, "no MD5 sum"),
         ({"md5sum": ""}, "no MD5 sum"),
-        ({"acq": None, "name": None, "size_b": None, "md5sum": None}, "gone from the index"),
-        ({"acq": None}, "gone from the index"),
-        ({"size_b": -1}, "no valid length"),
-        ({"md5sum": "0" * 31}, "no valid"),
-        ({"md5sum": MD5 + "\n"}, "no valid"),
-        ({"md5sum": "g" * 32}, "no valid"),
-        ({"md5sum": "--version" + "0" * 23}, "no valid"),
+        ({"acq": None, "name": None, "size_b": None, "md5sum": None}, "no row for the file"),
+        ({"acq": None}, "no row for the file"),
+        ({"size_b": -1}, "invalid length"),
+        ({"md5sum": "0" * 31}, "invalid length or MD5 sum"),
+        ({"md5sum": MD5 + "\n"}, "invalid length or MD5 sum"),
+        ({"md5sum": "g" * 32}, "invalid length or MD5 sum"),
+        ({"md5sum": "--version" + "0" * 23}, "invalid length or MD5 sum"),
     ],
 )
 def test_a_file_that_cannot_be_verified_is_not_pulled(changes: dict[str, Any], why: str) -> None:
@@ -334,7 +333,7 @@ def test_a_node_of_this_host_that_is_absent_is_no_source() -> None:
 def test_a_group_without_a_node_that_can_be_worked_on_takes_nothing() -> None:
     decision = planner(groups={}).decide(fact(), NOW)
     assert decision.choice is Choice.SKIP
-    assert "no node on this host" in decision.why
+    assert "no usable node on this host" in decision.why
 
 
 @pytest.mark.parametrize(

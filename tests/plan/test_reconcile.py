@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.plan.reconcile import Place, inside, places
+from alpenhorn.plan.reconcile import Nesting, inside, nestings
 
 
 def test_acquisitions_side_by_side_have_no_place() -> None:
-    assert places(["2026", "2026-x", "2026x", "20", "a/b", "a/bc"]) == {}
+    assert nestings(["2026", "2026-x", "2026x", "20", "a/b", "a/bc"]) == {}
 
 
 def test_each_knows_what_contains_it_and_what_it_contains_next() -> None:
-    assert places(["a/b/c/d", "a", "a-", "a/b", "a/x", "a/b/y", "b/b"]) == {
-        "a": Place((), ("a/b", "a/x")),
-        "a/b": Place(("a",), ("a/b/c/d", "a/b/y")),
-        "a/b/c/d": Place(("a", "a/b"), ()),
-        "a/b/y": Place(("a", "a/b"), ()),
-        "a/x": Place(("a",), ()),
+    assert nestings(["a/b/c/d", "a", "a-", "a/b", "a/x", "a/b/y", "b/b"]) == {
+        "a": Nesting((), ("a/b", "a/x")),
+        "a/b": Nesting(("a",), ("a/b/c/d", "a/b/y")),
+        "a/b/c/d": Nesting(("a", "a/b"), ()),
+        "a/b/y": Nesting(("a", "a/b"), ()),
+        "a/x": Nesting(("a",), ()),
     }
 
 

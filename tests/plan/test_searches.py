@@ -6,11 +6,11 @@ from alpenhorn.model.searches import Stamp
 from alpenhorn.plan.searches import (
     FULL_SECONDS,
     Heading,
-    believed,
-    forgotten,
+    is_valid,
     new_subdirectories,
     parse,
     subdirectories,
+    to_forget,
     to_list_again,
 )
 
@@ -30,13 +30,13 @@ def test_anything_else_is_no_heading(text: str | None) -> None:
 
 
 def test_records_of_searches_are_used_while_their_conditions_hold() -> None:
-    assert believed(HEADING, WRITTEN, HEADING.patterns, 2000.0)
-    assert not believed(HEADING, None, HEADING.patterns, 2000.0)
+    assert is_valid(HEADING, WRITTEN, HEADING.patterns, 2000.0)
+    assert not is_valid(HEADING, None, HEADING.patterns, 2000.0)
     for other in ((8, *WRITTEN[1:]), (7, "there", WRITTEN[2]), (7, "here", "2026-01-02 03:04:06")):
-        assert not believed(HEADING, other, HEADING.patterns, 2000.0)
-    assert not believed(HEADING, WRITTEN, (), 2000.0)
-    assert not believed(HEADING, WRITTEN, HEADING.patterns, 1000.5 + FULL_SECONDS)
-    assert not believed(HEADING, WRITTEN, HEADING.patterns, 1000.0)  # the clock was put back
+        assert not is_valid(HEADING, other, HEADING.patterns, 2000.0)
+    assert not is_valid(HEADING, WRITTEN, (), 2000.0)
+    assert not is_valid(HEADING, WRITTEN, HEADING.patterns, 1000.5 + FULL_SECONDS)
+    assert not is_valid(HEADING, WRITTEN, HEADING.patterns, 1000.0)  # the clock was put back
 
 
 def test_known_subdirectories_are_not_listed_again() -> None:
@@ -61,7 +61,7 @@ def test_a_directory_to_be_listed_again_keeps_its_known_subdirectories() -> None
 
 def test_a_directory_is_forgotten_only_with_its_parents_entry_of_it() -> None:
     gone = ["a/b/c", "a/b", "a", "d/e", "f"]
-    assert forgotten(gone, {""}) == ["a", "a/b", "a/b/c", "f"]
-    assert forgotten(gone, {"d"}) == ["d/e"]
-    assert forgotten(["a/b/c"], {""}) == []
-    assert forgotten([], {""}) == []
+    assert to_forget(gone, {""}) == ["a", "a/b", "a/b/c", "f"]
+    assert to_forget(gone, {"d"}) == ["d/e"]
+    assert to_forget(["a/b/c"], {""}) == []
+    assert to_forget([], {""}) == []

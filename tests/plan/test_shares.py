@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpenhorn.bwlimit import InForce
+from alpenhorn.bwlimit import CurrentLimit
 from alpenhorn.model.pulls import Method, PullFile, PullJob
-from alpenhorn.model.tasks import Kind, Task
+from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.limits import Limits
-from alpenhorn.plan.shares import LEAST_SHARE, LINK, STREAMS, Key, Shares, Waiting
+from alpenhorn.plan.shares import LEAST_SHARE, LINK, STREAMS, Key, QueuedPull, Shares
 from tests.plan.facts import MD5, node, source
 
 RATE = 12_000_000
@@ -26,12 +26,12 @@ def task(node_id: int = 2, size_b: int = 1000) -> Task:
         Method.COPY,
         (PullFile(number, number, "acq/f", size_b, MD5),),
     )
-    return Task(Kind.PULL, node_id, job, bytes=size_b, stage=f"run-1-{number}")
+    return Task(TaskKind.PULL, node_id, job, bytes=size_b, stage=f"run-1-{number}")
 
 
 def add(shares: Shares, *keys: Key, node_id: int = 2, until: float | None = None, size_b: int = 1000) -> Task:
     made = task(node_id, size_b)
-    shares.add(Waiting(made, keys or (LINK,), until))
+    shares.add(QueuedPull(made, keys or (LINK,), until))
     return made
 
 
@@ -39,8 +39,8 @@ def rates(tasks: list[Task]) -> list[int]:
     return [one.job.rate for one in tasks if isinstance(one.job, PullJob)]
 
 
-def at(rate: int, until: float | None = None) -> dict[Key, InForce]:
-    return {LINK: InForce(rate, until)}
+def at(rate: int, until: float | None = None) -> dict[Key, CurrentLimit]:
+    return {LINK: CurrentLimit(rate, until)}
 
 
 def test_a_job_alone_has_the_whole_limit() -> None:
@@ -87,7 +87,11 @@ def test_no_more_jobs_share_a_limit_than_there_are_workers_or_than_it_is_worth()
 
 def test_the_lowest_of_several_limits_applies() -> None:
     shares = Shares(LIMITS, {})
-    limits: dict[Key, InForce] = {LINK: InForce(RATE, None), 2: InForce(RATE // 6, 50.0), 1: InForce(0, 20.0)}
+    limits: dict[Key, CurrentLimit] = {
+        LINK: CurrentLimit(RATE, None),
+        2: CurrentLimit(RATE // 6, 50.0),
+        1: CurrentLimit(0, 20.0),
+    }
     add(shares, LINK, 2, 1)
     (one,) = shares.start(limits)
     assert rates([one]) == [RATE // 6]
@@ -99,7 +103,7 @@ def test_a_waiting_node_does_not_delay_others() -> None:
     for _ in range(6):
         add(shares, 2, node_id=2)
     other = add(shares, 3, node_id=3)
-    started = shares.start({2: InForce(RATE, None), 3: InForce(RATE, None)})
+    started = shares.start({2: CurrentLimit(RATE, None), 3: CurrentLimit(RATE, None)})
     assert [one.node_id for one in started] == [2] * STREAMS + [3]
     assert started[-1].stage == other.stage and rates(started)[-1] == RATE
 
@@ -137,8 +141,8 @@ def test_waiting_jobs_can_be_withdrawn() -> None:
 
 def test_the_expected_share_is_the_least_that_a_job_may_get() -> None:
     shares = Shares(LIMITS, {})
-    assert shares.expected([InForce(RATE, None), InForce(0, 5.0)]) == RATE // STREAMS
-    assert shares.expected([InForce(0, 5.0)]) == 0 == shares.expected([])
+    assert shares.expected([CurrentLimit(RATE, None), CurrentLimit(0, 5.0)]) == RATE // STREAMS
+    assert shares.expected([CurrentLimit(0, 5.0)]) == 0 == shares.expected([])
 
 
 @given(
@@ -150,10 +154,10 @@ def test_concurrent_jobs_stay_below_every_limit_and_all_are_done(
     steps: list[tuple[str, int]], workers: int, jobs: dict[int, int]
 ) -> None:
     shares = Shares(LIMITS._replace(workers=workers), jobs)
-    limits: dict[Key, InForce] = {
-        LINK: InForce(100_000, None),
-        2: InForce(7_000_000, 3.0),
-        3: InForce(0, None),
+    limits: dict[Key, CurrentLimit] = {
+        LINK: CurrentLimit(100_000, None),
+        2: CurrentLimit(7_000_000, 3.0),
+        3: CurrentLimit(0, None),
     }
     keys: list[tuple[Key, ...]] = [(LINK,), (LINK, 2), (2,), (3, LINK), (3,)]
     under: dict[str, tuple[Key, ...]] = {}

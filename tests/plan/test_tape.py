@@ -2,24 +2,36 @@ from __future__ import annotations
 
 import pytest
 
-from alpenhorn.model.tape import Purpose, RestoreFact, State, TapeFile, TapeResult, Verb, Wanted, Where
-from alpenhorn.plan.tape import DID_NOT_COME, After, after, enough, restores
+from alpenhorn.model.tape import (
+    Location,
+    Purpose,
+    RestoreCandidate,
+    RestoreFact,
+    RestoreState,
+    TapeAction,
+    TapeFile,
+    TapeResult,
+)
+from alpenhorn.plan.tape import NOT_RESTORED, TapeUpdate, enough, restores, tape_update
 
 
 def file(file_id: int, held_b: int = 10, ready: bool = False) -> TapeFile:
     return TapeFile(file_id, file_id, f"acq/{file_id}", held_b, ready)
 
 
-def wanted(*file_ids: int, held_b: int = 10) -> list[Wanted]:
-    return [Wanted(file(file_id, held_b), Purpose.PULL) for file_id in file_ids]
+def wanted(*file_ids: int, held_b: int = 10) -> list[RestoreCandidate]:
+    return [RestoreCandidate(file(file_id, held_b), Purpose.PULL) for file_id in file_ids]
 
 
-def ids(chosen: list[Wanted]) -> list[int]:
+def ids(chosen: list[RestoreCandidate]) -> list[int]:
     return [one.file.file_id for one in chosen]
 
 
 def row(
-    state: State = State.ASKED, purpose: Purpose = Purpose.PULL, requested: bool = False, tries: int = 1
+    state: RestoreState = RestoreState.ASKED,
+    purpose: Purpose = Purpose.PULL,
+    requested: bool = False,
+    tries: int = 1,
 ) -> RestoreFact:
     return RestoreFact(file(1), purpose, state, tries, 0.0, requested, True)
 
@@ -64,65 +76,75 @@ def test_no_copy_is_taken_from_the_queue_that_is_not_needed() -> None:
     assert next(queue).file_id == 3
 
 
-ON_DISK = [Where.DISK, Where.BOTH]
+ON_DISK = [Location.DISK, Location.BOTH]
 
 
 @pytest.mark.parametrize("where", ON_DISK)
-@pytest.mark.parametrize("verb", list(Verb))
+@pytest.mark.parametrize("verb", list(TapeAction))
 @pytest.mark.parametrize(
-    "known", [None, row(), row(State.FAILED), row(State.ASKED, Purpose.CHECK, requested=True)]
+    "known", [None, row(), row(RestoreState.FAILED), row(RestoreState.ASKED, Purpose.CHECK, requested=True)]
 )
 def test_a_file_on_disk_is_ready_and_no_longer_waited_for(
-    where: Where, verb: Verb, known: RestoreFact | None
+    where: Location, verb: TapeAction, known: RestoreFact | None
 ) -> None:
-    assert after(verb, TapeResult(file(1), where), known) == After(True, False, None)
+    assert tape_update(verb, TapeResult(file(1), where), known) == TapeUpdate(True, False, None)
 
 
 @pytest.mark.parametrize("where", ON_DISK)
-@pytest.mark.parametrize("state", [State.ASKED, State.FAILED, State.BACK])
-def test_a_file_restored_for_a_check_is_kept_for_the_check(where: Where, state: State) -> None:
+@pytest.mark.parametrize("state", [RestoreState.ASKED, RestoreState.FAILED, RestoreState.BACK])
+def test_a_file_restored_for_a_check_is_kept_for_the_check(where: Location, state: RestoreState) -> None:
     known = row(state, Purpose.CHECK)
-    assert after(Verb.LOOK, TapeResult(file(1), where), known) == After(None, False, State.BACK)
+    assert tape_update(TapeAction.LOOK, TapeResult(file(1), where), known) == TapeUpdate(
+        None, False, RestoreState.BACK
+    )
 
 
 def test_a_checked_file_stays_checked_until_it_left_the_disk() -> None:
-    known = row(State.CHECKED, Purpose.CHECK)
-    look = after(Verb.LOOK, TapeResult(file(1), Where.BOTH), known)
-    assert look == After(None, False, State.CHECKED)
-    left = after(Verb.LEAVE, TapeResult(file(1), Where.TAPE), known)
-    assert left == After(False, False, None)
-    stayed = after(Verb.LEAVE, TapeResult(file(1), Where.BOTH), known)
-    assert stayed == After(True, False, None)
+    known = row(RestoreState.CHECKED, Purpose.CHECK)
+    look = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.BOTH), known)
+    assert look == TapeUpdate(None, False, RestoreState.CHECKED)
+    left = tape_update(TapeAction.LEAVE, TapeResult(file(1), Location.TAPE), known)
+    assert left == TapeUpdate(False, False, None)
+    stayed = tape_update(TapeAction.LEAVE, TapeResult(file(1), Location.BOTH), known)
+    assert stayed == TapeUpdate(True, False, None)
 
 
 def test_a_restore_is_in_progress_until_it_is_found_not_to_be() -> None:
-    asked = after(Verb.RESTORE, TapeResult(file(1), Where.COMING), None)
-    assert asked == After(False, False, State.ASKED)
-    coming = after(Verb.LOOK, TapeResult(file(1), Where.COMING), row())
-    assert coming == After(False, False, State.ASKED)
-    lost = after(Verb.LOOK, TapeResult(file(1), Where.TAPE), row())
-    assert lost == After(False, False, State.FAILED, DID_NOT_COME)
-    refused = after(Verb.RESTORE, TapeResult(file(1), Where.TAPE, "no"), None)
-    assert refused == After(False, False, State.FAILED, "no")
+    asked = tape_update(TapeAction.RESTORE, TapeResult(file(1), Location.COMING), None)
+    assert asked == TapeUpdate(False, False, RestoreState.ASKED)
+    coming = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.COMING), row())
+    assert coming == TapeUpdate(False, False, RestoreState.ASKED)
+    lost = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.TAPE), row())
+    assert lost == TapeUpdate(False, False, RestoreState.FAILED, NOT_RESTORED)
+    refused = tape_update(TapeAction.RESTORE, TapeResult(file(1), Location.TAPE, "no"), None)
+    assert refused == TapeUpdate(False, False, RestoreState.FAILED, "no")
 
 
 def test_looking_at_a_failed_restore_keeps_its_reason_and_retry_time() -> None:
-    seen = after(Verb.LOOK, TapeResult(file(1), Where.TAPE), row(State.FAILED))
-    assert seen == After(False, False, State.FAILED, as_it_is=True)
+    seen = tape_update(TapeAction.LOOK, TapeResult(file(1), Location.TAPE), row(RestoreState.FAILED))
+    assert seen == TapeUpdate(False, False, RestoreState.FAILED, as_it_is=True)
 
 
-@pytest.mark.parametrize("where", [Where.TAPE, Where.COMING])
-def test_a_file_that_was_not_requested_is_not_ready(where: Where) -> None:
-    assert after(Verb.LOOK, TapeResult(file(1, ready=True), where), None) == After(False, False, None)
+@pytest.mark.parametrize("where", [Location.TAPE, Location.COMING])
+def test_a_file_that_was_not_requested_is_not_ready(where: Location) -> None:
+    assert tape_update(TapeAction.LOOK, TapeResult(file(1, ready=True), where), None) == TapeUpdate(
+        False, False, None
+    )
 
 
-@pytest.mark.parametrize("known", [None, row(), row(State.BACK, Purpose.CHECK)])
+@pytest.mark.parametrize("known", [None, row(), row(RestoreState.BACK, Purpose.CHECK)])
 def test_a_missing_file_is_left_to_the_check(known: RestoreFact | None) -> None:
-    assert after(Verb.LOOK, TapeResult(file(1), Where.GONE), known) == After(None, True, State.BACK)
+    assert tape_update(TapeAction.LOOK, TapeResult(file(1), Location.GONE), known) == TapeUpdate(
+        None, True, RestoreState.BACK
+    )
 
 
 def test_a_copy_of_unknown_location_is_unchanged() -> None:
     unknown = TapeResult(file(1, ready=True), None, "no answer")
-    assert after(Verb.LOOK, unknown, None) == After(None, False, None, "no answer")
-    assert after(Verb.LOOK, unknown, row()) == After(None, False, State.FAILED, "no answer")
-    assert after(Verb.RESTORE, unknown, None) == After(None, False, State.FAILED, "no answer")
+    assert tape_update(TapeAction.LOOK, unknown, None) == TapeUpdate(None, False, None, "no answer")
+    assert tape_update(TapeAction.LOOK, unknown, row()) == TapeUpdate(
+        None, False, RestoreState.FAILED, "no answer"
+    )
+    assert tape_update(TapeAction.RESTORE, unknown, None) == TapeUpdate(
+        None, False, RestoreState.FAILED, "no answer"
+    )

@@ -235,7 +235,7 @@ def test_a_released_copy_that_is_gone_is_not_said_to_be_lost(rows: Rows, run: Ru
     copy_id, file_id = good_copy(rows, "MN")
     checked(rows, run, result(copy_id, file_id, Verdict.MISSING, wants="N"))
     assert rows.state(file_id, "one") == "NN"
-    assert rows.all("SELECT why FROM sync_event") == [("released, and not on the node any more",)]
+    assert rows.all("SELECT why FROM sync_event") == [("released, and no longer on the node",)]
 
 
 def test_a_release_meanwhile_is_kept(rows: Rows, run: Run) -> None:

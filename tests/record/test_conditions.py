@@ -30,5 +30,5 @@ def test_only_a_run_without_an_end_is_said_not_to_have_ended(rows: Rows, run: Ru
     not_ended(rows.index, [run.id, other.id])
     assert rows.all("SELECT exit_status, ending, pid FROM sync_run ORDER BY id") == [
         (1, "first", None),
-        (None, "did not end: killed or the machine went down", 4711),
+        (None, "did not end: it was killed, or the host went down", 4711),
     ]

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from alpenhorn.edits import nodes as edit_node
-from alpenhorn.model.manifests import Changed, CompareFile
+from alpenhorn.model.manifests import ChangedFile, CompareFile
 from alpenhorn.record import manifest
 from alpenhorn.record.copies import with_evidence
 from alpenhorn.record.run import Run
@@ -14,9 +14,11 @@ from tests.fixtures.rows import WHEN, Rows
 TOKEN = "a" * 32
 
 
-def changed(rows: Rows, name: str, state: str = "YY") -> Changed:
+def changed(rows: Rows, name: str, state: str = "YY") -> ChangedFile:
     file_id = rows.file(name)
-    return Changed(CompareFile(rows.copy(file_id, "one", state), file_id, f"acq/{name}", 10), f"why {name}")
+    return ChangedFile(
+        CompareFile(rows.copy(file_id, "one", state), file_id, f"acq/{name}", 10), f"why {name}"
+    )
 
 
 def kept(rows: Rows) -> list[tuple[object, ...]]:

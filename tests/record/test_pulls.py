@@ -215,7 +215,7 @@ def test_only_pending_requests_are_cancelled(rows: Rows, run: Run) -> None:
                 request_id, file_id, "acq", "a", 10, MD5, rows.node["field"], "Y", True, rows.group["one"]
             ),
             Choice.CANCEL,
-            "the group has the file already",
+            "the group already has the file",
         )
         for request_id in (pending, completed)
     ]

@@ -83,7 +83,7 @@ def test_events_keep_the_code_of_their_reason_few_and_many(rows: Rows) -> None:
     )
     found = rows.all("SELECT what, why, code FROM sync_event ORDER BY id")
     assert found[0] == ("suspect", "the source is missing: gone", "source-missing")
-    assert found[1 : 1 + len(file_ids)] == [("good", "read in full, MD5 equal", "copy-verified")] * len(
+    assert found[1 : 1 + len(file_ids)] == [("good", "read in full, MD5 sum matches", "copy-verified")] * len(
         file_ids
     )
     assert [row[2] for row in found[1 + len(file_ids) :]] == ["pulled"] * len(file_ids)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.model.copies import HasFile
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.record.checks import keep_sums
 from alpenhorn.record.run import Run
 from alpenhorn.record.separate import forget, separate
@@ -36,7 +36,7 @@ def test_it_leaves_what_else_is_known_of_the_medium(rows: Rows) -> None:
     node_id = rows.node["one"]
     mark_seen(rows.index, node_id, medium="a" * 32, generation=7, separate=0, looked=5, lost=2)
     assert separate(rows.index, rows.fact("one"))
-    keep_sums(rows.index, node_id, Sums(6, 3))
+    keep_sums(rows.index, node_id, LookTotals(6, 3))
     sql = "SELECT medium, generation, separate, looked, lost FROM sync_medium WHERE node_id = ?"
     row = rows.all(sql, node_id)
     assert row == [("a" * 32, 7, 1, 6, 3)]

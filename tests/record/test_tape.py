@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from alpenhorn.model.tape import Purpose, TapeFile, TapeResult, Verb, Wanted, Where
+from alpenhorn.model.tape import Location, Purpose, RestoreCandidate, TapeAction, TapeFile, TapeResult
 from alpenhorn.record import tape
 from alpenhorn.record.copies import with_evidence
 from alpenhorn.record.run import Run
@@ -23,13 +23,13 @@ def a_copy(rows: Rows, name: str = "f", state: str = "YY", ready: bool = False) 
 def settled(
     rows: Rows,
     run: Run,
-    verb: Verb,
+    verb: TapeAction,
     file: TapeFile,
-    where: Where | None,
+    where: Location | None,
     error: str = "",
     purpose: str = "pull",
 ) -> None:
-    asked = {file.file_id: Wanted(file, Purpose(purpose), 0)} if verb is Verb.RESTORE else {}
+    asked = {file.file_id: RestoreCandidate(file, Purpose(purpose), 0)} if verb is TapeAction.RESTORE else {}
     tape.settle(rows.index, run, rows.fact("one"), verb, [TapeResult(file, where, error)], asked, WAIT)
 
 
@@ -48,7 +48,7 @@ def when(rows: Rows, column: str) -> datetime.datetime:
 
 def test_what_was_asked_back_is_looked_at_again_after_restore_wait(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
-    settled(rows, run, Verb.RESTORE, file, Where.COMING)
+    settled(rows, run, TapeAction.RESTORE, file, Location.COMING)
     assert waiting(rows) == [("pull", "asked", 1)]
     assert when(rows, "next") - when(rows, "asked") == datetime.timedelta(seconds=WAIT)
     assert not ready(rows, file)
@@ -56,41 +56,41 @@ def test_what_was_asked_back_is_looked_at_again_after_restore_wait(rows: Rows, r
 
 def test_a_look_does_not_change_since_when_it_is_waited_for(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
-    settled(rows, run, Verb.RESTORE, file, Where.COMING, purpose="check")
+    settled(rows, run, TapeAction.RESTORE, file, Location.COMING, purpose="check")
     rows.do("UPDATE sync_restore SET asked = '2026-01-01 00:00:00'")
-    settled(rows, run, Verb.LOOK, file, Where.COMING)
+    settled(rows, run, TapeAction.LOOK, file, Location.COMING)
     assert waiting(rows) == [("check", "asked", 1)]
     assert when(rows, "asked") == datetime.datetime(2026, 1, 1)
 
 
 def test_what_is_back_is_ready_and_forgotten_and_told(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
-    settled(rows, run, Verb.RESTORE, file, Where.COMING)
-    settled(rows, run, Verb.LOOK, file, Where.BOTH)
+    settled(rows, run, TapeAction.RESTORE, file, Location.COMING)
+    settled(rows, run, TapeAction.LOOK, file, Location.BOTH)
     assert ready(rows, file) and waiting(rows) == []
     assert len(rows.events("ready")) == 1
-    settled(rows, run, Verb.LOOK, file, Where.BOTH)
+    settled(rows, run, TapeAction.LOOK, file, Location.BOTH)
     assert len(rows.events("ready")) == 1
 
 
 def test_what_came_back_to_be_checked_is_not_ready_and_left_again_after_it(rows: Rows, run: Run) -> None:
     file = a_copy(rows, state="MY")
-    settled(rows, run, Verb.RESTORE, file, Where.COMING, purpose="check")
-    settled(rows, run, Verb.LOOK, file, Where.BOTH)
+    settled(rows, run, TapeAction.RESTORE, file, Location.COMING, purpose="check")
+    settled(rows, run, TapeAction.LOOK, file, Location.BOTH)
     assert waiting(rows) == [("check", "back", 1)] and not ready(rows, file)
     assert tape.checked(rows.index, rows.node["one"], [file.file_id]) == 1
     assert tape.checked(rows.index, rows.node["one"], [file.file_id]) == 0
     assert waiting(rows) == [("check", "checked", 1)]
-    settled(rows, run, Verb.LEAVE, file, Where.TAPE)
+    settled(rows, run, TapeAction.LEAVE, file, Location.TAPE)
     assert waiting(rows) == [] and not ready(rows, file)
     assert len(rows.events("left to tape")) == 1
 
 
 def test_what_came_back_to_be_checked_and_is_wanted_by_a_request_is_ready(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
-    settled(rows, run, Verb.RESTORE, file, Where.COMING, purpose="check")
+    settled(rows, run, TapeAction.RESTORE, file, Location.COMING, purpose="check")
     rows.request(file.file_id, "one", "two")
-    settled(rows, run, Verb.LOOK, file, Where.BOTH)
+    settled(rows, run, TapeAction.LOOK, file, Location.BOTH)
     assert waiting(rows) == [] and ready(rows, file)
 
 
@@ -98,9 +98,9 @@ def test_what_was_refused_waits_longer_each_time(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
     waits = []
     for tries in range(1, 6):
-        wanted = {file.file_id: Wanted(file, Purpose.PULL, tries - 1)}
-        result = TapeResult(file, Where.TAPE, "no such tape")
-        tape.settle(rows.index, run, rows.fact("one"), Verb.RESTORE, [result], wanted, WAIT)
+        wanted = {file.file_id: RestoreCandidate(file, Purpose.PULL, tries - 1)}
+        result = TapeResult(file, Location.TAPE, "no such tape")
+        tape.settle(rows.index, run, rows.fact("one"), TapeAction.RESTORE, [result], wanted, WAIT)
         assert waiting(rows) == [("pull", "failed", tries)]
         waits.append((when(rows, "next") - when(rows, "asked")).total_seconds())
     assert waits[4] > waits[2] > waits[0] >= 60
@@ -111,17 +111,19 @@ def test_what_leaves_is_hidden_first_and_shown_again_when_it_stays(rows: Rows, r
     file = a_copy(rows, ready=True)
     tape.hide(rows.index, run, [file])
     assert not ready(rows, file)
-    settled(rows, run, Verb.LEAVE, file, Where.DISK)
+    settled(rows, run, TapeAction.LEAVE, file, Location.DISK)
     assert ready(rows, file) and waiting(rows) == []
     tape.hide(rows.index, run, [file])
     tape.show(rows.index, run, [file])
     assert ready(rows, file)
 
 
-@pytest.mark.parametrize("verb", [Verb.LOOK, Verb.LEAVE])
-def test_what_is_gone_becomes_suspect_and_is_handed_to_the_check(rows: Rows, run: Run, verb: Verb) -> None:
+@pytest.mark.parametrize("verb", [TapeAction.LOOK, TapeAction.LEAVE])
+def test_what_is_gone_becomes_suspect_and_is_handed_to_the_check(
+    rows: Rows, run: Run, verb: TapeAction
+) -> None:
     file = a_copy(rows, ready=True)
-    settled(rows, run, verb, file, Where.GONE)
+    settled(rows, run, verb, file, Location.GONE)
     assert rows.state(file.file_id, "one") == "MY"
     assert waiting(rows) == [("check", "back", 0)]
     assert len(rows.events("suspect")) == 1
@@ -132,20 +134,20 @@ def test_nothing_is_recorded_of_a_node_that_was_moved_meanwhile(rows: Rows, run:
     file = a_copy(rows, ready=True)
     node = rows.fact("one")
     rows.do("UPDATE storagenode SET root = '/elsewhere' WHERE id = ?", node.id)
-    tape.settle(rows.index, run, node, Verb.LOOK, [TapeResult(file, Where.GONE, "")], {}, WAIT)
+    tape.settle(rows.index, run, node, TapeAction.LOOK, [TapeResult(file, Location.GONE, "")], {}, WAIT)
     assert rows.state(file.file_id, "one") == "YY" and waiting(rows) == []
 
 
 def test_a_copy_that_was_set_corrupt_meanwhile_does_not_become_suspect(rows: Rows, run: Run) -> None:
     file = a_copy(rows, state="XY")
-    settled(rows, run, Verb.LOOK, file, Where.GONE)
+    settled(rows, run, TapeAction.LOOK, file, Location.GONE)
     assert rows.state(file.file_id, "one") == "XY" and rows.events("suspect") == []
 
 
 def test_a_copy_whose_row_is_gone_is_nothing_to_settle(rows: Rows, run: Run) -> None:
     file = TapeFile(4711, 4712, "acq/none", 10, False)
-    settled(rows, run, Verb.LOOK, file, Where.BOTH)
-    settled(rows, run, Verb.RESTORE, file, Where.COMING)
+    settled(rows, run, TapeAction.LOOK, file, Location.BOTH)
+    settled(rows, run, TapeAction.RESTORE, file, Location.COMING)
     assert rows.all("SELECT * FROM archivefilecopy") == [] and waiting(rows) == []
 
 
@@ -153,8 +155,8 @@ def test_what_was_to_be_read_and_is_away_is_not_ready_and_asked_back_again_at_on
     rows: Rows, run: Run
 ) -> None:
     plain, back = a_copy(rows, "a", ready=True), a_copy(rows, "b", "MY")
-    settled(rows, run, Verb.RESTORE, back, Where.COMING, purpose="check")
-    settled(rows, run, Verb.LOOK, back, Where.BOTH)
+    settled(rows, run, TapeAction.RESTORE, back, Location.COMING, purpose="check")
+    settled(rows, run, TapeAction.LOOK, back, Location.BOTH)
     tape.away(rows.index, run, rows.node["one"], [plain.file_id, back.file_id])
     assert not ready(rows, plain)
     assert waiting(rows) == [("check", "failed", 1)]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from alpenhorn.model.links import Sums
+from alpenhorn.model.links import LookTotals
 from alpenhorn.scan.sample import EACH, NEAR, PLACES, sample, sums
 from tests.fixtures.rows import Rows
 
@@ -37,9 +37,9 @@ def test_only_good_copies_of_the_node_that_nobody_wants_gone(rows: Rows) -> None
 
 
 def test_the_sums_of_a_node_that_has_none_are_none(rows: Rows) -> None:
-    assert sums(rows.index, rows.node["field"]) == Sums(0, 0)
+    assert sums(rows.index, rows.node["field"]) == LookTotals(0, 0)
     rows.insert("sync_medium", node_id=rows.node["field"], generation=0, separate=0, looked=5, lost=2)
-    assert sums(rows.index, rows.node["field"]) == Sums(5, 2)
+    assert sums(rows.index, rows.node["field"]) == LookTotals(5, 2)
 
 
 def test_lost_ones_at_both_ends_have_their_neighbours_between(rows: Rows) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 from itertools import islice
 
-from alpenhorn.model.tape import Purpose, State
+from alpenhorn.model.tape import Purpose, RestoreState
 from alpenhorn.scan import tape
 from tests.fixtures.rows import WHEN, Rows
 
@@ -97,8 +97,8 @@ def test_what_was_asked_back_is_told_with_its_copy_and_whether_a_request_wants_i
     asked(rows, 4711)
     found = {fact.file.file_id: fact for fact in tape.asked_back(rows.index, rows.node["one"])}
     assert found[a].file.path == "acq/a" and found[a].requested and found[a].there
-    assert (found[a].purpose, found[a].state, found[a].tries) == (Purpose.PULL, State.ASKED, 2)
-    assert not found[b].requested and found[b].state is State.BACK
+    assert (found[a].purpose, found[a].state, found[a].tries) == (Purpose.PULL, RestoreState.ASKED, 2)
+    assert not found[b].requested and found[b].state is RestoreState.BACK
     assert not found[4711].there
     rows.do("UPDATE archivefilecopy SET has_file = 'N' WHERE file_id = ?", b)
     assert not {f.file.file_id: f.there for f in tape.asked_back(rows.index, rows.node["one"])}[b]

@@ -165,7 +165,7 @@ def test_an_irregular_source_is_to_blame(tmp_path: Path, stage: int, kind: str) 
         source.mkdir()
     else:
         os.mkfifo(source)
-    with pytest.raises(TransferFailed, match="no regular file") as failed:
+    with pytest.raises(TransferFailed, match="not a regular file") as failed:
         bring(source, stage, b"")
     assert failed.value.blame is Blame.SOURCE
 

@@ -38,18 +38,18 @@ NAMES = [
 
 def asked(
     base: Path, markers: list[str], paths: list[str], shell: str = "sh", command: str = look.COMMAND
-) -> look.Answer:
-    """Pass a command to the user's shell, as sshd does."""
+) -> look.LookAnswer:
+    """What sshd does with a command: give it to the user's shell."""
     done = subprocess.run(
         [shell, "-c", command],
-        input=look.question(markers, paths),
+        input=look.session_input(markers, paths),
         capture_output=True,
         cwd=base,
         check=True,
         env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(base)},
     )
     assert done.stderr == b""
-    return look.answer(done.stdout.decode("utf-8", "surrogateescape"))
+    return look.parse_output(done.stdout.decode("utf-8", "surrogateescape"))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -168,7 +168,7 @@ def test_what_a_shell_prints_as_it_starts_is_ignored(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_answer_gives_no_information(text: str) -> None:
-    assert look.answer(text) == look.Answer({}, {}, {}, frozenset())
+    assert look.parse_output(text) == look.LookAnswer({}, {}, {}, frozenset())
 
 
 def test_the_command_is_one_argument_that_holds_nothing_of_the_index() -> None:

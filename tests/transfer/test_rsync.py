@@ -5,7 +5,7 @@ import re
 import pytest
 
 from alpenhorn.model.tasks import Blame
-from alpenhorn.transfer.rsync import Session, command, complaints, failure, remote_shell, too_old
+from alpenhorn.transfer.rsync import SessionEnd, command, complaints, failure, remote_shell, too_old
 from alpenhorn.transfer.ssh import command as ssh_command
 
 
@@ -77,9 +77,9 @@ SENDER = 'rsync: [sender] link_stat "/data/acq/a" failed: No such file or direct
     ],
 )
 def test_messages_of_the_sender_about_a_file(line: str, path: str, blame: Blame) -> None:
-    found = complaints(Session(23, f"noise\n{line}\nrsync error: some (code 23)"), [path, "acq/other"])
+    found = complaints(SessionEnd(23, f"noise\n{line}\nrsync error: some (code 23)"), [path, "acq/other"])
     assert {name: error.blame for name, error in found.items()} == {path: blame}
-    found = complaints(Session(23, f"noise\n{_without_roles(line)}\nrsync error: some (code 23)"), [path])
+    found = complaints(SessionEnd(23, f"noise\n{_without_roles(line)}\nrsync error: some (code 23)"), [path])
     assert {name: error.blame for name, error in found.items()} == {path: blame}
 
 
@@ -123,14 +123,14 @@ def test_messages_of_the_sender_about_a_file(line: str, path: str, blame: Blame)
     ],
 )
 def test_who_is_to_blame_for_a_session(status: int, stderr: str, remote: bool, blame: Blame) -> None:
-    assert failure(Session(status, stderr), "there" if remote else None).blame is blame
+    assert failure(SessionEnd(status, stderr), "there" if remote else None).blame is blame
     # As 3.1.3 says it.
-    assert failure(Session(status, _without_roles(stderr)), "there" if remote else None).blame is blame
+    assert failure(SessionEnd(status, _without_roles(stderr)), "there" if remote else None).blame is blame
 
 
 def test_the_message_is_what_ssh_said() -> None:
     stderr = "ssh: connect to host h port 22: Connection refused\nrsync: closed\nrsync error: unexplained (code 255)"
-    assert "Connection refused" in str(failure(Session(255, stderr), "there"))
+    assert "Connection refused" in str(failure(SessionEnd(255, stderr), "there"))
 
 
 def test_only_a_path_that_a_shell_would_change_takes_an_option_that_restricted_keys_do_not_allow() -> None:

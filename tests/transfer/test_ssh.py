@@ -46,7 +46,11 @@ def test_no_terminal_and_no_other_command_whatever_the_configuration_says() -> N
             Code.HOST_RESTRICTS_COMMANDS,
             "option -s has been disabled",
         ),
-        ("", Code.CONNECTION_LOST, "the connection to host b broke: rsync: connection unexpectedly closed"),
+        (
+            "",
+            Code.CONNECTION_LOST,
+            "the connection to host b was lost: rsync: connection unexpectedly closed",
+        ),
         ("client_loop: send disconnect: Broken pipe", Code.CONNECTION_LOST, "send disconnect: Broken pipe"),
         # It says nothing of the login.
         (

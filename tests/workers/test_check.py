@@ -214,7 +214,7 @@ def test_a_copy_that_cannot_be_flushed_is_neither_good_nor_missing(
         for i in range(others):
             put(root, f"acq/{i}", CONTENT)
         paths = ("acq/a", "acq/gone", "acq/corrupt", *(f"acq/{i}" for i in range(others)))
-        files = [file(path)._replace(had=had) for path in paths]
+        files = [file(path)._replace(has_file=had) for path in paths]
         good = [Verdict.GOOD, Verdict.MISSING, Verdict.CORRUPT] + [Verdict.GOOD] * others
         assert [result.verdict for result in checked(node, *files)] == good
         put(root, "acq/a", CONTENT)  # once more, so that there is something to be written
@@ -230,9 +230,9 @@ def test_another_file_at_the_path_is_reported_with_length_and_sum(node: Node, ro
     """For a copy that was good, a wrong length is enough, and the file is not read."""
     other = put(root, "acq/a", b"another")
     report = Report()
-    (result,) = checked(node, file()._replace(had=had), report=report)
+    (result,) = checked(node, file()._replace(has_file=had), report=report)
     assert result.verdict is Verdict.CORRUPT and "its length is 7 bytes, the index says 10" in result.error
     assert (other in result.error) is (had != "Y")
     same_length = put(root, "acq/a", b"9876543210")
-    (result,) = checked(node, file()._replace(had=had))
+    (result,) = checked(node, file()._replace(has_file=had))
     assert same_length in result.error

@@ -86,7 +86,7 @@ def test_a_link_is_left_with_what_it_points_to(node: Node, root: Path) -> None:
     for path in ("acq/link", "parent/f"):
         found = result(node, file(path))
         assert found.verdict is (Verdict.FAILED if path == "parent/f" else Verdict.CORRUPT)
-        assert "symbolic link" in found.error and found.file.had == "Y"
+        assert "symbolic link" in found.error and found.file.has_file == "Y"
     assert (root.parent / "outside" / "f").exists() and (root / "acq" / "link").is_symlink()
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_removed_fails_and_the_others_go_on(
     put(root, "acq/f")
     outcome = deleted(node, file("fixed/f"), file("acq/f"))
     assert [one.verdict for one in outcome.results] == [Verdict.FAILED, Verdict.DELETED]
-    assert outcome.results[0].file.had == "Y" and "fixed/f" in outcome.results[0].error
+    assert outcome.results[0].file.has_file == "Y" and "fixed/f" in outcome.results[0].error
     assert (immutable / "f").exists() and not (root / "acq").exists()
 
 
@@ -224,6 +224,6 @@ def test_a_removal_that_cannot_be_flushed_is_not_recorded(root: Path, tmp_path: 
     *gone, short = outcome.results
     assert len(gone) == len(paths) + 1 and outcome.error == ""
     for one in gone:
-        assert one.verdict is Verdict.FAILED and one.file.had == "M" and one.freed_b == 0
+        assert one.verdict is Verdict.FAILED and one.file.has_file == "M" and one.freed_b == 0
         assert "cannot be flushed" in one.error
     assert short.verdict is Verdict.CORRUPT

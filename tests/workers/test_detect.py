@@ -14,7 +14,7 @@ from alpenhorn.extensions.registry import node_io
 from alpenhorn.io.base import Node
 from alpenhorn.model.imports import DetectJob
 from alpenhorn.model.nodes import MARKER
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.workers.detect import detect
 from tests.io.nodes import fact, make
 
@@ -34,7 +34,7 @@ class Report:
 
 
 def job(root: Path, *paths: str, settle: float = 0.0) -> DetectJob:
-    return DetectJob(fact(root), 1, 1, settle, tuple(Found(path, 1) for path in paths))
+    return DetectJob(fact(root), 1, 1, settle, tuple(FoundFile(path, 1) for path in paths))
 
 
 def make_io(root: Path) -> Node:

@@ -121,7 +121,7 @@ WRONG = (gone, directory_gone, directory_is_a_file, link, linked_directory, dire
 def test_a_copy_stays_when_a_keeper_is_wrong(base: Path, spoil: Callable[[Path], None]) -> None:
     spoil(base / "v2" / PATH)
     found = result(base, file())
-    assert found.verdict is Verdict.KEPT and found.file.had == "Y"
+    assert found.verdict is Verdict.KEPT and found.file.has_file == "Y"
     assert "v2: " in found.error and "v1" not in found.error
     ((node_id, why),) = found.wrong
     assert node_id == SECOND and why in found.error
@@ -158,7 +158,7 @@ def test_two_keepers_with_one_file_count_once(base: Path) -> None:
     gone(base / "v2" / PATH)
     os.link(base / "v1" / PATH, base / "v2" / PATH)
     found = result(base, file())
-    assert found.verdict is Verdict.KEPT and "v2: its copy is a hard link to that on v1" in found.error
+    assert found.verdict is Verdict.KEPT and "v2: copy is a hard link to that on v1" in found.error
     # Each of them has the right bytes: nothing is to be read because of that.
     assert found.wrong == ()
     assert result(base, file(spare=1)).verdict is Verdict.DELETED
@@ -195,7 +195,7 @@ def test_the_same_name_by_another_way_does_not_count(base: Path, more_names: boo
     disk, keepers = tape(base, "disk", 10), (tape(base, "v1", FIRST), fact(base, "v2", SECOND))
     (found,) = delete(DeleteJob(disk, (file(),), keepers), node_io(disk), Report()).results
     assert found.verdict is Verdict.KEPT and (base / "disk" / PATH).exists()
-    assert "v1: its copy is the very file that is to be deleted" in found.error and found.wrong == ()
+    assert "v1: copy is the same file as the one to delete" in found.error and found.wrong == ()
 
 
 def unmounted(base: Path) -> None:

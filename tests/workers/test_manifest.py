@@ -218,7 +218,7 @@ def test_a_file_written_to_after_the_manifest_is_reported_whatever_its_length(no
     put(Path(node.root), "acq/f", b"four")
     written(node, job(node))
     at.write_bytes(b"FOUR")
-    assert compared(node, f=4) == {"f": "it was written to after the manifest was"}
+    assert compared(node, f=4) == {"f": "it was modified after the manifest was written"}
     written(node, job(node))
     assert compared(node, f=4) == {}
 

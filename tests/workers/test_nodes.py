@@ -69,4 +69,4 @@ def test_the_outcome_of_initialising_names_its_request(tmp_path: Path) -> None:
     assert outcome.request_id == 10
     assert "already belongs to node 'disk'" in outcome.error
     gone = fact(tmp_path / "none")
-    assert "is not there" in initialise(InitJob(gone, 11), node_io(gone)).error
+    assert "does not exist" in initialise(InitJob(gone, 11), node_io(gone)).error

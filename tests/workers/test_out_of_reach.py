@@ -18,7 +18,7 @@ from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.imports import DetectJob, ImportFile, ImportJob, ImportResult
 from alpenhorn.model.nodes import ProbeJob
 from alpenhorn.model.pulls import Method, PullFile, PullJob, PullResult
-from alpenhorn.model.searches import Found
+from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.workers.check import check
 from alpenhorn.workers.detect import detect
@@ -64,7 +64,7 @@ def test_a_check_reads_what_is_on_disk(hsm: Tape) -> None:
         (Verdict.AWAY, "it is on tape only"),
         (Verdict.AWAY, "it is on its way back from tape"),
         (Verdict.UNREADABLE, SAID),
-        (Verdict.MISSING, "there is no such file on the node"),
+        (Verdict.MISSING, "no such file on the node"),
     ]
 
 
@@ -186,9 +186,7 @@ def test_an_import_reads_files_on_disk_and_leaves_the_rest_for_later(hsm: Tape) 
         Verdict.DECLINED,
     ]
     assert results[1].md5sum == SUM
-    assert results[2].error == (
-        f"it is on tape only; bring it back with: lfs hsm_restore {hsm.at('acq/tape')}"
-    )
+    assert results[2].error == (f"it is on tape only; restore it with: lfs hsm_restore {hsm.at('acq/tape')}")
     assert results[4].error == SAID
 
 
@@ -199,7 +197,7 @@ def test_the_remedy_can_be_given_to_a_shell(hsm: Tape) -> None:
 
 
 def test_detectors_do_not_get_files_that_they_could_not_read(hsm: Tape) -> None:
-    found = tuple(Found(path, 1) for path in PATHS[:5])
+    found = tuple(FoundFile(path, 1) for path in PATHS[:5])
     results = detect(DetectJob(hsm.node.node, 1, 1, 0.0, found), hsm.node, Report())
     assert [result.later for result in results] == [False, False, True, True, True]
     assert "lfs hsm_restore" in results[2].error and results[4].error == SAID

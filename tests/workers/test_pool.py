@@ -16,7 +16,7 @@ from alpenhorn import logs
 from alpenhorn.errors import Refused, StorageError
 from alpenhorn.fs.command import run
 from alpenhorn.model.nodes import NodeFact, ProbeJob
-from alpenhorn.model.tasks import Fate, Kind, Task
+from alpenhorn.model.tasks import Fate, Task, TaskKind
 from alpenhorn.reasons import Code
 from alpenhorn.workers.pool import CLOSE_GRACE, Pool
 from alpenhorn.workers.serving import PROGRESS_EVERY
@@ -68,7 +68,7 @@ class Pipe:
 
 def task(name="", node=1, deadline=None):
     fact = NodeFact(node, "n", None, 1, None, None, None, True, False, None, None, None, 0.0, None)
-    return Task(Kind.PROBE, node, ProbeJob(fact), deadline=deadline, stage=str(name))
+    return Task(TaskKind.PROBE, node, ProbeJob(fact), deadline=deadline, stage=str(name))
 
 
 def name_of(task, reporter):
@@ -164,7 +164,7 @@ def test_a_task_is_decided_when_a_worker_is_to_have_it_and_not_before(gate):
         return task._replace(stage=f"{task.stage}!")
 
     with Pool(1, lambda task, reporter: (gate.pass_on(), task.stage)) as pool:
-        pool.decide_late(Kind.PROBE, decide)
+        pool.decide_late(TaskKind.PROBE, decide)
         for name in "ab":
             pool.submit(task(name))
         assert asked == []
@@ -181,7 +181,7 @@ def test_a_task_is_decided_when_a_worker_is_to_have_it_and_not_before(gate):
 
 def test_a_task_decided_against_goes_to_no_worker_and_the_next_one_does():
     with Pool(2, name_of) as pool:
-        pool.decide_late(Kind.PROBE, lambda task: task if int(task.stage) % 5 == 0 else None)
+        pool.decide_late(TaskKind.PROBE, lambda task: task if int(task.stage) % 5 == 0 else None)
         for number in range(50):
             pool.submit(task(number, node=number % 3))
         found = all_done(pool)
@@ -194,7 +194,7 @@ def test_a_task_decided_against_goes_to_no_worker_and_the_next_one_does():
 
 def test_only_tasks_of_that_kind_are_decided_late():
     with Pool(1, name_of) as pool:
-        pool.decide_late(Kind.DELETE, lambda task: None)
+        pool.decide_late(TaskKind.DELETE, lambda task: None)
         pool.submit(task("a"))
         assert [done.outcome for done in all_done(pool)] == ["a"]
 
@@ -204,12 +204,12 @@ def test_an_exception_while_deciding_is_raised_and_the_task_stays():
         raise Refused("the index is away")
 
     with Pool(1, name_of) as pool:
-        pool.decide_late(Kind.PROBE, decide)
+        pool.decide_late(TaskKind.PROBE, decide)
         pool.submit(task("a"))
         with pytest.raises(Refused):
             pool.wait(0)
         assert (pool.queued(), pool.running()) == (1, 0)
-        pool.decide_late(Kind.PROBE, lambda task: task)
+        pool.decide_late(TaskKind.PROBE, lambda task: task)
         assert [done.outcome for done in all_done(pool)] == ["a"]
 
 
@@ -217,7 +217,7 @@ def test_no_task_of_a_node_at_its_limit_is_decided(gate):
     asked = []
     with Pool(2, lambda task, reporter: gate.pass_on()) as pool:
         pool.limit(1, 1)
-        pool.decide_late(Kind.PROBE, lambda task: asked.append(task.stage) or task)
+        pool.decide_late(TaskKind.PROBE, lambda task: asked.append(task.stage) or task)
         for name in "ab":
             pool.submit(task(name))
         pool.wait(0)
@@ -523,7 +523,7 @@ def test_when_no_worker_can_be_started_any_more_that_is_an_error():
         pool.submit(task())
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
         try:
-            with pytest.raises(StorageError, match="no worker process can be started: Too many open files"):
+            with pytest.raises(StorageError, match="cannot start a worker process: Too many open files"):
                 pool.wait(SOON)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)

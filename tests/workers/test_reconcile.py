@@ -19,10 +19,10 @@ from alpenhorn.model.reconcile import (
     OTHER,
     UNREAD,
     DiskFinding,
-    Known,
-    Part,
+    KnownCopy,
     ReconcileJob,
     ReconcileOutcome,
+    TreePart,
 )
 from alpenhorn.workers.reconcile import ENOUGH, reconcile
 from tests.io.nodes import Report, as_nobody, make, public_directory, put
@@ -38,11 +38,13 @@ def node(tmp_path: Path) -> Node:
 
 def copy(
     name: str, size_b: int | None = 4, has: str = "Y", since: object = FUTURE, copy_id: int = 1
-) -> Known:
+) -> KnownCopy:
     return (1, name, size_b, copy_id, has, since)
 
 
-def outcome(node: Node, *parts: Part, min_age: float = 0, report: Report | None = None) -> ReconcileOutcome:
+def outcome(
+    node: Node, *parts: TreePart, min_age: float = 0, report: Report | None = None
+) -> ReconcileOutcome:
     return reconcile(ReconcileJob(node.node, parts, min_age), node, report or Report())
 
 
@@ -59,9 +61,9 @@ def test_a_tree_that_agrees_with_the_index_gives_no_findings(node: Node) -> None
     for path in ("acq/f", "acq/sub/f", "acq/sub/deep/f", "other/f"):
         put(root, path, b"four")
     parts = [
-        Part("acq", (copy("f"), copy("sub/f"), copy("sub/deep/f", None))),
-        Part("other", (copy("f"),)),
-        Part("", apart=frozenset({"acq", "other"})),
+        TreePart("acq", (copy("f"), copy("sub/f"), copy("sub/deep/f", None))),
+        TreePart("other", (copy("f"),)),
+        TreePart("", excluded=frozenset({"acq", "other"})),
     ]
     report = Report()
     assert outcome(node, *parts, report=report) == ReconcileOutcome(looked=4)
@@ -78,7 +80,7 @@ def test_every_difference_is_reported(node: Node) -> None:
     (root / "acq/file").write_bytes(b"")
     names = ["same", "link", "dir", "none", "by/f", "file/f", "under/f", "under/none", "gone/f"]
     known = (*map(copy, names), copy("short", 5), copy("unknown", None))
-    result = outcome(node, Part("acq", known))
+    result = outcome(node, TreePart("acq", known))
     assert result.looked == len(known)
     differing = found(result, DIFFERING)
     assert "'by' is a symbolic link" in differing.pop("acq/by/f")
@@ -105,18 +107,18 @@ def test_a_file_written_to_since_it_was_last_read_differs_whatever_its_length(no
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     times(at, 1_000_000_002)
-    result = outcome(node, Part("acq", (copy("f", since=PAST),)))
+    result = outcome(node, TreePart("acq", (copy("f", since=PAST),)))
     assert found(result, DIFFERING) == {"acq/f": f"modified after {PAST} UTC, when it was last verified"}
     # In the second in which it was read, and before.
     for mtime in (1_000_000_000, 999_999_999):
         times(at, mtime)
-        assert outcome(node, Part("acq", (copy("f", since=PAST),))).found == ()
+        assert outcome(node, TreePart("acq", (copy("f", since=PAST),))).found == ()
 
 
 @pytest.mark.parametrize("since", [None, "garbled"])
 def test_times_are_ignored_for_a_file_that_was_never_read(node: Node, since: object) -> None:
     put(Path(node.root), "acq/f", b"four")
-    assert outcome(node, Part("acq", (copy("f", since=since),))).found == ()
+    assert outcome(node, TreePart("acq", (copy("f", since=since),))).found == ()
 
 
 def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
@@ -124,7 +126,7 @@ def test_a_time_that_its_source_gave_it_is_no_change(node: Node) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(9 * 10**18, 9 * 10**18))
-    assert outcome(node, Part("acq", (copy("f", since=FUTURE),))).found == ()
+    assert outcome(node, TreePart("acq", (copy("f", since=FUTURE),))).found == ()
 
 
 def test_copies_recorded_as_gone_that_exist_are_reported(node: Node) -> None:
@@ -142,17 +144,17 @@ def test_copies_recorded_as_gone_that_exist_are_reported(node: Node) -> None:
         copy("corrupt", 5, "X"),
         copy("away", 5, "M"),
     )
-    result = outcome(node, Part("acq", known))
+    result = outcome(node, TreePart("acq", known))
     assert result.looked == 0
     assert [(one.path, one.copy_id) for one in result.found if one.kind == BACK] == [("acq/back", 7)]
     # What lies at their paths may be anybody's.
     assert found(result, DARK) == {
-        "acq/other": "the copy at this path is recorded as gone, and this file is not it:"
+        "acq/other": "the copy at this path is recorded as gone, and this is another file:"
         " length is 4 bytes, the index says 5",
-        "acq/newer": "the copy at this path is recorded as gone, and this file is not it:"
-        f" it appeared after {PAST} UTC, when that was recorded",
-        "acq/unknown": "the copy at this path is recorded as gone, and this file is not it:"
-        " it appeared after None UTC, when that was recorded",
+        "acq/newer": "the copy at this path is recorded as gone, and this is another file:"
+        f" it appeared after {PAST} UTC, when the copy was recorded as gone",
+        "acq/unknown": "the copy at this path is recorded as gone, and this is another file:"
+        " it appeared after None UTC, when the copy was recorded as gone",
     }
 
 
@@ -168,7 +170,7 @@ def test_every_unknown_object_is_reported_with_its_kind(node: Node, monkeypatch:
         server.bind("socket")
     for path in (".alpenhorn/manifest.md5", ".alpenhorn-old/x", f".{MARKER}.abc"):
         put(root, path)
-    result = outcome(node, Part("acq", (copy("f"),)), Part("", apart=frozenset({"acq"})))
+    result = outcome(node, TreePart("acq", (copy("f"),)), TreePart("", excluded=frozenset({"acq"})))
     assert {one.path: one.what for one in result.found if one.kind == DARK} == {
         "acq/unknown": "file",
         "acq/.hidden": "file",
@@ -189,7 +191,7 @@ def test_names_that_are_not_text_are_returned_unchanged(node: Node) -> None:
     names = [b"bad\xff", b"new\nline", b"esc\x1b"]
     for name in names:
         os.close(os.open(root + b"/acq/" + name, os.O_CREAT | os.O_WRONLY))
-    result = outcome(node, Part("acq"))
+    result = outcome(node, TreePart("acq"))
     assert {os.fsencode(one.path) for one in result.found} == {b"acq/" + name for name in names}
 
 
@@ -201,7 +203,7 @@ def test_young_unknown_files_are_only_counted_by_the_storages_clock(node: Node) 
     put(root, ".alpenhorn/x")
     os.utime(root / "acq/future", (2**34, 2**34))
     os.utime(root / "acq/new", (10**9, 10**9))  # as a copy that keeps times
-    part = Part("acq", (copy("mine", 5),))
+    part = TreePart("acq", (copy("mine", 5),))
     result = outcome(node, part, min_age=3600)
     assert (result.young, kinds(result)) == (2, {DIFFERING})
     result = outcome(node, part, min_age=0)
@@ -212,11 +214,11 @@ def test_another_nodes_root_is_reported_and_not_searched(node: Node) -> None:
     root = Path(node.root)
     for path in ("inner/" + MARKER, "inner/f", "inner/sub/f", "inner/sub/known", "beside/f"):
         put(root, path, b"four")
-    result = outcome(node, Part(""))
+    result = outcome(node, TreePart(""))
     assert found(result, OTHER) == {"inner": "root of another node"}
     assert set(found(result, DARK)) == {"beside/f"}
     # A copy in there is looked at all the same.
-    result = outcome(node, Part("inner", (copy("sub/known"), copy("sub/none"))))
+    result = outcome(node, TreePart("inner", (copy("sub/known"), copy("sub/none"))))
     assert (set(found(result, OTHER)), set(found(result, MISSING))) == ({"inner"}, {"inner/sub/none"})
     assert set(found(result, DARK)) == set()
 
@@ -226,11 +228,11 @@ def test_a_directory_that_cannot_be_listed_is_not_reported_as_lost() -> None:
         node = make(root)
         for path in ("acq/closed/f", "acq/closed/g", "acq/open/f", "dark/f"):
             put(root, path, b"four")
-        part = Part("acq", (copy("closed/f"), copy("closed/g"), copy("closed/deep/f"), copy("open/f")))
+        part = TreePart("acq", (copy("closed/f"), copy("closed/g"), copy("closed/deep/f"), copy("open/f")))
         for path in ("acq/closed", "dark"):
             (root / path).chmod(0)
         with as_nobody():
-            result = outcome(node, part, Part("", apart=frozenset({"acq"})))
+            result = outcome(node, part, TreePart("", excluded=frozenset({"acq"})))
         (root / "acq/closed").chmod(0o444)  # its names can be read, and nothing else
         with as_nobody():
             listed = outcome(node, part)
@@ -248,14 +250,14 @@ def test_files_of_the_file_system_itself_are_not_reported() -> None:
         node = make(root)
         (root / "lost+found").mkdir(0)
         with as_nobody():
-            assert outcome(node, Part("")).found == ()
+            assert outcome(node, TreePart("")).found == ()
 
 
 @pytest.mark.parametrize("name", ["../f", "sub/../f", "..", "", "a//b", "nul\0"])
 def test_a_path_that_no_file_can_have_is_not_lost(node: Node, name: str) -> None:
     put(Path(node.root), "f", b"four")
     put(Path(node.root), "acq/f", b"four")
-    result = outcome(node, Part("acq", (copy(name), copy("f"))))
+    result = outcome(node, TreePart("acq", (copy(name), copy("f"))))
     assert kinds(result) == {UNREAD} and sum(one.copies for one in result.found) == 1
     assert result.looked == 2  # nothing of it is left to be looked at
 
@@ -263,13 +265,13 @@ def test_a_path_that_no_file_can_have_is_not_lost(node: Node, name: str) -> None
 @pytest.mark.parametrize("name", ["x" * 256, "x" * 256 + "/f"])
 def test_a_file_whose_name_is_too_long_is_not_there(node: Node, name: str) -> None:
     put(Path(node.root), "acq/f", b"four")
-    assert set(found(outcome(node, Part("acq", (copy(name), copy("f")))), MISSING)) == {f"acq/{name}"}
+    assert set(found(outcome(node, TreePart("acq", (copy(name), copy("f")))), MISSING)) == {f"acq/{name}"}
 
 
 def test_two_copies_at_one_path_are_both_looked_at(node: Node) -> None:
     put(Path(node.root), "2026/log/day.txt", b"four")
     there = (copy("day.txt", copy_id=1), copy("day.txt", 5, copy_id=2))
-    result = outcome(node, Part("2026/log", (*there, copy("none", copy_id=3), copy("none", copy_id=4))))
+    result = outcome(node, TreePart("2026/log", (*there, copy("none", copy_id=3), copy("none", copy_id=4))))
     assert {(one.kind, one.copy_id) for one in result.found} == {(DIFFERING, 2), (MISSING, 3), (MISSING, 4)}
     assert result.looked == 4
 
@@ -278,7 +280,7 @@ def test_files_of_other_parts_are_left_to_them(node: Node) -> None:
     root = Path(node.root)
     for path in ("2026/f", "2026/log/day.txt", "2026/logs/f"):
         put(root, path)
-    assert set(found(outcome(node, Part("2026", apart=frozenset({"2026/log"}))), DARK)) == {
+    assert set(found(outcome(node, TreePart("2026", excluded=frozenset({"2026/log"}))), DARK)) == {
         "2026/f",
         "2026/logs/f",
     }
@@ -291,7 +293,7 @@ def test_ranges_of_one_directory_are_together_the_whole(node: Node) -> None:
     bounds = [None, "acq/b", "acq/d-", "acq/d/k", "acq/d/z", "acq/é", None]
     seen: list[str] = []
     for after, until in pairwise(bounds):
-        result = outcome(node, Part("acq", after=after, until=until))
+        result = outcome(node, TreePart("acq", after=after, until=until))
         seen += [one.path for one in result.found]
     assert sorted(seen) == sorted(f"acq/{name}" for name in names)
 
@@ -301,14 +303,14 @@ def test_a_large_tree_of_unknown_files_is_looked_at_in_pieces(node: Node) -> Non
     paths = {f"acq/{directory:03}/{name}" for directory in range(ENOUGH // each + 2) for name in range(each)}
     for path in paths:
         put(Path(node.root), path, b"")
-    todo, seen = [Part("acq", (copy("000/0", 0), copy("001/1", 0)))], set()
+    todo, seen = [TreePart("acq", (copy("000/0", 0), copy("001/1", 0)))], set()
     looked = jobs = 0
     while todo:
         result = outcome(node, *todo)
         jobs += 1
         looked += result.looked
         seen |= {one.path for one in result.found}
-        todo = list(result.rest)
+        todo = list(result.remaining)
     assert seen == paths - {"acq/000/0", "acq/001/1"} and (looked, jobs) == (2, 2)
 
 
@@ -316,7 +318,7 @@ def test_an_absent_node_gives_no_results(node: Node) -> None:
     put(Path(node.root), "acq/f", b"four")
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
-        outcome(node, Part("acq", (copy("f"), copy("none"))))
+        outcome(node, TreePart("acq", (copy("f"), copy("none"))))
 
 
 def test_a_node_that_appears_meanwhile_gives_no_results(node: Node) -> None:
@@ -326,7 +328,7 @@ def test_a_node_that_appears_meanwhile_gives_no_results(node: Node) -> None:
 
     (Path(node.root) / MARKER).unlink()
     with pytest.raises(StorageError):
-        outcome(node, Part("acq", (copy("none"),)), report=Mounting())
+        outcome(node, TreePart("acq", (copy("none"),)), report=Mounting())
 
 
 def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
@@ -336,7 +338,7 @@ def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
 
     put(Path(node.root), "acq/f", b"four")
     with pytest.raises(StorageError):
-        outcome(node, Part("acq", (copy("f"), copy("sub/none"))), report=Unmounting())
+        outcome(node, TreePart("acq", (copy("f"), copy("sub/none"))), report=Unmounting())
 
 
 def test_nothing_is_read_or_changed(node: Node) -> None:
@@ -344,7 +346,7 @@ def test_nothing_is_read_or_changed(node: Node) -> None:
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))
     before = at.stat()
-    assert found(outcome(node, Part("acq", (copy("f", 5),))), DIFFERING)
+    assert found(outcome(node, TreePart("acq", (copy("f", 5),))), DIFFERING)
     after = at.stat()
     assert (after.st_atime_ns, after.st_mtime_ns, after.st_ctime_ns) == (
         before.st_atime_ns,
@@ -360,7 +362,7 @@ def test_a_stopped_run_returns_its_findings_so_far(node: Node) -> None:
 
     put(Path(node.root), "acq/f", b"four")
     put(Path(node.root), "acq/sub/f", b"four")
-    parts = Part("acq", (copy("f", 5), copy("sub/f", 5))), Part("other", (copy("f"),))
+    parts = TreePart("acq", (copy("f", 5), copy("sub/f", 5))), TreePart("other", (copy("f"),))
     result = outcome(node, *parts, report=Stopping())
     assert result.stopped and result.looked == 1
     assert [one.path for one in result.found] == ["acq/f"]
@@ -370,5 +372,5 @@ def test_a_finding_describes_what_is_on_the_disk(node: Node) -> None:
     at = Path(node.root) / "acq/f"
     put(Path(node.root), "acq/f", b"four")
     os.utime(at, ns=(10**18, 10**18))
-    (one,) = outcome(node, Part("acq")).found
+    (one,) = outcome(node, TreePart("acq")).found
     assert one == DiskFinding(DARK, "acq/f", 0, "file", 4, 10**18)

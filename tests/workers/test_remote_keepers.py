@@ -14,7 +14,7 @@ from alpenhorn.config import Transfer
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.nodes import MARKER, NodeFact
-from alpenhorn.model.tasks import Kind, Task, Verdict
+from alpenhorn.model.tasks import Task, TaskKind, Verdict
 from alpenhorn.workers.delete import delete
 from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import stand_in
@@ -116,7 +116,7 @@ def test_no_host_is_asked_for_what_is_not_there(hosts: Hosts) -> None:
 def test_a_copy_stays_when_a_keeper_there_is_wrong(hosts: Hosts, spoil: Callable[[Path], None]) -> None:
     spoil(hosts.at("v2"))
     found = hosts.result(file())
-    assert found.verdict is Verdict.KEPT and found.file.had == "Y"
+    assert found.verdict is Verdict.KEPT and found.file.has_file == "Y"
     assert "v2: " in found.error and "v1" not in found.error
     ((node_id, why),) = found.wrong
     assert node_id == SECOND and why in found.error
@@ -170,7 +170,7 @@ def test_two_keepers_with_one_file_on_one_host_count_once(hosts: Hosts) -> None:
     gone(hosts.at("v2"))
     os.link(hosts.at("v1"), hosts.at("v2"))
     found = hosts.result(file())
-    assert found.verdict is Verdict.KEPT and "v2: its copy is a hard link to that on v1" in found.error
+    assert found.verdict is Verdict.KEPT and "v2: copy is a hard link to that on v1" in found.error
     assert found.wrong == ()
     assert hosts.result(file(spare=1)).verdict is Verdict.DELETED
 
@@ -291,7 +291,7 @@ def test_a_worker_asks_a_host_that_does_not_answer_once_and_others_for_each_job(
     for path in (PATH, "acq/a"):
         disk = node_fact(10, name="disk", root=str(hosts.base / "disk"))
         job = DeleteJob(disk, (file(path),), (), None, (hosts.v1, elsewhere))
-        outcome = worker(Task(Kind.DELETE, 10, job), Report())
+        outcome = worker(Task(TaskKind.DELETE, 10, job), Report())
         assert isinstance(outcome, DeleteOutcome)
         results += outcome.results
     assert [one.verdict for one in results] == [Verdict.KEPT] * 2
@@ -349,7 +349,7 @@ def test_a_remote_file_that_cannot_be_looked_at_is_not_reported_as_wrong(hosts: 
     """Here the file is behind a link to itself; a directory that the user may not enter looks the same."""
     directory_gone(hosts.at("v2"))
     hosts.at("v2").parent.symlink_to("dir")
-    assert_not_counted(hosts, None, "its copy cannot be looked at on host there")
+    assert_not_counted(hosts, None, "cannot look at the copy on host there")
 
 
 def without_marker(hosts: Hosts) -> NodeFact:
@@ -362,7 +362,7 @@ def test_of_a_storage_class_without_marker_the_root_must_be_a_directory(hosts: H
     node = without_marker(hosts)
     (hosts.base / "v2").rename(hosts.base / "aside")
     (hosts.base / "v2").write_text("")
-    assert_not_counted(hosts, (hosts.v1, node), "its root on host there is no directory")
+    assert_not_counted(hosts, (hosts.v1, node), "root on host there is not a directory")
 
 
 def test_of_a_storage_class_without_marker_what_is_there_counts(hosts: Hosts) -> None:

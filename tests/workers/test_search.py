@@ -10,7 +10,7 @@ import pytest
 from alpenhorn.errors import StorageError
 from alpenhorn.io.base import Node
 from alpenhorn.model.nodes import MARKER
-from alpenhorn.model.searches import Found, SearchJob, SearchOutcome, Stamp
+from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome, Stamp
 from alpenhorn.workers.search import ENOUGH, search
 from tests.fixtures.archive import wait_for
 from tests.io.nodes import as_nobody, make, public_directory, put
@@ -42,14 +42,14 @@ def test_files_and_lengths_are_found_and_directories_returned(node: Node, root: 
     put(root, "acq/a", b"123")
     put(root, "acq/dir/b")
     outcome = looked(node, "acq", "")
-    assert outcome.files == (Found("acq/a", 3),)
+    assert outcome.files == (FoundFile("acq/a", 3),)
     assert below(outcome) == [("acq", "dir"), ("", "acq")]
     assert outcome[2:] == ((), (), (), ())
 
 
 def test_a_file_may_be_named(node: Node, root: Path) -> None:
     put(root, "acq/dir/b", b"12")
-    assert looked(node, "acq/dir/b") == SearchOutcome(files=(Found("acq/dir/b", 2),))
+    assert looked(node, "acq/dir/b") == SearchOutcome(files=(FoundFile("acq/dir/b", 2),))
 
 
 def test_a_directory_is_stamped_with_its_times_unless_it_changed_a_moment_ago(node: Node, root: Path) -> None:
@@ -73,7 +73,7 @@ def test_after_very_many_files_the_rest_is_left_to_another_job(node: Node, root:
             (root / path / str(number)).touch()
     outcome = looked(node, "a", "b", "c")
     assert len(outcome.files) == 2 * (ENOUGH // 2 + 1)
-    assert ([stamp.path for stamp in outcome.stamps], outcome.rest) == (["a", "b"], ("c",))
+    assert ([stamp.path for stamp in outcome.stamps], outcome.remaining) == (["a", "b"], ("c",))
 
 
 @pytest.mark.parametrize("name", [".hidden", MARKER, ".alpenhorn", ".a.lock"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alpenhorn.errors import StorageError
-from alpenhorn.model.tape import TapeFile, TapeJob, TapeResult, Verb, Where
+from alpenhorn.model.tape import Location, TapeAction, TapeFile, TapeJob, TapeResult
 from alpenhorn.workers.tape import tape
 from tests.fixtures.lfs import DIRTY, ON_TAPE, RELEASED
 from tests.io.nodes import Report
@@ -31,12 +31,12 @@ class Stopping(Report):
         return self.files >= self.after
 
 
-def done(hsm: Tape, verb: Verb, *paths: str, report: Report | None = None) -> tuple[TapeResult, ...]:
+def done(hsm: Tape, verb: TapeAction, *paths: str, report: Report | None = None) -> tuple[TapeResult, ...]:
     files = tuple(TapeFile(number, number, path, 4096, False) for number, path in enumerate(paths))
     return tape(TapeJob(hsm.node.node, verb, files), hsm.node, report or Report())
 
 
-def told(results: tuple[TapeResult, ...]) -> list[tuple[str, Where | None, str]]:
+def told(results: tuple[TapeResult, ...]) -> list[tuple[str, Location | None, str]]:
     return [(result.file.path, result.where, result.error) for result in results]
 
 
@@ -55,27 +55,27 @@ def everything(hsm: Tape) -> list[str]:
 
 
 def test_looking_changes_nothing(hsm: Tape) -> None:
-    results = done(hsm, Verb.LOOK, *everything(hsm))
+    results = done(hsm, TapeAction.LOOK, *everything(hsm))
     assert told(results) == [
-        ("acq/new", Where.DISK, ""),
-        ("acq/both", Where.BOTH, ""),
-        ("acq/tape", Where.TAPE, ""),
-        ("acq/coming", Where.COMING, ""),
-        ("acq/dirty", Where.BOTH, ""),
-        ("acq/none", Where.GONE, ""),
+        ("acq/new", Location.DISK, ""),
+        ("acq/both", Location.BOTH, ""),
+        ("acq/tape", Location.TAPE, ""),
+        ("acq/coming", Location.COMING, ""),
+        ("acq/dirty", Location.BOTH, ""),
+        ("acq/none", Location.GONE, ""),
     ]
     assert hsm.lfs.asked("hsm_restore", "hsm_release") == []
 
 
 def test_files_on_tape_only_are_restored_and_the_rest_is_reported(hsm: Tape) -> None:
-    results = done(hsm, Verb.RESTORE, *everything(hsm))
+    results = done(hsm, TapeAction.RESTORE, *everything(hsm))
     assert [result.where for result in results] == [
-        Where.DISK,
-        Where.BOTH,
-        Where.COMING,
-        Where.COMING,
-        Where.BOTH,
-        Where.GONE,
+        Location.DISK,
+        Location.BOTH,
+        Location.COMING,
+        Location.COMING,
+        Location.BOTH,
+        Location.GONE,
     ]
     assert not any(result.error for result in results)
     assert [call.paths for call in hsm.lfs.asked("hsm_restore")] == [(hsm.at("acq/tape"),)]
@@ -83,14 +83,14 @@ def test_files_on_tape_only_are_restored_and_the_rest_is_reported(hsm: Tape) -> 
 
 
 def test_files_on_disk_and_tape_leave_the_disk_and_the_rest_is_reported(hsm: Tape) -> None:
-    results = done(hsm, Verb.LEAVE, *everything(hsm))
+    results = done(hsm, TapeAction.LEAVE, *everything(hsm))
     assert [result.where for result in results] == [
-        Where.DISK,
-        Where.TAPE,
-        Where.TAPE,
-        Where.COMING,
-        Where.BOTH,
-        Where.GONE,
+        Location.DISK,
+        Location.TAPE,
+        Location.TAPE,
+        Location.COMING,
+        Location.BOTH,
+        Location.GONE,
     ]
     assert not any(result.error for result in results)
     assert [call.paths for call in hsm.lfs.asked("hsm_release")] == [(hsm.at("acq/both"),)]
@@ -105,16 +105,16 @@ def test_refused_files_are_reported_with_their_location(hsm: Tape) -> None:
     )
     hsm.lfs.refuse(hsm.at("acq/a"), "Permission denied", "hsm_restore")
     hsm.lfs.refuse(hsm.at("acq/c"), "Device or resource busy", "hsm_release")
-    first, second = done(hsm, Verb.RESTORE, "acq/a", "acq/b")
-    assert (first.where, second) == (Where.TAPE, TapeResult(second.file, Where.COMING))
+    first, second = done(hsm, TapeAction.RESTORE, "acq/a", "acq/b")
+    assert (first.where, second) == (Location.TAPE, TapeResult(second.file, Location.COMING))
     assert "Permission denied" in first.error
-    first, second = done(hsm, Verb.LEAVE, "acq/c", "acq/d")
-    assert (first.where, second) == (Where.BOTH, TapeResult(second.file, Where.TAPE))
+    first, second = done(hsm, TapeAction.LEAVE, "acq/c", "acq/d")
+    assert (first.where, second) == (Location.BOTH, TapeResult(second.file, Location.TAPE))
     assert "busy" in first.error
 
 
-@pytest.mark.parametrize("verb", Verb)
-def test_files_of_unknown_location_are_left_alone_with_the_reason(hsm: Tape, verb: Verb) -> None:
+@pytest.mark.parametrize("verb", TapeAction)
+def test_files_of_unknown_location_are_left_alone_with_the_reason(hsm: Tape, verb: TapeAction) -> None:
     hsm.put("acq/a", OFF_DISK), hsm.put("acq/b", ON_TAPE)
     for path in ("acq/a", "acq/b"):
         hsm.lfs.refuse(hsm.at(path), "Permission denied", "hsm_state")
@@ -126,18 +126,18 @@ def test_files_of_unknown_location_are_left_alone_with_the_reason(hsm: Tape, ver
 def test_a_run_that_stops_keeps_what_is_done(hsm: Tape) -> None:
     paths = hsm.many(250, OFF_DISK)
     report = Stopping(200)
-    results = done(hsm, Verb.RESTORE, *paths, report=report)
+    results = done(hsm, TapeAction.RESTORE, *paths, report=report)
     assert [result.file.path for result in results] == paths[:200]
     assert report.files == 200
     assert hsm.calls("hsm_restore") == [100, 100]
-    assert done(hsm, Verb.RESTORE, *paths, report=Stopping(0)) == ()
+    assert done(hsm, TapeAction.RESTORE, *paths, report=Stopping(0)) == ()
 
 
 def test_an_unmounted_lustre_has_lost_no_files(hsm: Tape) -> None:
     paths = hsm.many(3)
     unmount(hsm)
     with pytest.raises(StorageError, match="is Lustre mounted"):
-        done(hsm, Verb.LOOK, *paths)
+        done(hsm, TapeAction.LOOK, *paths)
 
 
 def test_a_lustre_unmounted_meanwhile_has_lost_no_files(hsm: Tape) -> None:
@@ -149,25 +149,27 @@ def test_a_lustre_unmounted_meanwhile_has_lost_no_files(hsm: Tape) -> None:
             unmount(hsm)
 
     with pytest.raises(StorageError, match="is Lustre mounted"):
-        done(hsm, Verb.LOOK, *paths, report=Unmounting())
+        done(hsm, TapeAction.LOOK, *paths, report=Unmounting())
 
 
 def test_whether_lustre_is_there_is_asked_again_only_when_a_file_is_gone(hsm: Tape) -> None:
     paths = hsm.many(150)
-    done(hsm, Verb.LOOK, *paths)
+    done(hsm, TapeAction.LOOK, *paths)
     assert len(hsm.lfs.asked("quota")) == 1
     os.unlink(hsm.at(paths[0]))
-    done(hsm, Verb.LOOK, *paths)
+    done(hsm, TapeAction.LOOK, *paths)
     assert len(hsm.lfs.asked("quota")) == 3
 
 
 @pytest.mark.parametrize(
     ("verb", "asked"),
-    [(Verb.LOOK, "hsm_state"), (Verb.RESTORE, "hsm_restore"), (Verb.LEAVE, "hsm_release")],
+    [(TapeAction.LOOK, "hsm_state"), (TapeAction.RESTORE, "hsm_restore"), (TapeAction.LEAVE, "hsm_release")],
 )
-def test_an_lfs_that_hangs_or_gives_invalid_output_ends_the_job(hsm: Tape, verb: Verb, asked: str) -> None:
+def test_an_lfs_that_hangs_or_gives_invalid_output_ends_the_job(
+    hsm: Tape, verb: TapeAction, asked: str
+) -> None:
     hsm.set(lfs_timeout=1)
-    path = hsm.put("acq/a", ON_TAPE if verb is Verb.LEAVE else OFF_DISK)
+    path = hsm.put("acq/a", ON_TAPE if verb is TapeAction.LEAVE else OFF_DISK)
     hsm.lfs.hang(asked)
     with pytest.raises(StorageError, match="did not end within 1 s"):
         done(hsm, verb, path)

@@ -35,7 +35,7 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
     """
     index = app.index
     index.answer_within(None)  # no timeout: whole tables are filled
-    disks, faults = rebuilding.look(roots)
+    disks, faults = rebuilding.read_disks(roots)
     for fault in faults:
         output.note(fault)
     if not disks:

@@ -33,7 +33,7 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
     with workers(app, None, for_run=True) as pool:
         # Imported after the workers are forked, to keep them small.
         from alpenhorn.cli.sync import attention
-        from alpenhorn.coordinator.nodes import left_out_told
+        from alpenhorn.coordinator.nodes import left_out_reason
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync
         from alpenhorn.scan import topology
@@ -43,7 +43,7 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
         with StopRequest(pool.wakeup) as stopping:
             report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
         if name in report.left_out:
-            raise Refused(f"{left_out_told(name, report.left_out[name])}; no manifest was written")
+            raise Refused(f"{left_out_reason(name, report.left_out[name])}; no manifest was written")
         root = topology.load(app.index).named([name])[0].root or ""
     with recording_output_failure(app, report):
         if name in report.manifests:

@@ -85,7 +85,7 @@ def test_check_as_json_tells_a_fault_and_exits_1(index_url: str) -> None:
     (fault,) = [finding for finding in json.loads(checked.stdout) if finding["level"] != "pass"]
     assert fault == {
         "level": "fail",
-        "text": "the table archiveacq has no unique index on name",
+        "text": "table archiveacq has no unique index on name",
         "remedy": "CREATE UNIQUE INDEX archiveacq_name ON archiveacq (name)",
         "code": "index-missing",
     }

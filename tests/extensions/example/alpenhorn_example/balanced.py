@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alpenhorn.io.base import Group, Misfit, Room, StorageClass, wrong_setting
+from alpenhorn.io.base import Group, Refusal, Room, StorageClass, wrong_setting
 from alpenhorn.io.default import DefaultNode
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
@@ -34,15 +34,15 @@ class BalancedGroup(Group):
         if type(settings.get("largest", 0)) is not int:
             raise wrong_setting(f"group {group.name}", settings, "largest", "a whole number of bytes")
 
-    def choose(self, pull: PullFact, room: Room) -> int | Misfit:
+    def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         size_b = pull.size_b or 0
         largest = self.settings.get("largest")
         if largest is not None and size_b > largest:
-            return Misfit(f"it is larger than group {self.group.name} takes")
+            return Refusal(f"it is larger than group {self.group.name} takes")
         obstacles = {node.id: room.obstacle(node.id, size_b) for node in self.nodes}
         fitting = [node_id for node_id, why in obstacles.items() if not why]
         if not fitting:
-            return Misfit("; ".join(obstacles.values()))
+            return Refusal("; ".join(obstacles.values()))
         return max(fitting, key=lambda node_id: (room.left_b(node_id) or 0, -node_id))
 
 

@@ -1,4 +1,4 @@
-"""Hashing a file while it is still being written."""
+"""Hash a file while it is being written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from types import TracebackType
 BLOCK = 2**20
 
 
-class HashBehind:
-    """A thread that reads an open file behind its writer and computes the MD5 of what it reads.
+class TrailingHash:
+    """A thread that reads an open file behind its writer and computes the MD5 sum.
 
-        with HashBehind(fd, already) as behind:
-            ... behind.advance(offset) ...
-            digest = behind.md5()
+        with TrailingHash(fd, already) as hasher:
+            ... hasher.advance(offset) ...
+            digest = hasher.md5()
 
-    `already`: the bytes that are there from the beginning.
+    `already`: bytes in the file at the start.
     """
 
     def __init__(self, fd: int, already: int) -> None:
@@ -32,7 +32,7 @@ class HashBehind:
         self._moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
 
-    def __enter__(self) -> HashBehind:
+    def __enter__(self) -> TrailingHash:
         self._thread.start()
         return self
 
@@ -45,14 +45,14 @@ class HashBehind:
         self._thread.join()
 
     def advance(self, written: int, ahead: int) -> None:
-        """`written` bytes are there now; waits while the writer is more than `ahead` bytes ahead of us."""
+        """Report that `written` bytes have been written; wait while the reader is more than `ahead` bytes behind."""
         with self._moved:
             self._written = written
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._written - self._read <= ahead or self._error is not None)
 
     def md5(self) -> str:
-        """All is written: wait for the rest; raises OSError when the file could not be read back."""
+        """Wait for the end of the file and return the sum; raises OSError if the file cannot be read."""
         with self._moved:
             self._complete = True
             self._moved.notify_all()
@@ -83,7 +83,7 @@ class HashBehind:
                 self._moved.notify_all()
 
     def _wait(self) -> int:
-        """The offset up to which may be read; where reading stands already once there is nothing more."""
+        """Return the offset up to which to read; the current one at the end."""
         with self._moved:
             self._moved.wait_for(lambda: self._written > self._read or self._complete or self._given_up)
             return self._read if self._given_up else self._written

@@ -1,7 +1,7 @@
-"""Giving up a session with another host that brings nothing any more, or takes too long.
+"""End a session with another host that has stalled or takes too long.
 
-rsync's own --timeout does not help: what it sends itself to keep the connection alive counts as movement there, and
-a stalled connection takes many such messages before it is full.
+rsync's own --timeout does not help: it counts its own keep-alive messages as progress, and a stalled
+connection takes many of them before it is full.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from collections.abc import Callable
 
 from alpenhorn.reasons import Code, Reason
 
-LOOKS = 8  # at what has arrived, within the time that a stall may take
-START_SECONDS = 60.0  # at least, for connecting, logging in and the first bytes, however short a stall may be
-PLACING_SHARE = 0.1  # of a job's time, for placing what has arrived before the worker is killed
+LOOKS = 8  # checks of what has arrived, per stall timeout
+START_SECONDS = 60.0  # minimum for connecting, logging in and the first bytes, whatever the stall timeout
+PLACING_SHARE = 0.1  # of a job's time, for placing the files before the worker is killed
 PLACING_SECONDS = (
-    3.0  # at least, since ending a program may take that long, unless the job has only SHORT_SECONDS
+    3.0  # minimum, as ending a program may take that long, unless the job has only SHORT_SECONDS
 )
 SHORT_SECONDS = 10.0
 
 
 def session_seconds(limit: float) -> float:
-    """How much of the seconds that a job has may be spent on sessions."""
+    """Return the part of a job's time limit that may be spent on sessions."""
     least = PLACING_SECONDS if limit > SHORT_SECONDS else 0.0
     return limit - max(PLACING_SHARE * limit, least)
 
 
-class Patience:
-    """Ask `over` again and again while a session goes on; `why` is set once it is to be ended.
+class SessionTimer:
+    """The time limits of a session: call `over` repeatedly; `why` is set once the session must end.
 
-    `stall`: seconds within which something must arrive, 0 for no limit.  `size_b`: the length of all that has arrived,
-    asked rarely, for programs that do not tell as they go.  `end`: by time.monotonic(), when the session must end since
-    the job has `limit` seconds; None for no limit.
+    `stall`: maximum seconds without progress, 0 for no limit.  `size_b`: returns the length of all that has
+    arrived; called rarely, for programs that do not report progress.  `end`: time.monotonic() at which the
+    session must end since the job has `limit` seconds; None for no limit.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Patience:
         self._moved = self._looked = time.monotonic()
 
     def moved(self) -> None:
-        """Something has arrived."""
+        """Record progress."""
         self._most = self._stall
         self._moved = time.monotonic()
 
@@ -69,12 +69,12 @@ class Patience:
 
 
 def length_below(directory: int) -> int:
-    """The length of all files below an open directory, in bytes."""
+    """Return the length of all files below an open directory, in bytes."""
     total = 0
     for _, _, names, fd in os.fwalk(".", dir_fd=directory, onerror=None):
         for name in names:
             try:
                 total += os.stat(name, dir_fd=fd, follow_symlinks=False).st_size
-            except OSError:  # renamed since it was listed
+            except OSError:  # renamed after the listing
                 continue
     return total
