@@ -1141,7 +1141,7 @@ class Code(_Codes):
     """An empty mount point looks like this."""
     NODE_TAKES_NO_MORE_FILES = (
         "node-takes-no-more-files",
-        "node {node} has {free:.2f} GiB free{limit}: it takes no more files",
+        "node {node} has {free} free{limit}: it takes no more files",
     )
     """Nothing is pulled onto it."""
 

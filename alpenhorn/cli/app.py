@@ -33,7 +33,7 @@ class App:
 
     @cached_property
     def config(self) -> Config:
-        """Raises ConfigError."""
+        """The configuration.  Raises ConfigError."""
         from pathlib import Path
 
         from alpenhorn.config import load
@@ -42,7 +42,7 @@ class App:
 
     @cached_property
     def index(self) -> Index:
-        """The open index, of the version that this program supports.  A missing embedded index is created.
+        """The open index, checked to be of the supported version.  A missing default SQLite index is created.
 
         Raises ConfigError, IndexUnusable.
         """
@@ -52,10 +52,10 @@ class App:
         fresh = self.config.embedded and not os.path.exists(path)
         index = self.open_index(create=fresh)
         if fresh:
-            from alpenhorn.index import schema  # 3 ms, and only the first command needs it
+            from alpenhorn.index import schema  # takes 3 ms; only the very first command needs it
 
             schema.create(index)
-            click.echo(harmless(f"Nothing is configured, so a new index was made: {path}"), err=True)
+            click.echo(harmless(f"note: no index is configured; created a new one: {path}"), err=True)
         current.require_current(index)
         return index
 
@@ -71,27 +71,28 @@ class App:
         return index
 
     def disconnect(self) -> None:
-        """Close every connection until its next use; none may cross a fork."""
+        """Close every connection until its next use, so that none is shared across a fork."""
         for index in self._opened:
             index.disconnect()
 
     def close(self) -> None:
+        """Close the index, and print notes about its malformed rows."""
         while self._opened:
             index = self._opened.pop()
             for reason in index.odd:
-                from alpenhorn.cli import output  # hardly any index has such rows
+                from alpenhorn.cli import output  # few indexes have such rows
 
                 output.note(reason)
             index.close()
 
     def now(self) -> datetime:
-        """Naive UTC, as the index has it."""
+        """The current time as naive UTC, the form stored in the index."""
         from datetime import UTC, datetime
 
         return datetime.now(UTC).replace(tzinfo=None)
 
     def stamp(self) -> datetime:
-        """The same in whole seconds, which is what a datetime column holds."""
+        """The current time in whole seconds, the resolution of a datetime column."""
         return self.now().replace(microsecond=0)
 
     @property

@@ -1,7 +1,6 @@
-"""Kinds of argument.
+"""Parameter types for new names, texts, sizes and checksums.
 
-A value that cannot be stored, or would cause trouble when shown or used, is refused as wrong usage before the index is
-opened.
+A value that cannot be stored, shown or used safely is rejected as a usage error before the index is opened.
 """
 
 from __future__ import annotations
@@ -11,46 +10,46 @@ from typing import Any
 
 import click
 
-MOST_GIB = 1e15  # what a FLOAT column holds is more, what anybody stores is less
+MOST_GIB = 1e15  # fits a FLOAT column, and exceeds any real storage
 MOST_COUNT = 2**31 - 1
-MOST_BYTES = 2**63 - 1  # what a BIGINT column holds
+MOST_BYTES = 2**63 - 1  # the maximum of a BIGINT column
 
 
-def fault(text: str, length: int, *, lines: bool = False) -> str:
-    """Why a text cannot be stored in a column of `length` characters; empty when it can."""
+def text_problem(text: str, length: int, *, lines: bool = False) -> str:
+    """Return why a text cannot be stored in a column of `length` characters; empty if it can."""
     if len(text) > length:
-        return f"is {len(text)} characters long, and at most {length} fit"
+        return f"too long: {len(text)} characters; at most {length} are allowed"
     for char in text:
         if "\ud800" <= char <= "\udfff":
-            return "is not valid UTF-8"
+            return "not valid UTF-8"
         if (ord(char) < 32 or 127 <= ord(char) < 160) and not (lines and char in "\n\t"):
-            return f"has the control character {char!a}"
+            return f"contains the control character {char!a}"
     return ""
 
 
 class NewName(click.ParamType[str]):
-    """The name of something new: a line of its own in files and lists, and part of a path."""
+    """The name of a new host, group or node; it must be usable as a path element and as a line of a file."""
 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        wrong = fault(text, 64)
+        wrong = text_problem(text, 64)
         if not text.strip():
-            wrong = "is empty"
+            wrong = "empty"
         elif text != text.strip():
-            wrong = "begins or ends with a blank"
+            wrong = "begins or ends with a space"
         elif "/" in text:
-            wrong = "has a slash"
+            wrong = "contains a slash"
         elif text in (".", ".."):
-            wrong = "is no name"
+            wrong = "not allowed as a name"
         if wrong:
-            self.fail(f"the name {text!a} {wrong}", param, ctx)
+            self.fail(f"name {text!a}: {wrong}", param, ctx)
         return text
 
 
 class Text(click.ParamType[str]):
-    """A text column; an empty one means none."""
+    """A value for a text column; an empty one clears the column."""
 
     name = "text"
 
@@ -60,14 +59,14 @@ class Text(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        wrong = fault(text, self.length, lines=self.lines)
+        wrong = text_problem(text, self.length, lines=self.lines)
         if wrong:
-            self.fail(f"{text[:40]!a} {wrong}", param, ctx)
+            self.fail(f"{text[:40]!a}: {wrong}", param, ctx)
         return text
 
 
 class RootPath(Text):
-    """An absolute directory, or nothing."""
+    """The absolute path of a directory, or an empty text."""
 
     name = "root"
 
@@ -79,15 +78,15 @@ class RootPath(Text):
         if not text:
             return text
         if not text.startswith("/"):
-            self.fail(f"{text!a} is not an absolute path; a root begins with /", param, ctx)
+            self.fail(f"{text!a}: not an absolute path; a root begins with /", param, ctx)
         elements = [element for element in text.split("/") if element]
         if "." in elements or ".." in elements:
-            self.fail(f"{text!a} has an element . or ..; give the plain path", param, ctx)
+            self.fail(f"{text!a}: contains a . or .. element; give the plain path", param, ctx)
         return "/" + "/".join(elements)
 
 
 class SizeInGib(click.ParamType[float]):
-    """A finite number of GiB, at least zero, or above it."""
+    """A size in GiB: a finite number, at least 0, or above 0 if `positive`."""
 
     name = "size"
 
@@ -98,25 +97,25 @@ class SizeInGib(click.ParamType[float]):
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"{value!a} is not a number of GiB", param, ctx)
+            self.fail(f"{value!a}: not a number of GiB", param, ctx)
         if not math.isfinite(number) or number < 0 or number > MOST_GIB or (self.positive and not number):
             least = "above 0" if self.positive else "0 or more"
-            self.fail(f"{value!a} is out of range; it must be {least}, and at most {MOST_GIB:g}", param, ctx)
+            self.fail(f"{value!a}: out of range; must be {least}, and at most {MOST_GIB:g}", param, ctx)
         return number
 
 
 class Md5Sum(click.ParamType[str]):
-    """An MD5 sum, made lower case."""
+    """An MD5 sum, converted to lower case."""
 
     name = "md5"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        # Imported here because all `file` commands would pay for it.
+        # Imported here to keep the start of all other `file` commands fast.
         from alpenhorn.plan.pulls import MD5
 
         text = str(value)
         if not MD5.fullmatch(text):
-            self.fail(f"{text[:80]!a} is not an MD5 sum (32 hexadecimal digits)", param, ctx)
+            self.fail(f"{text[:80]!a}: not an MD5 sum (32 hexadecimal digits)", param, ctx)
         return text.lower()
 
 
@@ -128,7 +127,7 @@ class SizeInBytes(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MOST_BYTES:
-            self.fail(f"{text[:80]!a} is not a number of bytes from 0 to {MOST_BYTES}", param, ctx)
+            self.fail(f"{text[:80]!a}: not a number of bytes from 0 to {MOST_BYTES}", param, ctx)
         return int(text)
 
 

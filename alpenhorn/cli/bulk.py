@@ -1,6 +1,6 @@
-"""Change many rows: count them, show what would be done, ask, and do it piece after piece.
+"""Change many rows: count them, show what would change, ask for confirmation, and change them in pieces.
 
-A command gives the selection, the texts and the edit.
+Each command provides the selection, the texts and the edit.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from alpenhorn.scan import names
 class BulkEdit(NamedTuple):
     """A change of many rows, and how it is described.
 
-    `parts` select the rows, `row` is the SQL expression of their ids, as `c.id`.  `change` changes the rows of a piece
-    in one transaction, and returns their number; it is given the time of the change.
+    `parts` select the rows; `row` is the SQL expression of their ids, such as `c.id`.  `change` changes the rows of a
+    piece in one transaction, with the given time of the change, and returns their number.
 
-    The texts are put together as in "Would release 3 copies (3.00 kiB) on field1, to be deleted when room is needed.",
-    where `verb` is "release", `subject` "3 copies (3.00 kiB) on field1", and `consequence` the rest; `doing` is
-    "Releasing".  `counting` describes what is counted, and `nothing` is printed when there is none.
+    The texts form messages such as "Would release 3 copies (3.00 kiB) on field1, to be deleted when room is needed.":
+    `verb` is "release", `subject` is "3 copies (3.00 kiB) on field1", and `consequence` is the rest; `doing` is
+    "Releasing".  `counting` names the rows that are counted; `nothing` is printed if there are none.
     """
 
     parts: Sequence[SelectionPart]
@@ -44,7 +44,7 @@ class BulkEdit(NamedTuple):
 
 
 class BulkOptions(Protocol):
-    """The options of `bulk_options`, as given."""
+    """The values of the options that `bulk_options` adds."""
 
     @property
     def check(self) -> bool: ...
@@ -55,16 +55,16 @@ class BulkOptions(Protocol):
 
 
 def bulk_options(command: CommandFunction) -> CommandFunction:
-    """Give a command --check, --file-list and --force."""
+    """Add --check, --file-list and --force to a command."""
     return check_option(file_list_option(force_option(command)))
 
 
 def run(
     app: App, edit: BulkEdit, options: BulkOptions, before_asking: Callable[[Total], None] | None = None
 ) -> bool:
-    """Carry out an edit as far as the options and the user want; return whether something was changed.
+    """Carry out an edit, subject to the options and the user's confirmation; return whether anything was changed.
 
-    `before_asking` may print more about what was counted.  Raises Refused where nobody can be asked, click.Abort when
+    `before_asking` may print more about the rows that were counted.  Raises Refused without a terminal, click.Abort if
     the answer is no.
     """
     found = _counted(app, edit)
@@ -90,9 +90,9 @@ def _counted(app: App, edit: BulkEdit) -> CountedSelection:
 
 
 def _in_pieces(app: App, doing: str, found: CountedSelection, edit: BulkEdit) -> int:
-    """Change piece after piece, each in a transaction, and return the number of rows changed.
+    """Change the rows in pieces, each in a transaction, and return the number of rows changed.
 
-    When it is stopped, how far it came is printed before the error is raised.
+    If interrupted, print how many rows were changed, and raise the error.
     """
     stamp = app.stamp()
     of = sum(piece.files for piece in found.pieces)
@@ -116,13 +116,13 @@ def total_size(found: Total) -> str:
     return f"{output.size(found.bytes)}{unsized}"
 
 
-def some_copies(found: Total) -> str:
+def copies_and_size(found: Total) -> str:
     """`3 copies (1.00 GiB, 2 of unknown size)`."""
     return f"{output.count(found.files, 'copy', 'copies')} ({total_size(found)})"
 
 
 def listed_files(app: App, file_list: str | None, node: names.NamedRow | None) -> Sequence[int] | None:
-    """The ids of the files in a list, with paths below the node's root accepted too; None where no list was given.
+    """Return the ids of the files in a list, which may also have paths below the node's root; None without a list.
 
     Raises NotFound.
     """
@@ -135,9 +135,9 @@ def listed_files(app: App, file_list: str | None, node: names.NamedRow | None) -
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """(line number, path) of a list; blank lines and comments are left out.
+    """Yield (line number, path) for each line of a list, without blank lines and comments.
 
-    Bytes that are not UTF-8 become surrogates, which no name in the index has.
+    Bytes that are not UTF-8 become surrogates, which match no name in the index.
     """
     with click.open_file(path, encoding="utf-8", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):

@@ -1,7 +1,7 @@
-"""Listings: one list of columns, printed as a table, as CSV or as JSON.
+"""Listings: one list of columns, printed as a table, CSV or JSON.
 
-The keys of CSV and JSON are the same, and so are the values: sizes in bytes, times in UTC, null (an empty field in CSV)
-for what is unknown.  A value that is itself a list or an object is JSON in a field of CSV.
+CSV and JSON have the same keys and values: sizes in bytes, times in UTC, null (in CSV an empty field) for unknown
+values.  In CSV a list or an object is written as JSON.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ class Format(StrEnum):
 
 
 class Column(NamedTuple):
-    """One column.  `key`: in CSV and JSON, "" for one of tables only; a key `in.files` is `files` in the object `in`.
+    """One column of a listing.
 
-    `header`: in tables, "" for one that tables do not have.  `value` gives the value of a row for CSV and JSON, `cell`
-    what a table shows.  `right`: aligned right.
+    `key` is its key in CSV and JSON, "" if it is shown in tables only; the key `in.files` is `files` in the object
+    `in`.  `header` is its header in tables, "" if tables do not show it.  `value` returns the value of a row for CSV
+    and JSON; `cell` returns the table cell.  `right` aligns it right.
     """
 
     key: str
@@ -41,15 +42,15 @@ class Column(NamedTuple):
     right: bool = False
 
     def headed(self, header: str) -> Column:
-        """The same with another header."""
+        """Return this column with another header."""
         return self._replace(header=header)
 
     def hidden(self) -> Column:
-        """The same, but not in tables."""
+        """Return this column without a place in tables."""
         return self._replace(header="")
 
     def of(self, part: Getter) -> Column:
-        """The same for rows of which `part` is the row of this column."""
+        """Return this column for rows that hold the row of this column in `part`."""
         get = _getter(part)
         return self._replace(value=lambda row: self.value(get(row)), cell=lambda row: self.cell(get(row)))
 
@@ -62,9 +63,9 @@ def column(
     cell: Getter = "",
     right: bool = False,
 ) -> Column:
-    """A column whose `value` is an attribute of the row, by default that named `key`, or what a function gives.
+    """Return a column whose `value` is the name of an attribute of the row, by default `key`, or a function of the row.
 
-    A table shows the value, as `shown` formats it, or what `cell` gives.
+    A table shows the value formatted by `shown`, or the result of `cell`.
     """
     get = _getter(value or key) if value or key else _nothing
     if cell:
@@ -90,7 +91,7 @@ def _nothing(row: object) -> None:
 
 
 def format_option(command: CommandFunction) -> CommandFunction:
-    """Give a command --format and --json, as the one parameter `form`."""
+    """Add --format and --json to a command, as the single parameter `form`."""
 
     @functools.wraps(command)
     def with_form(*args: Any, format_: str | None, as_json: bool, **options: Any) -> Any:
@@ -104,12 +105,12 @@ def format_option(command: CommandFunction) -> CommandFunction:
         "--format",
         "format_",
         type=click.Choice([form.value for form in Format]),
-        help="Output format; a table by default.",
+        help="Output format (default: table).",
     )(decorated)  # type: ignore[return-value]
 
 
 def show(form: Format, columns: Sequence[Column], rows: Iterable[Any], empty: str = "") -> None:
-    """Print a listing; a table without rows is the line `empty`."""
+    """Print a listing; for a table without rows print the line `empty`."""
     if form is Format.TABLE:
         table(columns, rows, empty)
     elif form is Format.CSV:
@@ -119,7 +120,7 @@ def show(form: Format, columns: Sequence[Column], rows: Iterable[Any], empty: st
 
 
 def table(columns: Sequence[Column], rows: Iterable[Any], empty: str = "") -> None:
-    """Print a table; without rows the line `empty`."""
+    """Print a table, or the line `empty` if there are no rows."""
     shown = [column for column in columns if column.header]
     output.table(
         [column.header for column in shown],
@@ -130,7 +131,7 @@ def table(columns: Sequence[Column], rows: Iterable[Any], empty: str = "") -> No
 
 
 def document(columns: Sequence[Column], row: object) -> dict[str, Any]:
-    """The JSON object of a row."""
+    """Return the JSON object of a row."""
     found: dict[str, Any] = {}
     for column in columns:
         *outer, key = column.key.split(".")
@@ -143,13 +144,13 @@ def document(columns: Sequence[Column], row: object) -> dict[str, Any]:
 
 
 def documents(columns: Sequence[Column], rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """The JSON objects of rows, for a part of a document."""
+    """Return the JSON objects of rows, for use in a larger document."""
     return [document(columns, row) for row in rows]
 
 
 def csv(columns: Sequence[Column], rows: Iterable[Any]) -> None:
-    """Print CSV, a line for each row below one of the keys."""
-    # Imported here because few listings are printed as CSV.
+    """Print CSV: a line with the keys, then one line for each row."""
+    # Imported here because most commands do not print CSV.
     import csv
     import io
 

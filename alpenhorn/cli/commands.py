@@ -1,8 +1,9 @@
-"""The table of all commands: the path of each, as it is typed, and its summary.
+"""The table of all commands: their paths, as typed, and their summaries.
 
-The command `node clean` is the attribute `clean` of the module `alpenhorn.cli.node.clean`.  A keyword of Python gets a
-trailing underscore in both, a builtin in the attribute only: `file import` is `alpenhorn.cli.file.import_:import_`,
-`file list` is `alpenhorn.cli.file.list:list_`.  A path with which others begin is a group, and has no module.
+The command `node clean` is the attribute `clean` of the module `alpenhorn.cli.node.clean`.  A Python keyword gets a
+trailing underscore in both, a builtin name in the attribute only: `file import` is
+`alpenhorn.cli.file.import_:import_`, `file list` is `alpenhorn.cli.file.list:list_`.  A path that begins other paths is
+a group, and has no module.
 
 The summary is the first paragraph of a command's help; the docstring holds the rest.
 """
@@ -76,8 +77,8 @@ COMMANDS = {
     "node stats": "Show the number and size of the files on each node.",
     "node sync": "Request the files of a node into a group, or cancel requests.",
     "node verify": "Request checks of the copies on a node, or cancel them.",
-    "plan": "Show what a run would do now, and why the rest has to wait.",
-    "plugins": "List what installed packages provide, and what fails to load.",
+    "plan": "Show what a run would do now, and why other work is pending.",
+    "plugins": "List extensions, and report those that fail to load.",
     "reconcile": "Compare the index with the disks of this host, and correct it.",
     "repair": "Request good copies to replace corrupt and missing ones.",
     "request": "List, show, cancel and retry copy requests.",
@@ -86,14 +87,14 @@ COMMANDS = {
     "request retry": "Let the next run retry failing requests.",
     "request show": "Show a request, its failed attempts, and why it is pending.",
     "rules": "Check the rules set by autosync and autoclean.",
-    "rules check": "Find copies to which a rule was never applied.",
+    "rules check": "Find copies to which a rule has not been applied.",
     "status": "Show the state of every node, and what needs attention.",
     "sync": "Do the pending work on this host, and exit.",
 }
 
 
 def below(group: str) -> dict[str, str]:
-    """The names of a group's commands, and their summaries; of the top level for an empty path."""
+    """Return the names and summaries of a group's commands; with an empty path, those of the top level."""
     prefix = f"{group} " if group else ""
     return {
         path.removeprefix(prefix): summary
@@ -107,7 +108,7 @@ def is_group(path: str) -> bool:
 
 
 def load(path: str) -> click.Command:
-    """Import a command, and give it the name and the summary that stand in the table."""
+    """Import a command, and set its name and summary from the table."""
     words = path.split()
     module = import_module(
         ".".join(("alpenhorn.cli", *(f"{word}_" if iskeyword(word) else word for word in words)))

@@ -1,6 +1,6 @@
-"""Names of existing rows, as kinds of argument that the shell can complete.
+"""Parameter types for names of existing rows, with shell completion.
 
-`scan/names.py` looks up the row when the command runs.
+The command itself looks up the row, with `scan/names.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from alpenhorn.cli.app import App
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-VARIABLE = "_ALPENHORN_COMPLETE"  # in which click's scripts say for which shell they ask
+VARIABLE = "_ALPENHORN_COMPLETE"  # set by click's scripts; names the shell
 
 
 class ExistingName(click.ParamType[str]):
-    """The name of a row of one kind: a key of `names.KINDS`."""
+    """The name of an existing row; `kind` is a key of `names.KINDS`."""
 
     def __init__(self, kind: str) -> None:
         self.name = kind
@@ -32,15 +32,15 @@ class ExistingName(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        # Imported here because only the shell asks for them.
+        # Imported here because only shell completion needs it.
         from click.shell_completion import CompletionItem
 
         from alpenhorn.scan import names
 
-        # What goes wrong here would be printed into the line that the user is typing.
+        # An error message would appear in the line that the user is typing.
         with suppress(Exception):
             conf = ctx.find_root().params.get("conf")
-            # The shell has not read the line yet.
+            # The shell has not expanded ~ yet.
             app = App(None if conf is None else os.path.expanduser(conf))
             found = names.beginning(app.open_index(), self.name, incomplete)
             return [
@@ -50,16 +50,19 @@ class ExistingName(click.ParamType[str]):
 
 
 def _cut(name: str) -> bool:
-    """Whether click's script for fish would take a part of the name for the whole."""
+    """Return whether click's script for fish would cut the name at a comma."""
     return "," in name and os.environ.get(VARIABLE) == "fish_complete"
 
 
 def _as_typed(name: str) -> str:
-    """The name for click's script of this shell.  Those of zsh and fish quote it; that of bash puts it into the
-    line as it is, behind the quotation mark with which the word begins, if it does."""
+    """Return the name as click's script for this shell needs it.
+
+    The scripts for zsh and fish quote it.  The script for bash inserts it unquoted, after the quotation mark
+    that begins the word, if any.
+    """
     if os.environ.get(VARIABLE) != "bash_complete":
         return name
-    # The script joins the words, as typed, by line feeds.
+    # The script joins the words with line feeds.
     words = os.environ["COMP_WORDS"].split("\n")
     at = int(os.environ["COMP_CWORD"])
     match words[at][:1] if at < len(words) else "":
@@ -69,7 +72,7 @@ def _as_typed(name: str) -> str:
             quoted = re.sub(r'([$`"\\])', r"\\\1", name)
         case _:
             quoted = re.sub(r"([^\w@%+,./-])", r"\\\1", name)
-    return quoted.replace("\\", "\\\\")  # its `read` takes one away
+    return quoted.replace("\\", "\\\\")  # the `read` of the script removes one of each pair
 
 
 HOST = ExistingName("host")

@@ -1,4 +1,4 @@
-"""`alpenhorn crontab`: what to give to cron or to systemd so that runs happen by themselves."""
+"""`alpenhorn crontab`: a crontab line or systemd units that start runs automatically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLACES = (FILE, URL, "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPATH")
 
 
 class RunCommand(NamedTuple):
-    """The command of a run and its environment; `secret`: a password was left out of a URL."""
+    """The command that starts a run, and its environment; `secret`: a password was removed from a URL."""
 
     argv: tuple[str, ...]
     environ: dict[str, str]
@@ -41,14 +41,14 @@ class RunCommand(NamedTuple):
     type=click.IntRange(1, DAY),
     default=5,
     show_default=True,
-    help="How often to run.",
+    help="Interval between runs.",
 )
-@click.option("--systemd", is_flag=True, help="Print a service and a timer for systemd instead.")
+@click.option("--systemd", is_flag=True, help="Print a systemd service and timer instead.")
 @pass_app
 def crontab(app: App, every: int, systemd: bool) -> None:
-    """Nothing is installed: comments in the output say how to do it.  The output names this program, the file
-    given with -c, and the configuration and index that the environment names.  The user who installs it must
-    be able to read the configuration and to write to the nodes.
+    """Nothing is installed; comments in the output explain how to install it.  The output contains the path of this
+    program, the file given with -c, and the environment variables that locate the configuration and the index.
+    The user who installs it must be able to read the configuration and to write to the nodes.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def crontab(app: App, every: int, systemd: bool) -> None:
       alpenhorn crontab --systemd
     """
     if not systemd:
-        schedule(every)  # before anything else is looked at
+        schedule(every)  # report a wrong --every before any problem of the configuration
     path = SYSTEMD_PATH if systemd else CRON_PATH
     transfer = app.config.transfer
     programs = (transfer.rsync, transfer.ssh[0], *([transfer.bbcp] if transfer.bbcp else []))
@@ -69,14 +69,16 @@ def crontab(app: App, every: int, systemd: bool) -> None:
 
 
 _SECRET = (
-    "put it alone into a file that only you can read, and name that file in [database] password_file of the"
-    " configuration"
+    "store it in a file that only you can read, and set [database] password_file in the configuration to the path of"
+    " that file"
 )
-_OVERLAP = "A run may still be going when the next one is due: that one finds the nodes locked, and leaves."
+_OVERLAP = (
+    "If a run is still working when the next one starts, the next one finds the nodes locked and exits."
+)
 
 
 def schedule(every: int) -> str:
-    """The first five fields of a line for cron; raises UsageError for what cron does not do evenly."""
+    """Return the first five fields of a crontab line.  Raises UsageError if cron cannot run at even intervals."""
     if every < 60 and 60 % every == 0:
         return "* * * * *" if every == 1 else f"*/{every} * * * *"
     if every % 60 == 0 and DAY % every == 0:
@@ -85,8 +87,8 @@ def schedule(every: int) -> str:
     even = [n for n in range(1, DAY + 1) if (n < 60 and 60 % n == 0) or (n % 60 == 0 and DAY % n == 0)]
     below, above = max(n for n in even if n < every), min(n for n in even if n > every)
     raise click.UsageError(
-        f"cron cannot run something every {every} minutes evenly; use --every {below} or --every {above}, or a systemd"
-        " timer (--systemd)"
+        f"--every {every}: cron cannot run at this interval evenly; use --every {below} or --every {above}, or"
+        " a systemd timer (--systemd)"
     )
 
 
@@ -98,7 +100,10 @@ def _command(
     path: str,
     credentials: bool,
 ) -> RunCommand:
-    """`path`: the default search path of programs; `credentials`: as in `address.printable`."""
+    """Return the command of a run.
+
+    `path` is the default search path for programs; `credentials` is as in `address.printable`.
+    """
     kept = {name: environ[name] for name in PLACES if environ.get(name)}
     if FILE in kept:
         kept[FILE] = os.path.abspath(kept[FILE])
@@ -119,12 +124,14 @@ def _command(
     argv = (*argv, "sync")
     for text in (*argv, *kept.values()):
         if not text.isprintable():
-            raise Refused(f"{text!a} cannot stand in a line for cron or systemd; give it another name")
+            raise Refused(
+                f"{text!a}: not printable, so it cannot be written to a crontab or unit file; rename it"
+            )
     return RunCommand(argv, kept, secret)
 
 
 def _program(started_as: str) -> tuple[str, ...]:
-    """How to start this program from anywhere."""
+    """Return the words that start this program from any directory."""
     if os.path.basename(started_as) == "__main__.py":
         return (sys.executable, "-m", "alpenhorn")
     found = started_as if "/" in started_as else shutil.which(started_as)
@@ -132,7 +139,7 @@ def _program(started_as: str) -> tuple[str, ...]:
 
 
 def _importable(kept: dict[str, str]) -> None:
-    """`python -m` also finds a package in the directory in which it is started, and cron starts it elsewhere."""
+    """Set PYTHONPATH if `python -m` found the package only because it is in the working directory."""
     import alpenhorn
 
     home = str(Path(str(alpenhorn.__file__)).parents[1])
@@ -144,9 +151,9 @@ def _importable(kept: dict[str, str]) -> None:
 
 
 def cron_word(text: str) -> str:
-    """An argument as /bin/sh takes it and as crontab(5) wants it written: % is \\%.
+    """Quote an argument for /bin/sh and for crontab(5), in which % is written \\%.
 
-    A backslash before a % would be taken for that, so the quotes are closed and opened between the two.
+    A backslash before a % is separated from it by closing and reopening the quotes.
     """
     return shlex.quote(text).replace("\\%", "\\''%").replace("%", "\\%")
 
@@ -156,10 +163,10 @@ def _cron(command: RunCommand, every: int) -> str:
     words = [*(["env", *variables] if variables else []), *command.argv]
     return "\n".join(
         (
-            f"# alpenhorn {_often(every)}. To install it: crontab -e, and add the last of these lines.",
-            "# cron mails what is printed, and a run prints something only when something needs attention.",
+            f"# alpenhorn {_often(every)}. To install it, run crontab -e and add the last of these lines.",
+            "# cron mails the output; a run prints something only if something needs attention.",
             f"# {_OVERLAP}",
-            *((f"# The password in {URL} is not here: {_SECRET}.",) if command.secret else ()),
+            *((f"# The password in {URL} is not printed: {_SECRET}.",) if command.secret else ()),
             f"{schedule(every)} {' '.join(cron_word(word) for word in words)}",
         )
     )
@@ -173,7 +180,7 @@ def _often(every: int) -> str:
 
 
 def unit_word(text: str, *, command: bool) -> str:
-    """A value in double quotes, as systemd.syntax(7) and, for a `command`, systemd.service(5) want it escaped."""
+    """Quote a value for systemd.syntax(7) and, for a `command`, for systemd.service(5)."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     if command:
         escaped = escaped.replace("$", "$$")
@@ -185,18 +192,18 @@ def _units(command: RunCommand, every: int) -> str:
 
     user = pwd.getpwuid(os.geteuid()).pw_name
     variables = [f"Environment={unit_word(f'{n}={v}', command=False)}" for n, v in command.environ.items()]
-    secret = [f"# The password in {URL} is not here: {_SECRET}."] if command.secret else []
+    secret = [f"# The password in {URL} is not printed: {_SECRET}."] if command.secret else []
     return "\n".join(
         (
-            f"# alpenhorn {_often(every)}. Put the two parts below into the two files that they name, then:",
+            f"# alpenhorn {_often(every)}. Save the two parts below as the files that they name, then run:",
             "#   systemctl daemon-reload",
             "#   systemctl enable --now alpenhorn.timer",
-            "# What a run prints, when something needs attention, is in: journalctl -u alpenhorn.service",
+            "# The output of runs: journalctl -u alpenhorn.service",
             "",
             "# /etc/systemd/system/alpenhorn.service",
             *secret,
             "[Unit]",
-            "Description=alpenhorn: do what is to be done on this host",
+            "Description=alpenhorn: do the pending work on this host",
             "Wants=network-online.target",
             "After=network-online.target",
             "",
@@ -205,7 +212,7 @@ def _units(command: RunCommand, every: int) -> str:
             f"User={user}",
             *variables,
             f"ExecStart={' '.join(unit_word(word, command=True) for word in command.argv)}",
-            "# Another run, started by hand for example, had the nodes.",
+            "# Another run, for example one started by hand, holds the nodes.",
             "SuccessExitStatus=75",
             "",
             "# /etc/systemd/system/alpenhorn.timer",

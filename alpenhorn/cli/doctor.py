@@ -1,4 +1,4 @@
-"""`alpenhorn doctor`: what to run first when something is wrong."""
+"""`alpenhorn doctor`: check everything that a run on this host needs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 INDENT = " " * 6
-ERASED = "\r\x1b[K"  # the line that the cursor is in
+ERASED = "\r\x1b[K"  # erases the current line of a terminal
 
 
 @click.command()
 @json_option
 @pass_app
 def doctor(app: App, as_json: bool) -> int:
-    """These are the configuration, the index, rsync and ssh, the hosts that files come from, this host's nodes
-    with their roots, markers and locks, and the last run.  Nothing is changed.  Each line says pass, warn or
-    fail, and the line below it what to do.  With -q only warnings and failures are shown.
+    """The checks cover the configuration, the index, rsync and ssh, the hosts from which files are pulled, this
+    host's nodes with their roots, markers and locks, and the last run.  Nothing is changed.  Each line begins
+    with pass, warn or fail; the line below says what to do.  With -q only warnings and failures are shown.
 
-    The exit status is 0 when nothing fails, 1 when something does, 3 when the configuration or the index
-    cannot be used.  Run it as the user who runs `alpenhorn sync`, since another user has other permissions
-    and keys.
+    The exit status is 0 if nothing fails, 1 if a check fails, and 3 if the configuration or the index cannot
+    be used.  Run this as the user that runs `alpenhorn sync`, because permissions and ssh keys depend on the
+    user.
 
     \b
     Examples:
@@ -41,11 +41,11 @@ def doctor(app: App, as_json: bool) -> int:
       alpenhorn -q doctor
       alpenhorn doctor --json
     """
-    from alpenhorn.doctor.checks import Doctor  # it imports all the rest
+    from alpenhorn.doctor.checks import Doctor  # imports nearly all other modules
 
     doctor = Doctor(None if app.conf is None else Path(app.conf), os.environ, app.now())
     found: list[Finding] = []
-    for finding in _found(doctor.findings(), shown=not as_json):
+    for finding in _with_progress(doctor.findings(), shown=not as_json):
         found.append(finding)
         if not as_json and (finding.level != "pass" or app.verbosity >= 0):
             click.echo(
@@ -57,20 +57,20 @@ def doctor(app: App, as_json: bool) -> int:
     if as_json:
         output.document([finding.document() for finding in found])
     else:
-        more = "; nodes and other hosts could not be looked at" if doctor.unusable else ""
+        more = "; nodes and other hosts were not checked" if doctor.unusable else ""
         output.line(f"{output.count(warnings, 'warning')}, {output.count(failures, 'failure')}{more}")
     if doctor.unusable:
         return UNUSABLE
     return FAILED if failures else DONE
 
 
-def _found(said: Iterator[Finding | Progress], shown: bool) -> Iterator[Finding]:
-    """Yield the findings; on a terminal, show in the last line what is being checked."""
+def _with_progress(steps: Iterator[Finding | Progress], shown: bool) -> Iterator[Finding]:
+    """Yield the findings; on a terminal, show the current check in the last line."""
     from alpenhorn.doctor.checks import Progress
 
     terminal = shown and sys.stdout.isatty()
     waiting = ""
-    for one in said:
+    for one in steps:
         if waiting:
             click.echo(ERASED, nl=False)
         if not isinstance(one, Progress):

@@ -18,16 +18,28 @@ from alpenhorn.scan import names
 
 def state_options(command: CommandFunction) -> CommandFunction:
     for state in ("suspect", "missing", "healthy", "corrupt"):
-        command = click.option(f"--{state}", is_flag=True, help=f"Choose {state} copies.")(command)
+        command = click.option(
+            f"--{state}", is_flag=True, help=f"Only {state} copies; state options may be combined."
+        )(command)
     return command
 
 
 def place_options(command: CommandFunction) -> CommandFunction:
     command = click.option(
-        "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="On NODE; may be repeated."
+        "--node",
+        "nodes",
+        type=NODE,
+        metavar="NODE",
+        multiple=True,
+        help="Only files on NODE; may be repeated.",
     )(command)
     return click.option(
-        "--group", "groups", type=GROUP, metavar="GROUP", multiple=True, help="In GROUP; may be repeated."
+        "--group",
+        "groups",
+        type=GROUP,
+        metavar="GROUP",
+        multiple=True,
+        help="Only files in GROUP; may be repeated.",
     )(command)
 
 
@@ -69,7 +81,7 @@ COPY_COLUMNS = (
     size("space_b", "Space used"),
     time("last_update", "Last update"),
 )
-# A copy among those of many files.
+# For a copy in a list with copies of many files.
 FOUND_COPY_COLUMNS = (
     column("path", "File"),
     column("node", "Node"),
@@ -90,15 +102,15 @@ def facts_options(command: CommandFunction) -> CommandFunction:
         "size_b",
         metavar="SIZE",
         type=SizeInBytes(),
-        help="The file's length in bytes.",
+        help="Length of the file in bytes.",
     )(command)
     return click.option(
-        "--md5", "md5sum", metavar="HASH", type=Md5Sum(), help="The file's MD5 sum: 32 hexadecimal digits."
+        "--md5", "md5sum", metavar="HASH", type=Md5Sum(), help="MD5 sum of the file: 32 hexadecimal digits."
     )(command)
 
 
 def state_words(copy: listing.CopyRow | None) -> str:
-    """The state of a copy, and what is to happen to it."""
+    """Return the state of a copy in words, with Removable, Released and Ready if they apply."""
     if copy is None:
         return "Absent"
     if copy.has_file == "N":

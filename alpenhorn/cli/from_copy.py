@@ -1,4 +1,4 @@
-"""`alpenhorn file modify --from-copy`: the length and the MD5 sum of a file, read from a copy of it."""
+"""`alpenhorn file modify --from-copy`: read the length and MD5 sum of a file from one of its copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alpenhorn.scan.names import FileName
 
 
 class CopyContent(NamedTuple):
-    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: those in the index at that time."""
+    """The length (bytes) and MD5 sum (hex, lower case) of a copy; `known`: the values in the index before reading."""
 
     size_b: int
     md5sum: str
@@ -24,14 +24,13 @@ class CopyContent(NamedTuple):
 def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
     """Read the copy on a node of this host.
 
-    Raises Refused where the node or its copy cannot be used, and without `force` where the copy differs from the
-    index.
+    Raises Refused if the node or its copy cannot be used or, without `force`, if the index has other values.
     """
     known = listing.details(app.index, file.id)
     if known.size_b is not None and known.md5sum and not force:
         raise Refused(
-            f"{file.path} has a length and an MD5 sum already; nothing was changed; to check a copy by them:"
-            f" alpenhorn file verify {file.path} {node_name}; to take those of the copy instead: --force"
+            f"{file.path}: already has a length and an MD5 sum; nothing was changed; to check a copy against them:"
+            f" alpenhorn file verify {file.path} {node_name}; to replace them: --force"
         )
     node = _node(app, node_name)
     _require_copy(app, file, node)
@@ -42,8 +41,8 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
     wrong = _difference(known, found.size_b, found.md5sum)
     if wrong and not force:
         raise Refused(
-            f"the copy of {file.path} on {node.name} {wrong}; nothing was changed; try the copy on another node, or"
-            " to take those of this one all the same: --force"
+            f"{file.path} on {node.name}: {wrong}; nothing was changed; try the copy on another node, or use the"
+            " values of this one with --force"
         )
     return CopyContent(found.size_b, found.md5sum, (known.size_b, known.md5sum))
 
@@ -51,11 +50,11 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
 def _node(app: App, name: str) -> NodeFact:
     node = topology.load(app.index).nodes[names.node(app.index, name).id]
     if node.host != app.host:
-        where = f"is on host {node.host}; run this command there" if node.host else "is on no host"
-        raise Refused(f"node {name} {where}; nothing was changed")
+        where = f"on host {node.host}; run this command there" if node.host else "not on any host"
+        raise Refused(f"node {name}: {where}; nothing was changed")
     if not node.active:
         raise Refused(
-            f"node {name} is not active; nothing was changed; first: alpenhorn node activate {name}"
+            f"node {name}: not active; nothing was changed; first run: alpenhorn node activate {name}"
         )
     return node
 
@@ -63,15 +62,15 @@ def _node(app: App, name: str) -> NodeFact:
 def _require_copy(app: App, file: FileName, node: NodeFact) -> None:
     copy = listing.copy_of(app.index, file.id, node.id)
     if copy is None or copy.has_file not in ("Y", "M"):
-        state = "no copy" if copy is None or copy.has_file == "N" else "a corrupt copy"
+        state = "no copy" if copy is None or copy.has_file == "N" else "the copy is corrupt"
         raise Refused(
-            f"{node.name} has {state} of {file.path}; nothing was changed; name a node with a good one"
+            f"{file.path} on {node.name}: {state}; nothing was changed; give a node with a good copy"
         )
 
 
 def _difference(known: listing.FileRow, size_b: int, md5sum: str) -> str:
     if known.size_b not in (None, size_b):
-        return f"has {size_b} bytes, and the index says {known.size_b}"
+        return f"the copy has {size_b} bytes, the index says {known.size_b}"
     if known.md5sum and known.md5sum.lower() != md5sum:
-        return f"has the MD5 sum {md5sum}, and the index says {known.md5sum}"
+        return f"the copy has MD5 sum {md5sum}, the index says {known.md5sum}"
     return ""

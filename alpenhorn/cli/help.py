@@ -21,7 +21,7 @@ ANCHOR = re.compile(r"\[(?P<text>[^]]+)\]\(#[\w-]+\)")
 
 def page(topic: str) -> str:
     """Return the text of a page in Markdown."""
-    # Imported here because the help of this command needs no page.
+    # Imported here because `alpenhorn help -h` does not need it.
     from importlib.resources import files
 
     return (files("alpenhorn") / "docs" / f"{topic}.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def page(topic: str) -> str:
 def topics() -> dict[str, str]:
     """Return the topics in the order of the index page, with their summaries."""
     found = {match["topic"]: match["summary"] for match in LISTED.finditer(page("index"))}
-    return {**found, "index": "this list as a page"}
+    return {**found, "index": "the list of all pages"}
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -74,13 +74,13 @@ def _list(ctx: click.Context) -> None:
     with formatter.section("Topics"):
         formatter.write_dl(list(topics().items()))
     formatter.write_paragraph()
-    formatter.write_text("To read one: alpenhorn help TOPIC")
-    formatter.write_text("The help of a command: alpenhorn help COMMAND")
+    formatter.write_text("To show a page: alpenhorn help TOPIC")
+    formatter.write_text("To show the help of a command: alpenhorn help COMMAND")
     click.echo(formatter.getvalue().rstrip("\n"))
 
 
 def _command(ctx: click.Context, words: Sequence[str]) -> tuple[click.Command, click.Context] | None:
-    """Return the command with this path, and a context in which its help names it by that path."""
+    """Return the command with this path, and a context in which its help shows the path."""
     context = ctx.find_root()
     command: click.Command = context.command
     for word in words:
@@ -109,7 +109,7 @@ def _show(text: str) -> None:
     if not sys.stdout.isatty():
         click.echo(text.rstrip("\n"))
         return
-    # Imported here because rich takes longer than all else in this command.
+    # Imported here because importing rich is slow.
     from alpenhorn.cli.markdown import formatted
 
     text = LINK.sub(r"\g<text> (`alpenhorn help \g<topic>`)", ANCHOR.sub(r"\g<text>", text))

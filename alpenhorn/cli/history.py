@@ -1,4 +1,4 @@
-"""`alpenhorn history`: what happened to files and why, and the runs that did it."""
+"""`alpenhorn history`: events of files with their reasons, and the runs that recorded them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alpenhorn.scan import names
 
 EVENTS = 200
 RUNS = 20
-# Of a kind of work and its counts.
+# For a pair of a kind of work and its counts.
 WORK_COLUMNS = (
     column("", "Kind", cell=lambda item: item[0]),
     number("", "Done", cell=lambda item: item[1].get("done", 0)),
@@ -33,9 +33,9 @@ WORK_COLUMNS = (
 
 
 @click.command()
-@click.option("--file", "path", metavar="F", help="Events of file F, given as ACQUISITION/NAME.")
-@click.option("--node", "node_name", metavar="N", help="Events on node N.")
-@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Events of run R.")
+@click.option("--file", "path", metavar="F", help="Only events of file F, given as ACQUISITION/NAME.")
+@click.option("--node", "node_name", metavar="N", help="Only events on node N.")
+@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Only events of run R.")
 @click.option(
     "--since",
     metavar="T",
@@ -46,12 +46,15 @@ WORK_COLUMNS = (
     "--limit",
     metavar="N",
     type=click.IntRange(1, 10_000_000),
-    help=f"Number of the newest runs or events: by default {RUNS} runs, {EVENTS} events.",
+    help=f"Maximum number of runs or events, newest first (default: {RUNS} runs, {EVENTS} events).",
 )
 @click.option(
-    "--prune", metavar="AGE", type=Duration(), help="Remove what is older than AGE, such as 365d, for good."
+    "--prune",
+    metavar="AGE",
+    type=Duration(),
+    help="Permanently delete events and runs older than AGE, such as 365d.",
 )
-@click.option("--force", is_flag=True, help="With --prune: do not ask.")
+@click.option("--force", is_flag=True, help="With --prune: do not ask for confirmation.")
 @format_option
 @pass_app
 def history(
@@ -65,11 +68,11 @@ def history(
     force: bool,
     form: Format,
 ) -> None:
-    """Without --file, --node or --run: the last runs.  Several options are combined.  Checks that found a copy
-    still good are not listed; the counts of a run include them.
+    """Without --file, --node or --run, the last runs are listed; with several of them, the events that match all.
+    Checks that found a copy still good are not listed as events, only counted for the run.
 
-    --prune removes events older than AGE and runs that ended before then, but never a run that has not ended
-    or the last one of a host.  It may be interrupted and repeated.
+    --prune deletes events older than AGE and runs that ended before then, except runs that have not ended and
+    the last run of each host.  It may be interrupted and repeated.
 
     \b
     Examples:
@@ -94,7 +97,7 @@ def history(
         _prune(app, prune, force)
         return
     if force:
-        raise click.UsageError("--force is for --prune")
+        raise click.UsageError("--force needs --prune")
     moment = _moment(app, since)
     if path is None and node_name is None and run_id is None:
         _runs(app, limit or RUNS, moment, form)
@@ -107,7 +110,7 @@ def _moment(app: App, since: datetime | timedelta | None) -> datetime | None:
         return since
     try:
         return (app.now() - since).replace(microsecond=0)
-    except OverflowError:  # before the calendar begins
+    except OverflowError:  # before year 1
         return None
 
 
@@ -137,7 +140,7 @@ def _events(
         state = run_states([run], app.host, after(index, run.id))[run.id]
     rows = scan.events(
         index,
-        limit + 1,  # one more tells whether there are more
+        limit + 1,  # one more row shows whether there are older events
         file_id=None if file is None else file.id,
         node_id=None if node is None else node.id,
         run_id=run_id,
@@ -152,9 +155,7 @@ def _events(
     if form is Format.TABLE and run is not None:
         _show_run(RunLine(run, state))
     if form is not Format.JSON and left_out:
-        output.note(
-            f"older events are left out; show more of them with --limit, such as --limit {10 * limit}"
-        )
+        output.note(f"older events not shown; to show more: --limit {10 * limit}")
     shown = _event_columns(with_file=file is None, with_node=node is None, with_run=run is None)
     columns.show(form, shown, rows, empty="No events.")
 
@@ -176,13 +177,13 @@ def _show_run(line: RunLine) -> None:
     if run.counts:
         output.heading("Work:")
         columns.table(WORK_COLUMNS, run.counts.items())
-    output.heading("What happened:")
+    output.heading("Events:")
 
 
 def _event_columns(
     with_file: bool = True, with_node: bool = True, with_run: bool = True
 ) -> tuple[Column, ...]:
-    """Columns of events; those that would be the same in all rows are not in tables."""
+    """Return the columns of events; tables omit columns with the same value in all rows."""
     path = column("path", "File", cell=lambda row: row.path or f"(file {row.file_id}, gone)")
     node = column("node", "Node", cell=lambda row: row.node or f"(node {row.node_id}, gone)")
     run, host = number("run", "Run", "run_id"), column("host", "Host")
@@ -201,13 +202,13 @@ def _prune(app: App, age: float, force: bool) -> None:
     try:
         before = (app.now() - timedelta(seconds=age)).replace(microsecond=0)
     except OverflowError:
-        before = datetime(1000, 1, 1)  # before anything
+        before = datetime(1000, 1, 1)  # earlier than any run
     found = scan.old(app.index, before)
     if found == Old(0, 0):
-        output.line(f"Nothing is from before {output.time(before)}.")
+        output.line(f"No events or runs from before {output.time(before)}.")
         return
-    confirm(f"Remove {_counts(found)} from before {output.time(before)} for good?", force)
-    output.line(f"Removed {_counts(prune_old(app.index, before))}.")
+    confirm(f"Permanently delete {_counts(found)} from before {output.time(before)}?", force)
+    output.line(f"Deleted {_counts(prune_old(app.index, before))}.")
 
 
 def _counts(found: Old) -> str:

@@ -1,4 +1,4 @@
-"""Options and checks of the commands on hosts."""
+"""Options and checks for the commands on hosts."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from alpenhorn.errors import Refused
 
 
 def host_options(command: CommandFunction) -> CommandFunction:
-    """The properties of a host, as for `create` and `modify`."""
+    """Add the options for the properties of a host."""
     command = notes_option(command)
     command = click.option(
         "--username",
         metavar="USER",
         type=Text(64),
-        help="User name with which other hosts log in; '' removes it.",
+        help="User name for ssh from other hosts; '' removes it.",
     )(command)
     return click.option(
         "--address",
         metavar="ADDR",
         type=Text(255),
-        help="Address at which other hosts reach it; '' removes it.",
+        help="Network address for ssh from other hosts; '' removes it.",
     )(command)
 
 
-def refuse_useless(address: str | None, username: str | None) -> None:
-    """Raise Refused for an address or user name with which every pull would fail."""
-    from alpenhorn.transfer.address import wrong_address, wrong_user  # only edits need them
+def refuse_unusable(address: str | None, username: str | None) -> None:
+    """Raise Refused for an address or user name that ssh cannot use."""
+    from alpenhorn.transfer.address import wrong_address, wrong_user  # needed only to change a host
 
     for fault in (address and wrong_address(address), username and wrong_user(username)):
         if fault:

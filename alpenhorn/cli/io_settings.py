@@ -1,7 +1,8 @@
-"""Storage classes and their settings, checked before they are stored.
+"""Check storage classes and their settings before they are stored.
 
-A class that is not installed here is refused, wherever the node is: it looks the same as one that is misspelt, and
-every host that pulls from the node needs it too.  Which nodes a group may have is not asked: they come and go.
+A class that is not installed on this host is rejected, even for a node of another host: it cannot be told from a
+misspelt name, and every host that pulls from the node needs the class.  Limits on the nodes of a group are not checked
+here, because the nodes of a group change.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from alpenhorn.scan.names import nearest
 
 
 def require(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
-    """`kind`: node or group.  Raises Refused for an unknown class or wrong settings; warnings are printed."""
+    """Raise Refused for an unknown class or wrong settings, and print warnings.  `kind` is node or group."""
     try:
         warnings = _checked(kind, name, io_class, io_config)
     except StorageError as error:
@@ -27,8 +28,8 @@ def require(kind: str, name: str, io_class: str | None, io_config: str | None) -
         output.note(warning)
 
 
-def tell(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
-    """Print what is wrong with existing settings."""
+def note_problems(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
+    """Print a note about each problem with existing settings."""
     try:
         warnings = _checked(kind, name, io_class, io_config)
     except StorageError as error:
@@ -40,9 +41,9 @@ def tell(kind: str, name: str, io_class: str | None, io_config: str | None) -> N
 def edits(
     kind: str, name: str, values: Mapping[str, str | None], config: Mapping[str, TextEdit]
 ) -> dict[str, TextEdit]:
-    """Edits of the columns io_class and io_config, to what `values` and `config` say, that raise as `require` does.
+    """Return edits of the columns io_class and io_config that apply `values` and `config`, and raise as `require` does.
 
-    Both columns are read under the row's lock, so that the values checked are those stored.
+    Both columns are read under the row's lock, so that the values checked are the values stored.
     """
     if "io_class" not in values and not config:
         return {}
@@ -62,7 +63,7 @@ def edits(
 
 
 def _checked(kind: str, name: str, io_class: str | None, io_config: str | None) -> Sequence[str]:
-    """Returns warnings.  Raises StorageError."""
+    """Return warnings.  Raises StorageError."""
     if kind == "group":
         check_group(GroupFact(0, name, io_class, io_config))
         return _unknown(kind, name, storage_class(io_class).group, io_config)
@@ -90,12 +91,12 @@ def _checked(kind: str, name: str, io_class: str | None, io_config: str | None) 
 def _unknown(
     kind: str, name: str, cls: type[Node] | type[Group] | None, io_config: str | None
 ) -> tuple[str, ...]:
-    """Settings that the class does not know; not an error, since another program may have stored them."""
+    """Return a warning for each setting that the class does not know; another program may have stored it."""
     if cls is None or cls.known is None:
         return ()
     given = parse_settings(f"{kind} {name}", io_config)
     return tuple(
-        f"io_config of {kind} {name} has {key!r}, which means nothing here; {nearest(key, cls.known)}to remove it:"
+        f"{kind} {name}: unknown setting {key!r} in io_config; {nearest(key, cls.known)}to remove it:"
         f" alpenhorn {kind} modify {name} --io-var {key}="
         for key in sorted(given.keys() - cls.known)
     )
@@ -107,5 +108,5 @@ def _remedied(error: StorageError, io_class: str | None) -> str:
     try:
         storage_class(io_class)
     except StorageError:
-        return f"{error} on this host, or edit it on one that has it"
-    return f"{error}; give another one with --class"
+        return f"{error} on this host, or run this command on a host that has it"
+    return f"{error}; choose another one with --class"

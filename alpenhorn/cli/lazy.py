@@ -1,6 +1,6 @@
-"""A click group whose commands are imported when they are used.
+"""A click group that imports its commands on first use.
 
-Its help comes from the table of commands, so that `-h` of a group, and `--version`, import no command.
+Its help comes from the table of commands, so that `-h` of a group and `--version` import no command.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from alpenhorn.cli.commands import COMMANDS, below, is_group, load
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known names nearest to a wrong one; empty when none is near."""
-    # Imported here because only a wrong name needs it.
+    """Return a hint with the known names nearest to a wrong one; empty if none is near."""
+    # Imported here because it is needed only for a wrong name.
     from difflib import get_close_matches
 
     close = " or ".join(repr(other) for other in get_close_matches(name, list(known)))
@@ -23,7 +23,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class LazyGroup(click.Group):
-    """The group of the commands below `path` in the table; the top level by default."""
+    """The commands below `path` in the table; by default those of the top level."""
 
     def __init__(self, *args: Any, path: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Do as click does, which compares a wrong name only with commands that were imported already."""
+        """Suggest commands for a wrong name; click itself suggests only commands that have been imported."""
         name = args[0]
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
             ctx.fail(f"No such command {name!r}." + did_you_mean(name, below(self.path)))

@@ -1,7 +1,7 @@
-"""Work on the index that takes long: its progress on a terminal, and how Ctrl-C ends it.
+"""Long operations on the index: show progress on a terminal, and stop on Ctrl-C.
 
-A line shows what is done, how far it has come and the time it has taken; it is erased afterwards.  Ctrl-C ends the
-statement that is running, and its transaction is rolled back.
+One line shows the operation, its progress and the elapsed time; it is erased at the end.  Ctrl-C ends the running
+statement, and its transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 NOTHING = "stopped; nothing was changed"
 INTERVAL = 0.1  # seconds
-FIRST_AFTER = 0.5  # shorter work shows nothing
-GRACE = 3.0  # after that the database rolls back what could not be ended
-END = 0  # no signal has that number
+FIRST_AFTER = 0.5  # seconds; shorter operations show no progress
+GRACE = 3.0  # seconds; then the process exits, and the database rolls back
+END = 0  # not the number of any signal
 
 
 class LongWork:
-    """A context manager around work that may take long.  `doing` describes it, as "Counting the copies on field1".
+    """A context manager for a long operation.  `doing` describes it, such as "Counting the copies on field1".
 
-    `changing`: the work changes the index.  Then Ctrl-C only ends the running statement, and KeyboardInterrupt is
-    raised once it is known whether that was done; otherwise at once.  A second Ctrl-C ends the process.
-    A thread draws and interrupts, since this one is busy inside the database's library.
+    `changing`: the operation changes the index.  Then Ctrl-C only ends the running statement, and KeyboardInterrupt is
+    raised once the outcome of the statement is known; otherwise it is raised at once.  A second Ctrl-C ends the
+    process.  Another thread shows progress and interrupts, because the calling thread waits for the database.
     """
 
     def __init__(self, app: App, doing: str, changing: bool = False) -> None:
@@ -50,16 +50,16 @@ class LongWork:
         self._before: Any = None
 
     def at(self, done: int, of: int) -> None:
-        """Report how many of how many are done.  Raises KeyboardInterrupt after Ctrl-C."""
+        """Report progress: `done` of `of` are done.  Raises KeyboardInterrupt after Ctrl-C."""
         if self._stopped:
             raise KeyboardInterrupt
         self._at = (done, of)
 
     def __enter__(self) -> LongWork:
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        # Where Ctrl-C is ignored, or somebody else's, it stays so; a thread cannot have it.
-        ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if ours and threading.current_thread() is threading.main_thread():
+        # A handler that was replaced or ignores Ctrl-C is kept; only the main thread may set one.
+        default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if default and threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._stop)
             self._wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -87,24 +87,24 @@ class LongWork:
             raise KeyboardInterrupt
 
     def _watch(self) -> None:
-        # A signal that this thread receives would not wake the other one, which waits for input.
+        # Otherwise this thread could receive the signal, and the main thread would not wake up.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         progress: Progress | None = None
-        asked = 0
+        interrupts = 0
         give_up = math.inf
         try:
             while True:
                 ready, _, _ = select.select([self._reading], [], [], INTERVAL)
-                told = os.read(self._reading, 1000) if ready else b""
-                if END in told:
+                received = os.read(self._reading, 1000) if ready else b""
+                if END in received:
                     return
-                if signal.SIGINT in told:
-                    asked += told.count(signal.SIGINT)
+                if signal.SIGINT in received:
+                    interrupts += received.count(signal.SIGINT)
                     give_up = min(give_up, time.monotonic() + GRACE)
-                if asked > 1 or time.monotonic() > give_up:
+                if interrupts > 1 or time.monotonic() > give_up:
                     break
-                if asked:
-                    # Repeatedly: the statement may not have begun yet.
+                if interrupts:
+                    # Repeated, because the statement may not have begun yet.
                     self._interrupt()
                 if self._drawn and time.monotonic() > self._started + FIRST_AFTER:
                     progress = progress or self._begin()
@@ -113,13 +113,13 @@ class LongWork:
         finally:
             if progress is not None:
                 progress.stop()
-        # It waits for a lock on SQLite, or for a server that does not answer.
+        # The main thread waits for an SQLite lock, or for a server that does not answer.
         done, of = self._at
         output.note(stopped_after(done, of) if self._changing else NOTHING)
         os._exit(INTERRUPTED)
 
     def _begin(self) -> Progress:
-        # Imported here because only what takes long on a terminal needs it.
+        # Imported here because only long operations on a terminal need it.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -141,4 +141,4 @@ class LongWork:
 
 
 def stopped_after(done: int, of: int) -> str:
-    return f"stopped after {done} of {of}; the same command does the rest" if done else NOTHING
+    return f"stopped after {done} of {of}; to do the rest, run the same command again" if done else NOTHING

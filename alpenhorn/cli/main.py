@@ -1,4 +1,4 @@
-"""The `alpenhorn` command: its global options, and the one place where errors are reported to the user."""
+"""The `alpenhorn` command: its global options, and the reporting of errors."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from alpenhorn.outside import exception, harmless
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="alpenhorn", message="%(prog)s %(version)s")
-@click.option("-c", "--conf", metavar="FILE", help="Read this configuration file after all others.")
-@click.option("-v", "--verbose", count=True, help="Print more; may be repeated.")
-@click.option("-q", "--quiet", count=True, help="Print less; may be repeated.")
+@click.option("-c", "--conf", metavar="FILE", help="Additional configuration file; overrides all others.")
+@click.option("-v", "--verbose", count=True, help="More output; may be repeated.")
+@click.option("-q", "--quiet", count=True, help="Less output; may be repeated.")
 @click.pass_context
 def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
-    """Keep replicas of data where they belong, from a cron line and without a daemon.
+    """Keep replicas of data on the storage nodes where they belong, without a daemon.
 
     \b
     Examples:
-      alpenhorn sync          do what is to be done on this host
-      alpenhorn status        see how every node is doing
+      alpenhorn sync          do the pending work on this host
+      alpenhorn status        show the state of every node
     """
     app = ctx.ensure_object(App)
     app.conf = conf
@@ -40,9 +40,9 @@ def cli(ctx: click.Context, conf: str | None, verbose: int, quiet: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status; errors are printed as plain lines.
+    """Run the command line and return its exit status; print errors as plain lines.
 
-    A command's status is what it passes to `ctx.exit`, or the int that it returns.
+    A command sets its exit status with `ctx.exit`, or by returning an int.
     """
     _open_standard_streams()
     _print_anything()
@@ -51,35 +51,35 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # The interpreter flushes once more as it ends, and must not stumble over the same output again.
+        # Otherwise the interpreter would fail on the same output again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError) or status != DONE:
             return status or FAILED
-        return _tell(f"the output could not be written: {error.strerror}", FAILED)
+        return _report_error(f"standard output: cannot be written: {error.strerror}", FAILED)
     return status
 
 
 def _open_standard_streams() -> None:
-    """Where a launcher closed one of them, a pipe or the index would get its number, and be printed into."""
+    """Open /dev/null for closed standard streams; otherwise output could go into the index or a pipe."""
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             with suppress(OSError):
                 os.close(fd)
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is that one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is fd
             setattr(sys, name, open(fd, "r" if fd == 0 else "w"))  # noqa: SIM115
 
 
 def _print_anything() -> None:
-    """Print a letter that the output's encoding lacks as an escape.
+    """Escape characters that the encoding of the output lacks.
 
-    In UTF-8 mode a terminal still wants the encoding of its locale.  A pipe or a file gets names as they are on disk.
+    A terminal uses the encoding of its locale even in UTF-8 mode.  A pipe or a file gets names as they are on disk.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
             continue
         encoding = None
         if sys.flags.utf8_mode and "PYTHONIOENCODING" not in os.environ and stream.isatty():
-            import locale  # 2 ms that nearly no locale needs
+            import locale  # takes 2 ms; few locales need it
 
             encoding = locale.getencoding()
         stream.reconfigure(encoding=encoding, errors="backslashreplace")
@@ -89,34 +89,34 @@ def _run(app: App, arguments: list[str] | None) -> int:
     try:
         result = cli.main(arguments, prog_name="alpenhorn", standalone_mode=False, obj=app)
     except click.ClickException as error:
-        # What click says quotes what was typed.
-        said = io.StringIO()
-        error.show(said)
-        for line in said.getvalue().removesuffix("\n").split("\n"):
+        # The message of click contains user input, which must be escaped.
+        message = io.StringIO()
+        error.show(message)
+        for line in message.getvalue().removesuffix("\n").split("\n"):
             click.echo(harmless(line), err=True)
         return error.exit_code
     except click.Abort as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             return INTERRUPTED
-        return _tell("stopped; nothing more was done", FAILED)
+        return _report_error("stopped; nothing more was done", FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
     except AlpenhornError as error:
         _trace(app)
-        return _tell(str(error), error.exit_status)
+        return _report_error(str(error), error.exit_status)
     except Exception as error:
         _trace(app)
-        hint = "" if app.verbosity > 1 else " (alpenhorn -vv shows where)"
+        hint = "" if app.verbosity > 1 else " (alpenhorn -vv prints a traceback)"
         if isinstance(error, OSError) and error.strerror:
             what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         else:
             what = exception(error)
-        return _tell(what + hint, FAILED)
+        return _report_error(what + hint, FAILED)
     return result if isinstance(result, int) else DONE
 
 
-def _tell(message: str, status: int) -> int:
-    with suppress(OSError):  # where standard error takes nothing, the status must still tell
+def _report_error(message: str, status: int) -> int:
+    with suppress(OSError):  # even if standard error cannot be written, the status must be returned
         for line in message.split("\n"):
             click.echo(f"Error: {harmless(line)}", err=True)
     return status
@@ -124,7 +124,7 @@ def _tell(message: str, status: int) -> int:
 
 def _trace(app: App) -> None:
     if app.verbosity > 1:
-        # Imported here because it is only needed for a message.
+        # Imported here because it is needed only after an error.
         import traceback
 
         for line in traceback.format_exc().removesuffix("\n").split("\n"):

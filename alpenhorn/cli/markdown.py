@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 WIDEST = 100  # columns; longer lines are hard to read
-KEPT = 32  # columns; a first column of names up to this width is not wrapped
+KEPT = 32  # columns; a first column up to this width is not wrapped
 
 
 class WholeTable(TableElement):
-    """A table that wraps cells where rich would cut them off."""
+    """A table that wraps cells instead of cutting them off."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
         for table in super().__rich_console__(console, options):

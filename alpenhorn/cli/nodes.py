@@ -1,4 +1,4 @@
-"""Options and checks of the commands that change nodes."""
+"""Options and checks for the commands that change nodes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ from alpenhorn.errors import NotFound
 from alpenhorn.listings import storage
 from alpenhorn.scan import names
 
-host_option = click.option(
-    "--host", type=HOST, metavar="HOST", help="The host that the node is on; '' for none."
-)
+host_option = click.option("--host", type=HOST, metavar="HOST", help="Host of the node; '' removes it.")
 root_option = click.option(
-    "--root", metavar="ROOT", type=RootPath(), help="The node's directory on its host."
+    "--root", metavar="ROOT", type=RootPath(), help="Root directory of the node on its host."
 )
 
 
 def node_options(command: CommandFunction) -> CommandFunction:
-    """The properties of a node that both `create` and `modify` set."""
+    """Add the options for the properties of a node that `create` and `modify` share."""
     for decorate in (
         root_option,
         notes_option,
@@ -35,27 +33,38 @@ def node_options(command: CommandFunction) -> CommandFunction:
             "--min-avail",
             metavar="SIZE",
             type=SizeInGib(),
-            help="Free space to keep, in GiB; nothing is pulled below it.",
+            help="Minimum free space to keep, in GiB; nothing is pulled below it.",
         ),
         click.option(
             "--max-total",
             metavar="SIZE",
             type=SizeInGib(positive=True),
-            help="Maximum size of its files, in GiB.",
+            help="Maximum total size of its files in GiB.",
         ),
         io_options,
-        click.option("--init", "initialise", is_flag=True, help="Let the next run initialise the node."),
+        click.option(
+            "--init",
+            "initialise",
+            is_flag=True,
+            help="Request the initialisation of the node by the next run.",
+        ),
         host_option,
-        click.option("--create-group", is_flag=True, help="Create a group of the same name for it."),
+        click.option(
+            "--create-group",
+            is_flag=True,
+            help="Create a group with the name of the node, and put the node in it.",
+        ),
         class_option,
         click.option(
             "--auto-verify",
             metavar="COUNT",
             type=click.IntRange(0, MOST_COUNT),
-            help="Re-read up to COUNT copies a run; 0 turns it off.",
+            help="Maximum number of copies that each run verifies; 0 disables this.",
         ),
-        click.option("--archive/--no-archive", default=None, help="Whether its copies count as archived."),
-        click.option("--activate", is_flag=True, help="Make the node active at once."),
+        click.option(
+            "--archive/--no-archive", default=None, help="Whether copies on the node count as archive copies."
+        ),
+        click.option("--activate", is_flag=True, help="Make the node active."),
     ):
         command = decorate(command)
     return command
@@ -64,9 +73,9 @@ def node_options(command: CommandFunction) -> CommandFunction:
 def real_roots(
     app: App, name: str, values: Mapping[str, Any], before: storage.NodeRow | None
 ) -> dict[str, str]:
-    """Where the roots of this host's active nodes lead, the edited one's among them; of other hosts nothing is known.
+    """Return the real paths of the roots of this host's active nodes, including the edited node.
 
-    Says whose storage lies at a root that is given.
+    For a node on another host return nothing.  Print a note if a new root is already marked as a node's storage.
     """
     if not {"root", "host_id", "active"} & values.keys():
         return {}
@@ -80,14 +89,16 @@ def real_roots(
         is_here = before is not None and before.host == app.host
     if not root or not is_here:
         return {}
-    from alpenhorn.coordinator.roots import look_at_roots  # few commands need it
+    from alpenhorn.coordinator.roots import look_at_roots  # needed only by few commands
 
     seen = look_at_roots([root, *here.values()], app.disconnect)
     at_root = seen.get(root)
     if at_root and "root" in values and at_root.owner and at_root.owner != name:
-        output.note(f"{root} is marked as the storage of node {at_root.owner}; no run works on it as {name}")
+        output.note(
+            f"{root}: marked as the storage of node {at_root.owner}; runs do not use it for node {name}"
+        )
     elif at_root and "root" in values and at_root.identified and not at_root.owner:
-        output.note(f"{root} has been the storage of a node before: it has a file .alpenhorn/identity")
+        output.note(f"{root}: was the storage of a node before: it has a file .alpenhorn/identity")
     return {path: one.real for path, one in seen.items()}
 
 
@@ -109,7 +120,7 @@ def columns(
     auto_import: bool | None = None,
     auto_verify: int | None = None,
 ) -> dict[str, Any]:
-    """The columns for the options that were given.  Raises NotFound for an unknown host."""
+    """Return the columns to set for the given options.  Raises NotFound for an unknown host."""
     values = chosen(
         root=root,
         io_class=io_class,
@@ -124,19 +135,20 @@ def columns(
 
 
 def note_idle(app: App, node_id: int) -> None:
-    """Print why runs would not work on an active node."""
+    """Print a note if an active node lacks a host or a root."""
     (node,) = storage.nodes(app.index, node_id=node_id)
     missing = [what for what, value in (("--host HOST", node.host), ("--root DIR", node.root)) if not value]
     if missing:
         output.note(
-            f"no run works on {node.name} before this is set:"
-            f" alpenhorn node modify {node.name} {' '.join(missing)}"
+            f"node {node.name}: runs skip it until it has a host and a root;"
+            f" to set them: alpenhorn node modify {node.name} {' '.join(missing)}"
         )
 
 
 def note_settings(app: App, node_id: int) -> None:
+    """Print a note about each problem with the settings of a node's storage class."""
     (node,) = storage.nodes(app.index, node_id=node_id)
-    io_settings.tell("node", node.name, node.io_class, node.io_config)
+    io_settings.note_problems("node", node.name, node.io_class, node.io_config)
 
 
 def request_import(app: App, request: ImportRequest, what: str) -> None:
@@ -144,4 +156,4 @@ def request_import(app: App, request: ImportRequest, what: str) -> None:
 
 
 def report_request(filed: bool, what: str) -> None:
-    output.line(f"Requested: {what}." if filed else f"Already requested: {what}; nothing was added.")
+    output.line(f"Requested: {what}." if filed else f"Already requested: {what}.")

@@ -1,4 +1,4 @@
-"""Options that several commands share, settings given as JSON, and questions."""
+"""Options that several commands share, settings given as JSON, and confirmation prompts."""
 
 from __future__ import annotations
 
@@ -11,31 +11,36 @@ from typing import Any
 import click
 
 from alpenhorn.cli.app import CommandFunction
-from alpenhorn.cli.arguments import NOTES, Text, fault
+from alpenhorn.cli.arguments import NOTES, Text, text_problem
 from alpenhorn.cli.complete import ACQ
 from alpenhorn.cli.output import harmless
 from alpenhorn.edits.rows import TextEdit
 from alpenhorn.errors import Refused
 from alpenhorn.outside import parsed
 
-notes_option = click.option("--notes", metavar="COMMENT", type=NOTES, help="Set the notes; '' removes them.")
+notes_option = click.option("--notes", metavar="COMMENT", type=NOTES, help="Notes; '' removes them.")
 class_option = click.option(
     "-i",
     "--class",
     "io_class",
     metavar="IO_CLASS",
     type=Text(255),
-    help="Set the storage class; '' means Default.",
+    help="Storage class; '' means Default.",
 )
 acq_option = click.option(
-    "--acq", "acqs", type=ACQ, metavar="ACQ", multiple=True, help="Only files of ACQ; may be repeated."
+    "--acq",
+    "acqs",
+    type=ACQ,
+    metavar="ACQ",
+    multiple=True,
+    help="Only files of acquisition ACQ; may be repeated.",
 )
-check_option = click.option("-c", "--check", is_flag=True, help="Only count what would be done.")
-force_option = click.option("--force", is_flag=True, help="Do not ask.")
+check_option = click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
+force_option = click.option("--force", is_flag=True, help="Do not ask for confirmation.")
 
 
 def chosen(**values: object) -> dict[str, Any]:
-    """The options that were given, as columns; an empty text becomes NULL."""
+    """Return the given options as columns; an empty text becomes NULL."""
     return {column: None if value == "" else value for column, value in values.items() if value is not None}
 
 
@@ -43,20 +48,20 @@ def chosen(**values: object) -> dict[str, Any]:
 
 
 def io_options(command: CommandFunction) -> CommandFunction:
-    """Give a command --io-config and --io-var, as `io_config` and `io_vars`."""
+    """Add --io-config and --io-var to a command, as `io_config` and `io_vars`."""
     command = click.option(
         "--io-var",
         "io_vars",
         metavar="VAR=VALUE",
         multiple=True,
         callback=_io_vars,
-        help="Set one key of the class's settings; an empty value removes it; may be repeated.",
+        help="Setting of the storage class; an empty VALUE removes it; may be repeated.",
     )(command)
     return click.option(
         "--io-config",
         metavar="CONFIG",
         callback=_io_config,
-        help="Replace the class's settings by this JSON object; '' empties them.",
+        help="JSON object that replaces all settings of the storage class; '' removes them.",
     )(command)
 
 
@@ -71,7 +76,7 @@ def _io_config(ctx: click.Context, param: click.Parameter, value: str | None) ->
         raise click.BadParameter(f"not JSON: {error}", ctx, param) from None
     if not isinstance(config, dict):
         raise click.BadParameter("not a JSON object, such as '{\"jobs\": 2}'", ctx, param)
-    wrong = fault(json.dumps(config), NOTES.length)
+    wrong = text_problem(json.dumps(config), NOTES.length)
     if wrong:
         raise click.BadParameter(wrong, ctx, param)
     return config
@@ -82,15 +87,15 @@ def _no_constant(text: str) -> None:
 
 
 def _io_vars(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:
-    """Keys to values; an empty text removes the key."""
+    """Return the values by their keys; an empty text removes the key."""
     found: dict[str, Any] = {}
     for value in values:
         key, equals, text = value.partition("=")
-        wrong = fault(value, 255)
+        wrong = text_problem(value, 255)
         if not key or not equals:
-            wrong = "is not of the form VAR=VALUE"
+            wrong = "not of the form VAR=VALUE"
         if wrong:
-            raise click.BadParameter(f"{value!a} {wrong}", ctx, param)
+            raise click.BadParameter(f"{value!a}: {wrong}", ctx, param)
         found[key] = _number(text)
     return found
 
@@ -106,9 +111,9 @@ def _number(text: str) -> int | float | str:
 
 
 def io_edits(owner: str, io_config: dict[str, Any] | None, io_vars: dict[str, Any]) -> dict[str, TextEdit]:
-    """The edit of the column io_config that the two options ask for; none when neither was given.
+    """Return the edit of the column io_config for the two options; nothing if neither was given.
 
-    The edit raises Refused when single keys are to be set in something that is not a JSON object.
+    The edit raises Refused if --io-var is given and the column is not a JSON object.
     """
     if io_config is None and not io_vars:
         return {}
@@ -122,7 +127,7 @@ def io_edits(owner: str, io_config: dict[str, Any] | None, io_vars: dict[str, An
                 config = None
             if not isinstance(config, dict):
                 raise Refused(
-                    f"the io_config of {owner} is not a JSON object: {before!a}; replace it with --io-config"
+                    f"{owner}: io_config is not a JSON object: {before!a}; replace it with --io-config"
                 )
         config = {**config, **io_vars}
         kept = {key: value for key, value in config.items() if io_vars.get(key) != ""}
@@ -134,7 +139,7 @@ def io_edits(owner: str, io_config: dict[str, Any] | None, io_vars: dict[str, An
 
 
 def _parsed(text: str | None) -> Any:
-    """The settings in a column, for a comparison and for showing; the text itself when it is not JSON."""
+    """Return the settings in a column; the text itself if it is not JSON."""
     try:
         return parsed(text) if text else {}
     except ValueError:
@@ -142,11 +147,11 @@ def _parsed(text: str | None) -> Any:
 
 
 def settings(io_config: str | None) -> Any:
-    """The column io_config for JSON output: an object, null, or the text when it is not JSON."""
+    """Return the column io_config for JSON output: an object, null, or the text if it is not JSON."""
     return _parsed(io_config) if io_config else None
 
 
-# --- questions -----------------------------------------------------------------------------------------
+# --- confirmation -----------------------------------------------------------------------------------------
 
 
 def file_list_option(command: CommandFunction) -> CommandFunction:
@@ -155,28 +160,28 @@ def file_list_option(command: CommandFunction) -> CommandFunction:
         "--file-list",
         metavar="PATH",
         type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
-        help="Only the files listed in PATH, one ACQUISITION/NAME a line; - reads standard input.",
+        help="Only files listed in PATH, one ACQUISITION/NAME per line; - means standard input.",
     )(command)
 
 
 def confirm(question: str, force: bool, *, stdin_taken: bool = False) -> None:
-    """Ask before something is changed.  `stdin_taken`: standard input has been read as data.
+    """Ask for confirmation.  `stdin_taken`: standard input has been read as data.
 
-    Raises Refused where nobody can be asked, click.Abort when the answer is no.
+    Raises Refused if the user cannot be asked, click.Abort if the answer is no.
     """
     if force:
         return
     if stdin_taken:
         raise Refused(
-            f"{question} cannot be asked, as standard input was read; nothing was changed; use --force"
+            f'cannot ask "{question}": standard input was read as a list; nothing was changed; use --force'
         )
     if not sys.stdin.isatty():
-        raise Refused(f"{question} cannot be asked without a terminal; nothing was changed; use --force")
+        raise Refused(f'cannot ask "{question}" without a terminal; nothing was changed; use --force')
     click.confirm(harmless(question), abort=True)
 
 
 def at_most_one(**given: object) -> None:
-    """Raises UsageError when more than one of these options was given."""
+    """Raise UsageError if more than one of these options was given."""
     names = [f"--{name.strip('_').replace('_', '-')}" for name, value in given.items() if value]
     if len(names) > 1:
         raise click.UsageError(f"{' and '.join(names)} cannot be used together")

@@ -1,7 +1,7 @@
 """Output: tables that fit the terminal, JSON, sizes, times, and escaped names.
 
-Names come from an index that others write to; whatever could move a terminal's cursor or break a line is
-shown escaped (`alpenhorn.outside.harmless`).  Through a pipe nothing is cut and nothing coloured.
+Names come from an index that other programs write to, so control characters are escaped
+(`alpenhorn.outside.harmless`).  Output to a pipe or a file is neither shortened nor coloured.
 """
 
 from __future__ import annotations
@@ -17,38 +17,23 @@ from typing import Any
 import click
 
 from alpenhorn.outside import harmless as harmless
+from alpenhorn.sizes import size as size
 
-PIECE = 500  # lines written at a time
-PAGE = 5000  # rows that share their column widths; bounds the memory of a long list
-NARROWEST = 8  # no column is cut below so many characters
-UNITS = ("B", "kiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+PIECE = 500  # lines per write
+PAGE = 5000  # rows that share their column widths; limits the memory for a long list
+NARROWEST = 8  # minimum width of a shortened column, in characters
 
 LEFT = "left"
 RIGHT = "right"
 
 
-def size(bytes_: int | float | None) -> str:
-    """Bytes in binary units: `10.00 kiB`; `-` when unknown."""
-    if bytes_ is None:
-        return "-"
-    if abs(bytes_) < 1024:
-        return f"{int(bytes_)} B"
-    value = float(bytes_)
-    for unit in UNITS:
-        # 1023.995 would be rounded to "1024.00".
-        if abs(value) < 1023.995 or unit == UNITS[-1]:
-            break
-        value /= 1024
-    return f"{value:.2f} {unit}"
-
-
 def percent(part: float | None) -> str:
-    """A fraction as `50.0 %`; `-` when unknown."""
+    """Format a fraction as `50.0 %`; `-` if unknown."""
     return "-" if part is None else f"{100 * part:.1f} %"
 
 
 def time(moment: datetime | None) -> str:
-    """Naive UTC as `2026-11-22 11:20:03`; `-` when there is none."""
+    """Format naive UTC as `2026-11-22 11:20:03`; `-` if there is none."""
     return "-" if moment is None else moment.isoformat(" ", "seconds")
 
 
@@ -57,12 +42,12 @@ def yes_no(value: object) -> str:
 
 
 def count(number: int, thing: str, plural: str = "") -> str:
-    """`1 file`, `2 files`."""
+    """Format a number with a noun: `1 file`, `2 files`."""
     return f"{number} {thing if number == 1 else plural or thing + 's'}"
 
 
 def line(text: str) -> None:
-    """Print a line that may contain names."""
+    """Print a line, with names escaped."""
     click.echo(harmless(text))
 
 
@@ -72,15 +57,15 @@ def note(text: str) -> None:
 
 
 def lines(texts: Iterable[str]) -> None:
-    """Print lines that may contain names."""
+    """Print lines, with names escaped."""
     remaining = iter(texts)
-    # In pieces, since every click.echo ends with a flush.
+    # In pieces, because every click.echo flushes.
     while piece := [harmless(text) for text in islice(remaining, PIECE)]:
         click.echo("\n".join(piece))
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print one thing's properties, a line each, names right aligned."""
+    """Print properties, one per line, with right-aligned names."""
     shown = [(harmless(name), "-" if value in (None, "") else harmless(str(value))) for name, value in pairs]
     widest = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
@@ -97,12 +82,12 @@ def table(
     right: Iterable[str] = (),
     empty: str = "",
 ) -> None:
-    """Print a table; the columns whose headers are in `right` are right aligned.
+    """Print a table, or the line `empty` if there are no rows.
 
-    With no rows at all `empty` is printed.  Rows are taken a page at a time; each page has its own widths.
-    On a terminal that is too narrow for the columns each row is a block of lines.
+    Columns whose headers are in `right` are right-aligned.  Column widths are computed for each page of rows.  On a
+    terminal that is too narrow for the columns, each row is printed as a block of lines.
     """
-    # Imported here because most commands' start-up would pay for it and not use it.
+    # Imported here because most commands do not use it.
     import tabulate
 
     tabulate.MIN_PADDING = 0  # no column wider than its content
@@ -138,10 +123,10 @@ def _blocks(headers: Sequence[str], rows: list[list[str]]) -> None:
 
 
 def columns(text: str) -> int:
-    """How many columns a terminal needs for `text`: two for a wide character, none for a combining one."""
+    """Return the width of `text` on a terminal: two columns for a wide character, none for a combining one."""
     if text.isascii():
         return len(text)
-    from wcwidth import wcswidth  # as tabulate does
+    from wcwidth import wcswidth  # as in tabulate
 
     return wcswidth(text)
 
@@ -156,8 +141,10 @@ def _cut(cell: str, width: int) -> str:
 
 
 def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) -> list[int]:
-    """The widths of the columns, the widest text columns shortened until a row fits the terminal; never a
-    number, never through a pipe.  Empty when that is not enough."""
+    """Return the widths of the columns, the widest text columns shortened until a row fits the terminal.
+
+    Numbers are never shortened, and nothing is without a terminal.  Return an empty list if the columns do not fit.
+    """
     widths = [max(columns(header), *(columns(row[i]) for row in rows)) for i, header in enumerate(headers)]
     if not sys.stdout.isatty():
         return widths
@@ -176,8 +163,8 @@ def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) ->
 
 
 def as_json(value: object, indent: int | None = None) -> str:
-    """One JSON value, all of it printable ASCII."""
-    # The one control character that JSON in ASCII leaves as it is.
+    """Return a JSON value in printable ASCII."""
+    # The only control character that json.dumps does not escape.
     return json.dumps(value, indent=indent, default=_encode).replace("\x7f", "\\u007f")
 
 
@@ -187,7 +174,7 @@ def document(value: object) -> None:
 
 
 def documents(values: Iterable[object]) -> None:
-    """Print one JSON array without holding it in memory, an element a line."""
+    """Print a JSON array, one element per line, without holding it in memory."""
     remaining = iter(values)
     separator = "[\n "
     while piece := [as_json(value) for value in islice(remaining, PIECE)]:
@@ -197,7 +184,7 @@ def documents(values: Iterable[object]) -> None:
 
 
 def csv_field(value: object) -> str:
-    """A value as a field of CSV: text without what could move a cursor or break the line, all else as in JSON."""
+    """Return a value as a CSV field: text with control characters escaped, other values as in JSON."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Paths on a node, and names of acquisitions and files, as users give them."""
+"""Paths on a node and names of acquisitions and files, as given by users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from alpenhorn.cli.arguments import fault
+from alpenhorn.cli.arguments import text_problem
 from alpenhorn.errors import Refused, UnsafePath
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.model.nodes import MARKER
@@ -18,31 +18,35 @@ LENGTH = 1024
 
 
 def path_below(path: str, root: str | None, node: str) -> str:
-    """`path` relative to the node's root, without blank or `.` elements; empty for the root itself.
+    """Return `path` relative to the node's root, without empty or `.` elements; empty for the root itself.
 
-    Raises UsageError when it leaves the root, Refused when the node has no root.
+    Raises UsageError if it is not below the root, Refused if it is absolute and the node has no root.
     """
     elements = path.split("/")
     if ".." in elements:
-        raise click.UsageError(f"{path!a} has an element ..; give the plain path below the root of {node}")
+        raise click.UsageError(
+            f"{path!a}: contains a .. element; give the plain path below the root of node {node}"
+        )
     inner = path
     if path.startswith("/"):
         if not root:
-            raise Refused(f"node {node} has no root, so {path!a} cannot be below it; give a relative path")
+            raise Refused(f"{path!a}: node {node} has no root; give a relative path")
         inner = below(path, root)
         if inner.startswith("/"):
-            raise click.UsageError(f"{path!a} is not below the root of node {node}, {root!a}")
+            raise click.UsageError(f"{path!a}: not below the root of node {node}, {root!a}")
     plain = "/".join(element for element in inner.split("/") if element not in ("", "."))
-    wrong = fault(plain, LENGTH)
+    wrong = text_problem(plain, LENGTH)
     if wrong:
-        raise click.UsageError(f"the path {path[:80]!a} {wrong}")
+        raise click.UsageError(f"path {path[:80]!a}: {wrong}")
     if plain == MARKER:
-        raise click.UsageError(f"{MARKER} is the mark of a node and no file; see: alpenhorn node init {node}")
+        raise click.UsageError(
+            f"{MARKER}: the marker of a node, not a data file; to initialise the node: alpenhorn node init {node}"
+        )
     return plain
 
 
 class PathName(click.ParamType[str]):
-    """The name of a new acquisition, or of a new file in one, such as an import could have made."""
+    """The name of a new acquisition or file, limited to names that an import can create."""
 
     def __init__(self, name: str, length: int) -> None:
         self.name = name
@@ -50,16 +54,16 @@ class PathName(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        wrong = fault(text, self.length)
+        wrong = text_problem(text, self.length)
         if wrong:
-            self.fail(f"the name {text[:80]!a} {wrong}", param, ctx)
+            self.fail(f"name {text[:80]!a}: {wrong}", param, ctx)
         try:
             check_relative(text)
         except UnsafePath as error:
             self.fail(str(error), param, ctx)
         wrong = unimportable(text, "file") if self.name == "acquisition" else unimportable("acq", text)
         if wrong:
-            self.fail(f"the name {text[:80]!a} is refused: {wrong}", param, ctx)
+            self.fail(f"name {text[:80]!a}: not allowed: {wrong}", param, ctx)
         return text
 
 

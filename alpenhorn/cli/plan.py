@@ -1,4 +1,4 @@
-"""`alpenhorn plan`: what a run would do now, and for everything pending that it would not, why."""
+"""`alpenhorn plan`: what a run would do now, and the reason for all other pending work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alpenhorn.reasons import code_in_json, code_of
 if TYPE_CHECKING:
     from alpenhorn.coordinator.preview import Item, Plan
 
-# Of a Line.
+# For a Line.
 WORK_COLUMNS = (
     column("work", "Work", "kind"),
     column("node", "On"),
@@ -25,7 +25,7 @@ WORK_COLUMNS = (
     column("why", "Why"),
     column("code", value=lambda line: code_in_json(line.why)),
 )
-# Of an Item.
+# For an Item.
 ITEM_COLUMNS = (
     *(one.of("line") for one in WORK_COLUMNS),
     column("path"),
@@ -39,7 +39,7 @@ ITEM_COLUMNS = (
 @only_option
 @jobs_option
 @mass_delete_option
-@click.option("--files", is_flag=True, help="List every file.")
+@click.option("--files", is_flag=True, help="List each file.")
 @format_option
 @pass_app
 @click.pass_context
@@ -53,7 +53,7 @@ def plan(
     files: bool,
     form: Format,
 ) -> None:
-    """Nothing is changed.  Similar work is shown on one line; --files lists each file.
+    """Nothing is changed.  Files with the same decision and reason share a line; --files lists each file.
 
     \b
     Examples:
@@ -93,7 +93,7 @@ def _show_item(item: Item) -> None:
 
 
 def _line_columns(why: str = "Why", example: str = "") -> tuple[Column, ...]:
-    """Of a Line and its Amount, with these headers."""
+    """Return the columns for a pair of a Line and its Amount, with these headers."""
     *work, reason, code = (one.of(itemgetter(0)) for one in WORK_COLUMNS)
     return (
         *work,
@@ -126,14 +126,14 @@ def _show(plan: Plan, listed: bool) -> None:
         click.echo()
     columns.table(_line_columns("How"), planned, empty="Nothing would be done now.")
     if left:
-        click.echo("\nPending, and not done now:\n")
-        columns.table(_line_columns("Why not", "The first"), left)
-    told = _notes(plan)
-    output.lines(["", *told] if told else [])
+        click.echo("\nPending, not done now:\n")
+        columns.table(_line_columns("Why not", "Example"), left)
+    notes = _notes(plan)
+    output.lines(["", *notes] if notes else [])
 
 
 def _notes(plan: Plan) -> list[str]:
-    """Nodes that are left out, faults and notes."""
+    """Return lines about nodes that are left out, faults and notes."""
     from alpenhorn.coordinator.nodes import left_out_reason
 
     return [*(left_out_reason(name, why) for name, why in plan.left_out.items()), *plan.faults, *plan.notes]

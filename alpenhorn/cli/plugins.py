@@ -1,4 +1,4 @@
-"""`alpenhorn plugins`: what installed packages bring."""
+"""`alpenhorn plugins`: the extensions that installed packages provide."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ COLUMNS = (
 @format_option
 @pass_app
 def plugins(app: App, form: Format) -> int:
-    """Packages provide storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and tables of
-    their own in the index (alpenhorn.index).  The storage classes that come with alpenhorn are listed as
-    well.  All of them are loaded.  The exit status is 1 when something cannot be used.
+    """Extensions are storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and additional
+    tables in the index (alpenhorn.index), provided by installed packages.  The built-in storage classes are
+    listed as well.  All extensions are loaded.  The exit status is 1 if one of them cannot be used.
 
     \b
     Example:
       alpenhorn plugins
     """
-    from alpenhorn.extensions.points import IO, Plugin  # help needs nothing but click
+    from alpenhorn.extensions.points import IO, Plugin  # not needed for the help
     from alpenhorn.io.builtin import BUILT_IN, built_in
 
     found = [Plugin(IO, name, "alpenhorn", __version__, "", built_in(name)) for name in BUILT_IN]
-    found += _brought(app)
+    found += _installed(app)
     found.sort(key=lambda one: (one.point, one.name, one.package))
     columns.show(form, COLUMNS, found)
     return FAILED if any(one.error for one in found) else DONE
 
 
-def _brought(app: App) -> list[Plugin]:
-    """Plugins of installed packages; components with their state on the index, if it can be opened."""
-    from alpenhorn.coordinator import plugins as brought
+def _installed(app: App) -> list[Plugin]:
+    """Return the extensions of installed packages, with the state of their tables if the index can be opened."""
+    from alpenhorn.coordinator import plugins as extensions
     from alpenhorn.extensions.points import INDEX
     from alpenhorn.index import current
 
-    found = brought.everything()
+    found = extensions.everything()
     if not any(one.point == INDEX and one.loaded is not None for one in found):
         return found
     try:
         index = app.open_index()
         current.require_current(index)
     except AlpenhornError as error:
-        output.note(f"the tables of packages were not checked: {error}")
+        output.note(f"tables of extensions: not checked: {error}")
         return found
-    return [brought.on_index(index, one) for one in found]
+    return [extensions.on_index(index, one) for one in found]

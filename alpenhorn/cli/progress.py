@@ -18,13 +18,13 @@ from alpenhorn.model.pulls import PullJob
 from alpenhorn.workers.pool import Activity
 
 INTERVAL = 0.25  # seconds
-FIRST_AFTER = 0.5  # a run that is over sooner shows nothing but its summary
+FIRST_AFTER = 0.5  # seconds; shorter runs show only their summary
 
 
 class RunDisplay:
-    """A watcher of a run; as a context manager it leaves the terminal as it was.
+    """The live display of a run; as a context manager it restores the terminal.
 
-    It is drawn when the run calls `show`, not by a thread: a thread must not exist when a worker is forked.
+    It is drawn when the run calls `show`, not by a thread, because forking workers is not safe with threads.
     """
 
     interval: float | None = INTERVAL
@@ -33,7 +33,7 @@ class RunDisplay:
         self._live = Live(console=Console(), auto_refresh=False, transient=True)
         self._started = time.monotonic()
         self._shown = False
-        self._gone = False
+        self._closed = False
         self._next = self._started + FIRST_AFTER
 
     def __enter__(self) -> RunDisplay:
@@ -43,12 +43,12 @@ class RunDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._shown:
-            with suppress(OSError):  # the terminal was closed; what is told next says so
+            with suppress(OSError):  # the terminal was closed; the next output reports it
                 self._live.stop()
 
     def show(self, report: Report, activity: list[Activity]) -> None:
         now = time.monotonic()
-        if now < self._next or self._gone:
+        if now < self._next or self._closed:
             return
         self._next = now + INTERVAL
         try:
@@ -56,8 +56,8 @@ class RunDisplay:
                 self._shown = True
                 self._live.start()
             self._live.update(self._drawn(report, activity, now - self._started), refresh=True)
-        except OSError:  # the terminal was closed, which must not end the run
-            self._gone = True
+        except OSError:  # the terminal was closed; the run continues
+            self._closed = True
 
     def _drawn(self, report: Report, activity: list[Activity], seconds: float) -> Table:
         files = report.finished[0] + sum(worker.files for worker in activity)
@@ -68,7 +68,7 @@ class RunDisplay:
         share = bytes_ / all_bytes if all_bytes else (files / all_files if all_files else 0)
         left = f"{_clock(seconds / share - seconds)} left" if share > 0.01 else ""
         grid.add_row(
-            "all",
+            "total",
             ProgressBar(total=1.0, completed=share, width=20),
             f"{files}/{all_files} files",
             f"{output.size(bytes_)} of {output.size(all_bytes)}",

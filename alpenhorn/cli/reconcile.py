@@ -1,4 +1,4 @@
-"""`alpenhorn reconcile`: compare the index with the disks, both ways."""
+"""`alpenhorn reconcile`: compare the index with the disks, in both directions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.columns import Column, column, flag, number
-from alpenhorn.cli.runs import heard, jobs_option, node_option, workers
+from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failure, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.reasons import code_in_json, code_of
 
@@ -38,7 +38,7 @@ def _findings(kind: str, header: str) -> Column:
     return number("", header, cell=lambda one: one.kept[kind].count)
 
 
-# Of a node that was compared.
+# For a node that was compared.
 COLUMNS = (
     column("", "Node", "node.name"),
     number("", "Copies", "looked"),
@@ -53,19 +53,19 @@ COLUMNS = (
 
 @click.command()
 @node_option
-@click.option("--read", is_flag=True, help="Read all good copies in full afterwards.")
+@click.option("--read", is_flag=True, help="Also read all good copies in full.")
 @click.option(
     "--min-age",
     metavar="T",
     type=Duration(),
     default="1d",
     show_default=True,
-    help="Do not list unknown files that changed within this time.",
+    help="Minimum age of unknown files to list.",
 )
 @click.option(
     "--accept-loss", is_flag=True, help="Record missing copies even if they are a large part of a node."
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Only compare; change nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only compare; do not change the index.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
 @jobs_option
 @json_option
@@ -84,12 +84,13 @@ def reconcile(
     as_json: bool,
 ) -> None:
     """Run this on each host after restoring the index from a backup.  It checks that each good copy is on the
-    disk, has the right length, and was not modified after its last verification.  Copies that are missing or
-    differ become suspect, and the next run checks them; so do copies that are recorded as gone and are
-    present again.  Files that are not in the index are only listed.
+    disk, has the recorded length, and was not modified after its last verification.  Copies that are missing
+    or differ become suspect, and the next run checks them.  Copies that are recorded as gone but are present
+    become suspect as well.  Files that are not in the index are only listed.
 
-    Files are read only with --read.  A node whose copies were all compared is trusted again.  The exit status
-    is 0 when index and disks agree, and 1 when anything was found or could not be compared.
+    The contents of files are read only with --read.  After all its copies have been compared, a node counts
+    as reconciled.  The exit status is 0 if the index and the disks agree, and 1 otherwise or if something
+    could not be compared.
 
     \b
     Examples:
@@ -97,7 +98,7 @@ def reconcile(
       alpenhorn reconcile --node archive1 --dry-run --json
     """
     with workers(app, jobs, for_run=True) as pool:
-        # Imported only now: the workers, forked before, need none of it.
+        # Imported after the workers are forked, to keep them small.
         from alpenhorn.coordinator.compared import Options
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync
@@ -121,7 +122,7 @@ def reconcile(
         {"node": one.node, "host": one.host, "active": one.active} for one in scan.distrusted(app.index)
     ]
     restored = scan.restored(app.index)
-    with heard(app, report):
+    with recording_output_failure(app, report):
         if as_json:
             _document(report, waiting, restored)
         else:
@@ -150,7 +151,7 @@ def _examples(one: Compared) -> Iterator[str]:
             yield f"{NAMES[kind]}: {one.node.name}: … and {kept.count - EXAMPLES} more (--json lists all)"
     if one.young:
         newer = output.count(one.young, "unknown file")
-        yield f"{one.node.name}: {newer} not listed, newer than --min-age"
+        yield f"{one.node.name}: {newer} not listed (changed within --min-age)"
 
 
 def _detail(finding: DiskFinding) -> str:
@@ -169,14 +170,14 @@ def _detail(finding: DiskFinding) -> str:
 def _still_waiting(waiting: list[dict[str, Any]], restored: str, host: str) -> None:
     for one in waiting:
         where = "this host" if one["host"] == host else f"host {one['host'] or '(none)'}"
-        inactive = "" if one["active"] else ", once it is active"
-        output.line(f"still to be reconciled: node {one['node']}, on {where}{inactive}")
+        inactive = "" if one["active"] else " (inactive)"
+        output.line(f"not reconciled yet: node {one['node']}, on {where}{inactive}")
     if restored:
         output.line(f"deletions are suspended on this index: {restored}")
 
 
 def _document(report: Report, waiting: list[dict[str, Any]], restored: str) -> None:
-    """One JSON document, written piece by piece: the findings may be more than fit into memory."""
+    """Print a JSON document in pieces, because the findings may not fit into memory."""
     click.echo('{"nodes": [', nl=False)
     for at, one in enumerate(report.compared):
         click.echo(",\n " if at else "\n ", nl=False)
@@ -234,7 +235,7 @@ def _shaped(kind: str, finding: DiskFinding) -> dict[str, Any]:
 
 
 def _moment(ns: int) -> str | None:
-    """A file's time; None for one that no calendar has."""
+    """Return the time of a file; None if it is outside the years 1 to 9999."""
     try:
         moment = EPOCH + timedelta(seconds=ns // 10**9)
     except OverflowError:

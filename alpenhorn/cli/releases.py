@@ -8,21 +8,21 @@ from alpenhorn.model.nodes import NodeFact
 
 def archive_refusal(node: NodeFact) -> Refused:
     return Refused(
-        f"{node.name} is an archive node; nothing was changed; to release copies on it all the same use --archive-ok"
+        f"node {node.name} is an archive node; nothing was changed; to release copies on it anyway: --archive-ok"
     )
 
 
 def next_step(node: NodeFact, at_once: bool) -> str:
-    """When a released copy on the node is deleted."""
+    """Return when a released copy on the node is deleted, as a sentence."""
     if not node.active or node.host is None:
-        return f"Nothing is deleted before a run works on the node: alpenhorn node activate {node.name}"
+        return f"No run works on the node; to activate it: alpenhorn node activate {node.name}"
     if at_once:
-        return f"The next run on {node.host} deletes what is safe."
+        return f"The next run on {node.host} deletes them if that is safe."
     if node.archive:
-        return "On an archive node nothing is deleted for want of room; with --now it is."
+        return "On an archive node copies are deleted only if released with --now."
     if node.min_avail_gb <= 0:
         return (
-            f"Runs on {node.host} delete what is safe when room is needed, and it never is as long as the node"
-            f" has no min_avail: alpenhorn node modify {node.name} --min-avail SIZE"
+            f"The node has no min_avail, so runs delete nothing for lack of room; to set it:"
+            f" alpenhorn node modify {node.name} --min-avail SIZE"
         )
-    return f"Runs on {node.host} delete what is safe when room is needed."
+    return f"Runs on {node.host} delete them when room is needed, if that is safe."

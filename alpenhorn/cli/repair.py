@@ -1,4 +1,4 @@
-"""`alpenhorn repair`: copies that are corrupt or missing, requested anew from a good one."""
+"""`alpenhorn repair`: request good copies in place of corrupt and missing ones."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ AMOUNT_COLUMNS = (number("files", "Files"), size("size_b", "Size", "bytes"))
 
 @click.command()
 @click.option(
-    "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only copies on NODE; may be repeated."
+    "--node",
+    "nodes",
+    type=NODE,
+    metavar="NODE",
+    multiple=True,
+    help="Only repair copies on NODE; may be repeated.",
 )
 @click.option("--check", is_flag=True, help="Only show what would be done.")
-@click.option("--force", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @pass_app
 @click.pass_context
 def repair(
     ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, as_json: bool
 ) -> None:
-    """Each file is requested from the best good copy that can be read, into the group of its node; the next run
-    there pulls it.  A corrupt copy stays in place until its replacement has been verified.  Copies that
-    cannot be repaired are listed with the reason, and make the exit status 1, unless a request is already
-    pending.
+    """Each file is requested from the best readable good copy into the group of its node; the next run there pulls
+    it.  A corrupt copy stays in place until its replacement has been verified.  Copies that cannot be
+    repaired are listed with the reason; if a request for them is not already pending, the exit status is 1.
 
     \b
     Examples:
@@ -49,10 +53,10 @@ def repair(
     """
     at_most_one(check=check, force=force)
     if as_json and not (check or force):
-        raise click.UsageError("--json asks nothing, and needs --check or --force")
+        raise click.UsageError("--json cannot ask for confirmation; use it with --check or --force")
     index = app.index
     topology = topologies.load(index)
-    repairs = _look(index, topology, nodes)
+    repairs = _choose_sources(index, topology, nodes)
     if not as_json:
         _show(topology, repairs)
     requested = None
@@ -66,12 +70,12 @@ def repair(
     ctx.exit(FAILED if repairs.unrepairable else DONE)
 
 
-def _look(index: Index, topology: Topology, names: tuple[str, ...]) -> Repairs:
-    """Raises NotFound for an unknown node."""
-    meant = topology.named(names or sorted(node.name for node in topology.nodes.values()))
+def _choose_sources(index: Index, topology: Topology, names: tuple[str, ...]) -> Repairs:
+    """Choose a source for each corrupt or missing copy.  Raises NotFound for an unknown node."""
+    selected = topology.named(names or sorted(node.name for node in topology.nodes.values()))
     planner = RepairPlanner(topology.nodes, topology.groups, remote_io)
     repairs = Repairs()
-    for node in meant:
+    for node in selected:
         for page in pages(index, node.id, PAGE):
             for copy in page:
                 repairs.add(copy, planner.choose(copy))
@@ -86,8 +90,8 @@ def _request(app: App, topology: Topology, repairs: Repairs) -> int:
     )
 
 
-def _requests(topology: Topology) -> tuple[Column, ...]:
-    """Of the ids of a source and a node, and the amount requested from one for the other."""
+def _request_columns(topology: Topology) -> tuple[Column, ...]:
+    """Return the columns for a pair of (source id, node id) and the amount requested."""
     nodes = topology.nodes
     return (
         column("node", "Node", lambda pair: nodes[pair[0][1]].name),
@@ -97,8 +101,8 @@ def _requests(topology: Topology) -> tuple[Column, ...]:
     )
 
 
-def _left(topology: Topology) -> tuple[Column, ...]:
-    """Of the id of a node, the reason, whether a request is pending; and the amount."""
+def _left_columns(topology: Topology) -> tuple[Column, ...]:
+    """Return the columns for a pair of (node id, reason, whether a request is pending) and the amount."""
 
     def example(amount: Amount) -> str:
         return f"{amount.example} (request {amount.request})" if amount.request else amount.example
@@ -109,26 +113,26 @@ def _left(topology: Topology) -> tuple[Column, ...]:
         column("why", "Why not", lambda pair: pair[0][1]),
         column("code", value=lambda pair: code_in_json(pair[0][1])),
         column("under_way", value=lambda pair: pair[0][2]),
-        column("example", "The first", lambda pair: pair[1].example, cell=lambda pair: example(pair[1])),
+        column("example", "Example", lambda pair: pair[1].example, cell=lambda pair: example(pair[1])),
         column("request", value=lambda pair: pair[1].request or None),
     )
 
 
 def _show(topology: Topology, repairs: Repairs) -> None:
     if repairs.wanted:
-        columns.table(_requests(topology), repairs.wanted.items())
+        columns.table(_request_columns(topology), repairs.wanted.items())
     elif not repairs.left:
         output.line("No corrupt or missing copies.")
     if repairs.left:
         output.heading("Not requested:")
-        columns.table(_left(topology), repairs.left.items())
+        columns.table(_left_columns(topology), repairs.left.items())
 
 
 def _document(topology: Topology, repairs: Repairs, requested: int | None) -> None:
     output.document(
         {
-            "requests": columns.documents(_requests(topology), repairs.wanted.items()),
-            "left": columns.documents(_left(topology), repairs.left.items()),
+            "requests": columns.documents(_request_columns(topology), repairs.wanted.items()),
+            "left": columns.documents(_left_columns(topology), repairs.left.items()),
             "requested": requested,
         }
     )

@@ -1,4 +1,4 @@
-"""Columns of the commands on requests."""
+"""Columns for the commands on requests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from alpenhorn.reasons import code_in_json
 
 
 def waits_for(row: RequestRow, held: Mapping[str, str]) -> str | None:
-    """Why a request waits for its source; None if it does not."""
+    """Return why a request waits for its source; None if it does not."""
     pending = row.state in (RequestState.PENDING, RequestState.FAILING)
     return held.get(row.node) if pending and row.node is not None else None
 
 
 def request_columns(held: Mapping[str, str]) -> tuple[Column, ...]:
-    """Of a RequestRow; `held`: names of nodes to why requests wait for them."""
+    """Return the columns for a RequestRow; `held` maps names of nodes to why requests wait for them."""
     return (
         number("id", "ID"),
         column("path", "File", lambda row: None if row.name is None else row.path, cell="path"),

@@ -1,4 +1,4 @@
-"""Runs as `history` and `status` show them."""
+"""Columns for runs, as `history` and `status` show them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from alpenhorn.reasons import Code
 
 
 class RunLine(NamedTuple):
+    """A run and its state."""
+
     run: RunRow
     state: RunState
 
@@ -20,7 +22,7 @@ class RunLine(NamedTuple):
 
     @property
     def ending(self) -> str | None:
-        """Why the run ended early; None where it did not, or is still running."""
+        """Why the run ended early; None if it did not, or is still running."""
         return Code.RUN_NOT_ENDED() if self.state is RunState.DEAD else self.run.ending
 
 

@@ -1,4 +1,4 @@
-"""Options and the pool of workers of the commands that run or plan work."""
+"""Options and the worker pool of the commands that carry out or plan runs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
     from alpenhorn.workers.pool import Pool
 
 node_option = click.option(
-    "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only this node; may be repeated."
+    "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only work on NODE; may be repeated."
 )
 only_option = click.option(
     "--only",
     metavar="KIND",
     type=click.Choice(NAMES),
     multiple=True,
-    help="Only import, check, delete, pull or tape (recall copies, or leave them to tape); may be repeated.",
+    help="Only this kind of work: import, check, delete, pull or tape (recall copies, or free their disk space); may be"
+    " repeated.",
 )
 mass_delete_option = click.option(
     "--allow-mass-delete",
     is_flag=True,
-    help="Delete released copies even if they are a large part of a node (see delete_limit).",
+    help="Delete released copies even if they exceed the delete_limit of a node.",
 )
 jobs_option = click.option(
     "--jobs", metavar="J", type=click.IntRange(1, MOST_JOBS), help="Number of worker processes."
@@ -40,9 +41,9 @@ jobs_option = click.option(
 
 @contextmanager
 def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Pool]:
-    """The pool, made before the index is opened, since a connection must never cross a fork.
+    """Yield a pool of workers, created before the index is opened, because connections must not be shared by a fork.
 
-    `for_run`: if it cannot be created, a failed run is recorded.
+    `for_run`: record a failed run if the pool cannot be created.
     """
     from alpenhorn import logs
     from alpenhorn.workers.pool import Pool
@@ -60,9 +61,9 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
         pool = Pool(config.sync.jobs, worker, before_fork=app.disconnect, prepare=worker.prepare)
     except Exception as error:
         if for_run:
-            from alpenhorn.coordinator.endings import without_workers  # as good as never
+            from alpenhorn.coordinator.endings import without_workers  # hardly ever needed
 
-            with suppress(Exception):  # an index that cannot be opened is not what this is about
+            with suppress(Exception):  # if the index cannot be opened, report the original error
                 without_workers(app.index, app.host, app.now, error)
         raise
     with pool:
@@ -70,14 +71,14 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
 
 
 @contextmanager
-def heard(app: App, report: Report) -> Iterator[None]:
-    """A context for printing a run's report: if printing fails, the run's row records it, as the exit status does."""
+def recording_output_failure(app: App, report: Report) -> Iterator[None]:
+    """Return a context for printing a run's report, in which a failure to print is recorded with the run."""
     try:
         yield
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
-        from alpenhorn.coordinator.endings import messages_lost  # as good as never
+        from alpenhorn.coordinator.endings import messages_lost  # hardly ever needed
 
         messages_lost(app.index, report.run_id, error)
         raise

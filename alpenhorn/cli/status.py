@@ -1,4 +1,4 @@
-"""`alpenhorn status`: every node on one screen, what needs attention first."""
+"""`alpenhorn status`: the state of every node, preceded by problems that need attention."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ from alpenhorn.model.conditions import Condition
 from alpenhorn.plan.inodes import SPARE
 from alpenhorn.reasons import Code, Reason, code_in_json, within
 
-NOT_WELL = {
+REASONS = {
     "corrupt": Code.COPIES_CORRUPT,
     "missing": Code.COPIES_MISSING,
     "suspect": Code.COPIES_SUSPECT,
 }
+
+
+SEE = "see: alpenhorn "
 
 
 class Attention(NamedTuple):
@@ -38,13 +41,19 @@ class Attention(NamedTuple):
     what: Reason
     command: str
 
+    @property
+    def line(self) -> str:
+        """The problem and the command, unless its text already names one."""
+        return str(self.what) if SEE in self.what else f"{self.what}; see: {self.command}"
+
 
 @click.command()
 @format_option
 @pass_app
 def status(app: App, form: Format) -> None:
-    """For each node: how full it is, files waiting to be copied to its group (in) and from it (out), import
-    requests, copies that are not good, and the last run that worked on it.  What needs attention comes first.
+    """The table shows for each node how full it is, the files requested into its group (In) and from it (Out),
+    import requests, copies that are not good, and the last run.  Problems that need attention are listed above
+    the table.
 
     \b
     Example:
@@ -70,12 +79,12 @@ def status(app: App, form: Format) -> None:
         )
         return
     if not found.nodes:
-        output.line("No nodes; create one with: alpenhorn node create NAME")
+        output.line("No nodes; to create one: alpenhorn node create NAME")
         return
     if attention:
         output.line("Needs attention:")
         for one in attention:
-            output.line(f"  {one.what}; see: {one.command}")
+            output.line(f"  {one.line}")
         output.line("")
     columns.table(_columns(states), found.nodes)
 
@@ -109,7 +118,7 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
             if copies:
                 name = node.node.name
                 text = output.count(copies, f"{wrong} copy", f"{wrong} copies")
-                what = NOT_WELL[wrong](copies=text, node=name)
+                what = REASONS[wrong](copies=text, node=name)
                 yield Attention(what, f"alpenhorn file find --node {name} --{wrong}")
     for failing in found.failing:
         text = output.count(failing.requests, "request is", "requests are")
@@ -133,7 +142,7 @@ def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: f
 
 
 def _conditions(found: Status) -> Iterator[Attention]:
-    """Conditions that neither the media nor the last run have reported already."""
+    """Yield conditions that are not reported already, for a medium or for the last run."""
     wrong = {one.name for one in found.media if one.wrong is not None}
     for host, one in found.conditions:
         if one.code == Code.RUN_NO_NODE or (
@@ -141,7 +150,7 @@ def _conditions(found: Status) -> Iterator[Attention]:
         ):
             continue
         yield Attention(
-            within(one.why, f"{one.why} (on host {host}, since {output.time(naive(one.began))})"),
+            within(one.why, f"runs on {host} report since {output.time(naive(one.began))} UTC: {one.why}"),
             f"alpenhorn doctor, on host {host}",
         )
 
@@ -158,14 +167,14 @@ def _condition_document(host: str, one: Condition) -> dict[str, object]:
 
 
 def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]:
-    """The last run with a known ending of each host, if it failed."""
-    told: set[str] = set()
+    """Yield the last run of each host whose outcome is known, if it failed."""
+    seen: set[str] = set()
     for run in found.runs:
-        if run.host not in found.hosts or run.host in told:
+        if run.host not in found.hosts or run.host in seen:
             continue
         if states[run.id] in (RunState.RUNNING, RunState.UNKNOWN):
             continue
-        told.add(run.host)
+        seen.add(run.host)
         if run.ended is None or run.exit_status not in (DONE, BUSY):
             yield run
 
@@ -216,7 +225,7 @@ def _node_attention(status: NodeStatus) -> Iterator[Attention]:
 
 
 def _columns(states: Mapping[int, RunState]) -> tuple[Column, ...]:
-    """Of a NodeStatus; `states`: of the last runs, by their ids."""
+    """Return the columns for a NodeStatus; `states` has the states of the last runs by their ids."""
 
     def last_run(status: NodeStatus) -> dict[str, object] | None:
         run = status.last_run
@@ -237,7 +246,7 @@ def _columns(states: Mapping[int, RunState]) -> tuple[Column, ...]:
         column("out.files", value=lambda status: status.outgoing[0]),
         column("out.size_b", value=lambda status: status.outgoing[1]),
         number("imports", "Imports", cell=lambda status: status.imports or "-"),
-        column("", "Not well", cell=_bad_copies),
+        column("", "Problems", cell=_bad_copies),
         column("corrupt"),
         column("missing"),
         column("suspect"),

@@ -1,4 +1,4 @@
-"""Hosts, groups and nodes as commands list and show them."""
+"""Columns for hosts, groups and nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from alpenhorn.scan import names
 
 
 class NodeLine(NamedTuple):
-    """A node, with its statistics where these are shown."""
+    """A node, with its statistics if they are shown."""
 
     node: NodeRow
     stats: NodeStats | None = None
@@ -61,7 +61,7 @@ GROUP_COLUMNS = (
     number("node_count", "Nodes", "nodes"),
     column("notes", "Notes"),
 )
-# Of a NodeLine.
+# For a NodeLine.
 NODE_NAME = column("name", "Name", "node.name")
 NODE_COLUMNS = (
     column("group", "Group", "node.group"),
@@ -93,18 +93,18 @@ STATS_COLUMNS = (
         },
     ),
 )
-# Pending requests from one node into one group, and the automatic actions between them.
+# For the pending requests from a node into a group, and for the rules between them.
 PENDING = (number("files", "Files"), size("size_b", "Size", "bytes"))
 ACTIONS = (flag("autosync", "Autosync into the group"), flag("autoclean", "Autoclean of the node"))
 
 
 def bad_copies(state: str) -> Column:
-    """A column with the number of copies in a state, of a NodeLine."""
+    """Return a column for a NodeLine with the number of copies in a state."""
     return number("", state, cell=lambda line: line.states().get(state, FileTally()).files)
 
 
 def node_lines(nodes: Iterable[NodeRow], stats: Mapping[int, NodeStats] | None = None) -> list[NodeLine]:
-    """`stats`: by the ids of nodes."""
+    """Return lines for nodes; `stats` has their statistics by their ids."""
     return [NodeLine(node, None if stats is None else stats[node.id]) for node in nodes]
 
 
@@ -116,7 +116,7 @@ def node_document(line: NodeLine) -> dict[str, object]:
 
 
 def print_nodes(lines: Sequence[NodeLine], *, details: bool, stats: bool) -> None:
-    """A section with the nodes of a host or group: their names, or a table."""
+    """Print a section with the nodes of a host or group: their names, or a table."""
     output.heading("Nodes:")
     if not lines:
         output.line("  none")
@@ -129,7 +129,7 @@ def print_nodes(lines: Sequence[NodeLine], *, details: bool, stats: bool) -> Non
 
 
 def print_settings(io_config: str | None) -> None:
-    """A section with the settings of a storage class."""
+    """Print a section with the settings of a storage class."""
     output.heading("I/O settings:")
     config = settings(io_config)
     if not config:
@@ -138,14 +138,14 @@ def print_settings(io_config: str | None) -> None:
         for key, value in config.items():
             output.line(f"  {key}: {value}")
     else:
-        output.line(f"  INVALID, not a JSON object: {io_config}")
+        output.line(f"  invalid, not a JSON object: {io_config}")
 
 
 def filter_options(command: CommandFunction) -> CommandFunction:
     for decorate in (
         click.option("--host", type=HOST, metavar="HOST", help="Only nodes on HOST."),
         click.option("--group", type=GROUP, metavar="GROUP", help="Only nodes in GROUP."),
-        click.option("--active/--inactive", default=None, help="Only nodes that are (in)active."),
+        click.option("--active/--inactive", default=None, help="Only active, or only inactive, nodes."),
     ):
         command = decorate(command)
     return command

@@ -1,4 +1,4 @@
-"""`alpenhorn sync`: do what is to be done on this host, and exit."""
+"""`alpenhorn sync`: do the pending work on this host, and exit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.runs import heard, jobs_option, mass_delete_option, node_option, only_option, workers
+from alpenhorn.cli.runs import (
+    jobs_option,
+    mass_delete_option,
+    node_option,
+    only_option,
+    recording_output_failure,
+    workers,
+)
 from alpenhorn.cli.times import Duration
 from alpenhorn.errors import Busy
 
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
     from alpenhorn.reasons import Reason
 
-MOST_LINES = 30  # of notes and failures; cron mails them all
+MOST_LINES = 30  # maximum number of notes and failures printed, since cron mails them
 
 
 @click.command()
@@ -27,7 +34,7 @@ MOST_LINES = 30  # of notes and failures; cron mails them all
 @only_option
 @jobs_option
 @click.option(
-    "--time-limit", metavar="T", type=Duration(), help="Start no new work after this time, such as 50m."
+    "--time-limit", metavar="T", type=Duration(), help="Time after which no new work is started, such as 50m."
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; the same as `alpenhorn plan`.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
@@ -51,13 +58,13 @@ def sync(
     allow_mass_delete: bool,
     accept_loss: bool,
 ) -> None:
-    """New and requested files are imported, suspect copies and those due for a check are read, released copies
-    are deleted where that is safe, and requested files are pulled to the active nodes of this host, in
-    rounds, until nothing more can be done now.  Only one run works on a node at a time.
+    """A run works on the active nodes of this host: it imports new and requested files, reads suspect copies and
+    copies due for verification, deletes released copies if that is safe, and pulls requested files.  It
+    repeats this until nothing more can be done now.  Only one run works on a node at a time.
 
-    On a terminal the progress is shown, and a summary at the end.  Otherwise, as from cron, nothing is
-    printed unless something failed or needs attention; a lasting problem is reported when it begins or
-    changes, once a day, and when it is over.  Ctrl-C stops cleanly; a second one at once.
+    On a terminal, progress and a summary are shown.  Otherwise, for example from cron, output is printed only
+    if something failed or needs attention; a lasting problem is reported when it begins, when it changes,
+    once a day, and when it ends.  Ctrl-C stops the run cleanly; a second Ctrl-C stops it at once.
 
     \b
     Examples:
@@ -79,7 +86,7 @@ def sync(
         )
         return
     with workers(app, jobs, for_run=True) as pool:
-        # Imported only now: the workers, forked before, need none of it.
+        # Imported after the workers are forked, to keep them small.
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync as run
         from alpenhorn.workers.stopping import StopRequest
@@ -89,7 +96,7 @@ def sync(
         unwatched = not shown and app.verbosity <= 0
         asked = Asked(nodes, only, limit, wait, allow_mass_delete, accept_loss, unwatched=unwatched)
         started = time.monotonic()
-        with StopRequest(pool.wakeup) as stopping, _without_mail(ctx, nodes, shown or app.verbosity > 0):
+        with StopRequest(pool.wakeup) as stopping, _quiet_if_busy(ctx, nodes, shown or app.verbosity > 0):
             if shown:
                 from alpenhorn.cli.progress import RunDisplay
 
@@ -97,25 +104,25 @@ def sync(
                     report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
             else:
                 report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
-    with heard(app, report):
+    with recording_output_failure(app, report):
         if shown or app.verbosity > 0:
             _summary(report, time.monotonic() - started, app)
-            _later(report)
+            _print_later(report)
         attention(report)
     ctx.exit(report.exit_status)
 
 
 @contextmanager
-def _without_mail(ctx: click.Context, nodes: Sequence[str], told: bool) -> Iterator[None]:
-    """Print nothing if another run holds all nodes: cron would send a mail each time that runs overlap."""
+def _quiet_if_busy(ctx: click.Context, nodes: Sequence[str], verbose: bool) -> Iterator[None]:
+    """Exit without an error message if another run holds all nodes, so that cron sends no mail when runs overlap."""
     try:
         yield
     except Busy as busy:
         for line in busy.notes:
-            from alpenhorn.cli import output  # most runs have nothing to tell
+            from alpenhorn.cli import output  # most runs print nothing
 
             click.echo(output.harmless(f"note: {line}"), err=True)
-        if nodes or told:
+        if nodes or verbose:
             raise
         ctx.exit(busy.exit_status)
 
@@ -136,11 +143,11 @@ def _summary(report: Report, seconds: float, app: App) -> None:
     elif not report.left_out and not report.warnings:
         output.line(
             f"No active node on host {app.host}. If this host has another name in the index, set [sync] host in the"
-            " configuration; alpenhorn node list shows the nodes."
+            " configuration. To list the nodes: alpenhorn node list"
         )
 
 
-def _later(report: Report) -> None:
+def _print_later(report: Report) -> None:
     from alpenhorn.cli import output
 
     for line in (*report.overlaps.lines(), *report.later.lines())[:MOST_LINES]:
@@ -148,7 +155,7 @@ def _later(report: Report) -> None:
 
 
 def attention(report: Report) -> None:
-    """Print what failed, and what needs attention."""
+    """Print failures, and notes about what needs attention."""
     report.failures.merge(report.waiting)
     lines: list[tuple[Reason, bool]] = [(line, True) for line in report.failures.lines()]
     lines += [(line, False) for notes in (report.warnings, report.waiting) for line in notes.lines()]
@@ -157,13 +164,13 @@ def attention(report: Report) -> None:
         lines.append(ending)
     if not lines:
         return
-    from alpenhorn.cli import output  # 2 ms, and most runs have nothing to tell
+    from alpenhorn.cli import output  # takes 2 ms, and most runs print nothing
 
     for line, failed in lines[:MOST_LINES]:
         click.echo(output.harmless(f"{'failed' if failed else 'note'}: {line}"), err=True)
     if len(lines) > MOST_LINES:
-        click.echo(f"… and {len(lines) - MOST_LINES} more of this kind; see: alpenhorn status", err=True)
+        click.echo(f"… and {len(lines) - MOST_LINES} more; see: alpenhorn status", err=True)
     if report.failures and report.tallies.get("pull") and report.tallies["pull"].failed:
-        # One that waits for its source has not failed itself.
+        # A request that waits for its source has not failed itself.
         listed = "alpenhorn request list" + ("" if report.silent else " --state failing")
-        click.echo(f"see why, and when they are tried again: {listed}", err=True)
+        click.echo(f"for the reasons, and the times of the next attempts, see: {listed}", err=True)

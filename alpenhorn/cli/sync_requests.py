@@ -1,6 +1,6 @@
 """Request many files or cancel requests, for `alpenhorn node sync` and `alpenhorn group sync`.
 
-The two are one command with its arguments the other way round.
+The two commands differ only in the order of their arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from alpenhorn.scan.names import NamedRow
 
 
 class SyncOptions(NamedTuple):
-    """The options of `sync_options`, as given."""
+    """The values of the options that `sync_options` adds."""
 
     acqs: Sequence[str]
     all_: bool
@@ -45,14 +45,18 @@ def sync_options(command: CommandFunction) -> CommandFunction:
             type=GROUP,
             metavar="GROUP",
             multiple=True,
-            help="Leave out files that are in GROUP; may be repeated.",
+            help="Leave out files that are already in GROUP; may be repeated.",
         ),
-        click.option("--show-files", is_flag=True, help="List the files concerned."),
-        click.option("--show-acqs", is_flag=True, help="List the acquisitions concerned."),
+        click.option("--show-files", is_flag=True, help="List the selected files."),
+        click.option("--show-acqs", is_flag=True, help="List the acquisitions of the selected files."),
         bulk_options,
-        click.option("-x", "--cancel", is_flag=True, help="Cancel pending requests."),
+        click.option("-x", "--cancel", is_flag=True, help="Cancel pending requests instead."),
         click.option(
-            "-a", "--all", "all_", is_flag=True, help="With --cancel: from any node, or into any group."
+            "-a",
+            "--all",
+            "all_",
+            is_flag=True,
+            help="With --cancel: requests from any node, or into any group.",
         ),
         acq_option,
     ):
@@ -64,7 +68,7 @@ def request_or_cancel(app: App, node_name: str | None, group_name: str | None, g
     at_most_one(check=given.check, force=given.force)
     at_most_one(cancel=given.cancel, target=given.targets)
     if given.all_ and not given.cancel:
-        raise click.UsageError("--all is for use with --cancel")
+        raise click.UsageError("--all needs --cancel")
     index = app.index
     node = None if node_name is None else names.node(index, node_name)
     group = None if group_name is None else names.group(index, group_name)
@@ -76,46 +80,46 @@ def request_or_cancel(app: App, node_name: str | None, group_name: str | None, g
         files=listed_files(app, given.file_list, node),
     )
     edit = (
-        _cancel(app, selection, _way(node, group))
+        _cancel(app, selection, _ends(node, group))
         if given.cancel
-        else _request(app, selection, _way(node, group))
+        else _request(app, selection, _ends(node, group))
     )
     bulk.run(app, edit, given, lambda found: _show(app, edit.parts, given.show_acqs, given.show_files))
 
 
-def _request(app: App, selection: RequestSelection, way: str) -> BulkEdit:
+def _request(app: App, selection: RequestSelection, ends: str) -> BulkEdit:
     source, into = selection.node, selection.group
     assert source is not None and into is not None
     return BulkEdit(
         files_to_request.new_requests(selection),
         "c.id",
-        counting=f"files to request {way}",
-        nothing=f"Nothing to request {way}: every file is there, or requested already.",
+        counting=f"files to request {ends}",
+        nothing=f"Nothing to request {ends}: all files are there or already requested.",
         verb="request",
         doing="Requesting",
-        subject=lambda found: f"{output.count(found.files, 'file')} ({bulk.total_size(found)}) {way}",
+        subject=lambda found: f"{output.count(found.files, 'file')} ({bulk.total_size(found)}) {ends}",
         change=lambda parts, stamp: edit_requests.create(app.index, parts, source, into, stamp),
         done=lambda files: f"Requested {output.count(files, 'file')}.",
     )
 
 
-def _cancel(app: App, selection: RequestSelection, way: str) -> BulkEdit:
+def _cancel(app: App, selection: RequestSelection, ends: str) -> BulkEdit:
     return BulkEdit(
         files_to_request.pending_requests(selection),
         "r.id",
-        counting=f"pending requests {way}",
-        nothing=f"No pending requests {way}.",
+        counting=f"pending requests {ends}",
+        nothing=f"No pending requests {ends}.",
         verb="cancel",
         doing="Cancelling",
         subject=lambda found: (
-            f"{output.count(found.files, 'pending request')} ({bulk.total_size(found)}) {way}"
+            f"{output.count(found.files, 'pending request')} ({bulk.total_size(found)}) {ends}"
         ),
         change=lambda parts, _: edit_requests.cancel_selection(app.index, parts),
         done=lambda requests: f"Cancelled {output.count(requests, 'request')}.",
     )
 
 
-def _way(node: NamedRow | None, group: NamedRow | None) -> str:
+def _ends(node: NamedRow | None, group: NamedRow | None) -> str:
     parts = [f"from {node.name}"] if node is not None else []
     return " ".join(parts + ([f"into {group.name}"] if group is not None else []))
 

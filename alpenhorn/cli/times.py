@@ -1,4 +1,4 @@
-"""Times and durations as written on a command line."""
+"""Parameter types for times and durations."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Duration(click.ParamType[float]):
             return parse_duration(value if isinstance(value, int | float) else str(value))
         except ValueError:
             self.fail(
-                f"{value!r} is not a duration; use a number of seconds, or for example 90s, 50m, 2h",
+                f"{value!r}: not a duration; give a number of seconds, or for example 90s, 50m, 2h",
                 param,
                 ctx,
             )
 
 
 class TimeOrDuration(click.ParamType["datetime | timedelta"]):
-    """A moment, naive UTC, of an ISO 8601 date or date and time; or a duration from now on, such as `30d`."""
+    """A time in naive UTC, given as an ISO 8601 date or date and time; or a duration, such as `30d`."""
 
     name = "time"
 
@@ -39,7 +39,7 @@ class TimeOrDuration(click.ParamType["datetime | timedelta"]):
 
         text = str(value)
         try:
-            # Without a letter it might be meant as a date, such as 20260801.
+            # A unit is required, because a plain number could be a date, such as 20260801.
             if re.search(r"[smhd]\s*$", text):
                 return timedelta(seconds=parse_duration(text))
             if not re.match(r"\d{4}-\d\d-\d\d", text):
@@ -48,7 +48,7 @@ class TimeOrDuration(click.ParamType["datetime | timedelta"]):
             return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
         except (ValueError, OverflowError):
             self.fail(
-                f"{text[:40]!a} is not a time; use a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
+                f"{text[:40]!a}: not a time; give a date such as 2026-08-01 or 2026-08-01T12:00 (in UTC), or a"
                 " duration such as 30d or 12h",
                 param,
                 ctx,

@@ -36,7 +36,9 @@ from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.times import ago
 from alpenhorn.listings.doctor import HostFacts
 from alpenhorn.listings.runs import RunRow
+from alpenhorn.model.conditions import IMPORTS, Condition
 from alpenhorn.model.pulls import Method
+from alpenhorn.plan.conditions import WHOLE
 from alpenhorn.reasons import Code, recorded
 
 IDLE_WARN = datetime.timedelta(days=1)
@@ -99,11 +101,24 @@ class Doctor:
         yield from doctor_hosts.hosts(sources, config.transfer, usable)
         yield from doctor_hosts.own_address(facts, host)
         for one in facts.conditions:
-            since = f"{datetime.datetime.fromtimestamp(int(one.began), datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
-            text = recorded(f"runs on {host} report since {since}: {one.why}", one.code)
-            yield Finding(Level.WARN, text, "alpenhorn plan")
+            yield lasting(host, one)
         if here:
             yield last_run(facts.last_run, host, self._now, busy, config.log.file)
+
+
+def lasting(host: str, condition: Condition) -> Finding:
+    """Return the finding for a condition that runs on the host report, with what to do about it."""
+    since = f"{datetime.datetime.fromtimestamp(int(condition.began), datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    text = recorded(f"runs on {host} report since {since}: {condition.why}", condition.code)
+    if "alpenhorn " in condition.why:
+        remedy = ""  # the text already names a command
+    elif condition.code in WHOLE:
+        remedy = "see the checks of it above"
+    elif condition.subject.startswith(IMPORTS):
+        remedy = "correct or remove the file; then: alpenhorn sync"
+    else:
+        remedy = "alpenhorn plan"
+    return Finding(Level.WARN, text, remedy)
 
 
 def _tools_needed(config: Config, facts: HostFacts) -> bool:

@@ -29,6 +29,7 @@ from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, headed
 from alpenhorn.scan.media import KnownMedia
 from alpenhorn.scan.topology import Topology
+from alpenhorn.sizes import size
 from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pool import Pool
 
@@ -184,7 +185,7 @@ def _node(node: NodeFact, done: Done, marks: Marks, media: KnownMedia) -> Iterat
         remedy = f"if it is new: mkdir -p {shlex.quote(node.root)}" if initialised_next and node.root else ""
         yield Finding(Level.FAIL, text, remedy)
         return
-    free = "an unknown amount" if seen.probe.free_b is None else f"{seen.probe.free_b / GIB:.2f} GiB"
+    free = "an unknown amount" if seen.probe.free_b is None else size(seen.probe.free_b)
     if seen.unwritable:
         yield Finding(
             Level.FAIL,
@@ -236,10 +237,10 @@ def _room(node: NodeFact, free_b: int | None) -> Iterator[Finding]:
         return
     least = max(node.min_avail_gb, 0) * GIB
     if free_b <= least:
-        limit = f", and its min_avail is {node.min_avail_gb:g} GiB" if least else ""
+        limit = f", and its min_avail is {size(least)}" if least else ""
         yield Finding(
             Level.WARN,
-            Code.NODE_TAKES_NO_MORE_FILES(node=node.name, free=free_b / GIB, limit=limit),
+            Code.NODE_TAKES_NO_MORE_FILES(node=node.name, free=size(free_b), limit=limit),
             f"alpenhorn node clean {node.name}, or alpenhorn node modify {node.name} --min-avail SIZE",
         )
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from alpenhorn.errors import Busy, Refused
 from alpenhorn.index import dump
 from alpenhorn.index.connection import Index
+from alpenhorn.sizes import size
 
 LOCK = ".alpenhorn-index.lock"
 _NAME = re.compile(r"alpenhorn-index-[0-9]{8}T[0-9]{6}Z\.(?:db|sql)")
@@ -147,13 +148,9 @@ def _require_room(index: Index, directory: Path, tables: Sequence[str]) -> None:
     free = found.f_bavail * found.f_frsize
     if free < needed:
         raise Refused(
-            f"{directory}: not enough space for a backup: needs up to {_mib(needed)}, has {_mib(free)};"
+            f"{directory}: too little room for a backup: up to {size(needed)} needed, {size(free)} free;"
             " older backups are unchanged"
         )
-
-
-def _mib(size_b: int) -> str:
-    return f"{size_b / 2**20:.1f} MiB"
 
 
 def _rotate(directory: Path, newest: Path, keep: int) -> tuple[tuple[Path, ...], tuple[str, ...]]:

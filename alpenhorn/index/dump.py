@@ -23,6 +23,7 @@ import peewee as pw
 
 from alpenhorn.errors import Refused
 from alpenhorn.index.connection import Index
+from alpenhorn.sizes import size
 
 PAGES = 4096  # pages of an SQLite file copied at a time
 STATEMENT = 65536  # characters of one INSERT, below every server's max_allowed_packet
@@ -136,18 +137,18 @@ def require_room(index: Index, target: Path, tables: Collection[str]) -> None:
         # The upgrade writes new indexes twice: into the write-ahead log and into the file.
         needed.append((index.db.path.absolute().parent, size_b(index, tables)))
     wanted: dict[int, int] = {}
-    for directory, size in needed:
+    for directory, bytes_ in needed:
         try:
             device = os.stat(directory).st_dev
             found = os.statvfs(directory)
         except OSError as error:
             raise Refused(f"{target}: cannot be written: {directory}: {error.strerror}") from error
-        wanted[device] = wanted.get(device, 0) + size
+        wanted[device] = wanted.get(device, 0) + bytes_
         free = found.f_bavail * found.f_frsize
         if free < wanted[device]:
             raise Refused(
-                f"{directory}: not enough space: needs up to {wanted[device] >> 20} MiB, has {free >> 20} MiB;"
-                " free some, or name a file on another disk with --dump; nothing was changed"
+                f"{directory}: too little room for the dump: up to {size(wanted[device])} needed, {size(free)} free;"
+                " nothing was changed; make room, or choose another file with --dump"
             )
 
 

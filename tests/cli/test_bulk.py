@@ -215,7 +215,7 @@ def test_what_was_done_before_ctrl_c_is_told_and_the_same_command_does_the_rest(
         shown.type(CTRL_C)
         status, text = shown.end()
     assert status == 130
-    assert f"note: stopped after {FIRST} of {MANY}; the same command does the rest" in text
+    assert f"note: stopped after {FIRST} of {MANY}; to do the rest, run the same command again" in text
     assert states(archive.index) == {"YM": FIRST, "YY": MANY - FIRST}
     archive.index.execute("DROP TRIGGER slow")
     assert f"Released {MANY - FIRST} copies." in archive.ok(*CLEAN, "--force")
@@ -290,7 +290,7 @@ def test_an_error_after_a_piece_says_how_far_it_came(archive: Archive) -> None:
     archive.index.execute(f"CREATE TRIGGER refuse BEFORE UPDATE ON archivefilecopy {begin}")
     result = archive(*CLEAN, "--force")
     assert result.status in (1, 3) and "Error: " in result.err and "Traceback" not in result.err
-    assert f"note: stopped after {FIRST} of {MANY}; the same command does the rest" in result.err
+    assert f"note: stopped after {FIRST} of {MANY}; to do the rest, run the same command again" in result.err
     assert states(archive.index) == {"YM": FIRST, "YY": MANY - FIRST}
 
 

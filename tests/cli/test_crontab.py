@@ -201,12 +201,12 @@ def test_a_name_with_a_line_end_is_refused(pair: Archive) -> None:
     conf = pair.configure().rename(pair.base / "two\nlines")
     done = crontab("-c", str(conf), "crontab", cwd=pair.base)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "another name" in done.stderr
+    assert "; rename it" in done.stderr
 
 
 def test_the_comments_say_how_to_install_it(tmp_path: Path) -> None:
     for arguments, wanted in (
-        ((), ("crontab -e", "mails", "the next one is due")),
+        ((), ("crontab -e", "mails", "the next one starts")),
         (("--systemd",), ("systemctl daemon-reload", "systemctl enable --now alpenhorn.timer", "journalctl")),
     ):
         comments = [

@@ -42,7 +42,7 @@ def lines(result: Result) -> list[Line]:
             level, text = re.fullmatch(r"(pass|warn|fail)  (\S.*)", line).groups()  # type: ignore[union-attr]
             found.append(Line(level, text, ""))
     warnings, failures = (sum(line.level == level for line in found) for level in ("warn", "fail"))
-    more = "; nodes and other hosts could not be looked at" if result.status == 3 else ""
+    more = "; nodes and other hosts were not checked" if result.status == 3 else ""
     assert summary == (
         f"{warnings} warning{'' if warnings == 1 else 's'}, {failures} failure{'' if failures == 1 else 's'}{more}"
     )
@@ -109,7 +109,7 @@ def test_nothing_is_wrong_where_nothing_is_wrong(sound: Archive) -> None:
         "rsync ",
         "ssh ",
         "node field",
-        "GiB free",
+        "iB free",
         "succeeded",
     ):
         assert word in text, word

@@ -28,7 +28,7 @@ def test_an_edge_is_made_shown_and_taken_away(archive: Archive) -> None:
     assert edge(archive) == [(1, 1)]
     assert (
         archive.ok("group", "autosync", "offsite", "field1")
-        == "No change: autosync from field1 into offsite is on already.\n"
+        == "No change: autosync from field1 into offsite is already on.\n"
     )
     assert "is off." in archive.ok("group", "autosync", "offsite", "field1", "--remove")
     assert edge(archive) == [(0, 1)]
@@ -58,11 +58,11 @@ def test_what_was_there_before_is_counted_and_left_alone(archive: Archive) -> No
     held = archive.file("c", field1="YY", off2="YY")
     archive.file("d", field1="YN")
     said = archive.ok("group", "autosync", "offsite", "field1")
-    assert "2 copies (1.95 kiB) on field1 already" in said
-    assert "nothing happens to these until: alpenhorn rules check --apply" in said
+    assert "2 copies (1.95 kiB) on field1 neither in offsite nor requested there; " in said
+    assert "to apply the rule to existing copies: alpenhorn rules check --apply" in said
     assert archive.requests() == []
     said = archive.ok("node", "autoclean", "field1", "offsite")
-    assert "1 copy (1000 B) on field1 already of what offsite has" in said
+    assert "1 copy (1000 B) on field1 also in offsite" in said
     assert "alpenhorn rules check --apply" in said
     assert archive.copy(held, "field1") == "YY"
     assert "already" not in archive.ok("group", "autosync", "offsite", "field1", "--remove")
@@ -71,6 +71,6 @@ def test_what_was_there_before_is_counted_and_left_alone(archive: Archive) -> No
 def test_autoclean_of_an_archive_node_says_when_its_copies_go(archive: Archive) -> None:
     result = archive("node", "autoclean", "off1", "spare")
     assert result.status == 0
-    assert "off1 is an archive node: its copies stay until they are safe to go" in result.err
+    assert "off1 is an archive node: its copies are deleted only while" in result.err
     assert "2 good copies are on other active archive nodes" in result.err
     assert archive("node", "autoclean", "field1", "spare").err == ""

@@ -139,13 +139,13 @@ def test_what_cannot_be_answered_is_told(told: Archive, status: int, arguments: 
 def test_pruning_asks_with_the_numbers_and_force_answers(told: Archive) -> None:
     run_row(told)
     assert "3 events and 1 run" in told.fails(1, "history", "--prune", "0d")
-    assert told.ok("history", "--prune", "0d", "--force") == "Removed 3 events and 1 run.\n"
+    assert told.ok("history", "--prune", "0d", "--force") == "Deleted 3 events and 1 run.\n"
     assert told.all("SELECT * FROM sync_event") == []
     assert len(told.all("SELECT * FROM sync_run")) == 1
-    assert told.ok("history", "--prune", "0d").startswith("Nothing is from before")
+    assert told.ok("history", "--prune", "0d").startswith("No events or runs from before")
 
 
 def test_what_is_young_is_not_pruned(told: Archive) -> None:
-    assert told.ok("history", "--prune", "999999d", "--force").startswith("Nothing")
-    assert told.ok("history", "--prune", "999999999999d", "--force").startswith("Nothing")
+    assert told.ok("history", "--prune", "999999d", "--force").startswith("No events or runs")
+    assert told.ok("history", "--prune", "999999999999d", "--force").startswith("No events or runs")
     assert len(told.all("SELECT * FROM sync_event")) == 3

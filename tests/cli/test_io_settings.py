@@ -123,7 +123,7 @@ def test_a_setting_that_means_nothing_is_stored_and_told_with_what_may_be_meant(
 ) -> None:
     result = archive(kind, "modify", name, "--io-var", "reserve_facter=3")
     assert result.status == 0
-    assert f"io_config of {kind} {name} has 'reserve_facter', which means nothing here" in result.err
+    assert f"{kind} {name}: unknown setting 'reserve_facter' in io_config" in result.err
     assert ("did you mean 'reserve_factor'?" in result.err) is (kind == "node")
     removed = archive(kind, "modify", name, "--io-var", "reserve_facter=")
     assert removed.status == 0 and "means nothing" not in removed.err

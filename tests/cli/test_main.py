@@ -156,7 +156,7 @@ def test_output_that_cannot_be_written_is_told() -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([*ALPENHORN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
-    assert done.stderr == "Error: No space left on device (alpenhorn -vv shows where)\n"
+    assert done.stderr == "Error: No space left on device (alpenhorn -vv prints a traceback)\n"
 
 
 @pytest.mark.timeout(60)

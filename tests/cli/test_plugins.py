@@ -166,7 +166,7 @@ def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
     ("table", "name", "version", "told"),
     [
         ("archivefile", "mine", 1, "table archivefile: reserved by alpenhorn"),
-        ("ArchiveFile", "mine", 1, "alpenhorn's own"),
+        ("ArchiveFile", "mine", 1, "reserved by alpenhorn"),
         ("sync_mine", "mine", 1, "table sync_mine: reserved by alpenhorn"),
         ("mine", "sync", 1, "component name sync: reserved by alpenhorn"),
         ("mine", "", 1, "no text of 1 to 256 characters"),
@@ -216,4 +216,4 @@ def test_without_an_index_what_packages_bring_is_shown_all_the_same(
     conf = sqlite_archive.configure(database={"url": f"sqlite:///{tmp_path}/none.db"})
     result = sqlite_archive.run("plugins", conf=conf, environ={"PYTHONPATH": str(example)})
     assert result.status == 0 and "observations" in result.out
-    assert "the tables of packages were not checked" in result.err and not (tmp_path / "none.db").exists()
+    assert "tables of extensions: not checked" in result.err and not (tmp_path / "none.db").exists()

@@ -55,8 +55,8 @@ def test_what_is_still_to_be_reconciled_is_said_with_its_host(archive: Archive, 
         )
     archive.index.execute("INSERT INTO sync_index (name, value) VALUES ('restored', 'older than off1')")
     assert archive.ok(*on, "reconcile").splitlines()[1:] == [
-        "still to be reconciled: node field1, on host alp1",
-        "still to be reconciled: node off1, on host alp2",
-        "still to be reconciled: node off2, on host alp2, once it is active",
+        "not reconciled yet: node field1, on host alp1",
+        "not reconciled yet: node off1, on host alp2",
+        "not reconciled yet: node off2, on host alp2 (inactive)",
         "deletions are suspended on this index: older than off1",
     ]

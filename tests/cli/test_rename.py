@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_the_name_that_it_has_is_no_change(
     archive: Archive, kind: str, table: str, name: str, other: str
 ) -> None:
     before = archive.rows()
-    assert archive.ok(kind, "rename", name, name) == f"No change: the {kind} is called {name} already.\n"
+    assert archive.ok(kind, "rename", name, name) == f"No change: the {kind} already has the name {name}.\n"
     assert archive.rows() == before
 
 
@@ -59,9 +60,17 @@ def test_a_name_that_begins_with_a_dash_is_taken_as_one(archive: Archive) -> Non
 
 
 def test_the_configuration_of_a_renamed_host_with_nodes_is_pointed_to(archive: Archive) -> None:
-    assert '[sync] host = "one"' in archive("host", "rename", "alp1", "one").err
+    noted = archive("host", "rename", "alp1", "one").err
+    assert noted.startswith("note: host one: ") and '[sync] host = "one"' in noted
     archive.ok("host", "create", "bare")
     assert archive("host", "rename", "bare", "other").err == ""
+
+
+def test_no_note_if_the_new_name_is_the_one_that_this_host_uses(archive: Archive, tmp_path: Path) -> None:
+    conf = tmp_path / "one.toml"
+    conf.write_text('[sync]\nhost = "one"\n')
+    result = archive("-c", str(conf), "host", "rename", "alp1", "one")
+    assert (result.out, result.err) == ("Renamed host alp1 to one.\n", "")
 
 
 def test_a_row_that_was_renamed_or_removed_meanwhile_is_left_as_it_is(archive: Archive) -> None:

@@ -38,7 +38,7 @@ def test_check_changes_nothing(damaged: Archive) -> None:
 
 def test_nothing_is_requested_without_a_terminal_and_force(damaged: Archive) -> None:
     message = damaged.fails(1, "repair")
-    assert "Request 2 files? cannot be asked without a terminal; nothing was changed; use --force" in message
+    assert 'cannot ask "Request 2 files?" without a terminal; nothing was changed; use --force' in message
 
 
 def test_what_is_requested_already_is_under_way_and_no_failure(damaged: Archive) -> None:

@@ -204,3 +204,19 @@ def test_an_index_without_a_backup_is_left_a_week(archive: Archive) -> None:
         run_row(archive, started=started - age, ended=started)
         archive.index.execute("UPDATE sync_run SET started = ?", (started - age,))
         assert attention(archive) == told
+
+
+def test_a_lasting_condition_names_what_to_do_once(archive: Archive) -> None:
+    seen(archive)
+    at = archive.index.now().replace(microsecond=0)
+    for code, subject, why in (
+        ("roots-nested", "a", "root of a is below that of b; see: alpenhorn doctor"),
+        ("host-silent", "b", "host b does not answer"),
+    ):
+        archive.insert(
+            "sync_condition", host="alp1", code=code, subject=subject, why=why, began=at, seen=at, reported=at
+        )
+    began = f"runs on alp1 report since {at} UTC: "
+    shown = archive.ok("status").splitlines()
+    assert f"  {began}root of a is below that of b; see: alpenhorn doctor" in shown
+    assert f"  {began}host b does not answer; see: alpenhorn doctor, on host alp1" in shown

@@ -549,13 +549,15 @@ def test_init_creates_the_tables_of_packages_and_check_reports_them(archive: Arc
         return result.out + result.err
 
     assert "the index lacks its tables" in said("db", "check")
-    assert "known are alpenhorn, sync, alpenhorn-example" in said("db", "init", "--only", "x", status=2)
+    assert "known components: alpenhorn, sync, alpenhorn-example" in said(
+        "db", "init", "--only", "x", status=2
+    )
     before = archive.dump("dataindexversion")
-    assert said("db", "init", "--only", "alpenhorn-example").splitlines() == [
+    assert said("-v", "db", "init", "--only", "alpenhorn-example").splitlines()[:-1] == [
         "added table example_observation",
         "added version 1 of the component alpenhorn-example",
     ]
-    assert "nothing to add" in said("db", "init")
+    assert "No change" in said("db", "init")
     assert "pass  tables of alpenhorn-example 1.2" in said("db", "check")
     assert archive.dump("dataindexversion") == before
     indexes = {tuple(one.columns): one.unique for one in archive.index.db.get_indexes("example_observation")}
@@ -566,11 +568,13 @@ def test_init_creates_the_tables_of_packages_and_check_reports_them(archive: Arc
         "DROP INDEX example_observation_target"
         + ("" if archive.index.dialect.in_a_file else " ON example_observation")
     )
-    assert "added index example_observation_target" in said("db", "init")
+    assert "added index example_observation_target" in said("-v", "db", "init")
     # Another version is left alone.
     archive.do("UPDATE dataindexversion SET version = 3 WHERE component = 'alpenhorn-example'")
     assert "the index has version 3, the package" in said("db", "init")
-    assert "was not added" in said("db", "init", "--only", "alpenhorn-example", status=1)
+    assert "component alpenhorn-example: not added" in said(
+        "db", "init", "--only", "alpenhorn-example", status=1
+    )
     assert "warn" in said("db", "check")
     # So is a table that is somebody else's.
     archive.do("DELETE FROM dataindexversion WHERE component = 'alpenhorn-example'")

@@ -65,12 +65,12 @@ def test_the_length_is_read_too(bare: Archive) -> None:
 
 def test_known_values_are_replaced_only_by_force(bare: Archive) -> None:
     bare.do("UPDATE archivefile SET size_b = 7")
-    assert f"has {len(CONTENT)} bytes, and the index says 7" in refused(bare, "--from-copy", "one")
+    assert f"has {len(CONTENT)} bytes, the index says 7" in refused(bare, "--from-copy", "one")
     bare.do("UPDATE archivefile SET size_b = NULL, md5sum = ?", "0" * 32)
-    assert f"has the MD5 sum {MD5}" in refused(bare, "--from-copy", "one")
+    assert f"has MD5 sum {MD5}" in refused(bare, "--from-copy", "one")
     bare.do("UPDATE archivefile SET size_b = 7")
     message = refused(bare, "--from-copy", "one")
-    assert "has a length and an MD5 sum already" in message and "alpenhorn file verify acq/a one" in message
+    assert "already has a length and an MD5 sum" in message and "alpenhorn file verify acq/a one" in message
     assert bare.run("file", "modify", "acq/a", "--from-copy", "one", "--force").status == 0
     assert facts(bare) == (len(CONTENT), MD5)
 
@@ -78,14 +78,14 @@ def test_known_values_are_replaced_only_by_force(bare: Archive) -> None:
 @pytest.mark.parametrize(
     ("node", "change", "told"),
     [
-        ("far", "", "is on host there; run this command there"),
+        ("far", "", "node far: on host there; run this command there"),
         ("one", "UPDATE storagenode SET active = 0", "alpenhorn node activate one"),
-        ("one", "UPDATE storagenode SET host_id = NULL", "is on no host"),
+        ("one", "UPDATE storagenode SET host_id = NULL", "node one: not on any host"),
         ("one", "UPDATE storagenode SET root = NULL", "node one has no root"),
         ("one", "UPDATE storagenode SET io_class = 'Nix'", "Nix"),
-        ("one", "UPDATE archivefilecopy SET has_file = 'X'", "one has a corrupt copy of acq/a"),
-        ("one", "UPDATE archivefilecopy SET has_file = 'N'", "one has no copy of acq/a"),
-        ("one", "DELETE FROM archivefilecopy", "one has no copy of acq/a"),
+        ("one", "UPDATE archivefilecopy SET has_file = 'X'", "acq/a on one: the copy is corrupt"),
+        ("one", "UPDATE archivefilecopy SET has_file = 'N'", "acq/a on one: no copy"),
+        ("one", "DELETE FROM archivefilecopy", "acq/a on one: no copy"),
     ],
 )
 def test_a_copy_that_is_not_trustworthy_is_refused(bare: Archive, node: str, change: str, told: str) -> None:

@@ -85,7 +85,7 @@ def asked(archive):
     for number, name in enumerate(NAMES):
         archive.file(f"acq/{name}", bytes(number), "field")
     out = command(archive, "node", "manifest", "field")
-    assert f"{archive.root('field')}/{MANIFEST} tells of 10 files, 45 B" in out
+    assert f"{archive.root('field')}/{MANIFEST}: 10 files, 45 B" in out
     assert f"cd {archive.root('field')} && md5sum --quiet -c {MANIFEST}" in out
     return archive
 

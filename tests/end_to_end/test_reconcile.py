@@ -277,7 +277,7 @@ def test_the_last_node_to_be_compared_ends_the_distrust_of_the_index(two_hosts):
     ]
     assert document["restored"] == "the index is older than node one" and restored(archive) == 1
     said = archive.run("reconcile", "--node", "two")
-    assert said.status == 0 and "still to be reconciled: node far, on host there" in said.out
+    assert said.status == 0 and "not reconciled yet: node far, on host there" in said.out
     assert "deletions are suspended on this index: the index is older than node one" in said.out
     assert restored(archive) == 1
     document = reconciled(archive, host="there")

@@ -200,7 +200,7 @@ def test_too_little_room_is_refused_beforehand(index: Index, tmp_path: Path) -> 
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", str(small)], check=True)
     try:
-        with pytest.raises(Refused, match=r"small: not enough space: needs .*--dump; nothing was changed"):
+        with pytest.raises(Refused, match=r"small.*: too little room .*nothing was changed.*--dump"):
             write(index, small / "dump")
         assert os.listdir(small) == []
     finally:

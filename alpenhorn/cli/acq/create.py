@@ -14,8 +14,8 @@ from alpenhorn.edits import acqs as edit_acq
 @click.argument("name", type=NEW_ACQ, metavar="NAME")
 @pass_app
 def create(app: App, name: str) -> None:
-    """NAME is a directory below a node's root, and may have slashes.  Imports create the acquisitions that they
-    find automatically.
+    """NAME is the path of a directory below a node's root, and may contain slashes.  Imports create acquisitions
+    automatically.
 
     \b
     Example:

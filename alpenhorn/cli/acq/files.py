@@ -18,13 +18,17 @@ STATE = column("state", "State")
 
 @click.command()
 @click.argument("name", type=ACQ, metavar="ACQ")
-@click.option("--group", type=GROUP, metavar="GROUP", help="Only files in GROUP, with the best state there.")
-@click.option("--node", type=NODE, metavar="NODE", help="Only files on NODE, with the state there.")
-@click.option("--show-removed", is_flag=True, help="With --node or --group: also files removed from there.")
+@click.option(
+    "--group", type=GROUP, metavar="GROUP", help="Only files in GROUP, with their best state there."
+)
+@click.option("--node", type=NODE, metavar="NODE", help="Only files on NODE, with their state there.")
+@click.option(
+    "--show-removed", is_flag=True, help="With --node or --group: include files removed from there."
+)
 @format_option
 @pass_app
 def files(app: App, name: str, group: str | None, node: str | None, show_removed: bool, form: Format) -> None:
-    """With --node or --group: the files of which a copy there is good, suspect, corrupt or missing.
+    """With --node or --group, only files with a good, suspect, corrupt or missing copy there are listed.
 
     \b
     Examples:
@@ -33,7 +37,7 @@ def files(app: App, name: str, group: str | None, node: str | None, show_removed
     """
     at_most_one(node=node, group=group)
     if show_removed and not (node or group):
-        raise click.UsageError("--show-removed needs a place: --node or --group")
+        raise click.UsageError("--show-removed needs --node or --group")
     index = app.index
     found = names.acq(index, name)
     if node:

@@ -24,16 +24,16 @@ KEEP = 10
     type=click.IntRange(min=1),
     default=KEEP,
     show_default=True,
-    help="Number of backups to keep in DIR; older ones are removed.",
+    help="Number of backups to keep in DIR; older ones are deleted.",
 )
 @json_option
 @pass_app
 def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
-    """The backup shows the index at one moment, while other programs go on using it.  It is flushed and read
-    through before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only then
-    are older backups removed.  Use one directory for each index.  DIR is by default [database] backup_dir or,
-    with SQLite, the directory backups beside the index.  Run this daily, for example from cron; with -q it
-    prints nothing when it succeeds.
+    """The backup is a consistent snapshot; other programs may use the index meanwhile.  It is flushed to disk and
+    verified before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only
+    then are older backups deleted.  Use a separate directory for each index.  DIR is by default [database]
+    backup_dir or, with SQLite, the directory backups next to the index.  Run this daily, for example from
+    cron; with -q it prints nothing on success.
 
     \b
     Examples:
@@ -41,12 +41,14 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
       alpenhorn db backup /srv/backup/alpenhorn --keep 30
     """
     index = app.index
-    index.answer_within(None)  # whole tables are read
+    index.answer_within(None)  # no timeout: whole tables are read
     made = backups.write(index, _directory(app, directory), _tables(), keep)
     try:
         records.made(index, made.path, made.at)
     except AlpenhornError as error:
-        output.note(f"the backup is complete, but the index has no note of it, so status may warn: {error}")
+        output.note(
+            f"the backup is complete, but could not be recorded in the index, so that status may warn: {error}"
+        )
     for problem in made.not_removed:
         output.note(problem)
     if as_json:
@@ -63,32 +65,35 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
         files = output.count(made.rows.get("archivefile", 0), "file")
         output.line(f"Wrote and verified {made.path}: {files}, {output.size(made.size_b)}.")
         if made.removed:
-            output.line(f"Removed {output.count(len(made.removed), 'older backup')}.")
+            output.line(f"Deleted {output.count(len(made.removed), 'older backup')}.")
 
 
 def _directory(app: App, given: Path | None) -> Path:
-    """Where backups go, absolute.  Only the default one is created: another may be on a disk that is not mounted."""
+    """Return the absolute directory for backups.
+
+    Only the default directory is created: a configured one may be on a disk that is not mounted.
+    """
     chosen = given or app.config.database.backup_dir
     if chosen is not None:
         return chosen.absolute()
     url = app.config.database.url
     if not url.startswith("sqlite:///"):
         raise Refused(
-            "no directory for backups: name one, as in alpenhorn db backup DIR, or set [database] backup_dir"
+            "no directory for backups: give one with alpenhorn db backup DIR, or set [database] backup_dir"
         )
     beside = Path(url.removeprefix("sqlite:///")).absolute().parent / "backups"
     try:
         os.makedirs(beside, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise Refused(f"{beside}: cannot be created: {error.strerror}; name another directory") from error
+        raise Refused(f"{beside}: cannot be created: {error.strerror}; give another directory") from error
     return beside
 
 
 def _tables() -> list[str]:
-    """Names of the tables of alpenhorn and of installed packages."""
+    """Return the names of the tables of alpenhorn and of installed extensions."""
     from alpenhorn.coordinator import plugins
     from alpenhorn.index.schema import COMPONENTS
 
     ours = [table for tables in COMPONENTS.values() for table in tables]
-    brought = [model for one in plugins.offered_components() if one.loaded for model in one.loaded.models]
-    return [table._meta.table_name for table in (*ours, *brought)]
+    theirs = [model for one in plugins.offered_components() if one.loaded for model in one.loaded.models]
+    return [table._meta.table_name for table in (*ours, *theirs)]

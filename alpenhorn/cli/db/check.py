@@ -16,15 +16,15 @@ from alpenhorn.index.durability import durability
 @json_option
 @pass_app
 def check(app: App, as_json: bool) -> int:
-    """Nothing is changed.  Each line says pass, warn or fail, and what to do; the exit status is 1 when one says
-    fail.  On a large index this reads every row and takes a while.
+    """Nothing is changed.  Each line begins with pass, warn or fail; the line below says what to do.  The exit
+    status is 1 if a check fails.  On a large index this takes a while, because every row is read.
 
     \b
     Example:
       alpenhorn db check
     """
     index = app.open_index()
-    index.answer_within(None)  # whole tables are gone through
+    index.answer_within(None)  # no timeout: whole tables are read
     findings = [*checks.check(index), *durability(index), *plugins.findings(index)]
     if as_json:
         output.document([finding.document() for finding in findings])

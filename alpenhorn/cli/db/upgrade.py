@@ -1,4 +1,4 @@
-"""`alpenhorn db upgrade`: an index that an older release, or an older version of this program, made."""
+"""`alpenhorn db upgrade`: upgrade an index created by an older release."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from alpenhorn.index.shapes import Shape
     "target",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the dump to FILE, which must not exist; by default beside the SQLite file, or in the working"
-    " directory, under a name with the date.",
+    help="File for the dump, which must not exist (default: a name with the date, next to the SQLite file, or in the"
+    " working directory).",
 )
 @options.force_option
 @pass_app
 def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
-    """Known versions are 2.0.0rc1, 2.0.0rc2, and earlier ones of this program.  MariaDB tables with another
-    character set than utf8mb4, which servers with the default latin1 or utf8mb3 make, are converted, so that
-    names may have any character.
+    """An index of version 2.0.0rc1 or 2.0.0rc2 of the daemon, or of an earlier version of this program, can be
+    upgraded.  MariaDB tables with a character set other than utf8mb4 are converted to it, so that names may
+    contain any character.
 
-    The command shows what it found and what it will do, and asks; then it writes a dump, with which one can
-    go back, and upgrades.  Stop everything that uses the index first, including the alpenhorn daemons of all
-    hosts.  With SQLite all of it is done or nothing.  With MariaDB each step stays done; if the upgrade was
-    cut short, run the command again to do the rest.
+    The command shows the steps and asks for confirmation; then it writes a dump, from which the old index can
+    be restored, and upgrades the index.  First stop everything that uses the index, including the alpenhorn
+    daemons on all hosts.  With SQLite, either all steps are done or none.  With MariaDB, each completed step
+    remains; if the upgrade was interrupted, run the command again to do the rest.
 
     \b
     Examples:
@@ -42,11 +42,11 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
       alpenhorn db upgrade --dump /srv/backup/index-before-upgrade
     """
     index = app.open_index()
-    index.answer_within(None)  # a large table is altered for hours
+    index.answer_within(None)  # no timeout: altering a large table may take hours
     shape, why, planned = upgrades.prepare(index)
     if planned is None:
         output.line(
-            f"nothing to upgrade: the index {index.url} {why}; `alpenhorn db init` adds what may be missing"
+            f"nothing to upgrade: the index {index.url} {why}; to add missing tables: alpenhorn db init"
         )
         return
     target = dump.default_target(index, app.now()) if target is None else target.absolute()
@@ -56,7 +56,12 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
     output.line(f"found: the index {index.url} {is_older}{why}")
     if planned.problems:
         raise Refused(
-            "\n".join(("this index cannot be upgraded as it is; nothing was changed:", *planned.problems))
+            "\n".join(
+                (
+                    f"the index {index.url}: cannot be upgraded as it is; nothing was changed:",
+                    *planned.problems,
+                )
+            )
         )
     dumping = f"write a dump to {target}"
     for number, what in enumerate((dumping, *map(str, planned.steps)), 1):
@@ -67,8 +72,8 @@ def upgrade(app: App, check: bool, target: Path | None, force: bool) -> None:
         return
     dump.refuse_taken(target)
     dump.require_room(index, target, upgrades.TABLES)
-    options.confirm("Is everything that uses this index stopped, and shall it be upgraded?", force)
+    options.confirm("Upgrade the index? Everything that uses it must be stopped.", force)
     for step in upgrades.upgrade(index, planned, target):
         output.line(f"done: {step or dumping}")
-    output.line(f"the index {index.url} has today's tables. Next: alpenhorn db check")
-    output.line(f"to go back, with nothing running: {dump.restore_command(index, target)}")
+    output.line(f"upgraded: the index {index.url}; to check it: alpenhorn db check")
+    output.line(f"to restore the old index, while nothing uses it: {dump.restore_command(index, target)}")

@@ -1,4 +1,4 @@
-"""`alpenhorn file clean`: one copy released for removal, or its release undone."""
+"""`alpenhorn file clean`: release a copy for removal, or undo the release."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from alpenhorn.scan.names import FileName
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--archive-ok", is_flag=True, help="Allow this on an archive node.")
+@click.option("--archive-ok", is_flag=True, help="Allow the release of copies on an archive node.")
 @click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only the copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only release or keep the copy on NODE.")
 @click.option(
     "-n",
     "--now",
     "at_once",
     is_flag=True,
-    help="Delete it as soon as that is safe, not when room is needed.",
+    help="Delete the copy as soon as that is safe, not only when room is needed.",
 )
 @pass_app
 def clean(app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | None, at_once: bool) -> None:
-    """Only a good copy is released, and on an archive node only with --archive-ok.  A released copy is deleted
-    when room is needed, or with --now by the next run; only while enough good copies are on archive nodes,
-    and never while it is pinned.  --cancel undoes the release: on every node, or with --node on that one.
+    """Only a good copy is released, and on an archive node only with --archive-ok.  A released copy is deleted when
+    room is needed, or with --now by the next run, provided that enough good copies are on archive nodes and
+    that it is not pinned.  --cancel undoes releases of the file on all nodes, or with --node on that node.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def clean(app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | 
     ]
     if not copies:
         raise Refused(
-            f"there is no copy of {file.path}{'' if only is None else f' on {only.name}'}; nothing was changed"
+            f"{file.path}: no copy{'' if only is None else f' on {only.name}'}; nothing was changed"
         )
     if cancel:
         _cancel_one(app, file, [nodes[copy.node] for copy in copies])
@@ -71,7 +71,7 @@ def clean(app: App, path: str, archive_ok: bool, cancel: bool, node_name: str | 
 
 def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_once: bool) -> None:
     if copy.wants_file == "N" or (copy.wants_file == "M" and not at_once):
-        output.line(f"Released already: {file.path} on {node.name}.")
+        output.line(f"Already released: {file.path} on {node.name}.")
         return
     why = _obstacle(app, file, copy, node)
     if not why:
@@ -80,8 +80,8 @@ def _release_one(app: App, file: FileName, copy: CopyRow, node: NodeFact, at_onc
         if edit_clean.release(app.index, parts, selection, app.stamp()):
             output.line(f"Released: {file.path} on {node.name}. {next_step(node, at_once)}")
             return
-        why = "it was changed meanwhile; look at it, and try again"
-    raise Refused(f"{file.path} on {node.name} is left as it is: {why}")
+        why = "changed by another program meanwhile; check it and try again"
+    raise Refused(f"{file.path} on {node.name}: not released: {why}")
 
 
 def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
@@ -94,12 +94,12 @@ def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
     if not changed:
         output.line(f"No release of {file.path} to undo.")
     for name in copies_to_release.being_deleted(app.index, file_id=file.id):
-        output.note(f"a run is deleting {file.path} on {name} at this moment")
+        output.note(f"{file.path} on {name}: a run is deleting this copy now")
 
 
 def _obstacle(app: App, file: FileName, copy: CopyRow, node: NodeFact) -> str:
-    """Why this copy is not released; empty when it can be."""
+    """Return why this copy cannot be released; empty if it can."""
     if copy.has_file != "Y":
-        return f"it is {copy.state.lower()}; alpenhorn node clean --include-bad releases such copies, too"
+        return f"{copy.state.lower()}; to release such copies: alpenhorn node clean --include-bad"
     kept = pins.pinned(app.index, node.id, (file.id,)).get(file.id)
-    return f"it is {kept}; see: alpenhorn file unpin" if kept else ""
+    return f"{kept}; to remove the pin: alpenhorn file unpin" if kept else ""

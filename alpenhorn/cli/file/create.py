@@ -24,10 +24,12 @@ from alpenhorn.scan import names
 @click.command()
 @click.argument("name", type=NEW_FILE, metavar="NAME")
 @click.argument("acq_name", type=ACQ, metavar="ACQ")
-@click.option("--from-file", is_flag=True, help="Read length and MD5 sum from the file PREFIX/ACQ/NAME.")
+@click.option("--from-file", is_flag=True, help="Read the length and MD5 sum from the file PREFIX/ACQ/NAME.")
 @facts_options
 @click.option(
-    "--prefix", metavar="PREFIX", help="With --from-file: a directory; by default the working directory."
+    "--prefix",
+    metavar="PREFIX",
+    help="With --from-file: directory of the acquisition (default: the working directory).",
 )
 @pass_app
 def create(
@@ -39,8 +41,8 @@ def create(
     prefix: str | None,
     size_b: int | None,
 ) -> None:
-    """Its length and MD5 sum are given with --size and --md5, or read from the file itself with --from-file.
-    Nothing is copied, and no node has a copy yet.
+    """Give the length and MD5 sum with --size and --md5, or read them from the file with --from-file.  Only the index
+    is changed; no node has a copy yet.
 
     \b
     Examples:
@@ -50,7 +52,7 @@ def create(
     """
     given = [option for option, value in (("--md5", md5sum), ("--size", size_b)) if value is not None]
     if from_file and given:
-        raise click.UsageError(f"--from-file reads what {given[0]} would say; give one of them")
+        raise click.UsageError(f"--from-file and {given[0]} cannot be used together")
     if not from_file and len(given) < 2:
         raise click.UsageError("give --md5 HASH and --size SIZE, or --from-file")
     if prefix is not None and not from_file:
@@ -67,40 +69,40 @@ def create(
     assert size_b is not None and md5sum is not None
     edit_file.create(index, acq.id, acq.name, name, size_b, md5sum, app.stamp())
     output.line(f"Created file {path}: {output.size(size_b)}, MD5 sum {md5sum}.")
-    output.line(f"No node has it yet; to take in a copy that is on a node: alpenhorn file import {path} NODE")
+    output.line(f"No node has a copy yet; to import one that is on a node: alpenhorn file import {path} NODE")
 
 
 def _acq(index: Index, name: str) -> names.NamedRow:
     try:
         return names.acq(index, name)
     except NotFound as error:
-        raise NotFound(f"{error}; to make a new one: alpenhorn acq create NAME") from None
+        raise NotFound(f"{error}; to create one: alpenhorn acq create NAME") from None
 
 
 def _refuse_same_path(index: Index, path: str, acq: names.NamedRow, name: str) -> None:
-    """Refuse a path that exists; before the file is read, which may take hours."""
+    """Raise Refused for an existing path, before the file is read, which may take hours."""
     edit_file.refuse_taken(index, acq.id, acq.name, name)
     try:
         there = names.file(index, path)
     except NotFound:
         return
     raise Refused(
-        f"there is a file {path!r} already: {there.name!r} of the acquisition {there.acq!r}; nothing was changed"
+        f"{path!r}: already exists as file {there.name!r} of acquisition {there.acq!r}; nothing was changed"
     )
 
 
 def _read(prefix: str | None, path: str) -> tuple[int, str]:
-    """The length and MD5 sum of the file at `path` below `prefix`.  Raises Refused."""
+    """Return the length and MD5 sum of the file at `path` below `prefix`.  Raises Refused."""
     shown = os.path.join(prefix or "", path)
     try:
         root = os.getcwd() if prefix is None else prefix
         shown = os.path.join(root, path)
-        # A FIFO without a writer must not be waited for.
+        # Do not block on a FIFO without a writer.
         fd = open_below(root, path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode):
-                raise _unread(shown, "it is not a regular file")
+                raise _unread(shown, "not a regular file")
             size_b, md5sum = md5_of(fd, before.st_size)
             after = os.fstat(fd)
         finally:
@@ -112,7 +114,7 @@ def _read(prefix: str | None, path: str) -> tuple[int, str]:
     except ValueError as error:  # a NUL in the prefix
         raise _unread(shown, str(error)) from None
     if size_b != after.st_size or _times(before) != _times(after):
-        raise _unread(shown, "it changed while it was read")
+        raise _unread(shown, "changed while being read")
     return size_b, md5sum
 
 
@@ -121,4 +123,4 @@ def _times(status: os.stat_result) -> tuple[int, int]:
 
 
 def _unread(path: str, why: str) -> Refused:
-    return Refused(f"cannot read {path!r}: {why}; nothing was changed")
+    return Refused(f"{path!r}: cannot be read: {why}; nothing was changed")

@@ -31,7 +31,7 @@ def find(
     suspect: bool,
     form: Format,
 ) -> None:
-    """Each line is one copy: its file, node and state.  Without state options healthy copies are listed.
+    """Each line shows a copy: its file, node and state.  Without state options, healthy copies are listed.
 
     \b
     Examples:

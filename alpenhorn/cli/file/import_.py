@@ -16,7 +16,7 @@ from alpenhorn.scan import names
 @click.command()
 @click.argument("path", metavar="PATH")
 @click.argument("node_name", type=NODE, metavar="NODE")
-@click.option("-n", "--register-new", is_flag=True, help="Also import a file that is not in the index.")
+@click.option("-n", "--register-new", is_flag=True, help="Import the file even if it is not in the index.")
 @pass_app
 def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
     """PATH is relative to the node's root, or absolute and below it.  The next run on the node's host imports
@@ -30,10 +30,10 @@ def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
     inner = path_below(path, names.root(app.index, node), node_name)
     if not inner:
         raise click.UsageError(
-            f"{path!a} names no file; to search a whole node: alpenhorn node scan {node_name}"
+            f"{path!a}: not a file; to search a whole node: alpenhorn node scan {node_name}"
         )
     request = ImportRequest(node.id, inner, recurse=False, register=register_new)
     if import_requests.file(app.index, request, app.stamp()):
         output.line(f"Requested: import of {inner} on node {node_name}.")
     else:
-        output.line(f"Already requested: import of {inner} on node {node_name}; nothing was added.")
+        output.line(f"Already requested: import of {inner} on node {node_name}.")

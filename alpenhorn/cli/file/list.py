@@ -25,7 +25,7 @@ from alpenhorn.scan import names
     type=GROUP,
     metavar="GROUP",
     multiple=True,
-    help="Without a healthy copy in GROUP; may be repeated.",
+    help="Only files without a healthy copy in GROUP; may be repeated.",
 )
 @click.option(
     "--absent-node",
@@ -33,16 +33,30 @@ from alpenhorn.scan import names
     type=NODE,
     metavar="NODE",
     multiple=True,
-    help="Without a healthy copy on NODE; may be repeated.",
+    help="Only files without a healthy copy on NODE; may be repeated.",
 )
-@click.option("-a", "--all", "every", is_flag=True, help="Require all places, not just one of them.")
+@click.option(
+    "-a",
+    "--all",
+    "every",
+    is_flag=True,
+    help="Require all of the given nodes and groups, not just one of them.",
+)
 @state_options
 @click.option(
-    "--from", "from_", type=NODE, metavar="SRC", help="With --to: files that can be copied from node SRC."
+    "--from",
+    "from_",
+    type=NODE,
+    metavar="SRC",
+    help="With --to: only files that can be copied from node SRC.",
 )
-@click.option("--to", type=GROUP, metavar="DEST", help="With --from: files that group DEST does not have.")
 @click.option(
-    "--details", is_flag=True, help="Show size, MD5 sum and time, and the state on a single node or group."
+    "--to", type=GROUP, metavar="DEST", help="With --from: only files that group DEST does not have."
+)
+@click.option(
+    "--details",
+    is_flag=True,
+    help="Show the size, MD5 sum and time of each file, and its state on a single node or group.",
 )
 @format_option
 @pass_app
@@ -63,9 +77,9 @@ def list_(
     details: bool,
     form: Format,
 ) -> None:
-    """Without options all files are listed.  With places (--node, --group, --absent-node, --absent-group) those
-    that fit any of them, or with --all all of them.  A file is on a node or in a group when a healthy copy is
-    there; with state options, a copy in one of these states.
+    """Without options, all files are listed.  With --node, --group, --absent-node and --absent-group, files that match
+    any of these options are listed, or with --all files that match all of them.  A file is on a node or in a
+    group if a healthy copy is there; with state options, if a copy in one of these states is there.
 
     \b
     Examples:
@@ -75,11 +89,11 @@ def list_(
     """
     states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
     if bool(from_) != bool(to):
-        raise click.UsageError("--from and --to go together")
+        raise click.UsageError("--from and --to must be used together")
     if from_ and states:
         raise click.UsageError(f"--from cannot be used with --{states[0]}")
     if every and not (nodes or groups or absent_nodes or absent_groups):
-        raise click.UsageError("--all needs a place: --node, --group, --absent-node or --absent-group")
+        raise click.UsageError("--all needs --node, --group, --absent-node or --absent-group")
     index = app.index
     chosen = file_filter(index, acqs, nodes, groups, states)._replace(
         absent_nodes=ids(names.nodes(index, absent_nodes)),

@@ -23,10 +23,10 @@ from alpenhorn.scan import names
     "--from-copy",
     type=NODE,
     metavar="NODE",
-    help="Read the length and MD5 sum from the copy on NODE, on this host.",
+    help="Read the length and MD5 sum from the copy on NODE, a node of this host.",
 )
 @click.option("--force", is_flag=True, help="With --from-copy: replace a known length or MD5 sum.")
-@click.option("--no-reverify", is_flag=True, help="Keep the recorded states of its copies.")
+@click.option("--no-reverify", is_flag=True, help="Keep the recorded states of copies.")
 @pass_app
 def modify(
     app: App,
@@ -40,8 +40,8 @@ def modify(
     """Good and corrupt copies become suspect until they have been read and compared with the new values, unless
     --no-reverify is given.
 
-    A file without a length or an MD5 sum is not copied, since no copy of it can be verified.  --from-copy
-    computes both from a copy that is known to be right.
+    A file without a length or an MD5 sum is not copied, because its copies cannot be verified.  --from-copy
+    computes both from a copy that is known to be good.
 
     \b
     Examples:
@@ -51,9 +51,7 @@ def modify(
     if from_copy is None and md5sum is None and size_b is None:
         raise click.UsageError("give --md5 HASH, --size SIZE, or both, or --from-copy NODE")
     if from_copy is not None and not (md5sum is None and size_b is None):
-        raise click.UsageError(
-            "--from-copy reads the length and the MD5 sum; give it without --md5 and --size"
-        )
+        raise click.UsageError("--from-copy cannot be used with --md5 or --size")
     if force and from_copy is None:
         raise click.UsageError("--force needs --from-copy")
     index = app.index
@@ -75,20 +73,21 @@ def modify(
     if done.suspect and (done.size_b is None or not done.md5sum):
         missing = "--size SIZE" if done.size_b is None else "--md5 HASH"
         output.note(
-            f"no copy can be checked before this is known: alpenhorn file modify {file.path} {missing}"
+            f"{file.path}: copies cannot be checked without a length and an MD5 sum; to set the missing one:"
+            f" alpenhorn file modify {file.path} {missing}"
         )
     if done.corrupt:
         nodes = storage.nodes(index)
         first = next((node.name for node in nodes if node.id in done.corrupt), "NODE")
         copies = output.count(len(done.corrupt), "copy is", "copies are")
         output.note(
-            f"{copies} recorded as corrupt, by the old values; to have one checked by the new ones:"
+            f"{copies} recorded as corrupt, based on the old values; to request a check against the new ones:"
             f" alpenhorn file verify {file.path} {first}"
         )
 
 
 def _report_checks(index: Index, node_ids: Sequence[int]) -> None:
-    """Report which hosts read the suspect copies, and which copies no host reads for now."""
+    """Report which hosts read the suspect copies, and which copies no host reads."""
     if not node_ids:
         return
     nodes = [node for node in storage.nodes(index) if node.id in node_ids]
@@ -102,6 +101,6 @@ def _report_checks(index: Index, node_ids: Sequence[int]) -> None:
     idle = [node.name for node in nodes if not (node.active and node.host and node.root)]
     if idle:
         output.note(
-            f"no run reads a copy on {', '.join(idle)} before: alpenhorn node activate {idle[0]}"
-            " (with --host and --root where the node has none)"
+            f"{', '.join(idle)}: no run reads copies there; to activate the node: alpenhorn node activate {idle[0]}"
+            " (with --host and --root if the node has none)"
         )

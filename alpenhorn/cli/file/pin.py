@@ -21,7 +21,7 @@ LONGEST_REASON = 1000
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Pin only the copy on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only pin the copy on NODE.")
 @click.option("--reason", metavar="R", type=Text(LONGEST_REASON), help="Reason for the pin.")
 @click.option(
     "--until",
@@ -33,8 +33,8 @@ LONGEST_REASON = 1000
 def pin(
     app: App, path: str, node_name: str | None, reason: str | None, until: datetime | timedelta | None
 ) -> None:
-    """No run deletes a pinned copy, and the clean commands leave it out.  Without --until the pin lasts until it
-    is removed.  A second pin for the same file and node replaces the first, its reason and its time.
+    """Runs do not delete pinned copies, and the clean commands do not release them.  Without --until, the pin lasts
+    until it is removed.  A second pin for the same file and node replaces the first.
 
     \b
     Examples:
@@ -47,13 +47,13 @@ def pin(
     now = index.now().replace(microsecond=0)
     end = _end(until, now)
     if end is not None and end <= now:
-        raise Refused(f"{output.time(end)} UTC is past: it is {output.time(now)}; nothing was pinned")
+        raise Refused(f"{output.time(end)} UTC: in the past (now: {output.time(now)}); nothing was pinned")
     edit_pins.pin(index, file.id, EVERY_NODE if node is None else node.id, reason or None, end, now)
     where = "every node" if node is None else node.name
     output.line(f"Pinned {file.path} on {where}{'' if end is None else f' until {output.time(end)} UTC'}.")
     for name in copies_to_release.being_deleted(index, file_id=file.id):
         if node is None or name == node.name:
-            output.note(f"a run was deleting the copy on {name} already; that copy may be gone")
+            output.note(f"{file.path} on {name}: a run is already deleting this copy; it may be gone")
 
 
 def _end(until: datetime | timedelta | None, now: datetime) -> datetime | None:
@@ -62,4 +62,6 @@ def _end(until: datetime | timedelta | None, now: datetime) -> datetime | None:
     try:
         return now + until
     except OverflowError:
-        raise click.UsageError("--until lies after the year 9999; leave it out to pin for good") from None
+        raise click.UsageError(
+            "--until: after the year 9999; for a pin without an end leave it out"
+        ) from None

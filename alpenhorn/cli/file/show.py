@@ -25,9 +25,9 @@ TRANSFERS = (
 @click.command()
 @click.argument("path", metavar="FILE")
 @click.option("-a", "--all", "all_", is_flag=True, help="Show everything.")
-@click.option("--groups", is_flag=True, help="Show its state in the groups.")
-@click.option("--nodes", is_flag=True, help="Show its copies on the nodes.")
-@click.option("--transfers", is_flag=True, help="Show its copy requests.")
+@click.option("--groups", is_flag=True, help="Show the state of the file in each group.")
+@click.option("--nodes", is_flag=True, help="Show the copy on each node.")
+@click.option("--transfers", is_flag=True, help="Show the copy requests for the file.")
 @json_option
 @pass_app
 def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: bool, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def show(app: App, path: str, all_: bool, groups: bool, nodes: bool, transfers: 
             ("Bytes", row.size_b),
             ("MD5 sum", row.md5sum),
             ("Registered", output.time(row.registered)),
-            *((f"Kept on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
+            *((f"Pinned on {one.node or 'every node'}", pins.words(one.reason, one.until)) for one in kept),
         )
     )
     if states is not None:

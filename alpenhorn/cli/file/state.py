@@ -22,7 +22,7 @@ from alpenhorn.scan import names
     "state_",
     metavar="STATE",
     type=click.Choice(list(edit_copy.SETTINGS), case_sensitive=False),
-    help=f"Record this state: {', '.join(edit_copy.SETTINGS)}.",
+    help=f"State to record: {', '.join(edit_copy.SETTINGS)}.",
 )
 @click.option("--ready", is_flag=True, help="Record that the copy can be read at once.")
 @click.option("--unready", is_flag=True, help="Record that the copy cannot be read at once.")
@@ -31,9 +31,9 @@ from alpenhorn.scan import names
 def state(
     app: App, path: str, node_name: str, state_: str | None, ready: bool, unready: bool, as_json: bool
 ) -> None:
-    """The first word is the state of the copy: Healthy, Suspect, Corrupt, Missing, Removed, or Absent where
-    nothing is recorded.  Removable, Released and Ready may follow.  --set keeps Removable, and removes
-    Released.  Nothing on the node itself is touched.
+    """The first word is the state of the copy: Healthy, Suspect, Corrupt, Missing, Removed, or Absent if no copy is
+    recorded.  Removable, Released and Ready may follow.  --set keeps Removable, and clears Released.  Only
+    the index is changed, not the node.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def state(
     """
     at_most_one(ready=ready, unready=unready)
     if ready and state_ not in (None, "Healthy"):
-        raise click.UsageError(f"a copy that is {state_} cannot be ready")
+        raise click.UsageError(f"--ready cannot be used with --set {state_}")
     index = app.index
     node = names.node(index, node_name)
     file = names.file(index, path, names.root(index, node))

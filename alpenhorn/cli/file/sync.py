@@ -17,14 +17,14 @@ from alpenhorn.scan.files_to_request import RequestSelection
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--cancel", is_flag=True, help="Cancel pending requests for the file.")
-@click.option("--force", is_flag=True, help="Request it even if the source does not have it.")
-@click.option("--from", "from_", type=NODE, metavar="SOURCE_NODE", help="The node to copy from.")
-@click.option("--to", type=GROUP, metavar="DEST_GROUP", help="The group to copy into.")
+@click.option("--cancel", is_flag=True, help="Cancel pending requests for the file instead.")
+@click.option("--force", is_flag=True, help="Request the file even if the source does not have it.")
+@click.option("--from", "from_", type=NODE, metavar="SOURCE_NODE", help="Node to copy from.")
+@click.option("--to", type=GROUP, metavar="DEST_GROUP", help="Group to copy into.")
 @pass_app
 def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: str | None) -> None:
-    """The file is requested from the node --from into the group --to.  With --cancel its pending requests are
-    cancelled: all, or those with the given --from and --to.
+    """The file is requested from the node --from into the group --to.  With --cancel, its pending requests are
+    cancelled: all of them, or those with the given --from and --to.
 
     \b
     Examples:
@@ -49,17 +49,19 @@ def sync(app: App, path: str, cancel: bool, force: bool, from_: str | None, to: 
     assert node is not None and group is not None
     now = app.stamp()
     if dict(listing.group_states(index, file.id)).get(group.name) == "Present":
-        output.line(f"Nothing to request: {file.path} is in {group.name} already.")
+        output.line(f"Nothing to request: {file.path} is already in {group.name}.")
         return
     copy = listing.copy_of(index, file.id, node.id)
     if copy is None or copy.has_file != "Y":
         if not force:
             raise Refused(
-                f"{file.path} is not on {node.name} ({state_words(copy)}); nothing was requested;"
-                " choose another source, or use --force"
+                f"{file.path}: no good copy on {node.name} ({state_words(copy)}); nothing was requested; choose another"
+                " source, or use --force"
             )
-        output.note(f"{file.path} is not on {node.name} ({state_words(copy)}); requested all the same")
+        output.note(
+            f"{file.path}: no good copy on {node.name} ({state_words(copy)}); requested because of --force"
+        )
     if edit_requests.create_for(index, [file.id], node.id, group.id, now):
         output.line(f"Requested: {file.path} from {node.name} into {group.name}.")
     else:
-        output.line(f"Already requested: {file.path} into {group.name}; nothing was added.")
+        output.line(f"Already requested: {file.path} into {group.name}.")

@@ -14,10 +14,10 @@ from alpenhorn.scan.pins import EVERY_NODE
 
 @click.command()
 @click.argument("path", metavar="FILE")
-@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Remove the pin on NODE.")
+@click.option("--node", "node_name", type=NODE, metavar="NODE", help="Remove the pin of the copy on NODE.")
 @pass_app
 def unpin(app: App, path: str, node_name: str | None) -> None:
-    """Without --node this is the pin on every node; pins on single nodes stay.
+    """Without --node, the pin on every node is removed; pins on single nodes remain.
 
     \b
     Examples:
@@ -31,7 +31,7 @@ def unpin(app: App, path: str, node_name: str | None) -> None:
     if edit_pins.unpin(index, file.id, EVERY_NODE if node is None else node.id):
         output.line(f"Unpinned {file.path} on {where}.")
     else:
-        output.line(f"{file.path} was not pinned on {where}.")
+        output.line(f"No change: {file.path} is not pinned on {where}.")
     for row in pins.of_file(index, file.id):
         place = "on every node" if row.node is None else f"on {row.node}"
         output.note(f"still {pins.words(row.reason, row.until)} ({place})")

@@ -16,7 +16,7 @@ from alpenhorn.scan import names
 @click.argument("node_name", type=NODE, metavar="NODE")
 @pass_app
 def verify(app: App, path: str, node_name: str) -> None:
-    """The next run on the node's host reads the copy.  It is suspect until then.
+    """The copy is suspect until the next run on the node's host has read it.
 
     \b
     Example:

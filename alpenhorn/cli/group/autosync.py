@@ -17,9 +17,8 @@ from alpenhorn.scan.rules import Action
 @click.option("--remove", is_flag=True, help="Remove the rule.")
 @pass_app
 def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
-    """From now on a good copy that is imported or pulled onto NODE is requested into GROUP, unless GROUP has the
-    file or it is requested there already.  For copies that exist already nothing happens until `alpenhorn
-    rules check --apply`.
+    """Whenever a good copy is imported or pulled onto NODE, the file is requested into GROUP, unless GROUP has it or
+    it is already requested there.  To apply the rule to existing copies, use `alpenhorn rules check --apply`.
 
     \b
     Examples:
@@ -27,8 +26,8 @@ def autosync(app: App, group_name: str, node_name: str, remove: bool) -> None:
       alpenhorn group autosync offsite field1 --remove
     """
     ends = rule_ends(app, node_name, group_name)
-    way = f"from {ends.node.name} into {ends.group.name}"
-    if not set_rule(app, ends, Action.AUTOSYNC, way, remove):
+    ends_text = f"from {ends.node.name} into {ends.group.name}"
+    if not set_rule(app, ends, Action.AUTOSYNC, ends_text, remove):
         return
-    where = f"on {ends.node.name} already, and neither in {ends.group.name} nor requested there"
+    where = f"on {ends.node.name} neither in {ends.group.name} nor requested there"
     report_existing_copies(app, rules.unrequested(ends.node.id, ends.group.id), where)

@@ -23,5 +23,5 @@ def list_(app: App, form: Format) -> None:
         form,
         GROUP_COLUMNS,
         storage.groups(app.index),
-        empty="No groups; create one with: alpenhorn group create NAME",
+        empty="No groups; to create one: alpenhorn group create NAME",
     )

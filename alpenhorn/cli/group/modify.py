@@ -29,7 +29,7 @@ def modify(
     io_vars: dict[str, Any],
     notes: str | None,
 ) -> None:
-    """Properties that are not given stay as they are.
+    """Properties that are not given remain unchanged.
 
     \b
     Example:
@@ -42,4 +42,4 @@ def modify(
     output.line(f"Changed group {name}." if changed else "No change.")
     if not edits:
         (row,) = storage.groups(app.index, found.id)
-        io_settings.tell("group", name, row.io_class, row.io_config)
+        io_settings.note_problems("group", name, row.io_class, row.io_config)

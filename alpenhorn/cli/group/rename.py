@@ -15,7 +15,7 @@ from alpenhorn.scan import names
 @new_name
 @pass_app
 def rename(app: App, name: str, new_name: str) -> None:
-    """Nothing else changes: its nodes, requests and rules stay.
+    """The nodes, requests and rules of the group remain.
 
     \b
     Example:

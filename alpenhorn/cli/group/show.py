@@ -27,10 +27,10 @@ NODE_ACTIONS = (column("node", "Node"), *ACTIONS)
 
 @click.command()
 @click.argument("name", type=GROUP, metavar="GROUP")
-@click.option("--actions", is_flag=True, help="Show the automatic actions that concern the group.")
+@click.option("--actions", is_flag=True, help="Show the rules of the group.")
 @click.option("-a", "--all", "all_", is_flag=True, help="Show everything.")
-@click.option("--node-details", is_flag=True, help="Show the properties of the nodes.")
-@click.option("--node-stats", is_flag=True, help="Show the number and size of the files on the nodes.")
+@click.option("--node-details", is_flag=True, help="Show the properties of its nodes.")
+@click.option("--node-stats", is_flag=True, help="Show the number and size of the files on each node.")
 @click.option("--transfers", is_flag=True, help="Show the pending requests into the group.")
 @json_option
 @pass_app
@@ -71,5 +71,5 @@ def show(
         output.heading("Pending requests into the group:")
         columns.table(TRANSFERS, pending, empty="  none")
     if actions_ is not None:
-        output.heading("Automatic actions:")
+        output.heading("Rules:")
         columns.table(NODE_ACTIONS, actions_, empty="  none")

@@ -23,9 +23,9 @@ def sync(
     node_name: str | None,
     **options: Any,
 ) -> None:
-    """Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
-    pending requests from NODE, or with --all from any node, into GROUP are cancelled instead.  A path in a
-    file list may also be one below the node's root.
+    """All files that are on NODE and are neither in GROUP nor already requested there are requested.  With --cancel,
+    pending requests into GROUP are cancelled instead: those from NODE, or with --all those from any node.
+    Paths in a file list may also be absolute paths below the node's root.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def sync(
     """
     given = SyncOptions(**options)
     if node_name is None and not given.all_:
-        raise click.UsageError("give a NODE, or --all with --cancel")
+        raise click.UsageError("give NODE, or --cancel with --all")
     if node_name is not None and given.all_:
-        raise click.UsageError("--all cannot be used with a NODE")
+        raise click.UsageError("--all cannot be used with NODE")
     request_or_cancel(app, node_name, group_name, given)

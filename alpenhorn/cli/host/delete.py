@@ -23,11 +23,13 @@ NAMED = 5  # nodes
 @click.argument("name", type=HOST, metavar="HOST")
 @click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
 @force_option
-@click.option("--remove-nodes", is_flag=True, help="Remove its nodes from the host.")
+@click.option(
+    "--remove-nodes", is_flag=True, help="Remove the nodes of the host from it; they stay in the index."
+)
 @pass_app
 def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) -> None:
-    """A host with nodes is refused.  With --remove-nodes its nodes stay in the index, with everything known of
-    their files, but are on no host, so that no run works on them.
+    """A host with nodes cannot be deleted without --remove-nodes.  Its nodes then stay in the index with the records
+    of their copies, but are not on any host, so that no run works on them.
 
     \b
     Examples:
@@ -39,13 +41,13 @@ def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) ->
     nodes = storage.nodes(app.index, host_id=found.id)
     if nodes and not remove_nodes:
         raise Refused(
-            f"{_listed(nodes)} on host {found.name}; nothing was changed; move"
-            f" {'it' if len(nodes) == 1 else 'each'} (alpenhorn node modify {nodes[0].name} --host HOST), or take"
-            f" {'it' if len(nodes) == 1 else 'them'} off it with --remove-nodes"
+            f"host {found.name}: still has {_named(nodes)}; nothing was changed; move"
+            f" {'it' if len(nodes) == 1 else 'each'} (alpenhorn node modify {nodes[0].name} --host HOST), or use"
+            " --remove-nodes"
         )
     if not force:
         output.line(
-            f"Would delete host {found.name}" + (f", and take {_named(nodes)} off it." if nodes else ".")
+            f"Would delete host {found.name}" + (f", and remove {_named(nodes)} from it." if nodes else ".")
         )
     if check:
         return
@@ -54,7 +56,7 @@ def delete(app: App, name: str, check: bool, force: bool, remove_nodes: bool) ->
     output.line(f"Deleted host {found.name}.")
     if nodes:
         output.line(
-            f"No run works on {_named(nodes)} before:"
+            f"No run works on {_named(nodes)}; to use {'it' if len(nodes) == 1 else 'them'} on another host:"
             f" alpenhorn node activate {nodes[0].name if len(nodes) == 1 else 'NODE'} --host HOST"
         )
 
@@ -64,7 +66,3 @@ def _named(nodes: Sequence[NodeRow]) -> str:
     first = ", ".join(node.name for node in nodes[:NAMED])
     more = f" and {len(nodes) - NAMED} more" if len(nodes) > NAMED else ""
     return f"{'node' if len(nodes) == 1 else 'nodes'} {first}{more}"
-
-
-def _listed(nodes: Sequence[NodeRow]) -> str:
-    return f"{_named(nodes)} {'is' if len(nodes) == 1 else 'are'}"

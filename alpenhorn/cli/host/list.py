@@ -23,5 +23,5 @@ def list_(app: App, form: Format) -> None:
         form,
         HOST_COLUMNS,
         storage.hosts(app.index),
-        empty="No hosts; create one with: alpenhorn host create NAME",
+        empty="No hosts; to create one: alpenhorn host create NAME",
     )

@@ -7,7 +7,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import HOST
-from alpenhorn.cli.hosts import host_options, refuse_useless
+from alpenhorn.cli.hosts import host_options, refuse_unusable
 from alpenhorn.cli.options import chosen
 from alpenhorn.edits import hosts as edit_host
 from alpenhorn.scan import names
@@ -18,13 +18,13 @@ from alpenhorn.scan import names
 @host_options
 @pass_app
 def modify(app: App, name: str, address: str | None, username: str | None, notes: str | None) -> None:
-    """Properties that are not given stay as they are.
+    """Properties that are not given remain unchanged.
 
     \b
     Example:
       alpenhorn host modify archive1 --address 10.0.0.7
     """
-    refuse_useless(address, username)
+    refuse_unusable(address, username)
     found = names.host(app.index, name)
     changed = edit_host.modify(app.index, found.id, chosen(address=address, username=username, notes=notes))
     output.line(f"Changed host {name}." if changed else "No change.")

@@ -17,16 +17,18 @@ from alpenhorn.scan import names
 @new_name
 @pass_app
 def rename(app: App, name: str, new_name: str) -> None:
-    """Runs on the host find their nodes by this name: its configuration must have the same ([sync] host), unless
-    it is the host name up to the first dot.
+    """Runs on the host find their nodes by this name: set the new name in its configuration ([sync] host), unless it
+    is the host name up to the first dot.
 
     \b
     Example:
       alpenhorn host rename alp2 archive2
     """
     found = names.host(app.index, name)
-    if renamed(app, "host", found, new_name) and storage.hosts(app.index, found.id)[0].nodes:
+    if not renamed(app, "host", found, new_name) or new_name == app.host:
+        return
+    if storage.hosts(app.index, found.id)[0].nodes:
         output.note(
-            f'runs on this host work on nothing before they know its new name: [sync] host = "{new_name}"'
-            " in its configuration, unless it is the host name up to the first dot"
+            f"host {new_name}: runs there do not find their nodes until its configuration has the new name:"
+            f' [sync] host = "{new_name}" (not needed if this is its host name up to the first dot)'
         )

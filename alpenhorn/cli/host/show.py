@@ -15,8 +15,8 @@ from alpenhorn.scan import names
 
 @click.command()
 @click.argument("name", type=HOST, metavar="HOST")
-@click.option("--node-details", is_flag=True, help="Show the properties of the nodes.")
-@click.option("--node-stats", is_flag=True, help="Show the number and size of the files on the nodes.")
+@click.option("--node-details", is_flag=True, help="Show the properties of its nodes.")
+@click.option("--node-stats", is_flag=True, help="Show the number and size of the files on each node.")
 @json_option
 @pass_app
 def show(app: App, name: str, node_details: bool, node_stats: bool, as_json: bool) -> None:

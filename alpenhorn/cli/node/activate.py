@@ -19,7 +19,7 @@ from alpenhorn.scan import names
 @root_option
 @pass_app
 def activate(app: App, name: str, host: str | None, root: str | None) -> None:
-    """For a disk that travels, its new host and root are set in the same step.
+    """For a disk that was moved to another host, set its new host and root in the same step.
 
     \b
     Example:
@@ -30,6 +30,6 @@ def activate(app: App, name: str, host: str | None, root: str | None) -> None:
     (before,) = storage.nodes(app.index, node_id=found.id)
     real = real_roots(app, name, values, before)
     edited = edit_node.modify(app.index, found.id, values, {}, app.stamp(), real=real)
-    output.line(f"Node {name} is active." if edited.changed else f"No change: node {name} is active already.")
+    output.line(f"Node {name} is active." if edited.changed else f"No change: node {name} is already active.")
     note_idle(app, found.id)
     note_settings(app, found.id)

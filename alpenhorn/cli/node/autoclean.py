@@ -18,9 +18,8 @@ from alpenhorn.scan.rules import Action
 @click.option("--remove", is_flag=True, help="Remove the rule.")
 @pass_app
 def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:
-    """From now on, when a copy in GROUP is recorded as good, the copy on NODE is released: the next run removes
-    it once that is safe.  For copies that exist already nothing happens until `alpenhorn rules check
-    --apply`.
+    """Whenever a copy in GROUP is recorded as good, the copy on NODE is released, and the next run deletes it if that
+    is safe.  To apply the rule to existing copies, use `alpenhorn rules check --apply`.
 
     \b
     Examples:
@@ -28,14 +27,12 @@ def autoclean(app: App, node_name: str, group_name: str, remove: bool) -> None:
       alpenhorn node autoclean field1 offsite --remove
     """
     ends = rule_ends(app, node_name, group_name)
-    way = f"of {ends.node.name} by {ends.group.name}"
-    if not set_rule(app, ends, Action.AUTOCLEAN, way, remove):
+    ends_text = f"of {ends.node.name} by {ends.group.name}"
+    if not set_rule(app, ends, Action.AUTOCLEAN, ends_text, remove):
         return
     least = app.config.sync.archive_copy_count
-    safe = f"{output.count(least, 'good copy is', 'good copies are')} on other active archive nodes"
+    needed = f"{output.count(least, 'good copy is', 'good copies are')} on other active archive nodes"
     if ends.node.archive:
-        output.note(
-            f"{ends.node.name} is an archive node: its copies stay until they are safe to go, when {safe}"
-        )
-    where = f"on {ends.node.name} already of what {ends.group.name} has"
+        output.note(f"node {ends.node.name} is an archive node: its copies are deleted only while {needed}")
+    where = f"on {ends.node.name} also in {ends.group.name}"
     report_existing_copies(app, rules.unreleased(ends.node.id, ends.group.id), where)

@@ -1,6 +1,6 @@
-"""`alpenhorn node clean`: copies released for removal, or their releases undone.
+"""`alpenhorn node clean`: release copies for removal, or undo releases.
 
-Nothing is deleted here: runs do that, each copy when it is safe.
+This command deletes nothing; runs delete released copies if that is safe.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONGEST = 36500  # days
 
 
 class CleanOptions(NamedTuple):
-    """The options of `clean`, as given; `size` in GiB."""
+    """The values of the options of `clean`; `size` in GiB."""
 
     acqs: Sequence[str]
     archive_ok: bool
@@ -48,14 +48,14 @@ class CleanOptions(NamedTuple):
 @click.command()
 @click.argument("node_name", type=NODE, metavar="NODE")
 @acq_option
-@click.option("--archive-ok", is_flag=True, help="Allow this on an archive node.")
+@click.option("--archive-ok", is_flag=True, help="Allow the release of copies on an archive node.")
 @click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
 @click.option(
     "-d",
     "--days",
     metavar="COUNT",
     type=click.IntRange(1, LONGEST),
-    help="Only files registered more than COUNT days ago.",
+    help="Only copies of files registered more than COUNT days ago.",
 )
 @bulk_options
 @click.option("--include-bad", is_flag=True, help="Include suspect and corrupt copies.")
@@ -64,14 +64,14 @@ class CleanOptions(NamedTuple):
     "--now",
     "at_once",
     is_flag=True,
-    help="Delete them as soon as that is safe, not when room is needed.",
+    help="Delete the copies as soon as that is safe, not only when room is needed.",
 )
 @click.option(
     "-s",
     "--size",
     metavar="SIZE",
     type=SizeInGib(positive=True),
-    help="Release the oldest registered files until SIZE GiB are released, including earlier releases.",
+    help="Release copies of the oldest files until SIZE GiB are released, including earlier releases.",
 )
 @click.option(
     "--target",
@@ -79,12 +79,12 @@ class CleanOptions(NamedTuple):
     type=GROUP,
     metavar="GROUP",
     multiple=True,
-    help="Only files with another good copy in GROUP; may be repeated, to require one in each.",
+    help="Only copies of files with another good copy in GROUP; if repeated, in each GROUP.",
 )
 @pass_app
 def clean(app: App, /, node_name: str, **options: Any) -> None:
-    """Released copies are deleted when room is needed, or with --now by the next run; only while enough good
-    copies are on archive nodes, and never while they are pinned.  Without --include-bad only good copies are
+    """Released copies are deleted when room is needed, or with --now by the next run, provided that enough good
+    copies are on archive nodes and that they are not pinned.  Without --include-bad, only good copies are
     released.  --cancel undoes releases that have not been carried out.
 
     \b
@@ -125,14 +125,14 @@ def _release(app: App, node: NodeFact, selection: ReleaseSelection, options: Cle
         before = copies_to_release.scheduled(index, selection, now)
         wanted = int(options.size * GIB) - before
         if wanted <= 0:
-            output.line(f"Nothing to release on {node.name}: {output.size(before)} are released already.")
+            output.line(f"Nothing to release on {node.name}: {output.size(before)} are already released.")
             return
         with LongWork(app, f"Looking for the first {output.size(wanted)} on {node.name}"):
             selection = selection._replace(cut=copies_to_release.cut(index, selection, now, wanted))
     with LongWork(app, f"Counting the pinned copies on {node.name}"):
         kept = total(index, copies_to_release.kept_by_pins(selection, now))
     if kept.files:
-        output.line(f"Left out, as they are pinned: {bulk.some_copies(kept)}.")
+        output.line(f"Left out because pinned: {bulk.copies_and_size(kept)}.")
     release = BulkEdit(
         copies_to_release.to_release(selection, now),
         "c.id",
@@ -140,7 +140,7 @@ def _release(app: App, node: NodeFact, selection: ReleaseSelection, options: Cle
         nothing=f"Nothing to release on {node.name}.",
         verb="release",
         doing="Releasing",
-        subject=lambda found: f"{bulk.some_copies(found)} on {node.name}",
+        subject=lambda found: f"{bulk.copies_and_size(found)} on {node.name}",
         consequence=f", to be deleted {'as soon as that is safe' if options.at_once else 'when room is needed'}",
         change=lambda parts, stamp: edit_clean.release(index, parts, selection, stamp),
         done=lambda copies: (
@@ -161,15 +161,13 @@ def _cancel(app: App, node: NodeFact, selection: ReleaseSelection, options: Clea
         nothing=f"No releases on {node.name} to undo.",
         verb="cancel",
         doing="Cancelling",
-        subject=lambda found: f"the release of {bulk.some_copies(found)} on {node.name}",
+        subject=lambda found: f"the release of {bulk.copies_and_size(found)} on {node.name}",
         change=lambda parts, stamp: edit_clean.cancel(index, parts, stamp),
         done=lambda copies: f"Cancelled the release of {output.count(copies, 'copy', 'copies')}.",
     )
     if bulk.run(app, cancel, options):
         for count in copies_to_release.being_deleted(index, node_id=node.id).values():
-            output.note(
-                f"a run is deleting {output.count(count, 'copy', 'copies')} on {node.name} at this moment"
-            )
+            output.note(f"node {node.name}: a run is deleting {output.count(count, 'copy', 'copies')} now")
 
 
 def _warn_of_brake(app: App, node: NodeFact, found: Total) -> None:
@@ -178,6 +176,6 @@ def _warn_of_brake(app: App, node: NodeFact, found: Total) -> None:
     released = sum(deletions.released(app.index, node.id).values()) + found.files
     if allowed is not None and released > allowed:
         output.line(
-            f"With these {released} of the {copies} copies on {node.name} are released. A run deletes at most {allowed}"
-            " unasked (delete_limit): if more can go, it will ask for --allow-mass-delete."
+            f"This makes {released} released copies of {copies} on {node.name}. A run deletes at most {allowed}"
+            " (delete_limit) without --allow-mass-delete."
         )

@@ -20,7 +20,7 @@ from alpenhorn.scan import names
 @click.argument("name", type=NAME)
 @node_options
 @click.option("--auto-import", is_flag=True, help="Search the node for new files in each run.")
-@click.option("--group", "group_name", type=GROUP, metavar="GROUP", help="The group that the node joins.")
+@click.option("--group", "group_name", type=GROUP, metavar="GROUP", help="Group of the node.")
 @pass_app
 def create(
     app: App,
@@ -37,9 +37,9 @@ def create(
     min_avail: float | None,
     **properties: Any,
 ) -> None:
-    """A node is a place that holds copies of files: a directory on a host.  It belongs to a group: name one with
-    --group, or create one with --create-group.  Before the node can be used it must be initialised (--init,
-    or later `alpenhorn node init`), which marks its root as this node's.
+    """A node is a directory tree on a host that holds copies of files.  It belongs to a group: give one with --group,
+    or create one with --create-group.  Before a node can be used, it must be initialised, with --init or
+    later with `alpenhorn node init`; this writes a marker with its name to its root.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def create(
     """
     at_most_one(group=group_name, create_group=create_group)
     if not group_name and not create_group:
-        raise click.UsageError("give --group GROUP, or --create-group")
+        raise click.UsageError("give --group GROUP or --create-group")
     index = app.index
     edits = io_edits(f"node {name}", io_config, io_vars)
     values = {

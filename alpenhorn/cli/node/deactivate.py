@@ -15,7 +15,7 @@ from alpenhorn.scan import names
 @click.argument("name", type=NODE, metavar="NODE")
 @pass_app
 def deactivate(app: App, name: str) -> None:
-    """No run works on an inactive node, and nothing is pulled from it.
+    """Runs do not work on an inactive node, and do not pull files from it.
 
     \b
     Example:
@@ -24,5 +24,5 @@ def deactivate(app: App, name: str) -> None:
     found = names.node(app.index, name)
     edited = edit_node.modify(app.index, found.id, {"active": False}, {}, app.stamp())
     output.line(
-        f"Node {name} is inactive." if edited.changed else f"No change: node {name} is inactive already."
+        f"Node {name} is inactive." if edited.changed else f"No change: node {name} is already inactive."
     )

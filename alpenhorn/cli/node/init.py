@@ -15,8 +15,8 @@ from alpenhorn.scan import names
 @click.argument("name", type=NODE, metavar="NODE")
 @pass_app
 def init(app: App, name: str) -> None:
-    """The next run on the node's host marks the node's root, which must exist then, as this node's, unless it is
-    marked as another node's.
+    """The next run on the node's host writes a marker with the name of the node to its root.  The root must exist, and
+    must not have the marker of another node.
 
     \b
     Example:

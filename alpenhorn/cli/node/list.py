@@ -31,5 +31,5 @@ def list_(app: App, active: bool | None, group: str | None, host: str | None, fo
         form,
         (NODE_NAME, *NODE_COLUMNS, NODE_NOTES),
         lines,
-        empty="No nodes; create one with: alpenhorn node create NAME",
+        empty="No nodes; to create one: alpenhorn node create NAME",
     )

@@ -1,4 +1,4 @@
-"""`alpenhorn node manifest`: a list of the files on a node, on the node."""
+"""`alpenhorn node manifest`: write a list of the files on a node onto the node."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
-from alpenhorn.cli.runs import heard, workers
+from alpenhorn.cli.runs import recording_output_failure, workers
 from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import MANIFEST
 
@@ -20,18 +20,18 @@ from alpenhorn.model.nodes import MANIFEST
 @pass_app
 @click.pass_context
 def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
-    """With the manifest, files can be checked without the index.  It is the file .alpenhorn/manifest.md5 below
-    the node's root: path, length and MD5 sum of each good copy, in a form that md5sum -c reads on any
-    machine, and from which alpenhorn db rebuild fills a new index.  This command runs on the node's host.
-    Runs keep a manifest on every node, which shows them whether a node that was away comes back changed; this
-    command writes it now.  Nodes of class LustreHSM have one only from this command.
+    """The manifest is the file .alpenhorn/manifest.md5 below the node's root.  It lists the path, length and MD5 sum of
+    each good copy.  On any machine md5sum -c can check the files with it, without the index, and alpenhorn db
+    rebuild can fill a new index from it.  Runs keep a manifest on every node, except on nodes of class
+    LustreHSM, and use it to detect changes to a node that was away; this command writes it now.  It must run
+    on the node's host.
 
     \b
     Example:
       alpenhorn node manifest archive1
     """
     with workers(app, None, for_run=True) as pool:
-        # Imported only now: the workers, forked before, need none of it.
+        # Imported after the workers are forked, to keep them small.
         from alpenhorn.cli.sync import attention
         from alpenhorn.coordinator.nodes import left_out_reason
         from alpenhorn.coordinator.report import Asked, Unwatched
@@ -45,11 +45,11 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
         if name in report.left_out:
             raise Refused(f"{left_out_reason(name, report.left_out[name])}; no manifest was written")
         root = topology.load(app.index).named([name])[0].root or ""
-    with heard(app, report):
+    with recording_output_failure(app, report):
         if name in report.manifests:
             files, size_b = report.manifests[name]
             output.line(
-                f"{root}/{MANIFEST} tells of {output.count(files, 'file')}, {output.size(size_b)}. To check them:"
+                f"Wrote {root}/{MANIFEST}: {output.count(files, 'file')}, {output.size(size_b)}. To check the files:"
             )
             output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
         attention(report)

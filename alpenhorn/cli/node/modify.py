@@ -23,9 +23,13 @@ from alpenhorn.scan import names
     "--auto-import/--no-auto-import", default=None, help="Search the node for new files in each run."
 )
 @click.option(
-    "--group", "group_name", type=GROUP, metavar="GROUP", help="Move the node, with its files, to GROUP."
+    "--group",
+    "group_name",
+    type=GROUP,
+    metavar="GROUP",
+    help="Group to which the node, with its copies, is moved.",
 )
-@click.option("--no-max-total", is_flag=True, help="Remove the maximum size of its files.")
+@click.option("--no-max-total", is_flag=True, help="Remove the maximum total size of its files.")
 @pass_app
 def modify(
     app: App,
@@ -43,7 +47,7 @@ def modify(
     min_avail: float | None,
     **properties: Any,
 ) -> None:
-    """Properties that are not given stay as they are.
+    """Properties that are not given remain unchanged.
 
     \b
     Examples:
@@ -78,7 +82,7 @@ def modify(
         real=real_roots(app, name, values, before),
     )
     if create_group:
-        output.line(f"Changed node {name}, which is in the new group {name} now.")
+        output.line(f"Changed node {name}, now in the new group {name}.")
     elif edited.changed:
         output.line(f"Changed node {name}.")
     elif not initialise:
@@ -94,14 +98,13 @@ def modify(
 
 
 def _note_separate(app: App, node_id: int) -> None:
-    """Report what a run does before copies that may be hard links count as archive copies."""
+    """Report that copies, which may be hard links, count as archive copies only after the next run."""
     from alpenhorn.scan.manifest import count
 
     copies = count(app.index, node_id)
     if copies:
-        many = copies > 1
+        does, archived = ("does", "an archive copy") if copies == 1 else ("do", "archive copies")
         output.note(
-            f"{output.count(copies, 'copy', 'copies')}: the next run makes sure that {'each' if many else 'it'} has"
-            f" bytes of its own; until then {'they do' if many else 'it does'} not count as"
-            f" {'archive copies' if many else 'an archive copy'}"
+            f"{output.count(copies, 'existing copy', 'existing copies')} {does} not count as {archived} until the next"
+            " run has checked for hard links"
         )

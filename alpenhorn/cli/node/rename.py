@@ -16,8 +16,8 @@ from alpenhorn.scan import names
 @new_name
 @pass_app
 def rename(app: App, name: str, new_name: str) -> None:
-    """Its root is marked with its name; the next run on the node writes the new one there.  A run that is
-    working on it continues under the old name.
+    """The next run on the node writes the new name to the marker in its root.  A run that is working on the node
+    continues under the old name.
 
     \b
     Example:
@@ -25,4 +25,4 @@ def rename(app: App, name: str, new_name: str) -> None:
     """
     found = names.node(app.index, name)
     if renamed(app, "node", found, new_name):
-        output.line("The next run on it writes the new name into its root.")
+        output.line("The next run on the node writes the new name to its marker.")

@@ -12,7 +12,7 @@ from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.scan import names
 
 register_option = click.option(
-    "-n", "--register-new", is_flag=True, help="Also import files that are not in the index."
+    "-n", "--register-new", is_flag=True, help="Import files even if they are not in the index."
 )
 
 
@@ -22,9 +22,9 @@ register_option = click.option(
 @register_option
 @pass_app
 def scan(app: App, name: str, path: str, register_new: bool) -> None:
-    """The next run on the node's host searches it.  PATH is a directory relative to the node's root, or absolute
-    and below it; without it the whole node is searched.  Only files that are in the index are imported,
-    unless --register-new is given.
+    """The next run on the node's host searches it.  PATH is a directory relative to the node's root, or absolute and
+    below it; without PATH, the whole node is searched.  Only files that are in the index are imported, unless
+    --register-new is given.
 
     \b
     Example:

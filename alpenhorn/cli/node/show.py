@@ -30,10 +30,12 @@ GROUP_ACTIONS = (column("group", "Group"), *ACTIONS)
 
 @click.command()
 @click.argument("name", type=NODE, metavar="NODE")
-@click.option("--actions", is_flag=True, help="Show the automatic actions from the node.")
+@click.option("--actions", is_flag=True, help="Show the rules of the node.")
 @click.option("-a", "--all", "all_", is_flag=True, help="Show everything.")
 @click.option("--imports", is_flag=True, help="Show the pending import requests.")
-@click.option("--stats", "with_stats", is_flag=True, help="Show the number and size of its files.")
+@click.option(
+    "--stats", "with_stats", is_flag=True, help="Show the number and size of the files on the node."
+)
 @click.option("--transfers", is_flag=True, help="Show the pending requests from the node.")
 @json_option
 @pass_app
@@ -87,7 +89,7 @@ def show(
         output.heading("Pending requests from the node:")
         columns.table(TRANSFERS, pending, empty="  none")
     if actions_ is not None:
-        output.heading("Automatic actions:")
+        output.heading("Rules:")
         columns.table(GROUP_ACTIONS, actions_, empty="  none")
 
 

@@ -20,13 +20,13 @@ from alpenhorn.listings.stats import of_nodes
 
 @click.command()
 @filter_options
-@click.option("--extra-stats", is_flag=True, help="Also count the copies that are not good.")
+@click.option("--extra-stats", is_flag=True, help="Include the numbers of copies that are not good.")
 @format_option
 @pass_app
 def stats(
     app: App, active: bool | None, group: str | None, host: str | None, extra_stats: bool, form: Format
 ) -> None:
-    """It also shows how full each node is.
+    """The table also shows how full each node is.
 
     \b
     Example:

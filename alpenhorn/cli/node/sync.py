@@ -23,9 +23,9 @@ def sync(
     group_name: str | None,
     **options: Any,
 ) -> None:
-    """Requests every file that is on NODE and is neither in GROUP nor already requested there.  With --cancel
-    pending requests from NODE into GROUP, or with --all into any group, are cancelled instead.  A path in a
-    file list may also be one below the node's root.
+    """All files that are on NODE and are neither in GROUP nor already requested there are requested.  With --cancel,
+    pending requests from NODE are cancelled instead: those into GROUP, or with --all those into any group.
+    Paths in a file list may also be absolute paths below the node's root.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def sync(
     """
     given = SyncOptions(**options)
     if group_name is None and not given.all_:
-        raise click.UsageError("give a GROUP, or --all with --cancel")
+        raise click.UsageError("give GROUP, or --cancel with --all")
     if group_name is not None and given.all_:
-        raise click.UsageError("--all cannot be used with a GROUP")
+        raise click.UsageError("--all cannot be used with GROUP")
     request_or_cancel(app, node_name, group_name, given)

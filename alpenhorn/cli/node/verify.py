@@ -1,4 +1,4 @@
-"""`alpenhorn node verify`: copies to be checked by runs, or recorded in some state without a check."""
+"""`alpenhorn node verify`: request checks of copies, or record their states without a check."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.scan import copies_to_check, names, topology
 from alpenhorn.scan.copies_to_check import CheckSelection, RecordedState
 
-TAKEN = {
-    RecordedState.HEALTHY: "good without having been read, and count when runs decide what may be deleted elsewhere",
+RECORDED_AS = {
+    RecordedState.HEALTHY: "good without being read, and count when runs decide what may be deleted elsewhere",
     RecordedState.CORRUPT: "corrupt",
     RecordedState.MISSING: "missing",
 }
 
 
 class VerifyOptions(NamedTuple):
-    """The options of `verify`, as given."""
+    """The values of the options of `verify`."""
 
     acqs: Sequence[str]
     all_: bool
@@ -55,21 +55,21 @@ class VerifyOptions(NamedTuple):
     "--all",
     "all_",
     is_flag=True,
-    help="Copies in any of these states: --corrupt, --healthy and --missing.",
+    help="Corrupt, good and missing copies.",
 )
-@click.option("--cancel", is_flag=True, help="Cancel the checks; record suspect copies as chosen.")
+@click.option("--cancel", is_flag=True, help="Cancel checks, and record suspect copies without reading them.")
 @click.option(
-    "--corrupt", is_flag=True, help="Corrupt copies; with --cancel: record them as corrupt (default)."
+    "--corrupt", is_flag=True, help="Corrupt copies; with --cancel: record copies as corrupt (default)."
 )
 @bulk_options
-@click.option("--healthy", is_flag=True, help="Good copies; with --cancel: record them as good.")
-@click.option("--missing", is_flag=True, help="Missing copies; with --cancel: record them as missing.")
+@click.option("--healthy", is_flag=True, help="Good copies; with --cancel: record copies as good.")
+@click.option("--missing", is_flag=True, help="Missing copies; with --cancel: record copies as missing.")
 @pass_app
 def verify(app: App, /, node_name: str, **options: Any) -> None:
-    """The next runs read the copies in full; until then they are suspect and do not count.  Corrupt and missing
-    copies are checked, or those that the options choose, which may be combined; never released ones.
-    --cancel ends the wait: all suspect copies, except those that a run is deleting, are recorded as corrupt,
-    or as what the option chooses, without a check.
+    """The next runs read the copies in full; until then the copies are suspect and do not count as good.  By default
+    corrupt and missing copies are checked; state options choose others, and may be combined.  Released copies
+    are never checked.  With --cancel, all suspect copies, except those that a run is deleting, are recorded
+    as corrupt, or in the state given by an option, without a check.
 
     \b
     Examples:
@@ -100,9 +100,7 @@ def verify(app: App, /, node_name: str, **options: Any) -> None:
 
 def _request(app: App, node: NodeFact, selection: CheckSelection, options: VerifyOptions) -> None:
     kinds = _or([state.name.lower() for state in RecordedState if state in selection.states])
-    distrusts = (
-        "; until then none of them counts as good" if RecordedState.HEALTHY in selection.states else ""
-    )
+    warning = "; until then they do not count as good" if RecordedState.HEALTHY in selection.states else ""
     mark = BulkEdit(
         copies_to_check.to_check(selection),
         "c.id",
@@ -110,8 +108,8 @@ def _request(app: App, node: NodeFact, selection: CheckSelection, options: Verif
         nothing=f"No {kinds} copies on {node.name} to check.",
         verb="mark",
         doing="Marking",
-        subject=lambda found: f"{bulk.some_copies(found)} on {node.name}",
-        consequence=f" to be checked{distrusts}",
+        subject=lambda found: f"{bulk.copies_and_size(found)} on {node.name}",
+        consequence=f" to be checked{warning}",
         change=lambda parts, stamp: edit_verify.request(app.index, parts, selection, stamp),
         done=lambda copies: f"Marked {output.count(copies, 'copy', 'copies')} to be checked. {_next(node)}",
     )
@@ -128,8 +126,8 @@ def _cancel(
         nothing=f"No checks on {node.name} to cancel.",
         verb="cancel",
         doing="Cancelling",
-        subject=lambda found: f"the check of {bulk.some_copies(found)} on {node.name}",
-        consequence=f"; they are then taken to be {TAKEN[state]}",
+        subject=lambda found: f"the check of {bulk.copies_and_size(found)} on {node.name}",
+        consequence=f", and record them as {RECORDED_AS[state]}",
         change=lambda parts, stamp: edit_verify.cancel(app.index, parts, state, stamp),
         done=lambda copies: (
             f"Cancelled the check of {output.count(copies, 'copy', 'copies')}:"
@@ -140,12 +138,12 @@ def _cancel(
 
 
 def _next(node: NodeFact) -> str:
-    """When the copies on the node are checked."""
+    """Return which runs check the copies on the node, as a sentence."""
     if not node.active or node.host is None:
-        return f"Nothing is checked before a run works on the node: alpenhorn node activate {node.name}"
+        return f"No run works on the node; to activate it: alpenhorn node activate {node.name}"
     return f"Runs on {node.host} check them."
 
 
 def _or(words: Sequence[str]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
+    """Join words: `a`, `a or b`, `a, b or c`."""
     return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)

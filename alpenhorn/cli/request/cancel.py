@@ -24,4 +24,4 @@ def cancel(app: App, ids: Sequence[int]) -> None:
     done = edit_requests.cancel(app.index, wanted)
     output.line(f"Cancelled {output.count(done, 'request')}.")
     if done < len(wanted):
-        output.line(f"{output.count(len(wanted) - done, 'request')} not pending, left as they were.")
+        output.line(f"Not changed, because not pending: {output.count(len(wanted) - done, 'request')}.")

@@ -16,15 +16,15 @@ from alpenhorn.scan.backoff import by_source
 
 
 @click.command()
-@click.option("--node", type=NODE, metavar="NODE", help="Only requests from node NODE.")
-@click.option("--group", type=GROUP, metavar="GROUP", help="Only requests into group GROUP.")
-@click.option("--acq", type=ACQ, metavar="ACQ", help="Only files of acquisition ACQ.")
+@click.option("--node", type=NODE, metavar="NODE", help="Only requests from NODE.")
+@click.option("--group", type=GROUP, metavar="GROUP", help="Only requests into GROUP.")
+@click.option("--acq", type=ACQ, metavar="ACQ", help="Only requests for files of ACQ.")
 @click.option(
     "--state",
     type=click.Choice([state.value for state in RequestState]),
     default=RequestState.PENDING.value,
     show_default=True,
-    help="Only requests in that state; the pending ones include those that are failing.",
+    help="Only requests in this state; pending includes failing.",
 )
 @format_option
 @pass_app
@@ -42,4 +42,4 @@ def list_(app: App, node: str | None, group: str | None, acq: str | None, state:
         group_id=names.group(index, group).id if group else None,
         acq_id=names.acq(index, acq).id if acq else None,
     )
-    columns.show(form, request_columns(by_source(index)), rows, empty=f"No requests that are {state}.")
+    columns.show(form, request_columns(by_source(index)), rows, empty=f"No {state} requests.")

@@ -18,7 +18,7 @@ from alpenhorn.record import backoff
 @click.option("--all", "all_", is_flag=True, help="Retry all failing requests.")
 @pass_app
 def retry(app: App, ids: Sequence[int], all_: bool) -> None:
-    """Their delays are cleared, and so are the delays of the hosts and nodes that they wait for.
+    """The delays of the requests are cleared, and so are the delays of the hosts and nodes that they wait for.
 
     \b
     Examples:
@@ -26,13 +26,13 @@ def retry(app: App, ids: Sequence[int], all_: bool) -> None:
       alpenhorn request retry --all
     """
     if bool(ids) == all_:
-        raise click.UsageError("give the IDs of requests, or --all")
+        raise click.UsageError("give request IDs, or --all")
     wanted = None if all_ else list(dict.fromkeys(ids))
     forgotten = edit_requests.forget_attempts(app.index, wanted)
     sources = backoff.forget(app.index, wanted)
     if sources:
-        output.line(f"The next run tries {output.count(sources, 'host or node', 'hosts or nodes')} again.")
+        output.line(f"The next run retries {output.count(sources, 'host or node', 'hosts or nodes')}.")
     if forgotten:
-        output.line(f"The next run tries {output.count(forgotten, 'request')} again.")
+        output.line(f"The next run retries {output.count(forgotten, 'request')}.")
     elif not sources:
-        output.line("No failed attempts to forget.")
+        output.line("Nothing to retry: no failed attempts.")

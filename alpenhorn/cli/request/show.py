@@ -56,15 +56,15 @@ def _attempt_fields(row: RequestRow) -> tuple[tuple[str, object], ...]:
         ("Failed attempts", row.attempts),
         ("Last attempt", output.time(row.last_attempt)),
         ("Last error", row.error),
-        ("To blame", row.blame),
-        ("Next attempt", f"{output.time(row.next_attempt)}; now with: alpenhorn request retry {row.id}"),
+        ("Problem with", row.blame),
+        ("Next attempt", f"{output.time(row.next_attempt)}; to retry now: alpenhorn request retry {row.id}"),
     )
 
 
 def in_a_run_now(app: App, request_id: int) -> Reason:
-    """What a run on this host would do with a pending request, and why."""
+    """Return what a run on this host would do with a pending request, and why."""
     with workers(app, 1) as pool:
-        # Imported only now: the worker, forked before, needs none of it.
+        # Imported after the worker is forked, to keep it small.
         from alpenhorn.coordinator.preview import why
 
         return why(app.index, pool, app.config, app.now, request_id)

@@ -1,4 +1,4 @@
-"""`alpenhorn rules check`: whether the rules of replication have been applied to every copy."""
+"""`alpenhorn rules check`: find copies to which a rule has not been applied."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ COLUMNS = (
 
 @click.command()
 @click.option("--apply", "apply_", is_flag=True, help="Apply the rules: request and release these copies.")
-@click.option("--force", is_flag=True, help="With --apply: do not ask.")
+@click.option("--force", is_flag=True, help="With --apply: do not ask for confirmation.")
 @json_option
 @pass_app
 @click.pass_context
 def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool) -> None:
-    """A rule applies when a copy is recorded.  Copies that existed before the rule, or that another program
-    recorded, are found here: those on an autosync node that the group does not have and that nobody
-    requested, and those on an autoclean node that the group has.  With --apply they are requested and
-    released; the next run on their host deletes released copies once that is safe.  The exit status is 1 when
-    something was found and not applied.
+    """Rules are applied when a copy is recorded.  This command finds copies that were recorded before the rule was
+    set, or by another program: for autosync, copies on the node of files that are neither in the group nor
+    requested there; for autoclean, copies on the node of files that the group has.  With --apply the files are
+    requested and the copies released; the next run on their host deletes released copies if that is safe.
+    The exit status is 1 if copies were found and the rules were not applied.
 
     \b
     Examples:
@@ -46,9 +46,9 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
       alpenhorn rules check --apply
     """
     if force and not apply_:
-        raise click.UsageError("--force is for use with --apply")
+        raise click.UsageError("--force needs --apply")
     if as_json and apply_ and not force:
-        raise click.UsageError("--json with --apply asks nothing, and needs --force")
+        raise click.UsageError("--json cannot ask for confirmation; use it with --apply and --force")
     missed = scan.missed_actions(app.index)
     if not as_json:
         columns.table(COLUMNS, missed, empty="No missed actions.")
@@ -65,7 +65,7 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
         copies = output.count(done[Action.AUTOCLEAN], "copy", "copies")
         output.line(f"Requested {requests}, released {copies}.")
     elif missed:
-        output.line("Nothing was done; to request and release them: alpenhorn rules check --apply")
+        output.line("Nothing was changed; to apply the rules: alpenhorn rules check --apply")
     ctx.exit(FAILED if missed and done is None else DONE)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,18 @@ def db(url: str, *arguments: str, group: tuple[str, ...] = ("db",)) -> subproces
 
 
 def test_init_then_check(index_url: str) -> None:
-    made = db(index_url, "init")
+    made = db(index_url, "init", group=("-v", "db"))
     assert (made.returncode, made.stderr) == (0, "")
-    assert "added table storagenode\n" in made.stdout
+    *listed, summary = made.stdout.splitlines()
+    assert "added table storagenode" in listed
+    kinds = Counter(line.split()[1] for line in listed)
+    assert kinds.keys() == {"table", "index", "version"}
+    assert summary.startswith(
+        f"Added {kinds['table']} tables, {kinds['index']} indexes and {kinds['version']} component versions to"
+    )
     again = db(index_url, "init")
     assert again.returncode == 0
-    assert again.stdout.startswith("nothing to add: the index ")
+    assert again.stdout.startswith("No change: the index ")
     checked = db(index_url, "check")
     assert (checked.returncode, checked.stderr) == (0, "")
     settings = 0 if index_url.startswith("sqlite") else 1  # of the server, which matter for deletions
@@ -50,10 +57,11 @@ def test_init_of_a_daemon_index_names_only_what_is_ours(index_url: str) -> None:
     index = Index.open(index_url, create=True)
     make_daemon_index(index)
     index.close()
-    made = db(index_url, "init")
+    made = db(index_url, "init", group=("-v", "db"))
     assert made.returncode == 0
-    assert {line.split()[1] for line in made.stdout.splitlines()} == {"table", "index", "version"}
-    assert all("sync" in line for line in made.stdout.splitlines())
+    *listed, summary = made.stdout.splitlines()
+    assert {line.split()[1] for line in listed} == {"table", "index", "version"}
+    assert all("sync" in line for line in listed) and summary.startswith("Added ")
 
 
 def test_init_of_one_component(index_url: str) -> None:
@@ -141,12 +149,10 @@ def test_upgrade_says_what_it_will_do_and_asks(older: str, tmp_path: Path) -> No
     shown = db(older, "upgrade", "--check", "--dump", str(tmp_path / "dump"))
     assert (shown.returncode, shown.stderr) == (0, "")
     found, first, *steps = shown.stdout.splitlines()
-    assert ": tables of alpenhorn 2.0.0rc" in found
+    assert "is that of alpenhorn 2.0.0rc" in found
     assert first == f"  1. write a dump to {tmp_path / 'dump'}"
     assert any(line.endswith("add the column host_id to the table storagenode") for line in steps)
-    assert (
-        "note: host alp1 gets the address alp1.example.org; 10.0.0.7, of its node disk1, is dropped" in steps
-    )
+    assert "note: host alp1: address set to alp1.example.org; 10.0.0.7 of node disk1 is dropped" in steps
     assert any("storage type T (transport) is dropped, it had no effect on nodes" in line for line in steps)
     refused = db(older, "upgrade", "--dump", str(tmp_path / "dump"))
     assert refused.returncode == 1 and refused.stdout == shown.stdout
@@ -162,7 +168,7 @@ def test_upgrade_then_everything_else(older: str, tmp_path: Path) -> None:
     done = [line.removeprefix("done: ") for line in upgraded.stdout.splitlines() if line.startswith("done: ")]
     assert planned == done and len(done) > 10
     *_, following, back = upgraded.stdout.splitlines()
-    assert following.endswith("has today's tables. Next: alpenhorn db check")
+    assert following.startswith("upgraded: the index ") and following.endswith("alpenhorn db check")
     assert str(tmp_path / "dump") in back
     assert db(older, "check").returncode == 0
     again = db(older, "upgrade")
@@ -195,7 +201,8 @@ def test_upgrade_refuses_what_it_cannot_do(older: str, tmp_path: Path) -> None:
         refused = db(older, "upgrade", "--dump", str(tmp_path / "dump"), *arguments)
         assert refused.returncode == 1
         assert (
-            "Error: the view theirs seems to show columns of storagenode that go: drop it" in refused.stderr
+            "Error: view theirs: may use columns of storagenode that will be dropped; drop it"
+            in refused.stderr
         )
     assert state(older) == before
     assert os.listdir(tmp_path) and not (tmp_path / "dump").exists()
@@ -250,7 +257,7 @@ def test_every_command_refuses_a_newer_version(index_url: str, arguments: tuple[
     assert (refused.returncode, refused.stdout) == (3, "")
     assert refused.stderr.endswith(
         f" has version {VERSIONS['sync'] + 1} of the component sync, this program needs version "
-        f"{VERSIONS['sync']}: install a newer alpenhorn\n"
+        f"{VERSIONS['sync']}; install a newer alpenhorn\n"
     )
     assert refused.stderr.count("\n") == 1
     assert state(index_url) == before
@@ -281,14 +288,17 @@ def test_upgrade_of_an_earlier_version(earlier: str, tmp_path: Path) -> None:
     assert [line for line in lines if line.startswith("done: ")] == [
         f"done: {step.partition('. ')[2]}" for step in steps
     ]
-    assert lines[-2].endswith("has today's tables. Next: alpenhorn db check")
-    assert lines[-1].startswith("to go back, with nothing running: ") and str(tmp_path / "dump") in lines[-1]
+    assert lines[-2].startswith("upgraded: the index ") and lines[-2].endswith("alpenhorn db check")
+    assert (
+        lines[-1].startswith("to restore the old index, while nothing uses it: ")
+        and str(tmp_path / "dump") in lines[-1]
+    )
     checked = db(earlier, "check")
     assert checked.returncode == 0
     assert checked.stdout.splitlines()[0].endswith(f", sync {VERSIONS['sync']}")
     again = db(earlier, "upgrade")
     assert again.returncode == 0 and again.stdout.startswith("nothing to upgrade: the index ")
-    assert db(earlier, "init").stdout.startswith("nothing to add: the index ")
+    assert db(earlier, "init").stdout.startswith("No change: the index ")
     index = Index.open(earlier)
     after = as_wide_as(contents(index), width)
     index.close()

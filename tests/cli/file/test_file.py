@@ -215,7 +215,7 @@ def test_sync_requests_one_file(files: Archive) -> None:
     assert "Already requested" in files.ok(
         "file", "sync", "pilot/removable", "--from", "field1", "--to", "offsite"
     )
-    assert "is in offsite already" in files.ok(
+    assert "is already in offsite" in files.ok(
         "file", "sync", "pilot/healthy", "--from", "field1", "--to", "offsite"
     )
     assert len(files.requests()) == 1
@@ -228,7 +228,7 @@ def test_sync_requests_one_file(files: Archive) -> None:
 
 def test_sync_from_a_node_without_the_file_needs_force(files: Archive) -> None:
     message = files.fails(1, "file", "sync", "pilot/missing", "--from", "field1", "--to", "offsite")
-    assert "pilot/missing is not on field1 (Missing); nothing was requested" in message
+    assert "pilot/missing: no good copy on field1 (Missing); nothing was requested" in message
     assert "(Absent)" in files.fails(1, "file", "sync", "pilot/missing", "--from", "off1", "--to", "field")
     files.ok("file", "sync", "pilot/missing", "--from", "field1", "--to", "offsite", "--force")
     assert len(files.requests()) == 1

@@ -33,11 +33,11 @@ def test_pin_and_unpin(archive: Archive, file: int) -> None:
     assert (pin["node"], pin["reason"], pin["until"]) == (None, "a reason", None)
     assert pin["pinned"] is not None and pin["pinned"].endswith("Z")
     assert archive.one("SELECT file_id, node_id FROM sync_pin") == (file, 0)
-    assert "Kept on every node: pinned: a reason\n" in archive.ok("file", "show", "pilot/a")
+    assert "Pinned on every node: pinned: a reason\n" in archive.ok("file", "show", "pilot/a")
     assert archive.ok("file", "unpin", "pilot/a") == "Unpinned pilot/a on every node.\n"
     assert pins(archive) == []
     assert "Kept" not in archive.ok("file", "show", "pilot/a")
-    assert archive.ok("file", "unpin", "pilot/a") == "pilot/a was not pinned on every node.\n"
+    assert archive.ok("file", "unpin", "pilot/a") == "No change: pilot/a is not pinned on every node.\n"
 
 
 def test_pins_on_single_nodes_are_pins_of_their_own(archive: Archive, file: int) -> None:
@@ -45,7 +45,7 @@ def test_pins_on_single_nodes_are_pins_of_their_own(archive: Archive, file: int)
     archive.ok("file", "pin", "pilot/a")
     assert [pin["node"] for pin in pins(archive)] == [None, "off1"]
     text = archive.ok("file", "show", "pilot/a")
-    assert "Kept on off1: pinned until 2999-01-01 00:00:00 UTC\n" in text
+    assert "Pinned on off1: pinned until 2999-01-01 00:00:00 UTC\n" in text
     result = archive("file", "unpin", "pilot/a")
     assert result.out == "Unpinned pilot/a on every node.\n"
     assert result.err == "note: still pinned until 2999-01-01 00:00:00 UTC (on off1)\n"
@@ -98,7 +98,7 @@ def test_a_duration_beyond_the_calendar_is_wrong_usage(archive: Archive, file: i
 
 @pytest.mark.parametrize("text", ["2001-01-01", "0s", "0001-01-01"])
 def test_a_pin_in_the_past_is_refused(archive: Archive, file: int, text: str) -> None:
-    assert "is past" in archive.fails(1, "file", "pin", "pilot/a", "--until", text)
+    assert "in the past" in archive.fails(1, "file", "pin", "pilot/a", "--until", text)
 
 
 def test_a_reason_that_cannot_be_stored_or_shown_is_wrong_usage(archive: Archive, file: int) -> None:
@@ -111,7 +111,7 @@ def test_what_another_program_wrote_as_a_reason_is_shown_harmless(archive: Archi
         "sync_pin", file_id=file, node_id=12345, reason="a\x1b[2J\nb", pinned="2026-07-22 10:00:00"
     )
     text = archive.ok("file", "show", "pilot/a")
-    assert "\x1b" not in text and "Kept on (gone): pinned: a\\x1b[2J\\nb\n" in text
+    assert "\x1b" not in text and "Pinned on (gone): pinned: a\\x1b[2J\\nb\n" in text
 
 
 def test_unknown_names_are_told(archive: Archive, file: int) -> None:
@@ -135,7 +135,7 @@ def test_a_pin_that_comes_after_a_claim_is_told(archive: Archive, file: int) -> 
         expires=archive.index.now() + DAY,
         fence=1,
     )
-    told = "note: a run was deleting the copy on off1 already; that copy may be gone\n"
+    told = "note: pilot/a on off1: a run is already deleting this copy; it may be gone\n"
     assert archive("file", "pin", "pilot/a").err == told
     assert archive("file", "pin", "pilot/a", "--node", "off1").err == told
     assert archive("file", "pin", "pilot/a", "--node", "field1").err == ""

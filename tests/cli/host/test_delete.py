@@ -18,15 +18,15 @@ def test_a_host_without_nodes_is_deleted(archive: Archive) -> None:
 def test_a_host_with_nodes_is_kept_and_they_are_named(archive: Archive) -> None:
     for options in ((), ("--force",), ("--check",)):
         message = archive.fails(1, "host", "delete", "alp2", *options)
-        assert "nodes off1, off2 are on host alp2" in message and "--remove-nodes" in message
-    assert "node field1 is on host alp1" in archive.fails(1, "host", "delete", "alp1", "--force")
+        assert "host alp2: still has nodes off1, off2;" in message and "--remove-nodes" in message
+    assert "host alp1: still has node field1;" in archive.fails(1, "host", "delete", "alp1", "--force")
 
 
 def test_of_many_nodes_the_first_are_named(archive: Archive) -> None:
     for number in range(10):
         archive.ok("node", "create", f"disk{number}", "--group", "spare", "--host", "alp1")
     message = archive.fails(1, "host", "delete", "alp1", "--force")
-    assert "nodes disk0, disk1, disk2, disk3, disk4 and 6 more are on host alp1" in message
+    assert "host alp1: still has nodes disk0, disk1, disk2, disk3, disk4 and 6 more;" in message
 
 
 def test_its_nodes_are_taken_off_it_and_change_in_nothing_else(archive: Archive) -> None:
@@ -56,7 +56,7 @@ def test_without_a_terminal_nothing_is_deleted_unless_forced(archive: Archive) -
 def test_check_changes_nothing_and_excludes_force(archive: Archive) -> None:
     before = archive.rows()
     out = archive.ok("host", "delete", "alp1", "-c", "--remove-nodes")
-    assert out == "Would delete host alp1, and take node field1 off it.\n"
+    assert out == "Would delete host alp1, and remove node field1 from it.\n"
     assert archive.rows() == before
     archive.fails(2, "host", "delete", "alp1", "--check", "--force", "--remove-nodes")
 

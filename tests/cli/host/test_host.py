@@ -41,7 +41,7 @@ def test_a_host_that_exists_is_not_created_again(archive: Archive) -> None:
     "name", ["", " ", " a", "a ", "a/b", "..", "x" * 65, "a\nb", "a\x1b[2J", "a\x9b", "a\udcff"]
 )
 def test_a_bad_name_is_wrong_usage(empty: Archive, name: str) -> None:
-    assert "the name" in empty.fails(2, "host", "create", name)
+    assert f"name {name!a}: " in empty.fails(2, "host", "create", name)
 
 
 def test_an_unknown_host_is_answered_with_the_nearest(archive: Archive) -> None:

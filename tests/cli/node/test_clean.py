@@ -150,7 +150,7 @@ def test_size_counts_what_is_released_already_and_goes_by_registration(archive: 
     assert "Released 2 copies." in archive.ok(*clean, "--size", "2.5")
     assert states(archive) == {"d": "YM", "c": "YM", "b": "YY", "a": "YY", "before": "YM"}
     text = archive.ok(*clean, "--size", "3")
-    assert text == "Nothing to release on field1: 3.00 GiB are released already.\n"
+    assert text == "Nothing to release on field1: 3.00 GiB are already released.\n"
     # For good none is released yet, and those that were released for want of room come in their turn.
     archive.ok(*clean, "--now", "-s", "2")
     assert states(archive) == {"d": "YN", "c": "YN", "b": "YY", "a": "YY", "before": "YM"}
@@ -197,7 +197,7 @@ def test_pinned_copies_are_left_out_and_told(archive: Archive) -> None:
     pin(archive, archive.file("here", field1="YY"), "field1")
     pin(archive, archive.file("elsewhere", field1="YY"), "off1")
     text = archive.ok("node", "clean", "field1", "--now", "--force")
-    assert "Left out, as they are pinned: 2 copies (1.95 kiB).\n" in text and "Released 1 copy." in text
+    assert "Left out because pinned: 2 copies (1.95 kiB).\n" in text and "Released 1 copy." in text
     assert states(archive) == {"everywhere": "YY", "here": "YY", "elsewhere": "YN"}
     text = archive.ok("node", "clean", "field1", "--now", "--check")
     assert text.startswith("Left out") and text.endswith("Nothing to release on field1.\n")
@@ -210,7 +210,7 @@ def test_more_than_a_run_deletes_unasked_is_told(archive: Archive, tmp_path: Pat
         archive.file(name, field1="YY")
     archive.file("released", field1="YN")
     clean = ("-c", str(config), "node", "clean", "field1")
-    told = "With these 4 of the 4 copies on field1 are released. A run deletes at most 2"
+    told = "This makes 4 released copies of 4 on field1. A run deletes at most 2"
     assert told in archive.ok(*clean, "--now", "--check")
     assert "--allow-mass-delete" in archive.ok(*clean, "--now", "--force")
     archive.ok(*clean, "--cancel", "--force")
@@ -232,9 +232,10 @@ def test_what_happens_next_is_told(archive: Archive) -> None:
         return archive.ok("node", "clean", node, "--archive-ok", "--force", *options).splitlines()[-1]
 
     archive.file("a", field1="YY", off1="YY", off2="YY")
-    assert told("field1", "--now") == "Released 1 copy. The next run on alp1 deletes what is safe."
-    assert told("field1") == "Released 1 copy. Runs on alp1 delete what is safe when room is needed."
-    assert "with --now it is" in told("off1")
+    assert told("field1", "--now") == "Released 1 copy. The next run on alp1 deletes them if that is safe."
+    runs = "Runs on alp1 delete them when room is needed, if that is safe."
+    assert told("field1") == f"Released 1 copy. {runs}"
+    assert "only if released with --now" in told("off1")
     assert "alpenhorn node activate off2" in told("off2", "--now")
     archive.ok("node", "modify", "field1", "--min-avail", "0")
     assert "alpenhorn node modify field1 --min-avail SIZE" in told("field1")
@@ -258,7 +259,7 @@ def test_nothing_is_done_without_a_terminal_and_without_force(archive: Archive) 
     archive.file("b", field1="YN")
     message = archive.fails(1, "node", "clean", "field1")
     what = "Release 1 copy (1000 B) on field1, to be deleted when room is needed?"
-    assert f"{what} cannot be asked without a terminal; nothing was changed; use --force" in message
+    assert f'cannot ask "{what}" without a terminal; nothing was changed; use --force' in message
     assert "--force" in archive.fails(1, "node", "clean", "field1", "--cancel")
     assert "standard input was read" in archive.fails(
         1, "node", "clean", "field1", "-F", "-", stdin="pilot/a\n"
@@ -324,7 +325,7 @@ def test_cancel_while_a_run_deletes_is_told(archive: Archive) -> None:
     result = archive("node", "clean", "field1", "--cancel", "--force")
     assert states(archive) == {"a": "MY"}
     assert "Cancelled the release of 1 copy.\n" in result.out
-    assert result.err == "note: a run is deleting 1 copy on field1 at this moment\n"
+    assert result.err == "note: node field1: a run is deleting 1 copy now\n"
 
 
 # --- file clean ----------------------------------------------------------------------------------------
@@ -351,7 +352,7 @@ def test_file_clean_on_one_node(archive: Archive) -> None:
     assert on(archive, file_id) == ("YM", "YN", None)
     archive.ok("file", "clean", "pilot/a", "--node", "field1", "--now")
     assert on(archive, file_id) == ("YN", "YN", None)
-    assert "no copy of pilot/a on off2" in archive.fails(
+    assert "pilot/a: no copy on off2" in archive.fails(
         1, "file", "clean", "pilot/a", "--node", "off2", "--archive-ok"
     )
 
@@ -362,16 +363,18 @@ def test_file_clean_takes_only_good_copies_that_are_not_released_nor_pinned(arch
     pin(archive, archive.file("pinned", field1="YY"))
     archive.file("nowhere")
     text = archive.ok("file", "clean", "pilot/released", "--node", "field1")
-    assert text == "Released already: pilot/released on field1.\n"
+    assert text == "Already released: pilot/released on field1.\n"
     for name, words in (
-        ("suspect", "it is suspect; alpenhorn node clean --include-bad"),
-        ("pinned", "it is pinned: kept; see: alpenhorn file unpin"),
+        ("suspect", "suspect; to release such copies: alpenhorn node clean --include-bad"),
+        ("pinned", "pinned: kept; to remove the pin: alpenhorn file unpin"),
     ):
         path = f"pilot/{name}"
         before = states(archive)
-        assert f"left as it is: {words}" in archive.fails(1, "file", "clean", path, "--node", "field1")
+        assert f"{path} on field1: not released: {words}" in archive.fails(
+            1, "file", "clean", path, "--node", "field1"
+        )
         assert states(archive) == before
-    assert "no copy of pilot/nowhere;" in archive.fails(1, "file", "clean", "pilot/nowhere", "-x")
+    assert "pilot/nowhere: no copy;" in archive.fails(1, "file", "clean", "pilot/nowhere", "-x")
 
 
 def test_file_clean_can_be_cancelled(archive: Archive) -> None:
@@ -383,5 +386,5 @@ def test_file_clean_can_be_cancelled(archive: Archive) -> None:
     result = archive("file", "clean", "pilot/a", "-x")
     assert on(archive, file_id) == ("YY", "MY", "NN")
     assert result.out == "Cancelled the release of pilot/a on off1.\n"
-    assert result.err == "note: a run is deleting pilot/a on off1 at this moment\n"
+    assert result.err == "note: pilot/a on off1: a run is deleting this copy now\n"
     assert "No release of pilot/a to undo" in archive.ok("file", "clean", "pilot/a", "-x")

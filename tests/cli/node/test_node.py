@@ -155,7 +155,7 @@ def test_modify_activates_initialises_and_makes_a_group(archive: Archive) -> Non
     assert changed == [archive.id("storagegroup", "off2"), 1]
     assert archive.all(IMPORTS) == [("ALPENHORN_NODE", 0, 0)]
     again = archive.ok("node", "modify", "off2", "--activate", "--init")
-    assert again == "Already requested: initialisation of node off2; nothing was added.\n"
+    assert again == "Already requested: initialisation of node off2.\n"
     assert archive.ok("node", "modify", "off2", "--activate") == "No change.\n"
     assert len(archive.all(IMPORTS)) == 1
 
@@ -190,10 +190,10 @@ def test_activate_sets_host_and_root_and_deactivate(archive: Archive) -> None:
     # On an active node, too.
     archive.ok("node", "activate", "off2", "--host", "alp2")
     assert archive.one(where) == (1, "/mnt/off2", archive.id("storagehost", "alp2"))
-    assert "active already" in archive.ok("node", "activate", "off2")
+    assert "already active" in archive.ok("node", "activate", "off2")
     archive.ok("node", "deactivate", "off2")
     assert archive.one(where)[0] == 0
-    assert "inactive already" in archive.ok("node", "deactivate", "off2")
+    assert "already inactive" in archive.ok("node", "deactivate", "off2")
     assert "no host called" in archive.fails(1, "node", "activate", "off2", "--host", "nowhere")
     assert archive.fails(2, "node", "activate", "off2", "--root", "mnt")
 
@@ -337,7 +337,7 @@ def test_an_empty_list_selects_nothing(archive: Archive) -> None:
 def test_sync_without_a_terminal_does_nothing_without_force(archive: Archive) -> None:
     archive.file("x", field1="YY")
     message = archive.fails(1, "node", "sync", "field1", "offsite")
-    assert "Request 1 file (1000 B) from field1 into offsite? cannot be asked" in message
+    assert 'cannot ask "Request 1 file (1000 B) from field1 into offsite?"' in message
     assert "--force" in archive.fails(1, "node", "sync", "field1", "offsite", "-F", "-", stdin="pilot/x\n")
 
 

@@ -134,12 +134,12 @@ def test_check_only_counts_and_the_question_says_what_it_means(archive: Archive)
     what = "2 copies (1000 B, 1 of unknown size) on field1 to be checked"
     assert archive.ok(*VERIFY, "--check") == f"Would mark {what}.\n"
     text = archive.ok(*VERIFY, "--all", "--check")
-    assert text == f"Would mark {what}; until then none of them counts as good.\n"
-    cancel = "the check of 1 copy (1000 B) on field1; they are then taken to be"
+    assert text == f"Would mark {what}; until then they do not count as good.\n"
+    cancel = "the check of 1 copy (1000 B) on field1, and record them as"
     assert archive.ok(*VERIFY, "--cancel", "--check") == f"Would cancel {cancel} corrupt.\n"
-    assert "taken to be missing" in archive.ok(*VERIFY, "--cancel", "--missing", "--check")
+    assert "record them as missing" in archive.ok(*VERIFY, "--cancel", "--missing", "--check")
     text = archive.ok(*VERIFY, "--cancel", "--healthy", "--check")
-    assert f"{cancel} good without having been read, and count when runs decide what may be deleted" in text
+    assert f"{cancel} good without being read, and count when runs decide what may be deleted" in text
     assert archive.rows() == before
 
 
@@ -147,7 +147,7 @@ def test_nothing_is_done_without_a_terminal_and_without_force(archive: Archive) 
     archive.file("a", field1="XY")
     archive.file("b", field1="MY")
     message = archive.fails(1, *VERIFY)
-    assert "Mark 1 copy (1000 B) on field1 to be checked? cannot be asked without a terminal" in message
+    assert 'cannot ask "Mark 1 copy (1000 B) on field1 to be checked?" without a terminal' in message
     assert "--force" in archive.fails(1, *VERIFY, "--cancel", "--healthy")
     assert "standard input was read" in archive.fails(1, *VERIFY, "-F", "-", stdin="pilot/a\n")
 
@@ -162,7 +162,7 @@ def test_it_asks_on_a_terminal(archive: Archive, answer: bytes, status: int, sta
     seen = b""
     while b"[y/N]" not in seen:
         seen += os.read(terminal, 1000)
-    assert b"without having been read" in seen
+    assert b"without being read" in seen
     os.write(terminal, answer)
     try:
         while os.read(terminal, 1000):
@@ -194,7 +194,7 @@ def test_what_happens_next_is_told(archive: Archive) -> None:
     archive.file("a", field1="XY", off2="XY")
     assert archive.ok(*VERIFY, "--force").endswith("Marked 1 copy to be checked. Runs on alp1 check them.\n")
     text = archive.ok("node", "verify", "off2", "--force")
-    assert text.endswith("Nothing is checked before a run works on the node: alpenhorn node activate off2\n")
+    assert text.endswith("No run works on the node; to activate it: alpenhorn node activate off2\n")
     archive.ok("node", "create", "spare1", "--group", "spare")
     archive.file("b", spare1="XY")
     assert "alpenhorn node activate spare1" in archive.ok("node", "verify", "spare1", "--force")

@@ -40,7 +40,7 @@ def test_list_by_place_and_acquisition(archive: Archive, ids: dict[str, int]) ->
 def test_list_in_words(archive: Archive, ids: dict[str, int]) -> None:
     text = archive.ok("request", "list")
     assert "pilot/a" in text and "failing" in text and "no space on\\ndevice" in text
-    assert archive.ok("request", "list", "--node", "off2") == "No requests that are pending.\n"
+    assert archive.ok("request", "list", "--node", "off2") == "No pending requests.\n"
 
 
 def test_the_json_of_a_failing_request(archive: Archive, ids: dict[str, int]) -> None:
@@ -68,7 +68,7 @@ def test_the_json_of_a_failing_request(archive: Archive, ids: dict[str, int]) ->
 
 def test_show_tells_what_went_wrong(archive: Archive, ids: dict[str, int]) -> None:
     text = archive.ok("request", "show", str(ids["failing"]))
-    for words in ("State: failing", "Failed attempts: 3", "To blame: destination", "2026-07-22 12:30:00"):
+    for words in ("State: failing", "Failed attempts: 3", "Problem with: destination", "2026-07-22 12:30:00"):
         assert words in text
     assert "Done: 2026-07-22 12:00:00" in archive.ok("request", "show", str(ids["done"]))
     assert "no request with the id 999" in archive.fails(1, "request", "show", "999")
@@ -79,7 +79,7 @@ def test_show_tells_what_went_wrong(archive: Archive, ids: dict[str, int]) -> No
 def test_cancel(archive: Archive, ids: dict[str, int]) -> None:
     both = [str(ids["pending"]), str(ids["done"])]
     assert archive.ok("request", "cancel", *both) == (
-        "Cancelled 1 request.\n1 request not pending, left as they were.\n"
+        "Cancelled 1 request.\nNot changed, because not pending: 1 request.\n"
     )
     assert archive.one("SELECT cancelled FROM archivefilecopyrequest WHERE id = ?", ids["done"]) == 0
     assert listed(archive) == [ids["failing"]]
@@ -104,9 +104,9 @@ def test_retry_forgets_the_attempts(archive: Archive, ids: dict[str, int]) -> No
         blame="worker",
         error="",
     )
-    assert "1 request again" in archive.ok("request", "retry", str(ids["failing"]))
+    assert "The next run retries 1 request." in archive.ok("request", "retry", str(ids["failing"]))
     assert listed(archive, "--state", "failing") == [ids["pending"]]
-    assert "No failed attempts" in archive.ok("request", "retry", str(ids["failing"]))
+    assert "no failed attempts" in archive.ok("request", "retry", str(ids["failing"]))
     archive.fails(1, "request", "retry", str(ids["pending"]), "999")
     archive.fails(2, "request", "retry")
     archive.fails(2, "request", "retry", "--all", str(ids["pending"]))

@@ -38,7 +38,7 @@ def test_what_is_amiss_is_shown_and_left_alone(owing: Archive) -> None:
 
 def test_nothing_is_applied_without_a_terminal_and_force(owing: Archive) -> None:
     message = owing.fails(1, "rules", "check", "--apply")
-    assert "Request 2 copies and release 1 copy? cannot be asked without a terminal" in message
+    assert 'cannot ask "Request 2 copies and release 1 copy?" without a terminal' in message
     assert "nothing was changed; use --force" in message
 
 
