@@ -102,7 +102,7 @@ def _install(handlers: list[logging.Handler], level: int) -> None:
 
 def _log_file(path: str) -> logging.Handler:
     try:
-        handler = _LogFile(path)
+        handler = _watched_file(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
@@ -114,8 +114,23 @@ def _log_file(path: str) -> logging.Handler:
     return handler
 
 
+def _watched_file(path: str) -> logging.Handler:
+    from logging.handlers import WatchedFileHandler  # 6 ms, which runs without a log file save
+
+    class LogFile(_ReportsOnce, WatchedFileHandler):
+        what = f"log file {path}"
+
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                super().emit(record)
+            except OSError:  # raised by reopening the file, which WatchedFileHandler does not catch
+                self.handleError(record)
+
+    return LogFile(path, encoding="utf-8", errors="backslashreplace")
+
+
 def _system_log() -> logging.Handler:
-    from logging.handlers import SysLogHandler  # not at the top: 6 ms, and few use it
+    from logging.handlers import SysLogHandler  # as above
 
     class SystemLog(_ReportsOnce, SysLogHandler):
         what = "cannot write to the system log /dev/log (set syslog = false in [log])"
@@ -135,31 +150,6 @@ class _ReportsOnce(logging.Handler):
         if not self._failing and sys.stderr is not None:
             self._failing = True
             print(harmless(f"alpenhorn: {self.what}: {sys.exc_info()[1]}"), file=sys.stderr)
-
-
-class _LogFile(_ReportsOnce, logging.FileHandler):
-    """A replacement for logging.handlers.WatchedFileHandler, whose import takes longer than this whole module."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
-        self.what = f"log file {path}"
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self.stream is not None and not self._current(self.stream.fileno()):
-            with contextlib.suppress(OSError):
-                self.stream.close()
-            self.stream = None  # FileHandler.emit opens it again
-        try:
-            super().emit(record)
-        except OSError:  # raised by reopening the file, which FileHandler does not catch
-            self.handleError(record)
-
-    def _current(self, fd: int) -> bool:
-        try:
-            there, here = os.stat(self.baseFilename), os.fstat(fd)
-        except OSError:
-            return False
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
 
 class _OneLine(logging.Formatter):
