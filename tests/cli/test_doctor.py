@@ -322,7 +322,7 @@ def test_a_table_of_ours_that_is_gone_is_told_without_a_stumble(sound: Archive) 
     sound.index.execute("DROP TABLE sync_run")
     result = doctor(sound)
     assert result.status == 3
-    assert any("lacks the table sync_run" in line.text for line in wrong(result))
+    assert any("missing tables: sync_run" in line.text for line in wrong(result)), wrong(result)
 
 
 def test_an_sqlite_index_that_cannot_be_written_fails(one: Archive) -> None:
@@ -341,9 +341,14 @@ def test_a_mariadb_user_who_may_only_read_fails(mariadb_archive: Archive, mariad
     archive.synced()
     mariadb.run("CREATE USER reader", "GRANT SELECT ON *.* TO reader", "FLUSH PRIVILEGES")
     conf = archive.configure(database={"url": archive.url.replace("root@", "reader@")})
-    only(doctor(archive, conf=conf), "fail", 1, "lacks a right there; GRANT it")
+    only(doctor(archive, conf=conf), "fail", 1, "permission denied; grant this user the missing privilege")
     mariadb.run("GRANT SELECT, INSERT, UPDATE ON *.* TO reader", "FLUSH PRIVILEGES")
-    only(doctor(archive, conf=conf), "fail", 1, "lacks a right there; GRANT it .*DELETE")
+    only(
+        doctor(archive, conf=conf),
+        "fail",
+        1,
+        "permission denied; grant this user the missing privilege .*DELETE",
+    )
     mariadb.run("GRANT SELECT, INSERT, UPDATE, DELETE ON *.* TO reader", "FLUSH PRIVILEGES")
     assert wrong(doctor(archive, conf=conf)) == []
     mariadb.run("DROP USER reader")

@@ -41,7 +41,7 @@ def test_an_edge_is_made_shown_and_taken_away(archive: Archive) -> None:
 def test_an_edge_to_the_own_group_is_refused(archive: Archive) -> None:
     for arguments in (("group", "autosync", "field", "field1"), ("node", "autoclean", "field1", "field")):
         message = archive.fails(1, *arguments)
-        assert "the rules ignore an edge from a node to its own group" in message
+        assert "a rule from a node to its own group has no effect" in message
         assert "No change" in archive.ok(*arguments, "--remove")
 
 

@@ -136,7 +136,7 @@ def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
         (IO, "Default", "mixed"): "alpenhorn has a class of that name and uses its own",
         (DETECT, "text", "mixed"): "it is str, and cannot be called",
         (INDEX, "text", "mixed"): "not an alpenhorn.index.components.Component",
-        (IO, "Abstract", "abstract"): "lacks choose",
+        (IO, "Abstract", "abstract"): "does not define choose",
         (IO, "Twice", "first"): "second provides the same name, so neither is used",
         (IO, "Twice", "second"): "first provides the same name, so neither is used",
     }

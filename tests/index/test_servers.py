@@ -141,7 +141,7 @@ def test_situation_04_the_message_names_tls_where_that_may_be_missing(far: Far) 
         said = refusal(wrong)
         assert "TLS connection failed; check that the server's certificate is signed by" in said
     gone = refusal(Database(far.encrypted, ssl_ca=far.server.directory / "gone.pem"))
-    assert "gone.pem of [database] ssl_ca cannot be read: No such file or directory" in gone
+    assert "gone.pem: file of [database] ssl_ca cannot be read: No such file or directory" in gone
     del key
 
 
