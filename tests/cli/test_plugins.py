@@ -169,9 +169,9 @@ def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
         ("ArchiveFile", "mine", 1, "reserved by alpenhorn"),
         ("sync_mine", "mine", 1, "table sync_mine: reserved by alpenhorn"),
         ("mine", "sync", 1, "component name sync: reserved by alpenhorn"),
-        ("mine", "", 1, "no text of 1 to 256 characters"),
-        ("mine", "mine", "1", "no whole number"),
-        ("mine", "mine", True, "no whole number"),
+        ("mine", "", 1, "must be text of 1 to 256 characters"),
+        ("mine", "mine", "1", "must be an integer of at least 1"),
+        ("mine", "mine", True, "must be an integer of at least 1"),
     ],
 )
 def test_tables_that_no_package_may_have_are_refused(

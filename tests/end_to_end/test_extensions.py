@@ -580,7 +580,8 @@ def test_init_creates_the_tables_of_packages_and_check_reports_them(archive: Arc
     archive.do("DELETE FROM dataindexversion WHERE component = 'alpenhorn-example'")
     archive.do("DROP TABLE example_observation")
     archive.do("CREATE TABLE example_observation (id INTEGER)")
-    assert "there is another table example_observation, without a column" in said("db", "init")
+    refused = said("db", "init")
+    assert "table example_observation: exists, but has no column" in refused and "complete" not in refused
     assert archive.run("sync", environ=environ).status == 0
 
 

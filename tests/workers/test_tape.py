@@ -174,5 +174,5 @@ def test_an_lfs_that_hangs_or_gives_invalid_output_ends_the_job(
     with pytest.raises(StorageError, match="did not end within 1 s"):
         done(hsm, verb, path)
     hsm.lfs.answer("hsm_state", "rubbish\n")
-    with pytest.raises(StorageError, match="not understood: 'rubbish'"):
+    with pytest.raises(StorageError, match="unexpected output of lfs: 'rubbish'"):
         done(hsm, verb, path)

@@ -51,6 +51,7 @@ def init(app: App, only: str | None) -> None:
     index = app.open_index(create=True)
     index.answer_within(None)  # no timeout: an index on a large table takes long
     added = [] if only in named else schema.create(index, only)
+    complete = True
     if only is None or only in named:
         wanted = [one.loaded for name, one in named.items() if only in (None, name)]
         made = components.create(index, wanted)
@@ -59,16 +60,20 @@ def init(app: App, only: str | None) -> None:
             if only is not None:
                 raise Refused(f"component {name}: not added: {why}")
             output.note(f"component {name}: not added: {why}")
+            complete = False
     if only is None:
         for one in offered:
             if one.error:
                 output.note(f"extension {one.name} of {one.origin}: no tables added: {one.error}")
+                complete = False
     if app.verbosity > 0:
         output.lines(f"added {what}" for what in added)
     if added:
         output.line(f"Added {_counts(added)} to the index {index.url}.")
-    else:
+    elif complete:
         output.line(f"No change: the index {index.url} is complete.")
+    else:
+        output.line(f"No change: nothing could be added to the index {index.url}.")
 
 
 def _counts(added: Sequence[str]) -> str:
