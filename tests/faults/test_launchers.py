@@ -75,4 +75,4 @@ def test_situation_10_a_run_works_without_the_system_log_and_says_so_once(disks:
     result = disks.sync()
     assert result.status == 0 and disks.pending() == 0
     (line,) = result.err.splitlines()
-    assert "/dev/log, cannot be written (set syslog = false in [log]): " in line
+    assert "cannot write to the system log /dev/log (set syslog = false in [log]): " in line
