@@ -38,7 +38,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[tuple[s
             yield from commands(found, click.Context(found, info_name=name, parent=context))
 
 
-ALL = dict(commands(cli, click.Context(cli, info_name="alpenhorn")))
+ALL = dict(commands(cli, click.Context(cli, info_name="alpenhorn", **cli.context_settings)))
 
 
 def shown(directory: Path, name: str) -> str:
