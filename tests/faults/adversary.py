@@ -11,21 +11,78 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.model.nodes import MARKER
-from tests.fixtures.archive import Archive, Result, clock
+from tests.fixtures.archive import WHEN, Archive, Result, Running, clock, wait_for
 from tests.fixtures.sshd import Sshd
 
 MINIMUM = 2
 FIELD, ARCHIVES = "field", ("v1", "v2", "v3")
 HOST_OF = {FIELD: "a", "v1": "a", "v2": "b", "v3": "c"}
 HOSTS = ("a", "b", "c")
+EDITS = ("has_file", "wants_file", "request", "cancel", "root", "host", "active")
+
+
+class HeldRun:
+    """A run of which a worker is stopped at one of the first system calls `calls` on names in the directory `at`, once
+    that was made, until it is told to go on.
+
+    Its clocks can be set forward, as they are when a host was suspended: all of them, including CLOCK_BOOTTIME.
+    """
+
+    def __init__(self, archive: Archive, conf: Path, at: Path, *arguments: str, calls: str) -> None:
+        name = f"held-{len(list((archive.base / 'said').iterdir()))}"
+        self._time = archive.base / "said" / f"{name}.time"
+        self._said = archive.base / "said" / f"{name}.strace"
+        self._later(0)
+        environ = clock("+0")
+        del environ["FAKETIME"], environ["FAKETIME_DONT_FAKE_MONOTONIC"]
+        environ |= {"FAKETIME_TIMESTAMP_FILE": str(self._time), "FAKETIME_NO_CACHE": "1"}
+        prefix = ["strace", "-D", "-f", "-qq", "-o", str(self._said), f"--trace-path={at}"]
+        prefix += ["-e", f"trace={calls}", "-e", f"inject={calls}:signal=STOP"]
+        prefix += [word for name, value in environ.items() for word in ("-E", f"{name}={value}")]
+        self._running: Running = archive.start("sync", "--jobs", "1", *arguments, conf=conf, prefix=prefix)
+        wait_for(
+            lambda: self._stopped() or self._running.process.poll() is not None, "a worker to be stopped"
+        )
+        assert self._stopped(), self._running.said()
+        (self._worker,) = self._stopped()
+        # It stops only once.
+        for tracer in self._running.programs("strace"):
+            tracer.kill()
+            tracer.wait()
+
+    def _stopped(self) -> list[int]:
+        said = self._said.read_text() if self._said.exists() else ""
+        return [int(pid) for pid in re.findall(r"^(\d+) .*stopped by SIGSTOP", said, re.MULTILINE)]
+
+    def _later(self, seconds: int) -> None:
+        aside = self._time.with_suffix(".new")
+        aside.write_text(f"+{seconds}\n")
+        aside.replace(self._time)
+
+    def go_on(self, later: int = 0, stopping: bool = False) -> None:
+        """Let it go on to its end, `later` seconds after it was stopped by its clocks; with `stopping`, it was asked to
+        stop in between."""
+        self._later(later)
+        if stopping:
+            self._running.process.terminate()
+        os.kill(self._worker, signal.SIGCONT)
+        result = self._running.result()
+        assert result.status in (0, 1, 75), result
+
+    def kill(self) -> None:
+        self._running.end()
 
 
 class World:
@@ -37,6 +94,7 @@ class World:
 
     def __init__(self, archive: Archive, server: Sshd, rng: random.Random, looks: bool | None = None) -> None:
         self.archive = archive
+        self.server = server
         self.rng = rng
         self.counts: Counter[str] = Counter()
         self.files: dict[str, str] = {}  # MD5 sum to path
@@ -52,17 +110,7 @@ class World:
         self.shelf.mkdir()
         for host in HOSTS:
             archive.host(host, address=server.address, username=server.username)
-            archive.configure(
-                host,
-                sync={
-                    "archive_copy_count": MINIMUM,
-                    "import_settle": 0,
-                    "auto_verify_min_days": 0,
-                    "delete_limit": 1_000_000,
-                    "delete_evidence": "stat" if self.looks else "index",
-                },
-                transfer={"ssh": list(server.ssh)},
-            )
+            self._configure(host, host)
         for key, host in HOST_OF.items():
             archive.node(
                 key,
@@ -80,6 +128,17 @@ class World:
                 autosync=1,
                 autoclean=0,
             )
+
+    def _configure(self, host: str, name: str, **transfer: Any) -> Path:
+        sync = {
+            "host": host,
+            "archive_copy_count": MINIMUM,
+            "import_settle": 0,
+            "auto_verify_min_days": 0,
+            "delete_limit": 1_000_000,
+            "delete_evidence": "stat" if self.looks else "index",
+        }
+        return self.archive.configure(name, sync=sync, transfer={"ssh": list(self.server.ssh)} | transfer)
 
     # --- what is where ---------------------------------------------------------------------------------
 
@@ -130,6 +189,20 @@ class World:
                 found.append(str(path.relative_to(self.archive.base)))
         return found
 
+    def given_up(self) -> list[str]:
+        """Return the copies that the index has given up though they are right on their disks."""
+        found = []
+        rows = self.archive.all(
+            "SELECT n.root, a.name, f.name, f.md5sum FROM archivefilecopy c"
+            " JOIN storagenode n ON n.id = c.node_id JOIN archivefile f ON f.id = c.file_id"
+            " JOIN archiveacq a ON a.id = f.acq_id WHERE c.has_file IN ('N', 'X')"
+        )
+        for root, acq, name, md5sum in rows:
+            path = Path(root, acq, name)
+            if path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() == md5sum:
+                found.append(f"{path.relative_to(self.archive.base)} is given up")
+        return found
+
     def files_on(self, key: str) -> list[Path]:
         root = self.roots[key]
         return sorted(
@@ -155,13 +228,17 @@ class World:
         self.roots[key].mkdir(exist_ok=True)
         (self.roots[key] / MARKER).write_text(f"{self.names[key]}\n")
 
-    def new_files(self, number: int) -> None:
-        """Write new files."""
+    def newest(self) -> int:
+        """Return the highest file id."""
+        return int(self.archive.one("SELECT MAX(id) FROM archivefile"))
+
+    def new_files(self, number: int, directory: str = "") -> None:
+        """Write new files, below a directory of their acquisitions if one is given."""
         if self.plugged[FIELD] is None:
             return
         for _ in range(number):
-            path = f"day{len(self.files) % 3}/{len(self.files):04}.dat"
-            content = self.rng.randbytes(self.rng.choice((1, 100, 5000)))
+            path = f"day{len(self.files) % 3}/{directory}{len(self.files):04}.dat"
+            content = self.rng.randbytes(self.rng.choice((8, 100, 5000)))
             at = self.roots[FIELD] / path
             at.parent.mkdir(parents=True, exist_ok=True)
             at.write_bytes(content)
@@ -217,6 +294,32 @@ class World:
             del self.home[medium]
             self.stray = {at: content for at, content in self.stray.items() if at[0] != medium}
 
+    def clone(self, key: str, other: str) -> str:
+        """Copy a disk, mark the copy as that of another node, and return its name; it is on the shelf."""
+        self.snapshot(key)
+        medium = list(self.home)[-1]
+        (self.shelf / medium / MARKER).write_text(f"{self.names[other]}\n")
+        self.home[medium] = other
+        return medium
+
+    def renew(self, key: str) -> Callable[[], None]:
+        """Enter a new, empty disk at another place in the index; the old one stays where it is until what is returned
+        is called, which destroys it."""
+        old, medium = self.roots[key], self.plugged[key]
+        assert medium is not None
+        self.roots[key] = self.archive.base / f"{key}-at-{self.counts['moved']}"
+        self.counts["moved"] += 1
+        self._new_medium(key)
+        self.archive.do(
+            "UPDATE storagenode SET root = ? WHERE name = ?", str(self.roots[key]), self.names[key]
+        )
+
+        def destroy() -> None:
+            shutil.rmtree(old)
+            del self.home[medium]
+
+        return destroy
+
     def lose(self, key: str) -> None:
         """Remove files by hand."""
         if not self.looks:
@@ -262,11 +365,12 @@ class World:
         for copy_id in self.rng.sample(ids, len(ids) // 2):
             self.archive.do("UPDATE archivefilecopy SET wants_file = 'N' WHERE id = ?", copy_id)
 
-    def release_all(self, key: str) -> None:
-        """Release all copies on a node."""
+    def release_all(self, key: str, file_ids: tuple[int, int] = (0, 2**31)) -> None:
+        """Release all copies on a node, of files from one id to another."""
         self.archive.do(
-            "UPDATE archivefilecopy SET wants_file = 'N' WHERE node_id = ?",
+            "UPDATE archivefilecopy SET wants_file = 'N' WHERE node_id = ? AND file_id BETWEEN ? AND ?",
             self.archive.id("storagenode", self.names[key]),
+            *file_ids,
         )
 
     def rename(self, key: str) -> None:
@@ -287,6 +391,81 @@ class World:
         """Make a node a plain node for a while, onto which hard links can be created."""
         off = self.archive.one("SELECT archive FROM storagenode WHERE name = ?", self.names[key])
         self.command("node", "modify", self.names[key], "--no-archive" if off else "--archive")
+
+    def register_twice(self) -> None:
+        """Register the files below directories of acquisitions a second time, as a program does that takes the first
+        two directories for the acquisition; with copies wherever the first ones have some."""
+        rows = self.archive.all(
+            "SELECT f.id, a.name, f.name, f.size_b, f.md5sum FROM archivefile f"
+            " JOIN archiveacq a ON a.id = f.acq_id WHERE f.name LIKE '%/%'"
+        )
+        for file_id, acq, name, size_b, md5sum in rows:
+            directory, _, rest = name.partition("/")
+            found = self.archive.all("SELECT id FROM archiveacq WHERE name = ?", f"{acq}/{directory}")
+            acq_id = found[0][0] if found else self.archive.insert("archiveacq", name=f"{acq}/{directory}")
+            twin = self.archive.insert(
+                "archivefile", acq_id=acq_id, name=rest, size_b=size_b, md5sum=md5sum, registered=WHEN
+            )
+            self.archive.do(
+                "INSERT INTO archivefilecopy (file_id, node_id, has_file, wants_file, ready, size_b, last_update)"
+                " SELECT ?, node_id, has_file, wants_file, ready, size_b, last_update FROM archivefilecopy"
+                " WHERE file_id = ?",
+                twin,
+                file_id,
+            )
+
+    # --- what the daemon does, its command line, or somebody with a client of the database -----------------
+
+    def _sample(self, sql: str, *values: object) -> list[int]:
+        ids = [row[0] for row in self.archive.all(sql, *values)]
+        return self.rng.sample(ids, min(len(ids), self.rng.randint(1, 4)))
+
+    def edit(self, what: str) -> None:
+        """Edit some rows: a word of EDITS.
+
+        Somebody who enters that a copy is gone or corrupt gives up that copy, not the file's others.
+        """
+        do, node = self.archive.do, self.archive.id("storagenode", self.names[self.rng.choice(list(HOST_OF))])
+        if what == "has_file":
+            for copy_id in self._sample("SELECT id FROM archivefilecopy WHERE node_id = ?", node):
+                do("UPDATE archivefilecopy SET has_file = ? WHERE id = ?", self.rng.choice("NXM"), copy_id)
+        elif what == "wants_file":
+            for copy_id in self._sample("SELECT id FROM archivefilecopy WHERE node_id = ?", node):
+                do("UPDATE archivefilecopy SET wants_file = ? WHERE id = ?", self.rng.choice("YMN"), copy_id)
+        elif what == "request":
+            group = self.archive.id("storagegroup", self.rng.choice(list(HOST_OF)))
+            self.archive.requests(self._sample("SELECT id FROM archivefile"), *self._names(node, group))
+        elif what == "cancel":
+            for request_id in self._sample(
+                "SELECT id FROM archivefilecopyrequest WHERE completed = 0 AND cancelled = 0"
+            ):
+                do("UPDATE archivefilecopyrequest SET cancelled = 1 WHERE id = ?", request_id)
+        elif what == "root":
+            nowhere = self.archive.base / "nowhere"
+            nowhere.mkdir(exist_ok=True)
+            roots = (*self.roots.values(), nowhere, self.archive.base / "no such directory")
+            do("UPDATE storagenode SET root = ? WHERE id = ?", str(self.rng.choice(roots)), node)
+        elif what == "host":
+            host = self.archive.id("storagehost", self.rng.choice(HOSTS))
+            do("UPDATE storagenode SET host_id = ? WHERE id = ?", host, node)
+        else:
+            do("UPDATE storagenode SET active = 1 - active WHERE id = ?", node)
+
+    def _names(self, node_id: int, group_id: int) -> tuple[str, str]:
+        return (
+            self.archive.one("SELECT name FROM storagenode WHERE id = ?", node_id),
+            self.archive.one("SELECT name FROM storagegroup WHERE id = ?", group_id),
+        )
+
+    def mend(self) -> None:
+        """Set the nodes' roots, hosts and activity right."""
+        for key, host in HOST_OF.items():
+            self.archive.do(
+                "UPDATE storagenode SET root = ?, host_id = ?, active = 1 WHERE name = ?",
+                str(self.roots[key]),
+                self.archive.id("storagehost", host),
+                self.names[key],
+            )
 
     def back_up_index(self) -> None:
         self.backup = self.archive.dump()
@@ -346,11 +525,31 @@ class World:
         else:
             assert running.result().status in (0, 1, 75)
 
+    def edited(self, host: str, seconds: float, what: list[str]) -> None:
+        """Edit rows while a run is going on: the first after so many seconds, the others as far apart."""
+        self.counts["runs"] += 1
+        self.archive.forget_attempts()
+        running = self.archive.start("sync", host=host)
+        for one in what:
+            with suppress(subprocess.TimeoutExpired):
+                running.process.wait(seconds)
+            self.counts["edits"] += 1
+            self.edit(one)
+        assert running.result().status in (0, 1, 75)
+
+    def held(self, host: str, at: Path, *arguments: str, calls: str) -> HeldRun:
+        """Start a run that stops as HeldRun says; its jobs have no deadlines."""
+        self.counts["runs"] += 1
+        self.archive.forget_attempts()
+        conf = self._configure(host, f"{host}-held", pull_bytes_per_second=0)
+        return HeldRun(self.archive, conf, at, *arguments, calls=calls)
+
     def deletions(self) -> int:
         return int(self.archive.one("SELECT COUNT(*) FROM sync_event WHERE what = 'deleted'"))
 
     def set_right(self) -> None:
         """Plug in everything, reconcile, and run, as an administrator does in the end."""
+        self.mend()
         for key in HOST_OF:
             if self.plugged[key] is None:
                 self.plug(key)

@@ -6,11 +6,17 @@ import sys
 from collections.abc import Callable
 
 
+def patch(owner: object, name: str, replacement: object) -> None:
+    """Replace an attribute, which must exist: a mutant of what was renamed would be the right program."""
+    getattr(owner, name)
+    setattr(owner, name, replacement)
+
+
 def unseen() -> None:
     """Good archive copies count even if no run has seen their nodes recently."""
     from alpenhorn.scan import keepers
 
-    keepers._why_uncounted = lambda *state: ""
+    patch(keepers, "_why_uncounted", lambda *state: "")
 
 
 def linked() -> None:
@@ -19,10 +25,10 @@ def linked() -> None:
 
     right = keepers._why_uncounted
 
-    def unfit(medium, state, *rest):
-        return right(medium, (*state[:-1], 1), *rest)
+    def unfit(node, *rest):
+        return right(node._replace(separate=True), *rest)
 
-    keepers._why_uncounted = unfit
+    patch(keepers, "_why_uncounted", unfit)
 
 
 def exchanged() -> None:
@@ -35,10 +41,10 @@ def exchanged() -> None:
         standing = right(*facts)
         return media.Standing.NEW if standing is media.Standing.EXCHANGED else standing
 
-    media.judge = judge
+    patch(media, "judge", judge)
     from alpenhorn.coordinator import manifest_due
 
-    manifest_due.uncertain = lambda *facts: False  # which would find that the files are not there
+    patch(manifest_due, "uncertain", lambda *facts: False)  # which would find that the files are not there
 
 
 def rolled_back() -> None:
@@ -51,10 +57,10 @@ def rolled_back() -> None:
         standing = right(*facts)
         return media.Standing.AS_LEFT if standing is media.Standing.BEHIND else standing
 
-    media.judge = judge
+    patch(media, "judge", judge)
     from alpenhorn.coordinator import manifest_due
 
-    manifest_due.uncertain = lambda *facts: False
+    patch(manifest_due, "uncertain", lambda *facts: False)
 
 
 def restored() -> None:
@@ -67,10 +73,10 @@ def restored() -> None:
         standing = right(*facts)
         return media.Standing.AS_LEFT if standing is media.Standing.AHEAD else standing
 
-    media.judge = judge
+    patch(media, "judge", judge)
     from alpenhorn.coordinator import media as steps
 
-    steps._earlier_runs = lambda *facts: set()
+    patch(steps, "_earlier_runs", lambda *facts: set())
 
 
 def found() -> None:
@@ -82,11 +88,93 @@ def found() -> None:
     def decide(planner, fact, now):
         return right(planner, fact._replace(once_good=tuple(node_id for node_id, _ in fact.at_group)), now)
 
-    PullPlanner.decide = decide
+    patch(PullPlanner, "decide", decide)
+
+
+def cloned() -> None:
+    """A copy of another node's disk is accepted as the expected medium."""
+    from alpenhorn.plan import media
+
+    right = media.judge
+    clones: set[str] = set()
+
+    def judge(known, found, index_id, others):
+        standing = right(known, found, index_id, others)
+        if standing is media.Standing.CLONE:
+            clones.add(found.medium)
+        return media.Standing.AS_LEFT if found is not None and found.medium in clones else standing
+
+    patch(media, "judge", judge)
+    from alpenhorn.coordinator import manifest_due
+
+    patch(manifest_due, "uncertain", lambda *facts: False)
+
+
+def unfenced() -> None:
+    """A run records its deletions although another run has taken over its claims."""
+    from alpenhorn.record import claims
+
+    patch(claims, "held_claims", lambda index, run, kind, target_id, fences: set(fences))
+
+
+def aged() -> None:
+    """A worker deletes on the strength of claims of any age."""
+    from alpenhorn.workers import delete
+
+    patch(delete, "_check_age", lambda job: None)
+
+
+def displaced() -> None:
+    """Work is recorded for a node that has moved to another place meanwhile."""
+    from alpenhorn.record import place
+
+    patch(place, "node_unmoved", lambda *facts, **options: True)
+
+
+def absent() -> None:
+    """A root without a marker is accepted: an empty mount point is taken for a disk that has lost everything."""
+    from alpenhorn.io.default import DefaultNode
+
+    right = DefaultNode._check
+
+    def check(node, found):
+        if found is not None:
+            right(node, found)
+
+    patch(DefaultNode, "_check", check)
+
+
+def half_mounted() -> None:
+    """However many copies are missing at once, they are believed to be lost."""
+    from alpenhorn.plan import checks
+
+    patch(checks, "storage_in_doubt", lambda looked, lost: False)
+
+
+def shared_path() -> None:
+    """A copy is deleted although another file of the index has the same path."""
+    from alpenhorn.scan import same_path
+
+    patch(same_path, "sharing", lambda *facts: {})
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
-    mutant.__name__: mutant for mutant in (unseen, linked, exchanged, rolled_back, restored, found)
+    mutant.__name__: mutant
+    for mutant in (
+        unseen,
+        linked,
+        exchanged,
+        rolled_back,
+        restored,
+        found,
+        cloned,
+        unfenced,
+        aged,
+        displaced,
+        absent,
+        half_mounted,
+        shared_path,
+    )
 }
 
 if __name__ == "__main__":
