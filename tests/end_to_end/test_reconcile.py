@@ -380,7 +380,7 @@ def test_the_table_gives_counts_and_a_few_of_each(disk):
     result = disk.run("reconcile")
     assert result.status == 1
     lines = result.out.splitlines()
-    assert lines[0].split()[:3] == ["node", "copies", "missing"]
+    assert lines[0].split()[:3] == ["Node", "Copies", "Missing"]
     assert lines[2].split() == ["disk", "12", "8", "0", "0", "0", "0", "yes"]
     assert sum(line.startswith("missing: disk: many/000/") for line in lines) == 5
     assert "missing: disk: … and 3 more (--json lists all)" in lines

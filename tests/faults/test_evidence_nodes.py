@@ -76,7 +76,11 @@ def test_fault_9_a_node_that_was_no_archive_node_meanwhile_is_looked_at_again(li
 
 def test_fault_9_an_edit_that_changes_archive_says_what_follows(linked):
     said = linked.run("node", "modify", "first", "--archive")
-    assert said.status == 0 and "1 copy" in said.out + said.err and "the next run" in said.out + said.err
+    assert (
+        said.status == 0
+        and "1 existing copy" in said.out + said.err
+        and "the next run" in said.out + said.err
+    )
     linked.synced()
     assert separate(linked, "first")
     linked.run("node", "modify", "first", "--no-archive")
