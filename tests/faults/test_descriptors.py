@@ -33,7 +33,7 @@ def test_situation_28_all_work_is_done_with_64_open_files(sqlite_archive, archiv
     limited(archive, 64, 64)
     result = archive.sync()
     assert result.status == 0 and result.silent, result
-    assert "of 50 workers are started: too many open files" in (archive.base / "here.log").read_text()
+    assert "of 50 workers: too many open files" in (archive.base / "here.log").read_text()
     assert {archive.state(id_) for id_ in requests} == {"done"}
     assert archive.violations() == [] and not archive.all("SELECT * FROM sync_attempt")
     names = {(archive.root("disk") / f"acq/{number}/{deep}/f").stat().st_nlink for number in range(60)}

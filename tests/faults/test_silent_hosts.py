@@ -53,7 +53,7 @@ def test_situation_17_a_host_that_is_down_is_tried_by_one_request_and_mailed_onc
     assert first.status == 1 and len(first.err.splitlines()) <= 2, first
     assert "the session with host there failed: no route (202 files)" in first.err
     # It points to what shows them: no request has failed by itself.
-    assert first.err.endswith("tried again: alpenhorn request list\n"), first
+    assert first.err.endswith("next attempts, see: alpenhorn request list\n"), first
     assert hosts.run("request", "list", "--state", "failing", "--json").json == []
     assert all("no route" in row["waits"] for row in hosts.run("request", "list", "--json").json)
     assert counts(hosts) == [("host", 1)] and hosts.all("SELECT * FROM sync_attempt") == []
@@ -97,7 +97,7 @@ def test_retry_all_forgets_hosts_too(hosts: Hosts) -> None:
     hosts.sync()
     assert "1 host or node" in hosts.run("request", "retry", "--all").out
     assert counts(hosts) == []
-    assert "No failed attempts" in hosts.run("request", "retry", "--all").out
+    assert "no failed attempts" in hosts.run("request", "retry", "--all").out
 
 
 def test_a_request_that_ends_the_connection_does_not_block_others_for_ever(hosts: Hosts) -> None:
