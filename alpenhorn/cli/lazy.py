@@ -22,6 +22,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close}?" if close else ""
 
 
+def subcommands(command: click.Command, context: click.Context) -> list[tuple[click.Command, click.Context]]:
+    """Return the commands of a group, each with a context that has its path; an empty list for any other command."""
+    if not isinstance(command, click.Group):
+        return []
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return [
+        (one, click.Context(one, context, name, **one.context_settings))
+        for name, one in found.items()
+        if one is not None and not one.hidden
+    ]
+
+
 class LazyGroup(click.Group):
     """The commands below `path` in the table; by default those of the top level."""
 

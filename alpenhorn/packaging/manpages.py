@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from alpenhorn import __version__
+from alpenhorn.cli.lazy import subcommands
 from alpenhorn.cli.main import cli
 from alpenhorn.config import SYSTEM_FILE
 
@@ -49,27 +50,17 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def _pages(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
-    subcommands = _subcommands(command, context)
-    yield _name(context), "\n".join(_page(command, context, [one for _, one in subcommands])) + "\n"
-    for subcommand, subcontext in subcommands:
+    below = subcommands(command, context)
+    yield _name(context), "\n".join(_page(command, context, [one for _, one in below])) + "\n"
+    for subcommand, subcontext in below:
         yield from _pages(subcommand, subcontext)
-
-
-def _subcommands(command: click.Command, context: click.Context) -> list[tuple[click.Command, click.Context]]:
-    found = []
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            subcommand = command.get_command(context, name)
-            if subcommand is not None and not subcommand.hidden:
-                found.append((subcommand, click.Context(subcommand, info_name=name, parent=context)))
-    return found
 
 
 def _name(context: click.Context) -> str:
     return context.command_path.replace(" ", "-")
 
 
-def _page(command: click.Command, context: click.Context, subcommands: list[click.Context]) -> Iterator[str]:
+def _page(command: click.Command, context: click.Context, below: list[click.Context]) -> Iterator[str]:
     name = _name(context)
     yield f'.TH "{escaped(name.upper())}" "1" "{_date()}" "alpenhorn {__version__}" "alpenhorn manual"'
     yield from (".nh", ".ad l")  # a hyphenated option cannot be copied, and justified lines have gaps
@@ -82,7 +73,7 @@ def _page(command: click.Command, context: click.Context, subcommands: list[clic
     description, examples = _parts(command)
     yield ".SH DESCRIPTION"
     yield from description
-    yield from _definitions("COMMANDS", [(_bold(_last(one)), _summary(one.command)) for one in subcommands])
+    yield from _definitions("COMMANDS", [(_bold(_last(one)), _summary(one.command)) for one in below])
     yield from _definitions("ARGUMENTS", _records(command, context, click.Argument))
     yield from _definitions("OPTIONS", _records(command, context, click.Option))
     if context.parent is None:
@@ -93,7 +84,7 @@ def _page(command: click.Command, context: click.Context, subcommands: list[clic
         yield ".SH EXAMPLES"
         yield from examples
     others = [context.parent] if context.parent else []
-    related = [f"{_bold(_name(one))}(1)" for one in [*others, *subcommands]]
+    related = [f"{_bold(_name(one))}(1)" for one in [*others, *below]]
     yield ".SH SEE ALSO"
     yield ",\n".join(related)
 
