@@ -7,7 +7,6 @@ import socket
 import stat
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 from alpenhorn import address
 from alpenhorn.config import URL_VARIABLE, Config, Database, load, search_path
@@ -16,7 +15,6 @@ from alpenhorn.index.check import Finding, Level
 from alpenhorn.reasons import Code
 
 SYSTEM_LOG = "/dev/log"
-_SECRET = frozenset({"password", "passwd"})
 
 
 def configuration(
@@ -103,14 +101,6 @@ def _client(database: Database) -> Iterator[Finding]:
     if database.read_default_file is not None and _is_open_to_others(database.read_default_file):
         file = database.read_default_file
         yield Finding(Level.WARN, Code.OPTION_FILE_READABLE(file=file), f"chmod o-rwx {file}")
-
-
-def _has_password(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.password) or any(key in _SECRET for key, _ in parse_qsl(parts.query))
-    except ValueError:  # reported when the index is opened
-        return False
 
 
 def _is_open_to_others(path: Path) -> bool:
