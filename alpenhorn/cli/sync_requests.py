@@ -64,7 +64,15 @@ def sync_options(command: CommandFunction) -> CommandFunction:
     return command
 
 
-def request_or_cancel(app: App, node_name: str | None, group_name: str | None, given: SyncOptions) -> None:
+def request_or_cancel(
+    app: App, node_name: str | None, group_name: str | None, given: SyncOptions, optional: str
+) -> None:
+    """Carry out a command; `optional`: its argument that --all replaces, NODE or GROUP."""
+    complete = node_name is not None and group_name is not None
+    if not complete and not given.all_:
+        raise click.UsageError(f"give {optional}, or --cancel with --all")
+    if complete and given.all_:
+        raise click.UsageError(f"--all cannot be used with {optional}")
     at_most_one(check=given.check, force=given.force)
     at_most_one(cancel=given.cancel, target=given.targets)
     if given.all_ and not given.cancel:

@@ -33,9 +33,4 @@ def sync(
       alpenhorn group sync offsite field1 --file-list wanted.txt --force
       alpenhorn group sync offsite --cancel --all
     """
-    given = SyncOptions(**options)
-    if node_name is None and not given.all_:
-        raise click.UsageError("give NODE, or --cancel with --all")
-    if node_name is not None and given.all_:
-        raise click.UsageError("--all cannot be used with NODE")
-    request_or_cancel(app, node_name, group_name, given)
+    request_or_cancel(app, node_name, group_name, SyncOptions(**options), optional="NODE")

@@ -33,9 +33,4 @@ def sync(
       alpenhorn node sync field1 offsite --acq 20260722T000000Z_pilot --check
       alpenhorn node sync field1 --cancel --all
     """
-    given = SyncOptions(**options)
-    if group_name is None and not given.all_:
-        raise click.UsageError("give GROUP, or --cancel with --all")
-    if group_name is not None and given.all_:
-        raise click.UsageError("--all cannot be used with GROUP")
-    request_or_cancel(app, node_name, group_name, given)
+    request_or_cancel(app, node_name, group_name, SyncOptions(**options), optional="GROUP")
