@@ -58,7 +58,7 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
     )
     worker = Worker(config.transfer)
     try:
-        pool = Pool(config.sync.jobs, worker, before_fork=app.disconnect, prepare=worker.prepare)
+        pool = Pool(config.sync.jobs, worker, before_fork=app.disconnect)
     except Exception as error:
         if for_run:
             from alpenhorn.coordinator.endings import without_workers  # hardly ever needed

@@ -16,7 +16,7 @@ from alpenhorn.model.nodes import MARKER, InitJob, NodeFact, ProbeJob, ProbeOutc
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind
 from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, Reason, about, code_of
-from alpenhorn.scan.imports import requests
+from alpenhorn.scan import work
 from alpenhorn.scan.topology import Topology
 from alpenhorn.workers.lock_holder import LockHolder, release
 from alpenhorn.workers.pool import Pool
@@ -160,16 +160,17 @@ def distrust_manifests(index: Index, topology: Topology, host: str, gone: Contai
 def initialise(index: Index, pool: Pool, nodes: Iterable[NodeFact], found: Nodes, report: Report) -> set[int]:
     """Carry out the pending requests to initialise nodes; return the ids of the initialised nodes."""
     by_id = {node.id: node for node in nodes}
+    if not work.import_requests(index, list(by_id)):
+        return set()
+    from alpenhorn.record.imports import complete  # 5 ms with their models, and nearly no run needs them
+    from alpenhorn.scan.imports import requests
+
     wanted = [
         (node, request)
         for node in by_id.values()
         for request in requests(index, node.id)
         if request.path == MARKER
     ]
-    if not wanted:
-        return set()
-    from alpenhorn.record.imports import complete  # 3 ms, and nearly no run needs it
-
     jobs = []
     for node, request in wanted:
         if found.answers[node.id].uninitialised:

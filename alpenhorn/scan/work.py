@@ -36,8 +36,13 @@ class Place(NamedTuple):
         return [node.id for node in self.nodes]
 
 
+def import_requests(index: Index, node_ids: Sequence[int]) -> bool:
+    """Return whether there are pending requests to import from the nodes, or to initialise them."""
+    return _any(index, IMPORTS, node_ids)
+
+
 def imports(index: Index, place: Place) -> bool:
-    return any(node.auto_import for node in place.nodes) or _any(index, IMPORTS, place.node_ids)
+    return any(node.auto_import for node in place.nodes) or import_requests(index, place.node_ids)
 
 
 def tape(index: Index, place: Place) -> bool:

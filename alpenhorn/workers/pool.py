@@ -110,7 +110,6 @@ class Pool:
         work: Callable[[Task, Reporter], object],
         *,
         before_fork: Callable[[], None] = nothing,
-        prepare: Callable[[], None] = nothing,
     ) -> None:
         if size < 1:
             raise ValueError("a pool needs at least one worker")
@@ -120,7 +119,6 @@ class Pool:
             _log.warning("started only %d of %d workers: %s", self._size, size, Code.TOO_MANY_OPEN_FILES())
         self._work = work
         self._before_fork = before_fork
-        self._prepare = prepare
         self._workers: dict[int, _Worker] = {}
         self._abandoned: list[int] = []
         self._queues: dict[int, deque[Task]] = {}
@@ -469,7 +467,7 @@ class Pool:
             answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
             pid = os.fork()
             if pid == 0:
-                run_worker(parent, tasks_in, answers_out, self._work, before, self._prepare)
+                run_worker(parent, tasks_in, answers_out, self._work, before)
             pidfd = os.pidfd_open(pid)
         except BaseException:
             for fd in fds:

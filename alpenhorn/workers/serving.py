@@ -62,16 +62,15 @@ def run_worker(
     answers: int,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
-    prepare: Callable[[], None],
 ) -> NoReturn:
-    """Run a worker; never returns.  `prepare` is called before the first task."""
+    """Run a worker; never returns."""
     status = 1
     try:
         processes.die_with_parent(parent)
         voice = _AnswerPipe(answers)
         logs.forward(voice.send)
         detach(tasks, answers)
-        _serve(tasks, voice, work, unblocked, prepare)
+        _serve(tasks, voice, work, unblocked)
         status = 0
     except BrokenPipeError:  # the main process has ended or closed the pipe
         status = 0
@@ -99,7 +98,6 @@ def _serve(
     voice: _AnswerPipe,
     work: Callable[[Task, Reporter], object],
     unblocked: set[int | signal.Signals],
-    prepare: Callable[[], None],
 ) -> None:
     asked = [False]
 
@@ -113,7 +111,6 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, ask)
     signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-    prepare()
     while (task := _next_task(tasks)) is not None:
         fate, outcome, error = _do(task, _Reporter(voice, asked), work)
         leaving = asked[0]  # the request may have been meant for the next task

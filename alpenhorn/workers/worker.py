@@ -1,12 +1,15 @@
 """Carry out a task in a worker: find the handler for its type of job, and call it.
 
-The handler's module is imported by the first worker that needs it, and never by the main process.
+The handler's module is imported by the first worker that needs it.  What every run needs is imported here, before
+the workers are forked: otherwise each of them would import it again.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import alpenhorn.io.default
+import alpenhorn.workers.nodes  # noqa: F401
 from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError
 from alpenhorn.extensions.registry import node_io
@@ -35,11 +38,6 @@ class Worker:
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
         self.silent: dict[str, AlpenhornError] = {}
-
-    def prepare(self) -> None:
-        """Import what every run needs while the main process is still busy with its own imports."""
-        import alpenhorn.io.default
-        import alpenhorn.workers.nodes  # noqa: F401
 
     def __call__(self, task: Task, report: Reporter) -> object:
         handler = JOBS[type(task.job).__name__]

@@ -75,7 +75,7 @@ def crowd(archive, kind, **settings):
     found = Crowd(archive.id("storagenode", "disk"))
     archive.index.disconnect()
     worker = Worker(config.transfer)
-    with Pool(WORKERS, worker, before_fork=archive.index.disconnect, prepare=worker.prepare) as pool:
+    with Pool(WORKERS, worker, before_fork=archive.index.disconnect) as pool:
         asked = Asked(nodes=("disk",), allow_mass_delete=True)
         report = sync(archive.index, pool, config, asked, found, utc, lambda: False)
     assert report.tallies[kind].done == FILES and report.exit_status == 0

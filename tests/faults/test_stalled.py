@@ -76,7 +76,7 @@ from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.worker import Worker
 app = App(sys.argv[2])
 worker = Worker(app.config.transfer)
-with Pool(2, worker, before_fork=app.disconnect, prepare=worker.prepare) as pool:
+with Pool(2, worker, before_fork=app.disconnect) as pool:
     app.index.patience = {PATIENCE}
     report = sync(app.index, pool, app.config, Asked(), Unwatched(), app.now, lambda: False)
     print(*report.failures.lines())
