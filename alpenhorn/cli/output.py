@@ -16,8 +16,11 @@ from typing import Any
 
 import click
 
+from alpenhorn.formats import count as count
+from alpenhorn.formats import percent as percent
+from alpenhorn.formats import size as size
+from alpenhorn.formats import time as time
 from alpenhorn.outside import harmless as harmless
-from alpenhorn.sizes import size as size
 
 PIECE = 500  # lines per write
 PAGE = 5000  # rows that share their column widths; limits the memory for a long list
@@ -27,23 +30,8 @@ LEFT = "left"
 RIGHT = "right"
 
 
-def percent(part: float | None) -> str:
-    """Format a fraction as `50.0 %`; `-` if unknown."""
-    return "-" if part is None else f"{100 * part:.1f} %"
-
-
-def time(moment: datetime | None) -> str:
-    """Format naive UTC as `2026-11-22 11:20:03`; `-` if there is none."""
-    return "-" if moment is None else moment.isoformat(" ", "seconds")
-
-
 def yes_no(value: object) -> str:
     return "yes" if value else "no"
-
-
-def count(number: int, thing: str, plural: str = "") -> str:
-    """Format a number with a noun: `1 file`, `2 files`."""
-    return f"{number} {thing if number == 1 else plural or thing + 's'}"
 
 
 def line(text: str) -> None:

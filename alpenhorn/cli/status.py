@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from shlex import quote
-from typing import NamedTuple
 
 import click
 
@@ -15,36 +13,12 @@ from alpenhorn.cli.columns import Column, Format, column, flag, format_option, n
 from alpenhorn.cli.run_columns import run_document
 from alpenhorn.cli.storage_columns import gib_bytes
 from alpenhorn.coordinator.run_states import RunState, run_states
-from alpenhorn.errors import BUSY, DONE
 from alpenhorn.index.times import naive
-from alpenhorn.listings import status as scan
-from alpenhorn.listings.backups import fault
+from alpenhorn.listings import status as listing
 from alpenhorn.listings.runs import RunRow
-from alpenhorn.listings.status import NodeStatus, Status
+from alpenhorn.listings.status import NodeStatus
 from alpenhorn.model.conditions import Condition
-from alpenhorn.plan.inodes import SPARE
-from alpenhorn.reasons import Code, Reason, code_in_json, within
-
-REASONS = {
-    "corrupt": Code.COPIES_CORRUPT,
-    "missing": Code.COPIES_MISSING,
-    "suspect": Code.COPIES_SUSPECT,
-}
-
-
-SEE = "see: alpenhorn "
-
-
-class Attention(NamedTuple):
-    """A problem that needs attention, and the first command to run."""
-
-    what: Reason
-    command: str
-
-    @property
-    def line(self) -> str:
-        """The problem and the command, unless its text already names one."""
-        return str(self.what) if SEE in self.what else f"{self.what}; see: {self.command}"
+from alpenhorn.monitoring import attention
 
 
 @click.command()
@@ -59,19 +33,16 @@ def status(app: App, form: Format) -> None:
     Example:
       alpenhorn status
     """
-    found = scan.status(app.index)
+    found = listing.status(app.index)
     states = run_states(found.runs, app.host)
-    attention = list(_attention(found, states, app.config.database.backup_within))
+    items = list(attention.items(found, states, app.config.database.backup_within))
     if form is Format.CSV:
         columns.show(form, _columns(states), found.nodes)
         return
     if form is Format.JSON:
         output.document(
             {
-                "attention": [
-                    {"what": one.what, "code": code_in_json(one.what), "command": one.command}
-                    for one in attention
-                ],
+                "attention": [{"what": one.what, "code": one.code, "command": one.command} for one in items],
                 "conditions": [_condition_document(host, one) for host, one in found.conditions],
                 "backup": found.backups.newest and found.backups.newest._asdict(),
                 "nodes": columns.documents(_columns(states), found.nodes),
@@ -81,78 +52,12 @@ def status(app: App, form: Format) -> None:
     if not found.nodes:
         output.line("No nodes; to create one: alpenhorn node create NAME")
         return
-    if attention:
+    if items:
         output.line("Needs attention:")
-        for one in attention:
+        for one in items:
             output.line(f"  {one.line}")
         output.line("")
     columns.table(_columns(states), found.nodes)
-
-
-def _attention(found: Status, states: Mapping[int, RunState], backup_within_s: float) -> Iterator[Attention]:
-    yield from _media_attention(found)
-    if found.lost is not None:
-        text = output.count(found.lost.files, "file has", "files have")
-        more = "" if found.lost.files == 1 else ", the first"
-        yield Attention(
-            Code.FILES_WITHOUT_GOOD_COPY(files=text, more=more, example=found.lost.example),
-            f"alpenhorn history --file {quote(found.lost.example)}",
-        )
-    if (bare := found.unverifiable) is not None:
-        text = output.count(bare.files, "requested file has", "requested files have")
-        more = "" if bare.files == 1 else ", the first"
-        yield Attention(
-            Code.REQUESTED_FILES_UNVERIFIABLE(files=text, more=more, example=bare.example),
-            f"alpenhorn file modify {quote(bare.example)} --from-copy {bare.node}",
-        )
-    for node in found.nodes:
-        if node.mendable:
-            text = output.count(node.mendable, "bad copy", "bad copies")
-            yield Attention(
-                Code.BAD_COPIES_REPLACEABLE(copies=text, node=node.node.name),
-                f"alpenhorn repair --node {node.node.name}",
-            )
-    for wrong in ("corrupt", "missing", "suspect"):
-        for node in found.nodes:
-            copies = getattr(node, wrong)
-            if copies:
-                name = node.node.name
-                text = output.count(copies, f"{wrong} copy", f"{wrong} copies")
-                what = REASONS[wrong](copies=text, node=name)
-                yield Attention(what, f"alpenhorn file find --node {name} --{wrong}")
-    for failing in found.failing:
-        text = output.count(failing.requests, "request is", "requests are")
-        yield Attention(
-            Code.REQUESTS_FAILING(requests=text, blame=failing.blame),
-            f"alpenhorn request show {failing.example}",
-        )
-    for node in found.nodes:
-        yield from _node_attention(node)
-    yield from _conditions(found)
-    for run in _bad_runs(found, states):
-        how = Code.RUN_NOT_ENDED() if run.ended is None else f"ended with status {run.exit_status}"
-        if run.ended is not None and run.ending:
-            how += f": {run.ending}"
-        yield Attention(
-            Code.LAST_RUN_FAILED(host=run.host, started=output.time(run.started), how=how),
-            f"alpenhorn history --run {run.id}",
-        )
-    if wrong := fault(found.backups, backup_within_s):
-        yield Attention(wrong, "alpenhorn db backup --help")
-
-
-def _conditions(found: Status) -> Iterator[Attention]:
-    """Yield conditions that are not reported already, for a medium or for the last run."""
-    wrong = {one.name for one in found.media if one.wrong is not None}
-    for host, one in found.conditions:
-        if one.code == Code.RUN_NO_NODE or (
-            one.subject in wrong and one.code in (Code.NODE_LEFT_OUT, Code.NODE_LOST)
-        ):
-            continue
-        yield Attention(
-            within(one.why, f"runs on {host} report since {output.time(naive(one.began))} UTC: {one.why}"),
-            f"alpenhorn doctor, on host {host}",
-        )
 
 
 def _condition_document(host: str, one: Condition) -> dict[str, object]:
@@ -164,64 +69,6 @@ def _condition_document(host: str, one: Condition) -> dict[str, object]:
         "began": naive(one.began),
         "seen": naive(one.seen),
     }
-
-
-def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]:
-    """Yield the last run of each host whose outcome is known, if it failed."""
-    seen: set[str] = set()
-    for run in found.runs:
-        if run.host not in found.hosts or run.host in seen:
-            continue
-        if states[run.id] in (RunState.RUNNING, RunState.UNKNOWN):
-            continue
-        seen.add(run.host)
-        if run.ended is None or run.exit_status not in (DONE, BUSY):
-            yield run
-
-
-def _media_attention(found: Status) -> Iterator[Attention]:
-    if found.restored:
-        yield Attention(Code.DELETIONS_SUSPENDED(why=found.restored), "alpenhorn reconcile --help")
-    suspect = {node.node.id: node.suspect for node in found.nodes}
-    for one in found.media:
-        if one.wrong is not None:
-            yield Attention(
-                Code.NODE_LEFT_OUT_SINCE(node=one.name, since=output.time(one.wrong), why=one.why),
-                f"alpenhorn doctor, on host {one.host}",
-            )
-        elif one.distrust is not None:
-            yield Attention(
-                Code.COPIES_TO_BE_COMPARED(node=one.name, why=one.changed_why),
-                f"alpenhorn reconcile --node {one.name}, on host {one.host}",
-            )
-        elif one.changed is not None and suspect.get(one.node_id):
-            text = output.count(suspect[one.node_id], "copy is", "copies are")
-            yield Attention(
-                Code.COPIES_TO_BE_READ(copies=text, why=one.changed_why, since=output.time(one.changed)),
-                f"alpenhorn file find --node {one.name} --suspect",
-            )
-
-
-def _node_attention(status: NodeStatus) -> Iterator[Attention]:
-    node = status.node
-    if not node.active:
-        if status.outgoing[0]:
-            waits = output.count(status.outgoing[0], "request waits", "requests wait")
-            yield Attention(
-                Code.REQUESTS_FOR_INACTIVE_NODE(requests=waits, node=node.name),
-                f"alpenhorn node show {node.name}",
-            )
-        return
-    if not node.host or not node.root:
-        lacks = Code.ACTIVE_NODE_WITHOUT_ROOT if node.host else Code.ACTIVE_NODE_WITHOUT_HOST
-        yield Attention(lacks(node=node.name), f"alpenhorn node show {node.name}")
-    elif node.avail_gb_last_checked is None:
-        yield Attention(Code.NODE_NOT_WORKED_ON(node=node.name), f"alpenhorn plan --node {node.name}")
-    if scan.no_room(node, status.full):
-        yield Attention(Code.NODE_WITHOUT_ROOM(node=node.name), f"alpenhorn node show {node.name} --stats")
-    if status.free_inodes is not None and status.free_inodes <= SPARE:
-        why = Code.NO_INODES(node=node.name, left=status.free_inodes)
-        yield Attention(why, f"alpenhorn node show {node.name}")
 
 
 def _columns(states: Mapping[int, RunState]) -> tuple[Column, ...]:

@@ -17,6 +17,7 @@ from alpenhorn.doctor.dangers import Danger, dangers
 from alpenhorn.doctor.media import medium
 from alpenhorn.errors import StorageError
 from alpenhorn.extensions.registry import group_io, node_io
+from alpenhorn.formats import size
 from alpenhorn.fs import ofd
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.fs.tree_lock import LOCK_NAME, probe_locks
@@ -29,7 +30,6 @@ from alpenhorn.plan.roots import Root, overlaps
 from alpenhorn.reasons import Code, headed
 from alpenhorn.scan.media import KnownMedia
 from alpenhorn.scan.topology import Topology
-from alpenhorn.sizes import size
 from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pool import Pool
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alpenhorn.errors import Busy, Refused
+from alpenhorn.formats import size
 from alpenhorn.index import dump
 from alpenhorn.index.connection import Index
-from alpenhorn.sizes import size
 
 LOCK = ".alpenhorn-index.lock"
 _NAME = re.compile(r"alpenhorn-index-[0-9]{8}T[0-9]{6}Z\.(?:db|sql)")

@@ -22,8 +22,8 @@ from urllib.parse import quote
 import peewee as pw
 
 from alpenhorn.errors import Refused
+from alpenhorn.formats import size
 from alpenhorn.index.connection import Index
-from alpenhorn.sizes import size
 
 PAGES = 4096  # pages of an SQLite file copied at a time
 STATEMENT = 65536  # characters of one INSERT, below every server's max_allowed_packet

@@ -1,0 +1,37 @@
+"""Sizes, numbers and times, formatted for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+UNITS = ("B", "kiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def size(bytes_: int | float | None) -> str:
+    """Format bytes in a fitting binary unit, such as `10.00 kiB`; `-` if unknown."""
+    if bytes_ is None:
+        return "-"
+    if abs(bytes_) < 1024:
+        return f"{int(bytes_)} B"
+    value = float(bytes_)
+    for unit in UNITS:
+        # 1023.995 would be rounded to "1024.00".
+        if abs(value) < 1023.995 or unit == UNITS[-1]:
+            break
+        value /= 1024
+    return f"{value:.2f} {unit}"
+
+
+def percent(part: float | None) -> str:
+    """Format a fraction as `50.0 %`; `-` if unknown."""
+    return "-" if part is None else f"{100 * part:.1f} %"
+
+
+def time(moment: datetime | None) -> str:
+    """Format naive UTC as `2026-11-22 11:20:03`; `-` if there is none."""
+    return "-" if moment is None else moment.isoformat(" ", "seconds")
+
+
+def count(number: int, thing: str, plural: str = "") -> str:
+    """Format a number with a noun: `1 file`, `2 files`."""
+    return f"{number} {thing if number == 1 else plural or thing + 's'}"
