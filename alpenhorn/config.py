@@ -486,7 +486,7 @@ def _merge(
         for key, value in content.items():
             kind = known.get(key)
             if kind is None:
-                faults.append(f"{source}: {section}.{_harmless(key)}: unknown key; {_nearest(key, known)}")
+                faults.append(f"{source}: {section}.{_harmless(key)}: unknown key; {_suggestion(key, known)}")
                 continue
             try:
                 values[section][key] = kind.read(value)
@@ -504,15 +504,13 @@ def _unknown(name: str) -> str:
     homes = [section for section, keys in KEYS.items() if name in keys]
     if homes:
         return f"not a section; the key {name} belongs below [{homes[0]}]"
-    return f"unknown section; {_nearest(name, KEYS)}"
+    return f"unknown section; {_suggestion(name, KEYS)}"
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    # Imported here, because only a message needs it.
-    import difflib
+def _suggestion(name: str, known: Mapping[str, Any]) -> str:
+    from alpenhorn.suggestions import did_you_mean  # only a message needs it
 
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+    return did_you_mean(name, known) or f"expected one of {', '.join(known)}"
 
 
 def _show(value: Any) -> str:
