@@ -545,4 +545,12 @@ def _embedded_url(environ: Mapping[str, str], faults: list[str]) -> str:
             f" set {URL_VARIABLE}, or [database] url in {SYSTEM_FILE}"
         )
         return ""
-    return f"sqlite:///{data / 'alpenhorn' / 'alpenhorn.db'}"
+    url = f"sqlite:///{data / 'alpenhorn' / 'alpenhorn.db'}"
+    try:
+        address.sqlite_path(url)
+    except ValueError:
+        faults.append(
+            "no index is configured, and the path of the default one has : and @, or ? and =, as in the URL of a"
+            f" server: set {URL_VARIABLE}, or [database] url in {SYSTEM_FILE}, to another path"
+        )
+    return url

@@ -315,6 +315,15 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         load(tmp_path, {"HOME": "/"})
 
 
+@pytest.mark.parametrize("home", ["/home/user:x@host", "/home/user?a=b"])
+def test_default_index_in_a_directory_that_resembles_a_server_is_refused(home: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"HOME": home})
+    (fault,) = caught.value.faults
+    assert "the path of the default one has : and @" in fault and "set ALPENHORN_DATABASE_URL" in fault
+    assert load(None, {"HOME": home, "ALPENHORN_DATABASE_URL": "sqlite:////i.db"}).database.url
+
+
 def test_durations_have_units() -> None:
     texts = ["90s", "50m", "2h", "1d", "1.5h", "7", " 3 m "]
     assert [parse_duration(text) for text in texts] == [90, 3000, 7200, 86400, 5400, 7, 180]

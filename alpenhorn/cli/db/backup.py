@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from alpenhorn.address import sqlite_path
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.edits import backup as records
@@ -76,12 +77,12 @@ def _directory(app: App, given: Path | None) -> Path:
     chosen = given or app.config.database.backup_dir
     if chosen is not None:
         return chosen.absolute()
-    url = app.config.database.url
-    if not url.startswith("sqlite:///"):
+    path = sqlite_path(app.config.database.url)
+    if path is None:
         raise Refused(
             "no directory for backups: give one with alpenhorn db backup DIR, or set [database] backup_dir"
         )
-    beside = Path(url.removeprefix("sqlite:///")).absolute().parent / "backups"
+    beside = Path(path).absolute().parent / "backups"
     try:
         os.makedirs(beside, mode=0o700, exist_ok=True)
     except OSError as error:
