@@ -154,7 +154,13 @@ def test_situation_26_no_fault_of_a_configuration_shows_it(tmp_path: Path, text:
 def test_situation_26_a_url_where_a_file_belongs_is_not_shown() -> None:
     with pytest.raises(ConfigError) as refused:
         load(Path(f"mysql://u:{SECRET}@h/db"), {"HOME": "/nowhere"})
-    assert str(refused.value) == ("the file named with -c or ALPENHORN_CONFIG_FILE: no such file")
+    assert str(refused.value) == "the file named by -c: no such file"
+    with pytest.raises(ConfigError) as refused:
+        load(None, {"HOME": "/nowhere", "ALPENHORN_CONFIG_FILE": f"mysql://u:{SECRET}@h/{'x' * 300}"})
+    assert str(refused.value) == (
+        "the file named by ALPENHORN_CONFIG_FILE: no such file; ALPENHORN_CONFIG_FILE names this file: correct or"
+        " unset it"
+    )
 
 
 @pytest.mark.parametrize(
