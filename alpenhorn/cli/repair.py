@@ -8,14 +8,14 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.columns import Column, column, number, size
+from alpenhorn.cli.columns import ListingColumn, column, number, size
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import at_most_one, confirm
 from alpenhorn.edits.requests import create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
-from alpenhorn.plan.repair import Amount, RepairPlanner, Repairs
+from alpenhorn.plan.repair import RepairAmount, RepairPlanner, Repairs
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
@@ -90,7 +90,7 @@ def _request(app: App, topology: Topology, repairs: Repairs) -> int:
     )
 
 
-def _request_columns(topology: Topology) -> tuple[Column, ...]:
+def _request_columns(topology: Topology) -> tuple[ListingColumn, ...]:
     """Return the columns for a pair of (source id, node id) and the amount requested."""
     nodes = topology.nodes
     return (
@@ -101,10 +101,10 @@ def _request_columns(topology: Topology) -> tuple[Column, ...]:
     )
 
 
-def _left_columns(topology: Topology) -> tuple[Column, ...]:
+def _left_columns(topology: Topology) -> tuple[ListingColumn, ...]:
     """Return the columns for a pair of (node id, reason, whether a request is pending) and the amount."""
 
-    def example(amount: Amount) -> str:
+    def example(amount: RepairAmount) -> str:
         return f"{amount.example} (request {amount.request})" if amount.request else amount.example
 
     return (
