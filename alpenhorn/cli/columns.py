@@ -109,6 +109,12 @@ def format_option(command: CommandFunction) -> CommandFunction:
     )(decorated)  # type: ignore[return-value]
 
 
+def refuse_to_ask(form: Format, answered: bool, options: str) -> None:
+    """Raise UsageError for a format other than a table, unless the confirmation is `answered` by one of `options`."""
+    if form is not Format.TABLE and not answered:
+        raise click.UsageError(f"--format {form} cannot ask for confirmation; use it with {options}")
+
+
 def show(form: Format, columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "") -> None:
     """Print a listing; for a table without rows print the line `empty`."""
     if form is Format.TABLE:
