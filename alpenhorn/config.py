@@ -388,7 +388,7 @@ EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 LEVELS = ("debug", "info", "warning", "error", "critical")
-_TEXT = ValueKind("a text that is not empty", _read_text)
+_TEXT = ValueKind("a non-empty string", _read_text)
 _SWITCH = ValueKind("true or false", _read_switch)
 _PATH = ValueKind("an absolute path, or one that starts with ~/", _read_path)
 
@@ -423,7 +423,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),
         "pull_bytes_per_second": ValueKind("a number, 0 (no limit) or more", _real_from(0)),
-        "ssh": ValueKind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
+        "ssh": ValueKind('a list of strings, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,
         "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
@@ -514,7 +514,7 @@ def _merge(
 def _unknown(name: str) -> str:
     homes = [section for section, keys in KEYS.items() if name in keys]
     if homes:
-        return f"not a section; the key {name} belongs below [{homes[0]}]"
+        return f"not a section; the key {name} belongs in [{homes[0]}]"
     return f"unknown section; {_suggestion(name, KEYS)}"
 
 

@@ -140,7 +140,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         f"{first}: sync.job: unknown key; did you mean 'jobs'?",
         f"{first}: sync.host = 7: expected a name of 1 to 64 characters",
         f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log",
-        f"{third}: jobs: not a section; the key jobs belongs below [sync]",
+        f"{third}: jobs: not a section; the key jobs belongs in [sync]",
         f"{third}: log.level = 'loud': expected one of debug, info, warning, error, critical",
         "ALPENHORN_DATABASE_URL: database.url: the URL names no database;"
         " expected sqlite:////absolute/path or mysql://user@host/name",

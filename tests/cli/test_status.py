@@ -216,7 +216,7 @@ def test_a_lasting_condition_names_what_to_do_once(archive: Archive) -> None:
         archive.insert(
             "sync_condition", host="alp1", code=code, subject=subject, why=why, began=at, seen=at, reported=at
         )
-    began = f"runs on alp1 report since {at} UTC: "
+    began = f"runs on alp1 have reported since {at} UTC: "
     shown = archive.ok("status").splitlines()
     assert f"  {began}root of a is below that of b; see: alpenhorn doctor" in shown
     assert f"  {began}host b does not answer; see: alpenhorn doctor, on host alp1" in shown

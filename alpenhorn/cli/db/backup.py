@@ -30,8 +30,8 @@ KEEP = 10
 @json_option
 @pass_app
 def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
-    """The backup is a consistent snapshot; other programs may use the index meanwhile.  It is flushed to disk and
-    verified before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only
+    """The backup is a consistent snapshot; other programs may use the index during the backup.  It is flushed to
+    disk and verified before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only
     then are older backups deleted.  Use a separate directory for each index.  DIR is by default [database]
     backup_dir or, with SQLite, the directory backups next to the index.  Run this daily, for example from
     cron; with -q it prints nothing on success.
@@ -48,7 +48,7 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
         records.made(index, made.path, made.at)
     except AlpenhornError as error:
         output.note(
-            f"the backup is complete, but could not be recorded in the index, so that status may warn: {error}"
+            f"the backup is complete, but could not be recorded in the index; status may warn: {error}"
         )
     for problem in made.not_removed:
         output.note(problem)
