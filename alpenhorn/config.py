@@ -147,8 +147,8 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
     values: dict[str, dict[str, Any]] = {section: {} for section in KEYS}
     origin: dict[tuple[str, str], str] = {}
     sources = []
-    for path, required in search_path(explicit, environ):
-        document = _read_file(path, required, faults)
+    for path, named_by in search_path(explicit, environ):
+        document = _read_file(path, named_by, faults)
         if document is not None:
             sources.append(path)
             _merge(document, str(path), values, origin, faults)
@@ -189,16 +189,19 @@ def _pair_of_certificate_and_key(
             faults.append(f"{origin['database', one]}: database.{one}: expected database.{other} as well")
 
 
-def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple[Path, bool]]:
-    """Return the files to read, in order, and whether each one must exist."""
-    found = [(SYSTEM_FILE, False)]
+def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple[Path, str]]:
+    """Return the files to read, in order, each with the variable or option that names it.
+
+    A file that neither names has "", and need not exist.
+    """
+    found = [(SYSTEM_FILE, "")]
     user = _base_directory(environ, "XDG_CONFIG_HOME", ".config")
     if user is not None:
-        found.append((user / "alpenhorn" / "alpenhorn.toml", False))
+        found.append((user / "alpenhorn" / "alpenhorn.toml", ""))
     if environ.get(FILE_VARIABLE):
-        found.append((Path(environ[FILE_VARIABLE]), True))
+        found.append((Path(environ[FILE_VARIABLE]), FILE_VARIABLE))
     if explicit is not None:
-        found.append((explicit, True))
+        found.append((explicit, "-c"))
     return found
 
 
@@ -385,7 +388,7 @@ EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 LEVELS = ("debug", "info", "warning", "error", "critical")
-_TEXT = ValueKind("a text that is not empty", _read_text)
+_TEXT = ValueKind("a non-empty string", _read_text)
 _SWITCH = ValueKind("true or false", _read_switch)
 _PATH = ValueKind("an absolute path, or one that starts with ~/", _read_path)
 
@@ -420,7 +423,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),
         "pull_bytes_per_second": ValueKind("a number, 0 (no limit) or more", _real_from(0)),
-        "ssh": ValueKind('a list of texts, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
+        "ssh": ValueKind('a list of strings, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,
         "bwlimit": ValueKind("a bandwidth limit", _read_bwlimit),
@@ -440,16 +443,22 @@ KEYS: dict[str, dict[str, ValueKind]] = {
 # --- reading -------------------------------------------------------------------------------------------
 
 
-def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] | None:
+def _read_file(path: Path, named_by: str, faults: list[str]) -> dict[str, Any] | None:
+    """Return the parsed file; for one that cannot be used, append the fault and return None.
+
+    `named_by` is as in `search_path`.
+    """
+    shown = f"the file named by {named_by}" if named_by and address.may_be_secret(str(path)) else str(path)
+    # A variable may have been set long ago, or by another program, so that its user does not think of it.
+    remedy = f"; {named_by} names this file: correct or unset it" if named_by == FILE_VARIABLE else ""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        if required:
-            named = f"the file named with -c or {FILE_VARIABLE}" if address.may_be_secret(str(path)) else path
-            faults.append(f"{named}: no such file")
+        if named_by:
+            faults.append(f"{shown}: no such file{remedy}")
         return None
     except OSError as error:
-        faults.append(f"{path}: cannot be read: {error.strerror}")
+        faults.append(f"{shown}: cannot be read: {error.strerror}{remedy}")
         return None
     # Imported here, because many runs have no file to parse.
     import tomllib
@@ -458,12 +467,14 @@ def _read_file(path: Path, required: bool, faults: list[str]) -> dict[str, Any] 
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        faults.append(f"{path}: line {line}: expected UTF-8, found the byte 0x{content[error.start]:02x}")
+        faults.append(
+            f"{shown}: line {line}: expected UTF-8, found the byte 0x{content[error.start]:02x}{remedy}"
+        )
     except tomllib.TOMLDecodeError as error:
         # Keys are quoted in it, and are long enough for a URL with a password.
-        faults.append(f"{path}: invalid TOML: {_harmless(str(error))}")
+        faults.append(f"{shown}: invalid TOML: {_harmless(str(error))}{remedy}")
     except RecursionError:
-        faults.append(f"{path}: nested too deeply")
+        faults.append(f"{shown}: nested too deeply{remedy}")
     return None
 
 
@@ -486,7 +497,7 @@ def _merge(
         for key, value in content.items():
             kind = known.get(key)
             if kind is None:
-                faults.append(f"{source}: {section}.{_harmless(key)}: unknown key; {_nearest(key, known)}")
+                faults.append(f"{source}: {section}.{_harmless(key)}: unknown key; {_suggestion(key, known)}")
                 continue
             try:
                 values[section][key] = kind.read(value)
@@ -503,16 +514,14 @@ def _merge(
 def _unknown(name: str) -> str:
     homes = [section for section, keys in KEYS.items() if name in keys]
     if homes:
-        return f"not a section; the key {name} belongs below [{homes[0]}]"
-    return f"unknown section; {_nearest(name, KEYS)}"
+        return f"not a section; the key {name} belongs in [{homes[0]}]"
+    return f"unknown section; {_suggestion(name, KEYS)}"
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    # Imported here, because only a message needs it.
-    import difflib
+def _suggestion(name: str, known: Mapping[str, Any]) -> str:
+    from alpenhorn.suggestions import did_you_mean  # only a message needs it
 
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+    return did_you_mean(name, known) or f"expected one of {', '.join(known)}"
 
 
 def _show(value: Any) -> str:
@@ -547,4 +556,12 @@ def _embedded_url(environ: Mapping[str, str], faults: list[str]) -> str:
             f" set {URL_VARIABLE}, or [database] url in {SYSTEM_FILE}"
         )
         return ""
-    return f"sqlite:///{data / 'alpenhorn' / 'alpenhorn.db'}"
+    url = f"sqlite:///{data / 'alpenhorn' / 'alpenhorn.db'}"
+    try:
+        address.sqlite_path(url)
+    except ValueError:
+        faults.append(
+            "no index is configured, and the path of the default one has : and @, or ? and =, as in the URL of a"
+            f" server: set {URL_VARIABLE}, or [database] url in {SYSTEM_FILE}, to another path"
+        )
+    return url

@@ -154,7 +154,13 @@ def test_situation_26_no_fault_of_a_configuration_shows_it(tmp_path: Path, text:
 def test_situation_26_a_url_where_a_file_belongs_is_not_shown() -> None:
     with pytest.raises(ConfigError) as refused:
         load(Path(f"mysql://u:{SECRET}@h/db"), {"HOME": "/nowhere"})
-    assert str(refused.value) == ("the file named with -c or ALPENHORN_CONFIG_FILE: no such file")
+    assert str(refused.value) == "the file named by -c: no such file"
+    with pytest.raises(ConfigError) as refused:
+        load(None, {"HOME": "/nowhere", "ALPENHORN_CONFIG_FILE": f"mysql://u:{SECRET}@h/{'x' * 300}"})
+    assert str(refused.value) == (
+        "the file named by ALPENHORN_CONFIG_FILE: no such file; ALPENHORN_CONFIG_FILE names this file: correct or"
+        " unset it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,18 +176,18 @@ def test_situation_26_a_url_where_a_file_belongs_is_not_shown() -> None:
         ("sqlite:////a/b c@d.db", "sqlite:////a/b c@d.db"),
     ],
 )
-def test_what_is_shown(url: str, shown: str) -> None:
+def test_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert address.printable(url) == shown
     assert address.printable(shown, credentials=True) == shown
 
 
-def test_with_a_password_elsewhere_the_user_is_shown() -> None:
+def test_user_in_a_url_is_shown_when_the_password_is_configured_elsewhere() -> None:
     assert address.printable("mysql://u@h/db", credentials=True) == "mysql://u@h/db"
 
 
 @pytest.mark.parametrize(
     "url", ["mysql://h:0/db", "mysql://h:70000/db", "mysql://h:33/db?unix_socket=/s", "mysql://u%2F@h/db"]
 )
-def test_what_contradicts_itself_is_refused(url: str) -> None:
+def test_url_with_an_invalid_port_or_user_or_with_port_and_socket_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"port|invalid user, host or database name"):
         address.server(url)

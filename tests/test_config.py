@@ -137,10 +137,10 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         )
     assert caught.value.faults == (
         f"{second}: invalid TOML: Expected ']' at the end of a table declaration (at line 1, column 10)",
-        f"{first}: sync.job: unknown key; did you mean jobs?",
+        f"{first}: sync.job: unknown key; did you mean 'jobs'?",
         f"{first}: sync.host = 7: expected a name of 1 to 64 characters",
         f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log",
-        f"{third}: jobs: not a section; the key jobs belongs below [sync]",
+        f"{third}: jobs: not a section; the key jobs belongs in [sync]",
         f"{third}: log.level = 'loud': expected one of debug, info, warning, error, critical",
         "ALPENHORN_DATABASE_URL: database.url: the URL names no database;"
         " expected sqlite:////absolute/path or mysql://user@host/name",
@@ -308,11 +308,53 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "c.toml", {"HOME": "/", "ALPENHORN_CONFIG_FILE": str(tmp_path / "e.toml")})
     assert caught.value.faults == (
-        f"{tmp_path / 'e.toml'}: no such file",
+        f"{tmp_path / 'e.toml'}: no such file; ALPENHORN_CONFIG_FILE names this file: correct or unset it",
         f"{tmp_path / 'c.toml'}: no such file",
     )
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load(tmp_path, {"HOME": "/"})
+
+
+@pytest.mark.parametrize("home", ["/home/user:x@host", "/home/user?a=b"])
+def test_default_index_in_a_directory_that_resembles_a_server_is_refused(home: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"HOME": home})
+    (fault,) = caught.value.faults
+    assert "the path of the default one has : and @" in fault and "set ALPENHORN_DATABASE_URL" in fault
+    assert load(None, {"HOME": home, "ALPENHORN_DATABASE_URL": "sqlite:////i.db"}).database.url
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, ": no such file"),
+        (b"[sync", ": invalid TOML: Expected ']' at the end of a table declaration (at end of document)"),
+        (b"\xff", ": line 1: expected UTF-8, found the byte 0xff"),
+        (b"a = " + b"[" * 50_000, ": nested too deeply"),
+    ],
+)
+def test_fault_of_the_file_named_by_the_variable_names_the_variable_and_the_remedy(
+    tmp_path: Path, content: bytes | None, fault: str
+) -> None:
+    path = tmp_path / "x.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"HOME": "/", "ALPENHORN_CONFIG_FILE": str(path)})
+    assert caught.value.faults == (
+        f"{path}{fault}; ALPENHORN_CONFIG_FILE names this file: correct or unset it",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"HOME": "/"})
+    assert caught.value.faults == (f"{path}{fault}",)
+
+
+def test_directory_named_by_the_variable_is_refused_with_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"HOME": "/", "ALPENHORN_CONFIG_FILE": str(tmp_path)})
+    assert str(caught.value) == (
+        f"{tmp_path}: cannot be read: Is a directory; ALPENHORN_CONFIG_FILE names this file: correct or unset it"
+    )
 
 
 def test_durations_have_units() -> None:

@@ -46,10 +46,11 @@ class App:
 
         Raises ConfigError, IndexUnusable.
         """
+        from alpenhorn.address import sqlite_path
         from alpenhorn.index import current
 
-        path = self.config.database.url.removeprefix("sqlite:///")
-        fresh = self.config.embedded and not os.path.exists(path)
+        path = sqlite_path(self.config.database.url)
+        fresh = self.config.embedded and path is not None and not os.path.exists(path)
         index = self.open_index(create=fresh)
         if fresh:
             from alpenhorn.index import schema  # takes 3 ms; only the very first command needs it

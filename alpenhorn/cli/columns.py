@@ -27,7 +27,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
-class Column(NamedTuple):
+class ListingColumn(NamedTuple):
     """One column of a listing.
 
     `key` is its key in CSV and JSON, "" if it is shown in tables only; the key `in.files` is `files` in the object
@@ -41,15 +41,15 @@ class Column(NamedTuple):
     cell: Callable[[Any], object]
     right: bool = False
 
-    def headed(self, header: str) -> Column:
+    def headed(self, header: str) -> ListingColumn:
         """Return this column with another header."""
         return self._replace(header=header)
 
-    def hidden(self) -> Column:
+    def hidden(self) -> ListingColumn:
         """Return this column without a place in tables."""
         return self._replace(header="")
 
-    def of(self, part: Getter) -> Column:
+    def of(self, part: Getter) -> ListingColumn:
         """Return this column for rows that hold the row of this column in `part`."""
         get = _getter(part)
         return self._replace(value=lambda row: self.value(get(row)), cell=lambda row: self.cell(get(row)))
@@ -62,15 +62,15 @@ def column(
     shown: Callable[[Any], object] | None = None,
     cell: Getter = "",
     right: bool = False,
-) -> Column:
+) -> ListingColumn:
     """Return a column whose `value` is the name of an attribute of the row, by default `key`, or a function of the row.
 
     A table shows the value formatted by `shown`, or the result of `cell`.
     """
     get = _getter(value or key) if value or key else _nothing
     if cell:
-        return Column(key, header, get, _getter(cell), right)
-    return Column(key, header, get, get if shown is None else lambda row: shown(get(row)), right)
+        return ListingColumn(key, header, get, _getter(cell), right)
+    return ListingColumn(key, header, get, get if shown is None else lambda row: shown(get(row)), right)
 
 
 number = functools.partial(column, right=True)
@@ -109,7 +109,13 @@ def format_option(command: CommandFunction) -> CommandFunction:
     )(decorated)  # type: ignore[return-value]
 
 
-def show(form: Format, columns: Sequence[Column], rows: Iterable[Any], empty: str = "") -> None:
+def refuse_to_ask(form: Format, answered: bool, options: str) -> None:
+    """Raise UsageError for a format other than a table, unless the confirmation is `answered` by one of `options`."""
+    if form is not Format.TABLE and not answered:
+        raise click.UsageError(f"--format {form} cannot ask for confirmation; use it with {options}")
+
+
+def show(form: Format, columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "") -> None:
     """Print a listing; for a table without rows print the line `empty`."""
     if form is Format.TABLE:
         table(columns, rows, empty)
@@ -119,7 +125,7 @@ def show(form: Format, columns: Sequence[Column], rows: Iterable[Any], empty: st
         output.documents(document(columns, row) for row in rows)
 
 
-def table(columns: Sequence[Column], rows: Iterable[Any], empty: str = "") -> None:
+def table(columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "") -> None:
     """Print a table, or the line `empty` if there are no rows."""
     shown = [column for column in columns if column.header]
     output.table(
@@ -130,7 +136,7 @@ def table(columns: Sequence[Column], rows: Iterable[Any], empty: str = "") -> No
     )
 
 
-def document(columns: Sequence[Column], row: object) -> dict[str, Any]:
+def document(columns: Sequence[ListingColumn], row: object) -> dict[str, Any]:
     """Return the JSON object of a row."""
     found: dict[str, Any] = {}
     for column in columns:
@@ -143,12 +149,12 @@ def document(columns: Sequence[Column], row: object) -> dict[str, Any]:
     return found
 
 
-def documents(columns: Sequence[Column], rows: Iterable[Any]) -> list[dict[str, Any]]:
+def documents(columns: Sequence[ListingColumn], rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Return the JSON objects of rows, for use in a larger document."""
     return [document(columns, row) for row in rows]
 
 
-def csv(columns: Sequence[Column], rows: Iterable[Any]) -> None:
+def csv(columns: Sequence[ListingColumn], rows: Iterable[Any]) -> None:
     """Print CSV: a line with the keys, then one line for each row."""
     # Imported here because most commands do not print CSV.
     import csv

@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING
 import click
 
 from alpenhorn.cli import output
-from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, format_option
 from alpenhorn.errors import DONE, FAILED, UNUSABLE
 
 if TYPE_CHECKING:
     from alpenhorn.doctor.checks import Progress
     from alpenhorn.index.check import Finding
 
-COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
-INDENT = " " * 6
 ERASED = "\r\x1b[K"  # erases the current line of a terminal
 
 
 @click.command()
-@json_option
+@format_option
 @pass_app
-def doctor(app: App, as_json: bool) -> int:
+def doctor(app: App, form: Format) -> int:
     """The checks cover the configuration, the index, rsync and ssh, the hosts from which files are pulled, this
     host's nodes with their roots, markers and locks, and the last run.  Nothing is changed.  Each line begins
     with pass, warn or fail; the line below says what to do.  With -q only warnings and failures are shown.
@@ -41,24 +40,23 @@ def doctor(app: App, as_json: bool) -> int:
       alpenhorn -q doctor
       alpenhorn doctor --json
     """
-    from alpenhorn.doctor.checks import Doctor  # imports nearly all other modules
+    # Imported here because it imports nearly all other modules.
+    from alpenhorn.cli import findings
+    from alpenhorn.doctor.checks import Doctor
 
     doctor = Doctor(None if app.conf is None else Path(app.conf), os.environ, app.now())
     found: list[Finding] = []
-    for finding in _with_progress(doctor.findings(), shown=not as_json):
+    in_lines = form is Format.TABLE
+    for finding in _with_progress(doctor.findings(), shown=in_lines):
         found.append(finding)
-        if not as_json and (finding.level != "pass" or app.verbosity >= 0):
-            click.echo(
-                f"{click.style(finding.level, fg=COLOURS[finding.level])}  {output.harmless(finding.text)}"
-            )
-            if finding.remedy:
-                output.line(f"{INDENT}{finding.remedy}")
+        if in_lines and (finding.level != "pass" or app.verbosity >= 0):
+            findings.lines(finding)
     failures, warnings = (sum(finding.level == level for finding in found) for level in ("fail", "warn"))
-    if as_json:
-        output.document([finding.document() for finding in found])
-    else:
+    if in_lines:
         more = "; nodes and other hosts were not checked" if doctor.unusable else ""
         output.line(f"{output.count(warnings, 'warning')}, {output.count(failures, 'failure')}{more}")
+    else:
+        findings.show(form, found)
     if doctor.unusable:
         return UNUSABLE
     return FAILED if failures else DONE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from alpenhorn.cli.lazy import did_you_mean
+from alpenhorn.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -66,7 +66,9 @@ def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
         command, context = found
         click.echo(command.get_help(context))
     else:
-        ctx.fail(f"No such topic or command {' '.join(words)!r}." + _near(ctx, words))
+        ctx.fail(
+            f"no topic or command called {' '.join(words)!r}; {_suggestion(ctx, words) or 'see: alpenhorn help'}"
+        )
 
 
 def _list(ctx: click.Context) -> None:
@@ -96,8 +98,8 @@ def _names(command: click.Command, context: click.Context) -> list[str]:
     return command.list_commands(context) if isinstance(command, click.Group) else []
 
 
-def _near(ctx: click.Context, words: Sequence[str]) -> str:
-    """Return a hint with the topics and commands nearest to the words."""
+def _suggestion(ctx: click.Context, words: Sequence[str]) -> str:
+    """Return a question with the topics and commands that are similar to the words; "" if there are none."""
     known = list(topics())
     for number in range(len(words)):
         if found := _command(ctx, words[:number]):

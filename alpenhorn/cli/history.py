@@ -9,7 +9,7 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import REQUEST_ID
-from alpenhorn.cli.columns import Column, Format, column, format_option, number, size, time
+from alpenhorn.cli.columns import Format, ListingColumn, column, format_option, number, size, time
 from alpenhorn.cli.options import confirm
 from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
@@ -182,7 +182,7 @@ def _show_run(line: RunLine) -> None:
 
 def _event_columns(
     with_file: bool = True, with_node: bool = True, with_run: bool = True
-) -> tuple[Column, ...]:
+) -> tuple[ListingColumn, ...]:
     """Return the columns of events; tables omit columns with the same value in all rows."""
     path = column("path", "File", cell=lambda row: row.path or f"(file {row.file_id}, gone)")
     node = column("node", "Node", cell=lambda row: row.node or f"(node {row.node_id}, gone)")

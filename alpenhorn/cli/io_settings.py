@@ -15,7 +15,7 @@ from alpenhorn.errors import Refused, StorageError
 from alpenhorn.extensions.registry import check_group, node_io, storage_class
 from alpenhorn.io.base import Group, Node, WrongSettings, parse_settings
 from alpenhorn.model.nodes import GroupFact, NodeFact
-from alpenhorn.scan.names import nearest
+from alpenhorn.suggestions import advice
 
 
 def require(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
@@ -96,8 +96,8 @@ def _unknown(
         return ()
     given = parse_settings(f"{kind} {name}", io_config)
     return tuple(
-        f"{kind} {name}: unknown setting {key!r} in io_config; {nearest(key, cls.known)}to remove it:"
-        f" alpenhorn {kind} modify {name} --io-var {key}="
+        f"{kind} {name}: unknown setting {key!r} in io_config; "
+        + advice(key, cls.known, f"to remove it: alpenhorn {kind} modify {name} --io-var {key}=")
         for key in sorted(given.keys() - cls.known)
     )
 

@@ -5,21 +5,11 @@ Its help comes from the table of commands, so that `-h` of a group and `--versio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from alpenhorn.cli.commands import COMMANDS, below, is_group, load
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known names nearest to a wrong one; empty if none is near."""
-    # Imported here because it is needed only for a wrong name.
-    from difflib import get_close_matches
-
-    close = " or ".join(repr(other) for other in get_close_matches(name, list(known)))
-    return f" Did you mean {close}?" if close else ""
 
 
 def subcommands(command: click.Command, context: click.Context) -> list[tuple[click.Command, click.Context]]:
@@ -59,7 +49,10 @@ class LazyGroup(click.Group):
         """Suggest commands for a wrong name; click itself suggests only commands that have been imported."""
         name = args[0]
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
-            ctx.fail(f"No such command {name!r}." + did_you_mean(name, below(self.path)))
+            from alpenhorn.suggestions import did_you_mean  # only needed for a wrong name
+
+            hint = did_you_mean(name, below(self.path))
+            ctx.fail(f"no command called {name!r}{hint and f'; {hint}'}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

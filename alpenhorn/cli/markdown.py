@@ -28,7 +28,7 @@ class WholeTable(TableElement):
             yield table
 
 
-class Page(Markdown):
+class ManualPage(Markdown):
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {**Markdown.elements, "table_open": WholeTable}
 
 
@@ -37,5 +37,5 @@ def formatted(text: str) -> str:
     console = Console()
     console.width = min(console.width, WIDEST)
     with console.capture() as capture:
-        console.print(Page(text, code_theme="bw", hyperlinks=False))
+        console.print(ManualPage(text, code_theme="bw", hyperlinks=False))
     return capture.get()

@@ -9,7 +9,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Column, Format, column, format_option, number, size
+from alpenhorn.cli.columns import Format, ListingColumn, column, format_option, number, size
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
 from alpenhorn.reasons import code_in_json, code_of
 
@@ -92,8 +92,8 @@ def _show_item(item: Item) -> None:
     output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
 
 
-def _line_columns(why: str = "Why", example: str = "") -> tuple[Column, ...]:
-    """Return the columns for a pair of a Line and its Amount, with these headers."""
+def _line_columns(why: str = "Why", example: str = "") -> tuple[ListingColumn, ...]:
+    """Return the columns for a pair of a Line and its PlannedAmount, with these headers."""
     *work, reason, code = (one.of(itemgetter(0)) for one in WORK_COLUMNS)
     return (
         *work,

@@ -12,7 +12,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.columns import Column, column, flag, number
+from alpenhorn.cli.columns import ListingColumn, column, flag, number
 from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failure, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.reasons import code_in_json, code_of
@@ -34,7 +34,7 @@ NAMES = {
 }
 
 
-def _findings(kind: str, header: str) -> Column:
+def _findings(kind: str, header: str) -> ListingColumn:
     return number("", header, cell=lambda one: one.kept[kind].count)
 
 

@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import click
 
 from alpenhorn.cli import columns, output
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.columns import Column, column, number, size
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.options import at_most_one, confirm
 from alpenhorn.edits.requests import create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
 from alpenhorn.index.connection import Index
-from alpenhorn.plan.repair import Amount, RepairPlanner, Repairs
-from alpenhorn.reasons import code_in_json
+from alpenhorn.plan.repair import RepairAmount, RepairPlanner, Repairs
+from alpenhorn.reasons import Why, code_in_json
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.repair import pages
 from alpenhorn.scan.topology import Topology
 
 PAGE = 2000
-AMOUNT_COLUMNS = (number("files", "Files"), size("size_b", "Size", "bytes"))
+
+
+class RepairLine(NamedTuple):
+    """Bad copies on a node with the same source, or with the same reason for not being requested.
+
+    `source`: "" if they are not requested; `why` and `under_way` as in `RepairDecision`.
+    """
+
+    node: str
+    source: str
+    why: Why
+    under_way: bool
+    amount: RepairAmount
+
+
+def _example(line: RepairLine) -> str:
+    request = line.amount.request
+    return f"{line.amount.example} (request {request})" if request else line.amount.example
+
+
+NODE_NAME = column("node", "Node")
+SOURCE = column("source", "From", lambda line: line.source or None)
+AMOUNT = (number("files", "Files", "amount.files"), size("size_b", "Size", "amount.bytes"))
+REASON = (
+    column("why", "Why not", lambda line: None if line.source else line.why),
+    column("code", value=lambda line: code_in_json(line.why)),
+    column("under_way", value=lambda line: None if line.source else line.under_way),
+)
+EXAMPLE = column("example", "Example", "amount.example", cell=_example)
+REQUEST = column("request", value=lambda line: None if line.source else line.amount.request or None)
+# For copies that are requested, for those that are not, and for both.
+REQUEST_COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, EXAMPLE.hidden())
+LEFT_COLUMNS = (NODE_NAME, *AMOUNT, *REASON, EXAMPLE, REQUEST)
+COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 
 
 @click.command()
@@ -36,11 +70,11 @@ AMOUNT_COLUMNS = (number("files", "Files"), size("size_b", "Size", "bytes"))
 )
 @click.option("--check", is_flag=True, help="Only show what would be done.")
 @click.option("--force", is_flag=True, help="Do not ask for confirmation.")
-@json_option
+@format_option
 @pass_app
 @click.pass_context
 def repair(
-    ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, as_json: bool
+    ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, form: Format
 ) -> None:
     """Each file is requested from the best readable good copy into the group of its node; the next run there pulls
     it.  A corrupt copy stays in place until its replacement has been verified.  Copies that cannot be
@@ -52,21 +86,23 @@ def repair(
       alpenhorn repair --node archive1
     """
     at_most_one(check=check, force=force)
-    if as_json and not (check or force):
-        raise click.UsageError("--json cannot ask for confirmation; use it with --check or --force")
+    refuse_to_ask(form, check or force, "--check or --force")
     index = app.index
     topology = topologies.load(index)
     repairs = _choose_sources(index, topology, nodes)
-    if not as_json:
-        _show(topology, repairs)
+    requests, left = list(_requests(topology, repairs)), list(_left(topology, repairs))
+    if form is Format.TABLE:
+        _show(requests, left)
     requested = None
     if not check and repairs.files:
         confirm(f"Request {output.count(repairs.files, 'file')}?", force)
         requested = _request(app, topology, repairs)
-        if not as_json:
+        if form is Format.TABLE:
             output.line(f"Requested {output.count(requested, 'file')}.")
-    if as_json:
-        _document(topology, repairs, requested)
+    if form is Format.JSON:
+        _document(requests, left, requested)
+    elif form is Format.CSV:
+        columns.csv(COLUMNS, [*requests, *left])
     ctx.exit(FAILED if repairs.unrepairable else DONE)
 
 
@@ -90,49 +126,32 @@ def _request(app: App, topology: Topology, repairs: Repairs) -> int:
     )
 
 
-def _request_columns(topology: Topology) -> tuple[Column, ...]:
-    """Return the columns for a pair of (source id, node id) and the amount requested."""
+def _requests(topology: Topology, repairs: Repairs) -> Iterator[RepairLine]:
     nodes = topology.nodes
-    return (
-        column("node", "Node", lambda pair: nodes[pair[0][1]].name),
-        column("source", "From", lambda pair: nodes[pair[0][0]].name),
-        *(one.of(itemgetter(1)) for one in AMOUNT_COLUMNS),
-        column("example", value=lambda pair: pair[1].example),
-    )
+    for (source_id, node_id), amount in repairs.wanted.items():
+        yield RepairLine(nodes[node_id].name, nodes[source_id].name, "", False, amount)
 
 
-def _left_columns(topology: Topology) -> tuple[Column, ...]:
-    """Return the columns for a pair of (node id, reason, whether a request is pending) and the amount."""
-
-    def example(amount: Amount) -> str:
-        return f"{amount.example} (request {amount.request})" if amount.request else amount.example
-
-    return (
-        column("node", "Node", lambda pair: topology.nodes[pair[0][0]].name),
-        *(one.of(itemgetter(1)) for one in AMOUNT_COLUMNS),
-        column("why", "Why not", lambda pair: pair[0][1]),
-        column("code", value=lambda pair: code_in_json(pair[0][1])),
-        column("under_way", value=lambda pair: pair[0][2]),
-        column("example", "Example", lambda pair: pair[1].example, cell=lambda pair: example(pair[1])),
-        column("request", value=lambda pair: pair[1].request or None),
-    )
+def _left(topology: Topology, repairs: Repairs) -> Iterator[RepairLine]:
+    for (node_id, why, under_way), amount in repairs.left.items():
+        yield RepairLine(topology.nodes[node_id].name, "", why, under_way, amount)
 
 
-def _show(topology: Topology, repairs: Repairs) -> None:
-    if repairs.wanted:
-        columns.table(_request_columns(topology), repairs.wanted.items())
-    elif not repairs.left:
+def _show(requests: list[RepairLine], left: list[RepairLine]) -> None:
+    if requests:
+        columns.table(REQUEST_COLUMNS, requests)
+    elif not left:
         output.line("No corrupt or missing copies.")
-    if repairs.left:
+    if left:
         output.heading("Not requested:")
-        columns.table(_left_columns(topology), repairs.left.items())
+        columns.table(LEFT_COLUMNS, left)
 
 
-def _document(topology: Topology, repairs: Repairs, requested: int | None) -> None:
+def _document(requests: list[RepairLine], left: list[RepairLine], requested: int | None) -> None:
     output.document(
         {
-            "requests": columns.documents(_request_columns(topology), repairs.wanted.items()),
-            "left": columns.documents(_left_columns(topology), repairs.left.items()),
+            "requests": columns.documents(REQUEST_COLUMNS, requests),
+            "left": columns.documents(LEFT_COLUMNS, left),
             "requested": requested,
         }
     )

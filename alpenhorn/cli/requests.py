@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alpenhorn.cli.columns import Column, column, number, size, time
+from alpenhorn.cli.columns import ListingColumn, column, number, size, time
 from alpenhorn.listings.requests import RequestRow, RequestState
 from alpenhorn.reasons import code_in_json
 
@@ -15,7 +15,7 @@ def waits_for(row: RequestRow, held: Mapping[str, str]) -> str | None:
     return held.get(row.node) if pending and row.node is not None else None
 
 
-def request_columns(held: Mapping[str, str]) -> tuple[Column, ...]:
+def request_columns(held: Mapping[str, str]) -> tuple[ListingColumn, ...]:
     """Return the columns for a RequestRow; `held` maps names of nodes to why requests wait for them."""
     return (
         number("id", "ID"),

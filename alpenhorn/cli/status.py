@@ -9,7 +9,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Column, Format, column, flag, format_option, number, size
+from alpenhorn.cli.columns import Format, ListingColumn, column, flag, format_option, number, size
 from alpenhorn.cli.run_columns import run_document
 from alpenhorn.cli.storage_columns import gib_bytes
 from alpenhorn.coordinator.run_states import RunState, run_states
@@ -71,7 +71,7 @@ def _condition_document(host: str, one: Condition) -> dict[str, object]:
     }
 
 
-def _columns(states: Mapping[int, RunState]) -> tuple[Column, ...]:
+def _columns(states: Mapping[int, RunState]) -> tuple[ListingColumn, ...]:
     """Return the columns for a NodeStatus; `states` has the states of the last runs by their ids."""
 
     def last_run(status: NodeStatus) -> dict[str, object] | None:

@@ -9,7 +9,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import CommandFunction
-from alpenhorn.cli.columns import Column, column, flag, number, size
+from alpenhorn.cli.columns import ListingColumn, column, flag, number, size
 from alpenhorn.cli.complete import GROUP, HOST
 from alpenhorn.cli.options import settings
 from alpenhorn.index.connection import Index
@@ -98,7 +98,7 @@ PENDING = (number("files", "Files"), size("size_b", "Size", "bytes"))
 ACTIONS = (flag("autosync", "Autosync into the group"), flag("autoclean", "Autoclean of the node"))
 
 
-def bad_copies(state: str) -> Column:
+def bad_copies(state: str) -> ListingColumn:
     """Return a column for a NodeLine with the number of copies in a state."""
     return number("", state, cell=lambda line: line.states().get(state, FileTally()).files)
 

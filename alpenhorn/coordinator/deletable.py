@@ -17,7 +17,7 @@ from alpenhorn.scan import deletions as scan
 PAGE = 2500
 
 
-class Page(NamedTuple):
+class DeletionPage(NamedTuple):
     """`may`: copies that may be deleted; `left`: (copy, reason) of released copies that stay."""
 
     may: list[DeletionFact]
@@ -63,12 +63,12 @@ class Deletable:
         """Note that these copies are being deleted, which frees space."""
         self.lack_b -= sum(map(freed_b, facts))
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[DeletionPage]:
         """Yield pages, each read when it is needed; call `deleting` with the copies of the last one before."""
         yield from self.suspect()
         yield from self.rest()
 
-    def suspect(self) -> Iterator[Page]:
+    def suspect(self) -> Iterator[DeletionPage]:
         """Yield released copies that are suspect.
 
         They come first: claimed copies are suspect until they are deleted, and would be met a second time.
@@ -76,7 +76,7 @@ class Deletable:
         if "M" in self.released:
             yield from self._released("M")
 
-    def rest(self) -> Iterator[Page]:
+    def rest(self) -> Iterator[DeletionPage]:
         for has in ("X", "Y"):
             if has in self.released:
                 yield from self._released(has)
@@ -85,7 +85,7 @@ class Deletable:
         for copies in self._pages("Y", "M"):
             may = enough(self._decided(copies).may, self.lack_b)
             if may:
-                yield Page(may, [])
+                yield DeletionPage(may, [])
             if self.lack_b <= 0:
                 return
 
@@ -94,15 +94,15 @@ class Deletable:
         removable = scan.count(self.index, self.node.id, "Y", "M") if self.lack_b > 0 else 0
         return sum(self.released.values()) + removable
 
-    def _released(self, has: str) -> Iterator[Page]:
+    def _released(self, has: str) -> Iterator[DeletionPage]:
         for copies in self._pages(has, "N"):
-            yield self._decided(copies) if self.look else Page(copies, [])
+            yield self._decided(copies) if self.look else DeletionPage(copies, [])
 
     def _pages(self, has: str, wants: str) -> Iterator[list[DeletionFact]]:
         return scan.pages(self.index, self.node.id, has, wants, PAGE)
 
-    def _decided(self, copies: list[DeletionFact]) -> Page:
-        page = Page([], [])
+    def _decided(self, copies: list[DeletionFact]) -> DeletionPage:
+        page = DeletionPage([], [])
         reading = scan.read(self.index, self.node.id, copies, self.run_id, self.evidence)
         for fact in reading.facts:
             if why_not := decide(fact, reading.archive, self.evidence.minimum, self.now):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.coordinator.deletable import Deletable, Page, apply_limit, evidence
+from alpenhorn.coordinator.deletable import Deletable, DeletionPage, apply_limit, evidence
 from alpenhorn.coordinator.report import file_label
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult, DeletionFact
@@ -101,7 +101,7 @@ class Deletions:
                 work.allowed = brake.allowed
         return work
 
-    def _candidates(self, work: _Work, pages: Iterator[Page]) -> Iterator[list[Task]]:
+    def _candidates(self, work: _Work, pages: Iterator[DeletionPage]) -> Iterator[list[Task]]:
         context, node = self.context, work.node
         for page in pages:
             if node.id in context.gone or len(context.deleting) >= MOST:

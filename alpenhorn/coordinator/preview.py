@@ -53,7 +53,7 @@ class Line(NamedTuple):
 
 
 @dataclass
-class Amount:
+class PlannedAmount:
     """An amount of files.  `example`: the first of them."""
 
     files: int = 0
@@ -84,7 +84,7 @@ class Plan:
     and warnings.
     """
 
-    lines: dict[Line, Amount] = field(default_factory=dict)
+    lines: dict[Line, PlannedAmount] = field(default_factory=dict)
     left_out: dict[str, Reason] = field(default_factory=dict)
     faults: list[Reason] = field(default_factory=list)
     notes: list[Reason] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Plan:
     def add(self, item: Item) -> None:
         amount = self.lines.get(item.line)
         if amount is None:
-            amount = self.lines[item.line] = Amount()
+            amount = self.lines[item.line] = PlannedAmount()
         amount.add(item.size_b, item.path)
 
 

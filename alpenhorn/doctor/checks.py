@@ -109,11 +109,11 @@ class Doctor:
 def lasting(host: str, condition: Condition) -> Finding:
     """Return the finding for a condition that runs on the host report, with what to do about it."""
     since = f"{datetime.datetime.fromtimestamp(int(condition.began), datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
-    text = recorded(f"runs on {host} report since {since}: {condition.why}", condition.code)
+    text = recorded(f"runs on {host} have reported since {since}: {condition.why}", condition.code)
     if "alpenhorn " in condition.why:
         remedy = ""  # the text already names a command
     elif condition.code in WHOLE:
-        remedy = "see the checks of it above"
+        remedy = "see its checks above"
     elif condition.subject.startswith(IMPORTS):
         remedy = "correct or remove the file; then: alpenhorn sync"
     else:

@@ -26,12 +26,12 @@ def configuration(
         faults: tuple[str, ...] = ()
     except ConfigError as error:
         config, faults = None, error.faults
-    for path, required in search_path(explicit, environ):
+    for path, named_by in search_path(explicit, environ):
         if any(fault.startswith(f"{path}: ") for fault in faults):
             continue
         if path.exists():
             yield Finding(Level.PASS, f"configuration file {path}")
-        elif not required:
+        elif not named_by:
             yield Finding(Level.PASS, f"configuration file {path}: not present (optional)")
     for fault in faults:
         yield Finding(Level.FAIL, Code.CONFIGURATION_WRONG(detail=fault))
@@ -68,7 +68,7 @@ def _origin(config: Config, section: str, key: str) -> Path | None:
 
 
 def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    if config.database.url.startswith("sqlite:"):
+    if address.sqlite_path(config.database.url) is not None:
         return
     yield from _client(config.database)
     file = config.database.password_file

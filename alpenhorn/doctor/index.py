@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
+from alpenhorn.address import sqlite_path
 from alpenhorn.config import Config
 from alpenhorn.errors import CommandFailed, CommandTimedOut, IndexUnusable
 from alpenhorn.fs.command import run
@@ -33,9 +34,9 @@ NETWORK = frozenset(
 
 def index(config: Config) -> Generator[Finding, None, scan.HostFacts | None]:
     """Check the index; return its data about this host, None if it does not exist yet.  Raises IndexUnusable."""
-    url = config.database.url
-    if url.startswith("sqlite:///"):
-        path = Path(url.removeprefix("sqlite:///"))
+    file = sqlite_path(config.database.url)
+    if file is not None:
+        path = Path(file)
         yield from _file_system(path)
         if config.embedded and not path.exists():
             yield Finding(

@@ -13,7 +13,7 @@ from alpenhorn.index.migrations.ddl import IndexOn, binary_collation
 from alpenhorn.index.schema import COMPONENTS, EXTRA_INDEXES, absent, declared_indexes
 from alpenhorn.index.tables import TableModel
 from alpenhorn.index.versions import VERSIONS
-from alpenhorn.reasons import Code, Reason, code_in_json
+from alpenhorn.reasons import Code, Reason
 
 CLOCK_WARN = 5.0  # seconds
 CLOCK_FAIL = 60.0
@@ -31,11 +31,6 @@ class Finding(NamedTuple):
     level: Level
     text: str
     remedy: str = ""
-
-    def document(self) -> dict[str, str | None]:
-        """Return the finding for JSON, with the code of its reason; None if it has no reason."""
-        code = code_in_json(self.text) if isinstance(self.text, Reason) else None
-        return {**self._asdict(), "code": code}
 
 
 # References between rows: (table, column, table pointed to, description of rows whose target is missing).

@@ -113,7 +113,9 @@ def _conditions(found: Status) -> Iterator[Attention]:
         ):
             continue
         yield Attention(
-            within(one.why, f"runs on {host} report since {formats.time(naive(one.began))} UTC: {one.why}"),
+            within(
+                one.why, f"runs on {host} have reported since {formats.time(naive(one.began))} UTC: {one.why}"
+            ),
             f"alpenhorn doctor, on host {host}",
         )
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alpenhorn.errors import DONE
 
 
-class Amount(NamedTuple):
+class RunAmount(NamedTuple):
     """Work of one kind: files done and failed, and bytes moved or read."""
 
     done: int
@@ -34,7 +34,7 @@ class RunEnd(NamedTuple):
     nodes: tuple[str, ...]
     left_out: tuple[str, ...]
     lines: tuple[str, ...]
-    amounts: Mapping[str, Amount]
+    amounts: Mapping[str, RunAmount]
 
     @property
     def worked(self) -> bool:

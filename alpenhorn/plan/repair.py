@@ -144,7 +144,7 @@ def _pull(copy: BadCopy, source: GoodCopy, node: NodeFact) -> PullFact:
 
 
 @dataclass
-class Amount:
+class RepairAmount:
     """An amount of files.  `example`: the path of the first; `request`: its pending request, if any."""
 
     files: int = 0
@@ -162,15 +162,15 @@ class Repairs:
     """
 
     requests: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-    wanted: dict[tuple[int, int], Amount] = field(default_factory=dict)
-    left: dict[tuple[int, Why, bool], Amount] = field(default_factory=dict)
+    wanted: dict[tuple[int, int], RepairAmount] = field(default_factory=dict)
+    left: dict[tuple[int, Why, bool], RepairAmount] = field(default_factory=dict)
 
     def add(self, copy: BadCopy, decision: RepairDecision) -> None:
         if decision.source_id:
             self.requests.setdefault((decision.source_id, copy.node_id), []).append(copy.file_id)
-            amount = self.wanted.setdefault((decision.source_id, copy.node_id), Amount())
+            amount = self.wanted.setdefault((decision.source_id, copy.node_id), RepairAmount())
         else:
-            amount = self.left.setdefault((copy.node_id, decision.why, decision.under_way), Amount())
+            amount = self.left.setdefault((copy.node_id, decision.why, decision.under_way), RepairAmount())
         if not amount.files:
             amount.example = f"{copy.acq}/{copy.name}" if copy.name is not None else f"file {copy.file_id}"
             amount.example += in_brackets(decision.found)

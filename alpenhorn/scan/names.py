@@ -5,13 +5,13 @@ from __future__ import annotations
 import posixpath
 from array import array
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
+from alpenhorn.suggestions import advice
 
 SUGGESTIONS = 2000  # names compared with an unknown one; takes half a second
 LINES = 10_000  # lines of a list of files that are looked up together
@@ -102,28 +102,23 @@ def _one(index: Index, kind: str, name: str) -> NamedRow:
     if _storable(name):
         row = index.fact(NamedRow, f"SELECT id, name FROM {table} WHERE name = ?", (name,))
     if row is None:
-        raise NotFound(f"no {kind} called {name!r}; {_suggestion(index, table, name)}see: {listing}")
+        raise NotFound(
+            f"no {kind} called {name!r}; {advice(name, _candidates(index, table, name), f'see: {listing}')}"
+        )
     return row
 
 
-def _suggestion(index: Index, table: str, name: str) -> str:
-    """Return the most similar names, among those with the same beginning, or among all if there are few."""
+def _candidates(index: Index, table: str, name: str) -> list[str]:
+    """Return the names to compare with an unknown one: those with the same first letter, or all if there are few."""
     if not _storable(name):
-        return ""
+        return []
     count = index.value(f"SELECT COUNT(*) FROM {table}")
     sql = f"SELECT name FROM {table}"
     bounds: tuple[str, ...] = ()
     if count > SUGGESTIONS and name:
         sql += " WHERE name >= ? AND name < ?"
         bounds = (name[0], name[0] + LAST)
-    known = index.values(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)
-    return nearest(name, known)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a question with the names most similar to an unknown one; "" if there are none."""
-    close = get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
+    return index.values(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)
 
 
 def _storable(name: str) -> bool:
@@ -160,12 +155,12 @@ def _hint(index: Index, path: str) -> str:
         return ""
     acq_id = index.value("SELECT id FROM archiveacq WHERE name = ?", (first,))
     if acq_id is None:
-        suggestion = _suggestion(index, "archiveacq", first)
-        return f"; no acquisition called {first!r}; {suggestion}see: alpenhorn acq list"
+        known = _candidates(index, "archiveacq", first)
+        return f"; no acquisition called {first!r}; {advice(first, known, 'see: alpenhorn acq list')}"
     bounds = (acq_id, name[:1], name[:1] + LAST)
     sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND name >= ? AND name < ? LIMIT {SUGGESTIONS}"
     known = [f"{first}/{other}" for (other,) in index.execute(sql, bounds)]
-    return f"; {nearest(path, known)}see: alpenhorn file list --acq {first}"
+    return f"; {advice(path, known, f'see: alpenhorn file list --acq {first}')}"
 
 
 def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, source: str) -> Sequence[int]:

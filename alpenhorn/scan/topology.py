@@ -10,6 +10,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.outside import UNREADABLE
 from alpenhorn.reasons import Why
+from alpenhorn.suggestions import advice
 
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name AS host__name, h.username, h.address, n.active, n.archive,
@@ -75,9 +76,9 @@ class Topology(NamedTuple):
         by_name = {node.name: node for node in self.nodes.values()}
         for name in names:
             if name not in by_name:
-                from alpenhorn.scan.names import nearest  # only needed for an unknown name
-
-                raise NotFound(f"no node called {name!r}; {nearest(name, by_name)}see: alpenhorn node list")
+                raise NotFound(
+                    f"no node called {name!r}; {advice(name, by_name, 'see: alpenhorn node list')}"
+                )
         return [by_name[name] for name in dict.fromkeys(names)]
 
 

@@ -191,7 +191,7 @@ def terminal(archive: Archive, *arguments: str) -> Iterator[Terminal]:
 CTRL_C = b"\x03"
 
 
-def test_what_is_done_is_shown_and_ctrl_c_ends_it_and_undoes_it(archive: Archive) -> None:
+def test_ctrl_c_during_a_change_of_one_transaction_undoes_it(archive: Archive) -> None:
     for name in "abc":
         last = archive.file(name, field1="YY")
     never_ending(archive.index, last)
@@ -206,7 +206,7 @@ def test_what_is_done_is_shown_and_ctrl_c_ends_it_and_undoes_it(archive: Archive
     assert states(archive.index) == {"YY": 3}
 
 
-def test_what_was_done_before_ctrl_c_is_told_and_the_same_command_does_the_rest(archive: Archive) -> None:
+def test_ctrl_c_during_a_change_of_many_pieces_keeps_the_finished_ones_and_says_so(archive: Archive) -> None:
     fill(archive.index)
     never_ending(archive.index, MANY)
     with terminal(archive, *CLEAN, "--force") as shown:

@@ -305,7 +305,7 @@ def test_wherever_a_name_that_exists_is_asked_for_it_is_completed() -> None:
     assert wrong == {}
 
 
-def test_it_is_switched_on_as_the_manual_says() -> None:
+def test_completion_is_enabled_by_the_lines_of_the_manual() -> None:
     lines = block_lines(section(page("install"), "Shell completion"))
     bash, zsh, fish = (line.partition("#")[0].strip() for line in lines)
     assert bash in STARTS["bash"] and zsh in STARTS["zsh"] and fish == FISH

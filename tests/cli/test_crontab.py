@@ -167,7 +167,7 @@ def test_a_url_without_a_password_is_printed_as_it_is(tmp_path: Path) -> None:
         ("1440", "0 0 * * *"),
     ],
 )
-def test_what_cron_does_evenly(tmp_path: Path, every: str, fields: str) -> None:
+def test_crontab_line_has_the_fields_of_the_interval(tmp_path: Path, every: str, fields: str) -> None:
     assert line(crontab("crontab", "--every", every, cwd=tmp_path).stdout)[0] == fields
 
 
@@ -175,7 +175,7 @@ def test_what_cron_does_evenly(tmp_path: Path, every: str, fields: str) -> None:
     ("every", "below", "above"),
     [("7", 6, 10), ("45", 30, 60), ("59", 30, 60), ("90", 60, 120), ("1000", 720, 1440)],
 )
-def test_what_cron_does_not_do_evenly_is_refused_with_the_nearest(
+def test_interval_that_does_not_divide_an_hour_or_day_is_refused_with_the_nearest_ones(
     tmp_path: Path, every: str, below: int, above: int
 ) -> None:
     done = crontab("crontab", "--every", every, cwd=tmp_path)
@@ -188,7 +188,7 @@ def test_what_cron_does_not_do_evenly_is_refused_with_the_nearest(
 
 
 @pytest.mark.parametrize("every", ["0", "-5", "1441", "x"])
-def test_times_that_mean_nothing_are_refused(tmp_path: Path, every: str) -> None:
+def test_interval_that_is_not_a_number_of_minutes_up_to_a_day_is_refused(tmp_path: Path, every: str) -> None:
     assert crontab("crontab", "--every", every, cwd=tmp_path).returncode == 2
 
 

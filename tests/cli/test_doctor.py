@@ -90,7 +90,7 @@ def one(sqlite_archive: Archive) -> Archive:
     return sqlite_archive
 
 
-def test_nothing_is_wrong_where_nothing_is_wrong(sound: Archive) -> None:
+def test_doctor_on_a_sound_host_only_passes(sound: Archive) -> None:
     result = doctor(sound)
     assert result.status == 0
     assert wrong(result) == []
@@ -108,16 +108,17 @@ def test_nothing_is_wrong_where_nothing_is_wrong(sound: Archive) -> None:
         "active nodes: field",
         "rsync ",
         "ssh ",
-        "node field",
-        "iB free",
         "succeeded",
     ):
         assert word in text, word
+    root = re.escape(str(sound.root("field")))
+    free = rf"pass  node field: {root} is mounted, writable and lockable, and has \d+\.\d\d [kMGTPE]iB free"
+    assert re.search(rf"^{free}$", text, re.MULTILINE)
     assert ("mysqlclient" in text) is not sound.index.dialect.in_a_file
     assert "\x1b" not in text
 
 
-def test_it_changes_nothing(sound: Archive) -> None:
+def test_doctor_changes_neither_the_index_nor_a_disk(sound: Archive) -> None:
     sound.node("fresh")  # without locks, and never run on
     sound.node("unmarked", made=False).mkdir()
     (sound.base / "fresh").chmod(0o755)
@@ -311,7 +312,7 @@ def test_an_index_that_the_daemon_made_is_explained(one: Archive, index_url: str
     only(result, "fail", 3, "component sync; run `alpenhorn db init`")
 
 
-def test_what_db_check_tells_quickly_is_told(sound: Archive) -> None:
+def test_doctor_includes_the_quick_checks_of_db_check(sound: Archive) -> None:
     sound.index.execute(
         "DROP INDEX archiveacq_name" + ("" if sound.index.dialect.in_a_file else " ON archiveacq")
     )
@@ -494,7 +495,7 @@ def test_active_nodes_without_host_or_root_are_told(sound: Archive) -> None:
     only(doctor(sound), "fail", 1, "node field has no root; set it with: alpenhorn node modify field --root")
 
 
-def test_what_a_run_could_not_write_is_named(one: Archive) -> None:
+def test_doctor_names_each_file_that_a_run_could_not_write(one: Archive) -> None:
     """The classic: a run by root, and then cron as another user."""
     root = one.root("field")
     tree_lock = root / ".alpenhorn.lock"

@@ -52,7 +52,7 @@ def test_names_that_are_not_there(archive: Archive) -> None:
     archive.fails(2, "group", "autosync", "offsite")
 
 
-def test_what_was_there_before_is_counted_and_left_alone(archive: Archive) -> None:
+def test_new_rule_counts_existing_copies_and_changes_none(archive: Archive) -> None:
     archive.file("a", field1="YY")
     archive.file("b", field1="YY")
     held = archive.file("c", field1="YY", off2="YY")

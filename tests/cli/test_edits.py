@@ -165,7 +165,9 @@ def test_an_edit_writes_what_it_means_and_no_other_column(
 
 
 @pytest.mark.parametrize("line", sorted(SHOWS))
-def test_what_only_shows_writes_nothing(filled: Archive, caplog: pytest.LogCaptureFixture, line: str) -> None:
+def test_command_that_only_shows_writes_nothing_to_the_index(
+    filled: Archive, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
     before = filled.rows()
     assert writes(filled, caplog, line) == set()
     assert filled.rows() == before

@@ -108,13 +108,15 @@ def test_a_wrong_topic_is_answered_with_the_nearest(words: str, near: str) -> No
     done = run("help", *words.split())
     assert (done.returncode, done.stdout) == (2, "")
     message = done.stderr.splitlines()[-1]
-    assert message.startswith(f"Error: No such topic or command '{words}'. Did you mean ") and near in message
+    assert (
+        message.startswith(f"Error: no topic or command called '{words}'; did you mean ") and near in message
+    )
 
 
 def test_a_topic_that_is_near_nothing_is_just_refused() -> None:
     done = run("help", "zzzz")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "Error: No such topic or command 'zzzz'."
+    assert done.stderr.splitlines()[-1] == "Error: no topic or command called 'zzzz'; see: alpenhorn help"
 
 
 def test_on_a_terminal_a_page_is_formatted_and_goes_through_the_pager(tmp_path: Path) -> None:

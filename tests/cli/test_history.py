@@ -58,7 +58,7 @@ def test_without_options_the_last_runs(told: Archive) -> None:
     assert told("history", "--since", "2026-07-23", "--json").json == []
 
 
-def test_what_happened_to_a_file(told: Archive) -> None:
+def test_history_of_a_file_shows_its_events_oldest_first(told: Archive) -> None:
     text = told.ok("history", "--file", "pilot/b")
     assert text.index("suspect") < text.index("corrupt")
     assert "request 3: short" in text and "off1" in text and "pilot/a" not in text
@@ -77,13 +77,13 @@ def test_what_happened_to_a_file(told: Archive) -> None:
     assert told.ok("history", "--file", "pilot/b", "--since", "2026-07-23").startswith("No events")
 
 
-def test_what_happened_on_a_node(told: Archive) -> None:
+def test_history_of_a_node_shows_the_events_on_that_node_only(told: Archive) -> None:
     text = told.ok("history", "--node", "field1")
     assert "pilot/a" in text and "pilot/b" not in text
     assert "its length is 3" in told.ok("history", "--node", "off1", "--file", "/srv/off1/pilot/b")
 
 
-def test_what_a_run_did(told: Archive) -> None:
+def test_history_of_a_run_shows_its_counts_and_its_events(told: Archive) -> None:
     run = str(told.one("SELECT id FROM sync_run"))
     text = told.ok("history", "--run", run)
     for part in ("alp1", "60 s", "pull", "2.00 kiB", "pilot/a", "pilot/b", "its length is 3 bytes"):
@@ -94,14 +94,14 @@ def test_what_a_run_did(told: Archive) -> None:
     assert [one["what"] for one in document["events"]] == ["pulled", "corrupt"]
 
 
-def test_when_older_ones_are_left_out_that_is_said(told: Archive) -> None:
+def test_history_cut_off_by_limit_names_a_larger_limit(told: Archive) -> None:
     result = told("history", "--file", "pilot/b", "--limit", "1")
     assert "corrupt" in result.out and "suspect" not in result.out
     assert "--limit 10" in result.err
     assert told("history", "--file", "pilot/b", "--limit", "2").err == ""
 
 
-def test_what_is_gone_is_named_by_its_number(told: Archive) -> None:
+def test_history_shows_the_numbers_of_a_file_and_node_removed_from_the_index(told: Archive) -> None:
     event(told, 4711, "off2")
     told.index.execute("DELETE FROM storagenode WHERE name = 'off2'")
     node = told.one("SELECT MAX(node_id) FROM sync_event")
@@ -132,7 +132,9 @@ def test_hostile_texts_are_made_harmless(told: Archive) -> None:
         (2, ["--force"]),
     ],
 )
-def test_what_cannot_be_answered_is_told(told: Archive, status: int, arguments: list[str]) -> None:
+def test_history_with_an_unknown_name_or_wrong_options_fails(
+    told: Archive, status: int, arguments: list[str]
+) -> None:
     told.fails(status, "history", *arguments)
 
 
@@ -145,7 +147,7 @@ def test_pruning_asks_with_the_numbers_and_force_answers(told: Archive) -> None:
     assert told.ok("history", "--prune", "0d").startswith("No events or runs from before")
 
 
-def test_what_is_young_is_not_pruned(told: Archive) -> None:
+def test_history_prune_keeps_events_younger_than_the_given_age(told: Archive) -> None:
     assert told.ok("history", "--prune", "999999d", "--force").startswith("No events or runs")
     assert told.ok("history", "--prune", "999999999999d", "--force").startswith("No events or runs")
     assert len(told.all("SELECT * FROM sync_event")) == 3

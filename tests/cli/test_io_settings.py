@@ -57,7 +57,7 @@ def test_a_group_is_not_given_a_class_that_it_cannot_use(
         assert told in message and "nothing was changed" in message
 
 
-def test_the_class_is_checked_against_the_settings_that_are_there_and_they_against_it(
+def test_new_class_is_checked_with_the_stored_settings_and_new_settings_with_the_stored_class(
     archive: Archive,
 ) -> None:
     archive.ok("node", "modify", "field1", *QUOTA)
@@ -111,7 +111,7 @@ def test_wrong_settings_can_be_mended_and_not_made_wrong_in_another_way(archive:
     assert (result.status, result.err) == (0, "")
 
 
-def test_what_can_be_used_and_is_out_of_date_is_told(archive: Archive) -> None:
+def test_outdated_setting_is_stored_with_a_note(archive: Archive) -> None:
     result = archive("node", "modify", "field1", "--class", "LustreQuota", "--io-var", "quota_group=data")
     assert result.status == 0
     assert "note: io_config of node field1: quota_group is outdated" in result.err

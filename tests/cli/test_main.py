@@ -122,7 +122,7 @@ def test_a_wrong_configuration_is_told_line_by_line_and_ends_with_3(tmp_path: Pa
     assert done.returncode == 3
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"Error: {wrong}: sync.job: unknown key; did you mean jobs?",
+        f"Error: {wrong}: sync.job: unknown key; did you mean 'jobs'?",
         f"Error: {wrong}: log.level = 1: expected one of debug, info, warning, error, critical",
     ]
 

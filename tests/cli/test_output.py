@@ -52,7 +52,7 @@ def test_sizes(bytes_: int | None, text: str) -> None:
         ("\u202e", "\\u202e"),
     ],
 )
-def test_what_could_touch_a_terminal_is_escaped(text: str, shown: str) -> None:
+def test_control_characters_and_direction_marks_are_escaped(text: str, shown: str) -> None:
     assert output.harmless(text) == shown
 
 

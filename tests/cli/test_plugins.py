@@ -91,7 +91,7 @@ def found_names(archive: Archive, at: Path) -> dict[tuple[str, str, str], str | 
 
 
 @pytest.mark.timeout(120)
-def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
+def test_plugins_shows_packages_that_fail_to_load_and_loads_the_others(
     sqlite_archive: Archive, tmp_path: Path
 ) -> None:
     at = install(

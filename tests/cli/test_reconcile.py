@@ -20,7 +20,7 @@ def test_a_node_that_does_not_exist_is_told(archive: Archive) -> None:
     )
 
 
-def test_a_duration_that_is_none_is_a_mistake(archive: Archive) -> None:
+def test_reconcile_with_an_invalid_min_age_is_wrong_usage(archive: Archive) -> None:
     assert "--min-age" in archive.fails(2, "reconcile", "--min-age", "soon")
 
 
@@ -44,7 +44,7 @@ def test_a_host_without_nodes_has_nothing_to_compare(archive: Archive, tmp_path:
     assert archive(*on, "reconcile", "--json").json["nodes"] == []
 
 
-def test_what_is_still_to_be_reconciled_is_said_with_its_host(archive: Archive, tmp_path: Path) -> None:
+def test_reconcile_lists_nodes_not_yet_reconciled_with_their_hosts(archive: Archive, tmp_path: Path) -> None:
     on = on_host(tmp_path, "alp3")
     archive.ok("host", "create", "alp3")
     for (node_id,) in archive.index.execute("SELECT id FROM storagenode ORDER BY id").fetchall():

@@ -41,7 +41,7 @@ def test_names_that_are_taken_unknown_or_none_are_refused(
 
 
 @pytest.mark.parametrize(("kind", "table", "name", "other"), ROWS)
-def test_the_name_that_it_has_is_no_change(
+def test_rename_to_the_same_name_changes_nothing(
     archive: Archive, kind: str, table: str, name: str, other: str
 ) -> None:
     before = archive.rows()

@@ -14,7 +14,7 @@ def damaged(archive: Archive) -> Archive:
     return archive
 
 
-def test_nothing_to_mend(archive: Archive) -> None:
+def test_repair_without_bad_copies_requests_nothing(archive: Archive) -> None:
     archive.file("a", field1="YY", off1="XN", off2="MY")
     assert archive.ok("repair") == "No corrupt or missing copies.\n"
     assert archive("repair", "--check", "--json").json == {"requests": [], "left": [], "requested": None}
@@ -41,7 +41,7 @@ def test_nothing_is_requested_without_a_terminal_and_force(damaged: Archive) -> 
     assert 'cannot ask "Request 2 files?" without a terminal; nothing was changed; use --force' in message
 
 
-def test_what_is_requested_already_is_under_way_and_no_failure(damaged: Archive) -> None:
+def test_repair_of_requested_copies_succeeds_and_requests_nothing_again(damaged: Archive) -> None:
     damaged.ok("repair", "--force")
     before = damaged.rows()
     said = damaged.ok("repair")
@@ -57,7 +57,7 @@ def test_only_the_nodes_that_are_named(damaged: Archive) -> None:
     assert "no node called 'off'" in damaged.fails(1, "repair", "--node", "off")
 
 
-def test_what_cannot_be_mended_is_told_and_the_rest_is_requested(damaged: Archive) -> None:
+def test_repair_lists_copies_without_a_source_and_requests_the_rest(damaged: Archive) -> None:
     damaged.file("nowhere", off1="XY")
     damaged.file("nowhere2", off1="NY", field1="XY")
     damaged.file("sibling", off1="XY", off2="YY", field1="YY")
@@ -83,7 +83,7 @@ def test_what_cannot_be_mended_is_told_and_the_rest_is_requested(damaged: Archiv
     assert text.status == 1 and "no other node has a good copy" in text.out
 
 
-def test_what_was_never_a_good_copy_is_not_replaced_and_told(damaged: Archive) -> None:
+def test_repair_does_not_replace_a_file_that_was_never_a_good_copy(damaged: Archive) -> None:
     file_id = damaged.file("found", field1="YY", off1="XY")
     damaged.insert(
         "sync_event",

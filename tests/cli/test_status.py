@@ -41,7 +41,7 @@ def attention(archive: Archive) -> list[str]:
     return [one["what"] for one in archive("status", "--json").json["attention"]]
 
 
-def test_nothing_needs_attention(archive: Archive) -> None:
+def test_status_says_that_nothing_needs_attention(archive: Archive) -> None:
     seen(archive)
     archive.file("a", field1="YY", off1="NM", off2="XN")
     assert attention(archive) == []
@@ -71,7 +71,7 @@ def test_wrong_copies_come_first_with_the_command_that_lists_them(archive: Archi
     assert archive("file", "find", "--node", "off2", "--corrupt", "--json").json[0]["path"] == "pilot/a"
 
 
-def test_what_can_be_mended_is_counted_with_the_command_until_it_is_requested(archive: Archive) -> None:
+def test_status_counts_repairable_copies_with_the_command_until_they_are_requested(archive: Archive) -> None:
     seen(archive)
     corrupt = archive.file("corrupt", field1="YY", off1="XY")
     archive.file("gone", field1="YN", off1="NY")
@@ -84,7 +84,7 @@ def test_what_can_be_mended_is_counted_with_the_command_until_it_is_requested(ar
     assert attention(archive)[0] == can.replace("2 bad copies", "1 bad copy")
 
 
-def test_what_a_repair_could_not_bring_is_not_called_mendable(archive: Archive) -> None:
+def test_status_counts_no_bad_copy_as_repairable_without_a_good_source(archive: Archive) -> None:
     seen(archive)
     archive.file("its group has it", off1="YY", off2="XY")
     archive.file("source is not active", off2="YY", field1="NY")
@@ -140,7 +140,7 @@ def test_the_last_run_of_a_host_that_failed(archive: Archive) -> None:
     assert attention(archive) == []
 
 
-def test_what_is_told_of_a_node(archive: Archive) -> None:
+def test_status_shows_space_requests_and_last_run_of_a_node(archive: Archive) -> None:
     seen(archive)
     run_row(archive)
     run_row(archive, nodes="off1 field1", started="2026-07-22 13:00:00", ended=None, exit_status=None)
@@ -216,7 +216,7 @@ def test_a_lasting_condition_names_what_to_do_once(archive: Archive) -> None:
         archive.insert(
             "sync_condition", host="alp1", code=code, subject=subject, why=why, began=at, seen=at, reported=at
         )
-    began = f"runs on alp1 report since {at} UTC: "
+    began = f"runs on alp1 have reported since {at} UTC: "
     shown = archive.ok("status").splitlines()
     assert f"  {began}root of a is below that of b; see: alpenhorn doctor" in shown
     assert f"  {began}host b does not answer; see: alpenhorn doctor, on host alp1" in shown

@@ -155,7 +155,7 @@ def test_a_missing_released_copy_is_removed_from_the_index_and_reported(three: A
     assert not (three.root("field") / "acq").exists()
 
 
-def test_what_a_killed_run_has_deleted_is_not_reported(three: Archive) -> None:
+def test_file_deleted_by_a_killed_run_is_recorded_silently_as_removed(three: Archive) -> None:
     file_id = released(three, "acq/dir/f", "safe1", "safe2", state="MN")
     (three.root("field") / "acq" / "dir" / "f").unlink()
     three.synced()
@@ -163,7 +163,7 @@ def test_what_a_killed_run_has_deleted_is_not_reported(three: Archive) -> None:
     assert not (three.root("field") / "acq").exists()
 
 
-def test_what_a_killed_run_has_deleted_is_settled_before_it_is_read_on_all_nodes(three: Archive) -> None:
+def test_files_deleted_by_a_killed_run_are_settled_on_all_nodes_before_any_check(three: Archive) -> None:
     """A check that records it as missing would leave the directory."""
     three.node("other")
     ids = {
@@ -243,7 +243,7 @@ def test_any_share_of_a_small_node_is_deleted(three: Archive) -> None:
     assert sorted(os.listdir(three.root("field"))) == [".alpenhorn", ".alpenhorn.lock", MARKER]
 
 
-def test_a_number_holds_on_every_node_and_only_what_is_safe_counts(three: Archive) -> None:
+def test_delete_limit_as_a_number_counts_only_copies_that_may_be_deleted(three: Archive) -> None:
     waiting = [released(three, f"acq/waits{i}", "safe1") for i in range(3)]
     for i in range(3):
         released(three, f"acq/safe{i}", "safe1", "safe2")

@@ -94,7 +94,7 @@ def test_tallies_are_made_when_first_counted() -> None:
     assert report.tallies["pull"].as_dict() == {"done": 2, "failed": 0, "bytes": 5}
 
 
-def test_what_ended_a_run_early_has_a_code() -> None:
+def test_early_end_of_a_run_has_a_reason_with_a_code() -> None:
     report = Report()
     assert report.ending() is None
     report.out_of_time = True

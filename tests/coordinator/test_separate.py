@@ -39,7 +39,9 @@ def finish(separating: Separating) -> None:
     separating.finish()
 
 
-def test_that_no_copy_has_another_name_is_recorded(good: Context, rows: Rows) -> None:
+def test_node_whose_copies_all_have_bytes_of_their_own_is_recorded_as_separate(
+    good: Context, rows: Rows
+) -> None:
     separating, task, _ = begun(good, rows, time=False)
     looked(separating, task)
     finish(separating)

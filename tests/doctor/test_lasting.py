@@ -13,8 +13,8 @@ from alpenhorn.reasons import Code
     ("code", "subject", "why", "remedy"),
     [
         (Code.ROOTS_NESTED, "a", "give one of them another root; see: alpenhorn doctor", ""),
-        (Code.NODE_LEFT_OUT, "a", "node a is left out: no marker", "see the checks of it above"),
-        (Code.HOST_SILENT, "b", "host b does not answer", "see the checks of it above"),
+        (Code.NODE_LEFT_OUT, "a", "node a is left out: no marker", "see its checks above"),
+        (Code.HOST_SILENT, "b", "host b does not answer", "see its checks above"),
         (
             Code.NAME_NOT_UTF8,
             f"{IMPORTS}a: b",
@@ -27,6 +27,6 @@ from alpenhorn.reasons import Code
 def test_the_remedy_fits_the_condition(code: Code, subject: str, why: str, remedy: str) -> None:
     found = lasting("here", Condition(str(code), subject, why, 0.0, 0.0, None))
     assert (found.text, found.remedy) == (
-        f"runs on here report since 1970-01-01 00:00:00 UTC: {why}",
+        f"runs on here have reported since 1970-01-01 00:00:00 UTC: {why}",
         remedy,
     )

@@ -24,7 +24,7 @@ from tests.fixtures.rows import WHEN, Rows
         ("YY", True, "Absent", False),
     ],
 )
-def test_what_a_state_set_by_hand_makes_of_the_evidence(
+def test_state_set_by_hand_keeps_or_drops_the_evidence_of_a_good_copy(
     rows: Rows, before: str | None, evidence: bool, state: str, after: bool
 ) -> None:
     file_id, node_id = rows.file("a"), rows.node["one"]

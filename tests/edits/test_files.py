@@ -93,7 +93,7 @@ def test_released_archive_copies_do_not_count_as_good_any_more(rows: Rows, run: 
     assert "has 0" in left_over()
 
 
-def test_what_is_remembered_by_the_old_values_is_forgotten(rows: Rows) -> None:
+def test_changed_length_or_sum_drops_verifications_and_attempts_of_the_file(rows: Rows) -> None:
     file_id, other = rows.file("a"), rows.file("b")
     kept = []
     for file in (file_id, other):

@@ -36,7 +36,7 @@ def test_a_row_with_neither_flag_left_stays_and_is_used_again(rows: Rows) -> Non
     assert rows.all("SELECT id, autosync, autoclean FROM storagetransferaction") == [(*ids[0], 0, 1)]
 
 
-def test_what_is_not_there_is_not_made_to_be_cleared(rows: Rows) -> None:
+def test_clearing_a_rule_that_does_not_exist_creates_no_row(rows: Rows) -> None:
     assert not flag(rows, SYNC, False)
     assert all_edges(rows) == []
 

@@ -39,7 +39,7 @@ def test_files_are_pulled_and_lfs_is_called_once_per_look_not_per_file(quota):
     assert 0 < avail <= PLENTY / 2**20
 
 
-def test_what_does_not_fit_the_quota_is_not_pulled_and_reported(quota):
+def test_file_larger_than_the_rest_of_the_quota_is_not_pulled_and_reported(quota):
     archive, says = quota
     says("  999 0 1000 - 12 0 0 -\n")
     request = archive.request(archive.file("acq/f", bytes(2000), "field"), "field", "lustre")

@@ -147,7 +147,7 @@ def test_an_updated_manifest_equals_a_new_one(asked):
     assert added == listed(asked.root("field")) == known(asked, "field") and len(added) == len(NAMES) + 120
 
 
-def test_what_is_edited_by_hand_is_noticed_by_the_next_run(asked):
+def test_state_set_by_hand_is_in_the_manifest_after_the_next_run(asked):
     command(asked, "file", "state", "acq/plain", "field", "--set", "Corrupt")
     asked.synced()
     assert listed(asked.root("field")) == known(asked, "field")

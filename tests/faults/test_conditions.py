@@ -95,7 +95,7 @@ def test_situation_17_only_a_run_that_looked_reports_the_end(pair: Archive) -> N
 def test_situation_17_status_and_doctor_show_since_when(pair: Archive) -> None:
     pair.sync()
     (began,) = (row[0] for row in pair.all("SELECT began FROM sync_condition"))
-    assert f"runs on here report since {began} UTC: node v1 is left out" in pair.run("doctor").out
+    assert f"runs on here have reported since {began} UTC: node v1 is left out" in pair.run("doctor").out
     (document,) = pair.run("status", "--json").json["conditions"]
     assert (document["host"], document["code"], document["subject"]) == ("here", "node-left-out", "v1")
     # The medium of a node that is away is told of already.

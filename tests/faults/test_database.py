@@ -130,7 +130,7 @@ def test_runs_of_two_hosts_on_one_sqlite_file_do_not_disturb_each_other(sqlite_a
     assert archive.pending() == 0 and archive.violations() == []
 
 
-def test_what_another_program_changes_during_a_run_is_kept(mariadb_archive):
+def test_edits_by_another_program_during_a_run_are_kept(mariadb_archive):
     archive = mariadb_archive
     archive.node("field")
     archive.node("safe", archive=1)

@@ -401,7 +401,7 @@ def test_fault_12_copies_below_a_directory_that_is_not_mounted_never_turn_missin
     assert archive.one("SELECT COUNT(*) FROM sync_verification") == 50
 
 
-def test_fault_12_the_same_if_each_run_reads_few_and_most_of_the_node_is_there(sqlite_archive):
+def test_fault_12_copies_below_an_unmounted_directory_stay_when_each_run_reads_few(sqlite_archive):
     archive = sqlite_archive
     archive.node("disk", auto_verify=5)
     archive.files(600, "disk", acq="there")

@@ -95,7 +95,7 @@ def test_a_line_without_end_is_cut():
     assert max(map(len, lines)) <= 3 * LINE_KEPT
 
 
-def test_what_a_line_taker_raises_kills_the_program_and_is_raised():
+def test_exception_of_on_line_kills_the_program_and_is_raised():
     def take(line):
         raise LookupError(line)
 

@@ -96,7 +96,7 @@ def test_the_length_of_the_acquisition_is_recorded_in_bytes() -> None:
         assert found.path[: found.acq_b] == os.fsencode(acq) and found.path[found.acq_b :] == b"/name"
 
 
-def test_one_of_version_1_is_read_and_has_no_acquisition() -> None:
+def test_manifest_of_version_1_is_read_without_acquisition_lengths() -> None:
     data = made(ManifestFile("a/b", 3, EMPTY, 1)).replace(b"manifest 2", b"manifest 1")
     (found,) = read(data.replace(b"# size 3 1", b"# size 3"))
     assert (found.path, found.size_b, found.md5sum, found.acq_b) == (b"a/b", 3, EMPTY, None)

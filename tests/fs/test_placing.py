@@ -225,7 +225,7 @@ def test_clear_removes_whatever_is_left_and_nothing_else(root: Path, stage: Stag
     assert os.listdir(tmp_path / "outside") == ["f"]
 
 
-def test_what_is_mounted_over_the_root_later_does_not_receive_the_files(
+def test_files_are_placed_on_the_opened_root_though_another_is_mounted_over_it(
     root: Path, stage: Stage, tmp_path: Path, lock: TreeLock
 ) -> None:
     fill(stage, "0")

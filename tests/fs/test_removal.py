@@ -123,7 +123,9 @@ def test_directories_of_files_that_were_gone_already_go_too(root: Path, removal:
     assert not (root / "acq").exists()
 
 
-def test_what_is_mounted_at_the_root_meanwhile_is_not_touched(root: Path, removal: Removal) -> None:
+def test_files_are_removed_from_the_opened_root_though_another_is_mounted_over_it(
+    root: Path, removal: Removal
+) -> None:
     """A rename shows that the opened directory is used, not its path."""
     here = put(root, "acq/a")
     there = root.parent / "moved"

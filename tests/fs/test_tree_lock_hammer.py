@@ -70,13 +70,13 @@ def down_among_overlapping_ups(kind: type[TreeLock], root: str) -> Iterator[Chil
         yield stack.enter_context(child(go_down_again_and_again, kind, root))
 
 
-def test_one_down_gets_in_among_ups_that_always_overlap(tmp_path: Path) -> None:
+def test_down_is_granted_among_ups_that_always_overlap(tmp_path: Path) -> None:
     with down_among_overlapping_ups(TreeLock, str(tmp_path)) as down:
         for _ in range(20):
             assert down.tell() == "in"
 
 
-def test_one_down_never_gets_in_without_the_gate(tmp_path: Path) -> None:
+def test_down_is_never_granted_among_overlapping_ups_without_the_gate(tmp_path: Path) -> None:
     with down_among_overlapping_ups(GatelessLock, str(tmp_path)) as down:
         assert not down.pipe.poll(3)
 

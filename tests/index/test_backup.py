@@ -41,7 +41,7 @@ def named(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir() if entry.name != backup.LOCK)
 
 
-def test_it_reads_back_as_the_index_was(filled: Index, index_url: str, tmp_path: Path) -> None:
+def test_backup_reads_back_as_the_index_was(filled: Index, index_url: str, tmp_path: Path) -> None:
     directory = tmp_path / "kept"
     directory.mkdir()
     before = everything(filled)
@@ -101,7 +101,7 @@ def test_two_in_one_second_and_one_dated_in_the_future_do_not_cost_the_new_one(
     assert abs(third.at - filled.now()) < timedelta(minutes=1)
 
 
-def test_what_a_killed_one_left_is_removed_but_not_what_another_is_writing(
+def test_backup_removes_the_part_of_a_killed_backup_but_not_of_one_in_progress(
     filled: Index, tmp_path: Path
 ) -> None:
     import fcntl
@@ -128,7 +128,7 @@ def test_a_directory_that_is_not_there_or_no_directory_is_refused(filled: Index,
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_no_password_stands_in_it(mariadb_index_url: str, tmp_path: Path) -> None:
+def test_backup_contains_no_password(mariadb_index_url: str, tmp_path: Path) -> None:
     from alpenhorn.index.schema import create
 
     scheme, rest = mariadb_index_url.split("root@")

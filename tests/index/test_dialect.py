@@ -27,7 +27,7 @@ def test_no_module_outside_of_index_asks_which_engine_it_is():
     assert asking == []
 
 
-def test_the_pattern_finds_what_asks():
+def test_pattern_for_checks_of_the_engine_finds_them():
     assert ASKS.search("lock = '' if index.sqlite else ' FOR UPDATE'")
     assert ASKS.search("if index.dialect.in_a_file:") and ASKS.search(
         "from alpenhorn.index.dialect import SQLITE"
@@ -40,7 +40,7 @@ def test_every_capability_is_one_that_the_pattern_looks_for():
     assert flags == set(CAPABILITIES)
 
 
-def test_both_engines_say_all_that_is_asked():
+def test_both_dialects_define_every_name():
     for name in (*Dialect.__annotations__, *(name for name in vars(Dialect) if not name.startswith("_"))):
         assert hasattr(SQLITE, name) and hasattr(MARIADB, name)
 

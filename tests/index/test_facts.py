@@ -68,7 +68,7 @@ def test_columns_that_are_not_the_fields_are_a_mistake_in_the_statement(columns,
         maker(File, columns, convert)
 
 
-def test_no_row_is_no_fact(index):
+def test_query_without_rows_gives_no_facts_and_no_values(index):
     sql = "SELECT f.id AS file_id__id, f.name, f.size_b FROM archivefile f"
     assert index.facts(File, sql) == [] and index.fact(File, sql) is None
     assert (
@@ -102,7 +102,7 @@ def test_a_sum_under_another_name_is_still_a_whole_number(sqlite_index):
 ALIAS = re.compile(r"\b[a-z]\.(\w+) AS (\w+)")
 
 
-def test_every_renamed_column_is_named_so_that_the_door_knows_its_kind():
+def test_every_renamed_column_keeps_the_name_by_which_its_values_are_checked():
     """With `h.name AS host`, the value would be checked as a host, and an unreadable name would pass."""
     wrong = []
     seen = 0

@@ -245,7 +245,9 @@ def test_the_dump_restores_the_index(empty: Index, index_url: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_until_then_it_is_refused_with_the_remedy_and_left_alone(empty: Index, state: str) -> None:
+def test_index_of_an_earlier_version_is_refused_with_the_remedy_and_unchanged(
+    empty: Index, state: str
+) -> None:
     make_earlier_index(empty, state)
     before = contents(empty)
     for look in (current.require_current, schema.create, lambda index: schema.create(index, "sync")):

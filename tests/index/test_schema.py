@@ -104,7 +104,7 @@ def test_a_daemon_index_gains_only_additions(empty: Index) -> None:
     assert schema.create(empty) == []
 
 
-def test_one_component_at_a_time(empty: Index) -> None:
+def test_components_are_created_one_at_a_time_the_daemons_first(empty: Index) -> None:
     with pytest.raises(Refused, match="without --only"):
         schema.create(empty, "sync")
     assert empty.db.get_tables() == []

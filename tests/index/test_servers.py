@@ -239,7 +239,7 @@ def made(network_server: NetworkServer, network_database: str) -> Iterator[Index
     )
 
 
-def test_situation_19_a_server_that_keeps_what_it_is_told(made: Index) -> None:
+def test_situation_19_server_with_durable_settings_passes(made: Index) -> None:
     assert [finding.level for finding in durability(made)] == [Level.PASS]
 
 
@@ -280,7 +280,7 @@ def test_situation_19_what_a_setting_means_for_deletions_is_told(
     assert (finding.level, said in finding.text, remedy in finding.remedy) == (level, True, True), finding
 
 
-def test_situation_19_both_commands_tell_it(
+def test_situation_19_db_check_and_doctor_report_settings_that_endanger_commits(
     made: Index, network_server: NetworkServer, tmp_path: Path
 ) -> None:
     network_server.run("SET GLOBAL innodb_flush_log_at_trx_commit = 0", "SET GLOBAL read_only = ON")

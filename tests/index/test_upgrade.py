@@ -51,7 +51,7 @@ def carry_out(index: Index, target: Path) -> None:
         pass
 
 
-def test_all_is_moved_and_nothing_else_is_changed(older: Index, tmp_path: Path) -> None:
+def test_upgrade_moves_all_values_and_changes_nothing_else(older: Index, tmp_path: Path) -> None:
     before = kept(older)
     carry_out(older, tmp_path / "dump")
     current.require_current(older)
@@ -63,7 +63,7 @@ def test_all_is_moved_and_nothing_else_is_changed(older: Index, tmp_path: Path) 
     assert stat.S_IMODE((tmp_path / "dump").stat().st_mode) == 0o600
 
 
-def test_the_tables_are_then_those_of_today(rc2: Index, index_url: str, tmp_path: Path) -> None:
+def test_upgraded_tables_are_those_of_a_new_index(rc2: Index, index_url: str, tmp_path: Path) -> None:
     """Except for the order of columns, defaults of added NOT NULL columns, and types of the older program."""
     carry_out(rc2, tmp_path / "dump")
     if rc2.dialect.in_a_file:
@@ -251,7 +251,7 @@ def test_an_empty_database_has_nothing_to_upgrade(index_url: str) -> None:
     index.close()
 
 
-def test_one_that_stops_half_way_has_changed_nothing_on_sqlite(sqlite_index_url: str, tmp_path: Path) -> None:
+def test_upgrade_that_stops_half_way_changes_nothing_on_sqlite(sqlite_index_url: str, tmp_path: Path) -> None:
     index = Index.open(sqlite_index_url, create=True)
     make_older_index(index)
     before = kept(index), old_values(index), index.db.get_tables()

@@ -89,5 +89,5 @@ def test_a_run_that_looked_at_few_copies_is_judged_with_those_before_it(
     ("run", "kept"),
     [((0, 0), (60, 40)), ((1, 0), (0, 0)), ((50, 1), (110, 41)), ((100, 1), (100, 1))],
 )
-def test_what_is_kept_for_later_runs(run: tuple[int, int], kept: tuple[int, int]) -> None:
+def test_sums_of_checked_copies_kept_for_later_runs(run: tuple[int, int], kept: tuple[int, int]) -> None:
     assert sums_to_keep(LookTotals(60, 40), LookTotals(*run)) == kept

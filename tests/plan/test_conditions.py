@@ -118,5 +118,5 @@ def test_several_texts_of_one_condition_are_one_text_whatever_their_order_and_nu
         (200_000, "2 d 7 h"),
     ],
 )
-def test_a_span(seconds: float, text: str) -> None:
+def test_span_of_seconds_is_shown_in_words(seconds: float, text: str) -> None:
     assert span(seconds) == text

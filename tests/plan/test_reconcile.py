@@ -5,11 +5,11 @@ import pytest
 from alpenhorn.plan.reconcile import Nesting, inside, nestings
 
 
-def test_acquisitions_side_by_side_have_no_place() -> None:
+def test_acquisitions_with_a_common_prefix_are_not_nested() -> None:
     assert nestings(["2026", "2026-x", "2026x", "20", "a/b", "a/bc"]) == {}
 
 
-def test_each_knows_what_contains_it_and_what_it_contains_next() -> None:
+def test_nested_acquisition_knows_those_above_it_and_the_nearest_below() -> None:
     assert nestings(["a/b/c/d", "a", "a-", "a/b", "a/x", "a/b/y", "b/b"]) == {
         "a": Nesting((), ("a/b", "a/x")),
         "a/b": Nesting(("a",), ("a/b/c/d", "a/b/y")),
@@ -30,5 +30,5 @@ def test_each_knows_what_contains_it_and_what_it_contains_next() -> None:
         ("a/f", False),
     ],
 )
-def test_what_lies_in_a_directory(name: str, expected: bool) -> None:
+def test_path_is_inside_a_directory_only_at_a_whole_element(name: str, expected: bool) -> None:
     assert inside(name, frozenset({"log", "a/b"})) is expected

@@ -61,7 +61,7 @@ def test_every_node_of_a_host_that_is_silent_waits(rows: Rows, run: Run) -> None
     assert set(by_source(rows.index)) == set(rows.node)
 
 
-def test_what_waits_is_forgotten_for_some_requests_or_for_all(rows: Rows, run: Run) -> None:
+def test_waits_of_hosts_and_nodes_are_dropped_for_some_requests_or_for_all(rows: Rows, run: Run) -> None:
     far, near = request(rows, "one_too"), request(rows, "field")
     backoff.host_failed(rows.index, run, source(rows), "no route")
     backoff.node_failed(rows.index, run, source(rows), "not mounted")

@@ -73,7 +73,7 @@ def test_a_good_copy_brings_its_automatic_actions_once(rows: Rows, run: Run) -> 
     assert len(rows.events("good")) == 1
 
 
-def test_bad_verdicts_bring_none(rows: Rows, run: Run) -> None:
+def test_bad_verdicts_cause_no_automatic_actions(rows: Rows, run: Run) -> None:
     rows.rule("field", "one", autoclean=1)
     rows.rule("one", "two", autosync=1)
     for verdict in (Verdict.MISSING, Verdict.CORRUPT, Verdict.UNREADABLE):

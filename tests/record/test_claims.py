@@ -72,7 +72,7 @@ def test_completed_requests_are_not_granted_and_leave_no_claim(rows: Rows, run: 
     assert rows.claims() == [(pending, rows.group["one"], run.id)]
 
 
-def test_nothing_asked_is_nothing_granted(rows: Rows, run: Run) -> None:
+def test_claim_without_requests_grants_nothing(rows: Rows, run: Run) -> None:
     assert claim(rows.index, run, []) == {}
 
 

@@ -24,7 +24,7 @@ def test_a_good_copy_keeps_its_row_and_the_columns_of_others(rows: Rows, run: Ru
     assert rows.state(file_id, "two") == "MN"
 
 
-def test_nothing_good_records_nothing(rows: Rows, run: Run) -> None:
+def test_empty_list_of_good_copies_records_nothing(rows: Rows, run: Run) -> None:
     good(rows.index, run, rows.fact("one"), [], "pulled", [])
     assert rows.all("SELECT * FROM sync_event") == []
 

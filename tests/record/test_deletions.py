@@ -159,7 +159,7 @@ def test_copies_are_claimed_unlooked_at_as_they_are_now(rows: Rows, run: Run) ->
         " VALUES ({file}, {group}, {field}, 0, 0)",
     ],
 )
-def test_what_came_between_the_scan_and_the_claim_is_honoured(rows: Rows, run: Run, change: str) -> None:
+def test_claim_for_deletion_is_refused_for_a_change_since_the_scan(rows: Rows, run: Run, change: str) -> None:
     file_id = spread(rows)
     node = rows.fact("field")
     copies = scanned(rows.index, node, run)
@@ -193,9 +193,7 @@ def test_a_claim_that_is_made_again_since_the_answer_got_lost_is_the_same(rows: 
     assert len(claims) == len(rows.claims()) == 1
 
 
-def test_what_another_run_is_deleting_is_refused_and_taken_over_when_its_lease_ran_out(
-    rows: Rows, run: Run
-) -> None:
+def test_copy_claimed_by_another_run_is_refused_until_the_lease_has_expired(rows: Rows, run: Run) -> None:
     file_id = spread(rows)
     dead = rows.begin(THERE)
     claimed(rows, dead)
@@ -281,7 +279,7 @@ def test_untouched_copies_are_restored_without_an_attempt(rows: Rows, run: Run) 
 
 
 @pytest.mark.parametrize(("wants", "after"), [("N", "XM"), ("Y", "XY")])
-def test_what_is_not_the_file_is_corrupt_and_no_longer_released(
+def test_deletion_that_finds_another_file_makes_the_copy_corrupt_and_drops_its_release(
     rows: Rows, run: Run, wants: str, after: str
 ) -> None:
     file_id = spread(rows)
@@ -411,7 +409,7 @@ def test_a_claim_whose_answer_got_lost_is_undone_when_it_is_not_safe_any_more(ro
     assert rows.state(file_id, "field") == "YN" and rows.claims() == []
 
 
-def test_what_is_granted_names_the_keepers_as_they_are_now(rows: Rows, run: Run) -> None:
+def test_granted_deletion_names_the_current_keepers(rows: Rows, run: Run) -> None:
     file_id = spread(rows)
     node = rows.fact("field")
     (copies,) = pages(rows.index, node.id, "Y", "N", 100)

@@ -31,7 +31,7 @@ def test_an_unchanged_node_is_unmoved(rows: Rows) -> None:
     "change",
     ["root = '/elsewhere'", "root = NULL", "host_id = NULL", "host_id = (SELECT MAX(id) FROM storagehost)"],
 )
-def test_a_node_with_another_host_or_root_is_not(rows: Rows, change: str) -> None:
+def test_node_with_another_host_or_root_is_not_unmoved(rows: Rows, change: str) -> None:
     node = rows.fact("one")
     rows.do(f"UPDATE storagenode SET {change} WHERE id = ?", node.id)
     assert not node_unmoved(rows.index, node)
@@ -57,7 +57,7 @@ def test_the_medium_is_compared_once_it_is_known(
     assert node_unmoved(rows.index, node) is same
 
 
-def test_a_node_that_is_gone_is_not(rows: Rows) -> None:
+def test_node_removed_from_the_index_is_not_unmoved(rows: Rows) -> None:
     assert not node_unmoved(rows.index, rows.fact("one")._replace(id=4711))
 
 

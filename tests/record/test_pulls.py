@@ -392,7 +392,7 @@ def test_a_source_that_is_blamed_keeps_the_evidence_that_it_was_good(rows: Rows,
     assert has_evidence(rows, good_before, "field") and not has_evidence(rows, suspect, "field")
 
 
-def test_what_was_found_has_no_evidence_whatever_was_there_before(rows: Rows, run: Run) -> None:
+def test_file_found_at_the_path_of_a_pull_drops_the_evidence_of_a_good_copy(rows: Rows, run: Run) -> None:
     for state in (None, "NN", "NY"):
         file_id = rows.file(f"is {state}")
         if state:

@@ -93,7 +93,7 @@ def test_a_node_that_is_gone_from_the_index_is_not_waited_for(rows: Rows) -> Non
     assert reconcile.record_comparison(rows.index, rows.fact("one")) and names(rows) == ["identity"]
 
 
-def test_one_that_is_not_active_is_waited_for(rows: Rows) -> None:
+def test_restored_index_stays_distrusted_until_inactive_nodes_are_compared(rows: Rows) -> None:
     for name in ("one", "two"):
         medium(rows, name)
     restored(rows)

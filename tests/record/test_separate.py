@@ -32,7 +32,7 @@ def test_a_node_counts_as_separate_once_that_is_recorded_and_until_it_is_forgott
     assert not known(rows)
 
 
-def test_it_leaves_what_else_is_known_of_the_medium(rows: Rows) -> None:
+def test_recording_separate_copies_keeps_other_columns_of_the_medium(rows: Rows) -> None:
     node_id = rows.node["one"]
     mark_seen(rows.index, node_id, medium="a" * 32, generation=7, separate=0, looked=5, lost=2)
     assert separate(rows.index, rows.fact("one"))
@@ -43,7 +43,7 @@ def test_it_leaves_what_else_is_known_of_the_medium(rows: Rows) -> None:
 
 
 @pytest.mark.parametrize("edit", ["archive = 0", "root = '/elsewhere'", "host_id = NULL"])
-def test_it_is_not_recorded_of_a_node_that_was_edited_meanwhile(rows: Rows, edit: str) -> None:
+def test_separate_copies_are_not_recorded_for_a_node_edited_meanwhile(rows: Rows, edit: str) -> None:
     before = rows.fact("one")
     rows.do(f"UPDATE storagenode SET {edit} WHERE name = 'one'")
     assert not separate(rows.index, before)
@@ -57,7 +57,7 @@ def test_only_good_copies_turn_suspect(rows: Rows, run: Run) -> None:
     assert len(rows.events("suspect")) == 1
 
 
-def test_those_found_missing_last_turn_suspect_again_where_they_are_wanted(rows: Rows, run: Run) -> None:
+def test_copies_last_found_missing_become_suspect_if_they_are_wanted(rows: Rows, run: Run) -> None:
     files = [rows.file(str(number)) for number in range(4)]
     for number, (file_id, state) in enumerate(zip(files, ("NY", "NN", "NY", "YY"), strict=True)):
         rows.copy(file_id, "one", state)

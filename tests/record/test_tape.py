@@ -46,7 +46,7 @@ def when(rows: Rows, column: str) -> datetime.datetime:
     return value if isinstance(value, datetime.datetime) else datetime.datetime.fromisoformat(value)
 
 
-def test_what_was_asked_back_is_looked_at_again_after_restore_wait(rows: Rows, run: Run) -> None:
+def test_restore_is_looked_at_again_after_restore_wait(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
     settled(rows, run, TapeAction.RESTORE, file, Location.COMING)
     assert waiting(rows) == [("pull", "asked", 1)]
@@ -73,7 +73,7 @@ def test_a_restored_copy_is_ready_and_its_restore_deleted(rows: Rows, run: Run) 
     assert len(rows.events("ready")) == 1
 
 
-def test_what_came_back_to_be_checked_is_not_ready_and_left_again_after_it(rows: Rows, run: Run) -> None:
+def test_copy_restored_for_a_check_is_not_ready_and_leaves_the_disk_afterwards(rows: Rows, run: Run) -> None:
     file = a_copy(rows, state="MY")
     settled(rows, run, TapeAction.RESTORE, file, Location.COMING, purpose="check")
     settled(rows, run, TapeAction.LOOK, file, Location.BOTH)
@@ -86,7 +86,7 @@ def test_what_came_back_to_be_checked_is_not_ready_and_left_again_after_it(rows:
     assert len(rows.events("left to tape")) == 1
 
 
-def test_what_came_back_to_be_checked_and_is_wanted_by_a_request_is_ready(rows: Rows, run: Run) -> None:
+def test_copy_restored_for_a_check_is_ready_if_a_request_needs_it(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
     settled(rows, run, TapeAction.RESTORE, file, Location.COMING, purpose="check")
     rows.request(file.file_id, "one", "two")
@@ -94,7 +94,7 @@ def test_what_came_back_to_be_checked_and_is_wanted_by_a_request_is_ready(rows: 
     assert waiting(rows) == [] and ready(rows, file)
 
 
-def test_what_was_refused_waits_longer_each_time(rows: Rows, run: Run) -> None:
+def test_refused_restore_waits_longer_each_time(rows: Rows, run: Run) -> None:
     file = a_copy(rows)
     waits = []
     for tries in range(1, 6):
@@ -119,7 +119,7 @@ def test_ready_is_cleared_before_a_copy_leaves_and_set_if_it_stays(rows: Rows, r
 
 
 @pytest.mark.parametrize("verb", [TapeAction.LOOK, TapeAction.LEAVE])
-def test_what_is_gone_becomes_suspect_and_is_handed_to_the_check(
+def test_copy_gone_from_disk_and_tape_becomes_suspect_and_is_left_to_the_check(
     rows: Rows, run: Run, verb: TapeAction
 ) -> None:
     file = a_copy(rows, ready=True)
@@ -151,9 +151,7 @@ def test_a_copy_whose_row_is_gone_is_nothing_to_settle(rows: Rows, run: Run) -> 
     assert rows.all("SELECT * FROM archivefilecopy") == [] and waiting(rows) == []
 
 
-def test_what_was_to_be_read_and_is_away_is_not_ready_and_asked_back_again_at_once(
-    rows: Rows, run: Run
-) -> None:
+def test_copy_found_on_tape_when_read_is_not_ready_and_restored_at_once(rows: Rows, run: Run) -> None:
     plain, back = a_copy(rows, "a", ready=True), a_copy(rows, "b", "MY")
     settled(rows, run, TapeAction.RESTORE, back, Location.COMING, purpose="check")
     settled(rows, run, TapeAction.LOOK, back, Location.BOTH)

@@ -137,7 +137,7 @@ def test_files_registered_at_the_same_moment_are_taken_in_the_order_of_their_ids
     assert release(rows, field._replace(cut=cut)) == {"a", "b"}
 
 
-def test_what_is_scheduled_already(rows: Rows) -> None:
+def test_scheduled_counts_the_bytes_of_released_copies_that_are_not_pinned(rows: Rows) -> None:
     every_state(rows)
     pinned = rows.file("pinned")
     rows.copy(pinned, "field", "YN")

@@ -91,7 +91,7 @@ def test_a_fact_holds_all_that_decides_a_deletion(rows: Rows, run: Run) -> None:
     assert (fact.attempt.tries, fact.attempt.error) == (1, "read-only")
 
 
-def test_nothing_is_said_of_what_is_not_there(rows: Rows) -> None:
+def test_fact_without_pins_claims_or_keepers_has_empty_fields(rows: Rows) -> None:
     rows.copy(rows.file("a", size_b=None), "field", "YN")
     fact = the_fact(rows)
     assert (fact.size_b, fact.others, fact.released, fact.source_of, fact.wanted_by) == (None, (), (), 0, 0)

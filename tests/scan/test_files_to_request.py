@@ -19,7 +19,7 @@ def index_url(sqlite_index_url: str) -> str:
     return sqlite_index_url
 
 
-def test_what_is_pending_is_looked_up_by_file(index: Index) -> None:
+def test_pending_requests_are_looked_up_by_file(index: Index) -> None:
     """With the index on (group, completed, cancelled), the cost would be files times pending requests."""
     for files in (None, (1, 2)):
         (part,) = new_requests(RequestSelection(1, 2, files=files))

@@ -25,7 +25,7 @@ def test_pending_requests_are_found_oldest_first(rows: Rows, run: Run) -> None:
     assert second.attempt.error == "EIO"
 
 
-def test_what_the_index_knows_of_names(rows: Rows) -> None:
+def test_known_names_come_with_their_file_and_copy(rows: Rows) -> None:
     here, elsewhere, nowhere = rows.file("a"), rows.file("b"), rows.file("dir/c", None, None)
     rows.copy(here, "one", "XN")
     rows.copy(elsewhere, "two", "YY")

@@ -81,7 +81,7 @@ def test_trust_unseen_trusts_nothing_else(rows: Rows) -> None:
     assert the_fact(rows, Evidence(trust_unseen=True)).others == ()
 
 
-def test_how_long_ago_it_may_be_is_as_configured(rows: Rows) -> None:
+def test_keeper_counts_only_if_seen_within_the_configured_time(rows: Rows) -> None:
     released(rows, "one", "two")
     mark_seen(rows.index, rows.node["one"], seen=rows.index.now() - 6.9 * DAY)
     mark_seen(rows.index, rows.node["two"], seen=rows.index.now() - 7.1 * DAY)
@@ -96,7 +96,7 @@ def test_no_date_in_the_future_is_believed(rows: Rows) -> None:
     assert the_fact(rows).uncounted[0].startswith("one: seen at 2236-01-02 03:04 UTC, which is in the future")
 
 
-def test_what_the_run_itself_knows_not_to_answer_does_not_count(rows: Rows) -> None:
+def test_keeper_on_a_node_that_does_not_answer_the_run_does_not_count(rows: Rows) -> None:
     released(rows, "one", "two")
     fact = the_fact(rows, Evidence(absent={rows.node["one"]: "the disk is gone"}))
     assert (fact.others, fact.uncounted) == (("two",), ("one: the disk is gone",))

@@ -46,7 +46,7 @@ def test_a_fact_holds_all_that_decides_a_pull(rows: Rows, run: Run) -> None:
     assert set(fact.at_group) == {(rows.node["one"], "X"), (rows.node["one_too"], "N")}
 
 
-def test_which_corrupt_copies_were_once_good_is_told_and_what_was_found_of_the_others(
+def test_pull_fact_names_corrupt_copies_that_were_good_and_what_was_found_of_the_others(
     rows: Rows, run: Run
 ) -> None:
     once, never = rows.file("once"), rows.file("never")
@@ -197,7 +197,7 @@ def test_the_total_of_what_is_pending(rows: Rows) -> None:
     assert pending_total(rows.index, [rows.group["field"]]) == (0, 0)
 
 
-def test_what_live_claims_of_others_have_reserved(rows: Rows, run: Run) -> None:
+def test_reserved_bytes_are_those_of_live_claims_of_other_runs(rows: Rows, run: Run) -> None:
     other = rows.begin()
     for number, holder in enumerate((run, other, other)):
         file_id = rows.file(str(number))

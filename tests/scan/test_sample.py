@@ -19,7 +19,7 @@ def test_of_a_small_node_the_neighbours_are_all_others(rows: Rows) -> None:
     assert sampled(rows, ids) == []
 
 
-def test_of_a_large_one_those_beside_the_lost_ones_and_some_at_random(rows: Rows) -> None:
+def test_sample_of_a_large_node_has_neighbours_of_the_losses_and_random_copies(rows: Rows) -> None:
     ids = copies(rows, 400)
     found = set(sampled(rows, ids[100:110]))
     assert set(ids[50:100] + ids[110:160]) <= found
@@ -36,12 +36,12 @@ def test_only_good_copies_of_the_node_that_nobody_wants_gone(rows: Rows) -> None
     assert sorted(sampled(rows, [lost])) == may_go
 
 
-def test_the_sums_of_a_node_that_has_none_are_none(rows: Rows) -> None:
+def test_sums_of_a_node_without_a_medium_are_zero(rows: Rows) -> None:
     assert sums(rows.index, rows.node["field"]) == LookTotals(0, 0)
     rows.insert("sync_medium", node_id=rows.node["field"], generation=0, separate=0, looked=5, lost=2)
     assert sums(rows.index, rows.node["field"]) == LookTotals(5, 2)
 
 
-def test_lost_ones_at_both_ends_have_their_neighbours_between(rows: Rows) -> None:
+def test_sample_for_losses_at_both_ends_is_all_copies_between(rows: Rows) -> None:
     ids = copies(rows, 60)
     assert sorted(sampled(rows, ids[:5] + ids[-5:])) == ids[5:55]

@@ -60,7 +60,7 @@ def test_only_what_is_pending_and_away_and_good_is_wanted(rows: Rows) -> None:
     assert wanted(rows) == []
 
 
-def test_what_the_group_has_by_now_is_not_brought_back_for_it(rows: Rows) -> None:
+def test_file_that_the_group_has_is_not_restored_for_its_request(rows: Rows) -> None:
     has, lacks = on_tape(rows, "has", "lacks")
     for file_id in (has, lacks):
         rows.request(file_id, "one", "two")
@@ -69,7 +69,7 @@ def test_what_the_group_has_by_now_is_not_brought_back_for_it(rows: Rows) -> Non
     assert [file_id for file_id, *_ in wanted(rows)] == [lacks]
 
 
-def test_what_was_asked_back_is_not_wanted_again_before_it_failed_and_its_time_came(rows: Rows) -> None:
+def test_restore_in_progress_is_not_requested_again_until_it_failed_and_waited(rows: Rows) -> None:
     under_way, failed, waiting = on_tape(rows, "under way", "failed", "waiting")
     for file_id in (under_way, failed, waiting):
         rows.request(file_id, "one", "two")
@@ -89,7 +89,7 @@ def test_a_long_queue_is_read_a_page_at_a_time(rows: Rows) -> None:
     assert first.file.file_id == files[-1]
 
 
-def test_what_was_asked_back_is_told_with_its_copy_and_whether_a_request_wants_it(rows: Rows) -> None:
+def test_restores_come_with_their_copy_and_whether_a_request_needs_it(rows: Rows) -> None:
     a, b = on_tape(rows, "a", "b")
     rows.request(a, "one", "two")
     asked(rows, a)
@@ -104,7 +104,7 @@ def test_what_was_asked_back_is_told_with_its_copy_and_whether_a_request_wants_i
     assert not {f.file.file_id: f.there for f in tape.asked_back(rows.index, rows.node["one"])}[b]
 
 
-def test_what_was_used_longest_ago_may_leave_first_and_a_pull_is_a_use(rows: Rows) -> None:
+def test_copies_used_longest_ago_leave_the_disk_first_and_a_pull_counts_as_use(rows: Rows) -> None:
     files = {name: rows.file(name) for name in ("new", "old", "pulled", "wanted", "doubtful", "away")}
     for name, file_id in files.items():
         rows.copy(file_id, "one", "MY" if name == "doubtful" else "YY")

@@ -43,13 +43,13 @@ def test_nodes_are_found_by_name_each_once(rows: Rows) -> None:
         topology.named(["oen"])
 
 
-def test_it_costs_two_statements(rows: Rows) -> None:
+def test_topology_is_loaded_with_two_statements(rows: Rows) -> None:
     with counted() as statements:
         load(rows.index)
     assert statements.count == 2
 
 
-def test_what_a_node_stores_is_the_length_of_all_that_may_be_there(rows: Rows) -> None:
+def test_stored_bytes_count_every_copy_that_may_be_on_the_node(rows: Rows) -> None:
     assert stored_bytes(rows.index, rows.node["one"]) == 0
     for number, state in enumerate(("YY", "YN", "MY", "XY", "NY", "NN")):
         rows.copy(rows.file(state, size_b=10**number), "one", state)

@@ -59,7 +59,7 @@ def test_possible_options_commands_and_other_hosts_are_refused(value: str) -> No
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_what_is_missing_is_named_with_the_remedy(value: str | None) -> None:
+def test_missing_address_or_username_is_named_with_the_remedy(value: str | None) -> None:
     with pytest.raises(StorageError, match=r"no address.*host modify h --address"):
         login(node(address=value))
     with pytest.raises(StorageError, match=r"no username.*host modify h --username"):

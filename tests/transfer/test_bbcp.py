@@ -46,5 +46,5 @@ def test_paths_that_a_shell_could_read_are_left_to_rsync(path: str) -> None:
         (-9, "", Blame.UNKNOWN),
     ],
 )
-def test_who_is_to_blame(status: int, stderr: str, blame: Blame) -> None:
+def test_failure_of_bbcp_is_blamed_by_status_and_message(status: int, stderr: str, blame: Blame) -> None:
     assert failure(CommandFailed("bbcp", status, stderr), "store1").blame is blame

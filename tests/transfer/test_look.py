@@ -143,7 +143,7 @@ def test_a_marker_that_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
     assert (answer.before, answer.after) == ({}, {})
 
 
-def test_what_a_shell_prints_as_it_starts_is_ignored(tmp_path: Path) -> None:
+def test_text_printed_by_a_login_shell_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("node\n")
     path = f"{tmp_path}/file"
     plain = asked(tmp_path, [path], [path])

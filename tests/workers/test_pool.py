@@ -134,7 +134,7 @@ def test_large_tasks_and_outcomes_come_through():
         assert [done.outcome == big for done in all_done(pool)] == [True] * 4
 
 
-def test_counts(workers):
+def test_pool_counts_queued_and_running_tasks_and_idle_workers(workers):
     with Pool(2, name_of) as pool:
         for node in (1, 1, 1, 2):
             pool.submit(task(node=node))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from alpenhorn.address import sqlite_path
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.edits import backup as records
@@ -29,8 +30,8 @@ KEEP = 10
 @json_option
 @pass_app
 def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
-    """The backup is a consistent snapshot; other programs may use the index meanwhile.  It is flushed to disk and
-    verified before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only
+    """The backup is a consistent snapshot; other programs may use the index during the backup.  It is flushed to
+    disk and verified before it gets its name, alpenhorn-index-YYYYMMDDTHHMMSSZ.db (SQLite) or .sql (MariaDB); only
     then are older backups deleted.  Use a separate directory for each index.  DIR is by default [database]
     backup_dir or, with SQLite, the directory backups next to the index.  Run this daily, for example from
     cron; with -q it prints nothing on success.
@@ -47,7 +48,7 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
         records.made(index, made.path, made.at)
     except AlpenhornError as error:
         output.note(
-            f"the backup is complete, but could not be recorded in the index, so that status may warn: {error}"
+            f"the backup is complete, but could not be recorded in the index; status may warn: {error}"
         )
     for problem in made.not_removed:
         output.note(problem)
@@ -76,12 +77,12 @@ def _directory(app: App, given: Path | None) -> Path:
     chosen = given or app.config.database.backup_dir
     if chosen is not None:
         return chosen.absolute()
-    url = app.config.database.url
-    if not url.startswith("sqlite:///"):
+    path = sqlite_path(app.config.database.url)
+    if path is None:
         raise Refused(
             "no directory for backups: give one with alpenhorn db backup DIR, or set [database] backup_dir"
         )
-    beside = Path(url.removeprefix("sqlite:///")).absolute().parent / "backups"
+    beside = Path(path).absolute().parent / "backups"
     try:
         os.makedirs(beside, mode=0o700, exist_ok=True)
     except OSError as error:

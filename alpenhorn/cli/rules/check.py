@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import click
 
 from alpenhorn.cli import columns, output
-from alpenhorn.cli.app import App, json_option, pass_app
-from alpenhorn.cli.columns import column, number, size
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size
 from alpenhorn.cli.options import confirm
 from alpenhorn.edits.rules import make_up
 from alpenhorn.errors import DONE, FAILED
@@ -30,10 +30,10 @@ COLUMNS = (
 @click.command()
 @click.option("--apply", "apply_", is_flag=True, help="Apply the rules: request and release these copies.")
 @click.option("--force", is_flag=True, help="With --apply: do not ask for confirmation.")
-@json_option
+@format_option
 @pass_app
 @click.pass_context
-def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool) -> None:
+def check(ctx: click.Context, app: App, apply_: bool, force: bool, form: Format) -> None:
     """Rules are applied when a copy is recorded.  This command finds copies that were recorded before the rule was
     set, or by another program: for autosync, copies on the node of files that are neither in the group nor
     requested there; for autoclean, copies on the node of files that the group has.  With --apply the files are
@@ -47,10 +47,9 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
     """
     if force and not apply_:
         raise click.UsageError("--force needs --apply")
-    if as_json and apply_ and not force:
-        raise click.UsageError("--json cannot ask for confirmation; use it with --apply and --force")
+    refuse_to_ask(form, force or not apply_, "--apply and --force")
     missed = scan.missed_actions(app.index)
-    if not as_json:
+    if form is Format.TABLE:
         columns.table(COLUMNS, missed, empty="No missed actions.")
         if missed:
             output.line("")
@@ -58,8 +57,10 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, as_json: bool
     if missed and apply_:
         confirm(_question(missed), force)
         done = make_up(app.index, missed, app.stamp())
-    if as_json:
+    if form is Format.JSON:
         _document(missed, done)
+    elif form is Format.CSV:
+        columns.csv(COLUMNS, missed)
     elif done is not None:
         requests = output.count(done[Action.AUTOSYNC], "file")
         copies = output.count(done[Action.AUTOCLEAN], "copy", "copies")

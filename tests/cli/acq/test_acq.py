@@ -49,7 +49,7 @@ def test_show(archive: Archive) -> None:
     assert "did you mean 'one'" in archive.fails(1, "acq", "show", "onee")
 
 
-def test_nothing(empty: Archive) -> None:
+def test_acq_list_of_an_empty_index_is_empty(empty: Archive) -> None:
     assert empty.ok("acq", "list") == "No acquisitions.\n"
     assert empty("acq", "list", "--json").json == []
 

@@ -161,7 +161,7 @@ def test_upgrade_says_what_it_will_do_and_asks(older: str, tmp_path: Path) -> No
     assert not (tmp_path / "dump").exists()
 
 
-def test_upgrade_then_everything_else(older: str, tmp_path: Path) -> None:
+def test_every_command_works_after_an_upgrade(older: str, tmp_path: Path) -> None:
     upgraded = db(older, "upgrade", "--force", "--dump", str(tmp_path / "dump"))
     assert (upgraded.returncode, upgraded.stderr) == (0, "")
     planned = [line[5:] for line in upgraded.stdout.splitlines() if line[:5].strip(" .0123456789") == ""]
@@ -208,7 +208,7 @@ def test_upgrade_refuses_what_it_cannot_do(older: str, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) and not (tmp_path / "dump").exists()
 
 
-def test_upgrade_of_what_it_does_not_know(index_url: str) -> None:
+def test_upgrade_of_an_unknown_release_or_a_newer_version_is_refused(index_url: str) -> None:
     assert db(index_url, "init").returncode == 0
     index = Index.open(index_url)
     index.execute("ALTER TABLE storagegroup DROP COLUMN notes")

@@ -88,7 +88,9 @@ def test_until_is_a_date_a_moment_or_a_duration(archive: Archive, file: int) -> 
         "999999999999d",
     ],
 )
-def test_what_is_no_time_is_wrong_usage(archive: Archive, file: int, text: str) -> None:
+def test_pin_until_something_that_is_not_a_time_is_wrong_usage(
+    archive: Archive, file: int, text: str
+) -> None:
     archive.fails(2, "file", "pin", "pilot/a", "--until", text)
 
 
@@ -106,7 +108,7 @@ def test_a_reason_that_cannot_be_stored_or_shown_is_wrong_usage(archive: Archive
         archive.fails(2, "file", "pin", "pilot/a", "--reason", reason)
 
 
-def test_what_another_program_wrote_as_a_reason_is_shown_harmless(archive: Archive, file: int) -> None:
+def test_pin_reason_with_control_characters_is_shown_escaped(archive: Archive, file: int) -> None:
     archive.insert(
         "sync_pin", file_id=file, node_id=12345, reason="a\x1b[2J\nb", pinned="2026-07-22 10:00:00"
     )

@@ -29,7 +29,7 @@ def test_of_many_nodes_the_first_are_named(archive: Archive) -> None:
     assert "host alp1: still has nodes disk0, disk1, disk2, disk3, disk4 and 6 more;" in message
 
 
-def test_its_nodes_are_taken_off_it_and_change_in_nothing_else(archive: Archive) -> None:
+def test_host_delete_with_remove_nodes_clears_only_the_host_of_its_nodes(archive: Archive) -> None:
     before = archive.rows()
     columns = [row[0] for row in archive.index.execute("SELECT * FROM storagenode").description]
     out = archive.ok("host", "delete", "alp2", "--remove-nodes", "--force")

@@ -78,7 +78,7 @@ def changed(archive: Archive) -> dict[str, str]:
         (("-x",), {"YM": "YY", "YN": "YY", "MM": "MY", "MN": "MY", "XM": "XY", "XN": "XY"}),
     ],
 )
-def test_which_copies_change_and_into_what(
+def test_clean_changes_only_copies_in_the_selected_states(
     every_state: Archive, options: tuple[str, ...], expected: dict[str, str]
 ) -> None:
     text = every_state.ok("node", "clean", "field1", *options, "--force")
@@ -223,7 +223,7 @@ def test_more_than_a_run_deletes_unasked_is_told(archive: Archive, tmp_path: Pat
     assert "--allow-mass-delete" not in archive.ok(*clean, "--now", "--force")
 
 
-def test_what_happens_next_is_told(archive: Archive) -> None:
+def test_clean_says_which_runs_delete_the_released_copies(archive: Archive) -> None:
     archive.ok("node", "modify", "off1", "--min-avail", "1")
     archive.ok("node", "modify", "field1", "--min-avail", "1")
 

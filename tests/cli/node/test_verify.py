@@ -71,7 +71,7 @@ def every_state(archive: Archive) -> Archive:
         (("--cancel", "--missing"), {"MY": "NY", "MM": "NY"}),
     ],
 )
-def test_which_copies_change_and_into_what(
+def test_verify_changes_only_copies_in_the_selected_states(
     every_state: Archive, options: tuple[str, ...], expected: dict[str, str]
 ) -> None:
     before = every_state.all("SELECT * FROM archivefilecopy WHERE node_id <> 1")
@@ -88,7 +88,7 @@ def test_which_copies_change_and_into_what(
     assert every_state.ok(*VERIFY, *options, "--force").startswith("No ")
 
 
-def test_what_a_run_is_deleting_is_left_alone(archive: Archive) -> None:
+def test_verify_cancel_leaves_copies_claimed_for_deletion(archive: Archive) -> None:
     """Also where its claim ran out: what became of the copy only the next run can tell."""
     now = archive.index.now()
     for name, expires, kind in (
@@ -190,7 +190,7 @@ def test_wrong_usage(archive: Archive, options: tuple[str, ...]) -> None:
     archive.fails(2, "node", "verify")
 
 
-def test_what_happens_next_is_told(archive: Archive) -> None:
+def test_verify_says_which_runs_check_the_copies(archive: Archive) -> None:
     archive.file("a", field1="XY", off2="XY")
     assert archive.ok(*VERIFY, "--force").endswith("Marked 1 copy to be checked. Runs on alp1 check them.\n")
     text = archive.ok("node", "verify", "off2", "--force")

@@ -15,7 +15,7 @@ def owing(archive: Archive) -> Archive:
     return archive
 
 
-def test_nothing_amiss(archive: Archive) -> None:
+def test_rules_check_without_missed_actions_says_so(archive: Archive) -> None:
     archive.file("a", field1="YY")
     assert archive.ok("rules", "check").startswith("No missed actions")
     assert archive.ok("rules", "check", "--apply").startswith("No missed actions")
@@ -24,7 +24,7 @@ def test_nothing_amiss(archive: Archive) -> None:
     assert archive("rules", "check", "--json").json == {"owed": [], "applied": None}
 
 
-def test_what_is_amiss_is_shown_and_left_alone(owing: Archive) -> None:
+def test_rules_check_shows_missed_actions_and_changes_nothing(owing: Archive) -> None:
     before = owing.rows()
     result = owing("rules", "check")
     assert result.status == 1
@@ -42,7 +42,7 @@ def test_nothing_is_applied_without_a_terminal_and_force(owing: Archive) -> None
     assert "nothing was changed; use --force" in message
 
 
-def test_applied_it_is_not_amiss_any_more(owing: Archive) -> None:
+def test_rules_check_apply_carries_out_the_missed_actions(owing: Archive) -> None:
     assert "Requested 2 files, released 1 copy." in owing.ok("rules", "check", "--apply", "--force")
     new, held = owing.new, owing.held  # type: ignore[attr-defined]
     assert owing.requests() == [(file_id, "field1", "offsite") for file_id in new]
@@ -51,7 +51,7 @@ def test_applied_it_is_not_amiss_any_more(owing: Archive) -> None:
     assert owing.ok("rules", "check").startswith("No missed actions")
 
 
-def test_json(owing: Archive) -> None:
+def test_rules_check_json_has_the_missed_actions_and_what_was_applied(owing: Archive) -> None:
     rows = [
         {"node": "field1", "group": "offsite", "action": "autosync", "files": 2, "size_b": 2000},
         {"node": "field1", "group": "offsite", "action": "autoclean", "files": 1, "size_b": 1000},
