@@ -93,7 +93,7 @@ JOBS = {
     "DetectJob": Handler("alpenhorn.workers.detect:detect", ("report",)),
     "ImportJob": Handler("alpenhorn.workers.import_files:import_files", ("report",)),
     "TapeJob": Handler("alpenhorn.workers.tape:tape", ("report",)),
-    "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "ssh", "silent")),
+    "DeleteJob": Handler("alpenhorn.workers.delete:delete", ("report", "transfer", "silent")),
     "CheckJob": Handler("alpenhorn.workers.check:check", ("report",)),
     "PullJob": Handler("alpenhorn.workers.pull:pull_from", ("stage", "transfer", "report", "deadline")),
     "CompareJob": Handler("alpenhorn.workers.manifest:compare", ("report",)),

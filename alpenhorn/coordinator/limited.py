@@ -7,18 +7,15 @@ from collections.abc import Callable, Iterable
 from alpenhorn.bwlimit import CurrentLimit, Rates, in_force
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.planning import bwlimit_of
-from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullJob
 from alpenhorn.model.tasks import Task
 from alpenhorn.plan.batches import JOB_SECONDS
+from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.plan.shares import LINK, Key, QueuedPull, Shares
 from alpenhorn.transfer.methods import METHODS
 
 # Work planned at a time; a longer queue would be carried out on outdated rows.
 AHEAD_SECONDS = 2 * JOB_SECONDS
-
-PullRoute = tuple[NodeFact, NodeFact, Method]
-"""Source, destination and method."""
 
 
 class Limited:
@@ -39,24 +36,24 @@ class Limited:
         self._now.clear()
         self._planned_b.clear()
 
-    def enough(self, way: PullRoute, size_b: int) -> bool:
-        """Add a file to the page; return whether the page is full for its route."""
-        for key, limit in self._limits(way).items():
+    def enough(self, decision: PullDecision) -> bool:
+        """Add a pull to the page; return whether the page is full for its source, destination and method."""
+        size_b = decision.fact.size_b or 0
+        for key, limit in self._limits(decision).items():
             planned = self._planned_b[key] = self._planned_b.get(key, 0) + size_b
             if limit.rate and planned >= limit.rate * AHEAD_SECONDS:
                 return True
         return False
 
-    def share(self, source: NodeFact, node: NodeFact, method: Method) -> int:
-        """Return the expected bytes per second of a job, 0 for no limit."""
-        return self._shares.expected(self._limits((source, node, method)).values())
+    def share(self, decision: PullDecision) -> int:
+        """Return the expected bytes per second of the job of a pull, 0 for no limit."""
+        return self._shares.expected(self._limits(decision).values())
 
     def hold(self, tasks: Iterable[Task]) -> list[Task]:
         """Queue the tasks that are under a limit; return the others."""
         free = []
         for task in tasks:
-            job = _job(task)
-            limits = self._limits((job.source, job.node, job.method))
+            limits = self._limits(_job(task))
             if limits:
                 ends = [limit.until for limit in limits.values() if limit.until is not None]
                 self._shares.add(QueuedPull(task, tuple(limits), min(ends, default=None)))
@@ -88,9 +85,10 @@ class Limited:
         """Remove and return the waiting tasks for which `keep` is false."""
         return self._shares.withdraw(lambda waiting: keep(waiting.task))
 
-    def _limits(self, way: PullRoute) -> dict[Key, CurrentLimit]:
-        """Return the limits of a route now, including those that are off at this time of day."""
-        source, node, method = way
+    def _limits(self, pull: PullDecision | PullJob) -> dict[Key, CurrentLimit]:
+        """Return the limits of a pull now, including those that are off at this time of day."""
+        source, node, method = pull.source, pull.node, pull.method
+        assert source is not None and node is not None
         known = self._now.get((source.id, node.id, method))
         if known is None:
             rates: dict[Key, Rates] = {one.id: bwlimit_of(one) for one in (source, node)}

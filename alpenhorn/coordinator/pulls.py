@@ -8,8 +8,7 @@ from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import Limited
 from alpenhorn.coordinator.report import file_label
 from alpenhorn.coordinator.sources import Sources
-from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.pulls import Method, PullFact, PullFile, PullJob, PullResult
+from alpenhorn.model.pulls import PullFact, PullFile, PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import BATCH_BYTES, pull_tasks
 from alpenhorn.plan.pulls import Choice, PullDecision
@@ -109,36 +108,21 @@ class Pulls:
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:
             return []
-        granted = claims.claim(
-            context.index,
-            context.run,
-            [
-                claims.WantedClaim(
-                    decision.fact.request_id,
-                    decision.fact.file_id,
-                    decision.fact.group_to_id,
-                    decision.node_id,
-                    decision.reserved_b,
-                )
-                for decision in wanted
-            ],
-        )
-        chosen: list[tuple[NodeFact, NodeFact, Method, PullFile]] = []
-        suspects: list[tuple[NodeFact, NodeFact, Method, PullFile]] = []
+        claimed = claims.claim(context.index, context.run, wanted)
+        granted = {decision.fact.request_id for decision in claimed}
         for decision in wanted:
-            file = decision.file()
-            node = context.node(decision.node_id)
-            if decision.fact.request_id not in granted:
-                context.planner.finished(node.group_id, file.file_id, node.id, file.size_b, None)
-                continue
-            file = file._replace(fence=granted[decision.fact.request_id])
-            item = (context.node(decision.fact.node_from_id), node, decision.method, file)
-            (suspects if _killed_a_worker(decision) else chosen).append(item)
+            fact = decision.fact
+            if fact.request_id not in granted:
+                context.planner.finished(
+                    fact.group_to_id, fact.file_id, decision.node_id, fact.size_b or 0, None
+                )
         share = self._limited.share
-        tasks = list(pull_tasks(chosen, context.limits, context.stage, share))
+        harmless = [decision for decision in claimed if not _killed_a_worker(decision)]
+        tasks = list(pull_tasks(harmless, context.limits, context.stage, share))
         # Each in its own job, so that a file that crashes its worker affects no other.
-        for item in suspects:
-            tasks.extend(pull_tasks([item], context.limits, context.stage, share))
+        for decision in claimed:
+            if _killed_a_worker(decision):
+                tasks.extend(pull_tasks([decision], context.limits, context.stage, share))
         return self._limited.hold(tasks)
 
     def _decide(self, facts: list[PullFact], now: float) -> Iterator[PullDecision]:
@@ -149,9 +133,7 @@ class Pulls:
             yield decision
             if decision.choice is Choice.PULL:
                 size_b += fact.size_b or 0
-                source, node = (self.context.node(id) for id in (fact.node_from_id, decision.node_id))
-                enough = self._limited.enough((source, node, decision.method), fact.size_b or 0)
-                if enough or size_b >= self._most_b:
+                if self._limited.enough(decision) or size_b >= self._most_b:
                     return
 
     def task_ended(self, done: Done) -> None:

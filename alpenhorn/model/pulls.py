@@ -1,4 +1,8 @@
-"""Data of pulls: copy requests, and the jobs and results."""
+"""Data of pulls: copy requests, and the jobs and results.
+
+A pull is a PullFact when it is read, a PullDecision (`alpenhorn.plan.pulls`) when it is decided and
+claimed, a PullFile of a PullJob when it is carried out, and a PullResult when it is recorded.
+"""
 
 from enum import StrEnum
 from typing import NamedTuple

@@ -9,10 +9,11 @@ from alpenhorn.model.checks import CheckFile, CheckJob
 from alpenhorn.model.deletions import DeleteFile, DeleteJob
 from alpenhorn.model.imports import ImportFile, ImportJob
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.pulls import Method, PullFile, PullJob
+from alpenhorn.model.pulls import Method, PullJob
 from alpenhorn.model.searches import SearchJob
 from alpenhorn.model.tasks import Task, TaskKind
 from alpenhorn.plan.limits import Limits
+from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.transfer.methods import METHODS
 
 # Bytes; such a file, or one that takes JOB_SECONDS, has its own job, and is kept in part when interrupted.
@@ -28,7 +29,7 @@ AHEAD = 2  # search jobs for each worker
 T = TypeVar("T")
 
 
-def unlimited(source: NodeFact, node: NodeFact, method: Method) -> int:
+def unlimited(decision: PullDecision) -> int:
     """Return 0, for no bandwidth limit."""
     return 0
 
@@ -60,23 +61,27 @@ def split(
 
 
 def pull_tasks(
-    chosen: Iterable[tuple[NodeFact, NodeFact, Method, PullFile]],
+    claimed: Iterable[PullDecision],
     limits: Limits,
     stage: Callable[[], str],
-    rate: Callable[[NodeFact, NodeFact, Method], int] = unlimited,
+    rate: Callable[[PullDecision], int] = unlimited,
 ) -> Iterator[Task]:
     """Divide pulls into tasks.
 
-    `chosen`: (source, destination, method, file) in the order of the requests; `stage`: returns a new name; `rate`: the
-    expected bytes per second of a job, 0 for no limit.
+    `claimed`: in the order of the requests; `stage`: returns a new name; `rate`: the expected bytes per second of the
+    job of a pull, 0 for no limit.
     """
-    routes: dict[tuple[int, int, Method], tuple[NodeFact, NodeFact, list[PullFile]]] = {}
-    for source, node, method, file in chosen:
-        routes.setdefault((source.id, node.id, method), (source, node, []))[2].append(file)
-    for (_, node_id, method), (source, node, files) in routes.items():
+    by_route: dict[tuple[int, int, Method], list[PullDecision]] = {}
+    for decision in claimed:
+        key = (decision.fact.node_from_id, decision.node_id, decision.method)
+        by_route.setdefault(key, []).append(decision)
+    for (_, node_id, method), decisions in by_route.items():
+        source, node = decisions[0].source, decisions[0].node
+        assert source is not None and node is not None
         most = SESSION_FILES if METHODS[method].session else BATCH_FILES
-        bytes_per_second = rate(source, node, method)
+        bytes_per_second = rate(decisions[0])
         most_b = min(BATCH_BYTES, bytes_per_second * JOB_SECONDS) if bytes_per_second else BATCH_BYTES
+        files = [decision.file() for decision in decisions]
         for batch in split(files, _size, most, limits.workers, most_b):
             size_b = sum(file.size_b for file in batch)
             big = len(batch) == 1 and size_b >= min(BIG, most_b)

@@ -36,17 +36,25 @@ class Choice(StrEnum):
 class PullDecision(NamedTuple):
     """The decision for a request.
 
-    `method` and `reserved_b` are set for PULL only, `node_id` also if the reason is about that node.  `found`: the
-    result of the check of what is at the file's path there.
+    `source`, `method` and `reserved_b` are set for PULL only, `node`, the destination, also if the reason is about that
+    node.  `found`: the result of the check of what is at the file's path there.  `fence`: the fence of the claim under
+    which the file is pulled; 0 until it is claimed.
     """
 
     fact: PullFact
     choice: Choice
     why: Why
-    node_id: int = 0
+    node: NodeFact | None = None
+    source: NodeFact | None = None
     method: Method = Method.COPY
     reserved_b: int = 0
     found: str = ""
+    fence: int = 0
+
+    @property
+    def node_id(self) -> int:
+        """The id of the destination; 0 if it is not set."""
+        return 0 if self.node is None else self.node.id
 
     @property
     def in_brackets(self) -> str:
@@ -64,17 +72,17 @@ class PullDecision(NamedTuple):
             fact.size_b,
             fact.md5sum.lower(),
             replace,
+            self.fence,
         )
 
 
 class Route(NamedTuple):
-    """The data common to all pulls from one node into one group.  `blocked`: why none is possible."""
+    """The data common to all pulls from one node into one group.  `method`: by the id of the destination."""
 
-    source: NodeFact | None
-    remote: Remote | None
-    group: Group | None
+    source: NodeFact
+    remote: Remote
+    group: Group
     method: Mapping[int, Method]
-    blocked: Refusal | None = None
 
 
 class Troubles:
@@ -127,7 +135,7 @@ class PullPlanner:
         self.troubles = troubles
         self._under_way: dict[int, dict[int, str]] = {}  # group id: file ids, with their paths
         self._paths: dict[int, set[str]] = {}  # node id: paths of files being pulled
-        self._routes: dict[tuple[int, int], Route] = {}
+        self._routes: dict[tuple[int, int], Route | Refusal] = {}
         self._probes: dict[str | int, int] = {}  # the file whose pull tries a host or node again
 
     def decide(self, fact: PullFact, now: float) -> PullDecision:
@@ -141,7 +149,7 @@ class PullPlanner:
     def _decide(self, fact: PullFact, now: float) -> PullDecision:
         settled = self._settled_by_states(fact)
         if settled is not None:
-            return PullDecision(fact, *settled)
+            return settled
         wrong = file_fault(fact.acq, fact.name, fact.size_b, fact.md5sum)
         if wrong:
             return PullDecision(fact, Choice.SKIP, wrong)
@@ -150,20 +158,17 @@ class PullPlanner:
         if waits(fact.attempt, now):
             for at, found in fact.found:
                 if at in self.nodes and self.nodes[at].host == self.host:
-                    why = foreign_file(self.nodes[at].name, RETRY)
-                    return PullDecision(fact, Choice.SKIP, why, at, found=found)
+                    node = self.nodes[at]
+                    return PullDecision(fact, Choice.SKIP, foreign_file(node.name, RETRY), node, found=found)
             return PullDecision(fact, Choice.WAIT, WAITS)
         route = self._route(fact.node_from_id, fact.group_to_id)
-        if route.blocked:
-            return PullDecision(
-                fact, Choice.WAIT if route.blocked.waits else Choice.SKIP, route.blocked.reason
-            )
-        assert route.source is not None and route.remote is not None and route.group is not None
+        if isinstance(route, Refusal):
+            return _refused(fact, route)
+        source = route.source
         if not route.remote.ready(fact):
-            source = route.source
             why = Code.SOURCE_NOT_READY(node=source.name, host=source.host)
             return PullDecision(fact, Choice.WAIT, why)
-        held = self._held_back(route.source, now)
+        held = self._held_back(source, now)
         if held:
             return PullDecision(fact, Choice.WAIT, held)
         under_way = self._under_way.setdefault(fact.group_to_id, {})
@@ -172,21 +177,22 @@ class PullPlanner:
         self._path = path = f"{fact.acq}/{fact.name}"
         node_id = route.group.choose(fact, self)
         if isinstance(node_id, Refusal):
-            return PullDecision(fact, Choice.WAIT if node_id.waits else Choice.SKIP, node_id.reason)
+            return _refused(fact, node_id)
+        node = self.nodes[node_id]
         shared = next((acq for id_, acq in fact.same_path if id_ == node_id), "")
         if shared:
-            return PullDecision(fact, Choice.SKIP, same_path(shared, self.nodes[node_id].name), node_id)
+            return PullDecision(fact, Choice.SKIP, same_path(shared, node.name), node)
         arriving = self._paths.setdefault(node_id, set())
         if path in arriving:
-            return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node_id)
+            return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node)
         arriving.add(path)
         under_way[fact.file_id] = path
-        for doubtful in self._doubtful(route.source):
+        for doubtful in self._doubtful(source):
             self._probes[doubtful] = fact.file_id
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
-        return PullDecision(fact, Choice.PULL, "", node_id, route.method[node_id], reserved)
+        return PullDecision(fact, Choice.PULL, "", node, source, route.method[node_id], reserved)
 
     def _doubtful(self, source: NodeFact) -> list[str | int]:
         """Return the host and the node of a source if earlier attempts failed there."""
@@ -263,66 +269,64 @@ class PullPlanner:
         self.troubles.absent[node_id] = why
         self._routes.clear()
 
-    def _settled_by_states(self, fact: PullFact) -> tuple[Choice, Reason] | None:
+    def _settled_by_states(self, fact: PullFact) -> PullDecision | None:
         """Return the decision if the states of the copies at the destination or source determine it."""
         if fact.at_group:
             states = {has for _, has in fact.at_group}
             if "Y" in states:
-                return Choice.CANCEL, Code.GROUP_HAS_FILE()
+                return PullDecision(fact, Choice.CANCEL, Code.GROUP_HAS_FILE())
             if "M" in states:
-                return Choice.WAIT, Code.GROUP_COPY_SUSPECT()
+                return PullDecision(fact, Choice.WAIT, Code.GROUP_COPY_SUSPECT())
         if fact.source_has == "Y":
             return None
         source = self.nodes.get(fact.node_from_id)
         if source is None:
-            return Choice.SKIP, Code.SOURCE_NOT_IN_INDEX()
+            return PullDecision(fact, Choice.SKIP, Code.SOURCE_NOT_IN_INDEX())
         if not source.active:
-            return Choice.SKIP, Code.SOURCE_INACTIVE(node=source.name)
+            return PullDecision(fact, Choice.SKIP, Code.SOURCE_INACTIVE(node=source.name))
         if fact.source_has == "M":
-            return Choice.WAIT, Code.SOURCE_COPY_SUSPECT(node=source.name)
+            return PullDecision(fact, Choice.WAIT, Code.SOURCE_COPY_SUSPECT(node=source.name))
         if fact.source_has == "X":
-            return Choice.CANCEL, Code.SOURCE_COPY_CORRUPT(node=source.name)
-        return Choice.CANCEL, Code.SOURCE_COPY_ABSENT(node=source.name)
+            return PullDecision(fact, Choice.CANCEL, Code.SOURCE_COPY_CORRUPT(node=source.name))
+        return PullDecision(fact, Choice.CANCEL, Code.SOURCE_COPY_ABSENT(node=source.name))
 
-    def _route(self, node_from_id: int, group_to_id: int) -> Route:
+    def _route(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
         key = (node_from_id, group_to_id)
         route = self._routes.get(key)
         if route is None:
             route = self._routes[key] = self._make_route(node_from_id, group_to_id)
         return route
 
-    def _make_route(self, node_from_id: int, group_to_id: int) -> Route:
-        def blocked(why: Reason) -> Route:
-            return Route(None, None, None, {}, Refusal(why))
-
+    def _make_route(self, node_from_id: int, group_to_id: int) -> Route | Refusal:
+        """Return the route from a node into a group, or why nothing can be pulled on it."""
         source = self.nodes.get(node_from_id)
         if source is None:
-            return blocked(Code.SOURCE_NOT_IN_INDEX())
+            return Refusal(Code.SOURCE_NOT_IN_INDEX())
         if not source.active:
-            return blocked(Code.SOURCE_INACTIVE(node=source.name))
+            return Refusal(Code.SOURCE_INACTIVE(node=source.name))
         if source.id in self.troubles.absent:
             why = self.troubles.absent[source.id]
-            return blocked(Code.SOURCE_ABSENT(node=source.name, why=why))
+            return Refusal(Code.SOURCE_ABSENT(node=source.name, why=why))
         group = self.groups.get(group_to_id)
         if group is None:
-            return blocked(Code.GROUP_WITHOUT_NODE())
+            return Refusal(Code.GROUP_WITHOUT_NODE())
         misfit = group.refuses(source)
         if misfit is not None:
-            return Route(None, None, None, {}, misfit)
+            return misfit
         try:
             remote = self.remote(source)
         except StorageError as error:
-            return blocked(Code.SOURCE_UNUSABLE(node=source.name, why=error))
+            return Refusal(Code.SOURCE_UNUSABLE(node=source.name, why=error))
         here = source.host == self.host
         if not here:
             missing = remote.unreachable()
             if missing:
-                return blocked(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
+                return Refusal(Code.SOURCE_UNREACHABLE(node=source.name, why=missing))
             assert source.host is not None
             if source.host in self.troubles.silent:
-                return Route(None, None, None, {}, self.troubles.silent[source.host])
+                return self.troubles.silent[source.host]
             if source.id in self.troubles.unmounted:
-                return Route(None, None, None, {}, Refusal(self.troubles.unmounted[source.id], waits=True))
+                return Refusal(self.troubles.unmounted[source.id], waits=True)
         methods = {node.id: self._method(source, node, here) for node in group.nodes}
         return Route(source, remote, group, methods)
 
@@ -334,6 +338,10 @@ class PullPlanner:
         if wanted is Method.COPY and not source.archive and not node.archive:
             return Method.LINK
         return wanted
+
+
+def _refused(fact: PullFact, refusal: Refusal) -> PullDecision:
+    return PullDecision(fact, Choice.WAIT if refusal.waits else Choice.SKIP, refusal.reason)
 
 
 def foreign_file(node: str, then: str = "") -> Reason:

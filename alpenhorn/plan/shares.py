@@ -39,11 +39,6 @@ class QueuedPull(NamedTuple):
     until: float | None
 
 
-class _Grant(NamedTuple):
-    parts: Mapping[Key, int]
-    node_id: int
-
-
 class Shares:
     """The shares of all limits.  `jobs`: the most tasks that may run at once, for nodes with such a limit."""
 
@@ -51,7 +46,8 @@ class Shares:
         self._limits = limits
         self._jobs = jobs
         self._waiting: list[QueuedPull] = []
-        self._running: dict[tuple[int, str], _Grant] = {}
+        # By the node and stage of a task: its parts of the limits.
+        self._running: dict[tuple[int, str], Mapping[Key, int]] = {}
 
     def expected(self, limits: Iterable[CurrentLimit]) -> int:
         """Return the share that a job under these limits has while many wait; 0 for no limit."""
@@ -96,7 +92,7 @@ class Shares:
 
     def _able(self) -> list[QueuedPull]:
         """Return what waits only for a share: tasks beyond a node's `jobs` would hold shares without using them."""
-        busy = Counter(grant.node_id for grant in self._running.values())
+        busy = Counter(node_id for node_id, _ in self._running)
         able = []
         for waiting in self._waiting:
             node_id = waiting.task.node_id
@@ -114,7 +110,7 @@ class Shares:
             rate = limits[key].rate
             if rate == 0:
                 continue
-            taken = [grant.parts[key] for grant in self._running.values() if key in grant.parts]
+            taken = [running[key] for running in self._running.values() if key in running]
             left, places = _WHOLE - sum(taken), self._streams(rate) - len(taken)
             if left <= 0 or places <= 0:
                 return None
@@ -125,7 +121,7 @@ class Shares:
         self, waiting: QueuedPull, limits: Mapping[Key, CurrentLimit], parts: dict[Key, int]
     ) -> tuple[QueuedPull, Task]:
         task = waiting.task
-        self._running[task.node_id, task.stage] = _Grant(parts, task.node_id)
+        self._running[task.node_id, task.stage] = parts
         rate = min((limits[key].rate * part // _WHOLE for key, part in parts.items()), default=0)
         ends = [until for key in waiting.keys if (until := limits[key].until) is not None]
         return waiting, task._replace(

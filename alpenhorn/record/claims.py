@@ -12,85 +12,55 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.record.run import Run
 
 LEASE = datetime.timedelta(minutes=15)
 COLUMNS = ("kind", "file_id", "target_id", "node_id", "reserved_b", "host", "run_id", "expires", "fence")
 
 
-class WantedClaim(NamedTuple):
-    """A pull that a run wants to claim."""
-
-    request_id: int
-    file_id: int
-    group_id: int
-    node_id: int
-    reserved_b: int
-
-
-def claim(index: Index, run: Run, wanted: Sequence[WantedClaim]) -> dict[int, int]:
+def claim(index: Index, run: Run, wanted: Sequence[PullDecision]) -> list[PullDecision]:
     """Claim pulls whose requests are still pending and that no other run has claimed.
 
-    Expired leases are taken over, with the next fence.  Returns the fences of granted requests by request id.
+    Expired leases are taken over, with the next fence.  Returns the granted pulls, each with its fence, in their order.
     """
 
-    def work() -> dict[int, int]:
+    def work() -> list[PullDecision]:
         now = index.now()
         expires = str(now + LEASE)
         rows = [
-            (
-                "pull",
-                want.file_id,
-                want.group_id,
-                want.node_id,
-                want.reserved_b,
-                run.host,
-                run.id,
-                expires,
-                1,
-            )
+            ("pull", *_key(want), want.node_id, want.reserved_b, run.host, run.id, expires, 1)
             for want in wanted
         ]
         index.executemany(index.insert_ignore("sync_claim", COLUMNS), rows)
         own = _own_claims(index, run)
         taken_over = False
         for want in wanted:
-            if (want.file_id, want.group_id) not in own:
+            if _key(want) not in own:
                 taken = index.execute(
                     "UPDATE sync_claim SET host = ?, run_id = ?, node_id = ?, reserved_b = ?, expires = ?,"
                     " fence = fence + 1 WHERE kind = 'pull' AND file_id = ? AND target_id = ? AND expires <= ?",
-                    (
-                        run.host,
-                        run.id,
-                        want.node_id,
-                        want.reserved_b,
-                        expires,
-                        want.file_id,
-                        want.group_id,
-                        now,
-                    ),
+                    (run.host, run.id, want.node_id, want.reserved_b, expires, *_key(want), now),
                 )
                 if taken.rowcount:
                     taken_over = True
         if taken_over:
             own = _own_claims(index, run)
         # Only now, since the INSERT may have waited for the transaction that completed the request.
-        pending = still_pending(index, [want.request_id for want in wanted])
+        pending = still_pending(index, [want.fact.request_id for want in wanted])
         useful = own.keys() - _already_present(index, wanted)
-        granted = {
-            want.request_id: want
+        granted = [
+            want._replace(fence=own[_key(want)])
             for want in wanted
-            if want.request_id in pending and (want.file_id, want.group_id) in useful
-        }
-        needed = {(want.file_id, want.group_id) for want in granted.values()}
-        surplus = {(want.file_id, want.group_id) for want in wanted} & own.keys() - needed
+            if want.fact.request_id in pending and _key(want) in useful
+        ]
+        surplus = set(map(_key, wanted)) & own.keys() - set(map(_key, granted))
         for group_id in {group_id for _, group_id in surplus}:
             release(index, run, group_id, [file_id for file_id, group in surplus if group == group_id])
-        return {request_id: own[want.file_id, want.group_id] for request_id, want in granted.items()}
+        return granted
 
     return index.retry(work)
 
@@ -125,11 +95,17 @@ def still_pending(index: Index, request_ids: Sequence[int]) -> set[int]:
     return pending
 
 
-def _already_present(index: Index, wanted: Sequence[WantedClaim]) -> set[tuple[int, int]]:
+def _key(want: PullDecision) -> tuple[int, int]:
+    """Return the file id and group id for which a claim is unique."""
+    return want.fact.file_id, want.fact.group_to_id
+
+
+def _already_present(index: Index, wanted: Sequence[PullDecision]) -> set[tuple[int, int]]:
     """Return (file id, group id) of files that another request has copied since the plan was made."""
     found: set[tuple[int, int]] = set()
-    for group_id in {want.group_id for want in wanted}:
-        for marks, some in in_chunks([want.file_id for want in wanted if want.group_id == group_id]):
+    for group_id in {want.fact.group_to_id for want in wanted}:
+        in_group = [want.fact.file_id for want in wanted if want.fact.group_to_id == group_id]
+        for marks, some in in_chunks(in_group):
             file_ids = index.values(
                 "SELECT c.file_id FROM archivefilecopy c JOIN storagenode n ON n.id = c.node_id"
                 f" WHERE n.group_id = ? AND c.has_file = 'Y' AND c.file_id IN ({marks})",

@@ -9,44 +9,17 @@ from alpenhorn.errors import NotFound
 from alpenhorn.index.connection import Index
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.outside import UNREADABLE
-from alpenhorn.reasons import Why
 from alpenhorn.suggestions import advice
 
+# A manifest is vouched for only at the place where it was recorded; a name that differs in case is another place.
 NODES = """
     SELECT n.id, n.name, n.root, n.group_id, h.name AS host__name, h.username, h.address, n.active, n.archive,
            n.io_class, n.io_config, n.max_total_gb, n.min_avail_gb, n.avail_gb, n.auto_import, n.auto_verify,
            m.medium, COALESCE(m.separate, 0) AS separate,
-           s.manifest, s.host AS vouched_host__host, s.root AS vouched_root__root
+           CASE WHEN {recorded_host} = {host} AND {recorded_root} = {root} THEN s.manifest END AS manifest
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_node s ON s.node_id = n.id
     LEFT JOIN sync_medium m ON m.node_id = n.id
 """
-
-
-class _TopologyRow(NamedTuple):
-    """A node.  `manifest`: token of its manifest, recorded while the node was at `vouched_host` and `vouched_root`."""
-
-    id: int
-    name: str
-    root: str | None
-    group_id: int
-    host: str | None
-    username: str | None
-    address: str | None
-    active: bool
-    archive: bool
-    io_class: str | None
-    io_config: str | None
-    max_total_gb: float | None
-    min_avail_gb: float
-    avail_gb: float | None
-    auto_import: bool
-    auto_verify: int
-    medium: str | None
-    separate: bool
-    manifest: str | None
-    vouched_host: str | None
-    vouched_root: str | None
-    fault: Why = ""
 
 
 class Topology(NamedTuple):
@@ -83,7 +56,14 @@ class Topology(NamedTuple):
 
 
 def load(index: Index) -> Topology:
-    nodes = {row.id: _node(row) for row in index.facts(_TopologyRow, NODES, separate=bool)}
+    in_bytes = index.dialect.in_bytes
+    sql = NODES.format(
+        recorded_host=in_bytes("s.host"),
+        host=in_bytes("h.name"),
+        recorded_root=in_bytes("s.root"),
+        root=in_bytes("n.root"),
+    )
+    nodes = {node.id: _sortable(node) for node in index.facts(NodeFact, sql, separate=bool)}
     groups = {
         group.id: group._replace(name=_called(group.id, group.name))
         for group in index.facts(GroupFact, "SELECT id, name, io_class, io_config FROM storagegroup")
@@ -91,21 +71,16 @@ def load(index: Index) -> Topology:
     return Topology(nodes, groups)
 
 
-def _node(row: _TopologyRow) -> NodeFact:
-    columns = row._asdict()
-    there = (columns.pop("vouched_host"), columns.pop("vouched_root"))
-    if there != (row.host, row.root):
-        columns["manifest"] = None
-    node = NodeFact(**columns)
-    if node.fault:
-        # A node with wrong values is not used, but still sorted, counted and shown.
-        node = node._replace(
-            name=_called(node.id, node.name),
-            group_id=node.group_id or 0,
-            min_avail_gb=node.min_avail_gb or 0.0,
-            auto_verify=node.auto_verify or 0,
-        )
-    return node
+def _sortable(node: NodeFact) -> NodeFact:
+    """Return the node; with wrong values it is not used, but still sorted, counted and shown."""
+    if not node.fault:
+        return node
+    return node._replace(
+        name=_called(node.id, node.name),
+        group_id=node.group_id or 0,
+        min_avail_gb=node.min_avail_gb or 0.0,
+        auto_verify=node.auto_verify or 0,
+    )
 
 
 def _called(id: int, name: str) -> str:

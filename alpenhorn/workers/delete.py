@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from alpenhorn.config import Transfer
 from alpenhorn.errors import AlpenhornError, Stopped, StorageError, UnsafePath
 from alpenhorn.fs.removal import DirectoryEntry, FileDiffers, Removal
 from alpenhorn.io.base import Node
@@ -38,13 +39,13 @@ def delete(
     job: DeleteJob,
     node: Node,
     report: Reporter,
-    ssh: Sequence[str] = ("ssh",),
+    transfer: Transfer,
     silent: dict[str, AlpenhornError] | None = None,
 ) -> DeleteOutcome:
     """Remove the files one by one, until the run is asked to stop, the storage fails, or the claims expire.
 
-    `ssh`: the command for looking at keepers on other hosts, if the job names any.  `silent`: addresses of
-    hosts that did not answer, and why; shared by the jobs of a worker.
+    `transfer`: has the command for looking at keepers on other hosts, if the job names any.  `silent`:
+    addresses of hosts that did not answer, and why; shared by the jobs of a worker.
 
     Storage errors are returned, not raised, so that what was removed is always reported.
     """
@@ -54,7 +55,7 @@ def delete(
     try:
         with (
             node.removal() as removal,
-            _keepers(job, report, ssh, {} if silent is None else silent) as keepers,
+            _keepers(job, report, transfer.ssh, {} if silent is None else silent) as keepers,
         ):
             try:
                 error = _remove(job, node, removal, keepers, report, results)

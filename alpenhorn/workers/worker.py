@@ -28,7 +28,6 @@ class JobContext(NamedTuple):
     deadline: float | None
     report: Reporter
     transfer: Transfer
-    ssh: tuple[str, ...]
     silent: dict[str, AlpenhornError]
 
 
@@ -41,7 +40,7 @@ class Worker:
 
     def __call__(self, task: Task, report: Reporter) -> object:
         handler = JOBS[type(task.job).__name__]
-        around = JobContext(task.stage, task.deadline, report, self.transfer, self.transfer.ssh, self.silent)
+        around = JobContext(task.stage, task.deadline, report, self.transfer, self.silent)
         return load(handler.target)(
             task.job, node_io(task.job.node), *(getattr(around, name) for name in handler.takes)
         )

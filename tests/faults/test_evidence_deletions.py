@@ -18,11 +18,13 @@ from alpenhorn.coordinator.sync import sync
 from alpenhorn.index.connection import Index
 from alpenhorn.model.deletions import DeleteJob, DeleteOutcome, DeleteResult, Evidence
 from alpenhorn.model.tasks import Reporter, Task, TaskKind, Verdict
-from alpenhorn.record.claims import LEASE, WantedClaim, claim, held_claims, renew
+from alpenhorn.record.claims import LEASE, held_claims, renew
 from alpenhorn.record.run import begin
+from alpenhorn.scan import topology
 from alpenhorn.workers.pool import Pool
 from alpenhorn.workers.worker import Worker
 from tests.fixtures.archive import WHEN, Archive, stand_in, wait_for
+from tests.fixtures.claims import claim, wanted_onto
 from tests.fixtures.seen import mark_seen
 
 SAFE = ("safe1", "safe2")
@@ -370,8 +372,9 @@ def test_fault_17_a_suspended_run_loses_claims_that_another_took_over(archive: A
     archive.node("dest")
     file_id = archive.file("acq/f", None, "field")
     request = archive.request(file_id, "field", "dest")
-    group, node = archive.id("storagegroup", "dest"), archive.id("storagenode", "dest")
-    wanted = [WantedClaim(request, file_id, group, node, 0)]
+    node, source = topology.load(archive.index).named(["dest", "field"])
+    group = node.group_id
+    wanted = [wanted_onto(node, source, request, file_id)]
 
     def clock() -> datetime.datetime:
         return LONG_AGO

@@ -10,7 +10,7 @@ from alpenhorn.model.checks import CheckFile
 from alpenhorn.model.deletions import DeleteFile
 from alpenhorn.model.imports import ImportFile
 from alpenhorn.model.nodes import NodeFact
-from alpenhorn.model.pulls import Method, PullFile, PullJob
+from alpenhorn.model.pulls import Method, PullJob
 from alpenhorn.model.searches import SearchJob
 from alpenhorn.model.tasks import Task
 from alpenhorn.plan.batches import (
@@ -28,10 +28,10 @@ from alpenhorn.plan.batches import (
     split,
 )
 from alpenhorn.plan.limits import Limits
-from tests.plan.facts import MD5, node, source
+from alpenhorn.plan.pulls import Choice, PullDecision
+from tests.plan.facts import MD5, fact, node, source
 
 LIMITS = Limits(base=300.0, bytes_per_second=20e6, workers=2)
-Chosen = tuple[NodeFact, NodeFact, Method, PullFile]
 
 
 def batches(sizes: list[int], most: int = BATCH_FILES, workers: int = 2) -> list[list[tuple[int, int]]]:
@@ -95,12 +95,13 @@ def test_zero_bytes_per_second_is_no_limit() -> None:
     assert Limits(300.0, 0, 2).deadline(1, 10**15) is None
 
 
-def pulls(number: int, method: Method, size_b: int = 10, **where: NodeFact) -> list[Chosen]:
+def pulls(number: int, method: Method, size_b: int = 10, **where: NodeFact) -> list[PullDecision]:
     start, goal = where.get("start", source()), where.get("goal", node())
-    return [(start, goal, method, PullFile(id, id + 1000, f"acq/{id}", size_b, MD5)) for id in range(number)]
+    facts = (fact(id, size_b=size_b, node_from_id=start.id) for id in range(number))
+    return [PullDecision(one, Choice.PULL, "", goal, start, method) for one in facts]
 
 
-def tasks_of(chosen: list[Chosen]) -> list[Task]:
+def tasks_of(chosen: list[PullDecision]) -> list[Task]:
     numbers = count()
     return list(pull_tasks(chosen, LIMITS, lambda: f"run-1-{next(numbers)}"))
 

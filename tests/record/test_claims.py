@@ -7,16 +7,15 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from alpenhorn.index.connection import Index
-from alpenhorn.record.claims import LEASE, WantedClaim, claim, drop_dead, held_claims, release, renew
+from alpenhorn.model.nodes import NodeFact
+from alpenhorn.plan.pulls import PullDecision
+from alpenhorn.record.claims import LEASE, drop_dead, held_claims, release, renew
 from alpenhorn.record.run import Run
+from tests.fixtures.claims import claim, wanted
 from tests.fixtures.rows import THERE, WHEN, Rows
 
 ROUNDS = 40
 FILES = 20
-
-
-def wanted(rows: Rows, request_id: int, file_id: int, node: str = "one") -> WantedClaim:
-    return WantedClaim(request_id, file_id, rows.group["one"], rows.node[node], 20)
 
 
 def expire(rows: Rows) -> None:
@@ -56,7 +55,7 @@ def test_another_group_is_another_claim(rows: Rows, run: Run) -> None:
     first, second = rows.request(file_id), rows.request(file_id, group="two")
     other = rows.begin(THERE)
     claim(rows.index, run, [wanted(rows, first, file_id)])
-    into_two = WantedClaim(second, file_id, rows.group["two"], rows.node["two"], 20)
+    into_two = wanted(rows, second, file_id, "two")
     assert claim(rows.index, other, [into_two]) == {second: 1}
 
 
@@ -68,7 +67,7 @@ def test_completed_requests_are_not_granted_and_leave_no_claim(rows: Rows, run: 
         wanted(rows, 99_999, 99_999),
         wanted(rows, rows.request(pending), pending),
     ]
-    assert claim(rows.index, run, some) == {some[-1].request_id: 1}
+    assert claim(rows.index, run, some) == {some[-1].fact.request_id: 1}
     assert rows.claims() == [(pending, rows.group["one"], run.id)]
 
 
@@ -98,7 +97,7 @@ def test_held_claims_are_recognized_by_run_and_fence(rows: Rows, run: Run) -> No
     some = [wanted(rows, rows.request(file_id), file_id) for file_id in ids]
     group = rows.group["one"]
     granted = claim(rows.index, run, some)
-    fences = {want.file_id: granted[want.request_id] for want in some}
+    fences = {want.fact.file_id: granted[want.fact.request_id] for want in some}
     with rows.index.transaction():
         assert held_claims(rows.index, run, "pull", group, fences) == set(ids)
         assert held_claims(rows.index, run, "delete", group, fences) == set()
@@ -119,7 +118,7 @@ def test_renewing_returns_the_number_of_expired_leases(rows: Rows, run: Run) -> 
     rows.do(
         "UPDATE sync_claim SET expires = ? WHERE file_id = ?",
         rows.index.now() - datetime.timedelta(seconds=1),
-        some[0].file_id,
+        some[0].fact.file_id,
     )
     assert renew(rows.index, run) == 1
     assert renew(rows.index, run) == 0
@@ -161,14 +160,14 @@ def test_claims_of_dead_runs_on_our_nodes_are_dropped_and_no_others(rows: Rows) 
 
 
 def _race(
-    url: str, run_id: int, node_id: int, plan: list[list[WantedClaim]], barrier: Barrier, answers: Any
+    url: str, run_id: int, node: NodeFact, plan: list[list[PullDecision]], barrier: Barrier, answers: Any
 ) -> None:
     index = Index.open(url)
     run = Run(run_id, f"host{run_id}", lambda: WHEN)
     granted: list[int] = []
     for page in plan:
         barrier.wait(60)
-        granted += claim(index, run, [want._replace(node_id=node_id) for want in page])
+        granted += claim(index, run, [want._replace(node=node) for want in page])
     answers.put((run_id, granted))
     index.close()
 
@@ -186,9 +185,9 @@ def test_two_processes_that_claim_the_same_files_get_each_file_once(
     racers = [
         context.Process(
             target=_race,
-            args=(index_url, run_id, node_id, [page[::step] for page in pages], barrier, answers),
+            args=(index_url, run_id, rows.fact(node), [page[::step] for page in pages], barrier, answers),
         )
-        for run_id, node_id, step in ((101, rows.node["one"], 1), (102, rows.node["one_too"], -1))
+        for run_id, node, step in ((101, "one", 1), (102, "one_too", -1))
     ]
     for racer in racers:
         racer.start()
@@ -200,20 +199,20 @@ def test_two_processes_that_claim_the_same_files_get_each_file_once(
 
 
 def _pull(
-    url: str, run_id: int, node_id: int, plan: list[WantedClaim], barrier: Barrier, answers: Any
+    url: str, run_id: int, node: NodeFact, plan: list[PullDecision], barrier: Barrier, answers: Any
 ) -> None:
     """Claim, "pull" and settle one file after the other, as fast as possible."""
     index = Index.open(url)
     run = Run(run_id, f"host{run_id}", lambda: WHEN)
     pulled: list[int] = []
 
-    def settle(request_id: int, want: WantedClaim) -> None:
+    def settle(request_id: int, want: PullDecision) -> None:
         index.execute("UPDATE archivefilecopyrequest SET completed = 1 WHERE id = ?", (request_id,))
-        release(index, run, want.group_id, [want.file_id])
+        release(index, run, want.fact.group_to_id, [want.fact.file_id])
 
     for want in plan:
         barrier.wait(60)
-        for request_id in claim(index, run, [want._replace(node_id=node_id)]):
+        for request_id in claim(index, run, [want._replace(node=node)]):
             pulled.append(request_id)
             index.retry(lambda request_id=request_id, want=want: settle(request_id, want))  # type: ignore[misc]
     answers.put(pulled)
@@ -230,7 +229,7 @@ def test_a_request_that_another_host_has_just_completed_is_not_granted_again(
     context = multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(2), context.SimpleQueue()
     racers = [
-        context.Process(target=_pull, args=(index_url, run_id, rows.node[node], plan, barrier, answers))
+        context.Process(target=_pull, args=(index_url, run_id, rows.fact(node), plan, barrier, answers))
         for run_id, node in ((101, "one"), (102, "one_too"))
     ]
     for racer in racers:
@@ -238,4 +237,4 @@ def test_a_request_that_another_host_has_just_completed_is_not_granted_again(
     pulled = Counter([*answers.get(), *answers.get()])
     for racer in racers:
         racer.join()
-    assert pulled == Counter(want.request_id for want in plan)
+    assert pulled == Counter(want.fact.request_id for want in plan)

@@ -8,10 +8,10 @@ from alpenhorn.index.connection import Index
 from alpenhorn.model.pulls import Method, PullFact, PullFile, PullResult
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import Choice, PullDecision
-from alpenhorn.record.claims import WantedClaim, claim
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.pulls import cancel, settle
 from alpenhorn.record.run import Run
+from tests.fixtures.claims import claim, wanted
 from tests.fixtures.rows import MD5, WHEN, Rows
 
 START, END = 1_800_000_000.7, 1_800_000_060.2
@@ -56,8 +56,7 @@ def blamed(request_id: int, file_id: int, blame: Blame) -> PullResult:
 
 
 def claimed(rows: Rows, run: Run, request_id: int, file_id: int) -> None:
-    want = WantedClaim(request_id, file_id, rows.group["one"], rows.node["one"], 20)
-    assert claim(rows.index, run, [want]) == {request_id: 1}
+    assert claim(rows.index, run, [wanted(rows, request_id, file_id)]) == {request_id: 1}
 
 
 def test_a_pulled_file_is_recorded_with_everything_that_follows(rows: Rows, run: Run) -> None:

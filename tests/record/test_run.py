@@ -7,7 +7,7 @@ from alpenhorn.listings.history import events
 from alpenhorn.model.nodes import GIB
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.record import run as runs
-from alpenhorn.record.claims import WantedClaim, claim
+from tests.fixtures.claims import claim, wanted
 from tests.fixtures.rows import HERE, WHEN, Rows
 
 
@@ -33,8 +33,7 @@ def test_the_end_gives_back_the_claims_of_this_run_only(rows: Rows) -> None:
     ours, other = rows.begin(), rows.begin()
     for run, name in ((ours, "a"), (other, "b")):
         file_id = rows.file(name)
-        want = WantedClaim(rows.request(file_id), file_id, rows.group["one"], rows.node["one"], 20)
-        claim(rows.index, run, [want])
+        claim(rows.index, run, [wanted(rows, rows.request(file_id), file_id)])
     runs.end(rows.index, ours, 0, {}, {})
     assert [row[2] for row in rows.claims()] == [other.id]
 

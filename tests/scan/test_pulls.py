@@ -8,10 +8,10 @@ import pytest
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.tasks import Blame
 from alpenhorn.record.attempts import Failure, failed
-from alpenhorn.record.claims import WantedClaim, claim
 from alpenhorn.record.copies import once_good
 from alpenhorn.record.run import Run, events
 from alpenhorn.scan.pulls import page, pages, pending_total, reserved_by_others
+from tests.fixtures.claims import claim, wanted
 from tests.fixtures.rows import MD5, Rows
 from tests.scan.statements import counted
 
@@ -103,7 +103,7 @@ def test_attempts_and_claims_are_read(rows: Rows, run: Run) -> None:
     request_id = rows.request(file_id)
     failed(rows.index, run, "pull", [Failure(request_id, Blame.NETWORK, "refused")])
     failed(rows.index, run, "check", [Failure(request_id, Blame.SOURCE, "another kind")])
-    claim(rows.index, run, [WantedClaim(request_id, file_id, rows.group["one"], rows.node["one"], 20)])
+    claim(rows.index, run, [wanted(rows, request_id, file_id)])
     (fact,) = facts(rows)
     assert fact.attempt is not None
     assert (fact.attempt.tries, fact.attempt.blame, fact.attempt.error) == (1, "network", "refused")
@@ -117,7 +117,7 @@ def test_a_claim_on_the_file_into_another_group_or_one_that_ran_out_is_none(rows
     file_id = rows.file("a")
     into_two = rows.request(file_id, group="two")
     rows.request(file_id)
-    claim(rows.index, run, [WantedClaim(into_two, file_id, rows.group["two"], rows.node["two"], 20)])
+    claim(rows.index, run, [wanted(rows, into_two, file_id, "two")])
     assert facts(rows)[0].claimed_by is None
     assert facts(rows, "two")[0].claimed_by
     rows.do("UPDATE sync_claim SET expires = ?", rows.index.now() - datetime.timedelta(seconds=1))
@@ -201,8 +201,7 @@ def test_reserved_bytes_are_those_of_live_claims_of_other_runs(rows: Rows, run: 
     other = rows.begin()
     for number, holder in enumerate((run, other, other)):
         file_id = rows.file(str(number))
-        want = WantedClaim(rows.request(file_id), file_id, rows.group["one"], rows.node["one"], 10**12)
-        claim(rows.index, holder, [want])
+        claim(rows.index, holder, [wanted(rows, rows.request(file_id), file_id, reserved_b=10**12)])
     now = rows.index.now()
     nodes = [rows.node["one"], rows.node["two"]]
     assert reserved_by_others(rows.index, nodes, run.id, now) == {rows.node["one"]: 2 * 10**12}

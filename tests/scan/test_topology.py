@@ -5,7 +5,7 @@ import pytest
 from alpenhorn.errors import NotFound
 from alpenhorn.model.nodes import GroupFact
 from alpenhorn.scan.topology import load, stored_bytes
-from tests.fixtures.rows import HERE, Rows
+from tests.fixtures.rows import HERE, THERE, Rows
 from tests.scan.statements import counted
 
 
@@ -56,3 +56,35 @@ def test_stored_bytes_count_every_copy_that_may_be_on_the_node(rows: Rows) -> No
     rows.copy(rows.file("unknown", size_b=None), "one", "YY")
     rows.copy(rows.file("elsewhere"), "two", "YY")
     assert stored_bytes(rows.index, rows.node["one"]) == 1111
+
+
+@pytest.mark.parametrize(
+    ("host", "root", "vouches"),
+    [
+        (HERE, "/srv/one", True),
+        (THERE, "/srv/one", False),
+        (HERE, "/srv/two", False),
+        (HERE.upper(), "/srv/one", False),
+        (HERE, "/srv/One", False),
+        (HERE, "/srv/öne", False),
+        (HERE, "/srv/one ", False),
+        (HERE, "/srv/one/", False),
+        (None, "/srv/one", False),
+        (HERE, None, False),
+    ],
+)
+def test_a_manifest_is_vouched_for_only_at_the_place_where_it_was_recorded(
+    rows: Rows, host: str | None, root: str | None, vouches: bool
+) -> None:
+    """Also if the index's tables take names that differ in case, accents or trailing blanks for equal."""
+    if not rows.index.dialect.compares_bytes:
+        for table in ("storagenode", "storagehost", "sync_node"):
+            rows.do(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    rows.insert("sync_node", node_id=rows.node["one"], compared=0, host=host, root=root, event_id=0, files=0)
+    for token in ("ab" * 16, ""):
+        rows.do("UPDATE sync_node SET manifest = ?", token)
+        nodes = load(rows.index).nodes
+        assert nodes[rows.node["one"]].manifest == (token if vouches else None)
+        assert nodes[rows.node["two"]].manifest is None
+    rows.do("UPDATE storagenode SET host_id = NULL WHERE name = 'one'")
+    assert load(rows.index).nodes[rows.node["one"]].manifest is None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.config import Transfer
 from alpenhorn.fs.tree_lock import TreeLock
 from alpenhorn.io.base import Node
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
@@ -32,7 +33,7 @@ def file(path: str, size_b: int | None = 7, had: str = "Y") -> DeleteFile:
 
 
 def deleted(node: Node, *files: DeleteFile, report: Report | None = None) -> DeleteOutcome:
-    return delete(DeleteJob(node.node, files), node, report or Report())
+    return delete(DeleteJob(node.node, files), node, report or Report(), Transfer())
 
 
 def result(node: Node, of: DeleteFile) -> DeleteResult:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from alpenhorn.config import Transfer
 from alpenhorn.extensions.registry import node_io
 from alpenhorn.model.deletions import DeleteFile, DeleteJob, DeleteOutcome, DeleteResult
 from alpenhorn.model.nodes import MARKER, NodeFact
@@ -44,7 +45,7 @@ def outcome(
     disk = fact(base, "disk", 10)
     if keepers is None:
         keepers = (fact(base, "v1", FIRST), fact(base, "v2", SECOND))
-    return delete(DeleteJob(disk, files, keepers, expires), node_io(disk), report or Report())
+    return delete(DeleteJob(disk, files, keepers, expires), node_io(disk), report or Report(), Transfer())
 
 
 def file(
@@ -193,7 +194,7 @@ def test_the_same_name_by_another_way_does_not_count(base: Path, more_names: boo
     (base / "v1").symlink_to(base / "disk")
     (base / "disk" / MARKER).unlink()
     disk, keepers = tape(base, "disk", 10), (tape(base, "v1", FIRST), fact(base, "v2", SECOND))
-    (found,) = delete(DeleteJob(disk, (file(),), keepers), node_io(disk), Report()).results
+    (found,) = delete(DeleteJob(disk, (file(),), keepers), node_io(disk), Report(), Transfer()).results
     assert found.verdict is Verdict.KEPT and (base / "disk" / PATH).exists()
     assert "v1: copy is the same file as the one to delete" in found.error and found.wrong == ()
 

@@ -67,7 +67,7 @@ class Hosts:
         disk = node_fact(10, name="disk", root=str(self.base / "disk"))
         near = node_fact(LOCAL, name="near", root=str(self.base / "near"))
         job = DeleteJob(disk, files, (near,), None, (self.v1, self.v2) if remote is None else remote)
-        return delete(job, node_io(disk), report or Report(), self.ssh)
+        return delete(job, node_io(disk), report or Report(), Transfer(ssh=self.ssh))
 
     def result(self, of: DeleteFile, remote: tuple[NodeFact, ...] | None = None) -> DeleteResult:
         found = self.outcome(of, remote=remote)
