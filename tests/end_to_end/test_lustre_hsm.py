@@ -10,6 +10,8 @@ from tests.fixtures.archive import wait_for
 from tests.fixtures.lfs_program import DIRTY, LOST, ON_TAPE, RELEASED
 from tests.fixtures.tape import Tape
 
+pytestmark = pytest.mark.one_engine
+
 KIB = 1024
 
 
