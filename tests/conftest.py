@@ -6,6 +6,7 @@ import pytest
 
 pytest_plugins = [
     "tests.fixtures.index",
+    "tests.fixtures.engines",
     "tests.fixtures.rows",
     "tests.fixtures.archive",
     "tests.fixtures.server",

@@ -1,4 +1,4 @@
-"""`alpenhorn plugins` with packages that pip installed, sound ones and others."""
+"""`alpenhorn plugins` with installed packages, sound ones and others."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ import pytest
 from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import ended_within, wait_for
 
+pytestmark = pytest.mark.one_engine
+
 HOUR = 3600
 
 
@@ -197,6 +199,7 @@ def test_suspect_copies_are_left_to_the_checks(field):
     assert field.copy(file_id, "field") == "MY"
 
 
+@pytest.mark.both_engines
 def test_two_nodes_that_find_one_file_register_it_once(field):
     field.node("other", auto_import=1)
     put(field, "acq/f", b"the same")

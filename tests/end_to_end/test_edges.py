@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.one_engine
+
 
 @pytest.fixture
 def chain(archive):

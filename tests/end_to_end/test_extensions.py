@@ -14,6 +14,8 @@ import pytest
 from tests.fixtures.archive import Archive, Result, wait_for
 from tests.fixtures.packages import Package, install
 
+pytestmark = pytest.mark.one_engine
+
 DETECT, INDEX = "alpenhorn.import_detect", "alpenhorn.index"
 HOUR = 3600
 SEEN = 2.1  # seconds after which a second change of a directory has another time
@@ -463,6 +465,7 @@ def imported(archive: Archive, environ: dict[str, str], *names: str) -> Result:
     return archive.sync(environ=environ)
 
 
+@pytest.mark.both_engines
 def test_a_callback_runs_once_the_import_is_recorded(archive: Archive, tmp_path: Path) -> None:
     log = tmp_path / "log"
     environ = detector(tmp_path, CALLBACK.format(log=str(log)))
@@ -487,6 +490,7 @@ def test_a_callback_runs_once_the_import_is_recorded(archive: Archive, tmp_path:
     assert len(calls(log)) == 2 and archive.copy(row[0], "other") == "YY"
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("name", ["raises", "exits", "begins", "wrong", "loses"])
 def test_a_failing_callback_undoes_and_stops_nothing_else(
     archive: Archive, tmp_path: Path, name: str
@@ -518,6 +522,7 @@ def test_a_callback_that_was_killed_with_its_run_is_not_called_again(
     assert archive.one("SELECT COUNT(*) FROM archivefileimportrequest WHERE completed = 0") == 0
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("setup", ["no tables", "another version"])
 def test_callbacks_of_a_package_whose_tables_are_not_right_are_not_called(
     archive: Archive, example: Path, setup: str
@@ -540,6 +545,7 @@ def test_callbacks_of_a_package_whose_tables_are_not_right_are_not_called(
 # --- tables --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_engines
 def test_init_creates_the_tables_of_packages_and_check_reports_them(archive: Archive, example: Path) -> None:
     environ = {"PYTHONPATH": str(example)}
 

@@ -7,8 +7,10 @@ import pytest
 
 from alpenhorn.model.nodes import MANIFEST
 from tests.fixtures.archive import wait_for
-from tests.fixtures.lfs import DIRTY, LOST, ON_TAPE, RELEASED
+from tests.fixtures.lfs_program import DIRTY, LOST, ON_TAPE, RELEASED
 from tests.fixtures.tape import Tape
+
+pytestmark = pytest.mark.one_engine
 
 KIB = 1024
 

@@ -11,6 +11,8 @@ import pytest
 from alpenhorn.model.nodes import MANIFEST, MARKER
 from tests.fixtures.archive import wait_for
 
+pytestmark = pytest.mark.one_engine
+
 NAMES = [
     "plain",
     "with blank",
@@ -390,6 +392,7 @@ def test_changes_on_a_carried_disk_are_reported_and_no_longer_count_as_good(truc
     assert md5sum(at, "--quiet").returncode == 0
 
 
+@pytest.mark.both_engines
 def test_a_changed_copy_never_allows_a_deletion(truck):
     """The deletion needs two other copies; the one on the changed disk would be the second."""
     truck.do("UPDATE storagenode SET archive = 1 WHERE name = 'disk'")

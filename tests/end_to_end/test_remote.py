@@ -6,6 +6,8 @@ import pytest
 
 from tests.fixtures.archive import stand_in
 
+pytestmark = pytest.mark.one_engine
+
 
 @pytest.fixture
 def hosts(archive, sshd):

@@ -2,9 +2,13 @@
 
 import os
 
+import pytest
+
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.model.nodes import MARKER
 from tests.fixtures.archive import stand_in, wait_for
+
+pytestmark = pytest.mark.one_engine
 
 
 def mark(archive, root):

@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+pytestmark = pytest.mark.one_engine
+
 GOOD = random.Random(1).randbytes(5 * 2**20)
 ROTTEN = GOOD[: 2**20] + b"rotten" + GOOD[2**20 + 6 :]
 

@@ -7,6 +7,8 @@ import pytest
 
 from alpenhorn.model.nodes import GIB
 
+pytestmark = pytest.mark.one_engine
+
 
 @pytest.fixture
 def pair(archive):

@@ -10,6 +10,8 @@ from tests.fixtures.archive import stand_in, wait_for
 from tests.fixtures.manual import blocks, page, section
 from tests.fixtures.packages import Package, install
 
+pytestmark = pytest.mark.one_engine
+
 SIZE = 100 * 1024
 FITTING = 10  # files on a disk
 ROOM = (FITTING * SIZE + SIZE // 2) / GIB

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.one_engine
+
 AGO = "2025-01-01 00:00:00"
 
 

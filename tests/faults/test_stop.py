@@ -11,6 +11,8 @@ import pytest
 from alpenhorn.reasons import Code
 from tests.fixtures.archive import stand_in, wait_for
 
+pytestmark = pytest.mark.one_engine
+
 
 @pytest.fixture
 def busy(archive):

@@ -5,6 +5,8 @@ import pytest
 from tests.fixtures.archive import wait_for
 from tests.fixtures.tape import Tape
 
+pytestmark = pytest.mark.one_engine
+
 LIMIT = 3
 
 

@@ -14,7 +14,8 @@ from alpenhorn.io.lustre_hsm import LustreHSMNode
 from alpenhorn.model.nodes import MARKER, GroupFact, NodeFact
 from alpenhorn.model.tape import Location, TapeState
 from tests.fixtures.archive import stand_in
-from tests.fixtures.lfs import ARCHIVED, DIRTY, EXISTS, LOST, NORELEASE, ON_TAPE, RELEASED, Asked, Lfs
+from tests.fixtures.lfs import Asked, Lfs
+from tests.fixtures.lfs_program import ARCHIVED, DIRTY, EXISTS, LOST, NORELEASE, ON_TAPE, RELEASED
 from tests.io.nodes import fact, put
 from tests.io.room import Room
 from tests.plan import facts

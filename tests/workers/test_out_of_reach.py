@@ -25,7 +25,7 @@ from alpenhorn.workers.detect import detect
 from alpenhorn.workers.import_files import import_files
 from alpenhorn.workers.nodes import probe
 from alpenhorn.workers.pull import pull
-from tests.fixtures.lfs import ON_TAPE, RELEASED
+from tests.fixtures.lfs_program import ON_TAPE, RELEASED
 from tests.io.nodes import Report, make
 from tests.io.test_lustre_hsm import Tape, unmount
 

@@ -8,7 +8,7 @@ import pytest
 from alpenhorn.errors import StorageError
 from alpenhorn.model.tape import Location, TapeAction, TapeFile, TapeJob, TapeResult
 from alpenhorn.workers.tape import tape
-from tests.fixtures.lfs import DIRTY, ON_TAPE, RELEASED
+from tests.fixtures.lfs_program import DIRTY, ON_TAPE, RELEASED
 from tests.io.nodes import Report
 from tests.io.test_lustre_hsm import Tape, unmount
 
