@@ -49,7 +49,9 @@ class Receiver(NamedTuple):
     begin: str = ""
 
 
-RECEIVERS: tuple[Receiver, ...] = ()
+RECEIVERS: tuple[Receiver, ...] = (
+    Receiver("notify", lambda config: config.notify.wanted, begin="alpenhorn.monitoring.notify:begin"),
+)
 
 
 class MonitoredRun:
