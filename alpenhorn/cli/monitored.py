@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-DEADLINE = 20.0  # seconds for one receiver; those that use the network have shorter deadlines of their own
+DEADLINE = 25.0  # seconds for one receiver; those that use the network have shorter deadlines of their own
 AGAIN = 1.0  # seconds after which a deadline that a receiver ignored is enforced again
 
 

@@ -122,14 +122,14 @@ class Notes:
 
     def lines(self) -> list[Reason]:
         """Return one line for each message, in the order in which they were added."""
-        return [line for line, keys in self.entries() if not keys or not keys <= self._left_out]
+        return [line for _, line, keys in self.entries() if not keys or not keys <= self._left_out]
 
-    def entries(self) -> Iterator[tuple[Reason, Set[Key]]]:
-        """Yield each line with its conditions, also those that `lines` omits."""
+    def entries(self) -> Iterator[tuple[Reason, Reason, Set[Key]]]:
+        """Yield each message, its line, and its conditions, also those that `lines` omits."""
         for what, (times, example) in self._notes.items():
             more = f" ({times} {'files' if what in self.files else 'times'})" if times > 1 else ""
             first = f"; {'the first: ' if times > 1 else ''}{example}" if example else ""
-            yield within(what, what + more + first), self._lasting.get(what, frozenset())
+            yield what, within(what, what + more + first), self._lasting.get(what, frozenset())
 
 
 class Report:

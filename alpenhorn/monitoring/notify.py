@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from alpenhorn.config import Config
-from alpenhorn.errors import BUSY, DONE, CommandTimedOut
+from alpenhorn.errors import BUSY, DONE, AlpenhornError
 from alpenhorn.monitoring.notify_process import Separately
 from alpenhorn.monitoring.run_start import RunStart
 from alpenhorn.reasons import Code
@@ -38,12 +38,14 @@ def begin(config: Config, start: RunStart) -> Callable[[Index | None, RunEnd], l
 
     def end(index: Index | None, run: RunEnd) -> list[str]:
         if started is not None:
-            started.result(START_SECONDS)  # so that the start arrives first
-        notes = Separately(lambda: _notify(config, run, start.watched), HARD_SECONDS).result()
-        if notes is None:
-            why = f"not done within {HARD_SECONDS:g} s"
-            return [Code.NOTIFICATION_FAILED(channel="[notify]", why=why)]
-        return list(notes)
+            with suppress(AlpenhornError):  # the end is pinged nevertheless
+                started.result(START_SECONDS)  # so that the start arrives first
+        work = functools.partial(_notify, config, run, start.watched)
+        try:
+            separately = Separately(work, HARD_SECONDS)
+        except OSError:  # no more processes, which may be why the run failed
+            return work()
+        return list(separately.result())
 
     return end
 
@@ -83,11 +85,9 @@ def summary(run: RunEnd) -> list[str]:
 def send_test(config: Config) -> list[tuple[str, str]]:
     """Send a test message through each channel; return their names, and why each failed, "" if it did not.
 
-    Raises CommandTimedOut if they do not end in time.
+    Raises CommandTimedOut if they do not end in time, CommandFailed.
     """
     found = Separately(lambda: _test(config), HARD_SECONDS).result()
-    if found is None:
-        raise CommandTimedOut("the process for notifications", HARD_SECONDS)
     return [(name, why) for name, why in found]
 
 
@@ -104,14 +104,16 @@ def _notify(config: Config, run: RunEnd, watched: bool) -> list[str]:
     """Deliver everything that is due after a run; return the notes to print."""
     from alpenhorn.index.times import posix
     from alpenhorn.monitoring.notify_channels import Deliveries, channels, ping, ping_name
-    from alpenhorn.monitoring.notify_plan import fault_plan, plan
+    from alpenhorn.monitoring.notify_plan import fault_plan, plan, printable
     from alpenhorn.monitoring.notify_state import ChannelState, State
 
     settings, remind = config.notify, config.sync.remind_after
     now = posix(run.ended)
     deliveries = Deliveries()
     if url := settings.ping:  # before the lock, for which it need not wait
-        deliveries.start(ping_name(url), lambda: ping(url, ping_suffix(run), summary(run)))
+        deliveries.start(
+            ping_name(url), lambda: ping(url, ping_suffix(run), list(map(printable, summary(run))))
+        )
     # People at a terminal see the report.
     used = [] if watched else list(channels(settings))
     notes: list[str] = []

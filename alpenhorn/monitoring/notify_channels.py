@@ -111,8 +111,14 @@ def _apprise(url: str, message: Message) -> str:
         service = apprise.Apprise()
         if not service.add(url):
             return "the URL is not valid for this service"
+        if "overflow=" not in url:
+            for target in service:  # a message that is too long would be refused again and again
+                target.overflow_mode = apprise.common.OverflowMode.SPLIT
         kind = {"failure": "failure", "warning": "warning", "recovery": "success"}.get(message.event, "info")
-        if service.notify(title=message.title, body="\n".join(message.lines), notify_type=kind):
+        # As text, or services that send HTML would lose the line ends.
+        text_format = apprise.NotifyFormat.TEXT
+        body = "\n".join(message.lines)
+        if service.notify(title=message.title, body=body, notify_type=kind, body_format=text_format):
             return ""
     except Exception as error:  # of any of its plugins
         return f"failed ({type(error).__name__})"
@@ -166,14 +172,18 @@ class Deliveries:
             except Exception as error:  # without its text, as in `_network_fault`
                 self._faults[name] = f"failed ({type(error).__name__})"
 
-        self._threads[name] = Thread(target=work, daemon=True)
-        self._threads[name].start()
+        thread = Thread(target=work, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            work()
+        else:
+            self._threads[name] = thread
 
     def faults(self) -> dict[str, str]:
         """Wait for the deliveries; return why each failed, "" if it did not, by name."""
         for name, thread in self._threads.items():
             late = END_SECONDS if name.startswith("command ") else 0.5
             thread.join(max(0.0, self._end + late - time.monotonic()))
-        return {
-            name: self._faults.get(name, f"no answer within {self._seconds:g} s") for name in self._threads
-        }
+        late_ones = dict.fromkeys(self._threads, f"no answer within {self._seconds:g} s")
+        return late_ones | self._faults

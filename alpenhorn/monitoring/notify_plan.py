@@ -13,15 +13,16 @@ from alpenhorn import formats
 from alpenhorn.config import Notify
 from alpenhorn.errors import BUSY, DONE
 from alpenhorn.index.times import naive
-from alpenhorn.model.conditions import Condition, Key
+from alpenhorn.model.conditions import IMPORTS, Condition, Key
 from alpenhorn.monitoring.notify_state import ChannelState, Remembered
-from alpenhorn.monitoring.run_end import FAILURE, WARNING, RunEnd
-from alpenhorn.outside import text
+from alpenhorn.monitoring.run_end import FAILURE, WARNING, Problem, RunEnd
+from alpenhorn.outside import harmless, text
 from alpenhorn.plan.conditions import AHEAD, ConditionPlan, decide, essence, joined, key, span, was_checked
 from alpenhorn.reasons import Code
 
 RECOVERY = "recovery"
 MOST_LINES = 50  # of one message
+LONGEST = 1000  # characters of a line
 MOST_MISSED = 100  # lines that are held back
 
 
@@ -36,6 +37,9 @@ class Message(NamedTuple):
 
 
 class _Met(NamedTuple):
+    """`why`: the same for each run that has the problem; `text`: what is notified."""
+
+    why: str
     text: str
     level: str
     lasting: bool
@@ -58,7 +62,7 @@ def plan(state: ChannelState, end: RunEnd, settings: Notify, remind: float, now:
     known = {one.condition.key: one for one in state.problems}
     decided = decide(
         [one.condition for one in state.problems],
-        {key: one.text for key, one in met.items()},
+        {key: one.why for key, one in met.items()},
         now,
         remind,
         True,
@@ -69,20 +73,25 @@ def plan(state: ChannelState, end: RunEnd, settings: Notify, remind: float, now:
     # What is still true later is reported then; only what has ended by then must be kept.
     missed = (dict(state.missed) | {key: line for key, (_, line) in lines.items()}).items()
     held = state._replace(missed=tuple(missed)[:MOST_MISSED])
-    if lines and state.sent is not None and now - settings.at_most_every < state.sent < now + AHEAD:
-        return Planned(None, held, held)
-    past = [line for key, line in state.missed if key not in met and key not in known]
+    past = [line for which, line in state.missed if which not in met and which not in known]
     if not lines and not past:
         after = state._replace(problems=problems, missed=())
         return Planned(None, after, after)
+    if state.sent is not None and now - settings.at_most_every < state.sent < now + AHEAD:
+        return Planned(None, held, held)
     levels = {level for level, _ in lines.values()} | ({WARNING} if past else set())
     event = next(level for level in (FAILURE, WARNING, RECOVERY) if level in levels)
     said = [line for _, line in sorted(lines.values(), key=lambda one: _ORDER[one[0]])]
     said += [f"earlier, not notified then: {line}" for line in past]
     if len(said) > MOST_LINES:
         said[MOST_LINES:] = [f"… and {len(said) - MOST_LINES} more; see: alpenhorn status"]
-    message = Message(event, end.host, _title(event, end), tuple(map(text, said)), end.exit_status)
+    message = Message(event, end.host, _title(event, end), tuple(map(printable, said)), end.exit_status)
     return Planned(message, state._replace(problems=problems, missed=(), sent=now), held)
+
+
+def printable(line: str) -> str:
+    """Return a line without characters that could forge another line, and not too long for a message."""
+    return harmless(text(line, LONGEST))
 
 
 _ORDER = {FAILURE: 0, WARNING: 1, RECOVERY: 2}
@@ -98,22 +107,24 @@ def _title(event: str, end: RunEnd) -> str:
 
 def _met(end: RunEnd, level: str) -> dict[Key, _Met]:
     """Return the problems of a run that are serious enough, by key."""
-    texts: dict[Key, list[str]] = {}
-    levels: dict[Key, str] = {}
-    lasting: set[Key] = set()
+    problems: dict[Key, list[Problem]] = {}
     for problem in end.problems:
-        if level == FAILURE != problem.level:
-            continue
-        for one in problem.keys:
-            texts.setdefault(one, []).append(problem.text)
-            levels[one] = FAILURE if FAILURE in (levels.get(one), problem.level) else WARNING
-            if problem.lasting:
-                lasting.add(one)
-    met = {one: _Met(joined(some), levels[one], one in lasting) for one, some in texts.items()}
-    if end.exit_status not in (DONE, BUSY) and FAILURE not in levels.values():
+        if level == WARNING or problem.level == FAILURE:
+            for one in problem.keys:
+                problems.setdefault(one, []).append(problem)
+    met = {
+        one: _Met(
+            joined(problem.what for problem in some),
+            joined(problem.text for problem in some),
+            FAILURE if any(problem.level == FAILURE for problem in some) else WARNING,
+            any(problem.lasting for problem in some),
+        )
+        for one, some in problems.items()
+    }
+    if end.exit_status not in (DONE, BUSY) and FAILURE not in {one.level for one in met.values()}:
         # No problem of the run says why it failed, such as an index that cannot be opened.
         why = f"the {end.command} run failed: {end.why or f'status {end.exit_status}'}"
-        met[key(Code.LAST_RUN_FAILED, end.host)] = _Met(text(why), FAILURE, True)
+        met[key(Code.LAST_RUN_FAILED, end.host)] = _Met(text(why), text(why), FAILURE, True)
     return met
 
 
@@ -133,14 +144,15 @@ def _lines(
         if before is None:
             event = "begin"
         else:
-            event = "change" if essence(before.condition.why) != essence(one.text) else "remind"
+            event = "change" if essence(before.condition.why) != essence(one.why) else "remind"
             since = f" (since {formats.time(naive(before.condition.began))} UTC)"
         if event in events:
             yield which, (one.level, f"{'failed' if one.level == FAILURE else 'note'}: {one.text}{since}")
     if "end" not in events:
         return
     for over in decided.over:
-        if known[over.key].lasting:
+        # A run does not look at files in unchanged directories again, so nothing is known of their end.
+        if known[over.key].lasting and not over.subject.startswith(IMPORTS):
             yield over.key, (RECOVERY, Code.OVER(why=over.why, span=span(now - over.began)))
 
 

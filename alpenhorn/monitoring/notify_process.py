@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from alpenhorn import logs
+from alpenhorn.errors import CommandFailed, CommandTimedOut
 from alpenhorn.fs import processes
 from alpenhorn.workers.serving import detach
 
+PROGRAM = "the process for notifications"
 NAME = "alpenhorn-note"  # name of the process in ps; the kernel keeps 15 bytes
 _ANSWER_B = 64 * 1024
 
@@ -27,6 +29,7 @@ class Separately:
     """A call in a process of its own that has `seconds`.  `work` must return what JSON can hold."""
 
     def __init__(self, work: Callable[[], Any], seconds: float) -> None:
+        self._seconds = seconds
         self._end = time.monotonic() + seconds
         processes.prepare()
         reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -47,7 +50,10 @@ class Separately:
         self._reading = reading
 
     def result(self, within: float | None = None) -> Any:
-        """Wait for the end, at most that many seconds, and kill the process; None if it did not return anything."""
+        """Wait for the end, at most that many seconds, and kill the process.
+
+        Raises CommandTimedOut, and CommandFailed if the call raised an error.
+        """
         end = self._end if within is None else min(self._end, time.monotonic() + within)
         poll = select.poll()
         poll.register(self._reading, select.POLLIN)
@@ -63,9 +69,13 @@ class Separately:
                 os.waitpid(self._pid, 0)
             else:
                 processes.kill_tree(self._pid)
-        with contextlib.suppress(ValueError):  # it was killed before it had written everything
-            return json.loads(said)
-        return None
+        try:
+            answer, error = json.loads(said)
+        except ValueError:  # it was killed before it had written everything
+            raise CommandTimedOut(PROGRAM, self._seconds if within is None else within) from None
+        if error:
+            raise CommandFailed(PROGRAM, 1, error)
+        return answer
 
 
 def _run(parent: int, writing: int, work: Callable[[], Any], seconds: float) -> NoReturn:
@@ -83,8 +93,22 @@ def _run(parent: int, writing: int, work: Callable[[], Any], seconds: float) -> 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        answer = memoryview(json.dumps(work()).encode())
+        try:
+            document: Any = (work(), "")
+        except Exception as error:  # without its text, which may contain a secret
+            document = (None, f"{type(error).__name__}, raised in line {_line(error)}")
+        answer = memoryview(json.dumps(document).encode())
         while answer:
             answer = answer[os.write(writing, answer) :]
     finally:
         os._exit(0)
+
+
+def _line(error: Exception) -> str:
+    """Return where an error was raised."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return (
+        "?" if last is None else f"{last.tb_lineno} of {os.path.basename(last.tb_frame.f_code.co_filename)}"
+    )

@@ -29,10 +29,12 @@ class WorkAmount(NamedTuple):
 class Problem(NamedTuple):
     """A failure or a warning of a run.
 
-    `level`: FAILURE or WARNING.  `keys`: of its conditions, or of the message itself if it is not `lasting`.
+    `level`: FAILURE or WARNING.  `what`: the same for each run that has the problem, unlike `text`, which may have
+    counts and an example.  `keys`: of its conditions, or of the message itself if it is not `lasting`.
     """
 
     level: str
+    what: Reason
     text: Reason
     keys: tuple[Key, ...]
     lasting: bool
@@ -85,11 +87,12 @@ def run_end(start: RunStart, ended: datetime, report: Report | None, error: Base
     """
     ending = came_to(report, start.host) if error is None and report is not None else None
     status, why = (ending.exit_status, ending.why) if ending is not None else _of_error(error, report)
-    problems: tuple[Problem, ...] = () if report is None else tuple(_problems(report))
-    lines = [problem.line for problem in problems]
-    if isinstance(error, Busy):
-        lines += [f"note: {note}" for note in error.notes]
     found = Report() if report is None else report
+    problems = tuple(_problems(found))
+    left_out = tuple(found.left_out)
+    if isinstance(error, Busy):
+        problems += tuple(Problem(WARNING, what, what, (one,), True) for one, what in error.conditions)
+        left_out = error.left_out
     return RunEnd(
         host=start.host,
         run_id=found.run_id,
@@ -98,8 +101,8 @@ def run_end(start: RunStart, ended: datetime, report: Report | None, error: Base
         exit_status=status,
         why=str(why or ""),
         nodes=tuple(found.nodes),
-        left_out=tuple(found.left_out),
-        lines=tuple(lines),
+        left_out=left_out,
+        lines=tuple(problem.line for problem in problems),
         amounts={kind: WorkAmount(one.done, one.failed, one.bytes) for kind, one in found.tallies.items()},
         command=start.command,
         partial=start.partial,
@@ -131,12 +134,12 @@ def _problems(report: Report) -> Iterator[Problem]:
             yield from _of_notes(level, notes)
     if ending := report.ending():
         text, failed = ending
-        yield Problem(FAILURE if failed else WARNING, text, (_key(text),), False)
+        yield Problem(FAILURE if failed else WARNING, text, text, (_key(text),), False)
 
 
 def _of_notes(level: str, notes: Notes) -> Iterator[Problem]:
-    for line, keys in notes.entries():
-        yield Problem(level, line, tuple(sorted(keys)) or (_key(line),), bool(keys))
+    for what, line, keys in notes.entries():
+        yield Problem(level, what, line, tuple(sorted(keys)) or (_key(line),), bool(keys))
 
 
 def _key(text: Reason) -> Key:

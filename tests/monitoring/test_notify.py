@@ -392,3 +392,19 @@ def test_the_address_of_a_ping_may_have_a_query(sqlite_archive: Archive, http_se
     configure(sqlite_archive, ping=f"http://{http_server.place}/{SECRET}/?who=a")
     sqlite_archive.synced()
     assert pinged(http_server.take()) == ["/start?who=a", "?who=a"]
+
+
+def test_a_run_that_hangs_is_reported_by_the_next_ones(notified: Archive, http_server: HttpServer) -> None:
+    notified.synced()
+    http_server.take()
+    with held(notified, "a", "b"):
+        for number in (1, 0):
+            assert notified.sync(environ=clock("+7h")).status == 75
+            requests = http_server.take()
+            assert pinged(requests) == ["/start", "/log"] and "left out: a, b" in requests[1].body
+            assert len(messages(requests)) == number
+            if number:
+                assert "another run has held a, b for" in messages(requests)[0][1]
+    assert notified.sync(environ=clock("+7h")).status == 0
+    ((kind, text),) = messages(http_server.take())
+    assert kind == "success" and "another run has held" in text

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from alpenhorn.errors import CommandFailed, CommandTimedOut
 from alpenhorn.monitoring.notify_channels import Deliveries
 from alpenhorn.monitoring.notify_process import Separately
 
@@ -40,7 +41,8 @@ def test_a_long_result_is_complete() -> None:
 def test_a_call_that_never_ends_is_given_up(seconds: tuple[float, float | None]) -> None:
     separately = Separately(forever, seconds[0])
     began = time.monotonic()
-    assert separately.result(seconds[1]) is None
+    with pytest.raises(CommandTimedOut, match=r"did not end within 0\.3 s and was killed"):
+        separately.result(seconds[1])
     assert time.monotonic() - began < 10 and gone(separately._pid)
 
 
@@ -51,11 +53,18 @@ def test_the_kernel_ends_it_although_nobody_waits() -> None:
     poll.register(pidfd, select.POLLIN)
     assert poll.poll(10_000)
     os.close(pidfd)
-    assert separately.result() is None
+    with pytest.raises(CommandTimedOut):
+        separately.result()
 
 
-def test_a_call_that_fails_returns_nothing() -> None:
-    assert Separately(lambda: 1 / 0, 30).result() is None
+def fails() -> None:
+    raise KeyError("a secret")
+
+
+def test_the_error_of_a_call_is_told_without_its_text() -> None:
+    with pytest.raises(CommandFailed, match=r"KeyError, raised in line \d+ of test_notify_process") as found:
+        Separately(fails, 30).result()
+    assert "secret" not in str(found.value)
 
 
 def test_one_delivery_that_hangs_or_fails_stops_no_other() -> None:
