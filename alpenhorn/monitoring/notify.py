@@ -31,9 +31,7 @@ def begin(config: Config, start: RunStart) -> Callable[[Index | None, RunEnd], l
     ping = config.notify.ping
     started = None
     if ping and not start.partial:
-        with suppress(
-            OSError
-        ):  # no more processes; the end is pinged nevertheless, and then this is reported
+        with suppress(OSError):  # no more processes, which the end of the run reports
             started = Separately(functools.partial(_ping_start, ping), HARD_SECONDS)
 
     def end(index: Index | None, run: RunEnd) -> list[str]:

@@ -90,7 +90,7 @@ def _network_fault(error: object) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {SECONDS:g} s"
     if isinstance(error, socket.gaierror):
-        return "unknown host"
+        return "the host name cannot be resolved"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"no valid answer ({type(error).__name__})"

@@ -81,6 +81,18 @@ def test_a_run_that_works_pings_its_start_and_its_success_and_sends_no_message(
     assert pinged(http_server.take()) == ["/start", ""]
 
 
+def test_the_end_is_pinged_after_the_start_even_if_that_hangs(
+    notified: Archive, http_server: HttpServer
+) -> None:
+    http_server.unanswered = {f"/{SECRET}/start"}
+    notified.synced()
+    assert [(one.method, one.path.removeprefix(f"/{SECRET}")) for one in http_server.take()] == [
+        ("POST", "/start"),
+        ("closed", "/start"),
+        ("POST", ""),
+    ]
+
+
 def test_an_index_that_cannot_be_opened_is_reported_once_and_its_end_too(
     notified: Archive, http_server: HttpServer
 ) -> None:
