@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.sshd",
     "tests.fixtures.packages",
     "tests.fixtures.process",
+    "tests.fixtures.http",
 ]
 
 
@@ -52,3 +53,11 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the long tests first, so that at the end no process is left with one of them."""
     items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in LONG))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded as a property, since pytest-xdist discards their output."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"{report.nodeid}: {value}")

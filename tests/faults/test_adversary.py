@@ -281,13 +281,12 @@ def test_the_adversary_finds_nothing(
     sshd: Sshd,
     long: bool,
     request: pytest.FixtureRequest,
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     minutes = request.config.getoption("--minutes") or (3 if long else 2 / 3)
     seconds = minutes * 60 / 2  # both engines share the time
     counts = play(new_index, sshd, seconds, request.config.getoption("--games"))
-    with capsys.disabled():
-        print(f"\nadversary: {dict(sorted(counts.items()))}")
+    record_property("figures", ", ".join(f"{number} {what}" for what, number in sorted(counts.items())))
     assert counts["games"] and counts["runs"] and counts["deletions"]
 
 
