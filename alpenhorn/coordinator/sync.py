@@ -30,6 +30,7 @@ from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
+from alpenhorn.record.media import compared
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.work import Place
@@ -287,8 +288,7 @@ class _Session:
         nodes = [node for node in self.compare if node.id in context.ios]
         if not nodes:
             return
-        from alpenhorn.coordinator.manifests import Comparing  # seldom needed
-        from alpenhorn.record.media import compared
+        from alpenhorn.coordinator.manifests import Comparing  # 18 ms, and seldom needed
 
         comparing = Comparing(context, nodes)
         self._run_worklists(context, {TaskKind.COMPARE: comparing}, self._may_go_on)

@@ -10,8 +10,10 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.runs import recording_output_failure, workers
+from alpenhorn.cli.sync import attention
 from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import MANIFEST
+from alpenhorn.workers.stopping import StopRequest
 
 
 @click.command()
@@ -31,13 +33,11 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
       alpenhorn node manifest archive1
     """
     with workers(app, None, for_run=True) as pool:
-        # Imported after the workers are forked, to keep them small.
-        from alpenhorn.cli.sync import attention
+        # 50 ms, which neither the help nor the workers need.
         from alpenhorn.coordinator.nodes import left_out_reason
         from alpenhorn.coordinator.report import Asked, Unwatched
         from alpenhorn.coordinator.sync import sync
         from alpenhorn.scan import topology
-        from alpenhorn.workers.stopping import StopRequest
 
         asked = Asked((name,), wait=wait, manifest=True)
         with StopRequest(pool.wakeup) as stopping:
