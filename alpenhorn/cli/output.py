@@ -87,7 +87,7 @@ def table(
     Columns whose headers are in `right` are right-aligned.  Column widths are computed for each page of rows.  On a
     terminal that is too narrow for the columns, each row is printed as a block of lines.
     """
-    import tabulate  # 33 ms, and most commands print no table
+    import tabulate  # 40 ms, and most commands print no table
 
     tabulate.MIN_PADDING = 0  # no column wider than its content
     aligned = set(right)

@@ -46,7 +46,7 @@ def plugins(app: App, form: Format) -> int:
 
 def _installed(app: App) -> list[Plugin]:
     """Return the extensions of installed packages, with the state of their tables if the index can be opened."""
-    # 63 ms, which the help does not need.
+    # 44 ms, which the help does not need.
     from alpenhorn.coordinator import plugins as extensions
     from alpenhorn.index import current
 

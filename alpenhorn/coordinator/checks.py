@@ -269,7 +269,7 @@ class Checks:
             self._keep_sums()
 
     def _ask_sample(self, node: NodeFact) -> None:
-        # 1 ms, and most runs find nothing lost.
+        # Most runs find nothing lost.
         from alpenhorn.plan.links import look_files
         from alpenhorn.scan.sample import sample
 

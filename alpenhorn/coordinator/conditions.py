@@ -24,7 +24,7 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     met = report.lasting()
     if not (stored or met):
         return
-    # 2 ms, and most runs have no conditions.
+    # Most runs have no conditions.
     from alpenhorn.plan.conditions import decide, joined, span
     from alpenhorn.record import conditions as record
 

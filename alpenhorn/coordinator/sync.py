@@ -288,7 +288,7 @@ class _Session:
         nodes = [node for node in self.compare if node.id in context.ios]
         if not nodes:
             return
-        from alpenhorn.coordinator.manifests import Comparing  # 18 ms, and seldom needed
+        from alpenhorn.coordinator.manifests import Comparing  # seldom needed
 
         comparing = Comparing(context, nodes)
         self._run_worklists(context, {TaskKind.COMPARE: comparing}, self._may_go_on)

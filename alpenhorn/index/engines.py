@@ -185,7 +185,7 @@ class _Sqlite(Explained, pw.SqliteDatabase):
 
 
 def _connection(*args: Any, **options: Any) -> Any:
-    from alpenhorn.index import rows  # 2 ms, and not needed with MariaDB
+    from alpenhorn.index import rows  # not needed with MariaDB
 
     connection = rows.Connection(*args, **options)
     connection.text_factory = rows.text
@@ -205,7 +205,7 @@ def database_for(wanted: Database, create: bool) -> tuple[Any, str]:
         ) from None
     if path is not None:
         return _sqlite(Path(path), create), wanted.url
-    from alpenhorn.index.mariadb import MariaDB  # 3 ms, and not needed with SQLite
+    from alpenhorn.index.mariadb import MariaDB  # not needed with SQLite
 
     assert server is not None
     shown = server.shown(wanted.credentials)
