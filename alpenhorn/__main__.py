@@ -27,7 +27,7 @@ def main() -> NoReturn:
     gc.set_threshold(50_000)
     _use_utf8()
     _forget_the_launcher()
-    from alpenhorn.cli.main import main as run
+    from alpenhorn.cli.main import main as run  # after the threshold is set, and in UTF-8 mode
 
     status = run()
     with contextlib.suppress(OSError):  # a closed stderr must not change the status

@@ -8,6 +8,7 @@ invalid one, since any part may be a password, and no error raised here contains
 
 import re
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 NOT_SHOWN = "(not shown: it may hold a password)"
 PING_EXPECTED = "https://HOST/PATH"
@@ -42,8 +43,6 @@ class Server(NamedTuple):
 
     def shown(self, credentials: bool = False) -> str:
         """Return the URL without its password, and without its user if that could be a mistyped password."""
-        from urllib.parse import quote  # most runs use SQLite
-
         user = f"{quote(self.user)}@" if self.user and self.user_is_sure(credentials) else ""
         host = f"[{self.host}]" if ":" in self.host else quote(self.host)
         port = f":{self.port}" if self.port is not None else ""
@@ -81,8 +80,6 @@ def server(url: str) -> Server:
     match = re.fullmatch(_SERVER, url, re.DOTALL)
     if match is None:
         raise ValueError(_fault(rest))
-    from urllib.parse import unquote  # as above
-
     found = {name: unquote(text or "") for name, text in match.groupdict().items()}
     port = int(found["port"]) if found["port"] else None
     if port is not None and not 0 < port < 65536:

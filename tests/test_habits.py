@@ -1,12 +1,16 @@
-"""Files for contributors: hooks, changelog fragments, issue forms, the citation."""
+"""Rules and files for contributors: imports in functions, hooks, changelog fragments, issue forms, the citation."""
 
 from __future__ import annotations
 
+import ast
 import configparser
+import io
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -150,6 +154,65 @@ def test_commands_in_issue_forms_exist() -> None:
         argv = [sys.executable, "-m", "alpenhorn", *(words if words[0] == "help" else [*words, "-h"])]
         done = subprocess.run(argv, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def unexplained(source: str) -> list[int]:
+    """Return the lines of imports in functions without a comment at their end or above the block that they are in."""
+    ends, above = set(), set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and not re.match("# *(noqa|type:)", token.string):
+            (above if token.line.lstrip().startswith("#") else ends).add(token.start[0])
+    tree = ast.parse(source)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {node for function in functions for node in ast.walk(function)}
+    found = []
+    for node in inside:
+        for block in (value for _, value in ast.iter_fields(node) if isinstance(value, list)):
+            explained = False
+            for one in block:
+                if not isinstance(one, ast.Import | ast.ImportFrom):
+                    explained = False
+                    continue
+                explained = explained or one.lineno - 1 in above or one.end_lineno in ends
+                if not explained:
+                    found.append(one.lineno)
+    return sorted(found)
+
+
+def test_an_import_in_a_function_says_why_it_is_there() -> None:
+    """Nobody can see whether an import was left there by accident, breaks a cycle, or saves time."""
+    paths = sorted((CHECKOUT / "alpenhorn").rglob("*.py"))
+    assert len(paths) > 300
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{at}" for path in paths for at in unexplained(path.read_text("utf-8"))
+    ]
+    assert not wrong, "move to the top, or say in a comment what it saves"
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ("import rich", [2]),
+        ("import rich  # noqa: F401", [2]),
+        ("import rich  # 40 ms", []),
+        ("# 40 ms\nimport rich", []),
+        ("# 40 ms\n\nimport rich", [4]),
+        ("x = 1  # a number\nimport rich", [3]),
+        ("import rich  # 40 ms\n\nimport psutil\nfrom peewee import Model", []),
+        ("import rich\nimport psutil  # 13 ms", [2]),
+        ("import rich  # 40 ms\nx = 1\nimport psutil", [4]),
+        ("if x:\n    import rich\nelse:\n    import psutil  # 13 ms", [3]),
+        ("try:\n    pass\nexcept OSError:\n    import rich", [5]),
+        ("match x:\n    case 1:\n        import rich", [4]),
+        ("class A:\n    import rich", [3]),
+        ("def g():\n    import rich", [3]),
+    ],
+)
+def test_an_import_without_a_reason_is_found(body: str, lines: list[int]) -> None:
+    assert unexplained(f"async def f(x):\n{textwrap.indent(body, '    ')}\n") == lines
+    assert unexplained(f"def f(x):\n{textwrap.indent(body, '    ')}\n") == lines
+    if "def " not in body:
+        assert unexplained(f"if True:\n{textwrap.indent(body, '    ')}\n") == [], "only functions"
 
 
 def test_the_citation_is_that_of_this_version() -> None:

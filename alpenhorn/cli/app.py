@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,8 +13,6 @@ import click
 from alpenhorn.outside import harmless
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from alpenhorn.config import Config
     from alpenhorn.index.connection import Index
 
@@ -34,7 +33,7 @@ class App:
     @cached_property
     def config(self) -> Config:
         """The configuration.  Raises ConfigError."""
-        from pathlib import Path
+        from pathlib import Path  # 5 ms with the configuration, which help and --version do not need
 
         from alpenhorn.config import load
 
@@ -46,6 +45,7 @@ class App:
 
         Raises ConfigError, IndexUnusable.
         """
+        # 35 ms, which help and --version do not need.
         from alpenhorn.address import sqlite_path
         from alpenhorn.index import current
 
@@ -53,7 +53,7 @@ class App:
         fresh = self.config.embedded and path is not None and not os.path.exists(path)
         index = self.open_index(create=fresh)
         if fresh:
-            from alpenhorn.index import schema  # takes 3 ms; only the very first command needs it
+            from alpenhorn.index import schema  # 11 ms, and only the very first command needs it
 
             schema.create(index)
             click.echo(harmless(f"note: no index is configured; created a new one: {path}"), err=True)
@@ -70,7 +70,7 @@ class App:
 
         Raises ConfigError, IndexUnusable.
         """
-        from alpenhorn.index.connection import Index
+        from alpenhorn.index.connection import Index  # 35 ms, which help and --version do not need
 
         index = Index.configured(self.config.database, create=create)
         self._opened.append(index)
@@ -86,15 +86,11 @@ class App:
         while self._opened:
             index = self._opened.pop()
             for reason in index.odd:
-                from alpenhorn.cli import output  # few indexes have such rows
-
-                output.note(reason)
+                click.echo(f"note: {harmless(reason)}", err=True)
             index.close()
 
     def now(self) -> datetime:
         """The current time as naive UTC, the form stored in the index."""
-        from datetime import UTC, datetime
-
         return datetime.now(UTC).replace(tzinfo=None)
 
     def stamp(self) -> datetime:

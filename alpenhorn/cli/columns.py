@@ -7,7 +7,9 @@ values.  In CSV a list or an object is written as JSON.
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable, Iterable, Sequence
+from csv import writer
 from enum import StrEnum
 from itertools import islice
 from operator import attrgetter
@@ -156,18 +158,14 @@ def documents(columns: Sequence[ListingColumn], rows: Iterable[Any]) -> list[dic
 
 def csv(columns: Sequence[ListingColumn], rows: Iterable[Any]) -> None:
     """Print CSV: a line with the keys, then one line for each row."""
-    # Imported here because most commands do not print CSV.
-    import csv
-    import io
-
     kept = [column for column in columns if column.key]
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([column.key for column in kept])
+    lines = writer(buffer, lineterminator="\n")
+    lines.writerow([column.key for column in kept])
     remaining = iter(rows)
     while True:
         piece = list(islice(remaining, output.PIECE))
-        writer.writerows([output.csv_field(column.value(row)) for column in kept] for row in piece)
+        lines.writerows([output.csv_field(column.value(row)) for column in kept] for row in piece)
         click.echo(buffer.getvalue(), nl=False)
         buffer.seek(0)
         buffer.truncate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shlex
 import shutil
 import sys
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import click
 
+import alpenhorn
 from alpenhorn import address
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
@@ -140,8 +142,6 @@ def _program(started_as: str) -> tuple[str, ...]:
 
 def _importable(kept: dict[str, str]) -> None:
     """Set PYTHONPATH if `python -m` found the package only because it is in the working directory."""
-    import alpenhorn
-
     home = str(Path(str(alpenhorn.__file__)).parents[1])
     if home == os.getcwd() and home not in kept.get("PYTHONPATH", "").split(":"):
         kept["PYTHONPATH"] = ":".join(filter(None, (home, kept.get("PYTHONPATH"))))
@@ -188,8 +188,6 @@ def unit_word(text: str, *, command: bool) -> str:
 
 
 def _units(command: RunCommand, every: int) -> str:
-    import pwd
-
     user = pwd.getpwuid(os.geteuid()).pw_name
     variables = [f"Environment={unit_word(f'{n}={v}', command=False)}" for n, v in command.environ.items()]
     secret = [f"# The password in {URL} is not printed: {_SECRET}."] if command.secret else []

@@ -40,7 +40,7 @@ def doctor(app: App, form: Format) -> int:
       alpenhorn -q doctor
       alpenhorn doctor --json
     """
-    # Imported here because it imports nearly all other modules.
+    # 95 ms with nearly all other modules, which the help does not need.
     from alpenhorn.cli import findings
     from alpenhorn.doctor.checks import Doctor
 
@@ -64,7 +64,7 @@ def doctor(app: App, form: Format) -> int:
 
 def _with_progress(steps: Iterator[Finding | Progress], shown: bool) -> Iterator[Finding]:
     """Yield the findings; on a terminal, show the current check in the last line."""
-    from alpenhorn.doctor.checks import Progress
+    from alpenhorn.doctor.checks import Progress  # as above
 
     terminal = shown and sys.stdout.isatty()
     waiting = ""

@@ -34,7 +34,7 @@ def read(app: App, file: FileName, node_name: str, force: bool) -> CopyContent:
         )
     node = _node(app, node_name)
     _require_copy(app, file, node)
-    from alpenhorn.coordinator.one_copy import read_copy  # only this option needs it
+    from alpenhorn.coordinator.one_copy import read_copy  # 17 ms, and only this option needs it
 
     with LongWork(app, f"Reading {file.path} on {node.name}"):
         found = read_copy(node, file.path, app.config.transfer, app.disconnect)

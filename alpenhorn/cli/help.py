@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from importlib.resources import files
 
 import click
+from click.shell_completion import CompletionItem
 
 from alpenhorn.suggestions import did_you_mean
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 LISTED = re.compile(r"- \[[^]]+\]\((?P<topic>[a-z-]+)\.md\): (?P<summary>.+)")
 LINK = re.compile(r"\[(?P<text>[^]]+)\]\((?P<topic>[a-z-]+)\.md(?:#[\w-]+)?\)")
@@ -21,9 +19,6 @@ ANCHOR = re.compile(r"\[(?P<text>[^]]+)\]\(#[\w-]+\)")
 
 def page(topic: str) -> str:
     """Return the text of a page in Markdown."""
-    # Imported here because `alpenhorn help -h` does not need it.
-    from importlib.resources import files
-
     return (files("alpenhorn") / "docs" / f"{topic}.md").read_text(encoding="utf-8")
 
 
@@ -34,9 +29,6 @@ def topics() -> dict[str, str]:
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    # Imported here because only the shell asks for completions.
-    from click.shell_completion import CompletionItem
-
     words = list(ctx.params.get("words") or ())
     found = _command(ctx, words)
     names = _names(found[0], found[1]) if found else []
@@ -111,8 +103,7 @@ def _show(text: str) -> None:
     if not sys.stdout.isatty():
         click.echo(text.rstrip("\n"))
         return
-    # Imported here because importing rich is slow.
-    from alpenhorn.cli.markdown import formatted
+    from alpenhorn.cli.markdown import formatted  # 57 ms with rich, and only terminals need it
 
     text = LINK.sub(r"\g<text> (`alpenhorn help \g<topic>`)", ANCHOR.sub(r"\g<text>", text))
     click.echo_via_pager(formatted(text))

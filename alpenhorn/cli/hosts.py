@@ -8,6 +8,7 @@ from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.arguments import Text
 from alpenhorn.cli.options import notes_option
 from alpenhorn.errors import Refused
+from alpenhorn.transfer.address import wrong_address, wrong_user
 
 
 def host_options(command: CommandFunction) -> CommandFunction:
@@ -29,8 +30,6 @@ def host_options(command: CommandFunction) -> CommandFunction:
 
 def refuse_unusable(address: str | None, username: str | None) -> None:
     """Raise Refused for an address or user name that ssh cannot use."""
-    from alpenhorn.transfer.address import wrong_address, wrong_user  # needed only to change a host
-
     for fault in (address and wrong_address(address), username and wrong_user(username)):
         if fault:
             raise Refused(f"{fault}; nothing was changed")

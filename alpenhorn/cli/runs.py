@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from alpenhorn import logs
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import NODE
 from alpenhorn.config import MOST_JOBS
@@ -45,8 +46,7 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
 
     `for_run`: record a failed run if the pool cannot be created.
     """
-    from alpenhorn import logs
-    from alpenhorn.workers.pool import Pool
+    from alpenhorn.workers.pool import Pool  # 22 ms with the next import, which helps do not need
     from alpenhorn.workers.worker import Worker
 
     config = app.config
@@ -61,7 +61,7 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
         pool = Pool(config.sync.jobs, worker, before_fork=app.disconnect)
     except Exception as error:
         if for_run:
-            from alpenhorn.coordinator.endings import without_workers  # hardly ever needed
+            from alpenhorn.coordinator.endings import without_workers  # 33 ms, and hardly ever needed
 
             with suppress(Exception):  # if the index cannot be opened, report the original error
                 without_workers(app.index, app.host, app.now, error)
@@ -78,7 +78,7 @@ def recording_output_failure(app: App, report: Report) -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
-        from alpenhorn.coordinator.endings import messages_lost  # hardly ever needed
+        from alpenhorn.coordinator.endings import messages_lost  # as above
 
         messages_lost(app.index, report.run_id, error)
         raise

@@ -22,6 +22,8 @@ from alpenhorn.cli.runs import (
 )
 from alpenhorn.cli.times import Duration
 from alpenhorn.errors import Busy
+from alpenhorn.outside import harmless
+from alpenhorn.workers.stopping import StopRequest
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
@@ -74,7 +76,7 @@ def sync(
       */5 * * * *  alpenhorn sync --time-limit 50m        (a line for crontab)
     """
     if dry_run:
-        from alpenhorn.cli.plan import plan
+        from alpenhorn.cli.plan import plan  # 6 ms, and only this option needs it
 
         ctx.invoke(
             plan,
@@ -92,10 +94,9 @@ def sync(
         monitored(app, "sync", whole=not (nodes or only)) as monitored_run,
     ):
         with workers(app, jobs, for_run=True) as pool:
-            # Imported after the workers are forked, to keep them small.
+            # 50 ms, which neither the help nor the workers need.
             from alpenhorn.coordinator.report import Asked, Unwatched
             from alpenhorn.coordinator.sync import sync as run
-            from alpenhorn.workers.stopping import StopRequest
 
             limit = time_limit if time_limit is not None else app.config.sync.time_limit
             unwatched = not shown and app.verbosity <= 0
@@ -103,7 +104,9 @@ def sync(
             started = time.monotonic()
             with StopRequest(pool.wakeup) as stopping:
                 if shown:
-                    from alpenhorn.cli.progress import RunDisplay
+                    from alpenhorn.cli.progress import (
+                        RunDisplay,  # 40 ms with rich, and only terminals need it
+                    )
 
                     with RunDisplay() as progress:
                         report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
@@ -125,16 +128,14 @@ def _quiet_if_busy(ctx: click.Context, nodes: Sequence[str], verbose: bool) -> I
         yield
     except Busy as busy:
         for line in busy.notes:
-            from alpenhorn.cli import output  # most runs print nothing
-
-            click.echo(output.harmless(f"note: {line}"), err=True)
+            click.echo(harmless(f"note: {line}"), err=True)
         if nodes or verbose:
             raise
         ctx.exit(busy.exit_status)
 
 
 def _summary(report: Report, seconds: float, app: App) -> None:
-    from alpenhorn.cli import output
+    from alpenhorn.cli import output  # 4 ms, and runs of cron print no summary
 
     rows = [
         (kind, tally.done, tally.failed, output.size(tally.bytes), output.size(tally.bytes / seconds) + "/s")
@@ -154,10 +155,8 @@ def _summary(report: Report, seconds: float, app: App) -> None:
 
 
 def _print_later(report: Report) -> None:
-    from alpenhorn.cli import output
-
     for line in (*report.overlaps.lines(), *report.later.lines())[:MOST_LINES]:
-        output.line(f"later: {line}")
+        click.echo(f"later: {harmless(line)}")
 
 
 def attention(report: Report) -> None:
@@ -170,10 +169,8 @@ def attention(report: Report) -> None:
         lines.append(ending)
     if not lines:
         return
-    from alpenhorn.cli import output  # takes 2 ms, and most runs print nothing
-
     for line, failed in lines[:MOST_LINES]:
-        click.echo(output.harmless(f"{'failed' if failed else 'note'}: {line}"), err=True)
+        click.echo(harmless(f"{'failed' if failed else 'note'}: {line}"), err=True)
     if len(lines) > MOST_LINES:
         click.echo(f"… and {len(lines) - MOST_LINES} more; see: alpenhorn status", err=True)
     if report.failures and report.tallies.get("pull") and report.tallies["pull"].failed:

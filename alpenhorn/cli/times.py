@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from alpenhorn.config import parse_duration
+
 
 class Duration(click.ParamType[float]):
     """Seconds, as `90s`, `50m`, `2h`, `1d` or a plain number."""
@@ -15,8 +17,6 @@ class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from alpenhorn.config import parse_duration
-
         try:
             return parse_duration(value if isinstance(value, int | float) else str(value))
         except ValueError:
@@ -35,8 +35,6 @@ class TimeOrDuration(click.ParamType["datetime | timedelta"]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime | timedelta:
-        from alpenhorn.config import parse_duration
-
         text = str(value)
         try:
             # A unit is required, because a plain number could be a date, such as 20260801.

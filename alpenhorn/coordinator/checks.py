@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Container, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive
 from alpenhorn.io.base import TapeNode
 from alpenhorn.model.checks import CheckFact, CheckFile, CheckJob, CheckResult
-from alpenhorn.model.links import LookTotals
+from alpenhorn.model.links import LookJob, LookTotals
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Done, Fate, Task, TaskKind, Verdict
 from alpenhorn.plan.batches import check_tasks
@@ -136,8 +137,6 @@ class Checks:
         return plan.files
 
     def _due_pages(self, node: NodeFact) -> Iterator[list[CheckFile]]:
-        import random  # 1 ms, and most runs verify nothing
-
         context = self.context
         for turn in due_pages(
             context.index,
@@ -270,7 +269,7 @@ class Checks:
             self._keep_sums()
 
     def _ask_sample(self, node: NodeFact) -> None:
-        from alpenhorn.model.links import LookJob  # most runs find nothing lost
+        # Most runs find nothing lost.
         from alpenhorn.plan.links import look_files
         from alpenhorn.scan.sample import sample
 

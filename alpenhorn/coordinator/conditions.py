@@ -24,8 +24,8 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     met = report.lasting()
     if not (stored or met):
         return
-    # Imported here, since most runs have no conditions.
-    from alpenhorn.plan.conditions import decide, joined
+    # Most runs have no conditions.
+    from alpenhorn.plan.conditions import decide, joined, span
     from alpenhorn.record import conditions as record
 
     now = posix(index.now())
@@ -36,7 +36,7 @@ def settle(index: Index, config: Config, asked: Asked, report: Report) -> None:
     record.write(index, host, decided.written, decided.removed)
     # The nodes that are back are reported one by one.
     report.over = [
-        _over(one, now, report)
+        _over(one, span(now - one.began), report)
         for one in decided.over
         if one.code != Code.RUN_NO_NODE and not one.subject.startswith(IMPORTS)
     ]
@@ -53,10 +53,7 @@ def _was_checked(condition: Condition, asked: Asked, report: Report) -> bool:
     return was_checked(condition, report.unknown, report.left_out)
 
 
-def _over(condition: Condition, now: float, report: Report) -> Reason:
-    from alpenhorn.plan.conditions import span  # as above
-
-    after = span(now - condition.began)
+def _over(condition: Condition, after: str, report: Report) -> Reason:
     if condition.code == Code.NODE_LEFT_OUT:
         return Code.NODE_BACK(node=condition.subject, span=after)
     if condition.code == Code.HOST_SILENT and condition.subject in report.reached:

@@ -69,7 +69,7 @@ class Naming:
     @cached_property
     def detectors(self) -> tuple[str, ...]:
         """Names of the installed detectors; looked up only if there are files, since that takes 25 ms."""
-        from alpenhorn.extensions.detectors import installed
+        from alpenhorn.extensions.detectors import installed  # most searches find no files to name
 
         return installed()
 

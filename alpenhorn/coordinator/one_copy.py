@@ -16,6 +16,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.plan.limits import Limits
 from alpenhorn.workers.pool import Pool
+from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
 class ReadCopy(NamedTuple):
@@ -76,8 +77,6 @@ def _require_on_disk(node: Node, path: str) -> None:
     """Raise Refused for a file on tape only, since reading it would wait for the tape."""
     if not isinstance(node, TapeNode):
         return
-    from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
-
     for where in out_of_reach(node, [path]).values():
         raise Refused(why_unread(node, path, where))
 

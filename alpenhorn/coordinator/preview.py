@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -95,6 +96,12 @@ class Plan:
         if amount is None:
             amount = self.lines[item.line] = PlannedAmount()
         amount.add(item.size_b, item.path)
+
+    @property
+    def attention(self) -> list[Reason]:
+        """Lines about nodes that are left out, then the faults and notes."""
+        left_out = [node_steps.left_out_reason(name, why) for name, why in self.left_out.items()]
+        return [*left_out, *self.faults, *self.notes]
 
 
 class Probed(NamedTuple):
@@ -256,8 +263,6 @@ def checks(here: Preview) -> Iterator[Item]:
             why = Code.RELEASED_COPY_SUSPECT() if released else Code.COPY_SUSPECT()
             yield from _check_items(node, why, choose_checks(facts, here.now))
         if node.auto_verify > 0:
-            import random  # as the run does
-
             min_days = here.config.sync.auto_verify_min_days
             for turn in due_pages(here.index, node, here.now, min_days, random.random(), ready):
                 yield from _check_items(node, turn.why, turn.plan)

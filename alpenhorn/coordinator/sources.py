@@ -7,7 +7,6 @@ is due, and then one request tries it first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import NamedTuple
 
 from alpenhorn.coordinator.context import Context
@@ -17,6 +16,7 @@ from alpenhorn.model.pulls import PullJob, PullResult
 from alpenhorn.model.tasks import Blame, Verdict
 from alpenhorn.plan.pulls import PullDecision
 from alpenhorn.reasons import Code, Reason
+from alpenhorn.record import backoff
 
 
 class UnreachedRequests(NamedTuple):
@@ -86,13 +86,13 @@ class Sources:
                 result.file.request_id: Code.SOURCE_UNSEEN(error=unmounted[0].error) for result in unmounted
             }
             if source.id not in troubles.unmounted:
-                backoff().node_failed(context.index, context.run, source, unmounted[0].error)
+                backoff.node_failed(context.index, context.run, source, unmounted[0].error)
         if lost and host not in report.reached:
             report.unknown.add((str(Code.HOST_SILENT), host))
             silent = troubles.silent.get(host)
             # One with `waits` is from a pull that made progress before the connection was lost.
             if silent is None or silent.waits:
-                backoff().host_failed(context.index, context.run, source, lost[0].error)
+                backoff.host_failed(context.index, context.run, source, lost[0].error)
             if not timed_out:
                 why = Code.HOST_SILENT(error=lost[0].error)
                 reasons |= {result.file.request_id: why for result in lost}
@@ -102,16 +102,10 @@ class Sources:
         context = self._context
         context.report.unknown.discard((str(Code.HOST_SILENT), host))
         if context.planner.answered(host):
-            backoff().host_answered(context.index, context.run, job.source)
+            backoff.host_answered(context.index, context.run, job.source)
             context.changed = True  # other requests for it were waiting
         if found:
             context.report.unknown.discard((str(Code.SOURCE_UNSEEN), job.source.name))
         if found and context.planner.answered(job.source.id):
-            backoff().node_found(context.index, context.run, job.source)
+            backoff.node_found(context.index, context.run, job.source)
             context.changed = True
-
-
-def backoff() -> ModuleType:
-    from alpenhorn.record import backoff  # most runs reach all hosts
-
-    return backoff

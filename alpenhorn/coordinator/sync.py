@@ -30,6 +30,7 @@ from alpenhorn.reasons import Code
 from alpenhorn.record import claims
 from alpenhorn.record import inodes as inode_notes
 from alpenhorn.record import run as runs
+from alpenhorn.record.media import compared
 from alpenhorn.scan import topology as topologies
 from alpenhorn.scan.pulls import pending_total
 from alpenhorn.scan.work import Place
@@ -290,7 +291,6 @@ class _Session:
         if not nodes:
             return
         from alpenhorn.coordinator.manifests import Comparing  # seldom needed
-        from alpenhorn.record.media import compared
 
         comparing = Comparing(context, nodes)
         self._run_worklists(context, {TaskKind.COMPARE: comparing}, self._may_go_on)

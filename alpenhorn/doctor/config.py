@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import stat
+import tomllib
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
@@ -60,8 +62,6 @@ def _host_name(config: Config) -> Iterator[Finding]:
 
 def _origin(config: Config, section: str, key: str) -> Path | None:
     """Return the file whose value takes effect."""
-    import tomllib
-
     found = None
     for path in config.sources:
         if key in tomllib.loads(path.read_text(encoding="utf-8")).get(section, {}):
@@ -165,8 +165,6 @@ def _system_log() -> Finding:
 
 def user() -> str:
     """Return the name of the user running alpenhorn, or the number if there is no name."""
-    import pwd
-
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -12,6 +12,7 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 from alpenhorn.config import Transfer
@@ -78,9 +79,6 @@ def hosts(
             Level.WARN, Code.HOSTS_NOT_ASKED(hosts=names), "first fix the problem with the program, see above"
         )
         return
-    # Imported here because only this needs threads.
-    from concurrent.futures import ThreadPoolExecutor, as_completed
-
     cancelled = threading.Event()
     with ThreadPoolExecutor(min(len(ready), MOST_AT_ONCE)) as threads:
         try:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
+import psutil
+
 from alpenhorn.address import sqlite_path
 from alpenhorn.config import Config
 from alpenhorn.errors import CommandFailed, CommandTimedOut, IndexUnusable
@@ -75,7 +77,7 @@ def _look(index: Index, config: Config) -> Generator[Finding, None, scan.HostFac
 def _driver() -> Finding:
     """Check the database driver.  Raises IndexUnusable if it is missing."""
     try:
-        import MySQLdb
+        import MySQLdb  # an extra
     except ImportError as error:
         raise IndexUnusable(
             f"the Python package mysqlclient, which the URL of the index needs, cannot be loaded ({error}):"
@@ -89,8 +91,6 @@ def _file_system(path: Path) -> Iterator[Finding]:
 
     Another process accesses it first, since this one could hang beyond being killed.
     """
-    import psutil
-
     kind = network_file_system(
         path, ((mounted.mountpoint, mounted.fstype) for mounted in psutil.disk_partitions(all=True))
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from alpenhorn.errors import CommandFailed, CommandTimedOut, Stopped, StorageError, UnsafePath
 from alpenhorn.fs import processes
 from alpenhorn.reasons import Code
-
-if TYPE_CHECKING:
-    import subprocess
 
 STDERR_KEPT = 64 * 1024
 STDOUT_KEPT = 16 * 1024 * 1024  # more than any valid output; endless output would fill the memory
@@ -75,8 +74,6 @@ def run(
 
 
 def _start(argv: Sequence[str], feed: bool, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
-    import subprocess  # not at the top: 4 ms that idle runs save
-
     processes.prepare()
     parent = os.getpid()
     program = argv[0]
@@ -131,8 +128,6 @@ class _Conversation:
         stdin: bytes,
         on_line: Callable[[str], None] | None,
     ) -> None:
-        import selectors
-
         self.process = process
         self.program = program
         self._stdin = memoryview(stdin)

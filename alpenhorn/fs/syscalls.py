@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from ctypes import CDLL, c_int64, get_errno
 from functools import cache
 from typing import Any
 
@@ -24,8 +25,6 @@ def syncfs(fd: int) -> None:
 
 def start_writing(fd: int, offset: int, length: int) -> None:
     """Let the kernel start to write a range of a file to the medium, without waiting."""
-    from ctypes import c_int64
-
     _call("sync_file_range", fd, c_int64(offset), c_int64(length), _SYNC_FILE_RANGE_WRITE)
 
 
@@ -80,8 +79,6 @@ def _rename_reserved(source: str, target: str, source_dir: int, target_dir: int)
 
 
 def _call(name: str, *arguments: Any) -> None:
-    from ctypes import get_errno
-
     function = getattr(_libc(), name)
     while function(*arguments) < 0:
         number = get_errno()
@@ -91,7 +88,4 @@ def _call(name: str, *arguments: Any) -> None:
 
 @cache
 def _libc() -> Any:
-    # Imported here, so that commands that access no disk start faster.
-    from ctypes import CDLL
-
     return CDLL(None, use_errno=True)

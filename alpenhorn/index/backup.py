@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from sqlite3 import Error, connect
 from typing import NamedTuple
 
 from alpenhorn.errors import Busy, Refused
@@ -88,8 +89,6 @@ def _write(index: Index, target: Path, tables: Sequence[str]) -> dict[str, int]:
 
 
 def _read_sqlite(part: Path, expected: dict[str, int] | None) -> dict[str, int]:
-    from sqlite3 import Error, connect  # not needed with MariaDB
-
     try:
         # Without immutable=1, SQLite would leave the files of a write-ahead log in the directory.
         copy = connect(f"{dump.uri(part, 'ro')}&immutable=1", uri=True)

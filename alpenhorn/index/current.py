@@ -6,16 +6,12 @@ This module does not import the tables' models, which runs do not need and which
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import peewee as pw
 
 from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.index.versions import OLD_COLUMNS, SYNC_TABLE_NAMES, VERSIONS
-
-if TYPE_CHECKING:
-    from alpenhorn.index.shapes import FoundTables
 
 # This query fails if a table is missing, or a column that changed between releases; its result shows old columns.
 _SHAPE = (
@@ -36,15 +32,15 @@ def require_current(index: Index) -> None:
         versions = dict(index.execute("SELECT component, version FROM dataindexversion").fetchall())
         shape = index.execute(_SHAPE).description
     except (pw.OperationalError, pw.ProgrammingError):
-        from alpenhorn.index.shapes import MODELS  # imports the tables' models
+        from alpenhorn.index import shapes  # 6 ms with the tables' models; a current index needs neither
 
-        found = _described(index)
+        found = shapes.describe(index)
         refuse_other_versions(index, found.versions or {})
         if not found.columns:
             raise _uninitialised(index, "no tables") from None
-        refuse_other_shapes(index, found)
+        shapes.refuse_other(index, found)
         for component in VERSIONS:
-            tables = MODELS if component == "alpenhorn" else SYNC_TABLE_NAMES
+            tables = shapes.MODELS if component == "alpenhorn" else SYNC_TABLE_NAMES
             missing = [name for name in tables if name not in found.tables]
             if missing and (component == "alpenhorn" or component in (found.versions or {})):
                 raise _uninitialised(index, f"missing tables: {', '.join(missing)}") from None
@@ -53,7 +49,9 @@ def require_current(index: Index) -> None:
     refuse_other_versions(index, versions)
     # An interrupted upgrade leaves the old columns and all the new ones.
     if not {column[0] for column in shape}.isdisjoint(OLD_COLUMNS):
-        refuse_other_shapes(index, _described(index))
+        from alpenhorn.index import shapes  # as above
+
+        shapes.refuse_other(index, shapes.describe(index))
     _refuse_uninitialised(index, versions)
 
 
@@ -65,21 +63,6 @@ def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:
     for component in VERSIONS:
         if component not in versions:
             raise _uninitialised(index, f"no tables of the component {component}")
-
-
-def _described(index: Index) -> FoundTables:
-    from alpenhorn.index.shapes import describe  # takes 1 ms and is rarely needed
-
-    return describe(index)
-
-
-def refuse_other_shapes(index: Index, found: FoundTables) -> None:
-    """Raise IndexUnusable if the index has the tables of an older release."""
-    from alpenhorn.index.shapes import complaint  # takes 1 ms and is rarely needed
-
-    wrong = complaint(found, index.url)
-    if wrong:
-        raise IndexUnusable(wrong)
 
 
 def refuse_other_versions(

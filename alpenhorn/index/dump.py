@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from sqlite3 import Error, connect
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -199,8 +200,6 @@ def copy_sqlite(index: Index, part: Path, count: bool = False) -> dict[str, int]
     With `count`, return the number of rows of each table in the copy; None if the file is not in WAL mode, as others
     may have written since.  Call it within `new_file`.
     """
-    from sqlite3 import Error, connect  # not needed with MariaDB
-
     # A separate connection: the backup interface cannot read from one that is writing.
     try:
         source = connect(uri(index.db.path, "ro"), uri=True, isolation_level=None)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from sqlite3 import Error, OperationalError
 from typing import Any
 from urllib.parse import quote
 
@@ -130,8 +131,6 @@ class _Sqlite(Explained, pw.SqliteDatabase):
         )
 
     def _connect(self) -> Any:
-        from sqlite3 import Error, OperationalError
-
         try:
             connection = super()._connect()  # type: ignore[misc]
             connection.explain, connection.odd = self._explain_fetching, self.odd

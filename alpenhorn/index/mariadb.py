@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -103,8 +104,6 @@ class MariaDB(Explained, pw.MySQLDatabase):
         """Set keepalive options, so that a session ends about two minutes after its server lost power."""
         if "unix_socket" in self.connect_params:
             return
-        import socket
-
         with socket.socket(fileno=os.dup(connection.fileno())) as peer:
             if peer.family in (socket.AF_INET, socket.AF_INET6):
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 from alpenhorn.errors import IndexUnusable, Refused
 from alpenhorn.index.connection import Index
-from alpenhorn.index.current import refuse_other_shapes, refuse_other_versions
+from alpenhorn.index.current import refuse_other_versions
 from alpenhorn.index.migrations import ddl, steps
 from alpenhorn.index.migrations.ddl import IndexOn
-from alpenhorn.index.shapes import FoundTables, describe
+from alpenhorn.index.shapes import FoundTables, describe, refuse_other
 from alpenhorn.index.tables import ALPENHORN_TABLES, SYNC_TABLES, TableModel
 from alpenhorn.index.versions import VERSIONS
 
@@ -44,7 +44,7 @@ def create(index: Index, only: str | None = None) -> list[str]:
         found = describe(index)
         versions = found.versions or {}
         refuse_other_versions(index, versions)
-        refuse_other_shapes(index, found)
+        refuse_other(index, found)
         if only == "sync" and not found.tables.issuperset(_names("alpenhorn")):
             raise Refused(
                 "component sync: needs the component alpenhorn, which is missing; "

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from alpenhorn.errors import IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.index.tables import ALPENHORN_TABLES, TableModel
 from alpenhorn.index.versions import OLD_COLUMNS
@@ -120,6 +121,13 @@ def complaint(found: FoundTables, url: str) -> str:
             " nothing was changed"
         )
     return ""
+
+
+def refuse_other(index: Index, found: FoundTables) -> None:
+    """Raise IndexUnusable if the index has the tables of an older release."""
+    wrong = complaint(found, index.url)
+    if wrong:
+        raise IndexUnusable(wrong)
 
 
 def _lacks(lacking: list[tuple[str, str]]) -> str:

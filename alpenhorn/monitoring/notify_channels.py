@@ -24,7 +24,7 @@ from alpenhorn import __version__, address
 from alpenhorn.config import Notify
 from alpenhorn.errors import AlpenhornError, CommandTimedOut
 from alpenhorn.fs.command import STOP_GRACE, run
-from alpenhorn.fs.processes import KILL_WAIT
+from alpenhorn.fs.process_tree import KILL_WAIT
 from alpenhorn.monitoring.notify_plan import Message
 from alpenhorn.outside import text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,8 +35,6 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
         sql = f"SELECT subject_id, count FROM sync_attempt WHERE kind = ? AND subject_id IN ({marks})"
         counts.update(index.execute(sql, (kind, *some)).fetchall())
     now = run.now()
-    import random  # 1 ms, and most runs have no failures
-
     rng = random.Random()
     rows = []
     for failure in failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 from alpenhorn.index.bulk import in_chunks
@@ -43,8 +44,6 @@ def _failed(index: Index, run: Run, kind: str, subject_id: int, code: Code, erro
     )
     count = 1 + (before or 0)
     now = run.now()
-    import random  # 1 ms, and most runs have no failures
-
     later = naive(next_attempt(count, Blame.NETWORK, posix(now), random.Random()))
     index.execute(
         index.upsert("sync_backoff", COLUMNS, KEY, COLUMNS[3:]),

@@ -7,6 +7,7 @@ only characters without another meaning are allowed; the same rules apply when a
 from __future__ import annotations
 
 import re
+import socket
 from typing import NamedTuple
 
 from alpenhorn.errors import StorageError
@@ -81,8 +82,6 @@ def wrong_address(address: str) -> str:
 def _is_ipv6(address: str) -> bool:
     if not _IPV6.fullmatch(address):
         return False
-    import socket  # few addresses are IPv6
-
     try:
         socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
     except OSError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from alpenhorn.errors import Stopped, StorageError, UnsafePath
 from alpenhorn.fs.flushing import Flusher
@@ -17,11 +16,10 @@ from alpenhorn.fs.paths import irregular
 from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.checks import CheckFile, CheckJob, CheckResult
 from alpenhorn.model.copies import HasFile
+from alpenhorn.model.tape import TapeState
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code, Reason, Why, within
-
-if TYPE_CHECKING:
-    from alpenhorn.model.tape import TapeState
+from alpenhorn.workers.tape import out_of_reach
 
 
 def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...]:
@@ -39,8 +37,6 @@ def check(job: CheckJob, node: Node, report: Reporter) -> tuple[CheckResult, ...
 def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list[CheckResult]:
     away: dict[str, TapeState] = {}
     if isinstance(node, TapeNode):
-        from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
-
         away = out_of_reach(node, [file.path for file in job.files])
     results: list[CheckResult] = []
     for file in job.files:

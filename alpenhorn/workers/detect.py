@@ -12,6 +12,7 @@ from alpenhorn.model.imports import Detected, DetectJob
 from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import Reporter
 from alpenhorn.reasons import Code, Why
+from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
 def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]:
@@ -25,8 +26,6 @@ def detect(job: DetectJob, node: Node, report: Reporter) -> tuple[Detected, ...]
     view = NodeView(node)
     away: dict[str, Why] = {}
     if isinstance(node, TapeNode):
-        from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
-
         states = out_of_reach(node, [found.path for found in job.files])
         away = {path: why_unread(node, path, one) for path, one in states.items()}
     results: list[Detected] = []

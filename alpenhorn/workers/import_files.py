@@ -12,6 +12,7 @@ from alpenhorn.io.base import Node, TapeNode
 from alpenhorn.model.imports import ImportFile, ImportJob, ImportResult
 from alpenhorn.model.tasks import Reporter, Verdict
 from alpenhorn.reasons import Code
+from alpenhorn.workers.tape import out_of_reach, why_unread
 
 
 def import_files(job: ImportJob, node: Node, report: Reporter) -> tuple[ImportResult, ...]:
@@ -42,8 +43,6 @@ def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> lis
     now = storage_now(node.root) if job.settle else 0.0
     away: dict[str, ImportResult] = {}
     if isinstance(node, TapeNode):
-        from alpenhorn.workers.tape import out_of_reach, why_unread  # few nodes have tape
-
         states = out_of_reach(node, [file.path for file in job.files])
         for file in job.files:
             if one := states.get(file.path):

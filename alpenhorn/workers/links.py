@@ -21,6 +21,7 @@ from alpenhorn.model.tasks import Blame, Reporter
 from alpenhorn.reasons import Code, Reason, Why
 from alpenhorn.transfer.blame import TransferFailed, destination_failed, source_failed
 from alpenhorn.transfer.copy import copy
+from alpenhorn.workers.tape import out_of_reach
 
 _FEW = 8  # flush more files than this with one call for the file system
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a fifo in place of a file must not block the worker
@@ -142,8 +143,6 @@ def _away(node: Node, files: Sequence[LookFile]) -> dict[str, Why]:
     """Return the files on tape only, and why they are not read; runs do not wait for tape."""
     if not isinstance(node, TapeNode):
         return {}
-    from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
-
     states = out_of_reach(node, [file.path for file in files])
     return {
         path: Code.FILE_NOT_ON_DISK(where=one.where) if one.where else one.error

@@ -22,6 +22,7 @@ from alpenhorn.model.tasks import Blame, Reporter, Verdict
 from alpenhorn.reasons import Code, from_outside
 from alpenhorn.transfer.blame import TransferFailed
 from alpenhorn.transfer.methods import METHODS
+from alpenhorn.workers.tape import out_of_reach
 from alpenhorn.workers.work import ArrivedFile, PullState, destination_trouble, failed
 
 SETTLED = (Verdict.PULLED, Verdict.OCCUPIED)  # trying again would not help
@@ -108,8 +109,6 @@ def _run(work: PullState) -> None:
 
 def _within_reach(work: PullState, source: TapeNode, files: Sequence[PullFile]) -> list[PullFile]:
     """Return the files that can be read without waiting for tape."""
-    from alpenhorn.workers.tape import out_of_reach  # few nodes have tape
-
     try:
         away = out_of_reach(source, [file.path for file in files])
     except (StorageError, OSError) as error:

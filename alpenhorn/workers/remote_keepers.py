@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from alpenhorn.errors import AlpenhornError, CommandFailed, Stopped, StorageError, UnsafePath
 from alpenhorn.extensions.registry import remote_io
@@ -149,9 +150,6 @@ class RemoteKeepers:
 
     def _ask(self) -> dict[str, look.LookAnswer]:
         """Return the answers by address; fill `_uncounted` with the nodes that cannot be looked at.  Raises Stopped."""
-        # Imported here, because only this needs threads.
-        from concurrent.futures import ThreadPoolExecutor
-
         by_address: dict[str, list[_Storage]] = {}
         for node in self._nodes.values():
             try:

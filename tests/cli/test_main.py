@@ -76,6 +76,8 @@ def test_help_and_version_import_nothing_but_click(flag: str) -> None:
         "psutil",
         "rich",
         "tabulate",
+        "wcwidth",
+        "MySQLdb",
         "multiprocessing",
         "subprocess",
         "dataclasses",

@@ -1,12 +1,14 @@
 """`alpenhorn sync` as a user sees it: imports, pulls, checks, output, and what is left alone."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
+from alpenhorn.kinds import JOBS, WORK
 from tests.fixtures.archive import stand_in, wait_for
 
 
@@ -126,6 +128,44 @@ def test_names_of_every_kind_arrive(field):
 def test_nothing_to_do_is_silent_and_succeeds(field):
     field.synced()
     field.synced("--only", "pull")
+
+
+def loaded(archive):
+    """Return the modules that the main process of a run imports.
+
+    -X importtime would not list those that `alpenhorn.kinds.load` imports.
+    """
+    result = archive.sync(environ={"PYTHONVERBOSE": "1"})
+    assert result.status == 0, result
+    return set(re.findall(r"^import '([\w.]+)'", result.err, re.MULTILINE))
+
+
+def test_a_run_loads_only_the_code_of_the_work_that_there_is(sqlite_archive):
+    archive = sqlite_archive
+    archive.node("field")
+    archive.node("safe", archive=1)
+    file_id = archive.file("acq/f", b"bytes", "field")
+    archive.synced()
+    planned = {target for work in WORK for target in (work.worklist, work.preview)}
+    done = {handler.target for handler in JOBS.values()}
+    code = {target.partition(":")[0] for target in planned | done} - {"alpenhorn.workers.nodes"}
+    # peewee itself imports MySQLdb if it is installed, but not what opens connections.
+    costly = {
+        "rich",
+        "tabulate",
+        "wcwidth",
+        "psutil",
+        "subprocess",
+        "MySQLdb.connections",
+        "alpenhorn.index.tables",
+    }
+    idle = loaded(archive)
+    assert {"alpenhorn.coordinator.sync", "alpenhorn.workers.nodes"} <= idle
+    assert not (code | costly) & idle
+
+    archive.request(file_id, "field", "safe")
+    assert code & loaded(archive) == {"alpenhorn.coordinator.pulls"}
+    assert archive.copy(file_id, "safe") == "YY"
 
 
 def test_a_host_without_nodes_has_nothing_to_do(archive):

@@ -92,7 +92,7 @@ def _directory(app: App, given: Path | None) -> Path:
 
 def _tables() -> list[str]:
     """Return the names of the tables of alpenhorn and of installed extensions."""
-    from alpenhorn.coordinator import plugins
+    from alpenhorn.coordinator import plugins  # 23 ms with the next import, which the help does not need
     from alpenhorn.index.schema import COMPONENTS
 
     ours = [table for tables in COMPONENTS.values() for table in tables]

@@ -9,6 +9,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import NAME
 from alpenhorn.coordinator import rebuild as rebuilding
 from alpenhorn.errors import DONE, FAILED, Refused
+from alpenhorn.listings.storage import groups
 
 
 @click.command()
@@ -65,8 +66,6 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
 
 def _require_group(app: App, group: str | None, nodes: int) -> None:
     """Raise Refused if a new group would have more active nodes on this host than its class allows."""
-    from alpenhorn.listings.storage import groups
-
     if group is not None and nodes > 1 and group not in {one.name for one in groups(app.index)}:
         raise Refused(
             f"group {group}: a group of class Default can have one active node on a host; first create it with another"

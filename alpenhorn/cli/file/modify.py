@@ -10,6 +10,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.files import facts_options
+from alpenhorn.cli.from_copy import read
 from alpenhorn.edits import files as edit_file
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import storage
@@ -58,8 +59,6 @@ def modify(
     file = names.file(index, path)
     known = None
     if from_copy is not None:
-        from alpenhorn.cli.from_copy import read  # only this option needs it
-
         size_b, md5sum, known = read(app, file, from_copy, force)
     done = edit_file.modify(
         index, file.id, size_b, md5sum, app.stamp(), reverify=not no_reverify, known=known

@@ -11,8 +11,10 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.monitored import monitored
 from alpenhorn.cli.runs import recording_output_failure, workers
+from alpenhorn.cli.sync import attention
 from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import MANIFEST
+from alpenhorn.workers.stopping import StopRequest
 
 
 @click.command()
@@ -33,13 +35,11 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
     """
     with monitored(app, "node manifest", whole=False) as monitored_run:
         with workers(app, None, for_run=True) as pool:
-            # Imported after the workers are forked, to keep them small.
-            from alpenhorn.cli.sync import attention
+            # 50 ms, which neither the help nor the workers need.
             from alpenhorn.coordinator.nodes import left_out_reason
             from alpenhorn.coordinator.report import Asked, Unwatched
             from alpenhorn.coordinator.sync import sync
             from alpenhorn.scan import topology
-            from alpenhorn.workers.stopping import StopRequest
 
             asked = Asked((name,), wait=wait, manifest=True)
             with StopRequest(pool.wakeup) as stopping:

@@ -14,6 +14,7 @@ from alpenhorn.cli.options import at_most_one, chosen, io_edits
 from alpenhorn.edits import nodes as edit_node
 from alpenhorn.listings import storage
 from alpenhorn.scan import names
+from alpenhorn.scan.manifest import count
 
 
 @click.command()
@@ -99,8 +100,6 @@ def modify(
 
 def _note_separate(app: App, node_id: int) -> None:
     """Report that copies, which may be hard links, count as archive copies only after the next run."""
-    from alpenhorn.scan.manifest import count
-
     copies = count(app.index, node_id)
     if copies:
         does, archived = ("does", "an archive copy") if copies == 1 else ("do", "archive copies")
