@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
     from alpenhorn.index.connection import Index
     from alpenhorn.monitoring.run_end import RunEnd
-    from alpenhorn.monitoring.run_start import RunStart
+    from alpenhorn.monitoring.run_start import RunStart  # only if a receiver is configured
 
     AtEnd = Callable[[Index | None, RunEnd], Iterable[str] | None]
 
@@ -112,7 +112,7 @@ def monitored(
 
 def _begun(app: App, receiver: Receiver, start: RunStart, seconds: float) -> AtEnd | None:
     """Return what to call at the end of the run; None if the receiver failed."""
-    from alpenhorn.kinds import load
+    from alpenhorn.kinds import load  # only if a receiver is configured
 
     if not receiver.begin:
         return lambda index, end: load(receiver.end)(app.config, index, end)
@@ -131,7 +131,7 @@ def _guarded(name: str, call: Callable[[], T], seconds: float) -> T | None:
         with _deadline(seconds):
             return call()
     except Exception as error:
-        from alpenhorn.outside import exception
+        from alpenhorn.outside import exception  # a receiver rarely fails
 
         _log.exception("%s failed", name)
         _note(f"{name}: {error if isinstance(error, AlpenhornError | TimeoutError) else exception(error)}")

@@ -112,9 +112,8 @@ def reconcile(
             shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
             with StopRequest(pool.wakeup) as stopping:
                 if shown:
-                    from alpenhorn.cli.progress import (
-                        RunDisplay,  # 40 ms with rich, and only terminals need it
-                    )
+                    # 40 ms with rich, and only terminals need it.
+                    from alpenhorn.cli.progress import RunDisplay
 
                     with RunDisplay() as progress:
                         report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)

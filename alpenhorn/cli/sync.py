@@ -104,9 +104,8 @@ def sync(
             started = time.monotonic()
             with StopRequest(pool.wakeup) as stopping:
                 if shown:
-                    from alpenhorn.cli.progress import (
-                        RunDisplay,  # 40 ms with rich, and only terminals need it
-                    )
+                    # 40 ms with rich, and only terminals need it.
+                    from alpenhorn.cli.progress import RunDisplay
 
                     with RunDisplay() as progress:
                         report = run(app.index, pool, app.config, asked, progress, app.now, stopping)

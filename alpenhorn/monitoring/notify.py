@@ -61,7 +61,7 @@ def ping_suffix(run: RunEnd) -> str:
 
 def summary(run: RunEnd) -> list[str]:
     """Return the lines of a run's summary."""
-    from alpenhorn import formats
+    from alpenhorn import formats  # only in the process that delivers
 
     number = "" if run.run_id is None else f" {run.run_id}"
     seconds = (run.ended - run.began).total_seconds()
@@ -93,13 +93,14 @@ def send_test(config: Config) -> list[tuple[str, str]]:
 
 
 def _ping_start(url: str) -> str:
-    from alpenhorn.monitoring.notify_channels import ping
+    from alpenhorn.monitoring.notify_channels import ping  # only in the process that delivers
 
     return ping(url, "/start", ())
 
 
 def _notify(config: Config, run: RunEnd, watched: bool) -> list[str]:
     """Deliver everything that is due after a run; return the notes to print."""
+    # Only in the process that delivers, so that the run stays small.
     from alpenhorn.index.times import posix
     from alpenhorn.monitoring.notify_channels import Deliveries, channels, ping, ping_name
     from alpenhorn.monitoring.notify_plan import fault_plan, plan, printable
@@ -143,6 +144,7 @@ def _notify(config: Config, run: RunEnd, watched: bool) -> list[str]:
 
 
 def _test(config: Config) -> list[tuple[str, str]]:
+    # Only in the process that delivers, so that the run stays small.
     from alpenhorn.monitoring.notify_channels import Deliveries, channels, ping, ping_name
     from alpenhorn.monitoring.notify_plan import Message
 
