@@ -7,6 +7,7 @@ import pytest
 pytest_plugins = [
     "tests.fixtures.index",
     "tests.fixtures.engines",
+    "tests.fixtures.measured",
     "tests.fixtures.rows",
     "tests.fixtures.archive",
     "tests.fixtures.server",
@@ -24,6 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--minutes",
         type=float,
         help="duration of the adversary test (default: 3 with --long, two thirds of a minute without)",
+    )
+    group.addoption(
+        "--measure-every",
+        type=int,
+        default=1,
+        help="under coverage, measure the commands of every Nth test only (default: 1, all)",
     )
     group.addoption("--games", type=int, default=1, help="seed of the adversary test")
 
