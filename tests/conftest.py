@@ -2,7 +2,14 @@
 
 import os
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on the machine.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 pytest_plugins = [
     "tests.fixtures.index",

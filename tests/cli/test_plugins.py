@@ -90,7 +90,6 @@ def found_names(archive: Archive, at: Path) -> dict[tuple[str, str, str], str | 
     return {key: one["error"] for key, one in found(archive, at).items()}
 
 
-@pytest.mark.timeout(120)
 def test_what_cannot_be_used_is_told_and_keeps_nothing_else_from_being_used(
     sqlite_archive: Archive, tmp_path: Path
 ) -> None:
