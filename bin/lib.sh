@@ -106,3 +106,13 @@ need_extra() {
         python=$venv/bin/python
     fi
 }
+
+# report_coverage HOW: combine the data of the measured processes, and print how much of the program was executed, and HOW.
+report_coverage() {
+    local coverage=(.tox/check/bin/python -m coverage)
+    # A process that records all files of the package, without which those that no process imported would be left out.
+    "${coverage[@]}" run --rcfile=/dev/null --parallel-mode --source=alpenhorn -m alpenhorn.errors || return
+    "${coverage[@]}" combine --quiet || return
+    "${coverage[@]}" report --precision=1 | awk -v how="$1" '
+        $1 == "TOTAL" { printf "coverage: %s of %d lines executed %s\n", $4, $2, how }'
+}

@@ -2,11 +2,19 @@
 
 import os
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on the machine.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 pytest_plugins = [
     "tests.fixtures.index",
     "tests.fixtures.engines",
+    "tests.fixtures.measured",
     "tests.fixtures.rows",
     "tests.fixtures.archive",
     "tests.fixtures.server",
@@ -25,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--minutes",
         type=float,
         help="duration of the adversary test (default: 3 with --long, two thirds of a minute without)",
+    )
+    group.addoption(
+        "--measure-every",
+        type=int,
+        default=1,
+        help="under coverage, measure the commands of every Nth test only (default: 1, all)",
     )
     group.addoption("--games", type=int, default=1, help="seed of the adversary test")
 

@@ -32,7 +32,7 @@ def test_the_hooks_are_the_checks_of_tox() -> None:
     tox = configparser.ConfigParser()
     tox.read(CHECKOUT / "tox.ini")
     lines = tox["testenv:check"]["commands"].splitlines()
-    checks = [line for line in lines if line and not line.startswith(("#", "python -m pytest"))]
+    checks = [line for line in lines if line and not line.startswith(("#", "python -m "))]
     entries = [str(hook["entry"]) for hook in hooks() if hook.get("stages") != ["commit-msg"]]
     assert len(checks) == 4 and entries == [f".tox/check/bin/{check}" for check in checks]
     assert all(hook["language"] == "system" for hook in hooks()), "the programs of the environment of tox"
@@ -233,3 +233,25 @@ def test_links_in_the_security_policy_exist() -> None:
     (link,) = re.findall(r"\]\(([^)]+)\)", policy.read_text("utf-8"))
     manual = (policy.parent / link).resolve()
     assert manual.is_file() and "\n## Security\n" in manual.read_text("utf-8")
+
+
+def engines(*arguments: str) -> dict[str, set[str]]:
+    """Return the engines that pytest would run each of the tests of a marked module with."""
+    argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, set[str]] = {}
+    for name, engine in re.findall(r"::(\w+)\[(\w+)\]$", done.stdout, re.MULTILINE):
+        found.setdefault(name, set()).add(engine)
+    return found
+
+
+def test_marked_tests_run_with_one_engine_and_with_both_with_long() -> None:
+    module = "tests/end_to_end/test_edges.py"
+    chosen, both = engines(module), engines(module, "--long")
+    assert chosen and set(chosen) == set(both), "no test is left out"
+    assert all(len(found) == 1 for found in chosen.values()) and len(set.union(*chosen.values())) == 2
+    assert all(found == {"sqlite", "mariadb"} for found in both.values())
+    name = next(iter(chosen))
+    for engine in ("sqlite", "mariadb"):
+        assert engines(f"{module}::{name}[{engine}]") == {name: {engine}}

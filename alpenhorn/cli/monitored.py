@@ -81,7 +81,7 @@ def monitored(
     if not wanted:
         yield run
         return
-    from alpenhorn.monitoring.run_start import RunStart
+    from alpenhorn.monitoring.run_start import RunStart  # only if a receiver is configured
 
     start = RunStart(app.host, command, app.now(), not whole, sys.stdout.isatty())
     called = [(one.name, _begun(app, one, start, seconds)) for one in wanted]

@@ -68,7 +68,6 @@ def flat(document: dict[str, Any], known: list[str]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(120)
 def test_csv_has_the_keys_and_values_of_the_json_of_every_listing(filled: Archive) -> None:
     tested: set[str] = set()
     for command, variants in ARGUMENTS.items():
@@ -137,7 +136,6 @@ def table_headers(text: str) -> Iterator[str]:
             yield from (above[start:end].strip() for start, end in ends)
 
 
-@pytest.mark.timeout(120)
 def test_table_headers_are_in_sentence_case(filled: Archive) -> None:
     part(filled)
     seen: set[str] = set()

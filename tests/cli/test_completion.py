@@ -169,7 +169,6 @@ def beginning(name: str) -> str:
     return re.sub(r"(\W)", r"\\\1", name[:2])
 
 
-@pytest.mark.timeout(120)
 def test_a_name_is_completed_so_that_the_shell_reads_that_name(
     computer: Computer, typist: Typist | None
 ) -> None:
@@ -182,7 +181,6 @@ def test_a_name_is_completed_so_that_the_shell_reads_that_name(
     assert not (computer.home / "hacked").exists()
 
 
-@pytest.mark.timeout(120)
 def test_a_name_is_completed_within_quotation_marks(computer: Computer, typist: Typist | None) -> None:
     for begun, name in (
         ("'ol", "old disk"),
@@ -201,7 +199,6 @@ def test_a_name_is_completed_within_quotation_marks(computer: Computer, typist: 
             assert computer.read(line) == ["host", "show", name], line
 
 
-@pytest.mark.timeout(120)
 def test_fish_gets_the_names(computer: Computer) -> None:
     asked = [(f"alpenhorn host show {beginning(name)}", [name]) for name in CURIOUS]
     asked += [("alpenhorn host show 'ol", ["old disk"]), ("alpenhorn host show ", sorted(CURIOUS))]

@@ -100,7 +100,6 @@ def run(archive: Archive, words: list[str]) -> tuple[int, str, str]:
         return status, out.getvalue().decode(), err.getvalue().decode()
 
 
-@pytest.mark.timeout(240)
 def test_situation_24_no_command_prints_or_logs_a_name_as_it_is(archive: Archive) -> None:
     meant = {
         "SRC": f"src{EVIL}",

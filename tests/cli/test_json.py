@@ -147,7 +147,6 @@ def without_code(document: Any) -> Iterator[str]:
                     yield f"{key}: {value!r}"
 
 
-@pytest.mark.timeout(120)
 def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) -> None:
     shapes = documented()
     wrong: list[str] = []

@@ -161,7 +161,6 @@ def test_output_that_cannot_be_written_is_told() -> None:
     assert done.stderr == "Error: No space left on device (alpenhorn -vv prints a traceback)\n"
 
 
-@pytest.mark.timeout(60)
 def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
     # Opening a FIFO without a writer waits until the signal comes; that the command has got there is seen
     # when opening its other end for writing succeeds.

@@ -233,7 +233,6 @@ def outputs(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_every_list_fits_a_terminal(listed: Archive, columns: int) -> None:
     said = outputs(on_a_terminal(columns, "-c", RUN_ALL, str(listed.configure()), *lists()))
@@ -247,7 +246,6 @@ def test_every_list_fits_a_terminal(listed: Archive, columns: int) -> None:
         assert {command for command, text in said.items() if not list(tables(text))} == NO_TABLES
 
 
-@pytest.mark.timeout(120)
 def test_through_a_pipe_every_list_is_plain_and_complete(listed: Archive) -> None:
     argv = [sys.executable, "-c", RUN_ALL, str(listed.configure()), *lists()]
     environ = os.environ | {"COLUMNS": "40", "TERM": "xterm-256color"}

@@ -90,7 +90,6 @@ def found_names(archive: Archive, at: Path) -> dict[tuple[str, str, str], str | 
     return {key: one["error"] for key, one in found(archive, at).items()}
 
 
-@pytest.mark.timeout(120)
 def test_plugins_shows_packages_that_fail_to_load_and_loads_the_others(
     sqlite_archive: Archive, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from alpenhorn.errors import Busy, NotFound
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.model.nodes import GroupFact, NodeFact, ProbeOutcome
 from alpenhorn.scan.topology import Topology
+from tests.fixtures.archive import PATIENCE
 from tests.plan.facts import GROUP_TO, HERE, node
 
 ALL = Asked()
@@ -134,13 +135,12 @@ def test_a_waiting_run_gives_up_when_asked_to_stop(tmp_path: Path) -> None:
 def _lock_and_release(nodes: list[NodeFact], rounds: int, barrier: Barrier) -> None:
     for _ in range(rounds):
         found = answers(nodes)
-        barrier.wait(60)
+        barrier.wait(PATIENCE)
         lock(nodes, found, Asked(wait=True), Report(), never)
         assert len(found.locks) == len(nodes)
         found.release()
 
 
-@pytest.mark.timeout(100)
 def test_two_runs_that_name_the_same_nodes_in_different_orders_both_get_them(tmp_path: Path) -> None:
     nodes = real(tmp_path, *range(1, 9))
     context = multiprocessing.get_context("fork")
@@ -152,7 +152,7 @@ def test_two_runs_that_name_the_same_nodes_in_different_orders_both_get_them(tmp
         for process in both:
             process.start()
         for process in both:
-            process.join(60)
+            process.join(PATIENCE)
         assert [process.exitcode for process in both] == [0, 0]
     finally:
         for process in both:

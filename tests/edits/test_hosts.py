@@ -89,7 +89,6 @@ def beside(mariadb: MariaDBServer, mariadb_index_url: str) -> Iterator[Beside]:
     index.close()
 
 
-@pytest.mark.timeout(60)
 def test_a_node_that_is_put_on_the_host_at_the_same_moment_keeps_it(beside: Beside) -> None:
     rows = beside.rows
     host_id = rows.insert("storagehost", name="old")
@@ -106,7 +105,6 @@ def test_a_node_that_is_put_on_the_host_at_the_same_moment_keeps_it(beside: Besi
     assert names.host(rows.index, "old") == host
 
 
-@pytest.mark.timeout(60)
 def test_a_node_is_not_put_on_a_host_that_is_just_being_deleted(beside: Beside) -> None:
     rows = beside.rows
     host_id = rows.insert("storagehost", name="old")

@@ -370,7 +370,6 @@ def contents(archive):
     return {path: hashlib.md5(content).hexdigest() for path, content in archive.tree("field").items()}
 
 
-@pytest.mark.timeout(180)
 def test_files_that_appear_grow_and_are_finished_during_runs_are_imported_once_and_whole(field):
     early = import_while_written(field, 3)
     assert len(field.tree("field")) == WRITTEN

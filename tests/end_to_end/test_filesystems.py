@@ -45,7 +45,6 @@ def pull(archive, ids):
     assert {kind: archive.stray(kind) for kind in KINDS} == everywhere([])
 
 
-@pytest.mark.timeout(300)
 def test_situation_08_the_whole_life_on_each_file_system(disks):
     for kind in KINDS:
         result = disks.run("node", "init", kind)
@@ -100,7 +99,6 @@ def test_situation_08_the_whole_life_on_each_file_system(disks):
     assert disks.violations() == []
 
 
-@pytest.mark.timeout(400)
 def test_situation_08_the_same_under_a_kernel_with_other_drivers(tmp_path):
     files = ("tests/end_to_end/test_filesystems.py", "tests/workers/test_pull_filesystems.py")
     # Each process costs much there: of the ways to bring files the one that is ours.

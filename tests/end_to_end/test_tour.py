@@ -70,16 +70,28 @@ def words(base: Path, host: str, mariadb: MariaDBServer, ssh: Path, user: str) -
 
 def quicker(checkout: Path, wheels: Path) -> dict[str, str]:
     """Return replacements for the commands that install alpenhorn, which take most of the time: install a wheel that is
-    built once, in environments that virtualenv makes.  The laptop does what the README says."""
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    argv += ["--no-build-isolation", "--wheel-dir", str(wheels), str(checkout)]
-    made = subprocess.run(argv, capture_output=True, text=True)
+    built once, with the pip of the tests.  The laptop does what the README says."""
+    pip = f"{sys.executable} -m pip --disable-pip-version-check"
+    made = subprocess.run(
+        [
+            *pip.split(),
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            str(wheels),
+            str(checkout),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert made.returncode == 0, f"pip, which needs the setuptools of the extra check: {made.stderr}"
     (wheel,) = wheels.iterdir()
+    install = f"{pip} --python ~/alpenhorn/bin/python install"
     return {
-        "python3 -m venv": f"{sys.executable} -m virtualenv --quiet",
-        "pip install .": f"pip install {wheel}",
-        "pip install '.[mysql]'": f"pip install '{wheel}[mysql]'",
+        "python3 -m venv": f"{sys.executable} -m venv --without-pip",
+        "~/alpenhorn/bin/pip install .": f"{install} {wheel}",
+        "~/alpenhorn/bin/pip install '.[mysql]'": f"{install} '{wheel}[mysql]'",
     }
 
 

@@ -549,12 +549,12 @@ def test_copies_on_a_node_deactivated_while_a_claim_waits_for_a_lock_do_not_coun
 # --- many at once --------------------------------------------------------------------------------------
 
 
-def test_three_hosts_that_release_and_delete_at_once_leave_the_minimum(archive):
+def test_three_hosts_that_release_and_delete_at_once_leave_the_minimum(archive, long):
     """The mutants are in tests/record/test_deletions.py, where the hosts meet at the claim."""
     for number, node in enumerate(SAFE):
         archive.node(node, host=f"host{number}", archive=1)
         archive.configure(f"host{number}")
-    for turn in range(6):
+    for turn in range(6 if long else 3):
         ids = [archive.file(f"turn{turn}/{i}", None, *SAFE) for i in range(30)]
         release(archive, *SAFE)
         started = [archive.start("sync", host=f"host{number}") for number in range(3)]
@@ -569,13 +569,13 @@ def test_three_hosts_that_release_and_delete_at_once_leave_the_minimum(archive):
         archive.do("UPDATE archivefilecopy SET wants_file = 'Y' WHERE has_file = 'Y'")
 
 
-def test_pulls_and_deletions_in_the_same_directories_do_not_disturb_each_other(three):
+def test_pulls_and_deletions_in_the_same_directories_do_not_disturb_each_other(three, long):
     """Directories appear and vanish under the workers all the time; the lock's own mutant is in tests/fs."""
     goes, comes = [], []
     for i in range(60):
         goes.append(three.file(f"acq/{i % 6}/goes{i}", None, "field", *SAFE))
         comes.append(three.file(f"acq/{i % 6}/comes{i}", None, *SAFE))
-    for turn in range(6):
+    for turn in range(6 if long else 4):
         release(three, "field")
         three.do("UPDATE archivefilecopyrequest SET completed = 1")
         three.requests(comes, "safe1", "field")

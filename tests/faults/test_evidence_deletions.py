@@ -130,7 +130,6 @@ def test_an_index_older_than_the_disks_allows_no_deletion(three: Archive) -> Non
 # --- fault 7: decided early, done late -----------------------------------------------------------------
 
 
-@pytest.mark.timeout(300)
 def test_fault_7_what_changes_while_deletions_queue_behind_a_long_pull_is_honoured(three: Archive) -> None:
     """A single worker deletes the first half, waits in a pull, and then comes to the second half."""
     three.node("source")

@@ -10,8 +10,6 @@ import multiprocessing
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
 
-import pytest
-
 from alpenhorn.index.connection import Index
 from alpenhorn.index.schema import create
 from alpenhorn.model.deletions import Evidence
@@ -105,13 +103,11 @@ def race(urls: tuple[str, str], rounds: int, alone: bool = False) -> list[int]:
     return left
 
 
-@pytest.mark.timeout(300)
 def test_two_hosts_that_delete_through_two_servers_leave_the_minimum(galera_urls: tuple[str, str]) -> None:
     """Fault 14."""
     assert race(galera_urls, ROUNDS) == [2] * ROUNDS * FILES
 
 
-@pytest.mark.timeout(300)
 def test_the_same_race_without_a_row_in_common_loses_copies(galera_urls: tuple[str, str]) -> None:
     assert min(race(galera_urls, ROUNDS, alone=True)) < 2
 

@@ -21,7 +21,6 @@ MUTANT_SECONDS = 60.0
 
 
 @pytest.mark.hammer
-@pytest.mark.timeout(180)
 def test_under_load_and_kills_both_states_never_overlap_and_nobody_starves(
     tmp_path: Path, long: bool
 ) -> None:

@@ -175,7 +175,6 @@ def test_from_file_tells_what_it_could_not_read(archive: Archive) -> None:
     assert f"/proc/{process}/mem" in message and "Input/output error" in message
 
 
-@pytest.mark.timeout(60)
 def test_from_file_refuses_a_file_that_changes_while_it_is_read(pilot: Archive, tmp_path: Path) -> None:
     (tmp_path / "pilot").mkdir()
     path = tmp_path / "pilot" / "a"
