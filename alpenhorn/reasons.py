@@ -1031,6 +1031,16 @@ class Code(_Codes):
     """Runs cannot start."""
     SYSTEM_LOG_UNUSABLE = "system-log-unusable", "the system log {path} cannot be opened: {why}"
     """No system logger is running."""
+    METRICS_PACKAGE_MISSING = (
+        "metrics-package-missing",
+        "no metrics are written: the Python package prometheus_client cannot be imported: {why}; to install it: pip"
+        " install 'alpenhorn[metrics]'",
+    )
+    """The extra `metrics` is not installed, but [metrics] textfile is set."""
+    METRICS_FILE_UNUSABLE = "metrics-file-unusable", "metrics cannot be written: {file}: {why}"
+    """The file of [metrics] textfile cannot be read or replaced."""
+    METRICS_FAILED = "metrics-failed", "metrics cannot be determined: {why}"
+    """An unexpected error; the run itself is not affected."""
     TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
     """A required program is not installed."""
     TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not print its version within {seconds:g} s"
