@@ -27,6 +27,9 @@ from alpenhorn.monitoring.run_end import RunEnd
 from alpenhorn.outside import exception
 from alpenhorn.reasons import Code, Reason
 
+ANSWER_SECONDS = (
+    600.0  # for one statement, which may count all copies; the caller may permit less, for small ones
+)
 REST = 100  # runs of one host spend at most 1 % of the time on reading the index for metrics
 STATES = ("Healthy", "Removable", "Released", "Suspect", "Corrupt", "Missing", "Removed")
 
@@ -57,11 +60,14 @@ def write(config: Config, index: Index | None, end: RunEnd) -> None:
             values[families.INDEX_UP] = {(host,): float(up)}
         if index is not None and up and not index.stopping() and _is_due(values, host, now):
             began = time.monotonic()
+            before = index.answer_within(ANSWER_SECONDS)
             try:
                 read = _read(config, index, now)
             except (IndexUnusable, TimeoutError) as error:
                 _set_read_attempt(path, host, now, time.monotonic() - began, {})
                 raise MetricsError(Code.METRICS_FAILED(why=error)) from error
+            finally:
+                index.answer_within(before)
             _set_read_attempt(path, host, now, time.monotonic() - began, read)
     except MetricsError:
         raise

@@ -12,8 +12,8 @@ from pathlib import Path
 from alpenhorn.fs.syscalls import flush
 
 READABLE = 0o644
-LOCK_SECONDS = 5.0  # writers hold the lock for milliseconds, unless one is stopped or its disk hangs
-_LOOK_EVERY = 0.02
+LOCK_SECONDS = 10.0  # writers hold the lock for milliseconds, unless one is stopped or its disk hangs
+_LOOK_EVERY = 0.01
 
 
 def read(path: Path) -> str:
