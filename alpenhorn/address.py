@@ -1,4 +1,4 @@
-"""The URL of an index: parse it, and make it printable.
+"""The URLs of an index and of notifications: parse them, and make them printable.
 
 In a valid URL the place of the password is known, so that the rest can be shown.  Nothing is shown of an
 invalid one, since any part may be a password, and no error raised here contains a part of it.
@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 NOT_SHOWN = "(not shown: it may hold a password)"
+PING_EXPECTED = "https://HOST/PATH"
 EXPECTED = "sqlite:////absolute/path or mysql://user@host/name"
 
 # Each part is percent-encoded, except the password, where only characters that would end it must be.
@@ -117,6 +118,39 @@ def printable(url: str, credentials: bool = False) -> str:
         return url if sqlite_path(url) is not None else server(url).shown(credentials)
     except ValueError:
         return NOT_SHOWN
+
+
+def ping(url: str) -> tuple[str, str]:
+    """Return scheme and place (host and port) of the URL of a dead man's switch, whose path is a secret.
+
+    Raises ValueError with the fault, but with no part of the URL.
+    """
+    match = re.fullmatch(
+        r"(https?)://((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?)(?:[/?][!-~]*)?", url
+    )
+    if match is None or "#" in url:
+        fault = "has a user or password" if "@" in url else "is not valid"
+        raise ValueError(fault if re.match("https?://", url) else "begins with neither https:// nor http://")
+    if match[3] and not 0 < int(match[3]) < 65536:
+        raise ValueError("has an invalid port: use a number from 1 to 65535")
+    return match[1], match[2]
+
+
+def printable_ping(url: str) -> str:
+    """Return the URL of a dead man's switch without its path, which is a secret."""
+    scheme, place = ping(url)
+    return f"{scheme}://{place}/…"
+
+
+def apprise_service(url: str) -> str:
+    """Return the service that an Apprise URL names, such as "mailto".  Any other part may be a secret, also the host.
+
+    Raises ValueError with the fault, but with no part of the URL.
+    """
+    match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://.+", url, re.DOTALL)
+    if match is None:
+        raise ValueError("does not begin with a service, as in mailto://")
+    return match[1].lower()
 
 
 def may_be_secret(text: str) -> bool:

@@ -128,6 +128,27 @@ class Metrics(NamedTuple):
     textfile: Path | None = None
 
 
+class Notify(NamedTuple):
+    """Section [notify].
+
+    `ping`: the URL of a dead man's switch, "" for none.  `apprise`: URLs of Apprise.  `command`: a program that gets
+    the messages, with its arguments.  `level`: the least serious of NOTIFY_LEVELS to report.  `events`: those of
+    NOTIFY_EVENTS to report.  `at_most_every`: minimum seconds between two messages.
+    """
+
+    ping: str = ""
+    apprise: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    level: str = "warning"
+    events: tuple[str, ...] = ("begin", "change", "remind", "end")
+    at_most_every: float = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be notified."""
+        return bool(self.ping or self.apprise or self.command)
+
+
 class Config(NamedTuple):
     """The configuration.
 
@@ -141,6 +162,7 @@ class Config(NamedTuple):
     import_: Import = Import()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    notify: Notify = Notify()
     sources: tuple[Path, ...] = ()
     embedded: bool = False
 
@@ -184,6 +206,7 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
         import_=Import(patterns=values["import"].get("pattern", ())),
         log=Log(**values["log"]),
         metrics=Metrics(**values["metrics"]),
+        notify=Notify(**values["notify"]),
         sources=tuple(sources),
         embedded=embedded,
     )
@@ -354,6 +377,41 @@ def _read_evidence(value: Any) -> str:
     return str(value)
 
 
+def _read_ping(value: Any) -> str:
+    url = _read_text(value)
+    try:
+        address.ping(url)
+    except ValueError as error:
+        raise ValueError(f": the URL {error}; expected {address.PING_EXPECTED}") from None
+    return url
+
+
+def _read_apprise(value: Any) -> tuple[str, ...]:
+    urls = _read_arguments(value)
+    faults = []
+    for number, url in enumerate(urls, 1):
+        try:
+            address.apprise_service(url)
+        except ValueError as error:
+            faults.append(f"[{number}]: the URL {error}")
+    if faults:
+        raise ValueError(*faults)
+    return urls
+
+
+def _read_events(value: Any) -> tuple[str, ...]:
+    events = _read_arguments(value)
+    if not set(events) <= set(NOTIFY_EVENTS):
+        raise ValueError
+    return events
+
+
+def _read_notify_level(value: Any) -> str:
+    if value not in NOTIFY_LEVELS:
+        raise ValueError
+    return str(value)
+
+
 def _read_delete_limit(value: Any) -> DeleteLimit:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return DeleteLimit(files=value)
@@ -400,6 +458,8 @@ MOST_JOBS = 512  # worker processes
 EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
 SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
+NOTIFY_LEVELS = ("warning", "failure")
+NOTIFY_EVENTS = Notify().events
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _TEXT = ValueKind("a text that is not empty", _read_text)
 _SWITCH = ValueKind("true or false", _read_switch)
@@ -455,7 +515,18 @@ KEYS: dict[str, dict[str, ValueKind]] = {
             "an absolute path, or one that starts with ~/, that ends in .prom", _read_textfile
         ),
     },
+    "notify": {
+        "ping": ValueKind(address.PING_EXPECTED, _read_ping),
+        "apprise": ValueKind('a list of URLs, such as ["mailto://…"]', _read_apprise),
+        "command": ValueKind('a list of texts, such as ["/usr/local/bin/notify", "-v"]', _read_arguments),
+        "level": ValueKind('"warning" or "failure"', _read_notify_level),
+        "events": ValueKind(f"a list of some of {', '.join(NOTIFY_EVENTS)}", _read_events),
+        "at_most_every": _duration(above_zero=False),
+    },
 }
+
+# Not shown if they are wrong.  A password may have been put in place of the path of a file with it.
+_SECRET_KEYS = ("url", "password_file", "ping", "apprise", "command")
 
 
 # --- reading -------------------------------------------------------------------------------------------
@@ -513,8 +584,7 @@ def _merge(
                 values[section][key] = kind.read(value)
                 origin[section, key] = source
             except ValueError as error:
-                # A password may have been put in place of the path of a file with it.
-                shown = "" if key in ("url", "password_file") else f" = {_show(value)}"
+                shown = "" if key in _SECRET_KEYS else f" = {_show(value)}"
                 faults += [
                     f"{source}: {section}.{key}{fault}"
                     for fault in error.args or (f"{shown}: expected {kind.expected}",)
@@ -549,6 +619,12 @@ def _harmless(text: str) -> str:
 
 
 # --- defaults that depend on the environment -----------------------------------------------------------
+
+
+def state_directory(environ: Mapping[str, str]) -> Path | None:
+    """Return the directory for alpenhorn's state outside the index; None if the user has no home directory."""
+    state = _base_directory(environ, "XDG_STATE_HOME", os.path.join(".local", "state"))
+    return None if state is None else state / "alpenhorn"
 
 
 def _base_directory(environ: Mapping[str, str], variable: str, below_home: str) -> Path | None:

@@ -62,10 +62,16 @@ class Refused(AlpenhornError):
 
 
 class Busy(AlpenhornError):
-    """Another run holds every requested node.  `notes`: further lines for the user."""
+    """Another run holds every requested node.
+
+    `notes`: further lines for the user.  `conditions`: those of the report, as (code, subject) and reason; `left_out`:
+    names of the nodes.
+    """
 
     exit_status = BUSY
     notes: tuple[str, ...] = ()
+    conditions: tuple[tuple[tuple[str, str], Reason], ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class StorageError(AlpenhornError):

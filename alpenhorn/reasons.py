@@ -1015,6 +1015,17 @@ class Code(_Codes):
     """Any user of the host can log in to the server of the index."""
     OPTION_FILE_READABLE = "option-file-readable", "the option file {file} can be read by others"
     """Any user of the host can read the password of the index if the file holds it."""
+    NOTIFY_URLS_READABLE = (
+        "notify-urls-readable",
+        "{file} holds URLs of notifications, which are secret, and can be read by others",
+    )
+    """Any user of the host can send messages in alpenhorn's name, or tell the dead man's switch that runs work."""
+    NOTIFY_PACKAGE_MISSING = "notify-package-missing", "{channel}: the package apprise is not installed"
+    """No message can be sent this way."""
+    NOTIFY_URL_UNUSABLE = "notify-url-unusable", "{channel}: the URL is not valid for this service"
+    """No message can be sent this way."""
+    NOTIFY_COMMAND_MISSING = "notify-command-missing", "{channel}: {where}"
+    """No message can be sent this way."""
     LOG_FILE_IS_DIRECTORY = "log-file-is-directory", "the log file {file} is a directory"
     """Runs cannot start."""
     LOG_FILE_UNWRITABLE = "log-file-unwritable", "the log file {file} cannot be written"
@@ -1532,6 +1543,16 @@ class Code(_Codes):
     """An unexpected error; the log has the details."""
     RUN_UNHEARD = "run-unheard", "its messages could not be printed: {error}"
     """Standard output or standard error was closed."""
+    NOTIFICATION_FAILED = (
+        "notification-failed",
+        "notification by {channel} failed: {why}; to try it: alpenhorn notify test",
+    )
+    """A message or a ping was not delivered.  A message is repeated by the next run."""
+    NOTIFY_STATE_UNUSABLE = (
+        "notify-state-unusable",
+        "{path}: what was notified cannot be kept here: {why}; until it can, every run notifies everything",
+    )
+    """Set XDG_STATE_HOME, or correct the permissions."""
     EARLIER_RUN_NOT_ENDED = (
         "earlier-run-not-ended",
         "run {run} on {host} did not end: it was killed, or the host went down; this run finishes its work",

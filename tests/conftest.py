@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures.sshd",
     "tests.fixtures.packages",
     "tests.fixtures.process",
+    "tests.fixtures.http",
 ]
 
 

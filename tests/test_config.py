@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from alpenhorn import config
-from alpenhorn.config import KEYS, Config, Database, Import, Log, Sync, Transfer, load, parse_duration
+from alpenhorn.config import (
+    KEYS,
+    Config,
+    Database,
+    Import,
+    Log,
+    Notify,
+    Sync,
+    Transfer,
+    load,
+    parse_duration,
+    state_directory,
+)
 from alpenhorn.errors import UNUSABLE, ConfigError
 
 pytestmark = pytest.mark.skipif(
@@ -37,6 +49,13 @@ path = '(?P<acq>\\d+)/(?P<file>.+)'
 level = "WARNING"
 file = "/var/log/alpenhorn.log"
 syslog = true
+[notify]
+ping = "https://hc.example.org/uuid"
+apprise = ["mailto://me:pass@example.org", "json://host/path"]
+command = ["notify", "-v"]
+level = "failure"
+events = ["begin", "end"]
+at_most_every = "10m"
 """
 
 
@@ -97,10 +116,24 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
     assert [pattern.pattern for pattern in found.import_.patterns] == [r"(?P<acq>\d+)/(?P<file>.+)"]
     assert found.log == Log("warning", Path("/var/log/alpenhorn.log"), True)
+    assert found.notify == Notify(
+        "https://hc.example.org/uuid",
+        ("mailto://me:pass@example.org", "json://host/path"),
+        ("notify", "-v"),
+        "failure",
+        ("begin", "end"),
+        600.0,
+    )
 
 
 def test_the_table_of_keys_is_that_of_the_configuration() -> None:
-    for section, made in {"database": Database, "sync": Sync, "transfer": Transfer, "log": Log}.items():
+    for section, made in {
+        "database": Database,
+        "sync": Sync,
+        "transfer": Transfer,
+        "log": Log,
+        "notify": Notify,
+    }.items():
         assert list(KEYS[section]) == list(made._fields)
     assert list(KEYS) == [name.rstrip("_") for name in Config._fields if name not in ("sources", "embedded")]
 
@@ -139,7 +172,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         f"{second}: invalid TOML: Expected ']' at the end of a table declaration (at line 1, column 10)",
         f"{first}: sync.job: unknown key; did you mean jobs?",
         f"{first}: sync.host = 7: expected a name of 1 to 64 characters",
-        f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log, metrics",
+        f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log, metrics, notify",
         f"{third}: jobs: not a section; the key jobs belongs below [sync]",
         f"{third}: log.level = 'loud': expected one of debug, info, warning, error, critical",
         "ALPENHORN_DATABASE_URL: database.url: the URL names no database;"
@@ -182,6 +215,10 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         ("log.syslog", "'yes'"),
         ("metrics.textfile", "'/srv/alpenhorn.txt'"),
         ("metrics.textfile", "'alpenhorn.prom'"),
+        ("notify.level", "'recovery'"),
+        ("notify.events", "['start']"),
+        ("notify.events", "'begin'"),
+        ("notify.at_most_every", "-1"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key_and_what_is_expected(
@@ -197,17 +234,42 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_expected(
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("url", "3"),
-        ("url", "'sqlite:///relative.db'"),
-        ("url", "'postgres://h/n'"),
-        ("url", "'mysql://host'"),
-        ("password_file", "'relative'"),
+        ("database.url", "3"),
+        ("database.url", "'sqlite:///relative.db'"),
+        ("database.url", "'postgres://h/n'"),
+        ("database.url", "'mysql://host'"),
+        ("database.password_file", "'relative'"),
+        ("notify.ping", "'secret'"),
+        ("notify.ping", "'ftp://host/secret'"),
+        ("notify.ping", "'https://user:secret@host/'"),
+        ("notify.ping", "'https:///secret'"),
+        ("notify.ping", "'https://host/secret#x'"),
+        ("notify.ping", "'https://host/se cret'"),
+        ("notify.ping", "'https://host:99999/secret'"),
+        ("notify.ping", "['https://host/secret']"),
+        ("notify.apprise", "'json://secret'"),
+        ("notify.apprise", "[]"),
+        ("notify.command", "'curl secret'"),
+        ("notify.command", "['curl', 3]"),
     ],
 )
 def test_a_possible_password_is_not_shown(tmp_path: Path, key: str, value: str) -> None:
-    (fault,) = faults(tmp_path, f"[database]\n{key} = {value}\n")
-    assert fault.startswith(f"database.{key}: ") and value.strip("'") not in fault
-    assert fault.endswith(f"expected {KEYS['database'][key].expected}")
+    section, name = key.split(".")
+    (fault,) = faults(tmp_path, f"[{section}]\n{name} = {value}\n")
+    assert fault.startswith(f"{key}: ") and value.strip("'") not in fault
+    assert fault.endswith(f"expected {KEYS[section][name].expected}")
+    assert "secret" not in fault
+
+
+def test_each_faulty_apprise_url_is_named_by_its_number(tmp_path: Path) -> None:
+    found = faults(tmp_path, "[notify]\napprise = ['json://a', 'secret', 'tgram://b', '//secret@host']\n")
+    wrong = "the URL does not begin with a service, as in mailto://"
+    assert found == [f"notify.apprise[2]: {wrong}", f"notify.apprise[4]: {wrong}"]
+
+
+def test_the_state_directory_follows_the_environment() -> None:
+    assert state_directory({"HOME": "/home/x"}) == Path("/home/x/.local/state/alpenhorn")
+    assert state_directory({"HOME": "/home/x", "XDG_STATE_HOME": "/state"}) == Path("/state/alpenhorn")
 
 
 def test_tls_follows_from_the_files_that_are_given(tmp_path: Path) -> None:

@@ -59,6 +59,11 @@ class App:
         current.require_current(index)
         return index
 
+    @property
+    def open_index_or_none(self) -> Index | None:
+        """The index if it was opened before and is of the supported version."""
+        return self.__dict__.get("index")
+
     def open_index(self, create: bool = False) -> Index:
         """Open the index, of any version; with `create`, create a missing SQLite file.
 

@@ -78,6 +78,8 @@ COMMANDS = {
     "node stats": "Show the number and size of the files on each node.",
     "node sync": "Request the files of a node into a group, or cancel requests.",
     "node verify": "Request checks of the copies on a node, or cancel them.",
+    "notify": "Try the notifications of runs.",
+    "notify test": "Send a test message through each channel.",
     "plan": "Show what a run would do now, and why other work is pending.",
     "plugins": "List extensions, and report those that fail to load.",
     "reconcile": "Compare the index with the disks of this host, and correct it.",

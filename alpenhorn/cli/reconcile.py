@@ -13,6 +13,7 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.columns import Column, column, flag, number
+from alpenhorn.cli.monitored import monitored
 from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failure, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.reasons import code_in_json, code_of
@@ -97,38 +98,40 @@ def reconcile(
       alpenhorn reconcile
       alpenhorn reconcile --node archive1 --dry-run --json
     """
-    with workers(app, jobs, for_run=True) as pool:
-        # Imported after the workers are forked, to keep them small.
-        from alpenhorn.coordinator.compared import Options
-        from alpenhorn.coordinator.report import Asked, Unwatched
-        from alpenhorn.coordinator.sync import sync
-        from alpenhorn.workers.stopping import StopRequest
+    with monitored(app, "reconcile", whole=False, dry=dry_run) as monitored_run:
+        with workers(app, jobs, for_run=True) as pool:
+            # Imported after the workers are forked, to keep them small.
+            from alpenhorn.coordinator.compared import Options
+            from alpenhorn.coordinator.report import Asked, Unwatched
+            from alpenhorn.coordinator.sync import sync
+            from alpenhorn.workers.stopping import StopRequest
 
-        options = Options(min_age, read, dry_run)
-        asked = Asked(nodes, wait=wait, accept_loss=accept_loss, reconcile=options)
-        shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
-        with StopRequest(pool.wakeup) as stopping:
-            if shown:
-                from alpenhorn.cli.progress import RunDisplay
+            options = Options(min_age, read, dry_run)
+            asked = Asked(nodes, wait=wait, accept_loss=accept_loss, reconcile=options)
+            shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
+            with StopRequest(pool.wakeup) as stopping:
+                if shown:
+                    from alpenhorn.cli.progress import RunDisplay
 
-                with RunDisplay() as progress:
-                    report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)
+                    with RunDisplay() as progress:
+                        report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)
+                else:
+                    report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+        monitored_run.report = report
+        from alpenhorn.cli.sync import attention
+        from alpenhorn.scan import reconcile as scan
+
+        waiting = [
+            {"node": one.node, "host": one.host, "active": one.active} for one in scan.distrusted(app.index)
+        ]
+        restored = scan.restored(app.index)
+        with recording_output_failure(app, report):
+            if as_json:
+                _document(report, waiting, restored)
             else:
-                report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
-    from alpenhorn.cli.sync import attention
-    from alpenhorn.scan import reconcile as scan
-
-    waiting = [
-        {"node": one.node, "host": one.host, "active": one.active} for one in scan.distrusted(app.index)
-    ]
-    restored = scan.restored(app.index)
-    with recording_output_failure(app, report):
-        if as_json:
-            _document(report, waiting, restored)
-        else:
-            _summary(report, app)
-            _still_waiting(waiting, restored, app.host)
-            attention(report)
+                _summary(report, app)
+                _still_waiting(waiting, restored, app.host)
+                attention(report)
     ctx.exit(report.exit_status)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.monitored import monitored
 from alpenhorn.cli.runs import (
     jobs_option,
     mass_delete_option,
@@ -85,30 +86,35 @@ def sync(
             as_json=False,
         )
         return
-    with workers(app, jobs, for_run=True) as pool:
-        # Imported after the workers are forked, to keep them small.
-        from alpenhorn.coordinator.report import Asked, Unwatched
-        from alpenhorn.coordinator.sync import sync as run
-        from alpenhorn.workers.stopping import StopRequest
+    shown = sys.stdout.isatty() and app.verbosity >= 0
+    with (
+        _quiet_if_busy(ctx, nodes, shown or app.verbosity > 0),
+        monitored(app, "sync", whole=not (nodes or only)) as monitored_run,
+    ):
+        with workers(app, jobs, for_run=True) as pool:
+            # Imported after the workers are forked, to keep them small.
+            from alpenhorn.coordinator.report import Asked, Unwatched
+            from alpenhorn.coordinator.sync import sync as run
+            from alpenhorn.workers.stopping import StopRequest
 
-        limit = time_limit if time_limit is not None else app.config.sync.time_limit
-        shown = sys.stdout.isatty() and app.verbosity >= 0
-        unwatched = not shown and app.verbosity <= 0
-        asked = Asked(nodes, only, limit, wait, allow_mass_delete, accept_loss, unwatched=unwatched)
-        started = time.monotonic()
-        with StopRequest(pool.wakeup) as stopping, _quiet_if_busy(ctx, nodes, shown or app.verbosity > 0):
-            if shown:
-                from alpenhorn.cli.progress import RunDisplay
+            limit = time_limit if time_limit is not None else app.config.sync.time_limit
+            unwatched = not shown and app.verbosity <= 0
+            asked = Asked(nodes, only, limit, wait, allow_mass_delete, accept_loss, unwatched=unwatched)
+            started = time.monotonic()
+            with StopRequest(pool.wakeup) as stopping:
+                if shown:
+                    from alpenhorn.cli.progress import RunDisplay
 
-                with RunDisplay() as progress:
-                    report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
-            else:
-                report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
-    with recording_output_failure(app, report):
-        if shown or app.verbosity > 0:
-            _summary(report, time.monotonic() - started, app)
-            _print_later(report)
-        attention(report)
+                    with RunDisplay() as progress:
+                        report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
+                else:
+                    report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+        monitored_run.report = report
+        with recording_output_failure(app, report):
+            if shown or app.verbosity > 0:
+                _summary(report, time.monotonic() - started, app)
+                _print_later(report)
+            attention(report)
     ctx.exit(report.exit_status)
 
 

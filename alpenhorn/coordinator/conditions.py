@@ -48,10 +48,9 @@ def _was_checked(condition: Condition, asked: Asked, report: Report) -> bool:
     """Return whether the run would have met the condition if it still existed."""
     if asked.nodes or asked.only or report.stopped or report.out_of_time or report.no_node:
         return False
-    if condition.key in report.unknown:
-        return False
-    # A node that was left out may still have its conditions.
-    return not any(name in condition.why for name in report.left_out)
+    from alpenhorn.plan.conditions import was_checked  # as above
+
+    return was_checked(condition, report.unknown, report.left_out)
 
 
 def _over(condition: Condition, now: float, report: Report) -> Reason:

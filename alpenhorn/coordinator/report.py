@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alpenhorn.errors import DONE, FAILED
@@ -122,14 +122,14 @@ class Notes:
 
     def lines(self) -> list[Reason]:
         """Return one line for each message, in the order in which they were added."""
-        lines = []
+        return [line for _, line, keys in self.entries() if not keys or not keys <= self._left_out]
+
+    def entries(self) -> Iterator[tuple[Reason, Reason, Set[Key]]]:
+        """Yield each message, its line, and its conditions, also those that `lines` omits."""
         for what, (times, example) in self._notes.items():
-            if (keys := self._lasting.get(what)) and keys <= self._left_out:
-                continue
             more = f" ({times} {'files' if what in self.files else 'times'})" if times > 1 else ""
             first = f"; {'the first: ' if times > 1 else ''}{example}" if example else ""
-            lines.append(within(what, what + more + first))
-        return lines
+            yield what, within(what, what + more + first), self._lasting.get(what, frozenset())
 
 
 class Report:

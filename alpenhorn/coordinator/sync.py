@@ -119,10 +119,12 @@ def sync(
                 notes.log_counts()
             row.end(free_b)
     except Busy as busy:
+        busy.left_out = tuple(report.left_out)
         if _report_stuck(index, config, found, clock, report):
             report.no_node = True
             conditions.settle(index, config, asked, report)
             busy.notes = tuple(report.warnings.lines())
+            busy.conditions = tuple(report.warnings.conditions())
         raise
     finally:
         found.release()

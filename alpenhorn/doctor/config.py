@@ -49,6 +49,8 @@ def configuration(
         if config.log.syslog:
             yield _system_log()
         yield from _metrics(config.metrics.textfile)
+        if config.notify.wanted:
+            yield from _notify(config)
     return config
 
 
@@ -85,6 +87,15 @@ def _password(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
             Code.PASSWORD_IN_READABLE_FILE(file=source),
             "move the password from the URL to a file that only you can read, and set [database] password_file",
         )
+
+
+def _notify(config: Config) -> Iterator[Finding]:
+    from alpenhorn.doctor.notify import notify  # few hosts have notifications
+
+    yield from notify(config.notify)
+    sources = {_origin(config, "notify", key) for key in ("ping", "apprise")}
+    for source in sorted(one for one in sources if one is not None and _is_open_to_others(one)):
+        yield Finding(Level.WARN, Code.NOTIFY_URLS_READABLE(file=source), f"chmod o-rwx {source}")
 
 
 def _client(database: Database) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from alpenhorn import outside
@@ -98,6 +98,14 @@ def decide(
             over.append(old)
         # Otherwise the end is left to a run that mails, as the beginning was mailed.
     return ConditionPlan(frozenset(reported_now), tuple(written), tuple(removed), tuple(over))
+
+
+def was_checked(condition: Condition, unknown: Collection[Key], left_out: Iterable[str]) -> bool:
+    """Return whether a run that checked everything else would have met a condition if it still existed.
+
+    `unknown`: conditions that it did not check.  A node that it `left_out` may still have its conditions.
+    """
+    return condition.key not in unknown and not any(name in condition.why for name in left_out)
 
 
 def span(seconds: float) -> str:

@@ -9,6 +9,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.monitored import monitored
 from alpenhorn.cli.runs import recording_output_failure, workers
 from alpenhorn.errors import Refused
 from alpenhorn.model.nodes import MANIFEST
@@ -30,27 +31,30 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
     Example:
       alpenhorn node manifest archive1
     """
-    with workers(app, None, for_run=True) as pool:
-        # Imported after the workers are forked, to keep them small.
-        from alpenhorn.cli.sync import attention
-        from alpenhorn.coordinator.nodes import left_out_reason
-        from alpenhorn.coordinator.report import Asked, Unwatched
-        from alpenhorn.coordinator.sync import sync
-        from alpenhorn.scan import topology
-        from alpenhorn.workers.stopping import StopRequest
+    with monitored(app, "node manifest", whole=False) as monitored_run:
+        with workers(app, None, for_run=True) as pool:
+            # Imported after the workers are forked, to keep them small.
+            from alpenhorn.cli.sync import attention
+            from alpenhorn.coordinator.nodes import left_out_reason
+            from alpenhorn.coordinator.report import Asked, Unwatched
+            from alpenhorn.coordinator.sync import sync
+            from alpenhorn.scan import topology
+            from alpenhorn.workers.stopping import StopRequest
 
-        asked = Asked((name,), wait=wait, manifest=True)
-        with StopRequest(pool.wakeup) as stopping:
-            report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
-        if name in report.left_out:
-            raise Refused(f"{left_out_reason(name, report.left_out[name])}; no manifest was written")
-        root = topology.load(app.index).named([name])[0].root or ""
-    with recording_output_failure(app, report):
-        if name in report.manifests:
-            files, size_b = report.manifests[name]
-            output.line(
-                f"Wrote {root}/{MANIFEST}: {output.count(files, 'file')}, {output.size(size_b)}. To check the files:"
-            )
-            output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
-        attention(report)
+            asked = Asked((name,), wait=wait, manifest=True)
+            with StopRequest(pool.wakeup) as stopping:
+                report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+            monitored_run.report = report
+            if name in report.left_out:
+                raise Refused(f"{left_out_reason(name, report.left_out[name])}; no manifest was written")
+            root = topology.load(app.index).named([name])[0].root or ""
+        with recording_output_failure(app, report):
+            if name in report.manifests:
+                files, size_b = report.manifests[name]
+                output.line(
+                    f"Wrote {root}/{MANIFEST}: {output.count(files, 'file')}, {output.size(size_b)}."
+                    " To check the files:"
+                )
+                output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
+            attention(report)
     ctx.exit(report.exit_status)
