@@ -1,4 +1,4 @@
-"""Numbers of an archive for monitoring: copies by state, pending requests, verifications.
+"""Numbers of an archive for monitoring: copies by state, and pending requests.
 
 All are read from indexes of the tables alone, without a look at files.  Only `copies` reads an entry for each copy.
 """
@@ -21,13 +21,6 @@ class Pending(NamedTuple):
     oldest: datetime | None
 
 
-class Verified(NamedTuple):
-    """A node.  `oldest`: when the copy that was verified longest ago was read; None if no verification is recorded."""
-
-    node: str
-    oldest: datetime | None
-
-
 COPIES = """
     SELECT node_id, has_file, wants_file, COUNT(*) FROM archivefilecopy GROUP BY node_id, has_file, wants_file
 """
@@ -38,11 +31,6 @@ PENDING = f"""
            (SELECT q.timestamp FROM archivefilecopyrequest q WHERE q.id = (SELECT MIN(r.id) {_PENDING}))
            AS oldest__timestamp
     FROM storagegroup g ORDER BY g.name
-"""
-VERIFIED = """
-    SELECT n.name AS node__name,
-           (SELECT MIN(v.verified) FROM sync_verification v WHERE v.node_id = n.id) AS oldest__verified
-    FROM storagenode n ORDER BY n.name
 """
 
 
@@ -59,8 +47,3 @@ def copies(index: Index) -> dict[int, dict[str, int]]:
 def pending(index: Index) -> list[Pending]:
     """Return the pending requests into every group."""
     return index.facts(Pending, PENDING, oldest=moment)
-
-
-def verified(index: Index) -> list[Verified]:
-    """Return the oldest verification on every node."""
-    return index.facts(Verified, VERIFIED, oldest=moment)

@@ -95,7 +95,7 @@ OF_INDEX = (
     ),
     Family(
         VERIFIED,
-        "Time at which the copy on a node that was verified longest ago was read; years ago if it never was.",
+        "Time at which the good copy was read that was not read for the longest time, on nodes with auto_verify.",
         ("node",),
     ),
     Family(PENDING, "Number of pending copy requests into a group.", ("group",)),

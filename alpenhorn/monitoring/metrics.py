@@ -14,12 +14,10 @@ from datetime import datetime
 from pathlib import Path
 
 from alpenhorn.config import Config
-from alpenhorn.coordinator.run_states import run_states
 from alpenhorn.errors import BUSY, AlpenhornError, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import posix
 from alpenhorn.listings import measures, storage
-from alpenhorn.listings import status as listing
 from alpenhorn.model.nodes import GIB
 from alpenhorn.monitoring import attention, families, textfile
 from alpenhorn.monitoring.families import OF_INDEX, OF_RUNS, Values
@@ -162,11 +160,10 @@ def _is_due(before: Values, host: str, now: float) -> bool:
 
 def _read(config: Config, index: Index, now: float) -> Values:
     """Return everything that the index knows.  `now`: POSIX seconds."""
-    host = config.sync.host
     values: Values = {family.name: {} for family in OF_INDEX}  # also those without values: others are gone
-    found = listing.status(index)
+    seen = attention.look(index, config)
     copies = measures.copies(index)
-    for status in found.nodes:
+    for status in seen.found.nodes:
         node = status.node
         for state in STATES:
             values[families.COPIES][node.name, state.lower()] = copies.get(node.id, {}).get(state, 0)
@@ -175,19 +172,17 @@ def _read(config: Config, index: Index, now: float) -> Values:
             values[families.FREE][node.name,] = float(round(node.avail_gb * GIB))
         if status.full is not None:
             values[families.USED][node.name,] = status.full
-    for one in measures.verified(index):
-        if one.oldest is not None:
-            values[families.VERIFIED][one.node,] = posix(one.oldest)
+        if status.verified is not None:
+            values[families.VERIFIED][node.name,] = posix(status.verified)
     for group in measures.pending(index):
         values[families.PENDING][group.group,] = group.requests
         if group.oldest is not None:
             values[families.OLDEST][group.group,] = posix(group.oldest)
     items = values[families.ATTENTION]
-    states = run_states(found.runs, host)
-    for item in attention.items(found, states, config.database.backup_within):
+    for item in seen.items:
         code = (item.code or str(Code.UNKNOWN),)
         items[code] = items.get(code, 0) + 1
-    newest = found.backups.newest
+    newest = seen.found.backups.newest
     values[families.BACKUP][()] = 0.0 if newest is None else posix(newest.at)
-    values[families.READ] = {(host,): now}
+    values[families.READ] = {(config.sync.host,): now}
     return values

@@ -41,14 +41,15 @@ def configured(archive: Archive) -> Config:
 @pytest.fixture
 def config(archive: Archive) -> Config:
     """An archive with nodes vault and spare, good and bad copies, and two pending requests."""
-    archive.node("vault", archive=1, avail_gb=3.0, max_total_gb=None)
+    archive.node("vault", archive=1, avail_gb=3.0, max_total_gb=None, auto_verify=5)
     archive.node("spare", active=0)
     for number, (vault, spare) in enumerate((("YY", "YY"), ("YM", "NN"), ("XY", "YN"), ("NY", "MY"))):
         file_id = archive.file(f"acq/{number}", b"12345")
         archive.set_copy(file_id, "vault", vault)
         archive.set_copy(file_id, "spare", spare)
         archive.once_good(file_id, "vault")
-    archive.do("UPDATE sync_verification SET verified = '2026-01-01 00:00:00' WHERE file_id = ?", file_id)
+    for file, verified in ((1, "2026-01-01 00:00:00"), (4, "2025-01-01 00:00:00")):
+        archive.do("UPDATE sync_verification SET verified = ? WHERE file_id = ?", verified, file)
     first, second, done = archive.requests([file_id] * 3, "spare", "vault")
     archive.do(
         "UPDATE archivefilecopyrequest SET timestamp = '2025-01-01 00:00:00', completed = 1 WHERE id = ?",

@@ -145,8 +145,8 @@ def test_each_alert_fires_alone(alert: str, tmp_path: Path) -> None:
     firing(tmp_path, series, [alert])
 
 
-@pytest.mark.parametrize("alert", ["AlpenhornNodeFull", "AlpenhornNodeFullSoon", "AlpenhornVerificationOld"])
-def test_an_inactive_node_is_neither_full_nor_unverified(alert: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("alert", ["AlpenhornNodeFull", "AlpenhornNodeFullSoon"])
+def test_an_inactive_node_is_not_full(alert: str, tmp_path: Path) -> None:
     start, values = ILL[alert]
     series = {name: values if name.startswith(start) else well for name, well in WELL.items()}
     firing(tmp_path, series | {'alpenhorn_node_active{node="vault"}': "0x300"}, [])
