@@ -50,6 +50,11 @@ class Receiver(NamedTuple):
 
 
 RECEIVERS: tuple[Receiver, ...] = (
+    Receiver(
+        "metrics",
+        lambda config: config.metrics.textfile is not None,
+        end="alpenhorn.monitoring.metrics:write",
+    ),
     Receiver("notify", lambda config: config.notify.wanted, begin="alpenhorn.monitoring.notify:begin"),
 )
 

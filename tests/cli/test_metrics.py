@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,7 +113,8 @@ def test_doctor_warns_once_without_the_package(sqlite_archive: Archive) -> None:
 def test_doctor_warns_of_a_file_that_cannot_be_written(sqlite_archive: Archive) -> None:
     path = textfile(sqlite_archive)
     sound(sqlite_archive)
-    path.mkdir()
+    shutil.rmtree(path.parent)
+    path.mkdir(parents=True)
     only(doctor(sqlite_archive), "warn", 0, f"{path}: it is a directory", "set a file")
     path.rmdir()
     path.parent.chmod(0o500)
