@@ -8,20 +8,23 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+import click
 import pytest
 import yaml
 
 from alpenhorn.config import Config
 from alpenhorn.monitoring import families, metrics
 from tests.fixtures.archive import Archive, wait_for
+from tests.fixtures.manual import page, section
 from tests.monitoring.conftest import end
+from tests.test_docs import understood
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "alpenhorn" / "monitoring" / "prometheus"
@@ -57,6 +60,17 @@ def test_the_rules_and_the_dashboard_use_every_metric_and_no_other() -> None:
 def test_promtool_accepts_the_rules() -> None:
     done = subprocess.run(["promtool", "check", "rules", str(RULES)], capture_output=True, text=True)
     assert done.returncode == 0 and f"SUCCESS: {len(rules())} rules found" in done.stdout, done
+
+
+def test_every_command_that_an_alert_names_is_understood() -> None:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    texts = [rule["annotations"].get("description", "") for group in groups for rule in group["rules"]]
+    plain = [re.sub(r"\{\{[^}]*\}\}", "x", text).replace("COUNT", "5") for text in texts]
+    commands = [words for text in plain for words in re.findall(r"\balpenhorn((?: [-a-z0-9]+)+)", text)]
+    assert len(commands) >= len([text for text in texts if text])
+    for words in commands:
+        with suppress(click.exceptions.Exit):  # of --help
+            understood(words.split())
 
 
 def test_the_dashboard_is_one_for_grafana() -> None:
@@ -244,3 +258,10 @@ def test_the_files_are_installed_with_the_package(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", *build], cwd=source, check=True, capture_output=True)
     built = tmp_path / "built" / "alpenhorn" / "monitoring" / "prometheus"
     assert {path.name for path in built.iterdir()} == {RULES.name, DASHBOARD.name}
+
+
+def test_the_manual_lists_every_metric_with_its_labels() -> None:
+    rows = re.findall(
+        r"^\| `(alpenhorn_\w+)` \| ([a-z, ]*?) ?\| ", section(page("operating"), "Metrics"), re.MULTILINE
+    )
+    assert rows == [(family.name, ", ".join(family.labels)) for family in families.FAMILIES]
