@@ -122,6 +122,12 @@ class Log(NamedTuple):
     syslog: bool = False
 
 
+class Metrics(NamedTuple):
+    """Section [metrics].  `textfile`: the file for the Prometheus node exporter; None: no metrics are written."""
+
+    textfile: Path | None = None
+
+
 class Notify(NamedTuple):
     """Section [notify].
 
@@ -155,6 +161,7 @@ class Config(NamedTuple):
     transfer: Transfer = Transfer()
     import_: Import = Import()
     log: Log = Log()
+    metrics: Metrics = Metrics()
     notify: Notify = Notify()
     sources: tuple[Path, ...] = ()
     embedded: bool = False
@@ -198,6 +205,7 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
         transfer=Transfer(**values["transfer"]),
         import_=Import(patterns=values["import"].get("pattern", ())),
         log=Log(**values["log"]),
+        metrics=Metrics(**values["metrics"]),
         notify=Notify(**values["notify"]),
         sources=tuple(sources),
         embedded=embedded,
@@ -322,6 +330,14 @@ def _read_path(value: Any) -> Path:
     if str(path).startswith("~/"):
         path = Path(os.path.expanduser(path))
     if not path.is_absolute():
+        raise ValueError
+    return path
+
+
+def _read_textfile(value: Any) -> Path:
+    # The node exporter silently ignores all other files.
+    path = _read_path(value)
+    if path.suffix != ".prom":
         raise ValueError
     return path
 
@@ -496,6 +512,11 @@ KEYS: dict[str, dict[str, ValueKind]] = {
         "level": ValueKind(f"one of {', '.join(LEVELS)}", _read_level),
         "file": _PATH,
         "syslog": _SWITCH,
+    },
+    "metrics": {
+        "textfile": ValueKind(
+            "an absolute path, or one that starts with ~/, that ends in .prom", _read_textfile
+        ),
     },
     "notify": {
         "ping": ValueKind(address.PING_EXPECTED, _read_ping),

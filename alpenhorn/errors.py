@@ -13,6 +13,7 @@ DONE = 0
 FAILED = 1
 USAGE = 2
 UNUSABLE = 3
+ATTENTION = 4  # `status --check`: something needs attention
 BUSY = 75
 INTERRUPTED = 130
 

@@ -32,6 +32,14 @@ def time(moment: datetime | None) -> str:
     return "-" if moment is None else moment.isoformat(" ", "seconds")
 
 
+def age(seconds: float) -> str:
+    """Format a duration in its largest unit, in as few characters as possible: `5 min`, `3 h`, `12 d`."""
+    whole = max(0, int(seconds))
+    units = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    length, unit = next((one for one in units if whole >= one[0]), units[-1])
+    return f"{whole // length} {unit}"
+
+
 def count(number: int, thing: str, plural: str = "") -> str:
     """Format a number with a noun: `1 file`, `2 files`."""
     return f"{number} {thing if number == 1 else plural or thing + 's'}"

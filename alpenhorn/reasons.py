@@ -976,6 +976,34 @@ class Code(_Codes):
         "{requests} for {node}, which is not active",
     )
     """No run carries them out until the node is active."""
+    REQUESTS_FOR_IDLE_GROUP = (
+        "requests-for-idle-group",
+        "{requests} for group {group}, which has no active node",
+    )
+    """No run carries them out until a node of the group is active."""
+    REQUESTS_FOR_EMPTY_GROUP = "requests-for-empty-group", "{requests} for group {group}, which has no node"
+    """No run carries them out until the group has a node; `request cancel` removes them."""
+    REQUESTS_WITHOUT_PLACE = (
+        "requests-without-place",
+        "{requests} for a node or group that is no longer in the index",
+    )
+    """No run carries them out; `request cancel` removes them."""
+    RELEASES_KEPT = "releases-kept", "{copies} on {node} cannot be deleted, such as {example}: {why}"
+    """They use space until the reason is gone or the release is undone."""
+    NODE_OVERDUE = (
+        "node-overdue",
+        "{node} is away since {since}, and was expected back within {days}",
+    )
+    """The number of days is that of `node modify --absent-ok`."""
+    HOST_RUN_OLD = "host-run-old", "the last run on {host} began {age} ago, at {started} UTC{usual}"
+    """Its cron line no longer works, or the host is down."""
+    HOST_RUN_UNENDED = (
+        "host-run-unended",
+        "the last run on {host} began {age} ago, at {started} UTC, and has recorded no end",
+    )
+    """It hangs, was killed, or the host went down."""
+    VERIFICATION_OLD = "verification-old", "a copy on {node} was last verified {age} ago"
+    """With the node's `--auto-verify`, each copy should be read at least once a year."""
     ACTIVE_NODE_WITHOUT_HOST = "active-node-without-host", "{node} is active and has no host"
     """No run works on it."""
     ACTIVE_NODE_WITHOUT_ROOT = "active-node-without-root", "{node} is active and has no root"
@@ -1042,6 +1070,16 @@ class Code(_Codes):
     """Runs cannot start."""
     SYSTEM_LOG_UNUSABLE = "system-log-unusable", "the system log {path} cannot be opened: {why}"
     """No system logger is running."""
+    METRICS_PACKAGE_MISSING = (
+        "metrics-package-missing",
+        "no metrics are written: the Python package prometheus_client cannot be imported: {why}; to install it: pip"
+        " install 'alpenhorn[metrics]'",
+    )
+    """The extra `metrics` is not installed, but [metrics] textfile is set."""
+    METRICS_FILE_UNUSABLE = "metrics-file-unusable", "metrics cannot be written: {file}: {why}"
+    """The file of [metrics] textfile cannot be read or replaced."""
+    METRICS_FAILED = "metrics-failed", "metrics cannot be determined: {why}"
+    """An unexpected error; the run itself is not affected."""
     TOOL_MISSING = "tool-missing", "{tool} ({program}) {where}: {purpose}"
     """A required program is not installed."""
     TOOL_HANGS = "tool-hangs", "{tool} ({path}) did not print its version within {seconds:g} s"

@@ -172,7 +172,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         f"{second}: invalid TOML: Expected ']' at the end of a table declaration (at line 1, column 10)",
         f"{first}: sync.job: unknown key; did you mean 'jobs'?",
         f"{first}: sync.host = 7: expected a name of 1 to 64 characters",
-        f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log, notify",
+        f"{first}: nonsense: unknown section; expected one of database, sync, transfer, import, log, metrics, notify",
         f"{third}: jobs: not a section; the key jobs belongs in [sync]",
         f"{third}: log.level = 'loud': expected one of debug, info, warning, error, critical",
         "ALPENHORN_DATABASE_URL: database.url: the URL names no database;"
@@ -213,6 +213,8 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         ("import.pattern", "['(?P<acq>.*)']"),
         ("log.file", "'alpenhorn.log'"),
         ("log.syslog", "'yes'"),
+        ("metrics.textfile", "'/srv/alpenhorn.txt'"),
+        ("metrics.textfile", "'alpenhorn.prom'"),
         ("notify.level", "'recovery'"),
         ("notify.events", "['start']"),
         ("notify.events", "'begin'"),
@@ -426,3 +428,9 @@ def test_durations_have_units() -> None:
     for wrong in ("", "m", "-3m", "1w", "1h30m", "9" * 400, "nan"):
         with pytest.raises(ValueError, match=r".*"):
             parse_duration(wrong)
+
+
+def test_the_file_of_metrics_is_set_below_its_own_section(tmp_path: Path) -> None:
+    config = read(tmp_path, "[metrics]\ntextfile = '/srv/textfiles/alpenhorn.prom'\n")
+    assert config.metrics.textfile == Path("/srv/textfiles/alpenhorn.prom")
+    assert read(tmp_path, "").metrics.textfile is None

@@ -127,14 +127,20 @@ def show(form: Format, columns: Sequence[ListingColumn], rows: Iterable[Any], em
         output.documents(document(columns, row) for row in rows)
 
 
-def table(columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "") -> None:
-    """Print a table, or the line `empty` if there are no rows."""
+def table(
+    columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "", optional: Iterable[str] = ()
+) -> None:
+    """Print a table, or the line `empty` if there are no rows.
+
+    `optional`: headers of columns that a narrow terminal does not show, the first to be left out first.
+    """
     shown = [column for column in columns if column.header]
     output.table(
         [column.header for column in shown],
         ([column.cell(row) for column in shown] for row in rows),
         right=[column.header for column in shown if column.right],
         empty=empty,
+        optional=optional,
     )
 
 

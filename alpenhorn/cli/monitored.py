@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
     from alpenhorn.index.connection import Index
     from alpenhorn.monitoring.run_end import RunEnd
-    from alpenhorn.monitoring.run_start import RunStart  # only if a receiver is configured
+    from alpenhorn.monitoring.run_start import RunStart
 
     AtEnd = Callable[[Index | None, RunEnd], Iterable[str] | None]
 
@@ -50,6 +50,11 @@ class Receiver(NamedTuple):
 
 
 RECEIVERS: tuple[Receiver, ...] = (
+    Receiver(
+        "metrics",
+        lambda config: config.metrics.textfile is not None,
+        end="alpenhorn.monitoring.metrics:write",
+    ),
     Receiver("notify", lambda config: config.notify.wanted, begin="alpenhorn.monitoring.notify:begin"),
 )
 

@@ -19,6 +19,8 @@ from alpenhorn.errors import NotFound
 from alpenhorn.listings import storage
 from alpenhorn.scan import names
 
+MOST_DAYS = 36_500
+
 host_option = click.option("--host", type=HOST, metavar="HOST", help="Host of the node; '' removes it.")
 root_option = click.option(
     "--root", metavar="ROOT", type=RootPath(), help="Root directory of the node on its host."
@@ -64,6 +66,12 @@ def node_options(command: CommandFunction) -> CommandFunction:
         ),
         click.option(
             "--archive/--no-archive", default=None, help="Whether copies on the node count as archive copies."
+        ),
+        click.option(
+            "--absent-ok",
+            metavar="DAYS",
+            type=click.IntRange(0, MOST_DAYS),
+            help="Number of days for which its disk may be away before that needs attention; 0 for none.",
         ),
         click.option("--activate", is_flag=True, help="Make the node active."),
     ):

@@ -25,6 +25,7 @@ from alpenhorn.outside import harmless as harmless
 PIECE = 500  # lines per write
 PAGE = 5000  # rows that share their column widths; limits the memory for a long list
 NARROWEST = 8  # minimum width of a shortened column, in characters
+NARROW = 20  # the same while there are columns that can be left out
 
 LEFT = "left"
 RIGHT = "right"
@@ -69,16 +70,19 @@ def table(
     rows: Iterable[Sequence[object]],
     right: Iterable[str] = (),
     empty: str = "",
+    optional: Iterable[str] = (),
 ) -> None:
     """Print a table, or the line `empty` if there are no rows.
 
     Columns whose headers are in `right` are right-aligned.  Column widths are computed for each page of rows.  On a
-    terminal that is too narrow for the columns, each row is printed as a block of lines.
+    terminal that is too narrow for the columns, those in `optional` are left out one after the other; if it is still
+    too narrow, each row is printed as a block of lines.
     """
     import tabulate  # 40 ms, and most commands print no table
 
     tabulate.MIN_PADDING = 0  # no column wider than its content
     aligned = set(right)
+    dropped = list(optional)
     align = [RIGHT if header in aligned else LEFT for header in headers]
     remaining = iter(rows)
     page = _page(remaining)
@@ -86,16 +90,35 @@ def table(
         line(empty)
     first = True
     while page:
-        widths = _fit(headers, page, align)
+        kept = list(range(len(headers)))
+        widths = _fit(headers, page, align, NARROW if dropped else NARROWEST)
+        for number, header in enumerate(dropped, 1):
+            if widths:
+                break
+            kept.remove(headers.index(header))
+            narrowest = NARROW if number < len(dropped) else NARROWEST
+            widths = _fit(*_only(kept, headers, page, align), narrowest)
         if not first:
             click.echo()
         if widths:
-            cells = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in page]
-            click.echo(tabulate.tabulate(cells, headers=headers, colalign=align, disable_numparse=True))
+            heads, cut, sides = _only(kept, headers, page, align)
+            cells = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cut]
+            click.echo(tabulate.tabulate(cells, headers=heads, colalign=sides, disable_numparse=True))
         else:
             _blocks(headers, page)
         first = False
         page = _page(remaining)
+
+
+def _only(
+    kept: Sequence[int], headers: Sequence[str], rows: list[list[str]], align: Sequence[str]
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return headers, rows and alignments of the columns with the numbers `kept`."""
+    return (
+        [headers[i] for i in kept],
+        [[row[i] for i in kept] for row in rows],
+        [align[i] for i in kept],
+    )
 
 
 def _page(rows: Iterator[Sequence[object]]) -> list[list[str]]:
@@ -127,10 +150,13 @@ def _cut(cell: str, width: int) -> str:
     return kept + "…"
 
 
-def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) -> list[int]:
+def _fit(
+    headers: Sequence[str], rows: list[list[str]], align: Sequence[str], narrowest: int = NARROWEST
+) -> list[int]:
     """Return the widths of the columns, the widest text columns shortened until a row fits the terminal.
 
-    Numbers are never shortened, and nothing is without a terminal.  Return an empty list if the columns do not fit.
+    No column is shortened to less than `narrowest`.  Numbers are never shortened, and nothing is without a terminal.
+    Return an empty list if the columns do not fit.
     """
     widths = [max(columns(header), *(columns(row[i]) for row in rows)) for i, header in enumerate(headers)]
     if not sys.stdout.isatty():
@@ -139,7 +165,7 @@ def _fit(headers: Sequence[str], rows: list[list[str]], align: Sequence[str]) ->
     text = [i for i, side in enumerate(align) if side == LEFT]
     while sum(widths) > room and text:
         widest = max(text, key=lambda i: widths[i])
-        floor = max(NARROWEST, columns(headers[widest]))
+        floor = max(narrowest, columns(headers[widest]))
         others = max((widths[i] for i in text if i != widest), default=0)
         target = max(floor, min(others, widths[widest] - 1), widths[widest] - (sum(widths) - room))
         if target >= widths[widest]:

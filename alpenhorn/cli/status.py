@@ -2,62 +2,166 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Sequence
 
 import click
 
+from alpenhorn import formats
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, ListingColumn, column, flag, format_option, number, size
-from alpenhorn.cli.run_columns import run_document
-from alpenhorn.cli.storage_columns import gib_bytes
-from alpenhorn.coordinator.run_states import RunState, run_states
+from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.complete import GROUP, HOST, NODE
+from alpenhorn.cli.status_columns import OPTIONAL, NodeLine, node_columns, sum_columns, sums
+from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.index.times import naive
-from alpenhorn.listings import status as listing
-from alpenhorn.listings.runs import RunRow
-from alpenhorn.listings.status import NodeStatus
 from alpenhorn.model.conditions import Condition
-from alpenhorn.monitoring import attention
+from alpenhorn.monitoring.attention import Attention, Look, look
+from alpenhorn.scan import names
+
+SHOWN = 3  # items in the line of --check
 
 
 @click.command()
+@click.option("--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only NODE; may be repeated.")
+@click.option(
+    "--group",
+    "groups",
+    type=GROUP,
+    metavar="GROUP",
+    multiple=True,
+    help="Only nodes in GROUP; may be repeated.",
+)
+@click.option(
+    "--host", "hosts", type=HOST, metavar="HOST", multiple=True, help="Only nodes on HOST; may be repeated."
+)
+@click.option("--attention", is_flag=True, help="Only nodes that need attention.")
+@click.option("--by", type=click.Choice(("host", "group")), help="One line for each host or group.")
+@click.option("--wide", is_flag=True, help="Show more columns.")
+@click.option(
+    "--check", is_flag=True, help="Print one line; exit with status 4 if something needs attention."
+)
 @format_option
 @pass_app
-def status(app: App, form: Format) -> None:
-    """The table shows for each node how full it is, the files requested into its group (In) and from it (Out),
-    import requests, copies that are not good, and the last run.  Problems that need attention are listed above
-    the table.
+def status(
+    app: App,
+    nodes: tuple[str, ...],
+    groups: tuple[str, ...],
+    hosts: tuple[str, ...],
+    attention: bool,
+    by: str | None,
+    wide: bool,
+    check: bool,
+    form: Format,
+) -> int:
+    """Problems that need attention come first, each with the first command to run.  The table below shows for each node
+    how full it is, its free space, the files requested into its group (In) and from it (Out), copies that are corrupt,
+    missing or suspect (Bad), and how long ago the last run ended.  Nodes that need attention come first; Items is
+    the number of problems of each.  With --wide and in JSON there is more.
+
+    With --node, --group or --host, only problems of these nodes, groups or hosts are listed.  Files with too few good
+    copies are not counted, because that takes long on a large archive.
+
+    --check is for monitoring systems: it prints one line in the form of a Nagios plug-in, and exits with status 0 if
+    nothing needs attention, 4 if something does, and 3 if the index cannot be used.  With another --format, only the
+    exit status differs.
 
     \b
-    Example:
+    Examples:
       alpenhorn status
+      alpenhorn status --by host
+      alpenhorn status --host alp1 --attention --wide
+      alpenhorn status --check
     """
-    found = listing.status(app.index)
-    states = run_states(found.runs, app.host)
-    items = list(attention.items(found, states, app.config.database.backup_within))
-    if form is Format.CSV:
-        columns.show(form, _columns(states), found.nodes)
-        return
-    if form is Format.JSON:
+    for kind, given in ((names.nodes, nodes), (names.groups, groups), (names.hosts, hosts)):
+        kind(app.index, given)
+    seen = look(app.index, app.config)
+    wanted = {"node": set(nodes), "group": set(groups), "host": set(hosts)}
+    items = [
+        item for item in seen.items if all(not of or getattr(item, kind) in of for kind, of in wanted.items())
+    ]
+    lines = [
+        line
+        for line in _lines(seen)
+        if all(not of or _place(line, kind) in of for kind, of in wanted.items())
+        and (line.items or not attention)
+    ]
+    if form is Format.TABLE:
+        if check:
+            output.line(_check(lines, items, empty=not seen.found.nodes))
+        else:
+            _print(seen, lines, items, by, wide)
+    elif by is not None:
+        columns.show(form, sum_columns(seen, by), sums(lines, items, by))
+    elif form is Format.CSV:
+        columns.show(form, node_columns(seen, wide), lines)
+    else:
         output.document(
             {
-                "attention": [{"what": one.what, "code": one.code, "command": one.command} for one in items],
-                "conditions": [_condition_document(host, one) for host, one in found.conditions],
-                "backup": found.backups.newest and found.backups.newest._asdict(),
-                "nodes": columns.documents(_columns(states), found.nodes),
+                "attention": [_item_document(one) for one in items],
+                "conditions": [_condition_document(host, one) for host, one in seen.found.conditions],
+                "backup": seen.found.backups.newest and seen.found.backups.newest._asdict(),
+                "nodes": columns.documents(node_columns(seen, wide), lines),
             }
         )
-        return
-    if not found.nodes:
+    return ATTENTION if check and (items or not seen.found.nodes) else DONE
+
+
+def _lines(seen: Look) -> list[NodeLine]:
+    about: dict[str, list[Attention]] = {}
+    for item in seen.items:
+        if item.node:
+            about.setdefault(item.node, []).append(item)
+    return [NodeLine(one, tuple(about.get(one.node.name, ()))) for one in seen.found.nodes]
+
+
+def _place(line: NodeLine, kind: str) -> str | None:
+    node = line.status.node
+    return {"node": node.name, "group": node.group, "host": node.host}[kind]
+
+
+def _print(
+    seen: Look, lines: Sequence[NodeLine], items: Sequence[Attention], by: str | None, wide: bool
+) -> None:
+    if not seen.found.nodes:
         output.line("No nodes; to create one: alpenhorn node create NAME")
         return
     if items:
         output.line("Needs attention:")
-        for one in items:
-            output.line(f"  {one.line}")
+        output.lines(f"  {one.line}" for one in items)
         output.line("")
-    columns.table(_columns(states), found.nodes)
+    if by is not None:
+        columns.table(sum_columns(seen, by.capitalize()), sums(lines, items, by), optional=("Active",))
+        return
+    order = {item: number for number, item in reversed(list(enumerate(seen.items)))}
+    first = sorted(lines, key=lambda line: min((order[item] for item in line.items), default=len(seen.items)))
+    columns.table(node_columns(seen, wide), first, empty="No such nodes.", optional=OPTIONAL)
+
+
+def _check(lines: Sequence[NodeLine], items: Sequence[Attention], empty: bool) -> str:
+    """Return the line of a Nagios plug-in: a word, a text, and numbers behind a bar."""
+    if empty:
+        word, text = "WARNING", "the index has no nodes"
+    elif not items:
+        word, text = "OK", f"{formats.count(len(lines), 'node')}, nothing needs attention"
+    else:
+        texts = [str(item.what) for item in items[:SHOWN]]
+        if len(items) > SHOWN:
+            texts.append(f"and {len(items) - SHOWN} more")
+        number = formats.count(len(items), "item needs", "items need")
+        word, text = "WARNING", f"{number} attention: {'; '.join(texts)}"
+    # A bar in a text would begin the numbers.
+    return f"ALPENHORN {word}: {text.replace('|', '/')} | items={len(items)} nodes={len(lines)}"
+
+
+def _item_document(one: Attention) -> dict[str, object]:
+    return {
+        "what": one.what,
+        "code": one.code,
+        "command": one.command,
+        "node": one.node or None,
+        "group": one.group or None,
+        "host": one.host or None,
+    }
 
 
 def _condition_document(host: str, one: Condition) -> dict[str, object]:
@@ -69,57 +173,3 @@ def _condition_document(host: str, one: Condition) -> dict[str, object]:
         "began": naive(one.began),
         "seen": naive(one.seen),
     }
-
-
-def _columns(states: Mapping[int, RunState]) -> tuple[ListingColumn, ...]:
-    """Return the columns for a NodeStatus; `states` has the states of the last runs by their ids."""
-
-    def last_run(status: NodeStatus) -> dict[str, object] | None:
-        run = status.last_run
-        return None if run is None else run_document(run, states[run.id])
-
-    return (
-        column("name", "Node", "node.name"),
-        column("group", "Group", "node.group"),
-        column("host", "Host", "node.host"),
-        flag("active", "Active", "node.active"),
-        number("full", "Full", shown=output.percent),
-        size("avail_b", "Free", lambda status: gib_bytes(status.node.avail_gb)),
-        column("avail_checked", value="node.avail_gb_last_checked"),
-        number("", "In", cell=lambda status: _work(status.incoming)),
-        column("in.files", value=lambda status: status.incoming[0]),
-        column("in.size_b", value=lambda status: status.incoming[1]),
-        number("", "Out", cell=lambda status: _work(status.outgoing)),
-        column("out.files", value=lambda status: status.outgoing[0]),
-        column("out.size_b", value=lambda status: status.outgoing[1]),
-        number("imports", "Imports", cell=lambda status: status.imports or "-"),
-        column("", "Problems", cell=_bad_copies),
-        column("corrupt"),
-        column("missing"),
-        column("suspect"),
-        column("mendable"),
-        column("last_run", "Last run", last_run, cell=lambda status: _run(status.last_run, states)),
-    )
-
-
-def _bad_copies(status: NodeStatus) -> str:
-    counts = ((status.corrupt, "corrupt"), (status.missing, "missing"), (status.suspect, "suspect"))
-    return ", ".join(f"{copies} {word}" for copies, word in counts if copies) or "-"
-
-
-def _work(work: tuple[int, int]) -> str:
-    files, bytes_ = work
-    return f"{files} ({output.size(bytes_)})" if files else "-"
-
-
-def _run(run: RunRow | None, states: Mapping[int, RunState]) -> str:
-    if run is None:
-        return "-"
-    if run.ended is None:
-        return f"{_minute(run.started)}, {states[run.id].said}"
-    failed = f", {run.failed} failed" if run.failed else ""
-    return _minute(run.started) + failed
-
-
-def _minute(moment: datetime | None) -> str:
-    return output.time(moment)[:16]  # without the seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import socket
 import stat
 import tomllib
@@ -49,6 +50,7 @@ def configuration(
         yield from _log_file(config.log.file)
         if config.log.syslog:
             yield _system_log()
+        yield from _metrics(config.metrics.textfile)
         if config.notify.wanted:
             yield from _notify(config)
     return config
@@ -161,6 +163,28 @@ def _system_log() -> Finding:
         Code.SYSTEM_LOG_UNUSABLE(path=SYSTEM_LOG, why=error.strerror),
         "set syslog = false in [log]",
     )
+
+
+def _metrics(file: Path | None) -> Iterator[Finding]:
+    if file is None:
+        return
+    try:
+        import prometheus_client  # noqa: F401 an optional package
+    except ImportError as error:
+        yield Finding(Level.WARN, Code.METRICS_PACKAGE_MISSING(why=error))
+        return
+    directory = file.parent
+    if file.is_dir():
+        why, remedy = "it is a directory", "set a file in [metrics] textfile"
+    elif not directory.is_dir():
+        why, remedy = f"there is no directory {directory}", f"mkdir -p {shlex.quote(str(directory))}"
+    elif not os.access(directory, os.W_OK | os.X_OK) or (file.exists() and not os.access(file, os.R_OK)):
+        why = f"{directory} is not writable" if not os.access(directory, os.W_OK) else "it is not readable"
+        remedy = f"make {directory} writable for {user()}, or set another file in [metrics] textfile"
+    else:
+        yield Finding(Level.PASS, f"metrics are written to {file}")
+        return
+    yield Finding(Level.WARN, Code.METRICS_FILE_UNUSABLE(file=file, why=why), remedy)
 
 
 def user() -> str:

@@ -179,6 +179,9 @@ class SyncRun(SyncTable):
     pid = pw.IntegerField(null=True)
     ending = pw.TextField(null=True)
 
+    class Meta:
+        indexes = ((("host",), False),)
+
 
 class SyncClaim(SyncTable):
     """A run's lease to pull a file into a group (kind `pull`), or to delete its copy from a node (kind `delete`).
@@ -277,7 +280,8 @@ class SyncNode(SyncTable):
 
     `compared`: the last copy that was compared with the tape.  `manifest`: the token of the manifest on the node, null
     if the manifest may be wrong; `host` and `root`: location of the node when it was written; `event_id` and `files`:
-    the last event that it includes, and its number of files.
+    the last event that it includes, and its number of files.  `absent_ok`: number of days for which the node may be
+    absent without a complaint, null for none.
     """
 
     node_id = pw.IntegerField(unique=True)
@@ -287,6 +291,7 @@ class SyncNode(SyncTable):
     root = pw.CharField(max_length=255, null=True)
     event_id = pw.BigIntegerField(default=0)
     files = pw.IntegerField(default=0)
+    absent_ok = pw.IntegerField(null=True)
 
 
 class SyncIndex(SyncTable):
@@ -308,8 +313,8 @@ class SyncMedium(SyncTable):
     `medium`: its random id.  `generation` and `word`: the confirmed values, which the disk has; `next_generation` and
     `next_word`: intended values, which the disk may already have; no file was changed yet under them.
     `seen`: time at which the node was last found valid, by the server's clock; `wrong` and `why`: time since which it
-    is not valid, and the reason; null if it is valid.  `distrust`: null; "compare": its copies count after they were
-    compared with the disk; "reconcile": its copies count after the user has run `alpenhorn reconcile`.
+    is not valid, and the reason, with its `code`; null if it is valid.  `distrust`: null; "compare": its copies count
+    after they were compared with the disk; "reconcile": its copies count after the user has run `alpenhorn reconcile`.
     `separate`: no copy on it is a hard link or clone of another file.  `looked` and `lost`: numbers of copies looked
     at since the node was last found complete, and of missing or unreadable ones among them.  `changed` and
     `changed_why`: when and how the medium, or its state, was last found exchanged.
@@ -324,6 +329,7 @@ class SyncMedium(SyncTable):
     seen = pw.DateTimeField(null=True)
     wrong = pw.DateTimeField(null=True)
     why = pw.TextField(null=True)
+    code = pw.CharField(max_length=48, null=True)
     distrust = pw.CharField(max_length=16, null=True)
     separate = pw.BooleanField(default=False)
     looked = pw.IntegerField(default=0)

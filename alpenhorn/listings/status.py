@@ -1,26 +1,34 @@
 """The status screen: every node with its pending work and last run, and what needs attention.
 
-A few queries, each served by an index.  Only copies in bad states are counted; sizes are summed only on nodes whose
-fullness depends on them; and repairs are looked for only where there are bad copies.
+A few queries, each served by an index.  Only copies in bad states and released ones are counted; sizes are summed only
+on nodes whose fullness depends on them; and repairs are looked for only where there are bad copies.  Files with too few
+good copies are not counted, since that would read every copy of the archive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
-from alpenhorn.listings import backups, storage
+from alpenhorn.index.times import EPOCH, moment
+from alpenhorn.listings import absences, backups, host_runs, kept_releases, storage
+from alpenhorn.listings.absences import Absence
 from alpenhorn.listings.backups import Backups
+from alpenhorn.listings.host_runs import HostRuns
+from alpenhorn.listings.kept_releases import Kept
 from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
 from alpenhorn.listings.states import CONDITIONS
 from alpenhorn.listings.stats import fullness
 from alpenhorn.model.conditions import Condition
+from alpenhorn.model.deletions import Evidence
 from alpenhorn.model.nodes import GIB
 from alpenhorn.scan import conditions, inodes, media
 
 BAD = (CONDITIONS["corrupt"], CONDITIONS["missing"])
+USUAL = Evidence()
 RUNS = 1000  # number of runs to search for each node's last one
 
 
@@ -29,7 +37,9 @@ class NodeStatus(NamedTuple):
 
     `full`: used fraction, None if unknown.  `incoming`: requests into the node's group; `outgoing`: requests with the
     node as source, both as (files, bytes).  `mendable`: number of corrupt and missing copies that could be requested
-    from a good copy and are not yet.  `free_inodes`: None unless they are few.
+    from a good copy and are not yet.  `free_inodes`: None unless they are few.  `kept`: released copies that runs do
+    not delete.  `away`: if the node may be absent, and is.  `verified`: of nodes with auto_verify, when the good copy
+    that was not read for the longest time was last read; None if unknown.
     """
 
     node: storage.NodeRow
@@ -43,6 +53,9 @@ class NodeStatus(NamedTuple):
     mendable: int
     last_run: RunRow | None
     free_inodes: int | None = None
+    kept: Kept | None = None
+    away: Absence | None = None
+    verified: datetime | None = None
 
 
 class Lost(NamedTuple):
@@ -79,9 +92,10 @@ class Failing(NamedTuple):
 class Status(NamedTuple):
     """The status.
 
-    `runs`: the last runs of all hosts, newest first; `hosts`: names of all hosts.  `restored`: why deletions are
-    suspended on this index, "" if they are not; `media`: of nodes that were found changed; `conditions`: lasting
-    problems, with the hosts whose runs have them.
+    `runs`: the last runs of all hosts, newest first; `hosts`, `groups`: names of all hosts and groups.  `restored`: why
+    deletions are suspended on this index, "" if they are not; `media`: of nodes that were found changed; `conditions`:
+    lasting problems, with the hosts whose runs have them.  `host_runs`: of the hosts with active nodes; `pending`: the
+    pending requests by source and group.
     """
 
     nodes: list[NodeStatus]
@@ -90,10 +104,18 @@ class Status(NamedTuple):
     failing: list[Failing]
     runs: list[RunRow]
     hosts: set[str]
+    groups: set[str]
     restored: str
     media: list[media.MediumState]
     backups: Backups
     conditions: list[tuple[str, Condition]]
+    host_runs: list[HostRuns]
+    pending: list[storage.PendingTransfersRow]
+
+    @property
+    def now(self) -> datetime:
+        """The time of the index's server, naive UTC."""
+        return self.backups.now
 
 
 WRONG = """
@@ -144,10 +166,20 @@ LAST_RUNS = f"""
     SELECT {COLUMNS} FROM sync_run
     ORDER BY id DESC LIMIT {RUNS}
 """
+# The first copies in the order of verification; some of them may no longer be good.
+OLDEST = """
+    SELECT v.verified FROM (
+        SELECT node_id, file_id, verified FROM sync_verification
+        WHERE node_id = ? AND verified > ? ORDER BY verified, file_id LIMIT 100
+    ) v
+    JOIN archivefilecopy c ON c.node_id = v.node_id AND c.file_id = v.file_id
+    WHERE c.has_file = 'Y' AND c.wants_file IN ('Y', 'M') ORDER BY v.verified LIMIT 1
+"""
 IMPORTS = "SELECT node_id, COUNT(*) FROM archivefileimportrequest WHERE completed = 0 GROUP BY node_id"
 
 
-def status(index: Index) -> Status:
+def status(index: Index, evidence: Evidence = USUAL) -> Status:
+    """Read the status.  `evidence`: what this host requires for the deletion of released copies."""
     rows = storage.nodes(index)
     ids = [node.id for node in rows]
     wrong = _wrong(index, ids)
@@ -157,11 +189,19 @@ def status(index: Index) -> Status:
     imports: dict[int, int] = dict(index.execute(IMPORTS).fetchall())
     outgoing: dict[str, tuple[int, int]] = {}
     incoming: dict[str, tuple[int, int]] = {}
-    for transfer in storage.pending_transfers(index):
+    pending = storage.pending_transfers(index)
+    for transfer in pending:
         for sums, name in ((outgoing, transfer.node), (incoming, transfer.group)):
             files, bytes_ = sums.get(name, (0, 0))
             sums[name] = (files + transfer.files, bytes_ + transfer.bytes)
-    runs = run_rows(index, LAST_RUNS)
+    of_hosts = host_runs.load(index)
+    # The last runs of a host may be older than those of all hosts.
+    by_id = {run.id: run for run in run_rows(index, LAST_RUNS)}
+    by_id.update((run.id, run) for one in of_hosts for run in one.runs)
+    runs = sorted(by_id.values(), key=lambda run: -run.id)
+    active = [node.id for node in rows if node.active]
+    kept = kept_releases.load(index, active, evidence)
+    away = absences.load(index)
     few = inodes.load(index, {row.id: row.avail_gb_last_checked for row in rows})
     nodes = [
         NodeStatus(
@@ -176,6 +216,9 @@ def status(index: Index) -> Status:
             mendable=mendable.get(node.id, 0),
             last_run=next((run for run in runs if f" {node.name} " in f" {run.nodes} "), None),
             free_inodes=few.get(node.id),
+            kept=kept.get(node.id),
+            away=away.get(node.id),
+            verified=_oldest(index, node.id) if node.active and node.auto_verify > 0 else None,
         )
         for node in rows
     ]
@@ -188,10 +231,13 @@ def status(index: Index) -> Status:
         failing,
         runs,
         known,
+        {group.name for group in storage.groups(index)},
         media.restored(index),
         media.states(index),
         backups.load(index),
         conditions.of_all(index),
+        of_hosts,
+        pending,
     )
 
 
@@ -238,6 +284,10 @@ def _unverifiable(index: Index) -> Unverifiable | None:
     files, first = index.execute(UNVERIFIABLE).fetchone()
     file = index.fact(_Example, REQUESTED, (first,)) if files else None
     return None if file is None else Unverifiable(files, f"{file.acq}/{file.name}", file.node)
+
+
+def _oldest(index: Index, node_id: int) -> datetime | None:
+    return moment(index.value(OLDEST, (node_id, EPOCH)))
 
 
 def _good_bytes(index: Index, ids: Sequence[int]) -> dict[int, int]:

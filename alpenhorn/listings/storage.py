@@ -30,7 +30,10 @@ class GroupRow(NamedTuple):
 
 
 class NodeRow(NamedTuple):
-    """A node.  The `_gb` columns are in GiB."""
+    """A node.
+
+    The `_gb` columns are in GiB.  `absent_ok`: number of days for which it may be absent, None for none.
+    """
 
     id: int
     name: str
@@ -50,6 +53,7 @@ class NodeRow(NamedTuple):
     notes: str | None
     username: str | None
     address: str | None
+    absent_ok: int | None
 
 
 class ActionRow(NamedTuple):
@@ -104,8 +108,9 @@ GROUPS = """
 NODES = """
     SELECT n.id, n.name, g.name AS group__name, h.name AS host__name, n.root, n.active, n.archive, n.io_class,
            n.io_config, n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
-           n.avail_gb_last_checked, n.notes, h.username, h.address
+           n.avail_gb_last_checked, n.notes, h.username, h.address, s.absent_ok
     FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
+    LEFT JOIN sync_node s ON s.node_id = n.id
     {where} ORDER BY n.name
 """
 ACTIONS = """

@@ -6,35 +6,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn import formats
-from alpenhorn.coordinator.run_states import RunState
+from alpenhorn.config import Config
+from alpenhorn.coordinator.deletable import evidence
+from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.errors import BUSY, DONE
-from alpenhorn.index.times import naive
+from alpenhorn.index.connection import Index
+from alpenhorn.index.times import ago, naive
 from alpenhorn.listings import status as listing
+from alpenhorn.listings.absences import ABSENT
 from alpenhorn.listings.backups import fault
+from alpenhorn.listings.host_runs import HostRuns
 from alpenhorn.listings.runs import RunRow
 from alpenhorn.listings.status import NodeStatus, Status
+from alpenhorn.listings.storage import NodeRow
 from alpenhorn.plan.inodes import SPARE
-from alpenhorn.reasons import Code, Reason, code_in_json, within
+from alpenhorn.reasons import Code, Reason, code_in_json, recorded
 
 REASONS = {
     "corrupt": Code.COPIES_CORRUPT,
     "missing": Code.COPIES_MISSING,
     "suspect": Code.COPIES_SUSPECT,
 }
-
+VERIFIED_WITHIN = timedelta(days=365)
 
 SEE = "see: alpenhorn "
 
 
 class Attention(NamedTuple):
-    """A problem that needs attention, and the first command to run."""
+    """A problem that needs attention, and the first command to run.
+
+    `node`, `group`, `host`: names of the one that it is about, "" for none; a node's host and group are given, too.
+    """
 
     what: Reason
     command: str
+    node: str = ""
+    group: str = ""
+    host: str = ""
 
     @property
     def code(self) -> str | None:
@@ -45,6 +58,21 @@ class Attention(NamedTuple):
     def line(self) -> str:
         """The problem and the command, unless its text already names one."""
         return str(self.what) if SEE in self.what else f"{self.what}; see: {self.command}"
+
+
+class Look(NamedTuple):
+    """What `status` shows.  `states`: of the runs of `found`, by id; `items`: the most serious first."""
+
+    found: Status
+    states: Mapping[int, RunState]
+    items: list[Attention]
+
+
+def look(index: Index, config: Config) -> Look:
+    """Read the state of the archive as seen from this host."""
+    found = listing.status(index, evidence(config.sync, {}))
+    states = run_states(found.runs, config.sync.host)
+    return Look(found, states, list(items(found, states, config.database.backup_within)))
 
 
 def items(found: Status, states: Mapping[int, RunState], backup_within_s: float) -> Iterator[Attention]:
@@ -71,7 +99,8 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
     for node in found.nodes:
         if node.mendable:
             text = formats.count(node.mendable, "bad copy", "bad copies")
-            yield Attention(
+            yield _of_node(
+                node.node,
                 Code.BAD_COPIES_REPLACEABLE(copies=text, node=node.node.name),
                 f"alpenhorn repair --node {node.node.name}",
             )
@@ -82,15 +111,16 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
                 name = node.node.name
                 text = formats.count(copies, f"{wrong} copy", f"{wrong} copies")
                 what = REASONS[wrong](copies=text, node=name)
-                yield Attention(what, f"alpenhorn file find --node {name} --{wrong}")
+                yield _of_node(node.node, what, f"alpenhorn file find --node {name} --{wrong}")
     for failing in found.failing:
         text = formats.count(failing.requests, "request is", "requests are")
         yield Attention(
             Code.REQUESTS_FAILING(requests=text, blame=failing.blame),
             f"alpenhorn request show {failing.example}",
         )
+    yield from _stranded_requests(found)
     for node in found.nodes:
-        yield from _node_attention(node)
+        yield from _node_attention(node, found)
     yield from _conditions(found)
     for run in _bad_runs(found, states):
         how = Code.RUN_NOT_ENDED() if run.ended is None else f"ended with status {run.exit_status}"
@@ -99,24 +129,37 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
         yield Attention(
             Code.LAST_RUN_FAILED(host=run.host, started=formats.time(run.started), how=how),
             f"alpenhorn history --run {run.id}",
+            host=run.host,
         )
+    for host in found.host_runs:
+        if host.is_old(found.now):
+            yield from _old_run(host, states, found)
     if wrong := fault(found.backups, backup_within_s):
         yield Attention(wrong, "alpenhorn db backup --help")
+
+
+def _of_node(node: NodeRow, what: Reason, command: str) -> Attention:
+    return Attention(what, command, node.name, node.group, node.host or "")
 
 
 def _conditions(found: Status) -> Iterator[Attention]:
     """Yield conditions that are not reported already, for a medium or for the last run."""
     wrong = {one.name for one in found.media if one.wrong is not None}
+    nodes = {node.node.name: node.node for node in found.nodes}
     for host, one in found.conditions:
         if one.code == Code.RUN_NO_NODE or (
             one.subject in wrong and one.code in (Code.NODE_LEFT_OUT, Code.NODE_LOST)
         ):
             continue
+        node = nodes.get(one.subject)
         yield Attention(
-            within(
-                one.why, f"runs on {host} have reported since {formats.time(naive(one.began))} UTC: {one.why}"
+            recorded(
+                f"runs on {host} have reported since {formats.time(naive(one.began))} UTC: {one.why}",
+                one.code,
             ),
             f"alpenhorn doctor, on host {host}",
+            *((node.name, node.group) if node is not None else ("", "")),
+            host=host,
         )
 
 
@@ -133,46 +176,136 @@ def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]
             yield run
 
 
+def _old_run(host: HostRuns, states: Mapping[int, RunState], found: Status) -> Iterator[Attention]:
+    """Yield a complaint about a last run that is old.
+
+    Not about one that is running, and not about one that was killed, which is reported already.
+    """
+    run = host.runs[0]
+    about = {"host": host.host, "age": ago(found.now - run.started), "started": formats.time(run.started)}
+    if states[run.id] is RunState.ENDED:
+        usual = "" if host.usual is None else f"; usually there is one every {ago(host.usual)}"
+        yield Attention(
+            Code.HOST_RUN_OLD(**about, usual=usual), f"alpenhorn doctor, on host {host.host}", host=host.host
+        )
+    elif states[run.id] is RunState.UNKNOWN:
+        yield Attention(
+            Code.HOST_RUN_UNENDED(**about), f"alpenhorn history, on host {host.host}", host=host.host
+        )
+
+
 def _media_attention(found: Status) -> Iterator[Attention]:
     if found.restored:
         yield Attention(Code.DELETIONS_SUSPENDED(why=found.restored), "alpenhorn reconcile --help")
-    suspect = {node.node.id: node.suspect for node in found.nodes}
+    by_id = {node.node.id: node for node in found.nodes}
     for one in found.media:
+        node = by_id.get(one.node_id)
+        if node is None:  # deleted since the media were read
+            continue
         if one.wrong is not None:
-            yield Attention(
-                Code.NODE_LEFT_OUT_SINCE(node=one.name, since=formats.time(one.wrong), why=one.why),
-                f"alpenhorn doctor, on host {one.host}",
-            )
+            # An absence that is allowed is reported once it lasts too long.
+            if node.away is None or one.code not in ABSENT:
+                yield _of_node(
+                    node.node,
+                    Code.NODE_LEFT_OUT_SINCE(node=one.name, since=formats.time(one.wrong), why=one.why),
+                    f"alpenhorn doctor, on host {one.host}",
+                )
         elif one.distrust is not None:
-            yield Attention(
+            yield _of_node(
+                node.node,
                 Code.COPIES_TO_BE_COMPARED(node=one.name, why=one.changed_why),
                 f"alpenhorn reconcile --node {one.name}, on host {one.host}",
             )
-        elif one.changed is not None and suspect.get(one.node_id):
-            text = formats.count(suspect[one.node_id], "copy is", "copies are")
-            yield Attention(
+        elif one.changed is not None and node.suspect:
+            text = formats.count(node.suspect, "copy is", "copies are")
+            yield _of_node(
+                node.node,
                 Code.COPIES_TO_BE_READ(copies=text, why=one.changed_why, since=formats.time(one.changed)),
                 f"alpenhorn file find --node {one.name} --suspect",
             )
 
 
-def _node_attention(status: NodeStatus) -> Iterator[Attention]:
+def _stranded_requests(found: Status) -> Iterator[Attention]:
+    """Yield requests that no run on any host carries out because of their group, or since their place was removed."""
+    names = {node.node.name for node in found.nodes}
+    groups: dict[str, list[NodeStatus]] = {}
+    for node in found.nodes:
+        groups.setdefault(node.node.group, []).append(node)
+    into: dict[str, int] = {}
+    nowhere = 0
+    for transfer in found.pending:
+        if transfer.node not in names or transfer.group not in found.groups:
+            nowhere += transfer.files
+        else:
+            into[transfer.group] = into.get(transfer.group, 0) + transfer.files
+    if nowhere:
+        yield Attention(
+            Code.REQUESTS_WITHOUT_PLACE(requests=_waits(nowhere)), "alpenhorn request list --state pending"
+        )
+    for group, files in sorted(into.items()):
+        nodes = groups.get(group, [])
+        if any(node.node.active or _may_be_away(node, found) for node in nodes):
+            continue
+        code = Code.REQUESTS_FOR_IDLE_GROUP if nodes else Code.REQUESTS_FOR_EMPTY_GROUP
+        yield Attention(
+            code(requests=_waits(files), group=group), f"alpenhorn group show {group}", group=group
+        )
+
+
+def _waits(requests: int) -> str:
+    return formats.count(requests, "request waits", "requests wait")
+
+
+def _may_be_away(node: NodeStatus, found: Status) -> bool:
+    return node.away is not None and not node.away.is_over(found.now)
+
+
+def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
+    """Yield what needs attention about the settings, space, requests and copies of a node."""
     node = status.node
+    if (away := status.away) is not None and away.is_over(found.now):
+        yield _of_node(
+            node,
+            Code.NODE_OVERDUE(
+                node=node.name, since=formats.time(away.since), days=formats.count(away.days, "day")
+            ),
+            f"alpenhorn node show {node.name}",
+        )
     if not node.active:
-        if status.outgoing[0]:
-            waits = formats.count(status.outgoing[0], "request waits", "requests wait")
-            yield Attention(
-                Code.REQUESTS_FOR_INACTIVE_NODE(requests=waits, node=node.name),
+        if status.outgoing[0] and not _may_be_away(status, found):
+            yield _of_node(
+                node,
+                Code.REQUESTS_FOR_INACTIVE_NODE(requests=_waits(status.outgoing[0]), node=node.name),
                 f"alpenhorn node show {node.name}",
             )
         return
     if not node.host or not node.root:
         lacks = Code.ACTIVE_NODE_WITHOUT_ROOT if node.host else Code.ACTIVE_NODE_WITHOUT_HOST
-        yield Attention(lacks(node=node.name), f"alpenhorn node show {node.name}")
+        yield _of_node(node, lacks(node=node.name), f"alpenhorn node show {node.name}")
     elif node.avail_gb_last_checked is None:
-        yield Attention(Code.NODE_NOT_WORKED_ON(node=node.name), f"alpenhorn plan --node {node.name}")
+        yield _of_node(node, Code.NODE_NOT_WORKED_ON(node=node.name), f"alpenhorn plan --node {node.name}")
     if listing.no_room(node, status.full):
-        yield Attention(Code.NODE_WITHOUT_ROOM(node=node.name), f"alpenhorn node show {node.name} --stats")
+        yield _of_node(
+            node, Code.NODE_WITHOUT_ROOM(node=node.name), f"alpenhorn node show {node.name} --stats"
+        )
     if status.free_inodes is not None and status.free_inodes <= SPARE:
         why = Code.NO_INODES(node=node.name, left=status.free_inodes)
-        yield Attention(why, f"alpenhorn node show {node.name}")
+        yield _of_node(node, why, f"alpenhorn node show {node.name}")
+    if (kept := status.kept) is not None:
+        text = formats.count(kept.copies, "released copy", "released copies")
+        yield _of_node(
+            node,
+            Code.RELEASES_KEPT(
+                copies=text if kept.exact else f"at least {text}",
+                node=node.name,
+                example=kept.example,
+                why=kept.why,
+            ),
+            f"alpenhorn plan --node {node.name} --only delete, on host {node.host}",
+        )
+    if status.verified is not None and found.now - status.verified > VERIFIED_WITHIN:
+        yield _of_node(
+            node,
+            Code.VERIFICATION_OLD(node=node.name, age=ago(found.now - status.verified)),
+            f"alpenhorn node verify {node.name} --check",
+        )

@@ -73,7 +73,7 @@ def seen(index: Index, node_ids: Iterable[int]) -> None:
         now = _now(index)
         for marks, some in in_chunks(list(node_ids)):
             index.execute(
-                f"UPDATE sync_medium SET seen = ?, wrong = NULL, why = NULL WHERE node_id IN ({marks})",
+                f"UPDATE sync_medium SET seen = ?, wrong = NULL, why = NULL, code = NULL WHERE node_id IN ({marks})",
                 (now, *some),
             )
 
@@ -88,8 +88,8 @@ def wrong(index: Index, why: Mapping[int, Reason]) -> None:
         for node_id, text in why.items():
             _ensure_row(index, node_id)
             index.execute(
-                "UPDATE sync_medium SET wrong = COALESCE(wrong, ?), why = ? WHERE node_id = ?",
-                (now, text, node_id),
+                "UPDATE sync_medium SET wrong = COALESCE(wrong, ?), why = ?, code = ? WHERE node_id = ?",
+                (now, text, str(code_of(text)), node_id),
             )
 
     index.retry(work)

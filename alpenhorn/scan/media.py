@@ -24,7 +24,7 @@ MEDIA = """
 
 # Active nodes whose copies do not count for now, or whose media have changed.
 STATES = """
-    SELECT m.node_id, n.name, h.name AS host__name, m.wrong, m.why, m.distrust, m.changed, m.changed_why
+    SELECT m.node_id, n.name, h.name AS host__name, m.wrong, m.why, m.code, m.distrust, m.changed, m.changed_why
     FROM sync_medium m JOIN storagenode n ON n.id = m.node_id LEFT JOIN storagehost h ON h.id = n.host_id
     WHERE n.active = 1 AND (m.wrong IS NOT NULL OR m.distrust IS NOT NULL OR m.changed IS NOT NULL)
     ORDER BY n.name
@@ -105,6 +105,7 @@ class MediumState(NamedTuple):
     host: str | None
     wrong: datetime | None
     why: str | None
+    code: str | None
     distrust: str | None
     changed: datetime | None
     changed_why: str | None

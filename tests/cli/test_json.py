@@ -52,6 +52,7 @@ ARGUMENTS = {
     "request show": ["1", "2", "3"],
     "rules check": ["", "--apply --force"],
     "status": [""],
+    "status --by": ["host", "group"],
 }
 
 
@@ -156,6 +157,9 @@ def test_every_document_has_the_shape_that_the_readme_gives(archive: Archive) ->
         if command == "status":
             work = '{"pull": {"done": 1, "failed": 0, "bytes": 5}}'
             archive.do("UPDATE sync_run SET ending = 'stopped as asked', counts = ?", work)
+            archive.do("UPDATE storagenode SET auto_verify = 5 WHERE name = 'dst'")
+            archive.do("UPDATE storagenode SET active = 0 WHERE name = 'src'")
+            archive.do("UPDATE sync_medium SET seen = '2026-01-02 03:04:05'")
         shape = shapes.named[command]
         seen: set[str] = set()
         for arguments in variants:

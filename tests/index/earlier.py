@@ -43,6 +43,16 @@ TABLES = {
     "distrust VARCHAR(16), separate {bool} NOT NULL, looked INTEGER NOT NULL, lost INTEGER NOT NULL, "
     "changed DATETIME, changed_why TEXT",
     "sync_file_claim": "file_id INTEGER NOT NULL PRIMARY KEY, fence {bigint} NOT NULL",
+    "sync_condition": "{id}, host VARCHAR(64) NOT NULL, code VARCHAR(48) NOT NULL, subject VARCHAR(255) NOT NULL, "
+    "why TEXT NOT NULL, began DATETIME NOT NULL, seen DATETIME NOT NULL, reported DATETIME",
+    "sync_backoff": "{id}, host VARCHAR(64) NOT NULL, kind VARCHAR(8) NOT NULL, subject_id INTEGER NOT NULL, "
+    "count INTEGER NOT NULL, last DATETIME NOT NULL, next DATETIME NOT NULL, code VARCHAR(48), error TEXT NOT NULL",
+}
+# Columns that came with version 3, at the ends of the tables.
+COLUMNS_3 = {
+    "sync_attempt": ("code VARCHAR(48)",),
+    "sync_event": ("code VARCHAR(48)",),
+    "sync_run": ("pid INTEGER", "ending TEXT"),
 }
 INDEXES = {
     "sync_claim_kind_file_id_target_id": "UNIQUE sync_claim (kind, file_id, target_id)",
@@ -65,11 +75,13 @@ INDEXES = {
     "sync_import_by_node": "archivefileimportrequest (node_id, completed)",
     "sync_index_name": "UNIQUE sync_index (name)",
     "sync_medium_node_id": "UNIQUE sync_medium (node_id)",
+    "sync_condition_host_code_subject": "UNIQUE sync_condition (host, code, subject)",
+    "sync_backoff_host_kind_subject_id": "UNIQUE sync_backoff (host, kind, subject_id)",
 }
 
 OBSOLETE = "sync_verification_node_id_verified"  # it was there for an hour
 EVIDENCE = ("sync_index", "sync_medium", "sync_file_claim")
-LATER = ("sync_condition", "sync_backoff")  # and columns, which came with version 3
+LATER = ("sync_condition", "sync_backoff")  # came with version 3, as COLUMNS_3
 TAPE = ("sync_restore", "sync_node")
 RENAMES = ("sync_former_name",)
 
@@ -99,6 +111,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "last of version 1": (*EVIDENCE, OBSOLETE),
     "version 1 with the tables of version 2": (OBSOLETE,),
     "last of version 2": (OBSOLETE,),
+    "last of version 3": (OBSOLETE,),
     # A creation on MariaDB went on after each statement, so that a later `db init` may have left any part of it.
     "cut short": (
         "sync_verification",
@@ -110,7 +123,7 @@ STATES: dict[str, tuple[str, ...]] = {
     ),
 }
 LAST = "last of version 1"
-SAID = {"last of version 2": 2}
+SAID = {"last of version 2": 2, "last of version 3": 3}
 
 WHEN = "2026-01-02 03:04:05"
 TEXTS = ("it's", "two\nlines\r\n", "back\\slash", "\N{SATELLITE} café", "")
@@ -144,8 +157,12 @@ def make_earlier_index(index: Index, state: str = LAST, files: int = 0) -> None:
     with index.transaction():
         for table, values in VALUES.items():
             if table in index.db.get_tables():
-                marks = ", ".join("?" * len(values[0]))
-                index.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
+                width = len(index.db.get_columns(table))
+                marks = ", ".join("?" * width)
+                index.executemany(
+                    f"INSERT INTO {table} VALUES ({marks})",
+                    [(*value, *[None] * (width - len(value))) for value in values],
+                )
         index.executemany(
             "INSERT INTO sync_event (at, file_id, node_id, what, why) VALUES (?, ?, 1, 'imported', '')",
             [(WHEN, n) for n in range(files)],
@@ -154,16 +171,18 @@ def make_earlier_index(index: Index, state: str = LAST, files: int = 0) -> None:
 
 def add_our_tables(index: Index, state: str = LAST) -> None:
     """Add the empty `sync_` tables to the daemon's."""
-    lacking = STATES[state]
+    said = SAID.get(state, 1)
+    lacking = STATES[state] if said >= 3 else (*STATES[state], *LATER)
     words = WORDS[index.dialect.in_a_file]
     for table, columns in TABLES.items():
         if table not in lacking:
+            added = COLUMNS_3.get(table, ()) if said >= 3 else ()
+            columns = ", ".join((columns, *added))
             index.execute(f"CREATE TABLE {table} ({columns.format(**words)}){words['end']}")
     for name, text in INDEXES.items():
         unique, on = ("UNIQUE ", text[7:]) if text.startswith("UNIQUE ") else ("", text)
         if name not in lacking and on.split()[0] not in lacking:
             index.execute(f"CREATE {unique}INDEX {name} ON {on}")
-    said = SAID.get(state, 1)
     index.execute("INSERT INTO dataindexversion (component, version) VALUES ('sync', ?)", (said,))
 
 

@@ -35,6 +35,7 @@ def create(
     io_config: dict[str, Any] | None,
     io_vars: dict[str, Any],
     min_avail: float | None,
+    absent_ok: int | None,
     **properties: Any,
 ) -> None:
     """A node is a directory tree on a host that holds copies of files.  It belongs to a group: give one with --group,
@@ -64,7 +65,15 @@ def create(
     io_settings.require("node", name, values.get("io_class"), values.get("io_config"))
     group_id = names.group(index, group_name).id if group_name else None
     real = real_roots(app, name, values, None)
-    edit_node.create(index, values, app.stamp(), group_id=group_id, initialise=initialise, real=real)
+    edit_node.create(
+        index,
+        values,
+        app.stamp(),
+        group_id=group_id,
+        initialise=initialise,
+        absent_ok=absent_ok,
+        real=real,
+    )
     output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))
     if initialise:
         output.line("The next run on its host initialises it.")

@@ -46,6 +46,7 @@ def modify(
     io_config: dict[str, Any] | None,
     io_vars: dict[str, Any],
     min_avail: float | None,
+    absent_ok: int | None,
     **properties: Any,
 ) -> None:
     """Properties that are not given remain unchanged.
@@ -54,6 +55,7 @@ def modify(
     Examples:
       alpenhorn node modify archive1 --min-avail 100 --no-auto-import
       alpenhorn node modify disk7 --create-group --activate --init
+      alpenhorn node modify disk7 --absent-ok 30
     """
     at_most_one(group=group_name, create_group=create_group)
     at_most_one(max_total=properties["max_total"] is not None, no_max_total=no_max_total)
@@ -80,6 +82,7 @@ def modify(
         app.stamp(),
         new_group=found.name if create_group else "",
         initialise=initialise,
+        absent_ok=absent_ok,
         real=real_roots(app, name, values, before),
     )
     if create_group:

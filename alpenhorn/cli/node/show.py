@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from alpenhorn import formats
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.columns import column, flag, time
@@ -107,6 +108,7 @@ def _print_node(row: storage.NodeRow, free_inodes: int | None) -> None:
             ("Class", row.io_class or "Default"),
             ("Auto-import", "on" if row.auto_import else "off"),
             ("Auto-verify", f"{row.auto_verify} copies a run" if row.auto_verify else "off"),
+            ("May be absent", formats.count(row.absent_ok, "day") if row.absent_ok else "no"),
             ("Max total", output.size(gib_bytes(row.max_total_gb))),
             ("Min avail", output.size(row.min_avail_gb * GIB) if row.min_avail_gb else None),
             ("Available", output.size(gib_bytes(row.avail_gb))),

@@ -6,10 +6,15 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from alpenhorn.index.connection import Index
-from alpenhorn.index.migrations import step_1, step_2, step_3
+from alpenhorn.index.migrations import step_1, step_2, step_3, step_4
 from alpenhorn.index.migrations.ddl import AddColumn, AddIndex, CreateTable, Migration, Part
 
-MIGRATIONS: tuple[Migration, ...] = (step_1.MIGRATION, step_2.MIGRATION, step_3.MIGRATION)
+MIGRATIONS: tuple[Migration, ...] = (
+    step_1.MIGRATION,
+    step_2.MIGRATION,
+    step_3.MIGRATION,
+    step_4.MIGRATION,
+)
 
 
 def missing(index: Index, migrations: Sequence[Migration] = MIGRATIONS) -> list[Part]:

@@ -29,7 +29,7 @@ def test_create_with_everything(archive: Archive) -> None:
             "--min-avail",
             "10",
         ),
-        *("--notes", "the big one"),
+        *("--notes", "the big one", "--absent-ok", "30"),
     )
     document = archive("node", "show", "arc1", "--imports", "--json").json
     (request,) = document.pop("imports")
@@ -45,6 +45,7 @@ def test_create_with_everything(archive: Archive) -> None:
         "archive": True,
         "auto_import": True,
         "auto_verify": 5,
+        "absent_ok": 30,
         "io_class": "LustreQuota",
         "io_config": {"quota_id": 7, "quota_type": "group", "jobs": 2},
         "max_total_b": int(100.5 * 2**30),
@@ -143,6 +144,31 @@ def test_modify_each_property(archive: Archive) -> None:
     assert (document["host"], document["root"], document["io_config"]) == (None, None, None)
     assert archive.ok("node", "modify", "field1", "--no-archive", "--no-max-total") == "No change.\n"
     archive.fails(2, "node", "modify", "field1", "--max-total", "1", "--no-max-total")
+
+
+def test_the_days_for_which_a_node_may_be_absent(archive: Archive) -> None:
+    """They are in a table of this program, beside what runs keep there."""
+    off1 = archive.id("storagenode", "off1")
+    archive.insert("sync_node", node_id=off1, compared=7, manifest="token", event_id=8, files=9)
+    for node in ("off1", "off2"):
+        assert archive.ok("node", "modify", node, "--absent-ok", "30") == f"Changed node {node}.\n"
+        assert archive.ok("node", "modify", node, "--absent-ok", "30") == "No change.\n"
+        assert archive("node", "show", node, "--json").json["absent_ok"] == 30
+        assert "May be absent: 30 days" in archive.ok("node", "show", node)
+    assert archive.one(
+        "SELECT compared, manifest, event_id, files FROM sync_node WHERE node_id = ?", off1
+    ) == (
+        7,
+        "token",
+        8,
+        9,
+    )
+    archive.ok("node", "modify", "off1", "--notes", "kept")
+    assert archive("node", "show", "off1", "--json").json["absent_ok"] == 30
+    archive.ok("node", "modify", "off1", "--absent-ok", "0")
+    assert archive("node", "show", "off1", "--json").json["absent_ok"] is None
+    assert archive.ok("node", "modify", "off1", "--absent-ok", "0") == "No change.\n"
+    archive.fails(2, "node", "modify", "off1", "--absent-ok", "-1")
 
 
 def test_modify_activates_initialises_and_makes_a_group(archive: Archive) -> None:

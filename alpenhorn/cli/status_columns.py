@@ -1,0 +1,202 @@
+"""Columns of the status screen: of nodes, and of sums by host or group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from alpenhorn import formats
+from alpenhorn.cli import output
+from alpenhorn.cli.columns import ListingColumn, column, flag, number, size
+from alpenhorn.cli.run_columns import run_document
+from alpenhorn.cli.storage_columns import gib_bytes
+from alpenhorn.coordinator.run_states import RunState
+from alpenhorn.listings.runs import RunRow
+from alpenhorn.listings.status import NodeStatus
+from alpenhorn.monitoring.attention import Attention, Look
+
+# Left out on narrow terminals, the first one first.
+OPTIONAL = ("Free", "Host")
+
+
+class NodeLine(NamedTuple):
+    """A node, with the items about it."""
+
+    status: NodeStatus
+    items: tuple[Attention, ...]
+
+
+class Sum(NamedTuple):
+    """The nodes of a host or group.  `items`: about it or its nodes; `last_run`: the newest one of its nodes."""
+
+    name: str
+    lines: list[NodeLine]
+    items: tuple[Attention, ...]
+
+    @property
+    def active(self) -> int:
+        return sum(line.status.node.active for line in self.lines)
+
+    @property
+    def incoming(self) -> int:
+        """Requests into the groups of the nodes; the nodes of a group share them."""
+        return sum({line.status.node.group: line.status.incoming[0] for line in self.lines}.values())
+
+    @property
+    def outgoing(self) -> int:
+        return sum(line.status.outgoing[0] for line in self.lines)
+
+    @property
+    def bad(self) -> int:
+        return sum(bad_copies(line.status) for line in self.lines)
+
+    @property
+    def last_run(self) -> RunRow | None:
+        runs = [line.status.last_run for line in self.lines if line.status.last_run is not None]
+        return max(runs, key=lambda run: run.id, default=None)
+
+
+def bad_copies(status: NodeStatus) -> int:
+    return status.corrupt + status.missing + status.suspect
+
+
+def _of(path: str) -> str:
+    return f"status.{path}"
+
+
+def node_columns(look: Look, wide: bool) -> tuple[ListingColumn, ...]:
+    """Return the columns for a NodeLine; `wide`: as many as possible, for a table that needs about 150 characters."""
+    states = look.states
+
+    def last_run(line: NodeLine) -> dict[str, object] | None:
+        run = line.status.last_run
+        return None if run is None else run_document(run, states[run.id])
+
+    name = column("name", "Node", _of("node.name"))
+    group = column("group", "Group", _of("node.group"))
+    host = column("host", "Host", _of("node.host"))
+    active = flag("active", "Active", _of("node.active"))
+    free = size("avail_b", "Free", lambda line: gib_bytes(line.status.node.avail_gb))
+    hidden = (
+        column("avail_checked", value=_of("node.avail_gb_last_checked")),
+        column("in.files", value=lambda line: line.status.incoming[0]),
+        column("in.size_b", value=lambda line: line.status.incoming[1]),
+        column("out.files", value=lambda line: line.status.outgoing[0]),
+        column("out.size_b", value=lambda line: line.status.outgoing[1]),
+    )
+    counts = (
+        column("corrupt", value=_of("corrupt")),
+        column("missing", value=_of("missing")),
+        column("suspect", value=_of("suspect")),
+        column("mendable", value=_of("mendable")),
+        column("verified", value=_of("verified")),
+        column("away_since", value=lambda line: line.status.away and line.status.away.since),
+        column("items", value=lambda line: len(line.items)),
+    )
+    if wide:
+        return (
+            *(name, group, host, active),
+            number("full", "Full", _of("full"), shown=output.percent),
+            free,
+            *hidden,
+            number("", "In", cell=lambda line: _work(line.status.incoming)),
+            number("", "Out", cell=lambda line: _work(line.status.outgoing)),
+            number("imports", "Imports", _of("imports"), shown=_or_dash),
+            column("", "Problems", cell=lambda line: _bad_copies(line.status)),
+            *counts,
+            column("last_run", "Last run", last_run, cell=lambda line: _run(line.status.last_run, states)),
+        )
+    return (
+        name,
+        number("", "Items", cell=lambda line: _or_dash(len(line.items))),
+        group.hidden(),
+        host,
+        active.hidden(),
+        number("full", "Full", _of("full"), shown=_whole_percent),
+        free,
+        *hidden,
+        number("", "In", cell=lambda line: _or_dash(line.status.incoming[0])),
+        number("", "Out", cell=lambda line: _or_dash(line.status.outgoing[0])),
+        column("imports", value=_of("imports")),
+        number("", "Bad", cell=lambda line: _or_dash(bad_copies(line.status))),
+        *counts,
+        column("last_run", "Last run", last_run, cell=lambda line: _age(line.status, look)),
+    )
+
+
+def sum_columns(look: Look, header: str) -> tuple[ListingColumn, ...]:
+    """Return the columns for a Sum; `header`: of its name."""
+    now = look.found.now
+    return (
+        column("name", header),
+        number("items", "Items", lambda row: len(row.items), shown=_or_dash),
+        number("nodes", "Nodes", lambda row: len(row.lines)),
+        number("active", "Active"),
+        number("in", "In", "incoming", shown=_or_dash),
+        number("out", "Out", "outgoing", shown=_or_dash),
+        number("bad", "Bad", shown=_or_dash),
+        column(
+            "last_run",
+            "Last run",
+            lambda row: row.last_run and row.last_run.started,
+            cell=lambda row: _since(row.last_run, look.states, now),
+        ),
+    )
+
+
+def sums(lines: Iterable[NodeLine], items: Iterable[Attention], by: str) -> list[Sum]:
+    """Return the sums by "host" or "group", those with the most items first."""
+    parts: dict[str, list[NodeLine]] = {}
+    for line in lines:
+        parts.setdefault(getattr(line.status.node, by) or "", []).append(line)
+    about: dict[str, list[Attention]] = {}
+    for item in items:
+        about.setdefault(getattr(item, by), []).append(item)
+    found = [Sum(name, part, tuple(about.get(name, ()))) for name, part in parts.items()]
+    return sorted(found, key=lambda one: (-len(one.items), one.name))
+
+
+def _bad_copies(status: NodeStatus) -> str:
+    counts = ((status.corrupt, "corrupt"), (status.missing, "missing"), (status.suspect, "suspect"))
+    return ", ".join(f"{copies} {word}" for copies, word in counts if copies) or "-"
+
+
+def _or_dash(number: int) -> int | str:
+    return number or "-"
+
+
+def _whole_percent(part: float | None) -> str:
+    return "-" if part is None else f"{100 * part:.0f} %"
+
+
+def _work(work: tuple[int, int]) -> str:
+    files, bytes_ = work
+    return f"{files} ({output.size(bytes_)})" if files else "-"
+
+
+def _age(status: NodeStatus, look: Look) -> str:
+    if not status.node.active:
+        return "inactive"
+    return _since(status.last_run, look.states, look.found.now)
+
+
+def _since(run: RunRow | None, states: Mapping[int, RunState], now: datetime) -> str:
+    if run is None:
+        return "-"
+    if run.ended is None:
+        return states[run.id].said
+    return formats.age((now - run.ended).total_seconds())
+
+
+def _run(run: RunRow | None, states: Mapping[int, RunState]) -> str:
+    if run is None:
+        return "-"
+    if run.ended is None:
+        return f"{_minute(run.started)}, {states[run.id].said}"
+    failed = f", {run.failed} failed" if run.failed else ""
+    return _minute(run.started) + failed
+
+
+def _minute(moment: datetime | None) -> str:
+    return output.time(moment)[:16]  # without the seconds
