@@ -38,7 +38,7 @@ def metrics(app: App, shown: str | None) -> None:
 
         text = (files("alpenhorn") / "monitoring" / "prometheus" / shown).read_text(encoding="utf-8")
     else:
-        from alpenhorn.monitoring.metrics import text as current
+        from alpenhorn.monitoring.metrics import text as current  # the texts above need no index
 
         text = current(app.config, app.index, app.now())
     click.echo(text, nl=False)

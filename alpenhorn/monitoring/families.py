@@ -108,7 +108,7 @@ FAMILIES = OF_RUNS + OF_INDEX
 
 def render(values: Mapping[str, Mapping[Labels, float]]) -> bytes:
     """Return the text of the values.  Raises ImportError without prometheus_client."""
-    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client import CollectorRegistry, generate_latest  # is optional
 
     registry = CollectorRegistry()
     registry.register(_Collector(values))
@@ -120,7 +120,7 @@ def parse(text: str) -> Values:
 
     Raises ImportError without prometheus_client.
     """
-    from prometheus_client.parser import text_string_to_metric_families
+    from prometheus_client.parser import text_string_to_metric_families  # is optional
 
     known = {family.name: family for family in FAMILIES}
     found: Values = {}
@@ -143,7 +143,7 @@ class _Collector:
         self._values = values
 
     def collect(self) -> Iterator[Metric]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # is optional
 
         for family in FAMILIES:
             if family.name in self._values:
