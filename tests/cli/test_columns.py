@@ -25,7 +25,7 @@ from tests.cli.test_main import walk
 from tests.fixtures.archive import Archive
 
 # The key of a document under which its rows are, where it is not the rows alone.
-ROWS = {"history --run": "events", "plan": "lines", "status": "nodes"}
+ROWS = {"history --run": "events", "node risk": "amounts", "plan": "lines", "status": "nodes"}
 
 
 def with_format() -> set[str]:
