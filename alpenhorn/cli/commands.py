@@ -73,6 +73,7 @@ COMMANDS = {
     "node manifest": "Write a list of the files on a node onto the node.",
     "node modify": "Change the properties of a node.",
     "node rename": "Rename a node.",
+    "node risk": "Show what would be lost if a node died now.",
     "node scan": "Request a search of a node for files.",
     "node show": "Show a node.",
     "node stats": "Show the number and size of the files on each node.",

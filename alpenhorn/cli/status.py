@@ -11,7 +11,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option
 from alpenhorn.cli.complete import GROUP, HOST, NODE
-from alpenhorn.cli.status_columns import OPTIONAL, NodeLine, node_columns, sum_columns, sums
+from alpenhorn.cli.status_columns import OPTIONAL, NodeStatusLine, node_columns, sum_columns, sums
 from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.index.times import naive
 from alpenhorn.model.conditions import Condition
@@ -106,21 +106,21 @@ def status(
     return ATTENTION if check and (items or not seen.found.nodes) else DONE
 
 
-def _lines(seen: Look) -> list[NodeLine]:
+def _lines(seen: Look) -> list[NodeStatusLine]:
     about: dict[str, list[Attention]] = {}
     for item in seen.items:
         if item.node:
             about.setdefault(item.node, []).append(item)
-    return [NodeLine(one, tuple(about.get(one.node.name, ()))) for one in seen.found.nodes]
+    return [NodeStatusLine(one, tuple(about.get(one.node.name, ()))) for one in seen.found.nodes]
 
 
-def _place(line: NodeLine, kind: str) -> str | None:
+def _place(line: NodeStatusLine, kind: str) -> str | None:
     node = line.status.node
     return {"node": node.name, "group": node.group, "host": node.host}[kind]
 
 
 def _print(
-    seen: Look, lines: Sequence[NodeLine], items: Sequence[Attention], by: str | None, wide: bool
+    seen: Look, lines: Sequence[NodeStatusLine], items: Sequence[Attention], by: str | None, wide: bool
 ) -> None:
     if not seen.found.nodes:
         output.line("No nodes; to create one: alpenhorn node create NAME")
@@ -137,7 +137,7 @@ def _print(
     columns.table(node_columns(seen, wide), first, empty="No such nodes.", optional=OPTIONAL)
 
 
-def _check(lines: Sequence[NodeLine], items: Sequence[Attention], empty: bool) -> str:
+def _check(lines: Sequence[NodeStatusLine], items: Sequence[Attention], empty: bool) -> str:
     """Return the line of a Nagios plug-in: a word, a text, and numbers behind a bar."""
     if empty:
         word, text = "WARNING", "the index has no nodes"

@@ -20,7 +20,7 @@ from alpenhorn.monitoring.attention import Attention, Look
 OPTIONAL = ("Free", "Host")
 
 
-class NodeLine(NamedTuple):
+class NodeStatusLine(NamedTuple):
     """A node, with the items about it."""
 
     status: NodeStatus
@@ -31,7 +31,7 @@ class Sum(NamedTuple):
     """The nodes of a host or group.  `items`: about it or its nodes; `last_run`: the newest one of its nodes."""
 
     name: str
-    lines: list[NodeLine]
+    lines: list[NodeStatusLine]
     items: tuple[Attention, ...]
 
     @property
@@ -66,10 +66,10 @@ def _of(path: str) -> str:
 
 
 def node_columns(look: Look, wide: bool) -> tuple[ListingColumn, ...]:
-    """Return the columns for a NodeLine; `wide`: as many as possible, for a table that needs about 150 characters."""
+    """Return the columns for a NodeStatusLine; `wide`: as many as possible, for a table that needs about 150 characters."""
     states = look.states
 
-    def last_run(line: NodeLine) -> dict[str, object] | None:
+    def last_run(line: NodeStatusLine) -> dict[str, object] | None:
         run = line.status.last_run
         return None if run is None else run_document(run, states[run.id])
 
@@ -145,9 +145,9 @@ def sum_columns(look: Look, header: str) -> tuple[ListingColumn, ...]:
     )
 
 
-def sums(lines: Iterable[NodeLine], items: Iterable[Attention], by: str) -> list[Sum]:
+def sums(lines: Iterable[NodeStatusLine], items: Iterable[Attention], by: str) -> list[Sum]:
     """Return the sums by "host" or "group", those with the most items first."""
-    parts: dict[str, list[NodeLine]] = {}
+    parts: dict[str, list[NodeStatusLine]] = {}
     for line in lines:
         parts.setdefault(getattr(line.status.node, by) or "", []).append(line)
     about: dict[str, list[Attention]] = {}

@@ -164,14 +164,20 @@ def _conditions(found: Status) -> Iterator[Attention]:
 
 
 def _bad_runs(found: Status, states: Mapping[int, RunState]) -> Iterator[RunRow]:
-    """Yield the last run of each host whose outcome is known, if it failed."""
+    """Yield the last run of each host whose outcome is known, if it failed.
+
+    Not if it had nothing to work on because every active node of the host is away, and may be.
+    """
     seen: set[str] = set()
+    at_home = {node.node.host for node in found.nodes if node.node.active and not _may_be_away(node, found)}
     for run in found.runs:
         if run.host not in found.hosts or run.host in seen:
             continue
         if states[run.id] in (RunState.RUNNING, RunState.UNKNOWN):
             continue
         seen.add(run.host)
+        if run.host not in at_home and run.ending == Code.RUN_NO_NODE(host=run.host):
+            continue
         if run.ended is None or run.exit_status not in (DONE, BUSY):
             yield run
 

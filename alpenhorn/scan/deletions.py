@@ -70,7 +70,7 @@ class DeletionReading(NamedTuple):
     root: str | None = None
 
 
-class _Copy(NamedTuple):
+class CopyRow(NamedTuple):
     """A copy.  `space_b`: space that it uses on the medium."""
 
     file_id: int
@@ -135,11 +135,11 @@ def read(
     reading = DeletionReading(False, [], set(), {})
     file_ids = sorted({copy.file_id for copy in copies})
     # First, since rows that are read before the lock is granted may be outdated.
-    rows = _every_copy(index, file_ids, lock)
+    rows = every_copy(index, file_ids, lock)
     keepers = KeeperNodes(index, node_id, evidence)
     if not keepers.active:
         return reading
-    claims = _claims(index, file_ids)
+    claims = claims_on(index, file_ids)
     claimed = {(claim.file_id, claim.node_id) for claim in claims}
     # Autoclean never applies to archive nodes, whatever rules there are.
     cleaners = set()
@@ -150,7 +150,7 @@ def read(
         for row in rows
         if row.node_id in cleaners and row.has_file == "Y" and row.wants_file != "N"
     }
-    own, twice, good = _sorted(rows, node_id, keepers.names.keys(), claimed)
+    own, twice, good = by_state(rows, node_id, keepers.names.keys(), claimed)
     strange = _merely_found(index, node_id, own)
     requests = _requests(index, file_ids, node_id, keepers.group_id)
     pins = pinned(index, node_id, file_ids, keepers.now)
@@ -190,16 +190,16 @@ def read(
     return reading._replace(archive=keepers.archive, host=keepers.host, root=keepers.root)
 
 
-def _sorted(
-    rows: Sequence[_Copy], node_id: int, archives: Collection[int], claimed: Collection[tuple[int, int]]
-) -> tuple[dict[int, _Copy], set[int], dict[int, Good]]:
+def by_state(
+    rows: Sequence[CopyRow], node_id: int, archives: Collection[int], claimed: Collection[tuple[int, int]]
+) -> tuple[dict[int, CopyRow], set[int], dict[int, Good]]:
     """Return by file id the node's own copy, and good copies on other archive nodes; and files whose own copy has more
     than one row.
 
     The unique index may be missing.  A copy with two rows counts once, and only if both are good; it counts as released
     if either is.
     """
-    own: dict[int, _Copy] = {}
+    own: dict[int, CopyRow] = {}
     twice: set[int] = set()
     found: dict[int, dict[int, bool]] = {}
     bad: set[tuple[int, int]] = set()
@@ -226,15 +226,16 @@ def _sorted(
     )
 
 
-def _every_copy(index: Index, file_ids: Sequence[int], lock: bool) -> list[_Copy]:
+def every_copy(index: Index, file_ids: Sequence[int], lock: bool = False) -> list[CopyRow]:
+    """Return the rows of all copies of files; `lock`: until the transaction ends."""
     for_update = index.dialect.for_update if lock else ""
-    rows: list[_Copy] = []
+    rows: list[CopyRow] = []
     for marks, some in in_chunks(file_ids):
-        rows += index.facts(_Copy, EVERY_COPY.format(marks=marks, lock=for_update), some)
+        rows += index.facts(CopyRow, EVERY_COPY.format(marks=marks, lock=for_update), some)
     return rows
 
 
-def _claims(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
+def claims_on(index: Index, file_ids: Sequence[int]) -> list[_Claim]:
     """Return all claims on deletions of the files, including expired ones: the state of their copies is unknown until
     the next run on their node."""
     claims: list[_Claim] = []
@@ -257,7 +258,7 @@ def _claimed_by(
     return found
 
 
-def _merely_found(index: Index, node_id: int, own: Mapping[int, _Copy]) -> set[int]:
+def _merely_found(index: Index, node_id: int, own: Mapping[int, CopyRow]) -> set[int]:
     """Return the files of corrupt copies that were never recorded as good on the node: unknown files at their paths."""
     corrupt = sorted(file_id for file_id, row in own.items() if row.has_file == "X")
     once_good: set[int] = set()

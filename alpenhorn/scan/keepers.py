@@ -14,16 +14,17 @@ from alpenhorn.index.times import moment
 from alpenhorn.model.deletions import Evidence
 from alpenhorn.reasons import Why
 
-# The node itself, and all nodes that may have keepers; and why the index is older than the disks.
-NODES = """
+# All nodes, and why the index is older than the disks.
+EVERY_NODE = """
     SELECT n.id, n.name, n.group_id, n.active, n.archive, n.root, h.name AS host__name,
            (SELECT value FROM sync_index WHERE name = 'restored') AS restored__value,
            m.medium, m.seen, m.wrong, m.why, m.distrust, m.separate
     FROM storagenode n LEFT JOIN storagehost h ON h.id = n.host_id LEFT JOIN sync_medium m ON m.node_id = n.id
-    WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER BY n.id
 """
+# The node itself, and all nodes that may have keepers.
+NODES = f"{EVERY_NODE} WHERE n.id = ? OR (n.active = 1 AND n.archive = 1) ORDER BY n.id"
 
-# Good copies of one file on other archive nodes: (node id, whether it is released)
+# Good copies of one file on other nodes: (node id, whether it is released)
 Good = tuple[tuple[int, bool], ...]
 
 
@@ -60,23 +61,29 @@ class KeeperNodes:
 
     `group_id`, `archive`, `host`, `root` and `active`: of the given node; `active` is False if it was removed.
     `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's server.
+
+    `every`: include all other nodes, to find out what else there is of the files on the node.  Copies on nodes that are
+    not active do not count; `archives` are the ids of the active archive nodes among the others.
     """
 
-    def __init__(self, index: Index, node_id: int, evidence: Evidence) -> None:
+    def __init__(self, index: Index, node_id: int, evidence: Evidence, every: bool = False) -> None:
         self.active = False
         self.archive = False
         self.group_id = 0
         self.host: str | None = None
         self.root: str | None = None
         self.names: dict[int, str] = {}
+        self.archives: set[int] = set()
         self._name = ""
         self._medium: str | None = None
         self._media: dict[int, str | None] = {}
         self._uncounted: dict[int, str] = {}
         self._judged: dict[Good, CountedCopies] = {}
         self.restored = ""
-        rows = index.facts(_KeeperRow, NODES, (node_id,), active=bool, archive=bool)
+        sql, values = (f"{EVERY_NODE} ORDER BY n.id", ()) if every else (NODES, (node_id,))
+        rows = index.facts(_KeeperRow, sql, values, active=bool, archive=bool)
         self.now = index.now()
+        own = next((row for row in rows if row.id == node_id), None)
         for row in rows:
             if row.id == node_id:
                 self.active, self.archive, self.group_id = row.active, row.archive, row.group_id
@@ -86,8 +93,13 @@ class KeeperNodes:
             else:
                 self.names[row.id] = row.name
                 self._media[row.id] = row.medium
+                if row.active and row.archive:
+                    self.archives.add(row.id)
                 self._uncounted[row.id] = (
-                    evidence.absent.get(row.id, "") or row.fault or _why_uncounted(row, self.now, evidence)
+                    evidence.absent.get(row.id, "")
+                    or row.fault
+                    or _why_uncounted(row, self.now, evidence)
+                    or (_why_linked(row, own) if own is not None else "")
                 )
 
     def counted(self, good: Good) -> CountedCopies:
@@ -119,6 +131,8 @@ class KeeperNodes:
 
 def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence) -> str:
     """Return why the copies on a node do not count; "" if they do."""
+    if not node.active:
+        return "not active"
     remedy = f" (run alpenhorn sync on host {node.host})" if node.host else ""
     if node.wrong is not None:
         return f"left out since {_shown_time(node.wrong)}: {node.why or 'not in the expected state'}"
@@ -137,9 +151,20 @@ def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence)
         return f"seen at {_shown_time(node.seen)}, which is in the future{remedy}"
     if ago > evidence.seen_within:
         return f"not seen since {_shown_time(node.seen)}{remedy}"
-    if not node.separate:
+    # Runs look for hard links on archive nodes only; copies elsewhere never allow a deletion.
+    if node.archive and not node.separate:
         return f"its copies may share their bytes with other names{remedy}"
     return ""
+
+
+def _why_linked(node: _KeeperRow, own: _KeeperRow) -> str:
+    """Return why copies on a node may be the same bytes as those on `own`; "" if they are not.
+
+    Pulls create hard links between nodes of one host that are not archive nodes.
+    """
+    if node.archive or own.separate or node.host != own.host:
+        return ""
+    return f"its copies may be hard links of those on {own.name}"
 
 
 def _shown_time(value: object) -> str:

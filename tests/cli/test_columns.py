@@ -27,6 +27,7 @@ from tests.fixtures.archive import Archive
 # The key of a document under which its rows are, where it is not the rows alone.
 ROWS = {
     "history --run": ["events"],
+    "node risk": ["amounts"],
     "plan": ["lines"],
     "repair": ["requests", "left"],
     "rules check": ["owed"],

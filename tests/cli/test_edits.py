@@ -75,6 +75,7 @@ SHOWS = {
     "host list",
     "host show alp1",
     "node list",
+    "node risk field1",
     "node show field1 --all",
     "node stats",
     "plugins",

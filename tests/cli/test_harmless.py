@@ -67,7 +67,7 @@ NAMING = [
     "request retry 3", "file pin FILE --reason EVIL", "file unpin FILE", "file verify FILE SRC", "node activate SRC",
     "node deactivate FAR", "node sync SRC GROUP --check", "node clean SRC --check", "node scan SRC EVIL",
     "node verify SRC --check", "group sync GROUP SRC --check", "group autosync GROUP SRC",
-    "node autoclean SRC GROUP",
+    "node autoclean SRC GROUP", "node risk SRC", "node risk SRC --list", "node risk SRC --list --json",
 ]  # fmt: skip
 
 

@@ -41,6 +41,8 @@ ARGUMENTS = {
     "host list": [""],
     "host show": ["here", "here --node-details --node-stats"],
     "node list": ["", "--active"],
+    "node risk": ["src", "dst"],
+    "node risk --list": ["src", "dst"],
     "node show": ["src", "src --all", "src --actions --imports --stats --transfers"],
     "node stats": ["", "--extra-stats"],
     "plan": ["", "--only pull", "--node odd"],

@@ -401,6 +401,21 @@ def test_a_disk_that_travels_is_not_missed_until_it_is_overdue(archive: Archive)
     assert attention(archive) == []
 
 
+def test_a_run_that_found_only_absent_disks_did_not_fail(archive: Archive) -> None:
+    seen(archive)
+    why = "no node of host alp2 could be used"
+    run_row(archive, host="alp2", nodes="", exit_status=1, ending=why)
+    absent(archive, "off1", seen=ago(archive, days=3))
+    assert any(why in what for what in attention(archive))
+    archive.ok("node", "modify", "off1", "--absent-ok", "4")
+    assert attention(archive) == []
+    archive.ok("node", "modify", "off1", "--absent-ok", "2")
+    assert any(why in what for what in attention(archive))
+    archive.ok("node", "modify", "off1", "--absent-ok", "4")
+    archive.ok("node", "activate", "off2")
+    assert any(why in what for what in attention(archive))
+
+
 def test_only_absence_is_excused(archive: Archive) -> None:
     seen(archive)
     archive.ok("node", "modify", "off1", "--absent-ok", "30")

@@ -24,7 +24,7 @@ PROMPT = re.compile(r"(?P<host>[a-z]*)\$ (?P<command>.*)")
 NAMED = re.compile(r"`(?P<path>[^`]+)`:$")
 WILD = "…"
 # a time, a number, a size, a share, a span of time
-MEASURED = r"[0-9][-0-9:. ]*(?:(?:[kMGTPE]i)?B|%|s|(?:second|minute)s?)?"
+MEASURED = r"[0-9][-0-9:. ]*(?:(?:[kMGTPE]i)?B|%|s|min|(?:second|minute)s?)?"
 
 
 class Step(NamedTuple):

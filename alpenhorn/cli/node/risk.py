@@ -1,0 +1,166 @@
+"""`alpenhorn node risk`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import click
+
+from alpenhorn import formats
+from alpenhorn.cli import columns, output
+from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.columns import Format, column, flag, format_option, number, size
+from alpenhorn.cli.complete import NODE
+from alpenhorn.coordinator.deletable import evidence
+from alpenhorn.listings import risk as listing
+from alpenhorn.listings import storage
+from alpenhorn.listings.risk import NodeRisk, Risk
+from alpenhorn.listings.stats import FileTally
+from alpenhorn.scan import names
+
+FILES = (
+    column("path", "File"),
+    size("size_b", "Size", "size_b"),
+    column("risk", "Risk", lambda row: str(row.risk)),
+    flag("suspect", "Suspect"),
+    column(
+        "elsewhere",
+        "Other copies",
+        lambda row: list(row.elsewhere),
+        shown=lambda names: ", ".join(names) or "-",
+    ),
+    column(
+        "uncounted",
+        "Does not count",
+        lambda row: list(row.uncounted),
+        shown=lambda texts: "; ".join(texts) or "-",
+    ),
+    number("requests", "Requests"),
+)
+
+
+class _Reason(NamedTuple):
+    """Copies elsewhere that do not count, as a node and the reason, and the number of files."""
+
+    copies: str
+    files: int
+
+
+class _Amount(NamedTuple):
+    """A number of files on the node.  `what`: "all"; "lost", which includes "only" and "doubtful"; "suspect"; "few"."""
+
+    what: str
+    tally: FileTally
+
+
+REASONS = (column("copies", "Copies that do not count"), number("files", "Files"))
+AMOUNTS = (column("what"), column("files", value="tally.files"), column("size_b", value="tally.bytes"))
+
+
+@click.command()
+@click.argument("name", type=NODE, metavar="NODE")
+@click.option("--list", "list_", is_flag=True, help="List the files.")
+@format_option
+@pass_app
+def risk(app: App, name: str, list_: bool, form: Format) -> None:
+    """A file would be lost if no copy elsewhere counts: on another active node that a run has recently found on the
+    expected medium, and that is not on the medium of NODE; neither suspect, released, nor being deleted.  The rules
+    are those for deletions, except that a copy need not be on an archive node.  Other files would be left with fewer
+    good archive copies than archive_copy_count.  The last line is the first command to run.
+
+    With --list, the risk is "only" for files without any other copy that may be good, "doubtful" for files with
+    copies that do not count, and "few" for files with too few archive copies.
+
+    Two nodes whose roots are on one disk have different media; the index does not know that they would die together.
+    All copies on the node are read.
+
+    \b
+    Examples:
+      alpenhorn node risk archive1
+      alpenhorn node risk archive1 --list --format csv
+    """
+    index = app.index
+    found = names.node(index, name)
+    wanted = evidence(app.config.sync, {})
+    if list_:
+        rows = (file for file in listing.files(index, found.id, wanted) if file.risk is not Risk.SAFE)
+        columns.show(form, FILES, rows, empty="No file would be lost or have too few archive copies.")
+        return
+    total = listing.summary(index, found.id, wanted)
+    hosts = {node.name: node.host for node in storage.nodes(index)}
+    command = _command(name, total, hosts)
+    if form is Format.TABLE:
+        _print(name, total, wanted.minimum, command)
+        return
+    amounts = [
+        _Amount(what, tally)
+        for what, tally in (
+            ("all", total.files),
+            ("lost", total.lost),
+            ("only", total.only),
+            ("doubtful", total.doubtful),
+            ("suspect", total.suspect),
+            ("few", total.few),
+        )
+    ]
+    if form is Format.CSV:
+        columns.csv(AMOUNTS, amounts)
+        return
+    output.document(
+        {
+            "node": name,
+            "archive_copy_count": wanted.minimum,
+            "amounts": columns.documents(AMOUNTS, amounts),
+            "requests": total.requests,
+            "uncounted": columns.documents(REASONS, _reasons(total)),
+            "command": command or None,
+        }
+    )
+
+
+def _reasons(total: NodeRisk) -> list[_Reason]:
+    return [_Reason(copies, files) for copies, files in total.uncounted]
+
+
+def _command(name: str, total: NodeRisk, hosts: Mapping[str, str | None]) -> str:
+    """Return the first command to run, "" if there is nothing to do.
+
+    `hosts`: of all nodes, by name.
+    """
+    if total.only.files or (total.few.files and not total.doubtful.files):
+        if not total.target:
+            return "alpenhorn node create --help"
+        return f"alpenhorn node sync {name} {total.target}"
+    if not total.uncounted:
+        return ""
+    other, _, why = total.uncounted[0][0].partition(": ")
+    if why == "not active":
+        return f"alpenhorn node activate {other}"
+    if why == "released":
+        return f"alpenhorn node clean {other} --cancel --check"
+    return f"alpenhorn sync, on host {hosts.get(other)}"
+
+
+def _print(name: str, total: NodeRisk, minimum: int, command: str) -> None:
+    output.fields(
+        (
+            ("Node", name),
+            ("Copies", _amount(total.files)),
+            ("Would be lost", _amount(total.lost)),
+            ("without another copy", _amount(total.only)),
+            ("with copies that do not count", _amount(total.doubtful)),
+            ("suspect on this node", _amount(total.suspect)),
+            (f"Fewer than {formats.count(minimum, 'archive copy', 'archive copies')}", _amount(total.few)),
+            ("Requests without another source", total.requests),
+        )
+    )
+    if total.uncounted:
+        output.line("")
+        columns.table(REASONS, _reasons(total))
+    if command:
+        output.lines(("", f"see: {command}"))
+
+
+def _amount(tally: FileTally) -> str:
+    return f"{formats.count(tally.files, 'file')} ({output.size(tally.bytes)})" if tally.files else "none"

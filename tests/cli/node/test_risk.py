@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from tests.cli.conftest import Archive
+from tests.fixtures.seen import mark_seen
+
+
+def filled(archive: Archive) -> None:
+    """Of the files on field1, b is nowhere else, c on an inactive node, and d on a disk that was not seen."""
+    archive.index.execute("UPDATE storagenode SET avail_gb = 10")
+    mark_seen(archive.index, archive.id("storagenode", "off1"))
+    archive.file("a", field1="YY", off1="YY")
+    archive.request(archive.file("b", size=3000, field1="YY"))
+    archive.file("c", field1="YY", off2="YY")
+    archive.file("e", field1="MY", off2="YY")
+
+
+def test_what_would_be_lost_and_the_first_command(archive: Archive) -> None:
+    filled(archive)
+    lines = [line.strip() for line in archive.ok("node", "risk", "field1").splitlines()]
+    assert lines == [
+        "Node: field1",
+        "Copies: 4 files (5.86 kiB)",
+        "Would be lost: 3 files (4.88 kiB)",
+        "without another copy: 1 file (2.93 kiB)",
+        "with copies that do not count: 2 files (1.95 kiB)",
+        "suspect on this node: 1 file (1000 B)",
+        "Fewer than 2 archive copies: none",
+        "Requests without another source: 1",
+        "",
+        "Copies that do not count  Files",
+        "------------------------  -----",
+        "off2: not active              2",
+        "",
+        "see: alpenhorn node sync field1 offsite",
+    ]
+    document = archive("node", "risk", "field1", "--json").json
+    assert document["amounts"][1] == {"what": "lost", "files": 3, "size_b": 5000}
+    assert document["uncounted"] == [{"copies": "off2: not active", "files": 2}]
+    assert document["command"] == "alpenhorn node sync field1 offsite"
+    assert archive.ok("node", "risk", "field1", "--format", "csv").splitlines()[:3] == [
+        "what,files,size_b",
+        "all,4,6000",
+        "lost,3,5000",
+    ]
+
+
+def test_the_files_are_listed(archive: Archive) -> None:
+    filled(archive)
+    rows = archive("node", "risk", "field1", "--list", "--json").json
+    assert [(row["path"], row["risk"], row["suspect"], row["uncounted"]) for row in rows] == [
+        ("pilot/b", "only", False, []),
+        ("pilot/c", "doubtful", False, ["off2: not active"]),
+        ("pilot/e", "doubtful", True, ["off2: not active"]),
+    ]
+    assert "pilot/c" in archive.ok("node", "risk", "field1", "--list")
+    archive.ok("node", "create", "empty", "--group", "spare")
+    assert archive.ok("node", "risk", "empty", "--list").startswith("No file would be lost")
+    assert archive("node", "risk", "empty", "--json").json["command"] is None
+
+
+def test_the_command_follows_what_is_at_risk(archive: Archive) -> None:
+    archive.file("c", field1="YY", off2="YY")
+    assert archive("node", "risk", "field1", "--json").json["command"] == "alpenhorn node activate off2"
+    archive.ok("node", "activate", "off2")
+    assert archive("node", "risk", "field1", "--json").json["command"] == "alpenhorn sync, on host alp2"
+    mark_seen(archive.index, archive.id("storagenode", "off2"))
+    assert archive("node", "risk", "field1", "--json").json["command"] is None
+    assert "see:" not in archive.ok("node", "risk", "field1")
+    # Of its two archive copies one would be left; there is no third archive node in another group.
+    mark_seen(archive.index, archive.id("storagenode", "off1"))
+    archive.file("d", off1="YY", off2="YY")
+    document = archive("node", "risk", "off1", "--json").json
+    assert (
+        document["amounts"][-1] == {"what": "few", "files": 1, "size_b": 1000}
+        and document["command"] == "alpenhorn node create --help"
+    )
+
+
+def test_an_unknown_node(archive: Archive) -> None:
+    assert "no node called 'field'" in archive.fails(1, "node", "risk", "field")
