@@ -50,6 +50,7 @@ def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
             if report.stopping():
                 break
             looked += 1
+            report.begin(file.path)
             try:
                 status = _status(below, file.path)
             except (FileNotFoundError, NotADirectoryError):
@@ -120,6 +121,7 @@ def _copies(
             results[file] = SeparateResult(file, left=full)
             continue
         name = str(number)
+        report.begin(file.path)
         try:
             status = _copy(file, name, below, aside, len(files) <= _FEW, report)
             own.append(_OwnCopy(file, name, status))
