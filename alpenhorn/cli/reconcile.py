@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.columns import Column, column, flag, number
+from alpenhorn.cli.progress import Choice, display, progress_option
 from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failure, workers
 from alpenhorn.cli.times import Duration
 from alpenhorn.reasons import code_in_json, code_of
@@ -68,6 +69,7 @@ COLUMNS = (
 @click.option("-n", "--dry-run", is_flag=True, help="Only compare; do not change the index.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
 @jobs_option
+@progress_option
 @json_option
 @pass_app
 @click.pass_context
@@ -81,6 +83,7 @@ def reconcile(
     dry_run: bool,
     wait: bool,
     jobs: int | None,
+    progress: Choice,
     as_json: bool,
 ) -> None:
     """Run this on each host after restoring the index from a backup.  It checks that each good copy is on the
@@ -97,24 +100,18 @@ def reconcile(
       alpenhorn reconcile
       alpenhorn reconcile --node archive1 --dry-run --json
     """
-    with workers(app, jobs, for_run=True) as pool:
+    with display(app, progress, json=as_json) as watcher, workers(app, jobs, for_run=True) as pool:
         # Imported after the workers are forked, to keep them small.
         from alpenhorn.coordinator.compared import Options
-        from alpenhorn.coordinator.report import Asked, Unwatched
+        from alpenhorn.coordinator.report import Asked
         from alpenhorn.coordinator.sync import sync
         from alpenhorn.workers.stopping import StopRequest
 
         options = Options(min_age, read, dry_run)
         asked = Asked(nodes, wait=wait, accept_loss=accept_loss, reconcile=options)
-        shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
-        with StopRequest(pool.wakeup) as stopping:
-            if shown:
-                from alpenhorn.cli.progress import RunDisplay
-
-                with RunDisplay() as progress:
-                    report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)
-            else:
-                report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+        with StopRequest(pool.wakeup) as stopping, closing(watcher):
+            watcher.step("opening the index")
+            report = sync(app.index, pool, app.config, asked, watcher, app.now, stopping)
     from alpenhorn.cli.sync import attention
     from alpenhorn.scan import reconcile as scan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import Limited
@@ -108,6 +108,7 @@ class Pulls:
                 context.report.later.add(what, _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:
+            self._pass_over(decisions, ())
             return []
         granted = claims.claim(
             context.index,
@@ -134,12 +135,18 @@ class Pulls:
             file = file._replace(fence=granted[decision.fact.request_id])
             item = (context.node(decision.fact.node_from_id), node, decision.method, file)
             (suspects if _killed_a_worker(decision) else chosen).append(item)
+        self._pass_over(decisions, granted)
         share = self._limited.share
         tasks = list(pull_tasks(chosen, context.limits, context.stage, share))
         # Each in its own job, so that a file that crashes its worker affects no other.
         for item in suspects:
             tasks.extend(pull_tasks([item], context.limits, context.stage, share))
         return self._limited.hold(tasks)
+
+    def _pass_over(self, decisions: Iterable[PullDecision], granted: Container[int]) -> None:
+        """Count the requests that are not carried out in this round as work that is not pending."""
+        left = [decision.fact for decision in decisions if decision.fact.request_id not in granted]
+        self.context.report.amounts.of(self.kind).passed(len(left), sum(fact.size_b or 0 for fact in left))
 
     def _decide(self, facts: list[PullFact], now: float) -> Iterator[PullDecision]:
         """Decide requests until there is work enough; the rest of the page is planned later, on current rows."""
