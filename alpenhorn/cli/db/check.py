@@ -6,6 +6,7 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.coordinator import plugins
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.index import check as checks
@@ -25,7 +26,8 @@ def check(app: App, as_json: bool) -> int:
     """
     index = app.open_index()
     index.answer_within(None)  # no timeout: whole tables are read
-    findings = [*checks.check(index), *durability(index), *plugins.findings(index)]
+    with LongWork(app, "Checking the index", index=index):
+        findings = [*checks.check(index), *durability(index), *plugins.findings(index)]
     if as_json:
         output.document([finding.document() for finding in findings])
     else:
