@@ -90,6 +90,7 @@ def sync(
                 conditions.settle(index, config, asked, report)
                 row.end({})
                 return report
+            report.step("recording the run in the index")
             run = row.begin([node.name for node in workable])
             report.nodes = [node.name for node in workable]
             _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,18 @@ def test_something_is_shown_while_the_index_does_not_answer(tmp_path: Path) -> N
         conf.write_text(f'[database]\nurl = "{url}"\n[sync]\nhost = "here"\n')
         with on_screen("-c", str(conf), "sync", columns=80, environ={"HOME": str(tmp_path)}) as screen:
             screen.until(lambda lines: lines == ["opening the index"])
+
+
+def test_an_index_that_another_program_has_locked_is_waited_for(sqlite_archive: Archive) -> None:
+    conf = slow_pulls(sqlite_archive, files=1)
+    with ExitStack() as stack:
+        with sqlite_archive.index.transaction():
+            sqlite_archive.index.execute("UPDATE storagenode SET notes = notes")
+            screen = stack.enter_context(
+                on_screen("-c", str(conf), "sync", columns=80, environ=environ(sqlite_archive))
+            )
+            screen.until(lambda lines: "recording the run in the index" in lines)
+        assert screen.end() == 0
 
 
 def test_a_display_that_is_not_wanted(sqlite_archive: Archive) -> None:
