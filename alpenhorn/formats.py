@@ -43,3 +43,18 @@ def age(seconds: float) -> str:
 def count(number: int, thing: str, plural: str = "") -> str:
     """Format a number with a noun: `1 file`, `2 files`."""
     return f"{number} {thing if number == 1 else plural or thing + 's'}"
+
+
+def part(done: int, whole: int) -> str:
+    """Format a part of bytes and the whole in the unit of the whole: `1.21 of 2.87 GiB`."""
+    shown = size(whole)
+    number, _, unit = shown.rpartition(" ")
+    if unit == "B":
+        return f"{done} of {shown}"
+    return f"{done / 1024 ** UNITS.index(unit):.2f} of {number} {unit}"
+
+
+def clock(seconds: float) -> str:
+    """Format a duration as `2:11` or, from an hour on, `1:02:11`."""
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

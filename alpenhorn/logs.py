@@ -55,7 +55,7 @@ def configure(
     for handler in handlers:
         handler.setLevel(level.upper())
     if stderr_level is not None:
-        terminal = logging.StreamHandler(sys.stderr)
+        terminal = _StandardError()
         terminal.setLevel(stderr_level.upper())
         terminal.setFormatter(_Brief())
         handlers.append(terminal)
@@ -166,6 +166,17 @@ def _code(record: logging.LogRecord) -> str:
     said = record.args if isinstance(record.args, tuple) else ()
     reasons = (one.code for one in (record.msg, *said) if isinstance(one, Reason))
     return str(next(reasons, getattr(record, "reason", "")))
+
+
+class _StandardError(logging.Handler):
+    """Writes to `sys.stderr`, looked up for each record, because a live display replaces it while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
 
 
 class _Brief(logging.Formatter):

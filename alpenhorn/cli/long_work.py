@@ -13,8 +13,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App
@@ -24,9 +26,13 @@ from alpenhorn.index.bulk import Interrupter
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from alpenhorn.index.connection import Index
+
+Row = TypeVar("Row")
+
 NOTHING = "stopped; nothing was changed"
 INTERVAL = 0.1  # seconds
-FIRST_AFTER = 0.5  # seconds; shorter operations show no progress
+FIRST_AFTER = 1.0  # seconds; shorter operations show no progress
 GRACE = 3.0  # seconds; then the process exits, and the database rolls back
 END = 0  # not the number of any signal
 
@@ -37,13 +43,24 @@ class LongWork:
     `changing`: the operation changes the index.  Then Ctrl-C only ends the running statement, and KeyboardInterrupt is
     raised once the outcome of the statement is known; otherwise it is raised at once.  A second Ctrl-C ends the
     process.  Another thread shows progress and interrupts, because the calling thread waits for the database.
+
+    `index`: another index than that of the app.  `interrupts`: if false, Ctrl-C is left as it is, for work whose own
+    clean-up after it may take long.
     """
 
-    def __init__(self, app: App, doing: str, changing: bool = False) -> None:
+    def __init__(
+        self,
+        app: App,
+        doing: str,
+        changing: bool = False,
+        index: Index | None = None,
+        interrupts: bool = True,
+    ) -> None:
         self._doing = output.harmless(doing)
         self._changing = changing
+        self._interrupts = interrupts
         self._drawn = sys.stderr.isatty() and app.verbosity >= 0
-        self._interrupt = Interrupter(app.index)
+        self._interrupt = Interrupter(app.index if index is None else index)
         self._at: tuple[int, int] = (0, 0)
         self._started = time.monotonic()
         self._stopped = False
@@ -59,7 +76,7 @@ class LongWork:
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         # A handler that was replaced or ignores Ctrl-C is kept; only the main thread may set one.
         default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if default and threading.current_thread() is threading.main_thread():
+        if self._interrupts and default and threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._stop)
             self._wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -78,7 +95,7 @@ class LongWork:
         os.close(self._writing)
         if self._stopped and error is not None and not isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt from error
-        if not self._changing and isinstance(error, KeyboardInterrupt):
+        if self._interrupts and not self._changing and isinstance(error, KeyboardInterrupt):
             output.note(NOTHING)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -138,6 +155,14 @@ class LongWork:
         progress.tasks[task].start_time = self._started
         progress.start()
         return progress
+
+
+def until_first_row(app: App, doing: str, rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows; show what is done on a terminal until the first one arrives, since the query may take long."""
+    remaining = iter(rows)
+    with LongWork(app, doing):
+        first = list(islice(remaining, 1))
+    yield from chain(first, remaining)
 
 
 def stopped_after(done: int, of: int) -> str:

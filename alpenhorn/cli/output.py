@@ -16,7 +16,9 @@ from typing import Any
 
 import click
 
+from alpenhorn.formats import clock as clock
 from alpenhorn.formats import count as count
+from alpenhorn.formats import part as part
 from alpenhorn.formats import percent as percent
 from alpenhorn.formats import size as size
 from alpenhorn.formats import time as time
@@ -101,8 +103,10 @@ def table(
         if not first:
             click.echo()
         if widths:
-            heads, cut, sides = _only(kept, headers, page, align)
-            cells = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cut]
+            heads, kept_cells, sides = _only(kept, headers, page, align)
+            cells = [
+                [cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in kept_cells
+            ]
             click.echo(tabulate.tabulate(cells, headers=heads, colalign=sides, disable_numparse=True))
         else:
             _blocks(headers, page)
@@ -141,13 +145,33 @@ def columns(text: str) -> int:
     return wcswidth(text)
 
 
-def _cut(cell: str, width: int) -> str:
-    if columns(cell) <= width:
-        return cell
-    kept = cell[: width - 1]
-    while columns(kept) >= width:
+def cut(text: str, width: int, mark: str = "…") -> str:
+    """Shorten `text` at its end to at most `width` columns of a terminal; `mark` replaces what was cut off."""
+    if columns(text) <= width:
+        return text
+    room = max(0, width - columns(mark))
+    kept = text[:room]
+    while columns(kept) > room:
         kept = kept[:-1]
-    return kept + "…"
+    return (kept + mark)[: max(0, width)]
+
+
+def middle_cut(text: str, width: int, mark: str = "…") -> str:
+    """Shorten `text` in the middle to at most `width` columns of a terminal; `mark` replaces what was cut out.
+
+    Twice as much is kept of the end as of the beginning, since the names in an acquisition differ at the end.
+    """
+    if columns(text) <= width:
+        return text
+    if width <= columns(mark):
+        return mark[: max(0, width)]
+    head, tail = text[: len(text) // 3], text[len(text) // 3 :]
+    while columns(head) + columns(mark) + columns(tail) > width:
+        if 2 * columns(head) > columns(tail):
+            head = head[:-1]
+        else:
+            tail = tail[1:]
+    return head + mark + tail
 
 
 def _fit(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.columns import ListingColumn, column, flag, number
 from alpenhorn.cli.monitored import monitored
+from alpenhorn.cli.progress import Choice, display, progress_option
 from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failure, workers
 from alpenhorn.cli.sync import attention
 from alpenhorn.cli.times import Duration
@@ -71,6 +72,7 @@ COLUMNS = (
 @click.option("-n", "--dry-run", is_flag=True, help="Only compare; do not change the index.")
 @click.option("--wait", is_flag=True, help="Wait for a node that another run is working on.")
 @jobs_option
+@progress_option
 @json_option
 @pass_app
 @click.pass_context
@@ -84,6 +86,7 @@ def reconcile(
     dry_run: bool,
     wait: bool,
     jobs: int | None,
+    progress: Choice,
     as_json: bool,
 ) -> None:
     """Run this on each host after restoring the index from a backup.  It checks that each good copy is on the
@@ -101,24 +104,20 @@ def reconcile(
       alpenhorn reconcile --node archive1 --dry-run --json
     """
     with monitored(app, "reconcile", whole=False, dry=dry_run) as monitored_run:
-        with workers(app, jobs, for_run=True) as pool:
+        with (
+            display(app, progress, json=as_json) as watcher,
+            workers(app, jobs, for_run=True) as pool,
+        ):
             # 50 ms, which neither the help nor the workers need.
             from alpenhorn.coordinator.compared import Options
-            from alpenhorn.coordinator.report import Asked, Unwatched
+            from alpenhorn.coordinator.report import Asked
             from alpenhorn.coordinator.sync import sync
 
             options = Options(min_age, read, dry_run)
             asked = Asked(nodes, wait=wait, accept_loss=accept_loss, reconcile=options)
-            shown = sys.stdout.isatty() and app.verbosity >= 0 and not as_json
-            with StopRequest(pool.wakeup) as stopping:
-                if shown:
-                    # 40 ms with rich, and only terminals need it.
-                    from alpenhorn.cli.progress import RunDisplay
-
-                    with RunDisplay() as progress:
-                        report = sync(app.index, pool, app.config, asked, progress, app.now, stopping)
-                else:
-                    report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+            with StopRequest(pool.wakeup) as stopping, closing(watcher):
+                watcher.step("opening the index")
+                report = sync(app.index, pool, app.config, asked, watcher, app.now, stopping)
         monitored_run.report = report
         from alpenhorn.scan import reconcile as scan  # 25 ms, which the help does not need
 

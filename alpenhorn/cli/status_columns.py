@@ -66,7 +66,7 @@ def _of(path: str) -> str:
 
 
 def node_columns(look: Look, wide: bool) -> tuple[ListingColumn, ...]:
-    """Return the columns for a NodeStatusLine; `wide`: as many as possible, for a table that needs about 150 characters."""
+    """Return the columns for a NodeStatusLine; `wide`: as many as possible, which takes about 150 characters."""
     states = look.states
 
     def last_run(line: NodeStatusLine) -> dict[str, object] | None:

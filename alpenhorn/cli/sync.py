@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.monitored import monitored
+from alpenhorn.cli.progress import Choice, display, progress_option
 from alpenhorn.cli.runs import (
     jobs_option,
     mass_delete_option,
@@ -47,6 +48,7 @@ MOST_LINES = 30  # maximum number of notes and failures printed, since cron mail
     is_flag=True,
     help="Record missing and unreadable copies even if they are a large part of a node.",
 )
+@progress_option
 @pass_app
 @click.pass_context
 def sync(
@@ -60,6 +62,7 @@ def sync(
     wait: bool,
     allow_mass_delete: bool,
     accept_loss: bool,
+    progress: Choice,
 ) -> None:
     """A run works on the active nodes of this host: it imports new and requested files, reads suspect copies and
     copies due for verification, deletes released copies if that is safe, and pulls requested files.  It
@@ -67,7 +70,8 @@ def sync(
 
     On a terminal, progress and a summary are shown.  Otherwise, for example from cron, output is printed only
     if something failed or needs attention; a lasting problem is reported when it begins, when it changes,
-    once a day, and when it ends.  Ctrl-C stops the run cleanly; a second Ctrl-C stops it at once.
+    once a day, and when it ends.  With -v, each file is listed when it is done.  Ctrl-C stops the run cleanly;
+    a second Ctrl-C stops it at once.
 
     \b
     Examples:
@@ -93,24 +97,18 @@ def sync(
         _quiet_if_busy(ctx, nodes, shown or app.verbosity > 0),
         monitored(app, "sync", whole=not (nodes or only)) as monitored_run,
     ):
-        with workers(app, jobs, for_run=True) as pool:
+        with display(app, progress) as watcher, workers(app, jobs, for_run=True) as pool:
             # 50 ms, which neither the help nor the workers need.
-            from alpenhorn.coordinator.report import Asked, Unwatched
+            from alpenhorn.coordinator.report import Asked
             from alpenhorn.coordinator.sync import sync as run
 
             limit = time_limit if time_limit is not None else app.config.sync.time_limit
             unwatched = not shown and app.verbosity <= 0
             asked = Asked(nodes, only, limit, wait, allow_mass_delete, accept_loss, unwatched=unwatched)
             started = time.monotonic()
-            with StopRequest(pool.wakeup) as stopping:
-                if shown:
-                    # 40 ms with rich, and only terminals need it.
-                    from alpenhorn.cli.progress import RunDisplay
-
-                    with RunDisplay() as progress:
-                        report = run(app.index, pool, app.config, asked, progress, app.now, stopping)
-                else:
-                    report = run(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+            with StopRequest(pool.wakeup) as stopping, closing(watcher):
+                watcher.step("opening the index")
+                report = run(app.index, pool, app.config, asked, watcher, app.now, stopping)
         monitored_run.report = report
         with recording_output_failure(app, report):
             if shown or app.verbosity > 0:

@@ -118,17 +118,28 @@ def make_ios(nodes: Iterable[NodeFact]) -> tuple[dict[int, Node], dict[int, Reas
 
 
 def probe(
-    pool: Pool, ios: Mapping[int, Node], nodes: Iterable[NodeFact], tidy: bool
+    pool: Pool,
+    ios: Mapping[int, Node],
+    nodes: Iterable[NodeFact],
+    tidy: bool,
+    step: Callable[[str], None] | None = None,
 ) -> dict[int, ProbeOutcome]:
-    """Probe nodes in workers, so that a dead mount cannot block the run."""
+    """Probe nodes in workers, so that a dead mount cannot block the run.  `step` is told which are waited for."""
+    waiting: dict[int, str] = {}
     for node in nodes:
+        waiting[node.id] = node.name
         deadline = ios[node.id].probe_seconds
         pool.submit(Task(TaskKind.PROBE, node.id, ProbeJob(node, tidy), files=0, deadline=deadline))
-    answers = {}
-    while ended := pool.wait(None):
+    answers: dict[int, ProbeOutcome] = {}
+    while True:
+        if step is not None and waiting:
+            step(f"probing {', '.join(waiting.values())}")
+        ended = pool.wait(None)
+        if not ended:
+            return answers
         for done in ended:
+            waiting.pop(done.task.node_id, None)  # absent if a signal ended an earlier wait
             answers[done.task.node_id] = _answer(done)
-    return answers
 
 
 def _answer(done: Done) -> ProbeOutcome:
@@ -282,8 +293,10 @@ def lock(
         try:
             if asked.wait:
                 run_lock.ask()
+            report.step(f"taking the run lock of {node.name}")
             taken = run_lock.answer(seconds, stopping)
             while not taken and asked.wait and not stopping():
+                report.step(f"waiting for the run lock of {node.name}, held by {run_lock.holder()}")
                 run_lock.ask(WAIT_SLICE)
                 taken = run_lock.answer(seconds, stopping)
         except StorageError as error:

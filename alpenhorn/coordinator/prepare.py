@@ -35,7 +35,7 @@ def prepare(
             node_steps.leave_out(node, faults[node.id], report, asked)
     usable = [node for node in here if node.id in found.ios]
     found.answers = {node_id: ProbeOutcome(node_id, error=why) for node_id, why in faults.items()}
-    found.answers |= node_steps.probe(pool, found.ios, usable, tidy=False)
+    found.answers |= node_steps.probe(pool, found.ios, usable, tidy=False, step=report.step)
     targets = [node for node in selected if node.id in found.ios]
     fresh = node_steps.initialise(index, pool, targets, found, report)
     if fresh:
@@ -55,11 +55,12 @@ def prepare(
     node_steps.lock(targets, found, asked, report, stopping, pool.give_up_one)
     locked = [node for node in targets if node.id in found.locks]
     node_steps.update_markers(pool, former, locked, found, report)
-    found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True)
+    found.answers |= node_steps.probe(pool, found.ios, locked, tidy=True, step=report.step)
     for node in locked:
         if error := found.answers[node.id].error:
             node_steps.leave_out(node, error, report, asked)
     workable = [node for node in locked if not found.answers[node.id].error]
+    report.step("comparing the media with the index")
     judged = media.judge_media(index, here, workable, found, asked, report)
     workable = [node for node in workable if node.id in judged.standings]
     node_steps.report_warnings(workable, found, report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from alpenhorn.coordinator.context import Context
 from alpenhorn.coordinator.limited import Limited
@@ -107,6 +107,7 @@ class Pulls:
                 context.report.later.add(what, _name(decision.fact))
         wanted = [decision for decision in decisions if decision.choice is Choice.PULL]
         if not wanted:
+            self._pass_over(decisions, ())
             return []
         claimed = claims.claim(context.index, context.run, wanted)
         granted = {decision.fact.request_id for decision in claimed}
@@ -116,6 +117,7 @@ class Pulls:
                 context.planner.finished(
                     fact.group_to_id, fact.file_id, decision.node_id, fact.size_b or 0, None
                 )
+        self._pass_over(decisions, granted)
         share = self._limited.share
         harmless = [decision for decision in claimed if not _killed_a_worker(decision)]
         tasks = list(pull_tasks(harmless, context.limits, context.stage, share))
@@ -124,6 +126,11 @@ class Pulls:
             if _killed_a_worker(decision):
                 tasks.extend(pull_tasks([decision], context.limits, context.stage, share))
         return self._limited.hold(tasks)
+
+    def _pass_over(self, decisions: Iterable[PullDecision], granted: Container[int]) -> None:
+        """Count the requests that are not carried out in this round as work that is not pending."""
+        left = [decision.fact for decision in decisions if decision.fact.request_id not in granted]
+        self.context.report.amounts.of(self.kind).passed(len(left), sum(fact.size_b or 0 for fact in left))
 
     def _decide(self, facts: list[PullFact], now: float) -> Iterator[PullDecision]:
         """Decide requests until there is work enough; the rest of the page is planned later, on current rows."""

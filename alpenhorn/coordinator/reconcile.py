@@ -112,8 +112,8 @@ class Reconciling:
                 compared.kept[UNREAD].add(DiskFinding(UNREAD, acq.name, why=error.reason, copies=acq.good))
             else:
                 acqs.append(acq)
-        files, size_b = report.expected
-        report.expected = (files + sum(acq.copies for acq in acqs), size_b)
+        amount = report.amounts.of(TaskKind.COMPARE)
+        amount.pending = (amount.pending[0] + sum(acq.copies for acq in acqs), 0)
         nested = nestings(acq.name for acq in acqs)
         outermost = frozenset(acq.name for acq in acqs if not nested.get(acq.name, Nesting()).above)
         ids = {acq.name: acq.id for acq in acqs}

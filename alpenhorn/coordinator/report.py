@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from alpenhorn.coordinator.amounts import Amounts
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.model.conditions import Key
 from alpenhorn.outside import UNREADABLE
@@ -14,6 +15,7 @@ from alpenhorn.workers.pool import Activity
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.compared import Compared, Options
+    from alpenhorn.model.tasks import Done
 
 _log = logging.getLogger(__name__)
 
@@ -139,9 +141,9 @@ class Report:
     after the last round; `later`: work that a later run does without anyone's action; `overlaps`: nodes that another
     run is working on.  `left_out`: reasons by node name.
 
-    `planned` and `finished`: (files, bytes) given to the pool, and finished; `expected`: pending when the run began,
-    counted only for a watcher.  `manifests`: (files, bytes) of the written manifests, by node name.  `compared`:
-    results of a reconciliation.  `no_node`: no node could be used; `must_have_all`: leaving out a node is a failure.
+    `amounts`: the work that is known and done, for displays.  `manifests`: (files, bytes) of the written manifests, by
+    node name.  `compared`: results of a reconciliation.  `no_node`: no node could be used; `must_have_all`: leaving out
+    a node is a failure.
 
     Conditions: `over`: ended; `unknown`: not checked by this run.  `reached`: hosts that sent something.
     """
@@ -153,9 +155,8 @@ class Report:
         self.warnings = Notes(logging.WARNING)
         self.failures = Notes(logging.ERROR)
         self.overlaps = Notes(logging.INFO)
-        self.planned = (0, 0)
-        self.finished = (0, 0)
-        self.expected = (0, 0)
+        self.amounts = Amounts()
+        self.watcher: Watcher = Unwatched()
         self.manifests: dict[str, tuple[int, int]] = {}
         self.compared: list[Compared] = []
         self.stopped = False
@@ -172,6 +173,10 @@ class Report:
         """Reset the messages about pending work, which may be done by now."""
         self.waiting = Notes(logging.WARNING)
         self.later = Notes(logging.DEBUG)
+
+    def step(self, what: str) -> None:
+        """Show what the run is doing or waiting for before it can go on, such as "waiting for the index"."""
+        self.watcher.step(what)
 
     def lasting(self) -> dict[Key, list[Reason]]:
         """Return the conditions that this run met, with all their texts."""
@@ -223,7 +228,14 @@ class Watcher(Protocol):
     interval: float | None
     """Seconds between two updates, None for no display."""
 
-    def show(self, report: Report, activity: list[Activity]) -> None: ...
+    def step(self, what: str) -> None:
+        """Show what the run is doing or waiting for; called before each step that may take long, and while it does."""
+
+    def show(self, report: Report, activity: Callable[[], list[Activity]]) -> None:
+        """Show the state of the work; called after each event of a worker, at least every `interval` seconds."""
+
+    def ended(self, done: Done) -> None:
+        """Show the results of a task, once they are recorded."""
 
 
 class Unwatched:
@@ -231,5 +243,11 @@ class Unwatched:
 
     interval: float | None = None
 
-    def show(self, report: Report, activity: list[Activity]) -> None:
+    def step(self, what: str) -> None:
+        pass
+
+    def show(self, report: Report, activity: Callable[[], list[Activity]]) -> None:
+        pass
+
+    def ended(self, done: Done) -> None:
         pass

@@ -67,9 +67,12 @@ def sync(
     selected nodes, IndexUnusable if the index is lost for good.
     """
     report = Report()
+    report.watcher = watcher
     report.must_have_all = asked.manifest or asked.reconcile is not None
     started = time.monotonic()
     index.stopping = stopping
+    index.on_wait = lambda: report.step("waiting for the index")
+    report.step("reading the nodes from the index")
     topology = topologies.load(index)
     host = config.sync.host
     selected = node_steps.select_nodes(topology, host, asked, report)
@@ -88,6 +91,7 @@ def sync(
                 conditions.settle(index, config, asked, report)
                 row.end({})
                 return report
+            report.step("recording the run in the index")
             run = row.begin([node.name for node in workable])
             report.nodes = [node.name for node in workable]
             _log.info("run %d on %s begins", run.id, ", ".join(report.nodes))
@@ -130,11 +134,16 @@ def sync(
     finally:
         found.release()
         index.stopping = index.hold_on = _never
+        index.on_wait = _do_nothing
     return report
 
 
 def _never() -> bool:
     return False
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _report_stuck(
@@ -167,7 +176,7 @@ def _free_space(pool: Pool, session: _Session) -> dict[int, int | None]:
         return {}
     there = session.still_there()
     if session.worked:
-        answers = node_steps.probe(pool, session.found.ios, there, tidy=False)
+        answers = node_steps.probe(pool, session.found.ios, there, tidy=False, step=session.report.step)
     else:  # what was found a moment ago still holds
         answers = {node.id: session.found.answers[node.id] for node in there}
     inode_notes.note(
@@ -255,12 +264,13 @@ class _Session:
             if first:
                 self._separate(context)
             if self.watcher.interval is not None and self.asked.wants("pull"):
-                files, size_b = pending_total(self.index, context.groups)
-                self.report.expected = (self.report.finished[0] + files, self.report.finished[1] + size_b)
+                self._expect_pulls(context)
             self._run_worklists(context, self._worklists(context), self._may_start)
             if not context.changed or self.report.stopped:
                 break
-            answers = node_steps.probe(self.pool, self.found.ios, self.still_there(), tidy=False)
+            answers = node_steps.probe(
+                self.pool, self.found.ios, self.still_there(), tidy=False, step=self.report.step
+            )
             self.worked = False
             for node_id, answer in answers.items():
                 self.found.answers[node_id] = answer
@@ -274,6 +284,17 @@ class _Session:
                 if manifests is not None:
                     manifests.keep(context, self._run_worklists, self._may_go_on, due)
             node_steps.distrust_manifests(self.index, context.topology, self.config.sync.host, context.gone)
+
+    def _expect_pulls(self, context: Context) -> None:
+        """Count the pulls of this round for the display."""
+        from alpenhorn.scan.rules import rules  # only displays need it
+
+        self.report.step("counting the pending requests")
+        self.report.amounts.of(TaskKind.PULL).expect(*pending_total(self.index, context.groups))
+        self.report.amounts.copied_on = any(
+            rule.autosync and rule.node_id in context.ios and rule.group_id in context.groups
+            for rule in rules(self.index)
+        )
 
     def _adopt(self, context: Context) -> None:
         """Write the identity of new media before anything else is done there."""
@@ -378,7 +399,7 @@ class _Session:
                 self.recording = False
             self._renew()
             self._reload_nodes(context, LOOK_EVERY)
-            self.watcher.show(self.report, self.pool.activity())
+            self.watcher.show(self.report, self.pool.activity)
 
     def _worklists(self, context: Context) -> dict[TaskKind, Worklist]:
         """Return the worklists that have work; loading the others would slow down idle runs.
@@ -450,9 +471,10 @@ class _Session:
         """
         if self.pool.queued() + self.media.holding() >= PER_WORKER * self.config.sync.jobs:
             return False
+        self.report.step("planning")
         tasks = [task for worklist in dict.fromkeys(lists.values()) for task in worklist.feed()]
         for task in tasks:
-            self._planned(task.files, task.bytes)
+            self.report.amounts.planned(task)
             for ready in self.media.admit(task):
                 self.pool.submit(ready)
         self.worked = self.worked or bool(tasks)
@@ -467,14 +489,13 @@ class _Session:
 
     def _drop(self, task: Task) -> None:
         """Cancel a task that was not started."""
-        self._planned(-task.files, -task.bytes)
+        self.report.amounts.withdrawn(task)
         self._list_of(task).task_withdrawn(task)
 
     def _decided_late(self, worklist: DecidesLate, task: Task) -> Task | None:
         """Decide on a task again when a worker is free for it; return None if nothing of it is left."""
         decided = worklist.decided(task)
-        files, size_b = (decided.files, decided.bytes) if decided is not None else (0, 0)
-        self._planned(files - task.files, size_b - task.bytes)
+        self.report.amounts.changed(task, decided)
         return decided
 
     def _record(self, worklist: Worklist, done: Done, context: Context) -> None:
@@ -482,12 +503,8 @@ class _Session:
             # A worker that cannot be killed hangs in the storage, and the next one would hang too.
             context.node_gone(done.task.node_id, done.reason)
         worklist.task_ended(done)
-        files, size_b = self.report.finished
-        self.report.finished = (files + done.task.files, size_b + done.task.bytes)
-
-    def _planned(self, files: int, size_b: int) -> None:
-        before = self.report.planned
-        self.report.planned = (before[0] + files, before[1] + size_b)
+        self.report.amounts.finished(done.task)
+        self.watcher.ended(done)
 
     def _pause(self) -> float:
         left = self.renew_at - time.monotonic()

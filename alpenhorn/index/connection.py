@@ -33,13 +33,15 @@ QUICK_ANSWER = 10.0
 STOP_PATIENCE = 5.0
 # Seconds between checks for a request to stop, while waiting for a lost index.
 LOOK_EVERY = 0.2
+LONG_PAUSE = 0.4  # seconds between attempts; shorter ones are due to other sessions, and not worth a message
 
 
 class Index:
     """An open index.  `url`: the URL of the configuration, without its password.
 
     `patience`: seconds to wait for a lost index; the wait continues while `hold_on` returns true, because giving up
-    would lose results.  `stopping`: limits the wait to a few seconds once it returns true.
+    would lose results.  `stopping`: limits the wait to a few seconds once it returns true.  `on_wait`: called again and
+    again during a wait of more than a moment, for a display.
     """
 
     def __init__(self, db: Any, url: str) -> None:
@@ -47,6 +49,7 @@ class Index:
         self.url = url
         self.patience = PATIENCE
         self.hold_on: Callable[[], bool] = lambda: False
+        self.on_wait: Callable[[], None] = lambda: None
         self._stopping: Callable[[], bool] = lambda: False
         self._abandoned: IndexUnusable | None = None
         self._given_up = False
@@ -202,6 +205,8 @@ class Index:
                     return True
             elif end > started + patience and not self.hold_on():
                 return True
+            if pause >= LONG_PAUSE:
+                self.on_wait()
             left = end - time.monotonic()
             if left <= 0:
                 return False

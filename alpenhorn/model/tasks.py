@@ -103,6 +103,12 @@ class Verdict(StrEnum):
 class Reporter(Protocol):
     """The link from a worker's job to the run."""
 
+    def begin(self, path: str) -> None:
+        """Report the file that is worked on now, or that arrived last."""
+
+    def fail(self) -> None:
+        """Count a file of the task that failed, for displays."""
+
     def progress(self, files: int, bytes: int) -> None:
         """Report the number of files and bytes done since the last call."""
 

@@ -42,6 +42,7 @@ def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list
     for file in job.files:
         if report.stopping():
             break
+        report.begin(file.path)
         try:
             result = (
                 _unread(file, node, away[file.path])
@@ -52,6 +53,8 @@ def _read(job: CheckJob, node: Node, flusher: Flusher, report: Reporter) -> list
             break
         if result.verdict in (Verdict.MISSING, Verdict.UNREADABLE):
             node.check()
+        if result.verdict is Verdict.UNREADABLE:
+            report.fail()
         results.append(result)
         report.progress(1, 0)
     return results

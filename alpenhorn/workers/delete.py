@@ -93,6 +93,7 @@ def _remove(
         if report.stopping():
             break
         _check_age(job)
+        report.begin(file.path)
         try:
             result = _attempt(job, file, node, removal, keepers)
         except Stopped:
@@ -105,6 +106,8 @@ def _remove(
                 if result.verdict is Verdict.FAILED:
                     results.append(result)
                 return _why(gone)
+        if result.verdict not in (Verdict.DELETED, Verdict.MISSING):
+            report.fail()
         results.append(result)
         report.progress(1, 0)
     return ""

@@ -173,6 +173,7 @@ def _session(
             work.report_bytes(count)
 
         def on_file(path: str) -> None:
+            work.report.begin(path)
             # Verify during the transfer; failures are dealt with afterwards.
             with suppress(KeyError, TransferFailed):
                 if _verify(work, below, wanted[path], path):
@@ -226,6 +227,7 @@ def by_bbcp(work: PullState, files: Sequence[PullFile]) -> None:
     others: list[PullFile] = []
     for number, file in enumerate(files):
         work.check_stopping()
+        work.report.begin(file.path)
         name = str(number)
         target = os.path.join(work.stage.path, name)
         try:

@@ -55,10 +55,13 @@ def _read(job: ImportJob, node: Node, flusher: Flusher, report: Reporter) -> lis
         if file.path in away:
             results.append(away[file.path])
             continue
+        report.begin(file.path)
         try:
             results.append(_hash(file, node, flusher, job.settle, now, report))
         except Stopped:
             break
+        if results[-1].verdict in (Verdict.UNREADABLE, Verdict.DECLINED):
+            report.fail()
         report.progress(1, 0)
     return results
 

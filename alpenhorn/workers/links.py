@@ -51,6 +51,7 @@ def look(job: LookJob, node: Node, report: Reporter) -> LookOutcome:
             if report.stopping():
                 break
             looked += 1
+            report.begin(file.path)
             try:
                 status = _status(below, file.path)
             except (FileNotFoundError, NotADirectoryError):
@@ -121,6 +122,7 @@ def _copies(
             results[file] = SeparateResult(file, left=full)
             continue
         name = str(number)
+        report.begin(file.path)
         try:
             status = _copy(file, name, below, aside, len(files) <= _FEW, report)
             own.append(_OwnCopy(file, name, status))

@@ -26,6 +26,7 @@ def by_copy(work: PullState, files: Sequence[PullFile]) -> None:
     with _sources(work) as sources:
         for number, file in enumerate(files):
             work.check_stopping()
+            work.report.begin(file.path)
             started = time.time()
             # The name that rsync uses, so that either method can continue a partial file.
             name = file.path if work.stage.keeps_parts else str(number)
@@ -70,6 +71,7 @@ def by_link(work: PullState, files: Sequence[PullFile]) -> None:
         with suppress(Stopped):
             for file in files:
                 work.check_stopping()
+                work.report.begin(file.path)
                 started = time.time()
                 try:
                     fd = _open(sources, file)

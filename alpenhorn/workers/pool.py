@@ -36,13 +36,18 @@ _log = logging.getLogger(__name__)
 
 
 class Activity(NamedTuple):
-    """The activity of a worker: `files` and `bytes` done and `seconds` spent on `task`, None if idle."""
+    """The activity of a worker: `files` and `bytes` done and `seconds` spent on `task`, None if idle.
+
+    `path`: the file that is worked on, "" if unknown; `failed`: files of the task that failed.
+    """
 
     worker: int
     task: Task | None
     files: int
     bytes: int
     seconds: float
+    path: str = ""
+    failed: int = 0
 
 
 def nothing() -> None:
@@ -230,7 +235,8 @@ class Pool:
             if worker is None or worker.task is None:
                 found.append(Activity(number, None, 0, 0, 0.0))
             else:
-                found.append(Activity(number, worker.task, *worker.progress, now - worker.started))
+                files, size_b, path, failed = worker.progress
+                found.append(Activity(number, worker.task, files, size_b, now - worker.started, path, failed))
         return found
 
     # results

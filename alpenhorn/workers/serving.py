@@ -32,8 +32,12 @@ _log = logging.getLogger(__name__)
 
 
 class JobProgress(NamedTuple):
+    """The progress of a task.  `path`: the file that is worked on, "" if unknown; `failed`: number of failed files."""
+
     files: int
     bytes: int
+    path: str = ""
+    failed: int = 0
 
 
 class TaskAnswer(NamedTuple):
@@ -175,7 +179,16 @@ class _Reporter:
         self._asked = asked
         self._files = 0
         self._bytes = 0
+        self._path = ""
+        self._failed = 0
         self._next = time.monotonic() + PROGRESS_EVERY
+
+    def begin(self, path: str) -> None:
+        self._path = path
+        self.progress(0, 0)
+
+    def fail(self) -> None:
+        self._failed += 1
 
     def progress(self, files: int, bytes: int) -> None:
         self._files += files
@@ -183,7 +196,7 @@ class _Reporter:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS_EVERY
-            self._voice.send(JobProgress(self._files, self._bytes))
+            self._voice.send(JobProgress(self._files, self._bytes, self._path, self._failed))
 
     def stopping(self) -> bool:
         return self._asked[0]

@@ -123,6 +123,7 @@ class PullState:
         result = failed(self.job, file, error, self.began if started is None else started)
         advanced = error.blame is Blame.NETWORK and not unmounted and self.advanced()
         self.results[file] = result._replace(unmounted=unmounted, advanced=advanced)
+        self.report.fail()
         self.report_progress(files=1)
 
     def _if_source_is_there(self, error: TransferFailed) -> TransferFailed:

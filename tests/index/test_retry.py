@@ -109,6 +109,26 @@ def test_a_server_that_restarts_is_waited_for(mariadb: MariaDBServer, maria: Ind
     assert names(maria) == ["a"]
 
 
+def test_a_long_wait_is_reported_while_it_lasts(mariadb: MariaDBServer, maria: Index) -> None:
+    """The server is started again only once the wait was reported."""
+    reports: list[int] = []
+
+    def on_wait() -> None:
+        if not reports:
+            mariadb.start()
+        reports.append(1)
+
+    maria.on_wait = on_wait
+    mariadb.stop()
+    try:
+        maria.retry(lambda: ArchiveAcq.create(name="a"))
+    finally:
+        if not reports:
+            mariadb.start()
+    assert reports
+    assert names(maria) == ["a"]
+
+
 def test_a_lost_server_is_reported(mariadb: MariaDBServer, maria: Index) -> None:
     mariadb.stop()
     try:

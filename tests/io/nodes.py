@@ -46,6 +46,12 @@ class Report:
         self.most = most
         self.on_bytes = on_bytes
 
+    def begin(self, path: str) -> None:
+        pass
+
+    def fail(self) -> None:
+        pass
+
     def progress(self, files: int, bytes: int) -> None:
         self.files += files
         self.bytes += bytes

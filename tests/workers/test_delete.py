@@ -151,6 +151,12 @@ class AfterEach(Report):
         self.root = root
         self.stop = stop
 
+    def begin(self, path: str) -> None:
+        pass
+
+    def fail(self) -> None:
+        pass
+
     def progress(self, files: int, bytes: int) -> None:
         super().progress(files, bytes)
         if not self.stop and self.files == 1:
@@ -203,6 +209,12 @@ class AtTheEnd(Report):
         super().__init__()
         self.last = files
         self.act = act
+
+    def begin(self, path: str) -> None:
+        pass
+
+    def fail(self) -> None:
+        pass
 
     def progress(self, files: int, bytes: int) -> None:
         super().progress(files, bytes)

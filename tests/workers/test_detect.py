@@ -25,6 +25,12 @@ class Report:
     def __init__(self, files: int) -> None:
         self.left = files
 
+    def begin(self, path: str) -> None:
+        pass
+
+    def fail(self) -> None:
+        pass
+
     def progress(self, files: int, bytes: int) -> None:
         raise AssertionError("naming is no progress")
 

@@ -232,6 +232,12 @@ class AfterFirst(Report):
         super().__init__()
         self.act = act
 
+    def begin(self, path: str) -> None:
+        pass
+
+    def fail(self) -> None:
+        pass
+
     def progress(self, files: int, bytes: int) -> None:
         super().progress(files, bytes)
         if self.files == 1:

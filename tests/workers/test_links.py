@@ -119,6 +119,12 @@ def test_a_file_replaced_while_it_is_copied_stays(node: Node) -> None:
     at = Path(node.root) / file.path
 
     class Replacing(Report):
+        def begin(self, path: str) -> None:
+            pass
+
+        def fail(self) -> None:
+            pass
+
         def progress(self, files: int, bytes: int) -> None:
             if files:
                 (at.parent / "new").write_bytes(b"newer")

@@ -253,6 +253,12 @@ def test_an_absent_node_gives_no_results(node: Node) -> None:
 
 def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
     class Unmounting(Report):
+        def begin(self, path: str) -> None:
+            pass
+
+        def fail(self) -> None:
+            pass
+
         def progress(self, files: int, bytes: int) -> None:
             shutil.rmtree(node.root, ignore_errors=True)
 

@@ -82,6 +82,12 @@ def test_nothing_is_checked_if_the_location_is_unknown(hsm: Tape) -> None:
 
 def test_files_are_not_missing_where_lustre_is_unmounted_meanwhile(hsm: Tape) -> None:
     class Unmounting(Report):
+        def begin(self, path: str) -> None:
+            pass
+
+        def fail(self) -> None:
+            pass
+
         def progress(self, files: int, bytes: int) -> None:
             if files:
                 unmount(hsm)

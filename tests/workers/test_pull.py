@@ -60,6 +60,12 @@ class Report:
         self.bytes = 0
         self.stopping = stopping
 
+    def begin(self, path: str) -> None:
+        pass
+
+    def fail(self) -> None:
+        pass
+
     def progress(self, files: int, bytes: int) -> None:
         self.files += files
         self.bytes += bytes

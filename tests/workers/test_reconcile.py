@@ -323,6 +323,12 @@ def test_an_absent_node_gives_no_results(node: Node) -> None:
 
 def test_a_node_that_appears_meanwhile_gives_no_results(node: Node) -> None:
     class Mounting(Report):
+        def begin(self, path: str) -> None:
+            pass
+
+        def fail(self) -> None:
+            pass
+
         def progress(self, files: int, bytes: int) -> None:
             put(Path(node.root), MARKER, b"disk\n")
 
@@ -333,6 +339,12 @@ def test_a_node_that_appears_meanwhile_gives_no_results(node: Node) -> None:
 
 def test_a_node_that_disappears_meanwhile_gives_no_results(node: Node) -> None:
     class Unmounting(Report):
+        def begin(self, path: str) -> None:
+            pass
+
+        def fail(self) -> None:
+            pass
+
         def progress(self, files: int, bytes: int) -> None:
             shutil.rmtree(node.root, ignore_errors=True)
 

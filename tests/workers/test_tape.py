@@ -145,6 +145,12 @@ def test_a_lustre_unmounted_meanwhile_has_lost_no_files(hsm: Tape) -> None:
     paths = hsm.many(150)
 
     class Unmounting(Report):
+        def begin(self, path: str) -> None:
+            pass
+
+        def fail(self) -> None:
+            pass
+
         def progress(self, files: int, bytes: int) -> None:
             unmount(hsm)
 

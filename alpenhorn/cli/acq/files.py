@@ -8,6 +8,7 @@ from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, size
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
+from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.listings import acq_files as listing
 from alpenhorn.scan import names
@@ -46,4 +47,5 @@ def files(app: App, name: str, group: str | None, node: str | None, show_removed
         rows = listing.in_group(index, found.id, names.group(index, group).id, show_removed)
     else:
         rows = listing.files(index, found.id)
-    columns.show(form, (*COLUMNS, *((STATE,) if node or group else ())), rows, empty="No files.")
+    shown = until_first_row(app, "Listing files", rows)
+    columns.show(form, (*COLUMNS, *((STATE,) if node or group else ())), shown, empty="No files.")

@@ -8,6 +8,7 @@ from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, number, size
 from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import at_most_one
 from alpenhorn.listings import acqs as listing_acqs
 from alpenhorn.scan import names
@@ -31,4 +32,5 @@ def list_(app: App, group: str | None, node: str | None, form: Format) -> None:
         node_id=names.node(app.index, node).id if node else None,
         group_id=names.group(app.index, group).id if group else None,
     )
-    columns.show(form, COLUMNS, rows, empty="No acquisitions.")
+    shown = until_first_row(app, "Listing acquisitions", rows)
+    columns.show(form, COLUMNS, shown, empty="No acquisitions.")

@@ -10,6 +10,7 @@ import click
 from alpenhorn.address import sqlite_path
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, json_option, pass_app
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.edits import backup as records
 from alpenhorn.errors import AlpenhornError, Refused
 from alpenhorn.index import backup as backups
@@ -43,7 +44,8 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
     """
     index = app.index
     index.answer_within(None)  # no timeout: whole tables are read
-    made = backups.write(index, _directory(app, directory), _tables(), keep)
+    with LongWork(app, "Writing and verifying a backup", interrupts=False):
+        made = backups.write(index, _directory(app, directory), _tables(), keep)
     try:
         records.made(index, made.path, made.at)
     except AlpenhornError as error:

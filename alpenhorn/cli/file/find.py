@@ -10,6 +10,7 @@ from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option
 from alpenhorn.cli.files import FOUND_COPY_COLUMNS, chosen_states, file_filter, place_options, state_options
+from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 
@@ -39,5 +40,6 @@ def find(
       alpenhorn file find --acq 20260722T000000Z_pilot --group offsite
     """
     states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
-    rows = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states))
+    found = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states))
+    rows = until_first_row(app, "Listing copies", found)
     columns.show(form, FOUND_COPY_COLUMNS, rows, empty="No such copies.")

@@ -11,6 +11,7 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.files import FILE_COLUMNS, chosen_states, file_filter, ids, place_options, state_options
+from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 from alpenhorn.scan import names
@@ -104,7 +105,8 @@ def list_(
     )
     node_id = chosen.nodes[0] if len(chosen.nodes) == 1 and not chosen.groups else 0
     group_id = chosen.groups[0] if len(chosen.groups) == 1 and not chosen.nodes else 0
-    rows = listing.files(index, chosen, node_id=node_id, group_id=group_id)
+    found = listing.files(index, chosen, node_id=node_id, group_id=group_id)
+    rows = until_first_row(app, "Listing files", found)
     if form is Format.TABLE and not details:
         output.lines(row.path for row in rows)
         return

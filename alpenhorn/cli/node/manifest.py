@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import closing
 
 import click
 
@@ -10,6 +11,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.monitored import monitored
+from alpenhorn.cli.progress import Choice, display, progress_option
 from alpenhorn.cli.runs import recording_output_failure, workers
 from alpenhorn.cli.sync import attention
 from alpenhorn.errors import Refused
@@ -20,9 +22,10 @@ from alpenhorn.workers.stopping import StopRequest
 @click.command()
 @click.argument("name", type=NODE, metavar="NODE")
 @click.option("--wait", is_flag=True, help="Wait for a run that is working on the node.")
+@progress_option
 @pass_app
 @click.pass_context
-def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
+def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: Choice) -> None:
     """The manifest is the file .alpenhorn/manifest.md5 below the node's root.  It lists the path, length and MD5 sum of
     each good copy.  On any machine md5sum -c can check the files with it, without the index, and alpenhorn db
     rebuild can fill a new index from it.  Runs keep a manifest on every node, except on nodes of class
@@ -34,16 +37,17 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool) -> None:
       alpenhorn node manifest archive1
     """
     with monitored(app, "node manifest", whole=False) as monitored_run:
-        with workers(app, None, for_run=True) as pool:
+        with display(app, progress) as watcher, workers(app, None, for_run=True) as pool:
             # 50 ms, which neither the help nor the workers need.
             from alpenhorn.coordinator.nodes import left_out_reason
-            from alpenhorn.coordinator.report import Asked, Unwatched
+            from alpenhorn.coordinator.report import Asked
             from alpenhorn.coordinator.sync import sync
             from alpenhorn.scan import topology
 
             asked = Asked((name,), wait=wait, manifest=True)
-            with StopRequest(pool.wakeup) as stopping:
-                report = sync(app.index, pool, app.config, asked, Unwatched(), app.now, stopping)
+            with StopRequest(pool.wakeup) as stopping, closing(watcher):
+                watcher.step("opening the index")
+                report = sync(app.index, pool, app.config, asked, watcher, app.now, stopping)
             monitored_run.report = report
             if name in report.left_out:
                 raise Refused(f"{left_out_reason(name, report.left_out[name])}; no manifest was written")

@@ -7,6 +7,7 @@ import click
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.storage_columns import (
     NODE_NAME,
     STATS_COLUMNS,
@@ -33,6 +34,8 @@ def stats(
       alpenhorn node stats --extra-stats
     """
     rows = chosen_nodes(app.index, active, group, host)
-    lines = node_lines(rows, of_nodes(app.index, [row.id for row in rows]))
+    with LongWork(app, "Counting the copies on each node"):
+        found = of_nodes(app.index, [row.id for row in rows])
+    lines = node_lines(rows, found)
     extra = map(bad_copies, ("Corrupt", "Suspect", "Missing", "Released")) if extra_stats else ()
     columns.show(form, (NODE_NAME, *STATS_COLUMNS, *extra), lines, empty="No nodes.")

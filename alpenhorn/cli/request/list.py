@@ -8,6 +8,7 @@ from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
+from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.requests import request_columns
 from alpenhorn.listings import requests as listing
 from alpenhorn.listings.requests import RequestState
@@ -42,4 +43,5 @@ def list_(app: App, node: str | None, group: str | None, acq: str | None, state:
         group_id=names.group(index, group).id if group else None,
         acq_id=names.acq(index, acq).id if acq else None,
     )
-    columns.show(form, request_columns(by_source(index)), rows, empty=f"No {state} requests.")
+    shown = until_first_row(app, "Listing requests", rows)
+    columns.show(form, request_columns(by_source(index)), shown, empty=f"No {state} requests.")
