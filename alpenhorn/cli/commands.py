@@ -27,7 +27,7 @@ COMMANDS = {
     "config convert": "Convert the configuration of the alpenhorn daemon to TOML.",
     "config show": "Show each configured value with its origin.",
     "config validate": "Check the configuration for errors.",
-    "crontab": "Print a crontab line, or systemd units, for regular runs.",
+    "crontab": "Print or install a crontab line or systemd timer for runs.",
     "db": "Create, check, back up, rebuild and upgrade the data index.",
     "db backup": "Write a backup of the index while it is in use.",
     "db check": "Check the index: version, indexes, orphan rows, clocks, server.",
