@@ -65,6 +65,7 @@ COMMANDS = {
     "host modify": "Change the properties of a host.",
     "host rename": "Rename a host.",
     "host show": "Show a host and its nodes.",
+    "init": "Set up an archive on this host: what to keep, and on which disks.",
     "node": "Create, change, show, search, check and clean storage nodes.",
     "node activate": "Make a node active, so that runs on its host work on it.",
     "node autoclean": "Release copies automatically once a group has the files.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import peewee as pw
 
-from alpenhorn.errors import IndexUnusable
+from alpenhorn.errors import IndexIncomplete, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.index.versions import OLD_COLUMNS, SYNC_TABLE_NAMES, VERSIONS
 
@@ -57,8 +57,16 @@ def require_current(index: Index) -> None:
     _refuse_uninitialised(index, versions)
 
 
-def _uninitialised(index: Index, what: str) -> IndexUnusable:
-    return IndexUnusable(f"index {index.url}: {what}; run `alpenhorn db init`")
+def missing_tables(index: Index) -> list[str]:
+    """Return the daemon's tables that an index of this version lacks."""
+    from alpenhorn.index.shapes import MODELS  # as above
+
+    found = _described(index)
+    return [name for name in MODELS if name not in found.tables]
+
+
+def _uninitialised(index: Index, what: str) -> IndexIncomplete:
+    return IndexIncomplete(f"index {index.url}: {what}; run `alpenhorn db init`")
 
 
 def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:

@@ -92,6 +92,7 @@ OTHERS = {
     "db rebuild",
     "db upgrade",
     "doctor",
+    "init",
     "node manifest",
     "plan",
     "reconcile",
