@@ -112,9 +112,14 @@ class Transfer(NamedTuple):
 
 
 class Import(NamedTuple):
-    """Section [import].  `patterns` have a named group `acq`; without any, the first directory is the acquisition."""
+    """Section [import].
+
+    `patterns` have a named group `acq`; without any, the first directory is the acquisition.  `ignore`: new files whose
+    whole path below the root matches one of these are not imported.
+    """
 
     patterns: tuple[re.Pattern[str], ...] = ()
+    ignore: tuple[re.Pattern[str], ...] = ()
 
 
 class Log(NamedTuple):
@@ -187,7 +192,7 @@ def _load(paths: Iterable[tuple[Path, str]], environ: Mapping[str, str]) -> Conf
         database=Database(**values["database"]),
         sync=Sync(**sync),
         transfer=Transfer(**values["transfer"]),
-        import_=Import(patterns=values["import"].get("pattern", ())),
+        import_=Import(values["import"].get("pattern", ()), values["import"].get("ignore", ())),
         log=Log(**values["log"]),
         sources=tuple(sources),
         embedded=embedded,
@@ -443,6 +448,20 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     return tuple(patterns)
 
 
+def _read_expressions(value: Any) -> tuple[re.Pattern[str], ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError
+    patterns, faults = [], []
+    for number, text in enumerate(value, 1):
+        try:
+            patterns.append(re.compile(text))
+        except (re.error, RecursionError, OverflowError) as error:
+            faults.append(f"[{number}] = {_show(text)}: this regular expression does not compile: {error}")
+    if faults:
+        raise ValueError(*faults)
+    return tuple(patterns)
+
+
 MOST_JOBS = 512  # worker processes
 EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
@@ -491,6 +510,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
     },
     "import": {
         "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),
+        "ignore": ValueKind("a list of regular expressions, such as ['.*\\.tmp']", _read_expressions),
     },
     "log": {
         "level": ValueKind(f"one of {', '.join(LEVELS)}", _read_level),

@@ -364,3 +364,13 @@ def test_durations_have_units() -> None:
     for wrong in ("", "m", "-3m", "1w", "1h30m", "9" * 400, "nan"):
         with pytest.raises(ValueError, match=r".*"):
             parse_duration(wrong)
+
+
+def test_ignored_paths_are_regular_expressions(tmp_path: Path) -> None:
+    found = read(tmp_path, "[import]\nignore = ['.*\\.tmp', '[^/]*']\n").import_
+    assert [pattern.pattern for pattern in found.ignore] == [r".*\.tmp", "[^/]*"] and found.patterns == ()
+    for wrong in ("'x'", "[1]", "['']", "[['x']]"):
+        (fault,) = faults(tmp_path, f"[import]\nignore = {wrong}\n")
+        assert fault.startswith("import.ignore = ") and "a list of regular expressions" in fault
+    (fault,) = faults(tmp_path, "[import]\nignore = ['a', '(']\n")
+    assert fault.startswith("import.ignore[2] = '(': this regular expression does not compile")
