@@ -553,7 +553,9 @@ def _read_file(path: Path, named_by: str, faults: list[str]) -> dict[str, Any] |
     except tomllib.TOMLDecodeError as error:
         # Keys are quoted in it, and are long enough for a URL with a password.
         if path.suffix in YAML_SUFFIXES:
-            remedy += "; a configuration of the alpenhorn daemon, in YAML, is converted by: alpenhorn config convert"
+            remedy += (
+                "; to convert a configuration of the alpenhorn daemon (YAML): alpenhorn config convert FILE"
+            )
         faults.append(f"{shown}: invalid TOML: {_harmless(str(error))}{remedy}")
     except RecursionError:
         faults.append(f"{shown}: nested too deeply{remedy}")

@@ -142,7 +142,7 @@ def init(
     Everything is checked first.  Then the ordinary commands that are needed are printed and run.  What is there
     already is left as it is, so the command may be repeated, for example to add a disk or after an interruption.
 
-    \\b
+    \b
     Examples:
       alpenhorn init
       alpenhorn init --yes --keep ~/data --on /mnt/disk1 --on /mnt/disk2

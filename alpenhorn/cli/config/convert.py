@@ -16,7 +16,7 @@ def convert(file: Path) -> None:
     settings are printed in TOML.  Each key without an equivalent is named on standard error, with what to do
     instead.  A password in a URL is not printed.  This command needs the Python package PyYAML.
 
-    \\b
+    \b
     Example:
       alpenhorn config convert /etc/alpenhorn/alpenhorn.conf > /etc/alpenhorn/alpenhorn.toml
     """

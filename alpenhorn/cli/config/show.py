@@ -42,7 +42,7 @@ def show(app: App, form: Format) -> None:
     """The origin of a value is the file or the environment variable that sets it, or `default`.  Values are shown as
     they are written there, without passwords; defaults in bytes and seconds.
 
-    \\b
+    \b
     Examples:
       alpenhorn config show
       alpenhorn config show --format csv

@@ -19,7 +19,7 @@ def validate(app: App, file: Path | None) -> None:
     file.  All errors are printed, and the exit status is 3 if there are any.  Whether the index and the programs
     that are named can be used is checked by `alpenhorn doctor`.
 
-    \\b
+    \b
     Examples:
       alpenhorn config validate
       alpenhorn config validate /etc/alpenhorn/alpenhorn.toml
