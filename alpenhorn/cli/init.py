@@ -70,6 +70,18 @@ class IndexUrl(click.ParamType[str]):
         return url
 
 
+def _absolute(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
+    if value is None:
+        return None
+    try:
+        path: Path = KEYS["database"]["password_file"].read(os.path.abspath(value))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!a}: cannot be written to a configuration file", ctx, param
+        ) from None
+    return path
+
+
 class Asked(NamedTuple):
     """The options, or the answers to the questions in their place.  `url`, `host`: None for what is configured."""
 
@@ -101,7 +113,11 @@ class Asked(NamedTuple):
     "--index", "url", type=IndexUrl(), metavar="URL", help="URL of the index (default: an SQLite file)."
 )
 @click.option(
-    "--password-file", type=RootPath(), metavar="FILE", help="File with the password of the index's server."
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, readable=True),
+    callback=_absolute,
+    metavar="FILE",
+    help="File with the password of the index's server.",
 )
 @click.option("--host", type=NAME, metavar="NAME", help="Name of this host (default: its host name).")
 @click.option(
@@ -128,7 +144,7 @@ def init(
     keep: tuple[Place, ...],
     on: tuple[Place, ...],
     url: str | None,
-    password_file: str | None,
+    password_file: Path | None,
     host: str | None,
     scheduler: str | None,
     every: int,

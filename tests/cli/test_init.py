@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from alpenhorn import config
 from tests.fixtures.archive import stand_in
 from tests.fixtures.images import Image
+from tests.fixtures.server import NetworkServer
 
 pytestmark = pytest.mark.skipif(
     any(path.exists() for path in (config.SYSTEM_FILE, *config.DAEMON_FILES)),
@@ -524,6 +526,31 @@ def test_an_empty_database_on_a_server_is_filled_once(home: Home, mariadb_index_
     assert home.copies("disk1") == home.copies("disk2") == home.copies("data")
     assert commands(home.init(f"--index '{mariadb_index_url}'", "--host cedar")) == []
     assert not (home.base / ".local").exists()
+
+
+def test_a_password_is_read_from_a_file_and_never_printed(
+    home: Home, network_server: NetworkServer, network_database: str
+) -> None:
+    network_server.run(
+        "CREATE USER starter@'%' IDENTIFIED BY 's3cret'", f"GRANT ALL ON {network_database}.* TO starter@'%'"
+    )
+    try:
+        home.put("password", b"s3cret\n")
+        url = f"mysql://starter@127.0.0.1:{network_server.port}/{network_database}"
+        done = home.shell(f"{NO_DISK} disk2 --index {url} --password-file password")
+        assert done.returncode == 0 and "s3cret" not in done.stdout + done.stderr, done.stderr
+        conf = home.base / ".config/alpenhorn/alpenhorn.toml"
+        text = conf.read_text()
+        assert tomllib.loads(text) == {"database": {"url": url, "password_file": str(home.base / "password")}}
+        conf.unlink()
+        assert home.shell(commands(done.stdout)[0]).returncode == 0 and conf.read_text() == text
+        home.synced()
+        assert home.copies("disk1") == home.copies("disk2") == home.copies("data")
+        # Without the password, nothing is written.
+        conf.unlink()
+        assert "access denied" in home.refused(f"{NO_DISK} disk2 --index {url}", 3)
+    finally:
+        network_server.run("DROP USER starter@'%'")
 
 
 def test_tables_of_the_daemon_are_completed_and_its_nodes_used(home: Home) -> None:

@@ -262,3 +262,11 @@ def test_a_variable_that_names_the_file_of_the_daemon(tmp_path: Path) -> None:
     done = run(tmp_path, "status", ALPENHORN_CONFIG_FILE=str(conf))
     assert done.returncode == 3 and "alpenhorn config convert" in done.stderr
     assert not (tmp_path / ".local").exists()
+
+
+def test_doctor_names_the_conversion_too(tmp_path: Path) -> None:
+    conf = write(tmp_path / ".config/alpenhorn/alpenhorn.conf", DAEMON)
+    done = run(tmp_path, "doctor")
+    assert done.returncode == 3 and "alpenhorn db init" not in done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("fail"))
+    assert f"{conf}: a configuration of the alpenhorn daemon" in line and "alpenhorn config convert" in line
