@@ -198,6 +198,11 @@ def _questions(app: App, given: Asked, ask_schedule: bool) -> Asked:
     return given
 
 
+def _now(number: int, remedy: str = "") -> str:
+    """Return a number of entries, in brackets, if it is not 0."""
+    return f" (now {number}{remedy})" if number else ""
+
+
 def _unrequested(index: Index, node_id: int, group_id: int) -> int:
     """Return the number of good copies on a node that are neither in a group nor requested there."""
     return total(index, rules.unrequested(node_id, group_id)).files
@@ -377,9 +382,9 @@ class _Setup:
         for one in found.keep:
             at = seen[one.root]
             output.line(
-                f"Files in directories below {one.root} are kept. Not kept: files directly in it (now"
-                f" {output.count(at.loose, 'file')}; move them into a directory), names that begin with a dot"
-                f" ({at.hidden} directly in it), and symbolic links ({at.links} directly in it)."
+                f"Files in directories below {one.root} are kept. Not kept: files directly in it"
+                f"{_now(at.loose, '; move them into a directory')}, names that begin with a dot{_now(at.hidden)}, and"
+                f" symbolic links{_now(at.links)}."
             )
         output.line(
             "To list what is not kept: alpenhorn reconcile --dry-run --min-age 0. To see what is being done: alpenhorn"

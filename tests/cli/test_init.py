@@ -244,8 +244,8 @@ def test_what_is_not_kept_is_said_and_reconcile_lists_it(home: Home) -> None:
         home.put(path, b"")
     (home.base / "data/link").symlink_to("loose")
     said = home.init()
-    assert "files directly in it (now 1 file" in said and "with a dot (1 directly" in said
-    assert "symbolic links (1 directly" in said
+    assert "files directly in it (now 1; move" in said and "with a dot (now 1)" in said
+    assert "symbolic links (now 1)" in said
     home.shell("alpenhorn sync")
     match = re.search("To list what is not kept: (alpenhorn .*?)[.] ", said)
     assert match
