@@ -7,18 +7,19 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from alpenhorn import address
 from alpenhorn.cli import output, questions
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.arguments import NAME, RootPath
+from alpenhorn.cli.arguments import NAME
 from alpenhorn.cli.commands import is_group, load
 from alpenhorn.cli.crontab import DAY, is_installed, run_command, schedule
 from alpenhorn.cli.options import check_option
-from alpenhorn.config import KEYS, refuse_new_index, user_file, written
+from alpenhorn.cli.start_arguments import IndexUrl, NodePlace, config_path
+from alpenhorn.config import refuse_new_index, user_file, written
 from alpenhorn.errors import AlpenhornError, IndexIncomplete, IndexUnusable, Refused
 from alpenhorn.index import current
 from alpenhorn.index.connection import Index
@@ -33,53 +34,6 @@ from alpenhorn.setup.start import UNCHANGED, Known, Place, Start, Wanted, on_one
 
 NONE = "none"
 NO_GROUP = 0  # the id of no group, which lacks all files
-
-
-class NodePlace(click.ParamType[Place]):
-    """A directory, which may be preceded by the name of its node and an equals sign."""
-
-    name = "directory"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
-        if isinstance(value, Place):
-            return value
-        name, equals, path = str(value).partition("=")
-        if not equals or "/" in name:
-            name, path = "", str(value)
-        elif name.startswith("-"):
-            self.fail(f"name {name!a}: begins with a dash", param, ctx)
-        if not path:
-            self.fail(f"{value!a}: names no directory", param, ctx)
-        root = RootPath().convert(os.path.abspath(path), param, ctx)
-        return Place(NAME.convert(name, param, ctx) if name else "", root)
-
-
-class IndexUrl(click.ParamType[str]):
-    """The URL of an index, without a password."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            url: str = KEYS["database"]["url"].read(value)
-        except ValueError as error:
-            fault = error.args[0].lstrip(": ") if error.args else f"expected {address.EXPECTED}"
-            self.fail(fault, param, ctx)
-        if address.sqlite_path(url) is None and address.server(url).password:
-            self.fail("has a password, which other users could see; give it with --password-file", param, ctx)
-        return url
-
-
-def _absolute(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
-    if value is None:
-        return None
-    try:
-        path: Path = KEYS["database"]["password_file"].read(os.path.abspath(value))
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!a}: cannot be written to a configuration file", ctx, param
-        ) from None
-    return path
 
 
 class Asked(NamedTuple):
@@ -115,7 +69,7 @@ class Asked(NamedTuple):
 @click.option(
     "--password-file",
     type=click.Path(exists=True, dir_okay=False, readable=True),
-    callback=_absolute,
+    callback=config_path,
     metavar="FILE",
     help="File with the password of the index's server.",
 )
