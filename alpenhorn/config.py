@@ -9,7 +9,7 @@ since frozen dataclasses take six times as long to create at every start.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,9 @@ from alpenhorn import address
 from alpenhorn.errors import ConfigError
 
 SYSTEM_FILE = Path("/etc/alpenhorn/alpenhorn.toml")
+# Files of the alpenhorn daemon, in YAML; further ones are in the user's directories.
+DAEMON_FILES = (Path("/etc/alpenhorn/alpenhorn.conf"), Path("/etc/xdg/alpenhorn/alpenhorn.conf"))
+YAML_SUFFIXES = (".conf", ".yaml", ".yml")
 FILE_VARIABLE = "ALPENHORN_CONFIG_FILE"
 URL_VARIABLE = "ALPENHORN_DATABASE_URL"
 
@@ -109,9 +112,14 @@ class Transfer(NamedTuple):
 
 
 class Import(NamedTuple):
-    """Section [import].  `patterns` have a named group `acq`; without any, the first directory is the acquisition."""
+    """Section [import].
+
+    `patterns` have a named group `acq`; without any, the first directory is the acquisition.  `ignore`: new files whose
+    whole path below the root matches one of these are not imported.
+    """
 
     patterns: tuple[re.Pattern[str], ...] = ()
+    ignore: tuple[re.Pattern[str], ...] = ()
 
 
 class Log(NamedTuple):
@@ -172,11 +180,21 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
 
     Raises ConfigError with one line for each fault in any of them.
     """
+    return _load(search_path(explicit, environ), environ)
+
+
+def load_only(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read one file, without any other and without the URL of the environment.  Raises ConfigError as `load` does."""
+    others = {name: value for name, value in environ.items() if name != URL_VARIABLE}
+    return _load([(path, "the command line")], others)
+
+
+def _load(paths: Iterable[tuple[Path, str]], environ: Mapping[str, str]) -> Config:
     faults: list[str] = []
     values: dict[str, dict[str, Any]] = {section: {} for section in KEYS}
     origin: dict[tuple[str, str], str] = {}
     sources = []
-    for path, named_by in search_path(explicit, environ):
+    for path, named_by in paths:
         document = _read_file(path, named_by, faults)
         if document is not None:
             sources.append(path)
@@ -203,7 +221,7 @@ def load(explicit: Path | None, environ: Mapping[str, str]) -> Config:
         database=Database(**values["database"]),
         sync=Sync(**sync),
         transfer=Transfer(**values["transfer"]),
-        import_=Import(patterns=values["import"].get("pattern", ())),
+        import_=Import(values["import"].get("pattern", ()), values["import"].get("ignore", ())),
         log=Log(**values["log"]),
         metrics=Metrics(**values["metrics"]),
         notify=Notify(**values["notify"]),
@@ -226,14 +244,61 @@ def search_path(explicit: Path | None, environ: Mapping[str, str]) -> list[tuple
     A file that neither names has "", and need not exist.
     """
     found = [(SYSTEM_FILE, "")]
-    user = _base_directory(environ, "XDG_CONFIG_HOME", ".config")
+    user = user_file(environ)
     if user is not None:
-        found.append((user / "alpenhorn" / "alpenhorn.toml", ""))
+        found.append((user, ""))
     if environ.get(FILE_VARIABLE):
         found.append((Path(environ[FILE_VARIABLE]), FILE_VARIABLE))
     if explicit is not None:
         found.append((explicit, "-c"))
     return found
+
+
+class Written(NamedTuple):
+    """A value of the configuration as it was written, and the file or environment variable that it comes from."""
+
+    value: Any
+    origin: str
+
+
+def written(explicit: Path | None, environ: Mapping[str, str]) -> dict[tuple[str, str], Written]:
+    """Return the configured values by section and key, of a configuration that `load` accepts."""
+    found: dict[tuple[str, str], Written] = {}
+    for path, named_by in search_path(explicit, environ):
+        for section, content in (_read_file(path, named_by, []) or {}).items():
+            found |= {(section, key): Written(value, str(path)) for key, value in content.items()}
+    if environ.get(URL_VARIABLE):
+        found["database", "url"] = Written(environ[URL_VARIABLE], URL_VARIABLE)
+    return found
+
+
+def user_file(environ: Mapping[str, str]) -> Path | None:
+    """Return the path of the user's configuration file; None without a home directory."""
+    user = _base_directory(environ, "XDG_CONFIG_HOME", ".config")
+    return None if user is None else user / "alpenhorn" / "alpenhorn.toml"
+
+
+def refuse_new_index(environ: Mapping[str, str]) -> None:
+    """Raise ConfigError if there is a configuration of the alpenhorn daemon.
+
+    To be called before an index is created because none is configured: the archive then has one already.
+    """
+    user = user_file(environ)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    places = [*DAEMON_FILES, Path(home, ".alpenhorn", "alpenhorn.conf")]
+    if user is not None:
+        places.append(user.with_suffix(".conf"))
+    for path in places:
+        if path.exists():
+            from shlex import quote  # only this message needs it
+
+            beside = path.with_suffix(".toml")
+            target = beside if beside in (SYSTEM_FILE, user) else user or SYSTEM_FILE
+            raise ConfigError(
+                f"{path}: a configuration of the alpenhorn daemon, which names an index; this program does not read"
+                f" it, and no new index was created: convert it with: mkdir -p {quote(str(target.parent))} && alpenhorn"
+                f" config convert {quote(str(path))} > {quote(str(target))}"
+            )
 
 
 def parse_duration(value: str | float) -> float:
@@ -457,6 +522,20 @@ def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     return tuple(patterns)
 
 
+def _read_expressions(value: Any) -> tuple[re.Pattern[str], ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError
+    patterns, faults = [], []
+    for number, text in enumerate(value, 1):
+        try:
+            patterns.append(re.compile(text))
+        except (re.error, RecursionError, OverflowError) as error:
+            faults.append(f"[{number}] = {_show(text)}: this regular expression does not compile: {error}")
+    if faults:
+        raise ValueError(*faults)
+    return tuple(patterns)
+
+
 MOST_JOBS = 512  # worker processes
 EVIDENCE = ("index", "stat")
 # PREFERRED is missing, since MariaDB's client library would silently use no encryption.
@@ -507,6 +586,7 @@ KEYS: dict[str, dict[str, ValueKind]] = {
     },
     "import": {
         "pattern": ValueKind("tables, each headed [[import.pattern]]", _read_patterns),
+        "ignore": ValueKind("a list of regular expressions, such as ['.*\\.tmp']", _read_expressions),
     },
     "log": {
         "level": ValueKind(f"one of {', '.join(LEVELS)}", _read_level),
@@ -564,6 +644,10 @@ def _read_file(path: Path, named_by: str, faults: list[str]) -> dict[str, Any] |
         )
     except tomllib.TOMLDecodeError as error:
         # Keys are quoted in it, and are long enough for a URL with a password.
+        if path.suffix in YAML_SUFFIXES:
+            remedy += (
+                "; to convert a configuration of the alpenhorn daemon (YAML): alpenhorn config convert FILE"
+            )
         faults.append(f"{shown}: invalid TOML: {_harmless(str(error))}{remedy}")
     except RecursionError:
         faults.append(f"{shown}: nested too deeply{remedy}")

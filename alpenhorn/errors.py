@@ -54,6 +54,10 @@ class IndexUnusable(AlpenhornError):
     code = Code.INDEX_UNUSABLE
 
 
+class IndexIncomplete(IndexUnusable):
+    """The index lacks tables, which `alpenhorn db init` adds."""
+
+
 class NotFound(AlpenhornError):
     """A name given by the user does not exist in the index."""
 

@@ -437,6 +437,11 @@ class Code(_Codes):
     """No configured pattern matches the path."""
     NO_ACQUISITION_DIRECTORY = "no-acquisition-directory", "it is not in an acquisition directory"
     """Without patterns, the first directory of the path names the acquisition."""
+    IGNORED_BY_CONFIGURATION = (
+        "ignored-by-configuration",
+        "its path matches [import] ignore in the configuration",
+    )
+    """New files whose path matches are not imported; reported only for a path that was asked for."""
     NO_IMPORT_DETECTOR_CLAIMS_IT = "no-import-detector-claims-it", "no import detector claims it"
     """All detectors of installed packages declined the file."""
     DETECTOR_GAVE_WRONG_ACQUISITION = (

@@ -434,3 +434,13 @@ def test_the_file_of_metrics_is_set_below_its_own_section(tmp_path: Path) -> Non
     config = read(tmp_path, "[metrics]\ntextfile = '/srv/textfiles/alpenhorn.prom'\n")
     assert config.metrics.textfile == Path("/srv/textfiles/alpenhorn.prom")
     assert read(tmp_path, "").metrics.textfile is None
+
+
+def test_ignored_paths_are_regular_expressions(tmp_path: Path) -> None:
+    found = read(tmp_path, "[import]\nignore = ['.*\\.tmp', '[^/]*']\n").import_
+    assert [pattern.pattern for pattern in found.ignore] == [r".*\.tmp", "[^/]*"] and found.patterns == ()
+    for wrong in ("'x'", "[1]", "['']", "[['x']]"):
+        (fault,) = faults(tmp_path, f"[import]\nignore = {wrong}\n")
+        assert fault.startswith("import.ignore = ") and "a list of regular expressions" in fault
+    (fault,) = faults(tmp_path, "[import]\nignore = ['a', '(']\n")
+    assert fault.startswith("import.ignore[2] = '(': this regular expression does not compile")

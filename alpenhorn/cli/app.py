@@ -68,10 +68,17 @@ class App:
     def open_index(self, create: bool = False) -> Index:
         """Open the index, of any version; with `create`, create a missing SQLite file.
 
-        Raises ConfigError, IndexUnusable.
+        Raises ConfigError, also instead of creating the default index where the alpenhorn daemon is configured;
+        IndexUnusable.
         """
         from alpenhorn.index.connection import Index  # 35 ms, which help and --version do not need
 
+        if create and self.config.embedded:
+            from alpenhorn.address import sqlite_path
+            from alpenhorn.config import refuse_new_index
+
+            if not os.path.exists(sqlite_path(self.config.database.url) or ""):
+                refuse_new_index(os.environ)
         index = Index.configured(self.config.database, create=create)
         self._opened.append(index)
         return index

@@ -1,4 +1,4 @@
-"""`alpenhorn crontab`: a crontab line or systemd units that start runs automatically."""
+"""`alpenhorn crontab`: print or install a crontab line or systemd units that start runs automatically."""
 
 from __future__ import annotations
 
@@ -45,29 +45,83 @@ class RunCommand(NamedTuple):
     show_default=True,
     help="Interval between runs.",
 )
-@click.option("--systemd", is_flag=True, help="Print a systemd service and timer instead.")
+@click.option("--systemd", is_flag=True, help="A systemd service and timer instead.")
+@click.option(
+    "--install", is_flag=True, help="Install it for the user of this command, instead of printing it."
+)
 @pass_app
-def crontab(app: App, every: int, systemd: bool) -> None:
-    """Nothing is installed; comments in the output explain how to install it.  The output contains the path of this
-    program, the file given with -c, and the environment variables that locate the configuration and the index.
-    The user who installs it must be able to read the configuration and to write to the nodes.
+def crontab(app: App, every: int, systemd: bool, install: bool) -> None:
+    """Without --install nothing is installed; comments in the output explain how to install it.  The output contains
+    the path of this program, the file given with -c, and the environment variables that locate the configuration
+    and the index.  The user who installs it must be able to read the configuration and to write to the nodes.
+
+    With --install the line is added to the user's crontab, or the units are written and the timer is started: for
+    root as a system service, for another user as a service of that user.  What is installed already is not changed.
 
     \b
     Examples:
       alpenhorn crontab
       alpenhorn -c /etc/alpenhorn/far.toml crontab --every 15
       alpenhorn crontab --systemd
+      alpenhorn crontab --install
     """
     if not systemd:
         schedule(every)  # report a wrong --every before any problem of the configuration
+    command = run_command(app, systemd)
+    if install:
+        _install(command, every, systemd)
+        return
+    click.echo(_units(command, every) if systemd else _cron(command, every))
+    if command.secret:
+        output.note(f"the password in {URL} is not printed: {_SECRET}")
+
+
+def _install(command: RunCommand, every: int, systemd: bool) -> None:
+    if is_installed(command, every, systemd):
+        output.line("No change: already installed.")
+        return
+    from alpenhorn.setup import schedule as setup
+
+    if not systemd:
+        setup.install_line(f"{schedule(every)} {_words(command)}")
+        output.line(f"Added a line to the crontab: alpenhorn sync {_often(every)}.")
+        return
+    place = setup.units(os.environ)
+    setup.install_timer(unit_files(command, every, system=not place.manager), place)
+    output.line(f"Started {setup.TIMER}: alpenhorn sync {_often(every)}.")
+    if place.manager:
+        output.note("the timer runs only while you are logged in, unless you run: loginctl enable-linger")
+
+
+def is_installed(command: RunCommand, every: int, systemd: bool) -> bool:
+    """Return whether the line or the timer is installed.  Nothing is changed.
+
+    Raises Refused if it cannot be installed: without cron or systemd, with a password that would have to be written,
+    or if it is installed with another interval.
+    """
+    from alpenhorn.setup import schedule as setup
+
+    if command.secret:
+        raise Refused(f"the password in {URL} cannot be written to a crontab or unit file: {_SECRET}")
+    if systemd:
+        place = setup.units(os.environ)
+        return setup.timer_installed(unit_files(command, every, system=not place.manager), place)
+    wanted = f"{schedule(every)} {_words(command)}"
+    found = setup.cron_line(_words(command))
+    if found and found != wanted:
+        raise Refused(
+            f"the crontab has this line already: {found}; nothing was changed; to change it: crontab -e"
+        )
+    return bool(found)
+
+
+def run_command(app: App, systemd: bool) -> RunCommand:
+    """Return the command that starts a run as this command was started.  Raises ConfigError, Refused."""
     path = SYSTEMD_PATH if systemd else CRON_PATH
     transfer = app.config.transfer
     programs = (transfer.rsync, transfer.ssh[0], *([transfer.bbcp] if transfer.bbcp else []))
     credentials = app.config.database.credentials
-    command = _command(app.conf, os.environ, sys.argv[0], programs, path, credentials)
-    click.echo(_units(command, every) if systemd else _cron(command, every))
-    if command.secret:
-        output.note(f"the password in {URL} is not printed: {_SECRET}")
+    return _command(app.conf, os.environ, sys.argv[0], programs, path, credentials)
 
 
 _SECRET = (
@@ -158,16 +212,22 @@ def cron_word(text: str) -> str:
     return shlex.quote(text).replace("\\%", "\\''%").replace("%", "\\%")
 
 
-def _cron(command: RunCommand, every: int) -> str:
+def _words(command: RunCommand) -> str:
+    """Return the command as it stands in a crontab line."""
     variables = [f"{name}={value}" for name, value in command.environ.items()]
     words = [*(["env", *variables] if variables else []), *command.argv]
+    return " ".join(cron_word(word) for word in words)
+
+
+def _cron(command: RunCommand, every: int) -> str:
     return "\n".join(
         (
-            f"# alpenhorn {_often(every)}. To install it, run crontab -e and add the last of these lines.",
+            f"# alpenhorn {_often(every)}. To install it, add --install to this command, or run crontab -e and add the"
+            " last of these lines.",
             "# cron mails the output; a run prints something only if something needs attention.",
             f"# {_OVERLAP}",
             *((f"# The password in {URL} is not printed: {_SECRET}.",) if command.secret else ()),
-            f"{schedule(every)} {' '.join(cron_word(word) for word in words)}",
+            f"{schedule(every)} {_words(command)}",
         )
     )
 
@@ -188,40 +248,49 @@ def unit_word(text: str, *, command: bool) -> str:
 
 
 def _units(command: RunCommand, every: int) -> str:
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    variables = [f"Environment={unit_word(f'{n}={v}', command=False)}" for n, v in command.environ.items()]
-    secret = [f"# The password in {URL} is not printed: {_SECRET}."] if command.secret else []
+    files = unit_files(command, every, system=True)
     return "\n".join(
         (
-            f"# alpenhorn {_often(every)}. Save the two parts below as the files that they name, then run:",
+            f"# alpenhorn {_often(every)}. To install it, add --install to this command, or save the two parts below as"
+            " the files that they name, and run:",
             "#   systemctl daemon-reload",
             "#   systemctl enable --now alpenhorn.timer",
             "# The output of runs: journalctl -u alpenhorn.service",
-            "",
-            "# /etc/systemd/system/alpenhorn.service",
-            *secret,
-            "[Unit]",
-            "Description=alpenhorn: do the pending work on this host",
-            "Wants=network-online.target",
-            "After=network-online.target",
-            "",
-            "[Service]",
-            "Type=oneshot",
-            f"User={user}",
-            *variables,
-            f"ExecStart={' '.join(unit_word(word, command=True) for word in command.argv)}",
-            "# Another run, for example one started by hand, holds the nodes.",
-            "SuccessExitStatus=75",
-            "",
-            "# /etc/systemd/system/alpenhorn.timer",
-            "[Unit]",
-            f"Description=alpenhorn {_often(every)}",
-            "",
-            "[Timer]",
-            "OnBootSec=1min",
-            f"OnUnitActiveSec={every}min",
-            "",
-            "[Install]",
-            "WantedBy=timers.target",
+            *(f"\n# /etc/systemd/system/{name}\n{text.rstrip()}" for name, text in files.items()),
         )
     )
+
+
+def unit_files(command: RunCommand, every: int, *, system: bool) -> dict[str, str]:
+    """Return the texts of the service and the timer, by their names.  `system`: not for a user's own systemd."""
+
+    user = [f"User={pwd.getpwuid(os.geteuid()).pw_name}"] if system else []
+    network = ["Wants=network-online.target", "After=network-online.target"] if system else []
+    variables = [f"Environment={unit_word(f'{n}={v}', command=False)}" for n, v in command.environ.items()]
+    secret = [f"# The password in {URL} is not printed: {_SECRET}."] if command.secret else []
+    service = (
+        *secret,
+        "[Unit]",
+        "Description=alpenhorn: do the pending work on this host",
+        *network,
+        "",
+        "[Service]",
+        "Type=oneshot",
+        *user,
+        *variables,
+        f"ExecStart={' '.join(unit_word(word, command=True) for word in command.argv)}",
+        "# Another run, for example one started by hand, holds the nodes.",
+        "SuccessExitStatus=75",
+    )
+    timer = (
+        "[Unit]",
+        f"Description=alpenhorn {_often(every)}",
+        "",
+        "[Timer]",
+        "OnBootSec=1min",
+        f"OnUnitActiveSec={every}min",
+        "",
+        "[Install]",
+        "WantedBy=timers.target",
+    )
+    return {"alpenhorn.service": "\n".join((*service, "")), "alpenhorn.timer": "\n".join((*timer, ""))}

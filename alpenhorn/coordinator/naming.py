@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING
 
 from alpenhorn.coordinator.context import Context
-from alpenhorn.model.imports import Detected, DetectJob
+from alpenhorn.model.imports import Detected, DetectJob, KnownFile
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import FoundFile, SearchJob, SearchOutcome
 from alpenhorn.model.tasks import Done, Fate, Task
 from alpenhorn.plan.imports import (
     NamedFile,
     detect_tasks,
+    matching,
     name_by_patterns,
     name_detected,
     name_files,
     name_known,
     possible_names,
+    without_ignored,
 )
 from alpenhorn.reasons import Code, Reason
 from alpenhorn.scan.imports import known
@@ -91,16 +94,24 @@ class Naming:
         """Begin to name the files of a listing; all are named when its `open` is 0."""
         listing = Listing(job, outcome)
         patterns = self.context.config.import_.patterns
-        if not outcome.files or not self.detectors:
-            listing.named = name_files(outcome.files, patterns)
+        files: Sequence[FoundFile] = outcome.files
+        if ignored := matching(files, self.context.config.import_.ignore):
+            files, listing.named = without_ignored(files, ignored, self._known(ignored))
+        if not files or not self.detectors:
+            listing.named += name_files(files, patterns)
             return listing
-        listing.named, left = name_by_patterns(outcome.files, patterns)
-        pairs = [pair for file in left for pair in possible_names(file.path)]
-        named, left = name_known(left, known(self.context.index, self.node.id, pairs), self.register)
+        named, left = name_by_patterns(files, patterns)
+        listing.named += named
+        named, left = name_known(left, self._known(left), self.register)
         listing.named += named
         if left:
             self._ask(listing, left)
         return listing
+
+    def _known(self, files: Sequence[FoundFile]) -> dict[tuple[str, str], KnownFile]:
+        """Return the files of the index that may be at these paths."""
+        pairs = [pair for file in files for pair in possible_names(file.path)]
+        return known(self.context.index, self.node.id, pairs)
 
     def feed(self) -> list[Task]:
         tasks, self._tasks = self._tasks, []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from alpenhorn.fs.placing import PRIVATE
 from alpenhorn.model.nodes import MARKER, NodeFact, ProbeJob
 from alpenhorn.model.tasks import Fate, Reporter, Task, TaskKind
 from alpenhorn.workers.pool import Pool
+
+Seen = TypeVar("Seen")
 
 LOOK_SECONDS = 10.0
 MOST_WORKERS = 8
@@ -28,9 +30,20 @@ class SeenRoot(NamedTuple):
 
 def look_at_roots(paths: Iterable[str], before_fork: Callable[[], None]) -> dict[str, SeenRoot]:
     """Inspect each path; those that do not answer in time are left out."""
-    found: dict[str, SeenRoot] = {}
+    return in_workers(paths, look, before_fork)
+
+
+def in_workers(
+    paths: Iterable[str], look: Callable[[str], Seen], before_fork: Callable[[], None]
+) -> dict[str, Seen]:
+    """Call `look` with each path, in workers; paths that do not answer in time are left out."""
+    found: dict[str, Seen] = {}
     wanted = list(dict.fromkeys(paths))
-    with Pool(min(len(wanted), MOST_WORKERS) or 1, _look, before_fork=before_fork) as pool:
+
+    def work(task: Task, report: Reporter) -> Seen:
+        return look(task.job.node.root or "/")
+
+    with Pool(min(len(wanted), MOST_WORKERS) or 1, work, before_fork=before_fork) as pool:
         for number, path in enumerate(wanted):
             pool.submit(Task(TaskKind.PROBE, number, ProbeJob(_at(path)), files=0, deadline=LOOK_SECONDS))
         while ended := pool.wait(None):
@@ -47,8 +60,8 @@ def _at(path: str) -> NodeFact:
 # --- in a worker ---------------------------------------------------------------------------------------
 
 
-def _look(task: Task, report: Reporter) -> SeenRoot:
-    path = task.job.node.root or "/"
+def look(path: str) -> SeenRoot:
+    """Inspect one path.  To be called in a worker."""
     return SeenRoot(os.path.realpath(path), _owner(path), os.path.lexists(os.path.join(path, IDENTITY)))
 
 

@@ -131,7 +131,9 @@ class NodeSearch(Search):
         return is_valid(heading, written, self._patterns(), context.posix_now())
 
     def _patterns(self) -> tuple[str, ...]:
-        return tuple(pattern.pattern for pattern in self.context.config.import_.patterns)
+        settings = self.context.config.import_
+        ignored = (f"ignore {pattern.pattern}" for pattern in settings.ignore)
+        return (*(pattern.pattern for pattern in settings.patterns), *ignored)
 
     def _list_everything(self, why: str) -> None:
         _log.info("listing all directories of %s: %s", self.node.name, why)

@@ -15,7 +15,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.searches import SearchJob, SearchOutcome, Stamp
 from alpenhorn.model.tasks import Done, Fate, Task, Verdict
 from alpenhorn.plan.batches import AHEAD, DIRECTORIES, import_tasks, search_tasks
-from alpenhorn.plan.imports import NamedFile, choose, is_new, without_taken
+from alpenhorn.plan.imports import IGNORED, NamedFile, choose, is_new, without_taken
 from alpenhorn.reasons import Code, Reason, Why, about, headed
 from alpenhorn.record import imports
 from alpenhorn.scan.imports import known
@@ -166,6 +166,8 @@ class Search(ABC):
         new = [(number, file.acq, file.name) for number, (file, _) in enumerate(plan.wanted) if is_new(file)]
         plan = without_taken(plan, sharing(context.index, node.id, new))
         for path, why in plan.refused:
+            if why == IGNORED and path not in self.asked:
+                continue
             context.report.warnings.lasting(
                 headed(f"not imported from {node.name}", why), path, f"{IMPORTS}{about(why, node.name)}"
             )

@@ -31,7 +31,7 @@ from alpenhorn.doctor import (
 from alpenhorn.doctor import (
     tools as doctor_tools,
 )
-from alpenhorn.errors import BUSY, DONE, IndexUnusable
+from alpenhorn.errors import BUSY, DONE, ConfigError, IndexUnusable
 from alpenhorn.index.check import Finding, Level
 from alpenhorn.index.times import ago
 from alpenhorn.listings.doctor import HostFacts
@@ -72,8 +72,8 @@ class Doctor:
         else:
             yield Progress("the index")
             try:
-                facts = yield from doctor_index.index(config)
-            except IndexUnusable as error:
+                facts = yield from doctor_index.index(config, self._environ)
+            except (ConfigError, IndexUnusable) as error:
                 self.unusable = True
                 yield Finding(Level.FAIL, error.reason)
         if config is None or facts is None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
 from alpenhorn.address import sqlite_path
-from alpenhorn.config import Config
+from alpenhorn.config import Config, refuse_new_index
 from alpenhorn.errors import CommandFailed, CommandTimedOut, IndexUnusable
 from alpenhorn.fs.command import run
 from alpenhorn.index import check as checks
@@ -34,13 +34,17 @@ NETWORK = frozenset(
 )
 
 
-def index(config: Config) -> Generator[Finding, None, scan.HostFacts | None]:
-    """Check the index; return its data about this host, None if it does not exist yet.  Raises IndexUnusable."""
+def index(config: Config, environ: Mapping[str, str]) -> Generator[Finding, None, scan.HostFacts | None]:
+    """Check the index; return its data about this host, None if it does not exist yet.
+
+    Raises IndexUnusable; ConfigError if it must not be created, because the alpenhorn daemon has one.
+    """
     file = sqlite_path(config.database.url)
     if file is not None:
         path = Path(file)
         yield from _file_system(path)
         if config.embedded and not path.exists():
+            refuse_new_index(environ)
             yield Finding(
                 Level.WARN,
                 Code.INDEX_NOT_CONFIGURED(path=path),

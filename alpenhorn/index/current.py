@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import peewee as pw
 
-from alpenhorn.errors import IndexUnusable
+from alpenhorn.errors import IndexIncomplete, IndexUnusable
 from alpenhorn.index.connection import Index
 from alpenhorn.index.versions import OLD_COLUMNS, SYNC_TABLE_NAMES, VERSIONS
 
@@ -55,8 +55,16 @@ def require_current(index: Index) -> None:
     _refuse_uninitialised(index, versions)
 
 
-def _uninitialised(index: Index, what: str) -> IndexUnusable:
-    return IndexUnusable(f"index {index.url}: {what}; run `alpenhorn db init`")
+def missing_tables(index: Index) -> list[str]:
+    """Return the daemon's tables that an index of this version lacks."""
+    from alpenhorn.index import shapes  # as above
+
+    found = shapes.describe(index)
+    return [name for name in shapes.MODELS if name not in found.tables]
+
+
+def _uninitialised(index: Index, what: str) -> IndexIncomplete:
+    return IndexIncomplete(f"index {index.url}: {what}; run `alpenhorn db init`")
 
 
 def _refuse_uninitialised(index: Index, versions: Mapping[str, int]) -> None:

@@ -23,6 +23,7 @@ def _plain() -> re.Pattern[str]:
 
 
 UNREGISTERED = Code.FILE_NOT_REGISTERED()
+IGNORED = Code.IGNORED_BY_CONFIGURATION()
 DETECT_FILES = 100  # in a job
 DETECT_BASE = 20.0  # seconds for a job; a detector that reads the start of a file needs less than one
 DETECT_PER_FILE = 0.5
@@ -59,6 +60,28 @@ def detect(path: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str] | 
         if groups.get("file") in (None, rest):
             return acq, rest
     return None
+
+
+def matching(found: Iterable[FoundFile], ignore: Sequence[re.Pattern[str]]) -> list[FoundFile]:
+    """Return the files whose path matches a pattern of files to ignore."""
+    return [file for file in found if any(pattern.fullmatch(file.path) for pattern in ignore)]
+
+
+def without_ignored(
+    found: Iterable[FoundFile],
+    matching: Iterable[FoundFile],
+    known: Mapping[tuple[str, str], KnownFile],
+) -> tuple[list[FoundFile], list[NamedFile]]:
+    """Return the files to name, and refuse the others: those of `matching` that the index does not have.
+
+    A copy of a file that the index has counts, whatever its name.
+    """
+    refused = {
+        file.path: NamedFile(file, "", "", IGNORED)
+        for file in matching
+        if not any(pair in known for pair in possible_names(file.path))
+    }
+    return [file for file in found if file.path not in refused], list(refused.values())
 
 
 def name_files(found: Iterable[FoundFile], patterns: Sequence[re.Pattern[str]]) -> list[NamedFile]:

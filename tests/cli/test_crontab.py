@@ -271,3 +271,135 @@ def test_systemd_itself_finds_no_fault_in_the_units(pair: Archive) -> None:
             env=os.environ | {"SYSTEMD_LOG_LEVEL": "warning"},
         )
         assert (checked.returncode, checked.stderr) == (0, "")
+
+
+# --- installation --------------------------------------------------------------------------------------
+
+TAB = """
+case "$1" in
+    -l) test -e "$HOME/tab" || { echo "no crontab for you" >&2; exit 1; }; exec cat "$HOME/tab" ;;
+    -) exec cat > "$HOME/tab" ;;
+esac
+"""
+
+
+def with_cron(home: Path, script: str = TAB) -> dict[str, str]:
+    """The environment with a program `crontab` that keeps the table in a file of the test."""
+    stand_in(home / "bin", "crontab", script)
+    return {"PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
+
+
+def test_the_line_is_added_once_and_other_lines_stay(pair: Archive) -> None:
+    conf, environ = str(pair.configure()), with_cron(pair.base)
+    tab = pair.base / "tab"
+    done = crontab("-c", conf, "crontab", "--install", cwd=pair.base, **environ)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "Added a line to the crontab: alpenhorn sync every 5 minutes.\n",
+    )
+    printed = crontab("-c", conf, "crontab", cwd=pair.base, **environ)
+    assert tab.read_text() == printed.stdout.splitlines()[-1] + "\n"
+    assert_does_a_run(pair, printed)
+    other = b"# mine: \xe9\nMAILTO=ann\n0 1 * * * backup"
+    tab.write_bytes(other)
+    crontab("-c", conf, "crontab", "--install", cwd=pair.base, **environ)
+    assert tab.read_bytes() == other + b"\n" + printed.stdout.splitlines()[-1].encode() + b"\n"
+    before = tab.read_bytes()
+    done = crontab("-c", conf, "crontab", "--install", cwd=pair.base, **environ)
+    assert (done.returncode, done.stdout) == (0, "No change: already installed.\n")
+    done = crontab("-c", conf, "crontab", "--install", "--every", "10", cwd=pair.base, **environ)
+    assert done.returncode == 1 and "crontab -e" in done.stderr
+    assert tab.read_bytes() == before
+
+
+def test_a_crontab_that_cannot_be_read_is_not_overwritten(tmp_path: Path) -> None:
+    environ = with_cron(tmp_path, 'test "$1" = - && touch "$HOME/written"; echo "not allowed" >&2; exit 1')
+    done = crontab("crontab", "--install", cwd=tmp_path, **environ)
+    assert done.returncode == 1 and "not allowed" in done.stderr and "nothing was changed" in done.stderr
+    assert not (tmp_path / "written").exists()
+
+
+def test_installation_without_cron_or_with_a_password_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = crontab("crontab", "--install", cwd=tmp_path, PATH=str(tmp_path / "empty"))
+    assert done.returncode == 1 and "cron is not installed" in done.stderr
+    environ = with_cron(tmp_path) | {"ALPENHORN_DATABASE_URL": "mysql://ann:s3cret@db.org/index"}
+    for more in ((), ("--systemd",)):
+        done = crontab("crontab", "--install", *more, cwd=tmp_path, **environ)
+        assert done.returncode == 1 and "password_file" in done.stderr and "s3cret" not in done.stderr
+    assert not (tmp_path / "tab").exists()
+
+
+SYSTEMCTL = """
+echo "$@" >> "$HOME/asked"
+case "$*" in
+    *is-enabled*) test -e "$HOME/enabled" ;;
+    *enable*) touch "$HOME/enabled" ;;
+esac
+"""
+
+
+def with_systemd(home: Path, user: str = "") -> subprocess.CompletedProcess[str]:
+    """Install the timer where systemd seems to run: in a mount namespace, with a stand-in for systemctl."""
+    stand_in(home / "bin", "systemctl", SYSTEMCTL)
+    (home / "units").mkdir(exist_ok=True)
+    command = f"{user} {sys.executable} -m alpenhorn crontab --systemd --install"
+    script = (
+        "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /etc/systemd/system &&"
+        f" mount --bind {home}/units /etc/systemd/system && exec {command}"
+    )
+    path = f"{home / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        env={"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"},
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_the_timer_is_installed_once_and_a_changed_unit_is_not_replaced(tmp_path: Path) -> None:
+    done = with_systemd(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "Started alpenhorn.timer: alpenhorn sync every 5 minutes.\n"
+    printed = crontab("crontab", "--systemd", cwd=tmp_path)
+    again = tmp_path / "again"
+    again.mkdir()
+    for name, path in units(printed.stdout, again).items():
+        assert (tmp_path / "units" / name).read_text().strip() == path.read_text().strip()
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[-2:] == ["daemon-reload", "enable --now alpenhorn.timer"]
+    assert with_systemd(tmp_path).stdout == "No change: already installed.\n"
+    # Killed before the timer was enabled.
+    (tmp_path / "enabled").unlink()
+    assert with_systemd(tmp_path).stdout.startswith("Started")
+    mine = tmp_path / "units" / "alpenhorn.timer"
+    mine.write_text("mine")
+    done = with_systemd(tmp_path)
+    assert done.returncode == 1 and "exists with other contents" in done.stderr and mine.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_another_user_than_root_gets_a_timer_of_its_own(tmp_path: Path) -> None:
+    done = with_systemd(tmp_path, user="unshare --user --map-user=15001")
+    assert done.returncode == 0 and "loginctl enable-linger" in done.stderr, done.stderr
+    assert not list((tmp_path / "units").iterdir())
+    files = {path.name: path for path in (tmp_path / ".config/systemd/user").iterdir()}
+    assert set(files) == {"alpenhorn.service", "alpenhorn.timer"}
+    # The manager of a user refuses to change the user, and has no network targets.
+    assert not {"User", "Wants"} & {key for one in parsed(files["alpenhorn.service"]).values() for key in one}
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[-2:] == ["--user daemon-reload", "--user enable --now alpenhorn.timer"]
+
+
+def test_a_timer_is_refused_where_systemd_does_not_run(tmp_path: Path) -> None:
+    stand_in(tmp_path / "bin", "systemctl", SYSTEMCTL)
+    if Path("/run/systemd/system").exists():
+        pytest.skip("systemd runs here")
+    done = crontab(
+        "crontab", "--install", "--systemd", cwd=tmp_path, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    )
+    assert done.returncode == 1 and "systemd is not running" in done.stderr
+    assert not (tmp_path / "asked").exists()

@@ -63,6 +63,8 @@ SHOWS = {
     "acq files pilot",
     "acq list",
     "acq show pilot",
+    "config show",
+    "config validate",
     "crontab",
     "db check",
     "file find",
@@ -85,11 +87,13 @@ SHOWS = {
 }
 # Creation and runs, each with tests of its own.
 OTHERS = {
+    "config convert",
     "db backup",
     "db init",
     "db rebuild",
     "db upgrade",
     "doctor",
+    "init",
     "node manifest",
     "plan",
     "reconcile",

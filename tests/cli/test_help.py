@@ -155,7 +155,7 @@ def test_nothing_heavy_is_imported_where_no_terminal_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "current", "expected"),
     [
-        ("alpenhorn help con", "2", {"concepts", "configuration"}),
+        ("alpenhorn help con", "2", {"concepts", "config", "configuration"}),
         ("alpenhorn help no", "2", {"node", "notify"}),
         ("alpenhorn help node cl", "3", {"clean"}),
         ("alpenhorn help json ", "3", set()),

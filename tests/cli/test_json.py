@@ -25,6 +25,7 @@ ARGUMENTS = {
     "acq files": ["acq", "acq --node dst", "acq --group dst --show-removed"],
     "acq list": ["", "--node dst", "--group dst"],
     "acq show": ["acq", "acq --show-groups --show-nodes"],
+    "config show": [""],
     "db backup": ["", "--keep 1"],
     "db check": [""],
     "doctor": [""],

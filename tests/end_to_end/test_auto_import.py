@@ -413,3 +413,49 @@ def test_a_search_that_is_killed_is_finished_by_the_next_run(field):
 
 def ids(archive):
     return [row[0] for row in archive.all("SELECT id FROM archivefile")]
+
+
+IGNORE = {"ignore": [r".*\.tmp", "scratch/.*", "[^/]*"]}
+
+
+def test_ignored_files_are_neither_imported_nor_reported(field):
+    for path in ("acq/a", "acq/b.tmp", "acq/deep/c.tmp", "scratch/d", "loose", "acq/scratch/e", "acq/tmp"):
+        put(field, path)
+    field.configure(**{"import": IGNORE})
+    field.synced()
+    assert set(registered(field)) == {"acq/a", "acq/scratch/e", "acq/tmp"}
+    # They are not remembered as searched: without the patterns they are found.
+    field.configure()
+    result = field.sync()
+    assert set(registered(field)) == {
+        "acq/a",
+        "acq/b.tmp",
+        "acq/deep/c.tmp",
+        "acq/scratch/e",
+        "acq/tmp",
+        "scratch/d",
+    }
+    assert "loose" in result.err
+
+
+def test_a_file_that_the_index_has_is_not_ignored(field):
+    """Otherwise a copy that came back would not count."""
+    file_id = field.file("acq/known.tmp", None, "field")
+    field.set_copy(file_id, "field", "NN")
+    settle(field.root("field") / "acq/known.tmp")
+    field.configure(**{"import": IGNORE})
+    field.synced()
+    assert states(field) == {"acq/known.tmp": "YY"}
+
+
+def test_the_import_of_an_ignored_path_that_was_asked_for_says_why_not(field):
+    put(field, "acq/a.tmp")
+    put(field, "acq/b.tmp")
+    field.configure(**{"import": IGNORE})
+    assert field.run("file", "import", "acq/a.tmp", "field", "--register-new").status == 0
+    result = field.sync()
+    assert "its path matches [import] ignore" in result.err and "acq/a.tmp" in result.err
+    assert "b.tmp" not in result.err and registered(field) == {}
+    assert field.run("node", "scan", "field", "--register-new").status == 0
+    field.synced()
+    assert registered(field) == {}
