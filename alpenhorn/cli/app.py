@@ -74,6 +74,7 @@ class App:
         from alpenhorn.index.connection import Index  # 35 ms, which help and --version do not need
 
         if create and self.config.embedded:
+            # Only a command that may create an index.
             from alpenhorn.address import sqlite_path
             from alpenhorn.config import refuse_new_index
 

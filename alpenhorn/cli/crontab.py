@@ -80,7 +80,7 @@ def _install(command: RunCommand, every: int, systemd: bool) -> None:
     if is_installed(command, every, systemd):
         output.line("No change: already installed.")
         return
-    from alpenhorn.setup import schedule as setup
+    from alpenhorn.setup import schedule as setup  # only --install needs it
 
     if not systemd:
         setup.install_line(f"{schedule(every)} {_words(command)}")
@@ -99,7 +99,7 @@ def is_installed(command: RunCommand, every: int, systemd: bool) -> bool:
     Raises Refused if it cannot be installed: without cron or systemd, with a password that would have to be written,
     or if it is installed with another interval.
     """
-    from alpenhorn.setup import schedule as setup
+    from alpenhorn.setup import schedule as setup  # only --install needs it
 
     if command.secret:
         raise Refused(f"the password in {URL} cannot be written to a crontab or unit file: {_SECRET}")

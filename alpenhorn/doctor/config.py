@@ -169,7 +169,8 @@ def _metrics(file: Path | None) -> Iterator[Finding]:
     if file is None:
         return
     try:
-        import prometheus_client  # noqa: F401 is optional
+        # An optional package.
+        import prometheus_client  # noqa: F401
     except ImportError as error:
         yield Finding(Level.WARN, Code.METRICS_PACKAGE_MISSING(why=error))
         return

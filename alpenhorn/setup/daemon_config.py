@@ -29,7 +29,7 @@ class Converted(NamedTuple):
 def read(path: Path) -> dict[str, Any]:
     """Parse a configuration file of the daemon.  Raises ConfigError if it cannot be used, or without PyYAML."""
     try:
-        import yaml
+        import yaml  # an optional package
     except ImportError:
         raise ConfigError(f"the Python package PyYAML, which reads YAML, is not installed: {EXTRA}") from None
     try:
@@ -131,7 +131,7 @@ _DAEMON: dict[str, Rule] = {
     "auto_import_interval": _none(f"each run searches the nodes for new files; {_BY_CRON}"),
     "serial_io_timeout": _none("to limit the time of a run, set [sync] time_limit"),
     "prom_client_port": _none(
-        "a run serves no port; for monitoring, use the output of: alpenhorn status --json"
+        "a run serves no port; set [metrics] textfile, which the node exporter of Prometheus passes on"
     ),
 }
 _KEYS: dict[str, dict[str, Rule]] = {

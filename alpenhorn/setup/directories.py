@@ -52,7 +52,7 @@ def directories(paths: Iterable[str], before_fork: Callable[[], None]) -> dict[s
 
 def file_systems(before_fork: Callable[[], None]) -> list[FileSystem]:
     """Return the mounted file systems that this user can write to, the one with the most free space first."""
-    import psutil
+    import psutil  # the help does not need it
 
     mounted = {
         one.mountpoint: one
@@ -72,7 +72,7 @@ def file_systems(before_fork: Callable[[], None]) -> list[FileSystem]:
 
 def is_writable(directory: str | os.PathLike[str]) -> bool:
     """Return whether this user can create a file in a directory, by creating one that has no name, or is removed."""
-    import tempfile
+    import tempfile  # the help does not need it
 
     try:
         with tempfile.TemporaryFile(dir=directory):
@@ -148,7 +148,7 @@ def _block(device: int) -> str:
 
 def _source(path: str) -> str:
     """Return the block device that is mounted above `path`; btrfs has device numbers of its own."""
-    import psutil
+    import psutil  # the help does not need it
 
     real = os.path.realpath(path)
     above = [

@@ -20,7 +20,7 @@ def convert(file: Path) -> None:
     Example:
       alpenhorn config convert /etc/alpenhorn/alpenhorn.conf > /etc/alpenhorn/alpenhorn.toml
     """
-    from alpenhorn.setup import daemon_config, toml
+    from alpenhorn.setup import daemon_config, toml  # the help needs neither
 
     done = daemon_config.convert(daemon_config.read(file))
     for note in done.notes:

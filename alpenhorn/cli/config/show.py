@@ -27,7 +27,7 @@ class Setting(NamedTuple):
 
 
 def _cell(setting: Setting) -> str:
-    from alpenhorn.setup import toml
+    from alpenhorn.setup import toml  # the help does not need it
 
     return "" if setting.value is None else toml.value(setting.value)
 

@@ -24,7 +24,7 @@ def validate(app: App, file: Path | None) -> None:
       alpenhorn config validate
       alpenhorn config validate /etc/alpenhorn/alpenhorn.toml
     """
-    from alpenhorn.config import load_only
+    from alpenhorn.config import load_only  # the help does not need it
 
     config = app.config if file is None else load_only(file, os.environ)
     for path in config.sources:
