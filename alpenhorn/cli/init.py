@@ -30,20 +30,20 @@ from alpenhorn.scan import rules
 from alpenhorn.setup.config_file import NewFile, new_file
 from alpenhorn.setup.directories import SeenDirectory, directories, file_systems, is_writable
 from alpenhorn.setup.schedule import kinds
-from alpenhorn.setup.start import UNCHANGED, Known, Place, Start, Wanted, on_one_disk, start
+from alpenhorn.setup.start import UNCHANGED, Known, Start, Wanted, WantedNode, on_one_disk, start
 
 NONE = "none"
 NO_GROUP = 0  # the id of no group, which lacks all files
 
 
-class Asked(NamedTuple):
+class StartOptions(NamedTuple):
     """The options, or the answers to the questions in their place.  `url`, `host`: None for what is configured."""
 
     url: str | None
     password_file: Path | None
     host: str | None
-    keep: tuple[Place, ...]
-    on: tuple[Place, ...]
+    keep: tuple[WantedNode, ...]
+    on: tuple[WantedNode, ...]
     schedule: str
     every: int
 
@@ -95,8 +95,8 @@ class Asked(NamedTuple):
 def init(
     ctx: click.Context,
     app: App,
-    keep: tuple[Place, ...],
-    on: tuple[Place, ...],
+    keep: tuple[WantedNode, ...],
+    on: tuple[WantedNode, ...],
     url: str | None,
     password_file: Path | None,
     host: str | None,
@@ -123,14 +123,14 @@ def init(
         raise Refused(f"cannot ask without a terminal; {UNCHANGED}; use --yes with --keep DIR and --on DISK")
     if not asking and not (keep and on):
         raise click.UsageError("--yes and --check need --keep DIR and --on DISK")
-    given = Asked(
+    given = StartOptions(
         url, Path(password_file) if password_file else None, host, keep, on, scheduler or NONE, every
     )
     asked = _questions(app, given, scheduler is None) if asking else given
     _Setup(ctx, app, asked).run(check=check, asking=asking)
 
 
-def _questions(app: App, given: Asked, ask_schedule: bool) -> Asked:
+def _questions(app: App, given: StartOptions, ask_schedule: bool) -> StartOptions:
     """Ask for what was not given."""
     found = written(None if app.conf is None else Path(app.conf), os.environ)
     default = app.config.database.url
@@ -165,7 +165,7 @@ def _unrequested(index: Index, node_id: int, group_id: int) -> int:
 class _Setup:
     """Checks everything, shows the commands, and runs them."""
 
-    def __init__(self, ctx: click.Context, app: App, asked: Asked) -> None:
+    def __init__(self, ctx: click.Context, app: App, asked: StartOptions) -> None:
         self.ctx = ctx
         self.app = app
         self.asked = asked

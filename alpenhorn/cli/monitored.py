@@ -99,9 +99,8 @@ def monitored(
     finally:
         try:
             index = None if isinstance(error, IndexUnusable) else app.open_index_or_none
-            from alpenhorn.monitoring.run_end import (
-                run_end,
-            )  # after the workers are forked, to keep them small
+            # After the workers are forked, to keep them small.
+            from alpenhorn.monitoring.run_end import run_end
 
             end = _guarded(
                 "the end of the run", lambda: run_end(start, app.now(), run.report, error), seconds

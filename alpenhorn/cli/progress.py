@@ -30,35 +30,37 @@ START = "starting the worker processes"
 ERASED = "\r\x1b[K"  # erases the current line of a terminal
 
 
-class Choice(NamedTuple):
+class ProgressForm(NamedTuple):
     """The value of --progress.  `seconds`: between two lines of the plain form."""
 
     how: str
     seconds: float = PLAIN_SECONDS
 
 
-class _ChoiceType(click.ParamType[Choice]):
+class _ProgressFormType(click.ParamType[ProgressForm]):
     name = "how"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Choice:
-        if isinstance(value, Choice):
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ProgressForm:
+        if isinstance(value, ProgressForm):
             return value
         how, colon, seconds = str(value).partition(":")
         if how in (AUTO, NONE, BAR, PLAIN) and not colon:
-            return Choice(how)
+            return ProgressForm(how)
         try:
             given = float(seconds) if how == PLAIN else 0.0
         except ValueError:
             given = 0.0
         if not 0 < given < float("inf"):
             self.fail(f"{value!r} is not one of auto, bar, plain, plain:SECONDS, none", param, ctx)
-        return Choice(how, given)
+        return ProgressForm(how, given)
 
 
 progress_option = click.option(
     "--progress",
     metavar="HOW",
-    type=_ChoiceType(),
+    type=_ProgressFormType(),
     default=AUTO,
     help="Show progress: bar (a live display on a terminal), plain (a line each minute on standard error;"
     " plain:SECONDS sets the interval), none, or auto (default): bar on a terminal, none elsewhere.",
@@ -77,7 +79,7 @@ class Display(Protocol):
 
 
 @contextmanager
-def display(app: App, choice: Choice, json: bool = False) -> Iterator[Display]:
+def display(app: App, choice: ProgressForm, json: bool = False) -> Iterator[Display]:
     """Return a context with the display of a run, which shows something at once.
 
     Enter it before the workers are started.  `json`: standard output is a JSON document; nothing else is written there.

@@ -10,18 +10,18 @@ import click
 
 from alpenhorn.cli import output
 from alpenhorn.setup.directories import FileSystem
-from alpenhorn.setup.start import Place
+from alpenhorn.setup.start import WantedNode
 
 T = TypeVar("T")
 
 
-def place(question: str, kind: click.ParamType[Place], default: str | None = None) -> Place | None:
+def place(question: str, kind: click.ParamType[WantedNode], default: str | None = None) -> WantedNode | None:
     """Ask for an existing directory; None for an empty answer, which is possible if the default is "".
 
     An answer that is not accepted is asked for again.
     """
 
-    def accepted(answer: str) -> Place | None:
+    def accepted(answer: str) -> WantedNode | None:
         if not answer:
             return None
         found = kind.convert(os.path.expanduser(answer), None, None)
@@ -33,8 +33,8 @@ def place(question: str, kind: click.ParamType[Place], default: str | None = Non
 
 
 def disks(
-    systems: Sequence[FileSystem], kind: click.ParamType[Place], keep: Sequence[Place]
-) -> tuple[Place, ...]:
+    systems: Sequence[FileSystem], kind: click.ParamType[WantedNode], keep: Sequence[WantedNode]
+) -> tuple[WantedNode, ...]:
     """Offer file systems, and ask for at least one disk for copies: the number of one, or a directory."""
     offered = [one for one in systems if not any(_holds(one.mount, place.root) for place in keep)]
     if offered:
@@ -42,7 +42,7 @@ def disks(
         for number, one in enumerate(offered, 1):
             sizes = f"{output.size(one.free_b)} free of {output.size(one.total_b)}"
             output.line(f"  {number}  {one.mount}  ({one.device}, {one.kind}, {sizes})")
-    chosen: list[Place] = []
+    chosen: list[WantedNode] = []
     which = "number or directory" if offered else "directory"
     while True:
         question = f"Disk for copies ({which})" if not chosen else f"Another disk ({which}, empty for none)"
@@ -52,16 +52,16 @@ def disks(
         chosen.append(found)
 
 
-class _Numbered(click.ParamType[Place]):
+class _Numbered(click.ParamType[WantedNode]):
     """A directory, or the number of one that was offered."""
 
     name = "directory"
 
-    def __init__(self, kind: click.ParamType[Place], offered: Sequence[str]) -> None:
+    def __init__(self, kind: click.ParamType[WantedNode], offered: Sequence[str]) -> None:
         self.kind = kind
         self.offered = offered
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> WantedNode:
         if value.isdecimal() and 1 <= int(value) <= len(self.offered):
             value = self.offered[int(value) - 1]
         return self.kind.convert(value, param, ctx)

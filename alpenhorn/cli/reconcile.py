@@ -14,7 +14,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, json_option, pass_app
 from alpenhorn.cli.columns import ListingColumn, column, flag, number
 from alpenhorn.cli.monitored import monitored
-from alpenhorn.cli.progress import Choice, display, progress_option
+from alpenhorn.cli.progress import ProgressForm, display, progress_option
 from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failure, workers
 from alpenhorn.cli.sync import attention
 from alpenhorn.cli.times import Duration
@@ -86,7 +86,7 @@ def reconcile(
     dry_run: bool,
     wait: bool,
     jobs: int | None,
-    progress: Choice,
+    progress: ProgressForm,
     as_json: bool,
 ) -> None:
     """Run this on each host after restoring the index from a backup.  It checks that each good copy is on the

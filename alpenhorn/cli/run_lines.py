@@ -22,7 +22,7 @@ WIDE, MEDIUM = 110, 80  # columns from which nodes, and the amount of each task,
 DIM, BAD, DONE_BAR, REST_BAR, PLAIN = "dim", "red", "green", "bright_black", ""
 
 
-class Marks(NamedTuple):
+class LineMarks(NamedTuple):
     """The characters of the display, which depend on the encoding of the terminal."""
 
     full: str
@@ -30,15 +30,20 @@ class Marks(NamedTuple):
     cut: str
 
 
-UNICODE = Marks("━", "─", "…")
-ASCII = Marks("#", "-", "...")
+UNICODE = LineMarks("━", "─", "…")
+ASCII = LineMarks("#", "-", "...")
 
 Part = tuple[str, str]
 """A text and its style."""
 
 
 def run_lines(
-    progress: RunProgress, report: Report, activity: Sequence[Activity], width: int, height: int, marks: Marks
+    progress: RunProgress,
+    report: Report,
+    activity: Sequence[Activity],
+    width: int,
+    height: int,
+    marks: LineMarks,
 ) -> list[list[Part]]:
     """Return the lines of the live display, none longer than `width` columns, at most `height` lines."""
     found = [_total(progress, width, marks)]
@@ -64,7 +69,7 @@ def failures(report: Report, activity: Sequence[Activity]) -> dict[str, int]:
     return dict(found)
 
 
-def _total(progress: RunProgress, width: int, marks: Marks) -> list[Part]:
+def _total(progress: RunProgress, width: int, marks: LineMarks) -> list[Part]:
     head = f"{'total':<8}{GAP}"
     numbers = [f"{_percent(progress.fraction):>3} %", _rate(progress)]
     if progress.left is not None:
@@ -106,7 +111,7 @@ def _fitting(parts: Iterable[Part], width: int) -> list[Part]:
     return found
 
 
-def _workers(activity: Sequence[Activity], width: int, marks: Marks) -> list[list[Part]]:
+def _workers(activity: Sequence[Activity], width: int, marks: LineMarks) -> list[list[Part]]:
     """Return a line for each worker, in columns: number, kind, file, nodes, amount, rate."""
     heads = [
         (str(worker.worker + 1), str(worker.task.kind) if worker.task else "idle") for worker in activity
@@ -133,7 +138,7 @@ def _workers(activity: Sequence[Activity], width: int, marks: Marks) -> list[lis
     return found
 
 
-def _tail(worker: Activity, width: int, marks: Marks) -> list[str]:
+def _tail(worker: Activity, width: int, marks: LineMarks) -> list[str]:
     """Return the cells after the file, the least important first."""
     task = worker.task
     if task is None:

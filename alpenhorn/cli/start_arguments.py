@@ -11,16 +11,16 @@ import click
 from alpenhorn import address
 from alpenhorn.cli.arguments import NAME, RootPath
 from alpenhorn.config import KEYS
-from alpenhorn.setup.start import Place
+from alpenhorn.setup.start import WantedNode
 
 
-class NodePlace(click.ParamType[Place]):
+class NodePlace(click.ParamType[WantedNode]):
     """A directory, which may be preceded by the name of its node and an equals sign."""
 
     name = "directory"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
-        if isinstance(value, Place):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WantedNode:
+        if isinstance(value, WantedNode):
             return value
         name, equals, path = str(value).partition("=")
         if not equals or "/" in name:
@@ -30,7 +30,7 @@ class NodePlace(click.ParamType[Place]):
         if not path:
             self.fail(f"{value!a}: names no directory", param, ctx)
         root = RootPath().convert(os.path.abspath(path), param, ctx)
-        return Place(NAME.convert(name, param, ctx) if name else "", root)
+        return WantedNode(NAME.convert(name, param, ctx) if name else "", root)
 
 
 class IndexUrl(click.ParamType[str]):

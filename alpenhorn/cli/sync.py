@@ -12,7 +12,7 @@ import click
 
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.monitored import monitored
-from alpenhorn.cli.progress import Choice, display, progress_option
+from alpenhorn.cli.progress import ProgressForm, display, progress_option
 from alpenhorn.cli.runs import (
     jobs_option,
     mass_delete_option,
@@ -62,7 +62,7 @@ def sync(
     wait: bool,
     allow_mass_delete: bool,
     accept_loss: bool,
-    progress: Choice,
+    progress: ProgressForm,
 ) -> None:
     """A run works on the active nodes of this host: it imports new and requested files, reads suspect copies and
     copies due for verification, deletes released copies if that is safe, and pulls requested files.  It

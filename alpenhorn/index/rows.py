@@ -28,7 +28,7 @@ def _names(names: str) -> frozenset[str]:
 
 # Columns with the same name have the same type in all tables; a test compares these sets with the models.
 INTEGERS = _names(
-    "id version host_id group_id active auto_import auto_verify archive acq_id size_b file_id node_id ready"
+    "id version host_id group_id active auto_import auto_verify absent_ok archive acq_id size_b file_id node_id ready"
     " group_to_id node_from_id completed cancelled recurse register autosync autoclean exit_status done failed bytes"
     " pid target_id reserved_b run_id fence subject_id count tries compared event_id files generation"
     " next_generation separate looked lost"

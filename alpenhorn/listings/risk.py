@@ -18,7 +18,7 @@ from alpenhorn.listings import storage
 from alpenhorn.listings.stats import FileTally
 from alpenhorn.model.copies import HasFile, WantsFile
 from alpenhorn.model.deletions import Evidence
-from alpenhorn.scan.deletions import CopyRow, by_state, claims_on, every_copy
+from alpenhorn.scan.deletions import EvidenceRow, by_state, claims_on, every_copy
 from alpenhorn.scan.keepers import KeeperNodes
 
 COPIES = """
@@ -179,7 +179,7 @@ def _judged(
 
 
 def _maybe(
-    rows: Sequence[CopyRow], node_id: int, nodes: KeeperNodes, claimed: set[tuple[int, int]]
+    rows: Sequence[EvidenceRow], node_id: int, nodes: KeeperNodes, claimed: set[tuple[int, int]]
 ) -> dict[int, list[str]]:
     """Return by file the copies elsewhere that may be good: suspect ones, and good ones that are being deleted."""
     found: dict[int, list[str]] = {}

@@ -70,7 +70,7 @@ class DeletionReading(NamedTuple):
     root: str | None = None
 
 
-class CopyRow(NamedTuple):
+class EvidenceRow(NamedTuple):
     """A copy.  `space_b`: space that it uses on the medium."""
 
     file_id: int
@@ -191,15 +191,15 @@ def read(
 
 
 def by_state(
-    rows: Sequence[CopyRow], node_id: int, archives: Collection[int], claimed: Collection[tuple[int, int]]
-) -> tuple[dict[int, CopyRow], set[int], dict[int, Good]]:
+    rows: Sequence[EvidenceRow], node_id: int, archives: Collection[int], claimed: Collection[tuple[int, int]]
+) -> tuple[dict[int, EvidenceRow], set[int], dict[int, Good]]:
     """Return by file id the node's own copy, and good copies on other archive nodes; and files whose own copy has more
     than one row.
 
     The unique index may be missing.  A copy with two rows counts once, and only if both are good; it counts as released
     if either is.
     """
-    own: dict[int, CopyRow] = {}
+    own: dict[int, EvidenceRow] = {}
     twice: set[int] = set()
     found: dict[int, dict[int, bool]] = {}
     bad: set[tuple[int, int]] = set()
@@ -226,12 +226,12 @@ def by_state(
     )
 
 
-def every_copy(index: Index, file_ids: Sequence[int], lock: bool = False) -> list[CopyRow]:
+def every_copy(index: Index, file_ids: Sequence[int], lock: bool = False) -> list[EvidenceRow]:
     """Return the rows of all copies of files; `lock`: until the transaction ends."""
     for_update = index.dialect.for_update if lock else ""
-    rows: list[CopyRow] = []
+    rows: list[EvidenceRow] = []
     for marks, some in in_chunks(file_ids):
-        rows += index.facts(CopyRow, EVERY_COPY.format(marks=marks, lock=for_update), some)
+        rows += index.facts(EvidenceRow, EVERY_COPY.format(marks=marks, lock=for_update), some)
     return rows
 
 
@@ -258,7 +258,7 @@ def _claimed_by(
     return found
 
 
-def _merely_found(index: Index, node_id: int, own: Mapping[int, CopyRow]) -> set[int]:
+def _merely_found(index: Index, node_id: int, own: Mapping[int, EvidenceRow]) -> set[int]:
     """Return the files of corrupt copies that were never recorded as good on the node: unknown files at their paths."""
     corrupt = sorted(file_id for file_id, row in own.items() if row.has_file == "X")
     once_good: set[int] = set()

@@ -18,7 +18,7 @@ UNCHANGED = "nothing was changed"
 LONGEST = 64  # characters in the name of a node
 
 
-class Place(NamedTuple):
+class WantedNode(NamedTuple):
     """A directory that the user has named, and the name of its node; "" to derive one."""
 
     name: str
@@ -29,8 +29,8 @@ class Wanted(NamedTuple):
     """The archive that the user wants.  `keep`: directories whose files are kept; `on`: disks for the copies."""
 
     host: str
-    keep: Sequence[Place]
-    on: Sequence[Place]
+    keep: Sequence[WantedNode]
+    on: Sequence[WantedNode]
 
 
 class Known(NamedTuple):
@@ -125,7 +125,7 @@ def on_one_disk(chosen: Sequence[Chosen], seen: Mapping[str, SeenDirectory]) -> 
 
 
 def _present(
-    option: str, place: Place, host: str, known: Known, seen: Mapping[str, SeenDirectory]
+    option: str, place: WantedNode, host: str, known: Known, seen: Mapping[str, SeenDirectory]
 ) -> Chosen | None:
     """Return the node that has this root already, None without one.
 
@@ -184,7 +184,7 @@ def _same(root: str, other: str, seen: Mapping[str, SeenDirectory]) -> bool:
 
 def _new(
     option: str,
-    place: Place,
+    place: WantedNode,
     host: str,
     known: Known,
     seen: Mapping[str, SeenDirectory],

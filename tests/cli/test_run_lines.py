@@ -4,7 +4,7 @@ import pytest
 
 from alpenhorn.cli import output
 from alpenhorn.cli.estimates import KindProgress, RunProgress
-from alpenhorn.cli.run_lines import ASCII, UNICODE, Marks, run_lines
+from alpenhorn.cli.run_lines import ASCII, UNICODE, LineMarks, run_lines
 from alpenhorn.coordinator.report import Report
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.pulls import Method, PullFile, PullJob
@@ -41,7 +41,7 @@ def activity(path: str, workers: int = 3) -> list[Activity]:
     return [*busy, Activity(workers - 1, None, 0, 0, 0.0)]
 
 
-def drawn(width: int, path: str, workers: int = 3, height: int = 40, marks: Marks = UNICODE) -> list[str]:
+def drawn(width: int, path: str, workers: int = 3, height: int = 40, marks: LineMarks = UNICODE) -> list[str]:
     report = Report()
     report.tally("import").failed = 12
     lines = run_lines(WORST, report, activity(path, workers), width, height, marks)
@@ -58,7 +58,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("marks", [UNICODE, ASCII])
-def test_no_line_is_longer_than_the_width(path: str, marks: Marks) -> None:
+def test_no_line_is_longer_than_the_width(path: str, marks: LineMarks) -> None:
     for width in range(20, 200):
         assert max(map(output.columns, drawn(width, path, marks=marks))) <= width
 

@@ -7,7 +7,7 @@ import pytest
 from alpenhorn.coordinator.roots import SeenRoot
 from alpenhorn.errors import Refused
 from alpenhorn.setup.directories import SeenDirectory
-from alpenhorn.setup.start import Chosen, Known, Place, Wanted, on_one_disk, start
+from alpenhorn.setup.start import Chosen, Known, Wanted, WantedNode, on_one_disk, start
 
 
 def seen(**disks: str) -> dict[str, SeenDirectory]:
@@ -17,7 +17,7 @@ def seen(**disks: str) -> dict[str, SeenDirectory]:
 
 
 def names(*roots: str) -> list[str]:
-    wanted = Wanted("cedar", [Place("", roots[0])], [Place("", root) for root in roots[1:]])
+    wanted = Wanted("cedar", [WantedNode("", roots[0])], [WantedNode("", root) for root in roots[1:]])
     found = start(wanted, Known(), {root: SeenDirectory(SeenRoot(root), "", frozenset()) for root in roots})
     return [one.name for one in (*found.keep, *found.on)]
 
@@ -37,12 +37,14 @@ def test_names_are_the_last_elements_of_the_path(roots: tuple[str, ...], expecte
 
 def test_a_directory_that_does_not_answer_is_refused() -> None:
     with pytest.raises(Refused, match="/mnt/x: does not answer; nothing was changed"):
-        start(Wanted("cedar", [Place("", "/data")], [Place("", "/mnt/x")]), Known(), seen(_data="sda"))
+        start(
+            Wanted("cedar", [WantedNode("", "/data")], [WantedNode("", "/mnt/x")]), Known(), seen(_data="sda")
+        )
 
 
 def test_a_host_whose_name_is_like_an_option_is_refused() -> None:
     with pytest.raises(Refused, match="begins with a dash"):
-        start(Wanted("-x", [Place("", "/a")], [Place("", "/b")]), Known(), seen(_a="sda", _b="sdb"))
+        start(Wanted("-x", [WantedNode("", "/a")], [WantedNode("", "/b")]), Known(), seen(_a="sda", _b="sdb"))
 
 
 def test_roots_are_grouped_by_the_disks_below_them() -> None:

@@ -11,7 +11,7 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import NODE
 from alpenhorn.cli.monitored import monitored
-from alpenhorn.cli.progress import Choice, display, progress_option
+from alpenhorn.cli.progress import ProgressForm, display, progress_option
 from alpenhorn.cli.runs import recording_output_failure, workers
 from alpenhorn.cli.sync import attention
 from alpenhorn.errors import Refused
@@ -25,7 +25,7 @@ from alpenhorn.workers.stopping import StopRequest
 @progress_option
 @pass_app
 @click.pass_context
-def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: Choice) -> None:
+def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: ProgressForm) -> None:
     """The manifest is the file .alpenhorn/manifest.md5 below the node's root.  It lists the path, length and MD5 sum of
     each good copy.  On any machine md5sum -c can check the files with it, without the index, and alpenhorn db
     rebuild can fill a new index from it.  Runs keep a manifest on every node, except on nodes of class
