@@ -26,9 +26,14 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 def check_relative(path: str) -> str:
     """Return `path` if it is valid as a file's path below a root; raises UnsafePath otherwise."""
     _check_shape(path)
-    if _OWN.match(path):
+    if is_own(path):
         raise UnsafePath(Code.PATH_IS_OURS(path=path))
     return path
+
+
+def is_own(path: str) -> bool:
+    """Return whether a path below a root is one of alpenhorn's own files or directories, or below one."""
+    return _OWN.match(path) is not None
 
 
 def _check_shape(path: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from alpenhorn.coordinator.roots import SeenRoot, in_workers, look
-from alpenhorn.model.nodes import MARKER
+from alpenhorn.fs.paths import is_own
 
 # Mount points of the operating system, on which nobody keeps copies.
 SYSTEM = ("/boot", "/dev", "/etc", "/proc", "/run/credentials", "/snap", "/sys", "/usr", "/var/lib/docker")
@@ -122,7 +122,7 @@ def _top(path: str) -> tuple[int, int, int]:
     loose = hidden = links = 0
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.name in (MARKER, ".alpenhorn") or entry.name.startswith(f".{MARKER}"):
+            if is_own(entry.name):
                 continue
             if entry.name.startswith("."):
                 hidden += 1
