@@ -257,12 +257,12 @@ class _Setup:
         except IndexIncomplete:
             # Without all tables of the daemon, an earlier `db init` was interrupted, and there are no rows.
             complete = not current.missing_tables(index)
-            return True, self._known(index) if complete else Known()
+            return True, self._known(index, own_tables=False) if complete else Known()
         try_to_write(index)
         return False, self._known(index)
 
-    def _known(self, index: Index) -> Known:
-        nodes = storage.nodes(index)
+    def _known(self, index: Index, own_tables: bool = True) -> Known:
+        nodes = storage.nodes(index, own_tables=own_tables)
         groups = storage.groups(index)
         hosts = storage.hosts(index)
         here = [node for node in nodes if node.host == self.app.host]

@@ -108,10 +108,9 @@ GROUPS = """
 NODES = """
     SELECT n.id, n.name, g.name AS group__name, h.name AS host__name, n.root, n.active, n.archive, n.io_class,
            n.io_config, n.auto_import, n.auto_verify, n.max_total_gb, n.min_avail_gb, n.avail_gb,
-           n.avail_gb_last_checked, n.notes, h.username, h.address, s.absent_ok
+           n.avail_gb_last_checked, n.notes, h.username, h.address, {absent_ok} AS absent_ok
     FROM storagenode n LEFT JOIN storagegroup g ON g.id = n.group_id LEFT JOIN storagehost h ON h.id = n.host_id
-    LEFT JOIN sync_node s ON s.node_id = n.id
-    {where} ORDER BY n.name
+    {own} {where} ORDER BY n.name
 """
 ACTIONS = """
     SELECT n.name AS node__name, g.name AS group__name, t.autosync, t.autoclean
@@ -153,14 +152,22 @@ def nodes(
     group_id: int | None = None,
     host_id: int | None = None,
     active: bool | None = None,
+    own_tables: bool = True,
 ) -> list[NodeRow]:
-    """Return the nodes that match all arguments."""
+    """Return the nodes that match all arguments.
+
+    `own_tables`: whether the index has alpenhorn's own tables; one that only the daemon has used does not.
+    """
     given = {"n.id": node_id, "n.group_id": group_id, "n.host_id": host_id, "n.active": active}
     terms = {column: value for column, value in given.items() if value is not None}
     where = f"WHERE {' AND '.join(f'{column} = ?' for column in terms)}" if terms else ""
     return index.facts(
         NodeRow,
-        NODES.format(where=where),
+        NODES.format(
+            where=where,
+            absent_ok="s.absent_ok" if own_tables else "NULL",
+            own="LEFT JOIN sync_node s ON s.node_id = n.id" if own_tables else "",
+        ),
         tuple(terms.values()),
         group=_or_gone,
         active=bool,

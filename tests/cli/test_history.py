@@ -27,7 +27,12 @@ def event(archive: Archive, file_id: int, node: str = "field1", **values: Any) -
 def told(archive: Archive) -> Archive:
     """One run, which pulled file a and found file b corrupt; b was suspect before."""
     a, b = archive.file("a"), archive.file("b")
-    run = run_row(archive, counts='{"pull": {"done": 1, "failed": 0, "bytes": 2048}}')
+    run = run_row(
+        archive,
+        started="2026-07-22 12:00:00",
+        ended="2026-07-22 12:01:00",
+        counts='{"pull": {"done": 1, "failed": 0, "bytes": 2048}}',
+    )
     event(archive, b, "off1", at="2026-07-20 00:00:00", what="suspect", why="request 3: short")
     event(archive, a, run_id=run)
     event(archive, b, "off1", run_id=run, what="corrupt", why="its length is 3 bytes, the index says 1000")
@@ -45,7 +50,7 @@ def test_an_empty_index(empty: Archive) -> None:
 
 
 def test_without_options_the_last_runs(told: Archive) -> None:
-    run_row(told, host="alp2", nodes="off1", ended=None, exit_status=None)
+    run_row(told, host="alp2", nodes="off1", started="2026-07-22 12:02:00", ended=None, exit_status=None)
     first, second = told.ok("history").splitlines()[2:]
     for text in ("alp1", "field1", "2026-07-22 12:00:00", "60 s", " 0 ", " 5 ", "100 B"):
         assert text in first

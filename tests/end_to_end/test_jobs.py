@@ -25,9 +25,15 @@ class Crowd:
         self.node_id = node_id
         self.most = {}
 
+    def step(self, what):
+        pass
+
+    def ended(self, done):
+        pass
+
     def show(self, report, activity):
         kinds = [
-            one.task.kind for one in activity if one.task is not None and one.task.node_id == self.node_id
+            one.task.kind for one in activity() if one.task is not None and one.task.node_id == self.node_id
         ]
         for kind in kinds:
             self.most[str(kind)] = max(self.most.get(str(kind), 0), len(kinds))
