@@ -70,7 +70,7 @@ def test_a_terminal_that_is_closed_stops_a_run_as_cleanly_as_a_signal(sqlite_arc
         os.execv(sys.executable, [sys.executable, "-m", "alpenhorn", "-c", str(conf), "sync"])
     try:
         drawn = b""
-        while b"worker 1" not in drawn:
+        while b"acq/f" not in drawn:  # the row of the worker
             drawn += os.read(terminal, 10000)
         wait_for(reached.exists, "the copy")
     finally:
@@ -99,7 +99,7 @@ def test_a_run_that_ignores_sighup_continues_without_its_terminal(sqlite_archive
         os.execv(sys.executable, [sys.executable, "-m", "alpenhorn", "-c", str(conf), "sync"])
     try:
         drawn = b""
-        while b"worker 1" not in drawn:
+        while b"acq/f" not in drawn:  # the row of the worker
             drawn += os.read(terminal, 10000)
         wait_for(reached.exists, "the copy")
     finally:
