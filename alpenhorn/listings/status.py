@@ -218,7 +218,7 @@ def status(index: Index, evidence: Evidence = USUAL) -> Status:
             free_inodes=few.get(node.id),
             kept=kept.get(node.id),
             away=away.get(node.id),
-            verified=_oldest(index, node.id) if node.active and node.auto_verify > 0 else None,
+            verified=_oldest(index, node.id) if node.active and (node.auto_verify or 0) > 0 else None,
         )
         for node in rows
     ]
