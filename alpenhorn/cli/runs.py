@@ -12,6 +12,7 @@ import click
 from alpenhorn import logs
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.usage_hints import HintingChoice
 from alpenhorn.config import MOST_JOBS
 from alpenhorn.kinds import NAMES
 
@@ -25,7 +26,7 @@ node_option = click.option(
 only_option = click.option(
     "--only",
     metavar="KIND",
-    type=click.Choice(NAMES),
+    type=HintingChoice(NAMES),
     multiple=True,
     help="Only this kind of work: import, check, delete, pull or tape (recall copies, or free their disk space); may be"
     " repeated.",

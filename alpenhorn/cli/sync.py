@@ -22,6 +22,7 @@ from alpenhorn.cli.runs import (
     workers,
 )
 from alpenhorn.cli.times import Duration
+from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
 from alpenhorn.errors import Busy
 from alpenhorn.outside import harmless
 from alpenhorn.workers.stopping import StopRequest
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MOST_LINES = 30  # maximum number of notes and failures printed, since cron mails them
 
 
-@click.command()
+@click.command(cls=HintingCommand, right_form=nodes_form)
 @node_option
 @only_option
 @jobs_option
