@@ -82,7 +82,7 @@ def plan(
         if not files:
             columns.show(form, _line_columns(), found.lines.items())
         for note in found.attention:
-            output.note(note)
+            output.warning(note)
     elif not files:
         _document(found)
     ctx.exit(found.exit_status)

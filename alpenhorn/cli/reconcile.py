@@ -132,7 +132,7 @@ def reconcile(
             else:
                 _summary(report, app)
                 _still_waiting(waiting, restored, app.host)
-                attention(report)
+                attention(report, app)
     ctx.exit(report.exit_status)
 
 
