@@ -38,12 +38,17 @@ class Record(NamedTuple):
 
 
 def configure(
-    level: str = "info", file: str | None = None, syslog: bool = False, stderr_level: str | None = None
+    level: str = "info",
+    file: str | None = None,
+    syslog: bool = False,
+    stderr_level: str | None = None,
+    not_on_stderr: str = "",
 ) -> None:
     """Set up the logger `alpenhorn` of the main process, replacing any earlier setup.
 
     `level` applies to file and syslog.  The file is appended to, and reopened after it was renamed or removed
-    (logrotate).  `stderr_level` None: nothing goes to standard error; tracebacks never do.  Raises
+    (logrotate).  `stderr_level` None: nothing goes to standard error; tracebacks never do.  Records of the logger
+    `not_on_stderr` do not go there, because the command prints them itself.  Raises
     ConfigError if the file cannot be opened.  A missing system log is reported once and does not stop the
     run.
     """
@@ -58,6 +63,7 @@ def configure(
         terminal = _StandardError()
         terminal.setLevel(stderr_level.upper())
         terminal.setFormatter(_Brief())
+        terminal.addFilter(lambda record: record.name != not_on_stderr)
         handlers.append(terminal)
     _install(handlers, min((handler.level for handler in handlers), default=logging.CRITICAL))
 

@@ -137,6 +137,14 @@ def test_stderr_gets_brief_lines_without_traceback(capsys):
     assert capsys.readouterr().err == "alpenhorn: error: bad\\nthing\n"
 
 
+def test_records_of_one_logger_are_kept_off_stderr_and_in_the_file(file, capsys):
+    logs.configure("info", str(file), stderr_level="info", not_on_stderr="alpenhorn.printed")
+    logs.logging.getLogger("alpenhorn.printed").warning("a note")
+    log.info("a step")
+    assert [line[3] for line in lines(file)] == ["a note", "a step"]
+    assert capsys.readouterr().err == "alpenhorn: info: a step\n"
+
+
 def test_file_and_stderr_have_separate_levels(file, capsys):
     logs.configure("debug", str(file), stderr_level="error")
     log.debug("detail")

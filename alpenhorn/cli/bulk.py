@@ -105,7 +105,7 @@ def _in_pieces(app: App, doing: str, found: CountedSelection, edit: BulkEdit) ->
                 at += piece.files
     except (KeyboardInterrupt, Exception) as error:
         if done or isinstance(error, KeyboardInterrupt):
-            output.note(stopped_after(done, of))
+            output.warning(stopped_after(done, of))
         raise
     return done
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import click
 
@@ -13,6 +15,7 @@ from alpenhorn.cli.columns import Format, ListingColumn, column, format_option, 
 from alpenhorn.cli.options import confirm
 from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
+from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.coordinator.run_states import RunState, run_states
 from alpenhorn.edits.history import prune as prune_old
 from alpenhorn.listings import history as scan
@@ -32,7 +35,19 @@ WORK_COLUMNS = (
 )
 
 
-@click.command()
+def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | None:
+    if len(surplus) > 1:
+        return None
+    (name,) = surplus
+    option, purpose, value = "--node", "to list the events on one node", given["node_name"]
+    if name.isascii() and name.isdigit():
+        option, purpose, value = "--run", "to list the events of one run", given["run_id"]
+    elif "/" in name:
+        option, purpose, value = "--file", "to list the events of one file", given["path"]
+    return None if value is not None or given["prune"] is not None else RightForm(purpose, (option, name))
+
+
+@click.command(cls=HintingCommand, right_form=_right_form)
 @click.option("--file", "path", metavar="F", help="Only events of file F, given as ACQUISITION/NAME.")
 @click.option("--node", "node_name", metavar="N", help="Only events on node N.")
 @click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Only events of run R.")

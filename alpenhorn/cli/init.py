@@ -181,7 +181,7 @@ class _Setup:
             output.line(f"Already there: {line}.")
         doubtful = on_one_disk((*found.keep, *found.on), seen)
         for line in doubtful:
-            output.note(line)
+            output.warning(line)
         if not steps and file is None:
             output.line("No change: everything is set up already.")
         elif check:
@@ -326,7 +326,7 @@ class _Setup:
                 with command.make_context(command.name, list(step[words:]), parent=root) as context:
                     command.invoke(context)
         except AlpenhornError:
-            output.note(
+            output.warning(
                 "not all commands were run; after correcting this, run alpenhorn init again to complete"
             )
             raise

@@ -25,7 +25,7 @@ def require(kind: str, name: str, io_class: str | None, io_config: str | None) -
     except StorageError as error:
         raise Refused(f"{_remedied(error, io_class)}; nothing was changed") from error
     for warning in warnings:
-        output.note(warning)
+        output.warning(warning)
 
 
 def note_problems(kind: str, name: str, io_class: str | None, io_config: str | None) -> None:
@@ -35,7 +35,7 @@ def note_problems(kind: str, name: str, io_class: str | None, io_config: str | N
     except StorageError as error:
         warnings = (str(error),)
     for warning in warnings:
-        output.note(warning)
+        output.warning(warning)
 
 
 def edits(

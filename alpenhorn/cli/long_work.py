@@ -96,7 +96,7 @@ class LongWork:
         if self._stopped and error is not None and not isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         if self._interrupts and not self._changing and isinstance(error, KeyboardInterrupt):
-            output.note(NOTHING)
+            output.warning(NOTHING)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopped = True
@@ -132,7 +132,7 @@ class LongWork:
                 progress.stop()
         # The main thread waits for an SQLite lock, or for a server that does not answer.
         done, of = self._at
-        output.note(stopped_after(done, of) if self._changing else NOTHING)
+        output.warning(stopped_after(done, of) if self._changing else NOTHING)
         os._exit(INTERRUPTED)
 
     def _begin(self) -> Progress:

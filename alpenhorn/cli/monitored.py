@@ -162,4 +162,4 @@ def _note(text: str) -> None:
     from alpenhorn.cli import output  # few runs have notes
 
     with suppress(OSError):  # standard error is closed, which must not change the exit status
-        output.note(text)
+        output.warning(text)

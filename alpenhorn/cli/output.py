@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from alpenhorn.cli.app import App
 from alpenhorn.formats import clock as clock
 from alpenhorn.formats import count as count
 from alpenhorn.formats import part as part
@@ -43,7 +44,15 @@ def line(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a note on standard error."""
+    """Print a note on standard error, unless -q was given."""
+    ctx = click.get_current_context(silent=True)
+    app = ctx.find_object(App) if ctx is not None else None
+    if app is None or app.verbosity >= 0:
+        warning(text)
+
+
+def warning(text: str) -> None:
+    """Print a note about something that failed or was left out, also with -q."""
     click.echo(f"note: {harmless(text)}", err=True)
 
 

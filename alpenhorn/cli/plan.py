@@ -11,6 +11,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, ListingColumn, column, format_option, number, size
 from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
+from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
 from alpenhorn.reasons import code_in_json, code_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ ITEM_COLUMNS = (
 )
 
 
-@click.command()
+@click.command(cls=HintingCommand, right_form=nodes_form)
 @node_option
 @only_option
 @jobs_option
@@ -81,7 +82,7 @@ def plan(
         if not files:
             columns.show(form, _line_columns(), found.lines.items())
         for note in found.attention:
-            output.note(note)
+            output.warning(note)
     elif not files:
         _document(found)
     ctx.exit(found.exit_status)

@@ -57,6 +57,6 @@ def _installed(app: App) -> list[Plugin]:
         index = app.open_index()
         current.require_current(index)
     except AlpenhornError as error:
-        output.note(f"tables of extensions: not checked: {error}")
+        output.warning(f"tables of extensions: not checked: {error}")
         return found
     return [extensions.on_index(index, one) for one in found]

@@ -18,6 +18,7 @@ from alpenhorn.cli.progress import ProgressForm, display, progress_option
 from alpenhorn.cli.runs import jobs_option, node_option, recording_output_failure, workers
 from alpenhorn.cli.sync import attention
 from alpenhorn.cli.times import Duration
+from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
 from alpenhorn.reasons import code_in_json, code_of
 from alpenhorn.workers.stopping import StopRequest
 
@@ -55,7 +56,7 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(cls=HintingCommand, right_form=nodes_form)
 @node_option
 @click.option("--read", is_flag=True, help="Also read all good copies in full.")
 @click.option(
@@ -131,7 +132,7 @@ def reconcile(
             else:
                 _summary(report, app)
                 _still_waiting(waiting, restored, app.host)
-                attention(report)
+                attention(report, app)
     ctx.exit(report.exit_status)
 
 

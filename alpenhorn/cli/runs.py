@@ -12,6 +12,7 @@ import click
 from alpenhorn import logs
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.usage_hints import HintingChoice
 from alpenhorn.config import MOST_JOBS
 from alpenhorn.kinds import NAMES
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from alpenhorn.coordinator.report import Report
     from alpenhorn.workers.pool import Pool
 
+REPORT = "alpenhorn.coordinator.report"  # the logger of the messages of a report
+
 node_option = click.option(
     "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only work on NODE; may be repeated."
 )
 only_option = click.option(
     "--only",
     metavar="KIND",
-    type=click.Choice(NAMES),
+    type=HintingChoice(NAMES),
     multiple=True,
     help="Only this kind of work: import, check, delete, pull or tape (recall copies, or free their disk space); may be"
     " repeated.",
@@ -41,10 +44,13 @@ jobs_option = click.option(
 
 
 @contextmanager
-def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Pool]:
+def workers(
+    app: App, jobs: int | None, *, for_run: bool = False, prints_report: bool = True
+) -> Iterator[Pool]:
     """Yield a pool of workers, created before the index is opened, because connections must not be shared by a fork.
 
-    `for_run`: record a failed run if the pool cannot be created.
+    `for_run`: record a failed run if the pool cannot be created.  `prints_report`: the command prints the messages of
+    its report, so -v does not print them as records of the log, too; -vv prints the whole log.
     """
     from alpenhorn.workers.pool import Pool  # 22 ms with the next import, which helps do not need
     from alpenhorn.workers.worker import Worker
@@ -54,7 +60,11 @@ def workers(app: App, jobs: int | None, *, for_run: bool = False) -> Iterator[Po
         config = app.config = config._replace(sync=config.sync._replace(jobs=jobs))
     log = config.log
     logs.configure(
-        log.level, None if log.file is None else str(log.file), log.syslog, _stderr_level(app.verbosity)
+        log.level,
+        None if log.file is None else str(log.file),
+        log.syslog,
+        _stderr_level(app.verbosity),
+        REPORT if prints_report and app.verbosity == 1 else "",
     )
     worker = Worker(config.transfer)
     try:

@@ -22,6 +22,7 @@ from alpenhorn.cli.runs import (
     workers,
 )
 from alpenhorn.cli.times import Duration
+from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
 from alpenhorn.errors import Busy
 from alpenhorn.outside import harmless
 from alpenhorn.workers.stopping import StopRequest
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MOST_LINES = 30  # maximum number of notes and failures printed, since cron mails them
 
 
-@click.command()
+@click.command(cls=HintingCommand, right_form=nodes_form)
 @node_option
 @only_option
 @jobs_option
@@ -113,8 +114,8 @@ def sync(
         with recording_output_failure(app, report):
             if shown or app.verbosity > 0:
                 _summary(report, time.monotonic() - started, app)
-                _print_later(report)
-            attention(report)
+                _print_later(report, app)
+            attention(report, app)
     ctx.exit(report.exit_status)
 
 
@@ -151,12 +152,17 @@ def _summary(report: Report, seconds: float, app: App) -> None:
         )
 
 
-def _print_later(report: Report) -> None:
-    for line in (*report.overlaps.lines(), *report.later.lines())[:MOST_LINES]:
+def _print_later(report: Report, app: App) -> None:
+    for line in (*report.overlaps.lines(), *report.later.lines())[: _most_lines(app)]:
         click.echo(f"later: {harmless(line)}")
 
 
-def attention(report: Report) -> None:
+def _most_lines(app: App) -> int | None:
+    """Return the maximum number of lines; with -v None, because its output is the only place that has them all."""
+    return None if app.verbosity > 0 else MOST_LINES
+
+
+def attention(report: Report, app: App) -> None:
     """Print failures, and notes about what needs attention."""
     report.failures.merge(report.waiting)
     lines: list[tuple[Reason, bool]] = [(line, True) for line in report.failures.lines()]
@@ -166,10 +172,11 @@ def attention(report: Report) -> None:
         lines.append(ending)
     if not lines:
         return
-    for line, failed in lines[:MOST_LINES]:
+    most = _most_lines(app)
+    for line, failed in lines[:most]:
         click.echo(harmless(f"{'failed' if failed else 'note'}: {line}"), err=True)
-    if len(lines) > MOST_LINES:
-        click.echo(f"… and {len(lines) - MOST_LINES} more; see: alpenhorn status", err=True)
+    if most is not None and len(lines) > most:
+        click.echo(f"… and {len(lines) - most} more; see: alpenhorn status", err=True)
     if report.failures and report.tallies.get("pull") and report.tallies["pull"].failed:
         # A request that waits for its source has not failed itself.
         listed = "alpenhorn request list" + ("" if report.silent else " --state failing")

@@ -199,13 +199,7 @@ def why(
         return Code.NO_SUCH_REQUEST()
     found = probe(index, pool, config, Asked())
     if group_id not in {node.group_id for node in found.selected}:
-        hosts = sorted(
-            {
-                node.host
-                for node in found.topology.nodes.values()
-                if node.group_id == group_id and node.active and node.host
-            }
-        )
+        hosts = found.topology.hosts_of(group_id)
         if not hosts:
             return Code.GROUP_WITHOUT_NODE_ANYWHERE()
         return Code.REQUEST_FOR_OTHER_HOST(hosts=" or ".join(hosts))
@@ -313,15 +307,34 @@ def pulls(here: Preview) -> Iterator[Item]:
                 if line is None:
                     line = lines[key] = _pull_line(found.topology, decision, why)
                 yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
+    if not here.asked.nodes:
+        yield from _never_pulled(here)
+
+
+def _never_pulled(here: Preview) -> Iterator[Item]:
+    """Yield the requests that no run on any host carries out, because their group has no active node."""
+    index, topology = here.index, here.found.topology
+    why = Code.GROUP_WITHOUT_NODE_ANYWHERE()
+    for group in sorted(topology.groups.values(), key=lambda group: group.name):
+        if topology.hosts_of(group.id):
+            continue
+        for facts in pull_rows.pages(index, group.id, PAGE, NO_RUN, index.now()):
+            for fact in facts:
+                line = Line("pull", group.name, _source(topology, fact), False, why)
+                yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
+
+
+def _source(topology: topologies.Topology, fact: PullFact) -> str:
+    node = topology.nodes.get(fact.node_from_id)
+    return node.name if node else f"(node {fact.node_from_id})"
 
 
 def _pull_line(topology: topologies.Topology, decision: PullDecision, why: Reason) -> Line:
     fact: PullFact = decision.fact
-    source = topology.nodes.get(fact.node_from_id)
     if decision.choice is Choice.PULL:
         place = topology.nodes[decision.node_id].name
     else:
         place = topology.groups[fact.group_to_id].name
     kind = "cancel" if decision.choice is Choice.CANCEL else "pull"
     planned = decision.choice in (Choice.PULL, Choice.CANCEL)
-    return Line(kind, place, source.name if source else f"(node {fact.node_from_id})", planned, why)
+    return Line(kind, place, _source(topology, fact), planned, why)

@@ -35,6 +35,16 @@ class Topology(NamedTuple):
             key=lambda node: node.name,
         )
 
+    def hosts_of(self, group_id: int) -> list[str]:
+        """Return the hosts with active nodes of a group, sorted; empty if no run carries out requests into it."""
+        return sorted(
+            {
+                node.host
+                for node in self.nodes.values()
+                if node.group_id == group_id and node.active and node.host
+            }
+        )
+
     def called_as_in(self, before: Topology) -> Topology:
         """Return this topology with the names of nodes in `before`, so that a node renamed during a run keeps its name
         until the next run, which updates its marker."""

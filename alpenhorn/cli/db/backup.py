@@ -49,11 +49,11 @@ def backup(app: App, directory: Path | None, keep: int, as_json: bool) -> None:
     try:
         records.made(index, made.path, made.at)
     except AlpenhornError as error:
-        output.note(
+        output.warning(
             f"the backup is complete, but could not be recorded in the index; status may warn: {error}"
         )
     for problem in made.not_removed:
-        output.note(problem)
+        output.warning(problem)
     if as_json:
         output.document(
             {

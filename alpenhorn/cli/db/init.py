@@ -59,12 +59,12 @@ def init(app: App, only: str | None) -> None:
         for name, why in made.refused:
             if only is not None:
                 raise Refused(f"component {name}: not added: {why}")
-            output.note(f"component {name}: not added: {why}")
+            output.warning(f"component {name}: not added: {why}")
             complete = False
     if only is None:
         for one in offered:
             if one.error:
-                output.note(f"extension {one.name} of {one.origin}: no tables added: {one.error}")
+                output.warning(f"extension {one.name} of {one.origin}: no tables added: {one.error}")
                 complete = False
     if app.verbosity > 0:
         output.lines(f"added {what}" for what in added)

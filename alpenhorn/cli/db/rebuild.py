@@ -38,7 +38,7 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
     index.answer_within(None)  # no timeout: whole tables are filled
     disks, faults = rebuilding.read_disks(roots)
     for fault in faults:
-        output.note(fault)
+        output.warning(fault)
     if not disks:
         raise Refused("none of these disks can be used; nothing was changed")
     _require_group(app, group, len(disks))
@@ -49,9 +49,9 @@ def rebuild(app: App, roots: tuple[str, ...], group: str | None) -> int:
         )
     for path, claims in sorted(rebuilt.filled.contradictions.items()):
         listed = "; ".join(f"{one.node}: {one.size_b} bytes, MD5 sum {one.md5sum}" for one in claims)
-        output.note(f"left out: {path}: manifests differ: {listed}")
+        output.warning(f"left out: {path}: manifests differ: {listed}")
     for path, why in rebuilt.unnamed:
-        output.note(f"left out: {path}: {why}")
+        output.warning(f"left out: {path}: {why}")
     filled = rebuilt.filled
     output.line(
         f"Filled the index: {output.count(filled.files, 'file')} in {output.count(filled.acqs, 'acquisition')},"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.files import state_words
+from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.edits import requests as edit_requests
 from alpenhorn.errors import Refused
 from alpenhorn.listings import files as listing
@@ -15,7 +19,14 @@ from alpenhorn.scan import files_to_request, names
 from alpenhorn.scan.files_to_request import RequestSelection
 
 
-@click.command()
+def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | None:
+    if len(surplus) > 1 or given["to"]:
+        return None
+    source = () if given["from_"] or given["cancel"] else ("--from", "SOURCE_NODE")
+    return RightForm("the group is given with --to", (*source, "--to", surplus[0]))
+
+
+@click.command(cls=HintingCommand, right_form=_right_form)
 @click.argument("path", metavar="FILE")
 @click.option("--cancel", is_flag=True, help="Cancel pending requests for the file instead.")
 @click.option("--force", is_flag=True, help="Request the file even if the source does not have it.")

@@ -9,9 +9,10 @@ import click
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.sync_requests import SyncOptions, request_or_cancel, sync_options
+from alpenhorn.cli.usage_hints import HintingCommand
 
 
-@click.command()
+@click.command(cls=HintingCommand)
 @click.argument("group_name", type=GROUP, metavar="GROUP")
 @click.argument("node_name", type=NODE, metavar="NODE", required=False)
 @sync_options

@@ -8,11 +8,12 @@ from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.rule_flags import report_existing_copies, rule_ends, set_rule
+from alpenhorn.cli.usage_hints import HintingCommand
 from alpenhorn.scan import rules
 from alpenhorn.scan.rules import Action
 
 
-@click.command()
+@click.command(cls=HintingCommand)
 @click.argument("node_name", type=NODE, metavar="NODE")
 @click.argument("group_name", type=GROUP, metavar="GROUP")
 @click.option("--remove", is_flag=True, help="Remove the rule.")

@@ -60,5 +60,5 @@ def manifest(ctx: click.Context, app: App, name: str, wait: bool, progress: Prog
                     " To check the files:"
                 )
                 output.line(f"  cd {shlex.quote(root)} && md5sum --quiet -c {MANIFEST}")
-            attention(report)
+            attention(report, app)
     ctx.exit(report.exit_status)

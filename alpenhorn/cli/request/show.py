@@ -63,7 +63,7 @@ def _attempt_fields(row: RequestRow) -> tuple[tuple[str, object], ...]:
 
 def in_a_run_now(app: App, request_id: int) -> Reason:
     """Return what a run on this host would do with a pending request, and why."""
-    with workers(app, 1) as pool:
+    with workers(app, 1, prints_report=False) as pool:
         from alpenhorn.coordinator.preview import why  # 40 ms, which neither the help nor the worker needs
 
         return why(app.index, pool, app.config, app.now, request_id)
