@@ -20,7 +20,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.columns import Format, column, flag, number, size, time
 from alpenhorn.cli.main import cli, main
 from tests.cli.conftest import Archive as Commands
-from tests.cli.test_json import ARGUMENTS, part, said
+from tests.cli.test_json import ARGUMENTS, backups, part, said
 from tests.cli.test_main import walk
 from tests.fixtures.archive import Archive
 
@@ -53,7 +53,7 @@ def printed(archive: Archive, command: str, arguments: str, *more: str) -> str:
         argv = [sys.executable, "-m", "alpenhorn", "-c", str(archive.configure()), *words]
         return subprocess.run(argv, capture_output=True, text=True).stdout
     with CliRunner().isolation() as (out, err, _):
-        status = main(["-c", str(archive.configure()), *words])
+        status = main(["-c", str(archive.configure(database=backups(archive))), *words])
         assert status in (0, 1), (words, err.getvalue())
         return out.getvalue().decode()
 
