@@ -1,4 +1,4 @@
-"""Listings: one list of columns, printed as a table, CSV or JSON.
+"""Listings: one list of columns, printed as a table, CSV, JSON or lines of JSON.
 
 CSV and JSON have the same keys and values: sizes in bytes, times in UTC, null (in CSV an empty field) for unknown
 values.  In CSV a list or an object is written as JSON.
@@ -27,6 +27,12 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    JSONL = "jsonl"
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether the output consists of the rows of one list, also from a command that has more to show."""
+        return self in (Format.CSV, Format.JSONL)
 
 
 class ListingColumn(NamedTuple):
@@ -123,6 +129,8 @@ def show(form: Format, columns: Sequence[ListingColumn], rows: Iterable[Any], em
         table(columns, rows, empty)
     elif form is Format.CSV:
         csv(columns, rows)
+    elif form is Format.JSONL:
+        output.json_lines(document(columns, row) for row in rows)
     else:
         output.documents(document(columns, row) for row in rows)
 

@@ -1,4 +1,4 @@
-"""Listings as tables, CSV and JSON, of every command that prints one."""
+"""Listings as tables, CSV, JSON and lines of JSON, of every command that prints one."""
 
 from __future__ import annotations
 
@@ -99,6 +99,33 @@ def test_csv_has_the_keys_and_values_of_the_json_of_every_listing(filled: Archiv
     assert tested == with_format()
 
 
+def test_lines_of_json_are_the_elements_of_the_json_of_every_listing(filled: Archive) -> None:
+    tested: set[str] = set()
+    for command, variants in ARGUMENTS.items():
+        name = command.partition(" --")[0]
+        if name not in with_format():
+            continue
+        for arguments in variants:
+            if "--force" in arguments:  # the second time there would be nothing to do
+                continue
+            document = json.loads(said(filled, command, arguments))
+            rows = [row for key in ROWS[command] for row in document[key]] if command in ROWS else document
+            lines = [
+                json.loads(line)
+                for line in printed(filled, command, arguments, "--format", "jsonl").splitlines()
+            ]
+            if len(ROWS.get(command, ())) > 1:  # an element of one list has the keys of the other, too
+                rows = [{key: row.get(key) for key in line} for row, line in zip(rows, lines, strict=True)]
+            if command in MEASURED:
+                lines, rows = (
+                    [re.sub(r"[\d.]+( \w+)?", "#", json.dumps(row)) for row in some] for some in (lines, rows)
+                )
+            assert lines == rows, command
+            if lines:
+                tested.add(name)
+    assert tested == with_format()
+
+
 def test_format_json_is_json(filled: Archive) -> None:
     for command in ("node list", "status", "plan --files"):
         assert printed(filled, command, "", "--format", "json") == printed(filled, command, "", "--json")
@@ -107,6 +134,9 @@ def test_format_json_is_json(filled: Archive) -> None:
 def test_two_formats_are_refused(empty: Commands) -> None:
     assert "--json cannot be used with --format csv" in empty.fails(
         2, "node", "list", "--json", "--format", "csv"
+    )
+    assert "--json cannot be used with --format jsonl" in empty.fails(
+        2, "node", "list", "--json", "--format", "jsonl"
     )
     assert empty.ok("node", "list", "--json", "--format", "json") == "[]\n"
     assert "--prune cannot be used with --format csv" in empty.fails(
@@ -118,7 +148,7 @@ def test_two_formats_are_refused(empty: Commands) -> None:
 def test_format_for_programs_is_refused_where_confirmation_would_be_needed(
     empty: Commands, command: str
 ) -> None:
-    for option, form in (("--json", "json"), ("--format=csv", "csv")):
+    for option, form in (("--json", "json"), ("--format=csv", "csv"), ("--format=jsonl", "jsonl")):
         said = empty.fails(2, *command.split(), option)
         assert f"--format {form} cannot ask for confirmation; use it with --" in said
     assert empty("repair", "--check", "--format", "csv").out.startswith("node,source,files,size_b,why,code,")
@@ -126,6 +156,10 @@ def test_format_for_programs_is_refused_where_confirmation_would_be_needed(
 
 def test_an_empty_listing_has_its_keys_in_csv(empty: Commands) -> None:
     assert empty.ok("host", "list", "--format", "csv") == "name,address,username,node_count,notes\n"
+
+
+def test_an_empty_listing_has_no_lines_of_json(empty: Commands) -> None:
+    assert empty.ok("host", "list", "--format", "jsonl") == ""
 
 
 def table_headers(text: str) -> Iterator[str]:
@@ -202,3 +236,15 @@ def test_a_column_has_a_form_for_each_format(capsys: pytest.CaptureFixture[str])
 def test_many_rows_are_written_in_pieces(capsys: pytest.CaptureFixture[str]) -> None:
     columns.show(Format.CSV, (column("n", value=lambda row: row),), iter(range(2 * output.PIECE + 1)))
     assert capsys.readouterr().out.split() == ["n", *map(str, range(2 * output.PIECE + 1))]
+
+
+def test_a_line_of_json_is_written_before_the_next_row_is_read(capfd: pytest.CaptureFixture[str]) -> None:
+    written = []
+
+    def rows() -> Iterator[int]:
+        for row in (1, 2, 3):
+            yield row
+            written.append(capfd.readouterr().out)
+
+    columns.show(Format.JSONL, (column("n", value=lambda row: row),), rows())
+    assert written == ['{"n": 1}\n', '{"n": 2}\n', '{"n": 3}\n']
