@@ -123,8 +123,24 @@ def refuse_to_ask(form: Format, answered: bool, options: str) -> None:
         raise click.UsageError(f"--format {form} cannot ask for confirmation; use it with {options}")
 
 
-def show(form: Format, columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "") -> None:
-    """Print a listing; for a table without rows print the line `empty`."""
+def limit_option(help_: str = "Show only the first N rows.") -> Callable[[CommandFunction], CommandFunction]:
+    """Return a decorator that adds --limit to a command, as `limit`."""
+    return click.option("--limit", metavar="N", type=click.IntRange(1, 10_000_000), help=help_)
+
+
+def show(
+    form: Format,
+    columns: Sequence[ListingColumn],
+    rows: Iterable[Any],
+    empty: str = "",
+    *,
+    limit: int | None = None,
+) -> None:
+    """Print a listing; for a table without rows print the line `empty`.
+
+    `limit`: maximum number of rows; further ones are not read.
+    """
+    rows = islice(rows, limit)
     if form is Format.TABLE:
         table(columns, rows, empty)
     elif form is Format.CSV:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
+from alpenhorn.index.bulk import at_most
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment
@@ -101,8 +102,9 @@ def requests(
     node_id: int | None = None,
     group_id: int | None = None,
     acq_id: int | None = None,
+    limit: int | None = None,
 ) -> Iterator[RequestRow]:
-    """Yield the requests in a state (pending includes failing), oldest first."""
+    """Yield the requests in a state (pending includes failing), or the first ones, oldest first."""
     terms, values = [STATES[state]], []
     given = {"r.node_from_id": node_id, "r.group_to_id": group_id, "f.acq_id": acq_id}
     for column, value in given.items():
@@ -111,7 +113,8 @@ def requests(
             values.append(value)
     if node_id is None and group_id is None and state is RequestState.PENDING:
         terms.append(ANY_GROUP)
-    for row in index.stream(RequestRow, REQUESTS.format(where=" AND ".join(terms)), values, **CONVERT):
+    sql = REQUESTS.format(where=" AND ".join(terms)) + at_most(limit)
+    for row in index.stream(RequestRow, sql, values, **CONVERT):
         yield _explained(row)
 
 

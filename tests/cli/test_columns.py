@@ -248,3 +248,45 @@ def test_a_line_of_json_is_written_before_the_next_row_is_read(capfd: pytest.Cap
 
     columns.show(Format.JSONL, (column("n", value=lambda row: row),), rows())
     assert written == ['{"n": 1}\n', '{"n": 2}\n', '{"n": 3}\n']
+
+
+def test_limit_reads_no_further_row(capsys: pytest.CaptureFixture[str]) -> None:
+    for form in Format:
+        rows = iter(range(10))
+        columns.show(form, (column("n", "N", value=lambda row: row),), rows, limit=3)
+        assert list(rows) == [3, 4, 5, 6, 7, 8, 9], form
+        assert re.findall(r"\d", capsys.readouterr().out) == ["0", "1", "2"], form
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "acq files pilot",
+        "acq files pilot --group offsite",
+        "acq files pilot --node off1",
+        "acq list",
+        "file find --acq pilot --acq later",
+        "file list",
+        "file list --group offsite",
+        "file list --node off1",
+        "group list",
+        "host list",
+        "node list",
+        "request list",
+    ],
+)
+def test_limit_shows_the_first_rows(archive: Commands, command: str) -> None:
+    for name in ("a", "b", "c"):
+        archive.request(archive.file(name, off1="YY"))
+    archive.file("d", acq="later", off1="YY")
+    every = archive(*command.split(), "--json").json
+    assert len(every) >= 2
+    for limit in range(1, len(every) + 2):
+        assert archive(*command.split(), "--json", "--limit", str(limit)).json == every[:limit]
+    archive.fails(2, *command.split(), "--limit", "0")
+
+
+def test_limit_of_paths(archive: Commands) -> None:
+    for name in ("a", "b", "c"):
+        archive.file(name)
+    assert archive.ok("file", "list", "--limit", "2") == "pilot/a\npilot/b\n"

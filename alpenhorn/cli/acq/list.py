@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option, number, size
+from alpenhorn.cli.columns import Format, column, format_option, limit_option, number, size
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import at_most_one
@@ -19,9 +19,10 @@ COLUMNS = (column("name", "Name"), number("files", "Files"), size("size_b", "Siz
 @click.command()
 @click.option("--group", type=GROUP, metavar="GROUP", help="Only acquisitions and files in GROUP.")
 @click.option("--node", type=NODE, metavar="NODE", help="Only acquisitions and files on NODE.")
+@limit_option()
 @format_option
 @pass_app
-def list_(app: App, group: str | None, node: str | None, form: Format) -> None:
+def list_(app: App, group: str | None, node: str | None, limit: int | None, form: Format) -> None:
     """\b
     Example:
       alpenhorn acq list --node archive1
@@ -33,4 +34,4 @@ def list_(app: App, group: str | None, node: str | None, form: Format) -> None:
         group_id=names.group(app.index, group).id if group else None,
     )
     shown = until_first_row(app, "Listing acquisitions", rows)
-    columns.show(form, COLUMNS, shown, empty="No acquisitions.")
+    columns.show(form, COLUMNS, shown, empty="No acquisitions.", limit=limit)

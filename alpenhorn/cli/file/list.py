@@ -8,7 +8,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option
+from alpenhorn.cli.columns import Format, column, format_option, limit_option
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.files import FILE_COLUMNS, chosen_states, file_filter, ids, place_options, state_options
 from alpenhorn.cli.long_work import until_first_row
@@ -59,6 +59,7 @@ from alpenhorn.scan import names
     is_flag=True,
     help="Show the size, MD5 sum and time of each file, and its state on a single node or group.",
 )
+@limit_option()
 @format_option
 @pass_app
 def list_(
@@ -76,6 +77,7 @@ def list_(
     from_: str | None,
     to: str | None,
     details: bool,
+    limit: int | None,
     form: Format,
 ) -> None:
     """Without options, all files are listed.  With --node, --group, --absent-node and --absent-group, files that match
@@ -105,7 +107,7 @@ def list_(
     )
     node_id = chosen.nodes[0] if len(chosen.nodes) == 1 and not chosen.groups else 0
     group_id = chosen.groups[0] if len(chosen.groups) == 1 and not chosen.nodes else 0
-    found = listing.files(index, chosen, node_id=node_id, group_id=group_id)
+    found = listing.files(index, chosen, node_id=node_id, group_id=group_id, limit=limit)
     rows = until_first_row(app, "Listing files", found)
     if form is Format.TABLE and not details:
         output.lines(row.path for row in rows)

@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.columns import Format, format_option, limit_option
 from alpenhorn.cli.storage_columns import (
     NODE_COLUMNS,
     NODE_NAME,
@@ -19,9 +19,12 @@ from alpenhorn.cli.storage_columns import (
 
 @click.command()
 @filter_options
+@limit_option()
 @format_option
 @pass_app
-def list_(app: App, active: bool | None, group: str | None, host: str | None, form: Format) -> None:
+def list_(
+    app: App, active: bool | None, group: str | None, host: str | None, limit: int | None, form: Format
+) -> None:
     """\b
     Example:
       alpenhorn node list --active --host alp1
@@ -32,4 +35,5 @@ def list_(app: App, active: bool | None, group: str | None, host: str | None, fo
         (NODE_NAME, *NODE_COLUMNS, NODE_NOTES),
         lines,
         empty="No nodes; to create one: alpenhorn node create NAME",
+        limit=limit,
     )

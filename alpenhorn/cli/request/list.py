@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.columns import Format, format_option, limit_option
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.requests import request_columns
@@ -27,9 +27,18 @@ from alpenhorn.scan.backoff import by_source
     show_default=True,
     help="Only requests in this state; pending includes failing.",
 )
+@limit_option()
 @format_option
 @pass_app
-def list_(app: App, node: str | None, group: str | None, acq: str | None, state: str, form: Format) -> None:
+def list_(
+    app: App,
+    node: str | None,
+    group: str | None,
+    acq: str | None,
+    state: str,
+    limit: int | None,
+    form: Format,
+) -> None:
     """\b
     Examples:
       alpenhorn request list --group offsite
@@ -42,6 +51,7 @@ def list_(app: App, node: str | None, group: str | None, acq: str | None, state:
         node_id=names.node(index, node).id if node else None,
         group_id=names.group(index, group).id if group else None,
         acq_id=names.acq(index, acq).id if acq else None,
+        limit=limit,
     )
     shown = until_first_row(app, "Listing requests", rows)
     columns.show(form, request_columns(by_source(index)), shown, empty=f"No {state} requests.")
