@@ -11,12 +11,10 @@ from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option, limit_option
 from alpenhorn.cli.files import FOUND_COPY_COLUMNS, chosen_states, file_filter, place_options, state_options
 from alpenhorn.cli.long_work import until_first_row
-from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 
 
 @click.command()
-@acq_option
 @place_options
 @state_options
 @limit_option()

@@ -12,13 +12,11 @@ from alpenhorn.cli.columns import Format, column, format_option, limit_option
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.files import FILE_COLUMNS, chosen_states, file_filter, ids, place_options, state_options
 from alpenhorn.cli.long_work import until_first_row
-from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 from alpenhorn.scan import names
 
 
 @click.command()
-@acq_option
 @place_options
 @click.option(
     "--absent-group",
@@ -87,6 +85,7 @@ def list_(
     \b
     Examples:
       alpenhorn file list --node archive1 --corrupt
+      alpenhorn file list --acq '202607*' --limit 20
       alpenhorn file list --all --node field1 --absent-group offsite
       alpenhorn file list --from field1 --to offsite --details
     """
