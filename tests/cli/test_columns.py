@@ -290,3 +290,41 @@ def test_limit_of_paths(archive: Commands) -> None:
     for name in ("a", "b", "c"):
         archive.file(name)
     assert archive.ok("file", "list", "--limit", "2") == "pilot/a\npilot/b\n"
+
+
+@pytest.mark.parametrize("command", ["acq list", "group list", "host list", "node list"])
+def test_every_column_can_be_sorted_by(filled: Archive, command: str) -> None:
+    filled.file("earlier/larger", b"x" * 5000)
+    rows = json.loads(said(filled, command, ""))
+    assert len(rows) > 1
+    for key in rows[0]:
+        for sign in ("", "-"):
+            found = json.loads(said(filled, command, f"--sort {sign}{key}"))
+            values = [row[key] for row in found]
+            known = [value for value in values if value is not None]
+            assert values == known + [None] * (len(values) - len(known)), key
+            if all(isinstance(value, int | float | str) for value in known):
+                assert known == sorted(known, reverse=bool(sign)), key
+            assert sorted(map(json.dumps, found)) == sorted(map(json.dumps, rows))
+            assert json.loads(said(filled, command, f"--sort {sign}{key} --limit 1")) == found[:1]
+
+
+def test_an_unknown_column_is_refused_with_the_known_ones(empty: Commands) -> None:
+    for wrong in ("nodes", "-Name", ""):
+        text = empty.fails(2, "host", "list", "--sort", wrong)
+        assert "the columns are: name, address, username, node_count, notes" in text
+
+
+def test_values_of_any_kind_can_be_sorted(capsys: pytest.CaptureFixture[str]) -> None:
+    one = column("n", value=lambda row: row)
+    rows = ["b", None, {"x": 1}, 2, True, "a", 1.5, datetime(2026, 7, 22)]
+    columns.show(Format.JSON, (one,), rows, sort=columns.Sorting(one, descending=False))
+    shown = [row["n"] for row in json.loads(capsys.readouterr().out)]
+    assert shown == [True, 1.5, 2, "2026-07-22T00:00:00Z", "a", "b", {"x": 1}, None]
+
+
+def test_rows_with_the_same_value_keep_their_order() -> None:
+    one = column("n", value=lambda row: row // 10)
+    rows = [21, 11, 22, 12, 23]
+    assert columns.Sorting(one, descending=False)(rows) == [11, 12, 21, 22, 23]
+    assert columns.Sorting(one, descending=True)(rows) == [21, 22, 23, 11, 12]

@@ -6,7 +6,16 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option, limit_option, number, size
+from alpenhorn.cli.columns import (
+    Format,
+    Sorting,
+    column,
+    format_option,
+    limit_option,
+    number,
+    size,
+    sort_option,
+)
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import at_most_one
@@ -20,11 +29,18 @@ COLUMNS = (column("name", "Name"), number("files", "Files"), size("size_b", "Siz
 @click.argument("pattern", type=ACQ, metavar="[PATTERN]", default="*")
 @click.option("--group", type=GROUP, metavar="GROUP", help="Only acquisitions and files in GROUP.")
 @click.option("--node", type=NODE, metavar="NODE", help="Only acquisitions and files on NODE.")
+@sort_option(COLUMNS)
 @limit_option()
 @format_option
 @pass_app
 def list_(
-    app: App, pattern: str, group: str | None, node: str | None, limit: int | None, form: Format
+    app: App,
+    pattern: str,
+    group: str | None,
+    node: str | None,
+    sort: Sorting | None,
+    limit: int | None,
+    form: Format,
 ) -> None:
     """With PATTERN, only acquisitions whose names match it are listed: * stands for any characters, ? for one
     character, [abc] for one of these characters.
@@ -32,7 +48,7 @@ def list_(
     \b
     Examples:
       alpenhorn acq list --node archive1
-      alpenhorn acq list '202607*'
+      alpenhorn acq list '202607*' --sort -size_b --limit 10
     """
     at_most_one(node=node, group=group)
     rows = listing_acqs.acqs(
@@ -42,4 +58,4 @@ def list_(
         pattern=pattern,
     )
     shown = until_first_row(app, "Listing acquisitions", rows)
-    columns.show(form, COLUMNS, shown, empty="No acquisitions.", limit=limit)
+    columns.show(form, COLUMNS, shown, empty="No acquisitions.", sort=sort, limit=limit)
