@@ -1,4 +1,4 @@
-"""Listings: one list of columns, printed as a table, CSV or JSON.
+"""Listings: one list of columns, printed as a table, CSV, JSON or lines of JSON.
 
 CSV and JSON have the same keys and values: sizes in bytes, times in UTC, null (in CSV an empty field) for unknown
 values.  In CSV a list or an object is written as JSON.
@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from csv import writer
 from enum import StrEnum
 from itertools import islice
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from alpenhorn.cli import output
 from alpenhorn.cli.app import CommandFunction
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Getter = str | Callable[[Any], Any]
 
@@ -27,6 +31,12 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    JSONL = "jsonl"
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether the output consists of the rows of one list, also from a command that has more to show."""
+        return self in (Format.CSV, Format.JSONL)
 
 
 class ListingColumn(NamedTuple):
@@ -117,12 +127,84 @@ def refuse_to_ask(form: Format, answered: bool, options: str) -> None:
         raise click.UsageError(f"--format {form} cannot ask for confirmation; use it with {options}")
 
 
-def show(form: Format, columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "") -> None:
-    """Print a listing; for a table without rows print the line `empty`."""
+def limit_option(help_: str = "Show only the first N rows.") -> Callable[[CommandFunction], CommandFunction]:
+    """Return a decorator that adds --limit to a command, as `limit`."""
+    return click.option("--limit", metavar="N", type=click.IntRange(1, 10_000_000), help=help_)
+
+
+class Sorting(NamedTuple):
+    """An order of rows by the values of a column; rows without a value come last."""
+
+    column: ListingColumn
+    descending: bool
+
+    def __call__(self, rows: Iterable[Any]) -> list[Any]:
+        pairs = [(self.column.value(row), row) for row in rows]
+        known = [pair for pair in pairs if pair[0] is not None]
+        known.sort(key=lambda pair: _sort_key(pair[0]), reverse=self.descending)
+        return [row for _, row in known] + [row for value, row in pairs if value is None]
+
+
+def _sort_key(value: object) -> tuple[float, str]:
+    """Return a key that can be compared for all values that a row can have: numbers come before texts."""
+    if isinstance(value, int | float):
+        return value, ""
+    return math.inf, value if isinstance(value, str) else output.as_json(value)
+
+
+class SortKey(click.ParamType[Sorting]):
+    """The key of a column, with a - before it for descending order."""
+
+    name = "column"
+
+    def __init__(self, columns: Sequence[ListingColumn]) -> None:
+        self._columns = {column.key: column for column in columns if column.key}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sorting:
+        key = str(value).removeprefix("-")
+        if key not in self._columns:
+            self.fail(f"no such column: {key!a}; the columns are: {', '.join(self._columns)}", param, ctx)
+        return Sorting(self._columns[key], descending=key != value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        # 37 ms, and only shell completion needs it.
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(key) for key in self._columns if key.startswith(incomplete)]
+
+
+def sort_option(columns: Sequence[ListingColumn]) -> Callable[[CommandFunction], CommandFunction]:
+    """Return a decorator that adds --sort to a command, as `sort`, for a listing with these columns."""
+    return click.option(
+        "--sort",
+        metavar="COLUMN",
+        type=SortKey(columns),
+        help="Sort by COLUMN, named as in JSON; -COLUMN: in descending order.",
+    )
+
+
+def show(
+    form: Format,
+    columns: Sequence[ListingColumn],
+    rows: Iterable[Any],
+    empty: str = "",
+    *,
+    sort: Sorting | None = None,
+    limit: int | None = None,
+) -> None:
+    """Print a listing; for a table without rows print the line `empty`.
+
+    `limit`: maximum number of rows; further ones are not read, unless the rows are sorted.
+    """
+    rows = islice(rows if sort is None else sort(rows), limit)
     if form is Format.TABLE:
         table(columns, rows, empty)
     elif form is Format.CSV:
         csv(columns, rows)
+    elif form is Format.JSONL:
+        output.json_lines(document(columns, row) for row in rows)
     else:
         output.documents(document(columns, row) for row in rows)
 

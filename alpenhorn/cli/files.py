@@ -9,11 +9,11 @@ import click
 from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.arguments import Md5Sum, SizeInBytes
 from alpenhorn.cli.columns import column, size, time
-from alpenhorn.cli.complete import GROUP, NODE
+from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import files as listing
 from alpenhorn.listings.files import FileFilter
-from alpenhorn.scan import names
+from alpenhorn.scan import names, patterns
 
 
 def state_options(command: CommandFunction) -> CommandFunction:
@@ -25,13 +25,22 @@ def state_options(command: CommandFunction) -> CommandFunction:
 
 
 def place_options(command: CommandFunction) -> CommandFunction:
+    """Add --acq, --node and --group to a command, each for names or patterns."""
+    command = click.option(
+        "--acq",
+        "acqs",
+        type=ACQ,
+        metavar="ACQ",
+        multiple=True,
+        help="Only files of acquisition ACQ, or of those that match a pattern, such as 'pilot*'; may be repeated.",
+    )(command)
     command = click.option(
         "--node",
         "nodes",
         type=NODE,
         metavar="NODE",
         multiple=True,
-        help="Only files on NODE; may be repeated.",
+        help="Only files on NODE, a name or a pattern; may be repeated.",
     )(command)
     return click.option(
         "--group",
@@ -39,7 +48,7 @@ def place_options(command: CommandFunction) -> CommandFunction:
         type=GROUP,
         metavar="GROUP",
         multiple=True,
-        help="Only files in GROUP; may be repeated.",
+        help="Only files in GROUP, a name or a pattern; may be repeated.",
     )(command)
 
 
@@ -55,9 +64,9 @@ def file_filter(
     index: Index, acqs: Sequence[str], nodes: Sequence[str], groups: Sequence[str], states: tuple[str, ...]
 ) -> FileFilter:
     return FileFilter(
-        acqs=ids(names.acqs(index, acqs)),
-        nodes=ids(names.nodes(index, nodes)),
-        groups=ids(names.groups(index, groups)),
+        acqs=ids(patterns.matching(index, "acquisition", acqs)),
+        nodes=ids(patterns.matching(index, "node", nodes)),
+        groups=ids(patterns.matching(index, "group", groups)),
         states=states,
     )
 

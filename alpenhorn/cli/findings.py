@@ -1,4 +1,4 @@
-"""The findings of `alpenhorn doctor` and `alpenhorn db check`: lines for people, and one list as CSV or JSON."""
+"""The findings of `alpenhorn doctor` and `alpenhorn db check`: lines for people, and one list in the other formats."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def show(form: Format, findings: Iterable[Finding]) -> None:
     """Print all findings in any format."""
     if form is Format.JSON:
         output.document(columns.documents(COLUMNS, findings))
-    elif form is Format.CSV:
-        columns.csv(COLUMNS, findings)
+    elif form.in_rows:
+        columns.show(form, COLUMNS, findings)
     else:
         for finding in findings:
             lines(finding)

@@ -11,7 +11,16 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import REQUEST_ID
-from alpenhorn.cli.columns import Format, ListingColumn, column, format_option, number, size, time
+from alpenhorn.cli.columns import (
+    Format,
+    ListingColumn,
+    column,
+    format_option,
+    limit_option,
+    number,
+    size,
+    time,
+)
 from alpenhorn.cli.options import confirm
 from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
@@ -57,12 +66,7 @@ def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | No
     type=TimeOrDuration(),
     help="Start of the period: a date, a date and time in UTC, or a duration until now, such as 7d.",
 )
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(1, 10_000_000),
-    help=f"Maximum number of runs or events, newest first (default: {RUNS} runs, {EVENTS} events).",
-)
+@limit_option(f"Maximum number of runs or events, newest first (default: {RUNS} runs, {EVENTS} events).")
 @click.option(
     "--prune",
     metavar="AGE",

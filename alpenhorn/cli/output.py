@@ -229,6 +229,12 @@ def documents(values: Iterable[object]) -> None:
     click.echo("[]" if separator == "[\n " else "\n]")
 
 
+def json_lines(values: Iterable[object]) -> None:
+    """Print one JSON value per line, each at once, since a program may wait for it while the next one is computed."""
+    for value in values:
+        click.echo(as_json(value))
+
+
 def csv_field(value: object) -> str:
     """Return a value as a CSV field: text with control characters escaped, other values as in JSON."""
     if value is None:

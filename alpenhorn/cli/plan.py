@@ -78,7 +78,7 @@ def plan(
                     _show_item(item)
     if form is Format.TABLE:
         _show(found, files)
-    elif form is Format.CSV:
+    elif form.in_rows:
         if not files:
             columns.show(form, _line_columns(), found.lines.items())
         for note in found.attention:

@@ -101,8 +101,8 @@ def repair(
             output.line(f"Requested {output.count(requested, 'file')}.")
     if form is Format.JSON:
         _document(requests, left, requested)
-    elif form is Format.CSV:
-        columns.csv(COLUMNS, [*requests, *left])
+    elif form.in_rows:
+        columns.show(form, COLUMNS, [*requests, *left])
     ctx.exit(FAILED if repairs.unrepairable else DONE)
 
 

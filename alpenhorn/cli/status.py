@@ -92,7 +92,7 @@ def status(
             _print(seen, lines, items, by, wide)
     elif by is not None:
         columns.show(form, sum_columns(seen, by), sums(lines, items, by))
-    elif form is Format.CSV:
+    elif form.in_rows:
         columns.show(form, node_columns(seen, wide), lines)
     else:
         output.document(

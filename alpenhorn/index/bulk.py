@@ -24,6 +24,14 @@ def marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
 
 
+def at_most(limit: int | None) -> str:
+    """Return the LIMIT clause for the end of a SELECT, "" for no limit.
+
+    A client of MariaDB receives all rows of a SELECT before the first one can be read.
+    """
+    return "" if limit is None else f" LIMIT {limit}"
+
+
 def in_chunks(ids: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Cut `ids` into pieces for `IN (…)`; yield the marks and the ids of each piece."""
     for piece in chunks(ids):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from alpenhorn.index.bulk import at_most
 from alpenhorn.index.connection import Index
 from alpenhorn.listings.files import GROUP_RANK
 from alpenhorn.listings.states import RANKS, group_word, word
@@ -41,8 +42,9 @@ ON_NODE = " JOIN archivefilecopy c ON c.file_id = f.id AND c.node_id = ?"
 REMOVED = RANKS.index("N") + 1
 
 
-def files(index: Index, acq_id: int) -> Iterator[AcqFile]:
-    yield from index.stream(AcqFile, FILES.format(details="", join=""), (acq_id,))
+def files(index: Index, acq_id: int, *, limit: int | None = None) -> Iterator[AcqFile]:
+    """Yield all files, or the first ones."""
+    yield from index.stream(AcqFile, FILES.format(details="", join="") + at_most(limit), (acq_id,))
 
 
 def on_node(index: Index, acq_id: int, node_id: int, removed: bool = False) -> Iterator[AcqFile]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
+from alpenhorn.scan import patterns
 
 
 class AcqRow(NamedTuple):
@@ -28,14 +29,14 @@ class PlaceRow(NamedTuple):
 
 ALL = """
     SELECT a.name, COUNT(f.id) AS files, SUM(f.size_b) AS bytes__sum
-    FROM archiveacq a LEFT JOIN archivefile f ON f.acq_id = a.id
+    FROM archiveacq a LEFT JOIN archivefile f ON f.acq_id = a.id WHERE {named}
     GROUP BY a.id, a.name ORDER BY a.name
 """
 SOME = """
     SELECT a.name, COUNT(*) AS files, SUM(f.size_b) AS bytes__sum
     FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id
     WHERE f.id IN (SELECT c.file_id FROM archivefilecopy c WHERE {place} AND c.has_file = 'Y')
-    GROUP BY a.id, a.name ORDER BY a.name
+    AND {named} GROUP BY a.id, a.name ORDER BY a.name
 """
 TOTAL = "SELECT COUNT(*), SUM(size_b) FROM archivefile WHERE acq_id = ?"
 BY_NODE = """
@@ -53,17 +54,26 @@ BY_GROUP = """
 """
 
 
-def acqs(index: Index, *, node_id: int | None = None, group_id: int | None = None) -> Iterator[AcqRow]:
-    """Yield all acquisitions, or those with files on a node or in a group, counting only these files."""
+def acqs(
+    index: Index, *, node_id: int | None = None, group_id: int | None = None, pattern: str = "*"
+) -> Iterator[AcqRow]:
+    """Yield all acquisitions, or those with files on a node or in a group, counting only these files.
+
+    `pattern`: for their names, see `alpenhorn.scan.patterns`.
+    """
     values: tuple[int, ...]
+    named, bounds = patterns.condition("a.name", pattern)
     if node_id is not None:
-        sql, values = SOME.format(place="c.node_id = ?"), (node_id,)
+        sql, values = SOME.format(place="c.node_id = ?", named=named), (node_id,)
     elif group_id is not None:
         place = "c.node_id IN (SELECT id FROM storagenode WHERE group_id = ?)"
-        sql, values = SOME.format(place=place), (group_id,)
+        sql, values = SOME.format(place=place, named=named), (group_id,)
     else:
-        sql, values = ALL, ()
-    yield from index.stream(AcqRow, sql, values, bytes=whole)
+        sql, values = ALL.format(named=named), ()
+    matches = patterns.matcher(pattern)
+    for row in index.stream(AcqRow, sql, (*values, *bounds), bytes=whole):
+        if row.name == pattern or matches(row.name):
+            yield row
 
 
 def total(index: Index, acq_id: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from alpenhorn.index.bulk import marks
+from alpenhorn.index.bulk import at_most, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import moment
 from alpenhorn.listings.requests import RequestState, request_state
@@ -126,8 +126,10 @@ TRANSFERS = """
 """
 
 
-def files(index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int = 0) -> Iterator[FileRow]:
-    """Yield the files that match, with their state on the node or in the group."""
+def files(
+    index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int = 0, limit: int | None = None
+) -> Iterator[FileRow]:
+    """Yield the files that match, or the first ones, with their state on the node or in the group."""
     details, join = "", ""
     values: list[Any] = []
     if node_id:
@@ -138,7 +140,7 @@ def files(index: Index, chosen: FileFilter, *, node_id: int = 0, group_id: int =
         details = GROUP_RANK
         values.append(group_id)
     where, bounds = _where(chosen)
-    sql = FILES.format(details=details, join=join, where=where)
+    sql = FILES.format(details=details, join=join, where=where) + at_most(limit)
     for row in index.stream(_FileColumns, sql, (*values, *bounds), registered=moment):
         state = None
         if node_id:
@@ -193,8 +195,11 @@ def _places(chosen: FileFilter) -> tuple[list[str], list[Any]]:
     return places, values
 
 
-def copies(index: Index, chosen: FileFilter) -> Iterator[CopyRow]:
-    """Yield the copies of `acqs` on `nodes` and in `groups` in one of `states`; an empty list matches all."""
+def copies(index: Index, chosen: FileFilter, *, limit: int | None = None) -> Iterator[CopyRow]:
+    """Yield the copies of `acqs` on `nodes` and in `groups` in one of `states`, or the first ones.
+
+    An empty list matches all.
+    """
     terms, values = [condition(chosen.states)], []
     if chosen.nodes or chosen.groups:
         terms.append(f"(c.node_id IN ({marks(chosen.nodes)}) OR {IN_GROUPS.format(marks(chosen.groups))})")
@@ -202,7 +207,7 @@ def copies(index: Index, chosen: FileFilter) -> Iterator[CopyRow]:
     if chosen.acqs:
         terms.append(f"f.acq_id IN ({marks(chosen.acqs)})")
         values += chosen.acqs
-    sql = COPIES.format(where=" AND ".join(terms))
+    sql = COPIES.format(where=" AND ".join(terms)) + at_most(limit)
     yield from index.stream(CopyRow, sql, values, ready=bool, last_update=moment)
 
 

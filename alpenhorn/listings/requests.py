@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from alpenhorn.errors import NotFound
+from alpenhorn.index.bulk import at_most, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.index.times import moment
@@ -98,20 +99,26 @@ def requests(
     index: Index,
     state: RequestState = RequestState.PENDING,
     *,
-    node_id: int | None = None,
-    group_id: int | None = None,
-    acq_id: int | None = None,
+    nodes: Sequence[int] = (),
+    groups: Sequence[int] = (),
+    acqs: Sequence[int] = (),
+    limit: int | None = None,
 ) -> Iterator[RequestRow]:
-    """Yield the requests in a state (pending includes failing), oldest first."""
-    terms, values = [STATES[state]], []
-    given = {"r.node_from_id": node_id, "r.group_to_id": group_id, "f.acq_id": acq_id}
-    for column, value in given.items():
-        if value is not None:
-            terms.append(f"{column} = ?")
-            values.append(value)
-    if node_id is None and group_id is None and state is RequestState.PENDING:
+    """Yield the requests in a state (pending includes failing), or the first ones, oldest first.
+
+    `nodes`, `groups`, `acqs`: ids; without any, requests of all.
+    """
+    terms: list[str] = [STATES[state]]
+    values: list[int] = []
+    given = {"r.node_from_id": nodes, "r.group_to_id": groups, "f.acq_id": acqs}
+    for column, ids in given.items():
+        if ids:
+            terms.append(f"{column} IN ({marks(ids)})")
+            values += ids
+    if not nodes and not groups and state is RequestState.PENDING:
         terms.append(ANY_GROUP)
-    for row in index.stream(RequestRow, REQUESTS.format(where=" AND ".join(terms)), values, **CONVERT):
+    sql = REQUESTS.format(where=" AND ".join(terms)) + at_most(limit)
+    for row in index.stream(RequestRow, sql, values, **CONVERT):
         yield _explained(row)
 
 

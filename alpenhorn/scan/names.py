@@ -46,19 +46,19 @@ class FileName(NamedTuple):
 
 def host(index: Index, name: str) -> NamedRow:
     """Return the host with a name.  Raises NotFound, as do the following functions."""
-    return _one(index, "host", name)
+    return one(index, "host", name)
 
 
 def group(index: Index, name: str) -> NamedRow:
-    return _one(index, "group", name)
+    return one(index, "group", name)
 
 
 def node(index: Index, name: str) -> NamedRow:
-    return _one(index, "node", name)
+    return one(index, "node", name)
 
 
 def acq(index: Index, name: str) -> NamedRow:
-    return _one(index, "acquisition", name)
+    return one(index, "acquisition", name)
 
 
 def hosts(index: Index, names: Iterable[str]) -> list[NamedRow]:
@@ -85,7 +85,7 @@ def root(index: Index, node: NamedRow) -> str | None:
 
 def beginning(index: Index, kind: str, text: str) -> list[str]:
     """Return the first names of a kind that begin with a text and are printable."""
-    if not _storable(text):
+    if not storable(text):
         return []
     table, _ = KINDS[kind]
     sql = f"SELECT name FROM {table}"
@@ -96,11 +96,10 @@ def beginning(index: Index, kind: str, text: str) -> list[str]:
     return [name for (name,) in rows if name.startswith(text) and name.isprintable()]
 
 
-def _one(index: Index, kind: str, name: str) -> NamedRow:
+def one(index: Index, kind: str, name: str) -> NamedRow:
+    """Return the row of a kind (a key of KINDS) with a name.  Raises NotFound."""
     table, listing = KINDS[kind]
-    row = None
-    if _storable(name):
-        row = index.fact(NamedRow, f"SELECT id, name FROM {table} WHERE name = ?", (name,))
+    row = exact(index, kind, name)
     if row is None:
         raise NotFound(
             f"no {kind} called {name!r}; {advice(name, _candidates(index, table, name), f'see: {listing}')}"
@@ -108,9 +107,16 @@ def _one(index: Index, kind: str, name: str) -> NamedRow:
     return row
 
 
+def exact(index: Index, kind: str, name: str) -> NamedRow | None:
+    """Return the row of a kind with a name, None if there is none."""
+    if not storable(name):
+        return None
+    return index.fact(NamedRow, f"SELECT id, name FROM {KINDS[kind][0]} WHERE name = ?", (name,))
+
+
 def _candidates(index: Index, table: str, name: str) -> list[str]:
     """Return the names to compare with an unknown one: those with the same first letter, or all if there are few."""
-    if not _storable(name):
+    if not storable(name):
         return []
     count = index.value(f"SELECT COUNT(*) FROM {table}")
     sql = f"SELECT name FROM {table}"
@@ -121,7 +127,7 @@ def _candidates(index: Index, table: str, name: str) -> list[str]:
     return index.values(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)
 
 
-def _storable(name: str) -> bool:
+def storable(name: str) -> bool:
     """Return whether a name can be used in a query; Python represents bytes that are not UTF-8 as surrogates."""
     return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
@@ -151,7 +157,7 @@ def _hint(index: Index, path: str) -> str:
     first, slash, name = path.partition("/")
     if not slash:
         return "; a file is named as ACQUISITION/NAME"
-    if not first or not _storable(path):
+    if not first or not storable(path):
         return ""
     acq_id = index.value("SELECT id FROM archiveacq WHERE name = ?", (first,))
     if acq_id is None:
@@ -188,7 +194,7 @@ def files(index: Index, paths: Iterable[tuple[int, str]], root: str | None, sour
 
 def _files(index: Index, paths: Sequence[str]) -> dict[str, FileName]:
     """Return the files at paths.  If several acquisitions match, the longest name wins."""
-    splits = {path: _splits(path) for path in paths if _storable(path) and not path.startswith("/")}
+    splits = {path: _splits(path) for path in paths if storable(path) and not path.startswith("/")}
     wanted = list(dict.fromkeys(acq for pairs in splits.values() for acq, _ in pairs))
     ids: dict[str, int] = {}
     for some in chunks(wanted):

@@ -1,4 +1,4 @@
-"""Listings as tables, CSV and JSON, of every command that prints one."""
+"""Listings as tables, CSV, JSON and lines of JSON, of every command that prints one."""
 
 from __future__ import annotations
 
@@ -99,6 +99,33 @@ def test_csv_has_the_keys_and_values_of_the_json_of_every_listing(filled: Archiv
     assert tested == with_format()
 
 
+def test_lines_of_json_are_the_elements_of_the_json_of_every_listing(filled: Archive) -> None:
+    tested: set[str] = set()
+    for command, variants in ARGUMENTS.items():
+        name = command.partition(" --")[0]
+        if name not in with_format():
+            continue
+        for arguments in variants:
+            if "--force" in arguments:  # the second time there would be nothing to do
+                continue
+            document = json.loads(said(filled, command, arguments))
+            rows = [row for key in ROWS[command] for row in document[key]] if command in ROWS else document
+            lines = [
+                json.loads(line)
+                for line in printed(filled, command, arguments, "--format", "jsonl").splitlines()
+            ]
+            if len(ROWS.get(command, ())) > 1:  # an element of one list has the keys of the other, too
+                rows = [{key: row.get(key) for key in line} for row, line in zip(rows, lines, strict=True)]
+            if command in MEASURED:
+                lines, rows = (
+                    [re.sub(r"[\d.]+( \w+)?", "#", json.dumps(row)) for row in some] for some in (lines, rows)
+                )
+            assert lines == rows, command
+            if lines:
+                tested.add(name)
+    assert tested == with_format()
+
+
 def test_format_json_is_json(filled: Archive) -> None:
     for command in ("node list", "status", "plan --files"):
         assert printed(filled, command, "", "--format", "json") == printed(filled, command, "", "--json")
@@ -107,6 +134,9 @@ def test_format_json_is_json(filled: Archive) -> None:
 def test_two_formats_are_refused(empty: Commands) -> None:
     assert "--json cannot be used with --format csv" in empty.fails(
         2, "node", "list", "--json", "--format", "csv"
+    )
+    assert "--json cannot be used with --format jsonl" in empty.fails(
+        2, "node", "list", "--json", "--format", "jsonl"
     )
     assert empty.ok("node", "list", "--json", "--format", "json") == "[]\n"
     assert "--prune cannot be used with --format csv" in empty.fails(
@@ -118,7 +148,7 @@ def test_two_formats_are_refused(empty: Commands) -> None:
 def test_format_for_programs_is_refused_where_confirmation_would_be_needed(
     empty: Commands, command: str
 ) -> None:
-    for option, form in (("--json", "json"), ("--format=csv", "csv")):
+    for option, form in (("--json", "json"), ("--format=csv", "csv"), ("--format=jsonl", "jsonl")):
         said = empty.fails(2, *command.split(), option)
         assert f"--format {form} cannot ask for confirmation; use it with --" in said
     assert empty("repair", "--check", "--format", "csv").out.startswith("node,source,files,size_b,why,code,")
@@ -126,6 +156,10 @@ def test_format_for_programs_is_refused_where_confirmation_would_be_needed(
 
 def test_an_empty_listing_has_its_keys_in_csv(empty: Commands) -> None:
     assert empty.ok("host", "list", "--format", "csv") == "name,address,username,node_count,notes\n"
+
+
+def test_an_empty_listing_has_no_lines_of_json(empty: Commands) -> None:
+    assert empty.ok("host", "list", "--format", "jsonl") == ""
 
 
 def table_headers(text: str) -> Iterator[str]:
@@ -202,3 +236,95 @@ def test_a_column_has_a_form_for_each_format(capsys: pytest.CaptureFixture[str])
 def test_many_rows_are_written_in_pieces(capsys: pytest.CaptureFixture[str]) -> None:
     columns.show(Format.CSV, (column("n", value=lambda row: row),), iter(range(2 * output.PIECE + 1)))
     assert capsys.readouterr().out.split() == ["n", *map(str, range(2 * output.PIECE + 1))]
+
+
+def test_a_line_of_json_is_written_before_the_next_row_is_read(capfd: pytest.CaptureFixture[str]) -> None:
+    written = []
+
+    def rows() -> Iterator[int]:
+        for row in (1, 2, 3):
+            yield row
+            written.append(capfd.readouterr().out)
+
+    columns.show(Format.JSONL, (column("n", value=lambda row: row),), rows())
+    assert written == ['{"n": 1}\n', '{"n": 2}\n', '{"n": 3}\n']
+
+
+def test_limit_reads_no_further_row(capsys: pytest.CaptureFixture[str]) -> None:
+    for form in Format:
+        rows = iter(range(10))
+        columns.show(form, (column("n", "N", value=lambda row: row),), rows, limit=3)
+        assert list(rows) == [3, 4, 5, 6, 7, 8, 9], form
+        assert re.findall(r"\d", capsys.readouterr().out) == ["0", "1", "2"], form
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "acq files pilot",
+        "acq files pilot --group offsite",
+        "acq files pilot --node off1",
+        "acq list",
+        "file find --acq pilot --acq later",
+        "file list",
+        "file list --group offsite",
+        "file list --node off1",
+        "group list",
+        "host list",
+        "node list",
+        "request list",
+    ],
+)
+def test_limit_shows_the_first_rows(archive: Commands, command: str) -> None:
+    for name in ("a", "b", "c"):
+        archive.request(archive.file(name, off1="YY"))
+    archive.file("d", acq="later", off1="YY")
+    every = archive(*command.split(), "--json").json
+    assert len(every) >= 2
+    for limit in range(1, len(every) + 2):
+        assert archive(*command.split(), "--json", "--limit", str(limit)).json == every[:limit]
+    archive.fails(2, *command.split(), "--limit", "0")
+
+
+def test_limit_of_paths(archive: Commands) -> None:
+    for name in ("a", "b", "c"):
+        archive.file(name)
+    assert archive.ok("file", "list", "--limit", "2") == "pilot/a\npilot/b\n"
+
+
+@pytest.mark.parametrize("command", ["acq list", "group list", "host list", "node list"])
+def test_every_column_can_be_sorted_by(filled: Archive, command: str) -> None:
+    filled.file("earlier/larger", b"x" * 5000)
+    rows = json.loads(said(filled, command, ""))
+    assert len(rows) > 1
+    for key in rows[0]:
+        for sign in ("", "-"):
+            found = json.loads(said(filled, command, f"--sort {sign}{key}"))
+            values = [row[key] for row in found]
+            known = [value for value in values if value is not None]
+            assert values == known + [None] * (len(values) - len(known)), key
+            if all(isinstance(value, int | float | str) for value in known):
+                assert known == sorted(known, reverse=bool(sign)), key
+            assert sorted(map(json.dumps, found)) == sorted(map(json.dumps, rows))
+            assert json.loads(said(filled, command, f"--sort {sign}{key} --limit 1")) == found[:1]
+
+
+def test_an_unknown_column_is_refused_with_the_known_ones(empty: Commands) -> None:
+    for wrong in ("nodes", "-Name", ""):
+        text = empty.fails(2, "host", "list", "--sort", wrong)
+        assert "the columns are: name, address, username, node_count, notes" in text
+
+
+def test_values_of_any_kind_can_be_sorted(capsys: pytest.CaptureFixture[str]) -> None:
+    one = column("n", value=lambda row: row)
+    rows = ["b", None, {"x": 1}, 2, True, "a", 1.5, datetime(2026, 7, 22)]
+    columns.show(Format.JSON, (one,), rows, sort=columns.Sorting(one, descending=False))
+    shown = [row["n"] for row in json.loads(capsys.readouterr().out)]
+    assert shown == [True, 1.5, 2, "2026-07-22T00:00:00Z", "a", "b", {"x": 1}, None]
+
+
+def test_rows_with_the_same_value_keep_their_order() -> None:
+    one = column("n", value=lambda row: row // 10)
+    rows = [21, 11, 22, 12, 23]
+    assert columns.Sorting(one, descending=False)(rows) == [11, 12, 21, 22, 23]
+    assert columns.Sorting(one, descending=True)(rows) == [21, 22, 23, 11, 12]

@@ -302,6 +302,11 @@ def test_wherever_a_name_that_exists_is_asked_for_it_is_completed() -> None:
     assert wrong == {}
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_columns_of_a_listing_are_completed(computer: Computer, shell: str) -> None:
+    assert computer.names(shell, "alpenhorn node list --sort avail") == ["avail_b", "avail_checked"]
+
+
 def test_completion_is_enabled_by_the_lines_of_the_manual() -> None:
     lines = block_lines(section(page("install"), "Shell completion"))
     bash, zsh, fish = (line.partition("#")[0].strip() for line in lines)

@@ -57,6 +57,7 @@ WITHOUT = [
     "status --json", "sync", "-v sync", "-vv sync --node FAR", "history --run 1", "history --file FILE",
     "acq list --format csv", "file find --format csv", "file list --format csv", "host list --format csv",
     "node list --format csv", "request list --format csv", "status --format csv", "plan --format csv",
+    "acq list --format jsonl", "file list --format jsonl", "status --format jsonl", "plan --files --format jsonl",
     "status --wide", "status --by host", "status --by group --json", "status --check",
 ]  # fmt: skip
 NAMING = [

@@ -6,7 +6,7 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option, size
+from alpenhorn.cli.columns import Format, column, format_option, limit_option, size
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import at_most_one
@@ -26,9 +26,18 @@ STATE = column("state", "State")
 @click.option(
     "--show-removed", is_flag=True, help="With --node or --group: include files removed from there."
 )
+@limit_option()
 @format_option
 @pass_app
-def files(app: App, name: str, group: str | None, node: str | None, show_removed: bool, form: Format) -> None:
+def files(
+    app: App,
+    name: str,
+    group: str | None,
+    node: str | None,
+    show_removed: bool,
+    limit: int | None,
+    form: Format,
+) -> None:
     """With --node or --group, only files with a good, suspect, corrupt or missing copy there are listed.
 
     \b
@@ -46,6 +55,8 @@ def files(app: App, name: str, group: str | None, node: str | None, show_removed
     elif group:
         rows = listing.in_group(index, found.id, names.group(index, group).id, show_removed)
     else:
-        rows = listing.files(index, found.id)
+        rows = listing.files(index, found.id, limit=limit)
     shown = until_first_row(app, "Listing files", rows)
-    columns.show(form, (*COLUMNS, *((STATE,) if node or group else ())), shown, empty="No files.")
+    columns.show(
+        form, (*COLUMNS, *((STATE,) if node or group else ())), shown, empty="No files.", limit=limit
+    )

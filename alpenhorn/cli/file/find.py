@@ -8,17 +8,16 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.columns import Format, format_option, limit_option
 from alpenhorn.cli.files import FOUND_COPY_COLUMNS, chosen_states, file_filter, place_options, state_options
 from alpenhorn.cli.long_work import until_first_row
-from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 
 
 @click.command()
-@acq_option
 @place_options
 @state_options
+@limit_option()
 @format_option
 @pass_app
 def find(
@@ -30,6 +29,7 @@ def find(
     healthy: bool,
     missing: bool,
     suspect: bool,
+    limit: int | None,
     form: Format,
 ) -> None:
     """Each line shows a copy: its file, node and state.  Without state options, healthy copies are listed.
@@ -40,6 +40,6 @@ def find(
       alpenhorn file find --acq 20260722T000000Z_pilot --group offsite
     """
     states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
-    found = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states))
+    found = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states), limit=limit)
     rows = until_first_row(app, "Listing copies", found)
     columns.show(form, FOUND_COPY_COLUMNS, rows, empty="No such copies.")

@@ -8,17 +8,15 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option
+from alpenhorn.cli.columns import Format, column, format_option, limit_option
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.files import FILE_COLUMNS, chosen_states, file_filter, ids, place_options, state_options
 from alpenhorn.cli.long_work import until_first_row
-from alpenhorn.cli.options import acq_option
 from alpenhorn.listings import files as listing
 from alpenhorn.scan import names
 
 
 @click.command()
-@acq_option
 @place_options
 @click.option(
     "--absent-group",
@@ -59,6 +57,7 @@ from alpenhorn.scan import names
     is_flag=True,
     help="Show the size, MD5 sum and time of each file, and its state on a single node or group.",
 )
+@limit_option()
 @format_option
 @pass_app
 def list_(
@@ -76,6 +75,7 @@ def list_(
     from_: str | None,
     to: str | None,
     details: bool,
+    limit: int | None,
     form: Format,
 ) -> None:
     """Without options, all files are listed.  With --node, --group, --absent-node and --absent-group, files that match
@@ -85,6 +85,7 @@ def list_(
     \b
     Examples:
       alpenhorn file list --node archive1 --corrupt
+      alpenhorn file list --acq '202607*' --limit 20
       alpenhorn file list --all --node field1 --absent-group offsite
       alpenhorn file list --from field1 --to offsite --details
     """
@@ -105,7 +106,7 @@ def list_(
     )
     node_id = chosen.nodes[0] if len(chosen.nodes) == 1 and not chosen.groups else 0
     group_id = chosen.groups[0] if len(chosen.groups) == 1 and not chosen.nodes else 0
-    found = listing.files(index, chosen, node_id=node_id, group_id=group_id)
+    found = listing.files(index, chosen, node_id=node_id, group_id=group_id, limit=limit)
     rows = until_first_row(app, "Listing files", found)
     if form is Format.TABLE and not details:
         output.lines(row.path for row in rows)

@@ -6,15 +6,17 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.columns import Format, Sorting, format_option, limit_option, sort_option
 from alpenhorn.cli.storage_columns import GROUP_COLUMNS
 from alpenhorn.listings import storage
 
 
 @click.command()
+@sort_option(GROUP_COLUMNS)
+@limit_option()
 @format_option
 @pass_app
-def list_(app: App, form: Format) -> None:
+def list_(app: App, sort: Sorting | None, limit: int | None, form: Format) -> None:
     """\b
     Example:
       alpenhorn group list
@@ -24,4 +26,6 @@ def list_(app: App, form: Format) -> None:
         GROUP_COLUMNS,
         storage.groups(app.index),
         empty="No groups; to create one: alpenhorn group create NAME",
+        sort=sort,
+        limit=limit,
     )

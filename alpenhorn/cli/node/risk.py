@@ -104,8 +104,8 @@ def risk(app: App, name: str, list_: bool, form: Format) -> None:
             ("few", total.few),
         )
     ]
-    if form is Format.CSV:
-        columns.csv(AMOUNTS, amounts)
+    if form.in_rows:
+        columns.show(form, AMOUNTS, amounts)
         return
     output.document(
         {

@@ -6,20 +6,42 @@ import click
 
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.columns import Format, format_option, limit_option
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
+from alpenhorn.cli.files import ids
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.requests import request_columns
 from alpenhorn.listings import requests as listing
 from alpenhorn.listings.requests import RequestState
-from alpenhorn.scan import names
+from alpenhorn.scan import patterns
 from alpenhorn.scan.backoff import by_source
 
 
 @click.command()
-@click.option("--node", type=NODE, metavar="NODE", help="Only requests from NODE.")
-@click.option("--group", type=GROUP, metavar="GROUP", help="Only requests into GROUP.")
-@click.option("--acq", type=ACQ, metavar="ACQ", help="Only requests for files of ACQ.")
+@click.option(
+    "--node",
+    "nodes",
+    type=NODE,
+    metavar="NODE",
+    multiple=True,
+    help="Only requests from NODE, a name or a pattern; may be repeated.",
+)
+@click.option(
+    "--group",
+    "groups",
+    type=GROUP,
+    metavar="GROUP",
+    multiple=True,
+    help="Only requests into GROUP, a name or a pattern; may be repeated.",
+)
+@click.option(
+    "--acq",
+    "acqs",
+    type=ACQ,
+    metavar="ACQ",
+    multiple=True,
+    help="Only requests for files of ACQ, a name or a pattern; may be repeated.",
+)
 @click.option(
     "--state",
     type=click.Choice([state.value for state in RequestState]),
@@ -27,9 +49,18 @@ from alpenhorn.scan.backoff import by_source
     show_default=True,
     help="Only requests in this state; pending includes failing.",
 )
+@limit_option()
 @format_option
 @pass_app
-def list_(app: App, node: str | None, group: str | None, acq: str | None, state: str, form: Format) -> None:
+def list_(
+    app: App,
+    nodes: tuple[str, ...],
+    groups: tuple[str, ...],
+    acqs: tuple[str, ...],
+    state: str,
+    limit: int | None,
+    form: Format,
+) -> None:
     """\b
     Examples:
       alpenhorn request list --group offsite
@@ -39,9 +70,10 @@ def list_(app: App, node: str | None, group: str | None, acq: str | None, state:
     rows = listing.requests(
         index,
         RequestState(state),
-        node_id=names.node(index, node).id if node else None,
-        group_id=names.group(index, group).id if group else None,
-        acq_id=names.acq(index, acq).id if acq else None,
+        nodes=ids(patterns.matching(index, "node", nodes)),
+        groups=ids(patterns.matching(index, "group", groups)),
+        acqs=ids(patterns.matching(index, "acquisition", acqs)),
+        limit=limit,
     )
     shown = until_first_row(app, "Listing requests", rows)
     columns.show(form, request_columns(by_source(index)), shown, empty=f"No {state} requests.")

@@ -59,8 +59,8 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, form: Format)
         done = make_up(app.index, missed, app.stamp())
     if form is Format.JSON:
         _document(missed, done)
-    elif form is Format.CSV:
-        columns.csv(COLUMNS, missed)
+    elif form.in_rows:
+        columns.show(form, COLUMNS, missed)
     elif done is not None:
         requests = output.count(done[Action.AUTOSYNC], "file")
         copies = output.count(done[Action.AUTOCLEAN], "copy", "copies")

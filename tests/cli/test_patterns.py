@@ -1,0 +1,119 @@
+"""Rows whose names match a pattern."""
+
+from __future__ import annotations
+
+import pytest
+
+from alpenhorn.errors import NotFound, Refused
+from alpenhorn.scan import patterns
+from tests.cli.conftest import Archive
+
+
+@pytest.fixture
+def acqs(archive: Archive) -> Archive:
+    for name in (
+        "2026a",
+        "2026b",
+        "2027a",
+        "a%b",
+        "a_b",
+        "axb",
+        "A",
+        "x*",
+        "xy",
+        "p[1]",
+        "q/r",
+        "é",
+        "a\U0001f600z",
+    ):
+        archive.insert("archiveacq", name=name)
+    return archive
+
+
+def found(archive: Archive, *wanted: str) -> list[str]:
+    return [row.name for row in patterns.matching(archive.index, "acquisition", wanted)]
+
+
+def test_patterns_match_as_in_a_shell(acqs: Archive) -> None:
+    assert found(acqs, "2026*") == ["2026a", "2026b"]
+    assert found(acqs, "202[67]a") == ["2026a", "2027a"]
+    assert found(acqs, "2026?") == ["2026a", "2026b"]
+    assert found(acqs, "*r") == ["q/r"]
+    assert found(acqs, "2026?", "*a", "A") == ["2026a", "2026b", "2027a", "A"]
+    assert len(found(acqs, "*")) == 13
+
+
+def test_the_beginning_of_a_pattern_is_literal(acqs: Archive) -> None:
+    assert found(acqs, "a%*") == ["a%b"]
+    assert found(acqs, "a_*") == ["a_b"]
+    assert found(acqs, "a*") == ["a%b", "a_b", "axb", "a\U0001f600z"]
+    assert found(acqs, "é*") == ["é"]
+
+
+def test_a_collation_that_folds_case_changes_nothing(acqs: Archive) -> None:
+    if not acqs.index.dialect.compares_bytes:
+        sql = "ALTER TABLE archiveacq CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+        acqs.index.execute(sql)
+    assert sorted(found(acqs, "a*")) == ["a%b", "a_b", "axb", "a\U0001f600z"]
+    assert found(acqs, "[A]*") == found(acqs, "A*") == ["A"]
+
+
+def test_an_existing_name_matches_only_itself(acqs: Archive) -> None:
+    assert found(acqs, "x*") == ["x*"]
+    assert found(acqs, "p[1]") == ["p[1]"]
+
+
+def test_a_pattern_without_a_match_is_an_error(acqs: Archive) -> None:
+    for pattern in ("z*", "a\udcff*", "2026c"):
+        with pytest.raises(NotFound):
+            found(acqs, "2026*", pattern)
+
+
+def test_too_many_matches_are_refused(acqs: Archive) -> None:
+    rows = [(f"many{number:05}",) for number in range(patterns.MOST + 1)]
+    with acqs.index.db.atomic():
+        acqs.index.executemany("INSERT INTO archiveacq (name) VALUES (?)", rows)
+    assert len(found(acqs, "many0*")) == patterns.MOST
+    with pytest.raises(Refused, match="too many names"):
+        found(acqs, "many*")
+
+
+def test_the_query_uses_the_index_on_the_names(acqs: Archive) -> None:
+    rows = [(f"many{number:05}",) for number in range(2000)]
+    acqs.index.executemany("INSERT INTO archiveacq (name) VALUES (?)", rows)
+    where, values = patterns.condition("name", "2026*")
+    sql = f"SELECT id, name FROM archiveacq WHERE {where} ORDER BY name"
+    if acqs.index.dialect.in_a_file:
+        (step,) = [str(row[3]) for row in acqs.all(f"EXPLAIN QUERY PLAN {sql}", *values)]
+        assert step.startswith("SEARCH archiveacq USING"), step
+    else:
+        acqs.index.execute("ANALYZE TABLE archiveacq").fetchall()
+        (row,) = acqs.all(f"EXPLAIN {sql}", *values)
+        assert row[3] == "range", row
+
+
+def test_commands_take_patterns(acqs: Archive) -> None:
+    for acq in ("2026a", "2026b", "2027a"):
+        acqs.request(acqs.file("f", acq=acq, off1="YY", field1="YY"))
+    assert acqs.ok("file", "list", "--acq", "2026*") == "2026a/f\n2026b/f\n"
+    assert acqs.ok("file", "list", "--acq", "2026*", "--node", "off*", "--group", "sp*").count("\n") == 2
+    copies = acqs("file", "find", "--acq", "*a", "--node", "*1", "--json").json
+    assert [(row["path"], row["node"]) for row in copies] == [
+        ("2026a/f", "field1"), ("2026a/f", "off1"), ("2027a/f", "field1"), ("2027a/f", "off1")
+    ]  # fmt: skip
+    requests = acqs("request", "list", "--acq", "2026*", "--node", "fi*", "--group", "o*", "--json").json
+    assert [row["path"] for row in requests] == ["2026a/f", "2026b/f"]
+    assert acqs("request", "list", "--group", "sp*", "--json").json == []
+    for option in ([], ["--node", "off1"], ["--group", "offsite"]):
+        listed = acqs("acq", "list", "2026*", *option, "--json").json
+        assert [(row["name"], row["files"]) for row in listed] == [("2026a", 1), ("2026b", 1)]
+    assert [row["name"] for row in acqs("acq", "list", "x*", "--json").json] == ["x*", "xy"]
+    assert acqs.ok("acq", "list", "none*") == "No acquisitions.\n"
+    assert "no node matches 'z*'; see: alpenhorn node list" in acqs.fails(1, "file", "find", "--node", "z*")
+
+
+def test_a_command_that_changes_something_takes_no_pattern(acqs: Archive) -> None:
+    acqs.file("f", acq="2026a", off1="YY", field1="YY")
+    assert "no acquisition called '2026*'" in acqs.fails(
+        1, "node", "clean", "field1", "--acq", "2026*", "--force"
+    )
