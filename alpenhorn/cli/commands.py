@@ -36,7 +36,7 @@ COMMANDS = {
     "db rebuild": "Fill an empty index from the manifests on disks.",
     "db upgrade": "Upgrade an index that an older version made.",
     "doctor": "Check everything that a run on this host needs.",
-    "file": "Create, find, import, copy, check, release and pin files.",
+    "file": "Create, find, import, copy, check, pin and delete files.",
     "file clean": "Release a copy of a file for removal, or undo that.",
     "file create": "Create a file in an acquisition, without copies.",
     "file delete": "Delete files without copies from the index.",

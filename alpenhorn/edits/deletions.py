@@ -18,7 +18,8 @@ from alpenhorn.scan import files_to_delete
 from alpenhorn.scan.names import NamedRow
 
 NO_FILE = 0  # file id of the events of deleted files
-# Tables with rows about a file, all of which are deleted; those that archivefile is referred from come first.
+EVENTS = 250  # events changed by one statement; three values each, of the 999 that SQLite takes
+# Tables with rows about a file, which are deleted with it.
 ABOUT_FILES = (
     "archivefilecopy",
     "archivefilecopyrequest",
@@ -72,17 +73,23 @@ def _delete(index: Index, file_ids: Sequence[int]) -> int:
 
 
 def _detach_events(index: Index, file_ids: Sequence[int]) -> None:
-    path_of = files_to_delete.paths(index, file_ids)
     rows = index.execute(
         f"SELECT id, file_id, why FROM sync_event WHERE file_id IN ({marks(file_ids)})", tuple(file_ids)
     ).fetchall()
-    index.executemany(
-        "UPDATE sync_event SET file_id = ?, why = ? WHERE id = ?",
-        [
-            (NO_FILE, f"{path_of[file_id]}: {why}" if why else path_of[file_id], id_)
-            for id_, file_id, why in rows
-        ],
-    )
+    path_of = files_to_delete.paths(index, file_ids) if rows else {}
+    for some in chunks(rows, EVENTS):
+        # MariaDB takes a round trip for each statement.
+        texts = " ".join(["WHEN ? THEN ?"] * len(some))
+        values = [
+            value
+            for event_id, file_id, why in some
+            for value in (event_id, f"{path_of[file_id]}: {why}" if why else path_of[file_id])
+        ]
+        ids = [event_id for event_id, _, _ in some]
+        index.execute(
+            f"UPDATE sync_event SET file_id = ?, why = CASE id {texts} END WHERE id IN ({marks(ids)})",
+            (NO_FILE, *values, *ids),
+        )
 
 
 def acq(index: Index, found: NamedRow) -> None:

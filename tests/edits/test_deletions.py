@@ -248,7 +248,15 @@ def test_one_of_many_keeps_all_of_a_transaction(rows: Rows) -> None:
         deletions.files(rows.index, ALL_FILES)
     assert rows.all("SELECT COUNT(*) FROM archivefile") == [(1101,)]
     rows.do("UPDATE archivefilecopy SET has_file = 'N', wants_file = 'N' WHERE id = ?", copy)
+    rows.do(
+        "INSERT INTO sync_event (at, file_id, node_id, what, why) SELECT registered, id, 1, 'deleted', 'why'"
+        " FROM archivefile ORDER BY id"
+    )
     assert deletions.files(rows.index, ALL_FILES) == 1101
+    whys = [f"acq/{number:04}: why" for number in range(1100)]
+    assert rows.all("SELECT file_id, why FROM sync_event ORDER BY id") == [
+        (0, why) for why in [*whys, "acq/kept: why"]
+    ]
     assert rows.all("SELECT COUNT(*) FROM archivefilecopy") == [(0,)]
 
 
