@@ -18,8 +18,9 @@ from keyword import iskeyword
 import click
 
 COMMANDS = {
-    "acq": "Create, list and show acquisitions.",
+    "acq": "Create, list, show and delete acquisitions.",
     "acq create": "Create an acquisition without files.",
+    "acq delete": "Delete an acquisition from the index.",
     "acq files": "List the files of an acquisition.",
     "acq list": "List acquisitions with the number and size of their files.",
     "acq show": "Show an acquisition.",
@@ -35,9 +36,10 @@ COMMANDS = {
     "db rebuild": "Fill an empty index from the manifests on disks.",
     "db upgrade": "Upgrade an index that an older version made.",
     "doctor": "Check everything that a run on this host needs.",
-    "file": "Create, find, import, copy, check, release and pin files.",
+    "file": "Create, find, import, copy, check, pin and delete files.",
     "file clean": "Release a copy of a file for removal, or undo that.",
     "file create": "Create a file in an acquisition, without copies.",
+    "file delete": "Delete files without copies from the index.",
     "file find": "List copies by place and state.",
     "file import": "Request the import of a file that is on a node.",
     "file list": "List files by where they are.",

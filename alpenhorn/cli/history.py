@@ -26,6 +26,7 @@ from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
 from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.coordinator.run_states import RunState, run_states
+from alpenhorn.edits.deletions import NO_FILE
 from alpenhorn.edits.history import prune as prune_old
 from alpenhorn.listings import history as scan
 from alpenhorn.listings.history import Old
@@ -203,7 +204,7 @@ def _event_columns(
     with_file: bool = True, with_node: bool = True, with_run: bool = True
 ) -> tuple[ListingColumn, ...]:
     """Return the columns of events; tables omit columns with the same value in all rows."""
-    path = column("path", "File", cell=lambda row: row.path or f"(file {row.file_id}, gone)")
+    path = column("path", "File", cell=lambda row: row.path or _gone(row.file_id))
     node = column("node", "Node", cell=lambda row: row.node or f"(node {row.node_id}, gone)")
     run, host = number("run", "Run", "run_id"), column("host", "Host")
     return (
@@ -215,6 +216,11 @@ def _event_columns(
         column("code", value=lambda row: code_in_json(row.why)),
         *((run, host) if with_run else (run.hidden(), host.hidden())),
     )
+
+
+def _gone(file_id: int) -> str:
+    """Describe a file that is not in the index; `file delete` puts its path into the reason."""
+    return "(deleted)" if file_id == NO_FILE else f"(file {file_id}, gone)"
 
 
 def _prune(app: App, age: float, force: bool) -> None:

@@ -23,8 +23,22 @@ CANCELLED = {"archivefilecopyrequest.cancelled"}
 # before one from which they are taken.
 WRITES: dict[str, set[str]] = {
     "acq create fresh": {"+archiveacq"},
+    "acq delete empty --force": {"-archiveacq"},
     "file clean pilot/good --node field1 --now": RELEASED,
     "file create new pilot --size 3 --md5 0123456789abcdef0123456789abcdef": {"+archivefile"},
+    "file delete pilot/gone --force": {
+        "-archivefile",
+        "-archivefilecopy",
+        "-archivefilecopyrequest",
+        "-sync_attempt",
+        "-sync_claim",
+        "-sync_file_claim",
+        "-sync_pin",
+        "-sync_restore",
+        "-sync_verification",
+        "sync_event.file_id",
+        "sync_event.why",
+    },
     "file import pilot/other field1": {"+archivefileimportrequest"},
     "file modify pilot/good --size 7": {"archivefile.size_b", *CHECKED, *EVIDENCE, *FORGOTTEN},
     "file pin pilot/good": {"+sync_pin"},
@@ -112,6 +126,8 @@ def filled(archive: Archive) -> Archive:
     archive.attempt(1)
     archive.file("good", field1="YY")
     archive.once_good(archive.file("bad", field1="XY", off1="YY"), "field1")
+    archive.file("gone", off1="NN")
+    archive.insert("archiveacq", name="empty")
     pinned = archive.file("pinned", field1="YY")
     at = "2026-07-22 10:00:00"
     archive.insert("sync_event", at=at, file_id=pinned, node_id=1, what="pulled", why="asked for")

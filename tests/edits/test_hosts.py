@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
 
 from alpenhorn.edits import hosts as edit_host
 from alpenhorn.edits import nodes as edit_node
-from alpenhorn.errors import AlpenhornError, NotFound, Refused
-from alpenhorn.index.connection import Index
-from alpenhorn.index.schema import create
+from alpenhorn.errors import NotFound, Refused
 from alpenhorn.scan import names
-from tests.fixtures.index import MariaDBServer
+from tests.edits.conftest import Beside
 from tests.fixtures.rows import HERE, THERE, WHEN, Rows
-from tests.record.waiting import await_a_waiter
 
 HOST_OF_FIELD = "SELECT host_id FROM storagenode WHERE name = 'field'"
 
@@ -40,53 +33,6 @@ def test_no_node_is_put_on_a_host_that_is_gone(rows: Rows) -> None:
         edit_node.create(rows.index, {**values, "auto_verify": 0, "min_avail_gb": 0}, WHEN, group_id=None)
     assert rows.all("SELECT id FROM storagegroup WHERE name = 'new'") == []
     assert rows.all("SELECT id FROM storagenode WHERE host_id = ?", host.id) == []
-
-
-class Beside:
-    """An index on MariaDB, and a second session of it that holds a transaction open."""
-
-    def __init__(self, rows: Rows, other: Any, watch: Any) -> None:
-        self.rows = rows
-        self.other = other
-        self.watch = watch
-
-    def do(self, sql: str, *values: Any) -> None:
-        self.other.cursor().execute(sql, values)
-
-    def waits(self, work: Callable[[], object], then: str, *values: Any) -> AlpenhornError | None:
-        """Begin `work`, which has to wait for what the second session has locked; have that do `then` and commit;
-        return what `work` raised."""
-        raised: list[AlpenhornError] = []
-
-        def attempt() -> None:
-            try:
-                work()
-            except AlpenhornError as error:
-                raised.append(error)
-            finally:
-                self.rows.index.disconnect()  # the connection is this thread's
-
-        thread = threading.Thread(target=attempt)
-        thread.start()
-        await_a_waiter(self.watch, thread)
-        self.do(then, *values)
-        self.other.commit()
-        thread.join()
-        return raised[0] if raised else None
-
-
-@pytest.fixture
-def beside(mariadb: MariaDBServer, mariadb_index_url: str) -> Iterator[Beside]:
-    index = Index.open(mariadb_index_url)
-    create(index)
-    other, watch = mariadb.connect(), mariadb.connect()
-    for session in (other, watch):
-        session.select_db(index.db.database)
-    other.begin()
-    yield Beside(Rows(index), other, watch)
-    other.close()
-    watch.close()
-    index.close()
 
 
 def test_a_node_that_is_put_on_the_host_at_the_same_moment_keeps_it(beside: Beside) -> None:

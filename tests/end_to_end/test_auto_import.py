@@ -459,3 +459,25 @@ def test_the_import_of_an_ignored_path_that_was_asked_for_says_why_not(field):
     assert field.run("node", "scan", "field", "--register-new").status == 0
     field.synced()
     assert registered(field) == {}
+
+
+def test_a_file_that_was_deleted_from_the_index_is_registered_anew(sqlite_archive):
+    """On SQLite, it gets the id that it had."""
+    field = sqlite_archive
+    field.node("field", auto_import=1)
+    put(field, "acq/run/f", b"old")
+    put(field, "acq/run/g")
+    field.synced()
+    path = field.root("field") / "acq/run/f"
+    path.unlink()
+    assert field.run("file", "state", "acq/run/f", "field", "--set", "Absent").status == 0
+    deleted = field.run("file", "delete", "acq/run/f", "--force")
+    assert (deleted.status, registered(field).keys()) == (0, {"acq/run/g"}), deleted
+    field.synced()
+    assert registered(field).keys() == {"acq/run/g"}
+    put(field, "acq/run/f", b"new")
+    field.synced()
+    assert registered(field)["acq/run/f"] == hashlib.md5(b"new").hexdigest()
+    assert states(field) == {"acq/run/f": "YY", "acq/run/g": "YY"}
+    assert field.violations() == []
+    assert "acq/run/f" in (field.root("field") / ".alpenhorn/manifest.md5").read_text()
