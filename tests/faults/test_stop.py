@@ -5,6 +5,7 @@ import pty
 import signal
 import sys
 import time
+from typing import NoReturn
 
 import pytest
 
@@ -54,6 +55,12 @@ def test_ctrl_c_in_a_terminal_which_reaches_every_process_stops_as_cleanly(busy)
     assert busy.pending() == 0
 
 
+def on_a_terminal(*arguments: str) -> NoReturn:
+    """Become the command.  Without TERM, as under tox, it would print a line each minute instead of its display."""
+    argv = [sys.executable, "-m", "alpenhorn", *arguments]
+    os.execve(sys.executable, argv, os.environ | {"TERM": "xterm"})
+
+
 def test_a_terminal_that_is_closed_stops_a_run_as_cleanly_as_a_signal(sqlite_archive):
     """The kernel sends SIGHUP, and from then on every write to the terminal fails."""
     archive = sqlite_archive
@@ -67,7 +74,7 @@ def test_a_terminal_that_is_closed_stops_a_run_as_cleanly_as_a_signal(sqlite_arc
     archive.index.disconnect()
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "alpenhorn", "-c", str(conf), "sync"])
+        on_a_terminal("-c", str(conf), "sync")
     try:
         drawn = b""
         while b"acq/f" not in drawn:  # the row of the worker
@@ -96,7 +103,7 @@ def test_a_run_that_ignores_sighup_continues_without_its_terminal(sqlite_archive
     child, terminal = pty.fork()
     if child == 0:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        os.execv(sys.executable, [sys.executable, "-m", "alpenhorn", "-c", str(conf), "sync"])
+        on_a_terminal("-c", str(conf), "sync")
     try:
         drawn = b""
         while b"acq/f" not in drawn:  # the row of the worker
