@@ -7,7 +7,6 @@ to draw.  It is drawn when the run calls, not by a thread, because forking worke
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -240,7 +239,10 @@ class TerminalDisplay(NoDisplay):
             self._closed = True
 
     def _fitting(self, what: str) -> str:
-        from alpenhorn.cli import output  # an idle run without a terminal prints nothing
+        # A run without a terminal draws nothing.
+        import shutil
+
+        from alpenhorn.cli import output
 
         return output.cut(output.harmless(what), shutil.get_terminal_size().columns - 1, "...")
 

@@ -5,8 +5,7 @@ Such usage ends with status 2, and nothing is changed.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -14,7 +13,6 @@ import click
 from alpenhorn.cli.app import App
 from alpenhorn.cli.complete import GROUP, NODE, ExistingName
 from alpenhorn.errors import NotFound
-from alpenhorn.suggestions import did_you_mean
 
 TYPED = "alpenhorn.typed"  # in the `meta` of a context: the words after the command's name
 
@@ -62,7 +60,7 @@ class HintingCommand(click.Command):
             kept = self._without_surplus(ctx, typed)
             end = kept.index("--") if "--" in kept else len(kept)  # no option is recognised after it
             words = [*ctx.command_path.split(), *kept[:end], *form.options, *kept[end:]]
-            message += f"; {form.purpose}: {shlex.join(words)}"
+            message += f"; {form.purpose}: {_typed(words)}"
         ctx.fail(message)
 
     def _without_surplus(self, ctx: click.Context, typed: Sequence[str]) -> list[str]:
@@ -114,7 +112,7 @@ class HintingCommand(click.Command):
         words = [_Word(word) for word in ctx.meta[TYPED]]
         given, _, _ = self.make_parser(ctx).parse_args(list(words))
         other = {id(given[ends[NODE.name]]): group, id(given[ends[GROUP.name]]): node}
-        command = shlex.join([*ctx.command_path.split(), *(other.get(id(word), word) for word in words)])
+        command = _typed([*ctx.command_path.split(), *(other.get(id(word), word) for word in words)])
         return f"arguments in the wrong order: {group!r} is a node and {node!r} is a group; use: {command}"
 
 
@@ -134,6 +132,8 @@ class HintingChoice(click.Choice[str]):
             if isinstance(param, click.Option) and param.multiple and listed and listed <= set(self.choices):
                 hint = _one_each(param, text)
             else:
+                from alpenhorn.suggestions import did_you_mean  # only after a mistake
+
                 hint = did_you_mean(text, self.choices)
             if hint:
                 raise click.BadParameter(f"{error.message.removesuffix('.')}; {hint}", ctx, param) from None
@@ -144,11 +144,18 @@ def _split(value: str) -> list[str]:
     return [name for name in map(str.strip, value.split(",")) if name]
 
 
+def _typed(words: Iterable[str]) -> str:
+    """Return words as they are typed in a shell."""
+    import shlex  # 4 ms with shutil, and only after a mistake
+
+    return shlex.join(words)
+
+
 def _one_each(option: click.Option, value: str) -> str:
     """Return advice to repeat an option instead of giving it names with commas between them."""
     name = option.opts[0]
     words = [word for one in _split(value) for word in (name, one)]
-    return f"give {name} for each: {shlex.join(words)}"
+    return f"give {name} for each: {_typed(words)}"
 
 
 def nodes_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm:

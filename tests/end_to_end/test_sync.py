@@ -156,6 +156,8 @@ def test_a_run_loads_only_the_code_of_the_work_that_there_is(sqlite_archive):
         "wcwidth",
         "psutil",
         "subprocess",
+        "shlex",
+        "shutil",
         "MySQLdb.connections",
         "alpenhorn.index.tables",
     }
