@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alpenhorn.cli.app import App
+from alpenhorn.cli.app import App, CommandFunction
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -79,3 +80,19 @@ HOST = ExistingName("host")
 GROUP = ExistingName("group")
 NODE = ExistingName("node")
 ACQ = ExistingName("acquisition")
+
+
+def names_option(kind: ExistingName, help_: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Return a decorator that adds a repeatable option for names to a command, such as --node as `nodes`.
+
+    `help_`: without the end, which says that it may be repeated.
+    """
+    short = "acq" if kind is ACQ else kind.name
+    return click.option(
+        f"--{short}",
+        f"{short}s",
+        type=kind,
+        metavar=short.upper(),
+        multiple=True,
+        help=f"{help_}; may be repeated.",
+    )

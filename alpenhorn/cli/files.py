@@ -9,7 +9,7 @@ import click
 from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.arguments import Md5Sum, SizeInBytes
 from alpenhorn.cli.columns import column, size, time
-from alpenhorn.cli.complete import ACQ, GROUP, NODE
+from alpenhorn.cli.complete import ACQ, GROUP, NODE, names_option
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import files as listing
 from alpenhorn.listings.files import FileFilter
@@ -26,30 +26,11 @@ def state_options(command: CommandFunction) -> CommandFunction:
 
 def place_options(command: CommandFunction) -> CommandFunction:
     """Add --acq, --node and --group to a command, each for names or patterns."""
-    command = click.option(
-        "--acq",
-        "acqs",
-        type=ACQ,
-        metavar="ACQ",
-        multiple=True,
-        help="Only files of acquisition ACQ, or of those that match a pattern, such as 'pilot*'; may be repeated.",
+    command = names_option(
+        ACQ, "Only files of acquisition ACQ, or of those that match a pattern, such as 'pilot*'"
     )(command)
-    command = click.option(
-        "--node",
-        "nodes",
-        type=NODE,
-        metavar="NODE",
-        multiple=True,
-        help="Only files on NODE, a name or a pattern; may be repeated.",
-    )(command)
-    return click.option(
-        "--group",
-        "groups",
-        type=GROUP,
-        metavar="GROUP",
-        multiple=True,
-        help="Only files in GROUP, a name or a pattern; may be repeated.",
-    )(command)
+    command = names_option(NODE, "Only files on NODE, a name or a pattern")(command)
+    return names_option(GROUP, "Only files in GROUP, a name or a pattern")(command)
 
 
 def chosen_states(**flags: bool) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import click
 
 from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.arguments import NOTES, Text, text_problem
-from alpenhorn.cli.complete import ACQ
+from alpenhorn.cli.complete import ACQ, names_option
 from alpenhorn.cli.output import harmless
 from alpenhorn.edits.rows import TextEdit
 from alpenhorn.errors import Refused
@@ -27,14 +27,7 @@ class_option = click.option(
     type=Text(255),
     help="Storage class; '' means Default.",
 )
-acq_option = click.option(
-    "--acq",
-    "acqs",
-    type=ACQ,
-    metavar="ACQ",
-    multiple=True,
-    help="Only files of acquisition ACQ; may be repeated.",
-)
+acq_option = names_option(ACQ, "Only files of acquisition ACQ")
 check_option = click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
 force_option = click.option("--force", is_flag=True, help="Do not ask for confirmation.")
 

@@ -10,7 +10,7 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size
-from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.options import at_most_one, confirm
 from alpenhorn.edits.requests import create_for
 from alpenhorn.errors import DONE, FAILED
@@ -60,14 +60,7 @@ COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 
 
 @click.command()
-@click.option(
-    "--node",
-    "nodes",
-    type=NODE,
-    metavar="NODE",
-    multiple=True,
-    help="Only repair copies on NODE; may be repeated.",
-)
+@names_option(NODE, "Only repair copies on NODE")
 @click.option("--check", is_flag=True, help="Only show what would be done.")
 @click.option("--force", is_flag=True, help="Do not ask for confirmation.")
 @format_option

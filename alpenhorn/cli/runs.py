@@ -11,7 +11,7 @@ import click
 
 from alpenhorn import logs
 from alpenhorn.cli.app import App
-from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.usage_hints import HintingChoice
 from alpenhorn.config import MOST_JOBS
 from alpenhorn.kinds import NAMES
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 REPORT = "alpenhorn.coordinator.report"  # the logger of the messages of a report
 
-node_option = click.option(
-    "--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only work on NODE; may be repeated."
-)
+node_option = names_option(NODE, "Only work on NODE")
 only_option = click.option(
     "--only",
     metavar="KIND",

@@ -10,7 +10,7 @@ from alpenhorn import formats
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option
-from alpenhorn.cli.complete import GROUP, HOST, NODE
+from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
 from alpenhorn.cli.status_columns import OPTIONAL, NodeStatusLine, node_columns, sum_columns, sums
 from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.index.times import naive
@@ -22,18 +22,9 @@ SHOWN = 3  # items in the line of --check
 
 
 @click.command()
-@click.option("--node", "nodes", type=NODE, metavar="NODE", multiple=True, help="Only NODE; may be repeated.")
-@click.option(
-    "--group",
-    "groups",
-    type=GROUP,
-    metavar="GROUP",
-    multiple=True,
-    help="Only nodes in GROUP; may be repeated.",
-)
-@click.option(
-    "--host", "hosts", type=HOST, metavar="HOST", multiple=True, help="Only nodes on HOST; may be repeated."
-)
+@names_option(NODE, "Only NODE")
+@names_option(GROUP, "Only nodes in GROUP")
+@names_option(HOST, "Only nodes on HOST")
 @click.option("--attention", is_flag=True, help="Only nodes that need attention.")
 @click.option("--by", type=click.Choice(("host", "group")), help="One line for each host or group.")
 @click.option("--wide", is_flag=True, help="Show more columns.")

@@ -7,7 +7,7 @@ import click
 from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, format_option, limit_option
-from alpenhorn.cli.complete import ACQ, GROUP, NODE
+from alpenhorn.cli.complete import ACQ, GROUP, NODE, names_option
 from alpenhorn.cli.files import ids
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.requests import request_columns
@@ -18,30 +18,9 @@ from alpenhorn.scan.backoff import by_source
 
 
 @click.command()
-@click.option(
-    "--node",
-    "nodes",
-    type=NODE,
-    metavar="NODE",
-    multiple=True,
-    help="Only requests from NODE, a name or a pattern; may be repeated.",
-)
-@click.option(
-    "--group",
-    "groups",
-    type=GROUP,
-    metavar="GROUP",
-    multiple=True,
-    help="Only requests into GROUP, a name or a pattern; may be repeated.",
-)
-@click.option(
-    "--acq",
-    "acqs",
-    type=ACQ,
-    metavar="ACQ",
-    multiple=True,
-    help="Only requests for files of ACQ, a name or a pattern; may be repeated.",
-)
+@names_option(NODE, "Only requests from NODE, a name or a pattern")
+@names_option(GROUP, "Only requests into GROUP, a name or a pattern")
+@names_option(ACQ, "Only requests for files of ACQ, a name or a pattern")
 @click.option(
     "--state",
     type=click.Choice([state.value for state in RequestState]),
