@@ -69,60 +69,59 @@ def flat(document: dict[str, Any], known: list[str]) -> dict[str, Any]:
     return found
 
 
-def test_csv_has_the_keys_and_values_of_the_json_of_every_listing(filled: Archive) -> None:
-    tested: set[str] = set()
+def listed(archive: Archive) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Each listing, as (command, arguments, rows of its JSON)."""
     for command, variants in ARGUMENTS.items():
-        name = command.partition(" --")[0]
-        if name not in with_format():
+        if command.partition(" --")[0] not in with_format():
             continue
         for arguments in variants:
             if "--force" in arguments:  # the second time there would be nothing to do
                 continue
-            document = json.loads(said(filled, command, arguments))
-            rows = [row for key in ROWS[command] for row in document[key]] if command in ROWS else document
-            text = printed(filled, command, arguments, "--format", "csv")
-            header, *lines = csv.reader(io.StringIO(text))
-            expected = [flat(row, header) for row in rows]
-            if len(ROWS.get(command, ())) > 1:  # an element of one list lacks some keys of the other
-                assert {key for row in expected for key in row} == set(header)
-                expected = [{key: row.get(key) for key in header} for row in expected]
-            assert all(list(row) == header for row in expected), (command, header)
-            fields = [[output.csv_field(value) for value in row.values()] for row in expected]
-            if command in MEASURED:
-                lines, fields = (
-                    [[re.sub(r"[\d.]+( \w+)?", "#", field) for field in row] for row in some]
-                    for some in (lines, fields)
-                )
-            assert lines == fields, command
-            if lines:
-                tested.add(name)
+            document = json.loads(said(archive, command, arguments))
+            yield (
+                command,
+                arguments,
+                [row for key in ROWS[command] for row in document[key]] if command in ROWS else document,
+            )
+
+
+def test_csv_has_the_keys_and_values_of_the_json_of_every_listing(filled: Archive) -> None:
+    tested: set[str] = set()
+    for command, arguments, rows in listed(filled):
+        text = printed(filled, command, arguments, "--format", "csv")
+        header, *lines = csv.reader(io.StringIO(text))
+        expected = [flat(row, header) for row in rows]
+        if len(ROWS.get(command, ())) > 1:  # an element of one list lacks some keys of the other
+            assert {key for row in expected for key in row} == set(header)
+            expected = [{key: row.get(key) for key in header} for row in expected]
+        assert all(list(row) == header for row in expected), (command, header)
+        fields = [[output.csv_field(value) for value in row.values()] for row in expected]
+        if command in MEASURED:
+            lines, fields = (
+                [[re.sub(r"[\d.]+( \w+)?", "#", field) for field in row] for row in some]
+                for some in (lines, fields)
+            )
+        assert lines == fields, command
+        if lines:
+            tested.add(command.partition(" --")[0])
     assert tested == with_format()
 
 
 def test_lines_of_json_are_the_elements_of_the_json_of_every_listing(filled: Archive) -> None:
     tested: set[str] = set()
-    for command, variants in ARGUMENTS.items():
-        name = command.partition(" --")[0]
-        if name not in with_format():
-            continue
-        for arguments in variants:
-            if "--force" in arguments:  # the second time there would be nothing to do
-                continue
-            document = json.loads(said(filled, command, arguments))
-            rows = [row for key in ROWS[command] for row in document[key]] if command in ROWS else document
-            lines = [
-                json.loads(line)
-                for line in printed(filled, command, arguments, "--format", "jsonl").splitlines()
-            ]
-            if len(ROWS.get(command, ())) > 1:  # an element of one list has the keys of the other, too
-                rows = [{key: row.get(key) for key in line} for row, line in zip(rows, lines, strict=True)]
-            if command in MEASURED:
-                lines, rows = (
-                    [re.sub(r"[\d.]+( \w+)?", "#", json.dumps(row)) for row in some] for some in (lines, rows)
-                )
-            assert lines == rows, command
-            if lines:
-                tested.add(name)
+    for command, arguments, rows in listed(filled):
+        lines = [
+            json.loads(line) for line in printed(filled, command, arguments, "--format", "jsonl").splitlines()
+        ]
+        if len(ROWS.get(command, ())) > 1:  # an element of one list has the keys of the other, too
+            rows = [{key: row.get(key) for key in line} for row, line in zip(rows, lines, strict=True)]
+        if command in MEASURED:
+            lines, rows = (
+                [re.sub(r"[\d.]+( \w+)?", "#", json.dumps(row)) for row in some] for some in (lines, rows)
+            )
+        assert lines == rows, command
+        if lines:
+            tested.add(command.partition(" --")[0])
     assert tested == with_format()
 
 
