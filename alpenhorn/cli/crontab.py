@@ -7,7 +7,7 @@ import pwd
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import click
 import alpenhorn
 from alpenhorn import address
 from alpenhorn.cli import output
-from alpenhorn.cli.app import App, pass_app
+from alpenhorn.cli.app import App, CommandFunction, pass_app
 from alpenhorn.errors import Refused
 
 CRON_PATH = "/usr/bin:/bin"
@@ -36,15 +36,20 @@ class RunCommand(NamedTuple):
     secret: bool
 
 
+def every_option(help_: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Return a decorator that adds --every to a command, in minutes."""
+    return click.option(
+        "--every",
+        metavar="MINUTES",
+        type=click.IntRange(1, DAY),
+        default=5,
+        show_default=True,
+        help=help_,
+    )
+
+
 @click.command()
-@click.option(
-    "--every",
-    metavar="MINUTES",
-    type=click.IntRange(1, DAY),
-    default=5,
-    show_default=True,
-    help="Interval between runs.",
-)
+@every_option("Interval between runs.")
 @click.option("--systemd", is_flag=True, help="A systemd service and timer instead.")
 @click.option(
     "--install", is_flag=True, help="Install it for the user of this command, instead of printing it."
@@ -263,7 +268,6 @@ def _units(command: RunCommand, every: int) -> str:
 
 def unit_files(command: RunCommand, every: int, *, system: bool) -> dict[str, str]:
     """Return the texts of the service and the timer, by their names.  `system`: not for a user's own systemd."""
-
     user = [f"User={pwd.getpwuid(os.geteuid()).pw_name}"] if system else []
     network = ["Wants=network-online.target", "After=network-online.target"] if system else []
     variables = [f"Environment={unit_word(f'{n}={v}', command=False)}" for n, v in command.environ.items()]

@@ -16,7 +16,7 @@ from alpenhorn.cli import output, questions
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import NAME
 from alpenhorn.cli.commands import is_group, load
-from alpenhorn.cli.crontab import DAY, is_installed, run_command, schedule
+from alpenhorn.cli.crontab import every_option, is_installed, run_command, schedule
 from alpenhorn.cli.options import check_option
 from alpenhorn.cli.start_arguments import IndexUrl, NodePlace, config_path
 from alpenhorn.config import refuse_new_index, user_file, written
@@ -80,14 +80,7 @@ class StartOptions(NamedTuple):
     type=click.Choice([NONE, "cron", "systemd"]),
     help="Install a cron line or a systemd timer for regular runs (default: none).",
 )
-@click.option(
-    "--every",
-    metavar="MINUTES",
-    type=click.IntRange(1, DAY),
-    default=5,
-    show_default=True,
-    help="Interval between runs, with --schedule.",
-)
+@every_option("Interval between runs, with --schedule.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing; needs --keep and --on.")
 @check_option
 @pass_app

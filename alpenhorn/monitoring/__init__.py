@@ -1,1 +1,1 @@
-"""What people and monitoring systems see of an archive: attention items, metrics, notifications, the report."""
+"""What people and monitoring systems see of an archive: attention items, metrics, notifications."""

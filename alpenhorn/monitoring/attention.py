@@ -1,6 +1,6 @@
 """What needs attention: problems that no run will solve alone, each with the first command to run.
 
-`alpenhorn status`, the metrics, the notifications and the report all show these items.
+`alpenhorn status` and the metrics show these items.
 """
 
 from __future__ import annotations
