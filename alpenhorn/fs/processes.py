@@ -1,15 +1,16 @@
-"""Processes that end with their parent, the end of process trees, and when a process began.
+"""Forked processes that end with their parent, the end of process trees, and when a process began.
 
 Linux only: prctl(2).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 PR_SET_PDEATHSIG = 1
 
@@ -34,6 +35,35 @@ def die_with_parent(parent_pid: int) -> None:
     _prctl()(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it died before the call, so that no signal will come
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[set[int | signal.Signals]]:
+    """Block all signals while the block forks; yield those that were blocked before.
+
+    A signal between the fork and the child's own handlers would run the parent's handlers in the child, which must
+    end without leaving the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def forget_handlers() -> None:
+    """Replace the parent's signal handlers by the defaults, and ignore SIGINT, which the terminal sends to all."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def rename(name: str) -> None:
+    """Give this process a name in ps, of which the kernel keeps 15 bytes."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
+        file.write(name)
 
 
 def kill_tree(pid: int, grace: float = 0) -> list[int]:

@@ -6,7 +6,6 @@ process holds none of the run's files, and ends with the run.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -21,7 +20,7 @@ from alpenhorn.fs import processes
 from alpenhorn.workers.serving import detach
 
 PROGRAM = "the process for notifications"
-NAME = "alpenhorn-note"  # name of the process in ps; the kernel keeps 15 bytes
+NAME = "alpenhorn-note"  # name of the process in ps
 _ANSWER_B = 64 * 1024
 
 
@@ -33,19 +32,16 @@ class Separately:
         self._end = time.monotonic() + seconds
         processes.prepare()
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        # Blocked, since a signal between the fork and the child's own handlers would run the parent's
-        # handlers.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         parent = os.getpid()
         try:
-            self._pid = os.fork()
-            if self._pid == 0:
-                _run(parent, writing, work, seconds)
+            with processes.signals_blocked():
+                self._pid = os.fork()
+                if self._pid == 0:
+                    _run(parent, writing, work, seconds)
         except OSError:
             os.close(reading)
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(writing)
         self._reading = reading
 
@@ -84,13 +80,8 @@ def _run(parent: int, writing: int, work: Callable[[], Any], seconds: float) -> 
         processes.die_with_parent(parent)
         logs.forward(lambda record: None)  # the log's file is closed below
         detach(writing)
-        with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
-            file.write(NAME)
-        signal.set_wakeup_fd(-1)
-        for number in signal.valid_signals():
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        processes.rename(NAME)
+        processes.forget_handlers()
         signal.setitimer(signal.ITIMER_REAL, seconds)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         try:

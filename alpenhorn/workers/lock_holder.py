@@ -26,7 +26,7 @@ from alpenhorn.fs.run_lock import RunLock
 from alpenhorn.reasons import Code, Why
 from alpenhorn.workers.serving import detach, reason_of
 
-NAME = "alpenhorn-lock"  # name of the processes in ps; the kernel keeps 15 bytes
+NAME = "alpenhorn-lock"  # name of the processes in ps
 RELEASE_SECONDS = 5.0
 STOP_SECONDS = 2.0  # always granted to the storage, so that a stopped run can still report its state
 _SLICE = 0.5  # seconds between two checks whether the run is to stop
@@ -72,20 +72,17 @@ class LockHolder:
         self._ended = False
         processes.prepare()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Blocked, since a signal between the fork and the child's own handlers would run the parent's
-        # handlers.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         parent = os.getpid()
         try:
-            self._pid = os.fork()
-            if self._pid == 0:
-                _run_holder(parent, theirs, path)
-            self._pidfd = os.pidfd_open(self._pid)
+            with processes.signals_blocked():
+                self._pid = os.fork()
+                if self._pid == 0:
+                    _run_holder(parent, theirs, path)
+                self._pidfd = os.pidfd_open(self._pid)
         except OSError as error:
             ours.close()
             raise StorageError(Code.LOCK_PROCESS_NOT_STARTED(why=error.strerror)) from None
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         self._socket = ours
 
@@ -190,8 +187,7 @@ def _run_holder(parent: int, channel: socket.socket, path: str) -> NoReturn:
         # All signals stay blocked: the lock must be held until the run ends, whatever ends it (Ctrl-C, a
         # service manager).
         detach(channel.fileno())
-        with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
-            file.write(NAME)
+        processes.rename(NAME)
         claim, stuck = _claim(path)
         _serve(channel, RunLock(path, parent), stuck)
         del claim

@@ -465,24 +465,20 @@ class Pool:
         parent = os.getpid()
         fds: list[int] = []
         pid = None
-        # Blocked, since a signal between the fork and the worker's own handlers would run the parent's
-        # handlers.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            tasks_in, tasks_out = _add(fds, os.pipe2(os.O_CLOEXEC))
-            answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
-            pid = os.fork()
-            if pid == 0:
-                run_worker(parent, tasks_in, answers_out, self._work, before)
-            pidfd = os.pidfd_open(pid)
-        except BaseException:
-            for fd in fds:
-                os.close(fd)
-            if pid is not None:
-                processes.kill_tree(pid)
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with processes.signals_blocked() as before:
+            try:
+                tasks_in, tasks_out = _add(fds, os.pipe2(os.O_CLOEXEC))
+                answers_in, answers_out = _add(fds, os.pipe2(os.O_CLOEXEC))
+                pid = os.fork()
+                if pid == 0:
+                    run_worker(parent, tasks_in, answers_out, self._work, before)
+                pidfd = os.pidfd_open(pid)
+            except BaseException:
+                for fd in fds:
+                    os.close(fd)
+                if pid is not None:
+                    processes.kill_tree(pid)
+                raise
         os.close(tasks_in)
         os.close(answers_out)
         os.set_blocking(tasks_out, False)

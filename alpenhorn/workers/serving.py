@@ -108,11 +108,7 @@ def _serve(
     def ask(signal_number: int, frame: FrameType | None) -> None:
         asked[0] = True
 
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    processes.forget_handlers()
     signal.signal(signal.SIGTERM, ask)
     signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     while (task := _next_task(tasks)) is not None:
