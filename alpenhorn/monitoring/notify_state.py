@@ -6,16 +6,18 @@ A file that is missing or not valid counts as empty: then problems are notified 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
+import math
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from alpenhorn import address
 from alpenhorn.config import Config, state_directory
 from alpenhorn.model.conditions import Condition, Key
+from alpenhorn.monitoring import textfile
 from alpenhorn.outside import parsed
 from alpenhorn.reasons import Code, Why
 
@@ -54,7 +56,7 @@ class State:
     def __init__(self, config: Config) -> None:
         self.channels: dict[str, ChannelState] = {}
         self.fault: Why = ""
-        self._lock: int | None = None
+        self._held = ExitStack()
         directory = state_directory(os.environ)
         if directory is None:
             self.fault = Code.NOTIFY_STATE_UNUSABLE(path="$XDG_STATE_HOME", why="no home directory")
@@ -69,29 +71,23 @@ class State:
             return self
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = self._path.with_suffix(".lock")
-            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            # Without a limit of its own: the process that delivers has one.
+            self._held.enter_context(textfile.locked(self._path, math.inf))
             self.channels = _read(self._path)
         except OSError as error:
             self._failed(error)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
+        self._held.close()
 
     def save(self) -> None:
         """Replace the file."""
         if self.fault:
             return
-        new = self._path.with_suffix(".new")
+        document = json.dumps({name: one._asdict() for name, one in self.channels.items()})
         try:
-            with open(
-                os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w"
-            ) as file:
-                json.dump({name: one._asdict() for name, one in self.channels.items()}, file)
-            os.replace(new, self._path)
+            textfile.replace(self._path, document.encode(), 0o600)
         except OSError as error:
             self._failed(error)
 

@@ -28,14 +28,14 @@ def read(path: Path) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Exclude other writers of the file.  Raises OSError, TimeoutError after LOCK_SECONDS.
+def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Exclude other writers of the file.  Raises OSError, TimeoutError after `seconds`.
 
     The lock is a file of its own, since the file itself is replaced, and any user may open that.
     """
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        end = time.monotonic() + LOCK_SECONDS
+        end = time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,8 +49,8 @@ def locked(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Replace the file at once, readable for all whatever the umask; the caller holds the lock.  Raises OSError."""
+def replace(path: Path, content: bytes, mode: int = READABLE) -> None:
+    """Replace the file at once, with this mode whatever the umask; the caller holds the lock.  Raises OSError."""
     new = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(new)  # of a writer that was killed
@@ -58,9 +58,9 @@ def replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
-            os.fchmod(file.fileno(), READABLE)
+            os.fchmod(file.fileno(), mode)
             file.flush()
-            # Otherwise a power failure may leave an empty file, in which no success is known.
+            # Otherwise a power failure may leave an empty file, and what it had is forgotten.
             flush(file.fileno())
         os.replace(new, path)
     except OSError:
