@@ -28,7 +28,6 @@ from alpenhorn.model.nodes import GIB
 from alpenhorn.scan import conditions, inodes, media
 
 BAD = (CONDITIONS["corrupt"], CONDITIONS["missing"])
-USUAL = Evidence()
 RUNS = 1000  # number of runs to search for each node's last one
 
 
@@ -178,7 +177,7 @@ OLDEST = """
 IMPORTS = "SELECT node_id, COUNT(*) FROM archivefileimportrequest WHERE completed = 0 GROUP BY node_id"
 
 
-def status(index: Index, evidence: Evidence = USUAL) -> Status:
+def status(index: Index, evidence: Evidence) -> Status:
     """Read the status.  `evidence`: what this host requires for the deletion of released copies."""
     rows = storage.nodes(index)
     ids = [node.id for node in rows]
