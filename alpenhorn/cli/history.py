@@ -91,8 +91,9 @@ def history(
     """Without --file, --node or --run, the last runs are listed; with several of them, the events that match all.
     Checks that found a copy still good are not listed as events, only counted for the run.
 
-    --prune deletes events older than AGE and runs that ended before then, except runs that have not ended and
-    the last run of each host.  It may be interrupted and repeated.
+    --prune deletes events older than AGE and runs that ended before then, except the newest event, events about a
+    node that its manifest does not include yet, runs that have not ended and the last run of each host.  It may be
+    interrupted and repeated.
 
     \b
     Examples:

@@ -71,6 +71,15 @@ OLD_RUNS = """
     ended IS NOT NULL AND ended < ?
     AND id NOT IN (SELECT last FROM (SELECT MAX(id) AS last FROM sync_run GROUP BY host) l)
 """
+# Not the newest event, whose number SQLite would use again for the next: a manifest that includes the former would seem
+# to include the latter.  Nor events about a node that its manifest does not include yet: without them it would seem up
+# to date.
+OLD_EVENTS = """
+    FROM sync_event e
+    WHERE e.at < ? AND e.id < (SELECT last FROM (SELECT MAX(id) AS last FROM sync_event) l)
+      AND NOT EXISTS (SELECT 1 FROM sync_node s
+                      WHERE s.node_id = e.node_id AND s.host IS NOT NULL AND s.event_id < e.id)
+"""
 
 
 def events(
@@ -136,14 +145,14 @@ def run(index: Index, run_id: int) -> RunRow:
 def old(index: Index, before: datetime) -> Old:
     """Count the events and runs before a time that may be removed."""
     return Old(
-        index.value("SELECT COUNT(*) FROM sync_event WHERE at < ?", (before,)),
+        index.value(f"SELECT COUNT(*) {OLD_EVENTS}", (before,)),
         index.value(f"SELECT COUNT(*) FROM sync_run WHERE {OLD_RUNS}", (before,)),
     )
 
 
 def old_events(index: Index, before: datetime, limit: int) -> list[int]:
-    """Return the ids of the oldest `limit` events before a time."""
-    return index.values("SELECT id FROM sync_event WHERE at < ? ORDER BY at LIMIT ?", (before, limit))
+    """Return the ids of the oldest `limit` events before a time that may be removed."""
+    return index.values(f"SELECT e.id {OLD_EVENTS} ORDER BY e.at LIMIT ?", (before, limit))
 
 
 def old_runs(index: Index, before: datetime) -> list[int]:

@@ -130,7 +130,8 @@ def filled(archive: Archive) -> Archive:
     archive.insert("archiveacq", name="empty")
     pinned = archive.file("pinned", field1="YY")
     at = "2026-07-22 10:00:00"
-    archive.insert("sync_event", at=at, file_id=pinned, node_id=1, what="pulled", why="asked for")
+    for _ in range(2):  # the newest is never removed
+        archive.insert("sync_event", at=at, file_id=pinned, node_id=1, what="pulled", why="asked for")
     archive.insert("sync_pin", file_id=pinned, node_id=0, pinned=at)
     archive.insert(
         "storagetransferaction",

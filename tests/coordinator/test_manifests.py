@@ -13,6 +13,7 @@ import pytest
 from alpenhorn.config import load
 from alpenhorn.coordinator.report import Asked, Report, Unwatched
 from alpenhorn.coordinator.sync import sync
+from alpenhorn.edits.history import prune
 from alpenhorn.errors import StorageError
 from alpenhorn.model.nodes import MANIFEST
 from alpenhorn.model.tasks import Reporter, Task, TaskKind
@@ -123,6 +124,27 @@ def test_a_large_manifest_is_written_now_and_then_and_new_files_are_not_reported
     (told,) = report.warnings.lines()
     assert "acq/changed: it was modified after the manifest was written" in told
     assert (field.copy(late, "field"), field.copy(changed, "field")) == ("YY", "MY")
+
+
+def test_a_manifest_is_rewritten_though_the_history_before_it_was_pruned(field: Archive) -> None:
+    """The number of copies is the same as before, so that only the events tell of the change."""
+    field.group("truck", io_class="Transport")
+    field.node("disk", group="truck")
+    disk = field.id("storagenode", "disk")
+
+    def event(file_id: int, what: str) -> None:
+        at = "2026-01-02 03:04:05"
+        field.insert("sync_event", at=at, file_id=file_id, node_id=disk, what=what, why="")
+
+    first = field.file("acq/first", b"first", "disk")
+    event(first, "imported")
+    run(field, only=("pull",))
+    assert b"acq/first" in (field.root("disk") / MANIFEST).read_bytes()
+    prune(field.index, datetime.datetime(2026, 1, 3))
+    field.do("UPDATE archivefilecopy SET has_file = 'N' WHERE file_id = ?", first)
+    event(field.file("acq/second", b"second", "disk"), "imported")
+    run(field, only=("pull",))
+    assert b"acq/second" in (field.root("disk") / MANIFEST).read_bytes()
 
 
 def test_events_of_other_nodes_are_not_read_repeatedly(field: Archive) -> None:
