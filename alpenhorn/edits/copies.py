@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 from typing import Any, NamedTuple
 
+from alpenhorn.edits import files
 from alpenhorn.errors import Refused
 from alpenhorn.index.connection import Index
 from alpenhorn.record.copies import never_good, once_good
+from alpenhorn.scan.names import FileName
 
 COLUMNS = ("has_file", "wants_file", "ready")
 
@@ -22,14 +24,16 @@ SETTINGS = {
 
 
 def set_state(
-    index: Index, file_id: int, node_id: int, state: str | None, ready: bool | None, now: datetime.datetime
+    index: Index, file: FileName, node_id: int, state: str | None, ready: bool | None, now: datetime.datetime
 ) -> bool:
     """Set the state (a key of SETTINGS) and the flag `ready`, unless None; return whether anything changed.
 
-    Raises Refused if `ready` is set for a copy that is not good.
+    Raises Refused if `ready` is set for a copy that is not good, NotFound if the file was deleted in the meantime.
     """
+    file_id = file.id
 
     def work() -> bool:
+        files.lock(index, file)
         before = _copy(index, file_id, node_id)
         has, wants, was_ready = before or ("N", "N", 0)
         if state is not None:

@@ -20,10 +20,14 @@ from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.record.attempts import succeeded
 from alpenhorn.record.copies import NEVER_READ, once_good
+from alpenhorn.scan.names import FileName
 
 COLUMNS = ("acq_id", "name", "size_b", "md5sum", "registered")
 THERE = "SELECT name, size_b, md5sum FROM archivefile WHERE acq_id = ? AND name = ?"
 FACTS = "SELECT size_b, md5sum FROM archivefile WHERE id = ?"
+NAMED = """
+    SELECT f.id, a.name AS acq, f.name FROM archivefile f JOIN archiveacq a ON a.id = f.acq_id WHERE f.id = ?
+"""
 COPIES = "SELECT id, node_id, has_file, wants_file FROM archivefilecopy WHERE file_id = ? ORDER BY node_id"
 
 
@@ -87,6 +91,17 @@ def _taken(acq: str, name: str, there: str) -> Refused:
         f"file {path!r}: same name as {there!r} in the index, whose collation does not compare bytes;"
         " nothing was changed; see: alpenhorn db check"
     )
+
+
+def lock(index: Index, file: FileName) -> None:
+    """Lock the file's row until the transaction ends.
+
+    Raises NotFound if the file was deleted since its name was looked up: its id may be that of another file by now,
+    which SQLite gives to the next one.
+    """
+    there = index.fact(FileName, NAMED + index.dialect.for_update, (file.id,))
+    if there != file:
+        raise NotFound(f"file {file.path!r}: deleted from the index in the meantime; nothing was changed")
 
 
 def modify(

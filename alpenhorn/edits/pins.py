@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 
+from alpenhorn.edits import files
 from alpenhorn.index.connection import Index
+from alpenhorn.scan.names import FileName
 
 COLUMNS = ("file_id", "node_id", "reason", "pinned", "until")
 
 
 def pin(
     index: Index,
-    file_id: int,
+    file: FileName,
     node_id: int,
     reason: str | None,
     until: datetime.datetime | None,
@@ -19,17 +21,18 @@ def pin(
 ) -> None:
     """Pin the file's copy on the node (0: on every node); replace an earlier pin.
 
-    `now`: the time of the index's server.
+    `now`: the time of the index's server.  Raises NotFound if the file was deleted in the meantime.
     """
 
     def work() -> None:
+        files.lock(index, file)
         # A claim for deletion reads the pins while it has the copies locked; locking them here, too, prevents a
         # deletion that misses the pin.
         lock = index.dialect.for_update
         if lock:
-            index.execute(f"SELECT id FROM archivefilecopy WHERE file_id = ?{lock}", (file_id,))
+            index.execute(f"SELECT id FROM archivefilecopy WHERE file_id = ?{lock}", (file.id,))
         sql = index.upsert("sync_pin", COLUMNS, COLUMNS[:2], COLUMNS[2:])
-        index.execute(sql, (file_id, node_id, reason, now, until))
+        index.execute(sql, (file.id, node_id, reason, now, until))
 
     index.retry(work)
 

@@ -48,7 +48,7 @@ def pin(
     end = _end(until, now)
     if end is not None and end <= now:
         raise Refused(f"{output.time(end)} UTC: in the past (now: {output.time(now)}); nothing was pinned")
-    edit_pins.pin(index, file.id, EVERY_NODE if node is None else node.id, reason or None, end, now)
+    edit_pins.pin(index, file, EVERY_NODE if node is None else node.id, reason or None, end, now)
     where = "every node" if node is None else node.name
     output.line(f"Pinned {file.path} on {where}{'' if end is None else f' until {output.time(end)} UTC'}.")
     for name in copies_to_release.being_deleted(index, file_id=file.id):

@@ -48,7 +48,7 @@ def state(
     file = names.file(index, path, names.root(index, node))
     if state_ or ready or unready:
         wanted = True if ready else False if unready else None
-        changed = edit_copy.set_state(index, file.id, node.id, state_, wanted, app.stamp())
+        changed = edit_copy.set_state(index, file, node.id, state_, wanted, app.stamp())
         if not as_json:
             output.line("State changed." if changed else "No change.")
             return
