@@ -297,11 +297,12 @@ def _delete_item(node: NodeFact, fact: DeletionFact, planned: bool, why: Reason)
 def pulls(here: Preview) -> Iterator[Item]:
     index, found = here.index, here.found
     lines: dict[tuple[int, int, int, Choice, Reason], Line] = {}
+    by_method = {name: method.reason() for name, method in METHODS.items()}
     for group_id in sorted({node.group_id for node in found.selected}):
         for facts in pull_rows.pages(index, group_id, PAGE, NO_RUN, index.now()):
             for fact in facts:
                 decision = found.planner.decide(fact, here.now)
-                why = decision.why or METHODS[decision.method].reason()
+                why = decision.why or by_method[decision.method]
                 key = (fact.node_from_id, fact.group_to_id, decision.node_id, decision.choice, why)
                 line = lines.get(key)
                 if line is None:

@@ -17,8 +17,6 @@ from alpenhorn.errors import UnsafePath
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.reasons import Code
 
-# An empty element, "." or "..", or a NUL anywhere.
-_BAD = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 _OWN = re.compile(rf"(?:\.alpenhorn[^/]*|{MARKER})(?:/|\Z)")
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -37,7 +35,8 @@ def is_own(path: str) -> bool:
 
 
 def _check_shape(path: str) -> None:
-    if _BAD.search(path):
+    elements = f"/{path}/"
+    if "//" in elements or "/./" in elements or "/../" in elements or "\0" in elements:
         raise UnsafePath(Code.PATH_NOT_BELOW_ROOT(path=path))
     if not path.isascii():
         try:

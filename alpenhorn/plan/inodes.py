@@ -10,8 +10,8 @@ class _Stock:
         self.free = free
         # They may exist already, which is not known here; then one inode too many is reserved for each.
         self.directories: set[str] = set()
-        self.reserved: dict[str, int] = {}  # by path
-        self.total = 0  # sum of `reserved`
+        self.total = 0  # reserved
+        self.above: dict[str, int] = {}  # of which for the directories of a file, by its path
 
 
 class Inodes:
@@ -36,21 +36,26 @@ class Inodes:
     def reserve(self, node_id: int, path: str) -> None:
         stock = self._stocks.get(node_id)
         if stock is not None:
-            stock.reserved[path] = need = _need(stock, path)
+            need = _need(stock, path)
             stock.total += need
-            stock.directories.update(_above(path))
+            if need > 1:
+                stock.above[path] = need - 1
+                stock.directories.update(_above(path))
 
     def settle(self, node_id: int, path: str, came: bool) -> None:
-        """Release the reservation of a file.  `came`: the file was created."""
+        """Release the reservation of a file, which must have one.  `came`: the file was created."""
         stock = self._stocks.get(node_id)
         if stock is not None:
-            taken = stock.reserved.pop(path, 0)
+            taken = 1 + stock.above.pop(path, 0)
             stock.total -= taken
             if came:
                 stock.free -= taken
 
 
 def _need(stock: _Stock, path: str) -> int:
+    # With a directory, all above it are known.
+    if path.rpartition("/")[0] in stock.directories:
+        return 1
     return 1 + sum(directory not in stock.directories for directory in _above(path))
 
 

@@ -168,7 +168,8 @@ class PullPlanner:
         if not route.remote.ready(fact):
             why = Code.SOURCE_NOT_READY(node=source.name, host=source.host)
             return PullDecision(fact, Choice.WAIT, why)
-        held = self._held_back(source, now)
+        doubtful = self._doubtful(source)
+        held = self._held_back(source, doubtful, now) if doubtful else ""
         if held:
             return PullDecision(fact, Choice.WAIT, held)
         under_way = self._under_way.setdefault(fact.group_to_id, {})
@@ -179,16 +180,16 @@ class PullPlanner:
         if isinstance(node_id, Refusal):
             return _refused(fact, node_id)
         node = self.nodes[node_id]
-        shared = next((acq for id_, acq in fact.same_path if id_ == node_id), "")
-        if shared:
-            return PullDecision(fact, Choice.SKIP, same_path(shared, node.name), node)
+        for at, shared in fact.same_path:
+            if at == node_id:
+                return PullDecision(fact, Choice.SKIP, same_path(shared, node.name), node)
         arriving = self._paths.setdefault(node_id, set())
         if path in arriving:
             return PullDecision(fact, Choice.WAIT, SAME_PATH_ARRIVING, node)
         arriving.add(path)
         under_way[fact.file_id] = path
-        for doubtful in self._doubtful(source):
-            self._probes[doubtful] = fact.file_id
+        for one in doubtful:
+            self._probes[one] = fact.file_id
         assert fact.size_b is not None
         reserved = self.space.reserve(node_id, fact.size_b)
         self.inodes.reserve(node_id, path)
@@ -196,16 +197,15 @@ class PullPlanner:
 
     def _doubtful(self, source: NodeFact) -> list[str | int]:
         """Return the host and the node of a source if earlier attempts failed there."""
-        if source.host == self.host or source.host is None or not self.troubles.held:
+        if not self.troubles.held or source.host == self.host or source.host is None:
             return []
         return [one for one in (source.host, source.id) if one in self.troubles.held]
 
-    def _held_back(self, source: NodeFact, now: float) -> Why:
-        """Return why nothing is pulled from a source now, "" if it is.
+    def _held_back(self, source: NodeFact, doubtful: list[str | int], now: float) -> Why:
+        """Return why nothing is pulled from a doubtful source now, "" if it is.
 
         One request tries it first: a host that is down must not cost one attempt for each request.
         """
-        doubtful = self._doubtful(source)
         for one in doubtful:
             attempt, why = self.troubles.held[one]
             if waits(attempt, now):
