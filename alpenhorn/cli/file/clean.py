@@ -27,7 +27,6 @@ from alpenhorn.scan.names import FileName
 @click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
 @click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only release or keep the copy on NODE.")
 @click.option(
-    "-n",
     "--now",
     "at_once",
     is_flag=True,

@@ -60,7 +60,6 @@ class CleanOptions(NamedTuple):
 @bulk_options
 @click.option("--include-bad", is_flag=True, help="Include suspect and corrupt copies.")
 @click.option(
-    "-n",
     "--now",
     "at_once",
     is_flag=True,

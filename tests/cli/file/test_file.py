@@ -198,7 +198,7 @@ def test_import_files_a_request(archive: Archive) -> None:
     archive.ok("file", "import", "/srv/field1/pilot/b", "field1", "--register-new")
     assert "Already requested" in archive.ok("file", "import", "./pilot//a", "field1")
     # Another request for the same path that does more is not the same.
-    archive.ok("file", "import", "pilot/a", "field1", "-n")
+    archive.ok("file", "import", "pilot/a", "field1", "--register-new")
     rows = archive.all("SELECT path, recurse, register FROM archivefileimportrequest ORDER BY id")
     assert rows == [("pilot/a", 0, 0), ("pilot/b", 0, 1), ("pilot/a", 0, 1)]
     archive.fails(2, "file", "import", "", "field1")

@@ -243,7 +243,7 @@ def test_init_files_one_request(archive: Archive) -> None:
 def test_scan_files_requests_for_directories(archive: Archive) -> None:
     archive.ok("node", "scan", "field1")
     archive.ok("node", "scan", "field1", "a//b/./c/", "--register-new")
-    archive.ok("node", "scan", "field1", "/srv/field1/d", "-n")
+    archive.ok("node", "scan", "field1", "/srv/field1/d", "--register-new")
     archive.ok("node", "scan", "field1", "/srv/field1")
     archive.ok("node", "scan", "field1", "--register-new")
     assert archive.all(IMPORTS) == [(".", 1, 0), ("a/b/c", 1, 1), ("d", 1, 1), (".", 1, 1)]
