@@ -9,7 +9,7 @@ import click
 
 from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, CommandFunction
-from alpenhorn.cli.arguments import MOST_COUNT, RootPath, SizeInGib
+from alpenhorn.cli.arguments import MOST_COUNT, RootPath, Size
 from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
 from alpenhorn.coordinator.roots import look_at_roots
@@ -17,6 +17,7 @@ from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.errors import NotFound
 from alpenhorn.listings import storage
+from alpenhorn.model.nodes import GIB
 from alpenhorn.scan import names
 
 MOST_DAYS = 36_500
@@ -35,14 +36,14 @@ def node_options(command: CommandFunction) -> CommandFunction:
         click.option(
             "--min-avail",
             metavar="SIZE",
-            type=SizeInGib(),
-            help="Minimum free space to keep, in GiB; nothing is pulled below it.",
+            type=Size(GIB),
+            help="Minimum free space to keep, such as 500GB or 2TiB (a plain number: GiB); nothing is pulled below it.",
         ),
         click.option(
             "--max-total",
             metavar="SIZE",
-            type=SizeInGib(positive=True),
-            help="Maximum total size of its files in GiB.",
+            type=Size(GIB, positive=True),
+            help="Maximum total size of its files, such as 500GB or 2TiB (a plain number: GiB).",
         ),
         io_options,
         click.option(
@@ -123,16 +124,18 @@ def columns(
     root: str | None = None,
     io_class: str | None = None,
     notes: str | None = None,
+    min_avail: float | None = None,
     max_total: float | None = None,
     auto_import: bool | None = None,
     auto_verify: int | None = None,
 ) -> dict[str, Any]:
-    """Return the columns to set for the given options.  Raises NotFound for an unknown host."""
+    """Return the columns to set for the given options.  Sizes are in bytes.  Raises NotFound for an unknown host."""
     values = chosen(
         root=root,
         io_class=io_class,
         notes=notes,
-        max_total_gb=max_total,
+        min_avail_gb=None if min_avail is None else min_avail / GIB,
+        max_total_gb=None if max_total is None else max_total / GIB,
         auto_import=auto_import,
         auto_verify=auto_verify,
     )

@@ -34,7 +34,6 @@ def create(
     archive: bool | None,
     io_config: dict[str, Any] | None,
     io_vars: dict[str, Any],
-    min_avail: float | None,
     absent_ok: int | None,
     **properties: Any,
 ) -> None:
@@ -54,12 +53,12 @@ def create(
     edits = io_edits(f"node {name}", io_config, io_vars)
     values = {
         "name": name,
+        "min_avail_gb": 0.0,
         **columns(app, host, **properties),
         "active": activate,
         "archive": bool(archive),
         "auto_import": bool(properties["auto_import"]),
         "auto_verify": properties["auto_verify"] or 0,
-        "min_avail_gb": min_avail or 0.0,
         **{column: edit(None) for column, edit in edits.items()},
     }
     io_settings.require("node", name, values.get("io_class"), values.get("io_config"))

@@ -76,7 +76,7 @@ def test_list_with_details(files: Archive) -> None:
         "registered": "2026-07-22T10:00:00Z",
         "state": "Healthy",
     }
-    assert "4.00 kiB" in files.ok("file", "list", "--node", "field1", "--details")
+    assert "4.00 KiB" in files.ok("file", "list", "--node", "field1", "--details")
     assert "2026-07-22 10:00:00" in files.ok("file", "list", "--details")
     states = files("file", "list", "--group", "offsite", "--suspect", "--corrupt", "--json").json
     assert [(row["name"], row["state"]) for row in states] == [("released", "Corrupt")]

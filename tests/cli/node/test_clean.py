@@ -207,7 +207,7 @@ def test_pinned_copies_are_left_out_and_told(archive: Archive) -> None:
     pin(archive, archive.file("here", field1="YY"), "field1")
     pin(archive, archive.file("elsewhere", field1="YY"), "off1")
     text = archive.ok("node", "clean", "field1", "--now", "--force")
-    assert "Left out because pinned: 2 copies (1.95 kiB).\n" in text and "Released 1 copy." in text
+    assert "Left out because pinned: 2 copies (1.95 KiB).\n" in text and "Released 1 copy." in text
     assert states(archive) == {"everywhere": "YY", "here": "YY", "elsewhere": "YN"}
     text = archive.ok("node", "clean", "field1", "--now", "--check")
     assert text.startswith("Left out") and text.endswith("Nothing to release on field1.\n")
