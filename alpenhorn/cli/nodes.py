@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 import click
@@ -15,10 +16,12 @@ from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
 from alpenhorn.coordinator.roots import look_at_roots
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
-from alpenhorn.errors import NotFound
+from alpenhorn.errors import NotFound, StorageError
+from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.listings import storage
-from alpenhorn.model.nodes import GIB
+from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.scan import names
+from alpenhorn.scan import topology as topologies
 
 MOST_DAYS = 36_500
 
@@ -117,6 +120,11 @@ def _this_host(app: App) -> int | None:
         return None
 
 
+def this_host(app: App) -> str | None:
+    """Return the name of this host if the index has it."""
+    return None if _this_host(app) is None else app.host
+
+
 def columns(
     app: App,
     host: str | None,
@@ -153,6 +161,44 @@ def note_idle(app: App, node_id: int) -> None:
             f"node {node.name}: runs skip it until it has a host and a root;"
             f" to set them: alpenhorn node modify {node.name} {' '.join(missing)}"
         )
+
+
+def note_obstacles(app: App, node_id: int, initialise: bool) -> bool:
+    """Print a note about each thing that prevents runs from working on a new node; return whether there is any.
+
+    `initialise`: its initialisation is requested.
+    """
+    node = topologies.load(app.index).nodes[node_id]
+    missing = list(_missing(app, node, initialise))
+    if not (node.host and node.root):
+        note_idle(app, node_id)
+    for text in missing:
+        output.note(f"node {node.name}: {text}")
+    return bool(missing) or not (node.host and node.root)
+
+
+def _missing(app: App, node: NodeFact, initialise: bool) -> Iterator[str]:
+    """Yield what is missing except a host and a root, each with the command for it."""
+    name = quote(node.name)
+    if node.host == app.host and node.root:
+        root = look_at_roots([node.root], app.disconnect).get(node.root)
+        if root is not None and not root.there:
+            yield f"its root {node.root} does not exist; to create it: mkdir -p {quote(node.root)}"
+        marked = root is not None and bool(root.owner)
+    else:
+        marked = False
+    if not (initialise or marked) and remote_io(node).witness:
+        unless = "" if node.host == app.host else ", unless its root has its marker already"
+        yield f"it must be initialised{unless}; to request that: alpenhorn node init {name}"
+    if not node.active:
+        yield f"it is not active; to activate it: alpenhorn node activate {name}"
+    elif node.host:
+        topology = topologies.load(app.index)
+        members = [one for one in topology.here(node.host) if one.group_id == node.group_id]
+        try:
+            group_io(topology.groups[node.group_id], members)
+        except StorageError as error:
+            yield str(error)
 
 
 def note_settings(app: App, node_id: int) -> None:
