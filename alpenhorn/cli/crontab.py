@@ -88,11 +88,11 @@ def _install(command: RunCommand, every: int, systemd: bool) -> None:
 
     if not systemd:
         setup.install_line(f"{schedule(every)} {_words(command)}")
-        output.line(f"Added a line to the crontab: alpenhorn sync {_often(every)}.")
+        output.line(f"Added a line to the crontab: `alpenhorn sync` {_often(every)}.")
         return
     place = setup.units(os.environ)
     setup.install_timer(unit_files(command, every, system=not place.manager), place)
-    output.line(f"Started {setup.TIMER}: alpenhorn sync {_often(every)}.")
+    output.line(f"Started {setup.TIMER}: `alpenhorn sync` {_often(every)}.")
     if place.manager:
         output.note("the timer runs only while you are logged in, unless you run: loginctl enable-linger")
 

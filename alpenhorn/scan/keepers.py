@@ -137,7 +137,7 @@ def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence)
     """Return why the copies on a node do not count; "" if they do."""
     if not node.active:
         return "not active"
-    remedy = f" (run alpenhorn sync on host {node.host})" if node.host else ""
+    remedy = f" (run `alpenhorn sync` on host {node.host})" if node.host else ""
     if node.wrong is not None:
         return f"left out since {_shown_time(node.wrong)}: {node.why or 'not in the expected state'}"
     if node.distrust is not None:
