@@ -9,8 +9,8 @@ well as a link.  If several apply, the lowest counts.  The jobs of a run share i
 Times of day are local times of the host, not UTC as in output: a link is shared with people, whose working
 hours follow summer time.
 
-Units are decimal (5 M is 5,000,000 bytes), as for network links and `pull_bytes_per_second`, not binary as in
-rsync's `5M`: the lower of both meanings never exceeds the intended limit.
+Units are those of `alpenhorn/sizes.py`: 5 M is 5,000,000 bytes, not 5 MiB as in rsync's `5M`; the lower of both
+meanings never exceeds the intended limit.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from alpenhorn.sizes import parse_rate
 
 Rates = tuple[tuple[int, int], ...]
 """(start as second of the day, bytes per second or 0 for no limit), in ascending order; the last one lasts
@@ -33,9 +35,7 @@ EXPECTED = (
     ' local time, such as {"08:00" = "5 MB", "18:00" = "off"}'
 )
 
-_RATE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kKMG]i?)B?|B)?\s*")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 class CurrentLimit(NamedTuple):
@@ -123,10 +123,10 @@ def _read_rate(value: Any) -> int | None:
     if isinstance(value, str):
         if value.strip().lower() == "off":
             return 0
-        match = _RATE.fullmatch(value)
-        if match is None:
+        try:
+            value = parse_rate(value)
+        except ValueError:
             return None
-        value = float(match[1]) * _UNITS[(match[2] or "").replace("K", "k")]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if value == 0 or LEAST <= value <= MOST else None

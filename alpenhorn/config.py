@@ -497,6 +497,17 @@ def _read_bwlimit(value: Any) -> tuple[tuple[int, int], ...]:
     return read(value)
 
 
+def _read_rate(value: Any) -> float:
+    if isinstance(value, str):
+        from alpenhorn.sizes import parse_rate  # most configurations have none
+
+        try:
+            return float(parse_rate(value))
+        except ValueError:
+            raise ValueError from None
+    return _real_from(0)(value)
+
+
 def _read_patterns(value: Any) -> tuple[re.Pattern[str], ...]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ValueError
@@ -577,7 +588,9 @@ KEYS: dict[str, dict[str, ValueKind]] = {
     },
     "transfer": {
         "pull_timeout_base": _duration(above_zero=True),
-        "pull_bytes_per_second": ValueKind("a number, 0 (no limit) or more", _real_from(0)),
+        "pull_bytes_per_second": ValueKind(
+            'bytes per second, such as 20000000 or "20 MB", or 0 for no time limit', _read_rate
+        ),
         "ssh": ValueKind('a list of strings, such as ["ssh", "-F", "/etc/alpenhorn/ssh"]', _read_arguments),
         "rsync": _TEXT,
         "bbcp": _TEXT,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-UNITS = ("B", "kiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def size(bytes_: int | float | None) -> str:
-    """Format bytes in a fitting binary unit, such as `10.00 kiB`; `-` if unknown."""
+    """Format bytes in a fitting binary unit, such as `10.00 KiB`; `-` if unknown."""
     if bytes_ is None:
         return "-"
     if abs(bytes_) < 1024:

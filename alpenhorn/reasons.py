@@ -263,8 +263,8 @@ class Code(_Codes):
     """The copy is neither released nor removable."""
     ARCHIVE_COPY_NOT_RELEASED = (
         "archive-copy-not-released",
-        "only released copies are deleted from an archive node; to release it: alpenhorn file clean --now"
-        " --archive-ok",
+        "only released copies are deleted from an archive node; to release it: alpenhorn file clean FILE"
+        " --node NODE --now --archive-ok",
     )
     """A removable copy is never deleted from an archive node."""
     COPY_NOT_GOOD = "copy-not-good", "only good copies are deleted to make room"
@@ -301,7 +301,7 @@ class Code(_Codes):
     """The index was restored from a backup, or lost commits."""
     DELETED_BY_OTHER_RUN = "deleted-by-other-run", "it is being deleted by {run}"
     """Another run holds the claim on the copy."""
-    COPY_PINNED = "copy-pinned", "{pinned}; to unpin it: alpenhorn file unpin"
+    COPY_PINNED = "copy-pinned", "{pinned}; to unpin it: alpenhorn file unpin FILE"
     """A user pinned the file."""
     COPY_IS_SOURCE_OF_REQUEST = (
         "copy-is-source-of-request",
@@ -1574,6 +1574,8 @@ class Code(_Codes):
     """The run's own process could get no more memory."""
     RUN_FAILED = "run-failed", "{error}"
     """An unexpected error; the log has the details."""
+    MORE_FAILURES = "more-failures", "and {number} more failures, which the log of the run has"
+    """The history has a limited number of failures of one run."""
     RUN_UNHEARD = "run-unheard", "its messages could not be printed: {error}"
     """Standard output or standard error was closed."""
     NOTIFICATION_FAILED = (

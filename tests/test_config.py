@@ -77,6 +77,12 @@ def faults(tmp_path: Path, text: str, **environ: str) -> list[str]:
     return [fault.replace(f"{tmp_path / 'a.toml'}: ", "") for fault in caught.value.faults]
 
 
+def test_a_speed_has_any_unit(tmp_path: Path) -> None:
+    for text, speed in (("20_000_000", 20e6), ("'20 MB'", 20e6), ("'1.5MiB'", 1.5 * 2**20), ("'0'", 0.0)):
+        found = read(tmp_path, f"[transfer]\npull_bytes_per_second = {text}\n")
+        assert found.transfer.pull_bytes_per_second == speed
+
+
 def test_without_any_configuration_the_embedded_index_is_used(tmp_path: Path) -> None:
     found = load(None, {"HOME": str(tmp_path)})
     assert found.embedded
@@ -205,6 +211,7 @@ def test_all_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
         ("sync.auto_verify_min_days", f"1{'0' * 400}"),
         ("sync.import_settle", "-1"),
         ("transfer.pull_bytes_per_second", "-0.5"),
+        ("transfer.pull_bytes_per_second", "'20 Mb'"),
         ("transfer.ssh", "'ssh -F x'"),
         ("transfer.ssh", "[]"),
         ("transfer.ssh", "['ssh', 3]"),

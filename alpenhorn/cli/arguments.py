@@ -5,7 +5,6 @@ A value that cannot be stored, shown or used safely is rejected as a usage error
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
@@ -85,23 +84,40 @@ class RootPath(Text):
         return "/" + "/".join(elements)
 
 
-class SizeInGib(click.ParamType[float]):
-    """A size in GiB: a finite number, at least 0, or above 0 if `positive`."""
+class Size(click.ParamType[float]):
+    """A size in bytes, given with any unit; at least 0, or above 0 if `positive`.
+
+    `unit`: bytes that a number without a unit counts.  The value is an int if `unit` is 1.
+    """
 
     name = "size"
 
-    def __init__(self, positive: bool = False) -> None:
+    def __init__(self, unit: int = 1, positive: bool = False) -> None:
+        self.unit = unit
         self.positive = positive
+        # A FLOAT column of GiB, which exceeds any real storage, or a BIGINT column.
+        self.most = MOST_BYTES if unit == 1 else MOST_GIB * unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from alpenhorn import sizes  # a few options need it
+
+        plain = "bytes" if self.unit == 1 else "GiB"
         try:
-            number = float(value)
+            size = sizes.parse(str(value), self.unit)
         except ValueError:
-            self.fail(f"{value!a}: not a number of GiB", param, ctx)
-        if not math.isfinite(number) or number < 0 or number > MOST_GIB or (self.positive and not number):
+            self.fail(
+                f"{str(value)[:80]!a}: not a size; give a number of {plain}, or for example {sizes.EXAMPLES}",
+                param,
+                ctx,
+            )
+        if self.unit == 1 and size != int(size):
+            self.fail(f"{value!a}: not a whole number of bytes", param, ctx)
+        if size > self.most or (self.positive and not size):
             least = "above 0" if self.positive else "0 or more"
-            self.fail(f"{value!a}: out of range; must be {least}, and at most {MOST_GIB:g}", param, ctx)
-        return number
+            self.fail(
+                f"{value!a}: out of range; must be {least}, and at most {self.most:g} bytes", param, ctx
+            )
+        return size
 
 
 class Md5Sum(click.ParamType[str]):
@@ -116,18 +132,6 @@ class Md5Sum(click.ParamType[str]):
         if not MD5.fullmatch(text):
             self.fail(f"{text[:80]!a}: not an MD5 sum (32 hexadecimal digits)", param, ctx)
         return text.lower()
-
-
-class SizeInBytes(click.ParamType[int]):
-    """A length in bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        text = str(value)
-        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > MOST_BYTES:
-            self.fail(f"{text[:80]!a}: not a number of bytes from 0 to {MOST_BYTES}", param, ctx)
-        return int(text)
 
 
 NAME = NewName()

@@ -26,8 +26,8 @@ class BulkEdit(NamedTuple):
     `parts` select the rows; `row` is the SQL expression of their ids, such as `c.id`.  `change` changes the rows of a
     piece in one transaction, with the given time of the change, and returns their number.
 
-    The texts form messages such as "Would release 3 copies (3.00 kiB) on field1, to be deleted when room is needed.":
-    `verb` is "release", `subject` is "3 copies (3.00 kiB) on field1", and `consequence` is the rest; `doing` is
+    The texts form messages such as "Would release 3 copies (3.00 KiB) on field1, to be deleted when room is needed.":
+    `verb` is "release", `subject` is "3 copies (3.00 KiB) on field1", and `consequence` is the rest; `doing` is
     "Releasing".  `counting` names the rows that are counted; `nothing` is printed if there are none.
     """
 

@@ -17,15 +17,14 @@ import alpenhorn
 from alpenhorn import address
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, CommandFunction, pass_app
+from alpenhorn.config import FILE_VARIABLE, URL_VARIABLE
 from alpenhorn.errors import Refused
 
 CRON_PATH = "/usr/bin:/bin"
 SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
-FILE = "ALPENHORN_CONFIG_FILE"
-URL = "ALPENHORN_DATABASE_URL"
 DAY = 24 * 60
 # Variables that locate the configuration and the index; cron and systemd do not set them.
-PLACES = (FILE, URL, "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPATH")
+PLACES = (FILE_VARIABLE, URL_VARIABLE, "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPATH")
 
 
 class RunCommand(NamedTuple):
@@ -78,7 +77,7 @@ def crontab(app: App, every: int, systemd: bool, install: bool) -> None:
         return
     click.echo(_units(command, every) if systemd else _cron(command, every))
     if command.secret:
-        output.note(f"the password in {URL} is not printed: {_SECRET}")
+        output.note(f"the password in {URL_VARIABLE} is not printed: {_SECRET}")
 
 
 def _install(command: RunCommand, every: int, systemd: bool) -> None:
@@ -89,11 +88,11 @@ def _install(command: RunCommand, every: int, systemd: bool) -> None:
 
     if not systemd:
         setup.install_line(f"{schedule(every)} {_words(command)}")
-        output.line(f"Added a line to the crontab: alpenhorn sync {_often(every)}.")
+        output.line(f"Added a line to the crontab: `alpenhorn sync` {_often(every)}.")
         return
     place = setup.units(os.environ)
     setup.install_timer(unit_files(command, every, system=not place.manager), place)
-    output.line(f"Started {setup.TIMER}: alpenhorn sync {_often(every)}.")
+    output.line(f"Started {setup.TIMER}: `alpenhorn sync` {_often(every)}.")
     if place.manager:
         output.note("the timer runs only while you are logged in, unless you run: loginctl enable-linger")
 
@@ -107,7 +106,9 @@ def is_installed(command: RunCommand, every: int, systemd: bool) -> bool:
     from alpenhorn.setup import schedule as setup  # only --install needs it
 
     if command.secret:
-        raise Refused(f"the password in {URL} cannot be written to a crontab or unit file: {_SECRET}")
+        raise Refused(
+            f"the password in {URL_VARIABLE} cannot be written to a crontab or unit file: {_SECRET}"
+        )
     if systemd:
         place = setup.units(os.environ)
         return setup.timer_installed(unit_files(command, every, system=not place.manager), place)
@@ -166,13 +167,13 @@ def _command(
     `path` is the default search path for programs; `credentials` is as in `address.printable`.
     """
     kept = {name: environ[name] for name in PLACES if environ.get(name)}
-    if FILE in kept:
-        kept[FILE] = os.path.abspath(kept[FILE])
+    if FILE_VARIABLE in kept:
+        kept[FILE_VARIABLE] = os.path.abspath(kept[FILE_VARIABLE])
     secret = False
-    if URL in kept:
-        plain = address.printable(kept[URL], credentials)
-        secret = plain != kept[URL]
-        kept[URL] = plain
+    if URL_VARIABLE in kept:
+        plain = address.printable(kept[URL_VARIABLE], credentials)
+        secret = plain != kept[URL_VARIABLE]
+        kept[URL_VARIABLE] = plain
     argv = _program(started_as)
     if argv[1:]:
         _importable(kept)
@@ -231,7 +232,7 @@ def _cron(command: RunCommand, every: int) -> str:
             " last of these lines.",
             "# cron mails the output; a run prints something only if something needs attention.",
             f"# {_OVERLAP}",
-            *((f"# The password in {URL} is not printed: {_SECRET}.",) if command.secret else ()),
+            *((f"# The password in {URL_VARIABLE} is not printed: {_SECRET}.",) if command.secret else ()),
             f"{schedule(every)} {_words(command)}",
         )
     )
@@ -271,7 +272,7 @@ def unit_files(command: RunCommand, every: int, *, system: bool) -> dict[str, st
     user = [f"User={pwd.getpwuid(os.geteuid()).pw_name}"] if system else []
     network = ["Wants=network-online.target", "After=network-online.target"] if system else []
     variables = [f"Environment={unit_word(f'{n}={v}', command=False)}" for n, v in command.environ.items()]
-    secret = [f"# The password in {URL} is not printed: {_SECRET}."] if command.secret else []
+    secret = [f"# The password in {URL_VARIABLE} is not printed: {_SECRET}."] if command.secret else []
     service = (
         *secret,
         "[Unit]",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from alpenhorn.cli.app import CommandFunction
-from alpenhorn.cli.arguments import Md5Sum, SizeInBytes
+from alpenhorn.cli.arguments import Md5Sum, Size
 from alpenhorn.cli.columns import column, size, time
 from alpenhorn.cli.complete import ACQ, GROUP, NODE, names_option
 from alpenhorn.index.connection import Index
@@ -91,8 +91,8 @@ def facts_options(command: CommandFunction) -> CommandFunction:
         "--size",
         "size_b",
         metavar="SIZE",
-        type=SizeInBytes(),
-        help="Length of the file in bytes.",
+        type=Size(),
+        help="Length of the file: a number of bytes, or a size such as 2 GiB.",
     )(command)
     return click.option(
         "--md5", "md5sum", metavar="HASH", type=Md5Sum(), help="MD5 sum of the file: 32 hexadecimal digits."

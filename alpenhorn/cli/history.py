@@ -26,11 +26,11 @@ from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
 from alpenhorn.cli.usage_hints import HintingCommand, RightForm
 from alpenhorn.coordinator.run_states import RunState, run_states
-from alpenhorn.edits.deletions import NO_FILE
 from alpenhorn.edits.history import prune as prune_old
 from alpenhorn.listings import history as scan
-from alpenhorn.listings.history import Old
+from alpenhorn.listings.history import EventRow, Old
 from alpenhorn.listings.runs import after
+from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.reasons import code_in_json
 from alpenhorn.scan import names
 
@@ -89,7 +89,8 @@ def history(
     form: Format,
 ) -> None:
     """Without --file, --node or --run, the last runs are listed; with several of them, the events that match all.
-    Checks that found a copy still good are not listed as events, only counted for the run.
+    Checks that found a copy still good are not listed as events, only counted for the run.  With --run, everything
+    that failed is listed with the reason.
 
     --prune deletes events older than AGE and runs that ended before then, except the newest event, events about a
     node that its manifest does not include yet, runs that have not ended and the last run of each host.  It may be
@@ -174,14 +175,15 @@ def _events(
         output.document({**run_document(run, state), "events": events})
         return
     if form is Format.TABLE and run is not None:
-        _show_run(RunLine(run, state))
+        _show_run(RunLine(run, state), [row for row in rows if _about_run(row)])
+        rows = [row for row in rows if not _about_run(row)]
     if form is not Format.JSON and left_out:
         output.note(f"older events not shown; to show more: --limit {10 * limit}")
     shown = _event_columns(with_file=file is None, with_node=node is None, with_run=run is None)
     columns.show(form, shown, rows, empty="No events.")
 
 
-def _show_run(line: RunLine) -> None:
+def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
     run, why = line.run, line.ending
     output.fields(
         (
@@ -198,6 +200,9 @@ def _show_run(line: RunLine) -> None:
     if run.counts:
         output.heading("Work:")
         columns.table(WORK_COLUMNS, run.counts.items())
+    if failures:
+        output.heading("Failures:")
+        output.lines(str(row.why) for row in failures)
     output.heading("Events:")
 
 
@@ -205,8 +210,8 @@ def _event_columns(
     with_file: bool = True, with_node: bool = True, with_run: bool = True
 ) -> tuple[ListingColumn, ...]:
     """Return the columns of events; tables omit columns with the same value in all rows."""
-    path = column("path", "File", cell=lambda row: row.path or _gone(row.file_id))
-    node = column("node", "Node", cell=lambda row: row.node or f"(node {row.node_id}, gone)")
+    path = column("path", "File", cell=_file)
+    node = column("node", "Node", cell=_node)
     run, host = number("run", "Run", "run_id"), column("host", "Host")
     return (
         time("at", "Time"),
@@ -219,9 +224,22 @@ def _event_columns(
     )
 
 
-def _gone(file_id: int) -> str:
-    """Describe a file that is not in the index; `file delete` puts its path into the reason."""
-    return "(deleted)" if file_id == NO_FILE else f"(file {file_id}, gone)"
+def _about_run(row: EventRow) -> bool:
+    return row.what == FAILED and (row.file_id, row.node_id) == (NO_FILE, NO_NODE)
+
+
+def _file(row: EventRow) -> str | None:
+    """Return the path of a file, or describe one that is not in the index.
+
+    `file delete` puts the path into the reason.
+    """
+    if row.file_id != NO_FILE:
+        return row.path or f"(file {row.file_id}, gone)"
+    return None if _about_run(row) else "(deleted)"
+
+
+def _node(row: EventRow) -> str | None:
+    return None if _about_run(row) else row.node or f"(node {row.node_id}, gone)"
 
 
 def _prune(app: App, age: float, force: bool) -> None:

@@ -320,7 +320,7 @@ class _Setup:
                     command.invoke(context)
         except AlpenhornError:
             output.warning(
-                "not all commands were run; after correcting this, run alpenhorn init again to complete"
+                "not all commands were run; after correcting this, run `alpenhorn init` again to complete"
             )
             raise
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 import click
 
 from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, CommandFunction
-from alpenhorn.cli.arguments import MOST_COUNT, RootPath, SizeInGib
+from alpenhorn.cli.arguments import MOST_COUNT, RootPath, Size
 from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.options import chosen, class_option, io_options, notes_option
 from alpenhorn.coordinator.roots import look_at_roots
 from alpenhorn.edits import imports as import_requests
 from alpenhorn.edits.imports import ImportRequest
-from alpenhorn.errors import NotFound
+from alpenhorn.errors import NotFound, StorageError
+from alpenhorn.extensions.registry import group_io, remote_io
 from alpenhorn.listings import storage
+from alpenhorn.model.nodes import GIB, NodeFact
 from alpenhorn.scan import names
+from alpenhorn.scan import topology as topologies
 
 MOST_DAYS = 36_500
 
@@ -35,14 +39,14 @@ def node_options(command: CommandFunction) -> CommandFunction:
         click.option(
             "--min-avail",
             metavar="SIZE",
-            type=SizeInGib(),
-            help="Minimum free space to keep, in GiB; nothing is pulled below it.",
+            type=Size(GIB),
+            help="Minimum free space to keep, such as 500GB or 2TiB (a plain number: GiB); nothing is pulled below it.",
         ),
         click.option(
             "--max-total",
             metavar="SIZE",
-            type=SizeInGib(positive=True),
-            help="Maximum total size of its files in GiB.",
+            type=Size(GIB, positive=True),
+            help="Maximum total size of its files, such as 500GB or 2TiB (a plain number: GiB).",
         ),
         io_options,
         click.option(
@@ -116,6 +120,11 @@ def _this_host(app: App) -> int | None:
         return None
 
 
+def this_host(app: App) -> str | None:
+    """Return the name of this host if the index has it."""
+    return None if _this_host(app) is None else app.host
+
+
 def columns(
     app: App,
     host: str | None,
@@ -123,16 +132,18 @@ def columns(
     root: str | None = None,
     io_class: str | None = None,
     notes: str | None = None,
+    min_avail: float | None = None,
     max_total: float | None = None,
     auto_import: bool | None = None,
     auto_verify: int | None = None,
 ) -> dict[str, Any]:
-    """Return the columns to set for the given options.  Raises NotFound for an unknown host."""
+    """Return the columns to set for the given options.  Sizes are in bytes.  Raises NotFound for an unknown host."""
     values = chosen(
         root=root,
         io_class=io_class,
         notes=notes,
-        max_total_gb=max_total,
+        min_avail_gb=None if min_avail is None else min_avail / GIB,
+        max_total_gb=None if max_total is None else max_total / GIB,
         auto_import=auto_import,
         auto_verify=auto_verify,
     )
@@ -150,6 +161,44 @@ def note_idle(app: App, node_id: int) -> None:
             f"node {node.name}: runs skip it until it has a host and a root;"
             f" to set them: alpenhorn node modify {node.name} {' '.join(missing)}"
         )
+
+
+def note_obstacles(app: App, node_id: int, initialise: bool) -> bool:
+    """Print a note about each thing that prevents runs from working on a new node; return whether there is any.
+
+    `initialise`: its initialisation is requested.
+    """
+    node = topologies.load(app.index).nodes[node_id]
+    missing = list(_missing(app, node, initialise))
+    if not (node.host and node.root):
+        note_idle(app, node_id)
+    for text in missing:
+        output.note(f"node {node.name}: {text}")
+    return bool(missing) or not (node.host and node.root)
+
+
+def _missing(app: App, node: NodeFact, initialise: bool) -> Iterator[str]:
+    """Yield what is missing except a host and a root, each with the command for it."""
+    name = quote(node.name)
+    if node.host == app.host and node.root:
+        root = look_at_roots([node.root], app.disconnect).get(node.root)
+        if root is not None and not root.there:
+            yield f"its root {node.root} does not exist; to create it: mkdir -p {quote(node.root)}"
+        marked = root is not None and bool(root.owner)
+    else:
+        marked = False
+    if not (initialise or marked) and remote_io(node).witness:
+        unless = "" if node.host == app.host else ", unless its root has its marker already"
+        yield f"it must be initialised{unless}; to request that: alpenhorn node init {name}"
+    if not node.active:
+        yield f"it is not active; to activate it: alpenhorn node activate {name}"
+    elif node.host:
+        topology = topologies.load(app.index)
+        members = [one for one in topology.here(node.host) if one.group_id == node.group_id]
+        try:
+            group_io(topology.groups[node.group_id], members)
+        except StorageError as error:
+            yield str(error)
 
 
 def note_settings(app: App, node_id: int) -> None:

@@ -28,7 +28,9 @@ class_option = click.option(
     help="Storage class; '' means Default.",
 )
 acq_option = names_option(ACQ, "Only files of acquisition ACQ")
-check_option = click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
+check_option = click.option(
+    "-n", "--dry-run", "--check", "check", is_flag=True, help="Only show what would be done."
+)
 force_option = click.option("--force", is_flag=True, help="Do not ask for confirmation.")
 
 

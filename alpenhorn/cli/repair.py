@@ -11,7 +11,7 @@ from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size
 from alpenhorn.cli.complete import NODE, names_option
-from alpenhorn.cli.options import at_most_one, confirm
+from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
 from alpenhorn.edits.requests import create_for
 from alpenhorn.errors import DONE, FAILED
 from alpenhorn.extensions.registry import remote_io
@@ -61,8 +61,8 @@ COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 
 @click.command()
 @names_option(NODE, "Only repair copies on NODE")
-@click.option("--check", is_flag=True, help="Only show what would be done.")
-@click.option("--force", is_flag=True, help="Do not ask for confirmation.")
+@check_option
+@force_option
 @format_option
 @pass_app
 @click.pass_context

@@ -114,7 +114,9 @@ def _print(
     seen: Look, lines: Sequence[NodeStatusLine], items: Sequence[Attention], by: str | None, wide: bool
 ) -> None:
     if not seen.found.nodes:
-        output.line("No nodes; to create one: alpenhorn node create NAME")
+        output.line(
+            "No nodes; to create one: alpenhorn node create NAME --create-group --root DIR --init --activate"
+        )
         return
     if items:
         output.line("Needs attention:")

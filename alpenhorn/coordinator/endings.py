@@ -96,6 +96,12 @@ class Row:
         run = self._run or self.begin([])
         counts = {kind: tally.as_dict() for kind, tally in self._report.tallies.items()}
         runs.end(self._index, run, ending.exit_status, counts, free_b, ending.why)
+        failures = [line for _, line, _ in self._report.failures.entries()]
+        try:
+            with self._index.impatient():
+                runs.failures(self._index, run, failures)
+        except Exception as error:  # what was printed and logged must not change how the run ended
+            _log.warning("run %d: its failures are not in the history: %s", run.id, _line(error))
         _log.info(
             "run %d ends with status %d; %s%s",
             run.id,

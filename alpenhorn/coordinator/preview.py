@@ -199,10 +199,7 @@ def why(
         return Code.NO_SUCH_REQUEST()
     found = probe(index, pool, config, Asked())
     if group_id not in {node.group_id for node in found.selected}:
-        hosts = found.topology.hosts_of(group_id)
-        if not hosts:
-            return Code.GROUP_WITHOUT_NODE_ANYWHERE()
-        return Code.REQUEST_FOR_OTHER_HOST(hosts=" or ".join(hosts))
+        return _why_not_here(found.topology, group_id)
     facts = pull_rows.page(index, group_id, request_id - 1, 1, NO_RUN, index.now())
     if not facts or facts[0].request_id != request_id:
         return Code.REQUEST_NOT_PENDING()
@@ -309,20 +306,29 @@ def pulls(here: Preview) -> Iterator[Item]:
                     line = lines[key] = _pull_line(found.topology, decision, why)
                 yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
     if not here.asked.nodes:
-        yield from _never_pulled(here)
+        yield from _not_pulled_here(here)
 
 
-def _never_pulled(here: Preview) -> Iterator[Item]:
-    """Yield the requests that no run on any host carries out, because their group has no active node."""
+def _not_pulled_here(here: Preview) -> Iterator[Item]:
+    """Yield the requests into groups without an active node on this host."""
     index, topology = here.index, here.found.topology
-    why = Code.GROUP_WITHOUT_NODE_ANYWHERE()
+    at_home = {node.group_id for node in here.found.selected}
     for group in sorted(topology.groups.values(), key=lambda group: group.name):
-        if topology.hosts_of(group.id):
+        if group.id in at_home:
             continue
+        why = _why_not_here(topology, group.id)
         for facts in pull_rows.pages(index, group.id, PAGE, NO_RUN, index.now()):
             for fact in facts:
                 line = Line("pull", group.name, _source(topology, fact), False, why)
                 yield Item(line, f"{fact.acq}/{fact.name}", fact.size_b, fact.request_id)
+
+
+def _why_not_here(topology: topologies.Topology, group_id: int) -> Reason:
+    """Return why no run on this host carries out requests into a group of which it has no active node."""
+    hosts = topology.hosts_of(group_id)
+    if not hosts:
+        return Code.GROUP_WITHOUT_NODE_ANYWHERE()
+    return Code.REQUEST_FOR_OTHER_HOST(hosts=" or ".join(hosts))
 
 
 def _source(topology: topologies.Topology, fact: PullFact) -> str:

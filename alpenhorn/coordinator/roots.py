@@ -21,11 +21,12 @@ IDENTITY = f"{PRIVATE}/identity"
 
 class SeenRoot(NamedTuple):
     """`real`: the path without symbolic links; `owner`: the name in the marker, "" without one; `identified`: the root
-    has an identity file."""
+    has an identity file; `there`: it is a directory."""
 
     real: str
     owner: str = ""
     identified: bool = False
+    there: bool = True
 
 
 def look_at_roots(paths: Iterable[str], before_fork: Callable[[], None]) -> dict[str, SeenRoot]:
@@ -62,7 +63,8 @@ def _at(path: str) -> NodeFact:
 
 def look(path: str) -> SeenRoot:
     """Inspect one path.  To be called in a worker."""
-    return SeenRoot(os.path.realpath(path), _owner(path), os.path.lexists(os.path.join(path, IDENTITY)))
+    identified = os.path.lexists(os.path.join(path, IDENTITY))
+    return SeenRoot(os.path.realpath(path), _owner(path), identified, os.path.isdir(path))
 
 
 def _owner(path: str) -> str:

@@ -73,6 +73,6 @@ def _lock(path: str, status: os.stat_result, root: os.stat_result) -> list[Dange
     return [
         Danger(
             Code.LOCK_FILE_OPEN(path=path),
-            f"run alpenhorn sync as its owner, or: chmod {mode} {shlex.quote(path)}",
+            f"run `alpenhorn sync` as its owner, or: chmod {mode} {shlex.quote(path)}",
         )
     ]

@@ -13,11 +13,11 @@ from alpenhorn.errors import Refused
 from alpenhorn.index.bulk import chunks, in_chunks, marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.selections import SelectionPart
+from alpenhorn.model.events import NO_FILE
 from alpenhorn.record.attempts import succeeded
 from alpenhorn.scan import files_to_delete
 from alpenhorn.scan.names import NamedRow
 
-NO_FILE = 0  # file id of the events of deleted files
 EVENTS = 250  # events changed by one statement; three values each, of the 999 that SQLite takes
 # Tables with rows about a file, which are deleted with it.
 ABOUT_FILES = (

@@ -85,7 +85,8 @@ def _taken(acq: str, name: str, there: str) -> Refused:
     if there == name:
         return Refused(
             f"file {path!r}: exists already; nothing was changed"
-            f" (to change its length or MD5 sum: alpenhorn file modify {path})"
+            f" (to change its length or MD5 sum: alpenhorn file modify {path}"
+            " --size SIZE --md5 HASH)"
         )
     return Refused(
         f"file {path!r}: same name as {there!r} in the index, whose collation does not compare bytes;"

@@ -9,12 +9,13 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from alpenhorn import sizes
 from alpenhorn.errors import CommandFailed, CommandTimedOut, StorageError, UnsafePath
 from alpenhorn.fs.paths import TreeOpener, check_relative
 from alpenhorn.io import lfs
 from alpenhorn.io.base import Group, Refusal, Room, StorageClass, TapeNode, wrong_setting
 from alpenhorn.io.default import DefaultRemote, is_number
-from alpenhorn.io.lustre_quota import LustreQuotaNode
+from alpenhorn.io.lustre_quota import SIZE_IN_KIB, LustreQuotaNode
 from alpenhorn.model.nodes import GroupFact, NodeFact
 from alpenhorn.model.pulls import PullFact
 from alpenhorn.model.tape import Location, TapeState
@@ -36,18 +37,19 @@ class _Call(NamedTuple):
 class LustreHSMNode(LustreQuotaNode, TapeNode):
     """LustreQuota with tape behind it; needs no marker, and takes any number of bytes.
 
-    Settings in addition to those of LustreQuota: `headroom` (KiB to keep free on the disk; required),
-    `restore_wait` (seconds; default 600), `restore_limit` (files; default 100), `release_check_count`
-    (copies; default 100).
+    Settings in addition to those of LustreQuota: `headroom` (size to keep free on the disk, by default in
+    KiB; required), `restore_wait` (seconds; default 600), `restore_limit` (files; default 100),
+    `release_check_count` (copies; default 100).
     """
 
     known = LustreQuotaNode.known | {"headroom", "restore_wait", "restore_limit", "release_check_count"}
 
     def __init__(self, node: NodeFact, settings: Mapping[str, Any]) -> None:
         super().__init__(node, settings)
-        self._headroom = self._required(settings, "headroom", "a whole number of KiB")
-        if type(self._headroom) is not int or self._headroom < 0:
-            raise self._wrong("headroom", "a whole number of KiB")
+        headroom = sizes.parse_value(self._required(settings, "headroom", SIZE_IN_KIB), sizes.KIB)
+        if headroom is None:
+            raise self._wrong("headroom", SIZE_IN_KIB)
+        self._headroom_b = headroom
         self._restore_wait = settings.get("restore_wait", 600)
         if not is_number(self._restore_wait) or not 0 <= self._restore_wait <= MOST_WAIT:
             raise self._wrong("restore_wait", f"a number of seconds, at most {MOST_WAIT}")
@@ -60,7 +62,7 @@ class LustreHSMNode(LustreQuotaNode, TapeNode):
 
     @property
     def headroom_b(self) -> int:
-        return int(self._headroom) * 1024
+        return self._headroom_b
 
     @property
     def restore_wait(self) -> float:
@@ -264,7 +266,7 @@ class LustreHSMRemote(DefaultRemote):
 class LustreHSMGroup(Group):
     """A group of a LustreHSM node, which takes large files, and a node of another class for small ones.
 
-    Setting: `threshold` (bytes; default 1,000,000,000), the maximum length of a small file.
+    Setting: `threshold` (a size; default 1,000,000,000), the maximum length of a small file.
     """
 
     known = frozenset({"threshold"})
@@ -277,13 +279,13 @@ class LustreHSMGroup(Group):
             found = ", ".join(sorted(f"{node.name} ({node.io_class or 'Default'})" for node in nodes))
             raise StorageError(Code.GROUP_NODES_WRONG(group=group.name, name=NAME, found=found or "none"))
         self.large, self.small = large[0], small[0]
-        self.threshold_b = int(settings.get("threshold", THRESHOLD_B))
+        self.threshold_b = sizes.parse_value(settings.get("threshold", THRESHOLD_B), 1) or 0
 
     @classmethod
     def check_settings(cls, group: GroupFact, settings: Mapping[str, Any]) -> None:
-        threshold = settings.get("threshold", THRESHOLD_B)
-        if type(threshold) is not int or threshold < 0:
-            raise wrong_setting(f"group {group.name}", settings, "threshold", "a whole number of bytes")
+        if sizes.parse_value(settings.get("threshold", THRESHOLD_B), 1) is None:
+            expected = f"a size such as {sizes.EXAMPLES}, or a whole number of bytes"
+            raise wrong_setting(f"group {group.name}", settings, "threshold", expected)
 
     def choose(self, pull: PullFact, room: Room) -> int | Refusal:
         size_b = pull.size_b or 0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from alpenhorn import sizes
 from alpenhorn.errors import AlpenhornError, StorageError
 from alpenhorn.io.base import StorageClass
 from alpenhorn.io.default import DefaultNode, is_number
@@ -14,6 +15,7 @@ from alpenhorn.model.nodes import NodeFact
 from alpenhorn.reasons import Code
 
 MOST_SECONDS = 3600
+SIZE_IN_KIB = f"a size such as {sizes.EXAMPLES}, or a whole number of KiB"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
 
 
@@ -21,9 +23,9 @@ class LustreQuotaNode(DefaultNode):
     """Default, with the free space of a Lustre quota.
 
     Settings in addition to those of Default: `quota_id` (a name or number) and `quota_type` (`user`, `group`
-    or `project`), both required; `fixed_quota` (KiB, overrides the limit that lfs reports); `lfs` (the
-    program; default `lfs`); `lfs_timeout` (seconds; default 60).  The older `quota_group` sets the id, and
-    the type to `group`.
+    or `project`), both required; `fixed_quota` (a size, by default in KiB; overrides the limit that lfs
+    reports); `lfs` (the program; default `lfs`); `lfs_timeout` (seconds; default 60).  The older `quota_group` sets
+    the id, and the type to `group`.
     """
 
     known = DefaultNode.known | {
@@ -50,9 +52,10 @@ class LustreQuotaNode(DefaultNode):
         self.quota_type = self._required(settings, "quota_type", "user, group or project")
         if not isinstance(self.quota_type, str) or self.quota_type not in FLAGS:
             raise self._wrong("quota_type", "user, group or project")
-        self.fixed_quota = settings.get("fixed_quota")
-        if self.fixed_quota is not None and (type(self.fixed_quota) is not int or self.fixed_quota < 1):
-            raise self._wrong("fixed_quota", "a whole number of KiB")
+        fixed = settings.get("fixed_quota")
+        self.fixed_quota_b = None if fixed is None else sizes.parse_value(fixed, sizes.KIB)
+        if fixed is not None and not self.fixed_quota_b:
+            raise self._wrong("fixed_quota", SIZE_IN_KIB)
         self.lfs = settings.get("lfs", "lfs")
         if not isinstance(self.lfs, str) or not self.lfs or self.lfs.startswith("-"):
             raise self._wrong("lfs", "the name or path of a program")
@@ -82,7 +85,7 @@ class LustreQuotaNode(DefaultNode):
     def free_bytes(self) -> int | None:
         there = super().free_bytes()
         quota = self.quota()
-        limit = quota.limit if self.fixed_quota is None else self.fixed_quota
+        limit = quota.limit if self.fixed_quota_b is None else self.fixed_quota_b // sizes.KIB
         if limit is None:
             raise StorageError(Code.QUOTA_IS_DEFAULT(node=self.node.name))
         if limit == 0:

@@ -46,11 +46,30 @@ class Risk(StrEnum):
         return self in (Risk.ONLY, Risk.DOUBTFUL)
 
 
+class Obstacle(StrEnum):
+    """What must be done before a copy counts."""
+
+    INACTIVE = "inactive"  # activate its node
+    RELEASED = "released"  # undo the release
+    UNKNOWN = "unknown"  # a run on its host must find it
+
+
+class UncountedCopy(NamedTuple):
+    """A copy on another node that may be good, and why it does not count."""
+
+    node: str
+    why: str
+    obstacle: Obstacle
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.why}"
+
+
 class RiskFile(NamedTuple):
     """A file on the node.
 
-    `suspect`: the copy on the node is; `elsewhere`: names of nodes with copies that count; `uncounted`: name and reason
-    of those that do not; `requests`: number of pending requests that have only the node as their source.
+    `suspect`: the copy on the node is; `elsewhere`: names of nodes with copies that count; `requests`: number of
+    pending requests that have only the node as their source.
     """
 
     path: str
@@ -58,15 +77,15 @@ class RiskFile(NamedTuple):
     risk: Risk
     suspect: bool
     elsewhere: tuple[str, ...]
-    uncounted: tuple[str, ...]
+    uncounted: tuple[UncountedCopy, ...]
     requests: int
 
 
 class NodeRisk(NamedTuple):
     """`files`: good and suspect copies on the node; `suspect`: those of `lost` files that are suspect there.
 
-    `lost` has the files of `only` and `doubtful`.  `uncounted`: the number of doubtful files by node and reason, the
-    most frequent first; `target`: the group into which files should be copied, "" if there is none.
+    `lost` has the files of `only` and `doubtful`.  `uncounted`: the number of doubtful files by copy, the most frequent
+    first; `target`: the group into which files should be copied, "" if there is none.
     """
 
     files: FileTally
@@ -75,7 +94,7 @@ class NodeRisk(NamedTuple):
     few: FileTally
     suspect: FileTally
     requests: int
-    uncounted: tuple[tuple[str, int], ...]
+    uncounted: tuple[tuple[UncountedCopy, int], ...]
     target: str
 
     @property
@@ -94,7 +113,7 @@ class _CopyHere(NamedTuple):
 def summary(index: Index, node_id: int, evidence: Evidence) -> NodeRisk:
     """Return the sums for a node.  `evidence`: what counts as a copy, and the required number of archive copies."""
     sums: Counter[tuple[str, str]] = Counter()
-    uncounted: Counter[str] = Counter()
+    uncounted: Counter[UncountedCopy] = Counter()
     for file in files(index, node_id, evidence):
         names = ["files", str(file.risk)]
         if file.risk.loses and file.suspect:
@@ -152,8 +171,13 @@ def _judged(
             tuple(sorted(good.get(one.file_id, ()), key=lambda copy: copy[0] not in nodes.archives))
         )
         uncounted = (
-            *counted.uncounted,
-            *(f"{name}: released" for _, name in counted.released),
+            *(
+                UncountedCopy(
+                    nodes.names[id], why, Obstacle.INACTIVE if id in nodes.inactive else Obstacle.UNKNOWN
+                )
+                for id, why in counted.uncounted
+            ),
+            *(UncountedCopy(name, "released", Obstacle.RELEASED) for _, name in counted.released),
             *maybe.get(one.file_id, ()),
         )
         archived = sum(other in nodes.archives for other, _ in counted.others)
@@ -180,9 +204,9 @@ def _judged(
 
 def _maybe(
     rows: Sequence[EvidenceRow], node_id: int, nodes: KeeperNodes, claimed: set[tuple[int, int]]
-) -> dict[int, list[str]]:
+) -> dict[int, list[UncountedCopy]]:
     """Return by file the copies elsewhere that may be good: suspect ones, and good ones that are being deleted."""
-    found: dict[int, list[str]] = {}
+    found: dict[int, list[UncountedCopy]] = {}
     for row in rows:
         if row.node_id == node_id or row.node_id not in nodes.names:
             continue
@@ -192,7 +216,9 @@ def _maybe(
             why = "being deleted"
         else:
             continue
-        found.setdefault(row.file_id, []).append(f"{nodes.names[row.node_id]}: {why}")
+        found.setdefault(row.file_id, []).append(
+            UncountedCopy(nodes.names[row.node_id], why, Obstacle.UNKNOWN)
+        )
     return found
 
 

@@ -94,7 +94,7 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
         more = "" if bare.files == 1 else ", the first"
         yield Attention(
             Code.REQUESTED_FILES_UNVERIFIABLE(files=text, more=more, example=bare.example),
-            f"alpenhorn file modify {quote(bare.example)} --from-copy {bare.node}",
+            f"alpenhorn file modify {quote(bare.example)} --from-copy {quote(bare.node)}",
         )
     for node in found.nodes:
         if node.mendable:
@@ -102,7 +102,7 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
             yield _of_node(
                 node.node,
                 Code.BAD_COPIES_REPLACEABLE(copies=text, node=node.node.name),
-                f"alpenhorn repair --node {node.node.name}",
+                f"alpenhorn repair --node {quote(node.node.name)}",
             )
     for wrong in ("corrupt", "missing", "suspect"):
         for node in found.nodes:
@@ -111,7 +111,7 @@ def items(found: Status, states: Mapping[int, RunState], backup_within_s: float)
                 name = node.node.name
                 text = formats.count(copies, f"{wrong} copy", f"{wrong} copies")
                 what = REASONS[wrong](copies=text, node=name)
-                yield _of_node(node.node, what, f"alpenhorn file find --node {name} --{wrong}")
+                yield _of_node(node.node, what, f"alpenhorn file find --node {quote(name)} --{wrong}")
     for failing in found.failing:
         text = formats.count(failing.requests, "request is", "requests are")
         yield Attention(
@@ -220,14 +220,14 @@ def _media_attention(found: Status) -> Iterator[Attention]:
             yield _of_node(
                 node.node,
                 Code.COPIES_TO_BE_COMPARED(node=one.name, why=one.changed_why),
-                f"alpenhorn reconcile --node {one.name}, on host {one.host}",
+                f"alpenhorn reconcile --node {quote(one.name)}, on host {one.host}",
             )
         elif one.changed is not None and node.suspect:
             text = formats.count(node.suspect, "copy is", "copies are")
             yield _of_node(
                 node.node,
                 Code.COPIES_TO_BE_READ(copies=text, why=one.changed_why, since=formats.time(one.changed)),
-                f"alpenhorn file find --node {one.name} --suspect",
+                f"alpenhorn file find --node {quote(one.name)} --suspect",
             )
 
 
@@ -254,7 +254,7 @@ def _stranded_requests(found: Status) -> Iterator[Attention]:
             continue
         code = Code.REQUESTS_FOR_IDLE_GROUP if nodes else Code.REQUESTS_FOR_EMPTY_GROUP
         yield Attention(
-            code(requests=_waits(files), group=group), f"alpenhorn group show {group}", group=group
+            code(requests=_waits(files), group=group), f"alpenhorn group show {quote(group)}", group=group
         )
 
 
@@ -275,28 +275,32 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
             Code.NODE_OVERDUE(
                 node=node.name, since=formats.time(away.since), days=formats.count(away.days, "day")
             ),
-            f"alpenhorn node show {node.name}",
+            f"alpenhorn node show {quote(node.name)}",
         )
     if not node.active:
         if status.outgoing[0] and not _may_be_away(status, found):
             yield _of_node(
                 node,
                 Code.REQUESTS_FOR_INACTIVE_NODE(requests=_waits(status.outgoing[0]), node=node.name),
-                f"alpenhorn node show {node.name}",
+                f"alpenhorn node show {quote(node.name)}",
             )
         return
     if not node.host or not node.root:
         lacks = Code.ACTIVE_NODE_WITHOUT_ROOT if node.host else Code.ACTIVE_NODE_WITHOUT_HOST
-        yield _of_node(node, lacks(node=node.name), f"alpenhorn node show {node.name}")
+        yield _of_node(node, lacks(node=node.name), f"alpenhorn node show {quote(node.name)}")
     elif node.avail_gb_last_checked is None:
-        yield _of_node(node, Code.NODE_NOT_WORKED_ON(node=node.name), f"alpenhorn plan --node {node.name}")
+        yield _of_node(
+            node,
+            Code.NODE_NOT_WORKED_ON(node=node.name),
+            f"alpenhorn plan --node {quote(node.name)}, on host {node.host}",
+        )
     if listing.no_room(node, status.full):
         yield _of_node(
-            node, Code.NODE_WITHOUT_ROOM(node=node.name), f"alpenhorn node show {node.name} --stats"
+            node, Code.NODE_WITHOUT_ROOM(node=node.name), f"alpenhorn node show {quote(node.name)} --stats"
         )
     if status.free_inodes is not None and status.free_inodes <= SPARE:
         why = Code.NO_INODES(node=node.name, left=status.free_inodes)
-        yield _of_node(node, why, f"alpenhorn node show {node.name}")
+        yield _of_node(node, why, f"alpenhorn node show {quote(node.name)}")
     if (kept := status.kept) is not None:
         text = formats.count(kept.copies, "released copy", "released copies")
         yield _of_node(
@@ -307,11 +311,11 @@ def _node_attention(status: NodeStatus, found: Status) -> Iterator[Attention]:
                 example=kept.example,
                 why=kept.why,
             ),
-            f"alpenhorn plan --node {node.name} --only delete, on host {node.host}",
+            f"alpenhorn plan --node {quote(node.name)} --only delete, on host {node.host}",
         )
     if status.verified is not None and found.now - status.verified > VERIFIED_WITHIN:
         yield _of_node(
             node,
             Code.VERIFICATION_OLD(node=node.name, age=ago(found.now - status.verified)),
-            f"alpenhorn node verify {node.name} --check",
+            f"alpenhorn node verify {quote(node.name)} --check",
         )

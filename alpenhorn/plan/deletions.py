@@ -116,7 +116,7 @@ def _remedy(fact: DeletionFact, archive: bool) -> str:
     if not archive or fact.wants_file != WantsFile.NO:
         uncounted += [f"{name}: released as well" for name in fact.released]
     if not uncounted:
-        return " (copy it to another with: alpenhorn node sync)"
+        return " (copy it to another with: alpenhorn node sync NODE GROUP)"
     more = f"; and {len(uncounted) - MOST_SHOWN} more" if len(uncounted) > MOST_SHOWN else ""
     return f"; does not count: {'; '.join(uncounted[:MOST_SHOWN])}{more}"
 

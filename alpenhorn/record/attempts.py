@@ -9,25 +9,32 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import naive, posix
+from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.outside import text
 from alpenhorn.plan.backoff import next_attempt
 from alpenhorn.reasons import Why, code_of
-from alpenhorn.record.run import Run
+from alpenhorn.record.run import Run, events
 
 COLUMNS = ("kind", "subject_id", "count", "last", "next", "blame", "error", "code")
 ERROR_LENGTH = 2000
 
 
 class Failure(NamedTuple):
-    """A failed attempt.  `subject_id`: id of the request, copy or import request, depending on the kind of work."""
+    """A failed attempt.  `subject_id`: id of the request, copy or import request, depending on the kind of work.
+
+    `file_id`, `node_id`: the file, and the node on which the work was done; the end of the run records the failures of
+    imports, whose files are not in the index.
+    """
 
     subject_id: int
     blame: str
     error: Why
+    file_id: int = NO_FILE
+    node_id: int = NO_NODE
 
 
 def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> None:
-    """Count one more failed attempt for each; call it inside a transaction."""
+    """Count one more failed attempt for each, with an event if the file is known; call it inside a transaction."""
     if not failures:
         return
     counts = {}
@@ -43,6 +50,8 @@ def failed(index: Index, run: Run, kind: str, failures: Sequence[Failure]) -> No
         error, code = text(failure.error, ERROR_LENGTH), str(code_of(failure.error))
         rows.append((kind, failure.subject_id, count, now, later, failure.blame, error, code))
     index.executemany(index.upsert("sync_attempt", COLUMNS, COLUMNS[:2], COLUMNS[2:]), rows)
+    known = [(one.file_id, one.node_id, one.error) for one in failures if one.file_id != NO_FILE]
+    events(index, run, FAILED, known)
 
 
 def succeeded(index: Index, kind: str, subject_ids: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
 from alpenhorn.model.checks import CheckFile, CheckResult
+from alpenhorn.model.events import NO_FILE
 from alpenhorn.model.links import LookTotals
 from alpenhorn.model.nodes import NodeFact
 from alpenhorn.model.tasks import Blame, Verdict
@@ -78,12 +79,8 @@ def settle(index: Index, run: Run, node: NodeFact, results: Sequence[CheckResult
         bad = [result for result in current if result.verdict in (Verdict.CORRUPT, Verdict.UNREADABLE)]
         once_good(index, node.id, [result.file.file_id for result in bad if result.file.has_file == "Y"])
         succeeded(index, "check", [result.file.copy_id for result in conclusive])
-        failures = [
-            Failure(result.file.copy_id, Blame.UNKNOWN, result.error)
-            for result in current
-            if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)
-        ]
-        failed(index, run, "check", failures)
+        unread = [result for result in current if result.verdict in (Verdict.UNREADABLE, Verdict.FAILED)]
+        failed(index, run, "check", [_failure(node, result) for result in unread])
         corrupt = [result.file.file_id for result in conclusive if result.verdict is Verdict.CORRUPT]
         return Settled(never_good=frozenset(corrupt) - with_evidence(index, node.id, corrupt))
 
@@ -157,6 +154,13 @@ def _change_state(
 
     what = "suspect" if verdict is Verdict.UNREADABLE else str(verdict)
     events(index, run, what, [(one.file.file_id, node.id, _why(one, now)) for one in changed])
+
+
+def _failure(node: NodeFact, result: CheckResult) -> Failure:
+    # A copy that becomes suspect has an event with the reason already.
+    silent = result.verdict is Verdict.UNREADABLE and _changes(result)
+    file_id = NO_FILE if silent else result.file.file_id
+    return Failure(result.file.copy_id, Blame.UNKNOWN, result.error, file_id, node.id)
 
 
 def _why(result: CheckResult, now: dict[int, _CheckedCopyNow]) -> Reason:

@@ -203,7 +203,10 @@ def settle(
         settled = gone + corrupt
         succeeded(index, "delete", [file.copy_id for file in settled])
         succeeded(index, "check", [file.copy_id for file in settled if file.has_file == HasFile.MAYBE])
-        failed(index, run, "delete", [Failure(result.file.copy_id, blame, result.error) for result in left])
+        failures = [
+            Failure(result.file.copy_id, blame, result.error, result.file.file_id, node.id) for result in left
+        ]
+        failed(index, run, "delete", failures)
         release(index, run, node.id, sorted(held), kind="delete")
 
     index.retry(work)

@@ -107,13 +107,19 @@ def settle(
         states = _states(index, node.id, [result.file.file_id for result in occupied])
         corrupt = {file_id for file_id, has in states.items() if has == "X"}
         failures = [
-            Failure(result.file.request_id, str(result.blame or Blame.WORKER), result.error)
+            Failure(
+                result.file.request_id,
+                str(result.blame or Blame.WORKER),
+                result.error,
+                result.file.file_id,
+                node.id,
+            )
             for result in rest
             if result.file.file_id in held and result.file.request_id not in silent
         ]
         # A failed attempt delays the next pull, so that not every run checks the corrupt file again.
         failures += [
-            Failure(result.file.request_id, Blame.UNKNOWN, result.error)
+            Failure(result.file.request_id, Blame.UNKNOWN, result.error, result.file.file_id, node.id)
             for result in occupied
             if result.file.file_id in corrupt & held
         ]

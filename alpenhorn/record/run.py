@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.model.nodes import GIB
-from alpenhorn.reasons import Code, Why, code_of, storable
+from alpenhorn.reasons import Code, Reason, Why, code_of, storable
 
 FEW = 20  # rows
+MOST_FAILURES = 100  # texts; those of some failures name a file
 
 
 class Run(NamedTuple):
@@ -80,6 +82,15 @@ def end(
         write_free_space(index, run.now(), free_b)
 
     index.retry(work)
+
+
+def failures(index: Index, run: Run, texts: Sequence[Reason]) -> None:
+    """Add events for what a run reports as failed; of more than MOST_FAILURES texts only the number is recorded."""
+    said = list(texts[:MOST_FAILURES])
+    if len(texts) > len(said):
+        said.append(Code.MORE_FAILURES(number=len(texts) - len(said)))
+    if said:
+        index.retry(lambda: events(index, run, FAILED, [(NO_FILE, NO_NODE, why) for why in said]))
 
 
 def replace_status(index: Index, run_id: int, exit_status: int, ending: str) -> None:

@@ -178,7 +178,7 @@ def read(
                 copy.same_path,
                 attempts.get(copy.copy_id),
                 copy.file_id in by_rule,
-                counted.uncounted,
+                tuple(f"{keepers.names[id]}: {why}" for id, why in counted.uncounted),
                 tuple(id for id, _ in counted.others),
                 tuple(id for id, _ in counted.released),
                 copy.file_id in twice,

@@ -148,7 +148,7 @@ def _unknown(
         yield (
             file_ids[0],
             "the index is older than the disks, so there may be copies that it does not record;"
-            " run alpenhorn reconcile on each host",
+            " run `alpenhorn reconcile` on each host",
         )
     for doubt in index.facts(
         _PlaceRow,
@@ -183,5 +183,5 @@ def _to_import(index: Index, path_of: dict[int, str]) -> Iterator[tuple[int, str
             node = files[path] if path in files else trees[found[0]]
             yield (
                 file_id,
-                f"node {node} is to be searched for it; run alpenhorn sync on the node's host, and try again",
+                f"node {node} is to be searched for it; run `alpenhorn sync` on the node's host, and try again",
             )

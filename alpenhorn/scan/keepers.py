@@ -49,11 +49,11 @@ class _KeeperRow(NamedTuple):
 
 
 class CountedCopies(NamedTuple):
-    """Copies that count (`others`, `released`: node id and name), and that do not (`uncounted`: name and reason)."""
+    """Copies that count (`others`, `released`: node id and name), and that do not (`uncounted`: node id and reason)."""
 
     others: tuple[tuple[int, str], ...]
     released: tuple[tuple[int, str], ...]
-    uncounted: tuple[str, ...]
+    uncounted: tuple[tuple[int, str], ...]
 
 
 class KeeperNodes:
@@ -63,7 +63,8 @@ class KeeperNodes:
     `restored`: why the index is older than the disks, "" if it is not; `now`: the time of the index's server.
 
     `every`: include all other nodes, to find out what else there is of the files on the node.  Copies on nodes that are
-    not active do not count; `archives` are the ids of the active archive nodes among the others.
+    not active do not count; `archives` are the ids of the active archive nodes among the others, and `inactive` of
+    those that are not active.
     """
 
     def __init__(self, index: Index, node_id: int, evidence: Evidence, every: bool = False) -> None:
@@ -74,6 +75,7 @@ class KeeperNodes:
         self.root: str | None = None
         self.names: dict[int, str] = {}
         self.archives: set[int] = set()
+        self.inactive: set[int] = set()
         self._name = ""
         self._medium: str | None = None
         self._media: dict[int, str | None] = {}
@@ -93,7 +95,9 @@ class KeeperNodes:
             else:
                 self.names[row.id] = row.name
                 self._media[row.id] = row.medium
-                if row.active and row.archive:
+                if not row.active:
+                    self.inactive.add(row.id)
+                elif row.archive:
                     self.archives.add(row.id)
                 self._uncounted[row.id] = (
                     evidence.absent.get(row.id, "")
@@ -112,16 +116,16 @@ class KeeperNodes:
     def _judge(self, good: Good) -> CountedCopies:
         others: list[tuple[int, str]] = []
         released: list[tuple[int, str]] = []
-        uncounted: list[str] = []
+        uncounted: list[tuple[int, str]] = []
         # The copy that goes lies on a medium as well: nothing on that is left behind for certain.
         used = {self._medium: self._name} if self._medium else {}
         # Of two nodes on one medium that counts whose copy stays.
         for id, leaving in sorted(good, key=lambda copy: copy[1]):
             name, medium = self.names[id], self._media[id]
             if self._uncounted[id]:
-                uncounted.append(f"{name}: {self._uncounted[id]}")
+                uncounted.append((id, self._uncounted[id]))
             elif medium and medium in used:
-                uncounted.append(f"{name}: on the same medium as {used[medium]}")
+                uncounted.append((id, f"on the same medium as {used[medium]}"))
             else:
                 if medium:
                     used[medium] = name
@@ -133,7 +137,7 @@ def _why_uncounted(node: _KeeperRow, now: datetime.datetime, evidence: Evidence)
     """Return why the copies on a node do not count; "" if they do."""
     if not node.active:
         return "not active"
-    remedy = f" (run alpenhorn sync on host {node.host})" if node.host else ""
+    remedy = f" (run `alpenhorn sync` on host {node.host})" if node.host else ""
     if node.wrong is not None:
         return f"left out since {_shown_time(node.wrong)}: {node.why or 'not in the expected state'}"
     if node.distrust is not None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from alpenhorn.index.bulk import in_chunks
 from alpenhorn.index.connection import Index
+from alpenhorn.model.events import FAILED
 
 # One query for each wants_file, to use the index on both states.
 WANTS = ("Y", "M", "N")
@@ -114,10 +115,12 @@ def kept(index: Index, node_ids: Sequence[int]) -> dict[int, KeptManifest]:
 def events_of(index: Index, node_id: str) -> str:
     """Return SQL text from FROM on for the events of a node, to be limited by id.
 
-    The index on the node is not used, since it is in the order of times, which depends on the clocks of hosts.
+    Failed attempts, which changed no copy, are left out.  The index on the node is not used, since it is in the order
+    of times, which depends on the clocks of hosts.
     """
     dialect = index.dialect
-    return f"sync_event e{dialect.by_primary_key} WHERE {dialect.unindexed('e.node_id')} = {node_id}"
+    own = f"{dialect.unindexed('e.node_id')} = {node_id}"
+    return f"sync_event e{dialect.by_primary_key} WHERE {own} AND e.what <> '{FAILED}'"
 
 
 def touched(index: Index, node_id: int, after: int, until: int, limit: int) -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from posixpath import normpath
+from shlex import quote
 from typing import NamedTuple
 
 from alpenhorn.errors import Refused
@@ -202,7 +203,8 @@ def _new(
         whose = f"node {at.root.owner}" if at.root.owner else "a node"
         raise Refused(
             f"{place.root}: is the storage of {whose} that this index does not have at this place on host {host};"
-            f" {UNCHANGED}; choose another directory (after the loss of an index: alpenhorn db rebuild)"
+            f" {UNCHANGED}; choose another directory (after the loss of an index: alpenhorn db rebuild"
+            f" {quote(place.root)})"
         )
     remedy = f"give it another name: {option} NAME={place.root}"
     same = next((node for node in known.nodes if node.name == name), None)

@@ -196,7 +196,7 @@ def test_ctrl_c_during_a_change_of_one_transaction_undoes_it(archive: Archive) -
         last = archive.file(name, field1="YY")
     never_ending(archive.index, last)
     with terminal(archive, *CLEAN, "--now", "--force") as shown:
-        shown.until(b"Releasing 3 copies (2.93 kiB) on field1 ")
+        shown.until(b"Releasing 3 copies (2.93 KiB) on field1 ")
         shown.until(b"0:00:0")
         shown.type(CTRL_C)
         status, text = shown.end()

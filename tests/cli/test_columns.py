@@ -210,7 +210,7 @@ def test_a_column_has_a_form_for_each_format(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.splitlines() == [
         "Name        Size  Time                 Whole  Unknown  Words",
         "------  --------  -------------------  -----  -------  --------",
-        "a\\nb,c  2.00 kiB  2026-07-22 10:00:00  yes          -  in words",
+        "a\\nb,c  2.00 KiB  2026-07-22 10:00:00  yes          -  in words",
     ]
     columns.show(Format.CSV, COLUMNS, [Row()])
     out = capsys.readouterr().out

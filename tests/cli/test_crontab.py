@@ -295,7 +295,7 @@ def test_the_line_is_added_once_and_other_lines_stay(pair: Archive) -> None:
     done = crontab("-c", conf, "crontab", "--install", cwd=pair.base, **environ)
     assert (done.returncode, done.stdout) == (
         0,
-        "Added a line to the crontab: alpenhorn sync every 5 minutes.\n",
+        "Added a line to the crontab: `alpenhorn sync` every 5 minutes.\n",
     )
     printed = crontab("-c", conf, "crontab", cwd=pair.base, **environ)
     assert tab.read_text() == printed.stdout.splitlines()[-1] + "\n"
@@ -363,7 +363,7 @@ def with_systemd(home: Path, user: str = "") -> subprocess.CompletedProcess[str]
 def test_the_timer_is_installed_once_and_a_changed_unit_is_not_replaced(tmp_path: Path) -> None:
     done = with_systemd(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "Started alpenhorn.timer: alpenhorn sync every 5 minutes.\n"
+    assert done.stdout == "Started alpenhorn.timer: `alpenhorn sync` every 5 minutes.\n"
     printed = crontab("crontab", "--systemd", cwd=tmp_path)
     again = tmp_path / "again"
     again.mkdir()

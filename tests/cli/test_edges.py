@@ -58,7 +58,7 @@ def test_new_rule_counts_existing_copies_and_changes_none(archive: Archive) -> N
     held = archive.file("c", field1="YY", off2="YY")
     archive.file("d", field1="YN")
     said = archive.ok("group", "autosync", "offsite", "field1")
-    assert "2 copies (1.95 kiB) on field1 neither in offsite nor requested there; " in said
+    assert "2 copies (1.95 KiB) on field1 neither in offsite nor requested there; " in said
     assert "to apply the rule to existing copies: alpenhorn rules check --apply" in said
     assert archive.requests() == []
     said = archive.ok("node", "autoclean", "field1", "offsite")

@@ -91,7 +91,7 @@ def test_history_of_a_node_shows_the_events_on_that_node_only(told: Archive) -> 
 def test_history_of_a_run_shows_its_counts_and_its_events(told: Archive) -> None:
     run = str(told.one("SELECT id FROM sync_run"))
     text = told.ok("history", "--run", run)
-    for part in ("alp1", "60 s", "pull", "2.00 kiB", "pilot/a", "pilot/b", "its length is 3 bytes"):
+    for part in ("alp1", "60 s", "pull", "2.00 KiB", "pilot/a", "pilot/b", "its length is 3 bytes"):
         assert part in text
     assert "request 3" not in text
     document = told("history", "--run", run, "--json").json

@@ -109,6 +109,25 @@ def test_every_command_has_help_and_every_leaf_an_example() -> None:
                     assert parameter.help, f"{name} {parameter.opts[-1]} has no help"
 
 
+def test_a_short_option_is_the_same_option_in_every_command() -> None:
+    meanings: dict[str, set[str]] = {}
+    for _, command in [("", cli), *walk(cli, ())]:
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                short, long = ([o for o in parameter.opts if o.startswith("--") is x] for x in (False, True))
+                for letter in short:
+                    meanings.setdefault(letter, set()).add(long[0])
+    assert {letter: found for letter, found in meanings.items() if len(found) != 1} == {}
+    assert meanings["-n"] == {"--dry-run"}
+
+
+def test_a_command_that_can_show_what_it_would_do_has_the_dry_run() -> None:
+    for name, command in walk(cli, ()):
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and "--check" in parameter.opts and name != "status":
+                assert parameter.opts == ["-n", "--dry-run", "--check"], name
+
+
 def test_wrong_usage_is_told_and_ends_with_2() -> None:
     for line in ("nonsense", "--nonsense", "node nonsense", "sync --jobs x", "plan --jobs 513"):
         done = run(*line.split())

@@ -20,7 +20,7 @@ from tests.fixtures.archive import Archive
 
 TABLE = """
 from alpenhorn.cli.output import table
-table(("Name", "Path", "Size"), [("a" * 10, "p" * 100, "10.00 kiB"), ("b", "q", "1 B")], right=("Size",))
+table(("Name", "Path", "Size"), [("a" * 10, "p" * 100, "10.00 KiB"), ("b", "q", "1 B")], right=("Size",))
 """
 
 
@@ -30,8 +30,8 @@ table(("Name", "Path", "Size"), [("a" * 10, "p" * 100, "10.00 kiB"), ("b", "q", 
         (None, "-"),
         (0, "0 B"),
         (1023, "1023 B"),
-        (1024, "1.00 kiB"),
-        (10240, "10.00 kiB"),
+        (1024, "1.00 KiB"),
+        (10240, "10.00 KiB"),
         (2**20 - 1, "1.00 MiB"),
         (2**40, "1.00 TiB"),
         (2**80, f"{2**20:.2f} EiB"),
@@ -78,7 +78,7 @@ def test_a_table_fits_the_terminal_and_numbers_stay_whole() -> None:
     for columns in (60, 80, 130):
         lines = on_a_terminal(columns, "-c", TABLE).splitlines()
         assert max(map(len, lines)) <= columns
-        assert lines[2].endswith("10.00 kiB") and lines[3].endswith("      1 B")
+        assert lines[2].endswith("10.00 KiB") and lines[3].endswith("      1 B")
         assert ("…" in lines[2]) == (columns < 130)
 
 
@@ -86,7 +86,7 @@ def test_on_a_terminal_that_is_too_narrow_each_row_is_a_block() -> None:
     assert on_a_terminal(20, "-c", TABLE).splitlines() == [
         "Name: aaaaaaaaaa",
         f"Path: {'p' * 100}",
-        "Size: 10.00 kiB",
+        "Size: 10.00 KiB",
         "",
         "Name: b",
         "Path: q",
@@ -160,7 +160,7 @@ def test_a_wide_character_takes_two_columns_and_a_combining_one_none(text: str) 
 def test_wide_characters_leave_a_table_straight(columns: int) -> None:
     rows = [
         ("観測所の格納庫の一番目", "1 B", "e\u0301" * 20),
-        ("ascii", "10 kiB", "x"),
+        ("ascii", "10 KiB", "x"),
         ("混ab在", "-", "ｱｲ"),
     ]
     program = (

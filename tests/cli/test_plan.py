@@ -1,10 +1,11 @@
-"""Requests in `alpenhorn plan` that no run on any host carries out."""
+"""Requests in `alpenhorn plan` that no run on this host carries out."""
 
 from __future__ import annotations
 
 from tests.cli.conftest import Archive
 
 WHY = "its group has no active node on any host"
+THERE = "its group has no active node on this host; a run on alp2 may serve it"
 
 
 def test_requests_into_groups_without_an_active_node_are_shown_with_the_reason(archive: Archive) -> None:
@@ -17,7 +18,11 @@ def test_requests_into_groups_without_an_active_node_are_shown_with_the_reason(a
     archive.request(archive.file("d", field1="YY"), group="offsite")  # alp2 does this
     archive.request(archive.file("e", field1="YY"), group="spare", cancelled=1)
     before = archive.rows()
-    lines = archive("plan", "--json").json["lines"]
+    *lines, there = sorted(archive("plan", "--json").json["lines"], key=lambda line: line["why"] == THERE)
+    assert (there["node"], there["source"], there["planned"], there["why"], there["code"]) == (
+        *("offsite", "field1", False),
+        *(THERE, "request-for-other-host"),
+    )
     assert [(line["node"], line["source"], line["files"], line["size_b"]) for line in lines] == [
         ("idle", "field1", 1, 1000),
         ("spare", "field1", 2, 2000),
@@ -45,4 +50,4 @@ def test_a_group_whose_node_becomes_active_is_no_longer_among_them(archive: Arch
     assert WHY in archive.ok("plan")
     archive.ok("node", "activate", "spare1")
     assert archive.ok("plan").startswith("Nothing would be done now.")
-    assert WHY not in archive.ok("plan")
+    assert WHY not in archive.ok("plan") and THERE in archive.ok("plan")

@@ -142,16 +142,16 @@ def test_files_are_listed_as_they_are_done(sqlite_archive: Archive) -> None:
     slow_pulls(sqlite_archive)
     result = sqlite_archive.run("-v", "sync")
     listed = [line for line in result.out.splitlines() if ACQ in line]
-    assert f"pulled      488.28 kiB  {ACQ}/beam_0000.h5" in listed
-    assert any(line.startswith(f"failed      488.28 kiB  {ACQ}/beam_0001.h5: ") for line in listed)
-    assert f"missing     488.28 kiB  {ACQ}/beam_0001.h5: no such file on the node" in listed
+    assert f"pulled      488.28 KiB  {ACQ}/beam_0000.h5" in listed
+    assert any(line.startswith(f"failed      488.28 KiB  {ACQ}/beam_0001.h5: ") for line in listed)
+    assert f"missing     488.28 KiB  {ACQ}/beam_0001.h5: no such file on the node" in listed
 
 
 def test_files_are_listed_above_the_display(sqlite_archive: Archive) -> None:
     conf = slow_pulls(sqlite_archive)
     with on_screen("-v", "-c", str(conf), "sync", columns=80, environ=environ(sqlite_archive)) as screen:
         assert screen.end() == 1
-    assert any(line == f"pulled      488.28 kiB  {ACQ}/beam_0003.h5" for line in screen.lines)
+    assert any(line == f"pulled      488.28 KiB  {ACQ}/beam_0003.h5" for line in screen.lines)
     assert not any(line.startswith("total") for line in screen.lines)
 
 

@@ -22,7 +22,7 @@ def test_repair_without_bad_copies_requests_nothing(archive: Archive) -> None:
 
 def test_good_copies_are_requested(damaged: Archive) -> None:
     said = damaged.ok("repair", "--force")
-    assert [line.split() for line in said.splitlines()[2:3]] == [["off1", "field1", "2", "1.95", "kiB"]]
+    assert [line.split() for line in said.splitlines()[2:3]] == [["off1", "field1", "2", "1.95", "KiB"]]
     assert "Requested 2 files." in said
     ids = damaged.ids  # type: ignore[attr-defined]
     assert damaged.requests() == [(file_id, "field1", "offsite") for file_id in ids]

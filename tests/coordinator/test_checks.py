@@ -136,7 +136,7 @@ def test_a_copy_claimed_for_deletion_while_it_is_read_is_not_recorded(
     results = tuple(CheckResult(file, verdict, error="why") for file in job.files)
     checks.task_ended(Done(task, Fate.DONE, results))
     assert rows.state(2, "one") == "MY"
-    told = rows.all("SELECT file_id FROM sync_event") + rows.attempts("check")
+    told = rows.all("SELECT file_id FROM sync_event WHERE what <> 'failed'") + rows.attempts("check")
     assert len(told) == 5
     assert (2,) not in told
 
@@ -153,4 +153,4 @@ def test_a_copy_claimed_while_its_result_is_held_back_is_not_recorded(
     context.deleting.add((rows.node["one"], 2))
     checks.task_ended(Done(task, Fate.DONE, ()))
     assert rows.state(2, "one") == "MY"
-    assert len(rows.all("SELECT * FROM sync_event") + rows.attempts("check")) == 1
+    assert len(rows.all("SELECT * FROM sync_event WHERE what <> 'failed'") + rows.attempts("check")) == 1

@@ -74,7 +74,7 @@ def test_fault_1_copies_on_disks_not_seen_for_long_allow_no_deletion(three: Arch
     file_id = released(three)
     mark_seen(three.index, three.id("storagenode", "safe1"), seen=LONG_AGO)
     told = told_later(three)
-    assert "safe1: not seen since 2026-01-02 03:04 UTC (run alpenhorn sync on host there)" in told
+    assert "safe1: not seen since 2026-01-02 03:04 UTC (run `alpenhorn sync` on host there)" in told
     assert three.copy(file_id, "field") == "YN"
     three.configure(sync={"keeper_seen_within": "9999d"})
     three.sync("--only", "delete")

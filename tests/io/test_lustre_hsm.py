@@ -395,12 +395,13 @@ def test_settings_have_their_units_and_defaults(tmp_path: Path) -> None:
     other = node(tmp_path, more)
     assert (other.restore_wait, other.restore_limit, other.release_check_count) == (0.5, 1, 0)
     assert other.headroom_b == 0
+    assert node(tmp_path, {**REQUIRED, "headroom": "1.5 GiB"}).headroom_b == 3 * 2**29
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"headroom": -1}, "headroom is -1, not a whole number of KiB"),
+        ({"headroom": -1}, "headroom is -1, not a size such as .*, or a whole number of KiB"),
         ({"headroom": 1.5}, "headroom is 1.5"),
         ({"headroom": True}, "headroom is True"),
         ({"restore_wait": -1}, "restore_wait is -1, not a number of seconds"),
@@ -418,7 +419,9 @@ def test_wrong_settings_are_named(tmp_path: Path, settings: dict[str, Any], said
 
 
 def test_headroom_is_required(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="headroom is missing; must be a whole number of KiB"):
+    with pytest.raises(
+        StorageError, match=r"headroom is missing; must be a size such as .*, or a whole number of KiB"
+    ):
         node(tmp_path, {"quota_id": 7, "quota_type": "group"})
 
 
@@ -488,7 +491,15 @@ def test_other_nodes_are_named_with_the_remedy(nodes: list[NodeFact], said: str)
         group_io(group(), nodes)
 
 
-@pytest.mark.parametrize("value", ["-1", "1.5", "true", '"1 GB"', "null", "NaN"])
+def test_a_threshold_may_have_a_unit() -> None:
+    found = group_io(group('{"threshold": "2 kB"}'), [LARGE, QUOTA])
+    room = Room(node2=ENOUGH, node4=ENOUGH)
+    assert [found.choose(facts.fact(size_b=size), room) for size in (2000, 2001)] == [4, 2]
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "true", '"1 GX"', "null", "NaN"])
 def test_a_wrong_threshold_is_named(value: str) -> None:
-    with pytest.raises(StorageError, match=r"threshold is .*, not a whole number of bytes"):
+    with pytest.raises(
+        StorageError, match=r"threshold is .*, not a size such as .*, or a whole number of bytes"
+    ):
         check_group(group(f'{{"threshold": {value}}}'))

@@ -117,6 +117,7 @@ def test_a_fixed_quota_is_taken_for_the_limit(tmp_path: Path) -> None:
         answer(tmp_path, "1000 0 0 - 12 0 0 -") + ' && echo "gid 7 is using default block quota setting"'
     )
     assert free(tmp_path, default, fixed_quota=1500) == 500 * 1024
+    assert free(tmp_path, default, fixed_quota="1.536 MB") == 500 * 1024
 
 
 def test_a_default_quota_without_a_fixed_one_is_not_known_and_the_remedy_named(tmp_path: Path) -> None:

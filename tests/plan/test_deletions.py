@@ -121,7 +121,9 @@ def test_a_copy_that_must_stay_is_reported_with_the_remedy(
 
 
 def test_the_message_about_a_removable_archive_copy_says_how_to_release_it() -> None:
-    assert "alpenhorn file clean --now --archive-ok" in decide(fact(wants_file="M"), True, 2, NOW)
+    assert "alpenhorn file clean FILE --node NODE --now --archive-ok" in decide(
+        fact(wants_file="M"), True, 2, NOW
+    )
 
 
 def test_failed_attempts_wait() -> None:

@@ -193,7 +193,9 @@ def test_a_failed_job_does_not_change_the_copy(rows: Rows, run: Run, had: str) -
     checked(rows, run, result(copy_id, file_id, Verdict.FAILED, had))
     assert rows.state(file_id, "one") == f"{had}Y"
     assert [row[:2] for row in rows.attempts("check")] == [(copy_id, 1)]
-    assert rows.all("SELECT * FROM sync_event") == []
+    assert rows.all("SELECT what, file_id, node_id FROM sync_event") == [
+        ("failed", file_id, rows.node["one"])
+    ]
     assert [at for _, at in verifications(rows)] == ["2020-01-01 00:00:00"]
 
 

@@ -25,6 +25,16 @@ def test_a_run_has_a_row_from_its_begin_to_its_end(rows: Rows) -> None:
     assert json.loads(text) == counts
 
 
+def test_what_failed_is_recorded_up_to_a_number(rows: Rows) -> None:
+    run = rows.begin()
+    texts = [Code.RUN_FAILED(error=f"fault {number}") for number in range(runs.MOST_FAILURES + 3)]
+    runs.failures(rows.index, run, texts)
+    found = events(rows.index, 1000, run_id=run.id)
+    assert {(event.what, event.file_id, event.node_id) for event in found} == {("failed", 0, 0)}
+    assert [event.why for event in found[:-1]] == texts[: runs.MOST_FAILURES]
+    assert found[-1].why == Code.MORE_FAILURES(number=3) and found[0].why.code is Code.RUN_FAILED
+
+
 def test_runs_have_ids_of_their_own(rows: Rows) -> None:
     assert len({rows.begin().id for _ in range(3)}) == 3
 

@@ -15,7 +15,7 @@ from alpenhorn.index.shapes import Shape
 
 
 @click.command()
-@click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
+@options.check_option
 @click.option(
     "--dump",
     "target",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 import click
 
@@ -27,7 +28,6 @@ from alpenhorn.scan.names import FileName
 @click.option("-x", "--cancel", is_flag=True, help="Undo releases that have not been carried out.")
 @click.option("--node", "node_name", type=NODE, metavar="NODE", help="Only release or keep the copy on NODE.")
 @click.option(
-    "-n",
     "--now",
     "at_once",
     is_flag=True,
@@ -100,6 +100,12 @@ def _cancel_one(app: App, file: FileName, nodes: Sequence[NodeFact]) -> None:
 def _obstacle(app: App, file: FileName, copy: CopyRow, node: NodeFact) -> str:
     """Return why this copy cannot be released; empty if it can."""
     if copy.has_file != "Y":
-        return f"{copy.state.lower()}; to release such copies: alpenhorn node clean --include-bad"
+        allowed = " --archive-ok" if node.archive else ""
+        command = f"alpenhorn node clean {quote(node.name)} --include-bad{allowed}"
+        return f"{copy.state.lower()}; to release such copies: {command}"
     kept = pins.pinned(app.index, node.id, (file.id,)).get(file.id)
-    return f"{kept}; to remove the pin: alpenhorn file unpin" if kept else ""
+    if not kept:
+        return ""
+    everywhere = any(pin.node is None for pin in pins.of_file(app.index, file.id))
+    only = "" if everywhere else f" --node {quote(node.name)}"
+    return f"{kept}; to remove the pin: alpenhorn file unpin {quote(file.path)}{only}"

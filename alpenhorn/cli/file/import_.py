@@ -16,7 +16,7 @@ from alpenhorn.scan import names
 @click.command()
 @click.argument("path", metavar="PATH")
 @click.argument("node_name", type=NODE, metavar="NODE")
-@click.option("-n", "--register-new", is_flag=True, help="Import the file even if it is not in the index.")
+@click.option("--register-new", is_flag=True, help="Import the file even if it is not in the index.")
 @pass_app
 def import_(app: App, path: str, node_name: str, register_new: bool) -> None:
     """PATH is relative to the node's root, or absolute and below it.  The next run on the node's host imports

@@ -9,7 +9,7 @@ import click
 from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.complete import HOST
-from alpenhorn.cli.options import at_most_one, confirm, force_option
+from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
 from alpenhorn.edits import hosts as edit_host
 from alpenhorn.errors import Refused
 from alpenhorn.listings import storage
@@ -21,7 +21,7 @@ NAMED = 5  # nodes
 
 @click.command()
 @click.argument("name", type=HOST, metavar="HOST")
-@click.option("-c", "--check", is_flag=True, help="Only show what would be done.")
+@check_option
 @force_option
 @click.option(
     "--remove-nodes", is_flag=True, help="Remove the nodes of the host from it; they stay in the index."

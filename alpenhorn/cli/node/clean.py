@@ -13,7 +13,7 @@ import click
 
 from alpenhorn.cli import bulk, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.arguments import SizeInGib
+from alpenhorn.cli.arguments import Size
 from alpenhorn.cli.bulk import BulkEdit, bulk_options, listed_files
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.long_work import LongWork
@@ -30,7 +30,7 @@ LONGEST = 36500  # days
 
 
 class CleanOptions(NamedTuple):
-    """The values of the options of `clean`; `size` in GiB."""
+    """The values of the options of `clean`; `size` in bytes."""
 
     acqs: Sequence[str]
     archive_ok: bool
@@ -60,7 +60,6 @@ class CleanOptions(NamedTuple):
 @bulk_options
 @click.option("--include-bad", is_flag=True, help="Include suspect and corrupt copies.")
 @click.option(
-    "-n",
     "--now",
     "at_once",
     is_flag=True,
@@ -70,8 +69,9 @@ class CleanOptions(NamedTuple):
     "-s",
     "--size",
     metavar="SIZE",
-    type=SizeInGib(positive=True),
-    help="Release copies of the oldest files until SIZE GiB are released, including earlier releases.",
+    type=Size(GIB, positive=True),
+    help="Release copies of the oldest files until SIZE is released, such as 500GB or 2TiB (a plain number: GiB),"
+    " including earlier releases.",
 )
 @click.option(
     "--target",
@@ -90,7 +90,7 @@ def clean(app: App, /, node_name: str, **options: Any) -> None:
     \b
     Examples:
       alpenhorn node clean field1 --target offsite --days 30
-      alpenhorn node clean field1 --now --size 500 --check
+      alpenhorn node clean field1 --now --size 2TiB --dry-run
       alpenhorn node clean field1 --cancel --acq 20260722T000000Z_pilot
     """
     given = CleanOptions(**options)
@@ -123,7 +123,7 @@ def _release(app: App, node: NodeFact, selection: ReleaseSelection, options: Cle
     now = index.now()
     if options.size is not None:
         before = copies_to_release.scheduled(index, selection, now)
-        wanted = int(options.size * GIB) - before
+        wanted = int(options.size) - before
         if wanted <= 0:
             output.line(f"Nothing to release on {node.name}: {output.size(before)} are already released.")
             return

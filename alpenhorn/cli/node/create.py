@@ -10,7 +10,7 @@ from alpenhorn.cli import io_settings, output
 from alpenhorn.cli.app import App, pass_app
 from alpenhorn.cli.arguments import NAME
 from alpenhorn.cli.complete import GROUP
-from alpenhorn.cli.nodes import columns, node_options, note_idle, real_roots
+from alpenhorn.cli.nodes import columns, node_options, note_obstacles, real_roots, this_host
 from alpenhorn.cli.options import at_most_one, io_edits
 from alpenhorn.edits import nodes as edit_node
 from alpenhorn.scan import names
@@ -34,13 +34,13 @@ def create(
     archive: bool | None,
     io_config: dict[str, Any] | None,
     io_vars: dict[str, Any],
-    min_avail: float | None,
     absent_ok: int | None,
     **properties: Any,
 ) -> None:
     """A node is a directory tree on a host that holds copies of files.  It belongs to a group: give one with --group,
-    or create one with --create-group.  Before a node can be used, it must be initialised, with --init or
-    later with `alpenhorn node init`; this writes a marker with its name to its root.
+    or create one with --create-group.  Without --host it is on this host.  Runs work on it once its root exists,
+    it is active (--activate), and its root has a marker with its name, which the first run writes if --init or
+    `alpenhorn node init` requests it.  What is still missing is printed.
 
     \b
     Example:
@@ -51,15 +51,16 @@ def create(
     if not group_name and not create_group:
         raise click.UsageError("give --group GROUP or --create-group")
     index = app.index
+    here = this_host(app) if host is None else None
     edits = io_edits(f"node {name}", io_config, io_vars)
     values = {
         "name": name,
-        **columns(app, host, **properties),
+        "min_avail_gb": 0.0,
+        **columns(app, here or host, **properties),
         "active": activate,
         "archive": bool(archive),
         "auto_import": bool(properties["auto_import"]),
         "auto_verify": properties["auto_verify"] or 0,
-        "min_avail_gb": min_avail or 0.0,
         **{column: edit(None) for column, edit in edits.items()},
     }
     io_settings.require("node", name, values.get("io_class"), values.get("io_config"))
@@ -74,8 +75,10 @@ def create(
         absent_ok=absent_ok,
         real=real,
     )
-    output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))
-    if initialise:
+    group = f" and group {name}" if create_group else ""
+    output.line(f"Created node {name}{group}{f' on this host, {here}' if here else ''}.")
+    missing = note_obstacles(app, names.node(index, name).id, initialise)
+    if initialise and missing:
+        output.line("Its initialisation is requested; the first run that works on it carries it out.")
+    elif initialise:
         output.line("The next run on its host initialises it.")
-    if activate:
-        note_idle(app, names.node(index, name).id)

@@ -44,7 +44,7 @@ def list_(
         form,
         COLUMNS,
         lines,
-        empty="No nodes; to create one: alpenhorn node create NAME",
+        empty="No nodes; to create one: alpenhorn node create NAME --create-group --root DIR --init --activate",
         sort=sort,
         limit=limit,
     )

@@ -45,7 +45,6 @@ def modify(
     no_max_total: bool,
     io_config: dict[str, Any] | None,
     io_vars: dict[str, Any],
-    min_avail: float | None,
     absent_ok: int | None,
     **properties: Any,
 ) -> None:
@@ -53,7 +52,7 @@ def modify(
 
     \b
     Examples:
-      alpenhorn node modify archive1 --min-avail 100 --no-auto-import
+      alpenhorn node modify archive1 --min-avail 500GB --no-auto-import
       alpenhorn node modify disk7 --create-group --activate --init
       alpenhorn node modify disk7 --absent-ok 30
     """
@@ -64,7 +63,7 @@ def modify(
     (before,) = storage.nodes(index, node_id=found.id)
     values = {
         **columns(app, host, **properties),
-        **chosen(archive=archive, min_avail_gb=min_avail),
+        **chosen(archive=archive),
     }
     if no_max_total:
         values["max_total_gb"] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import NamedTuple
 
 import click
@@ -15,7 +16,7 @@ from alpenhorn.cli.complete import NODE
 from alpenhorn.coordinator.deletable import evidence
 from alpenhorn.listings import risk as listing
 from alpenhorn.listings import storage
-from alpenhorn.listings.risk import NodeRisk, Risk
+from alpenhorn.listings.risk import NodeRisk, Obstacle, Risk
 from alpenhorn.listings.stats import FileTally
 from alpenhorn.scan import names
 
@@ -33,7 +34,7 @@ FILES = (
     column(
         "uncounted",
         "Does not count",
-        lambda row: list(row.uncounted),
+        lambda row: list(map(str, row.uncounted)),
         shown=lambda texts: "; ".join(texts) or "-",
     ),
     number("requests", "Requests"),
@@ -120,7 +121,7 @@ def risk(app: App, name: str, list_: bool, form: Format) -> None:
 
 
 def _reasons(total: NodeRisk) -> list[_Reason]:
-    return [_Reason(copies, files) for copies, files in total.uncounted]
+    return [_Reason(str(copy), files) for copy, files in total.uncounted]
 
 
 def _command(name: str, total: NodeRisk, hosts: Mapping[str, str | None]) -> str:
@@ -131,15 +132,15 @@ def _command(name: str, total: NodeRisk, hosts: Mapping[str, str | None]) -> str
     if total.only.files or (total.few.files and not total.doubtful.files):
         if not total.target:
             return "alpenhorn node create --help"
-        return f"alpenhorn node sync {name} {total.target}"
+        return f"alpenhorn node sync {quote(name)} {quote(total.target)}"
     if not total.uncounted:
         return ""
-    other, _, why = total.uncounted[0][0].partition(": ")
-    if why == "not active":
-        return f"alpenhorn node activate {other}"
-    if why == "released":
-        return f"alpenhorn node clean {other} --cancel --check"
-    return f"alpenhorn sync, on host {hosts.get(other)}"
+    copy, _ = total.uncounted[0]
+    if copy.obstacle is Obstacle.INACTIVE:
+        return f"alpenhorn node activate {quote(copy.node)}"
+    if copy.obstacle is Obstacle.RELEASED:
+        return f"alpenhorn node clean {quote(copy.node)} --cancel"
+    return f"alpenhorn sync, on host {hosts.get(copy.node)}"
 
 
 def _print(name: str, total: NodeRisk, minimum: int, command: str) -> None:

@@ -12,7 +12,7 @@ from alpenhorn.edits.imports import ImportRequest
 from alpenhorn.scan import names
 
 register_option = click.option(
-    "-n", "--register-new", is_flag=True, help="Import files even if they are not in the index."
+    "--register-new", is_flag=True, help="Import files even if they are not in the index."
 )
 
 

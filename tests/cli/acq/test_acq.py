@@ -25,7 +25,7 @@ def test_list_counts_files(archive: Archive) -> None:
         "files": 1,
         "size_b": 5,
     }
-    assert archive.ok("acq", "list").splitlines()[-1].split() == ["two", "1", "2.00", "kiB"]
+    assert archive.ok("acq", "list").splitlines()[-1].split() == ["two", "1", "2.00", "KiB"]
     archive.fails(2, "acq", "list", "--group", "offsite", "--node", "off1")
     archive.fails(1, "acq", "list", "--node", "off9")
 

@@ -31,7 +31,7 @@ def test_an_acquisition_goes_with_its_files_and_no_others(archive: Archive) -> N
         archive.file(name, off1="NN")
     archive.file("a", acq="other", field1="YY")
     before = archive.rows()
-    what = "2 files of pilot (1.95 kiB), and acquisition pilot, from the index"
+    what = "2 files of pilot (1.95 KiB), and acquisition pilot, from the index"
     assert archive.ok("acq", "delete", "pilot", "--files", "--check") == f"Would delete {what}.\n"
     assert archive.rows() == before
     assert "use --force" in archive.fails(1, "acq", "delete", "pilot", "--files")

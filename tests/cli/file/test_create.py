@@ -119,7 +119,10 @@ def test_every_name_that_an_import_gives_can_be_created(pilot: Archive, name: st
         ("--from-file", "--md5", EMPTY),
         ("--from-file", "--size", "0"),
         ("--md5", EMPTY, "--size", "0", "--prefix", "/"),
-        *(("--size", size, "--md5", EMPTY) for size in ("-1", "1.5", "1k", "1_0", "٣", "", str(2**63))),
+        *(
+            ("--size", size, "--md5", EMPTY)
+            for size in ("-1", "1.5", "1.5 B", "0.0001k", "1q", "1_0", "٣", "", str(2**63))
+        ),
         *(("--size", "0", "--md5", md5) for md5 in ("", EMPTY[1:], EMPTY + "0", "g" * 32, EMPTY[1:] + "\n")),
     ],
 )

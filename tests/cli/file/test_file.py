@@ -76,7 +76,7 @@ def test_list_with_details(files: Archive) -> None:
         "registered": "2026-07-22T10:00:00Z",
         "state": "Healthy",
     }
-    assert "4.00 kiB" in files.ok("file", "list", "--node", "field1", "--details")
+    assert "4.00 KiB" in files.ok("file", "list", "--node", "field1", "--details")
     assert "2026-07-22 10:00:00" in files.ok("file", "list", "--details")
     states = files("file", "list", "--group", "offsite", "--suspect", "--corrupt", "--json").json
     assert [(row["name"], row["state"]) for row in states] == [("released", "Corrupt")]
@@ -198,7 +198,7 @@ def test_import_files_a_request(archive: Archive) -> None:
     archive.ok("file", "import", "/srv/field1/pilot/b", "field1", "--register-new")
     assert "Already requested" in archive.ok("file", "import", "./pilot//a", "field1")
     # Another request for the same path that does more is not the same.
-    archive.ok("file", "import", "pilot/a", "field1", "-n")
+    archive.ok("file", "import", "pilot/a", "field1", "--register-new")
     rows = archive.all("SELECT path, recurse, register FROM archivefileimportrequest ORDER BY id")
     assert rows == [("pilot/a", 0, 0), ("pilot/b", 0, 1), ("pilot/a", 0, 1)]
     archive.fails(2, "file", "import", "", "field1")

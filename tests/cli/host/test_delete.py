@@ -55,7 +55,7 @@ def test_without_a_terminal_nothing_is_deleted_unless_forced(archive: Archive) -
 
 def test_check_changes_nothing_and_excludes_force(archive: Archive) -> None:
     before = archive.rows()
-    out = archive.ok("host", "delete", "alp1", "-c", "--remove-nodes")
+    out = archive.ok("host", "delete", "alp1", "-n", "--remove-nodes")
     assert out == "Would delete host alp1, and remove node field1 from it.\n"
     assert archive.rows() == before
     archive.fails(2, "host", "delete", "alp1", "--check", "--force", "--remove-nodes")

@@ -72,7 +72,7 @@ def changed(archive: Archive) -> dict[str, str]:
         (("--now",), {"YY": "YN", "YM": "YN"}),
         (("--include-bad",), {"YY": "YM", "MY": "MM", "XY": "XM"}),
         (
-            ("-n", "--include-bad"),
+            ("--now", "--include-bad"),
             {"YY": "YN", "YM": "YN", "MY": "MN", "MM": "MN", "XY": "XN", "XM": "XN"},
         ),
         (("-x",), {"YM": "YY", "YN": "YY", "MM": "MY", "MN": "MY", "XM": "XY", "XN": "XY"}),
@@ -87,6 +87,16 @@ def test_clean_changes_only_copies_in_the_selected_states(
     nothing = every_state.ok("node", "clean", "field1", *options, "--force")
     assert nothing.startswith("No" if options == ("-x",) else "Nothing to release on field1")
     assert changed(every_state) == expected
+
+
+def test_dry_run_releases_nothing_at_once_either(every_state: Archive) -> None:
+    """-n was --now in the daemon: typed out of habit, it must not delete."""
+    text = every_state.ok("node", "clean", "field1", "--now", "-n")
+    assert "Would release 2 copies" in text and changed(every_state) == {}
+    assert text == every_state.ok("node", "clean", "field1", "--now", "--check")
+    assert "No such option '-n'" in every_state.fails(
+        2, "file", "clean", "pilot/YY", "--node", "field1", "-n"
+    )
 
 
 def test_an_archive_node_is_refused_without_archive_ok(archive: Archive) -> None:
@@ -197,7 +207,7 @@ def test_pinned_copies_are_left_out_and_told(archive: Archive) -> None:
     pin(archive, archive.file("here", field1="YY"), "field1")
     pin(archive, archive.file("elsewhere", field1="YY"), "off1")
     text = archive.ok("node", "clean", "field1", "--now", "--force")
-    assert "Left out because pinned: 2 copies (1.95 kiB).\n" in text and "Released 1 copy." in text
+    assert "Left out because pinned: 2 copies (1.95 KiB).\n" in text and "Released 1 copy." in text
     assert states(archive) == {"everywhere": "YY", "here": "YY", "elsewhere": "YN"}
     text = archive.ok("node", "clean", "field1", "--now", "--check")
     assert text.startswith("Left out") and text.endswith("Nothing to release on field1.\n")

@@ -27,7 +27,7 @@ def test_create_with_everything(archive: Archive) -> None:
             "--max-total",
             "100.5",
             "--min-avail",
-            "10",
+            "10.5 MB",
         ),
         *("--notes", "the big one", "--absent-ok", "30"),
     )
@@ -49,7 +49,7 @@ def test_create_with_everything(archive: Archive) -> None:
         "io_class": "LustreQuota",
         "io_config": {"quota_id": 7, "quota_type": "group", "jobs": 2},
         "max_total_b": int(100.5 * 2**30),
-        "min_avail_b": 10 * 2**30,
+        "min_avail_b": pytest.approx(10_500_000, rel=1e-6),  # a FLOAT of GiB
         "avail_b": None,
         "avail_checked": None,
         "notes": "the big one",
@@ -243,7 +243,7 @@ def test_init_files_one_request(archive: Archive) -> None:
 def test_scan_files_requests_for_directories(archive: Archive) -> None:
     archive.ok("node", "scan", "field1")
     archive.ok("node", "scan", "field1", "a//b/./c/", "--register-new")
-    archive.ok("node", "scan", "field1", "/srv/field1/d", "-n")
+    archive.ok("node", "scan", "field1", "/srv/field1/d", "--register-new")
     archive.ok("node", "scan", "field1", "/srv/field1")
     archive.ok("node", "scan", "field1", "--register-new")
     assert archive.all(IMPORTS) == [(".", 1, 0), ("a/b/c", 1, 1), ("d", 1, 1), (".", 1, 1)]

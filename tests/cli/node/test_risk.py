@@ -19,10 +19,10 @@ def test_what_would_be_lost_and_the_first_command(archive: Archive) -> None:
     lines = [line.strip() for line in archive.ok("node", "risk", "field1").splitlines()]
     assert lines == [
         "Node: field1",
-        "Copies: 4 files (5.86 kiB)",
-        "Would be lost: 3 files (4.88 kiB)",
-        "without another copy: 1 file (2.93 kiB)",
-        "with copies that do not count: 2 files (1.95 kiB)",
+        "Copies: 4 files (5.86 KiB)",
+        "Would be lost: 3 files (4.88 KiB)",
+        "without another copy: 1 file (2.93 KiB)",
+        "with copies that do not count: 2 files (1.95 KiB)",
         "suspect on this node: 1 file (1000 B)",
         "Fewer than 2 archive copies: none",
         "Requests without another source: 1",

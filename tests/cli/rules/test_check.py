@@ -29,7 +29,7 @@ def test_rules_check_shows_missed_actions_and_changes_nothing(owing: Archive) ->
     result = owing("rules", "check")
     assert result.status == 1
     assert [line.split() for line in result.out.splitlines()[2:4]] == [
-        ["field1", "offsite", "autosync", "2", "1.95", "kiB"],
+        ["field1", "offsite", "autosync", "2", "1.95", "KiB"],
         ["field1", "offsite", "autoclean", "1", "1000", "B"],
     ]
     assert "alpenhorn rules check --apply" in result.out
