@@ -28,10 +28,7 @@ def condition(column: str, pattern: str) -> tuple[str, tuple[str, ...]]:
     beginning = SPECIAL.split(pattern, maxsplit=1)[0]
     if not names.storable(beginning):
         return "1 = 0", ()
-    # MariaDB's LIKE misses characters above U+FFFF when it uses the index, and SQLite's does not use the index.  A
-    # collation that ignores case treats all these characters as one, so the end of the range has more than any name.
-    end = beginning + names.LAST * names.ACQ_LENGTH
-    return (f"{column} >= ? AND {column} < ?", (beginning, end)) if beginning else ("1 = 1", ())
+    return names.beginning_with(column, beginning)
 
 
 def matching(index: Index, kind: str, patterns: Iterable[str]) -> list[NamedRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alpenhorn.errors import NotFound, Refused
-from alpenhorn.scan import patterns
+from alpenhorn.scan import names, patterns
 from tests.cli.conftest import Archive
 
 
@@ -56,6 +56,28 @@ def test_a_collation_that_folds_case_changes_nothing(acqs: Archive) -> None:
         acqs.index.execute(sql)
     assert sorted(found(acqs, "a*")) == ["a%b", "a_b", "axb", "a\U0001f600z"]
     assert found(acqs, "[A]*") == found(acqs, "A*") == ["A"]
+
+
+@pytest.mark.parametrize("collation", ["utf8mb4_general_ci", "utf8mb4_general_nopad_ci", "utf8mb4_bin"])
+def test_the_longest_names_with_any_characters_are_found_by_their_beginning(
+    archive: Archive, collation: str
+) -> None:
+    index = archive.index
+    for table in () if index.dialect.compares_bytes else ("archiveacq", "archivefile"):
+        index.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}")
+    # A collation that ignores case takes all characters above U+FFFF for one.
+    smiles = ["b" + "\U0001f600" * 63, "b" + "\U0010ffff" * 62, "b\U0001f600z"]
+    for name in (*smiles, "a", "c", *(f"c{number}" for number in range(names.SUGGESTIONS))):
+        archive.insert("archiveacq", name=name)
+    file_name = "f" + "\U0001f600" * 254
+    archive.file(file_name, acq="a")
+    assert sorted(found(archive, "b*")) == sorted(smiles)
+    assert found(archive, "b\U0001f600*z") == ["b\U0001f600z"]
+    assert sorted(names.beginning(index, "acquisition", "b\U0001f600")) == sorted([smiles[0], smiles[2]])
+    with pytest.raises(NotFound, match="\U0001f600z"):
+        names.acq(index, "b\U0001f600y")
+    with pytest.raises(NotFound, match=file_name):
+        names.file(index, f"a/{file_name[:-1]}")
 
 
 def test_an_existing_name_matches_only_itself(acqs: Archive) -> None:
