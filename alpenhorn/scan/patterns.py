@@ -23,6 +23,11 @@ def matcher(pattern: str) -> Callable[[str], object]:
     return re.compile(translate(pattern)).match
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a name matches a pattern or is equal to it."""
+    return name == pattern or bool(matcher(pattern)(name))
+
+
 def condition(column: str, pattern: str) -> tuple[str, tuple[str, ...]]:
     """Return an SQL condition for the names with the fixed beginning of a pattern, and its values."""
     beginning = SPECIAL.split(pattern, maxsplit=1)[0]
@@ -57,8 +62,8 @@ def _matching(index: Index, kind: str, pattern: str) -> Iterable[NamedRow]:
     table, listing = names.KINDS[kind]
     where, values = condition("name", pattern)
     rows = index.facts(NamedRow, f"SELECT id, name FROM {table} WHERE {where} ORDER BY name", values)
-    matches = matcher(pattern)
-    found = [row for row in rows if matches(row.name)]
+    match = matcher(pattern)
+    found = [row for row in rows if match(row.name)]
     if not found:
         raise NotFound(f"no {kind} matches {pattern!r}; see: {listing}")
     return found
