@@ -7,13 +7,14 @@ values.  In CSV a list or an object is written as JSON.
 from __future__ import annotations
 
 import functools
+import heapq
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from csv import writer
 from enum import StrEnum
 from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -127,22 +128,37 @@ def refuse_to_ask(form: Format, answered: bool, options: str) -> None:
         raise click.UsageError(f"--format {form} cannot ask for confirmation; use it with {options}")
 
 
-def limit_option(help_: str = "Show only the first N rows.") -> Callable[[CommandFunction], CommandFunction]:
-    """Return a decorator that adds --limit to a command, as `limit`."""
-    return click.option("--limit", metavar="N", type=click.IntRange(1, 10_000_000), help=help_)
-
-
 class Sorting(NamedTuple):
-    """An order of rows by the values of a column; rows without a value come last."""
+    """An order of rows by the values of the column with this key; rows without a value come last."""
 
-    column: ListingColumn
+    key: str
     descending: bool
 
-    def __call__(self, rows: Iterable[Any]) -> list[Any]:
-        pairs = [(self.column.value(row), row) for row in rows]
-        known = [pair for pair in pairs if pair[0] is not None]
-        known.sort(key=lambda pair: _sort_key(pair[0]), reverse=self.descending)
-        return [row for _, row in known] + [row for value, row in pairs if value is None]
+    def first(self, columns: Sequence[ListingColumn], rows: Iterable[Any], limit: int | None) -> list[Any]:
+        """Return the first `limit` rows in this order, all for None; only these are held in memory.
+
+        Raises UsageError if none of `columns` has the key.
+        """
+        value = next((column.value for column in columns if column.key == self.key), None)
+        if value is None:
+            known = ", ".join(column.key for column in columns if column.key)
+            raise click.UsageError(f"no such column in this list: {self.key!a}; the columns are: {known}")
+        unknown: list[Any] = []
+
+        def with_value() -> Iterator[tuple[Any, Any]]:
+            for row in rows:
+                found = value(row)
+                if found is not None:
+                    yield _sort_key(found), row
+                elif limit is None or len(unknown) < limit:
+                    unknown.append(row)
+
+        if limit is None:
+            known_rows = sorted(with_value(), key=itemgetter(0), reverse=self.descending)
+        else:
+            least = heapq.nlargest if self.descending else heapq.nsmallest
+            known_rows = least(limit, with_value(), key=itemgetter(0))
+        return [*(row for _, row in known_rows), *unknown][:limit]
 
 
 def _sort_key(value: object) -> tuple[float, str]:
@@ -157,14 +173,14 @@ class SortKey(click.ParamType[Sorting]):
 
     name = "column"
 
-    def __init__(self, columns: Sequence[ListingColumn]) -> None:
-        self._columns = {column.key: column for column in columns if column.key}
+    def __init__(self, columns: Iterable[ListingColumn]) -> None:
+        self._keys = list(dict.fromkeys(column.key for column in columns if column.key))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sorting:
         key = str(value).removeprefix("-")
-        if key not in self._columns:
-            self.fail(f"no such column: {key!a}; the columns are: {', '.join(self._columns)}", param, ctx)
-        return Sorting(self._columns[key], descending=key != value)
+        if key not in self._keys:
+            self.fail(f"no such column: {key!a}; the columns are: {', '.join(self._keys)}", param, ctx)
+        return Sorting(key, descending=key != value)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -172,17 +188,80 @@ class SortKey(click.ParamType[Sorting]):
         # 37 ms, and only shell completion needs it.
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(key) for key in self._columns if key.startswith(incomplete)]
+        return [CompletionItem(key) for key in self._keys if key.startswith(incomplete)]
 
 
-def sort_option(columns: Sequence[ListingColumn]) -> Callable[[CommandFunction], CommandFunction]:
-    """Return a decorator that adds --sort to a command, as `sort`, for a listing with these columns."""
-    return click.option(
-        "--sort",
-        metavar="COLUMN",
-        type=SortKey(columns),
-        help="Sort by COLUMN, named as in JSON; -COLUMN: in descending order.",
-    )
+class ListOptions(NamedTuple):
+    """How to print a listing: the format, the order and the maximum number of rows, and whether to ignore the width of
+    the terminal."""
+
+    form: Format = Format.TABLE
+    sort: Sorting | None = None
+    limit: int | None = None
+    wide: bool = False
+
+    @property
+    def at_most(self) -> int | None:
+        """The number of rows that a query needs to return; None for all, which must be read before they are sorted."""
+        return None if self.sort else self.limit
+
+    def pick(self, columns: Sequence[ListingColumn], rows: Iterable[Any]) -> Iterator[Any]:
+        """Yield the rows to show, in order.  Raises UsageError if these columns lack the one to sort by."""
+        if self.sort is None:
+            yield from islice(rows, self.limit)
+        else:
+            yield from self.sort.first(columns, rows, self.limit)
+
+    def show(
+        self,
+        columns: Sequence[ListingColumn],
+        rows: Iterable[Any],
+        empty: str = "",
+        *,
+        optional: Iterable[str] = (),
+        reading: Callable[[Iterator[Any]], Iterable[Any]] = iter,
+    ) -> None:
+        """Print the rows; for a table without rows print the line `empty`.
+
+        `optional`: as for `table`; `reading`: shows progress while the rows are read.
+        """
+        show(self.form, columns, reading(self.pick(columns, rows)), empty, optional=optional, wide=self.wide)
+
+
+wide_option = click.option(
+    "--wide",
+    is_flag=True,
+    help="Show all columns on one line each, even if they exceed the terminal's width.",
+)
+
+
+def listing_options(
+    *columns: Sequence[ListingColumn], limit: str = "Show only the first N rows."
+) -> Callable[[CommandFunction], CommandFunction]:
+    """Return a decorator that adds --sort, --limit, --wide, --format and --json to a command, as `listing`.
+
+    `columns`: of each list that the command can show; `limit`: the help of --limit.
+    """
+
+    def decorate(command: CommandFunction) -> CommandFunction:
+        @functools.wraps(command)
+        def with_listing(
+            *args: Any, form: Format, sort: Sorting | None, limit: int | None, wide: bool, **options: Any
+        ) -> Any:
+            return command(*args, listing=ListOptions(form, sort, limit, wide), **options)
+
+        decorated = wide_option(format_option(with_listing))
+        decorated = click.option("--limit", metavar="N", type=click.IntRange(1, 10_000_000), help=limit)(
+            decorated
+        )
+        return click.option(
+            "--sort",
+            metavar="COLUMN",
+            type=SortKey(column for some in columns for column in some),
+            help="Sort by COLUMN, named as in JSON; -COLUMN: in descending order.",
+        )(decorated)  # type: ignore[return-value]
+
+    return decorate
 
 
 def show(
@@ -191,16 +270,15 @@ def show(
     rows: Iterable[Any],
     empty: str = "",
     *,
-    sort: Sorting | None = None,
-    limit: int | None = None,
+    optional: Iterable[str] = (),
+    wide: bool = False,
 ) -> None:
-    """Print a listing; for a table without rows print the line `empty`.
+    """Print rows in any format; for a table without rows print the line `empty`.
 
-    `limit`: maximum number of rows; further ones are not read, unless the rows are sorted.
+    `optional` and `wide`: as for `table`.
     """
-    rows = islice(rows if sort is None else sort(rows), limit)
     if form is Format.TABLE:
-        table(columns, rows, empty)
+        table(columns, rows, empty, optional, wide)
     elif form is Format.CSV:
         csv(columns, rows)
     elif form is Format.JSONL:
@@ -210,19 +288,26 @@ def show(
 
 
 def table(
-    columns: Sequence[ListingColumn], rows: Iterable[Any], empty: str = "", optional: Iterable[str] = ()
+    columns: Sequence[ListingColumn],
+    rows: Iterable[Any],
+    empty: str = "",
+    optional: Iterable[str] = (),
+    wide: bool = False,
 ) -> None:
     """Print a table, or the line `empty` if there are no rows.
 
-    `optional`: headers of columns that a narrow terminal does not show, the first to be left out first.
+    `optional`: headers of columns that a narrow terminal does not show, the first to be left out first; `wide`: ignore
+    the width of the terminal.
     """
     shown = [column for column in columns if column.header]
+    headers = [column.header for column in shown]
     output.table(
-        [column.header for column in shown],
+        headers,
         ([column.cell(row) for column in shown] for row in rows),
         right=[column.header for column in shown if column.right],
         empty=empty,
-        optional=optional,
+        optional=[header for header in optional if header in headers],
+        wide=wide,
     )
 
 

@@ -14,13 +14,15 @@ from alpenhorn.cli.arguments import REQUEST_ID
 from alpenhorn.cli.columns import (
     Format,
     ListingColumn,
+    ListOptions,
     column,
-    format_option,
-    limit_option,
+    listing_options,
     number,
     size,
     time,
 )
+from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.files import ids
 from alpenhorn.cli.options import confirm
 from alpenhorn.cli.run_columns import RUN_COLUMNS, RunLine, run_document
 from alpenhorn.cli.times import Duration, TimeOrDuration
@@ -32,7 +34,7 @@ from alpenhorn.listings.history import EventRow, Old
 from alpenhorn.listings.runs import after
 from alpenhorn.model.events import FAILED, NO_FILE, NO_NODE
 from alpenhorn.reasons import code_in_json
-from alpenhorn.scan import names
+from alpenhorn.scan import names, patterns
 
 EVENTS = 200
 RUNS = 20
@@ -43,167 +45,6 @@ WORK_COLUMNS = (
     number("", "Failed", cell=lambda item: item[1].get("failed", 0)),
     size("", "Size", lambda item: item[1].get("bytes", 0)),
 )
-
-
-def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | None:
-    if len(surplus) > 1:
-        return None
-    (name,) = surplus
-    option, purpose, value = "--node", "to list the events on one node", given["node_name"]
-    if name.isascii() and name.isdigit():
-        option, purpose, value = "--run", "to list the events of one run", given["run_id"]
-    elif "/" in name:
-        option, purpose, value = "--file", "to list the events of one file", given["path"]
-    return None if value is not None or given["prune"] is not None else RightForm(purpose, (option, name))
-
-
-@click.command(cls=HintingCommand, right_form=_right_form)
-@click.option("--file", "path", metavar="F", help="Only events of file F, given as ACQUISITION/NAME.")
-@click.option("--node", "node_name", metavar="N", help="Only events on node N.")
-@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Only events of run R.")
-@click.option(
-    "--since",
-    metavar="T",
-    type=TimeOrDuration(),
-    help="Start of the period: a date, a date and time in UTC, or a duration until now, such as 7d.",
-)
-@limit_option(f"Maximum number of runs or events, newest first (default: {RUNS} runs, {EVENTS} events).")
-@click.option(
-    "--prune",
-    metavar="AGE",
-    type=Duration(),
-    help="Permanently delete events and runs older than AGE, such as 365d.",
-)
-@click.option("--force", is_flag=True, help="With --prune: do not ask for confirmation.")
-@format_option
-@pass_app
-def history(
-    app: App,
-    path: str | None,
-    node_name: str | None,
-    run_id: int | None,
-    since: datetime | timedelta | None,
-    limit: int | None,
-    prune: float | None,
-    force: bool,
-    form: Format,
-) -> None:
-    """Without --file, --node or --run, the last runs are listed; with several of them, the events that match all.
-    Checks that found a copy still good are not listed as events, only counted for the run.  With --run, everything
-    that failed is listed with the reason.
-
-    --prune deletes events older than AGE and runs that ended before then, except the newest event, events about a
-    node that its manifest does not include yet, runs that have not ended and the last run of each host.  It may be
-    interrupted and repeated.
-
-    \b
-    Examples:
-      alpenhorn history
-      alpenhorn history --file 20260722T000000Z_pilot/0001.h5
-      alpenhorn history --node archive1 --since 7d
-      alpenhorn history --prune 365d
-    """
-    shows: dict[str, object] = {
-        "--file": path,
-        "--node": node_name,
-        "--run": run_id,
-        "--since": since,
-        "--limit": limit,
-    }
-    if prune is not None:
-        if form is not Format.TABLE:
-            shows[f"--format {form}"] = form
-        given = [name for name, value in shows.items() if value is not None]
-        if given:
-            raise click.UsageError(f"--prune cannot be used with {given[0]}")
-        _prune(app, prune, force)
-        return
-    if force:
-        raise click.UsageError("--force needs --prune")
-    moment = _moment(app, since)
-    if path is None and node_name is None and run_id is None:
-        _runs(app, limit or RUNS, moment, form)
-    else:
-        _events(app, path, node_name, run_id, moment, limit or EVENTS, form)
-
-
-def _moment(app: App, since: datetime | timedelta | None) -> datetime | None:
-    if not isinstance(since, timedelta):
-        return since
-    try:
-        return (app.now() - since).replace(microsecond=0)
-    except OverflowError:  # before year 1
-        return None
-
-
-def _runs(app: App, limit: int, since: datetime | None, form: Format) -> None:
-    rows = scan.runs(app.index, limit, since)
-    states = run_states(rows, app.host)
-    lines = (RunLine(row, states[row.id]) for row in rows)
-    columns.show(form, RUN_COLUMNS, lines, empty="No runs.")
-
-
-def _events(
-    app: App,
-    path: str | None,
-    node_name: str | None,
-    run_id: int | None,
-    since: datetime | None,
-    limit: int,
-    form: Format,
-) -> None:
-    index = app.index
-    node = None if node_name is None else names.node(index, node_name)
-    root = None if node is None else names.root(index, node)
-    file = None if path is None else names.file(index, path, root)
-    run = None if run_id is None else scan.run(index, run_id)
-    state = RunState.ENDED
-    if run is not None and run.ended is None:
-        state = run_states([run], app.host, after(index, run.id))[run.id]
-    rows = scan.events(
-        index,
-        limit + 1,  # one more row shows whether there are older events
-        file_id=None if file is None else file.id,
-        node_id=None if node is None else node.id,
-        run_id=run_id,
-        since=since,
-    )
-    left_out = len(rows) > limit
-    rows = rows[-limit:]
-    if form is Format.JSON and run is not None:
-        events = columns.documents(_event_columns(), rows)
-        output.document({**run_document(run, state), "events": events})
-        return
-    if form is Format.TABLE and run is not None:
-        _show_run(RunLine(run, state), [row for row in rows if _about_run(row)])
-        rows = [row for row in rows if not _about_run(row)]
-    if form is not Format.JSON and left_out:
-        output.note(f"older events not shown; to show more: --limit {10 * limit}")
-    shown = _event_columns(with_file=file is None, with_node=node is None, with_run=run is None)
-    columns.show(form, shown, rows, empty="No events.")
-
-
-def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
-    run, why = line.run, line.ending
-    output.fields(
-        (
-            ("Run", run.id),
-            ("Host", run.host),
-            ("Nodes", run.nodes),
-            ("Began", output.time(run.started)),
-            ("Ended", output.time(run.ended)),
-            ("Took", line.took),
-            ("Status", run.exit_status),
-            *((("Ending", why),) if why else ()),
-        )
-    )
-    if run.counts:
-        output.heading("Work:")
-        columns.table(WORK_COLUMNS, run.counts.items())
-    if failures:
-        output.heading("Failures:")
-        output.lines(str(row.why) for row in failures)
-    output.heading("Events:")
 
 
 def _event_columns(
@@ -240,6 +81,177 @@ def _file(row: EventRow) -> str | None:
 
 def _node(row: EventRow) -> str | None:
     return None if _about_run(row) else row.node or f"(node {row.node_id}, gone)"
+
+
+EVENT_COLUMNS = _event_columns()
+
+
+def _right_form(surplus: Sequence[str], given: dict[str, Any]) -> RightForm | None:
+    if len(surplus) > 1:
+        return None
+    (name,) = surplus
+    option, purpose, value = "--node", "to list the events on one node", given["node_name"]
+    if name.isascii() and name.isdigit():
+        option, purpose, value = "--run", "to list the events of one run", given["run_id"]
+    elif "/" in name:
+        option, purpose, value = "--file", "to list the events of one file", given["path"]
+    return None if value is not None or given["prune"] is not None else RightForm(purpose, (option, name))
+
+
+@click.command(cls=HintingCommand, right_form=_right_form)
+@click.option("--file", "path", metavar="F", help="Only events of file F, given as ACQUISITION/NAME.")
+@click.option(
+    "--node", "node_name", type=NODE, metavar="N", help="Only events on node N, a name or a pattern."
+)
+@click.option("--run", "run_id", metavar="R", type=REQUEST_ID, help="Only events of run R.")
+@click.option(
+    "--since",
+    metavar="T",
+    type=TimeOrDuration(),
+    help="Start of the period: a date, a date and time in UTC, or a duration until now, such as 7d.",
+)
+@click.option(
+    "--prune",
+    metavar="AGE",
+    type=Duration(),
+    help="Permanently delete events and runs older than AGE, such as 365d.",
+)
+@click.option("--force", is_flag=True, help="With --prune: do not ask for confirmation.")
+@listing_options(
+    RUN_COLUMNS,
+    EVENT_COLUMNS,
+    limit=f"Maximum number of runs or events, the newest ones (default: {RUNS} runs, {EVENTS} events).",
+)
+@pass_app
+def history(
+    app: App,
+    path: str | None,
+    node_name: str | None,
+    run_id: int | None,
+    since: datetime | timedelta | None,
+    prune: float | None,
+    force: bool,
+    listing: ListOptions,
+) -> None:
+    """Without --file, --node or --run, the last runs are listed; with several of them, the events that match all.
+    Checks that found a copy still good are not listed as events, only counted for the run.  With --run, everything
+    that failed is listed with the reason.
+
+    --prune deletes events older than AGE and runs that ended before then, except the newest event, events about a
+    node that its manifest does not include yet, runs that have not ended and the last run of each host.  It may be
+    interrupted and repeated.
+
+    \b
+    Examples:
+      alpenhorn history
+      alpenhorn history --file 20260722T000000Z_pilot/0001.h5
+      alpenhorn history --node 'archive*' --since 7d
+      alpenhorn history --limit 100 --sort -failed
+      alpenhorn history --prune 365d
+    """
+    shows: dict[str, object] = {
+        "--file": path,
+        "--node": node_name,
+        "--run": run_id,
+        "--since": since,
+        "--limit": listing.limit,
+        "--sort": listing.sort,
+        "--wide": listing.wide or None,
+    }
+    if prune is not None:
+        if listing.form is not Format.TABLE:
+            shows[f"--format {listing.form}"] = listing.form
+        given = [name for name, value in shows.items() if value is not None]
+        if given:
+            raise click.UsageError(f"--prune cannot be used with {given[0]}")
+        _prune(app, prune, force)
+        return
+    if force:
+        raise click.UsageError("--force needs --prune")
+    moment = _moment(app, since)
+    if path is None and node_name is None and run_id is None:
+        _runs(app, moment, listing._replace(limit=listing.limit or RUNS))
+    else:
+        _events(app, path, node_name, run_id, moment, listing._replace(limit=listing.limit or EVENTS))
+
+
+def _moment(app: App, since: datetime | timedelta | None) -> datetime | None:
+    if not isinstance(since, timedelta):
+        return since
+    try:
+        return (app.now() - since).replace(microsecond=0)
+    except OverflowError:  # before year 1
+        return None
+
+
+def _runs(app: App, since: datetime | None, listing: ListOptions) -> None:
+    rows = scan.runs(app.index, listing.limit or RUNS, since)
+    states = run_states(rows, app.host)
+    lines = (RunLine(row, states[row.id]) for row in rows)
+    listing.show(RUN_COLUMNS, lines, "No runs.", optional=("Status", "Size", "Nodes"))
+
+
+def _events(
+    app: App,
+    path: str | None,
+    node_name: str | None,
+    run_id: int | None,
+    since: datetime | None,
+    listing: ListOptions,
+) -> None:
+    index, form, limit = app.index, listing.form, listing.limit or EVENTS
+    nodes = [] if node_name is None else patterns.matching(index, "node", [node_name])
+    one_node = len(nodes) == 1
+    root = names.root(index, nodes[0]) if one_node else None
+    file = None if path is None else names.file(index, path, root)
+    run = None if run_id is None else scan.run(index, run_id)
+    state = RunState.ENDED
+    if run is not None and run.ended is None:
+        state = run_states([run], app.host, after(index, run.id))[run.id]
+    rows = scan.events(
+        index,
+        limit + 1,  # one more row shows whether there are older events
+        file_id=None if file is None else file.id,
+        nodes=ids(nodes),
+        run_id=run_id,
+        since=since,
+    )
+    left_out = len(rows) > limit
+    rows = rows[-limit:]
+    if form is Format.JSON and run is not None:
+        events = columns.documents(EVENT_COLUMNS, listing.pick(EVENT_COLUMNS, rows))
+        output.document({**run_document(run, state), "events": events})
+        return
+    if form is Format.TABLE and run is not None:
+        _show_run(RunLine(run, state), [row for row in rows if _about_run(row)])
+        rows = [row for row in rows if not _about_run(row)]
+    if form is not Format.JSON and left_out:
+        output.note(f"older events not shown; to show more: --limit {10 * limit}")
+    shown = _event_columns(with_file=file is None, with_node=not one_node, with_run=run is None)
+    listing.show(shown, rows, "No events.", optional=("Host", "Run"))
+
+
+def _show_run(line: RunLine, failures: Sequence[EventRow]) -> None:
+    run, why = line.run, line.ending
+    output.fields(
+        (
+            ("Run", run.id),
+            ("Host", run.host),
+            ("Nodes", run.nodes),
+            ("Began", output.time(run.started)),
+            ("Ended", output.time(run.ended)),
+            ("Took", line.took),
+            ("Status", run.exit_status),
+            *((("Ending", why),) if why else ()),
+        )
+    )
+    if run.counts:
+        output.heading("Work:")
+        columns.table(WORK_COLUMNS, run.counts.items())
+    if failures:
+        output.heading("Failures:")
+        output.lines(str(row.why) for row in failures)
+    output.heading("Events:")
 
 
 def _prune(app: App, age: float, force: bool) -> None:

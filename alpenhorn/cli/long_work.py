@@ -32,6 +32,7 @@ Row = TypeVar("Row")
 
 NOTHING = "stopped; nothing was changed"
 INTERVAL = 0.1  # seconds
+REPORTED = 100  # rows between two reports of progress
 FIRST_AFTER = 1.0  # seconds; shorter operations show no progress
 GRACE = 3.0  # seconds; then the process exits, and the database rolls back
 END = 0  # not the number of any signal
@@ -71,6 +72,13 @@ class LongWork:
         if self._stopped:
             raise KeyboardInterrupt
         self._at = (done, of)
+
+    def counted(self, rows: Iterable[Row], of: int) -> Iterator[Row]:
+        """Yield rows, `of` in all, and report progress."""
+        for done, row in enumerate(rows):
+            if done % REPORTED == 0:
+                self.at(done, of)
+            yield row
 
     def __enter__(self) -> LongWork:
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -163,6 +171,17 @@ def until_first_row(app: App, doing: str, rows: Iterable[Row]) -> Iterator[Row]:
     with LongWork(app, doing):
         first = list(islice(remaining, 1))
     yield from chain(first, remaining)
+
+
+def in_pages(app: App, doing: str, rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows for a table; show what is done on a terminal while each page of them is read."""
+    remaining = iter(rows)
+    while True:
+        with LongWork(app, doing):
+            page = list(islice(remaining, output.PAGE))
+        if not page:
+            return
+        yield from page
 
 
 def stopped_after(done: int, of: int) -> str:

@@ -1,17 +1,18 @@
 """Output: tables that fit the terminal, JSON, sizes, times, and escaped names.
 
 Names come from an index that other programs write to, so control characters are escaped
-(`alpenhorn.outside.harmless`).  Output to a pipe or a file is neither shortened nor coloured.
+(`alpenhorn.outside.harmless`).  Output to a pipe or a file is neither folded nor coloured.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import click
@@ -27,8 +28,11 @@ from alpenhorn.outside import harmless as harmless
 
 PIECE = 500  # lines per write
 PAGE = 5000  # rows that share their column widths; limits the memory for a long list
-NARROWEST = 8  # minimum width of a shortened column, in characters
+NARROWEST = 8  # minimum width of a folded column, in characters
 NARROW = 20  # the same while there are columns that can be left out
+
+SEPARATORS = " /_-.,;"  # where a text is folded
+INDENT = "  "  # before the rest of a folded text
 
 LEFT = "left"
 RIGHT = "right"
@@ -82,16 +86,19 @@ def table(
     right: Iterable[str] = (),
     empty: str = "",
     optional: Iterable[str] = (),
+    wide: bool = False,
 ) -> None:
     """Print a table, or the line `empty` if there are no rows.
 
     Columns whose headers are in `right` are right-aligned.  Column widths are computed for each page of rows.  On a
-    terminal that is too narrow for the columns, those in `optional` are left out one after the other; if it is still
-    too narrow, each row is printed as a block of lines.
+    terminal that is too narrow for the columns, texts are folded, and the columns in `optional` are left out one after
+    the other; if it is still too narrow, each row is printed as a block of lines.  `wide`: print the table as through a
+    pipe, where none of this is done.
     """
     import tabulate  # 40 ms, and most commands print no table
 
     tabulate.MIN_PADDING = 0  # no column wider than its content
+    room = math.inf if wide or not sys.stdout.isatty() else shutil.get_terminal_size().columns
     aligned = set(right)
     dropped = list(optional)
     align = [RIGHT if header in aligned else LEFT for header in headers]
@@ -102,21 +109,23 @@ def table(
     first = True
     while page:
         kept = list(range(len(headers)))
-        widths = _fit(headers, page, align, NARROW if dropped else NARROWEST)
+        widths = _fit(headers, page, align, room, NARROW if dropped else NARROWEST)
         for number, header in enumerate(dropped, 1):
             if widths:
                 break
             kept.remove(headers.index(header))
             narrowest = NARROW if number < len(dropped) else NARROWEST
-            widths = _fit(*_only(kept, headers, page, align), narrowest)
+            widths = _fit(*_only(kept, headers, page, align), room, narrowest)
         if not first:
             click.echo()
         if widths:
             heads, kept_cells, sides = _only(kept, headers, page, align)
-            cells = [
-                [cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in kept_cells
-            ]
-            click.echo(tabulate.tabulate(cells, headers=heads, colalign=sides, disable_numparse=True))
+            cells = [line for row in kept_cells for line in _folded(row, widths)]
+            click.echo(
+                tabulate.tabulate(
+                    cells, headers=heads, colalign=sides, disable_numparse=True, preserve_whitespace=True
+                )
+            )
         else:
             _blocks(headers, page)
         first = False
@@ -183,24 +192,53 @@ def middle_cut(text: str, width: int, mark: str = "…") -> str:
     return head + mark + tail
 
 
-def _fit(
-    headers: Sequence[str], rows: list[list[str]], align: Sequence[str], narrowest: int = NARROWEST
-) -> list[int]:
-    """Return the widths of the columns, the widest text columns shortened until a row fits the terminal.
+def fold(text: str, width: int) -> list[str]:
+    """Return the lines of a text in a column of a terminal that is `width` wide, all but the first indented.
 
-    No column is shortened to less than `narrowest`.  Numbers are never shortened, and nothing is without a terminal.
-    Return an empty list if the columns do not fit.
+    A line ends behind a space or another separator of names, if there is one in its second half.
+    """
+    lines = []
+    while columns(text) > width:
+        line = text[:width]
+        while columns(line) > width:
+            line = line[:-1]
+        while columns(line + text[len(line)]) <= width:  # a combining character belongs to the one before it
+            line += text[len(line)]
+        end = max(line.rfind(mark) for mark in SEPARATORS) + 1
+        line = line[: end if 2 * end > len(line) else None]
+        lines.append(line)
+        text = INDENT + text[len(line) :]
+    return [*lines, text]
+
+
+def _folded(row: Sequence[str], widths: Sequence[int]) -> Iterator[list[str]]:
+    """Yield the lines of a row of a table."""
+    for parts in zip_longest(*map(fold, row, widths), fillvalue=""):
+        yield list(parts)
+
+
+def _fit(
+    headers: Sequence[str],
+    rows: list[list[str]],
+    align: Sequence[str],
+    room: float,
+    narrowest: int = NARROWEST,
+) -> list[int]:
+    """Return the widths of the columns, the widest text columns made narrower until a row fits into `room`.
+
+    No column is made narrower than `narrowest`.  Numbers are never folded.  Return an empty list if the columns do
+    not fit.
     """
     widths = [max(columns(header), *(columns(row[i]) for row in rows)) for i, header in enumerate(headers)]
-    if not sys.stdout.isatty():
+    if math.isinf(room):
         return widths
-    room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
+    room -= 2 * (len(widths) - 1)
     text = [i for i, side in enumerate(align) if side == LEFT]
     while sum(widths) > room and text:
         widest = max(text, key=lambda i: widths[i])
         floor = max(narrowest, columns(headers[widest]))
         others = max((widths[i] for i in text if i != widest), default=0)
-        target = max(floor, min(others, widths[widest] - 1), widths[widest] - (sum(widths) - room))
+        target = max(floor, min(others, widths[widest] - 1), widths[widest] - int(sum(widths) - room))
         if target >= widths[widest]:
             text.remove(widest)
         else:

@@ -9,9 +9,9 @@ import click
 from alpenhorn.cli.arguments import text_problem
 from alpenhorn.errors import Refused, UnsafePath
 from alpenhorn.fs.paths import check_relative
+from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.model.nodes import MARKER
 from alpenhorn.plan.imports import unimportable
-from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.scan.names import below
 
 LENGTH = 1024

@@ -9,10 +9,12 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, ListingColumn, column, format_option, number, size
-from alpenhorn.cli.runs import jobs_option, mass_delete_option, node_option, only_option, workers
+from alpenhorn.cli.columns import Format, ListingColumn, ListOptions, column, listing_options, number, size
+from alpenhorn.cli.complete import NODE, names_option
+from alpenhorn.cli.runs import jobs_option, mass_delete_option, only_option, workers
 from alpenhorn.cli.usage_hints import HintingCommand, nodes_form
 from alpenhorn.reasons import code_in_json, code_of
+from alpenhorn.scan import patterns
 
 if TYPE_CHECKING:
     from alpenhorn.coordinator.preview import Item, Plan
@@ -35,65 +37,6 @@ ITEM_COLUMNS = (
 )
 
 
-@click.command(cls=HintingCommand, right_form=nodes_form)
-@node_option
-@only_option
-@jobs_option
-@mass_delete_option
-@click.option("--files", is_flag=True, help="List each file.")
-@format_option
-@pass_app
-@click.pass_context
-def plan(
-    ctx: click.Context,
-    app: App,
-    nodes: tuple[str, ...],
-    only: tuple[str, ...],
-    jobs: int | None,
-    allow_mass_delete: bool,
-    files: bool,
-    form: Format,
-) -> None:
-    """Nothing is changed.  Files with the same decision and reason share a line; --files lists each file.
-
-    \b
-    Examples:
-      alpenhorn plan
-      alpenhorn plan --node archive1 --files
-      alpenhorn plan --json
-    """
-    with workers(app, jobs) as pool:
-        # 60 ms, which neither the help nor the workers need.
-        from alpenhorn.coordinator.preview import Plan, items
-        from alpenhorn.coordinator.report import Asked
-
-        found = Plan()
-        asked = Asked(nodes, only, allow_mass_delete=allow_mass_delete)
-        planned = items(app.index, pool, app.config, asked, app.now, found)
-        if files and form is not Format.TABLE:
-            columns.show(form, ITEM_COLUMNS, planned)
-        else:
-            for item in planned:
-                if files:
-                    _show_item(item)
-    if form is Format.TABLE:
-        _show(found, files)
-    elif form.in_rows:
-        if not files:
-            columns.show(form, _line_columns(), found.lines.items())
-        for note in found.attention:
-            output.warning(note)
-    elif not files:
-        _document(found)
-    ctx.exit(found.exit_status)
-
-
-def _show_item(item: Item) -> None:
-    line = item.line
-    source = f" from {line.source}" if line.source else ""
-    output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
-
-
 def _line_columns(why: str = "Why", example: str = "") -> tuple[ListingColumn, ...]:
     """Return the columns for a pair of a Line and its PlannedAmount, with these headers."""
     *work, reason, code = (one.of(itemgetter(0)) for one in WORK_COLUMNS)
@@ -107,10 +50,79 @@ def _line_columns(why: str = "Why", example: str = "") -> tuple[ListingColumn, .
     )
 
 
-def _document(plan: Plan) -> None:
+LINE_COLUMNS = _line_columns()
+
+
+@click.command(cls=HintingCommand, right_form=nodes_form)
+@names_option(NODE, "Only work on NODE, a name or a pattern")
+@only_option
+@jobs_option
+@mass_delete_option
+@click.option("--files", is_flag=True, help="List each file.")
+@listing_options(LINE_COLUMNS, ITEM_COLUMNS)
+@pass_app
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    app: App,
+    nodes: tuple[str, ...],
+    only: tuple[str, ...],
+    jobs: int | None,
+    allow_mass_delete: bool,
+    files: bool,
+    listing: ListOptions,
+) -> None:
+    """Nothing is changed.  Files with the same decision and reason share a line; --files lists each file.  The exit
+    status and the notes do not depend on --limit.
+
+    \b
+    Examples:
+      alpenhorn plan
+      alpenhorn plan --node archive1 --files
+      alpenhorn plan --files --sort -size_b --limit 10
+      alpenhorn plan --json
+    """
+    form = listing.form
+    with workers(app, jobs) as pool:
+        # 60 ms, which neither the help nor the workers need.
+        from alpenhorn.coordinator.preview import Plan, items
+        from alpenhorn.coordinator.report import Asked
+
+        found = Plan()
+        chosen = tuple(row.name for row in patterns.matching(app.index, "node", nodes))
+        asked = Asked(chosen, only, allow_mass_delete=allow_mass_delete)
+        planned = items(app.index, pool, app.config, asked, app.now, found)
+        if files:
+            rows = listing.pick(ITEM_COLUMNS, planned)
+            if form is Format.TABLE:
+                for item in rows:
+                    _show_item(item)
+            else:
+                columns.show(form, ITEM_COLUMNS, rows)
+        for _ in planned:  # what --limit left is counted, too
+            pass
+    if form is Format.TABLE:
+        _show(found, files, listing)
+    elif form.in_rows:
+        if not files:
+            listing.show(LINE_COLUMNS, found.lines.items())
+        for note in found.attention:
+            output.warning(note)
+    elif not files:
+        _document(found, listing)
+    ctx.exit(found.exit_status)
+
+
+def _show_item(item: Item) -> None:
+    line = item.line
+    source = f" from {line.source}" if line.source else ""
+    output.line(f"{'' if line.planned else 'not '}{line.kind} {item.path} on {line.node}{source}: {line.why}")
+
+
+def _document(plan: Plan, listing: ListOptions) -> None:
     output.document(
         {
-            "lines": columns.documents(_line_columns(), plan.lines.items()),
+            "lines": columns.documents(LINE_COLUMNS, listing.pick(LINE_COLUMNS, plan.lines.items())),
             "left_out": plan.left_out,
             "left_out_codes": {node: code_in_json(why) for node, why in plan.left_out.items()},
             "faults": plan.faults,
@@ -121,14 +133,16 @@ def _document(plan: Plan) -> None:
     )
 
 
-def _show(plan: Plan, listed: bool) -> None:
-    planned = [item for item in plan.lines.items() if item[0].planned]
-    left = [item for item in plan.lines.items() if not item[0].planned]
+def _show(plan: Plan, listed: bool, listing: ListOptions) -> None:
+    """Print the tables; `listed`: after a list of the files, to which the order and the limit were applied."""
+    lines = list(plan.lines.items() if listed else listing.pick(LINE_COLUMNS, plan.lines.items()))
+    planned = [item for item in lines if item[0].planned]
+    left = [item for item in lines if not item[0].planned]
     if listed and (planned or left):
         click.echo()
-    columns.table(_line_columns("How"), planned, empty="Nothing would be done now.")
+    columns.table(_line_columns("How"), planned, "Nothing would be done now.", wide=listing.wide)
     if left:
         click.echo("\nPending, not done now:\n")
-        columns.table(_line_columns("Why not", "Example"), left)
+        columns.table(_line_columns("Why not", "Example"), left, wide=listing.wide)
     notes = plan.attention
     output.lines(["", *notes] if notes else [])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from alpenhorn import __version__
-from alpenhorn.cli import columns, output
+from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option
+from alpenhorn.cli.columns import ListOptions, column, listing_options
 from alpenhorn.errors import DONE, FAILED, AlpenhornError
 from alpenhorn.extensions.points import INDEX, IO, Plugin
 from alpenhorn.io.builtin import BUILT_IN, built_in
@@ -26,9 +26,9 @@ COLUMNS = (
 
 
 @click.command()
-@format_option
+@listing_options(COLUMNS)
 @pass_app
-def plugins(app: App, form: Format) -> int:
+def plugins(app: App, listing: ListOptions) -> int:
     """Extensions are storage classes (alpenhorn.io), import detectors (alpenhorn.import_detect) and additional
     tables in the index (alpenhorn.index), provided by installed packages.  The built-in storage classes are
     listed as well.  All extensions are loaded.  The exit status is 1 if one of them cannot be used.
@@ -40,7 +40,7 @@ def plugins(app: App, form: Format) -> int:
     found = [Plugin(IO, name, "alpenhorn", __version__, "", built_in(name)) for name in BUILT_IN]
     found += _installed(app)
     found.sort(key=lambda one: (one.point, one.name, one.package))
-    columns.show(form, COLUMNS, found)
+    listing.show(COLUMNS, found)
     return FAILED if any(one.error for one in found) else DONE
 
 

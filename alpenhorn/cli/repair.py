@@ -9,7 +9,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size
+from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size, wide_option
 from alpenhorn.cli.complete import NODE, names_option
 from alpenhorn.cli.options import at_most_one, check_option, confirm, force_option
 from alpenhorn.edits.requests import create_for
@@ -63,11 +63,12 @@ COLUMNS = (NODE_NAME, SOURCE, *AMOUNT, *REASON, EXAMPLE, REQUEST)
 @names_option(NODE, "Only repair copies on NODE")
 @check_option
 @force_option
+@wide_option
 @format_option
 @pass_app
 @click.pass_context
 def repair(
-    ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, form: Format
+    ctx: click.Context, app: App, nodes: tuple[str, ...], check: bool, force: bool, wide: bool, form: Format
 ) -> None:
     """Each file is requested from the best readable good copy into the group of its node; the next run there pulls
     it.  A corrupt copy stays in place until its replacement has been verified.  Copies that cannot be
@@ -85,7 +86,7 @@ def repair(
     repairs = _choose_sources(index, topology, nodes)
     requests, left = list(_requests(topology, repairs)), list(_left(topology, repairs))
     if form is Format.TABLE:
-        _show(requests, left)
+        _show(requests, left, wide)
     requested = None
     if not check and repairs.files:
         confirm(f"Request {output.count(repairs.files, 'file')}?", force)
@@ -130,14 +131,14 @@ def _left(topology: Topology, repairs: Repairs) -> Iterator[RepairLine]:
         yield RepairLine(topology.nodes[node_id].name, "", why, under_way, amount)
 
 
-def _show(requests: list[RepairLine], left: list[RepairLine]) -> None:
+def _show(requests: list[RepairLine], left: list[RepairLine], wide: bool) -> None:
     if requests:
-        columns.table(REQUEST_COLUMNS, requests)
+        columns.table(REQUEST_COLUMNS, requests, wide=wide)
     elif not left:
         output.line("No corrupt or missing copies.")
     if left:
         output.heading("Not requested:")
-        columns.table(LEFT_COLUMNS, left)
+        columns.table(LEFT_COLUMNS, left, wide=wide)
 
 
 def _document(requests: list[RepairLine], left: list[RepairLine], requested: int | None) -> None:

@@ -9,29 +9,30 @@ import click
 from alpenhorn import formats
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.columns import Format, ListOptions, listing_options
 from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
 from alpenhorn.cli.status_columns import OPTIONAL, NodeStatusLine, node_columns, sum_columns, sums
 from alpenhorn.errors import ATTENTION, DONE
 from alpenhorn.index.times import naive
 from alpenhorn.model.conditions import Condition
 from alpenhorn.monitoring.attention import Attention, Look, look
-from alpenhorn.scan import names
+from alpenhorn.scan import patterns
 
 SHOWN = 3  # items in the line of --check
+NODE_COLUMNS = node_columns(wide=False)
+SUM_COLUMNS = sum_columns("Name")
 
 
 @click.command()
-@names_option(NODE, "Only NODE")
-@names_option(GROUP, "Only nodes in GROUP")
-@names_option(HOST, "Only nodes on HOST")
+@names_option(NODE, "Only NODE, a name or a pattern")
+@names_option(GROUP, "Only nodes in GROUP, a name or a pattern")
+@names_option(HOST, "Only nodes on HOST, a name or a pattern")
 @click.option("--attention", is_flag=True, help="Only nodes that need attention.")
 @click.option("--by", type=click.Choice(("host", "group")), help="One line for each host or group.")
-@click.option("--wide", is_flag=True, help="Show more columns.")
 @click.option(
     "--check", is_flag=True, help="Print one line; exit with status 4 if something needs attention."
 )
-@format_option
+@listing_options(NODE_COLUMNS, SUM_COLUMNS)
 @pass_app
 def status(
     app: App,
@@ -40,9 +41,8 @@ def status(
     hosts: tuple[str, ...],
     attention: bool,
     by: str | None,
-    wide: bool,
     check: bool,
-    form: Format,
+    listing: ListOptions,
 ) -> int:
     """Problems that need attention come first, each with the first command to run.  The table below shows for each node
     how full it is, its free space, the files requested into its group (In) and from it (Out), copies that are corrupt,
@@ -63,10 +63,12 @@ def status(
       alpenhorn status --host alp1 --attention --wide
       alpenhorn status --check
     """
-    for kind, given in ((names.nodes, nodes), (names.groups, groups), (names.hosts, hosts)):
-        kind(app.index, given)
+    form = listing.form
+    wanted = {
+        kind: {row.name for row in patterns.matching(app.index, kind, given)}
+        for kind, given in (("node", nodes), ("group", groups), ("host", hosts))
+    }
     seen = look(app.index, app.config)
-    wanted = {"node": set(nodes), "group": set(groups), "host": set(hosts)}
     items = [
         item for item in seen.items if all(not of or getattr(item, kind) in of for kind, of in wanted.items())
     ]
@@ -80,18 +82,18 @@ def status(
         if check:
             output.line(_check(lines, items, empty=not seen.found.nodes))
         else:
-            _print(seen, lines, items, by, wide)
+            _print(seen, lines, items, by, listing)
     elif by is not None:
-        columns.show(form, sum_columns(seen, by), sums(lines, items, by))
+        listing.show(SUM_COLUMNS, sums(seen, lines, items, by))
     elif form.in_rows:
-        columns.show(form, node_columns(seen, wide), lines)
+        listing.show(NODE_COLUMNS, lines)
     else:
         output.document(
             {
                 "attention": [_item_document(one) for one in items],
                 "conditions": [_condition_document(host, one) for host, one in seen.found.conditions],
                 "backup": seen.found.backups.newest and seen.found.backups.newest._asdict(),
-                "nodes": columns.documents(node_columns(seen, wide), lines),
+                "nodes": columns.documents(NODE_COLUMNS, listing.pick(NODE_COLUMNS, lines)),
             }
         )
     return ATTENTION if check and (items or not seen.found.nodes) else DONE
@@ -102,7 +104,7 @@ def _lines(seen: Look) -> list[NodeStatusLine]:
     for item in seen.items:
         if item.node:
             about.setdefault(item.node, []).append(item)
-    return [NodeStatusLine(one, tuple(about.get(one.node.name, ()))) for one in seen.found.nodes]
+    return [NodeStatusLine(one, tuple(about.get(one.node.name, ())), seen) for one in seen.found.nodes]
 
 
 def _place(line: NodeStatusLine, kind: str) -> str | None:
@@ -111,7 +113,11 @@ def _place(line: NodeStatusLine, kind: str) -> str | None:
 
 
 def _print(
-    seen: Look, lines: Sequence[NodeStatusLine], items: Sequence[Attention], by: str | None, wide: bool
+    seen: Look,
+    lines: Sequence[NodeStatusLine],
+    items: Sequence[Attention],
+    by: str | None,
+    listing: ListOptions,
 ) -> None:
     if not seen.found.nodes:
         output.line(
@@ -123,11 +129,14 @@ def _print(
         output.lines(f"  {one.line}" for one in items)
         output.line("")
     if by is not None:
-        columns.table(sum_columns(seen, by.capitalize()), sums(lines, items, by), optional=("Active",))
+        shown = sum_columns(by.capitalize())
+        listing.show(shown, sums(seen, lines, items, by), optional=("Active",))
         return
     order = {item: number for number, item in reversed(list(enumerate(seen.items)))}
     first = sorted(lines, key=lambda line: min((order[item] for item in line.items), default=len(seen.items)))
-    columns.table(node_columns(seen, wide), first, empty="No such nodes.", optional=OPTIONAL)
+    listing.show(
+        node_columns(listing.wide), first, "No such nodes.", optional=() if listing.wide else OPTIONAL
+    )
 
 
 def _check(lines: Sequence[NodeStatusLine], items: Sequence[Attention], empty: bool) -> str:

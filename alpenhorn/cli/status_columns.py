@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ from alpenhorn.cli import output
 from alpenhorn.cli.columns import ListingColumn, column, flag, number, size
 from alpenhorn.cli.run_columns import run_document
 from alpenhorn.cli.storage_columns import gib_bytes
-from alpenhorn.coordinator.run_states import RunState
 from alpenhorn.listings.runs import RunRow
 from alpenhorn.listings.status import NodeStatus
 from alpenhorn.monitoring.attention import Attention, Look
@@ -21,18 +20,23 @@ OPTIONAL = ("Free", "Host")
 
 
 class NodeStatusLine(NamedTuple):
-    """A node, with the items about it."""
+    """A node, with the items about it.  `look`: of which it is a part."""
 
     status: NodeStatus
     items: tuple[Attention, ...]
+    look: Look
 
 
 class Sum(NamedTuple):
-    """The nodes of a host or group.  `items`: about it or its nodes; `last_run`: the newest one of its nodes."""
+    """The nodes of a host or group.
+
+    `items`: about it or its nodes; `last_run`: the newest one of its nodes; `look`: of which it is a part.
+    """
 
     name: str
     lines: list[NodeStatusLine]
     items: tuple[Attention, ...]
+    look: Look
 
     @property
     def active(self) -> int:
@@ -65,14 +69,13 @@ def _of(path: str) -> str:
     return f"status.{path}"
 
 
-def node_columns(look: Look, wide: bool) -> tuple[ListingColumn, ...]:
+def _last_run(line: NodeStatusLine) -> dict[str, object] | None:
+    run = line.status.last_run
+    return None if run is None else run_document(run, line.look.states[run.id])
+
+
+def node_columns(wide: bool) -> tuple[ListingColumn, ...]:
     """Return the columns for a NodeStatusLine; `wide`: as many as possible, which takes about 150 characters."""
-    states = look.states
-
-    def last_run(line: NodeStatusLine) -> dict[str, object] | None:
-        run = line.status.last_run
-        return None if run is None else run_document(run, states[run.id])
-
     name = column("name", "Node", _of("node.name"))
     group = column("group", "Group", _of("node.group"))
     host = column("host", "Host", _of("node.host"))
@@ -105,7 +108,7 @@ def node_columns(look: Look, wide: bool) -> tuple[ListingColumn, ...]:
             number("imports", "Imports", _of("imports"), shown=_or_dash),
             column("", "Problems", cell=lambda line: _bad_copies(line.status)),
             *counts,
-            column("last_run", "Last run", last_run, cell=lambda line: _run(line.status.last_run, states)),
+            column("last_run", "Last run", _last_run, cell=_run),
         )
     return (
         name,
@@ -121,13 +124,12 @@ def node_columns(look: Look, wide: bool) -> tuple[ListingColumn, ...]:
         column("imports", value=_of("imports")),
         number("", "Bad", cell=lambda line: _or_dash(bad_copies(line.status))),
         *counts,
-        column("last_run", "Last run", last_run, cell=lambda line: _age(line.status, look)),
+        column("last_run", "Last run", _last_run, cell=_age),
     )
 
 
-def sum_columns(look: Look, header: str) -> tuple[ListingColumn, ...]:
+def sum_columns(header: str) -> tuple[ListingColumn, ...]:
     """Return the columns for a Sum; `header`: of its name."""
-    now = look.found.now
     return (
         column("name", header),
         number("items", "Items", lambda row: len(row.items), shown=_or_dash),
@@ -140,12 +142,12 @@ def sum_columns(look: Look, header: str) -> tuple[ListingColumn, ...]:
             "last_run",
             "Last run",
             lambda row: row.last_run and row.last_run.started,
-            cell=lambda row: _since(row.last_run, look.states, now),
+            cell=lambda row: _since(row.last_run, row.look),
         ),
     )
 
 
-def sums(lines: Iterable[NodeStatusLine], items: Iterable[Attention], by: str) -> list[Sum]:
+def sums(look: Look, lines: Iterable[NodeStatusLine], items: Iterable[Attention], by: str) -> list[Sum]:
     """Return the sums by "host" or "group", those with the most items first."""
     parts: dict[str, list[NodeStatusLine]] = {}
     for line in lines:
@@ -153,7 +155,7 @@ def sums(lines: Iterable[NodeStatusLine], items: Iterable[Attention], by: str) -
     about: dict[str, list[Attention]] = {}
     for item in items:
         about.setdefault(getattr(item, by), []).append(item)
-    found = [Sum(name, part, tuple(about.get(name, ()))) for name, part in parts.items()]
+    found = [Sum(name, part, tuple(about.get(name, ())), look) for name, part in parts.items()]
     return sorted(found, key=lambda one: (-len(one.items), one.name))
 
 
@@ -175,25 +177,26 @@ def _work(work: tuple[int, int]) -> str:
     return f"{files} ({output.size(bytes_)})" if files else "-"
 
 
-def _age(status: NodeStatus, look: Look) -> str:
-    if not status.node.active:
+def _age(line: NodeStatusLine) -> str:
+    if not line.status.node.active:
         return "inactive"
-    return _since(status.last_run, look.states, look.found.now)
+    return _since(line.status.last_run, line.look)
 
 
-def _since(run: RunRow | None, states: Mapping[int, RunState], now: datetime) -> str:
+def _since(run: RunRow | None, look: Look) -> str:
     if run is None:
         return "-"
     if run.ended is None:
-        return states[run.id].said
-    return formats.age((now - run.ended).total_seconds())
+        return look.states[run.id].said
+    return formats.age((look.found.now - run.ended).total_seconds())
 
 
-def _run(run: RunRow | None, states: Mapping[int, RunState]) -> str:
+def _run(line: NodeStatusLine) -> str:
+    run = line.status.last_run
     if run is None:
         return "-"
     if run.ended is None:
-        return f"{_minute(run.started)}, {states[run.id].said}"
+        return f"{_minute(run.started)}, {line.look.states[run.id].said}"
     failed = f", {run.failed} failed" if run.failed else ""
     return _minute(run.started) + failed
 

@@ -10,7 +10,7 @@ import click
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import CommandFunction
 from alpenhorn.cli.columns import ListingColumn, column, flag, number, size
-from alpenhorn.cli.complete import GROUP, HOST
+from alpenhorn.cli.complete import GROUP, HOST, NODE, names_option
 from alpenhorn.cli.options import settings
 from alpenhorn.index.connection import Index
 from alpenhorn.listings import storage
@@ -18,7 +18,7 @@ from alpenhorn.listings.stats import FileTally, NodeStats, fullness
 from alpenhorn.listings.status import no_room
 from alpenhorn.listings.storage import GroupRow, NodeRow
 from alpenhorn.model.nodes import GIB
-from alpenhorn.scan import names
+from alpenhorn.scan import patterns
 
 
 class NodeLine(NamedTuple):
@@ -143,21 +143,27 @@ def print_settings(io_config: str | None) -> None:
 
 
 def filter_options(command: CommandFunction) -> CommandFunction:
+    """Add the argument PATTERN, --active, --group and --host to a command that lists nodes."""
     for decorate in (
-        click.option("--host", type=HOST, metavar="HOST", help="Only nodes on HOST."),
-        click.option("--group", type=GROUP, metavar="GROUP", help="Only nodes in GROUP."),
+        names_option(HOST, "Only nodes on HOST, a name or a pattern"),
+        names_option(GROUP, "Only nodes in GROUP, a name or a pattern"),
         click.option("--active/--inactive", default=None, help="Only active, or only inactive, nodes."),
+        click.argument("pattern", type=NODE, metavar="[PATTERN]", default="*"),
     ):
         command = decorate(command)
     return command
 
 
 def chosen_nodes(
-    index: Index, active: bool | None, group: str | None, host: str | None
+    index: Index, pattern: str, active: bool | None, groups: Iterable[str], hosts: Iterable[str]
 ) -> list[storage.NodeRow]:
-    return storage.nodes(
-        index,
-        active=active,
-        group_id=names.group(index, group).id if group else None,
-        host_id=names.host(index, host).id if host else None,
-    )
+    """Return the nodes that the options chose.  `groups`, `hosts`: names or patterns, none for all."""
+    in_groups = {row.name for row in patterns.matching(index, "group", groups)}
+    on_hosts = {row.name for row in patterns.matching(index, "host", hosts)}
+    return [
+        row
+        for row in storage.nodes(index, active=active)
+        if patterns.matches(pattern, row.name)
+        and (not in_groups or row.group in in_groups)
+        and (not on_hosts or row.host in on_hosts)
+    ]

@@ -20,9 +20,10 @@ from alpenhorn.fs.paths import open_below
 from alpenhorn.fs.run_lock import RUN_LOCK, RunLock
 from alpenhorn.index.connection import Index
 from alpenhorn.io.default import DefaultNode
+from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.model.nodes import MANIFEST, MARKER, Identity, NodeFact
 from alpenhorn.plan.imports import detect, possible_names
-from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
+from alpenhorn.plan.paths import unsafe
 from alpenhorn.record.media import take_over
 
 PAGE = 5000

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.facts import whole
 from alpenhorn.scan import patterns
@@ -55,19 +56,20 @@ BY_GROUP = """
 
 
 def acqs(
-    index: Index, *, node_id: int | None = None, group_id: int | None = None, pattern: str = "*"
+    index: Index, *, nodes: Sequence[int] = (), groups: Sequence[int] = (), pattern: str = "*"
 ) -> Iterator[AcqRow]:
-    """Yield all acquisitions, or those with files on a node or in a group, counting only these files.
+    """Yield all acquisitions, or those with files on any of some nodes or in any of some groups, counting only these
+    files, each once.
 
-    `pattern`: for their names, see `alpenhorn.scan.patterns`.
+    `nodes` or `groups`: ids; `pattern`: for the names, see `alpenhorn.scan.patterns`.
     """
-    values: tuple[int, ...]
+    values: Sequence[int]
     named, bounds = patterns.condition("a.name", pattern)
-    if node_id is not None:
-        sql, values = SOME.format(place="c.node_id = ?", named=named), (node_id,)
-    elif group_id is not None:
-        place = "c.node_id IN (SELECT id FROM storagenode WHERE group_id = ?)"
-        sql, values = SOME.format(place=place, named=named), (group_id,)
+    if nodes:
+        sql, values = SOME.format(place=f"c.node_id IN ({marks(nodes)})", named=named), nodes
+    elif groups:
+        place = f"c.node_id IN (SELECT id FROM storagenode WHERE group_id IN ({marks(groups)}))"
+        sql, values = SOME.format(place=place, named=named), groups
     else:
         sql, values = ALL.format(named=named), ()
     matches = patterns.matcher(pattern)

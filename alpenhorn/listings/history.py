@@ -6,10 +6,12 @@ far as requested.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from alpenhorn.errors import NotFound
+from alpenhorn.index.bulk import marks
 from alpenhorn.index.connection import Index
 from alpenhorn.index.times import known_moment
 from alpenhorn.listings.runs import COLUMNS, RunRow, run_rows
@@ -31,6 +33,7 @@ class EventRow(NamedTuple):
 
 
 class _EventColumns(NamedTuple):
+    id: int
     at: datetime
     run_id: int | None
     host: str | None
@@ -53,8 +56,8 @@ class Old(NamedTuple):
 
 # The newest first, in the order of the index; other tables are joined to these rows only.
 EVENTS = """
-    SELECT e.at, e.run_id, r.host, e.file_id, a.name AS acq__name, f.name, e.node_id, n.name AS node__name, e.what,
-           e.why, e.code
+    SELECT e.id, e.at, e.run_id, r.host, e.file_id, a.name AS acq__name, f.name, e.node_id, n.name AS node__name,
+           e.what, e.why, e.code
     FROM (SELECT * FROM sync_event WHERE {condition} ORDER BY {order} LIMIT ?) e
     LEFT JOIN archivefile f ON f.id = e.file_id
     LEFT JOIN archiveacq a ON a.id = f.acq_id
@@ -86,13 +89,13 @@ def events(
     index: Index,
     limit: int,
     file_id: int | None = None,
-    node_id: int | None = None,
+    nodes: Sequence[int] = (),
     run_id: int | None = None,
     since: datetime | None = None,
 ) -> list[EventRow]:
-    """Return the newest `limit` events that match all arguments, newest last.
+    """Return the newest `limit` events that match all arguments, newest last.  `nodes`: ids, none for all.
 
-    Events of a file or a run are in the order in which they were recorded.  Events of a node, which may be many more,
+    Events of a file or a run are in the order in which they were recorded.  Events of nodes, which may be many more,
     are in the order of their times, which may differ from that if hosts' clocks differ.
     """
     by_id = file_id is not None or run_id is not None
@@ -101,17 +104,23 @@ def events(
     given = (
         ("file_id = ?", file_id),
         ("run_id = ?" if file_id is None else "+run_id = ?", run_id),
-        (f"{own}node_id = ?", node_id),
         (f"{own}at >= ?", since),
     )
-    conditions = [(text, value) for text, value in given if value is not None]
-    sql = EVENTS.format(
-        condition=" AND ".join(text for text, _ in conditions) or "1 = 1",
-        order="id DESC" if by_id else "at DESC, id DESC",
-        order_after="e.id" if by_id else "e.at, e.id",
-    )
-    values = [value for _, value in conditions]
-    rows = index.facts(_EventColumns, sql, (*values, limit), at=known_moment)
+    conditions = [text for text, value in given if value is not None]
+    values = [value for _, value in given if value is not None]
+    # Each node has a query of its own, because the index has the events of one node only in the order of their times.
+    parts: list[Sequence[int]] = [nodes] if by_id or not nodes else [(node_id,) for node_id in nodes]
+    found: list[_EventColumns] = []
+    for part in parts:
+        of_nodes = (f"{own}node_id IN ({marks(part)})",) if part else ()
+        sql = EVENTS.format(
+            condition=" AND ".join((*conditions, *of_nodes)) or "1 = 1",
+            order="id DESC" if by_id else "at DESC, id DESC",
+            order_after="e.id" if by_id else "e.at, e.id",
+        )
+        found += index.facts(_EventColumns, sql, (*values, *part, limit), at=known_moment)
+    if len(parts) > 1:
+        found.sort(key=lambda row: (row.at, row.id))
     return [
         EventRow(
             row.at,
@@ -124,7 +133,7 @@ def events(
             row.what,
             recorded(row.why, row.code),
         )
-        for row in rows
+        for row in found[-limit:]
     ]
 
 

@@ -8,7 +8,7 @@ on nodes that are not archive nodes preserve a file, but do not count as archive
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ COPIES = """
     FROM archivefilecopy c JOIN archivefile f ON f.id = c.file_id JOIN archiveacq a ON a.id = f.acq_id
     WHERE c.node_id = ? AND c.has_file = ? AND c.wants_file = ? AND c.id > ? ORDER BY c.id LIMIT ?
 """
+COUNT = "SELECT COUNT(*) FROM archivefilecopy WHERE node_id = ? AND has_file IN ('Y', 'M')"
 # The + prevents SQLite from scanning all pending requests of the node for each page.
 REQUESTS = """
     SELECT file_id, COUNT(*) FROM archivefilecopyrequest
@@ -110,11 +111,25 @@ class _CopyHere(NamedTuple):
     size_b: int | None
 
 
-def summary(index: Index, node_id: int, evidence: Evidence) -> NodeRisk:
-    """Return the sums for a node.  `evidence`: what counts as a copy, and the required number of archive copies."""
+def count(index: Index, node_id: int) -> int:
+    """Return the number of good and suspect copies on a node."""
+    return int(index.value(COUNT, (node_id,)))
+
+
+def summary(
+    index: Index,
+    node_id: int,
+    evidence: Evidence,
+    reading: Callable[[Iterator[RiskFile]], Iterator[RiskFile]] = iter,
+) -> NodeRisk:
+    """Return the sums for a node.
+
+    `evidence`: what counts as a copy, and the required number of archive copies; `reading`: shows progress while the
+    files are read.
+    """
     sums: Counter[tuple[str, str]] = Counter()
     uncounted: Counter[UncountedCopy] = Counter()
-    for file in files(index, node_id, evidence):
+    for file in reading(files(index, node_id, evidence)):
         names = ["files", str(file.risk)]
         if file.risk.loses and file.suspect:
             names.append("suspect")

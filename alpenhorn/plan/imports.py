@@ -8,10 +8,11 @@ from functools import cache
 from typing import NamedTuple
 
 from alpenhorn.model.imports import Detected, DetectJob, ImportFile, KnownFile
+from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.model.nodes import MARKER, NodeFact
 from alpenhorn.model.searches import FoundFile
 from alpenhorn.model.tasks import Task, TaskKind
-from alpenhorn.plan.paths import ACQ_LENGTH, NAME_LENGTH, unsafe
+from alpenhorn.plan.paths import unsafe
 from alpenhorn.reasons import Code, Reason, Why
 
 

@@ -10,8 +10,6 @@ from alpenhorn.errors import UnsafePath
 from alpenhorn.fs.paths import check_relative
 from alpenhorn.reasons import Code, Why
 
-ACQ_LENGTH = 64
-NAME_LENGTH = 255
 ELEMENT_BYTES = 255  # the longest name that common file systems store
 
 

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from alpenhorn.errors import NotFound
 from alpenhorn.index.bulk import chunks, marks
 from alpenhorn.index.connection import Index
+from alpenhorn.model.lengths import ACQ_LENGTH, NAME_LENGTH
 from alpenhorn.suggestions import advice
 
+LAST = "\U0010ffff" * NAME_LENGTH  # sorts after the rest of every name
 SUGGESTIONS = 2000  # names compared with an unknown one; takes half a second
 LINES = 10_000  # lines of a list of files that are looked up together
 SHOWN = 3  # unknown files of a list that a message names
 TERMS = 200  # (acquisition, name) pairs in one query; SQLite refuses expressions deeper than 1000
-ACQ_LENGTH = 64
-LAST = "\U0010ffff"  # sorts after every character in a name
 COMPLETIONS = 500  # maximum number of names for the shell's completion
 # Kinds of names: the table, and the command that lists them.
 KINDS = {
@@ -83,16 +83,23 @@ def root(index: Index, node: NamedRow) -> str | None:
     return found
 
 
+def beginning_with(column: str, text: str) -> tuple[str, tuple[str, ...]]:
+    """Return an SQL condition for the names in a column that begin with a text, and its values; all names for "".
+
+    It may be true of further names, because collations differ.
+    """
+    # MariaDB's LIKE misses characters above U+FFFF when it uses the index, and SQLite's does not use the index.  A
+    # collation that ignores case treats all these characters as one, so the end of the range has more than any name.
+    return (f"{column} >= ? AND {column} < ?", (text, text + LAST)) if text else ("1 = 1", ())
+
+
 def beginning(index: Index, kind: str, text: str) -> list[str]:
     """Return the first names of a kind that begin with a text and are printable."""
     if not storable(text):
         return []
     table, _ = KINDS[kind]
-    sql = f"SELECT name FROM {table}"
-    bounds: tuple[str, ...] = ()
-    if text:
-        sql, bounds = f"{sql} WHERE name >= ? AND name < ?", (text, text + LAST)
-    rows = index.execute(f"{sql} ORDER BY name LIMIT {COMPLETIONS}", bounds)
+    where, bounds = beginning_with("name", text)
+    rows = index.execute(f"SELECT name FROM {table} WHERE {where} ORDER BY name LIMIT {COMPLETIONS}", bounds)
     return [name for (name,) in rows if name.startswith(text) and name.isprintable()]
 
 
@@ -119,12 +126,8 @@ def _candidates(index: Index, table: str, name: str) -> list[str]:
     if not storable(name):
         return []
     count = index.value(f"SELECT COUNT(*) FROM {table}")
-    sql = f"SELECT name FROM {table}"
-    bounds: tuple[str, ...] = ()
-    if count > SUGGESTIONS and name:
-        sql += " WHERE name >= ? AND name < ?"
-        bounds = (name[0], name[0] + LAST)
-    return index.values(f"{sql} ORDER BY name LIMIT {SUGGESTIONS}", bounds)
+    where, bounds = beginning_with("name", name[:1] if count > SUGGESTIONS else "")
+    return index.values(f"SELECT name FROM {table} WHERE {where} ORDER BY name LIMIT {SUGGESTIONS}", bounds)
 
 
 def storable(name: str) -> bool:
@@ -163,9 +166,9 @@ def _hint(index: Index, path: str) -> str:
     if acq_id is None:
         known = _candidates(index, "archiveacq", first)
         return f"; no acquisition called {first!r}; {advice(first, known, 'see: alpenhorn acq list')}"
-    bounds = (acq_id, name[:1], name[:1] + LAST)
-    sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND name >= ? AND name < ? LIMIT {SUGGESTIONS}"
-    known = [f"{first}/{other}" for (other,) in index.execute(sql, bounds)]
+    where, bounds = beginning_with("name", name[:1])
+    sql = f"SELECT name FROM archivefile WHERE acq_id = ? AND {where} LIMIT {SUGGESTIONS}"
+    known = [f"{first}/{other}" for (other,) in index.execute(sql, (acq_id, *bounds))]
     return f"; {advice(path, known, f'see: alpenhorn file list --acq {first}')}"
 
 

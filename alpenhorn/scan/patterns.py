@@ -23,15 +23,17 @@ def matcher(pattern: str) -> Callable[[str], object]:
     return re.compile(translate(pattern)).match
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a name matches a pattern or is equal to it."""
+    return name == pattern or bool(matcher(pattern)(name))
+
+
 def condition(column: str, pattern: str) -> tuple[str, tuple[str, ...]]:
     """Return an SQL condition for the names with the fixed beginning of a pattern, and its values."""
     beginning = SPECIAL.split(pattern, maxsplit=1)[0]
     if not names.storable(beginning):
         return "1 = 0", ()
-    # MariaDB's LIKE misses characters above U+FFFF when it uses the index, and SQLite's does not use the index.  A
-    # collation that ignores case treats all these characters as one, so the end of the range has more than any name.
-    end = beginning + names.LAST * names.ACQ_LENGTH
-    return (f"{column} >= ? AND {column} < ?", (beginning, end)) if beginning else ("1 = 1", ())
+    return names.beginning_with(column, beginning)
 
 
 def matching(index: Index, kind: str, patterns: Iterable[str]) -> list[NamedRow]:
@@ -60,8 +62,8 @@ def _matching(index: Index, kind: str, pattern: str) -> Iterable[NamedRow]:
     table, listing = names.KINDS[kind]
     where, values = condition("name", pattern)
     rows = index.facts(NamedRow, f"SELECT id, name FROM {table} WHERE {where} ORDER BY name", values)
-    matches = matcher(pattern)
-    found = [row for row in rows if matches(row.name)]
+    match = matcher(pattern)
+    found = [row for row in rows if match(row.name)]
     if not found:
         raise NotFound(f"no {kind} matches {pattern!r}; see: {listing}")
     return found

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from alpenhorn.cli import columns, output
-from alpenhorn.cli.columns import Format, column, flag, number, size, time
+from alpenhorn.cli.columns import Format, ListOptions, column, flag, number, size, time
 from alpenhorn.cli.main import cli, main
 from tests.cli.conftest import Archive as Commands
 from tests.cli.test_json import ARGUMENTS, backups, part, said
@@ -252,7 +252,7 @@ def test_a_line_of_json_is_written_before_the_next_row_is_read(capfd: pytest.Cap
 def test_limit_reads_no_further_row(capsys: pytest.CaptureFixture[str]) -> None:
     for form in Format:
         rows = iter(range(10))
-        columns.show(form, (column("n", "N", value=lambda row: row),), rows, limit=3)
+        ListOptions(form, limit=3).show((column("n", "N", value=lambda row: row),), rows)
         assert list(rows) == [3, 4, 5, 6, 7, 8, 9], form
         assert re.findall(r"\d", capsys.readouterr().out) == ["0", "1", "2"], form
 
@@ -291,21 +291,88 @@ def test_limit_of_paths(archive: Commands) -> None:
     assert archive.ok("file", "list", "--limit", "2") == "pilot/a\npilot/b\n"
 
 
-@pytest.mark.parametrize("command", ["acq list", "group list", "host list", "node list"])
-def test_every_column_can_be_sorted_by(filled: Archive, command: str) -> None:
-    filled.file("earlier/larger", b"x" * 5000)
-    rows = json.loads(said(filled, command, ""))
-    assert len(rows) > 1
-    for key in rows[0]:
-        for sign in ("", "-"):
-            found = json.loads(said(filled, command, f"--sort {sign}{key}"))
+OPTIONS = {"--format", "--json", "--limit", "--sort", "--wide"}
+# The options that a command with --format lacks, and why.
+LACKING = {
+    "db check": ({"--limit", "--sort", "--wide"}, "prints findings one below the other, not a table"),
+    "doctor": ({"--limit", "--sort", "--wide"}, "prints findings while it checks, not a table"),
+    "repair": ({"--limit", "--sort"}, "shows what it asks to confirm"),
+    "rules check": ({"--limit", "--sort"}, "shows what it asks to confirm"),
+}
+# Arguments with which they show the list that the options are for, where there is one without.
+LISTED = {
+    "acq files": "acq --node dst",
+    "acq list": "",
+    "config show": "",
+    "file find": "",
+    "file list": "--node src",
+    "group list": "",
+    "history": "",
+    "history --node": "dst",
+    "history --run": "1",
+    "host list": "",
+    "node list": "",
+    "node risk --list": "src",
+    "node stats": "",
+    "plan": "",
+    "plan --files": "",
+    "plugins": "",
+    "request list": "--state failing",
+    "status": "",
+    "status --by": "host",
+}
+
+
+def test_every_list_has_a_format_an_order_a_limit_and_a_width() -> None:
+    lacking = {}
+    for name, command in walk(cli, ()):
+        found = {option for parameter in command.params for option in parameter.opts} & OPTIONS
+        if "--format" in found and found != OPTIONS:
+            lacking[name] = OPTIONS - found
+    assert lacking == {name: options for name, (options, why) in LACKING.items()}
+    assert {command.partition(" --")[0] for command in LISTED} == with_format() - LACKING.keys()
+
+
+@pytest.mark.one_engine
+def test_every_list_can_be_sorted_by_every_column(filled: Archive) -> None:
+    filled.file("earlier/larger", b"x" * 5000, "src")
+    filled.do("INSERT INTO sync_event (at, run_id, file_id, node_id, what, why) SELECT '2026-01-02 03:04:05', run_id,"
+              " file_id, node_id, 'zapped', 'a' FROM sync_event")  # fmt: skip
+    filled.insert(
+        "sync_run",
+        host="another",
+        started="2026-01-02 03:04:05",
+        nodes="",
+        pid=1,
+        counts="{}",
+        done=1,
+        failed=0,
+        bytes=5,
+    )
+
+    def listed_by(*more: str) -> list[dict[str, Any]]:
+        document = json.loads(said(filled, command, " ".join((arguments, *more))))
+        rows = document if isinstance(document, list) else document[ROWS[command][0]]
+        return [flat(row, keys) for row in rows]
+
+    for command, arguments in LISTED.items():
+        keys = next(csv.reader(io.StringIO(printed(filled, command, arguments, "--format", "csv"))))
+        rows = listed_by()
+        assert len(rows) > 1 or command in ("request list", "status --by"), command
+        slow = command.startswith(("plan", "plugins"))
+        for at, key in enumerate(keys[-2:] if slow else keys):
+            sign = "-" if at % 2 else ""
+            found = listed_by(f"--sort {sign}{key}")
             values = [row[key] for row in found]
             known = [value for value in values if value is not None]
             assert values == known + [None] * (len(values) - len(known)), key
             if all(isinstance(value, int | float | str) for value in known):
                 assert known == sorted(known, reverse=bool(sign)), key
             assert sorted(map(json.dumps, found)) == sorted(map(json.dumps, rows))
-            assert json.loads(said(filled, command, f"--sort {sign}{key} --limit 1")) == found[:1]
+        if command.startswith("history"):  # --limit chooses the newest ones, and the newest is the last
+            assert listed_by(f"--sort {key} --limit 1") == rows[-1:]
+        else:
+            assert listed_by(f"--sort {sign}{key} --limit 1") == found[:1], command
 
 
 def test_an_unknown_column_is_refused_with_the_known_ones(empty: Commands) -> None:
@@ -317,7 +384,7 @@ def test_an_unknown_column_is_refused_with_the_known_ones(empty: Commands) -> No
 def test_values_of_any_kind_can_be_sorted(capsys: pytest.CaptureFixture[str]) -> None:
     one = column("n", value=lambda row: row)
     rows = ["b", None, {"x": 1}, 2, True, "a", 1.5, datetime(2026, 7, 22)]
-    columns.show(Format.JSON, (one,), rows, sort=columns.Sorting(one, descending=False))
+    ListOptions(Format.JSON, columns.Sorting("n", descending=False)).show((one,), rows)
     shown = [row["n"] for row in json.loads(capsys.readouterr().out)]
     assert shown == [True, 1.5, 2, "2026-07-22T00:00:00Z", "a", "b", {"x": 1}, None]
 
@@ -325,5 +392,37 @@ def test_values_of_any_kind_can_be_sorted(capsys: pytest.CaptureFixture[str]) ->
 def test_rows_with_the_same_value_keep_their_order() -> None:
     one = column("n", value=lambda row: row // 10)
     rows = [21, 11, 22, 12, 23]
-    assert columns.Sorting(one, descending=False)(rows) == [11, 12, 21, 22, 23]
-    assert columns.Sorting(one, descending=True)(rows) == [21, 22, 23, 11, 12]
+    for limit in (None, 1, 2, 3, 4, 5, 6):
+        assert (
+            columns.Sorting("n", descending=False).first((one,), rows, limit) == [11, 12, 21, 22, 23][:limit]
+        )
+        assert (
+            columns.Sorting("n", descending=True).first((one,), rows, limit) == [21, 22, 23, 11, 12][:limit]
+        )
+
+
+def test_rows_without_a_value_come_last_also_with_a_limit() -> None:
+    one = column("n", value=lambda row: row % 10 or None)
+    rows = [20, 11, 30, 12]
+    for limit in (None, 1, 2, 3, 4, 5):
+        assert columns.Sorting("n", descending=False).first((one,), rows, limit) == [11, 12, 20, 30][:limit]
+        assert columns.Sorting("n", descending=True).first((one,), rows, limit) == [12, 11, 20, 30][:limit]
+
+
+def test_sorting_with_a_limit_holds_only_these_rows() -> None:
+    class Counted:
+        alive = most = 0
+
+        def __init__(self, number: int) -> None:
+            self.number: int | None = number % 7 or None
+            Counted.alive += 1
+            Counted.most = max(Counted.most, Counted.alive)
+
+        def __del__(self) -> None:
+            Counted.alive -= 1
+
+    found = columns.Sorting("number", descending=True).first(
+        (column("number"),), map(Counted, range(1000)), 5
+    )
+    assert [row.number for row in found] == [6] * 5
+    assert Counted.most < 50

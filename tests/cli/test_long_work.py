@@ -10,6 +10,8 @@ from tests.fixtures.terminal import on_screen
     ("command", "table", "shown"),
     [
         (("node", "stats"), "archivefilecopy", "Counting the copies on each node"),
+        (("node", "risk", "field"), "archivefilecopy", "Reading the copies on field"),
+        (("node", "risk", "field", "--list"), "archivefilecopy", "Reading the copies on field"),
         (("file", "list"), "archivefile", "Listing files"),
         (("file", "find"), "archivefilecopy", "Listing copies"),
         (("request", "list"), "archivefilecopyrequest", "Listing requests"),

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -74,12 +75,27 @@ def on_a_terminal(columns: int, *argv: str) -> str:
     return seen.decode().replace("\r\n", "\n")
 
 
-def test_a_table_fits_the_terminal_and_numbers_stay_whole() -> None:
+def test_a_table_fits_the_terminal_and_texts_stay_whole() -> None:
     for columns in (60, 80, 130):
         lines = on_a_terminal(columns, "-c", TABLE).splitlines()
         assert max(map(len, lines)) <= columns
-        assert lines[2].endswith("10.00 KiB") and lines[3].endswith("      1 B")
-        assert ("…" in lines[2]) == (columns < 130)
+        assert lines[2].endswith("10.00 KiB") and lines[-1].endswith("      1 B")
+        assert "".join(lines).count("p") == 100 and "…" not in "".join(lines)
+        assert all(line.startswith(" " * 14 + "pp") for line in lines[3:-1])
+        assert (len(lines) > 4) == (columns < 130)
+
+
+def test_a_folded_text_is_indented_and_ends_behind_a_separator() -> None:
+    assert output.fold("20260722T000000Z_pilot/0001.h5", 24) == ["20260722T000000Z_pilot/", "  0001.h5"]
+    assert output.fold("two words, and then some more", 12) == ["two words, ", "  and then ", "  some more"]
+    assert output.fold("a_separator" + "x" * 20, 20) == ["a_separator" + "x" * 9, "  " + "x" * 11]
+    assert output.fold("e\u0301" * 10, 8) == ["e\u0301" * 8, "  " + "e\u0301" * 2]
+    assert output.fold("観測所の格納庫", 9) == ["観測所の", "  格納庫"]
+
+
+def test_wide_ignores_the_width_of_the_terminal() -> None:
+    lines = on_a_terminal(40, "-c", TABLE.replace("right=", "wide=True, right=")).splitlines()
+    assert [len(line) for line in lines] == [123] * 4 and "p" * 100 in lines[2]
 
 
 def test_on_a_terminal_that_is_too_narrow_each_row_is_a_block() -> None:
@@ -92,6 +108,13 @@ def test_on_a_terminal_that_is_too_narrow_each_row_is_a_block() -> None:
         "Path: q",
         "Size: 1 B",
     ]
+
+
+def test_on_a_narrow_terminal_optional_columns_are_left_out_before_names_become_very_narrow() -> None:
+    program = TABLE.replace("right=", "optional=('Size',), right=")
+    assert "Size" in on_a_terminal(45, "-c", program)
+    lines = on_a_terminal(36, "-c", program).splitlines()
+    assert lines[0].split() == ["Name", "Path"] and "".join(lines).count("p") == 100
 
 
 def test_through_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +192,7 @@ def test_wide_characters_leave_a_table_straight(columns: int) -> None:
     (table,) = tables(on_a_terminal(columns, "-c", program))
     assert crooked(table) == []
     assert max(map(display_width, table)) <= columns
-    assert ("…" in "".join(table)) == (columns < 50)
+    assert "".join(table).count("\u0301") == 20 and (len(table) > 5) == (columns < 50)
 
 
 # --- every list -----------------------------------------------------------------------------------------
@@ -241,6 +264,9 @@ def test_every_list_fits_a_terminal(listed: Archive, columns: int) -> None:
         for table in tables(text):
             assert crooked(table) == [], command
             assert max(map(display_width, table)) <= columns, command
+            assert "…" not in "".join(table), command
+    for command in COMPLETE:
+        assert not Counter(LONG) - Counter(said[command]), command
     if columns == 200:
         # Where there is room each of them is a table; those that are no tables at all are known.
         assert {command for command, text in said.items() if not list(tables(text))} == NO_TABLES

@@ -590,7 +590,7 @@ def test_four_nodes_are_four_lines_on_a_narrow_terminal(
 ) -> None:
     seen(archive)
     archive.ok(
-        *("node", "create", "a-node-with-a-rather-long-name", "--group", "spare", "--host", "alp1"),
+        *("node", "create", "a-node-with-a-long-name", "--group", "spare", "--host", "alp1"),
         *("--root", "/srv/long", "--activate"),
     )
     seen(archive)
@@ -607,3 +607,9 @@ def test_four_nodes_are_four_lines_on_a_narrow_terminal(
     assert ("Host" in lines[0]) == ("Free" in lines[0]) == (columns == 80)
     assert len(lines) == 6, lines
     assert [line.split()[0][:6] for line in lines[2:]] == ["a-node", "field1", "off1", "off2"]
+    archive.index.execute("UPDATE storagenode SET name = ? WHERE name = 'field1'", ("a-name-" + "x" * 57,))
+    archive.index.disconnect()
+    folded = on_a_terminal(columns, "-m", "alpenhorn", "status").splitlines()
+    assert max(map(len, folded)) <= columns and "".join(folded).count("x") == 57
+    wide = on_a_terminal(columns, "-m", "alpenhorn", "status", "--wide").splitlines()
+    assert any(line.startswith("a-name-" + "x" * 57 + "  field") for line in wide)

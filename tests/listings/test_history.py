@@ -66,7 +66,7 @@ def test_the_newest_that_fit_all_that_is_given_come_newest_last(
 ) -> None:
     options = dict(given)
     if "node" in given:
-        options["node_id"] = log.node[options.pop("node")]
+        options["nodes"] = [log.node[options.pop("node")]]
     if "since" in given:
         options["since"] = START + given["since"] * DAY
     assert days(history.events(log.index, 5, **options)) == expected
@@ -77,7 +77,7 @@ def test_events_of_a_file_are_in_the_order_of_their_recording(rows: Rows) -> Non
     for day in (3, 1, 2):
         event(rows, day)
     assert days(history.events(rows.index, 5, file_id=1)) == [3, 1, 2]
-    assert days(history.events(rows.index, 5, node_id=rows.node["one"])) == [1, 2, 3]
+    assert days(history.events(rows.index, 5, nodes=[rows.node["one"]])) == [1, 2, 3]
 
 
 def test_names_are_shown_and_removed_rows_have_none(rows: Rows, run: Run) -> None:
@@ -96,10 +96,10 @@ def test_each_way_in_has_an_index(sqlite_rows: Rows) -> None:
     ways: list[tuple[str, dict[str, Any]]] = [
         ("file_id", {"file_id": 1}),
         ("run_id", {"run_id": 8}),
-        ("node_id", {"node_id": 1}),
+        ("node_id", {"nodes": [1]}),
         ("at", {"since": START}),
-        ("file_id", {"file_id": 1, "node_id": 1, "run_id": 8, "since": START}),
-        ("run_id", {"node_id": 1, "run_id": 8, "since": START}),
+        ("file_id", {"file_id": 1, "nodes": [1], "run_id": 8, "since": START}),
+        ("run_id", {"nodes": [1], "run_id": 8, "since": START}),
     ]
     for first, given in ways:
         plan = _plan(sqlite_rows, given)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
-from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option, limit_option, size
+from alpenhorn.cli.columns import ListOptions, column, listing_options, size
 from alpenhorn.cli.complete import ACQ, GROUP, NODE
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.options import at_most_one
-from alpenhorn.listings import acq_files as listing
+from alpenhorn.listings import acq_files
 from alpenhorn.scan import names
 
 COLUMNS = (column("name", "Name"), size("size_b", "Size"), column("md5sum", "MD5 sum"))
@@ -26,8 +27,7 @@ STATE = column("state", "State")
 @click.option(
     "--show-removed", is_flag=True, help="With --node or --group: include files removed from there."
 )
-@limit_option()
-@format_option
+@listing_options((*COLUMNS, STATE))
 @pass_app
 def files(
     app: App,
@@ -35,10 +35,10 @@ def files(
     group: str | None,
     node: str | None,
     show_removed: bool,
-    limit: int | None,
-    form: Format,
+    listing: ListOptions,
 ) -> None:
-    """With --node or --group, only files with a good, suspect, corrupt or missing copy there are listed.
+    """With --node or --group, only files with a good, suspect, corrupt or missing copy there are listed.  To list the
+    files of several acquisitions: `alpenhorn file list --acq PATTERN`.
 
     \b
     Examples:
@@ -51,12 +51,10 @@ def files(
     index = app.index
     found = names.acq(index, name)
     if node:
-        rows = listing.on_node(index, found.id, names.node(index, node).id, show_removed)
+        rows = acq_files.on_node(index, found.id, names.node(index, node).id, show_removed)
     elif group:
-        rows = listing.in_group(index, found.id, names.group(index, group).id, show_removed)
+        rows = acq_files.in_group(index, found.id, names.group(index, group).id, show_removed)
     else:
-        rows = listing.files(index, found.id, limit=limit)
-    shown = until_first_row(app, "Listing files", rows)
-    columns.show(
-        form, (*COLUMNS, *((STATE,) if node or group else ())), shown, empty="No files.", limit=limit
-    )
+        rows = acq_files.files(index, found.id, limit=listing.at_most)
+    shown = (*COLUMNS, *((STATE,) if node or group else ()))
+    listing.show(shown, rows, "No files.", reading=partial(until_first_row, app, "Listing files"))

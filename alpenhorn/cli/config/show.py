@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import click
 
 from alpenhorn import address
-from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option
+from alpenhorn.cli.columns import ListOptions, column, listing_options
 from alpenhorn.config import KEYS, Config, DeleteLimit, written
 
 DEFAULT = "default"
@@ -36,9 +35,9 @@ COLUMNS = (column("key", "Key"), column("value", "Value", cell=_cell), column("o
 
 
 @click.command()
-@format_option
+@listing_options(COLUMNS)
 @pass_app
-def show(app: App, form: Format) -> None:
+def show(app: App, listing: ListOptions) -> None:
     """The origin of a value is the file or the environment variable that sets it, or `default`.  Values are shown as
     they are written there, without passwords; defaults in bytes and seconds.
 
@@ -47,7 +46,7 @@ def show(app: App, form: Format) -> None:
       alpenhorn config show
       alpenhorn config show --format csv
     """
-    columns.show(form, COLUMNS, _settings(app))
+    listing.show(COLUMNS, _settings(app))
 
 
 def _settings(app: App) -> Iterator[Setting]:

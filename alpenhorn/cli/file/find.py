@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
-from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option, limit_option
+from alpenhorn.cli.columns import ListOptions, listing_options
 from alpenhorn.cli.files import FOUND_COPY_COLUMNS, chosen_states, file_filter, place_options, state_options
 from alpenhorn.cli.long_work import until_first_row
-from alpenhorn.listings import files as listing
+from alpenhorn.listings.files import copies
 
 
 @click.command()
 @place_options
 @state_options
-@limit_option()
-@format_option
+@listing_options(FOUND_COPY_COLUMNS)
 @pass_app
 def find(
     app: App,
@@ -29,8 +28,7 @@ def find(
     healthy: bool,
     missing: bool,
     suspect: bool,
-    limit: int | None,
-    form: Format,
+    listing: ListOptions,
 ) -> None:
     """Each line shows a copy: its file, node and state.  Without state options, healthy copies are listed.
 
@@ -40,6 +38,11 @@ def find(
       alpenhorn file find --acq 20260722T000000Z_pilot --group offsite
     """
     states = chosen_states(corrupt=corrupt, healthy=healthy, missing=missing, suspect=suspect)
-    found = listing.copies(app.index, file_filter(app.index, acqs, nodes, groups, states), limit=limit)
-    rows = until_first_row(app, "Listing copies", found)
-    columns.show(form, FOUND_COPY_COLUMNS, rows, empty="No such copies.")
+    chosen = file_filter(app.index, acqs, nodes, groups, states)
+    listing.show(
+        FOUND_COPY_COLUMNS,
+        copies(app.index, chosen, limit=listing.at_most),
+        "No such copies.",
+        optional=("Size",),
+        reading=partial(until_first_row, app, "Listing copies"),
+    )

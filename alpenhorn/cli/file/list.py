@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
-from alpenhorn.cli import columns, output
+from alpenhorn.cli import output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option, limit_option
+from alpenhorn.cli.columns import Format, ListOptions, column, listing_options
 from alpenhorn.cli.complete import GROUP, NODE
 from alpenhorn.cli.files import FILE_COLUMNS, chosen_states, file_filter, ids, place_options, state_options
 from alpenhorn.cli.long_work import until_first_row
-from alpenhorn.listings import files as listing
-from alpenhorn.scan import names
+from alpenhorn.listings.files import files
+from alpenhorn.scan import names, patterns
+
+STATE = column("state", "State")
+SPACE = column("", "Space used", "space_b", output.size, right=True)
 
 
 @click.command()
@@ -24,7 +28,7 @@ from alpenhorn.scan import names
     type=GROUP,
     metavar="GROUP",
     multiple=True,
-    help="Only files without a healthy copy in GROUP; may be repeated.",
+    help="Only files without a healthy copy in GROUP, a name or a pattern; may be repeated.",
 )
 @click.option(
     "--absent-node",
@@ -32,7 +36,7 @@ from alpenhorn.scan import names
     type=NODE,
     metavar="NODE",
     multiple=True,
-    help="Only files without a healthy copy on NODE; may be repeated.",
+    help="Only files without a healthy copy on NODE, a name or a pattern; may be repeated.",
 )
 @click.option(
     "-a",
@@ -57,8 +61,7 @@ from alpenhorn.scan import names
     is_flag=True,
     help="Show the size, MD5 sum and time of each file, and its state on a single node or group.",
 )
-@limit_option()
-@format_option
+@listing_options((*FILE_COLUMNS, STATE))
 @pass_app
 def list_(
     app: App,
@@ -75,12 +78,12 @@ def list_(
     from_: str | None,
     to: str | None,
     details: bool,
-    limit: int | None,
-    form: Format,
+    listing: ListOptions,
 ) -> None:
     """Without options, all files are listed.  With --node, --group, --absent-node and --absent-group, files that match
     any of these options are listed, or with --all files that match all of them.  A file is on a node or in a
-    group if a healthy copy is there; with state options, if a copy in one of these states is there.
+    group if a healthy copy is there; with state options, if a copy in one of these states is there.  --wide includes
+    --details.
 
     \b
     Examples:
@@ -98,19 +101,18 @@ def list_(
         raise click.UsageError("--all needs --node, --group, --absent-node or --absent-group")
     index = app.index
     chosen = file_filter(index, acqs, nodes, groups, states)._replace(
-        absent_nodes=ids(names.nodes(index, absent_nodes)),
-        absent_groups=ids(names.groups(index, absent_groups)),
+        absent_nodes=ids(patterns.matching(index, "node", absent_nodes)),
+        absent_groups=ids(patterns.matching(index, "group", absent_groups)),
         every=every,
         sync_from=names.node(index, from_).id if from_ else None,
         sync_to=names.group(index, to).id if to else None,
     )
     node_id = chosen.nodes[0] if len(chosen.nodes) == 1 and not chosen.groups else 0
     group_id = chosen.groups[0] if len(chosen.groups) == 1 and not chosen.nodes else 0
-    found = listing.files(index, chosen, node_id=node_id, group_id=group_id, limit=limit)
-    rows = until_first_row(app, "Listing files", found)
-    if form is Format.TABLE and not details:
-        output.lines(row.path for row in rows)
+    shown = (*FILE_COLUMNS, *((STATE,) if node_id or group_id else ()), *((SPACE,) if node_id else ()))
+    rows = files(index, chosen, node_id=node_id, group_id=group_id, limit=listing.at_most)
+    reading = partial(until_first_row, app, "Listing files")
+    if listing.form is Format.TABLE and not (details or listing.wide):
+        output.lines(row.path for row in reading(listing.pick(shown, rows)))
         return
-    state = (column("state", "State"),) if node_id or group_id else ()
-    space = (column("", "Space used", "space_b", output.size, right=True),) if node_id else ()
-    columns.show(form, (*FILE_COLUMNS, *state, *space), rows, empty="No files.")
+    listing.show(shown, rows, "No files.", optional=("Space used", "Registered"), reading=reading)

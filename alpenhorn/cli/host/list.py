@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import click
 
-from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, Sorting, format_option, limit_option, sort_option
+from alpenhorn.cli.columns import ListOptions, listing_options
+from alpenhorn.cli.complete import HOST
 from alpenhorn.cli.storage_columns import HOST_COLUMNS
 from alpenhorn.listings import storage
+from alpenhorn.scan import patterns
 
 
 @click.command()
-@sort_option(HOST_COLUMNS)
-@limit_option()
-@format_option
+@click.argument("pattern", type=HOST, metavar="[PATTERN]", default="*")
+@listing_options(HOST_COLUMNS)
 @pass_app
-def list_(app: App, sort: Sorting | None, limit: int | None, form: Format) -> None:
-    """\b
+def list_(app: App, pattern: str, listing: ListOptions) -> None:
+    """With PATTERN, only hosts whose names match it are listed, such as 'alp*'.
+
+    \b
     Example:
       alpenhorn host list
     """
-    columns.show(
-        form,
-        HOST_COLUMNS,
-        storage.hosts(app.index),
-        empty="No hosts; to create one: alpenhorn host create NAME",
-        sort=sort,
-        limit=limit,
-    )
+    found = storage.hosts(app.index)
+    rows = [row for row in found if patterns.matches(pattern, row.name)]
+    empty = "No such hosts." if found else "No hosts; to create one: alpenhorn host create NAME"
+    listing.show(HOST_COLUMNS, rows, empty)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, Sorting, format_option, limit_option, sort_option
+from alpenhorn.cli.columns import ListOptions, listing_options
 from alpenhorn.cli.storage_columns import (
     NODE_COLUMNS,
     NODE_NAME,
@@ -16,35 +17,33 @@ from alpenhorn.cli.storage_columns import (
     node_lines,
 )
 
+# Left out on narrow terminals, the first one first.
+OPTIONAL = ("Class", "Archive")
 COLUMNS = (NODE_NAME, *NODE_COLUMNS, NODE_NOTES)
 
 
 @click.command()
 @filter_options
-@sort_option(COLUMNS)
-@limit_option()
-@format_option
+@listing_options(COLUMNS)
 @pass_app
 def list_(
     app: App,
+    pattern: str,
     active: bool | None,
-    group: str | None,
-    host: str | None,
-    sort: Sorting | None,
-    limit: int | None,
-    form: Format,
+    groups: Sequence[str],
+    hosts: Sequence[str],
+    listing: ListOptions,
 ) -> None:
-    """\b
+    """With PATTERN, only nodes whose names match it are listed, such as 'archive*'.
+
+    \b
     Examples:
+      alpenhorn node list 'archive*'
       alpenhorn node list --active --host alp1
       alpenhorn node list --sort avail_b
     """
-    lines = node_lines(chosen_nodes(app.index, active, group, host))
-    columns.show(
-        form,
-        COLUMNS,
-        lines,
-        empty="No nodes; to create one: alpenhorn node create NAME --create-group --root DIR --init --activate",
-        sort=sort,
-        limit=limit,
-    )
+    lines = node_lines(chosen_nodes(app.index, pattern, active, groups, hosts))
+    narrowed = pattern != "*" or active is not None or groups or hosts
+    create = "alpenhorn node create NAME --create-group --root DIR --init --activate"
+    empty = "No such nodes." if narrowed else f"No nodes; to create one: {create}"
+    listing.show(COLUMNS, lines, empty, optional=OPTIONAL)

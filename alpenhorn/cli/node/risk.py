@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from shlex import quote
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ import click
 from alpenhorn import formats
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, flag, format_option, number, size
+from alpenhorn.cli.columns import Format, ListOptions, column, flag, listing_options, number, size
 from alpenhorn.cli.complete import NODE
+from alpenhorn.cli.long_work import LongWork, in_pages, until_first_row
 from alpenhorn.coordinator.deletable import evidence
-from alpenhorn.listings import risk as listing
+from alpenhorn.listings import risk as risks
 from alpenhorn.listings import storage
 from alpenhorn.listings.risk import NodeRisk, Obstacle, Risk
 from alpenhorn.listings.stats import FileTally
@@ -62,9 +64,9 @@ AMOUNTS = (column("what"), column("files", value="tally.files"), column("size_b"
 @click.command()
 @click.argument("name", type=NODE, metavar="NODE")
 @click.option("--list", "list_", is_flag=True, help="List the files.")
-@format_option
+@listing_options(FILES)
 @pass_app
-def risk(app: App, name: str, list_: bool, form: Format) -> None:
+def risk(app: App, name: str, list_: bool, listing: ListOptions) -> None:
     """A file would be lost if no copy elsewhere counts: on another active node that a run has recently found on the
     expected medium, and that is not on the medium of NODE; neither suspect, released, nor being deleted.  The rules
     are those for deletions, except that a copy need not be on an archive node.  Other files would be left with fewer
@@ -81,14 +83,27 @@ def risk(app: App, name: str, list_: bool, form: Format) -> None:
       alpenhorn node risk archive1
       alpenhorn node risk archive1 --list --format csv
     """
+    for option in ("sort", "limit", "wide"):
+        if getattr(listing, option) and not list_:
+            raise click.UsageError(f"--{option} needs --list")
     index = app.index
     found = names.node(index, name)
     wanted = evidence(app.config.sync, {})
+    form = listing.form
+    doing = f"Reading the copies on {name}"
     if list_:
-        rows = (file for file in listing.files(index, found.id, wanted) if file.risk is not Risk.SAFE)
-        columns.show(form, FILES, rows, empty="No file would be lost or have too few archive copies.")
+        rows = (file for file in risks.files(index, found.id, wanted) if file.risk is not Risk.SAFE)
+        listing.show(
+            FILES,
+            rows,
+            "No file would be lost or have too few archive copies.",
+            optional=("Requests", "Suspect", "Size"),
+            reading=partial(in_pages if form is Format.TABLE else until_first_row, app, doing),
+        )
         return
-    total = listing.summary(index, found.id, wanted)
+    with LongWork(app, doing) as work:
+        of = risks.count(index, found.id)
+        total = risks.summary(index, found.id, wanted, lambda files: work.counted(files, of))
     hosts = {node.name: node.host for node in storage.nodes(index)}
     command = _command(name, total, hosts)
     if form is Format.TABLE:

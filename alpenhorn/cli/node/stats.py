@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option
+from alpenhorn.cli.columns import ListOptions, listing_options
 from alpenhorn.cli.long_work import LongWork
 from alpenhorn.cli.storage_columns import (
     NODE_NAME,
@@ -18,24 +19,33 @@ from alpenhorn.cli.storage_columns import (
 )
 from alpenhorn.listings.stats import of_nodes
 
+COLUMNS = (NODE_NAME, *STATS_COLUMNS)
+
 
 @click.command()
 @filter_options
 @click.option("--extra-stats", is_flag=True, help="Include the numbers of copies that are not good.")
-@format_option
+@listing_options(COLUMNS)
 @pass_app
 def stats(
-    app: App, active: bool | None, group: str | None, host: str | None, extra_stats: bool, form: Format
+    app: App,
+    pattern: str,
+    active: bool | None,
+    groups: Sequence[str],
+    hosts: Sequence[str],
+    extra_stats: bool,
+    listing: ListOptions,
 ) -> None:
-    """The table also shows how full each node is.
+    """The table also shows how full each node is.  With PATTERN, only nodes whose names match it are listed.
 
     \b
-    Example:
+    Examples:
+      alpenhorn node stats --sort -full --limit 5
       alpenhorn node stats --extra-stats
     """
-    rows = chosen_nodes(app.index, active, group, host)
+    rows = chosen_nodes(app.index, pattern, active, groups, hosts)
     with LongWork(app, "Counting the copies on each node"):
         found = of_nodes(app.index, [row.id for row in rows])
     lines = node_lines(rows, found)
     extra = map(bad_copies, ("Corrupt", "Suspect", "Missing", "Released")) if extra_stats else ()
-    columns.show(form, (NODE_NAME, *STATS_COLUMNS, *extra), lines, empty="No nodes.")
+    listing.show((*COLUMNS, *extra), lines, "No nodes.")

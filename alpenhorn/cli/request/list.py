@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
-from alpenhorn.cli import columns
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, format_option, limit_option
+from alpenhorn.cli.columns import ListOptions, listing_options
 from alpenhorn.cli.complete import ACQ, GROUP, NODE, names_option
 from alpenhorn.cli.files import ids
 from alpenhorn.cli.long_work import until_first_row
 from alpenhorn.cli.requests import request_columns
-from alpenhorn.listings import requests as listing
-from alpenhorn.listings.requests import RequestState
+from alpenhorn.listings.requests import RequestState, requests
 from alpenhorn.scan import patterns
 from alpenhorn.scan.backoff import by_source
 
@@ -28,8 +28,7 @@ from alpenhorn.scan.backoff import by_source
     show_default=True,
     help="Only requests in this state; pending includes failing.",
 )
-@limit_option()
-@format_option
+@listing_options(request_columns({}))
 @pass_app
 def list_(
     app: App,
@@ -37,8 +36,7 @@ def list_(
     groups: tuple[str, ...],
     acqs: tuple[str, ...],
     state: str,
-    limit: int | None,
-    form: Format,
+    listing: ListOptions,
 ) -> None:
     """\b
     Examples:
@@ -46,13 +44,18 @@ def list_(
       alpenhorn request list --state failing
     """
     index = app.index
-    rows = listing.requests(
+    rows = requests(
         index,
         RequestState(state),
         nodes=ids(patterns.matching(index, "node", nodes)),
         groups=ids(patterns.matching(index, "group", groups)),
         acqs=ids(patterns.matching(index, "acquisition", acqs)),
-        limit=limit,
+        limit=listing.at_most,
     )
-    shown = until_first_row(app, "Listing requests", rows)
-    columns.show(form, request_columns(by_source(index)), shown, empty=f"No {state} requests.")
+    listing.show(
+        request_columns(by_source(index)),
+        rows,
+        f"No {state} requests.",
+        optional=("Attempts", "Requested", "State", "Size"),
+        reading=partial(until_first_row, app, "Listing requests"),
+    )

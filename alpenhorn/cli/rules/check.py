@@ -8,7 +8,7 @@ import click
 
 from alpenhorn.cli import columns, output
 from alpenhorn.cli.app import App, pass_app
-from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size
+from alpenhorn.cli.columns import Format, column, format_option, number, refuse_to_ask, size, wide_option
 from alpenhorn.cli.options import confirm
 from alpenhorn.edits.rules import make_up
 from alpenhorn.errors import DONE, FAILED
@@ -30,10 +30,11 @@ COLUMNS = (
 @click.command()
 @click.option("--apply", "apply_", is_flag=True, help="Apply the rules: request and release these copies.")
 @click.option("--force", is_flag=True, help="With --apply: do not ask for confirmation.")
+@wide_option
 @format_option
 @pass_app
 @click.pass_context
-def check(ctx: click.Context, app: App, apply_: bool, force: bool, form: Format) -> None:
+def check(ctx: click.Context, app: App, apply_: bool, force: bool, wide: bool, form: Format) -> None:
     """Rules are applied when a copy is recorded.  This command finds copies that were recorded before the rule was
     set, or by another program: for autosync, copies on the node of files that are neither in the group nor
     requested there; for autoclean, copies on the node of files that the group has.  With --apply the files are
@@ -50,7 +51,7 @@ def check(ctx: click.Context, app: App, apply_: bool, force: bool, form: Format)
     refuse_to_ask(form, force or not apply_, "--apply and --force")
     missed = scan.missed_actions(app.index)
     if form is Format.TABLE:
-        columns.table(COLUMNS, missed, empty="No missed actions.")
+        columns.table(COLUMNS, missed, "No missed actions.", wide=wide)
         if missed:
             output.line("")
     done = None

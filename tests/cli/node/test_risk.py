@@ -58,6 +58,14 @@ def test_the_files_are_listed(archive: Archive) -> None:
     assert archive("node", "risk", "empty", "--json").json["command"] is None
 
 
+def test_the_list_has_an_order_and_a_limit(archive: Archive) -> None:
+    filled(archive)
+    rows = archive("node", "risk", "field1", "--list", "--sort", "-size_b", "--limit", "2", "--json").json
+    assert [row["path"] for row in rows] == ["pilot/b", "pilot/c"]
+    for option in (["--sort", "path"], ["--limit", "2"], ["--wide"]):
+        assert f"{option[0]} needs --list" in archive.fails(2, "node", "risk", "field1", *option)
+
+
 def test_the_command_follows_what_is_at_risk(archive: Archive) -> None:
     archive.file("c", field1="YY", off2="YY")
     assert archive("node", "risk", "field1", "--json").json["command"] == "alpenhorn node activate off2"
