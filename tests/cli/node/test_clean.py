@@ -375,7 +375,7 @@ def test_file_clean_takes_only_good_copies_that_are_not_released_nor_pinned(arch
     text = archive.ok("file", "clean", "pilot/released", "--node", "field1")
     assert text == "Already released: pilot/released on field1.\n"
     for name, words in (
-        ("suspect", "suspect; to release such copies: alpenhorn node clean --include-bad"),
+        ("suspect", "suspect; to release such copies: alpenhorn node clean field1 --include-bad"),
         ("pinned", "pinned: kept; to remove the pin: alpenhorn file unpin"),
     ):
         path = f"pilot/{name}"
