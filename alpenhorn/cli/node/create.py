@@ -36,6 +36,7 @@ def create(
     io_vars: dict[str, Any],
     min_avail: float | None,
     absent_ok: int | None,
+    top_acq: str | None,
     **properties: Any,
 ) -> None:
     """A node is a directory tree on a host that holds copies of files.  It belongs to a group: give one with --group,
@@ -72,6 +73,7 @@ def create(
         group_id=group_id,
         initialise=initialise,
         absent_ok=absent_ok,
+        top_acq=top_acq,
         real=real,
     )
     output.line(f"Created node {name}" + (f" and group {name}." if create_group else "."))

@@ -47,6 +47,7 @@ def modify(
     io_vars: dict[str, Any],
     min_avail: float | None,
     absent_ok: int | None,
+    top_acq: str | None,
     **properties: Any,
 ) -> None:
     """Properties that are not given remain unchanged.
@@ -56,6 +57,7 @@ def modify(
       alpenhorn node modify archive1 --min-avail 100 --no-auto-import
       alpenhorn node modify disk7 --create-group --activate --init
       alpenhorn node modify disk7 --absent-ok 30
+      alpenhorn node modify field1 --top-acq loose-files
     """
     at_most_one(group=group_name, create_group=create_group)
     at_most_one(max_total=properties["max_total"] is not None, no_max_total=no_max_total)
@@ -83,6 +85,7 @@ def modify(
         new_group=found.name if create_group else "",
         initialise=initialise,
         absent_ok=absent_ok,
+        top_acq=top_acq,
         real=real_roots(app, name, values, before),
     )
     if create_group:
